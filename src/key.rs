@@ -8,7 +8,7 @@ use crate::limit::Limits;
 
 /// The name of a key in logs, errors, metrics and the admin API. It never tells the secret.
 ///
-/// Unless one is given it is `k-` and the first 8 hexadecimal digits of the secret's SHA-256.
+/// Unless one is given it is `k-` and the first 12 hexadecimal digits of the secret's SHA-256.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(Arc<str>);
@@ -22,7 +22,8 @@ impl KeyId {
     /// The name of a secret that was given none.
     pub fn of_secret(secret: &str) -> Self {
         let hash = hmac_sha256::Hash::hash(secret.as_bytes());
-        Self(format!("k-{:02x}{:02x}{:02x}{:02x}", hash[0], hash[1], hash[2], hash[3]).into())
+        let digits = u64::from_be_bytes([0, 0, hash[0], hash[1], hash[2], hash[3], hash[4], hash[5]]);
+        Self(format!("k-{digits:012x}").into())
     }
 
     pub(crate) fn shared(&self) -> Arc<str> {
@@ -73,7 +74,7 @@ pub enum Tier {
 /// use tower_keypool::{Key, Limits};
 ///
 /// let key = Key::free("AIza-not-a-real-key-001").project("a").limits("gemini-2.5-flash", Limits::new().per_minute(10));
-/// assert_eq!(key.id().as_str(), "k-0fe415fb");
+/// assert_eq!(key.id().as_str(), "k-0fe415fb7faf");
 /// assert!(!format!("{key:?}").contains("AIza"));
 /// ```
 #[derive(Clone, PartialEq)]

@@ -180,7 +180,7 @@ fn key_states((pool, snapshot): &(&str, Snapshot)) -> Vec<Row> {
 
 /// The keys of a pool that have series of their own, and their projects.
 struct Keys {
-    keys: Vec<KeyView>,
+    views: Vec<KeyView>,
     projects: Vec<ProjectView>,
     omitted: usize,
 }
@@ -199,14 +199,14 @@ impl Keys {
         projects.sort_by(|a, b| a.name.cmp(&b.name));
         projects.dedup_by(|a, b| a.name == b.name);
         let omitted = pool.stats().keys.saturating_sub(keys.len());
-        Self { keys, projects, omitted }
+        Self { views: keys, projects, omitted }
     }
 }
 
 fn of_keys(families: &mut Families<'_>, pools: &[(&str, Keys)]) -> fmt::Result {
     let omitted = pools.iter().map(|(pool, of)| (labels(pool, []), of.omitted as u64));
     families.gauge("keypool_keys_omitted", "Keys without series of their own, since they are too many", omitted)?;
-    let each = || pools.iter().flat_map(|(pool, of)| of.keys.iter().map(move |key| (*pool, key)));
+    let each = || pools.iter().flat_map(|(pool, of)| of.views.iter().map(move |key| (*pool, key)));
     let id = |key: &KeyView| ("key", key.id.to_string());
     families.gauge(
         "keypool_key_info",

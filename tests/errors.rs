@@ -164,7 +164,7 @@ fn bodies_that_are_cut_at_every_byte_are_classified() {
     for fixture in fixtures().iter().filter(|fixture| fixture.status >= 400) {
         let body = fixture.body();
         // A step for long bodies: each is read anew.
-        let step = 1 + body.len() / 50;
+        let step = 1 + body.len() / 30;
         for end in (0..body.len()).step_by(step) {
             let failure = fixture.classified(&body[..end]).expect("an error has a verdict");
             if fixture.status >= 500 {

@@ -7,7 +7,6 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode};
-use tokio::time::Instant;
 use tower_keypool::{
     BoxError, ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Outcome,
     run::RunError,
@@ -56,7 +55,7 @@ fn open_breakers(pool: &KeyPool) -> usize {
 async fn refused_key_is_followed_by_another_at_once() {
     for class in [ErrorClass::RateLimit, ErrorClass::DailyQuota, ErrorClass::KeyRejected, ErrorClass::Billing] {
         let pool = pool(3);
-        let started = Instant::now();
+        let started = pool.clock().now();
         let calls = RefCell::new(Vec::new());
         let text = pool
             .run("gemini-2.5-pro", classify, |key| {
@@ -66,7 +65,7 @@ async fn refused_key_is_followed_by_another_at_once() {
             .await;
         assert_eq!(text.unwrap(), "hello");
         assert_eq!(*calls.borrow(), ["key-0", "key-1", "key-2"]);
-        assert_eq!(started.elapsed(), Duration::ZERO);
+        assert_eq!(pool.clock().now().since(started), Duration::ZERO);
         let stats = pool.stats();
         assert_eq!((stats.succeeded, stats.failed, stats.in_flight), (1, 2, 0));
     }
@@ -75,12 +74,16 @@ async fn refused_key_is_followed_by_another_at_once() {
 #[tokio::test(start_paused = true)]
 async fn providers_fault_is_tried_three_times_after_pauses() {
     let pool = pool(3);
-    let started = Instant::now();
+    let started = pool.clock().now();
     let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
     let error = run.await.unwrap_err();
     assert_eq!(error.attempts().len(), 3);
     // 250 ms and 500 ms, and up to a half more of each.
-    assert!((750..=1_200).contains(&started.elapsed().as_millis()), "{:?}", started.elapsed());
+    assert!(
+        (750..=1_200).contains(&pool.clock().now().since(started).as_millis()),
+        "{:?}",
+        pool.clock().now().since(started)
+    );
     assert_eq!(error.into_call(), Some(ApiError(ErrorClass::Transient)));
 }
 
@@ -121,17 +124,18 @@ async fn eight_keys_are_tried_at_once_and_then_more_within_the_wait() {
         let request = KeyRequest::model("m").wait(wait);
         pool.run(request, classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Billing)) })
     };
-    let pool_of_20 = pool(20);
-    let started = Instant::now();
-    let error = refused(&pool_of_20, Duration::ZERO).await.unwrap_err();
+    let pool = pool(20);
+    let started = pool.clock().now();
+    let error = refused(&pool, Duration::ZERO).await.unwrap_err();
     assert_eq!(error.attempts().len(), 8);
-    assert_eq!(started.elapsed(), Duration::ZERO);
+    assert_eq!(pool.clock().now().since(started), Duration::ZERO);
     assert!(matches!(error, RunError::Pool(_)));
 
-    let pool_of_20 = pool(20);
-    let error = refused(&pool_of_20, Duration::from_secs(60)).await.unwrap_err();
+    let pool = builder(20).build().unwrap();
+    let started = pool.clock().now();
+    let error = refused(&pool, Duration::from_secs(60)).await.unwrap_err();
     assert_eq!(error.attempts().len(), 16);
-    assert!(started.elapsed() < Duration::from_secs(15));
+    assert!(pool.clock().now().since(started) < Duration::from_secs(15));
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +160,7 @@ async fn cooling_key_is_waited_for() {
     let pool = pool(1);
     let calls = Cell::new(0);
     let classify = |_: &ApiError| Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_secs(2)).into();
-    let started = Instant::now();
+    let started = pool.clock().now();
     let request = KeyRequest::model("m").wait(Duration::from_secs(5));
     let run = pool.run(request, classify, |_| {
         calls.set(calls.get() + 1);
@@ -164,7 +168,7 @@ async fn cooling_key_is_waited_for() {
         async move { if first { Err(ApiError(ErrorClass::RateLimit)) } else { Ok(()) } }
     });
     run.await.unwrap();
-    assert_eq!((calls.get(), started.elapsed().as_secs()), (2, 2));
+    assert_eq!((calls.get(), pool.clock().now().since(started).as_secs()), (2, 2));
 }
 
 #[tokio::test(start_paused = true)]

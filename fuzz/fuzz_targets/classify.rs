@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
-use tower_keypool::{Anthropic, ApiKeyHeader, Cooldown, Gemini, OpenAi, Provider, classify};
+use tower_keypool::{
+    Anthropic, ApiKeyHeader, Gemini, OpenAi, Provider,
+    classify::{Cooldown, classify},
+};
 
 fuzz_target!(|data: &[u8]| {
     let [provider, place, hundreds, tens, ones, rest @ ..] = data else { return };

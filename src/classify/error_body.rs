@@ -1,8 +1,12 @@
 //! Reads the body of an error, of whichever vendor, by one list of JSON paths.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
 
 use http::{HeaderMap, StatusCode, header};
+use memchr::memmem::Finder;
 use serde_json::Value;
 
 use super::{QuotaViolation, google_quota, retry_after};
@@ -100,6 +104,13 @@ impl ErrorInfo {
         if let Some(code) = header {
             info.add_code(code);
         }
+        // Google sends addresses that it takes for robots to a page.
+        let leads_to = headers.get(header::LOCATION).and_then(|url| url.to_str().ok()).unwrap_or_default();
+        if status.is_redirection()
+            && ["/sorry/", "//consent.", "//accounts."].iter().any(|page| leads_to.contains(page))
+        {
+            info.codes.push(HTML.to_owned());
+        }
         match first_value(&text).or_else(|| in_events(&text)) {
             Some(root) => info.read_json(&unwrapped(root), wall),
             None if is_page(headers, &text) => {
@@ -116,7 +127,7 @@ impl ErrorInfo {
     /// else. `None` where it is none.
     pub(super) fn of_success(headers: &HeaderMap, body: &[u8], in_stream: bool, wall: SystemTime) -> Option<Self> {
         let text = as_text(body);
-        if !["\"error\"", "\"base_resp\"", "\"success\"", LIMITED].iter().any(|word| text.contains(word)) {
+        if !may_be_error(text.as_bytes()) {
             return None;
         }
         let root = unwrapped(first_value(&text).or_else(|| in_events(&text))?);
@@ -241,6 +252,14 @@ impl ErrorInfo {
     }
 }
 
+/// Whether a good answer, or an event of one, holds a word of those that are errors all the same.
+pub(crate) fn may_be_error(body: &[u8]) -> bool {
+    static WORDS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
+        ["\"error\"", "\"base_resp\"", "\"success\"", "event: error", "event:error", LIMITED].map(Finder::new)
+    });
+    WORDS.iter().any(|word| word.find(body).is_some())
+}
+
 /// A good answer ended since the account is limited for a breach of policy.
 const LIMITED: &str = "PUP_LIMITED_DISABLED";
 
@@ -301,18 +320,20 @@ fn is_named_error(root: &Value) -> bool {
 /// Whether a value of a good answer tells of an error.
 fn is_error(root: &Value) -> bool {
     let holds_one = ERRORS.iter().flat_map(|path| at(root, path)).any(|error| !is_void(error));
-    // MiniMax's, with a status of its own; Zhipu's.
+    // MiniMax's, with a status of its own; Zhipu's and Cloudflare's.
     let failed = || at(root, "base_resp.status_code").iter().any(|code| code.as_u64() != Some(0));
-    let denied = || root.get("success") == Some(&Value::Bool(false)) && root.get("code").and_then(status).is_some();
+    let is_listed = || root.get("errors").is_some_and(|errors| !is_void(errors));
+    let has_code = || root.get("code").and_then(status).is_some();
+    let denied = || root.get("success") == Some(&Value::Bool(false)) && (has_code() || is_listed());
     holds_one || is_named_error(root) || failed() || denied()
 }
 
 /// What may stand beside the error of a good answer that is nothing else.
 #[rustfmt::skip]
-const BESIDE_ERROR: [&str; 28] = [
+const BESIDE_ERROR: [&str; 29] = [
     "error", "code", "type", "message", "msg", "status", "status_code", "statusCode", "success", "detail",
     "base_resp", "event_type", "request_id", "requestId", "trace_id", "user_id", "timestamp", "path", "param",
-    "sequence_number", "object", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
+    "sequence_number", "object", "errors", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
 ];
 
 /// Whether a whole body is nothing but an error: an operation or a batch that failed is a good answer about something bad.
@@ -348,7 +369,8 @@ fn unwrapped(mut value: Value) -> Value {
 /// The first object or array of a text, whatever follows it. `serde_json` limits its depth.
 fn first_value(text: &str) -> Option<Value> {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start();
+    // A prefix against scripts, and what stands between the items of a streamed array.
+    let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start_matches(|c: char| c.is_whitespace() || c == ',');
     if !text.starts_with(['{', '[']) {
         return None;
     }
@@ -357,23 +379,35 @@ fn first_value(text: &str) -> Option<Value> {
 
 /// The error among server-sent events, or in a raw object behind them: Gemini ends broken streams so.
 fn in_events(text: &str) -> Option<Value> {
+    const MOST_OBJECTS: usize = 32;
     let erring = |text: &str| first_value(text).map(unwrapped).filter(is_error);
-    let (mut data, mut begin) = (String::new(), 0);
-    for line in text.split_inclusive('\n') {
+    let (mut data, mut is_named_error, mut begin, mut objects) = (String::new(), false, 0, 0);
+    for line in text.split_inclusive('\n').chain(["\n"]) {
         let bare = line.trim();
         if let Some(more) = bare.strip_prefix("data:") {
-            data.push_str(more);
+            data.push_str(more.trim_start());
+        } else if let Some(name) = bare.strip_prefix("event:") {
+            is_named_error = name.trim() == "error";
         } else if bare.is_empty() {
-            if let Some(error) = erring(&data) {
-                return Some(error);
+            let found = erring(&data);
+            if found.is_some() {
+                return found;
             }
-            data.clear();
-        } else if bare.starts_with(['{', '[']) {
-            return erring(&text[begin..]);
+            if is_named_error && !data.is_empty() {
+                let error = first_value(&data).unwrap_or_else(|| data.into());
+                return Some(serde_json::json!({ "error": error }));
+            }
+            (data, is_named_error) = (String::new(), false);
+        } else if bare.starts_with(['{', '[', ',']) && objects < MOST_OBJECTS {
+            objects += 1;
+            let found = erring(&text[begin..]);
+            if found.is_some() {
+                return found;
+            }
         }
         begin += line.len();
     }
-    erring(&data)
+    None
 }
 
 fn as_text(body: &[u8]) -> std::borrow::Cow<'_, str> {

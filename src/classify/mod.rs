@@ -21,6 +21,7 @@ use http::{HeaderMap, StatusCode};
 
 use self::error_body::{ErrorInfo, READ_CODES};
 use crate::provider::Provider;
+pub(crate) use error_body::may_be_error;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub use rules::Rule;

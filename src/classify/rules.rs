@@ -273,7 +273,8 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).status(403).message("project has been denied access").scope(Project),
         // Google: our address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
-        on(Egress).statuses([302, 303, 307, 403]).code(HTML),
+        on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
+        on(Egress).status(407),
         on(Egress).statuses([429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "cloudflare", "captcha"]),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
@@ -430,7 +431,7 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).statuses([401, 403]).message("temporarily blocked").scope(Project).cooldown(HOUR),
         on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "has been terminated"]).scope(Project),
         on(KeyRejected).statuses([400, 401, 403]).messages(["invalid api key", "incorrect api key", "api key is invalid", "api key not valid"]),
-        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "missing or invalid api key", "wrong api key", "unknown api key"]),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "wrong api key", "unknown api key"]),
         on(KeyRejected).status(401).messages(["invalid apikey", "invalid credentials", "key has expired", "token expired", "expired token", "key is blocked"]),
         on(KeyRejected).status(401).messages(["token missing/invalid", "missing api token", "is incorrect or not specified", "did not pass a valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key", "api key has expired"]),
@@ -527,6 +528,32 @@ mod tests {
             let info = ErrorInfo { status: Some(status), ..ErrorInfo::default() };
             assert!(TABLE.iter().any(|row| row.matches("x", &info)), "{status}");
         }
+    }
+
+    /// Each of its codes and texts, too, is the first to decide at some status.
+    #[test]
+    fn no_row_stands_behind_one_that_decides_the_same() {
+        let or_none = |words: &[String]| match words {
+            [] => vec![String::new()],
+            words => words.to_vec(),
+        };
+        let mut hidden = Vec::new();
+        for row in TABLE.iter() {
+            let statuses = if row.statuses.is_empty() { vec![400, 401, 403, 429, 500] } else { row.statuses.clone() };
+            let provider = row.provider.as_deref().unwrap_or("x");
+            let decides = |code: &str, text: &str| {
+                statuses.iter().any(|status| {
+                    let codes = vec![code.replace('*', "~")];
+                    let info =
+                        ErrorInfo { status: Some(*status), codes, text: text.to_owned(), ..ErrorInfo::default() };
+                    TABLE.iter().find(|row| row.matches(provider, &info)).is_some_and(|first| std::ptr::eq(first, row))
+                })
+            };
+            let (codes, texts) = (or_none(&row.codes), or_none(&row.messages));
+            hidden.extend(codes.iter().filter(|code| !texts.iter().any(|text| decides(code, text))).cloned());
+            hidden.extend(texts.iter().filter(|text| !codes.iter().any(|code| decides(code, text))).cloned());
+        }
+        assert!(hidden.is_empty(), "{hidden:#?}");
     }
 
     #[test]

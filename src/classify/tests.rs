@@ -176,12 +176,45 @@ fn the_status_of_an_error_in_a_stream_is_its_own_or_that_of_its_class() {
         (json!({"error": {"code": 7, "message": "x"}}), 503, ErrorClass::Transient),
         (json!({"choices": [{"error": {"code": 502, "message": "x"}, "delta": {}}]}), 502, ErrorClass::Transient),
         (json!({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}), 402, ErrorClass::Billing),
+        (
+            json!({"errors": [{"code": 3040, "message": "Capacity temporarily exceeded"}], "success": false}),
+            503,
+            ErrorClass::Transient,
+        ),
         (json!({"code": 401, "msg": "token expired or incorrect", "success": false}), 401, ErrorClass::KeyRejected),
     ] {
         let failure = of_good(&format!("data: {body}\n\n"), true).unwrap_or_else(|| panic!("{body}"));
         let told = (failure.status().unwrap().as_u16(), failure.class());
         assert_eq!(told, (status, class), "{body}");
     }
+}
+
+#[test]
+fn errors_behind_events_and_in_streamed_arrays_are_seen() {
+    for (class, body) in [
+        (ErrorClass::Transient, "event: error\ndata: {\"message\": \"overloaded\", \"code\": 503}\n\n"),
+        (ErrorClass::Transient, "event:error\ndata: the engine has died"),
+        (ErrorClass::RateLimit, "data: {\"choices\": []}\n\nevent: error\ndata: {\"error\": {\"code\": 429}}\n\n"),
+        (ErrorClass::RateLimit, ",\r\n{\"error\": {\"code\": 429}}\n]"),
+        (ErrorClass::RateLimit, "[{\"candidates\": []}\n,\r\n{\"error\": {\"code\": 429}}"),
+        (ErrorClass::RateLimit, "data: {\"candidates\": []}\r\n\r\n{\n  \"error\": {\n\"code\": 429}}"),
+    ] {
+        assert_eq!(of_good(body, true).map(|failure| failure.class()), Some(class), "{body}");
+    }
+    for body in
+        ["event: error\n\n", "event: ping\ndata: {\"type\": \"ping\"}\n\n", "data: [DONE]\n\n", "data: \"error\"\n\n"]
+    {
+        assert_eq!(of_good(body, true), None, "{body}");
+    }
+}
+
+#[test]
+fn an_address_that_is_sent_to_a_page_is_refused() {
+    let headers =
+        HeaderMap::from_iter([(http::header::LOCATION, "https://www.google.com/sorry/index".parse().unwrap())]);
+    let judged = |status| classify(&Named("gemini", Vec::new()), status, &headers, b"", false, wall()).unwrap().class();
+    assert_eq!(judged(StatusCode::FOUND), ErrorClass::Egress);
+    assert_eq!(judged(StatusCode::PROXY_AUTHENTICATION_REQUIRED), ErrorClass::Egress, "the exit's proxy");
 }
 
 #[test]

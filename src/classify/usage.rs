@@ -64,7 +64,7 @@ impl UsageReader {
     /// decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
         let kinds = [&b"json"[..], b"event-stream"];
-        let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
+        let readable = headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
             let words =
                 |kind: &[u8]| content_type.as_bytes().windows(kind.len()).any(|word| word.eq_ignore_ascii_case(kind));
             kinds.into_iter().any(words)
@@ -176,15 +176,14 @@ impl UsageReader {
     /// Reads an item, or the array of items.
     fn read_json(&mut self, text: &[u8], is_error: bool) {
         let text = text.trim_ascii();
-        let items = if text.starts_with(b"[") {
-            serde_json::from_slice::<Vec<&RawValue>>(text).unwrap_or_default()
-        } else {
-            serde_json::from_slice::<&RawValue>(text).into_iter().collect()
-        };
-        for item in &items {
-            if let Ok(parsed) = serde_json::from_str::<Item<'_>>(item.get()) {
-                self.read_item(item.get().as_bytes(), &parsed);
+        if text.starts_with(b"[") {
+            for item in serde_json::from_slice::<Vec<&RawValue>>(text).unwrap_or_default() {
+                if let Ok(parsed) = serde_json::from_str(item.get()) {
+                    self.read_item(item.get().as_bytes(), &parsed);
+                }
             }
+        } else if let Ok(parsed) = serde_json::from_slice(text) {
+            self.read_item(text, &parsed);
         }
         if is_error {
             self.keep_error(text);

@@ -57,7 +57,7 @@ pub fn read<T: DeserializeOwned>(
 
 /// The line of a byte, from 1.
 pub(super) fn line_at(text: &str, byte: usize) -> usize {
-    1 + text.as_bytes()[..byte.min(text.len())].iter().filter(|byte| **byte == b'\n').count()
+    1 + text.get(..byte.min(text.len())).unwrap_or_default().matches('\n').count()
 }
 
 /// Puts a variable in its place, where all on the way there are tables.
@@ -85,26 +85,26 @@ fn lay<'t>(table: &mut DeTable<'t>, path: &[String], text: &'t str, start: usize
     true
 }
 
-/// Takes the value of this span, or the value of the key of this span, out of a table.
+/// Takes the value of this span, or the value of the key of this span, out of a table; an entry of a list as a whole.
 fn cut(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
     let is_it = |(key, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
         (key.span() == *span || value.span() == *span).then(|| key.get_ref().to_string())
     };
-    match table.iter().find_map(is_it) {
-        Some(name) => table.remove(name.as_str()).is_some(),
-        None => table.iter_mut().any(|(_, value)| cut_below(value, span)),
+    if let Some(name) = table.iter().find_map(is_it) {
+        return table.remove(name.as_str()).is_some();
     }
-}
-
-fn cut_below(value: &mut Spanned<DeValue<'_>>, span: &Range<usize>) -> bool {
-    match value.get_mut() {
+    table.iter_mut().any(|(_, value)| match value.get_mut() {
         DeValue::Table(table) => cut(table, span),
-        DeValue::Array(items) if items.iter().any(|item| item.span() == *span) => {
-            let all = std::mem::replace(items, DeArray::new());
-            all.into_iter().filter(|item| item.span() != *span).for_each(|item| items.push(item));
-            true
+        DeValue::Array(items) => {
+            let before = items.len();
+            for mut item in std::mem::replace(items, DeArray::new()) {
+                let is_in = if let DeValue::Table(table) = item.get_mut() { cut(table, span) } else { false };
+                if item.span() != *span && !is_in {
+                    items.push(item);
+                }
+            }
+            items.len() < before
         }
-        DeValue::Array(items) => items.iter_mut().any(|item| cut_below(item, span)),
         _ => false,
-    }
+    })
 }

@@ -33,9 +33,15 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Unit};
 /// | `label` | what people call it |
 /// | `source` | where it is from: stands behind the label; the place where it stands, such as `keys.txt:3`, unless set |
 /// | `limits` | in `[[keys]]` and JSON: limits of its project by model |
+///
+/// A wrong value or an unknown option is told when the keys are loaded.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Value>")]
-pub struct KeyEntry {
+#[serde(from = "BTreeMap<String, Value>")]
+pub struct KeyEntry(pub(super) Result<Options, String>);
+
+/// The options of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Options {
     key: Key,
     secret_env: Option<String>,
     source: Option<String>,
@@ -75,8 +81,8 @@ pub(super) fn option(name: &str) -> Result<(&'static str, &'static str), String>
     found.ok_or_else(|| unknown_option(name, &OPTIONS.map(|(option, ..)| option)))
 }
 
-impl KeyEntry {
-    /// A key of options and their values; an empty value is as good as none.
+impl Options {
+    /// Options by their names; an empty value is as good as none.
     pub(super) fn of<V: AsRef<str>>(options: impl IntoIterator<Item = (V, V)>) -> Result<Self, String> {
         let mut entry = Self { key: Key::new(""), secret_env: None, source: None, limits: BTreeMap::new() };
         for (name, value) in options {
@@ -151,35 +157,22 @@ fn secret(text: &str) -> Option<Arc<str>> {
 
 /// Seconds, or a number with a unit; at most a day.
 pub(super) fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        _ => return None,
-    };
+    let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("", 1.0)];
+    let (number, seconds) = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
     let duration = Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * seconds).ok()?;
     (duration <= Duration::from_secs(86_400)).then_some(duration)
 }
 
-/// Of a table of TOML or an object of JSON.
-impl TryFrom<BTreeMap<String, Value>> for KeyEntry {
-    type Error = String;
-
-    fn try_from(options: BTreeMap<String, Value>) -> Result<Self, String> {
-        let mut texts = Vec::new();
-        let mut limits = BTreeMap::new();
-        for (name, value) in options {
-            if name == "limits" && value.is_object() {
-                limits = serde_json::from_value(value).map_err(|error| without_values(&error.to_string()))?;
-            } else {
-                texts.push((name, text_of(&value)));
-            }
-        }
-        let mut entry = Self::of(texts)?;
-        entry.limits.append(&mut limits);
-        Ok(entry)
+impl From<BTreeMap<String, Value>> for KeyEntry {
+    fn from(mut table: BTreeMap<String, Value>) -> Self {
+        let limits = table.remove("limits").unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        let limits =
+            serde_json::from_value(limits).map_err(|error| format!("limits: {}", without_values(&error.to_string())));
+        let options = Options::of(table.iter().map(|(name, value)| (name.clone(), text_of(value))));
+        Self(options.and_then(|mut options| {
+            options.limits.append(&mut limits?);
+            Ok(options)
+        }))
     }
 }
 

@@ -6,15 +6,15 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     document::line_at,
-    key_entry::{KeyEntry, option},
+    key_entry::{KeyEntry, Options, option},
     wording::without_values,
 };
 
 /// Reads a file: each entry, or what is wrong with it, with its line.
-pub(super) fn parse(path: &Path, text: &str, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
+pub(super) fn parse(path: &Path, text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
-    let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(|name| is_key_field(name));
+    let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(is_key_field);
     if ends("json") || first.starts_with(['[', '{']) {
         json(text, entry);
     } else if ends("tsv") || is_header('\t') {
@@ -39,19 +39,22 @@ fn is_key_field(name: &str) -> bool {
 }
 
 /// A line: the key, then `name=value` options. `None` for a blank line or a comment.
-fn line(text: &str) -> Result<Option<KeyEntry>, String> {
+fn line(text: &str) -> Result<Option<Options>, String> {
     let words = words(text)?;
     let Some((secret, options)) = words.split_first() else { return Ok(None) };
     let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if secret.split_once('=').is_some_and(|(name, value)| is_name(name) && !value.trim_matches('=').is_empty()) {
         return Err("the line does not begin with the key; options stand behind it".to_owned());
     }
+    if secret.len() < 8 {
+        return Err("the key is shorter than 8 characters".to_owned());
+    }
     let mut pairs = vec![("key", secret.as_str())];
     for (n, word) in options.iter().enumerate() {
         let expected = || format!("word {} is no option: options are name=value, with quotes around spaces", n + 2);
         pairs.push(word.split_once('=').ok_or_else(expected)?);
     }
-    KeyEntry::of(pairs).map(Some)
+    Options::of(pairs).map(Some)
 }
 
 /// Words between white space, up to one that begins with `#`. White space within double quotes belongs to the word.
@@ -70,38 +73,29 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// A table whose first line names the columns.
-fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
+fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let mut reader = csv::ReaderBuilder::new();
     reader.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).has_headers(false).flexible(true);
-    // The names of the columns, empty where a column is not read.
-    let mut header: Option<Vec<String>> = None;
-    for record in reader.from_reader(text.as_bytes()).records().flatten() {
-        let line = record.position().map_or(1, csv::Position::line) as usize;
-        let Some(header) = &header else {
-            let mut names: Vec<String> = record.iter().map(column).collect();
-            if !names.iter().any(|name| is_key_field(name)) {
-                return entry(line, Err("no column is named key".to_owned()));
-            }
-            for name in &mut names {
-                if let Err(message) = option(name) {
-                    entry(line, Err(format!("a column is not read: {message}")));
-                    name.clear();
-                }
-            }
-            header = Some(names);
-            continue;
-        };
-        let pairs = header.iter().map(String::as_str).zip(&record).filter(|(name, _)| !name.is_empty());
-        let surplus = record.len() > header.len();
-        entry(
-            line,
-            if surplus { Err("the row has more columns than the first line".to_owned()) } else { KeyEntry::of(pairs) },
-        );
+    let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line) as usize;
+    // With `flexible` and a text no record is an error.
+    let mut records = reader.from_reader(text.as_bytes()).into_records().flatten();
+    let Some(first) = records.next() else { return };
+    let columns: Vec<_> = first.iter().map(|name| option(&column(name)).map(|(option, _)| option)).collect();
+    if !columns.contains(&Ok("secret")) {
+        return entry(line(&first), Err("no column is named key".to_owned()));
+    }
+    for message in columns.iter().filter_map(|column| column.as_ref().err()) {
+        entry(line(&first), Err(format!("a column is not read: {message}")));
+    }
+    for record in records {
+        let cells = columns.iter().zip(&record).filter_map(|(column, value)| Some((*column.as_ref().ok()?, value)));
+        let surplus = (record.len() > columns.len()).then(|| "the row has more columns than the first line".to_owned());
+        entry(line(&record), surplus.map_or_else(|| Options::of(cells), Err));
     }
 }
 
 /// An array of keys, each a text or an object.
-fn json(text: &str, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
+fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let items: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(items) => items,
         Err(error) => {
@@ -113,8 +107,9 @@ fn json(text: &str, entry: &mut dyn FnMut(usize, Result<KeyEntry, String>)) {
     for item in items {
         let before = item.get().as_ptr() as usize - text.as_ptr() as usize;
         let read = match serde_json::from_str(item.get()) {
-            Ok(Value::String(secret)) => KeyEntry::of([("key", &*secret)]),
-            Ok(value) => serde_json::from_value(value).map_err(|error| without_values(&error.to_string())),
+            Ok(Value::String(secret)) => Options::of([("key", &*secret)]),
+            Ok(value) => serde_json::from_value(value)
+                .map_or_else(|error| Err(without_values(&error.to_string())), |entry: KeyEntry| entry.0),
             Err(error) => Err(without_values(&error.to_string())),
         };
         line += line_at(&text[counted..before], before) - 1;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{Environment, KeyEntry, key_file, wording::looks_like_key};
+use super::{Environment, key_entry::Options, key_file, wording::looks_like_key};
 use crate::{Key, KeyId};
 
 /// One thing that is wrong with a configuration. It holds no value, which may be a secret.
@@ -86,14 +86,14 @@ impl Loaded {
             let secrets = value.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace());
             let secrets = secrets.map(|secret| secret.trim_matches(['"', '\''])).filter(|secret| !secret.is_empty());
             for (n, secret) in secrets.enumerate() {
-                let entry = KeyEntry::of([("secret", secret), ("tier", tier)]);
+                let entry = Options::of([("secret", secret), ("tier", tier)]);
                 self.add(format!("{name}, value {}", n + 1), entry, environment);
             }
         }
     }
 
     /// Adds an entry that stands at `place`.
-    pub(super) fn add(&mut self, place: String, entry: Result<KeyEntry, String>, environment: &Environment) {
+    pub(super) fn add(&mut self, place: String, entry: Result<Options, String>, environment: &Environment) {
         let key = match entry.and_then(|entry| entry.key(&place, environment)) {
             Ok(key) => key,
             Err(message) => return self.problems.push(Problem::new(place, message)),

@@ -145,7 +145,7 @@ impl PoolConfig {
         self.key_files.iter().for_each(|file| loaded.add_file(folder.join(file)));
         for (n, key) in self.keys.iter().enumerate() {
             let place = format!("{}, entry {} of [[keys]]", shown(&self.path), n + 1);
-            loaded.add(place, Ok(key.clone()), environment);
+            loaded.add(place, key.0.clone(), environment);
         }
         loaded
     }

@@ -9,7 +9,11 @@ pub(super) fn without_values(message: &str) -> String {
         ["missing", "field"] => format!("{first} is missing"),
         ["invalid", "type:" | "value:" | "length"] | ["unknown", "variant"] => {
             let expected = message.rsplit_once("expected ").map_or("another value", |(_, expected)| expected);
-            format!("expected {}", expected.replace('`', ""))
+            match expected {
+                "u8" | "u16" | "u32" | "u64" | "usize" => "expected a whole number, 0 or more".to_owned(),
+                "a map" => "expected a table".to_owned(),
+                expected => format!("expected {}", expected.replace('`', "")),
+            }
         }
         _ => message.to_owned(),
     }
@@ -18,8 +22,8 @@ pub(super) fn without_values(message: &str) -> String {
 /// What to say of an option that nothing reads.
 pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
     let most = if name.len() < 4 { 1 } else { 2 };
-    let near = known.iter().map(|known| (distance(name, known), known)).filter(|(distance, _)| *distance <= most);
-    if let Some((_, near)) = near.min() {
+    let near = known.iter().map(|known| (difference(name, known), known)).filter(|(letters, _)| *letters <= most);
+    if let Some((_, near)) = near.min_by_key(|(letters, _)| *letters) {
         return format!("\"{name}\" is not an option; did you mean \"{near}\"?");
     }
     // It may be a key that was pasted in.
@@ -28,20 +32,12 @@ pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
     format!("{name} is not an option; there are {}", known.join(", "))
 }
 
-/// How many letters must be changed, added or left out.
-fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > 2 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let least = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], least);
-        }
-    }
-    row[b.len()]
+/// How many letters stand between the beginning and the end that two words share.
+fn difference(a: &str, b: &str) -> usize {
+    let shorter = a.len().min(b.len());
+    let begin = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let ends = a.bytes().rev().zip(b.bytes().rev()).take(shorter - begin);
+    a.len().max(b.len()) - begin - ends.take_while(|(a, b)| a == b).count()
 }
 
 /// Whether a text begins as providers' keys do and is as long.
@@ -75,10 +71,12 @@ mod tests {
             ("wieght", "weight", true),
             ("owners", "owner", true),
             ("region", "weight", false),
+            ("prority", "priority", true),
+            ("weightt", "weight", true),
             ("height", "tier", false),
         ] {
-            assert_eq!(distance(name, known) <= 2, near, "{name}");
+            assert_eq!(difference(name, known) <= 2, near, "{name}");
         }
-        assert_eq!(distance(&"x".repeat(1 << 20), "id"), usize::MAX);
+        assert_eq!((difference("", "id"), difference("idid", "id"), difference("id", "id")), (2, 2, 0));
     }
 }

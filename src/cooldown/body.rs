@@ -29,7 +29,8 @@ pin_project! {
         #[pin]
         inner: B,
         held: Held<B::Error>,
-        watch: Option<Watch>,
+        // In boxes stands what most answers do not have, so that they are small.
+        watch: Option<Box<Watch>>,
     }
 }
 
@@ -39,7 +40,7 @@ struct Held<E> {
     more: VecDeque<Bytes>,
     bytes: usize,
     /// What followed the data: trailers or an error.
-    last: Option<Result<Frame<Bytes>, E>>,
+    last: Option<Box<Result<Frame<Bytes>, E>>>,
     /// Nothing more comes from the body below.
     ended: bool,
 }
@@ -52,7 +53,9 @@ impl<B: Body> CooldownBody<B> {
 
     /// Reads usage and errors as it passes.
     pub(super) fn watch(&mut self, watch: Watch) {
-        self.watch = (!self.is_end_stream()).then_some(watch);
+        if !self.is_end_stream() {
+            self.watch = Some(Box::new(watch));
+        }
     }
 
     /// Reads a frame and holds it. Whether there may be more.
@@ -65,13 +68,13 @@ impl<B: Body> CooldownBody<B> {
         }
         match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             None => self.held.ended = true,
-            Some(Err(error)) => self.held.last = Some(Err(error)),
+            Some(Err(error)) => self.held.last = Some(Box::new(Err(error))),
             Some(Ok(frame)) => match to_bytes(frame).into_data() {
                 Ok(data) => {
                     self.held.push(data);
                     return Poll::Ready(!self.inner.is_end_stream());
                 }
-                Err(frame) => self.held.last = Some(Ok(frame)),
+                Err(frame) => self.held.last = Some(Box::new(Ok(frame))),
             },
         }
         Poll::Ready(false)
@@ -145,7 +148,7 @@ impl<B: Body> Body for CooldownBody<B> {
             Some(Ok(Frame::data(data)))
         } else if let Some(last) = this.held.last.take() {
             this.held.ended |= last.is_err();
-            Some(last)
+            Some(*last)
         } else if this.held.ended {
             None
         } else {

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     BoxError, Lease,
-    classify::{Failure, Outcome, UsageReader},
+    classify::{Failure, Outcome, UsageReader, may_be_error},
 };
 
 /// So much of an error is read, for so long.
@@ -69,31 +69,32 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if this.answer.is_none() {
-            let result = ready!(this.future.poll(cx)).map_err(Into::into);
-            let Some(lease) = this.lease.take() else {
-                return Poll::Ready(result.map(|response| response.map(CooldownBody::new)));
-            };
-            let answer = match result {
-                Ok(response) => Answer::new(response, lease),
-                Err(error) => {
-                    lease.report(&Failure::of_transport(&*error).into());
-                    return Poll::Ready(Err(error));
+        let mut answer = match this.answer.take() {
+            Some(answer) => answer,
+            None => {
+                let result = ready!(this.future.poll(cx)).map_err(Into::into);
+                let Some(lease) = this.lease.take() else {
+                    return Poll::Ready(result.map(|response| response.map(CooldownBody::new)));
+                };
+                match result {
+                    Ok(response) => Answer::new(response, lease),
+                    Err(error) => {
+                        lease.report(&Failure::of_transport(&*error).into());
+                        return Poll::Ready(Err(error));
+                    }
                 }
-            };
-            *this.answer = Some(answer);
-        }
-        let answer = this.answer.as_mut().expect("it is set above");
+            }
+        };
         let peek = if is_good(answer.head.status) { *this.peek } else { ERROR };
         if answer.poll_read(peek.bytes, cx).is_pending() {
             if this.timer.is_none() {
                 this.timer.set(Some(tokio::time::sleep(peek.time)));
             }
-            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                ready!(timer.poll(cx));
+            if this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_pending()) {
+                *this.answer = Some(answer);
+                return Poll::Pending;
             }
         }
-        let answer = this.answer.take().expect("the future is not polled after it was ready");
         Poll::Ready(Ok(answer.finish()))
     }
 }
@@ -133,7 +134,7 @@ impl<B: Body> Answer<B> {
         let good = is_good(self.head.status);
         let failure = if good {
             match first(&text, self.body.is_read()) {
-                First::Event(event) if self.reader.is_some() => {
+                First::Event(event) if self.reader.is_some() && may_be_error(event) => {
                     let in_stream = !event.starts_with(b"{");
                     classify(&self.lease, self.head.status, &self.head.headers, event, in_stream)
                 }
@@ -142,18 +143,15 @@ impl<B: Body> Answer<B> {
         } else {
             classify(&self.lease, self.head.status, &self.head.headers, &text, false)
         };
-        match failure {
-            Some(failure) => {
-                let redacted = self.lease.secret().redact_bytes(&text);
-                self.fail(failure, redacted.map(Bytes::from), held.len());
-            }
-            None => {
-                self.lease.report(&Outcome::Success);
-                if let Some(reader) = self.reader {
-                    let sized = self.head.headers.contains_key(header::CONTENT_LENGTH);
-                    self.body.watch(Watch::new(self.lease, self.encoding, reader, sized));
-                }
-            }
+        if let Some(failure) = failure {
+            let redacted = self.lease.secret().redact_bytes(&text);
+            self.fail(failure, redacted.map(Bytes::from), held.len());
+            return Response::from_parts(self.head, self.body);
+        }
+        self.lease.report(&Outcome::Success);
+        if let Some(reader) = self.reader {
+            let sized = self.head.headers.contains_key(header::CONTENT_LENGTH);
+            self.body.watch(Watch::new(self.lease, self.encoding, reader, sized));
         }
         Response::from_parts(self.head, self.body)
     }

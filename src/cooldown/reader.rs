@@ -182,7 +182,7 @@ mod tests {
         for text in ["{", "[ ", "[{\"err", "{ \"error\": {\"code\"", "{\"type\":\"err", "{\"type\"", "[{\"error\":1}"] {
             assert_eq!(first(text.as_bytes(), false), First::More, "{text}");
         }
-        for text in ["{\"candidates\":[", "[{\"c", "{\"type\":\"message\"", "{\"object\":\"list\"", "[1", "[]", "{}"] {
+        for text in ["{\"candidates\":[", "[{\"x", "{\"type\":\"message\"", "{\"object\":\"list\"", "[1", "[]", "{}"] {
             assert_eq!(first(text.as_bytes(), false), First::Good, "{text}");
         }
         assert_eq!(first(b"{\"a\":1}", true), First::Event(b"{\"a\":1}"));

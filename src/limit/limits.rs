@@ -155,11 +155,13 @@ pub(crate) struct Cost {
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
     pub(crate) images: u32,
+    /// The tokens are a guess: one that is over a limit waits for an empty window in place of being refused.
+    pub(crate) estimated: bool,
 }
 
 impl Default for Cost {
     fn default() -> Self {
-        Self { requests: 1, input_tokens: 0, output_tokens: 0, images: 0 }
+        Self { requests: 1, input_tokens: 0, output_tokens: 0, images: 0, estimated: false }
     }
 }
 

@@ -202,6 +202,8 @@ impl Quota {
                 continue;
             }
             let limit = meter.hard_limit(&self.learned);
+            // A guess is no reason to refuse for good: it waits for an empty window.
+            let amount = if cost.estimated && meter.unit != Unit::Requests { amount.min(limit) } else { amount };
             let after = meter.used(now, today).saturating_add(amount);
             if after > limit {
                 room = room.or(meter.full(amount, limit, &self.learned, now, today));

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::request::KeyRequest;
 use crate::{
-    classify::{ErrorClass, Outcome, Retry},
+    classify::{ErrorClass, Failure, Outcome, Retry},
     key::KeyId,
     secret::Secret,
     time::Tick,
@@ -15,7 +15,9 @@ use crate::{
 /// The attempts of one request, oldest first. It is an extension of every answer and a part of every error.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
-    list: Vec<Attempt>,
+    /// Most requests have one attempt, which needs no list.
+    last: Option<Attempt>,
+    earlier: Vec<Attempt>,
     /// Until when the request may wait for keys.
     pub(crate) deadline: Option<Tick>,
     /// The request is not sent again where nobody knows whether it was carried out.
@@ -48,7 +50,7 @@ impl Attempts {
             needs.wait = Some(wait);
             return needs;
         };
-        let failed = last.outcome().failure().map(|failure| failure.retry());
+        let failed = last.outcome().failure().map(Failure::retry);
         let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
         needs.wait = Some(deadline.since(now).max(least));
         // A key that met a limit may serve the request when its cooldown is over.
@@ -59,17 +61,17 @@ impl Attempts {
     }
 
     pub(crate) fn push(&mut self, attempt: Attempt) {
-        self.list.push(attempt);
+        self.earlier.extend(self.last.replace(attempt));
     }
 
     /// Each attempt, oldest first.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Attempt> + DoubleEndedIterator {
-        self.list.iter()
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
+        self.earlier.iter().chain(&self.last)
     }
 
     /// The last attempt: the one that the answer came from.
     pub fn last(&self) -> Option<&Attempt> {
-        self.list.last()
+        self.last.as_ref()
     }
 
     /// The secret that the last attempt was made with.
@@ -79,12 +81,12 @@ impl Attempts {
 
     /// How many there were.
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.earlier.len() + usize::from(self.last.is_some())
     }
 
     /// Whether there was none.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.last.is_none()
     }
 }
 
@@ -111,12 +113,12 @@ impl Attempt {
 
     /// The class of the error; none for a good answer.
     pub fn class(&self) -> Option<ErrorClass> {
-        self.outcome.failure().map(|failure| failure.class())
+        self.outcome.failure().map(Failure::class)
     }
 
     /// The status of the answer where it was an error.
     pub fn status(&self) -> Option<StatusCode> {
-        self.outcome.failure().and_then(|failure| failure.status())
+        self.outcome.failure().and_then(Failure::status)
     }
 
     /// From the grant of the key to the head of the answer.
@@ -128,7 +130,7 @@ impl Attempt {
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("tried ")?;
-        for (at, attempt) in self.list.iter().enumerate() {
+        for (at, attempt) in self.iter().enumerate() {
             if at > 0 {
                 f.write_str(", ")?;
             }

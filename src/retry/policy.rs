@@ -17,7 +17,7 @@ use super::RetryFuture;
 use crate::{
     Error, ErrorKind, KeyPool,
     classify::{ErrorClass, Failure, Outcome, Retry},
-    pool::Attempts,
+    pool::{Attempt, Attempts},
     replay::TryClone,
 };
 
@@ -186,7 +186,7 @@ fn is_callers(attempts: &Attempts, class: ErrorClass) -> bool {
         return false;
     }
     let alike = attempts.iter().filter(|attempt| attempt.class() == Some(class));
-    alike.map(|attempt| attempt.project()).collect::<HashSet<_>>().len() >= SAME_REFUSAL
+    alike.map(Attempt::project).collect::<HashSet<_>>().len() >= SAME_REFUSAL
 }
 
 impl<B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy

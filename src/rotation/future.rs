@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -40,7 +40,7 @@ pin_project! {
 pin_project! {
     #[project = StateProj]
     enum State<S, B, F> {
-        Acquiring { #[pin] acquire: Acquire, inner: S, request: Option<Request<B>> },
+        Acquiring { #[pin] acquire: Acquire, inner: S, request: Option<(Parts, B)> },
         Calling { #[pin] future: F, sent: Sent },
         Failed { error: Option<Error> },
     }
@@ -67,7 +67,7 @@ impl<S, B> KeyRotationFuture<S, B>
 where
     S: Service<Request<B>>,
 {
-    pub(super) fn acquiring(acquire: Acquire, attempts: Attempts, inner: S, request: Request<B>) -> Self {
+    pub(super) fn acquiring(acquire: Acquire, attempts: Attempts, inner: S, request: (Parts, B)) -> Self {
         Self { attempts, state: State::Acquiring { acquire, inner, request: Some(request) } }
     }
 
@@ -95,13 +95,14 @@ where
                             return Poll::Ready(Err(acquire.pool().no_key(error, std::mem::take(this.attempts))));
                         }
                     };
-                    let request = request.take().expect(ONCE);
-                    let is_last = request.extensions().get::<TooLarge>().is_some();
-                    let (lease, request) = match with_key(lease, request) {
-                        Ok(ready) => ready,
+                    let (head, _) = request.as_mut().expect(ONCE);
+                    let is_last = head.extensions.get::<TooLarge>().is_some();
+                    let lease = match put_key(lease, head) {
+                        Ok(lease) => lease,
                         Err(error) => return Poll::Ready(Err(error)),
                     };
-                    let future = inner.call(request);
+                    let (head, body) = request.take().expect(ONCE);
+                    let future = inner.call(Request::from_parts(head, body));
                     this.state.set(State::Calling { future, sent: Sent { lease: Some(lease), is_last } });
                 }
                 StateProj::Calling { future, sent } => {
@@ -119,16 +120,15 @@ where
     }
 }
 
-/// The request with its key.
-fn with_key<B>(lease: Lease, request: Request<B>) -> Result<(Arc<Lease>, Request<B>), Error> {
-    let (mut head, body) = request.into_parts();
-    if let Err(error) = lease.shared().provider.authorize(&mut head, lease.secret()) {
+/// Puts the key in the head of a request.
+fn put_key(lease: Lease, head: &mut Parts) -> Result<Arc<Lease>, Error> {
+    if let Err(error) = lease.shared().provider.authorize(head, lease.secret()) {
         lease.give_back();
         return Err(error);
     }
     let lease = Arc::new(lease);
     head.extensions.insert(Arc::clone(&lease));
-    Ok((lease, Request::from_parts(head, body)))
+    Ok(lease)
 }
 
 fn answered<R: Body>(

@@ -37,6 +37,7 @@ fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     }
     if let Some(collected) = collected {
         needs.cost.input_tokens = estimate(collected.data());
+        needs.cost.estimated = true;
         if let Some(array) = info.cost_of_items {
             needs.cost.requests = collected.count_items(array).unwrap_or(1).max(1);
         }
@@ -66,7 +67,7 @@ mod tests {
     #[test]
     fn media_cost_less_than_their_bytes() {
         let text = format!(r#"{{"text":"{}"}}"#, "some words ".repeat(10_000));
-        assert_eq!(estimate(text.as_bytes()), text.len() as u64 / 4);
+        assert!(estimate(text.as_bytes()).abs_diff(text.len() as u64 / 4) < 3);
         let medium = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(1 << 20));
         assert!(estimate(medium.as_bytes()) < 1_100);
         assert_eq!(estimate(b""), 0);

@@ -58,6 +58,6 @@ where
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         let acquire = Acquire::new(Arc::clone(&self.pool.shared), needs);
-        KeyRotationFuture::acquiring(acquire, attempts, inner, Request::from_parts(head, body))
+        KeyRotationFuture::acquiring(acquire, attempts, inner, (head, body))
     }
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::{Body as _, Frame};
 use http_body_util::{BodyExt, Channel, channel::Sender};
-use tokio::time::Instant;
 use tower_keypool::{BoxError, ErrorClass};
 
 use crate::support::*;
@@ -56,7 +55,7 @@ async fn the_first_event_is_not_held_back() {
     ];
     for opening in openings {
         let pool = pool(1);
-        let begun = Instant::now();
+        let begun = now();
         let senders = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let kept = senders.clone();
         let response = send(&pool, move |_| {
@@ -80,7 +79,7 @@ async fn the_first_event_is_not_held_back() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_goes_up_after_five_seconds() {
     let pool = pool(1);
-    let begun = Instant::now();
+    let begun = now();
     let response = send(&pool, move |_| {
         let (mut sender, response) = stream();
         tokio::spawn(async move {
@@ -239,7 +238,7 @@ async fn a_long_error_is_passed_on_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn an_error_body_that_never_ends_is_awaited_for_five_seconds() {
     let pool = pool(2);
-    let begun = Instant::now();
+    let begun = now();
     let response = send(&pool, move |key| {
         if key == 1 {
             return good();
@@ -287,4 +286,19 @@ async fn asking_a_body_changes_nothing() {
     assert!(data.len() > 50);
     assert!(body.is_end_stream());
     assert_eq!(pool.stats().in_flight, 0, "the last frame ends the lease");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_estimate_over_the_limit_waits_for_an_empty_window_and_is_not_refused_for_good() {
+    let pool = builder(1).limits(MODEL, tower_keypool::Limits::new().tokens_per_minute(1_000)).build().unwrap();
+    let long = |path: &str| {
+        let mut request = request(path);
+        *request.body_mut() =
+            format!(r#"{{"contents":[{{"parts":[{{"text":"{}"}}]}}]}}"#, "word ".repeat(2_000)).into();
+        request
+    };
+    let path = format!("/v1beta/models/{MODEL}:generateContent");
+    assert_eq!(send_request(&pool, long(&path), |_| good()).await.unwrap().status(), StatusCode::OK);
+    let error = send_request(&pool, long(&path), |_| good()).await.unwrap_err();
+    assert!(error.retry_after().is_some_and(|after| after <= Duration::from_secs(61)), "{error}");
 }

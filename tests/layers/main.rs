@@ -3,6 +3,7 @@
 mod bodies;
 mod cancelled;
 mod herds;
+mod laws;
 mod matrix;
 mod retry;
 mod secrets;

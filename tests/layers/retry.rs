@@ -71,7 +71,7 @@ async fn keys_that_must_pause_briefly_are_waited_for() {
     let calls = Calls::default();
     let counted = calls.clone();
     let respond = move |_| if counted.next() < 2 { rate_limited(2) } else { good() };
-    let begun = tokio::time::Instant::now();
+    let begun = now();
     let response = send(&pool, respond).await.unwrap();
     assert_eq!(response.status(), 200);
     let took = begun.elapsed();
@@ -94,7 +94,7 @@ async fn eight_keys_are_tried_at_once_and_more_only_while_the_request_waits() {
     assert_eq!(error.retry_after(), Some(SECOND));
 
     let (pool, calls) = (builder(20).wait(60 * SECOND).build().unwrap(), Calls::default());
-    let begun = tokio::time::Instant::now();
+    let begun = now();
     let error = send(&pool, dead(&calls)).await.unwrap_err();
     assert_eq!((error.attempts().len(), calls.count()), (16, 16));
     let took = begun.elapsed();
@@ -106,7 +106,7 @@ async fn eight_keys_are_tried_at_once_and_more_only_while_the_request_waits() {
 async fn providers_fault_is_tried_three_times_and_then_passed_on() {
     let (pool, calls) = (pool(4), Calls::default());
     let counted = calls.clone();
-    let begun = tokio::time::Instant::now();
+    let begun = now();
     let response = send(&pool, move |_| {
         counted.next();
         overloaded()
@@ -157,7 +157,7 @@ async fn retry_after_is_obeyed_up_to_five_seconds() {
     for (value, attempts, at_least) in [("3", 3, 6 * SECOND), ("6", 1, Duration::ZERO)] {
         let (pool, calls) = (pool(2), Calls::default());
         let counted = calls.clone();
-        let begun = tokio::time::Instant::now();
+        let begun = now();
         let response = send(&pool, move |_| {
             counted.next();
             with(value)
@@ -269,7 +269,7 @@ async fn all_requests_are_served_after_a_named_pause_of_every_key() {
         ask.extensions_mut().insert(impatient);
         send_request(&pool, ask, |_| rate_limited(2)).await.unwrap_err();
     }
-    let begun = tokio::time::Instant::now();
+    let begun = now();
     let sent: Vec<_> = (0..4).map(|_| send(&pool, |_| good())).collect();
     for response in futures_util::future::join_all(sent).await {
         assert_eq!(response.unwrap().status(), 200);
@@ -281,7 +281,7 @@ async fn all_requests_are_served_after_a_named_pause_of_every_key() {
 #[tokio::test(start_paused = true)]
 async fn retries_outlast_a_short_overload() {
     let pool = pool(5);
-    let begun = tokio::time::Instant::now();
+    let begun = now();
     let over = move || begun.elapsed() < Duration::from_millis(400);
     let sent: Vec<_> = (0..5).map(|_| send(&pool, move |_| if over() { overloaded() } else { good() })).collect();
     for response in futures_util::future::join_all(sent).await {

@@ -166,4 +166,10 @@ pub(crate) fn breakers(pool: &KeyPool) -> Vec<String> {
     all
 }
 
+/// The runtime's clock.
+#[expect(clippy::disallowed_methods, reason = "the tests follow the runtime's clock as the pools do")]
+pub(crate) fn now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 pub(crate) const SECOND: Duration = Duration::from_secs(1);

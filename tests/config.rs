@@ -1,0 +1,543 @@
+//! A pool from a file and the environment.
+#![cfg(feature = "config")]
+
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+
+use http::{HeaderMap, StatusCode};
+use tempfile::TempDir;
+use tower_keypool::{
+    Affinity, ErrorClass, ErrorKind, Failure, Key, KeyPool, KeyRequest, Limit, Limits, Scope, Span, Tier, Unit,
+    config::{Environment, Loaded, PoolConfig, read},
+};
+
+const A: &str = "AIza-not-a-real-key-001";
+const B: &str = "AIza-not-a-real-key-002";
+const C: &str = "AIza-not-a-real-key-003";
+
+fn nothing() -> Environment {
+    Environment::default()
+}
+
+fn config(text: &str) -> PoolConfig {
+    PoolConfig::from_toml("keypool.toml", text, &nothing()).unwrap()
+}
+
+/// What is said of a file that is refused: a line for each fault.
+fn faults(text: &str, environment: &Environment) -> Vec<String> {
+    let error = PoolConfig::from_toml("keypool.toml", text, environment).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    error.to_string().lines().map(str::to_owned).collect()
+}
+
+/// The keys of a file of this name, and what is said of its bad entries.
+fn loaded(name: &str, text: &str) -> (Vec<Key>, Vec<String>) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let mut loaded = Loaded::default();
+    loaded.add_file(&path);
+    let shown = format!("{loaded:?}");
+    assert!(!shown.contains("not-a-real-key"), "{shown}");
+    let folder = format!("{}/", folder.path().display());
+    (loaded.keys, loaded.problems.iter().map(|problem| problem.to_string().replace(&folder, "")).collect())
+}
+
+fn pool_of(keys: Vec<Key>) -> KeyPool {
+    PoolConfig::default().builder().unwrap().keys(keys).build().unwrap()
+}
+
+// === Key files ===
+
+#[test]
+fn options_behind_a_key() {
+    let line = format!(
+        "{A} id=work project=a tier=paid priority=3 weight=2 exit=berlin billing_account=acme rpm=10 tpm=250_000 rpd=250 \
+         concurrent=4 interval=500ms zone=America/Los_Angeles source=console label=\"of the team\" models=gemini-2.5-*,gemma-3"
+    )
+    .replace("250_000", "250000");
+    let (keys, problems) = loaded("keys.txt", &line);
+    assert_eq!(problems, [""; 0]);
+    let expected = Key::paid(A)
+        .named("work")
+        .project("a")
+        .priority(3)
+        .weight(2)
+        .exit("berlin")
+        .billing_account("acme")
+        .limits("*", Limits::new().per_minute(10).tokens_per_minute(250_000).per_day(250))
+        .max_concurrent(4)
+        .min_interval(Duration::from_millis(500))
+        .zone("America/Los_Angeles")
+        .label("of the team (console)")
+        .models(["gemini-2.5-*", "gemma-3"]);
+    assert!(keys == [expected]);
+}
+
+#[test]
+fn bad_lines_are_named_and_the_good_ones_serve() {
+    let text = format!(
+        "# our keys\n\
+         {A} project=a\n\
+         \n\
+         {B} teir=free\n\
+         {B} rpm=ten\n\
+         {B} project=a stray\n\
+         {B} label=\"open\n\
+         short\n\
+         GEMINI_API_KEY={B}\n\
+         {B},{C}\n\
+         schlüssel-mit-umlaut\n\
+         {B} zone=Mars/Olympus\n\
+         {C} tier=paid # the last one\n"
+    );
+    let (keys, problems) = loaded("keys.txt", &text);
+    assert_eq!(keys.len(), 2);
+    assert_eq!(
+        problems,
+        [
+            "keys.txt:4: \"teir\" is not an option; did you mean \"tier\"?",
+            "keys.txt:5: rpm: expected a whole number, 0 or more",
+            "keys.txt:6: word 3 is no option: options are name=value, with quotes around spaces",
+            "keys.txt:7: a quote is not closed",
+            "keys.txt:8: the key is shorter than 8 characters",
+            "keys.txt:9: the line does not begin with the key; options stand behind it",
+            "keys.txt:10: secret: expected a key: visible ASCII characters without commas and quotes",
+            "keys.txt:11: secret: expected a key: visible ASCII characters without commas and quotes",
+            "keys.txt:12: zone: expected an IANA time zone such as America/Los_Angeles",
+        ]
+    );
+    let snapshot = pool_of(keys).snapshot(0, 10);
+    let labels: Vec<_> = snapshot.keys.iter().map(|key| key.label.as_deref().unwrap_or_default()).collect();
+    assert!(labels[0].ends_with("keys.txt:2") && labels[1].ends_with("keys.txt:13"), "{labels:?}");
+}
+
+#[test]
+fn the_same_keys_in_each_format() {
+    let (plain, problems) = loaded("keys", &format!("\u{feff}{A} owner=a tier=free\r\n{B} name=second weight=3\r\n"));
+    assert_eq!(problems, [""; 0]);
+    let csv = format!("Name,API Key,Project,Tier,weight\n,{A},a,free,\n# a comment\nsecond,{B},,,3\n");
+    let tsv = csv.replace(',', "\t");
+    let json = format!(
+        r#"[{{"key": "{A}", "project": "a", "tier": "free", "label": null}}, {{"id": "second", "api_key": "{B}", "weight": 3}}]"#
+    );
+    for (name, text) in
+        [("keys.csv", &csv), ("keys", &csv), ("keys.tsv", &tsv), ("keys.json", &json), ("keys.txt", &json)]
+    {
+        let (keys, problems) = loaded(name, text);
+        assert_eq!(problems, [""; 0], "{name}");
+        let without_label = |key: &Key| key.clone().label("");
+        assert!(keys.iter().map(without_label).eq(plain.iter().map(without_label)), "{name}: {keys:?}");
+    }
+    let (keys, problems) = loaded("keys.json", &format!(r#"["{A}", "{B}"]"#));
+    assert_eq!((keys.len(), problems.len()), (2, 0));
+}
+
+#[test]
+fn bad_rows_and_objects_are_named_by_their_lines() {
+    let (keys, problems) = loaded("keys.csv", &format!("key,teir,rpm\n{A},free,10\n{B},,many\n{C},,5,surplus\n,,7\n"));
+    assert_eq!(keys.len(), 1);
+    assert_eq!(
+        problems,
+        [
+            "keys.csv:1: a column is not read: \"teir\" is not an option; did you mean \"tier\"?",
+            "keys.csv:3: rpm: expected a whole number, 0 or more",
+            "keys.csv:4: the row has more columns than the first line",
+            "keys.csv:5: it has no key",
+        ]
+    );
+    let (keys, problems) = loaded("keys.csv", "project,tier\na,free\n");
+    assert_eq!((keys.len(), problems), (0, vec!["keys.csv:1: no column is named key".to_owned()]));
+
+    let json = format!(
+        "[\n  {{\"key\": \"{A}\"}},\n  {{\"key\": \"{B}\", \"wieght\": 2}},\n  17,\n  {{\"key\": \"{C}\", \"limits\": {{\"m\": {{\"rpn\": 1}}}}}}\n]"
+    );
+    let (keys, problems) = loaded("keys.json", &json);
+    assert_eq!(keys.len(), 1);
+    assert_eq!(
+        problems,
+        [
+            "keys.json:3: \"wieght\" is not an option; did you mean \"weight\"?",
+            "keys.json:4: expected a table",
+            "keys.json:5: limits: \"rpn\" is not an option; did you mean \"rpm\"?",
+        ]
+    );
+    let (keys, problems) = loaded("keys.json", "[\n \"AIza");
+    assert_eq!((keys.len(), problems.len()), (0, 1));
+    assert!(problems[0].starts_with("keys.json:2: expected a JSON array of keys"), "{problems:?}");
+}
+
+#[test]
+fn key_listed_twice_counts_once_and_is_told() {
+    let (keys, problems) = loaded("keys.txt", &format!("{A} project=a\n{B} id=x\n{C} id=x\n{A} project=b\n"));
+    assert_eq!(problems.len(), 2);
+    assert!(problems[0].ends_with("keys.txt:2 has the same id, x"), "{problems:?}");
+    assert!(problems[1].ends_with("keys.txt:1, too; the last entry counts"), "{problems:?}");
+    let snapshot = pool_of(keys).snapshot(0, 10);
+    let projects: Vec<_> = snapshot.keys.iter().map(|key| &*key.project).collect();
+    assert_eq!(projects, ["b", "x"]);
+}
+
+#[test]
+fn intervals_as_people_write_them() {
+    let of = |text: &str| loaded("keys.txt", &format!("{A} interval={text} label=x"));
+    for (text, millis) in
+        [("5", 5_000), ("0.5", 500), ("500ms", 500), ("2s", 2_000), ("1m", 60_000), ("24h", 86_400_000)]
+    {
+        let (keys, problems) = of(text);
+        assert_eq!(problems, [""; 0], "{text}");
+        let expected = Key::new(A).min_interval(Duration::from_millis(millis));
+        assert!(keys[0].clone().label("") == expected.label(""), "{text}");
+    }
+    for text in ["-1", "NaN", "inf", "25h", "1d", "h", "1e400"] {
+        assert_eq!(of(text).1.len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn file_that_is_not_there_is_a_problem() {
+    let mut loaded = Loaded::default();
+    loaded.add_file("nowhere/keys.txt");
+    assert!(loaded.keys.is_empty());
+    assert!(loaded.problems[0].to_string().starts_with("nowhere/keys.txt: the file cannot be read: "));
+}
+
+// === Variables ===
+
+#[test]
+fn keys_of_the_providers_variables() {
+    let environment = Environment::of([
+        ("GEMINI_API_KEYS", "key-number-0001, key-number-0002;key-number-0003\nkey-number-0004"),
+        ("GEMINI_API_KEY", "\"key-number-0005\""),
+        ("GEMINI_API_KEY_10", "key-number-0010"),
+        ("GEMINI_API_KEY_9", "key-number-0009"),
+        ("GOOGLE_API_KEY", "key-number-0006"),
+        ("GEMINI_FREE_KEYS", "key-number-0007"),
+        ("GEMINI_PAID_KEYS", "key-number-0008 ünlesbar"),
+        ("GEMINI_API_KEY_OLD", "key-number-0099"),
+        ("OPENAI_API_KEY", "key-number-0098"),
+        ("GROQ_API_KEYS", "key-number-0097"),
+    ]);
+    let keys = |config: &PoolConfig| {
+        let loaded = config.keys(&environment);
+        let snapshot = pool_of(loaded.keys).snapshot(0, 100);
+        let label = |key: &tower_keypool::pool::KeyView| key.label.as_deref().unwrap_or_default().to_owned();
+        let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+        (snapshot.keys.iter().map(|key| (label(key), key.tier)).collect::<Vec<_>>(), problems)
+    };
+    let (gemini, problems) = keys(&PoolConfig::default());
+    let expected = [
+        ("GEMINI_API_KEY, value 1", Tier::Unknown),
+        ("GOOGLE_API_KEY, value 1", Tier::Unknown),
+        ("GEMINI_API_KEYS, value 1", Tier::Unknown),
+        ("GEMINI_API_KEYS, value 2", Tier::Unknown),
+        ("GEMINI_API_KEYS, value 3", Tier::Unknown),
+        ("GEMINI_API_KEYS, value 4", Tier::Unknown),
+        ("GEMINI_API_KEY_9, value 1", Tier::Unknown),
+        ("GEMINI_FREE_KEYS, value 1", Tier::Free),
+        ("GEMINI_PAID_KEYS, value 1", Tier::Paid),
+        ("GEMINI_API_KEY_10, value 1", Tier::Unknown),
+    ];
+    let named: BTreeSet<_> = gemini.iter().map(|(label, tier)| (label.as_str(), format!("{tier:?}"))).collect();
+    assert_eq!(named, expected.iter().map(|(label, tier)| (*label, format!("{tier:?}"))).collect());
+    let at = |label: &str| gemini.iter().position(|(held, _)| held.starts_with(label));
+    assert!(at("GEMINI_API_KEY_9") < at("GEMINI_API_KEY_10"));
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("GEMINI_PAID_KEYS, value 2: secret: expected a key"), "{problems:?}");
+
+    let groq = config("provider = \"openai\"\nname = \"groq\"\nbase = \"https://api.groq.com/openai/v1\"");
+    assert_eq!(keys(&groq).0, [("GROQ_API_KEYS, value 1".to_owned(), Tier::Unknown)]);
+    let openai = config("provider = \"openai\"\nkey_variables = false");
+    assert!(openai.keys(&environment).keys.is_empty());
+}
+
+#[test]
+fn variables_stand_above_the_file() {
+    let environment = Environment::of([
+        ("KEYPOOL__STRATEGY", "lru"),
+        ("KEYPOOL__WAIT", "2"),
+        ("KEYPOOL__KEY_VARIABLES", "false"),
+        ("KEYPOOL__KEY_FILES", "[\"a.txt\", \"b.txt\"]"),
+        ("KEYPOOL__LIMITS__m__RPM", "7"),
+        ("KEYPOOL__NAME", "least-loaded"),
+        ("KEYPOOL__BASE", " "),
+    ]);
+    let text = "strategy = \"weighted\"\nwait = \"1m\"\nkey_files = [\"c.txt\"]\n[limits.m]\nrpm = 1\nrpd = 2";
+    let config = PoolConfig::from_toml("keypool.toml", text, &environment).unwrap();
+    assert_eq!((config.strategy.as_str(), config.wait), ("lru", Duration::from_secs(2)));
+    assert_eq!(config.key_files, [PathBuf::from("a.txt"), PathBuf::from("b.txt")]);
+    assert_eq!((config.key_variables, config.name.as_deref(), config.base), (Some(false), Some("least-loaded"), None));
+    assert_eq!(config.limits["m"].limits(), Limits::new().per_minute(7).per_day(2));
+}
+
+// === Files ===
+
+#[test]
+fn all_faults_are_told_at_once_by_their_places() {
+    let environment =
+        Environment::of([("KEYPOOL__WAIT", "soon"), ("KEYPOOL__STRATGEY", "lru"), ("KEYPOOL__PROVIDER__X", "1")]);
+    let text = format!(
+        "provider = \"gemini\"\n\
+         strategy = \"{A}\"\n\
+         headers = \"x-key\"\n\
+         \n\
+         [limits.m]\n\
+         rpm = \"{B}\"\n\
+         rpdd = 3\n\
+         \n\
+         [[keys]]\n\
+         secret = \"{A}\"\n\
+         tier = \"gold\"\n\
+         \n\
+         [[errors]]\n\
+         status = 429\n\
+         class = \"{C}\"\n"
+    );
+    let mut said = faults(&text, &environment);
+    assert!(!said.concat().contains("not-a-real-key"), "{said:?}");
+    said.sort_unstable();
+    let expected = [
+        "KEYPOOL__PROVIDER__X: what it stands in is no table",
+        "KEYPOOL__STRATGEY: \"stratgey\" is not an option; did you mean \"strategy\"?",
+        "KEYPOOL__WAIT: expected seconds, or a time such as 500ms, 2s or 1m; at most 24h",
+        "keypool.toml:15: expected one of rate_limit",
+        "keypool.toml:2: expected one of least-loaded, round-robin, weighted, lru, adaptive",
+        "keypool.toml:3: \"headers\" is not an option; did you mean \"header\"?",
+        "keypool.toml:6: expected a whole number, 0 or more",
+        "keypool.toml:7: \"rpdd\" is not an option; did you mean \"rpd\"?",
+    ];
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.starts_with(expected), "{said}\n{expected}");
+    }
+}
+
+#[test]
+fn broken_toml_is_told_by_its_lines() {
+    let said = faults("wait = 1\nstrategy = = \"lru\"\n[limits\n", &nothing());
+    assert!(said[0].starts_with("keypool.toml:2: "), "{said:?}");
+    assert!(said.iter().any(|line| line.starts_with("keypool.toml:3: ")), "{said:?}");
+}
+
+#[test]
+fn providers_and_what_they_need() {
+    let named = |text: &str| config(text).provider().unwrap().name().to_owned();
+    assert_eq!(named(""), "gemini");
+    assert_eq!(named("provider = \"openai\""), "openai");
+    assert_eq!(named("provider = \"openai\"\nbase = \"https://acme.openai.azure.com\""), "azure");
+    assert_eq!(named("provider = \"openai\"\nname = \"groq\"\nbase = \"https://api.groq.com/openai/v1\""), "groq");
+    assert_eq!(named("provider = \"anthropic\""), "anthropic");
+    assert_eq!(named("provider = \"api-key-header\"\nbase = \"https://api.acme.example\"\nname = \"acme\""), "acme");
+    let base = |text: &str| config(text).provider().unwrap().base().to_string();
+    assert_eq!(base("base = \"http://127.0.0.1:8080\""), "http://127.0.0.1:8080");
+    for (text, expected) in [
+        ("provider = \"gemmini\"", "expected one of gemini, openai, anthropic, api-key-header"),
+        ("provider = \"api-key-header\"", "needs a base"),
+        ("header = \"x-key\"", "header is for"),
+        ("base = \"not a url\"", "keypool.toml: "),
+    ] {
+        let said = faults(text, &nothing());
+        assert!(said[0].contains(expected), "{said:?}");
+    }
+}
+
+#[test]
+fn secrets_of_entries_may_stand_elsewhere() {
+    let text = format!(
+        "key_variables = false\n\
+         [[keys]]\nsecret_env = \"WORK_KEY\"\nlabel = \"work\"\n\
+         [[keys]]\nsecret_env = \"NO_SUCH_KEY\"\n\
+         [[keys]]\nproject = \"a\"\n\
+         [[keys]]\nsecret = \"{B}\"\nlabel = \"this is {B}\"\n\
+         [[keys]]\nsecret = \"not-a-real-key\"\nid = \"of not-a-real-key\"\n\
+         [[keys]]\nsecret = \"{B}\"\nteir = \"free\"\n\
+         [[keys]]\nsecret = \"{B}\"\nlimits.m.rpm = -1\n"
+    );
+    let loaded = config(&text).keys(&Environment::of([("WORK_KEY", A)]));
+    assert!(loaded.keys == [Key::new(A).label("work (keypool.toml, entry 1 of [[keys]])")]);
+    let said: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        said,
+        [
+            "keypool.toml, entry 2 of [[keys]]: the variable NO_SUCH_KEY is not set",
+            "keypool.toml, entry 3 of [[keys]]: it has no key",
+            "keypool.toml, entry 4 of [[keys]]: label: expected at most 256 characters that are no key, since people see them",
+            "keypool.toml, entry 5 of [[keys]]: a name or label of it holds the key itself, and people see that",
+            "keypool.toml, entry 6 of [[keys]]: \"teir\" is not an option; did you mean \"tier\"?",
+            "keypool.toml, entry 7 of [[keys]]: limits: expected a whole number, 0 or more",
+        ]
+    );
+}
+
+#[test]
+fn files_are_found_beside_the_configuration() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("keys.txt"), A).unwrap();
+    let path = folder.path().join("keypool.toml");
+    std::fs::write(&path, "key_files = [\"keys.txt\", \"missing.txt\"]").unwrap();
+    let loaded = PoolConfig::load(&path, &nothing()).unwrap().keys(&nothing());
+    assert_eq!((loaded.keys.len(), loaded.problems.len()), (1, 1));
+    let error = PoolConfig::load(folder.path().join("no.toml"), &nothing()).unwrap_err();
+    assert!(error.to_string().contains("no.toml: the file cannot be read"), "{error}");
+}
+
+#[test]
+fn pasted_keys_are_not_shown_where_names_belong() {
+    let said = faults(&format!("{A} = 1\nstrategy = \"lru\""), &nothing());
+    assert!(!said.concat().contains("AIza"), "{said:?}");
+    let loaded = config(&format!("key_files = [\"{A}\"]")).keys(&nothing());
+    assert!(!loaded.problems[0].to_string().contains("AIza"), "{:?}", loaded.problems);
+    let error = PoolConfig::load(A, &nothing()).unwrap_err();
+    assert!(!error.to_string().contains("AIza"), "{error}");
+}
+
+#[test]
+fn any_type_is_read_with_its_faults() {
+    #[derive(Debug, PartialEq, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Gateway {
+        listen: String,
+        threads: Option<usize>,
+        providers: Vec<PoolConfig>,
+    }
+    let text = "listen = \"127.0.0.1:1\"\n[[providers]]\nwait = 1\n[[providers]]\nprovider = \"openai\"\n[[providers.errors]]\nstatus = 429\nclass = \"billing\"";
+    let environment = Environment::of([("KEYPOOL__THREADS", "2"), ("KEYPOOL__LISTEN", "[::1]:2")]);
+    let gateway: Gateway = read("keypool.toml", text, &environment).unwrap();
+    assert_eq!((gateway.listen.as_str(), gateway.threads, gateway.providers.len()), ("[::1]:2", Some(2), 2));
+    assert_eq!(gateway.providers[1].errors.len(), 1);
+
+    let problems = read::<Gateway>("keypool.toml", "threads = -1\n[[providers]]\nwiat = 1", &nothing()).unwrap_err();
+    let mut said: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    said.sort_unstable();
+    assert_eq!(
+        said,
+        [
+            "keypool.toml:1: expected a whole number, 0 or more",
+            "keypool.toml:1: listen is missing",
+            "keypool.toml:3: \"wiat\" is not an option; did you mean \"wait\"?",
+        ]
+    );
+}
+
+// === No setting without a reader ===
+
+/// The names of the properties of an object in a schema.
+fn properties(schema: &serde_json::Value) -> BTreeSet<String> {
+    schema["properties"].as_object().unwrap().keys().cloned().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_setting_of_the_schema_changes_the_pool() {
+    let schema = PoolConfig::json_schema();
+    let settings = [
+        ("provider", "provider = \"openai\""),
+        ("name", "provider = \"openai\"\nname = \"groq\""),
+        ("base", "base = \"http://127.0.0.1:1\""),
+        ("header", "provider = \"api-key-header\"\nbase = \"http://127.0.0.1:1\"\nheader = \"x-key\""),
+        ("strategy", "strategy = \"lru\""),
+        ("wait", "wait = \"50ms\""),
+        ("key_variables", "key_variables = false"),
+        ("key_files", "key_files = [\"missing.txt\"]"),
+        ("keys", "[[keys]]\nsecret = \"AIza-not-a-real-key-009\""),
+        ("limits", "[limits.m]\nrpm = 1"),
+        ("errors", "[[errors]]\nstatus = 418\nclass = \"billing\""),
+    ];
+    assert_eq!(settings.iter().map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>(), properties(&schema));
+
+    let environment = Environment::of([("GEMINI_API_KEY", A), ("OPENAI_API_KEY", B), ("GROQ_API_KEY", C)]);
+    let effect = async |text: &str| {
+        let config = config(text);
+        let loaded = config.keys(&environment);
+        let pool =
+            config.builder().unwrap().keys(loaded.keys).key(Key::new("AIza-not-a-real-key-010")).build().unwrap();
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        pool.provider().authorize(&mut head, &tower_keypool::Secret::new("AIza-not-a-real-key").unwrap()).unwrap();
+        let snapshot = pool.snapshot(0, 10);
+        let failure = pool.classify(StatusCode::IM_A_TEAPOT, &HeaderMap::new(), b"{}");
+        let limit = Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_millis(30)).scope(Scope::Key);
+        for key in &snapshot.keys {
+            let request = KeyRequest::model("m").affinity(Affinity::RequireKey(key.id.clone()));
+            pool.try_acquire(request).unwrap().report(&limit.clone().into());
+        }
+        let limits = serde_json::to_value(pool.snapshot(0, 10).projects).unwrap();
+        let waits = pool.acquire("m").await.is_ok();
+        let keys: Vec<_> = snapshot.keys.iter().map(|key| key.id.to_string()).collect();
+        format!(
+            "{} {} {:?} {} {keys:?} {:?} {limits} {waits} {}",
+            pool.provider().name(),
+            pool.provider().base(),
+            head.headers.keys().collect::<Vec<_>>(),
+            snapshot.strategy,
+            failure.map(|failure| failure.class() == ErrorClass::Billing),
+            loaded.problems.len(),
+        )
+    };
+    let usual = effect("").await;
+    for (name, text) in settings {
+        // The provider is set beside the name and the header, which must matter by themselves.
+        let without: String =
+            text.lines().filter(|line| !line.starts_with(&format!("{name} ="))).collect::<Vec<_>>().join("\n");
+        let without = if without.contains('[') { usual.clone() } else { effect(&without).await };
+        assert_ne!(effect(text).await, without, "nothing reads {name}");
+    }
+}
+
+#[test]
+fn every_option_of_a_key_changes_it() {
+    let schema = PoolConfig::json_schema();
+    let usual = Key::new(A).label("keypool.toml, entry 1 of [[keys]]");
+    let options = [
+        ("secret", "", Key::new(A)),
+        ("secret_env", "secret_env = \"OTHER\"", Key::new(B)),
+        ("id", "id = \"x\"", Key::new(A).named("x")),
+        ("project", "project = 7", Key::new(A).project("7")),
+        ("tier", "tier = \"paid\"", Key::paid(A)),
+        ("priority", "priority = 2", Key::new(A).priority(2)),
+        ("weight", "weight = 3", Key::new(A).weight(3)),
+        ("exit", "exit = \"e\"", Key::new(A).exit("e")),
+        ("billing_account", "billing_account = \"b\"", Key::new(A).billing_account("b")),
+        ("rpm", "rpm = 1", Key::new(A).limits("*", Limits::new().per_minute(1))),
+        ("tpm", "tpm = 1", Key::new(A).limits("*", Limits::new().tokens_per_minute(1))),
+        ("rpd", "rpd = 1", Key::new(A).limits("*", Limits::new().per_day(1))),
+        ("concurrent", "concurrent = 2", Key::new(A).max_concurrent(2)),
+        ("interval", "interval = 0.5", Key::new(A).min_interval(Duration::from_millis(500))),
+        ("zone", "zone = \"Europe/Berlin\"", Key::new(A).zone("Europe/Berlin")),
+        ("models", "models = [\"a\", \"b*\"]", Key::new(A).models(["a", "b*"])),
+        ("label", "label = \"l\"", Key::new(A).label("l (keypool.toml, entry 1 of [[keys]])")),
+        ("source", "source = \"s\"", Key::new(A).label("s")),
+        ("limits", "limits.m.rpd = 3", Key::new(A).limits("m", Limits::new().per_day(3))),
+    ];
+    let names: BTreeSet<_> = options.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    assert_eq!(names, properties(&schema["$defs"]["KeyEntry"]));
+    for (name, text, expected) in options {
+        let secret = if name == "secret_env" { String::new() } else { format!("secret = \"{A}\"\n") };
+        let loaded =
+            config(&format!("key_variables = false\n[[keys]]\n{secret}{text}")).keys(&Environment::of([("OTHER", B)]));
+        let expected = if ["label", "source"].contains(&name) {
+            expected
+        } else {
+            expected.label("keypool.toml, entry 1 of [[keys]]")
+        };
+        assert!(loaded.keys == [expected.clone()], "{name}: {:?}", loaded.problems);
+        assert!(name == "secret" || expected != usual, "{name}");
+    }
+}
+
+#[test]
+fn every_amount_is_a_limit() {
+    let of = |unit, span| Limits::new().with(Limit { unit, span, amount: 9 });
+    let amounts = [
+        ("rpm", of(Unit::Requests, Span::MINUTE)),
+        ("rpd", of(Unit::Requests, Span::Day)),
+        ("tpm", of(Unit::InputTokens, Span::MINUTE)),
+        ("tpd", of(Unit::InputTokens, Span::Day)),
+        ("output_tpm", of(Unit::OutputTokens, Span::MINUTE)),
+        ("total_tpm", of(Unit::Tokens, Span::MINUTE)),
+        ("ipm", of(Unit::Images, Span::MINUTE)),
+        ("ipd", of(Unit::Images, Span::Day)),
+    ];
+    let names: BTreeSet<_> = amounts.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(names, properties(&PoolConfig::json_schema()["$defs"]["LimitsEntry"]));
+    for (name, limits) in amounts {
+        assert_eq!(config(&format!("[limits.m]\n{name} = 9")).limits["m"].limits(), limits);
+    }
+}

@@ -1,0 +1,133 @@
+//! What holds whatever providers answer and whenever callers leave.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use http::StatusCode;
+use proptest::prelude::*;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_keypool::{Attempts, BoxError, ErrorClass, KeyPoolLayer, ReplayBody, RetryPolicy};
+
+use crate::support::*;
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Good,
+    Invalid,
+    Suspended,
+    Denied,
+    RateLimited(u64),
+    Overloaded,
+    CallersFault,
+    ErrorInStream,
+    Broken,
+    Slow(u64),
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => Just(Act::Good),
+        1 => Just(Act::Invalid),
+        1 => Just(Act::Suspended),
+        1 => Just(Act::Denied),
+        2 => (0..8_u64).prop_map(Act::RateLimited),
+        2 => Just(Act::Overloaded),
+        1 => Just(Act::CallersFault),
+        1 => Just(Act::ErrorInStream),
+        1 => Just(Act::Broken),
+        1 => (0..4_000_u64).prop_map(Act::Slow),
+    ]
+}
+
+async fn perform(act: Act, key: usize) -> std::result::Result<Answer, BoxError> {
+    Ok(match act {
+        Act::Good => good(),
+        Act::Invalid => invalid(),
+        Act::Suspended => suspended(key),
+        Act::Denied => denied(),
+        Act::RateLimited(seconds) => rate_limited(seconds),
+        Act::Overloaded => overloaded(),
+        Act::CallersFault => callers_fault(),
+        Act::ErrorInStream => answer(200, format!(r#"{{"error":{{"code":503,"message":"{}"}}}}"#, secret(key))),
+        Act::Broken => return Err("broken".into()),
+        Act::Slow(millis) => {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            good()
+        }
+    })
+}
+
+/// One request after the other: how long after the last one it comes, and how long its caller waits.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    pause: u64,
+    patience: u64,
+}
+
+fn arrival() -> impl Strategy<Value = Arrival> {
+    (0..1_500_u64, 0..30_000_u64).prop_map(|(pause, patience)| Arrival { pause, patience })
+}
+
+fn check(attempts: &Attempts, status: Option<StatusCode>) {
+    assert!(attempts.len() <= 18, "{attempts:?}");
+    let faults = |class: ErrorClass| class.is_key_fault() && class != ErrorClass::RateLimit;
+    let mut refused = attempts.iter().filter(|attempt| attempt.class().is_some_and(faults));
+    let mut seen = HashSet::new();
+    assert!(refused.all(|attempt| seen.insert(attempt.key().clone())), "a key that refused serves no more");
+    if status.is_some_and(|status| matches!(status.as_u16(), 401 | 403 | 429)) {
+        let class = attempts.last().unwrap().class();
+        let alike = attempts.iter().filter(|attempt| attempt.class() == class);
+        assert!(alike.map(|attempt| attempt.project()).collect::<HashSet<_>>().len() >= 3, "{attempts:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn leases_end_keys_stay_secret_and_faults_of_keys_stay_here(
+        keys in 1..7_usize,
+        wait in 0..6_u64,
+        acts in prop::collection::vec(act(), 1..40),
+        arrivals in prop::collection::vec(arrival(), 1..25),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let pool = builder(keys).wait(Duration::from_secs(wait)).build().unwrap();
+            let script = Arc::new(Mutex::new(acts.into_iter().cycle()));
+            let client = service_fn(move |request: http::Request<ReplayBody<Body>>| {
+                let act = script.lock().unwrap().next().unwrap();
+                perform(act, key_of(&request))
+            });
+            let client = KeyPoolLayer::new(&pool).retry(RetryPolicy::new(&pool).seed(7)).layer(client);
+            let mut sent = Vec::new();
+            for Arrival { pause, patience } in arrivals {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                let client = client.clone();
+                sent.push(tokio::spawn(tokio::time::timeout(Duration::from_millis(patience), async move {
+                    match client.oneshot(ask()).await {
+                        Ok(response) => {
+                            check(attempts(&response), Some(response.status()));
+                            let shown = format!("{:?}", response.headers());
+                            shown + &text(response).await
+                        }
+                        Err(error) => {
+                            check(error.attempts(), None);
+                            format!("{error} {error:?}")
+                        }
+                    }
+                })));
+            }
+            for sent in sent {
+                if let Ok(shown) = sent.await.unwrap() {
+                    assert!(!shown.contains("AIza"), "{shown}");
+                }
+            }
+            let stats = pool.stats();
+            assert_eq!((stats.in_flight, stats.waiting), (0, 0));
+        });
+    }
+}
