@@ -69,19 +69,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut answer = match this.answer.take() {
-            Some(answer) => answer,
-            None => {
-                let result = ready!(this.future.poll(cx)).map_err(Into::into);
-                let Some(lease) = this.lease.take() else {
-                    return Poll::Ready(result.map(|response| response.map(CooldownBody::new)));
-                };
-                match result {
-                    Ok(response) => Answer::new(response, lease),
-                    Err(error) => {
-                        lease.report(&Failure::of_transport(&*error).into());
-                        return Poll::Ready(Err(error));
-                    }
+        let mut answer = if let Some(answer) = this.answer.take() {
+            answer
+        } else {
+            let result = ready!(this.future.poll(cx)).map_err(Into::into);
+            let Some(lease) = this.lease.take() else {
+                return Poll::Ready(result.map(|response| response.map(CooldownBody::new)));
+            };
+            match result {
+                Ok(response) => Answer::new(response, lease),
+                Err(error) => {
+                    lease.report(&Failure::of_transport(&*error).into());
+                    return Poll::Ready(Err(error));
                 }
             }
         };

@@ -87,10 +87,8 @@ impl Quotas {
         if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
             quota.copy_counts_from(counted);
         }
-        if quotas.is_empty() {
-            // Most projects are used for one model.
-            quotas.reserve_exact(1);
-        }
+        // A project is used for few models.
+        quotas.reserve_exact(1);
         let place = quotas.partition_point(|(held, _)| *held < model);
         quotas.insert(place, (model, quota));
     }

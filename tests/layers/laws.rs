@@ -9,7 +9,7 @@ use std::{
 use http::StatusCode;
 use proptest::prelude::*;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keypool::{Attempts, BoxError, ErrorClass, KeyPoolLayer, ReplayBody, RetryPolicy};
+use tower_keypool::{Attempts, BoxError, ErrorClass, KeyPoolLayer, ReplayBody, RetryPolicy, pool::Attempt};
 
 use crate::support::*;
 
@@ -80,7 +80,7 @@ fn check(attempts: &Attempts, status: Option<StatusCode>) {
     if status.is_some_and(|status| matches!(status.as_u16(), 401 | 403 | 429)) {
         let class = attempts.last().unwrap().class();
         let alike = attempts.iter().filter(|attempt| attempt.class() == class);
-        assert!(alike.map(|attempt| attempt.project()).collect::<HashSet<_>>().len() >= 3, "{attempts:?}");
+        assert!(alike.map(Attempt::project).collect::<HashSet<_>>().len() >= 3, "{attempts:?}");
     }
 }
 

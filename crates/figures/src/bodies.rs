@@ -1,11 +1,12 @@
 //! Bodies that are sent more than once, and what that copies.
 
 use std::{
+    collections::HashSet,
     future::{Ready, ready},
     ops::Range,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -43,7 +44,7 @@ impl Body for Chunked {
     }
 }
 
-/// Counts what came at another address than the caller's own.
+/// Counts what came at a new address: neither the caller's own nor one of an earlier attempt.
 #[derive(Clone)]
 struct Reader {
     own: Range<usize>,
@@ -55,6 +56,7 @@ struct Seen {
     bytes: AtomicUsize,
     copied: AtomicUsize,
     attempts: AtomicUsize,
+    addresses: Mutex<HashSet<usize>>,
 }
 
 impl<B> Service<Request<B>> for Reader
@@ -76,7 +78,8 @@ where
         while let Poll::Ready(Some(Ok(frame))) = body.as_mut().poll_frame(&mut cx) {
             let Some(data) = frame.data_ref() else { continue };
             self.seen.bytes.fetch_add(data.remaining(), Ordering::Relaxed);
-            if !self.own.contains(&(data.as_ptr() as usize)) {
+            let at = data.as_ptr() as usize;
+            if !self.own.contains(&at) && self.seen.addresses.lock().is_ok_and(|mut known| known.insert(at)) {
                 self.seen.copied.fetch_add(data.remaining(), Ordering::Relaxed);
             }
         }
