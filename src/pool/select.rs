@@ -68,6 +68,9 @@ enum Readiness {
     Not(Option<Tick>, Reason),
 }
 
+/// A key that may serve: whether it is over its assumed limit, and the breakers for which the request is the trial.
+type Found = (Slot, bool, Vec<Target>);
+
 /// What a request asks of `select`.
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a KeyRequest,
@@ -128,7 +131,7 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
 }
 
 /// The ready key of the lowest priority and rank.
-fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<(Slot, bool, Vec<Target>)> {
+fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
     let own = ask.own;
     build(state, own);
     while let Some(slot) = state.scheduler.wake_due(own, now.tick) {
@@ -202,7 +205,7 @@ fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) ->
 }
 
 /// The best of the keys that an affinity names.
-fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<(Slot, bool, Vec<Target>)> {
+fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
     build(state, ask.own);
     let slots = match &ask.request.affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
@@ -212,7 +215,7 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
             .map_or_else(Vec::new, |project| state.registry.project(project).keys.clone()),
         Affinity::Any => Vec::new(),
     };
-    let mut best = None;
+    let mut best: Option<((bool, (u16, u64)), Found)> = None;
     for slot in slots {
         let (until, reason) = match readiness(state, ask, slot, now) {
             Readiness::Ready { over_assumed, trials } => {
@@ -221,8 +224,8 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
                     continue;
                 }
                 let rank = state.rank(slot).unwrap_or_default();
-                if best.as_ref().is_none_or(|(best, ..)| (over_assumed, rank) < *best) {
-                    best = Some(((over_assumed, rank), slot, over_assumed, trials));
+                if best.as_ref().is_none_or(|(best, _)| (over_assumed, rank) < *best) {
+                    best = Some(((over_assumed, rank), (slot, over_assumed, trials)));
                 }
                 continue;
             }
@@ -235,7 +238,7 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
     }
     let listed: u32 = blocked.reasons.iter().sum();
     blocked.reasons[Reason::Affinity as usize] = (state.registry.len() as u32).saturating_sub(listed);
-    best.map(|(_, slot, over_assumed, trials)| (slot, over_assumed, trials))
+    best.map(|(_, found)| found)
 }
 
 fn build(state: &mut State, own: ModelIx) {
