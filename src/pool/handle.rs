@@ -18,7 +18,7 @@ use super::{
     lease::Lease,
     registry::KeyAdded,
     request::KeyRequest,
-    select::{Ask, Grant, select},
+    select::{Ask, select},
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     unavailable::{Unavailable, UnavailableReason},
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Error,
-    classify::{Classifier, Failure, Outcome},
+    classify::{Classifier, Failure},
     key::{Key, KeyId, Tier},
     provider::Provider,
     store::{Record, Store},
@@ -148,23 +148,6 @@ impl Shared {
         run(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// One structured event an attempt.
-    pub(crate) fn log_attempt(&self, grant: &Grant, outcome: &Outcome) {
-        let (key, project, model) = (&grant.key.id, &*grant.project_name, grant.model_name.as_deref());
-        match outcome {
-            Outcome::Success => tracing::debug!(%key, project, model, "answered"),
-            Outcome::Failure(failure) => tracing::debug!(
-                %key, project, model,
-                class = failure.class.as_str(),
-                status = failure.status.map(|status| status.as_u16()),
-                code = failure.code.as_deref(),
-                message = failure.message.as_deref(),
-                "failed"
-            ),
-            Outcome::Cancelled => tracing::debug!(%key, project, model, "cancelled"),
-        }
-    }
-
     /// A lease ended of a pool that is shut down.
     pub(crate) fn ended(&self) {
         self.idle.notify_waiters();
@@ -232,12 +215,14 @@ impl KeyPool {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
+    #[expect(clippy::needless_pass_by_value, reason = "the pool keeps what it needs of it")]
     pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
         self.shared.configure(key.model_names(), true);
         self.shared.with(|state, now| super::update::add(state, &key, now))
     }
 
-    /// Changes the keys while the pool runs.
+    /// Changes the keys while the pool runs. A list of keys is replaced in steps: those that are good are changed also where others
+    /// are bad, and requests are served meanwhile.
     ///
     /// # Errors
     /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
@@ -247,7 +232,7 @@ impl KeyPool {
             KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names), true),
             _ => {}
         }
-        self.shared.with(|state, now| super::update::apply(state, change, now))
+        super::update::apply(&self.shared, change)
     }
 
     /// Applies the changes of a stream until it ends, and logs those that fail.

@@ -83,7 +83,7 @@ impl Lease {
     /// Tells what came of the request. It may be told more than once: a good head, then an error within its stream.
     pub fn report(&self, outcome: &Outcome) {
         self.shared.with(|state, now| super::outcome::apply(state, &self.grant, outcome, now));
-        self.shared.log_attempt(&self.grant, outcome);
+        log(&self.grant, outcome);
     }
 
     /// Tells the tokens that the answer used, in place of the estimate.
@@ -134,6 +134,23 @@ impl Lease {
     fn usage(&self) -> Option<Usage> {
         let input = self.input_tokens.load(Ordering::Relaxed);
         (input != u64::MAX).then(|| Usage::new(input, self.output_tokens.load(Ordering::Relaxed)))
+    }
+}
+
+/// One structured event an attempt.
+fn log(grant: &Grant, outcome: &Outcome) {
+    let (key, project, model) = (&grant.key.id, &*grant.project_name, grant.model_name.as_deref());
+    match outcome {
+        Outcome::Success => tracing::debug!(%key, project, model, "answered"),
+        Outcome::Failure(failure) => tracing::debug!(
+            %key, project, model,
+            class = failure.class.as_str(),
+            status = failure.status.map(|status| status.as_u16()),
+            code = failure.code.as_deref(),
+            message = failure.message.as_deref(),
+            "failed"
+        ),
+        Outcome::Cancelled => tracing::debug!(%key, project, model, "cancelled"),
     }
 }
 

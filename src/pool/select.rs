@@ -215,7 +215,8 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
             .map_or_else(Vec::new, |project| state.registry.project(project).keys.clone()),
         Affinity::Any => Vec::new(),
     };
-    let mut best: Option<((bool, (u16, u64)), Found)> = None;
+    let mut best = None::<Found>;
+    let mut lowest = (false, (0, 0));
     for slot in slots {
         let (until, reason) = match readiness(state, ask, slot, now) {
             Readiness::Ready { over_assumed, trials } => {
@@ -224,8 +225,9 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
                     continue;
                 }
                 let rank = state.rank(slot).unwrap_or_default();
-                if best.as_ref().is_none_or(|(best, _)| (over_assumed, rank) < *best) {
-                    best = Some(((over_assumed, rank), (slot, over_assumed, trials)));
+                if best.is_none() || (over_assumed, rank) < lowest {
+                    lowest = (over_assumed, rank);
+                    best = Some((slot, over_assumed, trials));
                 }
                 continue;
             }
@@ -238,7 +240,7 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
     }
     let listed: u32 = blocked.reasons.iter().sum();
     blocked.reasons[Reason::Affinity as usize] = (state.registry.len() as u32).saturating_sub(listed);
-    best.map(|(_, found)| found)
+    best
 }
 
 fn build(state: &mut State, own: ModelIx) {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     breaker::{CircuitBreaker, Target},
-    registry::{Entry, Slot},
+    registry::{Entry, ProjectIx, Slot},
     state::{Now, State},
     strategy::Strategy,
 };
@@ -167,8 +167,10 @@ impl State {
 
 pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now) -> Snapshot {
     let page: Vec<Slot> = state.registry.iter().map(|(slot, _)| slot).skip(offset).take(limit).collect();
-    let mut by_key: BTreeMap<Slot, Vec<Target>> = BTreeMap::new();
-    let mut by_project: BTreeMap<super::registry::ProjectIx, Vec<Target>> = BTreeMap::new();
+    // Breakers of keys and projects that are not on the page are only counted.
+    let mut by_key: BTreeMap<Slot, Vec<Target>> = page.iter().map(|slot| (*slot, Vec::new())).collect();
+    let projects = page.iter().filter_map(|slot| Some(state.registry.get(*slot)?.project));
+    let mut by_project: BTreeMap<ProjectIx, Vec<Target>> = projects.map(|project| (project, Vec::new())).collect();
     let mut others = Vec::new();
     let mut open_breakers: Vec<BreakerCount> = Vec::new();
     for target in state.breakers.targets() {
@@ -180,8 +182,16 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
             }
         }
         match target {
-            Target::Key(slot) | Target::KeyModel(slot, _) => by_key.entry(slot).or_default().push(target),
-            Target::Project(at) | Target::ProjectModel(at, _) => by_project.entry(at).or_default().push(target),
+            Target::Key(slot) | Target::KeyModel(slot, _) => {
+                if let Some(targets) = by_key.get_mut(&slot) {
+                    targets.push(target);
+                }
+            }
+            Target::Project(at) | Target::ProjectModel(at, _) => {
+                if let Some(targets) = by_project.get_mut(&at) {
+                    targets.push(target);
+                }
+            }
             Target::Model(_) | Target::Account(_) | Target::Exit(_) => others.push(target),
         }
     }
@@ -191,11 +201,8 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
         Some(key_view(state, entry, targets, now))
     });
     let keys = keys.collect();
-    let mut at: Vec<_> = page.iter().filter_map(|slot| Some(state.registry.get(*slot)?.project)).collect();
-    at.sort_unstable();
-    at.dedup();
     let mut projects = Vec::new();
-    for at in at {
+    for (at, targets) in by_project {
         let models = state.quotas.models(at);
         let zone = state.registry.project(at).zone;
         let today = state.quotas.today(zone, now);
@@ -210,7 +217,7 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
             keys: project.keys.len(),
             billing_account: project.account.map(|account| Arc::clone(state.registry.group_name(account))),
             models: views,
-            breakers: breaker_views(state, by_project.get(&at).map_or(&[][..], Vec::as_slice), now),
+            breakers: breaker_views(state, &targets, now),
         });
     }
     Snapshot {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::{
     breaker::Target,
     events::Event,
+    handle::Shared,
     quotas::ZoneIx,
     registry::{KeyAdded, ProjectIx, Slot},
     state::{Now, State},
@@ -13,6 +14,9 @@ use crate::{
     Error,
     key::{Key, KeyId},
 };
+
+/// So many keys are replaced at once.
+const STEP: usize = 256;
 
 /// A change of a pool's keys.
 #[derive(Clone, Debug)]
@@ -38,57 +42,74 @@ pub(crate) fn add(state: &mut State, key: &Key, now: Now) -> Result<KeyAdded, Er
     Ok(added)
 }
 
-pub(crate) fn apply(state: &mut State, change: KeyChange, now: Now) -> Result<(), Error> {
+/// Applies a change. A list of keys is replaced in steps, between which requests are served.
+pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
     match change {
-        KeyChange::Put(key) => put(state, &key, None)?,
-        KeyChange::ReplaceAll(keys) => {
-            let mut kept = HashSet::new();
-            let mut described = HashSet::new();
-            let mut first_error = None;
-            for key in &keys {
-                match put(state, key, Some(&mut described)) {
-                    Ok(()) => {}
-                    Err(error) => first_error = first_error.or(Some(error)),
+        KeyChange::Put(key) => shared.with(|state, now| {
+            put(state, &key, None)?;
+            super::queue::serve(state, now);
+            Ok(())
+        }),
+        KeyChange::ReplaceAll(keys) => replace_all(shared, &keys),
+        KeyChange::Remove(id) => shared.with(|state, now| {
+            let slot = find(state, &id)?;
+            remove(state, slot);
+            super::queue::serve(state, now);
+            Ok(())
+        }),
+        KeyChange::Secret(id, secret) => shared.with(|state, now| {
+            let slot = find(state, &id)?;
+            state.registry.replace_secret(slot, &secret, &state.settings.scheme)?;
+            close(state, slot, now);
+            Ok(())
+        }),
+        KeyChange::Disable(id, reason) => shared.with(|state, now| {
+            let target = Target::Key(find(state, &id)?);
+            state.breakers.disable(target, &reason, now.tick);
+            super::outcome::keep(state, target, now);
+            let target = super::persist::target_name(state, target).to_string();
+            let message = Some(reason.into());
+            state.effects.events.push(Event::Disabled { target, key: id, class: None, message });
+            Ok(())
+        }),
+        KeyChange::Enable(id) => shared.with(|state, now| {
+            let slot = find(state, &id)?;
+            close(state, slot, now);
+            Ok(())
+        }),
+    }
+}
+
+/// Of several errors the first is told.
+fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
+    let (mut kept, mut described, mut first_error) = (HashSet::new(), HashSet::new(), None);
+    for keys in keys.chunks(STEP) {
+        shared.with(|state, now| {
+            for key in keys {
+                if let Err(error) = put(state, key, Some(&mut described)) {
+                    first_error.get_or_insert(error);
                 }
                 kept.insert(key.id());
                 kept.extend(state.registry.id_of_secret(&key.secret));
             }
-            let gone: Vec<_> = state
-                .registry
-                .iter()
-                .filter(|(_, entry)| !kept.contains(&entry.data.id))
-                .map(|(slot, _)| slot)
-                .collect();
-            for slot in gone {
-                remove(state, slot);
+            super::queue::serve(state, now);
+        });
+    }
+    let gone: Vec<_> = shared.with(|state, _| {
+        let ids = state.registry.iter().map(|(_, entry)| &entry.data.id);
+        ids.filter(|id| !kept.contains(*id)).cloned().collect()
+    });
+    for ids in gone.chunks(STEP) {
+        shared.with(|state, now| {
+            for id in ids {
+                if let Some(slot) = state.registry.find(id) {
+                    remove(state, slot);
+                }
             }
             super::queue::serve(state, now);
-            return first_error.map_or(Ok(()), Err);
-        }
-        KeyChange::Remove(id) => {
-            let slot = find(state, &id)?;
-            remove(state, slot);
-        }
-        KeyChange::Secret(id, secret) => {
-            let slot = find(state, &id)?;
-            state.registry.replace_secret(slot, &secret, &state.settings.scheme)?;
-            close(state, slot, now);
-        }
-        KeyChange::Disable(id, reason) => {
-            let slot = find(state, &id)?;
-            state.breakers.disable(Target::Key(slot), &reason, now.tick);
-            super::outcome::keep(state, Target::Key(slot), now);
-            let target = super::persist::target_name(state, Target::Key(slot));
-            let message = Some(reason.into());
-            state.effects.events.push(Event::Disabled { target: target.to_string(), key: id, class: None, message });
-        }
-        KeyChange::Enable(id) => {
-            let slot = find(state, &id)?;
-            close(state, slot, now);
-        }
+        });
     }
-    super::queue::serve(state, now);
-    Ok(())
+    first_error.map_or(Ok(()), Err)
 }
 
 /// The projects that were described by another key of the same change; none where a change is of one key.
@@ -155,4 +176,5 @@ fn close(state: &mut State, slot: Slot, now: Now) {
             state.reopen(target);
         }
     }
+    super::queue::serve(state, now);
 }
