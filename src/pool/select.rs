@@ -69,6 +69,7 @@ enum Readiness {
 }
 
 /// What a request asks of `select`.
+#[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a KeyRequest,
     /// The model of its name.
