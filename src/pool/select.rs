@@ -72,6 +72,7 @@ enum Readiness {
 type Found = (Slot, bool, Vec<Target>);
 
 /// What a request asks of `select`.
+#[derive(Clone, Copy)]
 pub(crate) struct Ask<'a> {
     pub(crate) request: &'a KeyRequest,
     /// The model of its name.

@@ -1,4 +1,5 @@
 //! An upstream that behaves as Gemini does, exact by tokio's clock, as a service that answers in virtual time.
+#![expect(clippy::disallowed_methods, reason = "it is the provider: its clock is not the pool's")]
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -89,10 +90,10 @@ impl World {
         }
         let dice = self.rng.f64();
         if dice < self.faults {
-            return error(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).", json!([]));
+            return error(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).", &json!([]));
         }
         if dice < 2.0 * self.faults {
-            return error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.", json!([]));
+            return error(503, "UNAVAILABLE", "The model is overloaded. Please try again later.", &json!([]));
         }
         let window = self.windows.entry(key.to_owned()).or_default();
         while window.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
@@ -100,7 +101,7 @@ impl World {
         }
         if window.len() >= self.per_minute {
             self.limited.push(now);
-            return exhausted(self.per_minute, MINUTE - now.duration_since(window[0]));
+            return exhausted(self.per_minute, MINUTE.saturating_sub(now.duration_since(window[0])));
         }
         window.push_back(now);
         self.served += 1;
@@ -157,7 +158,7 @@ impl<B> Service<Request<B>> for Upstream {
     }
 }
 
-fn error(status: u16, name: &str, message: &str, details: Value) -> (StatusCode, Value) {
+fn error(status: u16, name: &str, message: &str, details: &Value) -> (StatusCode, Value) {
     let body = json!({ "error": { "code": status, "message": message, "status": name, "details": details } });
     (StatusCode::from_u16(status).expect("a status"), body)
 }
@@ -166,14 +167,14 @@ fn invalid() -> (StatusCode, Value) {
     let details = json!([{
         "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID", "domain": "googleapis.com",
     }]);
-    error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", details)
+    error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", &details)
 }
 
 fn suspended() -> (StatusCode, Value) {
     let details = json!([{
         "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "CONSUMER_SUSPENDED", "domain": "googleapis.com",
     }]);
-    error(403, "PERMISSION_DENIED", "Permission denied: Consumer has been suspended.", details)
+    error(403, "PERMISSION_DENIED", "Permission denied: Consumer has been suspended.", &details)
 }
 
 fn exhausted(per_minute: usize, opens: Duration) -> (StatusCode, Value) {
@@ -189,5 +190,5 @@ fn exhausted(per_minute: usize, opens: Duration) -> (StatusCode, Value) {
         },
         { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": format!("{}s", opens.as_secs() + 1) },
     ]);
-    error(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", details)
+    error(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", &details)
 }

@@ -14,7 +14,7 @@ fn main() {
         "memory" => memory(args.number(1), args.number(2)),
         "pick" => pick(),
         "walk" => walk(args.text(1), Traffic::named(args.text(2))),
-        "copies" => [1 << 10, 64 << 10, 1 << 20, 20 << 20].into_iter().map(|size| copies(size)).fold(0.0, f64::max),
+        "copies" => [1 << 10, 64 << 10, 1 << 20, 20 << 20].into_iter().map(copies).fold(0.0, f64::max),
         _ => usage("count memory KEYS MODELS | pick | walk STACK TRAFFIC | copies"),
     };
     println!("{counted}");

@@ -1,4 +1,5 @@
 //! Scenes in virtual time: `scenes NAME`. Prints one JSON object.
+#![expect(clippy::disallowed_methods, reason = "callers and their upstream are outside of the pool and its clock")]
 
 use std::{collections::HashSet, time::Duration};
 
