@@ -166,7 +166,7 @@ async fn nothing_is_remembered_between_requests() {
             |line| if line.contains("pro") { class(ErrorClass::ModelNotFound) } else { Comes::Good },
         ));
     for _ in 0..2 {
-        let request = generate("pro").map(|body| Full::from(body));
+        let request = generate("pro").map(Full::from);
         service.ready().await.unwrap().call(request).await.unwrap();
     }
     assert_eq!(models(&sent.lock().unwrap()), ["pro", "flash", "pro", "flash"]);
