@@ -20,7 +20,7 @@ struct Speech {
 }
 
 impl Provider for Speech {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "speech"
     }
 
@@ -76,7 +76,7 @@ async fn main() -> Result<(), BoxError> {
     let answer = client.oneshot(request).await?;
     let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
     println!("{attempts}");
-    let classes: Vec<_> = attempts.iter().map(|attempt| attempt.class()).collect();
+    let classes: Vec<_> = attempts.iter().map(tower_keypool::pool::Attempt::class).collect();
     assert_eq!(classes, [Some(ErrorClass::Billing), None]);
     println!("{}", String::from_utf8_lossy(&answer.into_body().collect().await?.to_bytes()));
     Ok(())
