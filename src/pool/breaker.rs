@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What a breaker covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Target {
     Key(Slot),
     KeyModel(Slot, ModelIx),
@@ -319,6 +319,11 @@ impl Breakers {
             matches!(breaker.class, Some(ErrorClass::Unclear | ErrorClass::NotEntitled)) && !breaker.by_hand
         };
         self.map.get(&target).is_some_and(undone) && self.remove(target)
+    }
+
+    /// The target, where it has a breaker.
+    pub(crate) fn knows(&self, target: Target) -> Option<Target> {
+        (self.kinds[target.kind()] > 0 && self.map.contains_key(&target)).then_some(target)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

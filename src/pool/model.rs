@@ -16,6 +16,9 @@ impl ModelIx {
 /// So many names are known at the most: callers choose them.
 const MOST: usize = 4_096;
 
+/// Longer names are not remembered, in bytes.
+const LONGEST: usize = 256;
+
 /// So many pairs of a model and a tier of the provider's table are known before their first answer.
 pub(crate) const MOST_ASSUMED: usize = 128;
 
@@ -97,7 +100,8 @@ impl Models {
     }
 
     fn has_room(&self, name: &str) -> bool {
-        self.by_name.contains_key(name) || name != "*" && self.entries.len() < MOST
+        let fits = name != "*" && name.len() <= LONGEST && self.entries.len() < MOST;
+        self.by_name.contains_key(name) || fits
     }
 
     fn insert(&mut self, name: &str) -> ModelIx {

@@ -118,17 +118,13 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             changed(state, target, None, None, now);
         }
     }
-    for (slot, generation) in state.guard.succeeded() {
-        let alive = state.registry.get(slot).is_some_and(|entry| entry.generation == generation);
-        if alive {
-            try_again(state, slot, now);
-        }
+    for target in state.guard.succeeded() {
+        try_again(state, target, now);
     }
 }
 
-/// A key that was disabled, or cools, gets a trial.
-fn try_again(state: &mut State, slot: Slot, now: Now) {
-    let target = Target::Key(slot);
+/// What was disabled, or cools, gets a trial.
+fn try_again(state: &mut State, target: Target, now: Now) {
     if state.breakers.half_open(target, now.tick) {
         keep(state, target, now);
         state.reopen(target);
@@ -178,14 +174,14 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     };
     let permanent = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
     let was_paused = state.guard.paused;
-    let paused = state.guard.failed(grant.slot, grant.generation, permanent, now.tick);
+    let paused = state.guard.failed(grant.slot, permanent.then_some(target), now.tick);
     if paused && !was_paused {
         let id = grant.key.id.clone();
         state.effects.events.push(Event::GuardPaused { key: id });
         // Those that were disabled while the failures added up are held, too.
-        for slot in state.guard.held() {
-            if slot != grant.slot {
-                try_again(state, slot, now);
+        for held in state.guard.held() {
+            if held != target {
+                try_again(state, held, now);
             }
         }
     }
@@ -278,12 +274,12 @@ pub(crate) fn changed(
 /// Notices when nearly every key is refused for good, which is an outage and no fault of the keys.
 #[derive(Debug, Default)]
 pub(crate) struct FailureGuard {
-    /// The failures in the span: whether for good.
-    outcomes: VecDeque<(Tick, Slot, u32, bool)>,
+    /// The failures in the span: of which key, and what they disable where they are for good.
+    outcomes: VecDeque<(Tick, Slot, Option<Target>)>,
     /// How many of them came after the last success.
     in_a_row: usize,
     pub(crate) paused: bool,
-    held: BTreeSet<(Slot, u32)>,
+    held: BTreeSet<Target>,
 }
 
 const GUARD_SPAN: Duration = Duration::from_secs(30);
@@ -291,48 +287,45 @@ const GUARD_KEYS: usize = 5;
 const GUARD_OUTCOMES: usize = 1_024;
 
 impl FailureGuard {
-    /// A key failed. Whether disabling is paused.
-    fn failed(&mut self, slot: Slot, generation: u32, permanent: bool, now: Tick) -> bool {
+    /// A key failed; for good, where that disables a target. Whether disabling is paused.
+    fn failed(&mut self, slot: Slot, disables: Option<Target>, now: Tick) -> bool {
         let begins = now.minus(GUARD_SPAN);
         while self.outcomes.front().is_some_and(|(at, ..)| *at < begins) || self.outcomes.len() >= GUARD_OUTCOMES {
             self.outcomes.pop_front();
         }
         self.in_a_row = (self.in_a_row + 1).min(self.outcomes.len() + 1);
-        self.outcomes.push_back((now, slot, generation, permanent));
-        if !permanent {
-            return self.paused;
-        }
+        self.outcomes.push_back((now, slot, disables));
+        let Some(target) = disables else { return self.paused };
         if self.paused {
-            self.held.insert((slot, generation));
+            self.held.insert(target);
             return true;
         }
         if self.in_a_row < GUARD_KEYS {
             return false;
         }
         let in_a_row = self.outcomes.iter().rev().take(self.in_a_row);
-        let mut keys: Vec<_> = in_a_row.map(|(_, slot, _, permanent)| (*slot, *permanent)).collect();
+        let mut keys: Vec<_> = in_a_row.map(|(_, slot, disables)| (*slot, disables.is_some())).collect();
         keys.sort_unstable();
         keys.dedup();
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= GUARD_KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            let refused = self.outcomes.iter().filter(|(.., permanent)| *permanent);
-            self.held = refused.map(|(_, slot, generation, _)| (*slot, *generation)).collect();
+            self.held = self.outcomes.iter().filter_map(|(.., disables)| *disables).collect();
         }
         self.paused
     }
 
-    /// A key succeeded: the keys that were held are tried again.
-    fn succeeded(&mut self) -> Vec<(Slot, u32)> {
+    /// A key succeeded: what was held is tried again.
+    fn succeeded(&mut self) -> BTreeSet<Target> {
         self.in_a_row = 0;
         if self.paused {
             self.paused = false;
             self.outcomes.clear();
         }
-        if self.held.is_empty() { Vec::new() } else { std::mem::take(&mut self.held).into_iter().collect() }
+        std::mem::take(&mut self.held)
     }
 
-    fn held(&self) -> Vec<Slot> {
-        self.held.iter().map(|(slot, _)| *slot).collect()
+    fn held(&self) -> Vec<Target> {
+        self.held.iter().copied().collect()
     }
 }

@@ -1,6 +1,7 @@
 //! What a pool keeps in its store, and takes from it.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, PoisonError, Weak},
     time::Duration,
 };
@@ -110,9 +111,21 @@ pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
     super::queue::serve(state, now);
 }
 
+/// Of each breaker the last state alone.
+fn latest(mut records: Vec<Record>) -> Vec<Record> {
+    let mut seen = HashSet::new();
+    records.reverse();
+    records.retain(|record| match record {
+        Record::Open { target, .. } | Record::Closed { target } => seen.insert(target.clone()),
+        _ => true,
+    });
+    records.reverse();
+    records
+}
+
 /// Writes what changed.
 pub(crate) async fn flush(shared: &Shared) {
-    let records = std::mem::take(&mut *shared.records.lock().unwrap_or_else(PoisonError::into_inner));
+    let records = latest(std::mem::take(&mut *shared.records.lock().unwrap_or_else(PoisonError::into_inner)));
     if records.is_empty() {
         return;
     }

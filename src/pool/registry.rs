@@ -285,15 +285,16 @@ impl Registry {
         Ok((slot, KeyAdded::Added(data.id.clone())))
     }
 
-    /// Gives a key other options, and another secret where it differs. Its counts stay.
-    pub(crate) fn update(&mut self, slot: Slot, key: &Key, scheme: &str) -> Result<(), Error> {
+    /// Gives a key other options, and another secret where it differs. Its counts stay. Whether the secret differs.
+    pub(crate) fn update(&mut self, slot: Slot, key: &Key, scheme: &str) -> Result<bool, Error> {
         for (_, limits) in &key.limits {
             limits.check()?;
         }
         let data = Arc::new(KeyData::new(key, scheme)?);
         let entry = self.get(slot).expect("the caller found it");
         let (old, old_project, learned) = (Arc::clone(&entry.data), entry.project, entry.learned);
-        if old.secret != data.secret {
+        let renewed = old.secret != data.secret;
+        if renewed {
             if self.find_secret(&key.secret).is_some_and(|other| other != slot) {
                 return Err(Error::config("another key has the same secret"));
             }
@@ -318,7 +319,7 @@ impl Registry {
         entry.data = data;
         *self.exits.entry(exit).or_default() += 1;
         self.leave_exit(old_exit);
-        Ok(())
+        Ok(renewed)
     }
 
     /// Removes a key. Leases of it may still be held.

@@ -46,21 +46,22 @@ pub(crate) fn add(state: &mut State, key: &Key, now: Now) -> Result<KeyAdded, Er
 pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
     match change {
         KeyChange::Put(key) => shared.with(|state, now| {
-            put(state, &key, None)?;
+            put(state, &key, None, now)?;
             super::queue::serve(state, now);
             Ok(())
         }),
         KeyChange::ReplaceAll(keys) => replace_all(shared, &keys),
         KeyChange::Remove(id) => shared.with(|state, now| {
             let slot = find(state, &id)?;
-            remove(state, slot);
+            remove(state, slot, now);
             super::queue::serve(state, now);
             Ok(())
         }),
         KeyChange::Secret(id, secret) => shared.with(|state, now| {
             let slot = find(state, &id)?;
             state.registry.replace_secret(slot, &secret, &state.settings.scheme)?;
-            close(state, slot, now);
+            close(state, slot, false, now);
+            super::queue::serve(state, now);
             Ok(())
         }),
         KeyChange::Disable(id, reason) => shared.with(|state, now| {
@@ -74,7 +75,8 @@ pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
         }),
         KeyChange::Enable(id) => shared.with(|state, now| {
             let slot = find(state, &id)?;
-            close(state, slot, now);
+            close(state, slot, true, now);
+            super::queue::serve(state, now);
             Ok(())
         }),
     }
@@ -86,7 +88,7 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
     for keys in keys.chunks(STEP) {
         shared.with(|state, now| {
             for key in keys {
-                if let Err(error) = put(state, key, Some(&mut described)) {
+                if let Err(error) = put(state, key, Some(&mut described), now) {
                     first_error.get_or_insert(error);
                 }
                 kept.insert(key.id());
@@ -103,7 +105,7 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
         shared.with(|state, now| {
             for id in ids {
                 if let Some(slot) = state.registry.find(id) {
-                    remove(state, slot);
+                    remove(state, slot, now);
                 }
             }
             super::queue::serve(state, now);
@@ -116,12 +118,14 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
 type Described<'a> = Option<&'a mut HashSet<ProjectIx>>;
 
 /// Adds a key, or changes the one with the same id.
-fn put(state: &mut State, key: &Key, described: Described<'_>) -> Result<(), Error> {
+fn put(state: &mut State, key: &Key, described: Described<'_>, now: Now) -> Result<(), Error> {
     let Some(slot) = state.registry.find(&key.id()) else {
         return insert(state, key, described).map(|_| ());
     };
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
-    state.registry.update(slot, key, &state.settings.scheme)?;
+    if state.registry.update(slot, key, &state.settings.scheme)? {
+        close(state, slot, false, now);
+    }
     settle(state, slot, key, zone, described);
     Ok(())
 }
@@ -155,26 +159,34 @@ fn find(state: &State, id: &KeyId) -> Result<Slot, Error> {
     state.registry.find(id).ok_or_else(|| Error::config(format!("there is no key {id}")))
 }
 
-fn remove(state: &mut State, slot: Slot) {
+fn remove(state: &mut State, slot: Slot, now: Now) {
+    close(state, slot, false, now);
     let Some(entry) = state.registry.remove(slot) else { return };
     state.scheduler.remove(slot);
-    state.breakers.remove(Target::Key(slot));
-    for model in state.models.all() {
-        state.breakers.remove(Target::KeyModel(slot, model));
-    }
     state.effects.events.push(Event::KeyRemoved { key: entry.data.id.clone() });
 }
 
-/// The key's own breakers close.
-fn close(state: &mut State, slot: Slot, now: Now) {
-    let models: Vec<_> = state.models.all().collect();
-    let targets =
-        std::iter::once(Target::Key(slot)).chain(models.into_iter().map(|model| Target::KeyModel(slot, model)));
+/// The breakers of a key close, and those of its project where it is alone there. With `all` so does whatever covers it.
+fn close(state: &mut State, slot: Slot, all: bool, now: Now) {
+    let Some(entry) = state.registry.get(slot) else { return };
+    let (at, project) = (entry.project, state.registry.project(entry.project));
+    let mut targets = vec![Target::Key(slot)];
+    if all || project.keys.len() == 1 {
+        targets.push(Target::Project(at));
+    }
+    if all {
+        targets.extend(project.account.map(Target::Account));
+        targets.extend(entry.exit.map(Target::Exit));
+    }
+    let of_project = targets.contains(&Target::Project(at));
+    for model in state.models.all() {
+        targets.extend(state.breakers.knows(Target::KeyModel(slot, model)));
+        targets.extend(of_project.then(|| state.breakers.knows(Target::ProjectModel(at, model))).flatten());
+    }
     for target in targets {
         if state.breakers.remove(target) {
             super::outcome::changed(state, target, None, None, now);
             state.reopen(target);
         }
     }
-    super::queue::serve(state, now);
 }

@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 use tower_keypool::{Key, KeyPool, Limits, Outcome, limit::LimitSource, pool::KeyRequest};
 
-use crate::support::{LISTED, builder, keys, manual, paused, rate_for, secret, secs, take};
+use crate::support::{LISTED, Plain, builder, keys, manual, paused, rate_for, secret, secs, take};
 
 /// Three free keys and a paid one.
 fn free_and_paid() -> tower_keypool::KeyPoolBuilder {
@@ -129,6 +129,17 @@ fn given_limits_hold_beside_assumed_ones() {
     let leases: Vec<_> = (0..12).map(|_| take(&pool, LISTED)).collect();
     assert!(pool.try_acquire(LISTED).is_err());
     drop(leases);
+}
+
+#[test]
+fn the_provider_is_asked_without_the_lock() {
+    let plain = Plain::default();
+    let pool_of_provider = Arc::clone(&plain.1);
+    let pool = KeyPool::builder(plain).key(Key::free(secret(0))).build().unwrap();
+    pool_of_provider.set(pool.clone()).unwrap();
+    let _ = take(&pool, LISTED);
+    pool.add(Key::free(secret(1)).limits("new", Limits::new())).unwrap();
+    pool.apply(tower_keypool::KeyChange::ReplaceAll(vec![Key::free(secret(1)).models(["newer"])])).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_keypool::{
     ErrorClass::{self, *},
-    Failure, KeyPool, Outcome, Scope,
+    Failure, KeyChange, KeyPool, Outcome, Scope,
     pool::{CircuitBreaker, KeyRequest, UnavailableReason as Reason},
 };
 
@@ -353,12 +353,30 @@ fn a_billing_account_without_money_stops_all_its_projects_and_one_trial_brings_t
 
 #[test]
 fn what_was_said_of_a_secret_does_not_concern_the_next_one() {
-    let (pool, time) = keys(1);
-    let lease = take(&pool, M);
+    let next = "AIza-not-a-real-key-next";
+    let renewed = tower_keypool::Key::new(next).named(id(0));
+    for change in
+        [KeyChange::Secret(id(0), next.into()), KeyChange::Put(renewed.clone()), KeyChange::ReplaceAll(vec![renewed])]
+    {
+        let (pool, time) = keys(1);
+        let late = take(&pool, M);
+        answer(&pool, &time, M, Failure::new(KeyRejected));
+        pool.apply(change).unwrap();
+        time.advance(secs(1));
+        late.report(&Failure::new(KeyRejected).into());
+        drop(late);
+        assert_eq!(take(&pool, M).expose(), next);
+    }
+}
+
+#[test]
+fn a_suspended_project_serves_again_when_one_of_its_keys_is_enabled() {
+    let (pool, time) = families();
+    let lease = pool.try_acquire(KeyRequest::model(M).exclude([id(2), id(3)])).unwrap();
     time.advance(secs(1));
-    pool.apply(tower_keypool::KeyChange::Secret(id(0), "AIza-not-a-real-key-next".into())).unwrap();
-    time.advance(secs(1));
-    lease.report(&Failure::new(KeyRejected).into());
+    lease.report(&Failure::new(KeyRejected).scope(Scope::Project).into());
     drop(lease);
-    assert_eq!(take(&pool, M).expose(), "AIza-not-a-real-key-next");
+    assert_eq!([0, 1, 2].map(|n| ready(&pool, n, M)), [false, false, true]);
+    pool.enable(&id(1)).unwrap();
+    assert!((0..3).all(|n| ready(&pool, n, M)));
 }

@@ -1,6 +1,6 @@
 //! An outage that calls every key invalid disables none.
 
-use tower_keypool::{ErrorClass, Event, Failure, KeyPool, ManualClock, Outcome, pool::CircuitBreaker};
+use tower_keypool::{ErrorClass, Event, Failure, KeyPool, ManualClock, Outcome, Scope, pool::CircuitBreaker};
 
 use crate::support::{M, answer, id, keys, secs, state, take};
 
@@ -16,14 +16,22 @@ fn disabled(pool: &KeyPool, keys: usize) -> usize {
 
 #[test]
 fn every_key_serves_again_within_two_minutes_after_an_outage() {
-    for class in [ErrorClass::KeyRejected, ErrorClass::Unclear] {
+    let scoped = |class, scope| Failure::new(class).scope(scope);
+    for failure in [
+        scoped(ErrorClass::KeyRejected, Scope::Key),
+        scoped(ErrorClass::KeyRejected, Scope::Project),
+        scoped(ErrorClass::Unclear, Scope::Key),
+    ] {
+        let class = failure.class();
         let (pool, time) = keys(20);
         let mut events = pool.events();
         // Before it all is well.
         for _ in 0..40 {
             answer(&pool, &time, M, Outcome::Success);
         }
-        refuse(&pool, &time, class, 20);
+        for _ in 0..20 {
+            answer(&pool, &time, M, failure.clone());
+        }
         assert!(std::iter::from_fn(|| events.try_next()).any(|event| matches!(event, Event::GuardPaused { .. })));
         assert!(pool.stats().disabling_paused);
         // It lasts for ten minutes.
@@ -31,7 +39,7 @@ fn every_key_serves_again_within_two_minutes_after_an_outage() {
             time.advance(secs(10));
             while let Ok(lease) = pool.try_acquire(M) {
                 time.advance(std::time::Duration::from_millis(1));
-                lease.report(&Failure::new(class).into());
+                lease.report(&failure.clone().into());
             }
         }
         assert_eq!(disabled(&pool, 20), 0, "{class:?}");

@@ -7,7 +7,7 @@ use tower_keypool::{
     pool::{KeyRequest, UnavailableReason as Reason},
 };
 
-use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, refused, secret, secs, served, take};
+use crate::support::{M, answer, builder, id, key, manual, rate_for, refused, secret, secs, served, take};
 
 #[test]
 fn paid_keys_serve_when_no_free_one_can() {
@@ -169,20 +169,4 @@ fn strategies_have_names_and_an_unknown_one_is_an_error() {
     }
     let error = "fastest".parse::<Strategy>().unwrap_err().to_string();
     assert!(error.contains("fastest") && error.contains("least-loaded"), "{error}");
-}
-
-#[test]
-fn the_same_requests_get_the_same_keys() {
-    let run = || {
-        let (pool, time) = keys(9);
-        (0..200)
-            .map(|n| {
-                let model = ["a", "b", "c"][n % 3];
-                let outcome = if n % 7 == 0 { rate_for(3).into() } else { Outcome::Success };
-                time.advance(secs(1));
-                answer(&pool, &time, model, outcome)
-            })
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(run(), run());
 }

@@ -1,6 +1,9 @@
 //! A provider, pools on clocks of their own, and failures to report.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use http::request;
 use tower_keypool::{
@@ -15,12 +18,12 @@ pub(crate) const M: &str = "m";
 /// A model for which [`Plain`] has limits in its table: 10 requests a minute for a free key, 1,000 for a paid one.
 pub(crate) const LISTED: &str = "listed";
 
-/// An API whose days end in Los Angeles.
-pub(crate) struct Plain(Base);
+/// An API whose days end in Los Angeles. Asked for its limits it looks at this pool.
+pub(crate) struct Plain(Base, pub(crate) Arc<OnceLock<KeyPool>>);
 
 impl Default for Plain {
     fn default() -> Self {
-        Self("http://127.0.0.1:1".parse().unwrap())
+        Self("http://127.0.0.1:1".parse().unwrap(), Arc::default())
     }
 }
 
@@ -50,6 +53,9 @@ impl Provider for Plain {
     }
 
     fn assumed_limits(&self, model: &str, tier: Tier) -> Option<Limits> {
+        if let Some(pool) = self.1.get() {
+            let _ = pool.stats();
+        }
         let requests = match tier {
             Tier::Free => 10,
             Tier::Paid => 1_000,

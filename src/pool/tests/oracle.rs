@@ -144,8 +144,17 @@ impl Oracle {
     }
 
     pub(super) fn remove(&mut self, key: usize) {
-        self.keys.remove(&key);
-        self.breakers.remove(&Target::Key(key));
+        let Some(removed) = self.keys.remove(&key) else { return };
+        let project = removed.options.project;
+        let alone = self.keys.values().all(|key| key.options.project != project);
+        self.close(key, alone.then_some(project));
+    }
+
+    fn close(&mut self, key: usize, project: Option<u8>) {
+        self.breakers.retain(|target, _| match target {
+            Target::Key(held) => *held != key,
+            Target::ProjectModel(held, _) => Some(*held) != project,
+        });
     }
 
     pub(super) fn disable(&mut self, key: usize) {
@@ -155,7 +164,7 @@ impl Oracle {
     }
 
     pub(super) fn enable(&mut self, key: usize) {
-        self.breakers.remove(&Target::Key(key));
+        self.close(key, Some(self.keys[&key].options.project));
     }
 
     /// Why a key must not serve a request now; `None` where it may.
