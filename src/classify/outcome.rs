@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use super::{Cooldown, ErrorClass, Policy, Retry, Scope};
-use crate::limit::{Span, Unit};
+use crate::{
+    limit::{Span, Unit},
+    secret::Secret,
+};
 
 /// What came of one request with one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,20 @@ impl Outcome {
             Self::Failure(failure) => Some(failure),
             _ => None,
         }
+    }
+
+    /// The same without a secret in its message and code; `None` where it holds none.
+    pub(crate) fn redacted(&self, secret: &Secret) -> Option<Self> {
+        let failure = self.failure()?;
+        let holds = |text: &Option<Box<str>>| {
+            text.as_deref().is_some_and(|text| secret.forms().any(|form| text.contains(form)))
+        };
+        if !holds(&failure.message) && !holds(&failure.code) {
+            return None;
+        }
+        let redact = |text: &Option<Box<str>>| text.as_deref().map(|text| secret.redact(text).into());
+        let (message, code) = (redact(&failure.message), redact(&failure.code));
+        Some(Failure { message, code, ..failure.clone() }.into())
     }
 
     /// A failure of this class with the class's scope and cooldown.

@@ -166,6 +166,15 @@ impl Default for Cost {
 }
 
 impl Cost {
+    /// Whether it takes as much of every unit as another.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        self.requests >= other.requests
+            && self.input_tokens >= other.input_tokens
+            && self.output_tokens >= other.output_tokens
+            && self.images >= other.images
+            && (other.estimated || !self.estimated)
+    }
+
     /// How much of a unit it takes.
     pub(crate) fn of(&self, unit: Unit) -> u64 {
         match unit {

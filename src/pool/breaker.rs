@@ -303,6 +303,20 @@ impl Breakers {
         }
     }
 
+    /// What is known of these models is forgotten.
+    pub(crate) fn forget(&mut self, models: &[ModelIx]) {
+        let of_model = |target: &Target| match target {
+            Target::KeyModel(_, model) | Target::ProjectModel(_, model) | Target::Model(model) => {
+                models.contains(model)
+            }
+            _ => false,
+        };
+        let forgotten: Vec<_> = self.map.keys().copied().filter(of_model).collect();
+        for target in forgotten {
+            self.remove(target);
+        }
+    }
+
     /// It is used again, and its failures are forgotten.
     pub(crate) fn remove(&mut self, target: Target) -> bool {
         if self.kinds[target.kind()] == 0 {

@@ -104,6 +104,9 @@ impl Shared {
             // Nobody may be listening.
             let _ = self.events.send(event);
         }
+        if effects.idle {
+            self.idle.notify_waiters();
+        }
         if self.asks_store && !effects.records.is_empty() {
             self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(effects.records);
         }
@@ -146,11 +149,6 @@ impl Shared {
 
     fn with_quietly<R>(&self, run: impl FnOnce(&mut State) -> R) -> R {
         run(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A lease ended of a pool that is shut down.
-    pub(crate) fn ended(&self) {
-        self.idle.notify_waiters();
     }
 }
 

@@ -80,19 +80,22 @@ impl Lease {
         self.grant.key.secret.expose()
     }
 
-    /// Tells what came of the request. It may be told more than once: a good head, then an error within its stream.
+    /// Reports what came of the request. It may be called more than once: for a good head, then for an error within its stream.
+    /// The key is redacted in the failure's message and code.
     pub fn report(&self, outcome: &Outcome) {
+        let redacted = outcome.redacted(self.secret());
+        let outcome = redacted.as_ref().unwrap_or(outcome);
         self.shared.with(|state, now| super::outcome::apply(state, &self.grant, outcome, now));
         log(&self.grant, outcome);
     }
 
-    /// Tells the tokens that the answer used, in place of the estimate.
+    /// Reports the tokens that the answer used, in place of the estimate.
     pub fn used(&self, usage: Usage) {
         self.input_tokens.store(usage.input_tokens, Ordering::Relaxed);
         self.output_tokens.store(usage.output_tokens, Ordering::Relaxed);
     }
 
-    /// Tells limits that the answer's headers named.
+    /// Reports limits that the answer's headers named.
     pub fn learn(&self, limits: &[QuotaViolation]) {
         if !limits.is_empty() {
             self.shared.with(|state, now| {
@@ -157,13 +160,7 @@ fn log(grant: &Grant, outcome: &Outcome) {
 impl Drop for Lease {
     fn drop(&mut self) {
         let (usage, sent) = (self.usage(), !self.unsent.load(Ordering::Relaxed));
-        let closed = self.shared.with(|state, now| {
-            super::outcome::end(state, &self.grant, usage, sent, now);
-            state.closed
-        });
-        if closed {
-            self.shared.ended();
-        }
+        self.shared.with(|state, now| super::outcome::end(state, &self.grant, usage, sent, now));
     }
 }
 

@@ -1,6 +1,9 @@
 //! The models that the pool knows by name.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// A model that the pool knows. Names that no answer confirmed share [`ModelIx::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,6 +19,9 @@ impl ModelIx {
 /// So many names are known at the most: callers choose them.
 const MOST: usize = 4_096;
 
+/// So many names that no answer confirmed are forgotten at once when there is no room for another.
+const FORGOTTEN_AT_ONCE: usize = 256;
+
 /// Longer names are not remembered, in bytes.
 const LONGEST: usize = 256;
 
@@ -29,6 +35,10 @@ pub(crate) struct Models {
     /// The patterns that limits are given for, without their `*`, longest first. Names that nothing is known of share the model of
     /// the first that fits.
     patterns: Vec<(Box<str>, ModelIx)>,
+    /// The names that no answer confirmed, oldest first.
+    unconfirmed: VecDeque<ModelIx>,
+    /// Places of names that were forgotten.
+    vacant: Vec<ModelIx>,
 }
 
 #[derive(Debug)]
@@ -43,7 +53,13 @@ struct Model {
 impl Default for Models {
     fn default() -> Self {
         let model = |name: &str| Model { name: name.into(), confirmed: true, counted: None };
-        Self { by_name: BTreeMap::new(), entries: vec![model("*"), model("")], patterns: Vec::new() }
+        Self {
+            by_name: BTreeMap::new(),
+            entries: vec![model("*"), model("")],
+            patterns: Vec::new(),
+            unconfirmed: VecDeque::new(),
+            vacant: Vec::new(),
+        }
     }
 }
 
@@ -99,9 +115,28 @@ impl Models {
         new
     }
 
+    /// Forgets the oldest names that no answer confirmed, where there is no room for another one. The caller forgets what it knows
+    /// of them.
+    pub(crate) fn make_room(&mut self) -> Vec<ModelIx> {
+        let mut forgotten = Vec::new();
+        if self.entries.len() >= MOST && self.vacant.is_empty() {
+            while forgotten.len() < FORGOTTEN_AT_ONCE
+                && let Some(model) = self.unconfirmed.pop_front()
+            {
+                let entry = &self.entries[model.0 as usize];
+                if !entry.confirmed {
+                    self.by_name.remove(&entry.name);
+                    forgotten.push(model);
+                }
+            }
+            self.vacant.extend(&forgotten);
+        }
+        forgotten
+    }
+
     fn has_room(&self, name: &str) -> bool {
-        let fits = name != "*" && name.len() <= LONGEST && self.entries.len() < MOST;
-        self.by_name.contains_key(name) || fits
+        let fits = name != "*" && name.len() <= LONGEST;
+        self.by_name.contains_key(name) || fits && (self.entries.len() < MOST || !self.vacant.is_empty())
     }
 
     fn insert(&mut self, name: &str) -> ModelIx {
@@ -109,8 +144,18 @@ impl Models {
             return *model;
         }
         let name: Arc<str> = name.into();
-        let model = ModelIx(self.entries.len() as u32);
-        self.entries.push(Model { name: Arc::clone(&name), confirmed: false, counted: None });
+        let entry = Model { name: Arc::clone(&name), confirmed: false, counted: None };
+        let model = match self.vacant.pop() {
+            Some(model) => {
+                self.entries[model.0 as usize] = entry;
+                model
+            }
+            None => {
+                self.entries.push(entry);
+                ModelIx((self.entries.len() - 1) as u32)
+            }
+        };
+        self.unconfirmed.push_back(model);
         self.by_name.insert(name, model);
         model
     }

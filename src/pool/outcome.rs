@@ -33,6 +33,7 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
 /// Ends a lease: the key may be used again, tokens are corrected, trials that told nothing are given back.
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
+    state.effects.idle |= state.closed && state.stats.in_flight == 0;
     let project = state.registry.current(grant.project);
     // Where its model got windows of its own meanwhile, they began with what was counted.
     let own = state.models.find(grant.model_name.as_deref());
@@ -99,7 +100,10 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
-        Some(name) if state.models.is_shared(grant.model) => state.models.confirm(name),
+        Some(name) if state.models.is_shared(grant.model) => {
+            state.remember_model(name);
+            state.models.confirm(name)
+        }
         Some(_) => grant.model,
         None => ModelIx::DEFAULT,
     };
@@ -148,7 +152,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         super::learning::learn_project(state, grant.slot, name);
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
-    let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.models.remember(name));
+    let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.remember_model(name));
     // Too many names are known: what this one met must not concern the others.
     let forgotten = state.models.is_shared(model) && grant.model_name.is_some();
     if forgotten && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
@@ -245,7 +249,7 @@ fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::reg
 /// Keeps a breaker that changed in the store.
 pub(crate) fn keep(state: &mut State, target: Target, now: Now) {
     let record = super::persist::breaker_record(state, target, now);
-    state.effects.records.push(record);
+    state.effects.records.extend(record);
 }
 
 /// Tells of a breaker that changed, and keeps it in the store.

@@ -40,30 +40,30 @@ pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
 fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
     Some(match name {
         BreakerTarget::Key(key) => Target::Key(state.registry.find(key)?),
-        BreakerTarget::KeyModel(key, model) => {
-            Target::KeyModel(state.registry.find(key)?, state.models.remember(model))
-        }
+        BreakerTarget::KeyModel(key, model) => Target::KeyModel(state.registry.find(key)?, state.remember_model(model)),
         BreakerTarget::Project(project) => Target::Project(state.registry.find_project(project)?),
         BreakerTarget::ProjectModel(project, model) => {
-            Target::ProjectModel(state.registry.find_project(project)?, state.models.remember(model))
+            Target::ProjectModel(state.registry.find_project(project)?, state.remember_model(model))
         }
-        BreakerTarget::Model(model) => Target::Model(state.models.remember(model)),
+        BreakerTarget::Model(model) => Target::Model(state.remember_model(model)),
         BreakerTarget::BillingAccount(account) => Target::Account(state.registry.find_group(account)?),
         BreakerTarget::Exit(exit) => Target::Exit(state.registry.find_group(exit)?),
     })
 }
 
-/// The row of a breaker as it is now.
-pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Record {
-    let name = target_name(state, target);
+/// The row of a breaker as it is now; none while a trial decides.
+pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Option<Record> {
+    let target_name = target_name(state, target);
     match state.breakers.view(target, now.tick) {
-        Some(view) if view.state != CircuitBreaker::HalfOpen => Record::Open {
-            target: name,
+        // The outcome of the trial is kept.
+        Some(view) if view.state == CircuitBreaker::HalfOpen => None,
+        Some(view) => Some(Record::Open {
+            target: target_name,
             until_ms: view.until.map(|until| now.wall_ms + until.since(now.tick).as_millis() as i64),
             class: view.class,
             reason: view.reason.map(Into::into),
-        },
-        _ => Record::Closed { target: name },
+        }),
+        None => Some(Record::Closed { target: target_name }),
     }
 }
 
@@ -105,7 +105,6 @@ pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
                     super::learning::merge(state, from, into);
                 }
             }
-            Record::Usage { .. } => {}
         }
     }
     super::queue::serve(state, now);

@@ -12,7 +12,7 @@ use super::{
     select::{Ask, Blocked, Grant, select},
     state::{Now, State},
 };
-use crate::time::Tick;
+use crate::{limit::Cost, time::Tick};
 
 /// So many waiters of a model are looked at: one that needs a special key does not hold up the others.
 const LOOK_AHEAD: usize = 16;
@@ -35,7 +35,7 @@ struct Waiter {
     granted: Option<Grant>,
     /// The how many-th it is.
     number: u64,
-    /// Nothing distinguishes it from the other plain ones of its model.
+    /// Only its cost distinguishes it from the other plain ones of its model.
     plain: bool,
 }
 
@@ -78,10 +78,7 @@ impl WaitQueue {
     }
 
     pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx) -> WaiterId {
-        let plain = request.affinity == Affinity::Any
-            && request.excluded.is_empty()
-            && !request.free
-            && request.cost == crate::limit::Cost::default();
+        let plain = request.affinity == Affinity::Any && request.excluded.is_empty() && !request.free;
         self.joined += 1;
         let waiter = Waiter { request, model, waker: None, served: false, granted: None, number: self.joined, plain };
         let at = self.free.pop().unwrap_or_else(|| {
@@ -167,13 +164,15 @@ pub(crate) fn serve(state: &mut State, now: Now) {
 
 fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let mut at = 0;
-    // The models for which a plain request found no key.
-    let mut blocked: Vec<Option<Arc<str>>> = Vec::new();
+    // The models for which a plain request found no key, with its cost: one that costs as much finds none either.
+    let mut blocked: Vec<(Option<Arc<str>>, Cost)> = Vec::new();
     let mut until = None::<Tick>;
     while at < LOOK_AHEAD {
         let Some(id) = state.queue.lines.get(&model).and_then(|line| line.order.get(at).copied()) else { break };
         let Some(waiter) = state.queue.get_mut(id) else { break };
-        if waiter.plain && blocked.contains(&waiter.request.model) {
+        let request = &waiter.request;
+        let covers = |(model, cost): &(Option<Arc<str>>, Cost)| *model == request.model && request.cost.covers(cost);
+        if waiter.plain && blocked.iter().any(covers) {
             at += 1;
             continue;
         }
@@ -192,7 +191,7 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
             }
             Err(Blocked { until: wakes, .. }) => {
                 if plain {
-                    blocked.push(request.model);
+                    blocked.push((request.model, request.cost));
                 }
                 until = match (until, wakes) {
                     (Some(one), Some(other)) => Some(one.min(other)),

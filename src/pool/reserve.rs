@@ -47,8 +47,8 @@ impl Reservations {
                 more.excluded.extend(grants.last().map(|grant| grant.key.id.clone()));
                 let ask = Ask::new(state, &more, false);
                 let Ok(grant) = select(state, &ask, now) else { break };
-                // A trial is not taken in reserve.
-                if !grant.trials.is_empty() {
+                // A trial, or a place that others may need meanwhile, is not taken in reserve.
+                if !grant.trials.is_empty() || grant.key.max_concurrent.is_some() {
                     super::outcome::end(state, &grant, None, false, now);
                     break;
                 }

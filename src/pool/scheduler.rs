@@ -189,6 +189,12 @@ impl Scheduler {
         }
     }
 
+    /// Whether a key waits for a time.
+    pub(crate) fn has_timer(&self, model: ModelIx, slot: Slot) -> bool {
+        let list = self.lists.get(model.0 as usize).and_then(Option::as_deref);
+        list.is_some_and(|list| matches!(list.place(slot), Place::Timer(..)))
+    }
+
     /// A key is not ready until a target changes.
     pub(crate) fn park(&mut self, model: ModelIx, slot: Slot, target: Target, reason: UnavailableReason) {
         let Some(list) = self.list_mut(model) else { return };

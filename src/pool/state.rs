@@ -60,6 +60,8 @@ pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
     pub(crate) events: Vec<Event>,
     pub(crate) records: Vec<Record>,
+    /// The last lease ended.
+    pub(crate) idle: bool,
 }
 
 /// The two clocks, read before the lock is taken.
@@ -90,7 +92,7 @@ impl Settings {
 
 impl Effects {
     pub(crate) fn is_empty(&self) -> bool {
-        self.wakers.is_empty() && self.events.is_empty() && self.records.is_empty()
+        self.wakers.is_empty() && self.events.is_empty() && self.records.is_empty() && !self.idle
     }
 }
 
@@ -119,6 +121,15 @@ impl State {
         let model = self.models.find(request.model_name());
         let own = if request.free { ModelIx::FREE } else { self.models.own(model) };
         (model, own)
+    }
+
+    /// The model of a name that an error or a good answer concerned, remembered from now on.
+    pub(crate) fn remember_model(&mut self, name: &str) -> ModelIx {
+        let forgotten = self.models.make_room();
+        if !forgotten.is_empty() {
+            self.breakers.forget(&forgotten);
+        }
+        self.models.remember(name)
     }
 
     /// The quota of a project and model, made where there is none yet.
@@ -183,10 +194,13 @@ impl State {
         }
     }
 
-    /// A window of a project has room again before its time.
+    /// A window of a project has room again before its time: keys that wait for it are ready.
     pub(crate) fn reopen_windows(&mut self, project: ProjectIx, model: ModelIx) {
-        for slot in self.registry.project(project).keys.clone() {
-            self.make_ready(model, slot);
+        for at in 0..self.registry.project(project).keys.len() {
+            let slot = self.registry.project(project).keys[at];
+            if self.scheduler.has_timer(model, slot) {
+                self.make_ready(model, slot);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ pub use memory::MemoryStore;
 
 use crate::{
     Error,
-    classify::{ErrorClass, Usage},
+    classify::ErrorClass,
     key::KeyId,
     limit::{Limit, Unit},
 };
@@ -154,20 +154,6 @@ pub enum Record {
         key: KeyId,
         /// Its project.
         project: Arc<str>,
-    },
-    /// A request ended.
-    Usage {
-        /// The key that served it.
-        key: KeyId,
-        /// The key's project.
-        project: Arc<str>,
-        /// The model.
-        model: Arc<str>,
-        /// When it started, in milliseconds since the Unix epoch.
-        started_ms: i64,
-        /// The tokens that it used, where the answer told.
-        #[serde(skip)]
-        usage: Option<Usage>,
     },
 }
 

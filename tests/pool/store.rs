@@ -288,3 +288,28 @@ async fn what_other_processes_record_is_taken_over() {
 async fn a_pool_with_a_store_is_opened_and_not_built() {
     assert_eq!(builder().key(key(0)).store(Scripted::granting()).build().unwrap_err().kind(), ErrorKind::Config);
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_request_that_asks_the_store_leaves_keys_for_another() {
+    let store = Scripted::new(Some(Duration::from_millis(3)), |_| Reserved::granted(0));
+    let keys = (0..4).map(|n| key(n).max_concurrent(1));
+    let clock = tower_keypool::Clock::starting_at(wall(NOON));
+    let pool = builder().keys(keys).clock(clock).store(store).open().await.unwrap();
+    let (one, two) = tokio::join!(pool.acquire(M), pool.acquire(M));
+    assert!(one.is_ok() && two.is_ok(), "{:?}", two.err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_when_the_store_refuses_the_last_request() {
+    let refuse = |request: &ReserveRequest| Reserved::refused(vec![secs(9); request.candidates.len()]);
+    let pool = open(&Scripted::new(Some(Duration::from_millis(3)), refuse), 2).await;
+    let spawn = |pool: KeyPool| tokio::spawn(async move { pool.acquire(M).await.is_ok() });
+    let waiting = spawn(pool.clone());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let closing = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.shutdown().await }
+    });
+    assert!(!waiting.await.unwrap());
+    assert!(tokio::time::timeout(secs(60), closing).await.is_ok(), "shutdown hangs");
+}

@@ -443,3 +443,56 @@ async fn a_crowd_of_all_kinds_is_served() {
         assert_eq!((pool.stats().in_flight, pool.stats().waiting), (0, 0));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_when_a_granted_waiter_is_cancelled() {
+    let pool = narrow();
+    let held = take(&pool, M);
+    let waiter = join(&pool, patient(M));
+    drop(held);
+    let closing = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.shutdown().await }
+    });
+    settle().await;
+    drop(waiter);
+    settle().await;
+    assert_eq!(pool.stats().in_flight, 0);
+    assert!(tokio::time::timeout(secs(3600), closing).await.is_ok(), "shutdown hangs");
+}
+
+#[tokio::test]
+async fn a_failure_classified_by_the_host_shows_no_secret() {
+    let (pool, _) = manual(builder().key(key(0)));
+    let mut events = pool.events();
+    let lease = take(&pool, M);
+    let body = format!(r#"{{"error":{{"code":"invalid_api_key","message":"Incorrect API key: {}"}}}}"#, lease.expose());
+    let failure = pool.classify(http::StatusCode::UNAUTHORIZED, &http::HeaderMap::new(), body.as_bytes()).unwrap();
+    lease.report(&failure.into());
+    let mut shown = format!("{:?}", pool.snapshot(0, 9));
+    while let Some(event) = events.try_next() {
+        shown.push_str(&format!("{event:?}"));
+    }
+    assert!(!shown.contains("AIza-not"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_put_with_another_secret_closes_the_breaker_of_the_old_one() {
+    let (pool, _) = manual(builder().key(key(0)));
+    take(&pool, M).report(&Failure::new(ErrorClass::KeyRejected).code("x").into());
+    pool.apply(KeyChange::Put(tower_keypool::Key::new("AIza-not-a-real-key-another").named(id(0)))).unwrap();
+    assert!(pool.try_acquire(M).is_ok());
+}
+
+#[tokio::test]
+async fn names_that_callers_invent_do_not_switch_cooldowns_off() {
+    let (pool, _) = manual(builder().key(key(0)));
+    for n in 0..4_100 {
+        if let Ok(lease) = pool.try_acquire(format!("invented-{n}")) {
+            lease.report(&rate_for(60).into());
+        }
+    }
+    take(&pool, "real").report(&Outcome::Success);
+    take(&pool, "real").report(&rate_for(60).into());
+    assert!(pool.try_acquire("real").is_err(), "the named delay is ignored");
+}
