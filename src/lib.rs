@@ -72,8 +72,8 @@
 //! # }
 //! ```
 //!
-//! A timeout above the retry bounds the whole request; below [`CooldownLayer`] it bounds one attempt, which then goes to another
-//! key. Between the two it hides from the pool what became of the attempt.
+//! A timeout above the retry bounds the whole request; below [`CooldownLayer`] it bounds one attempt, which is then sent over another
+//! key. A timeout between [`KeyRotationLayer`] and [`CooldownLayer`] hides the outcome from the pool.
 //!
 //! # Without layers
 //!
@@ -82,7 +82,7 @@
 //!
 //! # Modules
 //!
-//! The crate's root has what most programs name. The modules have the rest: the services, futures and bodies of the layers, the
+//! The root re-exports the common types. The modules have the rest: the services, futures and bodies of the layers, the
 //! views of a [`Snapshot`](pool::Snapshot), what a [`Provider`] is asked, and what a [`Store`](store::Store) is told.
 //!
 //! # Time

@@ -14,10 +14,10 @@ use super::{
     handle::Shared,
     lease::Lease,
     model::ModelIx,
-    queue::{Left, WaiterId},
+    queue::{LeaveResult, WaiterId},
     request::KeyRequest,
     reserve::Reservations,
-    select::{Ask, Grant, select},
+    select::{Grant, Selection, select},
     state::{Now, State},
 };
 use crate::{Error, time::Tick};
@@ -115,31 +115,38 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
 /// The first try: a grant, an error, or a place in the queue.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>) -> Begun {
     let begun = shared.with(|state, now| {
-        let ask = Ask::new(state, request, false);
+        let selection = Selection::new(state, request, false);
         // A model of the provider's table gets windows of its own before its first answer.
-        let is_new = request.model.is_some() && state.models.is_shared(ask.model) && state.settings.may_assume_more();
-        if is_new { None } else { Some(try_or_join(shared, state, &ask, deadline, now)) }
+        let is_new =
+            request.model.is_some() && state.models.is_shared(selection.model) && state.settings.may_assume_more();
+        if is_new { None } else { Some(try_or_join(shared, state, &selection, deadline, now)) }
     });
     begun.unwrap_or_else(|| {
         shared.assume(request.model_name().unwrap_or_default());
-        shared.with(|state, now| try_or_join(shared, state, &Ask::new(state, request, false), deadline, now))
+        shared.with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, now))
     })
 }
 
-fn try_or_join(shared: &Arc<Shared>, state: &mut State, ask: &Ask<'_>, deadline: &mut Option<Tick>, now: Now) -> Begun {
+fn try_or_join(
+    shared: &Arc<Shared>,
+    state: &mut State,
+    selection: &Selection<'_>,
+    deadline: &mut Option<Tick>,
+    now: Now,
+) -> Begun {
     if state.closed {
         return Begun::Done(Err(Error::shut_down()));
     }
-    let (request, model) = (ask.request, ask.own);
+    let (request, model) = (selection.request, selection.own);
     let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
     let patient = deadline > now.tick;
     // Whoever waits comes first.
     super::queue::serve(state, now);
     if !(patient && state.queue.is_long(model)) {
-        match select(state, &Ask { last_chance: !patient, ..*ask }, now) {
+        match select(state, &Selection { last_chance: !patient, ..*selection }, now) {
             Ok(grant) => return Begun::Done(Ok(grant)),
-            Err(blocked) if !patient || blocked.hopeless => {
-                let unavailable = blocked.tell(state, request, now);
+            Err(blocked) if !patient || blocked.permanent => {
+                let unavailable = blocked.to_unavailable(state, request, now);
                 state.stats.unavailable += 1;
                 return Begun::Done(Err(Error::unavailable(unavailable)));
             }
@@ -173,9 +180,9 @@ fn wait(
                 return Ok(Some(Err(Error::shut_down())));
             }
             if now.tick >= deadline {
-                return Ok(Some(select(state, &Ask::new(state, request, true), now).map_err(|blocked| {
+                return Ok(Some(select(state, &Selection::new(state, request, true), now).map_err(|blocked| {
                     state.stats.unavailable += 1;
-                    Error::unavailable(blocked.tell(state, request, now))
+                    Error::unavailable(blocked.to_unavailable(state, request, now))
                 })));
             }
             state.queue.set_waker(place.id, cx.waker());
@@ -209,9 +216,9 @@ impl Drop for Waiting {
         let granted = self.shared.with(|state, now| {
             let granted = state.queue.leave(self.id);
             match &granted {
-                Left::Unserved => super::queue::serve(state, now),
-                Left::Granted(grant) => super::outcome::end(state, grant, None, false, now),
-                Left::Served => {}
+                LeaveResult::Unserved => super::queue::serve(state, now),
+                LeaveResult::Granted(grant) => super::outcome::end(state, grant, None, false, now),
+                LeaveResult::Served => {}
             }
             granted
         });

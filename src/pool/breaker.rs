@@ -83,7 +83,7 @@ pub(crate) struct Breaker {
 /// Whether a request may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
-    Open,
+    Pass,
     /// As the one trial.
     Trial,
     /// Not before this tick.
@@ -145,12 +145,12 @@ impl Breakers {
     /// Whether a request may pass.
     pub(crate) fn gate(&self, target: Target, now: Tick) -> Gate {
         if self.kinds[target.kind()] == 0 {
-            return Gate::Open;
+            return Gate::Pass;
         }
-        let Some(breaker) = self.map.get(&target) else { return Gate::Open };
+        let Some(breaker) = self.map.get(&target) else { return Gate::Pass };
         match breaker.state {
             State::Cooling { until, .. } if until > now => Gate::Until(until),
-            State::Closed | State::Cooling { guessed: false, .. } => Gate::Open,
+            State::Closed | State::Cooling { guessed: false, .. } => Gate::Pass,
             State::Cooling { .. } | State::HalfOpen { trial: false } => Gate::Trial,
             State::HalfOpen { trial: true } => Gate::TrialUnderWay,
             State::Disabled => Gate::Disabled,
@@ -188,7 +188,7 @@ impl Breakers {
         if matches!(breaker.state, State::Disabled) {
             return Change::Nothing;
         }
-        // It was under way before the cooldown began: nothing new, but a later end.
+        // It started before this cooldown: it may only extend it.
         if let State::Cooling { until, .. } = &mut breaker.state
             && started <= breaker.since
         {
@@ -217,7 +217,7 @@ impl Breakers {
                 breaker.set(State::Disabled, now);
                 return Change::Disabled;
             }
-            // A model is not known to be away by one failure.
+            // A model's breaker opens after 5 failures in a row.
             (Cooldown::Backoff { .. }, _)
                 if matches!(target, Target::Model(_)) && breaker.failures < MODEL_FAILURES =>
             {
@@ -268,7 +268,7 @@ impl Breakers {
 
     /// A person disables it.
     pub(crate) fn disable(&mut self, target: Target, reason: &str, now: Tick) {
-        let breaker = self.open(target, now);
+        let breaker = self.entry(target, now);
         breaker.reason = Some(reason.into());
         breaker.class = None;
         breaker.by_hand = true;
@@ -284,7 +284,7 @@ impl Breakers {
         reason: &str,
         now: Tick,
     ) {
-        let breaker = self.open(target, now);
+        let breaker = self.entry(target, now);
         breaker.class = class;
         breaker.reason = Some(reason.into());
         breaker.by_hand = class.is_none() && until.is_none();
@@ -361,7 +361,7 @@ impl Breakers {
         self.map.keys().copied()
     }
 
-    fn open(&mut self, target: Target, now: Tick) -> &mut Breaker {
+    fn entry(&mut self, target: Target, now: Tick) -> &mut Breaker {
         let kinds = &mut self.kinds;
         self.map.entry(target).or_insert_with(|| {
             kinds[target.kind()] += 1;

@@ -18,7 +18,7 @@ use super::{
     lease::Lease,
     registry::KeyAdded,
     request::KeyRequest,
-    select::{Ask, select},
+    select::{Selection, select},
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     unavailable::{Unavailable, UnavailableReason},
@@ -331,7 +331,7 @@ impl KeyPool {
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match select(state, &Ask::new(state, &request, true), now) {
+        self.shared.with(|state, now| match select(state, &Selection::new(state, &request, true), now) {
             Ok(grant) => {
                 super::outcome::end(state, &grant, None, false, now);
                 Unavailable {
@@ -341,7 +341,7 @@ impl KeyPool {
                     retry_after: Some(Duration::from_secs(1)),
                 }
             }
-            Err(blocked) => blocked.tell(state, &request, now),
+            Err(blocked) => blocked.to_unavailable(state, &request, now),
         })
     }
 

@@ -119,7 +119,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
                 Change::ClosedEarly => state.reopen(target),
                 _ => continue,
             }
-            changed(state, target, None, None, now);
+            publish_breaker_change(state, target, None, None, now);
         }
     }
     for target in state.guard.succeeded() {
@@ -130,7 +130,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
 /// What was disabled, or cools, gets a trial.
 fn try_again(state: &mut State, target: Target, now: Now) {
     if state.breakers.half_open(target, now.tick) {
-        keep(state, target, now);
+        persist_breaker(state, target, now);
         state.reopen(target);
     }
 }
@@ -182,14 +182,14 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     if paused && !was_paused {
         let id = grant.key.id.clone();
         state.effects.events.push(Event::GuardPaused { key: id });
-        // Those that were disabled while the failures added up are held, too.
+        // Keys that were disabled just before the guard paused get a trial, too.
         for held in state.guard.held() {
             if held != target {
                 try_again(state, held, now);
             }
         }
     }
-    // The quota that is used up is that of the day of the start. Near midnight nobody knows which day the provider had.
+    // The day on which the request started counts; near midnight the later end.
     let today = match &grant.reservation {
         Some(reservation) => reservation.today(),
         None => state.quotas.today(state.registry.project(project).zone, now),
@@ -197,8 +197,10 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     let midnight = if today.previous.is_some() { today.guard_ends } else { today.ends };
     let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && permanent };
     match state.breakers.fail(target, failure, times) {
-        Change::Cooling(until) => changed(state, target, Some(until), Some((failure, &grant.key.id)), now),
-        Change::Disabled => changed(state, target, None, Some((failure, &grant.key.id)), now),
+        Change::Cooling(until) => {
+            publish_breaker_change(state, target, Some(until), Some((failure, &grant.key.id)), now)
+        }
+        Change::Disabled => publish_breaker_change(state, target, None, Some((failure, &grant.key.id)), now),
         Change::Nothing | Change::Closed | Change::ClosedEarly => return,
     }
     // Whoever waited for the trial's outcome waits for the cooldown now.
@@ -234,7 +236,7 @@ pub(crate) fn forgive(state: &mut State, grants: &[(KeyId, Option<String>)], now
             Target::ProjectModel(project, model),
         ] {
             if state.breakers.forgive(target) {
-                changed(state, target, None, None, now);
+                publish_breaker_change(state, target, None, None, now);
                 state.reopen(target);
             }
         }
@@ -247,20 +249,20 @@ fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::reg
 }
 
 /// Keeps a breaker that changed in the store.
-pub(crate) fn keep(state: &mut State, target: Target, now: Now) {
+pub(crate) fn persist_breaker(state: &mut State, target: Target, now: Now) {
     let record = super::persist::breaker_record(state, target, now);
     state.effects.records.extend(record);
 }
 
 /// Tells of a breaker that changed, and keeps it in the store.
-pub(crate) fn changed(
+pub(crate) fn publish_breaker_change(
     state: &mut State,
     target: Target,
     until: Option<Tick>,
     cause: Option<(&Failure, &KeyId)>,
     now: Now,
 ) {
-    keep(state, target, now);
+    persist_breaker(state, target, now);
     let name = super::persist::target_name(state, target).to_string();
     state.effects.events.push(match (cause, until) {
         (None, _) => Event::Closed { target: name },

@@ -9,7 +9,7 @@ use std::{
 use super::{
     model::ModelIx,
     request::{Affinity, KeyRequest},
-    select::{Ask, Blocked, Grant, select},
+    select::{Blocked, Grant, Selection, select},
     state::{Now, State},
 };
 use crate::{limit::Cost, time::Tick};
@@ -29,18 +29,18 @@ struct Waiter {
     request: KeyRequest,
     model: ModelIx,
     waker: Option<Waker>,
-    /// It was granted a key: it is in no line any more.
+    /// It was granted a key: it is in no queue any more.
     served: bool,
     /// The grant, until it takes it.
     granted: Option<Grant>,
-    /// The how many-th it is.
-    number: u64,
+    /// Its arrival number.
+    sequence: u64,
     /// Only its cost distinguishes it from the other plain ones of its model.
     plain: bool,
 }
 
 /// How a waiter leaves.
-pub(crate) enum Left {
+pub(crate) enum LeaveResult {
     /// Nothing was granted to it; another may be the first now.
     Unserved,
     /// It did not take what was granted to it.
@@ -53,14 +53,14 @@ pub(crate) enum Left {
 pub(crate) struct WaitQueue {
     waiters: Vec<(u32, Option<Waiter>)>,
     free: Vec<u32>,
-    lines: BTreeMap<ModelIx, Line>,
+    queues: BTreeMap<ModelIx, ModelQueue>,
     len: usize,
     /// How many joined.
     joined: u64,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct ModelQueue {
     order: VecDeque<WaiterId>,
     /// When a key wakes, and the first waiter, whose timer goes off then.
     armed: Option<(WaiterId, Tick)>,
@@ -74,13 +74,13 @@ impl WaitQueue {
 
     /// Whether so many wait for a model that a newcomer must stand behind them untried.
     pub(crate) fn is_long(&self, model: ModelIx) -> bool {
-        self.lines.get(&model).is_some_and(|line| line.order.len() >= LOOK_AHEAD)
+        self.queues.get(&model).is_some_and(|queue| queue.order.len() >= LOOK_AHEAD)
     }
 
     pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx) -> WaiterId {
         let plain = request.affinity == Affinity::Any && request.excluded.is_empty() && !request.free;
         self.joined += 1;
-        let waiter = Waiter { request, model, waker: None, served: false, granted: None, number: self.joined, plain };
+        let waiter = Waiter { request, model, waker: None, served: false, granted: None, sequence: self.joined, plain };
         let at = self.free.pop().unwrap_or_else(|| {
             self.waiters.push((0, None));
             (self.waiters.len() - 1) as u32
@@ -88,7 +88,7 @@ impl WaitQueue {
         let place = &mut self.waiters[at as usize];
         place.1 = Some(waiter);
         let id = WaiterId { at, generation: place.0 };
-        self.lines.entry(model).or_default().order.push_back(id);
+        self.queues.entry(model).or_default().order.push_back(id);
         self.len += 1;
         id
     }
@@ -111,15 +111,15 @@ impl WaitQueue {
         }
     }
 
-    /// Whether it is the first in its line, and so must wake when a key does; then, when that is.
+    /// When to wake it, where it is the first of its model.
     pub(crate) fn first_wakes_at(&self, id: WaiterId, model: ModelIx) -> Option<Tick> {
-        let (_, tick) = self.lines.get(&model)?.armed.filter(|(first, _)| *first == id)?;
+        let (_, tick) = self.queues.get(&model)?.armed.filter(|(first, _)| *first == id)?;
         Some(tick)
     }
 
     /// A waiter leaves.
-    pub(crate) fn leave(&mut self, id: WaiterId) -> Left {
-        let Some(waiter) = self.get_mut(id) else { return Left::Served };
+    pub(crate) fn leave(&mut self, id: WaiterId) -> LeaveResult {
+        let Some(waiter) = self.get_mut(id) else { return LeaveResult::Served };
         let (model, served, granted) = (waiter.model, waiter.served, waiter.granted.take());
         let place = &mut self.waiters[id.at as usize];
         place.0 += 1;
@@ -127,22 +127,22 @@ impl WaitQueue {
         self.free.push(id.at);
         self.len -= 1;
         if served {
-            return granted.map_or(Left::Served, Left::Granted);
+            return granted.map_or(LeaveResult::Served, LeaveResult::Granted);
         }
-        if let Some(line) = self.lines.get_mut(&model) {
-            line.order.retain(|held| *held != id);
-            if line.order.is_empty() {
-                self.lines.remove(&model);
+        if let Some(queue) = self.queues.get_mut(&model) {
+            queue.order.retain(|held| *held != id);
+            if queue.order.is_empty() {
+                self.queues.remove(&model);
             }
         }
-        Left::Unserved
+        LeaveResult::Unserved
     }
 
-    /// The lines, that of who has waited longest first.
+    /// The models with waiters, the one with the oldest first waiter first.
     fn models(&mut self) -> Vec<ModelIx> {
         let mut models: Vec<_> =
-            self.lines.iter().filter_map(|(model, line)| Some((*line.order.front()?, *model))).collect();
-        models.sort_by_key(|(first, _)| self.get_mut(*first).map_or(0, |waiter| waiter.number));
+            self.queues.iter().filter_map(|(model, queue)| Some((*queue.order.front()?, *model))).collect();
+        models.sort_by_key(|(first, _)| self.get_mut(*first).map_or(0, |waiter| waiter.sequence));
         models.into_iter().map(|(_, model)| model).collect()
     }
 
@@ -168,7 +168,7 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let mut blocked: Vec<(Option<Arc<str>>, Cost)> = Vec::new();
     let mut until = None::<Tick>;
     while at < LOOK_AHEAD {
-        let Some(id) = state.queue.lines.get(&model).and_then(|line| line.order.get(at).copied()) else { break };
+        let Some(id) = state.queue.queues.get(&model).and_then(|queue| queue.order.get(at).copied()) else { break };
         let Some(waiter) = state.queue.get_mut(id) else { break };
         let request = &waiter.request;
         let covers = |(model, cost): &(Option<Arc<str>>, Cost)| *model == request.model && request.cost.covers(cost);
@@ -177,11 +177,11 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
             continue;
         }
         let (request, plain) = (waiter.request.clone(), waiter.plain);
-        let ask = Ask::new(state, &request, false);
-        match select(state, &ask, now) {
+        let selection = Selection::new(state, &request, false);
+        match select(state, &selection, now) {
             Ok(grant) => {
-                if let Some(line) = state.queue.lines.get_mut(&model) {
-                    line.order.remove(at);
+                if let Some(queue) = state.queue.queues.get_mut(&model) {
+                    queue.order.remove(at);
                 }
                 if let Some(waiter) = state.queue.get_mut(id) {
                     waiter.served = true;
@@ -201,15 +201,15 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
             }
         }
     }
-    let Some(line) = state.queue.lines.get_mut(&model) else { return };
-    let Some(first) = line.order.front().copied() else {
-        state.queue.lines.remove(&model);
+    let Some(queue) = state.queue.queues.get_mut(&model) else { return };
+    let Some(first) = queue.order.front().copied() else {
+        state.queue.queues.remove(&model);
         return;
     };
-    // The first waiter sleeps until a key wakes: it must know when that changes, or when another becomes the first.
+    // Only the first waiter has a timer: wake it when the timer must change.
     let armed = until.map(|until| (first, until));
-    if line.armed != armed {
-        line.armed = armed;
+    if queue.armed != armed {
+        queue.armed = armed;
         let waker = state.queue.get_mut(first).and_then(|waiter| waiter.waker.clone());
         state.effects.wakers.extend(waker);
     }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     handle::Shared,
     request::KeyRequest,
-    select::{Ask, Grant, select},
+    select::{Grant, Selection, select},
 };
 use crate::{
     Error,
@@ -45,8 +45,8 @@ impl Reservations {
             let mut more = request.clone();
             while grants.len() < CANDIDATES {
                 more.excluded.extend(grants.last().map(|grant| grant.key.id.clone()));
-                let ask = Ask::new(state, &more, false);
-                let Ok(grant) = select(state, &ask, now) else { break };
+                let selection = Selection::new(state, &more, false);
+                let Ok(grant) = select(state, &selection, now) else { break };
                 // A trial, or a place that others may need meanwhile, is not taken in reserve.
                 if !grant.trials.is_empty() || grant.key.max_concurrent.is_some() {
                     super::outcome::end(state, &grant, None, false, now);

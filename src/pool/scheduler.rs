@@ -17,7 +17,7 @@ use crate::time::Tick;
 /// So many models have an order of keys of their own at the same time.
 const MODELS: usize = 256;
 
-/// Where a key stands for a model. An entry of a heap that does not say the same is stale and dropped when it surfaces.
+/// A key's place for one model. Entries of the heaps that disagree with it are stale.
 ///
 /// The rank of a ready key may be lower than its load says: it is corrected when the key comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

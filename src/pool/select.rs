@@ -16,8 +16,8 @@ use crate::{
     time::Tick,
 };
 
-/// A request passes over so many keys that it alone cannot use.
-const PASSED_OVER: usize = 256;
+/// At most this many keys are skipped for one request.
+const MOST_SKIPPED: usize = 256;
 
 /// A key that was granted, and all that must be undone or told when it ends.
 #[derive(Clone, Debug)]
@@ -48,10 +48,9 @@ pub(crate) struct Grant {
 pub(crate) struct Blocked {
     /// When a key may wake, where a time is known.
     pub(crate) until: Option<Tick>,
-    /// Nothing that time or other requests change stands in the way.
-    pub(crate) hopeless: bool,
+    /// Waiting cannot help.
+    pub(crate) permanent: bool,
     reasons: [u32; Reason::COUNT],
-    model: ModelIx,
 }
 
 /// Whether a key may serve a request.
@@ -63,27 +62,27 @@ enum Readiness {
     /// Not before a tick, for any request of the model.
     Until(Tick, Reason),
     /// Not until a target changes, for any request of the model.
-    On(Target, Reason),
+    BlockedBy(Target, Reason),
     /// Not for this request; others may use it.
-    Not(Option<Tick>, Reason),
+    NotThisRequest(Option<Tick>, Reason),
 }
 
 /// A key that may serve: whether it is over its assumed limit, and the breakers for which the request is the trial.
 type Found = (Slot, bool, Vec<Target>);
 
-/// What a request asks of `select`.
+/// One request's search for a key.
 #[derive(Clone, Copy)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct Selection<'a> {
     pub(crate) request: &'a KeyRequest,
     /// The model of its name.
     pub(crate) model: ModelIx,
     /// The model whose windows and order it uses.
     pub(crate) own: ModelIx,
-    /// The request cannot wait for a probe of an assumed limit.
+    /// Do not wait for a running probe of an assumed limit.
     pub(crate) last_chance: bool,
 }
 
-impl<'a> Ask<'a> {
+impl<'a> Selection<'a> {
     pub(crate) fn new(state: &State, request: &'a KeyRequest, last_chance: bool) -> Self {
         let (model, own) = state.models_of(request);
         Self { request, model, own, last_chance }
@@ -91,16 +90,16 @@ impl<'a> Ask<'a> {
 }
 
 /// Chooses a key and takes it.
-pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant, Blocked> {
-    let Ask { model, own, .. } = *ask;
-    let mut blocked = Blocked { until: None, hopeless: false, reasons: [0; Reason::COUNT], model: own };
+pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Grant, Blocked> {
+    let model = selection.model;
+    let mut blocked = Blocked { until: None, permanent: false, reasons: [0; Reason::COUNT] };
     if state.closed {
-        blocked.hopeless = true;
+        blocked.permanent = true;
         return Err(blocked);
     }
     let mut model_trial = false;
     match state.breakers.gate(Target::Model(model), now.tick) {
-        Gate::Open => {}
+        Gate::Pass => {}
         Gate::Trial => model_trial = true,
         Gate::Until(until) => {
             blocked.until = Some(until);
@@ -112,39 +111,40 @@ pub(crate) fn select(state: &mut State, ask: &Ask<'_>, now: Now) -> Result<Grant
             return Err(blocked);
         }
     }
-    let found = match &ask.request.affinity {
-        Affinity::RequireKey(_) | Affinity::RequireProject(_) => among(state, ask, now, &mut blocked),
+    let found = match &selection.request.affinity {
+        Affinity::RequireKey(_) | Affinity::RequireProject(_) => by_affinity(state, selection, now, &mut blocked),
         Affinity::PreferKey(_) | Affinity::PreferProject(_) => {
-            let mut aside = blocked;
-            among(state, ask, now, &mut aside).or_else(|| by_rank(state, ask, now, &mut blocked))
+            let mut unused = blocked;
+            by_affinity(state, selection, now, &mut unused).or_else(|| by_rank(state, selection, now, &mut blocked))
         }
-        Affinity::Any => by_rank(state, ask, now, &mut blocked),
+        Affinity::Any => by_rank(state, selection, now, &mut blocked),
     };
     let Some((slot, over_assumed, mut trials)) = found else {
         let waits = [Reason::Limit, Reason::DailyLimit, Reason::Cooling, Reason::Trial, Reason::Busy, Reason::Store];
-        blocked.hopeless = blocked.until.is_none() && waits.iter().all(|reason| blocked.reasons[*reason as usize] == 0);
+        blocked.permanent =
+            blocked.until.is_none() && waits.iter().all(|reason| blocked.reasons[*reason as usize] == 0);
         return Err(blocked);
     };
     if model_trial {
         trials.push(Target::Model(model));
     }
-    Ok(take(state, ask, slot, over_assumed, trials, now))
+    Ok(take(state, selection, slot, over_assumed, trials, now))
 }
 
 /// The ready key of the lowest priority and rank.
-fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
-    let own = ask.own;
+fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
+    let own = selection.own;
     build(state, own);
     while let Some(slot) = state.scheduler.wake_due(own, now.tick) {
         state.make_ready(own, slot);
     }
-    let mut aside = Vec::new();
-    let mut passed_over = 0;
+    let mut skipped = Vec::new();
+    let mut skips = 0;
     let mut found = None;
     for priority in 0..state.scheduler.priorities(own) {
         // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
         let mut probing = false;
-        while passed_over < PASSED_OVER
+        while skips < MOST_SKIPPED
             && let Some((rank, slot)) = state.scheduler.first(own, priority)
         {
             let Some((number, current)) = state.rank(slot) else {
@@ -156,7 +156,7 @@ fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) ->
                 state.scheduler.raise_first(own, priority, current);
                 continue;
             }
-            match readiness(state, ask, slot, now) {
+            match readiness(state, selection, slot, now) {
                 Readiness::Ready { over_assumed: false, trials } => {
                     found = Some((slot, false, trials));
                     break;
@@ -166,7 +166,7 @@ fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) ->
                     state.scheduler.raise_first(own, priority, current | OVER_ASSUMED);
                 }
                 Readiness::Ready { trials, .. } => {
-                    if !may_exceed(state, ask, slot) {
+                    if !may_exceed(state, selection, slot) {
                         blocked.reasons[Reason::Limit as usize] += 1;
                         probing = true;
                     } else if found.is_none() {
@@ -174,26 +174,26 @@ fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) ->
                         found = Some((slot, true, trials));
                     }
                     state.scheduler.take_first(own, priority);
-                    aside.push((slot, number, rank));
-                    passed_over += 1;
+                    skipped.push((slot, number, rank));
+                    skips += 1;
                 }
                 Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
-                Readiness::On(target, reason) => state.scheduler.park(own, slot, target, reason),
-                Readiness::Not(until, reason) => {
+                Readiness::BlockedBy(target, reason) => state.scheduler.park(own, slot, target, reason),
+                Readiness::NotThisRequest(until, reason) => {
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
                     state.scheduler.take_first(own, priority);
-                    aside.push((slot, number, rank));
-                    passed_over += usize::from(reason != Reason::Model);
+                    skipped.push((slot, number, rank));
+                    skips += usize::from(reason != Reason::Model);
                 }
             }
         }
-        // What is assumed refuses nobody, and drives nobody to keys of a later priority.
-        if found.is_some() || probing || passed_over >= PASSED_OVER {
+        // An assumed limit neither refuses a request nor moves it to a later priority.
+        if found.is_some() || probing || skips >= MOST_SKIPPED {
             break;
         }
     }
-    for (slot, number, rank) in aside {
+    for (slot, number, rank) in skipped {
         state.scheduler.ready(own, slot, number, rank);
     }
     if found.is_none() {
@@ -206,9 +206,9 @@ fn by_rank(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) ->
 }
 
 /// The best of the keys that an affinity names.
-fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
-    build(state, ask.own);
-    let slots = match &ask.request.affinity {
+fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
+    build(state, selection.own);
+    let slots = match &selection.request.affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
         Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
             .registry
@@ -219,9 +219,9 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
     let mut best = None::<Found>;
     let mut lowest = (false, (0, 0));
     for slot in slots {
-        let (until, reason) = match readiness(state, ask, slot, now) {
+        let (until, reason) = match readiness(state, selection, slot, now) {
             Readiness::Ready { over_assumed, trials } => {
-                if over_assumed && !may_exceed(state, ask, slot) {
+                if over_assumed && !may_exceed(state, selection, slot) {
                     blocked.reasons[Reason::Limit as usize] += 1;
                     continue;
                 }
@@ -233,8 +233,8 @@ fn among(state: &mut State, ask: &Ask<'_>, now: Now, blocked: &mut Blocked) -> O
                 continue;
             }
             Readiness::Until(until, reason) => (Some(until), reason),
-            Readiness::On(_, reason) => (None, reason),
-            Readiness::Not(until, reason) => (until, reason),
+            Readiness::BlockedBy(_, reason) => (None, reason),
+            Readiness::NotThisRequest(until, reason) => (until, reason),
         };
         blocked.until = earliest(blocked.until, until);
         blocked.reasons[reason as usize] += 1;
@@ -255,24 +255,24 @@ fn build(state: &mut State, own: ModelIx) {
 }
 
 /// One request at a time goes over the assumed limit of a project to find out whether more is allowed.
-fn may_exceed(state: &State, ask: &Ask<'_>, slot: Slot) -> bool {
+fn may_exceed(state: &State, selection: &Selection<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
-    ask.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, ask.own))
+    selection.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, selection.own))
 }
 
-fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readiness {
-    let Some(entry) = state.registry.get(slot) else { return Readiness::Not(None, Reason::Disabled) };
-    let Ask { request, model, own, .. } = *ask;
+fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now) -> Readiness {
+    let Some(entry) = state.registry.get(slot) else { return Readiness::NotThisRequest(None, Reason::Disabled) };
+    let Selection { request, model, own, .. } = *selection;
     if request.excluded.contains(&entry.data.id) {
-        return Readiness::Not(None, Reason::Tried);
+        return Readiness::NotThisRequest(None, Reason::Tried);
     }
-    // Several names share this order, and what concerns one of them does not concern the others.
+    // Several models share this list: only what blocks them all may block a key in it.
     let shared = model != own || request.model.is_some() && state.models.is_shared(own);
     if !entry.data.allows(request.model.as_deref()) {
         return if shared {
-            Readiness::Not(None, Reason::Model)
+            Readiness::NotThisRequest(None, Reason::Model)
         } else {
-            Readiness::On(Target::Key(slot), Reason::Model)
+            Readiness::BlockedBy(Target::Key(slot), Reason::Model)
         };
     }
     let mut trials = Vec::new();
@@ -288,24 +288,24 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readines
         let by_model = by_model.map(|target| (shared, target));
         for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
             let blocked = match state.breakers.gate(target, now.tick) {
-                Gate::Open => continue,
+                Gate::Pass => continue,
                 Gate::Trial => {
                     trials.push(target);
                     continue;
                 }
                 Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
-                Gate::TrialUnderWay => Readiness::On(target, Reason::Trial),
-                Gate::Disabled => Readiness::On(target, Reason::Disabled),
+                Gate::TrialUnderWay => Readiness::BlockedBy(target, Reason::Trial),
+                Gate::Disabled => Readiness::BlockedBy(target, Reason::Disabled),
             };
             return match blocked {
-                Readiness::Until(until, reason) if alone => Readiness::Not(Some(until), reason),
-                Readiness::On(_, reason) if alone => Readiness::Not(None, reason),
+                Readiness::Until(until, reason) if alone => Readiness::NotThisRequest(Some(until), reason),
+                Readiness::BlockedBy(_, reason) if alone => Readiness::NotThisRequest(None, reason),
                 blocked => blocked,
             };
         }
     }
     if entry.data.max_concurrent.is_some_and(|most| entry.in_flight >= most) {
-        return Readiness::On(Target::Key(slot), Reason::Busy);
+        return Readiness::BlockedBy(Target::Key(slot), Reason::Busy);
     }
     if let Some(interval) = entry.data.min_interval() {
         let opens = entry.last_start.plus(interval);
@@ -327,14 +327,21 @@ fn readiness(state: &mut State, ask: &Ask<'_>, slot: Slot, now: Now) -> Readines
         Room::Full { until, reason } => match reason {
             FullReason::Window => Readiness::Until(until, Reason::Limit),
             FullReason::Day => Readiness::Until(until, Reason::DailyLimit),
-            FullReason::Tokens => Readiness::Not(Some(until), Reason::Limit),
-            FullReason::TooLarge => Readiness::Not(None, Reason::TooLarge),
+            FullReason::Tokens => Readiness::NotThisRequest(Some(until), Reason::Limit),
+            FullReason::TooLarge => Readiness::NotThisRequest(None, Reason::TooLarge),
         },
     }
 }
 
-fn take(state: &mut State, ask: &Ask<'_>, slot: Slot, over_assumed: bool, trials: Vec<Target>, now: Now) -> Grant {
-    let own = ask.own;
+fn take(
+    state: &mut State,
+    selection: &Selection<'_>,
+    slot: Slot,
+    over_assumed: bool,
+    trials: Vec<Target>,
+    now: Now,
+) -> Grant {
+    let own = selection.own;
     state.uses += 1;
     let uses = state.uses;
     let pass = state.pass;
@@ -349,7 +356,8 @@ fn take(state: &mut State, ask: &Ask<'_>, slot: Slot, over_assumed: bool, trials
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);
     let today = state.quotas.today(project.zone, now);
-    let reservation = (!ask.request.free).then(|| state.quota(at, own).reserve(ask.request.cost, now.tick, today));
+    let reservation =
+        (!selection.request.free).then(|| state.quota(at, own).reserve(selection.request.cost, now.tick, today));
     let probe = over_assumed && !state.quotas.is_probing(at, own);
     if probe {
         state.quotas.begin_probe(at, own);
@@ -365,7 +373,7 @@ fn take(state: &mut State, ask: &Ask<'_>, slot: Slot, over_assumed: bool, trials
         key,
         project: at,
         project_name,
-        model_name: ask.request.model.clone(),
+        model_name: selection.request.model.clone(),
         model: own,
         started: now.tick,
         started_before,
@@ -384,15 +392,14 @@ fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 impl Blocked {
-    /// For whoever asked.
-    pub(crate) fn tell(&self, state: &State, request: &KeyRequest, now: Now) -> Unavailable {
+    /// The error for the caller.
+    pub(crate) fn to_unavailable(&self, state: &State, request: &KeyRequest, now: Now) -> Unavailable {
         let mut reasons: Vec<_> = Reason::ALL
             .into_iter()
             .map(|reason| (reason, self.reasons[reason as usize] as usize))
             .filter(|(_, keys)| *keys > 0)
             .collect();
         reasons.sort_by_key(|(_, keys)| std::cmp::Reverse(*keys));
-        let _ = self.model;
         Unavailable {
             model: request.model.clone(),
             keys: state.registry.len(),

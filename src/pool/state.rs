@@ -162,7 +162,7 @@ impl State {
         }
     }
 
-    /// A target closed before its time: the keys that it covers are looked at again.
+    /// A breaker closed early: the keys that it covers become ready.
     pub(crate) fn reopen(&mut self, target: Target) {
         self.unpark(target);
         let slots: Vec<Slot> = match target {
@@ -178,7 +178,7 @@ impl State {
             Target::Exit(exit) => {
                 self.registry.iter().filter(|(_, entry)| entry.exit == Some(exit)).map(|(slot, _)| slot).collect()
             }
-            // It is asked for before any key is.
+            // A model's breaker is checked before any key.
             Target::Model(_) => Vec::new(),
         };
         for slot in slots {

@@ -18,7 +18,7 @@ pub struct Unavailable {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum UnavailableReason {
-    /// Its limit of the span is used up.
+    /// A limit of a sliding window is used up.
     Limit,
     /// Its limit of the day is used up.
     DailyLimit,

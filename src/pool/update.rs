@@ -67,7 +67,7 @@ pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
         KeyChange::Disable(id, reason) => shared.with(|state, now| {
             let target = Target::Key(find(state, &id)?);
             state.breakers.disable(target, &reason, now.tick);
-            super::outcome::keep(state, target, now);
+            super::outcome::persist_breaker(state, target, now);
             let target = super::persist::target_name(state, target).to_string();
             let message = Some(reason.into());
             state.effects.events.push(Event::Disabled { target, key: id, class: None, message });
@@ -185,7 +185,7 @@ fn close(state: &mut State, slot: Slot, all: bool, now: Now) {
     }
     for target in targets {
         if state.breakers.remove(target) {
-            super::outcome::changed(state, target, None, None, now);
+            super::outcome::publish_breaker_change(state, target, None, None, now);
             state.reopen(target);
         }
     }
