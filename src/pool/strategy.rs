@@ -56,7 +56,8 @@ impl Strategy {
         }
     }
 
-    /// A key's rank.
+    /// A key's rank. When it rises, the order is corrected when the key comes first; when it falls, at the end of a lease. So a rank
+    /// may only fall by what [`Load::ended`] or [`Load::answered`] changes.
     pub(crate) fn rank(self, load: &Load, in_flight: u32, weight: u16) -> u64 {
         let rank = match self {
             Self::LeastLoaded => {
