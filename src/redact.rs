@@ -23,7 +23,7 @@ use crate::{pool::Attempts, secret::Secret};
 
 /// Replaces the key that a request was sent with by `*` in the answer's headers and body, plain or percent-encoded.
 ///
-/// It stands above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Of a stream it holds back what may
+/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Of a stream it holds back what may
 /// be the beginning of the key, at most its length less one byte. An encoded (compressed) body is not read: put a layer that
 /// decodes it below. A key of fewer than 8 bytes is not looked for.
 ///
@@ -148,7 +148,7 @@ impl<B: Body> Body for RedactBody<B> {
         }
         loop {
             let frame = ready!(this.inner.as_mut().poll_frame(cx)?);
-            // `Bytes` are handed on without a copy.
+            // `Bytes` are passed on without a copy.
             let frame = frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
             let Some(filter) = this.filter else { return Poll::Ready(frame.map(Ok)) };
             let (data, last) = match frame.map(Frame::into_data) {
@@ -198,7 +198,7 @@ impl<B> fmt::Debug for RedactBody<B> {
 /// Masks a secret in bytes that come in pieces.
 struct Filter {
     secret: Secret,
-    /// The end of what came so far, which may be the beginning of the secret.
+    /// The last bytes so far, which may be the beginning of the secret.
     held: Bytes,
 }
 

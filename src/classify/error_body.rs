@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use super::{QuotaViolation, google_quota, retry_after};
 
-/// What an error says.
+/// What was read from an error.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorInfo {
     /// The answer's status; in a good answer that of the error, where it names one.
     pub(super) status: Option<u16>,
-    /// What the provider calls it, the most specific first; then the codes that are read from the rest, see [`DERIVED_CODES`].
+    /// The provider's codes, the most specific first; then the derived codes, see [`DERIVED_CODES`].
     pub(super) codes: Vec<String>,
-    /// What people read.
+    /// The message for people.
     pub(super) message: Option<String>,
-    /// All sentences in lower case, with which rules are compared. What is quoted in them is left out, unless they speak of a
-    /// limit: the caller may have written it.
+    /// All messages in lower case, for the rules. Parts in quotes are left out, since the caller may have written them; not for
+    /// status 429.
     pub(super) text: String,
     /// The delay that headers or body name.
     pub(super) retry_after: Option<Duration>,
@@ -31,7 +31,7 @@ pub(crate) struct ErrorInfo {
     pub(super) project: Option<String>,
 }
 
-/// No more of a body is read.
+/// How much of a body is read.
 const MOST_BYTES: usize = 64 << 10;
 /// Longer sentences are cut before they are compared.
 const LONGEST_TEXT: usize = 8 << 10;
@@ -46,14 +46,14 @@ pub(super) const HTML: &str = "html";
 pub(super) const LIMIT_ZERO: &str = "limit_zero";
 /// A limit of a day is used up.
 pub(super) const PER_DAY: &str = "per_day";
-/// Something beside the model is used up: searches, storage.
+/// A quota that does not belong to the model is used up: searches, storage.
 pub(super) const BESIDE_MODEL: &str = "beside_model";
-/// Codes that stand in no body: rows of the table may name them, and no [`Failure`](super::Failure) shows them.
+/// Codes that are derived and not part of a body. Rows of the table may name them; a [`Failure`](super::Failure) never shows them.
 pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
 
-/// Where the error of an event or of a good answer stands.
+/// Paths of the error in an event or in a good answer.
 const ERRORS: &[&str] = &["error", "response.error", "response.status_details.error", "choices[].error"];
-/// Where else it stands in an answer whose status is an error's.
+/// More paths of it in an answer with the status of an error.
 const MORE_ERRORS: &[&str] = &["fault", "base_resp"];
 
 /// Codes of an error, the most specific first.
@@ -64,7 +64,7 @@ const CODES: &[&str] = &[
     "metadata.limit_source", "errors[].code", "detail", "detail.code", "detail.status", "detail.type", "detail.error",
     "detail.errorcode", "error_type", "error_name", "tag", "name", "__type", "error-code", "error-type",
 ];
-/// Those that may stand beside the error object.
+/// Codes that may be siblings of the error object.
 const CODES_BESIDE: &[&str] =
     &["code", "error_code", "errorCode", "status", "tag", "reason", "errors[].reason", "error_type"];
 
@@ -324,7 +324,7 @@ fn status(value: &Value) -> Option<u16> {
     u16::try_from(number).ok().filter(|status| (400..600).contains(status))
 }
 
-/// Whether there is nothing in a value: many answers have `"error": null`.
+/// Whether a value is empty: many answers have `"error": null`.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -352,7 +352,7 @@ fn is_named_error(root: &Value) -> bool {
     ["type", "object", "event_type"].iter().any(|name| root.get(name).is_some_and(|kind| kind == "error"))
 }
 
-/// Whether a value of a good answer tells of an error.
+/// Whether a value of a good answer is an error.
 fn is_error(root: &Value) -> bool {
     let holds_one = ERRORS.iter().flat_map(|path| at(root, path)).any(|error| !is_empty(error));
     // MiniMax's, with a status of its own; Zhipu's and Cloudflare's.
@@ -371,7 +371,7 @@ const BESIDE_ERROR: &[&str] = &[
     "sequence_number", "object", "errors", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
 ];
 
-/// Whether a whole body is nothing but an error: an operation or a batch that failed is a good answer about something bad.
+/// Whether a body is only an error. A good answer may describe an operation or a batch that failed.
 fn is_nothing_else(root: &Value) -> bool {
     let Some(members) = root.as_object() else { return false };
     let is = |name: &str, word: &str| members.get(name).is_some_and(|value| value == word);
@@ -389,7 +389,7 @@ fn is_nothing_else(root: &Value) -> bool {
     }) && !is("object", "batch")
 }
 
-/// An item of an array that tells of an error, else its first.
+/// The item of an array that is an error, else the first item.
 fn unwrapped(mut value: Value) -> Value {
     while let Value::Array(mut items) = value {
         if items.is_empty() {
@@ -404,7 +404,7 @@ fn unwrapped(mut value: Value) -> Value {
 /// The first object or array of a text, whatever follows it. `serde_json` limits its depth.
 fn first_value(text: &str) -> Option<Value> {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    // A prefix against scripts, and what stands between the items of a streamed array.
+    // A prefix against scripts, and separators between the items of a streamed array.
     let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start_matches(|c: char| c.is_whitespace() || c == ',');
     if !text.starts_with(['{', '[']) {
         return None;

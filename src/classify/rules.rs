@@ -229,7 +229,7 @@ fn table() -> Vec<Rule> {
     use Scope::{BillingAccount, Key, KeyModel, Project, ProjectModel, Request};
     let on = Rule::new;
     vec![
-        // Routers and proxies: the provider behind them refused their own key, or has no room for them.
+        // Routers and proxies: the provider behind them refused the router's key, or is overloaded.
         on(Transient).statuses([401, 402, 403, 429]).message("provider returned error"),
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror"]),
         on(Transient).status(429).code("upstream_provider_shared_pool"),

@@ -9,7 +9,7 @@ use crate::KeyPool;
 
 /// Classifies answers and reports them to the pool.
 ///
-/// It stands below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes through as
+/// It belongs below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes through as
 /// it is.
 ///
 /// - An error is read up to 64 KiB and for up to 5 s, classified and passed on. The key is removed from its headers and its
