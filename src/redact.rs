@@ -1,8 +1,8 @@
 //! Removes the key that was used from good answers.
 //!
-//! Errors never show a key: [`CooldownLayer`](crate::CooldownLayer) sees to that. Good answers are passed on as they come,
-//! since a provider does not repeat a key there; a model that was told the key may. [`RedactLayer`] is for those who want
-//! that excluded.
+//! [`CooldownLayer`](crate::CooldownLayer) removes the key from errors. It passes good answers on unchanged: providers do not
+//! repeat a key there, but a model that was given the key may. [`RedactLayer`] excludes that, and keys in errors that come
+//! in several pieces within a stream.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::{pool::Attempts, secret::Secret};
 
 /// Replaces the key that a request was sent with by `*` in the answer's headers and body, plain or percent-encoded.
 ///
-/// It stands above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Of a stream it holds back what may
+/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Of a stream it holds back what may
 /// be the beginning of the key, at most its length less one byte. An encoded (compressed) body is not read: put a layer that
 /// decodes it below. A key of fewer than 8 bytes is not looked for.
 ///
@@ -148,7 +148,7 @@ impl<B: Body> Body for RedactBody<B> {
         }
         loop {
             let frame = ready!(this.inner.as_mut().poll_frame(cx)?);
-            // `Bytes` are handed on without a copy.
+            // `Bytes` are passed on without a copy.
             let frame = frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
             let Some(filter) = this.filter else { return Poll::Ready(frame.map(Ok)) };
             let (data, last) = match frame.map(Frame::into_data) {
@@ -198,7 +198,7 @@ impl<B> fmt::Debug for RedactBody<B> {
 /// Masks a secret in bytes that come in pieces.
 struct Filter {
     secret: Secret,
-    /// The end of what came so far, which may be the beginning of the secret.
+    /// The last bytes so far, which may be the beginning of the secret.
     held: Bytes,
 }
 
@@ -224,22 +224,22 @@ impl Filter {
             }
             bytes = masked.freeze();
         }
-        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - self.begun(&bytes)) };
+        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - begun(&self.secret, &bytes)) };
         bytes
     }
 
     fn holds_secret(&self, bytes: &[u8]) -> bool {
         self.secret.forms().any(|form| memmem::find(bytes, form.as_bytes()).is_some())
     }
+}
 
-    /// How many bytes at the end may be the beginning of the secret.
-    fn begun(&self, bytes: &[u8]) -> usize {
-        let begun = |form: &str| {
-            let longest = bytes.len().min(form.len() - 1);
-            (1..=longest).rev().find(|length| bytes.ends_with(&form.as_bytes()[..*length])).unwrap_or(0)
-        };
-        self.secret.forms().map(begun).max().unwrap_or(0)
-    }
+/// How many bytes at the end may be the beginning of the secret.
+pub(crate) fn begun(secret: &Secret, bytes: &[u8]) -> usize {
+    let begun = |form: &str| {
+        let longest = bytes.len().min(form.len() - 1);
+        (1..=longest).rev().find(|length| bytes.ends_with(&form.as_bytes()[..*length])).unwrap_or(0)
+    };
+    secret.forms().map(begun).max().unwrap_or(0)
 }
 
 #[cfg(test)]

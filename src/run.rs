@@ -14,7 +14,7 @@ use crate::{
 
 impl KeyPool {
     /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. `classify` says what an error of the closure
-    /// means; [`classify`](Self::classify) knows it where the status and the body are at hand.
+    /// means; use [`classify`](Self::classify) if you have the status and the body.
     ///
     /// The key is in use until the closure's future ends and the lease is dropped: an answer that is still to be read may keep it.
     /// A closure that panics, or whose future is dropped, gives the key back.
@@ -141,13 +141,13 @@ pub enum RunError<E> {
     Call {
         /// The error of the last attempt, shown as it is: an SDK that sends the key in the address may show it.
         error: E,
-        /// The keys that were tried, with what came of each.
+        /// The keys that were tried, with the outcome of each.
         attempts: Attempts,
     },
 }
 
 impl<E> RunError<E> {
-    /// The keys that were tried, with what came of each.
+    /// The keys that were tried, with the outcome of each.
     pub fn attempts(&self) -> &Attempts {
         match self {
             Self::Pool(error) => error.attempts(),

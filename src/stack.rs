@@ -5,7 +5,7 @@
 //! ModelFallbackLayer   asks for another model, where one is set
 //! RetryPolicy          decides what is sent again, in tower's own Retry
 //! KeyRotationLayer     gives each attempt a key
-//! CooldownLayer        reads what came of it
+//! CooldownLayer        classifies the answers
 //! ```
 
 use std::{
@@ -33,8 +33,8 @@ use crate::{
 ///
 /// The client is a `Service<http::Request<`[`ReplayBody<B>`](ReplayBody)`>>` that is `Clone` and whose error is
 /// `Into<BoxError>`; the bodies of requests and answers are `Unpin`. Answers are
-/// `http::Response<`[`KeyPoolBody<R>`](KeyPoolBody)`>`, the error is [`Error`]. A timeout below this layer holds for each
-/// attempt, one above it for all of them.
+/// `http::Response<`[`KeyPoolBody<R>`](KeyPoolBody)`>`, the error is [`Error`]. A timeout below this layer applies to each
+/// attempt, one above it to all of them.
 ///
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
@@ -69,7 +69,7 @@ impl KeyPoolLayer {
         }
     }
 
-    /// Bodies of up to so many bytes are kept for another attempt; see [`ReplayLayer::up_to`].
+    /// Bodies of up to this many bytes are kept for another attempt; see [`ReplayLayer::up_to`].
     #[must_use]
     pub fn replay_up_to(mut self, bytes: usize) -> Self {
         self.replay = ReplayLayer::up_to(bytes);
@@ -83,7 +83,7 @@ impl KeyPoolLayer {
         self
     }
 
-    /// How much of a good answer is read before its head goes up; see [`CooldownLayer::peek`].
+    /// How much of a good answer is read before its head is returned; see [`CooldownLayer::peek`].
     #[must_use]
     pub fn peek(mut self, bytes: usize, time: Duration) -> Self {
         self.cooldown = self.cooldown.peek(bytes, time);

@@ -1,4 +1,4 @@
-//! Runs the classifier over `tests/fixtures/errors/*.jsonl`. Their README tells what the fields mean.
+//! Runs the classifier over `tests/fixtures/errors/*.jsonl`. Their README explains the fields.
 
 use std::{
     collections::HashSet,
@@ -99,7 +99,7 @@ impl Fixture {
             && confirm == expected.confirm;
         (!as_expected).then(|| {
             format!(
-                "{}\n  expected {:?} {:?} {} {:?} confirm={}\n  got      {:?} {:?} {} {:?} confirm={}\n  {:?}",
+                "{}\n  expected {:?} {:?} {} code={:?} confirm={}\n  got      {:?} {:?} {} code={:?} confirm={}\n  message  {:?}",
                 self.name,
                 expected.class,
                 expected.scope,

@@ -101,21 +101,28 @@ async fn callers_fault_goes_up_and_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn same_unclear_refusal_of_three_projects_is_the_callers() {
-    for class in [ErrorClass::Unclear, ErrorClass::NotEntitled] {
+    let missing = r#"{"error":{"message":"The model 'm' does not exist or you do not have access to it.","code":"model_not_found"}}"#;
+    for (status, body, class) in [(403, "{}", ErrorClass::Unclear), (404, missing, ErrorClass::NotEntitled)] {
+        let pool = pool(5);
+        let classify = |_: &u16| {
+            let status = StatusCode::from_u16(status).unwrap();
+            pool.classify(status, &HeaderMap::new(), body.as_bytes()).unwrap().into()
+        };
+        let error = pool.run("m", classify, |_| async { Err::<(), _>(status) }).await.unwrap_err();
+        assert_eq!(tried(&error), ["key-0", "key-1", "key-2"]);
+        assert_eq!(error.attempts().last().unwrap().class(), Some(class));
+        assert_eq!(open_breakers(&pool), 0, "{class:?}");
+        assert_eq!(error.into_call(), Some(status));
+    }
+    // A clear cause concerns each key alone.
+    for class in [ErrorClass::Billing, ErrorClass::NotEntitled] {
         let pool = pool(5);
         let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(class)) });
         let error = run.await.unwrap_err();
-        assert_eq!(tried(&error), ["key-0", "key-1", "key-2"]);
-        assert!(matches!(error, RunError::Call { error: ApiError(said), .. } if said == class));
-        assert_eq!(open_breakers(&pool), 0, "{class:?}");
+        assert_eq!(error.attempts().len(), 5);
+        assert!(matches!(&error, RunError::Pool(error) if error.kind() == ErrorKind::Unavailable));
+        assert_eq!(open_breakers(&pool), 5);
     }
-    // A named cause is the key's own, however many say it.
-    let pool = pool(5);
-    let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Billing)) });
-    let error = run.await.unwrap_err();
-    assert_eq!(error.attempts().len(), 5);
-    assert!(matches!(&error, RunError::Pool(error) if error.kind() == ErrorKind::Unavailable));
-    assert_eq!(open_breakers(&pool), 5);
 }
 
 #[tokio::test(start_paused = true)]

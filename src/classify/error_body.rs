@@ -11,17 +11,17 @@ use serde_json::Value;
 
 use super::{QuotaViolation, google_quota, retry_after};
 
-/// What an error says.
+/// What was read from an error.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorInfo {
     /// The answer's status; in a good answer that of the error, where it names one.
     pub(super) status: Option<u16>,
-    /// What the provider calls it, the most specific first; then the codes that are read from the rest, see [`READ_CODES`].
+    /// The provider's codes, the most specific first; then the derived codes, see [`DERIVED_CODES`].
     pub(super) codes: Vec<String>,
-    /// What people read.
+    /// The message for people.
     pub(super) message: Option<String>,
-    /// All sentences in lower case, with which rules are compared. What is quoted in them is left out, unless they speak of a
-    /// limit: the caller may have written it.
+    /// All messages in lower case, for the rules. Parts in quotes are left out, since the caller may have written them; not for
+    /// status 429.
     pub(super) text: String,
     /// The delay that headers or body name.
     pub(super) retry_after: Option<Duration>,
@@ -31,7 +31,7 @@ pub(crate) struct ErrorInfo {
     pub(super) project: Option<String>,
 }
 
-/// No more of a body is read.
+/// How much of a body is read.
 const MOST_BYTES: usize = 64 << 10;
 /// Longer sentences are cut before they are compared.
 const LONGEST_TEXT: usize = 8 << 10;
@@ -46,31 +46,31 @@ pub(super) const HTML: &str = "html";
 pub(super) const LIMIT_ZERO: &str = "limit_zero";
 /// A limit of a day is used up.
 pub(super) const PER_DAY: &str = "per_day";
-/// Something beside the model is used up: searches, storage.
+/// A quota that does not belong to the model is used up: searches, storage.
 pub(super) const BESIDE_MODEL: &str = "beside_model";
-/// Codes that stand in no body: rows of the table may name them, and no [`Failure`](super::Failure) shows them.
-pub(super) const READ_CODES: [&str; 4] = [HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
+/// Codes that are derived and not part of a body. Rows of the table may name them; a [`Failure`](super::Failure) never shows them.
+pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
 
-/// Where the error of an event or of a good answer stands.
-const ERRORS: [&str; 4] = ["error", "response.error", "response.status_details.error", "choices[].error"];
-/// Where else it stands in an answer whose status is an error's.
-const MORE_ERRORS: [&str; 2] = ["fault", "base_resp"];
+/// Paths of the error in an event or in a good answer.
+const ERRORS: &[&str] = &["error", "response.error", "response.status_details.error", "choices[].error"];
+/// More paths of it in an answer with the status of an error.
+const MORE_ERRORS: &[&str] = &["fault", "base_resp"];
 
 /// Codes of an error, the most specific first.
 #[rustfmt::skip]
-const CODES: [&str; 31] = [
+const CODES: &[&str] = &[
     "details[].reason", "details[].error_code", "errors[].reason", "code", "Code", "error_code", "errorCode",
     "err_code", "status", "type", "Type", "reason", "status_code", "error", "innererror.code", "metadata.error_type",
     "metadata.limit_source", "errors[].code", "detail", "detail.code", "detail.status", "detail.type", "detail.error",
     "detail.errorcode", "error_type", "error_name", "tag", "name", "__type", "error-code", "error-type",
 ];
-/// Those that may stand beside the error object.
-const CODES_BESIDE: [&str; 8] =
-    ["code", "error_code", "errorCode", "status", "tag", "reason", "errors[].reason", "error_type"];
+/// Codes that may be siblings of the error object.
+const CODES_BESIDE: &[&str] =
+    &["code", "error_code", "errorCode", "status", "tag", "reason", "errors[].reason", "error_type"];
 
 /// Sentences of an error; the first is shown to people.
 #[rustfmt::skip]
-const MESSAGES: [&str; 30] = [
+const MESSAGES: &[&str] = &[
     "message", "Message", "msg", "detail", "detail.message", "detail.msg", "detail.error", "detail[].msg",
     "error_message", "error_msg", "errorMessage", "err_msg", "error_description", "error", "description", "Error",
     "Error Message", "info", "status_message", "status.error_message", "errors[]", "errors[].message",
@@ -79,11 +79,11 @@ const MESSAGES: [&str; 30] = [
 ];
 
 /// Numbers between 400 and 599 are the error's status.
-const STATUSES: [&str; 6] = ["code", "status", "status_code", "statusCode", "http_code", "http_status"];
+const STATUSES: &[&str] = &["code", "status", "status_code", "statusCode", "http_code", "http_status"];
 
 /// Delays, with the seconds that their unit has.
 #[rustfmt::skip]
-const DELAYS: [(&str, f64); 18] = [
+const DELAYS: &[(&str, f64)] = &[
     ("details[].retryDelay", 1.0), ("details[].retryDelay.seconds", 1.0), ("details[].retry_delay", 1.0),
     ("details[].retry_delay.seconds", 1.0), ("details[].metadata.quotaResetDelay", 1.0), ("retry_after", 1.0),
     ("retryAfter", 1.0), ("retry_after_seconds", 1.0), ("retryAfterSeconds", 1.0), ("retry_after_ms", 1e-3),
@@ -92,7 +92,7 @@ const DELAYS: [(&str, f64); 18] = [
     ("parameters.retry_after", 1.0),
 ];
 /// Moments at which the limit opens.
-const MOMENTS: [&str; 4] = ["metadata.headers.X-RateLimit-Reset", "resets_at", "reset_at", "resetAt"];
+const MOMENTS: &[&str] = &["metadata.headers.X-RateLimit-Reset", "resets_at", "reset_at", "resetAt"];
 
 impl ErrorInfo {
     /// Reads an answer whose status is that of an error.
@@ -112,7 +112,13 @@ impl ErrorInfo {
             info.codes.push(HTML.to_owned());
         }
         match first_value(&text).or_else(|| in_events(&text)) {
-            Some(root) => info.read_json(&unwrapped(root), wall),
+            Some(root) => {
+                let root = unwrapped(root);
+                info.read_json(&root, wall);
+                if info.codes.is_empty() && info.message.is_none() {
+                    info.read_unknown(&root);
+                }
+            }
             None if is_page(headers, &text) => {
                 info.codes.push(HTML.to_owned());
                 info.message = title(&text);
@@ -149,17 +155,17 @@ impl ErrorInfo {
         let error = nested.as_ref().unwrap_or(error);
         let has_siblings = !std::ptr::eq(error, root);
         let of_both = |path: &'static str| at(error, path).into_iter().chain(at(root, path));
-        self.status = self.status.or_else(|| STATUSES.into_iter().flat_map(of_both).find_map(status));
-        self.read_words(error, &CODES, &MESSAGES);
+        self.status = self.status.or_else(|| STATUSES.iter().copied().flat_map(of_both).find_map(status));
+        self.read_words(error, CODES, MESSAGES);
         if has_siblings {
-            self.read_words(root, &CODES_BESIDE, &["message"]);
+            self.read_words(root, CODES_BESIDE, &["message"]);
         }
         if let Some(word) = error.as_str() {
             self.add_message(word);
         }
-        let delays = DELAYS.into_iter().flat_map(|(path, scale)| of_both(path).zip(std::iter::repeat(scale)));
+        let delays = DELAYS.iter().flat_map(|&(path, scale)| of_both(path).zip(std::iter::repeat(scale)));
         let delay = delays.filter_map(|(value, scale)| retry_after::in_value(value, scale)).max();
-        let moments = MOMENTS.into_iter().flat_map(of_both);
+        let moments = MOMENTS.iter().copied().flat_map(of_both);
         self.retry_after = delay.max(moments.filter_map(|value| retry_after::moment_in_value(value, wall)).max());
         let details = at(error, "details[]");
         let quotas = google_quota::read(&details, error.get("message").and_then(Value::as_str).unwrap_or_default());
@@ -167,6 +173,19 @@ impl ErrorInfo {
         self.codes.extend(read.into_iter().filter(|(is, _)| *is).map(|(_, code)| code.to_owned()));
         self.quota = quotas.violations;
         self.project = at(error, "details[].metadata.consumer").into_iter().find_map(|value| project(value.as_str()?));
+    }
+
+    /// Reads an error that no path matches: words of one case are codes, the longest sentence is the message.
+    fn read_unknown(&mut self, root: &Value) {
+        const DEPTH: usize = 3;
+        let mut texts = Vec::new();
+        strings(root, DEPTH, &mut texts);
+        let (codes, sentences): (Vec<&str>, Vec<&str>) = texts.into_iter().partition(|text| is_code(text));
+        codes.into_iter().for_each(|code| self.add_code(code));
+        let sentences = sentences.into_iter().filter(|text| text.contains(' ') || !text.is_ascii());
+        if let Some(longest) = sentences.max_by_key(|text| text.len()) {
+            self.add_message(longest);
+        }
     }
 
     fn read_words(&mut self, of: &Value, codes: &[&str], messages: &[&str]) {
@@ -181,8 +200,7 @@ impl ErrorInfo {
         }
     }
 
-    /// The error that stands as JSON in the message of another one, as gateways pass on what they were told. With the status of a
-    /// caller's mistake it counts only where it is the whole message and names the same status: else a caller could have written it.
+    /// An upstream's error as JSON inside `message`. Trusted for 429, or when it repeats the HTTP status.
     fn nested(&self, error: &Value) -> Option<Value> {
         let is_limit = self.status == Some(429);
         let inner = match error.get("message").unwrap_or(error) {
@@ -276,6 +294,23 @@ fn at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
     found
 }
 
+/// The strings in a value, down to this many levels below it.
+fn strings<'v>(value: &'v Value, depth: usize, found: &mut Vec<&'v str>) {
+    match value {
+        Value::String(text) => found.push(text),
+        Value::Array(items) if depth > 0 => items.iter().for_each(|item| strings(item, depth - 1, found)),
+        Value::Object(members) if depth > 0 => members.values().for_each(|item| strings(item, depth - 1, found)),
+        _ => {}
+    }
+}
+
+/// Whether a text looks like `WALLET_EMPTY` or `wallet_empty`. Digits are more often part of an id.
+fn is_code(text: &str) -> bool {
+    let all = |is: fn(char) -> bool| text.chars().all(|c| c == '_' || is(c));
+    let one_case = all(|c| c.is_ascii_uppercase()) || all(|c| c.is_ascii_lowercase());
+    one_case && !text.is_empty() && text.len() <= 64
+}
+
 fn text_of(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
@@ -289,26 +324,26 @@ fn status(value: &Value) -> Option<u16> {
     u16::try_from(number).ok().filter(|status| (400..600).contains(status))
 }
 
-/// Whether there is nothing in a value: many answers have `"error": null`.
-fn is_void(value: &Value) -> bool {
+/// Whether a value is empty: many answers have `"error": null`.
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Bool(true) => false,
         Value::Number(number) => number.as_u64() == Some(0),
         Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.iter().all(is_void),
-        Value::Object(members) => members.values().all(is_void),
+        Value::Array(items) => items.iter().all(is_empty),
+        Value::Object(members) => members.values().all(is_empty),
     }
 }
 
 /// The error object, or the whole value where that is one itself.
 fn error_of(root: &Value) -> &Value {
-    let found = |paths: &[&str]| paths.iter().flat_map(|path| at(root, path)).find(|error| !is_void(error));
+    let found = |paths: &[&str]| paths.iter().flat_map(|path| at(root, path)).find(|error| !is_empty(error));
     let calls_itself_one = is_named_error(root) && root.get("message").is_some_and(Value::is_string);
-    match found(&ERRORS) {
+    match found(ERRORS) {
         // `{"error": true, "message": …}`, `{"error": "…", "message": …}`
         Some(error) if error.is_object() || error.is_string() && !calls_itself_one => error,
-        _ => found(&MORE_ERRORS).filter(|error| error.is_object()).unwrap_or(root),
+        _ => found(MORE_ERRORS).filter(|error| error.is_object()).unwrap_or(root),
     }
 }
 
@@ -317,44 +352,44 @@ fn is_named_error(root: &Value) -> bool {
     ["type", "object", "event_type"].iter().any(|name| root.get(name).is_some_and(|kind| kind == "error"))
 }
 
-/// Whether a value of a good answer tells of an error.
+/// Whether a value of a good answer is an error.
 fn is_error(root: &Value) -> bool {
-    let holds_one = ERRORS.iter().flat_map(|path| at(root, path)).any(|error| !is_void(error));
+    let holds_one = ERRORS.iter().flat_map(|path| at(root, path)).any(|error| !is_empty(error));
     // MiniMax's, with a status of its own; Zhipu's and Cloudflare's.
     let failed = || at(root, "base_resp.status_code").iter().any(|code| code.as_u64() != Some(0));
-    let is_listed = || root.get("errors").is_some_and(|errors| !is_void(errors));
+    let is_listed = || root.get("errors").is_some_and(|errors| !is_empty(errors));
     let has_code = || root.get("code").and_then(status).is_some();
     let denied = || root.get("success") == Some(&Value::Bool(false)) && (has_code() || is_listed());
     holds_one || is_named_error(root) || failed() || denied()
 }
 
-/// What may stand beside the error of a good answer that is nothing else.
+/// Members allowed in a 200 body that counts as an error.
 #[rustfmt::skip]
-const BESIDE_ERROR: [&str; 29] = [
+const BESIDE_ERROR: &[&str] = &[
     "error", "code", "type", "message", "msg", "status", "status_code", "statusCode", "success", "detail",
     "base_resp", "event_type", "request_id", "requestId", "trace_id", "user_id", "timestamp", "path", "param",
     "sequence_number", "object", "errors", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
 ];
 
-/// Whether a whole body is nothing but an error: an operation or a batch that failed is a good answer about something bad.
+/// Whether a body is only an error. A good answer may describe an operation or a batch that failed.
 fn is_nothing_else(root: &Value) -> bool {
     let Some(members) = root.as_object() else { return false };
     let is = |name: &str, word: &str| members.get(name).is_some_and(|value| value == word);
     if is("object", "response") {
-        let holds = |name: &str| members.get(name).is_some_and(|value| !is_void(value));
+        let holds = |name: &str| members.get(name).is_some_and(|value| !is_empty(value));
         return is("status", "failed") && !holds("output") && !holds("background");
     }
     let is_empty_choice = |choice: &Value| {
         let said = ["message.content", "message.tool_calls", "delta.content", "delta.tool_calls", "text"];
-        said.iter().flat_map(|path| at(choice, path)).all(is_void)
+        said.iter().flat_map(|path| at(choice, path)).all(is_empty)
     };
     members.iter().all(|(name, value)| match name.as_str() {
         "choices" => value.as_array().is_some_and(|choices| choices.iter().all(is_empty_choice)),
-        name => BESIDE_ERROR.contains(&name) || is_void(value),
+        name => BESIDE_ERROR.contains(&name) || is_empty(value),
     }) && !is("object", "batch")
 }
 
-/// An item of an array that tells of an error, else its first.
+/// The item of an array that is an error, else the first item.
 fn unwrapped(mut value: Value) -> Value {
     while let Value::Array(mut items) = value {
         if items.is_empty() {
@@ -369,7 +404,7 @@ fn unwrapped(mut value: Value) -> Value {
 /// The first object or array of a text, whatever follows it. `serde_json` limits its depth.
 fn first_value(text: &str) -> Option<Value> {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    // A prefix against scripts, and what stands between the items of a streamed array.
+    // A prefix against scripts, and separators between the items of a streamed array.
     let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start_matches(|c: char| c.is_whitespace() || c == ',');
     if !text.starts_with(['{', '[']) {
         return None;

@@ -1,4 +1,4 @@
-//! The ten classes of errors: whom each concerns, for how long, and whether another key may help.
+//! The ten classes of errors: scope, cooldown, and whether another key may help.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ pub enum ErrorClass {
     RateLimit,
     /// The quota of the day is used up.
     DailyQuota,
-    /// This project or key may not use the model (a limit of 0, a model closed to new users).
+    /// The project or key may not use the model (a limit of 0, a model closed to new users).
     NotEntitled,
-    /// No money: credits depleted, a spending cap, billing or the service disabled.
+    /// A payment is missing: credits depleted, a spending cap, billing or the service disabled.
     Billing,
     /// The key is invalid, revoked, leaked, suspended or restricted, and the provider says so.
     KeyRejected,
-    /// A 401, 402 or 403 without a cause that we know.
+    /// A 401, 402 or 403 without a known cause.
     Unclear,
     /// The provider refuses the address or the region that the request came from.
     Egress,
@@ -31,7 +31,7 @@ pub enum ErrorClass {
     Caller,
 }
 
-/// Whom an error concerns.
+/// What an error applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -50,7 +50,7 @@ pub enum Scope {
     Model,
     /// All projects of the billing account.
     BillingAccount,
-    /// All keys that leave by the same exit.
+    /// All keys that send through the same exit.
     Exit,
 }
 
@@ -73,7 +73,7 @@ pub enum Cooldown {
     Fixed(Duration),
     /// This long each time; the third error in a row disables.
     Strikes(Duration),
-    /// Until somebody enables it, or a trial (one each hour) succeeds.
+    /// Until somebody enables it; where nearly every key was refused at once, until a trial after that outage succeeds.
     Disable,
 }
 
@@ -91,11 +91,11 @@ pub enum Retry {
     OtherModel,
 }
 
-/// The row of a class.
+/// The policy of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Whom it concerns, unless the rule that matched says otherwise.
+    /// What it applies to, unless the rule that matched says otherwise.
     pub scope: Scope,
     /// For how long, unless the provider or the rule says otherwise.
     pub cooldown: Cooldown,
@@ -160,7 +160,7 @@ impl ErrorClass {
                 "nothing: the provider has a fault of its own",
             ),
             Self::ModelNotFound => (Scope::Request, Cooldown::None, Retry::OtherModel, "check the model's name"),
-            Self::Caller => (Scope::Request, Cooldown::None, Retry::No, "mend the request"),
+            Self::Caller => (Scope::Request, Cooldown::None, Retry::No, "fix the request"),
         };
         Policy { scope, cooldown, retry, advice }
     }
@@ -181,7 +181,7 @@ impl ErrorClass {
         }
     }
 
-    /// Whether the key, its project or our address is at fault, so that the caller must not see it while another key can serve.
+    /// Whether the key, its project or our address is at fault. The caller does not get such an error while another key can serve.
     pub const fn is_key_fault(self) -> bool {
         !matches!(self, Self::Transient | Self::ModelNotFound | Self::Caller)
     }

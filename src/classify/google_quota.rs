@@ -16,7 +16,7 @@ pub(super) struct Quotas {
     pub(super) zero: bool,
     /// One of them is a day's.
     pub(super) day: bool,
-    /// Only something beside the model is used up: searches, storage.
+    /// Only a quota that does not belong to the model is used up: searches, storage.
     pub(super) beside: bool,
 }
 

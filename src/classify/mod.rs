@@ -1,7 +1,7 @@
 //! What an error of a provider means.
 //!
-//! [`ErrorInfo`](error_body::ErrorInfo) is read from status, headers and body; the first matching row of one table gives its
-//! [`ErrorClass`]; the class's row says whom it concerns, for how long, and whether another key may help.
+//! [`ErrorInfo`](error_body::ErrorInfo) is read from status, headers and body. The first matching row of one table gives the
+//! [`ErrorClass`]. The policy of the class gives the scope, the cooldown, and whether another key may help.
 
 mod error_body;
 mod error_class;
@@ -19,7 +19,7 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 
-use self::error_body::{ErrorInfo, READ_CODES};
+use self::error_body::{DERIVED_CODES, ErrorInfo};
 use crate::provider::Provider;
 pub(crate) use error_body::may_be_error;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
@@ -30,10 +30,10 @@ pub(crate) use usage::UsageReader;
 /// What an answer means for the key that was used; `None` for a good one.
 ///
 /// `body` is the body of an error, of which at most 64 KiB are read, or a good one. With `in_stream` it is an event of a stream, or
-/// what stands behind the last one. `wall` is the time of day, for delays that are told as dates. Redact the key first: the
+/// what follows the last event. `wall` is the time of day, for delays that are given as dates. Redact the key first: the
 /// failure keeps the provider's message.
 ///
-/// The layers do this by themselves. It is for hosts that send requests in their own way.
+/// The layers call this themselves. Call it if you send requests without them.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -57,21 +57,21 @@ pub fn classify(
     Classifier::default().classify(provider, status, headers, body, in_stream, wall)
 }
 
-/// Longest cooldown that a mere sentence may cause.
+/// Longest cooldown that a message without a code may cause.
 const LONGEST_BY_MESSAGE: Duration = Duration::from_secs(3_600);
-/// A named delay that is shorter is the minute's, also where the quota of a day is used up.
+/// A daily-quota error that names less than 10 minutes: the delay is ignored and the key waits for midnight.
 const SHORTEST_OF_A_DAY: Duration = Duration::from_secs(600);
-/// Longest cooldown of a provider's own fault.
+/// Longest cooldown after a fault of the provider.
 const LONGEST_TRANSIENT: Duration = Duration::from_secs(600);
 
-/// The tables in their order: the user's rows, the provider's, those that hold for all.
+/// The tables in their order: the user's rows, the provider's rows, the rows for all providers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classifier {
     rules: Arc<[Rule]>,
 }
 
 impl Classifier {
-    /// With the user's own rows, which come first.
+    /// With the user's rows, which come first.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
         Self { rules: rules.into() }
     }
@@ -98,8 +98,8 @@ impl Classifier {
         let tables = [&self.rules, provider.rules(), rules::TABLE.as_slice()];
         let rule = tables.into_iter().flatten().find(|rule| rule.matches(provider.name(), &info));
         let class = rule.map_or(ErrorClass::Transient, |rule| rule.class);
-        let matched = rule.and_then(|rule| rule.matched_code(&info)).filter(|code| !READ_CODES.contains(code));
-        let code = matched.or_else(|| info.codes.iter().map(String::as_str).find(|code| !READ_CODES.contains(code)));
+        let matched = rule.and_then(|rule| rule.matched_code(&info)).filter(|code| !DERIVED_CODES.contains(code));
+        let code = matched.or_else(|| info.codes.iter().map(String::as_str).find(|code| !DERIVED_CODES.contains(code)));
         let mut failure = Failure::new(class);
         failure.status = StatusCode::from_u16(info.status.unwrap_or(status_of(class))).ok();
         failure.code = code.map(Into::into);
@@ -118,7 +118,7 @@ impl Classifier {
             ErrorClass::Transient => info.retry_after.map(|delay| delay.min(LONGEST_TRANSIENT)),
             _ => None,
         };
-        // The longer one counts.
+        // The longer of the two is used.
         match delay {
             Some(delay) if failure.cooldown.is_none_or(|cooldown| delay > cooldown) => {
                 (failure.retry_after, failure.cooldown) = (Some(delay), None);
@@ -132,13 +132,13 @@ impl Classifier {
     }
 }
 
-/// Only a code, or status 401, 402 or 403, disables a key: a sentence may hold what a caller wrote.
+/// Only a code, or status 401, 402 or 403, disables a key: a message may contain text of the caller.
 fn may_disable(rule: &Rule, info: &ErrorInfo) -> bool {
     let disables = matches!(rule.class.policy().cooldown, Cooldown::Disable | Cooldown::Strikes(_));
     !disables || !rule.codes.is_empty() || matches!(info.status, Some(401..=403))
 }
 
-/// The status of an error in a stream that names none.
+/// The status of an error in a stream, if the error names none.
 fn status_of(class: ErrorClass) -> u16 {
     match class {
         ErrorClass::RateLimit | ErrorClass::DailyQuota => 429,

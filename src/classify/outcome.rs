@@ -10,15 +10,15 @@ use crate::{
     secret::Secret,
 };
 
-/// What came of one request with one key.
+/// The result of one request with one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
     /// A good answer.
     Success,
-    /// An error of the provider or of the way to it.
+    /// An error of the provider or of the connection to it.
     Failure(Arc<Failure>),
-    /// The caller went away before an answer came: it says nothing of the key.
+    /// The caller cancelled before an answer came. It says nothing about the key.
     Cancelled,
 }
 
@@ -91,7 +91,7 @@ impl Failure {
         }
     }
 
-    /// Whom it concerns, in place of the class's scope.
+    /// The scope, in place of the class's scope.
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
@@ -105,7 +105,7 @@ impl Failure {
         self
     }
 
-    /// What the provider calls it, such as `API_KEY_INVALID`.
+    /// The provider's code, such as `API_KEY_INVALID`.
     #[must_use]
     pub fn code(mut self, code: &str) -> Self {
         self.code = Some(code.into());
@@ -117,7 +117,7 @@ impl Failure {
         self.class
     }
 
-    /// Whom it concerns.
+    /// What it applies to.
     pub fn concerns(&self) -> Scope {
         self.scope
     }
@@ -137,7 +137,7 @@ impl Failure {
         self.status
     }
 
-    /// What the provider calls it, where it names a code.
+    /// The provider's code, if the error has one.
     pub fn error_code(&self) -> Option<&str> {
         self.code.as_deref()
     }
@@ -166,7 +166,7 @@ impl Failure {
         self.confirm
     }
 
-    /// Whether the request may have reached the provider: then one that makes something that stays is not sent again.
+    /// Whether the request may have reached the provider: then one that is not idempotent is not sent again.
     pub fn may_have_been_sent(&self) -> bool {
         self.may_have_been_sent
     }

@@ -11,9 +11,8 @@ use super::{
 
 /// One row: conditions, all of which must hold, and the class of the errors that they describe.
 ///
-/// Where several statuses, codes or texts are named, one of each must hold. Codes and texts are compared in any case of their
-/// letters; a `*` at either end of a code stands for anything. Texts are looked for in the error's sentences, without what is
-/// quoted there.
+/// Within one condition any value may match; all conditions must hold; case is ignored. A `*` at either end of a code stands for
+/// any text. Messages are searched without the parts in quotes, except those of status 429.
 ///
 /// ```
 /// use std::time::Duration;
@@ -75,48 +74,48 @@ impl Rule {
         self
     }
 
-    /// Only errors that the provider calls so, such as `insufficient_quota`; several may be named.
+    /// Only errors with this code, such as `insufficient_quota`; several may be named.
     #[must_use]
     pub fn code(self, code: &str) -> Self {
         self.codes([code])
     }
 
-    /// Only errors that the provider calls by one of these codes.
+    /// Only errors with one of these codes.
     #[must_use]
     pub fn codes<'a>(mut self, codes: impl IntoIterator<Item = &'a str>) -> Self {
         self.codes.extend(codes.into_iter().map(str::to_lowercase));
         self
     }
 
-    /// Only errors whose message holds this text; several may be named.
+    /// Only errors whose message contains this text; several may be named.
     #[must_use]
     pub fn message(self, text: &str) -> Self {
         self.messages([text])
     }
 
-    /// Only errors whose message holds one of these texts.
+    /// Only errors whose message contains one of these texts.
     #[must_use]
     pub fn messages<'a>(mut self, texts: impl IntoIterator<Item = &'a str>) -> Self {
         self.messages.extend(texts.into_iter().map(str::to_lowercase));
         self
     }
 
-    /// Whom such errors concern, in place of the class's scope.
+    /// The scope of such errors, in place of the class's scope.
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
         self
     }
 
-    /// For how long the key or its project is not used, in place of the class's cooldown. A longer delay that the provider names
-    /// counts, where the class heeds delays.
+    /// How long the key or its project is not used, in place of the class's cooldown. A longer delay that the provider names is
+    /// used instead, in classes that use named delays.
     #[must_use]
     pub fn cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = Some(cooldown);
         self
     }
 
-    /// The key is disabled at the second such error in a row, not at the first: new keys take a minute to be known everywhere.
+    /// The key is disabled after the second such error in a row, not after the first: a new key may be refused in its first minute.
     #[must_use]
     pub fn confirm(mut self) -> Self {
         self.confirm = true;
@@ -139,7 +138,7 @@ impl Rule {
     }
 }
 
-/// Whether a code is this, whatever its case; a `*` at either end stands for anything.
+/// Whether a code matches a pattern, ignoring case; a `*` at either end stands for any text.
 fn is_like(code: &str, pattern: &str) -> bool {
     let bare = pattern.trim_matches('*').as_bytes();
     let code = code.as_bytes();
@@ -216,21 +215,21 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// The rows that hold for every provider, unless they name one.
+/// The rows for every provider, unless a row names one.
 pub(super) static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(table);
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-/// Sorted by vendor, in it from the specific to the general. Other vendors speak like the three great ones, so most rows name no
-/// provider. Rows by status alone come last.
+/// By vendor, specific rows first; rows for a status alone last. Most rows name no provider, since other vendors use the formats
+/// of Google, OpenAI and Anthropic.
 #[rustfmt::skip]
 fn table() -> Vec<Rule> {
     use ErrorClass::{Billing, Caller, DailyQuota, Egress, KeyRejected, ModelNotFound, NotEntitled, RateLimit, Transient, Unclear};
     use Scope::{BillingAccount, Key, KeyModel, Project, ProjectModel, Request};
     let on = Rule::new;
     vec![
-        // Routers and proxies: the provider behind them refused their own key, or has no room for them.
+        // Routers and proxies: the provider behind them refused the router's key, or is overloaded.
         on(Transient).statuses([401, 402, 403, 429]).message("provider returned error"),
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror"]),
         on(Transient).status(429).code("upstream_provider_shared_pool"),
@@ -411,7 +410,7 @@ fn table() -> Vec<Rule> {
         on(Caller).statuses([401, 403]).codes(["*guardrail*", "*moderation*", "*content_policy*", "*content_filter*"]),
 
         // Others, by what they say of money.
-        on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is"]),
+        on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is", "balance is 0"]),
         on(Billing).statuses([400, 429]).message("budget has been exceeded"),
         on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
         on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription"]),

@@ -73,7 +73,7 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     }
 }
 
-/// The error and its causes. What an [`io::Error`] wraps is no source of it, but stands in it.
+/// The error and its causes, with the errors that an [`io::Error`] wraps.
 fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     const DEEPEST: usize = 16;
     let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {

@@ -1,6 +1,6 @@
 //! Reads an answer's body as it passes: the tokens that it used, and an error in the middle of a stream.
 //!
-//! Both are read only where a format has them, at the top level of an item or one level below it. What stands deeper, such
+//! Both are read only where a format has them, at the top level of an item or one level below it. What is deeper, such
 //! as the arguments of a tool call, is the model's text.
 
 use std::{borrow::Cow, mem, sync::LazyLock};
@@ -47,7 +47,7 @@ enum Framing {
 }
 
 impl UsageReader {
-    /// For a body of a provider that tells usage in this format.
+    /// For a body of a provider that reports usage in this format.
     pub(crate) fn new(format: UsageFormat) -> Self {
         Self {
             format,
@@ -96,7 +96,7 @@ impl UsageReader {
         }
     }
 
-    /// The body is at its end, or nobody reads on: what it used, where it told so.
+    /// Called when the body ends or is dropped. Returns the usage, if the body reported one.
     pub(crate) fn finish(&mut self) -> Option<Usage> {
         let rest = mem::take(&mut self.buffer);
         match self.framing {
@@ -151,7 +151,7 @@ impl UsageReader {
         let mut rest = event;
         while !rest.is_empty() {
             if matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[')) {
-                // Gemini ends a stream with an error that stands there without `data:`.
+                // Gemini may end a stream with an error that has no `data:` prefix.
                 data = Cow::Borrowed(rest);
                 break;
             }
@@ -205,7 +205,7 @@ impl UsageReader {
         }
     }
 
-    /// Reads the end of a text that has lost its beginning: what stands at the top level there. `{` and the text from a field
+    /// Reads the end of a text that has lost its beginning: the members at the top level. `{` and the text from a field
     /// of the top level on is an object; from a field further inside it is none.
     fn read_tail(&mut self, text: &[u8]) {
         let text = text.trim_ascii_end();
@@ -327,8 +327,8 @@ struct Counts {
     total_output_tokens: Option<f64>,
 }
 
-/// What the usage objects of a body tell. A later one replaces what an earlier one told of the same: Gemini's are
-/// cumulative, and Anthropic's last one tells the output alone.
+/// The counts in the usage objects of a body. A later count replaces an earlier one of the same kind: Gemini's are
+/// cumulative, and Anthropic's last object has the output alone.
 #[derive(Default)]
 struct Tokens {
     input: Option<f64>,

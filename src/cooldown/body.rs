@@ -23,42 +23,42 @@ use crate::{
 };
 
 pin_project! {
-    /// The body of an answer of [`Cooldown`](crate::cooldown::Cooldown): the provider's bytes as they came, but for a key in an
-    /// error.
+    /// The body of an answer of [`Cooldown`](crate::cooldown::Cooldown): the provider's bytes unchanged, except that
+    /// the key is removed from errors.
     pub struct CooldownBody<B: Body> {
         #[pin]
         inner: B,
         held: Held<B::Error>,
-        // In boxes stands what most answers do not have, so that they are small.
-        watch: Option<Box<Watch>>,
+        // Boxed, so that the many answers without one stay small.
+        observer: Option<Box<StreamObserver>>,
     }
 }
 
-/// What was read before the head went up.
+/// What was read before the head was returned.
 struct Held<E> {
     first: Option<Bytes>,
     more: VecDeque<Bytes>,
     bytes: usize,
     /// What followed the data: trailers or an error.
     last: Option<Box<Result<Frame<Bytes>, E>>>,
-    /// Nothing more comes from the body below.
+    /// The body below is not read any more.
     ended: bool,
 }
 
 impl<B: Body> CooldownBody<B> {
     pub(super) fn new(inner: B) -> Self {
         let held = Held { first: None, more: VecDeque::new(), bytes: 0, last: None, ended: false };
-        Self { inner, held, watch: None }
+        Self { inner, held, observer: None }
     }
 
-    /// Reads usage and errors as it passes.
-    pub(super) fn watch(&mut self, watch: Watch) {
+    /// Reads usage and errors while the body is passed on.
+    pub(super) fn observe(&mut self, observer: StreamObserver) {
         if !self.is_end_stream() {
-            self.watch = Some(Box::new(watch));
+            self.observer = Some(Box::new(observer));
         }
     }
 
-    /// Reads a frame and holds it. Whether there may be more.
+    /// Reads a frame and holds it. Returns whether there may be more.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool>
     where
         B: Unpin,
@@ -80,7 +80,7 @@ impl<B: Body> CooldownBody<B> {
         Poll::Ready(false)
     }
 
-    /// Whether all of it is held.
+    /// Whether the whole body was read.
     pub(super) fn is_read(&self) -> bool {
         self.held.ended || self.held.last.is_some() || self.inner.is_end_stream()
     }
@@ -90,7 +90,7 @@ impl<B: Body> CooldownBody<B> {
         self.held.bytes
     }
 
-    /// What is held, in one piece.
+    /// The held bytes, in one piece.
     pub(super) fn held(&self) -> Bytes {
         let first = self.held.first.clone().unwrap_or_default();
         if self.held.more.is_empty() {
@@ -102,14 +102,14 @@ impl<B: Body> CooldownBody<B> {
         joined.freeze()
     }
 
-    /// Other bytes in place of those that are held.
+    /// Replaces the held bytes.
     pub(super) fn replace_held(&mut self, data: Bytes) {
         self.held.more.clear();
         self.held.bytes = data.len();
         self.held.first = Some(data);
     }
 
-    /// Nothing comes after what is held.
+    /// Ends the body after the held bytes.
     pub(super) fn cut(&mut self) {
         self.held.ended = true;
         self.held.last = None;
@@ -133,7 +133,7 @@ impl<E> Held<E> {
     }
 }
 
-/// `Bytes` are handed on without a copy.
+/// `Bytes` are passed on without a copy.
 fn to_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
     frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
@@ -154,17 +154,17 @@ impl<B: Body> Body for CooldownBody<B> {
         } else {
             ready!(this.inner.poll_frame(cx)).map(|frame| frame.map(to_bytes))
         };
-        let Some(watch) = this.watch else { return Poll::Ready(frame) };
+        let Some(observer) = this.observer else { return Poll::Ready(frame) };
         let frame = match frame {
-            Some(Ok(frame)) => Some(Ok(frame.map_data(|data| watch.pass(data)))),
+            Some(Ok(frame)) => Some(Ok(frame.map_data(|data| observer.pass(data)))),
             Some(Err(error)) => {
-                watch.broke();
+                observer.broke();
                 Some(Err(error))
             }
             None => None,
         };
         if !matches!(frame, Some(Ok(_))) || self.is_end_stream() {
-            *self.project().watch = None;
+            *self.project().observer = None;
         }
         Poll::Ready(frame)
     }
@@ -195,34 +195,35 @@ impl<B: Body> fmt::Debug for CooldownBody<B> {
     }
 }
 
-/// Reads a good answer as it passes. At its end, or when it is dropped, the pool is told what it used.
-pub(super) struct Watch {
+/// Reads a good answer while it is passed on. At its end, or when it is dropped, its usage is reported to the pool.
+pub(super) struct StreamObserver {
     lease: Arc<Lease>,
     decoder: Decoder,
     reader: UsageReader,
-    /// Its length was told, so no byte of it may change.
+    /// Its length is in the head, so the length of the body must not change.
     sized: bool,
-    told: bool,
+    /// An error was reported.
+    reported: bool,
 }
 
-impl Watch {
+impl StreamObserver {
     pub(super) fn new(lease: Arc<Lease>, encoding: Encoding, reader: UsageReader, sized: bool) -> Self {
-        Self { lease, decoder: Decoder::new(encoding), reader, sized, told: false }
+        Self { lease, decoder: Decoder::new(encoding), reader, sized, reported: false }
     }
 
     fn pass(&mut self, data: Bytes) -> Bytes {
         let reader = &mut self.reader;
         self.decoder.decode(&data, |text| reader.push(text));
-        if self.tell_error(true) && !self.sized && matches!(self.decoder, Decoder::Identity) {
+        if self.report_error(true) && !self.sized && matches!(self.decoder, Decoder::Identity) {
             return self.lease.secret().redact_bytes(&data).map_or(data, Bytes::from);
         }
         data
     }
 
-    /// Tells the first error. Whether there is one now.
-    fn tell_error(&mut self, in_stream: bool) -> bool {
+    /// Reports the first error. Returns whether these bytes complete one.
+    fn report_error(&mut self, in_stream: bool) -> bool {
         let Some(event) = self.reader.take_error() else { return false };
-        if !std::mem::replace(&mut self.told, true)
+        if !std::mem::replace(&mut self.reported, true)
             && let Some(failure) = classify(&self.lease, StatusCode::OK, &http::HeaderMap::new(), &event, in_stream)
         {
             self.lease.report(&failure.into());
@@ -230,19 +231,19 @@ impl Watch {
         true
     }
 
-    /// The connection broke within the body: nobody's fault.
+    /// The connection broke within the body: neither the key nor the model is blamed.
     fn broke(&mut self) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.reported, true) {
             self.lease.report(&Failure::new(ErrorClass::Transient).scope(Scope::Request).code("closed").into());
         }
     }
 }
 
-impl Drop for Watch {
+impl Drop for StreamObserver {
     fn drop(&mut self) {
         if let Some(usage) = self.reader.finish() {
             self.lease.used(usage);
         }
-        self.tell_error(false);
+        self.report_error(false);
     }
 }

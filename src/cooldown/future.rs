@@ -17,16 +17,17 @@ use tokio::time::Sleep;
 
 use super::{
     CooldownBody,
-    body::Watch,
+    body::StreamObserver,
     layer::Peek,
     reader::{Encoding, First, first},
 };
 use crate::{
     BoxError, Lease,
     classify::{Failure, Outcome, UsageReader, may_be_error},
+    redact::begun,
 };
 
-/// So much of an error is read, for so long.
+/// How much of an error is read, and for how long.
 const ERROR: Peek = Peek { bytes: 64 << 10, time: Duration::from_secs(5) };
 
 pin_project! {
@@ -109,7 +110,7 @@ impl<B: Body> Answer<B> {
         Self { head, body: CooldownBody::new(body), encoding, lease, reader }
     }
 
-    /// Reads as much of the body as tells what it is, up to so many bytes.
+    /// Reads the body until it is known whether it is an error, up to this many bytes.
     fn poll_read(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<()>
     where
         B: Unpin,
@@ -143,21 +144,21 @@ impl<B: Body> Answer<B> {
             classify(&self.lease, self.head.status, &self.head.headers, &text, false)
         };
         if let Some(failure) = failure {
-            let redacted = self.lease.secret().redact_bytes(&text);
-            self.fail(failure, redacted.map(Bytes::from), held.len());
+            let text = text.into_owned();
+            self.fail(failure, text);
             return Response::from_parts(self.head, self.body);
         }
         self.lease.report(&Outcome::Success);
         if let Some(reader) = self.reader {
             let sized = self.head.headers.contains_key(header::CONTENT_LENGTH);
-            self.body.watch(Watch::new(self.lease, self.encoding, reader, sized));
+            self.body.observe(StreamObserver::new(self.lease, self.encoding, reader, sized));
         }
         Response::from_parts(self.head, self.body)
     }
 
-    /// It is an error: the pool is told, and the key is taken out of it.
+    /// Reports an error and removes the key from its head and its text. What was not read of it is left off.
     #[cold]
-    fn fail(&mut self, failure: Failure, redacted: Option<Bytes>, held: usize) {
+    fn fail(&mut self, failure: Failure, mut text: Vec<u8>) {
         let status = failure.status().unwrap_or(self.head.status);
         self.head.status = if status.as_u16() == 499 { StatusCode::SERVICE_UNAVAILABLE } else { status };
         let outcome = Outcome::from(failure);
@@ -169,28 +170,38 @@ impl<B: Body> Answer<B> {
                 *value = HeaderValue::try_from(redacted).unwrap_or(HeaderValue::from_static("***"));
             }
         }
-        let Some(redacted) = redacted else { return };
-        if self.encoding == Encoding::Identity {
-            let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-            let lost = held.saturating_sub(redacted.len());
-            if let Some(length) = length.map(|length: usize| length.saturating_sub(lost)) {
-                headers.insert(header::CONTENT_LENGTH, length.into());
-            }
-        } else {
+        if self.encoding == Encoding::Other {
+            return;
+        }
+        let secret = self.lease.secret();
+        let whole = self.body.is_read() && text.len() < ERROR.bytes;
+        text.truncate(ERROR.bytes);
+        let redacted = match secret.redact_bytes(&text) {
+            Some(redacted) => redacted,
+            None if whole => return,
+            None => text,
+        };
+        let end = redacted.len() - if whole { 0 } else { begun(secret, &redacted) };
+        let plain = self.encoding == Encoding::Identity;
+        if !plain {
             headers.remove(header::CONTENT_ENCODING);
             headers.remove(header::CONTENT_LENGTH);
+        } else if let Some(length) = headers.get_mut(header::CONTENT_LENGTH) {
+            *length = end.into();
+        }
+        if !whole || !plain {
             self.body.cut();
         }
-        self.body.replace_held(redacted);
+        self.body.replace_held(Bytes::from(redacted).slice(..end));
     }
 }
 
-/// Whether the status is no error's.
+/// Whether the status means success.
 fn is_good(status: StatusCode) -> bool {
     status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
-/// What an error means. The key is taken out of it before.
+/// What an error means. The key is removed first.
 pub(super) fn classify(
     lease: &Lease,
     status: StatusCode,

@@ -7,20 +7,20 @@ use tower_layer::Layer;
 use super::Cooldown;
 use crate::KeyPool;
 
-/// Reads what answers mean for their keys and tells the pool.
+/// Classifies answers and reports them to the pool.
 ///
-/// It stands below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes through as
+/// It belongs below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes through as
 /// it is.
 ///
-/// - Of an error up to 64 KiB are read, for 5 s at most, then classified and passed on. The key never stands in it, plain or
-///   percent-encoded, neither in its body nor in its headers.
-/// - Of a good answer the first event is read, so that an error there is an error of the request, which another key may
-///   serve; the answer then has the error's status. A good answer is passed on from its first event on as it comes. Usage and
-///   an error within the stream are read as it passes.
-/// - A failure of the client below is told, too.
+/// - An error is read up to 64 KiB and for up to 5 s, classified and passed on. The key is removed from its headers and its
+///   body, plain or percent-encoded. The body ends where reading ended.
+/// - The first event of a 2xx answer is read; if it is an error, the answer gets that error's status and may be retried.
+///   Otherwise the answer is passed on as it comes, and usage and later errors are read on the way. The key is removed from a
+///   later error only if the error comes in one piece; [`RedactLayer`](crate::RedactLayer) removes it in any case.
+/// - An error of the client below is reported, too.
 ///
-/// Status 499, with which Google cancels requests of its own, becomes 503, which clients send again. Bodies that are
-/// compressed by gzip or deflate are read in a copy; others are passed on unread. The error is [`BoxError`](crate::BoxError).
+/// Status 499 (Google cancelled the request) becomes 503, which clients retry. Bodies that are
+/// compressed by gzip or deflate are read in a copy. Other encodings are passed on unread, and a key in them is not removed. The error is [`BoxError`](crate::BoxError).
 ///
 /// ```
 /// use http::{Request, Response};
@@ -48,7 +48,7 @@ pub struct CooldownLayer {
     peek: Peek,
 }
 
-/// How much of a good answer is read before its head goes up.
+/// How much of a good answer is read before its head is returned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peek {
     pub(super) bytes: usize,
@@ -56,13 +56,13 @@ pub(super) struct Peek {
 }
 
 impl CooldownLayer {
-    /// Tells this pool.
+    /// Reports to this pool.
     pub fn new(pool: &KeyPool) -> Self {
         Self { pool: pool.clone(), peek: Peek { bytes: 16 << 10, time: Duration::from_secs(5) } }
     }
 
-    /// How many bytes of a good answer, and for how long, are read in search of its first event; 16 KiB and 5 s unless set. With
-    /// 0 bytes nothing is read before the head goes up.
+    /// How many bytes of a good answer, and for how long, are read to find its first event; 16 KiB and 5 s unless set. With
+    /// 0 bytes nothing is read before the head is returned.
     #[must_use]
     pub fn peek(mut self, bytes: usize, time: Duration) -> Self {
         self.peek = Peek { bytes, time };

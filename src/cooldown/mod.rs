@@ -1,6 +1,6 @@
-//! What an answer means for the key that it was made with.
+//! What an answer means for the key that was used.
 //!
-//! [`CooldownLayer`] classifies answers and tells the pool, which then does not use a key, a project or a model for a while.
+//! [`CooldownLayer`] classifies answers and reports them to the pool, which then does not use a key, a project or a model for a while.
 
 mod body;
 mod future;

@@ -33,7 +33,7 @@ impl Encoding {
         }
     }
 
-    /// The text of the beginning of a body, up to so many bytes.
+    /// The text of the beginning of a body, up to this many bytes.
     pub(super) fn text(self, body: &[u8], most: usize) -> Cow<'_, [u8]> {
         let mut text = Vec::new();
         let most = most as u64;
@@ -114,7 +114,7 @@ pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
     }
 }
 
-/// An error begins with `"error"`, with its type, or with a word that tells whether it is one.
+/// An error begins with `"error"`, with its type, or with a member that says whether it is an error.
 fn first_member(text: &[u8]) -> First<'_> {
     const SUSPECT: [&[u8]; 6] =
         [b"\"error\"", b"\"type\"", b"\"object\"", b"\"success\"", b"\"base_resp\"", b"\"code\""];

@@ -47,7 +47,7 @@ pin_project! {
 struct Fallback<S, B, R> {
     service: S,
     plan: Plan<B>,
-    /// What came of the first model.
+    /// The result of the first model.
     first: Option<R>,
     /// The attempts with all models so far.
     attempts: Attempts,

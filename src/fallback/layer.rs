@@ -11,7 +11,7 @@ use crate::pool::KeyPool;
 ///
 /// A model is left when the last answer's error concerns the model (not found, not for this project, out of quota,
 /// overloaded), or when no key is available for it ([`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable)). A request
-/// that makes something that stays is not sent again after a fault of the provider. When no model of the list serves, the
+/// that is not idempotent is not sent again after a fault of the provider. When no model of the list serves, the
 /// answer is that of the first one. [`Attempts`](crate::Attempts) has the attempts with all models.
 ///
 /// The body needs a [`TryClone`](crate::replay::TryClone), and a model that is named in the body a

@@ -35,7 +35,7 @@ impl<S> ModelFallback<S> {
 
     inner_service_accessors!();
 
-    /// The model that a request names, the models that it may use, and whether it makes something that stays.
+    /// The model that a request names, the models that it may use, and whether it is not idempotent.
     fn models(&self, head: &Parts) -> Option<(Arc<str>, Models, bool)> {
         if self.lists.is_empty() {
             return None;

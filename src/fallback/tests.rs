@@ -28,14 +28,14 @@ fn openai() -> KeyPool {
 /// What each request that was sent looked like.
 type Sent = Arc<Mutex<Vec<String>>>;
 
-/// What comes of a request: a failure that an answer tells, or an error.
+/// The result of a request: a failure that an answer reports, or an error.
 enum Comes {
     Good,
     Fails(Failure),
     NoKey,
 }
 
-/// A service as the layers below are: it tells its attempts of each request.
+/// A service like the layers below: it reports its attempts of each request.
 fn provider(
     sent: &Sent,
     comes: impl Fn(&str) -> Comes + Clone,
@@ -73,7 +73,7 @@ fn class(class: ErrorClass) -> Comes {
     Comes::Fails(Failure::new(class))
 }
 
-/// Sends one request; what came, and the requests that were sent for it.
+/// Sends one request. Returns the result and the requests that were sent for it.
 async fn send(
     layer: ModelFallbackLayer,
     request: Request<&str>,

@@ -147,7 +147,7 @@ where
             }
             State::Streamed { rest, .. } => {
                 let frame = ready!(Pin::new(rest).poll_frame(cx));
-                // `Bytes` are handed on without a copy.
+                // `Bytes` are passed on without a copy.
                 let bytes = |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
                 Poll::Ready(frame.map(|frame| frame.map(bytes).map_err(|error| body_error(error.into()))))
             }

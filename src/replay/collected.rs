@@ -1,4 +1,4 @@
-//! What stands in a collected JSON body: the model, and the items of an array.
+//! Reads a collected JSON body: the model, and the items of an array.
 
 use std::{
     borrow::Cow,
@@ -68,7 +68,7 @@ fn model_in(data: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The model as it stands there, quotes included. A body with two of them has none.
+/// The model as written in the body, quotes included. A body with two of them has none.
 fn raw_model_in(data: &[u8]) -> Option<&str> {
     Some(serde_json::from_slice::<Model<'_>>(data).ok()?.model.get())
 }

@@ -104,7 +104,7 @@ pub(super) fn body_error(source: BoxError) -> Error {
 struct Buffer {
     data: Data,
     trailers: Option<HeaderMap>,
-    /// The length that the body tells, 0 where it tells none.
+    /// The length of the body, 0 if it is not known.
     expected: usize,
     limit: usize,
 }

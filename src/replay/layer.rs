@@ -9,7 +9,7 @@ const DEFAULT_LIMIT: usize = 2 << 20;
 
 /// Collects the bodies of requests so that the layers below can send them again.
 ///
-/// It stands above [`RetryPolicy`](crate::RetryPolicy) and [`ModelFallbackLayer`](crate::ModelFallbackLayer). The service
+/// It belongs above [`RetryPolicy`](crate::RetryPolicy) and [`ModelFallbackLayer`](crate::ModelFallbackLayer). The service
 /// below is called with a [`ReplayBody`](crate::ReplayBody). A body larger than the limit streams through once.
 ///
 /// The error type is that of the service below, which must be made of an [`Error`](crate::Error): every layer of this crate

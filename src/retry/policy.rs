@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use tower::retry::{
     Policy,
     budget::{Budget, TpsBudget},
@@ -26,13 +26,14 @@ use crate::{
 ///
 /// - A key's fault (429, 401, 403, ...): with another key at once, 8 times, then after pauses from 100 ms on for as long as
 ///   the request may wait, 16 times in all. Then the caller gets an error of
-///   [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the answer to a key that is not its own.
+///   [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's answer about a pooled key.
 /// - A fault of the provider or of the network (5xx, 499, no connection): after a pause from 250 ms on, 3 attempts in all, within
 ///   a budget that all requests share. A `Retry-After` of up to 5 s is obeyed; `x-should-retry: false` forbids it. Then the last
-///   answer or error goes up as it is. A request that makes something that stays
-///   ([`KeyRequest::once`](crate::KeyRequest::once)) is not sent again where it may have arrived.
-/// - The caller's fault: never. Three projects that refuse a request for the same unclear cause tell that the request is at
-///   fault; their answer goes up and is not held against the keys.
+///   answer or error is returned to the caller. A request that is not idempotent
+///   ([`KeyRequest::once`](crate::KeyRequest::once)) is not sent again if the provider may have received it.
+/// - The caller's fault: never. If three projects refuse a request without a clear cause, the request is at fault: the answer
+///   is returned to the caller, and the keys stay in use. Causes that are not clear: a 401, 402 or 403 that names none, and a 404
+///   for a model that does not exist or that the project may not use.
 ///
 /// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error must be made of
 /// [`Error`](crate::Error), as that itself and [`BoxError`](crate::BoxError) are. Clones share the budget.
@@ -68,13 +69,13 @@ pub struct RetryPolicy {
     max_keys: usize,
 }
 
-/// After so many faults of keys, and pauses between the last of them, a request gives up.
-const PACED: usize = 8;
+/// Paced retries after `max_keys`.
+const MAX_PACED_RETRIES: usize = 8;
 const KEY_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_KEY_PAUSE: Duration = Duration::from_secs(1);
 const FAULT_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// So many projects that say the same without a clear cause speak of the request.
+/// This many projects with the same unclear refusal: the request is at fault.
 const SAME_REFUSAL: usize = 3;
 
 impl RetryPolicy {
@@ -103,8 +104,8 @@ impl RetryPolicy {
         self
     }
 
-    /// How many retries after faults of the provider are allowed: for each good answer this part of one, from 0 to 10, and so
-    /// many a second besides. 0.2 and 10 unless set.
+    /// Retries allowed per good answer (0 to 10), plus this many a second. It limits retries after faults of the provider;
+    /// 0.2 and 10 unless set.
     #[must_use]
     pub fn budget(mut self, per_answer: f32, per_second: u32) -> Self {
         let per_second = per_second.min(i32::MAX as u32 - 1);
@@ -112,14 +113,14 @@ impl RetryPolicy {
         self
     }
 
-    /// The seed of the pauses' jitter, so that a test repeats itself.
+    /// The seed of the jitter in pauses, for tests that must be repeatable.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
         self
     }
 
-    /// What comes after the last of these attempts.
+    /// What to do after the last of these attempts.
     pub(crate) fn decide(&self, attempts: &Attempts, headers: Option<&HeaderMap>) -> Step {
         let Some(last) = attempts.last() else { return Step::Stop };
         match last.outcome() {
@@ -128,7 +129,7 @@ impl RetryPolicy {
                 Step::Stop
             }
             Outcome::Failure(failure) => match failure.retry() {
-                Retry::OtherKey => self.after_key_fault(attempts, failure.class()),
+                Retry::OtherKey => self.after_key_fault(attempts, failure),
                 Retry::Backoff => self.after_fault(attempts, failure, headers),
                 Retry::No | Retry::OtherModel => Step::Stop,
             },
@@ -136,8 +137,8 @@ impl RetryPolicy {
         }
     }
 
-    fn after_key_fault(&self, attempts: &Attempts, class: ErrorClass) -> Step {
-        if is_callers(attempts, class) {
+    fn after_key_fault(&self, attempts: &Attempts, failure: &Failure) -> Step {
+        if is_callers(attempts, failure) {
             self.pool.forgive(attempts);
             return Step::Stop;
         }
@@ -145,7 +146,7 @@ impl RetryPolicy {
         let Some(paced) = faults.checked_sub(self.max_keys) else { return Step::Again(Duration::ZERO) };
         let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
         let in_time = attempts.deadline.is_some_and(|deadline| self.pool.clock().now().plus(pause) <= deadline);
-        if paced < PACED && in_time { Step::Again(pause) } else { Step::GiveUp }
+        if paced < MAX_PACED_RETRIES && in_time { Step::Again(pause) } else { Step::GiveUp }
     }
 
     fn after_fault(&self, attempts: &Attempts, failure: &Failure, headers: Option<&HeaderMap>) -> Step {
@@ -163,7 +164,7 @@ impl RetryPolicy {
         }
     }
 
-    /// A pause, doubled so many times up to the longest, and up to a half more.
+    /// A pause, doubled this many times up to the longest, plus a random part of up to a half.
     fn jittered(&self, first: Duration, doublings: usize, longest: Duration) -> Duration {
         let pause = first.saturating_mul(1 << doublings.min(16)).min(longest);
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
@@ -172,21 +173,28 @@ impl RetryPolicy {
 }
 
 pub(crate) enum Step {
-    /// The result goes up.
+    /// The result is returned to the caller.
     Stop,
-    /// An error goes up in its place.
+    /// An error is returned in its place.
     GiveUp,
-    /// It is sent again after a pause.
+    /// The request is sent again after a pause.
     Again(Duration),
 }
 
-/// Whether three projects refused it alike without a clear cause.
-fn is_callers(attempts: &Attempts, class: ErrorClass) -> bool {
-    if !matches!(class, ErrorClass::Unclear | ErrorClass::NotEntitled) {
-        return false;
+/// Whether three projects refused it with the same class and without a clear cause.
+fn is_callers(attempts: &Attempts, last: &Failure) -> bool {
+    let same = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
+    let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
+    same.map(Attempt::project).collect::<HashSet<_>>().len() >= SAME_REFUSAL
+}
+
+/// A 404 may mean that the model does not exist. Other reasons not to serve a model, such as a limit of 0, are clear.
+fn is_unclear(failure: &Failure) -> bool {
+    match failure.class() {
+        ErrorClass::Unclear => true,
+        ErrorClass::NotEntitled => failure.status() == Some(StatusCode::NOT_FOUND),
+        _ => false,
     }
-    let alike = attempts.iter().filter(|attempt| attempt.class() == Some(class));
-    alike.map(Attempt::project).collect::<HashSet<_>>().len() >= SAME_REFUSAL
 }
 
 impl<B, R, E> Policy<Request<B>, Response<R>, E> for RetryPolicy

@@ -24,13 +24,13 @@ use crate::{
 pin_project! {
     /// The future of [`KeyRotation`](crate::rotation::KeyRotation).
     ///
-    /// Dropped while the answer is awaited it counts as a request, and nothing is held against the key.
+    /// If dropped before the answer, it counts as one request; the key is not blamed.
     #[must_use = "futures do nothing unless polled"]
     pub struct KeyRotationFuture<S, B>
     where
         S: Service<Request<B>>,
     {
-        // Those before this one, and what holds for all of them.
+        // The attempts before this one, and what applies to all of them.
         attempts: Attempts,
         #[pin]
         state: State<S, B, S::Future>,
@@ -49,7 +49,7 @@ pin_project! {
 /// A request whose answer is awaited.
 struct Sent {
     lease: Option<Arc<Lease>>,
-    /// Its body cannot be sent again, so that no policy above is asked.
+    /// The body cannot be replayed: this is the last attempt.
     is_last: bool,
 }
 
@@ -150,7 +150,7 @@ fn answered<R: Body>(
     Ok(response.map(|body| LeaseBody::new(body, lease)))
 }
 
-/// What an answer means that no [`CooldownLayer`](crate::CooldownLayer) read.
+/// The outcome of an answer that no [`CooldownLayer`](crate::CooldownLayer) classified.
 fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
     if response.status().is_success() {
         return Outcome::Success;

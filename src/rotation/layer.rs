@@ -17,8 +17,8 @@ use crate::KeyPool;
 /// Answers carry [`Attempts`](crate::Attempts) as an extension, errors as a part. The error is [`Error`](crate::Error). An
 /// answer of status 101 carries the `Arc<Lease>`, too: hold it for as long as the connection is used.
 ///
-/// The service below must be `Clone`, its error `Into<BoxError>`. It is ready before the request waits for a key, so a
-/// concurrency limit below counts those that wait; put it above in place of that.
+/// The service below must be `Clone`, its error `Into<BoxError>`. `poll_ready` is satisfied before the key
+/// wait, so put concurrency limits above this layer.
 ///
 /// ```
 /// use http::{Request, Response};

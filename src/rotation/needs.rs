@@ -12,14 +12,14 @@ use crate::{
     replay::CollectedBody,
 };
 
-/// What the next attempt of a request needs. The first attempt sets what holds for all of them.
+/// What the next attempt of a request needs. The first attempt sets what applies to all attempts.
 pub(super) fn of_attempt(pool: &KeyPool, head: &Parts, attempts: &mut Attempts, wait: Option<Duration>) -> KeyRequest {
     let given = head.extensions.get::<KeyRequest>().cloned();
     let needs = given.unwrap_or_else(|| derive(pool.provider(), head));
     attempts.next(needs, wait.unwrap_or(pool.shared.wait), pool.clock().now())
 }
 
-/// What the head and the collected body of a request tell.
+/// Reads it from the head and the collected body of a request.
 fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     let info = provider.inspect(head);
     let collected = head.extensions.get::<CollectedBody>();

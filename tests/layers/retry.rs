@@ -314,3 +314,17 @@ async fn another_model_serves_where_a_list_says_so() {
     assert_eq!(response.status(), 200);
     assert_eq!(attempts(&response).len(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn three_projects_with_a_limit_of_zero_do_not_hide_a_paid_key() {
+    use tower_keypool::{Gemini, Key, KeyPool};
+    let key = |n: usize| {
+        let key = Key::new(crate::support::secret(n)).named(&*format!("k{n}")).project(format!("p{n}"));
+        key.priority(if n < 3 { 1 } else { 9 })
+    };
+    let pool = KeyPool::builder(Gemini::new()).keys((0..4).map(key)).build().unwrap();
+    let zero = "Quota exceeded for metric: generativelanguage.googleapis.com/generate_content_free_tier_requests, limit: 0, model: gemini-2.5-pro";
+    let response = send(&pool, |key| if key < 3 { error(429, "RESOURCE_EXHAUSTED", zero, "") } else { good() });
+    let response = response.await.unwrap();
+    assert_eq!(response.status(), 200, "{}", attempts(&response));
+}

@@ -88,3 +88,30 @@ async fn the_callers_credentials_do_not_leave() {
     ask.headers_mut().insert("accept-encoding", "br".parse().unwrap());
     assert_eq!(client.oneshot(ask).await.unwrap().status(), 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_error_is_cut_before_the_key() {
+    use http_body_util::{BodyExt, StreamBody};
+    let key = secret(0);
+    let (half, rest) = key.split_at(10);
+    let before = "x".repeat((64 << 10) - 10);
+    let cases = [
+        [format!("{before}{}", "x".repeat(10)), key.clone()],
+        [format!("{before}{half}"), rest.to_owned()],
+        [before.clone(), key.clone()],
+    ];
+    for texts in cases {
+        let pool = pool(1);
+        let length: usize = texts.iter().map(String::len).sum();
+        let response = send(&pool, move |_| {
+            let frames = texts.clone().map(|text| Ok(http_body::Frame::data(bytes::Bytes::from(text))));
+            let body = StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync();
+            http::Response::builder().status(400).header("content-length", length).body(body).unwrap()
+        });
+        let response = response.await.unwrap();
+        let told: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let text = text(response).await;
+        assert_eq!(told, text.len());
+        assert!(text.starts_with(&before) && !text.contains(&half[..3]), "{}", &text[before.len()..]);
+    }
+}
