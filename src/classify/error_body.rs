@@ -181,7 +181,9 @@ impl ErrorInfo {
         let mut texts = Vec::new();
         strings(root, DEPTH, &mut texts);
         let (codes, sentences): (Vec<&str>, Vec<&str>) = texts.into_iter().partition(|text| is_code(text));
-        codes.into_iter().for_each(|code| self.add_code(code));
+        for code in codes {
+            self.add_code(code);
+        }
         let sentences = sentences.into_iter().filter(|text| text.contains(' ') || !text.is_ascii());
         if let Some(longest) = sentences.max_by_key(|text| text.len()) {
             self.add_message(longest);
