@@ -188,7 +188,7 @@ fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes>
     response
 }
 
-/// Rounded up: who comes again then must not come too early.
+/// Rounded up, so that a retry is not too early.
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }

@@ -88,7 +88,7 @@ async fn providers_fault_is_tried_three_times_after_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_fault_goes_up_and_changes_nothing() {
+async fn callers_fault_is_returned_and_changes_nothing() {
     for class in [ErrorClass::Caller, ErrorClass::ModelNotFound] {
         let pool = pool(3);
         let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(class)) });

@@ -104,7 +104,7 @@ impl ErrorInfo {
         if let Some(code) = header {
             info.add_code(code);
         }
-        // Google sends addresses that it takes for robots to a page.
+        // Google redirects addresses that it takes for robots to a page.
         let leads_to = headers.get(header::LOCATION).and_then(|url| url.to_str().ok()).unwrap_or_default();
         if status.is_redirection()
             && ["/sorry/", "//consent.", "//accounts."].iter().any(|page| leads_to.contains(page))
@@ -129,8 +129,8 @@ impl ErrorInfo {
         info.finish(headers, wall)
     }
 
-    /// Reads a good answer that may be an error all the same: an event of a stream that holds one, or a whole body that is nothing
-    /// else. `None` where it is none.
+    /// Reads the error in a good answer: an event of a stream that has one, or a whole body that is only an error. `None` if there
+    /// is no error.
     pub(super) fn of_success(headers: &HeaderMap, body: &[u8], in_stream: bool, wall: SystemTime) -> Option<Self> {
         let text = as_text(body);
         if !may_be_error(text.as_bytes()) {
@@ -181,7 +181,9 @@ impl ErrorInfo {
         let mut texts = Vec::new();
         strings(root, DEPTH, &mut texts);
         let (codes, sentences): (Vec<&str>, Vec<&str>) = texts.into_iter().partition(|text| is_code(text));
-        codes.into_iter().for_each(|code| self.add_code(code));
+        for code in codes {
+            self.add_code(code);
+        }
         let sentences = sentences.into_iter().filter(|text| text.contains(' ') || !text.is_ascii());
         if let Some(longest) = sentences.max_by_key(|text| text.len()) {
             self.add_message(longest);
@@ -270,7 +272,7 @@ impl ErrorInfo {
     }
 }
 
-/// Whether a good answer, or an event of one, holds a word of those that are errors all the same.
+/// Whether a good answer, or an event of one, may be an error: it contains one of these words.
 pub(crate) fn may_be_error(body: &[u8]) -> bool {
     static WORDS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
         ["\"error\"", "\"base_resp\"", "\"success\"", "event: error", "event:error", LIMITED].map(Finder::new)
@@ -278,7 +280,7 @@ pub(crate) fn may_be_error(body: &[u8]) -> bool {
     WORDS.iter().any(|word| word.find(body).is_some())
 }
 
-/// A good answer ended since the account is limited for a breach of policy.
+/// The answer ended because the account is limited for a breach of policy.
 const LIMITED: &str = "PUP_LIMITED_DISABLED";
 
 /// The values at a path such as `details[].reason`; a lone object counts as a list of itself.
@@ -412,7 +414,7 @@ fn first_value(text: &str) -> Option<Value> {
     serde_json::Deserializer::from_str(text).into_iter().next()?.ok()
 }
 
-/// The error among server-sent events, or in a raw object behind them: Gemini ends broken streams so.
+/// The error among server-sent events, or in a raw object after them, which is how Gemini ends broken streams.
 fn in_events(text: &str) -> Option<Value> {
     const MOST_OBJECTS: usize = 32;
     let erring = |text: &str| first_value(text).map(unwrapped).filter(is_error);

@@ -98,7 +98,7 @@ impl Failure {
         self
     }
 
-    /// After what time the provider says that a request may succeed.
+    /// The delay that the provider names.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
@@ -122,7 +122,7 @@ impl Failure {
         self.scope
     }
 
-    /// The row of its class.
+    /// The policy of its class.
     pub fn policy(&self) -> Policy {
         self.class.policy()
     }
@@ -132,7 +132,7 @@ impl Failure {
         self.class.policy().retry
     }
 
-    /// The answer's status; none where no answer came.
+    /// The answer's status; `None` if there was no answer.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
@@ -152,7 +152,7 @@ impl Failure {
         self.retry_after
     }
 
-    /// For how long, where the provider names no [`delay`](Self::delay).
+    /// The cooldown, if the provider names no [`delay`](Self::delay).
     pub fn cooldown(&self) -> Cooldown {
         match self.cooldown {
             _ if self.scope == Scope::Request => Cooldown::None,

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use http::HeaderMap;
 use serde_json::Value;
 
-/// No cooldown that a provider names is longer.
+/// The longest cooldown that a provider may name.
 pub(super) const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// Who names more than this has made a mistake.
+/// A longer delay is taken for a mistake.
 const ABSURD: f64 = 366.0 * 86_400.0;
-/// Nothing that names a time is longer than this.
+/// Longer texts are not read as a time.
 const LONGEST_TEXT: usize = 64;
 
 /// `retry-after-ms`, else `retry-after`: seconds with or without a fraction, or an HTTP date.
@@ -26,7 +26,7 @@ pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Durati
         .or_else(|| all("retry-after", &|text| moment(text, wall)))
 }
 
-/// When all that the rate-limit headers call used up is there again: `x-ratelimit-remaining-requests: 0` with
+/// When every limit that the rate-limit headers call used up opens again: `x-ratelimit-remaining-requests: 0` with
 /// `x-ratelimit-reset-requests`, `anthropic-ratelimit-tokens-remaining: 0` with `anthropic-ratelimit-tokens-reset`, and so on.
 pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let wall = server_time(headers).unwrap_or(wall);
@@ -143,7 +143,7 @@ fn leading_delay(text: &str) -> Option<Duration> {
         return seconds(total);
     }
     let (value, rest) = leading_number(text)?;
-    // What goes on is a date, a time or a name.
+    // A text that continues is a date, a time or a name.
     let goes_on = rest.starts_with(|next: char| next.is_alphanumeric() || "-:/".contains(next));
     if goes_on { None } else { seconds(value) }
 }

@@ -114,7 +114,7 @@ fn the_users_rows_come_first_then_the_providers_then_the_shared_ones() {
 }
 
 #[test]
-fn quotas_project_and_delay_are_told() {
+fn quotas_project_and_delay_are_reported() {
     let body = json!([{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded. Please retry in 51.6s.",
         "details": [
             {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "14s"},
@@ -212,9 +212,10 @@ fn errors_behind_events_and_in_streamed_arrays_are_seen() {
 fn an_address_that_is_sent_to_a_page_is_refused() {
     let headers =
         HeaderMap::from_iter([(http::header::LOCATION, "https://www.google.com/sorry/index".parse().unwrap())]);
-    let judged = |status| classify(&Named("gemini", Vec::new()), status, &headers, b"", false, wall()).unwrap().class();
-    assert_eq!(judged(StatusCode::FOUND), ErrorClass::Egress);
-    assert_eq!(judged(StatusCode::PROXY_AUTHENTICATION_REQUIRED), ErrorClass::Egress, "the exit's proxy");
+    let classified =
+        |status| classify(&Named("gemini", Vec::new()), status, &headers, b"", false, wall()).unwrap().class();
+    assert_eq!(classified(StatusCode::FOUND), ErrorClass::Egress);
+    assert_eq!(classified(StatusCode::PROXY_AUTHENTICATION_REQUIRED), ErrorClass::Egress, "the exit's proxy");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub(crate) struct UsageReader {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// Nothing but blanks came.
+    /// Only blanks so far.
     Unknown,
     /// Server-sent events.
     Events,
@@ -301,7 +301,7 @@ impl Item<'_> {
     }
 }
 
-/// An `error` that is there but empty is none.
+/// An empty `error` does not count.
 fn is_said(error: Option<&RawValue>) -> bool {
     error.is_some_and(|error| !matches!(error.get(), "{}" | "[]" | "\"\"" | "false"))
 }
@@ -341,7 +341,7 @@ impl Tokens {
         let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
         self.input = sum(told.prompt_token_count, &[told.tool_use_prompt_token_count])
             .or(told.prompt_tokens)
-            // Anthropic counts what a cache gave or took apart.
+            // Anthropic counts tokens that a cache gave or took separately.
             .or(sum(told.input_tokens, &[told.cache_creation_input_tokens, told.cache_read_input_tokens]))
             .or(told.total_input_tokens)
             .or(self.input);

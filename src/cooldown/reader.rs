@@ -15,7 +15,7 @@ pub(super) enum Encoding {
     Identity,
     Gzip,
     Deflate,
-    /// Nothing that can be read here.
+    /// An encoding that is not read here.
     Other,
 }
 
@@ -94,7 +94,7 @@ impl Decoder {
 pub(super) enum First<'a> {
     /// More of it must be read.
     More,
-    /// It plainly is no error.
+    /// It is not an error.
     Good,
     /// An event, or a whole body, that may be an error.
     Event(&'a [u8]),

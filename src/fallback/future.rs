@@ -160,7 +160,7 @@ impl<B: TryClone> Plan<B> {
         Some(Request::from_parts(head, body))
     }
 
-    /// Whether another model may serve where this came.
+    /// Whether another model may serve after this result.
     fn leaves<R, E: 'static>(&self, result: &Result<Response<R>, E>) -> bool {
         match result {
             Ok(response) => {
@@ -178,7 +178,7 @@ impl<B: TryClone> Plan<B> {
         let concerns_model = matches!(failure.concerns(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
         match failure.class() {
             ErrorClass::ModelNotFound => true,
-            // Nobody knows whether the provider made it all the same.
+            // The provider may have carried it out.
             ErrorClass::Transient => concerns_model && !self.once,
             _ => concerns_model,
         }

@@ -1,7 +1,7 @@
 //! Bodies that can be sent again.
 //!
-//! A request is sent once more with another key, so its body must be there a second time. [`ReplayLayer`] collects the body
-//! of each request up to a limit before the request goes down. A collected [`ReplayBody`] is cloned by reference
+//! A request is sent once more with another key, so its body must be available again. [`ReplayLayer`] collects the body
+//! of each request, up to a limit, before it calls the service below. A collected [`ReplayBody`] is cloned by reference
 //! ([`TryClone`]). A larger body streams through once and cannot be sent again.
 //!
 //! The layers below read the collected bytes in the request's extension [`CollectedBody`]: the model that it names, and how

@@ -77,7 +77,7 @@ async fn the_first_event_is_not_held_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_goes_up_after_five_seconds() {
+async fn a_silent_stream_is_returned_after_five_seconds() {
     let pool = pool(1);
     let begun = now();
     let response = send(&pool, move |_| {
@@ -125,7 +125,7 @@ async fn a_first_event_that_stays_an_error_has_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_within_a_stream_passes_and_is_told() {
+async fn an_error_within_a_stream_passes_and_is_reported() {
     // The second is the form of gateways that put the error in the choice (L4).
     let choice = "data: {\"choices\":[{\"error\":{\"code\":502,\"message\":\"Upstream error\"}}]}\n\n";
     for error in [ERROR, choice] {

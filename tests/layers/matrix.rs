@@ -161,7 +161,7 @@ async fn a_timeout_of_an_attempt_is_a_fault_that_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_client_goes_up_with_its_attempts() {
+async fn an_error_of_the_client_is_returned_with_its_attempts() {
     let pool = pool(2);
     let stack = KeyPoolLayer::new(&pool).layer(tower::service_fn(async |_: Request<ReplayBody<Body>>| {
         Err::<Answer, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))

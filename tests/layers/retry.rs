@@ -22,7 +22,7 @@ async fn a_keys_fault_never_reaches_the_caller_while_another_key_serves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_fault_goes_up_and_punishes_nobody() {
+async fn callers_fault_is_returned_and_changes_no_key() {
     let pool = pool(2);
     let calls = Calls::default();
     let counted = calls.clone();

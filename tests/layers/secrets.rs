@@ -1,4 +1,4 @@
-//! No key in what goes up.
+//! No key in what the caller gets.
 
 use std::io::Write;
 
@@ -42,7 +42,7 @@ async fn a_key_that_the_provider_repeats_is_shown_nowhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_compressed_error_with_the_key_goes_up_plain() {
+async fn a_compressed_error_with_the_key_is_returned_plain() {
     let pool = pool(1);
     let body = format!(r#"{{"error":{{"code":400,"message":"no contents {}"}}}}"#, secret(0));
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

@@ -87,7 +87,7 @@ fn what_is_quoted_is_left_out() {
 }
 
 #[test]
-fn only_names_of_projects_are_told() {
+fn only_names_of_projects_are_reported() {
     for (consumer, expected) in [
         ("projects/123", Some("123")),
         ("projects/my-proj-1", Some("my-proj-1")),

@@ -41,7 +41,7 @@ fn error(text: &str) -> Option<String> {
 }
 
 #[test]
-fn usage_of_gemini_is_the_last_that_is_told() {
+fn usage_of_gemini_is_the_last_that_is_reported() {
     let first = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}"#;
     let last =
         r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2,"thoughtsTokenCount":3}}"#;
