@@ -1,6 +1,6 @@
 //! What an error of a provider means.
 //!
-//! [`ErrorInfo`](error_body::ErrorInfo) is read from status, headers and body. The first matching row of one table gives the
+//! An `ErrorInfo` is read from status, headers and body. The first matching row of one table gives the
 //! [`ErrorClass`]. The policy of the class gives the scope, the cooldown, and whether another key may help.
 
 mod error_body;

@@ -42,7 +42,7 @@ impl Outcome {
         }
         let redact = |text: &Option<Box<str>>| text.as_deref().map(|text| secret.redact(text).into());
         let (message, code) = (redact(&failure.message), redact(&failure.code));
-        Some(Failure { message, code, ..failure.clone() }.into())
+        Some(Failure { code, message, ..failure.clone() }.into())
     }
 
     /// A failure of this class with the class's scope and cooldown.

@@ -145,15 +145,12 @@ impl Models {
         }
         let name: Arc<str> = name.into();
         let entry = Model { name: Arc::clone(&name), confirmed: false, counted: None };
-        let model = match self.vacant.pop() {
-            Some(model) => {
-                self.entries[model.0 as usize] = entry;
-                model
-            }
-            None => {
-                self.entries.push(entry);
-                ModelIx((self.entries.len() - 1) as u32)
-            }
+        let model = if let Some(model) = self.vacant.pop() {
+            self.entries[model.0 as usize] = entry;
+            model
+        } else {
+            self.entries.push(entry);
+            ModelIx((self.entries.len() - 1) as u32)
         };
         self.unconfirmed.push_back(model);
         self.by_name.insert(name, model);

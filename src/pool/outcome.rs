@@ -198,7 +198,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && permanent };
     match state.breakers.fail(target, failure, times) {
         Change::Cooling(until) => {
-            publish_breaker_change(state, target, Some(until), Some((failure, &grant.key.id)), now)
+            publish_breaker_change(state, target, Some(until), Some((failure, &grant.key.id)), now);
         }
         Change::Disabled => publish_breaker_change(state, target, None, Some((failure, &grant.key.id)), now),
         Change::Nothing | Change::Closed | Change::ClosedEarly => return,

@@ -393,7 +393,7 @@ fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 
 impl Blocked {
     /// The error for the caller.
-    pub(crate) fn to_unavailable(&self, state: &State, request: &KeyRequest, now: Now) -> Unavailable {
+    pub(crate) fn to_unavailable(self, state: &State, request: &KeyRequest, now: Now) -> Unavailable {
         let mut reasons: Vec<_> = Reason::ALL
             .into_iter()
             .map(|reason| (reason, self.reasons[reason as usize] as usize))

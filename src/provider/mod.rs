@@ -30,8 +30,8 @@ use crate::{
 
 /// Knows an API. A pool holds one.
 ///
-/// [`Gemini`](crate::Gemini), [`OpenAi`](crate::OpenAi), [`Anthropic`](crate::Anthropic) and
-/// [`ApiKeyHeader`](crate::ApiKeyHeader) ship with the crate. Five methods are required.
+/// [`Gemini`], [`OpenAi`], [`Anthropic`] and
+/// [`ApiKeyHeader`] ship with the crate. Five methods are required.
 ///
 /// An API of your own: the key goes in `x-acme-key`, the model is in the path.
 ///
