@@ -59,10 +59,9 @@ async fn service(request: Request<ReplayBody<Full<Bytes>>>) -> Result<Response<F
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    // The service writes its codes where the library looks for none, so the rule goes by the text.
     let no_money = Rule::new(ErrorClass::Billing)
         .status(400)
-        .message("ASR_PAYMENT_REQUIRED")
+        .code("ASR_PAYMENT_REQUIRED")
         .scope(Scope::Project)
         .cooldown(Duration::from_secs(3_600));
     let speech = Speech { api: ApiKeyHeader::header("x-speech-key", "https://speech.example")?, rules: vec![no_money] };
