@@ -139,3 +139,8 @@ pub use rotation::KeyRotationLayer;
 pub use secret::Secret;
 pub use stack::KeyPoolLayer;
 pub use time::{Clock, ManualClock};
+
+/// The README's Rust, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -174,29 +174,28 @@ fn wait(
                 super::queue::serve(state, now);
             }
             if let Some(grant) = state.queue.take_grant(place.id) {
-                return Ok(Some(Ok(grant)));
+                return Ok(Ok(grant));
             }
             if state.closed {
-                return Ok(Some(Err(Error::shut_down())));
+                return Ok(Err(Error::shut_down()));
             }
             if now.tick >= deadline {
-                return Ok(Some(select(state, &Selection::new(state, request, true), now).map_err(|blocked| {
+                return Ok(select(state, &Selection::new(state, request, true), now).map_err(|blocked| {
                     state.stats.unavailable += 1;
                     Error::unavailable(blocked.to_unavailable(state, request, now))
-                })));
+                }));
             }
             state.queue.set_waker(place.id, cx.waker());
-            // It was served, and is the first still: the next key wakes later.
+            // `serve` may have changed when the next key wakes.
             let due = state.queue.first_wakes_at(place.id, place.model);
             Err(due.map_or(deadline, |due| due.min(deadline)))
         });
         match woken {
-            Ok(Some(granted)) => {
+            Ok(granted) => {
                 *waiting = None;
                 sleep.set(None);
                 return Poll::Ready(granted);
             }
-            Ok(None) => {}
             Err(until) => {
                 if place.armed != Some(until) || sleep.is_none() {
                     place.armed = Some(until);
