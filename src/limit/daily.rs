@@ -6,7 +6,9 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{error::Error, time::Tick};
 
-/// How long after midnight a request counts for both days: the provider's clock need not agree with ours.
+/// How long after midnight a request counts for both days, 30 s: the provider's clock need not agree with ours.
+pub const MIDNIGHT_GUARD: Duration = Duration::from_millis(GUARD_MS as u64);
+
 const GUARD_MS: i64 = 30_000;
 
 /// For how long the wall clock is not read again.
@@ -16,6 +18,36 @@ const REREAD: Duration = Duration::from_secs(60);
 const LAST_MS: i64 = 253_000_000_000_000;
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
+
+/// A calendar day of a zone.
+///
+/// ```
+/// use tower_keypool::store::Day;
+///
+/// // A Pacific day begins at 8:00 UTC in winter.
+/// let day = Day::at("America/Los_Angeles", 1_767_225_600_000)?;
+/// assert_eq!((day.date, day.starts_ms), (20_453, 1_767_168_000_000));
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Day {
+    /// In days since 1970-01-01.
+    pub date: i32,
+    /// Its first moment, in milliseconds since the Unix epoch.
+    pub starts_ms: i64,
+    /// The first moment of the next day.
+    pub ends_ms: i64,
+}
+
+impl Day {
+    /// The day of an IANA zone at a moment, in milliseconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// A configuration error if no zone has this name.
+    pub fn at(zone: &str, unix_ms: i64) -> Result<Self, Error> {
+        Ok(Zone::new(zone)?.day(unix_ms))
+    }
+}
 
 /// An IANA time zone, which remembers what day it is there.
 #[derive(Clone, Debug)]
@@ -62,21 +94,25 @@ impl Zone {
 
     fn read(&mut self, now: Tick, wall_ms: i64) {
         let wall_ms = wall_ms.clamp(0, LAST_MS);
-        let moment = Timestamp::from_millisecond(wall_ms).expect("a moment between 1970 and 9987");
-        let date = moment.to_zoned(self.rules.clone()).date();
-        let start_ms = self.midnight(date);
-        let end_ms = self.midnight(date.tomorrow().expect("a date before 9988 has a next one"));
+        let Day { date, starts_ms, ends_ms } = self.day(wall_ms);
         let tick = |at_ms: i64| now.plus(Duration::from_millis(u64::try_from(at_ms - wall_ms).unwrap_or(0)));
-        let in_guard = wall_ms < start_ms + GUARD_MS;
-        let number = days_since_epoch(date);
+        let in_guard = wall_ms < starts_ms + GUARD_MS;
         self.today = Today {
-            date: number,
-            previous: in_guard.then_some(number - 1),
-            guard_ends: tick(start_ms + GUARD_MS),
-            ends: tick(end_ms + GUARD_MS),
+            date,
+            previous: in_guard.then_some(date - 1),
+            guard_ends: tick(starts_ms + GUARD_MS),
+            ends: tick(ends_ms + GUARD_MS),
         };
-        let changes = if in_guard { self.today.guard_ends } else { tick(end_ms) };
+        let changes = if in_guard { self.today.guard_ends } else { tick(ends_ms) };
         self.expires = changes.min(now.plus(REREAD));
+    }
+
+    fn day(&self, unix_ms: i64) -> Day {
+        let moment = Timestamp::from_millisecond(unix_ms.clamp(0, LAST_MS)).expect("a moment between 1970 and 9987");
+        let date = moment.to_zoned(self.rules.clone()).date();
+        let starts_ms = self.midnight(date);
+        let ends_ms = self.midnight(date.tomorrow().expect("a date before 9988 has a next one"));
+        Day { date: days_since_epoch(date), starts_ms, ends_ms }
     }
 
     /// The first moment of a date, also where daylight saving skips midnight.

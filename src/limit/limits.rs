@@ -148,6 +148,32 @@ impl Limits {
     }
 }
 
+/// How much of each unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amounts {
+    /// Requests.
+    pub requests: u64,
+    /// Tokens of the prompts.
+    pub input_tokens: u64,
+    /// Tokens of the answers.
+    pub output_tokens: u64,
+    /// Images.
+    pub images: u64,
+}
+
+impl Amounts {
+    /// How much of a unit.
+    pub fn of(&self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Requests => self.requests,
+            Unit::InputTokens => self.input_tokens,
+            Unit::OutputTokens => self.output_tokens,
+            Unit::Tokens => self.input_tokens.saturating_add(self.output_tokens),
+            Unit::Images => self.images,
+        }
+    }
+}
+
 /// What one request takes from the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
@@ -175,14 +201,13 @@ impl Cost {
             && (other.estimated || !self.estimated)
     }
 
+    pub(crate) fn amounts(&self) -> Amounts {
+        let Self { requests, input_tokens, output_tokens, images, .. } = *self;
+        Amounts { requests: requests.into(), input_tokens, output_tokens, images: images.into() }
+    }
+
     /// How much of a unit it takes.
     pub(crate) fn of(&self, unit: Unit) -> u64 {
-        match unit {
-            Unit::Requests => u64::from(self.requests),
-            Unit::InputTokens => self.input_tokens,
-            Unit::OutputTokens => self.output_tokens,
-            Unit::Tokens => self.input_tokens.saturating_add(self.output_tokens),
-            Unit::Images => u64::from(self.images),
-        }
+        self.amounts().of(unit)
     }
 }

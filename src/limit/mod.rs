@@ -8,9 +8,10 @@ mod limits;
 mod quota;
 mod sliding;
 
+pub use daily::{Day, MIDNIGHT_GUARD};
 pub(crate) use daily::{Today, Zone};
 pub(crate) use limits::Cost;
-pub use limits::{Limit, Limits, Span, Unit};
+pub use limits::{Amounts, Limit, Limits, Span, Unit};
 pub(crate) use quota::{FullReason, Quota, Reservation, Room};
 pub use quota::{LimitSource, LimitView};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Cost, Limit, Limits, Span, Unit, daily::DailyCount, daily::Today, sliding::SlidingWindow};
+use super::{Amounts, Cost, Limit, Limits, Span, Unit, daily::DailyCount, daily::Today, sliding::SlidingWindow};
 use crate::time::Tick;
 
 /// A learned limit is forgotten so long after it was last confirmed.
@@ -325,6 +325,27 @@ impl Quota {
         }
     }
 
+    /// Counts what a store counted in a sliding window.
+    pub(crate) fn count_start(&mut self, span: Duration, at: Tick, amounts: &Amounts) {
+        for meter in self.meters.iter_mut().filter(|meter| meter.span() == Span::Sliding(span)) {
+            if let Counter::Sliding(window) = &mut meter.counter {
+                let amount = amounts.of(meter.unit);
+                if amount > 0 {
+                    window.add(at, amount);
+                }
+            }
+        }
+    }
+
+    /// Counts what a store counted on a day.
+    pub(crate) fn count_day(&mut self, date: i32, amounts: &Amounts) {
+        for meter in &mut self.meters {
+            if let Counter::Daily(count) = &mut meter.counter {
+                count.add_to(date, amounts.of(meter.unit));
+            }
+        }
+    }
+
     /// The meter of a unit and span; it is made where there is none.
     fn meter(&mut self, unit: Unit, span: Span) -> &mut Meter {
         let place = self.meters.iter().position(|meter| meter.is_for(unit, span)).unwrap_or_else(|| {
@@ -344,6 +365,11 @@ impl Quota {
 }
 
 impl Reservation {
+    /// What was reserved.
+    pub(crate) fn cost(&self) -> Cost {
+        self.cost
+    }
+
     /// The day on which it was made.
     pub(crate) fn today(&self) -> Today {
         self.today

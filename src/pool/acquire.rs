@@ -16,7 +16,7 @@ use super::{
     model::ModelIx,
     queue::{LeaveResult, WaiterId},
     request::KeyRequest,
-    reserve::Reservations,
+    reserve::{Reserve, Reserving},
     select::{Grant, Selection, select},
     state::{Now, State},
 };
@@ -30,7 +30,9 @@ pin_project! {
         request: KeyRequest,
         deadline: Option<Tick>,
         waiting: Option<Waiting>,
-        reserving: Option<Reservations>,
+        reserving: Option<Reserving>,
+        // The store answered too late once.
+        late: bool,
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -47,7 +49,7 @@ struct Waiting {
 
 impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, request: KeyRequest) -> Self {
-        Self { shared, request, deadline: None, waiting: None, reserving: None, sleep: None }
+        Self { shared, request, deadline: None, waiting: None, reserving: None, late: false, sleep: None }
     }
 
     pub(crate) fn pool(&self) -> super::KeyPool {
@@ -62,12 +64,15 @@ impl Future for Acquire {
         let mut this = self.project();
         loop {
             if let Some(reserving) = this.reserving {
-                let granted = ready!(reserving.poll(cx));
+                let granted = ready!(reserving.poll(this.request, cx));
                 *this.reserving = None;
                 match granted {
-                    Ok(Some(grant)) => return Poll::Ready(Ok(Lease::new(Arc::clone(this.shared), grant))),
+                    Ok(Reserve::Granted(grant)) => {
+                        return Poll::Ready(Ok(Lease::new(Arc::clone(this.shared), grant)));
+                    }
                     // No candidate had room; the windows know now, and the request waits for another.
-                    Ok(None) => {}
+                    Ok(Reserve::Refused) => {}
+                    Ok(Reserve::Late) => *this.late = true,
                     Err(error) => return Poll::Ready(Err(error)),
                 }
             }
@@ -90,8 +95,8 @@ impl Future for Acquire {
                 }
             };
             match granted {
-                Ok(grant) if this.shared.asks_store() => {
-                    *this.reserving = Some(Reservations::new(this.shared, this.request, grant));
+                Ok(grant) if this.shared.asks_store && !this.request.free => {
+                    *this.reserving = Some(Reserving::new(this.shared, this.request, grant, *this.late));
                 }
                 granted => return Poll::Ready(granted.map(|grant| Lease::new(Arc::clone(this.shared), grant))),
             }

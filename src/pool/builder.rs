@@ -1,7 +1,7 @@
 //! Building a pool.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -10,6 +10,7 @@ use tower::retry::budget::TpsBudget;
 
 use super::{
     handle::{KeyPool, Shared},
+    persist::Counts,
     quotas::Quotas,
     state::{Settings, State},
     strategy::Strategy,
@@ -140,7 +141,7 @@ impl KeyPoolBuilder {
     /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).
     pub async fn open(self) -> Result<KeyPool, Error> {
         let pool = self.make()?;
-        let revision = super::persist::load(&pool.shared).await?;
+        let revision = super::persist::load(&pool.shared, Counts::Restored).await?;
         if pool.shared.asks_store {
             tokio::spawn(super::persist::follow(Arc::downgrade(&pool.shared), revision));
         }
@@ -178,6 +179,8 @@ impl KeyPoolBuilder {
             retry_budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
             events: broadcast::Sender::new(EVENTS),
             records: Mutex::default(),
+            reload: AtomicBool::default(),
+            store_away: AtomicBool::default(),
             idle: Notify::new(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -70,6 +73,10 @@ pub(crate) struct Shared {
     pub(crate) retry_budget: Arc<TpsBudget>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) records: Mutex<Vec<Record>>,
+    /// Keys were added: what the store keeps of them is loaded.
+    pub(crate) reload: AtomicBool,
+    /// The store failed when it was asked last.
+    pub(crate) store_away: AtomicBool,
     /// Woken when the last lease of a pool that is shut down ends.
     pub(crate) idle: Notify,
 }
@@ -112,8 +119,27 @@ impl Shared {
         }
     }
 
-    pub(crate) fn asks_store(&self) -> bool {
-        self.asks_store
+    /// The store answered, or failed: a change of that is logged once.
+    pub(crate) fn store_answered(&self, error: Option<&Error>) {
+        let away = error.is_some();
+        if self.store_away.load(Ordering::Relaxed) == away || self.store_away.swap(away, Ordering::Relaxed) == away {
+            return;
+        }
+        match error {
+            Some(error) if self.fail_open => {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "the store is away: the local limits alone hold"
+                );
+            }
+            Some(error) => {
+                tracing::error!(
+                    error = error as &dyn std::error::Error,
+                    "the store is away: requests fail until it is back"
+                );
+            }
+            None => tracing::info!("the store is back"),
+        }
     }
 
     /// Models that keys name have windows of their own before their first answer.
@@ -165,7 +191,7 @@ impl KeyPool {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
-        if !self.shared.asks_store() {
+        if !self.shared.asks_store || request.free {
             return super::acquire::at_once(&self.shared, &request);
         }
         let mut acquire = std::pin::pin!(Acquire::new(Arc::clone(&self.shared), request));
@@ -216,7 +242,9 @@ impl KeyPool {
     #[expect(clippy::needless_pass_by_value, reason = "the pool keeps what it needs of it")]
     pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
         self.shared.configure(key.model_names(), true);
-        self.shared.with(|state, now| super::update::add(state, &key, now))
+        let added = self.shared.with(|state, now| super::update::add(state, &key, now));
+        self.shared.reload.store(true, Ordering::Relaxed);
+        added
     }
 
     /// Changes the keys while the pool runs. A list of keys is replaced in steps: those that are good are changed also where others
@@ -225,12 +253,15 @@ impl KeyPool {
     /// # Errors
     /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
     pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
+        let adds = matches!(&change, KeyChange::Put(_) | KeyChange::ReplaceAll(_));
         match &change {
             KeyChange::Put(key) => self.shared.configure(key.model_names(), true),
             KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names), true),
             _ => {}
         }
-        super::update::apply(&self.shared, change)
+        let applied = super::update::apply(&self.shared, change);
+        self.shared.reload.fetch_or(adds, Ordering::Relaxed);
+        applied
     }
 
     /// Applies the changes of a stream until it ends, and logs those that fail.

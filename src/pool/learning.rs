@@ -85,7 +85,8 @@ pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, quota:
             let project = Arc::clone(&state.registry.project(project).name);
             let (unit, span) = (violation.unit, violation.span);
             let limit = crate::limit::Limit { unit, span, amount: limit };
-            state.effects.records.push(Record::Limit { project: project.clone(), model: model.clone(), limit });
+            let (project_name, model_name, learned_ms) = (project.clone(), model.clone(), now.wall_ms);
+            state.effects.records.push(Record::Limit { project: project_name, model: model_name, limit, learned_ms });
             state.effects.events.push(Event::LimitLearned { project, model, limit });
         }
     }

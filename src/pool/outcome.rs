@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -16,7 +17,8 @@ use super::{
 use crate::{
     classify::{ErrorClass, Failure, Outcome, Scope, Usage},
     key::KeyId,
-    limit::Cost,
+    limit::{Amounts, Cost},
+    store::Record,
     time::Tick,
 };
 
@@ -54,6 +56,19 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         };
         if freed {
             state.reopen_windows(project, model);
+        }
+    }
+    if let (Some(at), Some(reservation)) = (grant.stored, &grant.reservation) {
+        let reserved = reservation.cost().amounts();
+        let used = match usage {
+            _ if !sent => Amounts::default(),
+            Some(Usage { input_tokens, output_tokens, .. }) => Amounts { input_tokens, output_tokens, ..reserved },
+            None => reserved,
+        };
+        if used != reserved {
+            let (key, project) = (grant.key.id.clone(), Arc::clone(&grant.project_name));
+            let model = Arc::clone(state.models.name(grant.model));
+            state.effects.records.push(Record::Used { key, project, model, at, reserved, used });
         }
     }
     if let Some(usage) = usage {

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, PoisonError, Weak, atomic::Ordering},
     time::Duration,
 };
 
 use super::{
     breaker::{CircuitBreaker, Target},
     handle::Shared,
+    model::ModelIx,
     state::{Now, State},
 };
 use crate::{
@@ -19,6 +20,12 @@ use crate::{
 
 /// What changed is written this often, and others' changes are read.
 const EVERY: Duration = Duration::from_millis(250);
+
+/// A learned limit holds for so long.
+const LEARNED: Duration = Duration::from_secs(86_400);
+
+/// So many records wait at most for a store that is away.
+const MOST_RECORDS: usize = 100_000;
 
 /// A target by names that hold in every process.
 pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
@@ -67,36 +74,73 @@ pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Option<
     }
 }
 
+/// Whether the store's counts are added to the pool's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// The pool is new.
+    Restored,
+    /// The pool has counted already.
+    Kept,
+}
+
+/// Adds what a store counted before the pool was made.
+fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
+    for record in &changes.records {
+        let (project, model) = match record {
+            Record::Starts { project, model, .. } | Record::Day { project, model, .. } => (project, model),
+            _ => continue,
+        };
+        let Some(at) = state.registry.find_project(project) else { continue };
+        let model = if &**model == state.models.name(ModelIx::DEFAULT).as_ref() {
+            ModelIx::DEFAULT
+        } else {
+            state.models.confirm(model)
+        };
+        let quota = state.quota(at, model);
+        match record {
+            Record::Starts { span, starts, .. } => {
+                for (at_ms, amounts) in starts {
+                    let age = Duration::from_millis(u64::try_from(changes.now_ms - at_ms).unwrap_or(0));
+                    quota.count_start(*span, now.tick.minus(age), amounts);
+                }
+            }
+            Record::Day { date, used, .. } => quota.count_day(*date, used),
+            _ => {}
+        }
+    }
+}
+
 /// Takes over what a store kept, or what others recorded.
-pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
+fn restore(state: &mut State, records: &[Record], now: Now) {
     for record in records {
         match record {
             Record::Open { target: name, until_ms, class, reason } => {
-                let Some(target) = target(state, &name) else { continue };
+                let Some(target) = target(state, name) else { continue };
                 let left = until_ms.map(|until| until - now.wall_ms);
                 if left.is_some_and(|left| left <= 0) {
                     continue;
                 }
                 let until = left.map(|left| now.tick.plus(Duration::from_millis(left as u64)));
-                state.breakers.restore(target, class, until, reason.as_deref().unwrap_or_default(), now.tick);
+                state.breakers.restore(target, *class, until, reason.as_deref().unwrap_or_default(), now.tick);
             }
             Record::Closed { target: name } => {
-                let Some(target) = target(state, &name) else { continue };
+                let Some(target) = target(state, name) else { continue };
                 if state.breakers.remove(target) {
                     state.reopen(target);
                 }
             }
-            Record::Limit { project, model, limit } => {
-                let Some(at) = state.registry.find_project(&project) else { continue };
-                let model = state.models.confirm(&model);
-                if !state.models.is_shared(model) {
-                    state.quota(at, model).learn(limit.unit, limit.span, limit.amount, now.tick);
+            Record::Limit { project, model, limit, learned_ms } => {
+                let Some(at) = state.registry.find_project(project) else { continue };
+                let model = state.models.confirm(model);
+                let age = Duration::from_millis(u64::try_from(now.wall_ms - *learned_ms).unwrap_or(0));
+                if !state.models.is_shared(model) && age < LEARNED {
+                    state.quota(at, model).learn(limit.unit, limit.span, limit.amount, now.tick.minus(age));
                 }
             }
             Record::Project { key, project } => {
                 let from =
-                    state.registry.find(&key).and_then(|slot| state.registry.get(slot)).map(|entry| entry.project);
-                let into = state.registry.find_project(&project);
+                    state.registry.find(key).and_then(|slot| state.registry.get(slot)).map(|entry| entry.project);
+                let into = state.registry.find_project(project);
                 // What the user said of a project holds.
                 if let (Some(from), Some(into)) = (from, into)
                     && from != into
@@ -105,6 +149,7 @@ pub(crate) fn restore(state: &mut State, records: Vec<Record>, now: Now) {
                     super::learning::merge(state, from, into);
                 }
             }
+            Record::Used { .. } | Record::Starts { .. } | Record::Day { .. } => {}
         }
     }
     super::queue::serve(state, now);
@@ -128,18 +173,28 @@ pub(crate) async fn flush(shared: &Shared) {
     if records.is_empty() {
         return;
     }
-    if let Err(error) = shared.store.record(records.clone()).await {
-        tracing::warn!(%error, "the store could not keep what changed; it is tried again");
+    let kept = shared.store.record(records.clone()).await;
+    shared.store_answered(kept.as_ref().err());
+    if kept.is_err() {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
+        // A correction that is lost leaves its reservation counted: late and never early.
+        let over = waiting.len().saturating_sub(MOST_RECORDS);
+        waiting.drain(..over);
     }
 }
 
 /// Loads what the store keeps.
-pub(crate) async fn load(shared: &Arc<Shared>) -> Result<u64, Error> {
-    let Changes { revision, records } = shared.store.load().await?;
-    shared.with(|state, now| restore(state, records, now));
-    Ok(revision)
+pub(crate) async fn load(shared: &Shared, counts: Counts) -> Result<u64, Error> {
+    let changes = shared.store.load().await?;
+    shared.with(|state, now| {
+        // Learned limits first: their windows are made by that.
+        restore(state, &changes.records, now);
+        if counts == Counts::Restored {
+            restore_counts(state, &changes, now);
+        }
+    });
+    Ok(changes.revision)
 }
 
 /// Writes and reads changes until the pool is gone.
@@ -152,14 +207,19 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
         sleep.await;
         let Some(pool) = shared.upgrade() else { return };
         flush(&pool).await;
-        match pool.store.changes(revision).await {
-            Ok(changes) => {
-                revision = changes.revision;
+        let read = if pool.reload.swap(false, Ordering::Relaxed) {
+            let loaded = load(&pool, Counts::Kept).await;
+            pool.reload.fetch_or(loaded.is_err(), Ordering::Relaxed);
+            loaded
+        } else {
+            pool.store.changes(revision).await.map(|changes| {
                 if !changes.records.is_empty() {
-                    pool.with(|state, now| restore(state, changes.records, now));
+                    pool.with(|state, now| restore(state, &changes.records, now));
                 }
-            }
-            Err(error) => tracing::debug!(%error, "the store could not be read"),
-        }
+                changes.revision
+            })
+        };
+        pool.store_answered(read.as_ref().err());
+        revision = read.unwrap_or(revision);
     }
 }

@@ -1,4 +1,4 @@
-//! Asking a store that others share for what the pool's own windows granted.
+//! Asking a shared store before a request is sent.
 
 use std::{
     sync::Arc,
@@ -8,13 +8,15 @@ use std::{
 
 use super::{
     handle::Shared,
+    registry::Slot,
     request::KeyRequest,
-    select::{Grant, Selection, select},
+    select::{Grant, Selection, alternate, take_alternate},
+    state::State,
 };
 use crate::{
     Error,
-    limit::{Limit, Unit},
-    store::{Candidate, Reserve, ReserveRequest, Reserved, StoreFuture},
+    store::{Amounts, Candidate, Granted, Record, ReserveRequest, Reserved, StoreFuture},
+    time::Tick,
 };
 
 /// So many keys are offered to the store at once.
@@ -26,92 +28,122 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// A candidate that was refused is not offered again before.
 const SOONEST: Duration = Duration::from_millis(10);
 
-/// Keys that the pool granted for one request, until the store has chosen. Those that it did not choose are given back.
-pub(crate) struct Reservations {
+/// A request for which the store is asked: with the key that the pool took, and others that were ready beside it.
+pub(crate) struct Reserving {
     shared: Arc<Shared>,
-    grants: Vec<Grant>,
-    answer: Answer,
+    taken: Option<Grant>,
+    /// The keys that were offered, the taken one first.
+    offered: Vec<(Slot, u32, Candidate)>,
+    cost: Amounts,
+    asked: Tick,
+    answer: StoreFuture<'static, Reserved>,
+    /// The answer to the same request came too late before.
+    late: bool,
 }
 
-enum Answer {
-    Now(Option<Result<Reserved, Error>>),
-    Later(StoreFuture<'static, Reserved>),
+/// What came of asking.
+pub(crate) enum Reserve {
+    /// This key serves.
+    Granted(Grant),
+    /// No key has room, or the chosen one serves no more.
+    Refused,
+    /// The answer came too late to send the request.
+    Late,
 }
 
-impl Reservations {
-    pub(crate) fn new(shared: &Arc<Shared>, request: &KeyRequest, first: Grant) -> Self {
-        let (grants, candidates) = shared.with(|state, now| {
-            let mut grants = vec![first];
-            let mut more = request.clone();
-            while grants.len() < CANDIDATES {
-                more.excluded.extend(grants.last().map(|grant| grant.key.id.clone()));
-                let selection = Selection::new(state, &more, false);
-                let Ok(grant) = select(state, &selection, now) else { break };
-                // A trial, or a place that others may need meanwhile, is not taken in reserve.
-                if !grant.trials.is_empty() || grant.key.max_concurrent.is_some() {
-                    super::outcome::end(state, &grant, None, false, now);
-                    break;
-                }
-                grants.push(grant);
+impl Reserving {
+    pub(crate) fn new(shared: &Arc<Shared>, request: &KeyRequest, first: Grant, late: bool) -> Self {
+        let (offered, asked) = shared.with(|state, now| {
+            let mut offered = vec![(first.slot, first.generation, candidate(state, first.slot, &first))];
+            let mut rest = request.clone();
+            while offered.len() < CANDIDATES {
+                rest.excluded.extend(offered.last().map(|(.., candidate)| candidate.key.clone()));
+                let Some(slot) = alternate(state, &Selection::new(state, &rest, false), now) else { break };
+                let generation = state.registry.get(slot).map_or(0, |entry| entry.generation);
+                offered.push((slot, generation, candidate(state, slot, &first)));
             }
-            let candidates = grants.iter().map(|grant| candidate(state, grant)).collect();
-            (grants, candidates)
+            (offered, now.tick)
         });
-        let cost = &request.cost;
-        let units = [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens, Unit::Images];
-        let cost = if request.free { Vec::new() } else { units.map(|unit| (unit, cost.of(unit))).into() };
-        let answer = match Arc::clone(&shared.store).reserve(ReserveRequest { candidates, cost }) {
-            Reserve::Now(reserved) => Answer::Now(Some(reserved)),
-            Reserve::Later(reserved) => Answer::Later(reserved),
-        };
-        Self { shared: Arc::clone(shared), grants, answer }
+        let cost = request.cost.amounts();
+        let candidates = offered.iter().map(|(.., candidate)| candidate.clone()).collect();
+        let answer = shared.store.reserve(ReserveRequest { candidates, cost });
+        Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, answer, late }
     }
 
-    /// The grant that the store chose; `None` where it refused them all.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Grant>, Error>> {
-        let reserved = match &mut self.answer {
-            Answer::Now(reserved) => reserved.take().unwrap_or_else(|| Ok(Reserved::default())),
-            Answer::Later(reserved) => std::task::ready!(reserved.as_mut().poll(cx)),
-        };
-        let reserved = match reserved {
-            Ok(reserved) => reserved,
-            Err(error) if self.shared.fail_open => {
-                tracing::warn!(%error, "the store is away: the local limits alone hold");
-                Reserved::granted(0)
+    pub(crate) fn poll(&mut self, request: &KeyRequest, cx: &mut Context<'_>) -> Poll<Result<Reserve, Error>> {
+        let reserved = std::task::ready!(self.answer.as_mut().poll(cx));
+        self.shared.store_answered(reserved.as_ref().err());
+        match reserved {
+            Ok(reserved) => Poll::Ready(self.choose(request, &reserved)),
+            Err(_) if self.shared.fail_open => {
+                self.shared.with(|state, _| state.stats.unreserved += 1);
+                Poll::Ready(Ok(self.taken.take().map_or(Reserve::Refused, Reserve::Granted)))
             }
-            Err(error) => return Poll::Ready(Err(error)),
-        };
-        let refused = reserved.granted.unwrap_or(self.grants.len());
-        self.shared.with(|state, now| {
-            for (at, grant) in self.grants.iter().take(refused).enumerate() {
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    fn choose(&mut self, request: &KeyRequest, reserved: &Reserved) -> Result<Reserve, Error> {
+        let Self { shared, taken, offered, asked, .. } = self;
+        let refused = reserved.granted.map_or(offered.len(), |granted| granted.candidate);
+        let mut late = false;
+        let chosen = shared.with(|state, now| {
+            let model = taken.as_ref().map(|grant| grant.model)?;
+            for (at, (slot, ..)) in offered.iter().take(refused).enumerate() {
+                let Some(project) = state.registry.get(*slot).map(|entry| entry.project) else { continue };
                 let opens = reserved.opens.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
-                state.quotas.close_until(grant.project, grant.model, now.tick.plus(opens));
+                state.quotas.close_until(project, model, now.tick.plus(opens));
             }
+            let granted = reserved.granted?;
+            late = now.tick.since(*asked) > granted.usable_for;
+            if late {
+                return None;
+            }
+            if granted.candidate == 0 {
+                return taken.take();
+            }
+            let (slot, generation, _) = offered.get(granted.candidate)?;
+            take_alternate(state, &Selection::new(state, request, true), *slot, *generation, now)
         });
-        let chosen = (refused < self.grants.len()).then(|| self.grants.remove(refused));
-        Poll::Ready(Ok(chosen))
+        let Some(granted) = reserved.granted else { return Ok(Reserve::Refused) };
+        match chosen {
+            Some(mut grant) => {
+                grant.stored = Some(granted.at);
+                return Ok(Reserve::Granted(grant));
+            }
+            None => self.give_back(granted),
+        }
+        match late {
+            true if self.late => Err(Error::store("its answers come too late")),
+            true => Ok(Reserve::Late),
+            false => Ok(Reserve::Refused),
+        }
+    }
+
+    /// The store reserved what is not used.
+    fn give_back(&self, granted: Granted) {
+        let Some((.., candidate)) = self.offered.get(granted.candidate) else { return };
+        let Candidate { key, project, model, .. } = candidate.clone();
+        let record =
+            Record::Used { key, project, model, at: granted.at, reserved: self.cost, used: Amounts::default() };
+        self.shared.with(|state, _| state.effects.records.push(record));
     }
 }
 
-impl Drop for Reservations {
+impl Drop for Reserving {
     fn drop(&mut self) {
-        self.shared.with(|state, now| {
-            for grant in &self.grants {
-                super::outcome::end(state, grant, None, false, now);
-            }
-        });
+        if let Some(grant) = self.taken.take() {
+            self.shared.with(|state, now| super::outcome::end(state, &grant, None, false, now));
+        }
     }
 }
 
-fn candidate(state: &mut super::state::State, grant: &Grant) -> Candidate {
-    let limits: Vec<Limit> =
-        state.quotas.find(grant.project, grant.model).map(|quota| quota.hard_limits()).unwrap_or_default();
-    let zone = state.registry.project(grant.project).zone;
-    Candidate {
-        key: grant.key.id.clone(),
-        project: Arc::clone(&grant.project_name),
-        model: Arc::clone(state.models.name(grant.model)),
-        limits,
-        zone: state.quotas.zone_name(zone),
-    }
+/// A ready key as the store is told of it; it counts for the same model as the key that was taken.
+fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
+    let entry = state.registry.get(slot).expect("it was just found ready");
+    let (key, project) = (entry.data.id.clone(), entry.project);
+    let limits = state.quotas.find(project, taken.model).map(|quota| quota.hard_limits()).unwrap_or_default();
+    let zone = state.quotas.zone_name(state.registry.project(project).zone);
+    let project = Arc::clone(&state.registry.project(project).name);
+    Candidate { key, project, model: Arc::clone(state.models.name(taken.model)), limits, zone }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     limit::{FullReason, Reservation, Room},
+    store::ReservedAt,
     time::Tick,
 };
 
@@ -35,6 +36,8 @@ pub(crate) struct Grant {
     /// When the key's request before it started.
     pub(crate) started_before: Tick,
     pub(crate) reservation: Option<Reservation>,
+    /// Where the store counts it.
+    pub(crate) stored: Option<ReservedAt>,
     /// The breakers for which it is the trial.
     pub(crate) trials: Vec<Target>,
     /// It was over the assumed limit.
@@ -91,6 +94,32 @@ impl<'a> Selection<'a> {
 
 /// Chooses a key and takes it.
 pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Grant, Blocked> {
+    let (slot, over_assumed, trials) = find(state, selection, now)?;
+    Ok(take(state, selection, slot, over_assumed, trials, now))
+}
+
+/// A key that is ready for a request and would be no trial, to be offered to the store beside the one that was taken.
+pub(crate) fn alternate(state: &mut State, selection: &Selection<'_>, now: Now) -> Option<Slot> {
+    let (slot, over_assumed, trials) = find(state, selection, now).ok()?;
+    (trials.is_empty() && !over_assumed).then_some(slot)
+}
+
+/// Takes a key that the store chose, if it is still ready.
+pub(crate) fn take_alternate(
+    state: &mut State,
+    selection: &Selection<'_>,
+    slot: Slot,
+    generation: u32,
+    now: Now,
+) -> Option<Grant> {
+    state.registry.get(slot).filter(|entry| entry.generation == generation)?;
+    match readiness(state, selection, slot, now) {
+        Readiness::Ready { over_assumed, trials } => Some(take(state, selection, slot, over_assumed, trials, now)),
+        _ => None,
+    }
+}
+
+fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found, Blocked> {
     let model = selection.model;
     let mut blocked = Blocked { until: None, permanent: false, reasons: [0; Reason::COUNT] };
     if state.closed {
@@ -128,7 +157,7 @@ pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> 
     if model_trial {
         trials.push(Target::Model(model));
     }
-    Ok(take(state, selection, slot, over_assumed, trials, now))
+    Ok((slot, over_assumed, trials))
 }
 
 /// The ready key of the lowest priority and rank.
@@ -378,6 +407,7 @@ fn take(
         started: now.tick,
         started_before,
         reservation,
+        stored: None,
         trials,
         over_assumed,
         probe,

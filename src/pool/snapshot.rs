@@ -40,6 +40,8 @@ pub struct Stats {
     pub input_tokens: u64,
     /// Tokens of answers, as they told.
     pub output_tokens: u64,
+    /// Requests that went out without the store, which was away.
+    pub unreserved: u64,
     /// Whether disabling is paused, since nearly every key is refused.
     pub disabling_paused: bool,
 }

@@ -1,10 +1,10 @@
 //! The store of a single process.
 
-use std::sync::Arc;
+use std::future::ready;
 
-use super::{Changes, Record, Reserve, ReserveRequest, Reserved, Store, StoreFuture};
+use super::{Changes, Record, ReserveRequest, Reserved, Store, StoreFuture};
 
-/// Keeps nothing and grants what the pool asks for first: the pool's own windows are exact for one process.
+/// Keeps nothing: the pool's own windows are exact for one process, so it asks for no reservations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryStore;
 
@@ -17,23 +17,24 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     fn load(&self) -> StoreFuture<'_, Changes> {
-        Box::pin(std::future::ready(Ok(Changes::default())))
+        Box::pin(ready(Ok(Changes::default())))
     }
 
-    fn reserve(self: Arc<Self>, request: ReserveRequest) -> Reserve {
-        let granted = if request.candidates.is_empty() { None } else { Some(0) };
-        Reserve::Now(Ok(Reserved { granted, opens: Vec::new() }))
+    /// Refuses every candidate: it has no windows.
+    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
+        let opens = vec![std::time::Duration::MAX; request.candidates.len()];
+        Box::pin(ready(Ok(Reserved { granted: None, opens })))
+    }
+
+    fn record(&self, _records: Vec<Record>) -> StoreFuture<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
+        Box::pin(ready(Ok(Changes { revision: since, ..Changes::default() })))
     }
 
     fn is_shared(&self) -> bool {
         false
-    }
-
-    fn record(&self, _records: Vec<Record>) -> StoreFuture<'_, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
-        Box::pin(std::future::ready(Ok(Changes { revision: since, records: Vec::new() })))
     }
 }

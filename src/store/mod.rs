@@ -11,111 +11,104 @@ use serde::{Deserialize, Serialize};
 
 pub use memory::MemoryStore;
 
-use crate::{
-    Error,
-    classify::ErrorClass,
-    key::KeyId,
-    limit::{Limit, Unit},
-};
+pub use crate::limit::{Amounts, Day, MIDNIGHT_GUARD};
+
+use crate::{Error, classify::ErrorClass, key::KeyId, limit::Limit};
 
 /// A future of a store.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
 /// Keeps what must outlive a process and be the same for all processes.
 ///
-/// The four methods are called in this order: [`load`](Store::load) once, then [`reserve`](Store::reserve) before each request,
-/// [`record`](Store::record) every 250 ms where something changed, and [`changes`](Store::changes) to learn what others recorded.
+/// The pool calls [`load`](Store::load) once, [`reserve`](Store::reserve) before each request,
+/// [`record`](Store::record) every 250 ms if something changed, and [`changes`](Store::changes) every 250 ms to learn what
+/// others recorded. All times are in milliseconds since the Unix epoch.
 pub trait Store: Send + Sync + 'static {
-    /// All that is kept, and the revision that it has.
+    /// All that is kept, and its revision.
     fn load(&self) -> StoreFuture<'_, Changes>;
 
-    /// Reserves one request with the first candidate that has room. The request is sent only after it is granted.
-    fn reserve(self: Arc<Self>, request: ReserveRequest) -> Reserve;
-
-    /// Whether reservations are asked for at all: not where the pool's own windows are all there is.
-    fn is_shared(&self) -> bool {
-        true
-    }
+    /// Reserves one request with the first candidate that has room in all its limits. The reservation must be durable when
+    /// the future ends: the request is sent after that. A future that is dropped early may still reserve.
+    ///
+    /// A cost that is larger than a limit fits if nothing else is counted in the window. Within [`MIDNIGHT_GUARD`] after a
+    /// project's midnight a request counts for both days.
+    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved>;
 
     /// Keeps what changed.
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()>;
 
-    /// What others recorded since a revision.
+    /// What other processes recorded since a revision; never [`Record::Starts`] or [`Record::Day`].
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes>;
+
+    /// Whether the pool asks for reservations at all: not if its own windows are all there is.
+    fn is_shared(&self) -> bool {
+        true
+    }
 }
 
-/// The answer of [`Store::reserve`].
-#[must_use]
-pub enum Reserve {
-    /// At once.
-    Now(Result<Reserved, Error>),
-    /// After the store was asked.
-    Later(StoreFuture<'static, Reserved>),
-}
-
-/// One request, and the keys that may serve it, best first; at most 8.
+/// One request, and the keys that may serve it, best first.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct ReserveRequest {
-    /// The keys, best first.
+    /// The keys, best first; 1 to 8.
     pub candidates: Vec<Candidate>,
-    /// How much of each unit it takes.
-    pub cost: Vec<(Unit, u64)>,
+    /// What the request takes from the limits.
+    pub cost: Amounts,
 }
 
 /// A key that may serve a request.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct Candidate {
     /// The key.
     pub key: KeyId,
-    /// Its project: who owns the quota.
+    /// Its project, which owns the quota.
     pub project: Arc<str>,
     /// The model whose windows count.
     pub model: Arc<str>,
-    /// The limits that hold, given and learned.
+    /// The limits that hold, given and learned; of each unit and span one.
     pub limits: Vec<Limit>,
     /// The IANA zone in which the project's days end.
     pub zone: Arc<str>,
 }
 
-/// What a store granted.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
+/// The answer to a [`ReserveRequest`].
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reserved {
-    /// The candidate that was granted, by its place; none where no one has room.
-    pub granted: Option<usize>,
-    /// For each candidate before it that has no room: when it may have.
+    /// What was granted; `None` if no candidate has room.
+    pub granted: Option<Granted>,
+    /// For each candidate before the granted one, in order: after which time it may have room.
     pub opens: Vec<Duration>,
 }
 
-impl Reserved {
-    /// This candidate was granted.
-    pub fn granted(candidate: usize) -> Self {
-        Self { granted: Some(candidate), opens: Vec::new() }
-    }
-
-    /// No candidate has room; each may have after its time.
-    pub fn refused(opens: Vec<Duration>) -> Self {
-        Self { granted: None, opens }
-    }
+/// A reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The place of the candidate in the request.
+    pub candidate: usize,
+    /// Where it is counted.
+    pub at: ReservedAt,
+    /// How long after the call of [`Store::reserve`] the request may still be sent. A reservation that is older is given
+    /// back and asked for anew.
+    pub usable_for: Duration,
 }
 
-/// What others recorded.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
+/// Where a reservation is counted, so that it can be corrected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReservedAt {
+    /// The time at which the sliding windows count it: not before the request is sent.
+    pub at_ms: i64,
+    /// The day that counts it, in days since 1970-01-01.
+    pub date: i32,
+}
+
+/// What is kept, or what others recorded.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// The revision after these records.
     pub revision: u64,
+    /// The time by the store's clock.
+    pub now_ms: i64,
     /// The records, oldest first.
     pub records: Vec<Record>,
-}
-
-impl Changes {
-    /// These records, after which the store has this revision.
-    pub fn new(revision: u64, records: Vec<Record>) -> Self {
-        Self { revision, records }
-    }
 }
 
 /// One thing to keep.
@@ -127,9 +120,9 @@ pub enum Record {
     Open {
         /// What it covers.
         target: BreakerTarget,
-        /// Until when, in milliseconds since the Unix epoch; none: until somebody enables it.
+        /// Until when, by the wall clock; none: until somebody enables it.
         until_ms: Option<i64>,
-        /// The class of the error; none where a person did it.
+        /// The class of the error; none if a person did it.
         class: Option<ErrorClass>,
         /// What the provider, or the person, said.
         reason: Option<Box<str>>,
@@ -147,6 +140,8 @@ pub enum Record {
         model: Arc<str>,
         /// The limit.
         limit: Limit,
+        /// When, by the wall clock; it is forgotten after 24 h.
+        learned_ms: i64,
     },
     /// A key's project was learned.
     Project {
@@ -154,6 +149,43 @@ pub enum Record {
         key: KeyId,
         /// Its project.
         project: Arc<str>,
+    },
+    /// What a reservation used in the end; `requests` is 0 if it was never sent.
+    Used {
+        /// The key.
+        key: KeyId,
+        /// The project.
+        project: Arc<str>,
+        /// The model.
+        model: Arc<str>,
+        /// Where it is counted.
+        at: ReservedAt,
+        /// What was reserved.
+        reserved: Amounts,
+        /// What was used.
+        used: Amounts,
+    },
+    /// What a sliding window of a project and model counts; only from [`Store::load`].
+    Starts {
+        /// The project.
+        project: Arc<str>,
+        /// The model.
+        model: Arc<str>,
+        /// The length of the window.
+        span: Duration,
+        /// Times by the store's clock with what is counted there.
+        starts: Vec<(i64, Amounts)>,
+    },
+    /// What a day of a project and model counts; only from [`Store::load`].
+    Day {
+        /// The project.
+        project: Arc<str>,
+        /// The model.
+        model: Arc<str>,
+        /// In days since 1970-01-01.
+        date: i32,
+        /// What is counted.
+        used: Amounts,
     },
 }
 
@@ -188,15 +220,6 @@ impl fmt::Display for BreakerTarget {
             Self::Model(model) => write!(f, "model {model}"),
             Self::BillingAccount(account) => write!(f, "billing account {account}"),
             Self::Exit(exit) => write!(f, "exit {exit}"),
-        }
-    }
-}
-
-impl fmt::Debug for Reserve {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Now(reserved) => f.debug_tuple("Now").field(reserved).finish(),
-            Self::Later(_) => f.write_str("Later"),
         }
     }
 }

@@ -1,14 +1,19 @@
 //! A pool over a store of its own.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
 use tower_keypool::{
     Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Limits, Outcome,
     pool::{KeyRequest, UnavailableReason as Reason},
-    store::{BreakerTarget, Changes, Record, Reserve, ReserveRequest, Reserved, Store, StoreFuture},
+    store::{
+        Amounts, BreakerTarget, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture,
+    },
 };
 
 use crate::support::{M, NOON, builder, id, key, rate_for, secs, wall};
@@ -23,6 +28,7 @@ struct Script {
     answer: Answer,
     delay: Option<Duration>,
     away: Mutex<bool>,
+    now_ms: AtomicI64,
     asked: Mutex<Vec<ReserveRequest>>,
     records: Mutex<Vec<Record>>,
     /// What others recorded.
@@ -35,6 +41,7 @@ impl Scripted {
             answer: Box::new(answer),
             delay,
             away: Mutex::default(),
+            now_ms: AtomicI64::default(),
             asked: Mutex::default(),
             records: Mutex::default(),
             others: Mutex::default(),
@@ -42,30 +49,30 @@ impl Scripted {
     }
 
     fn granting() -> Self {
-        Self::new(None, |_| Reserved::granted(0))
+        Self::new(None, |_| granted(0))
     }
 }
 
 impl Store for Scripted {
     fn load(&self) -> StoreFuture<'_, Changes> {
         let records = self.0.records.lock().unwrap().clone();
-        Box::pin(std::future::ready(Ok(Changes::new(0, records))))
+        let now_ms = self.0.now_ms.load(Ordering::Relaxed);
+        Box::pin(std::future::ready(Ok(Changes { records, now_ms, ..Changes::default() })))
     }
 
-    fn reserve(self: Arc<Self>, request: ReserveRequest) -> Reserve {
+    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
         let script = &self.0;
         script.asked.lock().unwrap().push(request.clone());
         if *script.away.lock().unwrap() {
-            return Reserve::Now(Err(tower_keypool::Error::request("the store is away")));
+            return Box::pin(std::future::ready(Err(tower_keypool::Error::request("the store is away"))));
         }
-        let reserved = (script.answer)(&request);
-        match script.delay {
-            None => Reserve::Now(Ok(reserved)),
-            Some(delay) => Reserve::Later(Box::pin(async move {
+        let (reserved, delay) = ((script.answer)(&request), script.delay);
+        Box::pin(async move {
+            if let Some(delay) = delay {
                 tokio::time::sleep(delay).await;
-                Ok(reserved)
-            })),
-        }
+            }
+            Ok(reserved)
+        })
     }
 
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
@@ -75,9 +82,20 @@ impl Store for Scripted {
 
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
         let others = self.0.others.lock().unwrap();
-        let changes = Changes::new(others.len() as u64, others[since as usize..].to_vec());
-        Box::pin(std::future::ready(Ok(changes)))
+        let (revision, records) = (others.len() as u64, others[since as usize..].to_vec());
+        Box::pin(std::future::ready(Ok(Changes { revision, records, ..Changes::default() })))
     }
+}
+
+/// This candidate is granted.
+fn granted(candidate: usize) -> Reserved {
+    let granted = Granted { candidate, at: ReservedAt { at_ms: 1, date: 2 }, usable_for: secs(1) };
+    Reserved { granted: Some(granted), opens: vec![secs(30); candidate] }
+}
+
+/// No candidate has room before its time.
+fn refused(opens: Vec<Duration>) -> Reserved {
+    Reserved { granted: None, opens }
 }
 
 async fn open(store: &Scripted, keys: usize) -> KeyPool {
@@ -103,7 +121,7 @@ async fn the_store_is_asked_with_candidates_their_limits_and_the_cost() {
     let first = &request.candidates[0];
     assert_eq!((&*first.project, &*first.model, &*first.zone), ("p0", M, "America/Los_Angeles"));
     assert_eq!(first.limits.iter().map(|limit| limit.amount).collect::<Vec<_>>(), [2, 50]);
-    assert!(request.cost.contains(&(tower_keypool::Unit::InputTokens, 7)));
+    assert_eq!(request.cost, Amounts { requests: 1, input_tokens: 7, ..Amounts::default() });
 }
 
 #[tokio::test(start_paused = true)]
@@ -112,12 +130,8 @@ async fn the_key_that_the_store_chooses_serves_and_the_refused_one_waits_for_its
         let store = Scripted::new(delay, |request| {
             // It knows of another process that used up the first project.
             match request.candidates.iter().position(|candidate| &*candidate.project != "p0") {
-                Some(at) => {
-                    let mut reserved = Reserved::granted(at);
-                    reserved.opens = vec![secs(30); at];
-                    reserved
-                }
-                None => Reserved::refused(vec![secs(30); request.candidates.len()]),
+                Some(at) => granted(at),
+                None => refused(vec![secs(30); request.candidates.len()]),
             }
         });
         let pool = open(&store, 2).await;
@@ -137,8 +151,8 @@ async fn the_key_that_the_store_chooses_serves_and_the_refused_one_waits_for_its
 async fn a_request_waits_until_the_store_has_room() {
     let start = tokio::time::Instant::now();
     let store = Scripted::new(None, move |request| match secs(20).checked_sub(start.elapsed()) {
-        Some(left) if !left.is_zero() => Reserved::refused(vec![left; request.candidates.len()]),
-        _ => Reserved::granted(0),
+        Some(left) if !left.is_zero() => refused(vec![left; request.candidates.len()]),
+        _ => granted(0),
     });
     let pool = open(&store, 2).await;
     drop(pool.acquire(KeyRequest::model(M).wait(secs(60))).await.unwrap());
@@ -148,7 +162,7 @@ async fn a_request_waits_until_the_store_has_room() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_refuses_without_a_time_is_asked_again_a_second_later() {
-    let store = Scripted::new(None, |_| Reserved::refused(Vec::new()));
+    let store = Scripted::new(None, |_| refused(Vec::new()));
     let pool = open(&store, 2).await;
     assert!(pool.acquire(M).await.is_err());
     let error = pool.acquire(KeyRequest::model(M).wait(secs(10))).await.unwrap_err();
@@ -178,18 +192,19 @@ async fn a_store_that_is_away_fails_requests_unless_they_may_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_dropped_while_the_store_is_asked_gives_everything_back() {
-    let store = Scripted::new(Some(secs(5)), |_| Reserved::granted(0));
+    let store = Scripted::new(Some(secs(5)), |_| granted(0));
     let pool = open(&store, 2).await;
     assert!(tokio::time::timeout(secs(1), pool.acquire(M)).await.is_err());
     assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
-    let leases = [pool.acquire(M).await.unwrap(), pool.acquire(M).await.unwrap()];
-    drop(leases);
+    // Its answers come too late each time.
+    assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Store);
+    assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
     assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
 }
 
 #[tokio::test(start_paused = true)]
 async fn candidates_that_were_not_chosen_are_ready_again_at_once() {
-    let store = Scripted::new(Some(Duration::from_millis(2)), |_| Reserved::granted(0));
+    let store = Scripted::new(Some(Duration::from_millis(2)), |_| granted(0));
     let pool = builder()
         .keys((0..8).map(|n| key(n).min_interval(secs(60)).limits(M, Limits::new().per_minute(1))))
         .store(store)
@@ -291,7 +306,7 @@ async fn a_pool_with_a_store_is_opened_and_not_built() {
 
 #[tokio::test(start_paused = true)]
 async fn one_request_that_asks_the_store_leaves_keys_for_another() {
-    let store = Scripted::new(Some(Duration::from_millis(3)), |_| Reserved::granted(0));
+    let store = Scripted::new(Some(Duration::from_millis(3)), |_| granted(0));
     let keys = (0..4).map(|n| key(n).max_concurrent(1));
     let clock = tower_keypool::Clock::starting_at(wall(NOON));
     let pool = builder().keys(keys).clock(clock).store(store).open().await.unwrap();
@@ -301,7 +316,7 @@ async fn one_request_that_asks_the_store_leaves_keys_for_another() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_ends_when_the_store_refuses_the_last_request() {
-    let refuse = |request: &ReserveRequest| Reserved::refused(vec![secs(9); request.candidates.len()]);
+    let refuse = |request: &ReserveRequest| refused(vec![secs(9); request.candidates.len()]);
     let pool = open(&Scripted::new(Some(Duration::from_millis(3)), refuse), 2).await;
     let spawn = |pool: KeyPool| tokio::spawn(async move { pool.acquire(M).await.is_ok() });
     let waiting = spawn(pool.clone());
@@ -312,4 +327,92 @@ async fn shutdown_ends_when_the_store_refuses_the_last_request() {
     });
     assert!(!waiting.await.unwrap());
     assert!(tokio::time::timeout(secs(60), closing).await.is_ok(), "shutdown hangs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_that_came_too_late_is_given_back_and_asked_for_anew() {
+    let asked = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&asked);
+    let store = Scripted::new(Some(Duration::from_millis(600)), move |_| {
+        let first = std::mem::replace(&mut *count.lock().unwrap(), 1) == 0;
+        let usable_for = if first { Duration::from_millis(500) } else { secs(1) };
+        let granted = Granted { candidate: 0, at: ReservedAt { at_ms: 7, date: 8 }, usable_for };
+        Reserved { granted: Some(granted), opens: Vec::new() }
+    });
+    let pool = open(&store, 1).await;
+    let lease = pool.acquire(KeyRequest::model(M).wait(secs(5))).await.unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let one = Amounts { requests: 1, ..Amounts::default() };
+    let at = ReservedAt { at_ms: 7, date: 8 };
+    let (key, project, model) = (id(0), "p0".into(), M.into());
+    let unused = Record::Used { key, project, model, at, reserved: one, used: Amounts::default() };
+    assert_eq!(*store.0.records.lock().unwrap(), [unused]);
+    assert_eq!((lease.key(), pool.stats().granted), (&id(0), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_is_told_what_a_request_used() {
+    let store = Scripted::granting();
+    let pool = open(&store, 1).await;
+    let lease = pool.acquire(KeyRequest::model(M).input_tokens(100)).await.unwrap();
+    lease.used(tower_keypool::Usage::new(60, 9));
+    drop(lease);
+    pool.acquire(M).await.unwrap().give_back();
+    // Nothing to correct, and a request that counts against no limit.
+    drop(pool.acquire(M).await.unwrap());
+    drop(pool.acquire(KeyRequest::model(M).free()).await.unwrap());
+    tokio::time::sleep(secs(1)).await;
+    let records = store.0.records.lock().unwrap().clone();
+    let used: Vec<_> = records
+        .into_iter()
+        .map(|record| match record {
+            Record::Used { reserved, used, .. } => (reserved, used),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let amounts = |requests, input_tokens, output_tokens| Amounts { requests, input_tokens, output_tokens, images: 0 };
+    assert_eq!(used, [(amounts(1, 100, 0), amounts(1, 60, 9)), (amounts(1, 0, 0), amounts(0, 0, 0))]);
+    assert_eq!(store.0.asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_counts_of_before_a_restart_hold() {
+    let store = Scripted::granting();
+    let now_ms = wall(NOON).duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let (project, model): (Arc<str>, Arc<str>) = ("p0".into(), M.into());
+    let one = Amounts { requests: 1, ..Amounts::default() };
+    let date = tower_keypool::store::Day::at("America/Los_Angeles", now_ms).unwrap().date;
+    let starts = vec![(now_ms - 50_000, one), (now_ms - 10_000, one)];
+    let span = secs(60);
+    store.0.records.lock().unwrap().extend([
+        Record::Starts { project: Arc::clone(&project), model: Arc::clone(&model), span, starts },
+        Record::Day { project, model, date, used: Amounts { requests: 49, ..Amounts::default() } },
+    ]);
+    store.0.now_ms.store(now_ms, Ordering::Relaxed);
+    let pool = open(&store, 1).await;
+    let error = pool.acquire(M).await.unwrap_err();
+    let opens = error.retry_after().unwrap();
+    assert!(opens > secs(9) && opens < secs(11), "{opens:?}");
+    assert!(store.0.asked.lock().unwrap().is_empty(), "its own windows know");
+    // One more in ten seconds is the last of the day.
+    drop(pool.acquire(KeyRequest::model(M).wait(secs(20))).await.unwrap());
+    let error = pool.acquire(M).await.unwrap_err();
+    assert!(error.retry_after().unwrap() > secs(3_600), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_store_keeps_of_a_key_that_is_added_later_holds() {
+    let store = Scripted::granting();
+    let disabled = Record::Open {
+        target: BreakerTarget::Key(id(1)),
+        until_ms: None,
+        class: Some(ErrorClass::KeyRejected),
+        reason: None,
+    };
+    store.0.records.lock().unwrap().push(disabled);
+    let pool = open(&store, 1).await;
+    pool.add(key(1)).unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let error = pool.acquire(KeyRequest::model(M).affinity(Affinity::RequireKey(id(1)))).await.unwrap_err();
+    assert!(error.as_unavailable().unwrap().reasons().contains(&(Reason::Disabled, 1)), "{error}");
 }

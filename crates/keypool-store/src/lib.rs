@@ -1,0 +1,2 @@
+//! Stores for [`tower_keypool`]: counts, cooldowns and disabled keys that outlive the process, and that several processes and
+//! machines share without ever exceeding a limit together.
