@@ -86,10 +86,7 @@ pub(crate) enum Counts {
 /// Adds what a store counted before the pool was made.
 fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
     for record in &changes.records {
-        let (project, model) = match record {
-            Record::Starts { project, model, .. } | Record::Day { project, model, .. } => (project, model),
-            _ => continue,
-        };
+        let (Record::Starts { project, model, .. } | Record::Day { project, model, .. }) = record else { continue };
         let Some(at) = state.registry.find_project(project) else { continue };
         let model = if &**model == state.models.name(ModelIx::DEFAULT).as_ref() {
             ModelIx::DEFAULT
