@@ -1,14 +1,10 @@
 //! `cargo run --example own_store`: a store of your own keeps disabled keys in a JSON file.
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-};
+use std::{fs, path::PathBuf, sync::Mutex, time::Duration};
 
 use tower_keypool::{
     BoxError, Error, ErrorClass, Gemini, Key, KeyPool, Outcome,
-    store::{Changes, Record, Reserve, ReserveRequest, Reserved, Store, StoreFuture},
+    store::{Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture},
 };
 
 /// A log of records, one JSON object a line. It grants whatever the pool's own windows allow.
@@ -21,12 +17,13 @@ impl Store for JsonLines {
     fn load(&self) -> StoreFuture<'_, Changes> {
         let text = fs::read_to_string(&self.path).unwrap_or_default();
         let records: Result<Vec<Record>, _> = text.lines().map(serde_json::from_str).collect();
-        let changes = records.map(|records| Changes::new(0, records)).map_err(Error::store);
+        let changes = records.map(|records| Changes { records, ..Changes::default() }).map_err(Error::store);
         Box::pin(std::future::ready(changes))
     }
 
-    fn reserve(self: Arc<Self>, _request: ReserveRequest) -> Reserve {
-        Reserve::Now(Ok(Reserved::granted(0)))
+    fn reserve(&self, _request: ReserveRequest) -> StoreFuture<'static, Reserved> {
+        let granted = Granted { candidate: 0, at: ReservedAt::default(), usable_for: Duration::MAX };
+        Box::pin(std::future::ready(Ok(Reserved { granted: Some(granted), opens: Vec::new() })))
     }
 
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
@@ -43,7 +40,7 @@ impl Store for JsonLines {
     }
 
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
-        Box::pin(std::future::ready(Ok(Changes::new(since, Vec::new()))))
+        Box::pin(std::future::ready(Ok(Changes { revision: since, ..Changes::default() })))
     }
 }
 
