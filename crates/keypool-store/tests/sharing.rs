@@ -1,0 +1,278 @@
+//! Several processes share keys, over a strict simulator of the API. Real processes, real servers, real minutes: all
+//! scenarios run side by side and end within three minutes.
+
+use std::{
+    collections::VecDeque,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use gemini_sim::{GeminiSim, Limits, Project};
+use redis_fixture::RedisServer;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdout, Command},
+    time::{Instant, sleep},
+};
+
+/// What the processes share, and what they ask for.
+#[derive(Clone, Copy)]
+struct Load {
+    processes: usize,
+    keys: usize,
+    per_minute: u64,
+    /// Requests that are offered, as a multiple of what the keys allow.
+    offered: f64,
+    seconds: f64,
+}
+
+impl Load {
+    /// Requests a second that each process offers.
+    fn rate(self) -> f64 {
+        self.keys as f64 * self.per_minute as f64 / 60.0 * self.offered / self.processes as f64
+    }
+
+    /// How many requests one process with an exact view could serve: each waits for 5 s at most.
+    fn possible(self) -> u64 {
+        const STEP: f64 = 0.01;
+        let (total, mut arrived, mut served) = (self.rate() * self.processes as f64, 0, 0);
+        let mut waiting = VecDeque::new();
+        let mut keys = vec![VecDeque::new(); self.keys];
+        let mut now = 0.0;
+        while now < self.seconds + 5.0 {
+            while now < self.seconds && f64::from(arrived) / total <= now {
+                waiting.push_back(now);
+                arrived += 1;
+            }
+            waiting.retain(|came| now - came <= 5.0);
+            for key in &mut keys {
+                key.retain(|start: &f64| now - start < 60.0);
+                while key.len() < self.per_minute as usize && waiting.pop_front().is_some() {
+                    key.push_back(now);
+                    served += 1;
+                }
+            }
+            now += STEP;
+        }
+        served
+    }
+
+    async fn simulator(self) -> GeminiSim {
+        let mut sim = GeminiSim::builder();
+        for n in 0..self.keys {
+            let limits = Limits::none().rpm(self.per_minute as u32);
+            let project = Project::new(format!("projects/{n}").as_str()).limits(limits);
+            sim = sim.project(project.key(format!("AIza-not-a-real-key-{n:03}").as_str()));
+        }
+        sim.start().await.unwrap()
+    }
+}
+
+/// A process of the example `worker`.
+struct Worker {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    async fn spawn(load: Load, store: &str, base: &str) -> Self {
+        // Cargo builds the examples beside the tests.
+        let tests = std::env::current_exe().unwrap();
+        let program = tests.parent().and_then(Path::parent).unwrap().join("examples/worker");
+        let mut command = Command::new(program);
+        command.args(["--store", store, "--base", base]);
+        command.args(["--keys", &load.keys.to_string(), "--per-minute", &load.per_minute.to_string()]);
+        command.args(["--rate", &load.rate().to_string(), "--seconds", &load.seconds.to_string()]);
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        output.read_line(&mut ready).await.unwrap();
+        assert_eq!(ready, "ready\n", "a worker did not start");
+        Self { child, output }
+    }
+
+    async fn go(&mut self) {
+        self.child.stdin.as_mut().unwrap().write_all(b"\n").await.unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
+    }
+
+    /// What it counted, when it has ended.
+    async fn counts(mut self) -> Value {
+        let mut text = String::new();
+        self.output.read_to_string(&mut text).await.unwrap();
+        assert!(self.child.wait().await.unwrap().success());
+        serde_json::from_str(&text).unwrap()
+    }
+}
+
+async fn start(load: Load, store: &str, base: &str) -> Vec<Worker> {
+    let mut workers = Vec::new();
+    for _ in 0..load.processes {
+        workers.push(Worker::spawn(load, store, base).await);
+    }
+    for worker in &mut workers {
+        worker.go().await;
+    }
+    workers
+}
+
+/// The sum of a counter over all workers, when they have ended.
+async fn finish(workers: Vec<Worker>) -> Value {
+    let mut sums = serde_json::Map::new();
+    for worker in workers {
+        for (name, count) in worker.counts().await.as_object().unwrap() {
+            let sum = sums.get(name).and_then(Value::as_u64).unwrap_or(0) + count.as_u64().unwrap();
+            sums.insert(name.clone(), sum.into());
+        }
+    }
+    sums.into()
+}
+
+/// All processes serve what the keys allow, and no request is over a limit.
+async fn shares(name: &str, load: Load, store: &str, at_least: f64) {
+    let sim = load.simulator().await;
+    let counts = finish(start(load, store, &sim.url()).await).await;
+    let report = sim.report().total;
+    let served = report.accepted as f64 / load.possible() as f64;
+    println!("figure: {name}: {:.1} % of possible, {} over a limit ({counts})", 100.0 * served, report.over_limit);
+    assert_eq!((report.over_limit, &counts["store"], &counts["other"]), (0, &0.into(), &0.into()), "{name}: {counts}");
+    assert!(served >= at_least, "{name}: {} of {}: {counts}", report.accepted, load.possible());
+}
+
+const TWENTY: Load = Load { processes: 4, keys: 20, per_minute: 10, offered: 3.0, seconds: 150.0 };
+const TWO: Load = Load { processes: 4, keys: 2, per_minute: 2, offered: 3.0, seconds: 150.0 };
+
+fn file() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("keys.db").display());
+    (folder, store)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_one_sqlite_file() {
+    let (_folder, store) = file();
+    shares("sqlite, 20 keys of 10 a minute", TWENTY, &store, 0.97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_two_slow_keys_on_sqlite() {
+    let (_folder, store) = file();
+    shares("sqlite, 2 keys of 2 a minute", TWO, &store, 0.93).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_one_redis() {
+    let Some(redis) = RedisServer::start() else { return };
+    shares("redis, 20 keys of 10 a minute", TWENTY, &redis.url(), 0.97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_processes_share_two_slow_keys_on_redis() {
+    let Some(redis) = RedisServer::start() else { return };
+    shares("redis, 2 keys of 2 a minute", TWO, &redis.url(), 0.93).await;
+}
+
+/// One process is stopped for 20 s and goes on.
+async fn is_paused(name: &str, store: &str) {
+    let load = Load { seconds: 75.0, ..TWENTY };
+    let sim = load.simulator().await;
+    let workers = start(load, store, &sim.url()).await;
+    sleep(Duration::from_secs(5)).await;
+    workers[0].signal("-STOP");
+    sleep(Duration::from_secs(20)).await;
+    workers[0].signal("-CONT");
+    let counts = finish(workers).await;
+    let report = sim.report().total;
+    println!("figure: {name}, a process paused for 20 s: {} over a limit ({counts})", report.over_limit);
+    assert_eq!((report.over_limit, &counts["other"]), (0, &0.into()), "{counts}");
+    assert!(report.accepted > 350, "{counts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_paused_stays_within_the_limits_on_sqlite() {
+    let (_folder, store) = file();
+    is_paused("sqlite", &store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_paused_stays_within_the_limits_on_redis() {
+    let Some(redis) = RedisServer::start() else { return };
+    is_paused("redis", &redis.url()).await;
+}
+
+/// Waits until the simulator accepts a request, and tells for how long.
+async fn until_served(sim: &GeminiSim) -> Duration {
+    let (start, before) = (Instant::now(), sim.report().total.accepted);
+    while sim.report().total.accepted == before {
+        assert!(start.elapsed() < Duration::from_secs(30), "nothing is served");
+        sleep(Duration::from_millis(20)).await;
+    }
+    start.elapsed()
+}
+
+/// Far more keys than the load needs, so that there is always room.
+const LIGHT: Load = Load { processes: 3, keys: 40, per_minute: 10, offered: 0.25, seconds: 60.0 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_starts_again_empty_costs_seconds_and_no_request_over_a_limit() {
+    let Some(mut redis) = RedisServer::start() else { return };
+    let load = Load { offered: 0.8, ..LIGHT };
+    let sim = load.simulator().await;
+    let workers = start(load, &redis.url(), &sim.url()).await;
+    sleep(Duration::from_secs(20)).await;
+    redis.kill();
+    redis.start_again();
+    let recovered = until_served(&sim).await;
+    let counts = finish(workers).await;
+    let report = sim.report().total;
+    println!("figure: redis restarted empty: {recovered:?} until served, {} over a limit ({counts})", report.over_limit);
+    assert_eq!((report.over_limit, &counts["other"]), (0, &0.into()), "{counts}");
+    assert!(recovered < Duration::from_secs(5), "{recovered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_is_away_for_30_seconds_is_used_again_when_it_is_back() {
+    let Some(mut redis) = RedisServer::lasting() else { return };
+    let sim = LIGHT.simulator().await;
+    let workers = start(LIGHT, &redis.url(), &sim.url()).await;
+    sleep(Duration::from_secs(10)).await;
+    redis.kill();
+    sleep(Duration::from_secs(1)).await;
+    let before = sim.report().total.accepted;
+    sleep(Duration::from_secs(29)).await;
+    assert_eq!(sim.report().total.accepted, before, "requests went out unreserved");
+    redis.start_again();
+    let recovered = until_served(&sim).await;
+    let counts = finish(workers).await;
+    let report = sim.report().total;
+    println!("figure: redis away for 30 s: {recovered:?} until served, {} over a limit ({counts})", report.over_limit);
+    assert_eq!((report.over_limit, &counts["other"]), (0, &0.into()), "{counts}");
+    assert!(recovered < Duration::from_secs(5), "{recovered:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_that_are_killed_lose_no_count() {
+    let (folder, store) = file();
+    let load = Load { processes: 1, keys: 20, per_minute: 40, offered: 3.0, seconds: 60.0 };
+    let sim = load.simulator().await;
+    let mut dice = fastrand::Rng::with_seed(53);
+    for _ in 0..50 {
+        let mut workers = start(load, &store, &sim.url()).await;
+        sleep(Duration::from_millis(dice.u64(200..900))).await;
+        workers[0].child.kill().await.unwrap();
+    }
+    let report = sim.report().total;
+    let database = keypool_store::SqliteStore::open(folder.path().join("keys.db")).unwrap();
+    let counted: u64 = database.usage_since(0).await.unwrap().iter().map(|usage| usage.amounts.requests).sum();
+    let lost = report.accepted.saturating_sub(counted);
+    println!("figure: 50 kills: {} over a limit, {lost} of {} lost", report.over_limit, report.accepted);
+    assert_eq!((report.over_limit, lost), (0, 0));
+    assert!(report.accepted > 700, "{report:?}");
+}
