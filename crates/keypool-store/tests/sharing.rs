@@ -228,7 +228,7 @@ async fn a_redis_that_starts_again_empty_costs_seconds_and_no_request_over_a_lim
     let workers = start(load, &redis.url(), &sim.url()).await;
     sleep(Duration::from_secs(20)).await;
     redis.kill();
-    redis.start_again();
+    redis.start_empty();
     let recovered = until_served(&sim).await;
     let counts = finish(workers).await;
     let report = sim.report().total;
