@@ -26,11 +26,6 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// On a server of its own; none where none is installed.
-    pub(crate) async fn start() -> Option<Self> {
-        Some(Self::on(&Arc::new(RedisServer::start()?), START_MS).await)
-    }
-
     /// A new namespace on a server, at a time.
     pub(crate) async fn on(server: &Arc<RedisServer>, start_ms: i64) -> Self {
         static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
