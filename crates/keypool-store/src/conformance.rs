@@ -12,7 +12,8 @@ use std::{
 use tower_keypool::{
     ErrorClass, KeyId, Limit, Limits, Span, Unit,
     store::{
-        Amounts, BreakerTarget, Candidate, Changes, Day, Granted, MIDNIGHT_GUARD, Record, ReserveRequest, Reserved, Store,
+        Amounts, BreakerTarget, Candidate, Changes, Day, Granted, MIDNIGHT_GUARD, Record, ReserveRequest, Reserved,
+        Store,
     },
 };
 
@@ -245,7 +246,8 @@ async fn the_first_candidate_with_room_wins(storage: &impl Storage) {
 
 async fn spans_of_any_length_hold_together(storage: &impl Storage) {
     let (store, time) = (storage.open().await, storage.time());
-    let span = |seconds, amount| Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(seconds)), amount };
+    let span =
+        |seconds, amount| Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(seconds)), amount };
     let key = candidate("spans", &Limits::new().with(span(1, 2)).with(span(3_600, 5)));
     let hour = Duration::from_secs(3_600);
     for left in [2, 2, 1] {

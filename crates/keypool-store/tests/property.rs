@@ -27,12 +27,24 @@ const MIDNIGHTS_MS: [i64; 3] = [1_768_550_400_000, 1_772_956_800_000, 1_793_516_
 #[derive(Clone, Debug)]
 enum Step {
     /// A process asks for a request and sends it some time later, if it still may.
-    Reserve { process: usize, first: usize, tokens: u64, sent_after: i64, used_tokens: u64 },
+    Reserve {
+        process: usize,
+        first: usize,
+        tokens: u64,
+        sent_after: i64,
+        used_tokens: u64,
+    },
     /// A process tells what its requests used.
-    Correct { process: usize },
+    Correct {
+        process: usize,
+    },
     /// A process is killed, and another one started.
-    Kill { process: usize },
-    Pass { millis: i64 },
+    Kill {
+        process: usize,
+    },
+    Pass {
+        millis: i64,
+    },
     /// Time passes until the request that was refused last may have room.
     PassUntilOpen,
 }
@@ -83,6 +95,8 @@ fn limits() -> impl Strategy<Value = Limits> {
 struct Grant {
     quota: usize,
     at_ms: i64,
+    /// The days that may count it.
+    dates: [i32; 2],
     /// None if it was never sent.
     sent_ms: Option<i64>,
     reserved: Amounts,
@@ -94,6 +108,11 @@ struct Grant {
 
 fn date(at_ms: i64) -> i32 {
     Day::at(ZONE, at_ms).unwrap().date
+}
+
+/// The days that may count a request which is granted at this time.
+fn dates(at_ms: i64) -> [i32; 2] {
+    [date(at_ms - MIDNIGHT_GUARD.as_millis() as i64), date(at_ms + HOLD_MS)]
 }
 
 /// Whether the sends in any span are within the limit.
@@ -124,7 +143,13 @@ fn may_refuse(limit: &Limit, cost: &Amounts, grants: &[&Grant], now_ms: i64) -> 
         let (reserved, used) = (grant.reserved.of(limit.unit), grant.used.of(limit.unit));
         // A correction may concern one of two days.
         let certain = grant.corrected && limit.span != Span::Day;
-        if certain { used } else if grant.corrected { used.max(reserved) } else { reserved }
+        if certain {
+            used
+        } else if grant.corrected {
+            used.max(reserved)
+        } else {
+            reserved
+        }
     };
     let counts: u64 = match limit.span {
         Span::Sliding(span) => {
@@ -133,9 +158,8 @@ fn may_refuse(limit: &Limit, cost: &Amounts, grants: &[&Grant], now_ms: i64) -> 
             grants.iter().filter(|grant| now_ms < grant.at_ms + lasts).map(|grant| counted(grant)).sum()
         }
         _ => {
-            let dates = |at_ms| [date(at_ms - MIDNIGHT_GUARD.as_millis() as i64), date(at_ms + HOLD_MS)];
             let of = |date: i32| {
-                let counts = grants.iter().filter(|grant| dates(grant.at_ms).contains(&date));
+                let counts = grants.iter().filter(|grant| grant.dates.contains(&date));
                 counts.map(|grant| counted(grant)).sum::<u64>()
             };
             dates(now_ms).into_iter().map(of).max().unwrap_or(0)
@@ -165,7 +189,10 @@ impl<S: Storage> Schedule<'_, S> {
             Step::Kill { process } => {
                 self.processes[process] = self.storage.open().await;
                 // What it did not correct stays reserved.
-                self.grants.iter_mut().filter(|grant| grant.process == process).for_each(|grant| grant.process = PROCESSES);
+                self.grants
+                    .iter_mut()
+                    .filter(|grant| grant.process == process)
+                    .for_each(|grant| grant.process = PROCESSES);
             }
             Step::Correct { process } => {
                 let mut records = Vec::new();
@@ -197,6 +224,7 @@ impl<S: Storage> Schedule<'_, S> {
                     self.grants.push(Grant {
                         quota: quotas[granted.candidate],
                         at_ms: now_ms,
+                        dates: dates(now_ms),
                         sent_ms: sent.then_some(now_ms + sent_after),
                         reserved: cost,
                         used: if sent { used } else { Amounts::default() },

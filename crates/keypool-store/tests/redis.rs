@@ -305,7 +305,8 @@ async fn pools_share_a_limit() {
     let Some(server) = RedisServer::start() else { return };
     let pool = async || {
         let store = RedisStore::connect(RedisOptions::new(server.url())).await.unwrap();
-        let builder = KeyPool::builder(Gemini::new()).store(store).limits("gemini-2.5-flash", Limits::new().per_minute(3));
+        let builder =
+            KeyPool::builder(Gemini::new()).store(store).limits("gemini-2.5-flash", Limits::new().per_minute(3));
         let key = |name: &str| Key::new(format!("AIza-{name}")).project(name);
         builder.key(key("one")).key(key("two")).open().await.unwrap()
     };

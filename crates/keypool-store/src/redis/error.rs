@@ -53,9 +53,7 @@ impl RedisError {
                 (RedisErrorKind::Server, format!("Redis at {address} {what}"))
             }
             ErrorKind::Io if error.is_timeout() => return Self::timed_out(address),
-            ErrorKind::Io => {
-                (RedisErrorKind::Unreachable, format!("Redis at {address} cannot be reached: {error}"))
-            }
+            ErrorKind::Io => (RedisErrorKind::Unreachable, format!("Redis at {address} cannot be reached: {error}")),
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
                 (RedisErrorKind::NotRedis, format!("{address} does not answer like a Redis server"))
             }

@@ -19,16 +19,15 @@ mod memory;
 use std::{
     fmt,
     hash::{BuildHasher, RandomState},
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
+use redis::io::tcp::TcpSettings;
 use redis::{Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Script, ScriptInvocation, TlsCertificates};
 use tower_keypool::{
     Error, Span, Unit,
-    store::{
-        Amounts, Candidate, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture,
-    },
+    store::{Amounts, Candidate, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture},
 };
 
 use connection::Connection;
@@ -124,7 +123,8 @@ impl RedisOptions {
         if let Some(password) = &self.password {
             login = login.set_password(password);
         }
-        let info = info.set_redis_settings(login);
+        let tcp = TcpSettings::default().set_nodelay(true);
+        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
         if let ConnectionAddr::TcpTls { .. } = info.addr() {
             // Without one the client panics; where the program installed another, that holds.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -156,7 +156,6 @@ struct Shared {
     /// Whose records are not told back.
     writer: String,
     time: Option<Time>,
-    scripts: Scripts,
     memory: Memory,
     /// Held by whoever restores.
     restoring: tokio::sync::Mutex<()>,
@@ -183,18 +182,14 @@ macro_rules! script {
     };
 }
 
-impl Scripts {
-    fn new() -> Self {
-        Self {
-            reserve: script!("reserve.lua"),
-            record: script!("record.lua"),
-            changes: script!("changes.lua"),
-            forget: script!("forget.lua"),
-            load: script!("load.lua"),
-            restore: script!("restore.lua"),
-        }
-    }
-}
+static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
+    reserve: script!("reserve.lua"),
+    record: script!("record.lua"),
+    changes: script!("changes.lua"),
+    forget: script!("forget.lua"),
+    load: script!("load.lua"),
+    restore: script!("restore.lua"),
+});
 
 /// A quota as `load.lua` tells it: name, number, state, windows by span, days by date.
 type Loaded = (String, u64, Vec<u8>, Vec<(u64, Vec<i64>)>, Vec<(i32, Vec<u64>)>);
@@ -216,7 +211,6 @@ impl RedisStore {
             keys,
             writer: format!("{:016x}", RandomState::new().hash_one(0)),
             time: options.time,
-            scripts: Scripts::new(),
             memory: Memory::default(),
             restoring: tokio::sync::Mutex::default(),
         }));
@@ -268,7 +262,7 @@ impl Shared {
             tokio::time::sleep(Duration::from_millis(head.3 as u64)).await;
         }
         let rows: Vec<(String, u64, String)>;
-        (head, rows) = self.run(&self.scripts.changes, |call| _ = call.arg(0)).await?;
+        (head, rows) = self.run(&SCRIPTS.changes, |call| _ = call.arg(0)).await?;
         let mut changes = Changes { revision: head.2, now_ms: head.0, records: Vec::new() };
         let mut over = Vec::new();
         for (target, revision, value) in rows {
@@ -282,7 +276,7 @@ impl Shared {
             }
         }
         for page in over.chunks(PAGE) {
-            let forget = self.run::<(Head,)>(&self.scripts.forget, |call| {
+            let forget = self.run::<(Head,)>(&SCRIPTS.forget, |call| {
                 for (target, revision) in page {
                     call.arg(target).arg(revision);
                 }
@@ -292,7 +286,7 @@ impl Shared {
         let mut cursor = "0".to_owned();
         loop {
             let (_, next, quotas): (Head, String, Vec<Loaded>) =
-                self.run(&self.scripts.load, |call| _ = call.arg(&cursor)).await?;
+                self.run(&SCRIPTS.load, |call| _ = call.arg(&cursor)).await?;
             for (name, number, packed, windows, days) in quotas {
                 if let Some((project, model)) = parse_quota(&name) {
                     changes.records.extend(counts(project, model, windows, days));
@@ -312,7 +306,7 @@ impl Shared {
             let (zones, candidates) = self.arguments(request, &names)?;
             let epoch = self.memory.epoch();
             let cost = request.cost;
-            let reserve = self.run(&self.scripts.reserve, |call| {
+            let reserve = self.run(&SCRIPTS.reserve, |call| {
                 call.arg(&*epoch).arg(cost.requests).arg(cost.input_tokens).arg(cost.output_tokens).arg(cost.images);
                 call.arg(zones).arg(candidates);
             });
@@ -372,7 +366,8 @@ impl Shared {
         for record in records {
             if let Record::Used { project, model, at, reserved, used, .. } = &record {
                 let more = |of: fn(&Amounts) -> u64| of(used) as i64 - of(reserved) as i64;
-                let amounts = (more(|a| a.requests), more(|a| a.input_tokens), more(|a| a.output_tokens), more(|a| a.images));
+                let amounts =
+                    (more(|a| a.requests), more(|a| a.input_tokens), more(|a| a.output_tokens), more(|a| a.images));
                 let (requests, input, output, images) = amounts;
                 if amounts != (0, 0, 0, 0) {
                     let name = quota_name(project, model);
@@ -389,7 +384,7 @@ impl Shared {
             if rows.is_empty() && corrections.is_empty() {
                 return Ok(());
             }
-            let record = self.run(&self.scripts.record, |call| {
+            let record = self.run(&SCRIPTS.record, |call| {
                 call.arg(&self.writer).arg(rows.len());
                 for (target, json) in rows {
                     call.arg(target).arg(json);
@@ -411,7 +406,7 @@ impl Shared {
 
     async fn changes(&self, since: u64) -> Result<Changes, Error> {
         let (head, rows): (Head, Vec<(String, u64, String)>) =
-            self.run(&self.scripts.changes, |call| _ = call.arg(since)).await?;
+            self.run(&SCRIPTS.changes, |call| _ = call.arg(since)).await?;
         if self.memory.is_new(&head) {
             self.restore().await?;
         }
@@ -429,7 +424,7 @@ impl Shared {
     /// Sends what is remembered, unless the data has it already.
     async fn restore(&self) -> Result<Head, RedisError> {
         let _alone = self.restoring.lock().await;
-        let (mut head, _): (Head, Vec<String>) = self.run(&self.scripts.changes, |call| _ = call.arg(u64::MAX)).await?;
+        let (mut head, _): (Head, Vec<String>) = self.run(&SCRIPTS.changes, |call| _ = call.arg(u64::MAX)).await?;
         if !self.memory.is_new(&head) {
             return Ok(head);
         }
@@ -441,7 +436,7 @@ impl Shared {
             if quotas.is_empty() && records.is_empty() {
                 break;
             }
-            let restore = self.run(&self.scripts.restore, |call| {
+            let restore = self.run(&SCRIPTS.restore, |call| {
                 call.arg(quotas.len());
                 for (name, packed) in quotas {
                     call.arg(&**name).arg(&**packed);
