@@ -1,0 +1,150 @@
+//! The connection to the server.
+
+use std::{
+    sync::{Arc, Once},
+    time::Duration,
+};
+
+use redis::{AsyncConnectionConfig, Client, ErrorKind, FromRedisValue, Script, ScriptInvocation, ServerErrorKind};
+use redis::{InfoDict, aio::MultiplexedConnection};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+use super::error::RedisError;
+
+/// A call that has no answer by then has failed.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// After a connection could not be made, calls fail for so long without another try.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// So many calls are queued for the connection's task before callers wait.
+const QUEUE: usize = 1_024;
+
+/// Over which all calls go, pipelined.
+///
+/// The next call makes it anew when it broke or when a call timed out; calls in flight on the old one go on there.
+pub(super) struct Connection {
+    client: Client,
+    address: String,
+    current: Mutex<Current>,
+    policy_checked: Once,
+}
+
+#[derive(Default)]
+struct Current {
+    live: Option<Arc<Live>>,
+    failed: Option<(Instant, RedisError)>,
+}
+
+struct Live {
+    connection: MultiplexedConnection,
+    /// Which start of which server it leads to; empty if the server does not tell.
+    run: String,
+}
+
+impl Connection {
+    pub(super) fn new(client: Client) -> Self {
+        let address = client.get_connection_info().addr().to_string();
+        Self { client, address, current: Mutex::default(), policy_checked: Once::new() }
+    }
+
+    /// Runs a script; `fill` gives it keys and arguments, with the run id of the server.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        fill: impl FnOnce(&mut ScriptInvocation<'_>, &str),
+    ) -> Result<T, RedisError> {
+        let mut used = None;
+        let call = async {
+            let live = used.insert(self.live().await.map_err(|error| (error, false))?);
+            let mut call = script.prepare_invoke();
+            fill(&mut call, &live.run);
+            let answer = call.invoke_async(&mut live.connection.clone()).await;
+            answer.map_err(|error| (RedisError::new(&self.address, &error), is_lost(&error)))
+        };
+        let (error, lost) = match timeout(TIMEOUT, call).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => error,
+            Err(_) => (RedisError::timed_out(&self.address), true),
+        };
+        if let Some(live) = used
+            && lost
+        {
+            let mut current = self.current.lock().await;
+            if current.live.as_ref().is_some_and(|held| Arc::ptr_eq(held, &live)) {
+                current.live = None;
+            }
+        }
+        Err(error)
+    }
+
+    /// The connection; it is made where there is none.
+    pub(super) async fn connect(&self) -> Result<(), RedisError> {
+        let connected = timeout(TIMEOUT, self.live()).await;
+        connected.map_err(|_| RedisError::timed_out(&self.address))?.map(drop)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the pause between two connections is real time")]
+    async fn live(&self) -> Result<Arc<Live>, RedisError> {
+        let mut current = self.current.lock().await;
+        if let Some(live) = &current.live {
+            return Ok(Arc::clone(live));
+        }
+        if let Some((at, error)) = &current.failed
+            && at.elapsed() < PAUSE
+        {
+            return Err(error.clone());
+        }
+        match self.open().await {
+            Ok(live) => {
+                let live = Arc::new(live);
+                *current = Current { live: Some(Arc::clone(&live)), failed: None };
+                Ok(live)
+            }
+            Err(error) => {
+                let error = RedisError::new(&self.address, &error);
+                current.failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Live, redis::RedisError> {
+        // Calls have a time limit of their own.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(QUEUE);
+        let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        let info: InfoDict = match redis::cmd("INFO").query_async(&mut connection).await {
+            Ok(info) => info,
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => InfoDict::new(""),
+            Err(error) => return Err(error),
+        };
+        self.policy_checked.call_once(|| self.check_policy(&info));
+        Ok(Live { connection, run: info.get("run_id").unwrap_or_default() })
+    }
+
+    fn check_policy(&self, info: &InfoDict) {
+        let policy: String = info.get("maxmemory_policy").unwrap_or_default();
+        if !policy.is_empty() && policy != "noeviction" {
+            tracing::warn!(
+                address = self.address,
+                policy,
+                "this Redis server may evict counts when its memory is full, and limits would be exceeded: set its \
+                 maxmemory-policy to noeviction"
+            );
+        }
+    }
+}
+
+/// Whether the next call needs another connection.
+fn is_lost(error: &redis::RedisError) -> bool {
+    use ServerErrorKind::{MasterDown, ReadOnly};
+    error.is_io_error()
+        || error.is_unrecoverable_error()
+        || matches!(error.kind(), ErrorKind::Server(ReadOnly | MasterDown))
+}

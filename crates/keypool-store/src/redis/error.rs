@@ -1,0 +1,88 @@
+//! What goes wrong with a server.
+
+use std::{error::Error, fmt};
+
+use redis::{ErrorKind, RedisError as ClientError, ServerErrorKind};
+
+/// Why a Redis store failed. Its message says which server, what happened and what to do; it never holds a password.
+#[derive(Clone, Debug)]
+pub struct RedisError {
+    kind: RedisErrorKind,
+    message: String,
+}
+
+/// What kind of [`RedisError`] it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RedisErrorKind {
+    /// The address, the namespace or a certificate is malformed.
+    Invalid,
+    /// No connection, or it broke.
+    Unreachable,
+    /// No answer within a second.
+    TimedOut,
+    /// A wrong or missing password, or a command that the user may not run.
+    Denied,
+    /// Something answers that is no Redis server.
+    NotRedis,
+    /// The server answered with an error.
+    Server,
+}
+
+impl RedisError {
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self { kind: RedisErrorKind::Invalid, message: message.into() }
+    }
+
+    pub(super) fn timed_out(address: &str) -> Self {
+        let message = format!("Redis at {address} did not answer within a second");
+        Self { kind: RedisErrorKind::TimedOut, message }
+    }
+
+    pub(super) fn new(address: &str, error: &ClientError) -> Self {
+        let code = error.code().unwrap_or_default();
+        let (kind, message) = match error.kind() {
+            ErrorKind::AuthenticationFailed => (RedisErrorKind::Denied, denied(address)),
+            _ if code == "NOAUTH" || code == "WRONGPASS" => (RedisErrorKind::Denied, denied(address)),
+            ErrorKind::Server(ServerErrorKind::NoPerm) => {
+                let what = error.detail().unwrap_or("a command");
+                (RedisErrorKind::Denied, format!("Redis at {address} does not allow what the store needs: {what}"))
+            }
+            ErrorKind::Server(ServerErrorKind::ReadOnly) => {
+                let what = "is a read-only replica; the store needs the primary";
+                (RedisErrorKind::Server, format!("Redis at {address} {what}"))
+            }
+            ErrorKind::Io if error.is_timeout() => return Self::timed_out(address),
+            ErrorKind::Io => (RedisErrorKind::Unreachable, format!("Redis at {address} cannot be reached: {error}")),
+            ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
+                (RedisErrorKind::NotRedis, format!("{address} does not answer like a Redis server"))
+            }
+            ErrorKind::InvalidClientConfig => (RedisErrorKind::Invalid, format!("{error}")),
+            _ => (RedisErrorKind::Server, format!("Redis at {address} answered with an error: {error}")),
+        };
+        Self { kind, message }
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> RedisErrorKind {
+        self.kind
+    }
+}
+
+fn denied(address: &str) -> String {
+    format!("Redis at {address} refuses the user or password; check those of the store's address")
+}
+
+impl fmt::Display for RedisError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl Error for RedisError {}
+
+impl From<RedisError> for tower_keypool::Error {
+    fn from(error: RedisError) -> Self {
+        Self::store(error)
+    }
+}

@@ -1,0 +1,115 @@
+//! What a client remembers of the store, to bring it back when the server lost it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tower_keypool::{Error, store::Day};
+
+/// What every answer of a script begins with: the time, the epoch of the data, the revision of the records, and for how
+/// many milliseconds the store still waits for what its clients remember.
+pub(super) type Head = (i64, String, u64, i64);
+
+/// States are sent again for so long: until neither their windows nor their days count.
+const KEPT_MS: i64 = 2 * 86_400_000;
+
+#[derive(Default)]
+pub(super) struct Memory(Mutex<Inside>);
+
+#[derive(Default)]
+struct Inside {
+    /// The epoch of the data that has all that is remembered.
+    epoch: Arc<str>,
+    now_ms: i64,
+    /// The latest known state of each quota.
+    quotas: HashMap<Box<str>, State>,
+    /// The value of each record by its target.
+    records: HashMap<Box<str>, Box<str>>,
+    zones: HashMap<Arc<str>, Days>,
+}
+
+struct State {
+    /// The later state has the greater number.
+    number: u64,
+    seen_ms: i64,
+    packed: Box<[u8]>,
+}
+
+/// Four days of a zone, from yesterday on, as the scripts take them.
+struct Days {
+    today: Day,
+    json: Arc<str>,
+}
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn epoch(&self) -> Arc<str> {
+        Arc::clone(&self.lock().epoch)
+    }
+
+    /// Whether the data is new to this client: it must restore what it remembers.
+    pub(super) fn is_new(&self, head: &Head) -> bool {
+        let mut inside = self.lock();
+        inside.now_ms = head.0;
+        *inside.epoch != *head.1
+    }
+
+    /// The data of this epoch has all that is remembered.
+    pub(super) fn set_epoch(&self, epoch: &str) {
+        self.lock().epoch = epoch.into();
+    }
+
+    pub(super) fn set_quota(&self, name: &str, number: u64, packed: Vec<u8>) {
+        let mut inside = self.lock();
+        let state = State { number, seen_ms: inside.now_ms, packed: packed.into() };
+        match inside.quotas.get_mut(name) {
+            Some(held) if held.number > number => {}
+            Some(held) => *held = state,
+            None => drop(inside.quotas.insert(name.into(), state)),
+        }
+    }
+
+    pub(super) fn set_record(&self, target: &str, value: &str) {
+        self.lock().records.insert(target.into(), value.into());
+    }
+
+    pub(super) fn forget_record(&self, target: &str) {
+        self.lock().records.remove(target);
+    }
+
+    /// Names and states of all quotas that may still count.
+    pub(super) fn quotas(&self) -> Vec<(Box<str>, Box<[u8]>)> {
+        let mut inside = self.lock();
+        let now_ms = inside.now_ms;
+        inside.quotas.retain(|_, state| now_ms - state.seen_ms < KEPT_MS);
+        inside.quotas.iter().map(|(name, state)| (name.clone(), state.packed.clone())).collect()
+    }
+
+    /// Targets and values of all records.
+    pub(super) fn records(&self) -> Vec<(Box<str>, Box<str>)> {
+        self.lock().records.iter().map(|(target, value)| (target.clone(), value.clone())).collect()
+    }
+
+    /// The days of a zone as a script takes them, by the server's time as far as it is known.
+    pub(super) fn days(&self, zone: &Arc<str>) -> Result<Arc<str>, Error> {
+        let mut inside = self.lock();
+        let now_ms = inside.now_ms;
+        match inside.zones.get(zone) {
+            Some(days) if (days.today.starts_ms..days.today.ends_ms).contains(&now_ms) => Ok(Arc::clone(&days.json)),
+            _ => {
+                let today = Day::at(zone, now_ms)?;
+                let yesterday = Day::at(zone, today.starts_ms - 1)?;
+                let tomorrow = Day::at(zone, today.ends_ms)?;
+                let Day { date, starts_ms, .. } = yesterday;
+                let (today_ms, tomorrow_ms, ends_ms) = (today.starts_ms, tomorrow.starts_ms, tomorrow.ends_ms);
+                let json = format!("[{date},{starts_ms},{today_ms},{tomorrow_ms},{ends_ms}]").into();
+                inside.zones.insert(Arc::clone(zone), Days { today, json: Arc::clone(&json) });
+                Ok(json)
+            }
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The suite that every store passes.
+
+mod storage;
+
+use std::sync::Arc;
+
+use keypool_store::conformance;
+use redis_fixture::RedisServer;
+
+#[tokio::test]
+async fn redis_conforms() {
+    let Some(server) = RedisServer::start().map(Arc::new) else { return };
+    conformance::run(&storage::Redis::on(&server, storage::START_MS).await).await;
+}

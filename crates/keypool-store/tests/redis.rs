@@ -1,0 +1,324 @@
+//! The Redis store when servers fail, in real time.
+
+mod storage;
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    sync::Arc,
+    time::Duration,
+};
+
+use keypool_store::{
+    conformance::{self, candidate, request},
+    redis::{RedisErrorKind, RedisOptions, RedisStore},
+};
+use redis_fixture::RedisServer;
+use tokio::time::{sleep, timeout};
+use tower_keypool::{
+    Clock, Gemini, Key, KeyPool, KeyRequest, Limit, Limits, Span, Unit,
+    store::{BreakerTarget, Candidate, Granted, Record, ReserveRequest, Store},
+};
+
+/// A server that is back serves again within this time.
+const BACK: Duration = Duration::from_secs(5);
+
+/// A store that reads changes as often as a pool does.
+struct Client {
+    store: RedisStore,
+    poll: tokio::task::JoinHandle<()>,
+}
+
+impl Client {
+    async fn of(server: &RedisServer) -> Self {
+        let store = RedisStore::connect(RedisOptions::new(server.url())).await.unwrap();
+        let mut revision = store.load().await.unwrap().revision;
+        let polled = store.clone();
+        let poll = tokio::spawn(async move {
+            loop {
+                sleep(Duration::from_millis(250)).await;
+                if let Ok(changes) = polled.changes(revision).await {
+                    revision = changes.revision;
+                }
+            }
+        });
+        Self { store, poll }
+    }
+
+    /// None while the store is away, and where there is no room.
+    async fn reserve(&self, candidate: &Candidate) -> Option<Granted> {
+        let request = ReserveRequest { candidates: vec![candidate.clone()], cost: request(10) };
+        self.store.reserve(request).await.ok()?.granted
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.poll.abort();
+    }
+}
+
+fn limited(project: &str, amount: u64) -> Candidate {
+    let span = Span::Sliding(Duration::from_secs(30));
+    candidate(project, &Limits::new().with(Limit { unit: Unit::Requests, span, amount }))
+}
+
+/// Fills quotas, lets something happen to the server, and sees that what was granted still counts and that it serves again.
+async fn survives(mut server: RedisServer, happens: impl AsyncFnOnce(&mut RedisServer)) {
+    let (one, other) = (Client::of(&server).await, Client::of(&server).await);
+    let (minute, day, corrected) = (limited("minute", 5), candidate("day", &Limits::new().per_day(5)), {
+        let limit = Limit { unit: Unit::InputTokens, span: Span::Sliding(Duration::from_secs(30)), amount: 100 };
+        candidate("corrected", &Limits::new().with(limit))
+    });
+    for quota in [&minute, &day] {
+        for client in [&one, &other, &one, &one, &other] {
+            client.reserve(quota).await.unwrap();
+        }
+        assert_eq!(other.reserve(quota).await, None);
+    }
+    let granted = one.reserve(&corrected).await.unwrap();
+    let used = conformance::used(&corrected, granted, request(10), request(95));
+    let disabled = Record::Open { target: BreakerTarget::Key("k".into()), until_ms: None, class: None, reason: None };
+    one.store.record(vec![used, disabled.clone()]).await.unwrap();
+
+    happens(&mut server).await;
+
+    let clock = Clock::system();
+    let (back, free) = (clock.now(), limited("free", 1_000));
+    while other.reserve(&free).await.is_none() {
+        // The first has all to tell, and only reads changes.
+        for quota in [&minute, &day, &corrected] {
+            assert_eq!(other.reserve(quota).await, None, "over the limit");
+        }
+        assert!(clock.now().since(back) < BACK, "it does not serve again");
+        sleep(Duration::from_millis(10)).await;
+    }
+    println!("serves again after {:?}", clock.now().since(back));
+    let new = Client::of(&server).await;
+    for client in [&one, &other, &new] {
+        for quota in [&minute, &day, &corrected] {
+            assert_eq!(client.reserve(quota).await, None, "over the limit");
+        }
+        client.reserve(&free).await.unwrap();
+    }
+    assert!(new.store.load().await.unwrap().records.contains(&disabled));
+}
+
+#[tokio::test]
+async fn a_flushed_server_learns_from_its_clients() {
+    let Some(server) = RedisServer::start() else { return };
+    survives(server, async |server| drop(server.command(&["FLUSHALL"]))).await;
+}
+
+#[tokio::test]
+async fn a_server_that_starts_empty_learns_from_its_clients() {
+    let Some(server) = RedisServer::start() else { return };
+    survives(server, async |server| server.start_empty()).await;
+}
+
+#[tokio::test]
+async fn a_killed_server_comes_back_with_its_file() {
+    let Some(server) = RedisServer::lasting() else { return };
+    survives(server, async |server| server.start_again()).await;
+}
+
+#[tokio::test]
+async fn a_replica_that_lacks_writes_learns_from_the_clients() {
+    let (Some(server), Some(mut replica)) = (RedisServer::start(), RedisServer::start()) else { return };
+    Client::of(&server).await;
+    replica.follow(&server);
+    // From now on it lacks what is written.
+    replica.promote();
+    survives(server, async |server| {
+        replica.take_the_place_of(server);
+        std::mem::swap(server, &mut replica);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_frozen_server_serves_again_when_it_goes_on() {
+    let Some(server) = RedisServer::start() else { return };
+    survives(server, async |server| {
+        server.freeze();
+        sleep(Duration::from_secs(3)).await;
+        server.thaw();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_serves_again() {
+    let Some(server) = RedisServer::start() else { return };
+    survives(server, async |server| {
+        server.kill();
+        sleep(Duration::from_secs(3)).await;
+        server.start_empty();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_fail_soon_while_the_server_is_away() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let (client, free) = (Client::of(&server).await, limited("free", 1_000));
+    let fails = async || {
+        let request = ReserveRequest { candidates: vec![free.clone()], cost: request(0) };
+        let answer = timeout(Duration::from_millis(1_500), client.store.reserve(request)).await.expect("in time");
+        std::error::Error::source(&answer.unwrap_err()).unwrap().to_string()
+    };
+    server.freeze();
+    assert!(fails().await.ends_with("did not answer within a second"));
+    server.kill();
+    assert!(fails().await.contains("cannot be reached"));
+}
+
+#[tokio::test]
+async fn a_call_that_times_out_fails_no_other() {
+    let Some(server) = RedisServer::with(&["--save", "", "--enable-debug-command", "yes"]) else { return };
+    let (client, free) = (Client::of(&server).await, limited("free", 1_000));
+    client.poll.abort();
+    let port = server.port();
+    let asleep = tokio::task::spawn_blocking(move || redis_fixture::send(port, &["DEBUG", "SLEEP", "1.4"]));
+    sleep(Duration::from_millis(100)).await;
+    let reserve = || {
+        let (store, candidates) = (client.store.clone(), vec![free.clone()]);
+        tokio::spawn(async move { store.reserve(ReserveRequest { candidates, cost: request(0) }).await })
+    };
+    let early = reserve();
+    sleep(Duration::from_millis(700)).await;
+    let later: Vec<_> = (0..20).map(|_| reserve()).collect();
+    assert!(early.await.unwrap().is_err());
+    for call in later {
+        assert!(call.await.unwrap().unwrap().granted.is_some());
+    }
+    asleep.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_node_of_a_cluster_conforms() {
+    let Some(server) = RedisServer::with(&["--save", "", "--cluster-enabled", "yes"]).map(Arc::new) else { return };
+    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+    while !server.command(&["CLUSTER", "INFO"]).text().contains("cluster_state:ok") {
+        sleep(Duration::from_millis(10)).await;
+    }
+    conformance::run(&storage::Redis::on(&server, storage::START_MS).await).await;
+    let keys = server.command(&["KEYS", "*"]);
+    assert!(keys.texts().len() == 4 && keys.texts().iter().all(|key| key.starts_with("{test-")), "{keys:?}");
+}
+
+#[test]
+fn scripts_touch_declared_keys_alone() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/redis");
+    let mut calls = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "lua") {
+            let text = std::fs::read_to_string(path).unwrap();
+            for call in text.split("redis.call(").skip(1) {
+                let (command, rest) = call.split_once('\'').unwrap().1.split_once('\'').unwrap();
+                assert!(command == "TIME" || rest.starts_with(", KEYS["), "{command}{}", &rest[..20]);
+                calls += 1;
+            }
+        }
+    }
+    assert!(calls > 10);
+}
+
+#[tokio::test]
+async fn a_policy_that_evicts_is_told_once() {
+    let Some(mut server) = RedisServer::with(&["--save", "", "--maxmemory-policy", "allkeys-lru"]) else { return };
+    let (reader, writer) = std::io::pipe().unwrap();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(writer)).finish();
+    {
+        let _guard = tracing::subscriber::set_default(log);
+        let client = Client::of(&server).await;
+        server.start_again();
+        while client.reserve(&limited("free", 1_000)).await.is_none() {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    let text = std::io::read_to_string(reader).unwrap();
+    assert_eq!(text.matches("set its maxmemory-policy to noeviction").count(), 1, "{text}");
+    assert!(text.contains("policy=\"allkeys-lru\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_failed_connection_says_why_without_the_password() {
+    let connect = async |url: &str| {
+        let error = RedisStore::connect(RedisOptions::new(url)).await.unwrap_err();
+        let text = format!("{error} {error:?} {:?}", tower_keypool::Error::from(error.clone()));
+        assert!(!text.contains("hush"), "{text}");
+        (error.kind(), error.to_string())
+    };
+    assert_eq!(connect("redis//:hush@localhost").await.0, RedisErrorKind::Invalid);
+    assert_eq!(connect("http://:hush@localhost").await.0, RedisErrorKind::Invalid);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let url = format!("redis://:hush@{address}");
+    let silent = format!("Redis at {address} did not answer within a second");
+    assert_eq!(connect(&url).await, (RedisErrorKind::TimedOut, silent));
+    let web = std::thread::spawn(move || {
+        // The connection that was silent waits in line.
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1_024]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let not_redis = format!("{address} does not answer like a Redis server");
+    assert_eq!(connect(&url).await, (RedisErrorKind::NotRedis, not_redis));
+    web.join().unwrap();
+    let (kind, text) = connect(&url).await;
+    assert!(kind == RedisErrorKind::Unreachable && text.contains("refused"), "{text}");
+
+    let Some(server) = RedisServer::with(&["--save", "", "--requirepass", "open sesame"]) else { return };
+    let address = format!("127.0.0.1:{}", server.port());
+    let denied = format!("Redis at {address} refuses the user or password; check those of the store's address");
+    assert_eq!(connect(&format!("redis://:hush@{address}")).await, (RedisErrorKind::Denied, denied.clone()));
+    assert_eq!(connect(&server.url()).await, (RedisErrorKind::Denied, denied));
+    RedisStore::connect(RedisOptions::new(server.url()).password("open sesame")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_is_reached_over_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name).display().to_string());
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let tls = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let tls_port = ["--save", "", "--tls-port", &port.to_string()].map(str::to_owned);
+    let options: Vec<&str> = tls_port.iter().map(String::as_str).chain(tls).collect();
+    let Some(_server) = RedisServer::with(&options) else { return };
+    let options = RedisOptions::new(format!("rediss://localhost:{port}"));
+    let unknown = RedisStore::connect(options.clone()).await.unwrap_err();
+    assert!(unknown.kind() == RedisErrorKind::Unreachable && unknown.to_string().contains("certificate"), "{unknown}");
+    let store = RedisStore::connect(options.root_certificates(made.cert.pem())).await.unwrap();
+    store.load().await.unwrap();
+}
+
+#[tokio::test]
+async fn pools_share_a_limit() {
+    let Some(server) = RedisServer::start() else { return };
+    let pool = async || {
+        let store = RedisStore::connect(RedisOptions::new(server.url())).await.unwrap();
+        let builder =
+            KeyPool::builder(Gemini::new()).store(store).limits("gemini-2.5-flash", Limits::new().per_minute(3));
+        let key = |name: &str| Key::new(format!("AIza-{name}")).project(name);
+        builder.key(key("one")).key(key("two")).open().await.unwrap()
+    };
+    let (one, other) = (pool().await, pool().await);
+    let mut leases = Vec::new();
+    for _ in 0..10 {
+        for pool in [&one, &other] {
+            leases.extend(pool.acquire(KeyRequest::model("gemini-2.5-flash")).await);
+        }
+    }
+    assert_eq!(leases.len(), 6);
+    drop(leases);
+    drop((one, other));
+    pool().await.acquire(KeyRequest::model("gemini-2.5-flash")).await.unwrap_err();
+}

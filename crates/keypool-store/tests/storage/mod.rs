@@ -1,0 +1,50 @@
+//! Storage for the stores under test.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use keypool_store::{
+    conformance::{Storage, Time},
+    redis::{RedisOptions, RedisStore},
+};
+use redis_fixture::RedisServer;
+use tower_keypool::store::Store;
+
+/// 2026-01-15, noon in Los Angeles.
+pub(crate) const START_MS: i64 = 1_768_507_200_000;
+
+/// A namespace on a server.
+pub(crate) struct Redis {
+    server: Arc<RedisServer>,
+    namespace: String,
+    time: Time,
+}
+
+impl Redis {
+    /// A new namespace on a server, at a time.
+    pub(crate) async fn on(server: &Arc<RedisServer>, start_ms: i64) -> Self {
+        static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
+        let namespace = format!("test-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
+        let storage = Self { server: Arc::clone(server), namespace, time: Time::starting_at(start_ms) };
+        // A new namespace waits for those who may remember it.
+        storage.open().await.load().await.expect("loaded");
+        storage.time.advance(Duration::from_secs(2));
+        storage
+    }
+}
+
+impl Storage for Redis {
+    async fn open(&self) -> Arc<dyn Store> {
+        let options = RedisOptions::new(self.server.url()).namespace(&self.namespace).with_time(self.time.source());
+        Arc::new(RedisStore::connect(options).await.expect("connected"))
+    }
+
+    fn time(&self) -> &Time {
+        &self.time
+    }
+}
