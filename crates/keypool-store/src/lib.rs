@@ -1,2 +1,8 @@
 //! Stores for [`tower_keypool`]: counts, cooldowns and disabled keys that outlive the process, and that several processes and
 //! machines share without ever exceeding a limit together.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+#[cfg(feature = "sqlite")]
+pub use sqlite::{SqliteOptions, SqliteStore};
