@@ -1,0 +1,150 @@
+//! What can go wrong with a database.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{ErrorCode, ffi};
+
+/// An error of a [`SqliteStore`](super::SqliteStore). It never holds a secret.
+///
+/// Whatever the kind, the file is as it was before the call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteError {
+    kind: SqliteErrorKind,
+    path: PathBuf,
+    detail: String,
+}
+
+/// What kind of error it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SqliteErrorKind {
+    /// The file is not a database, or it is one of another program.
+    NotADatabase,
+    /// The database is damaged.
+    Damaged,
+    /// Another program kept the database locked for longer than the busy timeout.
+    Locked,
+    /// The file or its folder cannot be written.
+    ReadOnly,
+    /// A newer version of this program made the database.
+    NewerVersion,
+    /// The disk is full.
+    DiskFull,
+    /// The master key is missing, malformed, or not the one that encrypted the secrets.
+    MasterKey,
+    /// The arguments of the call are wrong.
+    Invalid,
+    /// Any other error of the file system or of SQLite.
+    Io,
+}
+
+impl SqliteError {
+    pub(super) fn invalid(what: impl Into<String>) -> Self {
+        Self::new(SqliteErrorKind::Invalid, what)
+    }
+
+    pub(super) fn new(kind: SqliteErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, path: PathBuf::new(), detail: detail.into() }
+    }
+
+    /// An error of the file system.
+    pub(super) fn io(path: &Path, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
+        let kind = match error.kind() {
+            PermissionDenied | ReadOnlyFilesystem => SqliteErrorKind::ReadOnly,
+            StorageFull => SqliteErrorKind::DiskFull,
+            _ => SqliteErrorKind::Io,
+        };
+        Self { kind, path: path.to_owned(), detail: error.to_string() }
+    }
+
+    /// The same error with the path of the database, unless it names a file already.
+    pub(super) fn at(self, path: &Path) -> Self {
+        if self.path.as_os_str().is_empty() { Self { path: path.to_owned(), ..self } } else { self }
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> SqliteErrorKind {
+        self.kind
+    }
+
+    /// The file that it concerns.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl From<rusqlite::Error> for SqliteError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error().map(|error| error.extended_code);
+        let kind = match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => SqliteErrorKind::NotADatabase,
+            Some(ErrorCode::DatabaseCorrupt) => SqliteErrorKind::Damaged,
+            // The file is shorter than it says.
+            _ if code == Some(ffi::SQLITE_IOERR_SHORT_READ) => SqliteErrorKind::Damaged,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteErrorKind::Locked,
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => SqliteErrorKind::ReadOnly,
+            Some(ErrorCode::DiskFull) => SqliteErrorKind::DiskFull,
+            _ => SqliteErrorKind::Io,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+/// A row that this program cannot have written.
+impl From<serde_json::Error> for SqliteError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::new(SqliteErrorKind::Damaged, format!("a row cannot be read: {error}"))
+    }
+}
+
+impl From<tower_keypool::Error> for SqliteError {
+    fn from(error: tower_keypool::Error) -> Self {
+        Self::new(SqliteErrorKind::Invalid, error.to_string())
+    }
+}
+
+impl From<SqliteError> for tower_keypool::Error {
+    fn from(error: SqliteError) -> Self {
+        Self::store(error)
+    }
+}
+
+impl fmt::Display for SqliteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, path, detail } = self;
+        let path = path.display();
+        match kind {
+            SqliteErrorKind::NotADatabase => {
+                write!(f, "{path} is not a database of this program: {detail}. Nothing was changed; choose another path")
+            }
+            SqliteErrorKind::Damaged => write!(
+                f,
+                "the database {path} is damaged: {detail}. Restore a backup, or move the file and those that begin with \
+                 its name away to start with an empty one"
+            ),
+            SqliteErrorKind::Locked => write!(
+                f,
+                "the database {path} is locked: {detail}. Another program has a transaction open; end it and try again"
+            ),
+            SqliteErrorKind::ReadOnly => write!(
+                f,
+                "the database {path} cannot be written: {detail}. Allow this user to write the file and its folder"
+            ),
+            SqliteErrorKind::NewerVersion => {
+                write!(f, "the database {path} was made by a newer version: {detail}. Use that version, or another path")
+            }
+            SqliteErrorKind::DiskFull => {
+                write!(f, "the database {path} cannot grow: {detail}. Make room on the disk; it goes on by itself then")
+            }
+            SqliteErrorKind::MasterKey => write!(f, "the master key of the database {path}: {detail}"),
+            SqliteErrorKind::Invalid => write!(f, "the database {path} was asked for something invalid: {detail}"),
+            SqliteErrorKind::Io => write!(f, "the database {path} failed: {detail}"),
+        }
+    }
+}
+
+impl std::error::Error for SqliteError {}

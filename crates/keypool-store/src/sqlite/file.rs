@@ -1,0 +1,130 @@
+//! Opening a database: the checks, the migrations, the settings of a connection.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, config::DbConfig};
+use tower_keypool::Clock;
+
+use super::{
+    SqliteOptions,
+    error::{SqliteError, SqliteErrorKind},
+    secrets::{self, Cipher},
+    time::Time,
+};
+
+/// Each step from one version of the tables to the next; the version is the number of steps that were taken.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
+
+/// Tells our databases from others: "KPOL".
+const APPLICATION_ID: i32 = 0x4b50_4f4c;
+
+/// Opens a database for writing; it is made where there is none.
+///
+/// Of several processes that make one at once SQLite sends some away without waiting: they come again.
+pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, Cipher), SqliteError> {
+    let clock = Clock::system();
+    let began = clock.now();
+    loop {
+        match open_once(path, options) {
+            Err(error) if error.kind() == SqliteErrorKind::Locked && clock.now().since(began) < options.busy_timeout => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened,
+        }
+    }
+}
+
+fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, Cipher), SqliteError> {
+    let is_new = !path.exists();
+    if is_new && let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| SqliteError::io(folder, &error))?;
+    } else if path.is_dir() {
+        return Err(SqliteError::new(SqliteErrorKind::NotADatabase, "it is a folder"));
+    }
+    let connection = Connection::open(by_name(path))?;
+    #[cfg(unix)]
+    if is_new {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|error| SqliteError::io(path, &error))?;
+    }
+    // The file stays as it is until all is checked.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.busy_timeout(options.busy_timeout / 10)?;
+    check(&connection)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(SqliteError::new(SqliteErrorKind::Io, "its file system has no locks or no shared memory"));
+    }
+    set(&connection, options)?;
+
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    migrate(&connection)?;
+    let time = Time::of(&connection, options.time.as_ref())?;
+    let cipher = secrets::open(&connection, path, options.master_key.as_ref())?;
+    connection.execute_batch("COMMIT")?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    Ok((connection, time, cipher))
+}
+
+/// Opens a database that is open for writing already.
+pub(super) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connection, SqliteError> {
+    let connection = Connection::open(by_name(path))?;
+    connection.busy_timeout(options.busy_timeout)?;
+    set(&connection, options)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn set(connection: &Connection, options: &SqliteOptions) -> Result<(), SqliteError> {
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    if let Some(pages) = options.max_pages {
+        connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
+    }
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}
+
+/// Whether it is one of ours, undamaged, of a version that we know, and can be written; or new.
+fn check(connection: &Connection) -> Result<(), SqliteError> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+    let (id, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if id != APPLICATION_ID && (id, version, tables) != (0, 0, 0) {
+        return Err(SqliteError::new(SqliteErrorKind::NotADatabase, "another program made it"));
+    }
+    let known = MIGRATIONS.len() as i32;
+    if version > known {
+        let what = format!("its version is {version}, and this program knows up to {known}");
+        return Err(SqliteError::new(SqliteErrorKind::NewerVersion, what));
+    }
+    if connection.is_readonly("main")? {
+        return Err(SqliteError::new(SqliteErrorKind::ReadOnly, "it is read-only"));
+    }
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found != "ok" {
+        return Err(SqliteError::new(SqliteErrorKind::Damaged, found));
+    }
+    Ok(())
+}
+
+fn migrate(connection: &Connection) -> Result<(), SqliteError> {
+    let version: usize = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? as usize;
+    if version < MIGRATIONS.len() {
+        for step in &MIGRATIONS[version..] {
+            connection.execute_batch(step)?;
+        }
+        connection.pragma_update(None, "user_version", MIGRATIONS.len() as u32)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    Ok(())
+}
+
+/// The file by a name that SQLite takes as one: `file:` and `:memory:` at the beginning of a name mean something to it.
+pub(super) fn by_name(path: &Path) -> PathBuf {
+    if path.is_relative() { Path::new(".").join(path) } else { path.to_owned() }
+}

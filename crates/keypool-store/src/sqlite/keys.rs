@@ -1,0 +1,236 @@
+//! Keys with their secrets encrypted, and the history of imports.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use serde_json::Value;
+use tower_keypool::{KeyId, Secret};
+
+use super::{
+    MasterKey, SqliteError, SqliteStore, records,
+    secrets::{self, Cipher},
+    writer::{Job, Writer},
+};
+
+/// A key as it is kept. Whether it is disabled is a [`Record`](tower_keypool::store::Record) of the pool.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StoredKey {
+    /// Its name, by which it is found.
+    pub id: KeyId,
+    /// The secret.
+    pub secret: Secret,
+    /// The project that owns the quota.
+    pub project: Option<String>,
+    /// Any other options, as whoever stores the key reads them.
+    pub options: Value,
+    /// When it was first put, in milliseconds since the Unix epoch; ignored by a put.
+    pub created_ms: i64,
+    /// When it was last put; ignored by a put.
+    pub updated_ms: i64,
+}
+
+impl StoredKey {
+    /// A key to put, without a project and options.
+    pub fn new(id: KeyId, secret: Secret) -> Self {
+        Self { id, secret, project: None, options: Value::Null, created_ms: 0, updated_ms: 0 }
+    }
+}
+
+/// What an import of keys did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Import {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Where the keys came from, such as the name of a file.
+    pub source: String,
+    /// Keys that were not there before.
+    pub added: u64,
+    /// Keys that were.
+    pub merged: u64,
+    /// Entries that were no keys.
+    pub rejected: u64,
+}
+
+/// Methods about keys. Errors of the file are those of every method: the database is damaged, locked, cannot be written, or
+/// the disk is full.
+impl SqliteStore {
+    /// All keys, by id.
+    ///
+    /// # Errors
+    /// Those of the file; [`SqliteErrorKind::MasterKey`](super::SqliteErrorKind::MasterKey) if another process changed the master key.
+    pub async fn keys(&self) -> Result<Vec<StoredKey>, SqliteError> {
+        self.read_long(|connection, shared| {
+            let transaction = connection.unchecked_transaction()?;
+            let cipher = shared.ciphers.of(&transaction)?;
+            let mut read = transaction.prepare("SELECT * FROM keys ORDER BY id")?;
+            let mut rows = read.query([])?;
+            let mut keys = Vec::new();
+            while let Some(row) = rows.next()? {
+                keys.push(stored_key(row, &cipher)?);
+            }
+            Ok(keys)
+        })
+        .await
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// The same as those of [`keys`](Self::keys).
+    pub async fn key(&self, id: &KeyId) -> Result<Option<StoredKey>, SqliteError> {
+        let id = id.clone();
+        self.read(move |connection, shared| {
+            let transaction = connection.unchecked_transaction()?;
+            let cipher = shared.ciphers.of(&transaction)?;
+            let mut read = transaction.prepare_cached("SELECT * FROM keys WHERE id = ?")?;
+            let mut rows = read.query([id.as_str()])?;
+            rows.next()?.map(|row| stored_key(row, &cipher)).transpose()
+        })
+        .await
+    }
+
+    /// Puts keys, in place of those with the same ids, in one transaction. The history of imports tells it.
+    ///
+    /// # Errors
+    /// The same as those of [`keys`](Self::keys); no key is put then.
+    pub async fn import_keys(
+        &self,
+        source: impl Into<String>,
+        keys: Vec<StoredKey>,
+        rejected: u64,
+    ) -> Result<Import, SqliteError> {
+        let source = source.into();
+        self.put(keys, move |connection, at_ms, added, merged| {
+            let import = Import { at_ms, source, added, merged, rejected };
+            let insert = "INSERT INTO imports (at_ms, source, added, merged, rejected) VALUES (?, ?, ?, ?, ?)";
+            connection.execute(insert, (at_ms, &import.source, added as i64, merged as i64, rejected as i64))?;
+            Ok(import)
+        })
+        .await
+    }
+
+    /// Puts a key, in place of the one with the same id. Its secret, project and options are replaced.
+    ///
+    /// # Errors
+    /// The same as those of [`keys`](Self::keys).
+    pub async fn put_key(&self, key: StoredKey) -> Result<(), SqliteError> {
+        self.put(vec![key], |_, _, _, _| Ok(())).await
+    }
+
+    /// Removes a key with its cooldowns; its usage stays. Whether it was there.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn remove_key(&self, id: &KeyId) -> Result<bool, SqliteError> {
+        let id = id.clone();
+        self.change(move |connection, _| {
+            records::forget(connection, &id)?;
+            let removed = connection.execute("DELETE FROM keys WHERE id = ?", [id.as_str()])? > 0;
+            if removed {
+                count_change(connection)?;
+            }
+            Ok(removed)
+        })
+        .await
+    }
+
+    /// A number that grows with each change of keys, by whatever process.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn keys_revision(&self) -> Result<u64, SqliteError> {
+        self.read(|connection, _| {
+            let mut read = connection.prepare_cached("SELECT value FROM meta WHERE name = 'keys_revision'")?;
+            Ok(read.query_row([], |row| row.get::<_, i64>(0)).optional()?.unwrap_or(0) as u64)
+        })
+        .await
+    }
+
+    /// The latest imports, newest first, this many at most.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn imports(&self, most: u32) -> Result<Vec<Import>, SqliteError> {
+        self.read(move |connection, _| {
+            let read = "SELECT at_ms, source, added, merged, rejected FROM imports ORDER BY id DESC LIMIT ?";
+            let mut read = connection.prepare_cached(read)?;
+            let count = |row: &Row<'_>, at| Ok::<_, rusqlite::Error>(row.get::<_, i64>(at)? as u64);
+            let imports = read.query_map([most], |row| {
+                let (added, merged, rejected) = (count(row, 2)?, count(row, 3)?, count(row, 4)?);
+                Ok(Import { at_ms: row.get(0)?, source: row.get(1)?, added, merged, rejected })
+            })?;
+            Ok(imports.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Encrypts all secrets with another master key, in one transaction. If the master key is in the file beside the database,
+    /// that file is replaced; otherwise give the new one from now on. Other processes must be started again with it.
+    ///
+    /// # Errors
+    /// The same as those of [`keys`](Self::keys); nothing is changed then.
+    pub async fn rekey(&self, key: MasterKey) -> Result<(), SqliteError> {
+        let path = self.path().to_owned();
+        let is_beside = self.0.options.master_key.is_none();
+        let ciphers = self.0.ciphers.clone();
+        let rekey = move |writer: &mut Writer| {
+            if is_beside {
+                key.write(&secrets::beside(&path, ".key.next"))?;
+            }
+            writer.change(|connection, _| ciphers.change(connection, &key))?;
+            if is_beside {
+                secrets::rename(&secrets::beside(&path, ".key.next"), &secrets::beside(&path, ".key"))?;
+            }
+            Ok(())
+        };
+        self.ask(|answer| Job::Change(Box::new(move |writer| drop(answer.send(rekey(writer)))))).await
+    }
+
+    /// Puts keys and lets `done` (time, added, merged) end the transaction.
+    async fn put<T: Send + 'static>(
+        &self,
+        keys: Vec<StoredKey>,
+        done: impl FnOnce(&Connection, i64, u64, u64) -> Result<T, SqliteError> + Send + 'static,
+    ) -> Result<T, SqliteError> {
+        let ciphers = self.0.ciphers.clone();
+        self.change(move |connection, time| {
+            let (cipher, now) = (ciphers.of(connection)?, time.wall_ms());
+            let mut added = 0;
+            for StoredKey { id, secret, project, options, .. } in &keys {
+                let secret = cipher.encrypt(id.as_str(), secret.expose())?;
+                let options = options.to_string();
+                let row = || (id.as_str(), &secret, project, &options, now);
+                let add = "INSERT OR IGNORE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?5)";
+                if connection.prepare_cached(add)?.execute(row())? == 0 {
+                    let replace = "UPDATE keys SET secret = ?2, project = ?3, options = ?4, updated_ms = ?5 WHERE id = ?1";
+                    connection.prepare_cached(replace)?.execute(row())?;
+                } else {
+                    added += 1;
+                }
+            }
+            count_change(connection)?;
+            done(connection, now, added, keys.len() as u64 - added)
+        })
+        .await
+    }
+}
+
+/// Tells others that keys changed.
+fn count_change(connection: &Connection) -> Result<(), SqliteError> {
+    let count = "INSERT INTO meta VALUES ('keys_revision', 1) ON CONFLICT DO UPDATE SET value = value + 1";
+    connection.execute(count, [])?;
+    Ok(())
+}
+
+fn stored_key(row: &Row<'_>, cipher: &Cipher) -> Result<StoredKey, SqliteError> {
+    let id: String = row.get("id")?;
+    let secret = cipher.decrypt(&id, row.get_ref("secret")?.as_blob().unwrap_or_default())?;
+    Ok(StoredKey {
+        secret: Secret::new(&secret)?,
+        id: KeyId::new(id),
+        project: row.get("project")?,
+        options: serde_json::from_str(row.get_ref("options")?.as_str().unwrap_or_default())?,
+        created_ms: row.get("created_ms")?,
+        updated_ms: row.get("updated_ms")?,
+    })
+}

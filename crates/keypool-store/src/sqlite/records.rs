@@ -1,0 +1,101 @@
+//! Breakers, learned limits and learned projects: of each target the last record.
+
+use rusqlite::{Connection, OptionalExtension};
+use tower_keypool::{
+    KeyId,
+    store::{BreakerTarget, Record},
+};
+
+use super::{error::SqliteError, writer::amounts};
+
+/// For so long a closed breaker is told to others, and a learned limit holds.
+const DAY_MS: i64 = 86_400_000;
+
+/// Puts a record in the place of the one before of the same target.
+pub(super) fn put(connection: &Connection, writer: i64, record: &Record, wall_ms: i64) -> Result<(), SqliteError> {
+    let (target, expires_ms) = match record {
+        Record::Open { target, until_ms, .. } => (serde_json::to_string(target)?, *until_ms),
+        Record::Closed { target } => (serde_json::to_string(target)?, Some(wall_ms + DAY_MS)),
+        Record::Limit { project, model, limit, learned_ms } => (
+            serde_json::to_string(&("limit", project, model, limit.unit, limit.span))?,
+            Some(learned_ms + DAY_MS),
+        ),
+        Record::Project { key, .. } => (project_target(key)?, None),
+        // Only `load` makes the others.
+        _ => return Ok(()),
+    };
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO records (target, writer, expires_ms, record) VALUES (?, ?, ?, ?)")?
+        .execute((target, writer, expires_ms, serde_json::to_string(record)?))?;
+    Ok(())
+}
+
+/// Forgets what was recorded of a key.
+pub(super) fn forget(connection: &Connection, key: &KeyId) -> Result<(), SqliteError> {
+    let whole = serde_json::to_string(&BreakerTarget::Key(key.clone()))?;
+    let forget = "DELETE FROM records WHERE target IN (?, ?) OR target ->> '$.key_model[0]' = ?";
+    connection.execute(forget, (whole, project_target(key)?, key.as_str()))?;
+    Ok(())
+}
+
+fn project_target(key: &KeyId) -> Result<String, SqliteError> {
+    Ok(serde_json::to_string(&("project", key))?)
+}
+
+/// The latest revision, and the records after another one that this writer did not write.
+pub(super) fn since(connection: &Connection, since: u64, writer: i64) -> Result<(u64, Vec<Record>), SqliteError> {
+    let revision: Option<i64> = connection
+        .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'records'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let revision = revision.unwrap_or(0) as u64;
+    let mut records = Vec::new();
+    if revision > since {
+        let read = "SELECT record FROM records WHERE revision > ? AND writer <> ? ORDER BY revision";
+        let mut read = connection.prepare_cached(read)?;
+        let mut rows = read.query((since as i64, writer))?;
+        while let Some(row) = rows.next()? {
+            records.push(serde_json::from_str(row.get_ref(0)?.as_str().unwrap_or_default())?);
+        }
+    }
+    Ok((revision, records))
+}
+
+/// What windows and days count.
+pub(super) fn counts(connection: &Connection, now: i64, first: i32, last: i32) -> Result<Vec<Record>, SqliteError> {
+    let mut records = Vec::new();
+    let mut read = connection.prepare("SELECT project, model, windows FROM quotas WHERE last_ms > ?")?;
+    let mut rows = read.query([now - super::windows::LONGEST_MS])?;
+    while let Some(row) = rows.next()? {
+        let (project, model): (String, String) = (row.get(0)?, row.get(1)?);
+        let mut windows: super::windows::Windows = serde_json::from_str(row.get_ref(2)?.as_str().unwrap_or_default())?;
+        windows.prune(now);
+        records.extend(windows.starts().map(|(span, starts)| Record::Starts {
+            project: project.as_str().into(),
+            model: model.as_str().into(),
+            span,
+            starts,
+        }));
+    }
+    let mut read = connection.prepare(
+        "SELECT project, model, date, sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
+         FROM usage JOIN quotas ON quotas.id = quota WHERE date BETWEEN ? AND ? GROUP BY date, quota",
+    )?;
+    let mut rows = read.query((first, last))?;
+    while let Some(row) = rows.next()? {
+        let (project, model): (String, String) = (row.get(0)?, row.get(1)?);
+        let (project, model) = (project.into(), model.into());
+        records.push(Record::Day { project, model, date: row.get(2)?, used: amounts(row, 3)? });
+    }
+    Ok(records)
+}
+
+/// Deletes what is over.
+pub(super) fn prune(connection: &Connection, now: i64, wall_ms: i64, first_date: i32) -> Result<(), SqliteError> {
+    connection.execute("DELETE FROM records WHERE expires_ms <= ?", [wall_ms])?;
+    connection.execute("DELETE FROM resources WHERE expires_ms <= ?", [wall_ms])?;
+    connection.execute("DELETE FROM usage WHERE date < ?", [first_date])?;
+    let over = "UPDATE quotas SET windows = '[]', last_ms = 0 WHERE last_ms BETWEEN 1 AND ?";
+    connection.execute(over, [now - super::windows::LONGEST_MS])?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! Files, caches and batches at a provider: in which project they are, and who made them.
+
+use rusqlite::{OptionalExtension, Row};
+
+use super::{SqliteError, SqliteStore};
+
+/// Something that a provider keeps in the project of one key, such as `files/abc`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Resource {
+    /// The provider's name for it.
+    pub name: String,
+    /// The project that it is in.
+    pub project: String,
+    /// The tenant that made it.
+    pub tenant: Option<String>,
+    /// When it was put, in milliseconds since the Unix epoch; ignored by a put.
+    pub created_ms: i64,
+    /// When it is over, in milliseconds since the Unix epoch: it is not found from then on.
+    pub expires_ms: Option<i64>,
+}
+
+impl Resource {
+    /// A resource to put, of no tenant and without end.
+    pub fn new(name: impl Into<String>, project: impl Into<String>) -> Self {
+        Self { name: name.into(), project: project.into(), tenant: None, created_ms: 0, expires_ms: None }
+    }
+}
+
+/// Methods about resources. Their errors are those of the file.
+impl SqliteStore {
+    /// Puts a resource, in place of the one with the same name.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn put_resource(&self, resource: Resource) -> Result<(), SqliteError> {
+        self.change(move |connection, time| {
+            let Resource { name, project, tenant, expires_ms, .. } = &resource;
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)")?
+                .execute((name, project, tenant, time.wall_ms(), expires_ms))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The resource with this name.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn resource(&self, name: &str) -> Result<Option<Resource>, SqliteError> {
+        let name = name.to_owned();
+        self.read(move |connection, shared| {
+            let read = "SELECT * FROM resources WHERE name = ? AND ifnull(expires_ms > ?, true)";
+            let mut read = connection.prepare_cached(read)?;
+            Ok(read.query_row((name, shared.time.wall_ms()), resource).optional()?)
+        })
+        .await
+    }
+
+    /// The resources whose names begin with a prefix and come after another name, in the order of names, this many at most;
+    /// of one tenant if one is given.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn resources(
+        &self,
+        prefix: &str,
+        tenant: Option<&str>,
+        after: &str,
+        most: u32,
+    ) -> Result<Vec<Resource>, SqliteError> {
+        let (prefix, tenant, after) = (prefix.to_owned(), tenant.map(ToOwned::to_owned), after.to_owned());
+        self.read(move |connection, shared| {
+            let mut read = connection.prepare_cached(
+                "SELECT * FROM resources WHERE name >= ?1 AND name > ?2 AND substr(name, 1, length(?1)) = ?1
+                     AND ifnull(tenant = ?3, ?3 IS NULL) AND ifnull(expires_ms > ?4, true) ORDER BY name LIMIT ?5",
+            )?;
+            let rows = read.query_map((prefix, after, tenant, shared.time.wall_ms(), most), resource)?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Removes a resource. Whether it was there.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn remove_resource(&self, name: &str) -> Result<bool, SqliteError> {
+        let name = name.to_owned();
+        self.change(move |connection, _| Ok(connection.execute("DELETE FROM resources WHERE name = ?", [name])? > 0)).await
+    }
+}
+
+fn resource(row: &Row<'_>) -> rusqlite::Result<Resource> {
+    Ok(Resource {
+        name: row.get("name")?,
+        project: row.get("project")?,
+        tenant: row.get("tenant")?,
+        created_ms: row.get("created_ms")?,
+        expires_ms: row.get("expires_ms")?,
+    })
+}

@@ -1,0 +1,243 @@
+//! Secrets at rest: encrypted with a master key that is not in the database.
+
+use std::{
+    fmt, fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use rusqlite::{Connection, OptionalExtension};
+
+use super::error::{SqliteError, SqliteErrorKind};
+
+const NONCE: usize = 24;
+
+/// What is encrypted to tell a wrong master key from a damaged secret. No key has an empty id.
+const CHECK: (&str, &str) = ("", "keypool");
+
+/// The 32 bytes that encrypt the secrets of a database. `Debug` shows `***`.
+///
+/// ```
+/// use keypool_store::sqlite::MasterKey;
+///
+/// let key = MasterKey::parse("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f")?;
+/// assert_eq!(format!("{key:?}"), "MasterKey(***)");
+/// # Ok::<(), keypool_store::sqlite::SqliteError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct MasterKey([u8; 32]);
+
+impl MasterKey {
+    /// Takes 64 hexadecimal digits, or base64 of 32 bytes; white space around them is ignored.
+    ///
+    /// # Errors
+    /// [`SqliteErrorKind::MasterKey`] for anything else. The error does not show the text.
+    pub fn parse(text: &str) -> Result<Self, SqliteError> {
+        let text = text.trim();
+        let bytes = if text.len() == 64 { from_hex(text) } else { STANDARD.decode(text).ok() };
+        bytes.and_then(|bytes| bytes.try_into().ok()).map(Self).ok_or_else(|| {
+            let what = "it is not 64 hexadecimal digits or base64 of 32 bytes; `openssl rand -hex 32` makes one";
+            SqliteError::new(SqliteErrorKind::MasterKey, what)
+        })
+    }
+
+    /// Reads a file that holds what [`parse`](Self::parse) takes.
+    ///
+    /// # Errors
+    /// Those of reading the file and of `parse`.
+    pub fn read(path: &Path) -> Result<Self, SqliteError> {
+        let text = fs::read_to_string(path).map_err(|error| SqliteError::io(path, &error))?;
+        Self::parse(&text).map_err(|error| error.at(path))
+    }
+
+    /// A new random one.
+    ///
+    /// # Errors
+    /// [`SqliteErrorKind::Io`] if the system gives no random bytes.
+    pub fn generate() -> Result<Self, SqliteError> {
+        let mut bytes = [0; 32];
+        fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// Its 64 hexadecimal digits. Do not log them.
+    pub fn expose(&self) -> String {
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Writes a file that only its owner can read, in place of the one before.
+    pub(super) fn write(&self, path: &Path) -> Result<(), SqliteError> {
+        let failed = |error: std::io::Error| SqliteError::io(path, &error);
+        let new = beside(path, ".tmp");
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&new).map_err(failed)?;
+        file.write_all(format!("{}\n", self.expose()).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        rename(&new, path)
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(***)")
+    }
+}
+
+/// Encrypts and decrypts secrets; each is bound to the id of its key.
+#[derive(Clone)]
+pub(super) struct Cipher(XChaCha20Poly1305);
+
+impl Cipher {
+    pub(super) fn new(key: &MasterKey) -> Self {
+        Self(XChaCha20Poly1305::new(&key.0.into()))
+    }
+
+    /// A nonce, and the secret encrypted.
+    pub(super) fn encrypt(&self, id: &str, secret: &str) -> Result<Vec<u8>, SqliteError> {
+        let mut nonce = [0; NONCE];
+        fill(&mut nonce)?;
+        let payload = Payload { msg: secret.as_bytes(), aad: id.as_bytes() };
+        let encrypted = self.0.encrypt(&XNonce::from(nonce), payload);
+        let encrypted = encrypted.map_err(|_| SqliteError::new(SqliteErrorKind::Io, "a secret cannot be encrypted"))?;
+        Ok([&nonce[..], &encrypted].concat())
+    }
+
+    pub(super) fn decrypt(&self, id: &str, encrypted: &[u8]) -> Result<String, SqliteError> {
+        let secret = encrypted.split_first_chunk::<NONCE>().and_then(|(nonce, encrypted)| {
+            let payload = Payload { msg: encrypted, aad: id.as_bytes() };
+            String::from_utf8(self.0.decrypt(&XNonce::from(*nonce), payload).ok()?).ok()
+        });
+        secret.ok_or_else(|| {
+            let what = format!("the secret of key {id} cannot be decrypted, and the master key is right");
+            SqliteError::new(SqliteErrorKind::Damaged, what)
+        })
+    }
+
+    /// Whether it is the one that encrypts the secrets of a database; none if there is none yet.
+    pub(super) fn is_of(&self, connection: &Connection) -> Result<Option<bool>, SqliteError> {
+        let row = "SELECT value FROM meta WHERE name = 'master_key_check'";
+        let check: Option<Vec<u8>> = connection.query_row(row, [], |row| row.get(0)).optional()?;
+        Ok(check.map(|check| self.decrypt(CHECK.0, &check).is_ok_and(|text| text == CHECK.1)))
+    }
+
+    /// From now on it is.
+    pub(super) fn set_of(&self, connection: &Connection) -> Result<(), SqliteError> {
+        let set = "INSERT OR REPLACE INTO meta VALUES ('master_key_check', ?)";
+        connection.execute(set, [self.encrypt(CHECK.0, CHECK.1)?])?;
+        Ok(())
+    }
+}
+
+/// The cipher of an open database, and while its master key changes the next one.
+#[derive(Clone)]
+pub(super) struct Ciphers(Arc<RwLock<Vec<Cipher>>>);
+
+impl Ciphers {
+    pub(super) fn new(cipher: Cipher) -> Self {
+        Self(Arc::new(RwLock::new(vec![cipher])))
+    }
+
+    /// The one that encrypts the secrets in this transaction.
+    pub(super) fn of(&self, connection: &Connection) -> Result<Cipher, SqliteError> {
+        for cipher in &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
+            if cipher.is_of(connection)? == Some(true) {
+                return Ok(cipher.clone());
+            }
+        }
+        let what = "another process changed it; start again with the new one";
+        Err(SqliteError::new(SqliteErrorKind::MasterKey, what))
+    }
+
+    /// Encrypts all secrets with another master key.
+    pub(super) fn change(&self, connection: &Connection, key: &MasterKey) -> Result<(), SqliteError> {
+        let (old, new) = (self.of(connection)?, Cipher::new(key));
+        let mut read = connection.prepare("SELECT id, secret FROM keys")?;
+        let secrets = read.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?)))?;
+        for (id, secret) in secrets.collect::<Result<Vec<_>, _>>()? {
+            let secret = new.encrypt(&id, &old.decrypt(&id, &secret)?)?;
+            connection.prepare_cached("UPDATE keys SET secret = ? WHERE id = ?")?.execute((secret, &id))?;
+        }
+        new.set_of(connection)?;
+        // Whichever is right after the transaction: it may not be committed.
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = vec![old, new];
+        Ok(())
+    }
+}
+
+/// The cipher of a database that is open for writing: by the given master key, or by that in the file beside the database,
+/// which is made for a new one.
+pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKey>) -> Result<Cipher, SqliteError> {
+    let file = beside(path, ".key");
+    let key = match given {
+        Some(key) => key.clone(),
+        None if file.exists() => MasterKey::read(&file)?,
+        None => {
+            let key = MasterKey::generate()?;
+            if Cipher::new(&key).is_of(connection)?.is_some() {
+                let what = format!("{} is missing; put it back, or give the key by another way", file.display());
+                return Err(SqliteError::new(SqliteErrorKind::MasterKey, what));
+            }
+            key.write(&file)?;
+            key
+        }
+    };
+    let cipher = Cipher::new(&key);
+    match cipher.is_of(connection)? {
+        Some(true) => Ok(cipher),
+        None => cipher.set_of(connection).map(|()| cipher),
+        Some(false) => {
+            // A change of the master key was stopped after its commit.
+            let next = beside(path, ".key.next");
+            if given.is_none() && next.exists() {
+                let cipher = Cipher::new(&MasterKey::read(&next)?);
+                if cipher.is_of(connection)? == Some(true) {
+                    rename(&next, &file)?;
+                    return Ok(cipher);
+                }
+            }
+            Err(SqliteError::new(SqliteErrorKind::MasterKey, "it is not the one that encrypted the secrets; use that one"))
+        }
+    }
+}
+
+/// The path with this at its end.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Renames a file so that it has its new name after a power failure, too.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), SqliteError> {
+    let renamed = fs::rename(from, to).and_then(|()| {
+        let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // A folder is no file to other systems.
+        if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
+    });
+    renamed.map_err(|error| SqliteError::io(to, &error))
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<Vec<_>>>()?;
+    Some(digits.chunks(2).map(|pair| (pair[0] * 16 + pair[1]) as u8).collect())
+}
+
+fn fill(bytes: &mut [u8]) -> Result<(), SqliteError> {
+    getrandom::fill(bytes)
+        .map_err(|error| SqliteError::new(SqliteErrorKind::Io, format!("the system gives no random bytes: {error}")))
+}
+
+/// A random number.
+pub(super) fn random() -> Result<i64, SqliteError> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(i64::from_le_bytes(bytes))
+}

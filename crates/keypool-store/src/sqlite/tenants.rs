@@ -1,0 +1,87 @@
+//! Tenants of a gateway.
+
+use rusqlite::Row;
+use serde_json::Value;
+
+use super::{SqliteError, SqliteStore};
+
+/// Who may use a gateway. Its limits are counted by reservations with a project of its own.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Tenant {
+    /// By which it is found.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// A hash of its token, which no other tenant has; the token itself is not kept.
+    pub token_hash: [u8; 32],
+    /// Any other options, as whoever stores the tenant reads them.
+    pub options: Value,
+    /// When it was first put, in milliseconds since the Unix epoch; ignored by a put.
+    pub created_ms: i64,
+}
+
+impl Tenant {
+    /// A tenant to put, without options.
+    pub fn new(id: impl Into<String>, name: impl Into<String>, token_hash: [u8; 32]) -> Self {
+        Self { id: id.into(), name: name.into(), token_hash, options: Value::Null, created_ms: 0 }
+    }
+}
+
+/// Methods about tenants. Their errors are those of the file.
+impl SqliteStore {
+    /// All tenants, by id.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, SqliteError> {
+        self.read(|connection, _| {
+            let mut read = connection.prepare_cached("SELECT * FROM tenants ORDER BY id")?;
+            let mut rows = read.query([])?;
+            let mut tenants = Vec::new();
+            while let Some(row) = rows.next()? {
+                tenants.push(tenant(row)?);
+            }
+            Ok(tenants)
+        })
+        .await
+    }
+
+    /// Puts a tenant, in place of the one with the same id.
+    ///
+    /// # Errors
+    /// Those of the file; `Invalid` if another tenant has the same token.
+    pub async fn put_tenant(&self, tenant: Tenant) -> Result<(), SqliteError> {
+        self.change(move |connection, time| {
+            let Tenant { id, name, token_hash, options, .. } = &tenant;
+            let other = "SELECT count(*) FROM tenants WHERE token_hash = ? AND id <> ?";
+            if connection.query_row(other, (token_hash, id), |row| row.get::<_, i64>(0))? > 0 {
+                return Err(SqliteError::invalid(format!("the token of tenant {id} is another tenant's")));
+            }
+            let put = "INSERT INTO tenants VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name,
+                 token_hash = excluded.token_hash, options = excluded.options";
+            connection.execute(put, (id, name, token_hash, options.to_string(), time.wall_ms()))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a tenant. Whether it was there.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn remove_tenant(&self, id: &str) -> Result<bool, SqliteError> {
+        let id = id.to_owned();
+        self.change(move |connection, _| Ok(connection.execute("DELETE FROM tenants WHERE id = ?", [id])? > 0)).await
+    }
+}
+
+fn tenant(row: &Row<'_>) -> Result<Tenant, SqliteError> {
+    Ok(Tenant {
+        id: row.get("id")?,
+        name: row.get("name")?,
+        token_hash: row.get("token_hash")?,
+        options: serde_json::from_str(row.get_ref("options")?.as_str().unwrap_or_default())?,
+        created_ms: row.get("created_ms")?,
+    })
+}

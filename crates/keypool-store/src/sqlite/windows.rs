@@ -1,0 +1,150 @@
+//! What the sliding windows of a project and model count.
+
+use std::{collections::VecDeque, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tower_keypool::{Limit, Span, store::Amounts};
+
+/// How long after it was reserved a request may be sent at most. It is counted from then on, so never before it is sent.
+pub(super) const HOLD_MS: i64 = 1_000;
+
+/// How much longer than its span an entry counts at most: the request is on its way for a while.
+const GUARD_MS: i64 = 250;
+
+/// Into how many parts a span is divided; what is reserved in one part is one entry, at the part's end.
+const PARTS: i64 = 240;
+
+/// Requests of a minute are always counted, so that a limit that is learned later can look back.
+const MINUTE_MS: i64 = 60_000;
+
+/// When a limit of nothing is asked for again.
+const NEVER_MS: i64 = 86_400_000;
+
+/// The longest time for which anything counts.
+pub(super) const LONGEST_MS: i64 = 86_400_000 + GUARD_MS;
+
+/// The windows of one project and model, each with a span of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Windows(Vec<Window>);
+
+/// Its span in milliseconds, and what counts, in the order of time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Window(i64, VecDeque<Entry>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(i64, u64, u64, u64, u64)", into = "(i64, u64, u64, u64, u64)")]
+struct Entry {
+    at_ms: i64,
+    amounts: Amounts,
+}
+
+impl Windows {
+    /// After how many milliseconds a limit has room for the cost; 0: now. A cost that is larger than the limit has room
+    /// where nothing counts. A daily limit is no matter of windows.
+    pub(super) fn opens(&self, limit: &Limit, cost: u64, now: i64) -> i64 {
+        let Span::Sliding(span) = limit.span else { return 0 };
+        if cost == 0 {
+            return 0;
+        }
+        if limit.amount == 0 {
+            return NEVER_MS;
+        }
+        let span_ms = span.as_millis() as i64;
+        let Some(window) = self.0.iter().find(|window| window.0 == span_ms) else { return 0 };
+        let amounts = window.1.iter().map(|entry| entry.amounts.of(limit.unit));
+        let mut used = amounts.fold(0, u64::saturating_add);
+        let mut opens = 0;
+        for entry in &window.1 {
+            if used == 0 || used.saturating_add(cost) <= limit.amount {
+                break;
+            }
+            used = used.saturating_sub(entry.amounts.of(limit.unit));
+            opens = window.leaves(entry) - now;
+        }
+        opens
+    }
+
+    /// Counts a cost at a time: in the windows of these limits, in that of a minute, and in those that count already. The
+    /// time of the latest entry.
+    pub(super) fn add(&mut self, limits: &[Limit], at_ms: i64, cost: &Amounts) -> i64 {
+        let spans = limits.iter().filter_map(|limit| match limit.span {
+            Span::Sliding(span) => Some(span.as_millis() as i64),
+            _ => None,
+        });
+        for span_ms in spans.chain([MINUTE_MS]) {
+            if self.0.iter().all(|window| window.0 != span_ms) {
+                self.0.push(Window(span_ms, VecDeque::new()));
+            }
+        }
+        self.correct(at_ms, &Amounts::default(), cost)
+    }
+
+    /// Replaces what was reserved at a time by what was used. The time of the latest entry.
+    pub(super) fn correct(&mut self, at_ms: i64, reserved: &Amounts, used: &Amounts) -> i64 {
+        let mut last_ms = 0;
+        for window in &mut self.0 {
+            let part_ms = (window.0 / PARTS).max(1);
+            let at_ms = (at_ms + part_ms - 1).div_euclid(part_ms) * part_ms;
+            let place = window.1.binary_search_by_key(&at_ms, |entry| entry.at_ms).unwrap_or_else(|place| {
+                window.1.insert(place, Entry { at_ms, amounts: Amounts::default() });
+                place
+            });
+            let entry = &mut window.1[place];
+            entry.amounts = replaced(&entry.amounts, reserved, used);
+            if entry.amounts == Amounts::default() {
+                window.1.remove(place);
+            }
+            last_ms = last_ms.max(at_ms);
+        }
+        last_ms
+    }
+
+    /// Drops what counts no longer.
+    pub(super) fn prune(&mut self, now: i64) {
+        for window in &mut self.0 {
+            while window.1.front().is_some_and(|entry| window.leaves(entry) <= now) {
+                window.1.pop_front();
+            }
+        }
+        self.0.retain(|window| !window.1.is_empty());
+    }
+
+    /// Each span with the times at which something counts.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (Duration, Vec<(i64, Amounts)>)> {
+        self.0.iter().map(|window| {
+            let starts = window.1.iter().map(|entry| (entry.at_ms, entry.amounts)).collect();
+            (Duration::from_millis(window.0 as u64), starts)
+        })
+    }
+}
+
+impl Window {
+    /// When an entry counts no longer.
+    fn leaves(&self, entry: &Entry) -> i64 {
+        entry.at_ms + self.0 + ((self.0 + 63) / 64).min(GUARD_MS)
+    }
+}
+
+/// A sum in which what was reserved gives way to what was used.
+pub(super) fn replaced(sum: &Amounts, reserved: &Amounts, used: &Amounts) -> Amounts {
+    let replaced = |sum: u64, reserved: u64, used: u64| sum.saturating_add(used).saturating_sub(reserved);
+    Amounts {
+        requests: replaced(sum.requests, reserved.requests, used.requests),
+        input_tokens: replaced(sum.input_tokens, reserved.input_tokens, used.input_tokens),
+        output_tokens: replaced(sum.output_tokens, reserved.output_tokens, used.output_tokens),
+        images: replaced(sum.images, reserved.images, used.images),
+    }
+}
+
+impl From<(i64, u64, u64, u64, u64)> for Entry {
+    fn from((at_ms, requests, input_tokens, output_tokens, images): (i64, u64, u64, u64, u64)) -> Self {
+        Self { at_ms, amounts: Amounts { requests, input_tokens, output_tokens, images } }
+    }
+}
+
+impl From<Entry> for (i64, u64, u64, u64, u64) {
+    fn from(Entry { at_ms, amounts }: Entry) -> Self {
+        (at_ms, amounts.requests, amounts.input_tokens, amounts.output_tokens, amounts.images)
+    }
+}
