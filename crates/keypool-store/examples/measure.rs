@@ -8,12 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions};
 use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Limits, Outcome};
 
 const MODEL: &str = "gemini-2.5-flash";
 
 fn builder(keys: usize) -> KeyPoolBuilder {
-    let keys = (0..keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:06}")).named(format!("key-{n}")));
+    let keys = (0..keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:06}")).named(format!("key-{n}").as_str()));
     KeyPool::builder(Gemini::new())
         .keys(keys)
         .limits(MODEL, Limits::new().per_minute(10_000).per_day(10_000_000).tokens_per_minute(1_000_000_000))
@@ -23,8 +24,8 @@ async fn open(store: &str, keys: usize) -> Result<KeyPool, BoxError> {
     let builder = builder(keys).wait(Duration::from_secs(10));
     Ok(match store.strip_prefix("sqlite:") {
         _ if store == "memory" => builder.build()?,
-        Some(path) => builder.store(keypool_store::SqliteStore::open(path)?).open().await?,
-        None => builder.store(keypool_store::RedisStore::connect(store, "measure").await?).open().await?,
+        Some(path) => builder.store(SqliteStore::open(path, SqliteOptions::new())?).open().await?,
+        None => builder.store(RedisStore::connect(RedisOptions::new(store)).await?).open().await?,
     })
 }
 

@@ -13,6 +13,7 @@ use std::{
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keypool::{BoxError, ErrorKind, Gemini, Key, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits};
@@ -59,15 +60,15 @@ impl Options {
 
 async fn open(builder: KeyPoolBuilder, store: &str) -> Result<KeyPool, BoxError> {
     Ok(match store.strip_prefix("sqlite:") {
-        Some(path) => builder.store(keypool_store::SqliteStore::open(path)?).open().await?,
-        None => builder.store(keypool_store::RedisStore::connect(store, "keypool").await?).open().await?,
+        Some(path) => builder.store(SqliteStore::open(path, SqliteOptions::new())?).open().await?,
+        None => builder.store(RedisStore::connect(RedisOptions::new(store)).await?).open().await?,
     })
 }
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let options = Options::parse()?;
-    let keys = (0..options.keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:03}")).named(format!("key-{n}")));
+    let keys = (0..options.keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:03}")).named(format!("key-{n}").as_str()));
     let builder = KeyPool::builder(Gemini::at(&options.base)?)
         .keys(keys)
         .limits(MODEL, Limits::new().per_minute(options.per_minute))
@@ -98,9 +99,9 @@ async fn main() -> Result<(), BoxError> {
                     answer.into_body().collect().await?;
                     if good { &counts.served } else { &counts.other }
                 }
-                Err(error) => match error.downcast_ref::<tower_keypool::Error>().map(tower_keypool::Error::kind) {
-                    Some(ErrorKind::Unavailable) => &counts.unavailable,
-                    Some(ErrorKind::Store) => &counts.store,
+                Err(error) => match error.kind() {
+                    ErrorKind::Unavailable => &counts.unavailable,
+                    ErrorKind::Store => &counts.store,
                     _ => {
                         eprintln!("{error}");
                         &counts.other

@@ -1,14 +1,10 @@
 //! Several processes share keys, over a strict simulator of the API. Real processes, real servers, real minutes: all
 //! scenarios run side by side and end within three minutes.
 
-use std::{
-    collections::VecDeque,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::VecDeque, path::Path, process::Stdio, time::Duration};
 
 use gemini_sim::{GeminiSim, Limits, Project};
+use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
 use redis_fixture::RedisServer;
 use serde_json::Value;
 use tokio::{
@@ -62,7 +58,7 @@ impl Load {
     async fn simulator(self) -> GeminiSim {
         let mut sim = GeminiSim::builder();
         for n in 0..self.keys {
-            let limits = Limits::none().rpm(self.per_minute as u32);
+            let limits = Limits::none().rpm(self.per_minute);
             let project = Project::new(format!("projects/{n}").as_str()).limits(limits);
             sim = sim.project(project.key(format!("AIza-not-a-real-key-{n:03}").as_str()));
         }
@@ -85,8 +81,7 @@ impl Worker {
         command.args(["--store", store, "--base", base]);
         command.args(["--keys", &load.keys.to_string(), "--per-minute", &load.per_minute.to_string()]);
         command.args(["--rate", &load.rate().to_string(), "--seconds", &load.seconds.to_string()]);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut ready = String::new();
         output.read_line(&mut ready).await.unwrap();
@@ -232,7 +227,10 @@ async fn a_redis_that_starts_again_empty_costs_seconds_and_no_request_over_a_lim
     let recovered = until_served(&sim).await;
     let counts = finish(workers).await;
     let report = sim.report().total;
-    println!("figure: redis restarted empty: {recovered:?} until served, {} over a limit ({counts})", report.over_limit);
+    println!(
+        "figure: redis restarted empty: {recovered:?} until served, {} over a limit ({counts})",
+        report.over_limit
+    );
     assert_eq!((report.over_limit, &counts["other"]), (0, &0.into()), "{counts}");
     assert!(recovered < Duration::from_secs(5), "{recovered:?}");
 }
@@ -269,8 +267,9 @@ async fn processes_that_are_killed_lose_no_count() {
         workers[0].child.kill().await.unwrap();
     }
     let report = sim.report().total;
-    let database = keypool_store::SqliteStore::open(folder.path().join("keys.db")).unwrap();
-    let counted: u64 = database.usage_since(0).await.unwrap().iter().map(|usage| usage.amounts.requests).sum();
+    let database = SqliteStore::open(folder.path().join("keys.db"), SqliteOptions::new()).unwrap();
+    let usage = database.usage(UsageQuery::of_days(0..=i32::MAX)).await.unwrap();
+    let counted: u64 = usage.iter().map(|row| row.used.requests).sum();
     let lost = report.accepted.saturating_sub(counted);
     println!("figure: 50 kills: {} over a limit, {lost} of {} lost", report.over_limit, report.accepted);
     assert_eq!((report.over_limit, lost), (0, 0));

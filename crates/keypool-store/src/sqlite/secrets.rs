@@ -203,7 +203,10 @@ pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKe
                     return Ok(cipher);
                 }
             }
-            Err(SqliteError::new(SqliteErrorKind::MasterKey, "it is not the one that encrypted the secrets; use that one"))
+            Err(SqliteError::new(
+                SqliteErrorKind::MasterKey,
+                "it is not the one that encrypted the secrets; use that one",
+            ))
         }
     }
 }

@@ -167,7 +167,9 @@ impl Writer {
         let mut tries = 0;
         loop {
             match self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
-                Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && tries < self.tries => {
+                Err(error)
+                    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && tries < self.tries =>
+                {
                     tries += 1;
                     std::thread::sleep(TRY_AGAIN);
                 }
@@ -327,9 +329,11 @@ impl Writer {
     fn save(&mut self) -> Result<(), SqliteError> {
         for name in self.changed.drain() {
             let Some(quota) = self.quotas.get(&name) else { continue };
-            self.connection
-                .prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?
-                .execute((serde_json::to_string(&quota.windows)?, quota.last_ms, quota.id))?;
+            self.connection.prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?.execute((
+                serde_json::to_string(&quota.windows)?,
+                quota.last_ms,
+                quota.id,
+            ))?;
         }
         for ((date, quota, key), [requests, input_tokens, output_tokens, images]) in self.used.drain() {
             self.connection
