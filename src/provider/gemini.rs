@@ -3,6 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use memchr::{memchr, memrchr, memrchr2};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -192,8 +193,8 @@ impl<'a> ModelCall<'a> {
     fn parse(path: &'a str) -> Option<Self> {
         let path = path.trim_end_matches('/');
         let bytes = path.as_bytes();
-        let slash_before = |end: usize| bytes[..end].iter().rposition(|byte| *byte == b'/');
-        let mut colon = bytes.iter().rposition(|byte| matches!(byte, b':' | b'/'))?;
+        let slash_before = |end: usize| memrchr(b'/', &bytes[..end]);
+        let mut colon = memrchr2(b':', b'/', bytes)?;
         let mut verb = colon + 1;
         if bytes[colon] == b'/' {
             colon = bytes.windows(3).rposition(|bytes| bytes.eq_ignore_ascii_case(b"%3a")).filter(|at| *at > colon)?;
@@ -208,7 +209,7 @@ impl<'a> ModelCall<'a> {
     /// The bare name of a model; one of another collection keeps the collection's name.
     fn model(&self) -> Cow<'a, str> {
         let bare = |name: &'a str| name.strip_prefix("models/").unwrap_or(name);
-        if !self.name.contains('%') {
+        if memchr(b'%', self.name.as_bytes()).is_none() {
             return Cow::Borrowed(bare(self.name));
         }
         let decoded = percent_decode_str(bare(self.name)).decode_utf8_lossy();

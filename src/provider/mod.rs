@@ -225,7 +225,8 @@ pub enum UsageFormat {
     /// They do not.
     #[default]
     None,
-    /// A top-level `usageMetadata`; in a stream each one is cumulative.
+    /// A top-level `usageMetadata`; in a stream each one is cumulative. On the OpenAI-compatible paths a top-level `usage`, as
+    /// [`OpenAi`](Self::OpenAi).
     Gemini,
     /// A top-level `usage` with `prompt_tokens` and `completion_tokens` (or `input_tokens`, `output_tokens`), also in
     /// `response` of an event.
