@@ -274,10 +274,11 @@ impl ErrorInfo {
 
 /// Whether a good answer, or an event of one, may be an error: it contains one of these words.
 pub(crate) fn may_be_error(body: &[u8]) -> bool {
-    static WORDS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
-        ["\"error\"", "\"base_resp\"", "\"success\"", "event: error", "event:error", LIMITED].map(Finder::new)
-    });
-    WORDS.iter().any(|word| word.find(body).is_some())
+    static MEMBERS: LazyLock<[Finder<'static>; 4]> =
+        LazyLock::new(|| ["\"error\"", "\"base_resp\"", "\"success\"", LIMITED].map(Finder::new));
+    static EVENTS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["event: error", "event:error"].map(Finder::new));
+    let holds = |words: &[Finder<'_>]| words.iter().any(|word| word.find(body).is_some());
+    holds(&*MEMBERS) || (!body.starts_with(b"{") && holds(&*EVENTS))
 }
 
 /// The answer ended because the account is limited for a breach of policy.

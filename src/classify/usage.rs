@@ -7,7 +7,7 @@ use std::{borrow::Cow, mem, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use memchr::{memchr2, memmem::Finder};
+use memchr::{memchr2, memchr2_iter, memmem::Finder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -65,9 +65,12 @@ impl UsageReader {
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
         let kinds = [&b"json"[..], b"event-stream"];
         let readable = headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
-            let words =
-                |kind: &[u8]| content_type.as_bytes().windows(kind.len()).any(|word| word.eq_ignore_ascii_case(kind));
-            kinds.into_iter().any(words)
+            let content_type = content_type.as_bytes();
+            kinds.into_iter().any(|kind| {
+                let mut starts = memchr2_iter(kind[0], kind[0].to_ascii_uppercase(), content_type);
+                starts
+                    .any(|at| content_type[at..].get(..kind.len()).is_some_and(|word| word.eq_ignore_ascii_case(kind)))
+            })
         });
         readable.then(|| Self::new(format))
     }
@@ -109,6 +112,11 @@ impl UsageReader {
             Framing::Json => self.read_json(&rest, false),
         }
         self.tokens.usage()
+    }
+
+    /// How many of the last bytes belong to what has not been read yet, at most.
+    pub(crate) fn unread(&self) -> usize {
+        if self.cut { usize::MAX } else { self.buffer.len() }
     }
 
     /// The first error that was read since the last call: the JSON of its event.
@@ -182,12 +190,28 @@ impl UsageReader {
                     self.read_item(item.get().as_bytes(), &parsed);
                 }
             }
-        } else if let Ok(parsed) = serde_json::from_slice(text) {
+        } else if (is_error || !self.read_last_usage(text))
+            && let Ok(parsed) = serde_json::from_slice(text)
+        {
             self.read_item(text, &parsed);
         }
         if is_error {
             self.keep_error(text);
         }
+    }
+
+    /// Reads the usage at the end of an object that is no error, without what comes before it. Returns whether there is
+    /// one at the top level: only from there on is the text, behind a `{`, an object.
+    fn read_last_usage(&mut self, object: &[u8]) -> bool {
+        if self.format == UsageFormat::None || ERROR.find(object).is_some() {
+            return false;
+        }
+        let Some(place) = USAGE.find_iter(object).last().and_then(|place| place.checked_sub(1)) else { return false };
+        let Ok(end) = std::str::from_utf8(&object[place..]) else { return false };
+        let Ok(LastUsage { usage, usage_metadata }) = serde_json::from_str(&["{", end].concat()) else { return false };
+        let found = usage.or(usage_metadata);
+        found.iter().for_each(|counts| self.tokens.update(counts));
+        found.is_some()
     }
 
     fn read_item(&mut self, text: &[u8], item: &Item<'_>) {
@@ -270,6 +294,14 @@ struct Item<'a> {
     response: Option<&'a RawValue>,
     #[serde(borrow)]
     interaction: Option<&'a RawValue>,
+}
+
+/// The end of an item, from its usage on.
+#[derive(Deserialize)]
+struct LastUsage {
+    usage: Option<Counts>,
+    #[serde(rename = "usageMetadata")]
+    usage_metadata: Option<Counts>,
 }
 
 /// What an item holds: a message, a response, a choice.

@@ -67,6 +67,19 @@ fn usage_of_openai() {
     assert_eq!(usage(&format!("event: response.completed\ndata: {completed}\n\n")), Some((12, 5)));
 }
 
+/// Gemini's OpenAI-compatible paths answer as OpenAI does.
+#[test]
+fn usage_of_both_formats_is_read_from_gemini() {
+    for item in [
+        r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#,
+        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":1}}"#,
+    ] {
+        let mut reader = UsageReader::new(UsageFormat::Gemini);
+        reader.push(item.as_bytes());
+        assert_eq!(reader.finish(), Some(Usage::new(9, 1)), "{item}");
+    }
+}
+
 #[test]
 fn usage_of_anthropic_counts_the_cache_and_updates_field_by_field() {
     let start = r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":25,"cache_creation_input_tokens":10,"cache_read_input_tokens":5,"output_tokens":1}}}"#;
@@ -105,7 +118,6 @@ fn only_the_input_that_is_known_is_usage() {
         r#"{"usage":{"input_tokens":"7"}}"#,
         r#"{"usage":[1]}"#,
         r#"{"usage":{"input_tokens":3}"#,
-        r#"{"usage":{"input_tokens":3},"usage":{"input_tokens":4}}"#,
         "data: {\"usage\":{\"input_tokens\":3}\n\n",
         "\u{1F}\u{8B} usage",
         "",
@@ -113,6 +125,7 @@ fn only_the_input_that_is_known_is_usage() {
         assert_eq!(usage(text), None, "{text}");
     }
     assert_eq!(usage(r#"{"usage":{"input_tokens":3.0,"output_tokens":-1}}"#), Some((3, 0)));
+    assert_eq!(usage(r#"{"usage":{"input_tokens":3},"usage_of":"\"usage"}"#), Some((3, 0)));
     let mut reader = UsageReader::new(UsageFormat::None);
     reader.push(br#"{"usage":{"input_tokens":3}}"#);
     assert_eq!(reader.finish(), None);
