@@ -130,7 +130,7 @@ pin_project! {
     pub struct RedactBody<B> {
         #[pin]
         inner: B,
-        // None where the body passes as it is.
+        // None if the body passes as it is.
         filter: Option<Filter>,
         trailers: Option<Frame<Bytes>>,
     }

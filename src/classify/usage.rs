@@ -60,7 +60,7 @@ impl UsageReader {
         }
     }
 
-    /// The same for an answer with these headers; `None` where its body is neither JSON nor events. One that is compressed must be
+    /// The same for an answer with these headers; `None` if its body is neither JSON nor events. One that is compressed must be
     /// decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
         let kinds = [&b"json"[..], b"event-stream"];
@@ -102,7 +102,7 @@ impl UsageReader {
     /// Called when the body ends or is dropped. Returns the usage, if the body reported one.
     pub(crate) fn finish(&mut self) -> Option<Usage> {
         let rest = mem::take(&mut self.buffer);
-        match self.framing {
+        match mem::replace(&mut self.framing, Framing::Unknown) {
             Framing::Unknown => {}
             Framing::Events => self.read_event(&rest),
             Framing::Json if self.cut => {
@@ -209,9 +209,9 @@ impl UsageReader {
         let Some(place) = USAGE.find_iter(object).last().and_then(|place| place.checked_sub(1)) else { return false };
         let Ok(end) = std::str::from_utf8(&object[place..]) else { return false };
         let Ok(LastUsage { usage, usage_metadata }) = serde_json::from_str(&["{", end].concat()) else { return false };
-        let found = usage.or(usage_metadata);
-        found.iter().for_each(|counts| self.tokens.update(counts));
-        found.is_some()
+        let Some(counts) = usage.or(usage_metadata) else { return false };
+        self.tokens.update(&counts);
+        true
     }
 
     fn read_item(&mut self, text: &[u8], item: &Item<'_>) {
@@ -219,8 +219,8 @@ impl UsageReader {
             let nested = [item.message, item.response, item.interaction].into_iter().flatten();
             let nested = nested.filter_map(|object| serde_json::from_str::<Nested<'_>>(object.get()).ok()?.usage);
             for usage in nested.chain([item.usage, item.usage_metadata].into_iter().flatten()) {
-                if let Ok(told) = serde_json::from_str(usage.get()) {
-                    self.tokens.update(&told);
+                if let Ok(counts) = serde_json::from_str(usage.get()) {
+                    self.tokens.update(&counts);
                 }
             }
         }
@@ -369,24 +369,24 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn update(&mut self, told: &Counts) {
+    fn update(&mut self, counts: &Counts) {
         let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
-        self.input = sum(told.prompt_token_count, &[told.tool_use_prompt_token_count])
-            .or(told.prompt_tokens)
+        self.input = sum(counts.prompt_token_count, &[counts.tool_use_prompt_token_count])
+            .or(counts.prompt_tokens)
             // Anthropic counts tokens that a cache gave or took separately.
-            .or(sum(told.input_tokens, &[told.cache_creation_input_tokens, told.cache_read_input_tokens]))
-            .or(told.total_input_tokens)
+            .or(sum(counts.input_tokens, &[counts.cache_creation_input_tokens, counts.cache_read_input_tokens]))
+            .or(counts.total_input_tokens)
             .or(self.input);
-        self.output = told
+        self.output = counts
             .candidates_token_count
-            .or(told.completion_tokens)
-            .or(told.output_tokens)
-            .or(told.total_output_tokens)
+            .or(counts.completion_tokens)
+            .or(counts.output_tokens)
+            .or(counts.total_output_tokens)
             .or(self.output);
-        self.thoughts = told.thoughts_token_count.or(self.thoughts);
+        self.thoughts = counts.thoughts_token_count.or(self.thoughts);
     }
 
-    /// `None` where the tokens of the prompt are not known.
+    /// `None` if the tokens of the prompt are not known.
     fn usage(&self) -> Option<Usage> {
         let output = self.output.unwrap_or_default() + self.thoughts.unwrap_or_default();
         Some(Usage::new(self.input? as u64, output as u64))

@@ -65,7 +65,7 @@ impl Base {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Request`] where the request names another host, or its path is none or holds `.` or `..` segments: a key
+    /// [`ErrorKind::Request`] if the request names another host, or its path is none or holds `.` or `..` segments: a key
     /// must not go there.
     pub fn apply(&self, head: &mut request::Parts) -> Result<(), Error> {
         let refused = |why: &str| Error::request(why);
@@ -81,7 +81,7 @@ impl Base {
             _ if !head.uri.path().starts_with('/') => return Err(refused("the request names no path")),
             _ => {
                 self.address(&mut head.uri, plain)?;
-                // The version that the caller spoke says nothing of the provider's.
+                // The version that the caller spoke says nothing about the provider's.
                 head.version = Version::HTTP_11;
             }
         }
@@ -102,7 +102,7 @@ impl Base {
         Ok(())
     }
 
-    /// The path to ask this base for; `None` where it is the request's own.
+    /// The path to ask this base for; `None` if it is the request's own.
     fn path_for(&self, path: &str, plain: bool) -> Option<String> {
         let mut own = Cow::Borrowed(path);
         if !plain && path.contains("//") {
@@ -126,7 +126,7 @@ impl Base {
         (rest.len() != path.len() || !base.is_empty()).then(|| [base, rest].concat())
     }
 
-    /// What stands before the version, where the path ends in one, or in a version's `openai`: `/v1`, `/v1beta/openai`.
+    /// What stands before the version, if the path ends in one, or in a version's `openai`: `/v1`, `/v1beta/openai`.
     fn before_version(&self) -> Option<&str> {
         let (before, last) = self.path.rsplit_once('/')?;
         (is_version(last) || (last == "openai" && before.split('/').any(is_version))).then_some(before)
@@ -194,7 +194,7 @@ fn is_plain(path: &str) -> bool {
     bytes.starts_with(b"/") && pairs.fold(0, |any, (before, byte)| any | odd(*before, *byte)) == 0
 }
 
-/// Whether a segment of the path is `.` or `..`, also where dots or slashes are percent-encoded, once or twice.
+/// Whether a segment of the path is `.` or `..`, also if dots or slashes are percent-encoded, once or twice.
 fn climbs(path: &str) -> bool {
     let once = percent_decode_str(path).decode_utf8_lossy();
     let twice = percent_decode_str(&once).decode_utf8_lossy();
@@ -205,7 +205,7 @@ impl FromStr for Base {
     type Err = Error;
 
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where the URL has another scheme, no host, a port that is not
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the URL has another scheme, no host, a port that is not
     /// 1 to 65535, credentials, a query, a fragment, or a path with `.` or `..`.
     fn from_str(url: &str) -> Result<Self, Error> {
         let invalid = |why: &str| Error::config(format!("\"{url}\" is not a base URL: {why}"));

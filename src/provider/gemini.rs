@@ -54,7 +54,7 @@ impl Gemini {
     /// The API somewhere else: a simulator, a proxy, a regional host.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where `url` is not a base URL; see [`Base`].
+    /// [`ErrorKind::Config`] if `url` is not a base URL; see [`Base`].
     pub fn at(url: &str) -> Result<Self, Error> {
         Ok(Self { base: url.parse()? })
     }
@@ -234,7 +234,7 @@ fn of_verb<'a>(verb: &str, model: Cow<'a, str>) -> RequestInfo<'a> {
 /// (beginning of the model's name, tier, requests a minute, input tokens a minute). The longest beginning counts.
 ///
 /// From ai.google.dev/gemini-api/docs/rate-limits as last published for each model (2025-09), with what 429s named since.
-/// Days are left out: where a figure is too low, nothing would correct it before midnight.
+/// Days are left out: if a figure is too low, nothing would correct it before midnight.
 const ASSUMED: &[(&str, Tier, u64, u64)] = &[
     ("gemini-2.0-flash", Tier::Free, 15, 1_000_000),
     ("gemini-2.0-flash", Tier::Paid, 2_000, 4_000_000),

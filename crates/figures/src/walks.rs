@@ -43,7 +43,7 @@ impl Traffic {
     /// `plain` or `sdk`.
     ///
     /// # Panics
-    /// Where it is neither.
+    /// If it is neither.
     pub fn named(name: &str) -> Self {
         match name {
             "plain" => Self::Plain,
@@ -171,7 +171,7 @@ impl Walk {
     /// `bare`, `rotated`, `retried` or `pooled`, over 1,000 keys.
     ///
     /// # Panics
-    /// Where it is none of these.
+    /// If it is none of these.
     pub fn named(name: &str, traffic: Traffic) -> Self {
         let client = NoOp::new(traffic);
         let time = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
