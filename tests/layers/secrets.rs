@@ -106,6 +106,19 @@ async fn the_key_is_taken_out_of_an_error_within_a_stream_however_it_is_cut() {
     }
 }
 
+/// Gemini streams an array where no events are asked for.
+#[tokio::test(start_paused = true)]
+async fn the_key_is_taken_out_of_an_error_at_the_end_of_an_array() {
+    let good = r#"[{"candidates":[{"content":{"parts":[{"text":"hello"}]}}]}"#;
+    let error = |key: &str| format!(r#",{{"error":{{"code":403,"message":"api_key:{key} is suspended"}}}}]"#);
+    let text = error(&secret(0));
+    for cut in 0..text.len() {
+        let (first, last) = text.as_bytes().split_at(cut);
+        let passed = streamed(vec![good.into(), first.to_vec(), last.to_vec()]).await;
+        assert_eq!((&*passed[0], passed.concat()), (good, format!("{good}{}", error("***"))), "cut at {cut}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn only_an_event_with_the_key_in_it_is_held_back_until_it_ends() {
     let key = secret(0);
