@@ -206,8 +206,13 @@ impl UsageReader {
         if self.format == UsageFormat::None || ERROR.find(object).is_some() {
             return false;
         }
-        let Some(place) = USAGE.find_iter(object).last().and_then(|place| place.checked_sub(1)) else { return false };
-        let Ok(end) = std::str::from_utf8(&object[place..]) else { return false };
+        let Some(quote) = USAGE.find_iter(object).last().and_then(|place| place.checked_sub(1)) else { return false };
+        let (before, end) = object.split_at(quote);
+        let Ok(end) = std::str::from_utf8(end) else { return false };
+        // An escaped quote is within a name or a text.
+        if before.ends_with(b"\\") {
+            return false;
+        }
         let Ok(LastUsage { usage, usage_metadata }) = serde_json::from_str(&["{", end].concat()) else { return false };
         let Some(counts) = usage.or(usage_metadata) else { return false };
         self.tokens.update(&counts);

@@ -220,4 +220,28 @@ proptest! {
     ) {
         read_in_any_cut(&words.concat());
     }
+
+    #[test]
+    fn usage_is_read_at_the_top_level_and_in_a_message_wherever_it_stands(
+        members in prop::sample::subsequence(vec![
+            r#""usage":{"input_tokens":3,"output_tokens":4}"#,
+            r#""message":{"id":1,"usage":{"input_tokens":5}}"#,
+            r#""usage_of":[{"usage":{"input_tokens":6}}]"#,
+            r#""args":{"usage":{"input_tokens":7},"x":{"usageMetadata":{"promptTokenCount":7}}}"#,
+            r#""text":"\"usage\":{\"input_tokens\":8}}""#,
+            r#""an \"usage":{"input_tokens":9}"#,
+            r#""usageMetadata":null"#,
+            r#""last":"usage""#,
+        ], 0..=8).prop_shuffle(),
+    ) {
+        let holds = |start: &str| members.iter().any(|member| member.starts_with(start));
+        let expected = match () {
+            () if holds("\"usage\"") => Some((3, 4)),
+            () if holds("\"message\"") => Some((5, 0)),
+            () => None,
+        };
+        let item = format!("{{{}}}", members.join(","));
+        prop_assert_eq!(read([item.as_bytes()]), (expected, None));
+        prop_assert_eq!(read([format!("data: {item}\n\n").as_bytes()]), (expected, None));
+    }
 }
