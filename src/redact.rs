@@ -1,8 +1,7 @@
 //! Removes the key that was used from good answers.
 //!
 //! [`CooldownLayer`](crate::CooldownLayer) removes the key from errors. It passes good answers on unchanged: providers do not
-//! repeat a key there, but a model that was given the key may. [`RedactLayer`] excludes that, and keys in errors that come
-//! in several pieces within a stream.
+//! repeat a key there, but a model that was given the key may. [`RedactLayer`] excludes that.
 
 use std::{
     fmt,
@@ -131,7 +130,7 @@ pin_project! {
     pub struct RedactBody<B> {
         #[pin]
         inner: B,
-        // None where the body passes as it is.
+        // None if the body passes as it is.
         filter: Option<Filter>,
         trailers: Option<Frame<Bytes>>,
     }
@@ -231,6 +230,12 @@ impl Filter {
     fn holds_secret(&self, bytes: &[u8]) -> bool {
         self.secret.forms().any(|form| memmem::find(bytes, form.as_bytes()).is_some())
     }
+}
+
+/// How many bytes there are at the end from where the secret stands, or may begin.
+pub(crate) fn from_secret(secret: &Secret, bytes: &[u8]) -> usize {
+    let found = secret.forms().filter_map(|form| memmem::find(bytes, form.as_bytes())).min();
+    found.map_or_else(|| begun(secret, bytes), |at| bytes.len() - at)
 }
 
 /// How many bytes at the end may be the beginning of the secret.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ReplayLayer          collects the body, so that it can be sent again
-//! ModelFallbackLayer   asks for another model, where one is set
+//! ModelFallbackLayer   asks for another model, if one is set
 //! RetryPolicy          decides what is sent again, in tower's own Retry
 //! KeyRotationLayer     gives each attempt a key
 //! CooldownLayer        classifies the answers
@@ -28,7 +28,7 @@ use crate::{
     rotation::{KeyRotation, LeaseBody},
 };
 
-/// Everything: [`ReplayLayer`], [`ModelFallbackLayer`] where one is set, tower's retry with [`RetryPolicy`],
+/// Everything: [`ReplayLayer`], [`ModelFallbackLayer`] if one is set, tower's retry with [`RetryPolicy`],
 /// [`KeyRotationLayer`] and [`CooldownLayer`], over any HTTP client. The same as all of them one by one.
 ///
 /// The client is a `Service<http::Request<`[`ReplayBody<B>`](ReplayBody)`>>` that is `Clone` and whose error is

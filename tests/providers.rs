@@ -1,7 +1,7 @@
 //! What the providers do with the head of a request: one credential leaves, the address is the provider's, the model and
 //! the cost are found.
 
-use http::{Method, Request, request::Parts};
+use http::{Method, Request, Version, request::Parts};
 use proptest::prelude::*;
 use tower_keypool::{
     Anthropic, ApiKeyHeader, Base, ErrorKind, Gemini, OpenAi, Provider, Secret,
@@ -398,6 +398,31 @@ fn a_request_to_another_host_is_refused_and_told_what_to_write() {
     }
     assert!(to("*").unwrap_err().contains("no path"));
     assert!(to("api.example:443").unwrap_err().contains("goes to"));
+}
+
+/// A server gives the URI of a request of HTTP/2 its own scheme and authority.
+#[test]
+fn a_request_that_a_server_received_over_http_2_goes_to_the_base() {
+    let base: Base = "https://api.example/v1".parse().unwrap();
+    for version in [Version::HTTP_2, Version::HTTP_3] {
+        for uri in
+            ["https://gateway.local:8443/v1/models?a=b", "http://api.example/models?a=b", "http://u@evil/models?a=b"]
+        {
+            let mut head = head("GET", uri, &[]);
+            head.version = version;
+            base.apply(&mut head).unwrap();
+            assert_eq!(
+                (head.uri.to_string().as_str(), head.version),
+                ("https://api.example/v1/models?a=b", Version::HTTP_11)
+            );
+        }
+        let mut connect = head("CONNECT", "gateway.local:443", &[]);
+        connect.version = version;
+        assert!(base.apply(&mut connect).unwrap_err().to_string().contains("no path"));
+        let mut climbing = head("GET", "https://gateway.local/v1/../admin", &[]);
+        climbing.version = version;
+        assert_eq!(base.apply(&mut climbing).unwrap_err().kind(), ErrorKind::Request);
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::{QuotaViolation, google_quota, retry_after};
 /// What was read from an error.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorInfo {
-    /// The answer's status; in a good answer that of the error, where it names one.
+    /// The answer's status; in a good answer that of the error, if it names one.
     pub(super) status: Option<u16>,
     /// The provider's codes, the most specific first; then the derived codes, see [`DERIVED_CODES`].
     pub(super) codes: Vec<String>,
@@ -274,10 +274,11 @@ impl ErrorInfo {
 
 /// Whether a good answer, or an event of one, may be an error: it contains one of these words.
 pub(crate) fn may_be_error(body: &[u8]) -> bool {
-    static WORDS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
-        ["\"error\"", "\"base_resp\"", "\"success\"", "event: error", "event:error", LIMITED].map(Finder::new)
-    });
-    WORDS.iter().any(|word| word.find(body).is_some())
+    static MEMBERS: LazyLock<[Finder<'static>; 4]> =
+        LazyLock::new(|| ["\"error\"", "\"base_resp\"", "\"success\"", LIMITED].map(Finder::new));
+    static EVENTS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["event: error", "event:error"].map(Finder::new));
+    let holds = |words: &[Finder<'_>]| words.iter().any(|word| word.find(body).is_some());
+    holds(&*MEMBERS) || (!body.starts_with(b"{") && holds(&*EVENTS))
 }
 
 /// The answer ended because the account is limited for a breach of policy.
@@ -338,7 +339,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The error object, or the whole value where that is one itself.
+/// The error object, or the whole value if that is one itself.
 fn error_of(root: &Value) -> &Value {
     let found = |paths: &[&str]| paths.iter().flat_map(|path| at(root, path)).find(|error| !is_empty(error));
     let calls_itself_one = is_named_error(root) && root.get("message").is_some_and(Value::is_string);
@@ -464,7 +465,7 @@ fn title(page: &str) -> Option<String> {
     rest.split('<').next().map(|title| title.trim().to_owned()).filter(|title| !title.is_empty())
 }
 
-/// `projects/123` or `123` is `123`; `None` where it is no name of a project, such as `api_key:…`.
+/// `projects/123` or `123` is `123`; `None` if it is no name of a project, such as `api_key:…`.
 fn project(text: &str) -> Option<String> {
     let name = text.strip_prefix("projects/").or_else(|| text.strip_prefix("project_number:")).unwrap_or(text);
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:".contains(c);

@@ -54,7 +54,7 @@ pub enum Scope {
     Exit,
 }
 
-/// How long a target is not used after an error of a class, where the provider names no time.
+/// How long a target is not used after an error of a class, if the provider names no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cooldown {
@@ -73,7 +73,7 @@ pub enum Cooldown {
     Fixed(Duration),
     /// This long each time; the third error in a row disables.
     Strikes(Duration),
-    /// Until somebody enables it; where nearly every key was refused at once, until a trial after that outage succeeds.
+    /// Until somebody enables it; if nearly every key was refused at once, until a trial after that outage succeeds.
     Disable,
 }
 

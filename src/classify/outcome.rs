@@ -23,7 +23,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The failure, where it is one.
+    /// The failure, if it is one.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failure(failure) => Some(failure),
@@ -31,7 +31,7 @@ impl Outcome {
         }
     }
 
-    /// The same without a secret in its message and code; `None` where it holds none.
+    /// The same without a secret in its message and code; `None` if it holds none.
     pub(crate) fn redacted(&self, secret: &Secret) -> Option<Self> {
         let failure = self.failure()?;
         let holds = |text: &Option<Box<str>>| {
@@ -190,7 +190,7 @@ pub struct QuotaViolation {
     pub unit: Unit,
     /// Over which time.
     pub span: Span,
-    /// The limit, where it is named; 0 means that the project has no quota for the model.
+    /// The limit, if it is named; 0 means that the project has no quota for the model.
     pub limit: Option<u64>,
     /// The model that the quota is for, by the provider's name of it.
     pub model: Option<Box<str>>,

@@ -6,10 +6,10 @@ use super::{ErrorClass, Failure, Scope};
 use crate::{Error, ErrorKind};
 
 impl Failure {
-    /// What an error of an HTTP client means: [`ErrorClass::Transient`], or [`ErrorClass::Caller`] where the request's own body could
+    /// What an error of an HTTP client means: [`ErrorClass::Transient`], or [`ErrorClass::Caller`] if the request's own body could
     /// not be read. Known by the types of the errors in its chain, never by what they say.
     ///
-    /// Where no connection was made it concerns the [exit](Scope::Exit), and [`may_have_been_sent`](Self::may_have_been_sent) is
+    /// If no connection was made it concerns the [exit](Scope::Exit), and [`may_have_been_sent`](Self::may_have_been_sent) is
     /// false; else it concerns this request alone.
     ///
     /// ```

@@ -7,7 +7,7 @@ use std::{borrow::Cow, mem, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use memchr::{memchr2, memmem::Finder};
+use memchr::{memchr2, memchr2_iter, memmem::Finder};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -60,14 +60,17 @@ impl UsageReader {
         }
     }
 
-    /// The same for an answer with these headers; `None` where its body is neither JSON nor events. One that is compressed must be
+    /// The same for an answer with these headers; `None` if its body is neither JSON nor events. One that is compressed must be
     /// decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
         let kinds = [&b"json"[..], b"event-stream"];
         let readable = headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
-            let words =
-                |kind: &[u8]| content_type.as_bytes().windows(kind.len()).any(|word| word.eq_ignore_ascii_case(kind));
-            kinds.into_iter().any(words)
+            let content_type = content_type.as_bytes();
+            kinds.into_iter().any(|kind| {
+                let mut starts = memchr2_iter(kind[0], kind[0].to_ascii_uppercase(), content_type);
+                starts
+                    .any(|at| content_type[at..].get(..kind.len()).is_some_and(|word| word.eq_ignore_ascii_case(kind)))
+            })
         });
         readable.then(|| Self::new(format))
     }
@@ -99,7 +102,7 @@ impl UsageReader {
     /// Called when the body ends or is dropped. Returns the usage, if the body reported one.
     pub(crate) fn finish(&mut self) -> Option<Usage> {
         let rest = mem::take(&mut self.buffer);
-        match self.framing {
+        match mem::replace(&mut self.framing, Framing::Unknown) {
             Framing::Unknown => {}
             Framing::Events => self.read_event(&rest),
             Framing::Json if self.cut => {
@@ -109,6 +112,11 @@ impl UsageReader {
             Framing::Json => self.read_json(&rest, false),
         }
         self.tokens.usage()
+    }
+
+    /// How many of the last bytes belong to what has not been read yet, at most.
+    pub(crate) fn unread(&self) -> usize {
+        if self.cut { usize::MAX } else { self.buffer.len() }
     }
 
     /// The first error that was read since the last call: the JSON of its event.
@@ -182,7 +190,9 @@ impl UsageReader {
                     self.read_item(item.get().as_bytes(), &parsed);
                 }
             }
-        } else if let Ok(parsed) = serde_json::from_slice(text) {
+        } else if (is_error || !self.read_last_usage(text))
+            && let Ok(parsed) = serde_json::from_slice(text)
+        {
             self.read_item(text, &parsed);
         }
         if is_error {
@@ -190,13 +200,32 @@ impl UsageReader {
         }
     }
 
+    /// Reads the usage at the end of an object that is no error, without what comes before it. Returns whether there is
+    /// one at the top level: only from there on is the text, behind a `{`, an object.
+    fn read_last_usage(&mut self, object: &[u8]) -> bool {
+        if self.format == UsageFormat::None || ERROR.find(object).is_some() {
+            return false;
+        }
+        let Some(quote) = USAGE.find_iter(object).last().and_then(|place| place.checked_sub(1)) else { return false };
+        let (before, end) = object.split_at(quote);
+        let Ok(end) = std::str::from_utf8(end) else { return false };
+        // An escaped quote is within a name or a text.
+        if before.ends_with(b"\\") {
+            return false;
+        }
+        let Ok(LastUsage { usage, usage_metadata }) = serde_json::from_str(&["{", end].concat()) else { return false };
+        let Some(counts) = usage.or(usage_metadata) else { return false };
+        self.tokens.update(&counts);
+        true
+    }
+
     fn read_item(&mut self, text: &[u8], item: &Item<'_>) {
         if self.format != UsageFormat::None {
             let nested = [item.message, item.response, item.interaction].into_iter().flatten();
             let nested = nested.filter_map(|object| serde_json::from_str::<Nested<'_>>(object.get()).ok()?.usage);
             for usage in nested.chain([item.usage, item.usage_metadata].into_iter().flatten()) {
-                if let Ok(told) = serde_json::from_str(usage.get()) {
-                    self.tokens.update(&told);
+                if let Ok(counts) = serde_json::from_str(usage.get()) {
+                    self.tokens.update(&counts);
                 }
             }
         }
@@ -272,6 +301,14 @@ struct Item<'a> {
     interaction: Option<&'a RawValue>,
 }
 
+/// The end of an item, from its usage on.
+#[derive(Deserialize)]
+struct LastUsage {
+    usage: Option<Counts>,
+    #[serde(rename = "usageMetadata")]
+    usage_metadata: Option<Counts>,
+}
+
 /// What an item holds: a message, a response, a choice.
 #[derive(Deserialize)]
 struct Nested<'a> {
@@ -337,24 +374,24 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn update(&mut self, told: &Counts) {
+    fn update(&mut self, counts: &Counts) {
         let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
-        self.input = sum(told.prompt_token_count, &[told.tool_use_prompt_token_count])
-            .or(told.prompt_tokens)
+        self.input = sum(counts.prompt_token_count, &[counts.tool_use_prompt_token_count])
+            .or(counts.prompt_tokens)
             // Anthropic counts tokens that a cache gave or took separately.
-            .or(sum(told.input_tokens, &[told.cache_creation_input_tokens, told.cache_read_input_tokens]))
-            .or(told.total_input_tokens)
+            .or(sum(counts.input_tokens, &[counts.cache_creation_input_tokens, counts.cache_read_input_tokens]))
+            .or(counts.total_input_tokens)
             .or(self.input);
-        self.output = told
+        self.output = counts
             .candidates_token_count
-            .or(told.completion_tokens)
-            .or(told.output_tokens)
-            .or(told.total_output_tokens)
+            .or(counts.completion_tokens)
+            .or(counts.output_tokens)
+            .or(counts.total_output_tokens)
             .or(self.output);
-        self.thoughts = told.thoughts_token_count.or(self.thoughts);
+        self.thoughts = counts.thoughts_token_count.or(self.thoughts);
     }
 
-    /// `None` where the tokens of the prompt are not known.
+    /// `None` if the tokens of the prompt are not known.
     fn usage(&self) -> Option<Usage> {
         let output = self.output.unwrap_or_default() + self.thoughts.unwrap_or_default();
         Some(Usage::new(self.input? as u64, output as u64))

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt,
+    fmt, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -20,6 +20,7 @@ use super::{
 use crate::{
     Lease,
     classify::{ErrorClass, Failure, Scope, UsageReader},
+    redact::from_secret,
 };
 
 pin_project! {
@@ -102,6 +103,11 @@ impl<B: Body> CooldownBody<B> {
         joined.freeze()
     }
 
+    /// How many bytes the observer holds back.
+    fn held_back(&self) -> usize {
+        self.observer.as_ref().map_or(0, |observer| observer.held.len())
+    }
+
     /// Replaces the held bytes.
     pub(super) fn replace_held(&mut self, data: Bytes) {
         self.held.more.clear();
@@ -117,6 +123,11 @@ impl<B: Body> CooldownBody<B> {
 }
 
 impl<E> Held<E> {
+    /// Whether nothing is held and nothing is left of the body below.
+    fn is_over<B: Body<Error = E>>(&self, inner: &B) -> bool {
+        self.first.is_none() && self.last.is_none() && (self.ended || inner.is_end_stream())
+    }
+
     fn push(&mut self, data: Bytes) {
         self.bytes += data.len();
         match self.first {
@@ -133,6 +144,15 @@ impl<E> Held<E> {
     }
 }
 
+/// One after the other; copied only if there are two.
+fn joined(first: Bytes, second: Bytes) -> Bytes {
+    match (first.is_empty(), second.is_empty()) {
+        (true, _) => second,
+        (_, true) => first,
+        _ => [first, second].concat().into(),
+    }
+}
+
 /// `Bytes` are passed on without a copy.
 fn to_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
     frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
@@ -142,40 +162,50 @@ impl<B: Body> Body for CooldownBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let this = self.as_mut().project();
-        let frame = if let Some(data) = this.held.pop() {
-            Some(Ok(Frame::data(data)))
-        } else if let Some(last) = this.held.last.take() {
-            this.held.ended |= last.is_err();
-            Some(*last)
-        } else if this.held.ended {
-            None
-        } else {
-            ready!(this.inner.poll_frame(cx)).map(|frame| frame.map(to_bytes))
-        };
-        let Some(observer) = this.observer else { return Poll::Ready(frame) };
-        let frame = match frame {
-            Some(Ok(frame)) => Some(Ok(frame.map_data(|data| observer.pass(data)))),
-            Some(Err(error)) => {
-                observer.broke();
-                Some(Err(error))
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let mut this = self.project();
+        loop {
+            let frame = if let Some(data) = this.held.pop() {
+                Some(Ok(Frame::data(data)))
+            } else if let Some(last) = this.held.last.take() {
+                this.held.ended |= last.is_err();
+                Some(*last)
+            } else if this.held.ended {
+                None
+            } else {
+                ready!(this.inner.as_mut().poll_frame(cx)).map(|frame| frame.map(to_bytes))
+            };
+            let Some(observer) = this.observer else { return Poll::Ready(frame) };
+            let mut data = Bytes::new();
+            let mut is_over = true;
+            match frame.map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(read))) => {
+                    data = observer.pass(read);
+                    is_over = this.held.is_over(&*this.inner);
+                }
+                Some(Ok(Err(trailers))) => this.held.last = Some(Box::new(Ok(trailers))),
+                Some(Err(error)) => {
+                    observer.broke();
+                    this.held.last = Some(Box::new(Err(error)));
+                }
+                None => this.held.ended = true,
             }
-            None => None,
-        };
-        if !matches!(frame, Some(Ok(_))) || self.is_end_stream() {
-            *self.project().observer = None;
+            if is_over {
+                data = joined(data, observer.end());
+                *this.observer = None;
+            }
+            if !data.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(data))));
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        let held = &self.held;
-        held.first.is_none() && held.last.is_none() && (held.ended || self.inner.is_end_stream())
+        self.held_back() == 0 && self.held.is_over(&self.inner)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held = self.held.bytes as u64;
+        let held = (self.held.bytes + self.held_back()) as u64;
         if self.held.ended {
             return SizeHint::with_exact(held);
         }
@@ -195,7 +225,8 @@ impl<B: Body> fmt::Debug for CooldownBody<B> {
     }
 }
 
-/// Reads a good answer while it is passed on. At its end, or when it is dropped, its usage is reported to the pool.
+/// Reads a good answer while it is passed on, and removes the key from an error within it. At its end, or when it is dropped,
+/// its usage is reported to the pool.
 pub(super) struct StreamObserver {
     lease: Arc<Lease>,
     decoder: Decoder,
@@ -204,26 +235,54 @@ pub(super) struct StreamObserver {
     sized: bool,
     /// An error was reported.
     reported: bool,
+    /// The end of an event, from where the key stands or may begin: whether the event is an error is not known yet.
+    held: Bytes,
 }
+
+/// More is not held back: the key is removed, whatever the event is.
+const LONGEST_HELD: usize = 64 << 10;
 
 impl StreamObserver {
     pub(super) fn new(lease: Arc<Lease>, encoding: Encoding, reader: UsageReader, sized: bool) -> Self {
-        Self { lease, decoder: Decoder::new(encoding), reader, sized, reported: false }
+        Self { lease, decoder: Decoder::new(encoding), reader, sized, reported: false, held: Bytes::new() }
     }
 
+    /// Reads the next bytes. Returns what can be passed on now.
     fn pass(&mut self, data: Bytes) -> Bytes {
         let reader = &mut self.reader;
         self.decoder.decode(&data, |text| reader.push(text));
-        if self.report_error(true) && !self.sized && matches!(self.decoder, Decoder::Identity) {
-            return self.lease.secret().redact_bytes(&data).map_or(data, Bytes::from);
+        let is_error = self.report_error(true);
+        if self.sized || !matches!(self.decoder, Decoder::Identity) {
+            return data;
         }
+        let too_much = self.held.len() > LONGEST_HELD;
+        let mut data = joined(mem::take(&mut self.held), data);
+        if is_error || too_much {
+            data = self.redacted(data);
+        }
+        let unread = &data[data.len().saturating_sub(self.reader.unread())..];
+        self.held = data.split_off(data.len() - from_secret(self.lease.secret(), unread));
         data
+    }
+
+    /// The body has ended. Returns what was held back.
+    fn end(&mut self) -> Bytes {
+        if let Some(usage) = self.reader.finish() {
+            self.lease.used(usage);
+        }
+        let is_error = self.report_error(false);
+        let held = mem::take(&mut self.held);
+        if is_error { self.redacted(held) } else { held }
+    }
+
+    fn redacted(&self, data: Bytes) -> Bytes {
+        self.lease.secret().redact_bytes(&data).map_or(data, Bytes::from)
     }
 
     /// Reports the first error. Returns whether these bytes complete one.
     fn report_error(&mut self, in_stream: bool) -> bool {
         let Some(event) = self.reader.take_error() else { return false };
-        if !std::mem::replace(&mut self.reported, true)
+        if !mem::replace(&mut self.reported, true)
             && let Some(failure) = classify(&self.lease, StatusCode::OK, &http::HeaderMap::new(), &event, in_stream)
         {
             self.lease.report(&failure.into());
@@ -233,7 +292,7 @@ impl StreamObserver {
 
     /// The connection broke within the body: neither the key nor the model is blamed.
     fn broke(&mut self) {
-        if !std::mem::replace(&mut self.reported, true) {
+        if !mem::replace(&mut self.reported, true) {
             self.lease.report(&Failure::new(ErrorClass::Transient).scope(Scope::Request).code("closed").into());
         }
     }
@@ -241,9 +300,6 @@ impl StreamObserver {
 
 impl Drop for StreamObserver {
     fn drop(&mut self) {
-        if let Some(usage) = self.reader.finish() {
-            self.lease.used(usage);
-        }
-        self.report_error(false);
+        self.end();
     }
 }

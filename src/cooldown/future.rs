@@ -50,7 +50,9 @@ struct Answer<B: Body> {
     body: CooldownBody<B>,
     encoding: Encoding,
     lease: Arc<Lease>,
-    /// For a good answer: reads the rest.
+    /// Its status means success.
+    good: bool,
+    /// For a good answer that can be read: reads the rest.
     reader: Option<UsageReader>,
 }
 
@@ -85,7 +87,7 @@ where
                 }
             }
         };
-        let peek = if is_good(answer.head.status) { *this.peek } else { ERROR };
+        let peek = if answer.good { *this.peek } else { ERROR };
         if answer.poll_read(peek.bytes, cx).is_pending() {
             if this.timer.is_none() {
                 this.timer.set(Some(tokio::time::sleep(peek.time)));
@@ -105,9 +107,10 @@ impl<B: Body> Answer<B> {
         let provider = &lease.shared().provider;
         lease.learn(&provider.limits_in_headers(&head.headers));
         let encoding = Encoding::of(&head.headers);
-        let readable = is_good(head.status) && encoding != Encoding::Other;
+        let good = is_good(head.status);
+        let readable = good && encoding != Encoding::Other;
         let reader = if readable { UsageReader::for_headers(provider.usage_format(), &head.headers) } else { None };
-        Self { head, body: CooldownBody::new(body), encoding, lease, reader }
+        Self { head, body: CooldownBody::new(body), encoding, lease, good, reader }
     }
 
     /// Reads the body until it is known whether it is an error, up to this many bytes.
@@ -115,13 +118,12 @@ impl<B: Body> Answer<B> {
     where
         B: Unpin,
     {
-        let good = is_good(self.head.status);
-        if self.body.is_end_stream() || (good && self.reader.is_none()) {
+        if self.body.is_end_stream() || (self.good && self.reader.is_none()) {
             return Poll::Ready(());
         }
         while self.body.held_bytes() < most {
             let ended = !ready!(self.body.poll_read(cx));
-            if ended || (good && first(&self.encoding.text(&self.body.held(), most), false) != First::More) {
+            if ended || (self.good && first(&self.encoding.text(&self.body.held(), most), false) != First::More) {
                 break;
             }
         }
@@ -129,24 +131,14 @@ impl<B: Body> Answer<B> {
     }
 
     fn finish(mut self) -> Response<CooldownBody<B>> {
-        let held = self.body.held();
-        let text = self.encoding.text(&held, ERROR.bytes);
-        let good = is_good(self.head.status);
-        let failure = if good {
-            match first(&text, self.body.is_read()) {
-                First::Event(event) if self.reader.is_some() && may_be_error(event) => {
-                    let in_stream = !event.starts_with(b"{");
-                    classify(&self.lease, self.head.status, &self.head.headers, event, in_stream)
-                }
-                _ => None,
+        if !self.good || self.reader.is_some() {
+            let held = self.body.held();
+            let text = self.encoding.text(&held, ERROR.bytes);
+            if let Some(failure) = self.failure(&text) {
+                let text = text.into_owned();
+                self.fail(failure, text);
+                return Response::from_parts(self.head, self.body);
             }
-        } else {
-            classify(&self.lease, self.head.status, &self.head.headers, &text, false)
-        };
-        if let Some(failure) = failure {
-            let text = text.into_owned();
-            self.fail(failure, text);
-            return Response::from_parts(self.head, self.body);
         }
         self.lease.report(&Outcome::Success);
         if let Some(reader) = self.reader {
@@ -154,6 +146,20 @@ impl<B: Body> Answer<B> {
             self.body.observe(StreamObserver::new(self.lease, self.encoding, reader, sized));
         }
         Response::from_parts(self.head, self.body)
+    }
+
+    /// What the answer means, whose text begins so; `None` for a good one.
+    fn failure(&self, text: &[u8]) -> Option<Failure> {
+        let (status, headers) = (self.head.status, &self.head.headers);
+        if !self.good {
+            return classify(&self.lease, status, headers, text, false);
+        }
+        match first(text, self.body.is_read()) {
+            First::Event(event) if may_be_error(event) => {
+                classify(&self.lease, status, headers, event, !event.starts_with(b"{"))
+            }
+            _ => None,
+        }
     }
 
     /// Reports an error and removes the key from its head and its text. What was not read of it is left off.

@@ -16,7 +16,8 @@ use crate::KeyPool;
 ///   body, plain or percent-encoded. The body ends where reading ended.
 /// - The first event of a 2xx answer is read; if it is an error, the answer gets that error's status and may be retried.
 ///   Otherwise the answer is passed on as it comes, and usage and later errors are read on the way. The key is removed from a
-///   later error only if the error comes in one piece; [`RedactLayer`](crate::RedactLayer) removes it in any case.
+///   later error, too, unless the body is compressed or has a `Content-Length`: an event (or JSON array) in which the key
+///   begins is held back from there on, up to 64 KiB, until it ends.
 /// - An error of the client below is reported, too.
 ///
 /// Status 499 (Google cancelled the request) becomes 503, which clients retry. Bodies that are

@@ -57,7 +57,7 @@ pub(super) enum Decoder {
     Blind,
 }
 
-/// A chunk is decoded in pieces of this size, so that little memory is needed where it expands much.
+/// A chunk is decoded in pieces of this size, so that little memory is needed if it expands much.
 const PIECE: usize = 1 << 10;
 
 impl Decoder {

@@ -30,8 +30,8 @@ pin_project! {
     {
         #[pin]
         state: State<S::Future, Request<B>>,
-        // None where the request may use no other model.
-        fallback: Option<Fallback<S, B, Result<S::Response, S::Error>>>,
+        // None if the request may use no other model.
+        fallback: Option<Box<Fallback<S, B, Result<S::Response, S::Error>>>>,
     }
 }
 
@@ -74,7 +74,7 @@ where
     pub(super) fn planned(future: S::Future, service: S, plan: Plan<B>) -> Self {
         Self {
             state: State::Calling { future },
-            fallback: Some(Fallback { service, plan, first: None, attempts: Attempts::default() }),
+            fallback: Some(Box::new(Fallback { service, plan, first: None, attempts: Attempts::default() })),
         }
     }
 }
@@ -136,7 +136,7 @@ impl<B: TryClone> Plan<B> {
         Self { pool, model, models, once, head, body }
     }
 
-    /// The request for the next model; `None` where none is left, or the request cannot name it.
+    /// The request for the next model; `None` if none is left, or the request cannot name it.
     pub(super) fn next_request(&mut self) -> Option<Request<B>> {
         let model = self.models.next(&self.model)?;
         tracing::debug!(from = %self.model, to = %model, "another model takes the place of one that cannot serve");

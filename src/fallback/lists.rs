@@ -41,7 +41,7 @@ impl Lists {
         self.chain.is_empty() && self.named.is_empty()
     }
 
-    /// The models for a request that names this one; `None` where it may use no other.
+    /// The models for a request that names this one; `None` if it may use no other.
     pub(super) fn models(&self, asked: &str, provider: &dyn Provider) -> Option<Models> {
         let asked = provider.quota_model(asked);
         let models = if let Some(named) = self.named.get(asked) {

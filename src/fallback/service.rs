@@ -37,9 +37,6 @@ impl<S> ModelFallback<S> {
 
     /// The model that a request names, the models that it may use, and whether it is not idempotent.
     fn models(&self, head: &Parts) -> Option<(Arc<str>, Models, bool)> {
-        if self.lists.is_empty() {
-            return None;
-        }
         let provider = self.pool.provider();
         let info = provider.inspect(head);
         let explicit = head.extensions.get::<KeyRequest>();
@@ -69,6 +66,9 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        if self.lists.is_empty() {
+            return ModelFallbackFuture::passing(self.inner.call(request));
+        }
         let (head, body) = request.into_parts();
         let models = self.models(&head);
         let Some(((asked, models, once), spare)) = models.and_then(|models| Some((models, body.try_clone()?))) else {

@@ -20,7 +20,7 @@ pub struct Attempts {
     earlier: Vec<Attempt>,
     /// Until when the request may wait for keys.
     pub(crate) deadline: Option<Tick>,
-    /// The request is not sent again where nobody knows whether it was carried out.
+    /// The request is not sent again if nobody knows whether it was carried out.
     pub(crate) once: bool,
 }
 
@@ -101,7 +101,7 @@ impl Attempt {
         &self.project
     }
 
-    /// The model that was asked for, where it is known.
+    /// The model that was asked for, if it is known.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
@@ -116,7 +116,7 @@ impl Attempt {
         self.outcome.failure().map(Failure::class)
     }
 
-    /// The status of the answer where it was an error.
+    /// The status of the answer if it was an error.
     pub fn status(&self) -> Option<StatusCode> {
         self.outcome.failure().and_then(Failure::status)
     }

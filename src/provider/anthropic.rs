@@ -19,8 +19,8 @@ const OLDEST: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Anthropic's API.
 ///
-/// The key travels as `x-api-key`, or as `Authorization: Bearer` where [`bearer`](Self::bearer) is chosen. The caller's
-/// `anthropic-version` is kept; where there is none, `2023-06-01` is added.
+/// The key travels as `x-api-key`, or as `Authorization: Bearer` if [`bearer`](Self::bearer) is chosen. The caller's
+/// `anthropic-version` is kept; if there is none, `2023-06-01` is added.
 ///
 /// ```
 /// use http::Request;
@@ -49,7 +49,7 @@ impl Anthropic {
     /// The API somewhere else.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where `url` is not a base URL; see [`Base`].
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `url` is not a base URL; see [`Base`].
     pub fn at(url: &str) -> Result<Self, Error> {
         Ok(Self { base: url.parse()?, bearer: false })
     }

@@ -63,7 +63,7 @@ impl ApiKeyHeader {
     /// An API at `url` that takes its key in this header.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where no header can have this name or `url` is not a base URL.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if no header can have this name or `url` is not a base URL.
     pub fn header(name: &str, url: &str) -> Result<Self, Error> {
         let name = name.parse().map_err(|_| Error::config(format!("no header can be named {name:?}")))?;
         Self::with(Place::Header(name), url)
@@ -72,16 +72,16 @@ impl ApiKeyHeader {
     /// An API at `url` that takes its key as `Authorization: Bearer`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where `url` is not a base URL.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `url` is not a base URL.
     pub fn bearer(url: &str) -> Result<Self, Error> {
         Ok(Self::with(Place::Header(header::AUTHORIZATION), url)?.scheme("Bearer "))
     }
 
-    /// An API at `url` that takes its key in this query parameter. Whoever logs URLs sees such a key: use a header where the
+    /// An API at `url` that takes its key in this query parameter. Whoever logs URLs sees such a key: use a header if the
     /// API takes one.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where the name is not made of letters, digits and `-._~`, or `url` is
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name is not made of letters, digits and `-._~`, or `url` is
     /// not a base URL.
     pub fn query(name: &str, url: &str) -> Result<Self, Error> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {

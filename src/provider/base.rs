@@ -47,7 +47,11 @@ impl Base {
     ///
     /// A request without an authority, as a server receives it, is sent to this base, whose path is put before its own. It
     /// is not put there twice, and a base that ends in a version, such as `/api/paas/v4`, takes the place of the caller's
-    /// `/v1`. Doubled slashes and versions become one. A request with an authority must name this base's.
+    /// `/v1`. Doubled slashes and versions become one.
+    ///
+    /// A request with an authority must name this base's, unless its version is HTTP/2 or later: such a URI, as a server
+    /// received it, names the server, and its path alone counts. Whoever receives such URIs over HTTP/1, as a proxy does, or
+    /// changes the version, must reduce them to path and query. A key goes to this base alone in any case.
     ///
     /// ```
     /// use http::Request;
@@ -61,7 +65,7 @@ impl Base {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Request`] where the request names another host, or its path is none or holds `.` or `..` segments: a key
+    /// [`ErrorKind::Request`] if the request names another host, or its path is none or holds `.` or `..` segments: a key
     /// must not go there.
     pub fn apply(&self, head: &mut request::Parts) -> Result<(), Error> {
         let refused = |why: &str| Error::request(why);
@@ -71,11 +75,13 @@ impl Base {
         }
         match head.uri.authority() {
             Some(authority) if head.uri.scheme() == Some(&self.scheme) && self.is_at(authority) => {}
-            Some(authority) => return Err(self.elsewhere(head.uri.scheme_str(), authority)),
-            None if !head.uri.path().starts_with('/') => return Err(refused("the request names no path")),
-            None => {
+            Some(authority) if head.version < Version::HTTP_2 => {
+                return Err(self.elsewhere(head.uri.scheme_str(), authority));
+            }
+            _ if !head.uri.path().starts_with('/') => return Err(refused("the request names no path")),
+            _ => {
                 self.address(&mut head.uri, plain)?;
-                // The version that the caller spoke says nothing of the provider's.
+                // The version that the caller spoke says nothing about the provider's.
                 head.version = Version::HTTP_11;
             }
         }
@@ -84,7 +90,7 @@ impl Base {
         Ok(())
     }
 
-    /// Gives a URI without an authority this base's, and its path.
+    /// Gives a URI this base's authority and path.
     fn address(&self, uri: &mut Uri, plain: bool) -> Result<(), Error> {
         if let Some(path) = self.path_for(uri.path(), plain) {
             target::set_path(uri, path)?;
@@ -96,7 +102,7 @@ impl Base {
         Ok(())
     }
 
-    /// The path to ask this base for; `None` where it is the request's own.
+    /// The path to ask this base for; `None` if it is the request's own.
     fn path_for(&self, path: &str, plain: bool) -> Option<String> {
         let mut own = Cow::Borrowed(path);
         if !plain && path.contains("//") {
@@ -120,7 +126,7 @@ impl Base {
         (rest.len() != path.len() || !base.is_empty()).then(|| [base, rest].concat())
     }
 
-    /// What stands before the version, where the path ends in one, or in a version's `openai`: `/v1`, `/v1beta/openai`.
+    /// What stands before the version, if the path ends in one, or in a version's `openai`: `/v1`, `/v1beta/openai`.
     fn before_version(&self) -> Option<&str> {
         let (before, last) = self.path.rsplit_once('/')?;
         (is_version(last) || (last == "openai" && before.split('/').any(is_version))).then_some(before)
@@ -158,17 +164,22 @@ pub(super) fn begins_with(path: &str, segments: &str) -> bool {
 
 /// Whether a segment is the version of an API, such as `v1`, `v1beta` or `v1p1beta1`.
 fn is_version(segment: &str) -> bool {
-    let number = segment.strip_prefix('v').unwrap_or_default();
-    number.starts_with(|c: char| c.is_ascii_digit())
-        && segment.len() <= 10
-        && segment.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    segment
+        .strip_prefix('v')
+        .is_some_and(|number| is_number(number) && number.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// Whether alphanumeric text is what follows the `v` of a version.
+fn is_number(text: &str) -> bool {
+    text.len() < 10 && text.as_bytes().first().is_some_and(u8::is_ascii_digit)
 }
 
 /// What follows the version that a path begins with.
 pub(super) fn after_version(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v")?;
-    let end = rest.bytes().position(|byte| byte == b'/').unwrap_or(rest.len());
-    is_version(&path[1..end + 2]).then_some(&rest[end..])
+    let end = rest.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
+    let (number, rest) = rest.split_at(end);
+    (is_number(number) && (rest.is_empty() || rest.starts_with('/'))).then_some(rest)
 }
 
 /// Whether the path, as most, has no escape, no backslash, no segment that begins with a dot, and no doubled slash.
@@ -183,7 +194,7 @@ fn is_plain(path: &str) -> bool {
     bytes.starts_with(b"/") && pairs.fold(0, |any, (before, byte)| any | odd(*before, *byte)) == 0
 }
 
-/// Whether a segment of the path is `.` or `..`, also where dots or slashes are percent-encoded, once or twice.
+/// Whether a segment of the path is `.` or `..`, also if dots or slashes are percent-encoded, once or twice.
 fn climbs(path: &str) -> bool {
     let once = percent_decode_str(path).decode_utf8_lossy();
     let twice = percent_decode_str(&once).decode_utf8_lossy();
@@ -194,7 +205,7 @@ impl FromStr for Base {
     type Err = Error;
 
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where the URL has another scheme, no host, a port that is not
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the URL has another scheme, no host, a port that is not
     /// 1 to 65535, credentials, a query, a fragment, or a path with `.` or `..`.
     fn from_str(url: &str) -> Result<Self, Error> {
         let invalid = |why: &str| Error::config(format!("\"{url}\" is not a base URL: {why}"));

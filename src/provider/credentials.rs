@@ -29,7 +29,7 @@ const PROTOCOL: &str = "openai-insecure-api-key";
 
 impl Secret {
     /// Puts the key in this header, in place of every credential of the caller: headers, query, cookies. Everything else stays
-    /// as it is, byte for byte. Nothing is allocated where the caller sent this header and no other credential.
+    /// as it is, byte for byte. Nothing is allocated if the caller sent this header and no other credential.
     ///
     /// ```
     /// use http::{Request, header::AUTHORIZATION};
@@ -45,7 +45,7 @@ impl Secret {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Request`](crate::ErrorKind::Request) where the head would not be valid.
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) if the head would not be valid.
     pub fn put_in_header(&self, head: &mut Parts, name: HeaderName) -> Result<(), Error> {
         put_in_header(head, name, self.header_value())
     }
@@ -53,7 +53,7 @@ impl Secret {
     /// The same in this query parameter, percent-encoded. The name must need no encoding.
     ///
     /// # Errors
-    /// [`ErrorKind::Request`](crate::ErrorKind::Request) where the query would not be valid: another name, or a URI of more
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) if the query would not be valid: another name, or a URI of more
     /// than 64 KiB.
     pub fn put_in_query(&self, head: &mut Parts, name: &str) -> Result<(), Error> {
         strip_headers(&mut head.headers, None);

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use memchr::{memchr, memrchr, memrchr2};
 use percent_encoding::percent_decode_str;
 use serde_json::json;
 
@@ -53,7 +54,7 @@ impl Gemini {
     /// The API somewhere else: a simulator, a proxy, a regional host.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] where `url` is not a base URL; see [`Base`].
+    /// [`ErrorKind::Config`] if `url` is not a base URL; see [`Base`].
     pub fn at(url: &str) -> Result<Self, Error> {
         Ok(Self { base: url.parse()? })
     }
@@ -192,8 +193,8 @@ impl<'a> ModelCall<'a> {
     fn parse(path: &'a str) -> Option<Self> {
         let path = path.trim_end_matches('/');
         let bytes = path.as_bytes();
-        let slash_before = |end: usize| bytes[..end].iter().rposition(|byte| *byte == b'/');
-        let mut colon = bytes.iter().rposition(|byte| matches!(byte, b':' | b'/'))?;
+        let slash_before = |end: usize| memrchr(b'/', &bytes[..end]);
+        let mut colon = memrchr2(b':', b'/', bytes)?;
         let mut verb = colon + 1;
         if bytes[colon] == b'/' {
             colon = bytes.windows(3).rposition(|bytes| bytes.eq_ignore_ascii_case(b"%3a")).filter(|at| *at > colon)?;
@@ -208,7 +209,7 @@ impl<'a> ModelCall<'a> {
     /// The bare name of a model; one of another collection keeps the collection's name.
     fn model(&self) -> Cow<'a, str> {
         let bare = |name: &'a str| name.strip_prefix("models/").unwrap_or(name);
-        if !self.name.contains('%') {
+        if memchr(b'%', self.name.as_bytes()).is_none() {
             return Cow::Borrowed(bare(self.name));
         }
         let decoded = percent_decode_str(bare(self.name)).decode_utf8_lossy();
@@ -233,7 +234,7 @@ fn of_verb<'a>(verb: &str, model: Cow<'a, str>) -> RequestInfo<'a> {
 /// (beginning of the model's name, tier, requests a minute, input tokens a minute). The longest beginning counts.
 ///
 /// From ai.google.dev/gemini-api/docs/rate-limits as last published for each model (2025-09), with what 429s named since.
-/// Days are left out: where a figure is too low, nothing would correct it before midnight.
+/// Days are left out: if a figure is too low, nothing would correct it before midnight.
 const ASSUMED: &[(&str, Tier, u64, u64)] = &[
     ("gemini-2.0-flash", Tier::Free, 15, 1_000_000),
     ("gemini-2.0-flash", Tier::Paid, 2_000, 4_000_000),

@@ -98,10 +98,10 @@ pub trait Provider: Send + Sync + 'static {
     /// [`Secret::put_in_query`] do that. [`Base::apply`] ran before.
     ///
     /// # Errors
-    /// [`Error::request`] where this head cannot carry a key.
+    /// [`Error::request`] if this head cannot carry a key.
     fn authorize(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Error>;
 
-    /// What a request asks for, as far as its head tells. The base's path may stand before the request's or not.
+    /// What a request asks for, as far as its head shows. The base's path may stand before the request's or not.
     fn inspect<'a>(&self, head: &'a request::Parts) -> RequestInfo<'a>;
 
     /// Asks for another model: rewrites the head where the model stands there. The name is what a caller writes.
@@ -161,7 +161,7 @@ pub struct RequestInfo<'a> {
     pub cost_of_items: Option<&'static str>,
     /// It is counted against no model's quota: a list of models.
     pub free: bool,
-    /// It makes something that stays (a batch, a file, a video) and is not sent again where nobody knows whether it was made.
+    /// It makes something that stays (a batch, a file, a video) and is not sent again if nobody knows whether it was made.
     pub once: bool,
 }
 
@@ -225,7 +225,8 @@ pub enum UsageFormat {
     /// They do not.
     #[default]
     None,
-    /// A top-level `usageMetadata`; in a stream each one is cumulative.
+    /// A top-level `usageMetadata`; in a stream each one is cumulative. On the OpenAI-compatible paths a top-level `usage`, as
+    /// [`OpenAi`](Self::OpenAi).
     Gemini,
     /// A top-level `usage` with `prompt_tokens` and `completion_tokens` (or `input_tokens`, `output_tokens`), also in
     /// `response` of an event.

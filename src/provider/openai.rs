@@ -59,7 +59,7 @@ impl OpenAi {
     /// `https://my-resource.openai.azure.com`. Azure is known by its hosts.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where `url` is not a base URL; see [`Base`].
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `url` is not a base URL; see [`Base`].
     pub fn at(url: &str) -> Result<Self, Error> {
         Ok(Self::with(url.parse()?))
     }

@@ -23,10 +23,10 @@ use crate::{BoxError, Error};
     note = "put a `ReplayLayer` above the layer that retries: it turns any body into a `ReplayBody`"
 )]
 pub trait TryClone: Sized {
-    /// The same body from its beginning; `None` where it cannot be sent again.
+    /// The same body from its beginning; `None` if it cannot be sent again.
     fn try_clone(&self) -> Option<Self>;
 
-    /// A body of other data in place of this one; `None` where the type cannot be made of bytes.
+    /// A body of other data in place of this one; `None` if the type cannot be made of bytes.
     fn with_data(&self, data: Bytes) -> Option<Self> {
         let _ = data;
         None
@@ -77,7 +77,7 @@ impl<D> TryClone for Empty<D> {
 
 /// The body of a request behind a [`ReplayLayer`](crate::ReplayLayer).
 ///
-/// Where it is within the layer's limit it is collected: one frame, which every clone shares, and the trailers. A larger one
+/// If it is within the layer's limit it is collected: one frame, which every clone shares, and the trailers. A larger one
 /// streams once. An error of the caller's body is of [`ErrorKind::Request`](crate::ErrorKind::Request).
 pub struct ReplayBody<B>(State<B>);
 

@@ -35,12 +35,12 @@ impl CollectedBody {
         &self.0.data
     }
 
-    /// The top-level `"model"` string, where the body is a JSON object that has one.
+    /// The top-level `"model"` string, if the body is a JSON object that has one.
     pub fn model(&self) -> Option<&Arc<str>> {
         self.0.model.get_or_init(|| model_in(&self.0.data).map(Arc::from)).as_ref()
     }
 
-    /// How many items the top-level array of this name has; `None` where there is none.
+    /// How many items the top-level array of this name has; `None` if there is none.
     pub fn count_items(&self, field: &str) -> Option<u32> {
         let mut json = serde_json::Deserializer::from_slice(&self.0.data);
         json.deserialize_map(ItemsIn(field)).ok().flatten()
@@ -73,7 +73,7 @@ fn raw_model_in(data: &[u8]) -> Option<&str> {
     Some(serde_json::from_slice::<Model<'_>>(data).ok()?.model.get())
 }
 
-/// The body with another top-level `"model"`; every other byte is as it was. `None` where it has no such string.
+/// The body with another top-level `"model"`; every other byte is as it was. `None` if it has no such string.
 pub(crate) fn with_model(data: &[u8], model: &str) -> Option<Bytes> {
     let held = raw_model_in(data).filter(|held| held.starts_with('"'))?;
     let start = held.as_ptr() as usize - data.as_ptr() as usize;

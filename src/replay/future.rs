@@ -76,17 +76,16 @@ where
                             return Poll::Ready(Err(body_error(error.into()).into()));
                         }
                     };
-                    let (parts, rest) = request.take().expect("it was there a moment ago").into_parts();
+                    let (mut head, rest) = request.take().expect("it was there a moment ago").into_parts();
                     let (data, trailers) = buffer.take();
-                    let mut request = Request::from_parts(parts, ());
                     let body = if whole {
-                        request.extensions_mut().insert(CollectedBody::new(data.clone()));
+                        head.extensions.insert(CollectedBody::new(data.clone()));
                         ReplayBody::collected(data, trailers)
                     } else {
-                        request.extensions_mut().insert(TooLarge);
+                        head.extensions.insert(TooLarge);
                         ReplayBody::streamed_after(data, rest)
                     };
-                    let future = inner.call(request.map(|()| body));
+                    let future = inner.call(Request::from_parts(head, body));
                     state.set(State::Calling { future });
                 }
                 StateProj::Calling { future } => return future.poll(cx),
@@ -117,7 +116,7 @@ enum Data {
 }
 
 impl Buffer {
-    /// Reads on. Whether the body was read to its end; where it was not, it is larger than the limit.
+    /// Reads on. Whether the body was read to its end; if not, it is larger than the limit.
     fn poll_collect<B>(&mut self, body: &mut B, cx: &mut Context<'_>) -> Poll<Result<bool, B::Error>>
     where
         B: Body + Unpin,

@@ -21,7 +21,7 @@ use crate::{
     replay::TryClone,
 };
 
-/// Sends a request again where another key, or a short pause, may help: a policy for tower's
+/// Sends a request again if another key, or a short pause, may help: a policy for tower's
 /// [`RetryLayer`](tower::retry::RetryLayer), above [`KeyRotationLayer`](crate::KeyRotationLayer).
 ///
 /// - A key's fault (429, 401, 403, ...): with another key at once, 8 times, then after pauses from 100 ms on for as long as
@@ -90,7 +90,7 @@ impl RetryPolicy {
         }
     }
 
-    /// How often a request is sent in all where the provider or the network fails; 3 unless set, at least 1.
+    /// How often a request is sent in all if the provider or the network fails; 3 unless set, at least 1.
     #[must_use]
     pub fn max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = attempts.max(1);

@@ -1,6 +1,6 @@
 //! A key for each request.
 //!
-//! [`KeyRotationLayer`] takes a key from the pool, waits for one where it may, and puts it in the request. It holds the
+//! [`KeyRotationLayer`] takes a key from the pool, waits for one if it may, and puts it in the request. It holds the
 //! [`Lease`](crate::Lease) until the answer's body ends or is dropped.
 
 mod body;

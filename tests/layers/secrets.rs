@@ -2,6 +2,10 @@
 
 use std::io::Write;
 
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tower_keypool::BoxError;
+
 use crate::support::*;
 
 fn percent(secret: &str) -> String {
@@ -60,6 +64,78 @@ async fn a_compressed_error_with_the_key_is_returned_plain() {
     assert_eq!(text(response).await, r#"{"error":{"code":400,"message":"no contents ***"}}"#);
 }
 
+const EVENT: &str = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"AIza AIza-no\"}]}}]}\n\n";
+
+/// What the caller gets of a stream that comes in these pieces.
+async fn streamed(pieces: Vec<Vec<u8>>) -> Vec<String> {
+    let pool = pool(1);
+    let respond = move |_| {
+        let frames = pieces.clone().into_iter().map(|piece| Ok::<_, BoxError>(Frame::data(piece.into())));
+        let mut response = answer(200, "").map(|_| StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync());
+        response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+        response
+    };
+    let mut body = send(&pool, respond).await.unwrap().into_body();
+    let mut passed = Vec::new();
+    while let Some(frame) = body.frame().await {
+        passed.push(String::from_utf8(frame.unwrap().into_data().unwrap().to_vec()).unwrap());
+    }
+    assert_eq!(pool.stats().in_flight, 0);
+    passed
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_key_is_taken_out_of_an_error_within_a_stream_however_it_is_cut() {
+    for end in ["\n\n", ""] {
+        let error = |key: &str| {
+            format!(
+                "data: {{\"error\":{{\"code\":403,\"message\":\"Consumer 'api_key:{key}' AIza has been suspended.\"}}}}{end}"
+            )
+        };
+        for key in [secret(0), percent(&secret(0))] {
+            let text = error(&key);
+            let expected = format!("{EVENT}{}", error("***"));
+            for cut in 0..text.len() {
+                let (first, last) = text.as_bytes().split_at(cut);
+                let pieces = vec![EVENT.into(), first.to_vec(), last.to_vec()];
+                assert_eq!(streamed(pieces).await.concat(), expected, "cut at {cut}");
+            }
+            let bytes = text.bytes().map(|byte| vec![byte]);
+            assert_eq!(streamed([EVENT.into()].into_iter().chain(bytes).collect()).await.concat(), expected);
+        }
+    }
+}
+
+/// Gemini streams an array where no events are asked for.
+#[tokio::test(start_paused = true)]
+async fn the_key_is_taken_out_of_an_error_at_the_end_of_an_array() {
+    let good = r#"[{"candidates":[{"content":{"parts":[{"text":"hello"}]}}]}"#;
+    let error = |key: &str| format!(r#",{{"error":{{"code":403,"message":"api_key:{key} is suspended"}}}}]"#);
+    let text = error(&secret(0));
+    for cut in 0..text.len() {
+        let (first, last) = text.as_bytes().split_at(cut);
+        let passed = streamed(vec![good.into(), first.to_vec(), last.to_vec()]).await;
+        assert_eq!((&*passed[0], passed.concat()), (good, format!("{good}{}", error("***"))), "cut at {cut}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_event_with_the_key_in_it_is_held_back_until_it_ends() {
+    let key = secret(0);
+    let pieces = ["data: {\"a\":\"hello A", "Iza", "-x\"}\n\ndata: {\"b\":\"", &key, " said", " so\"}\n\n", EVENT];
+    let passed = streamed(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect()).await;
+    let said = format!("{key} said so\"}}\n\n");
+    assert_eq!(passed, ["data: {\"a\":\"hello ", "AIza-x\"}\n\ndata: {\"b\":\"", &said, EVENT]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_event_with_the_key_in_it_is_passed_on_without_the_key() {
+    let begun = format!("data: {{\"text\":\"{} ", secret(0));
+    let pieces = [EVENT.to_owned(), begun, "x".repeat(100 << 10), "y".to_owned(), "z".to_owned()];
+    let passed = streamed(pieces.into_iter().map(String::into_bytes).collect()).await;
+    assert_eq!(passed[2..], [format!("*** {}y", "x".repeat(100 << 10)), "z".to_owned()]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn good_answers_are_left_alone() {
     let pool = pool(1);
@@ -71,7 +147,7 @@ async fn good_answers_are_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn the_callers_credentials_do_not_leave() {
     use tower::{Layer, ServiceExt, service_fn};
-    use tower_keypool::{BoxError, KeyPoolLayer};
+    use tower_keypool::KeyPoolLayer;
     let pool = pool(1);
     let client = KeyPoolLayer::new(&pool).layer(service_fn(async |request: http::Request<_>| {
         let _: &tower_keypool::ReplayBody<Body> = request.body();

@@ -3,6 +3,7 @@
 use std::{
     future::{Ready, ready},
     pin::pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
@@ -42,7 +43,7 @@ impl Traffic {
     /// `plain` or `sdk`.
     ///
     /// # Panics
-    /// Where it is neither.
+    /// If it is neither.
     pub fn named(name: &str) -> Self {
         match name {
             "plain" => Self::Plain,
@@ -95,9 +96,12 @@ impl Asker {
     }
 }
 
-/// Reads the request to its end and has an answer ready.
+/// Reads the request to its end and has an answer ready. Like a client's, its clone copies a pointer.
 #[derive(Clone, Debug)]
-pub struct NoOp {
+pub struct NoOp(Arc<Answer>);
+
+#[derive(Debug)]
+struct Answer {
     head: response::Parts,
     body: Bytes,
 }
@@ -114,7 +118,7 @@ impl NoOp {
                 .header(header::SERVER, "scaffolding on HTTPServer2");
         }
         let (head, ()) = response.body(()).expect("a response").into_parts();
-        Self { head, body: Bytes::from_static(traffic.answer().as_bytes()) }
+        Self(Arc::new(Answer { head, body: Bytes::from_static(traffic.answer().as_bytes()) }))
     }
 }
 
@@ -129,7 +133,8 @@ impl<B: Body> Service<Request<B>> for NoOp {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         drain(request.into_body());
-        ready(Ok(Response::from_parts(self.head.clone(), Full::new(self.body.clone()))))
+        let Answer { head, body } = &*self.0;
+        ready(Ok(Response::from_parts(head.clone(), Full::new(body.clone()))))
     }
 }
 
@@ -166,7 +171,7 @@ impl Walk {
     /// `bare`, `rotated`, `retried` or `pooled`, over 1,000 keys.
     ///
     /// # Panics
-    /// Where it is none of these.
+    /// If it is none of these.
     pub fn named(name: &str, traffic: Traffic) -> Self {
         let client = NoOp::new(traffic);
         let time = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));

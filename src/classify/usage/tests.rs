@@ -67,6 +67,19 @@ fn usage_of_openai() {
     assert_eq!(usage(&format!("event: response.completed\ndata: {completed}\n\n")), Some((12, 5)));
 }
 
+/// Gemini's OpenAI-compatible paths answer as OpenAI does.
+#[test]
+fn usage_of_both_formats_is_read_from_gemini() {
+    for item in [
+        r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#,
+        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":1}}"#,
+    ] {
+        let mut reader = UsageReader::new(UsageFormat::Gemini);
+        reader.push(item.as_bytes());
+        assert_eq!(reader.finish(), Some(Usage::new(9, 1)), "{item}");
+    }
+}
+
 #[test]
 fn usage_of_anthropic_counts_the_cache_and_updates_field_by_field() {
     let start = r#"{"type":"message_start","message":{"content":[],"usage":{"input_tokens":25,"cache_creation_input_tokens":10,"cache_read_input_tokens":5,"output_tokens":1}}}"#;
@@ -105,7 +118,6 @@ fn only_the_input_that_is_known_is_usage() {
         r#"{"usage":{"input_tokens":"7"}}"#,
         r#"{"usage":[1]}"#,
         r#"{"usage":{"input_tokens":3}"#,
-        r#"{"usage":{"input_tokens":3},"usage":{"input_tokens":4}}"#,
         "data: {\"usage\":{\"input_tokens\":3}\n\n",
         "\u{1F}\u{8B} usage",
         "",
@@ -113,6 +125,7 @@ fn only_the_input_that_is_known_is_usage() {
         assert_eq!(usage(text), None, "{text}");
     }
     assert_eq!(usage(r#"{"usage":{"input_tokens":3.0,"output_tokens":-1}}"#), Some((3, 0)));
+    assert_eq!(usage(r#"{"usage":{"input_tokens":3},"usage_of":"\"usage"}"#), Some((3, 0)));
     let mut reader = UsageReader::new(UsageFormat::None);
     reader.push(br#"{"usage":{"input_tokens":3}}"#);
     assert_eq!(reader.finish(), None);
@@ -206,5 +219,29 @@ proptest! {
         ]), 0..24),
     ) {
         read_in_any_cut(&words.concat());
+    }
+
+    #[test]
+    fn usage_is_read_at_the_top_level_and_in_a_message_wherever_it_stands(
+        members in prop::sample::subsequence(vec![
+            r#""usage":{"input_tokens":3,"output_tokens":4}"#,
+            r#""message":{"id":1,"usage":{"input_tokens":5}}"#,
+            r#""usage_of":[{"usage":{"input_tokens":6}}]"#,
+            r#""args":{"usage":{"input_tokens":7},"x":{"usageMetadata":{"promptTokenCount":7}}}"#,
+            r#""text":"\"usage\":{\"input_tokens\":8}}""#,
+            r#""an \"usage":{"input_tokens":9}"#,
+            r#""usageMetadata":null"#,
+            r#""last":"usage""#,
+        ], 0..=8).prop_shuffle(),
+    ) {
+        let holds = |start: &str| members.iter().any(|member| member.starts_with(start));
+        let expected = match () {
+            () if holds("\"usage\"") => Some((3, 4)),
+            () if holds("\"message\"") => Some((5, 0)),
+            () => None,
+        };
+        let item = format!("{{{}}}", members.join(","));
+        prop_assert_eq!(read([item.as_bytes()]), (expected, None));
+        prop_assert_eq!(read([format!("data: {item}\n\n").as_bytes()]), (expected, None));
     }
 }
