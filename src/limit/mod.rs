@@ -11,7 +11,7 @@ mod sliding;
 pub(crate) use daily::{Today, Zone};
 pub(crate) use limits::Cost;
 pub use limits::{Limit, Limits, Span, Unit};
-pub(crate) use quota::{FullReason, Quota, Reservation, Room};
+pub(crate) use quota::{FullReason, Meters, Quota, Reservation, Room};
 pub use quota::{LimitSource, LimitView};
 
 #[cfg(test)]

@@ -194,7 +194,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         Some(reservation) => reservation.today(),
         None => state.quotas.today(state.registry.project(project).zone, now),
     };
-    let midnight = if today.previous.is_some() { today.guard_ends } else { today.ends };
+    let midnight = if today.in_guard { today.guard_ends } else { today.ends };
     let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && permanent };
     match state.breakers.fail(target, failure, times) {
         Change::Cooling(until) => {

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     Error,
-    limit::{Limits, Quota, Today, Zone},
+    key::Tier,
+    limit::{Limits, Meters, Quota, Today, Zone},
     time::Tick,
 };
 
@@ -28,6 +29,8 @@ type Fast = BuildHasherDefault<TargetHasher>;
 pub(crate) struct Quotas {
     /// For each project its models, in their order.
     projects: Vec<Vec<(ModelIx, Quota)>>,
+    /// The limits of the last quota that was made for a model and tier: most are the same.
+    limits: HashMap<(ModelIx, Tier), Meters>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models that the store refused: not before a tick.
     closed: HashMap<(ProjectIx, ModelIx), Tick, Fast>,
@@ -40,7 +43,7 @@ impl Quotas {
     /// A zone that does not exist.
     pub(crate) fn new(zone: &str) -> Result<Self, Error> {
         let zones = vec![(zone.into(), Zone::new(zone)?)];
-        Ok(Self { projects: Vec::new(), zones, closed: HashMap::default(), probes: HashSet::default() })
+        Ok(Self { projects: Vec::new(), limits: HashMap::new(), zones, closed: HashMap::default(), probes: HashSet::default() })
     }
 
     /// # Errors
@@ -85,8 +88,9 @@ impl Quotas {
         let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
         // What was sent under a name that nothing was known of counts for the name, too.
         if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
-            quota.copy_counts_from(counted);
+            quota.add_counts_of(counted);
         }
+        quota.share_limits(self.limits.entry((model, project.tier)).or_default());
         // A project is used for few models.
         quotas.reserve_exact(1);
         let place = quotas.partition_point(|(held, _)| *held < model);
@@ -114,9 +118,10 @@ impl Quotas {
         name: &str,
         pool: &[(Arc<str>, Limits)],
     ) {
-        if let Some(quota) = self.find(at, model) {
-            quota.set_given(given(project, name, pool));
-        }
+        let Some(place) = self.place(at, model) else { return };
+        let quota = &mut self.projects[at.0 as usize][place].1;
+        quota.set_given(given(project, name, pool));
+        quota.share_limits(self.limits.entry((model, project.tier)).or_default());
     }
 
     /// The counts of a project are added to another's, whose key turned out to be of the same project.
@@ -124,7 +129,7 @@ impl Quotas {
         let Some(counted) = self.projects.get_mut(from.0 as usize).map(std::mem::take) else { return };
         for (model, counted) in counted {
             if let Some(quota) = self.find(into, model) {
-                quota.restore(&counted.export());
+                quota.add_counts_of(&counted);
                 continue;
             }
             let at = into.0 as usize;

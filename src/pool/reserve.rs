@@ -104,8 +104,8 @@ impl Drop for Reservations {
 }
 
 fn candidate(state: &mut super::state::State, grant: &Grant) -> Candidate {
-    let limits: Vec<Limit> =
-        state.quotas.find(grant.project, grant.model).map(|quota| quota.hard_limits()).unwrap_or_default();
+    let quota = state.quotas.find(grant.project, grant.model);
+    let limits: Vec<Limit> = quota.map(|quota| quota.hard_limits(grant.started)).unwrap_or_default();
     let zone = state.registry.project(grant.project).zone;
     Candidate {
         key: grant.key.id.clone(),
