@@ -24,19 +24,22 @@ const NO_LIMIT: u64 = u64::MAX;
 /// can look back.
 #[derive(Clone, Debug)]
 pub(crate) struct Quota {
-    meters: Meters,
+    meters: Arc<Meters>,
     /// What each meter counted, in the same order.
-    counters: Vec<Counter>,
+    counters: Box<[Counter]>,
+}
+
+/// What a quota counts, and its limits. Quotas with the same limits share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Meters {
+    list: Vec<Meter>,
     /// Requests that the provider refused while limits were assumed: they were counted here, and perhaps not there.
     refused: u8,
 }
 
-/// What a quota counts, and its limits. Quotas with the same limits share them.
-pub(crate) type Meters = Arc<Vec<Meter>>;
-
 /// One unit that is counted over one span, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Meter {
+struct Meter {
     unit: Unit,
     span: Span,
     /// For how long an amount counts where the span is sliding.
@@ -124,7 +127,7 @@ pub enum LimitSource {
 
 impl Quota {
     pub(crate) fn new(given: &Limits, assumed: Option<&Limits>) -> Self {
-        let mut quota = Self { meters: Meters::default(), counters: Vec::new(), refused: 0 };
+        let mut quota = Self { meters: Arc::default(), counters: Box::default() };
         quota.meter(Unit::Requests, Span::MINUTE);
         quota.set_given(given);
         quota.set_assumed(assumed);
@@ -132,7 +135,7 @@ impl Quota {
     }
 
     /// Where the limits are the same as those of the quota that was asked before, they are held once.
-    pub(crate) fn share_limits(&mut self, before: &mut Meters) {
+    pub(crate) fn share_limits(&mut self, before: &mut Arc<Meters>) {
         if self.meters == *before {
             self.meters = Arc::clone(before);
         } else {
@@ -142,7 +145,7 @@ impl Quota {
 
     /// Replaces the given limits; the counts stay.
     pub(crate) fn set_given(&mut self, given: &Limits) {
-        for meter in Arc::make_mut(&mut self.meters) {
+        for meter in &mut Arc::make_mut(&mut self.meters).list {
             meter.given = NO_LIMIT;
         }
         for limit in given.iter() {
@@ -164,21 +167,22 @@ impl Quota {
 
     /// A good answer beyond the assumed limits came: they are dropped, unless it may have been within them for the provider.
     pub(crate) fn exceeded_assumed(&mut self) {
-        match self.refused.checked_sub(1) {
-            Some(fewer) => self.refused = fewer,
+        match self.meters.refused.checked_sub(1) {
+            Some(fewer) => Arc::make_mut(&mut self.meters).refused = fewer,
             None => self.retire_assumed(),
         }
     }
 
     /// The provider refused a request for its rate: the assumed limits may be right.
     pub(crate) fn refused(&mut self, assumed: &Limits) {
-        self.refused = (self.refused + 1).min(MOST_REFUSED);
+        let meters = Arc::make_mut(&mut self.meters);
+        meters.refused = (meters.refused + 1).min(MOST_REFUSED);
         self.set_assumed(Some(assumed));
     }
 
     /// Drops the assumed limits.
     pub(crate) fn retire_assumed(&mut self) {
-        for meter in Arc::make_mut(&mut self.meters) {
+        for meter in &mut Arc::make_mut(&mut self.meters).list {
             meter.assumed = NO_LIMIT;
         }
     }
@@ -198,7 +202,7 @@ impl Quota {
     /// Whether a request of this cost fits now.
     pub(crate) fn room(&mut self, cost: &Cost, now: Tick, today: Today) -> Room {
         let mut room = Room::Free;
-        for (meter, counter) in self.meters.iter().zip(&mut self.counters) {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             let amount = cost.of(meter.unit);
             if amount == 0 {
                 continue;
@@ -219,7 +223,7 @@ impl Quota {
     /// Counts the cost, whether it fits or not.
     pub(crate) fn reserve(&mut self, cost: Cost, now: Tick, today: Today) -> Reservation {
         let reservation = Reservation { at: now, today, cost };
-        for (meter, counter) in self.meters.iter().zip(&mut self.counters) {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             counter.add(meter.length, &reservation, cost.of(meter.unit));
         }
         reservation
@@ -228,7 +232,7 @@ impl Quota {
     /// Replaces the reserved tokens by those that were used, in the span where they were reserved. Whether fewer were used.
     pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) -> bool {
         let mut freed = false;
-        for (meter, counter) in self.meters.iter().zip(&mut self.counters) {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             if matches!(meter.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens) {
                 let (reserved, used) = (reservation.cost.of(meter.unit), actual.of(meter.unit));
                 counter.add(meter.length, reservation, used.saturating_sub(reserved));
@@ -241,14 +245,14 @@ impl Quota {
 
     /// Takes a reservation back: its request was never sent.
     pub(crate) fn cancel(&mut self, reservation: &Reservation) {
-        for (meter, counter) in self.meters.iter().zip(&mut self.counters) {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             counter.remove(meter.length, reservation, reservation.cost.of(meter.unit));
         }
     }
 
     /// Adds what another quota counted.
     pub(crate) fn add_counts_of(&mut self, other: &Self) {
-        for (counted, source) in other.meters.iter().zip(&other.counters) {
+        for (counted, source) in other.meters.list.iter().zip(&other.counters) {
             let length = self.meter(counted.unit, counted.span).length;
             let place = self.place(counted.unit, counted.span).expect("it is there now");
             match (&mut self.counters[place], source) {
@@ -266,7 +270,7 @@ impl Quota {
     /// Each limit with how much of it is used; of limits for the same unit and span, the one that holds.
     pub(crate) fn views(&mut self, now: Tick, today: Today) -> Vec<LimitView> {
         let mut views = Vec::new();
-        for (meter, counter) in self.meters.iter().zip(&mut self.counters) {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             let (limit, source) = match meter.hard_limit(now) {
                 NO_LIMIT => (meter.assumed, LimitSource::Assumed),
                 hard if hard == meter.given => (hard, LimitSource::Given),
@@ -286,7 +290,7 @@ impl Quota {
     /// The limits that hold: of each unit and span the lower of the given and the learned one.
     pub(crate) fn hard_limits(&self, now: Tick) -> Vec<Limit> {
         let limits =
-            self.meters.iter().map(|meter| Limit { unit: meter.unit, span: meter.span, amount: meter.hard_limit(now) });
+            self.meters.list.iter().map(|meter| Limit { unit: meter.unit, span: meter.span, amount: meter.hard_limit(now) });
         limits.filter(|limit| limit.amount < NO_LIMIT).collect()
     }
 
@@ -298,16 +302,15 @@ impl Quota {
                 Span::Day => (Length::coalesced(Duration::ZERO), Counter::Daily(DailyCount::default())),
             };
             let meter = Meter { unit, span, length, given: NO_LIMIT, assumed: NO_LIMIT, learned: None };
-            Arc::make_mut(&mut self.meters).push(meter);
-            self.counters.reserve_exact(1);
-            self.counters.push(counter);
+            Arc::make_mut(&mut self.meters).list.push(meter);
+            self.counters = std::mem::take(&mut self.counters).into_iter().chain([counter]).collect();
             self.counters.len() - 1
         });
-        &mut Arc::make_mut(&mut self.meters)[place]
+        &mut Arc::make_mut(&mut self.meters).list[place]
     }
 
     fn place(&self, unit: Unit, span: Span) -> Option<usize> {
-        self.meters.iter().position(|meter| meter.unit == unit && meter.span == span)
+        self.meters.list.iter().position(|meter| meter.unit == unit && meter.span == span)
     }
 }
 

@@ -91,12 +91,12 @@ impl SlidingWindow {
     pub(crate) fn add(&mut self, length: Length, at: Tick, amount: u64) {
         self.prune(length, at);
         let at = length.part_end(at);
-        if self.entries.back().is_some_and(|newest| length.leaves(at) <= newest.tick()) {
+        let place = self.first_after(at);
+        if place < self.entries.len() && self.entries.back().is_some_and(|newest| length.leaves(at) <= newest.tick()) {
             return;
         }
         let mut rest = amount.min(u64::from(u32::MAX));
         self.used += rest;
-        let place = self.first_after(at);
         if let Some(last) = place.checked_sub(1).and_then(|last| self.entries.get_mut(last))
             && last.tick() == at
         {
@@ -105,11 +105,17 @@ impl SlidingWindow {
             rest -= more;
         }
         // Most windows of a large pool hold one entry.
-        self.entries.reserve_exact(usize::from(self.entries.is_empty()));
+        if self.entries.capacity() == 0 {
+            self.entries.reserve_exact(1);
+        }
         while rest > 0 {
-            let amount = rest.min(Entry::MOST);
-            self.entries.insert(place, Entry::new(at, amount));
-            rest -= amount;
+            let entry = Entry::new(at, rest.min(Entry::MOST));
+            rest -= entry.amount();
+            if place == self.entries.len() {
+                self.entries.push_back(entry);
+            } else {
+                self.entries.insert(place, entry);
+            }
         }
     }
 

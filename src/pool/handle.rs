@@ -83,12 +83,10 @@ impl Shared {
     /// Runs a closure under the lock; what it wants done outside is done after.
     pub(crate) fn with<R>(&self, run: impl FnOnce(&mut State, Now) -> R) -> R {
         let now = self.now();
-        let (result, effects) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let result = run(&mut state, now);
-            let effects = if state.effects.is_empty() { None } else { Some(std::mem::take(&mut state.effects)) };
-            (result, effects)
-        };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = run(&mut state, now);
+        let effects = (!state.effects.is_empty()).then(|| std::mem::take(&mut state.effects));
+        drop(state);
         if let Some(effects) = effects {
             self.perform(effects);
         }

@@ -34,27 +34,8 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
     state.effects.idle |= state.closed && state.stats.in_flight == 0;
-    let project = state.registry.current(grant.project);
-    // Where its model got windows of its own meanwhile, they began with what was counted.
-    let own = state.models.find(grant.model_name.as_deref());
-    let copied = (state.models.counted(own) == Some(grant.model)).then_some(own);
-    for model in [Some(grant.model), copied].into_iter().flatten() {
-        let (Some(reservation), Some(quota)) = (&grant.reservation, state.quotas.find(project, model)) else {
-            continue;
-        };
-        let freed = match usage {
-            _ if !sent => {
-                quota.cancel(reservation);
-                true
-            }
-            Some(Usage { input_tokens, output_tokens, .. }) => {
-                quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
-            }
-            None => false,
-        };
-        if freed {
-            state.reopen_windows(project, model);
-        }
+    if usage.is_some() || !sent {
+        settle(state, grant, usage, sent);
     }
     if let Some(usage) = usage {
         state.stats.input_tokens += usage.input_tokens;
@@ -68,15 +49,15 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         state.quotas.end_probe(grant.project, grant.model);
     }
     state.uses += 1;
-    let uses = state.uses;
+    let (uses, strategy) = (state.uses, state.settings.strategy);
     if !sent {
         state.stats.granted -= 1;
     }
     if let Some(entry) = current(state, grant) {
-        entry.in_flight -= 1;
-        entry.load.ended(uses);
+        entry.load.in_flight -= 1;
+        entry.load.ended(strategy, uses);
         if !sent {
-            entry.counts.started -= 1;
+            entry.counts.started = entry.counts.started.saturating_sub(1);
             if entry.last_start == grant.started {
                 entry.last_start = grant.started_before;
             }
@@ -93,10 +74,35 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
     super::queue::serve(state, now);
 }
 
+/// The tokens that were used take the place of the estimate; what was not sent counts for nothing.
+fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
+    let Some(reservation) = &grant.reservation else { return };
+    let project = state.registry.current(grant.project);
+    // Where its model got windows of its own meanwhile, they began with what was counted.
+    let copied = state.models.is_shared(grant.model).then(|| state.models.find(grant.model_name.as_deref()));
+    let copied = copied.filter(|own| state.models.counted(*own) == Some(grant.model));
+    for model in [Some(grant.model), copied].into_iter().flatten() {
+        let Some(quota) = state.quotas.find(project, model) else { continue };
+        let freed = match usage {
+            _ if !sent => {
+                quota.cancel(reservation);
+                true
+            }
+            Some(Usage { input_tokens, output_tokens, .. }) => {
+                quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
+            }
+            None => false,
+        };
+        if freed {
+            state.reopen_windows(project, model);
+        }
+    }
+}
+
 fn succeed(state: &mut State, grant: &Grant, now: Now) {
     state.stats.succeeded += 1;
     if let Some(entry) = current(state, grant) {
-        entry.counts.succeeded += 1;
+        entry.counts.succeeded = entry.counts.succeeded.saturating_add(1);
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
@@ -122,8 +128,11 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             publish_breaker_change(state, target, None, None, now);
         }
     }
-    for target in state.guard.succeeded() {
-        try_again(state, target, now);
+    state.guard.in_a_row = 0;
+    if state.guard.paused {
+        for target in state.guard.resume() {
+            try_again(state, target, now);
+        }
     }
 }
 
@@ -142,7 +151,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         return;
     }
     let Some(entry) = current(state, grant) else { return };
-    entry.counts.failed += 1;
+    entry.counts.failed = entry.counts.failed.saturating_add(1);
     entry.load.answered(now.tick.since(grant.started), false);
     // The key has another secret since then: what was said of the old one does not concern it.
     if entry.data.secret != grant.key.secret {
@@ -321,13 +330,10 @@ impl FailureGuard {
         self.paused
     }
 
-    /// A key succeeded: what was held is tried again.
-    fn succeeded(&mut self) -> BTreeSet<Target> {
-        self.in_a_row = 0;
-        if self.paused {
-            self.paused = false;
-            self.outcomes.clear();
-        }
+    /// A key succeeded: disabling goes on, and what was held is tried again.
+    fn resume(&mut self) -> BTreeSet<Target> {
+        self.paused = false;
+        self.outcomes.clear();
         std::mem::take(&mut self.held)
     }
 

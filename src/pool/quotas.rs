@@ -30,7 +30,7 @@ pub(crate) struct Quotas {
     /// For each project its models, in their order.
     projects: Vec<Vec<(ModelIx, Quota)>>,
     /// The limits of the last quota that was made for a model and tier: most are the same.
-    limits: HashMap<(ModelIx, Tier), Meters>,
+    limits: HashMap<(ModelIx, Tier), Arc<Meters>>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models that the store refused: not before a tick.
     closed: HashMap<(ProjectIx, ModelIx), Tick, Fast>,
@@ -60,16 +60,21 @@ impl Quotas {
         self.zones[usize::from(zone.0)].1.today(now.tick, || now.wall_ms)
     }
 
-    fn place(&self, project: ProjectIx, model: ModelIx) -> Option<usize> {
+    /// Makes room for the quotas of so many more projects.
+    pub(crate) fn reserve(&mut self, projects: usize) {
+        self.projects.reserve_exact(projects);
+    }
+
+    /// Where the quota of a project and model is among those of the project.
+    pub(crate) fn place(&self, project: ProjectIx, model: ModelIx) -> Option<usize> {
         self.projects.get(project.0 as usize)?.iter().position(|(held, _)| *held == model)
     }
 
-    /// Whether there is a quota of a project and model.
-    pub(crate) fn has(&self, project: ProjectIx, model: ModelIx) -> bool {
-        self.place(project, model).is_some()
+    pub(crate) fn at(&mut self, project: ProjectIx, place: usize) -> &mut Quota {
+        &mut self.projects[project.0 as usize][place].1
     }
 
-    /// Makes the quota of a project and model. `counted` is the model that its requests counted for before it was known.
+    /// Makes the quota of a project and model. Its place. `counted` is the model that its requests counted for before it was known.
     pub(crate) fn make(
         &mut self,
         at: ProjectIx,
@@ -78,7 +83,7 @@ impl Quotas {
         name: &str,
         counted: Option<ModelIx>,
         settings: &Settings,
-    ) {
+    ) -> usize {
         let at = at.0 as usize;
         if at >= self.projects.len() {
             self.projects.resize_with(at + 1, Vec::new);
@@ -95,11 +100,12 @@ impl Quotas {
         quotas.reserve_exact(1);
         let place = quotas.partition_point(|(held, _)| *held < model);
         quotas.insert(place, (model, quota));
+        place
     }
 
     pub(crate) fn find(&mut self, project: ProjectIx, model: ModelIx) -> Option<&mut Quota> {
         let place = self.place(project, model)?;
-        Some(&mut self.projects[project.0 as usize][place].1)
+        Some(self.at(project, place))
     }
 
     /// The models with a quota of a project.

@@ -145,17 +145,8 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
         // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
         let mut probing = false;
         while skips < MOST_SKIPPED
-            && let Some((rank, slot)) = state.scheduler.first(own, priority)
+            && let Some((rank, slot)) = state.first_ready(own, priority)
         {
-            let Some((number, current)) = state.rank(slot) else {
-                state.scheduler.take_first(own, priority);
-                continue;
-            };
-            // Its rank rose since it was put there.
-            if current > rank {
-                state.scheduler.raise_first(own, priority, current);
-                continue;
-            }
             match readiness(state, selection, slot, now) {
                 Readiness::Ready { over_assumed: false, trials } => {
                     found = Some((slot, false, trials));
@@ -163,7 +154,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                 }
                 // Keys under their assumed limit come before it.
                 Readiness::Ready { .. } if rank < OVER_ASSUMED => {
-                    state.scheduler.raise_first(own, priority, current | OVER_ASSUMED);
+                    state.scheduler.raise_first(own, priority, slot, rank | OVER_ASSUMED);
                 }
                 Readiness::Ready { trials, .. } => {
                     if !may_exceed(state, selection, slot) {
@@ -174,7 +165,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                         found = Some((slot, true, trials));
                     }
                     state.scheduler.take_first(own, priority);
-                    skipped.push((slot, number, rank));
+                    skipped.push((slot, rank));
                     skips += 1;
                 }
                 Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
@@ -183,7 +174,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
                     state.scheduler.take_first(own, priority);
-                    skipped.push((slot, number, rank));
+                    skipped.push((slot, rank));
                     skips += usize::from(reason != Reason::Model);
                 }
             }
@@ -193,8 +184,10 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             break;
         }
     }
-    for (slot, number, rank) in skipped {
-        state.scheduler.ready(own, slot, number, rank);
+    for (slot, rank) in skipped {
+        if let Some((priority, _)) = state.rank(slot) {
+            state.scheduler.ready(own, slot, priority, rank);
+        }
     }
     if found.is_none() {
         blocked.until = earliest(blocked.until, state.scheduler.next_wake(own));
@@ -247,9 +240,7 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
 fn build(state: &mut State, own: ModelIx) {
     if !state.scheduler.has(own) {
         let strategy = state.settings.strategy;
-        let keys = state.registry.iter().map(|(slot, entry)| {
-            (slot, entry.data.priority, strategy.rank(&entry.load, entry.in_flight, entry.data.weight))
-        });
+        let keys = state.registry.iter().map(|(slot, entry)| (slot, entry.data.priority, entry.rank(strategy)));
         state.scheduler.build(own, keys);
     }
 }
@@ -304,7 +295,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
             };
         }
     }
-    if entry.data.max_concurrent.is_some_and(|most| entry.in_flight >= most) {
+    if entry.data.max_concurrent.is_some_and(|most| entry.load.in_flight >= most) {
         return Readiness::BlockedBy(Target::Key(slot), Reason::Busy);
     }
     if let Some(interval) = entry.data.min_interval() {
@@ -344,14 +335,11 @@ fn take(
     let own = selection.own;
     state.uses += 1;
     let uses = state.uses;
-    let pass = state.pass;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
-    entry.in_flight += 1;
+    entry.load.in_flight += 1;
     let started_before = std::mem::replace(&mut entry.last_start, now.tick);
-    entry.counts.started += 1;
-    entry.load.pass = entry.load.pass.max(pass);
-    state.pass = entry.load.pass;
-    entry.load.granted(uses, entry.data.weight);
+    entry.counts.started = entry.counts.started.saturating_add(1);
+    entry.load.granted(state.settings.strategy, uses, &mut state.pass, entry.data.weight);
     let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);

@@ -308,7 +308,7 @@ fn counts_of_another_quota_are_added() {
 fn shared_limits_change_for_one_quota_alone() {
     let limits = Limits::new().per_minute(2);
     let (mut first, mut second) = (Project::new(&limits), Project::new(&limits));
-    let mut before = Meters::default();
+    let mut before = std::sync::Arc::<Meters>::default();
     first.quota.share_limits(&mut before);
     second.quota.share_limits(&mut before);
     first.learn(Unit::Requests, Span::MINUTE, 1);
