@@ -289,8 +289,11 @@ impl Quota {
 
     /// The limits that hold: of each unit and span the lower of the given and the learned one.
     pub(crate) fn hard_limits(&self, now: Tick) -> Vec<Limit> {
-        let limits =
-            self.meters.list.iter().map(|meter| Limit { unit: meter.unit, span: meter.span, amount: meter.hard_limit(now) });
+        let limits = self.meters.list.iter().map(|meter| Limit {
+            unit: meter.unit,
+            span: meter.span,
+            amount: meter.hard_limit(now),
+        });
         limits.filter(|limit| limit.amount < NO_LIMIT).collect()
     }
 

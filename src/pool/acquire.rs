@@ -114,7 +114,9 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     match begin(shared, request, &mut Some(Tick::ZERO)) {
         Begun::Granted(grant) => Ok(Lease::new(Arc::clone(shared), grant)),
         Begun::Failed(error) => Err(error),
-        Begun::Waits(_) | Begun::New => Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait")),
+        Begun::Waits(_) | Begun::New => {
+            Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait"))
+        }
     }
 }
 

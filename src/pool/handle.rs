@@ -18,7 +18,7 @@ use super::{
     lease::Lease,
     registry::KeyAdded,
     request::KeyRequest,
-    select::{Selection, select},
+    select::{Selection, find},
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     unavailable::{Unavailable, UnavailableReason},
@@ -329,16 +329,13 @@ impl KeyPool {
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match select(state, &Selection::new(state, &request, true), now) {
-            Ok(grant) => {
-                super::outcome::end(state, &grant, None, false, now);
-                Unavailable {
-                    model: request.model.clone(),
-                    keys: state.registry.len(),
-                    reasons: vec![(UnavailableReason::Tried, attempts.len())],
-                    retry_after: Some(Duration::from_secs(1)),
-                }
-            }
+        self.shared.with(|state, now| match find(state, &Selection::new(state, &request, true), now) {
+            Ok(_) => Unavailable {
+                model: request.model.clone(),
+                keys: state.registry.len(),
+                reasons: vec![(UnavailableReason::Tried, attempts.len())],
+                retry_after: Some(Duration::from_secs(1)),
+            },
             Err(blocked) => blocked.to_unavailable(state, &request, now),
         })
     }

@@ -43,7 +43,13 @@ impl Quotas {
     /// A zone that does not exist.
     pub(crate) fn new(zone: &str) -> Result<Self, Error> {
         let zones = vec![(zone.into(), Zone::new(zone)?)];
-        Ok(Self { projects: Vec::new(), limits: HashMap::new(), zones, closed: HashMap::default(), probes: HashSet::default() })
+        Ok(Self {
+            projects: Vec::new(),
+            limits: HashMap::new(),
+            zones,
+            closed: HashMap::default(),
+            probes: HashSet::default(),
+        })
     }
 
     /// # Errors

@@ -119,7 +119,7 @@ pub(crate) struct Project {
     pub(crate) tier: Tier,
     pub(crate) zone: ZoneIx,
     pub(crate) account: Option<GroupIx>,
-    pub(crate) limits: Vec<(Arc<str>, Limits)>,
+    pub(crate) limits: Box<[(Arc<str>, Limits)]>,
     /// Its keys turned out to belong to this one.
     merged: Option<ProjectIx>,
 }
@@ -343,11 +343,9 @@ impl Registry {
         }
         let target = &mut self.projects[into.0 as usize];
         target.keys.extend_from_slice(&keys);
-        for (model, limits) in limits {
-            if target.limits.iter().all(|(held, _)| *held != model) {
-                target.limits.push((model, limits));
-            }
-        }
+        let held = std::mem::take(&mut target.limits);
+        let more = limits.into_iter().filter(|(model, _)| held.iter().all(|(held, _)| held != model));
+        target.limits = more.chain(held.iter().cloned()).collect();
         keys
     }
 
@@ -397,7 +395,7 @@ impl Registry {
                 tier: Tier::Unknown,
                 zone: ZoneIx::default(),
                 account: None,
-                limits: Vec::new(),
+                limits: Box::default(),
                 merged: None,
             });
             ProjectIx((self.projects.len() - 1) as u32)
@@ -427,8 +425,8 @@ impl Registry {
         let changed = key.limits.iter().any(|limits| !project.limits.contains(limits))
             || afresh && project.limits.len() > key.limits.len();
         if changed {
-            project.limits.retain(|(held, _)| !afresh && key.limits.iter().all(|(model, _)| model != held));
-            project.limits.extend(key.limits.iter().cloned());
+            let kept = |(held, _): &&_| !afresh && key.limits.iter().all(|(model, _)| model != held);
+            project.limits = project.limits.iter().filter(kept).chain(&key.limits).cloned().collect();
         }
         changed
     }

@@ -68,7 +68,7 @@ enum Readiness {
 }
 
 /// A key that may serve: whether it is over its assumed limit, and the breakers for which the request is the trial.
-type Found = (Slot, bool, Vec<Target>);
+pub(crate) type Found = (Slot, bool, Vec<Target>);
 
 /// One request's search for a key.
 #[derive(Clone, Copy)]
@@ -91,6 +91,12 @@ impl<'a> Selection<'a> {
 
 /// Chooses a key and takes it.
 pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Grant, Blocked> {
+    let found = find(state, selection, now)?;
+    Ok(take(state, selection, found, now))
+}
+
+/// Chooses a key.
+pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found, Blocked> {
     let model = selection.model;
     let mut blocked = Blocked { until: None, permanent: false, reasons: [0; Reason::COUNT] };
     if state.closed {
@@ -128,7 +134,7 @@ pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> 
     if model_trial {
         trials.push(Target::Model(model));
     }
-    Ok(take(state, selection, slot, over_assumed, trials, now))
+    Ok((slot, over_assumed, trials))
 }
 
 /// The ready key of the lowest priority and rank.
@@ -324,14 +330,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     }
 }
 
-fn take(
-    state: &mut State,
-    selection: &Selection<'_>,
-    slot: Slot,
-    over_assumed: bool,
-    trials: Vec<Target>,
-    now: Now,
-) -> Grant {
+fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed, trials): Found, now: Now) -> Grant {
     let own = selection.own;
     state.uses += 1;
     let uses = state.uses;

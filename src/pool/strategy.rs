@@ -64,7 +64,8 @@ impl Strategy {
             }
             Self::RoundRobin | Self::Weighted | Self::Lru => load.order,
             Self::Adaptive => {
-                let cost = (u64::from(load.latency_ms) + 1) * (u64::from(load.in_flight) + 1) / u64::from(weight.max(1));
+                let cost =
+                    (u64::from(load.latency_ms) + 1) * (u64::from(load.in_flight) + 1) / u64::from(weight.max(1));
                 cost.min((1 << 18) - 1) << 44 | load.order & SEQUENCE
             }
         };
@@ -114,5 +115,17 @@ impl FromStr for Strategy {
             let names = Self::ALL.map(Self::as_str).join(", ");
             Error::config(format!("\"{name}\" is not a strategy; there are {names}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Strategy;
+
+    #[test]
+    fn every_strategy_is_in_the_list_of_all() {
+        let names = Strategy::ALL.map(|strategy| format!("`{strategy}`")).join(", ");
+        let error = serde_json::from_str::<Strategy>("\"none\"").unwrap_err().to_string();
+        assert!(error.contains(&format!("expected one of {names} at")), "{error}");
     }
 }
