@@ -118,8 +118,8 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     {
         quota.exceeded_assumed();
     }
-    if !state.breakers.is_empty() {
-        for target in covering(state, grant, model).into_iter().flatten() {
+    if !state.breakers.is_empty() && current(state, grant).is_some() {
+        for target in state.covering(grant.slot, model) {
             match state.breakers.succeed(target, grant.started, now.tick) {
                 Change::Closed => state.unpark(target),
                 Change::ClosedEarly => state.reopen(target),
@@ -214,22 +214,6 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     // Whoever waited for the trial's outcome waits for the cooldown now.
     state.unpark(target);
-}
-
-/// The breakers that cover a grant.
-fn covering(state: &State, grant: &Grant, model: ModelIx) -> [Option<Target>; 7] {
-    let entry = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation);
-    let Some(entry) = entry else { return [None; 7] };
-    let project = entry.project;
-    [
-        Some(Target::Key(grant.slot)),
-        Some(Target::KeyModel(grant.slot, model)),
-        Some(Target::Project(project)),
-        Some(Target::ProjectModel(project, model)),
-        Some(Target::Model(model)),
-        state.registry.project(project).account.map(Target::Account),
-        entry.exit.map(Target::Exit),
-    ]
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.

@@ -57,7 +57,6 @@ pub(crate) struct Blocked {
 enum Readiness {
     Ready {
         over_assumed: bool,
-        trials: Vec<Target>,
     },
     /// Not before a tick, for any request of the model.
     Until(Tick, Reason),
@@ -67,8 +66,8 @@ enum Readiness {
     NotThisRequest(Option<Tick>, Reason),
 }
 
-/// A key that may serve: whether it is over its assumed limit, and the breakers for which the request is the trial.
-pub(crate) type Found = (Slot, bool, Vec<Target>);
+/// A key that may serve, and whether it is over its assumed limit.
+pub(crate) type Found = (Slot, bool);
 
 /// One request's search for a key.
 #[derive(Clone, Copy)]
@@ -103,10 +102,8 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
         blocked.permanent = true;
         return Err(blocked);
     }
-    let mut model_trial = false;
     match state.breakers.gate(Target::Model(model), now.tick) {
-        Gate::Pass => {}
-        Gate::Trial => model_trial = true,
+        Gate::Pass | Gate::Trial => {}
         Gate::Until(until) => {
             blocked.until = Some(until);
             blocked.reasons[Reason::Cooling as usize] = state.registry.len() as u32;
@@ -125,16 +122,12 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
         }
         Affinity::Any => by_rank(state, selection, now, &mut blocked),
     };
-    let Some((slot, over_assumed, mut trials)) = found else {
+    found.ok_or_else(|| {
         let waits = [Reason::Limit, Reason::DailyLimit, Reason::Cooling, Reason::Trial, Reason::Busy, Reason::Store];
         blocked.permanent =
             blocked.until.is_none() && waits.iter().all(|reason| blocked.reasons[*reason as usize] == 0);
-        return Err(blocked);
-    };
-    if model_trial {
-        trials.push(Target::Model(model));
-    }
-    Ok((slot, over_assumed, trials))
+        blocked
+    })
 }
 
 /// The ready key of the lowest priority and rank.
@@ -154,21 +147,21 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             && let Some((rank, slot)) = state.first_ready(own, priority)
         {
             match readiness(state, selection, slot, now) {
-                Readiness::Ready { over_assumed: false, trials } => {
-                    found = Some((slot, false, trials));
+                Readiness::Ready { over_assumed: false } => {
+                    found = Some((slot, false));
                     break;
                 }
                 // Keys under their assumed limit come before it.
                 Readiness::Ready { .. } if rank < OVER_ASSUMED => {
                     state.scheduler.raise_first(own, priority, slot, rank | OVER_ASSUMED);
                 }
-                Readiness::Ready { trials, .. } => {
+                Readiness::Ready { .. } => {
                     if !may_exceed(state, selection, slot) {
                         blocked.reasons[Reason::Limit as usize] += 1;
                         probing = true;
                     } else if found.is_none() {
                         // One behind it may be under its assumed limit again.
-                        found = Some((slot, true, trials));
+                        found = Some((slot, true));
                     }
                     state.scheduler.take_first(own, priority);
                     skipped.push((slot, rank));
@@ -219,7 +212,7 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
     let mut lowest = (false, (0, 0));
     for slot in slots {
         let (until, reason) = match readiness(state, selection, slot, now) {
-            Readiness::Ready { over_assumed, trials } => {
+            Readiness::Ready { over_assumed } => {
                 if over_assumed && !may_exceed(state, selection, slot) {
                     blocked.reasons[Reason::Limit as usize] += 1;
                     continue;
@@ -227,7 +220,7 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
                 let rank = state.rank(slot).unwrap_or_default();
                 if best.is_none() || (over_assumed, rank) < lowest {
                     lowest = (over_assumed, rank);
-                    best = Some((slot, over_assumed, trials));
+                    best = Some((slot, over_assumed));
                 }
                 continue;
             }
@@ -272,32 +265,20 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
             Readiness::BlockedBy(Target::Key(slot), Reason::Model)
         };
     }
-    let mut trials = Vec::new();
     if !state.breakers.is_empty() {
-        let project = state.registry.project(entry.project);
-        let of_key = [
-            project.account.map(Target::Account),
-            entry.exit.map(Target::Exit),
-            Some(Target::Key(slot)),
-            Some(Target::Project(entry.project)),
-        ];
-        let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
-        let by_model = by_model.map(|target| (shared, target));
-        for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
-            let blocked = match state.breakers.gate(target, now.tick) {
-                Gate::Pass => continue,
-                Gate::Trial => {
-                    trials.push(target);
-                    continue;
-                }
-                Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
-                Gate::TrialUnderWay => Readiness::BlockedBy(target, Reason::Trial),
-                Gate::Disabled => Readiness::BlockedBy(target, Reason::Disabled),
+        for target in state.covering(slot, model) {
+            let (until, reason) = match state.breakers.gate(target, now.tick) {
+                Gate::Pass | Gate::Trial => continue,
+                Gate::Until(until) => (Some(until), Reason::Cooling),
+                Gate::TrialUnderWay => (None, Reason::Trial),
+                Gate::Disabled => (None, Reason::Disabled),
             };
-            return match blocked {
-                Readiness::Until(until, reason) if alone => Readiness::NotThisRequest(Some(until), reason),
-                Readiness::BlockedBy(_, reason) if alone => Readiness::NotThisRequest(None, reason),
-                blocked => blocked,
+            return match until {
+                until if shared && matches!(target, Target::KeyModel(..) | Target::ProjectModel(..)) => {
+                    Readiness::NotThisRequest(until, reason)
+                }
+                Some(until) => Readiness::Until(until, reason),
+                None => Readiness::BlockedBy(target, reason),
             };
         }
     }
@@ -311,7 +292,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
         }
     }
     if request.free {
-        return Readiness::Ready { over_assumed: false, trials };
+        return Readiness::Ready { over_assumed: false };
     }
     if let Some(until) = state.quotas.closed_until(entry.project, own, now.tick) {
         return Readiness::Until(until, Reason::Store);
@@ -319,8 +300,8 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     let project = entry.project;
     let today = state.quotas.today(state.registry.project(project).zone, now);
     match state.quota(project, own).room(&request.cost, now.tick, today) {
-        Room::Free => Readiness::Ready { over_assumed: false, trials },
-        Room::OverAssumed => Readiness::Ready { over_assumed: true, trials },
+        Room::Free => Readiness::Ready { over_assumed: false },
+        Room::OverAssumed => Readiness::Ready { over_assumed: true },
         Room::Full { until, reason } => match reason {
             FullReason::Window => Readiness::Until(until, Reason::Limit),
             FullReason::Day => Readiness::Until(until, Reason::DailyLimit),
@@ -330,7 +311,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     }
 }
 
-fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed, trials): Found, now: Now) -> Grant {
+fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Found, now: Now) -> Grant {
     let own = selection.own;
     state.uses += 1;
     let uses = state.uses;
@@ -348,6 +329,11 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed, trial
     let probe = over_assumed && !state.quotas.is_probing(at, own);
     if probe {
         state.quotas.begin_probe(at, own);
+    }
+    let mut trials = Vec::new();
+    if !state.breakers.is_empty() {
+        trials.extend(state.covering(slot, selection.model));
+        trials.retain(|target| state.breakers.gate(*target, now.tick) == Gate::Trial);
     }
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);

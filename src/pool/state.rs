@@ -147,6 +147,22 @@ impl State {
         Some((entry.data.priority, entry.rank(self.settings.strategy)))
     }
 
+    /// What covers the requests with a key for a model.
+    pub(crate) fn covering(&self, slot: Slot, model: ModelIx) -> impl Iterator<Item = Target> + use<> {
+        let targets = self.registry.get(slot).map(|entry| {
+            [
+                self.registry.project(entry.project).account.map(Target::Account),
+                entry.exit.map(Target::Exit),
+                Some(Target::Key(slot)),
+                Some(Target::Project(entry.project)),
+                Some(Target::KeyModel(slot, model)),
+                Some(Target::ProjectModel(entry.project, model)),
+                Some(Target::Model(model)),
+            ]
+        });
+        targets.into_iter().flatten().flatten()
+    }
+
     /// The ready key of a model and priority with the lowest rank, and the rank.
     pub(crate) fn first_ready(&mut self, model: ModelIx, priority: usize) -> Option<(u64, Slot)> {
         let Self { registry, scheduler, settings, .. } = self;
