@@ -134,7 +134,7 @@ impl Quota {
         quota
     }
 
-    /// Where the limits are the same as those of the quota that was asked before, they are held once.
+    /// Shares the limits of the quota that was made before, where they are the same.
     pub(crate) fn share_limits(&mut self, before: &mut Arc<Meters>) {
         if self.meters == *before {
             self.meters = Arc::clone(before);
