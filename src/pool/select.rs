@@ -330,10 +330,10 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
     if probe {
         state.quotas.begin_probe(at, own);
     }
+    let is_trial = |target: &Target| state.breakers.gate(*target, now.tick) == Gate::Trial;
     let mut trials = Vec::new();
     if !state.breakers.is_empty() {
-        trials.extend(state.covering(slot, selection.model));
-        trials.retain(|target| state.breakers.gate(*target, now.tick) == Gate::Trial);
+        trials.extend(state.covering(slot, selection.model).filter(is_trial));
     }
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);
