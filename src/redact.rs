@@ -244,7 +244,7 @@ pub(crate) fn begun(secret: &Secret, bytes: &[u8]) -> usize {
         let longest = bytes.len().min(form.len() - 1);
         (1..=longest).rev().find(|length| bytes.ends_with(&form.as_bytes()[..*length])).unwrap_or(0)
     };
-    secret.forms().map(begun).max().unwrap_or(0)
+    secret.forms().map(|form| begun(&form)).max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The part of a key that is never shown.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt};
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -23,15 +23,11 @@ const SHORTEST_REDACTED: usize = 8;
 /// # Ok::<(), tower_keypool::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Secret(Arc<Parts>);
-
-struct Parts {
+pub struct Secret {
     /// Scheme and secret, marked sensitive.
     header: HeaderValue,
     /// The length of the scheme in `header`.
-    scheme: usize,
-    /// The secret as a query carries it, where that differs.
-    encoded: Option<Box<str>>,
+    scheme: u32,
 }
 
 impl Secret {
@@ -58,27 +54,25 @@ impl Secret {
         let mut header = HeaderValue::try_from(format!("{scheme}{secret}"))
             .map_err(|_| crate::Error::invalid_key("the key cannot be a header value"))?;
         header.set_sensitive(true);
-        let encoded = utf8_percent_encode(secret, UNRESERVED).to_string();
-        let encoded = (encoded != secret).then(|| encoded.into_boxed_str());
-        Ok(Self(Arc::new(Parts { header, scheme: scheme.len(), encoded })))
+        Ok(Self { header, scheme: scheme.len() as u32 })
     }
 
     /// The secret itself. Do not log it.
     pub fn expose(&self) -> &str {
-        self.0.header.to_str().map_or("", |text| &text[self.0.scheme..])
+        self.header.to_str().map_or("", |text| &text[self.scheme as usize..])
     }
 
     /// The header value that carries the secret, scheme included; marked sensitive. A clone allocates nothing.
     pub fn header_value(&self) -> &HeaderValue {
-        &self.0.header
+        &self.header
     }
 
     /// The text with `***` in place of this secret, plain or percent-encoded. A secret of fewer than 8 bytes is left alone.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let mut text = Cow::Borrowed(text);
         for form in self.forms() {
-            if text.contains(form) {
-                text = Cow::Owned(text.replace(form, "***"));
+            if text.contains(&*form) {
+                text = Cow::Owned(text.replace(&*form, "***"));
             }
         }
         text
@@ -97,9 +91,11 @@ impl Secret {
     }
 
     /// The spellings under which it is looked for; none where it is too short.
-    pub(crate) fn forms(&self) -> impl Iterator<Item = &str> {
-        let long = self.expose().len() >= SHORTEST_REDACTED;
-        std::iter::once(self.expose()).chain(self.0.encoded.as_deref()).filter(move |_| long)
+    pub(crate) fn forms(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let plain = self.expose();
+        let encoded = Cow::from(utf8_percent_encode(plain, UNRESERVED));
+        let differs = (*encoded != *plain).then_some(encoded);
+        std::iter::once(Cow::Borrowed(plain)).chain(differs).filter(move |_| plain.len() >= SHORTEST_REDACTED)
     }
 }
 

@@ -35,7 +35,7 @@ impl Outcome {
     pub(crate) fn redacted(&self, secret: &Secret) -> Option<Self> {
         let failure = self.failure()?;
         let holds = |text: &Option<Box<str>>| {
-            text.as_deref().is_some_and(|text| secret.forms().any(|form| text.contains(form)))
+            text.as_deref().is_some_and(|text| secret.forms().any(|form| text.contains(&*form)))
         };
         if !holds(&failure.message) && !holds(&failure.code) {
             return None;

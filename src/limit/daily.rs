@@ -63,8 +63,8 @@ pub(crate) struct Zone {
 pub(crate) struct Today {
     /// In days since 1970-01-01.
     pub(crate) date: i32,
-    /// The day before, while the guard after midnight lasts: a request counts for both.
-    pub(crate) previous: Option<i32>,
+    /// While the guard after midnight lasts a request counts for the day before, too.
+    pub(crate) in_guard: bool,
     /// When that guard ends.
     pub(crate) guard_ends: Tick,
     /// When the guard after the next midnight ends: what is used up today comes back then.
@@ -78,7 +78,7 @@ impl Zone {
     pub(crate) fn new(name: &str) -> Result<Self, Error> {
         let rules = TimeZone::get(name)
             .map_err(|error| Error::config(format!("there is no time zone \"{name}\"")).with_source(error))?;
-        let today = Today { date: 0, previous: None, guard_ends: Tick::ZERO, ends: Tick::ZERO };
+        let today = Today { date: 0, in_guard: false, guard_ends: Tick::ZERO, ends: Tick::ZERO };
         Ok(Self { rules, today, expires: Tick::ZERO })
     }
 
@@ -97,12 +97,7 @@ impl Zone {
         let Day { date, starts_ms, ends_ms } = self.day(wall_ms);
         let tick = |at_ms: i64| now.plus(Duration::from_millis(u64::try_from(at_ms - wall_ms).unwrap_or(0)));
         let in_guard = wall_ms < starts_ms + GUARD_MS;
-        self.today = Today {
-            date,
-            previous: in_guard.then_some(date - 1),
-            guard_ends: tick(starts_ms + GUARD_MS),
-            ends: tick(ends_ms + GUARD_MS),
-        };
+        self.today = Today { date, in_guard, guard_ends: tick(starts_ms + GUARD_MS), ends: tick(ends_ms + GUARD_MS) };
         let changes = if in_guard { self.today.guard_ends } else { tick(ends_ms) };
         self.expires = changes.min(now.plus(REREAD));
     }
@@ -126,21 +121,31 @@ fn days_since_epoch(date: Date) -> i32 {
     (date.duration_since(EPOCH).as_hours() / 24) as i32
 }
 
+impl Today {
+    /// The days that a request counts for.
+    fn dates(self) -> impl Iterator<Item = i32> {
+        std::iter::once(self.date).chain(self.in_guard.then_some(self.date - 1))
+    }
+}
+
 /// What was used on each of the two latest dates that anything was counted for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DailyCount {
-    counts: [(i32, u64); 2],
+    dates: [i32; 2],
+    amounts: [u64; 2],
+}
+
+impl Default for DailyCount {
+    fn default() -> Self {
+        Self { dates: [i32::MIN; 2], amounts: [0; 2] }
+    }
 }
 
 impl DailyCount {
-    pub(crate) fn new() -> Self {
-        Self { counts: [(i32::MIN, 0); 2] }
-    }
-
     /// What counts today; while the guard lasts, the larger count of the two days.
     #[inline]
     pub(crate) fn used(&self, today: Today) -> u64 {
-        let before = today.previous.map_or(0, |date| self.of(date));
+        let before = if today.in_guard { self.of(today.date - 1) } else { 0 };
         before.max(self.of(today.date))
     }
 
@@ -160,42 +165,41 @@ impl DailyCount {
     /// Counts an amount for the day, and for the day before while the guard lasts.
     #[inline]
     pub(crate) fn add(&mut self, today: Today, amount: u64) {
-        self.add_to(today.date, amount);
-        if let Some(date) = today.previous {
-            self.add_to(date, amount);
-        }
+        today.dates().for_each(|date| self.add_to(date, amount));
     }
 
     /// Counts an amount for one date.
     pub(crate) fn add_to(&mut self, date: i32, amount: u64) {
-        let [first, second] = &mut self.counts;
-        let count = match date {
-            date if first.0 == date => first,
-            date if second.0 == date => second,
-            _ if first.0 < second.0 => first,
-            _ => second,
-        };
-        let counted = if count.0 == date { count.1 } else { 0 };
-        *count = (date, counted.saturating_add(amount));
+        let at = self.place(date).unwrap_or_else(|| {
+            let older = usize::from(self.dates[0] >= self.dates[1]);
+            (self.dates[older], self.amounts[older]) = (date, 0);
+            older
+        });
+        self.amounts[at] = self.amounts[at].saturating_add(amount);
     }
 
     /// Takes back an amount that was added on `today`, the day of the start.
     pub(crate) fn remove(&mut self, today: Today, amount: u64) {
-        for count in &mut self.counts {
-            if count.0 == today.date || Some(count.0) == today.previous {
-                count.1 = count.1.saturating_sub(amount);
+        for date in today.dates() {
+            if let Some(at) = self.place(date) {
+                self.amounts[at] = self.amounts[at].saturating_sub(amount);
             }
         }
     }
 
     /// What was counted for each date.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (i32, u64)> {
-        self.counts.into_iter().filter(|(_, amount)| *amount > 0)
+        self.dates.into_iter().zip(self.amounts).filter(|(_, amount)| *amount > 0)
     }
 
     #[inline]
     fn of(&self, date: i32) -> u64 {
-        self.counts.iter().find(|count| count.0 == date).map_or(0, |count| count.1)
+        self.place(date).map_or(0, |at| self.amounts[at])
+    }
+
+    #[inline]
+    fn place(&self, date: i32) -> Option<usize> {
+        self.dates.iter().position(|held| *held == date)
     }
 }
 
@@ -214,7 +218,7 @@ mod tests {
     fn today(zone: &str, wall_ms: i64) -> (Date, bool, i64) {
         let today = Zone::new(zone).unwrap().today(Tick::from_millis(START), || wall_ms);
         let date = EPOCH.checked_add(jiff::Span::new().days(today.date)).unwrap();
-        (date, today.previous == Some(today.date - 1), (today.ends.millis() - START) as i64)
+        (date, today.in_guard, (today.ends.millis() - START) as i64)
     }
 
     #[test]
@@ -249,7 +253,7 @@ mod tests {
                 reads.push(millis);
                 at
             });
-            assert_eq!(today.previous.is_some(), (midnight..midnight + GUARD_MS).contains(&at));
+            assert_eq!(today.in_guard, (midnight..midnight + GUARD_MS).contains(&at));
             assert_eq!(i64::from(today.date), at.div_euclid(24 * HOUR));
         }
         assert_eq!(reads, [0, 60_000, 70_000, 100_000]);
@@ -264,15 +268,15 @@ mod tests {
 
     #[test]
     fn two_dates_are_kept() {
-        let day = |date, previous| Today { date, previous, guard_ends: Tick::ZERO, ends: Tick::NEVER };
-        let mut count = DailyCount::new();
-        count.add(day(7, None), 5);
-        count.add(day(8, Some(7)), 2);
-        assert_eq!(count.used(day(8, Some(7))), 7);
-        assert_eq!(count.used(day(8, None)), 2);
-        count.remove(day(7, None), 9);
-        assert_eq!(count.used(day(8, Some(7))), 2);
-        count.add(day(9, None), 1);
+        let day = |date, in_guard| Today { date, in_guard, guard_ends: Tick::ZERO, ends: Tick::NEVER };
+        let mut count = DailyCount::default();
+        count.add(day(7, false), 5);
+        count.add(day(8, true), 2);
+        assert_eq!(count.used(day(8, true)), 7);
+        assert_eq!(count.used(day(8, false)), 2);
+        count.remove(day(7, false), 9);
+        assert_eq!(count.used(day(8, true)), 2);
+        count.add(day(9, false), 1);
         assert_eq!(count.entries().collect::<Vec<_>>(), [(8, 2), (9, 1)]);
     }
 }

@@ -12,7 +12,7 @@ pub use daily::{Day, MIDNIGHT_GUARD};
 pub(crate) use daily::{Today, Zone};
 pub(crate) use limits::Cost;
 pub use limits::{Amounts, Limit, Limits, Span, Unit};
-pub(crate) use quota::{FullReason, Quota, Reservation, Room};
+pub(crate) use quota::{FullReason, Meters, Quota, Reservation, Room};
 pub use quota::{LimitSource, LimitView};
 
 #[cfg(test)]

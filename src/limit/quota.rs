@@ -1,10 +1,14 @@
 //! The limits of one project and model, and what of them is used.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use super::{Amounts, Cost, Limit, Limits, Span, Unit, daily::DailyCount, daily::Today, sliding::SlidingWindow};
+use super::{
+    Amounts, Cost, Limit, Limits, Span, Unit,
+    daily::{DailyCount, Today},
+    sliding::{Length, SlidingWindow},
+};
 use crate::time::Tick;
 
 /// A learned limit is forgotten so long after it was last confirmed.
@@ -20,19 +24,29 @@ const NO_LIMIT: u64 = u64::MAX;
 /// can look back.
 #[derive(Clone, Debug)]
 pub(crate) struct Quota {
-    meters: Vec<Meter>,
-    learned: Vec<Learned>,
+    meters: Arc<Meters>,
+    /// What each meter counted, in the same order.
+    counters: Box<[Counter]>,
+}
+
+/// What a quota counts, and its limits. Quotas with the same limits share them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Meters {
+    list: Vec<Meter>,
     /// Requests that the provider refused while limits were assumed: they were counted here, and perhaps not there.
     refused: u8,
 }
 
-/// The count of one unit over one span, and its limits.
-#[derive(Clone, Debug)]
+/// One unit that is counted over one span, and its limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Meter {
     unit: Unit,
-    counter: Counter,
+    span: Span,
+    /// For how long an amount counts where the span is sliding.
+    length: Length,
     given: u64,
     assumed: u64,
+    learned: Option<Learned>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,9 +56,9 @@ enum Counter {
 }
 
 /// A limit that the provider told.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Learned {
-    limit: Limit,
+    amount: u64,
     confirmed: Tick,
 }
 
@@ -111,36 +125,34 @@ pub enum LimitSource {
     Assumed,
 }
 
-/// What a quota counted of one unit over one span, for a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) unit: Unit,
-    pub(crate) span: Span,
-    /// Amounts of a sliding span with their ticks.
-    pub(crate) ticks: Vec<(Tick, u64)>,
-    /// Amounts of days, by days since 1970-01-01.
-    pub(crate) days: Vec<(i32, u64)>,
-}
-
 impl Quota {
     pub(crate) fn new(given: &Limits, assumed: Option<&Limits>) -> Self {
-        let mut quota = Self { meters: Vec::new(), learned: Vec::new(), refused: 0 };
+        let mut quota = Self { meters: Arc::default(), counters: Box::default() };
         quota.meter(Unit::Requests, Span::MINUTE);
         quota.set_given(given);
         quota.set_assumed(assumed);
         quota
     }
 
+    /// Shares the limits of the quota that was made before, where they are the same.
+    pub(crate) fn share_limits(&mut self, before: &mut Arc<Meters>) {
+        if self.meters == *before {
+            self.meters = Arc::clone(before);
+        } else {
+            *before = Arc::clone(&self.meters);
+        }
+    }
+
     /// Replaces the given limits; the counts stay.
     pub(crate) fn set_given(&mut self, given: &Limits) {
-        for meter in &mut self.meters {
+        for meter in &mut Arc::make_mut(&mut self.meters).list {
             meter.given = NO_LIMIT;
         }
         for limit in given.iter() {
             let meter = self.meter(limit.unit, limit.span);
             meter.given = limit.amount;
-            if let (Unit::Requests, Counter::Sliding(window)) = (limit.unit, &mut meter.counter) {
-                window.make_exact();
+            if let (Unit::Requests, Span::Sliding(span)) = (limit.unit, limit.span) {
+                meter.length = Length::exact(span);
             }
         }
     }
@@ -155,21 +167,22 @@ impl Quota {
 
     /// A good answer beyond the assumed limits came: they are dropped, unless it may have been within them for the provider.
     pub(crate) fn exceeded_assumed(&mut self) {
-        match self.refused.checked_sub(1) {
-            Some(fewer) => self.refused = fewer,
+        match self.meters.refused.checked_sub(1) {
+            Some(fewer) => Arc::make_mut(&mut self.meters).refused = fewer,
             None => self.retire_assumed(),
         }
     }
 
     /// The provider refused a request for its rate: the assumed limits may be right.
     pub(crate) fn refused(&mut self, assumed: &Limits) {
-        self.refused = (self.refused + 1).min(MOST_REFUSED);
+        let meters = Arc::make_mut(&mut self.meters);
+        meters.refused = (meters.refused + 1).min(MOST_REFUSED);
         self.set_assumed(Some(assumed));
     }
 
     /// Drops the assumed limits.
     pub(crate) fn retire_assumed(&mut self) {
-        for meter in &mut self.meters {
+        for meter in &mut Arc::make_mut(&mut self.meters).list {
             meter.assumed = NO_LIMIT;
         }
     }
@@ -177,36 +190,29 @@ impl Quota {
     /// The provider told a limit. It replaces the one learned before and is forgotten after 24 h unless it is learned
     /// again. Whether it is new or another amount; a span that is no window's changes nothing.
     pub(crate) fn learn(&mut self, unit: Unit, span: Span, amount: u64, now: Tick) -> bool {
-        let limit = Limit { unit, span, amount };
         if !span.is_valid() {
             return false;
         }
-        self.forget(now);
-        if let Some(learned) = self.learned.iter_mut().find(|learned| learned.limit.is_for(unit, span)) {
-            let changed = learned.limit.amount != amount;
-            *learned = Learned { limit, confirmed: now };
-            return changed;
-        }
-        self.meter(unit, span);
-        self.learned.push(Learned { limit, confirmed: now });
-        true
+        let meter = self.meter(unit, span);
+        let before = meter.learned(now);
+        meter.learned = Some(Learned { amount, confirmed: now });
+        before.is_none_or(|before| before.amount != amount)
     }
 
     /// Whether a request of this cost fits now.
     pub(crate) fn room(&mut self, cost: &Cost, now: Tick, today: Today) -> Room {
-        self.forget(now);
         let mut room = Room::Free;
-        for meter in &mut self.meters {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             let amount = cost.of(meter.unit);
             if amount == 0 {
                 continue;
             }
-            let limit = meter.hard_limit(&self.learned);
+            let limit = meter.hard_limit(now);
             // A guess is no reason to refuse for good: it waits for an empty window.
             let amount = if cost.estimated && meter.unit != Unit::Requests { amount.min(limit) } else { amount };
-            let after = meter.used(now, today).saturating_add(amount);
+            let after = counter.used(meter.length, now, today).saturating_add(amount);
             if after > limit {
-                room = room.or(meter.full(amount, limit, &self.learned, now, today));
+                room = room.or(meter.full(counter, amount, now, today));
             } else if after > meter.assumed && room == Room::Free {
                 room = Room::OverAssumed;
             }
@@ -217,8 +223,8 @@ impl Quota {
     /// Counts the cost, whether it fits or not.
     pub(crate) fn reserve(&mut self, cost: Cost, now: Tick, today: Today) -> Reservation {
         let reservation = Reservation { at: now, today, cost };
-        for meter in &mut self.meters {
-            meter.add(&reservation, cost.of(meter.unit));
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
+            counter.add(meter.length, &reservation, cost.of(meter.unit));
         }
         reservation
     }
@@ -226,11 +232,11 @@ impl Quota {
     /// Replaces the reserved tokens by those that were used, in the span where they were reserved. Whether fewer were used.
     pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) -> bool {
         let mut freed = false;
-        for meter in &mut self.meters {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             if matches!(meter.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens) {
                 let (reserved, used) = (reservation.cost.of(meter.unit), actual.of(meter.unit));
-                meter.add(reservation, used.saturating_sub(reserved));
-                meter.remove(reservation, reserved.saturating_sub(used));
+                counter.add(meter.length, reservation, used.saturating_sub(reserved));
+                counter.remove(meter.length, reservation, reserved.saturating_sub(used));
                 freed |= used < reserved;
             }
         }
@@ -239,33 +245,33 @@ impl Quota {
 
     /// Takes a reservation back: its request was never sent.
     pub(crate) fn cancel(&mut self, reservation: &Reservation) {
-        for meter in &mut self.meters {
-            meter.remove(reservation, reservation.cost.of(meter.unit));
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
+            counter.remove(meter.length, reservation, reservation.cost.of(meter.unit));
         }
     }
 
-    /// Starts with what another quota counted, in each window that both have.
-    pub(crate) fn copy_counts_from(&mut self, other: &Self) {
-        for meter in &mut self.meters {
-            let Some(source) = other.meters.iter().find(|source| source.is_for(meter.unit, meter.span())) else {
-                continue;
-            };
-            meter.counter = source.counter.clone();
-            if let (Unit::Requests, Counter::Sliding(window)) = (meter.unit, &mut meter.counter)
-                && meter.given < NO_LIMIT
-            {
-                window.make_exact();
+    /// Adds what another quota counted.
+    pub(crate) fn add_counts_of(&mut self, other: &Self) {
+        for (counted, source) in other.meters.list.iter().zip(&other.counters) {
+            let length = self.meter(counted.unit, counted.span).length;
+            let place = self.place(counted.unit, counted.span).expect("it is there now");
+            match (&mut self.counters[place], source) {
+                (Counter::Sliding(window), Counter::Sliding(source)) => {
+                    source.entries().for_each(|(tick, amount)| window.add(length, tick, amount));
+                }
+                (Counter::Daily(count), Counter::Daily(source)) => {
+                    source.entries().for_each(|(date, amount)| count.add_to(date, amount));
+                }
+                _ => unreachable!("a meter of a sliding span has a sliding window"),
             }
         }
     }
 
     /// Each limit with how much of it is used; of limits for the same unit and span, the one that holds.
     pub(crate) fn views(&mut self, now: Tick, today: Today) -> Vec<LimitView> {
-        self.forget(now);
         let mut views = Vec::new();
-        for meter in &mut self.meters {
-            let hard = meter.hard_limit(&self.learned);
-            let (limit, source) = match hard {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
+            let (limit, source) = match meter.hard_limit(now) {
                 NO_LIMIT => (meter.assumed, LimitSource::Assumed),
                 hard if hard == meter.given => (hard, LimitSource::Given),
                 hard => (hard, LimitSource::Learned),
@@ -273,74 +279,41 @@ impl Quota {
             if limit == NO_LIMIT {
                 continue;
             }
-            let opens = meter.opens(1, limit, now, today);
+            let opens = counter.opens(meter.length, 1, limit, now, today);
             let opens_in = (opens > now && opens < Tick::NEVER).then(|| opens.since(now));
-            let used = meter.used(now, today);
-            views.push(LimitView { unit: meter.unit, span: meter.span(), limit, used, source, opens_in });
+            let used = counter.used(meter.length, now, today);
+            views.push(LimitView { unit: meter.unit, span: meter.span, limit, used, source, opens_in });
         }
         views
     }
 
     /// The limits that hold: of each unit and span the lower of the given and the learned one.
-    pub(crate) fn hard_limits(&self) -> Vec<Limit> {
-        let limits = self.meters.iter().map(|meter| {
-            let amount = meter.hard_limit(&self.learned);
-            Limit { unit: meter.unit, span: meter.span(), amount }
+    pub(crate) fn hard_limits(&self, now: Tick) -> Vec<Limit> {
+        let limits = self.meters.list.iter().map(|meter| Limit {
+            unit: meter.unit,
+            span: meter.span,
+            amount: meter.hard_limit(now),
         });
         limits.filter(|limit| limit.amount < NO_LIMIT).collect()
     }
 
-    /// Whether nothing counts any more and nothing is learned: it may be dropped.
-    #[cfg(test)]
-    pub(crate) fn is_idle(&mut self, now: Tick, today: Today) -> bool {
-        self.forget(now);
-        self.learned.is_empty() && self.meters.iter_mut().all(|meter| meter.used(now, today) == 0)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let windows: usize = self.meters.iter().map(|meter| meter.counter.heap_bytes()).sum();
-        windows + self.meters.capacity() * size_of::<Meter>() + self.learned.capacity() * size_of::<Learned>()
-    }
-
-    /// What was counted, for a store.
-    pub(crate) fn export(&self) -> Vec<Counts> {
-        let counts = self.meters.iter().map(|meter| {
-            let (ticks, days) = match &meter.counter {
-                Counter::Sliding(window) => (window.entries().collect(), Vec::new()),
-                Counter::Daily(count) => (Vec::new(), count.entries().collect()),
-            };
-            Counts { unit: meter.unit, span: meter.span(), ticks, days }
-        });
-        counts.filter(|counts| !counts.ticks.is_empty() || !counts.days.is_empty()).collect()
-    }
-
-    /// Adds what was exported before.
-    pub(crate) fn restore(&mut self, counts: &[Counts]) {
-        for counts in counts {
-            match &mut self.meter(counts.unit, counts.span).counter {
-                Counter::Sliding(window) => counts.ticks.iter().for_each(|(tick, amount)| window.add(*tick, *amount)),
-                Counter::Daily(count) => counts.days.iter().for_each(|(date, amount)| count.add_to(*date, *amount)),
-            }
-        }
-    }
-
     /// Counts what a store counted in a sliding window.
     pub(crate) fn count_start(&mut self, span: Duration, at: Tick, amounts: &Amounts) {
-        for meter in self.meters.iter_mut().filter(|meter| meter.span() == Span::Sliding(span)) {
-            if let Counter::Sliding(window) = &mut meter.counter {
-                let amount = amounts.of(meter.unit);
-                if amount > 0 {
-                    window.add(at, amount);
-                }
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
+            let amount = amounts.of(meter.unit);
+            if let Counter::Sliding(window) = counter
+                && meter.span == Span::Sliding(span)
+                && amount > 0
+            {
+                window.add(meter.length, at, amount);
             }
         }
     }
 
     /// Counts what a store counted on a day.
     pub(crate) fn count_day(&mut self, date: i32, amounts: &Amounts) {
-        for meter in &mut self.meters {
-            if let Counter::Daily(count) = &mut meter.counter {
+        for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
+            if let Counter::Daily(count) = counter {
                 count.add_to(date, amounts.of(meter.unit));
             }
         }
@@ -348,19 +321,21 @@ impl Quota {
 
     /// The meter of a unit and span; it is made where there is none.
     fn meter(&mut self, unit: Unit, span: Span) -> &mut Meter {
-        let place = self.meters.iter().position(|meter| meter.is_for(unit, span)).unwrap_or_else(|| {
-            self.meters.reserve_exact(1);
-            self.meters.push(Meter::new(unit, span));
-            self.meters.len() - 1
+        let place = self.place(unit, span).unwrap_or_else(|| {
+            let (length, counter) = match span {
+                Span::Sliding(span) => (Length::coalesced(span), Counter::Sliding(SlidingWindow::default())),
+                Span::Day => (Length::coalesced(Duration::ZERO), Counter::Daily(DailyCount::default())),
+            };
+            let meter = Meter { unit, span, length, given: NO_LIMIT, assumed: NO_LIMIT, learned: None };
+            Arc::make_mut(&mut self.meters).list.push(meter);
+            self.counters = std::mem::take(&mut self.counters).into_iter().chain([counter]).collect();
+            self.counters.len() - 1
         });
-        &mut self.meters[place]
+        &mut Arc::make_mut(&mut self.meters).list[place]
     }
 
-    #[inline]
-    fn forget(&mut self, now: Tick) {
-        if !self.learned.is_empty() {
-            self.learned.retain(|learned| now.since(learned.confirmed) < FORGET);
-        }
+    fn place(&self, unit: Unit, span: Span) -> Option<usize> {
+        self.meters.list.iter().position(|meter| meter.unit == unit && meter.span == span)
     }
 }
 
@@ -373,12 +348,6 @@ impl Reservation {
     /// The day on which it was made.
     pub(crate) fn today(&self) -> Today {
         self.today
-    }
-}
-
-impl Limit {
-    fn is_for(&self, unit: Unit, span: Span) -> bool {
-        (self.unit, self.span) == (unit, span)
     }
 }
 
@@ -400,95 +369,67 @@ impl Room {
 }
 
 impl Meter {
-    fn new(unit: Unit, span: Span) -> Self {
-        let counter = match span {
-            Span::Sliding(span) => Counter::Sliding(SlidingWindow::coalesced(span)),
-            Span::Day => Counter::Daily(DailyCount::new()),
-        };
-        Self { unit, counter, given: NO_LIMIT, assumed: NO_LIMIT }
-    }
-
-    fn span(&self) -> Span {
-        match &self.counter {
-            Counter::Sliding(window) => Span::Sliding(window.span()),
-            Counter::Daily(_) => Span::Day,
-        }
-    }
-
-    #[inline]
-    fn is_for(&self, unit: Unit, span: Span) -> bool {
-        self.unit == unit && self.span() == span
-    }
-
     /// The given limit or the learned one, whichever is lower.
     #[inline]
-    fn hard_limit(&self, learned: &[Learned]) -> u64 {
-        self.learned(learned).map_or(self.given, |learned| learned.limit.amount.min(self.given))
+    fn hard_limit(&self, now: Tick) -> u64 {
+        self.learned(now).map_or(self.given, |learned| learned.amount.min(self.given))
     }
 
     #[inline]
-    fn learned<'a>(&self, learned: &'a [Learned]) -> Option<&'a Learned> {
-        learned.iter().find(|learned| self.is_for(learned.limit.unit, learned.limit.span))
+    fn learned(&self, now: Tick) -> Option<Learned> {
+        self.learned.filter(|learned| now.since(learned.confirmed) < FORGET)
     }
 
-    #[inline]
-    fn used(&mut self, now: Tick, today: Today) -> u64 {
-        match &mut self.counter {
-            Counter::Sliding(window) => window.used(now),
-            Counter::Daily(count) => count.used(today),
-        }
-    }
-
-    fn opens(&mut self, amount: u64, limit: u64, now: Tick, today: Today) -> Tick {
-        match &mut self.counter {
-            Counter::Sliding(window) => window.opens(now, amount, limit),
-            Counter::Daily(count) => count.opens(today, amount, limit),
-        }
-    }
-
-    /// Until when, and why, an amount does not fit under the limit.
+    /// Until when, and why, an amount does not fit under the limit that holds.
     #[cold]
-    fn full(&mut self, amount: u64, limit: u64, learned: &[Learned], now: Tick, today: Today) -> Room {
+    fn full(&self, counter: &mut Counter, amount: u64, now: Tick, today: Today) -> Room {
+        let limit = self.hard_limit(now);
         if amount > limit {
-            let forgotten = self.learned(learned).filter(|_| amount <= self.given);
+            let forgotten = self.learned(now).filter(|_| amount <= self.given);
             let until = forgotten.map_or(Tick::NEVER, |learned| learned.confirmed.plus(FORGET));
             return Room::Full { until, reason: FullReason::TooLarge };
         }
-        let used = self.used(now, today);
-        let reason = match &self.counter {
-            _ if used < limit => FullReason::Tokens,
-            Counter::Sliding(_) => FullReason::Window,
-            Counter::Daily(_) => FullReason::Day,
+        let reason = match self.span {
+            _ if counter.used(self.length, now, today) < limit => FullReason::Tokens,
+            Span::Sliding(_) => FullReason::Window,
+            Span::Day => FullReason::Day,
         };
-        Room::Full { until: self.opens(amount, limit, now, today), reason }
-    }
-
-    #[inline]
-    fn add(&mut self, reservation: &Reservation, amount: u64) {
-        if amount > 0 {
-            match &mut self.counter {
-                Counter::Sliding(window) => window.add(reservation.at, amount),
-                Counter::Daily(count) => count.add(reservation.today, amount),
-            }
-        }
-    }
-
-    fn remove(&mut self, reservation: &Reservation, amount: u64) {
-        if amount > 0 {
-            match &mut self.counter {
-                Counter::Sliding(window) => window.remove(reservation.at, amount),
-                Counter::Daily(count) => count.remove(reservation.today, amount),
-            }
-        }
+        Room::Full { until: counter.opens(self.length, amount, limit, now, today), reason }
     }
 }
 
 impl Counter {
-    #[cfg(test)]
-    fn heap_bytes(&self) -> usize {
+    #[inline]
+    fn used(&mut self, length: Length, now: Tick, today: Today) -> u64 {
         match self {
-            Self::Sliding(window) => window.heap_bytes(),
-            Self::Daily(_) => 0,
+            Self::Sliding(window) => window.used(length, now),
+            Self::Daily(count) => count.used(today),
+        }
+    }
+
+    fn opens(&mut self, length: Length, amount: u64, limit: u64, now: Tick, today: Today) -> Tick {
+        match self {
+            Self::Sliding(window) => window.opens(length, now, amount, limit),
+            Self::Daily(count) => count.opens(today, amount, limit),
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, length: Length, reservation: &Reservation, amount: u64) {
+        if amount > 0 {
+            match self {
+                Self::Sliding(window) => window.add(length, reservation.at, amount),
+                Self::Daily(count) => count.add(reservation.today, amount),
+            }
+        }
+    }
+
+    fn remove(&mut self, length: Length, reservation: &Reservation, amount: u64) {
+        if amount > 0 {
+            match self {
+                Self::Sliding(window) => window.remove(length, reservation.at, amount),
+                Self::Daily(count) => count.remove(reservation.today, amount),
+            }
         }
     }
 }

@@ -87,11 +87,13 @@ impl Future for Acquire {
                 ))
             } else {
                 match begin(this.shared, this.request, this.deadline) {
-                    Begun::Done(granted) => granted,
+                    Begun::Granted(grant) => Ok(grant),
+                    Begun::Failed(error) => Err(error),
                     Begun::Waits(waiting) => {
                         *this.waiting = Some(waiting);
                         continue;
                     }
+                    Begun::New => continue,
                 }
             };
             match granted {
@@ -105,15 +107,21 @@ impl Future for Acquire {
 }
 
 enum Begun {
-    Done(Result<Grant, Error>),
+    Granted(Grant),
+    Failed(Error),
     Waits(Waiting),
+    /// The provider must be asked for the usual limits of its model first.
+    New,
 }
 
 /// A lease for a request that does not wait, of a pool whose store need not be asked.
 pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Lease, Error> {
     match begin(shared, request, &mut Some(Tick::ZERO)) {
-        Begun::Done(granted) => granted.map(|grant| Lease::new(Arc::clone(shared), grant)),
-        Begun::Waits(_) => Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait")),
+        Begun::Granted(grant) => Ok(Lease::new(Arc::clone(shared), grant)),
+        Begun::Failed(error) => Err(error),
+        Begun::Waits(_) | Begun::New => {
+            Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait"))
+        }
     }
 }
 
@@ -124,12 +132,13 @@ fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>
         // A model of the provider's table gets windows of its own before its first answer.
         let is_new =
             request.model.is_some() && state.models.is_shared(selection.model) && state.settings.may_assume_more();
-        if is_new { None } else { Some(try_or_join(shared, state, &selection, deadline, now)) }
+        if is_new { Begun::New } else { try_or_join(shared, state, &selection, deadline, now) }
     });
-    begun.unwrap_or_else(|| {
-        shared.assume(request.model_name().unwrap_or_default());
-        shared.with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, now))
-    })
+    if !matches!(begun, Begun::New) {
+        return begun;
+    }
+    shared.assume(request.model_name().unwrap_or_default());
+    shared.with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, now))
 }
 
 fn try_or_join(
@@ -140,7 +149,7 @@ fn try_or_join(
     now: Now,
 ) -> Begun {
     if state.closed {
-        return Begun::Done(Err(Error::shut_down()));
+        return Begun::Failed(Error::shut_down());
     }
     let (request, model) = (selection.request, selection.own);
     let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
@@ -149,11 +158,11 @@ fn try_or_join(
     super::queue::serve(state, now);
     if !(patient && state.queue.is_long(model)) {
         match select(state, &Selection { last_chance: !patient, ..*selection }, now) {
-            Ok(grant) => return Begun::Done(Ok(grant)),
+            Ok(grant) => return Begun::Granted(grant),
             Err(blocked) if !patient || blocked.permanent => {
                 let unavailable = blocked.to_unavailable(state, request, now);
                 state.stats.unavailable += 1;
-                return Begun::Done(Err(Error::unavailable(unavailable)));
+                return Begun::Failed(Error::unavailable(unavailable));
             }
             Err(_) => {}
         }

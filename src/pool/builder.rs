@@ -185,7 +185,10 @@ impl KeyPoolBuilder {
         };
         let pool = KeyPool { shared: Arc::new(shared) };
         pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)), false);
-        pool.shared.with(|state, _| state.registry.reserve(self.keys.len()));
+        pool.shared.with(|state, _| {
+            state.registry.reserve(self.keys.len());
+            state.quotas.reserve(self.keys.len());
+        });
         for key in &self.keys {
             let added = pool.shared.with(|state, now| update::add(state, key, now))?;
             if let super::registry::KeyAdded::Merged(id) = added {

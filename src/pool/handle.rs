@@ -21,7 +21,7 @@ use super::{
     lease::Lease,
     registry::KeyAdded,
     request::KeyRequest,
-    select::{Selection, select},
+    select::{Selection, find},
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     unavailable::{Unavailable, UnavailableReason},
@@ -90,12 +90,10 @@ impl Shared {
     /// Runs a closure under the lock; what it wants done outside is done after.
     pub(crate) fn with<R>(&self, run: impl FnOnce(&mut State, Now) -> R) -> R {
         let now = self.now();
-        let (result, effects) = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let result = run(&mut state, now);
-            let effects = if state.effects.is_empty() { None } else { Some(std::mem::take(&mut state.effects)) };
-            (result, effects)
-        };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = run(&mut state, now);
+        let effects = (!state.effects.is_empty()).then(|| std::mem::take(&mut state.effects));
+        drop(state);
         if let Some(effects) = effects {
             self.perform(effects);
         }
@@ -362,16 +360,13 @@ impl KeyPool {
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match select(state, &Selection::new(state, &request, true), now) {
-            Ok(grant) => {
-                super::outcome::end(state, &grant, None, false, now);
-                Unavailable {
-                    model: request.model.clone(),
-                    keys: state.registry.len(),
-                    reasons: vec![(UnavailableReason::Tried, attempts.len())],
-                    retry_after: Some(Duration::from_secs(1)),
-                }
-            }
+        self.shared.with(|state, now| match find(state, &Selection::new(state, &request, true), now) {
+            Ok(_) => Unavailable {
+                model: request.model.clone(),
+                keys: state.registry.len(),
+                reasons: vec![(UnavailableReason::Tried, attempts.len())],
+                retry_after: Some(Duration::from_secs(1)),
+            },
             Err(blocked) => blocked.to_unavailable(state, &request, now),
         })
     }

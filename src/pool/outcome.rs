@@ -36,27 +36,8 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
     state.effects.idle |= state.closed && state.stats.in_flight == 0;
-    let project = state.registry.current(grant.project);
-    // Where its model got windows of its own meanwhile, they began with what was counted.
-    let own = state.models.find(grant.model_name.as_deref());
-    let copied = (state.models.counted(own) == Some(grant.model)).then_some(own);
-    for model in [Some(grant.model), copied].into_iter().flatten() {
-        let (Some(reservation), Some(quota)) = (&grant.reservation, state.quotas.find(project, model)) else {
-            continue;
-        };
-        let freed = match usage {
-            _ if !sent => {
-                quota.cancel(reservation);
-                true
-            }
-            Some(Usage { input_tokens, output_tokens, .. }) => {
-                quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
-            }
-            None => false,
-        };
-        if freed {
-            state.reopen_windows(project, model);
-        }
+    if usage.is_some() || !sent {
+        settle(state, grant, usage, sent);
     }
     if let (Some(at), Some(reservation)) = (grant.stored, &grant.reservation) {
         let reserved = reservation.cost().amounts();
@@ -83,15 +64,15 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         state.quotas.end_probe(grant.project, grant.model);
     }
     state.uses += 1;
-    let uses = state.uses;
+    let (uses, strategy) = (state.uses, state.settings.strategy);
     if !sent {
         state.stats.granted -= 1;
     }
     if let Some(entry) = current(state, grant) {
-        entry.in_flight -= 1;
-        entry.load.ended(uses);
+        entry.load.in_flight -= 1;
+        entry.load.ended(strategy, uses);
         if !sent {
-            entry.counts.started -= 1;
+            entry.counts.started = entry.counts.started.saturating_sub(1);
             if entry.last_start == grant.started {
                 entry.last_start = grant.started_before;
             }
@@ -108,10 +89,35 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
     super::queue::serve(state, now);
 }
 
+/// The tokens that were used take the place of the estimate; what was not sent counts for nothing.
+fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
+    let Some(reservation) = &grant.reservation else { return };
+    let project = state.registry.current(grant.project);
+    // Where its model got windows of its own meanwhile, they began with what was counted.
+    let copied = state.models.is_shared(grant.model).then(|| state.models.find(grant.model_name.as_deref()));
+    let copied = copied.filter(|own| state.models.counted(*own) == Some(grant.model));
+    for model in [Some(grant.model), copied].into_iter().flatten() {
+        let Some(quota) = state.quotas.find(project, model) else { continue };
+        let freed = match usage {
+            _ if !sent => {
+                quota.cancel(reservation);
+                true
+            }
+            Some(Usage { input_tokens, output_tokens, .. }) => {
+                quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
+            }
+            None => false,
+        };
+        if freed {
+            state.reopen_windows(project, model);
+        }
+    }
+}
+
 fn succeed(state: &mut State, grant: &Grant, now: Now) {
     state.stats.succeeded += 1;
     if let Some(entry) = current(state, grant) {
-        entry.counts.succeeded += 1;
+        entry.counts.succeeded = entry.counts.succeeded.saturating_add(1);
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
@@ -127,8 +133,8 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     {
         quota.exceeded_assumed();
     }
-    if !state.breakers.is_empty() {
-        for target in covering(state, grant, model).into_iter().flatten() {
+    if !state.breakers.is_empty() && current(state, grant).is_some() {
+        for target in state.covering(grant.slot, model) {
             match state.breakers.succeed(target, grant.started, now.tick) {
                 Change::Closed => state.unpark(target),
                 Change::ClosedEarly => state.reopen(target),
@@ -137,8 +143,11 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             publish_breaker_change(state, target, None, None, now);
         }
     }
-    for target in state.guard.succeeded() {
-        try_again(state, target, now);
+    state.guard.in_a_row = 0;
+    if state.guard.paused {
+        for target in state.guard.resume() {
+            try_again(state, target, now);
+        }
     }
 }
 
@@ -157,7 +166,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         return;
     }
     let Some(entry) = current(state, grant) else { return };
-    entry.counts.failed += 1;
+    entry.counts.failed = entry.counts.failed.saturating_add(1);
     entry.load.answered(now.tick.since(grant.started), false);
     // The key has another secret since then: what was said of the old one does not concern it.
     if entry.data.secret != grant.key.secret {
@@ -209,7 +218,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         Some(reservation) => reservation.today(),
         None => state.quotas.today(state.registry.project(project).zone, now),
     };
-    let midnight = if today.previous.is_some() { today.guard_ends } else { today.ends };
+    let midnight = if today.in_guard { today.guard_ends } else { today.ends };
     let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && permanent };
     match state.breakers.fail(target, failure, times) {
         Change::Cooling(until) => {
@@ -220,22 +229,6 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     // Whoever waited for the trial's outcome waits for the cooldown now.
     state.unpark(target);
-}
-
-/// The breakers that cover a grant.
-fn covering(state: &State, grant: &Grant, model: ModelIx) -> [Option<Target>; 7] {
-    let entry = state.registry.get(grant.slot).filter(|entry| entry.generation == grant.generation);
-    let Some(entry) = entry else { return [None; 7] };
-    let project = entry.project;
-    [
-        Some(Target::Key(grant.slot)),
-        Some(Target::KeyModel(grant.slot, model)),
-        Some(Target::Project(project)),
-        Some(Target::ProjectModel(project, model)),
-        Some(Target::Model(model)),
-        state.registry.project(project).account.map(Target::Account),
-        entry.exit.map(Target::Exit),
-    ]
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.
@@ -336,13 +329,10 @@ impl FailureGuard {
         self.paused
     }
 
-    /// A key succeeded: what was held is tried again.
-    fn succeeded(&mut self) -> BTreeSet<Target> {
-        self.in_a_row = 0;
-        if self.paused {
-            self.paused = false;
-            self.outcomes.clear();
-        }
+    /// A key succeeded: disabling goes on, and what was held is tried again.
+    fn resume(&mut self) -> BTreeSet<Target> {
+        self.paused = false;
+        self.outcomes.clear();
         std::mem::take(&mut self.held)
     }
 

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     Error,
-    limit::{Limits, Quota, Today, Zone},
+    key::Tier,
+    limit::{Limits, Meters, Quota, Today, Zone},
     time::Tick,
 };
 
@@ -28,6 +29,8 @@ type Fast = BuildHasherDefault<TargetHasher>;
 pub(crate) struct Quotas {
     /// For each project its models, in their order.
     projects: Vec<Vec<(ModelIx, Quota)>>,
+    /// The limits of the last quota that was made for a model and tier: most are the same.
+    limits: HashMap<(ModelIx, Tier), Arc<Meters>>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models that the store refused: not before a tick.
     closed: HashMap<(ProjectIx, ModelIx), Tick, Fast>,
@@ -40,7 +43,13 @@ impl Quotas {
     /// A zone that does not exist.
     pub(crate) fn new(zone: &str) -> Result<Self, Error> {
         let zones = vec![(zone.into(), Zone::new(zone)?)];
-        Ok(Self { projects: Vec::new(), zones, closed: HashMap::default(), probes: HashSet::default() })
+        Ok(Self {
+            projects: Vec::new(),
+            limits: HashMap::new(),
+            zones,
+            closed: HashMap::default(),
+            probes: HashSet::default(),
+        })
     }
 
     /// # Errors
@@ -57,16 +66,21 @@ impl Quotas {
         self.zones[usize::from(zone.0)].1.today(now.tick, || now.wall_ms)
     }
 
-    fn place(&self, project: ProjectIx, model: ModelIx) -> Option<usize> {
+    /// Makes room for the quotas of so many more projects.
+    pub(crate) fn reserve(&mut self, projects: usize) {
+        self.projects.reserve_exact(projects);
+    }
+
+    /// Where the quota of a project and model is among those of the project.
+    pub(crate) fn place(&self, project: ProjectIx, model: ModelIx) -> Option<usize> {
         self.projects.get(project.0 as usize)?.iter().position(|(held, _)| *held == model)
     }
 
-    /// Whether there is a quota of a project and model.
-    pub(crate) fn has(&self, project: ProjectIx, model: ModelIx) -> bool {
-        self.place(project, model).is_some()
+    pub(crate) fn at(&mut self, project: ProjectIx, place: usize) -> &mut Quota {
+        &mut self.projects[project.0 as usize][place].1
     }
 
-    /// Makes the quota of a project and model. `counted` is the model that its requests counted for before it was known.
+    /// Makes the quota of a project and model. Its place. `counted` is the model that its requests counted for before it was known.
     pub(crate) fn make(
         &mut self,
         at: ProjectIx,
@@ -75,7 +89,7 @@ impl Quotas {
         name: &str,
         counted: Option<ModelIx>,
         settings: &Settings,
-    ) {
+    ) -> usize {
         let at = at.0 as usize;
         if at >= self.projects.len() {
             self.projects.resize_with(at + 1, Vec::new);
@@ -85,17 +99,19 @@ impl Quotas {
         let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
         // What was sent under a name that nothing was known of counts for the name, too.
         if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
-            quota.copy_counts_from(counted);
+            quota.add_counts_of(counted);
         }
+        quota.share_limits(self.limits.entry((model, project.tier)).or_default());
         // A project is used for few models.
         quotas.reserve_exact(1);
         let place = quotas.partition_point(|(held, _)| *held < model);
         quotas.insert(place, (model, quota));
+        place
     }
 
     pub(crate) fn find(&mut self, project: ProjectIx, model: ModelIx) -> Option<&mut Quota> {
         let place = self.place(project, model)?;
-        Some(&mut self.projects[project.0 as usize][place].1)
+        Some(self.at(project, place))
     }
 
     /// The models with a quota of a project.
@@ -114,9 +130,10 @@ impl Quotas {
         name: &str,
         pool: &[(Arc<str>, Limits)],
     ) {
-        if let Some(quota) = self.find(at, model) {
-            quota.set_given(given(project, name, pool));
-        }
+        let Some(place) = self.place(at, model) else { return };
+        let quota = &mut self.projects[at.0 as usize][place].1;
+        quota.set_given(given(project, name, pool));
+        quota.share_limits(self.limits.entry((model, project.tier)).or_default());
     }
 
     /// The counts of a project are added to another's, whose key turned out to be of the same project.
@@ -124,7 +141,7 @@ impl Quotas {
         let Some(counted) = self.projects.get_mut(from.0 as usize).map(std::mem::take) else { return };
         for (model, counted) in counted {
             if let Some(quota) = self.find(into, model) {
-                quota.restore(&counted.export());
+                quota.add_counts_of(&counted);
                 continue;
             }
             let at = into.0 as usize;

@@ -1,8 +1,8 @@
 //! Which keys there are, and which belong to one project, account or exit.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
-use super::quotas::ZoneIx;
+use super::{quotas::ZoneIx, strategy::Strategy};
 use crate::{
     Error,
     key::{Key, KeyId, Tier},
@@ -11,7 +11,7 @@ use crate::{
     time::Tick,
 };
 
-/// The place of a key in the registry. A removed key's place is used again with the next generation.
+/// The place of a key in the registry. A removed key's place is used again, with another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Slot(pub(crate) u32);
 
@@ -19,12 +19,12 @@ pub(crate) struct Slot(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ProjectIx(pub(crate) u32);
 
-/// A name that several keys share: a billing account or an exit.
+/// A name that several keys share: a billing account or an exit. Counted from 1, so that none takes no space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct GroupIx(pub(crate) u32);
+pub(crate) struct GroupIx(NonZeroU32);
 
 /// What never changes of a key while it is in the pool; leases share it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct KeyData {
     pub(crate) id: KeyId,
     pub(crate) secret: Secret,
@@ -32,6 +32,8 @@ pub(crate) struct KeyData {
     pub(crate) priority: u16,
     pub(crate) weight: u16,
     pub(crate) max_concurrent: Option<u32>,
+    /// The user named its project; otherwise it is alone until an answer of the provider names it.
+    names_project: bool,
     /// What few keys have.
     pub(crate) extra: Option<Box<Extra>>,
 }
@@ -62,20 +64,9 @@ impl KeyData {
             priority: key.effective_priority(),
             weight: key.weight.max(1),
             max_concurrent: key.max_concurrent,
+            names_project: key.project.is_some(),
             extra: (!none).then(|| Box::new(extra)),
         })
-    }
-
-    fn with_secret(&self, secret: Secret) -> Self {
-        Self {
-            id: self.id.clone(),
-            secret,
-            tier: self.tier,
-            priority: self.priority,
-            weight: self.weight,
-            max_concurrent: self.max_concurrent,
-            extra: self.extra.clone(),
-        }
     }
 
     /// Whether it may be used for a model.
@@ -101,23 +92,21 @@ impl KeyData {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) data: Arc<KeyData>,
+    /// How many keys were added before it.
     pub(crate) generation: u32,
     pub(crate) project: ProjectIx,
-    /// An answer of the provider named its project, not the user.
-    learned: bool,
     pub(crate) exit: Option<GroupIx>,
-    pub(crate) in_flight: u32,
     pub(crate) last_start: Tick,
     pub(crate) load: super::strategy::Load,
     pub(crate) counts: KeyCounts,
 }
 
-/// How many requests a key served.
+/// How many requests a key served, as far as 32 bits count.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeyCounts {
-    pub(crate) started: u64,
-    pub(crate) succeeded: u64,
-    pub(crate) failed: u64,
+    pub(crate) started: u32,
+    pub(crate) succeeded: u32,
+    pub(crate) failed: u32,
 }
 
 /// A quota group. It stays when its last key goes: what was counted for it must hold when a key of it comes back.
@@ -130,7 +119,7 @@ pub(crate) struct Project {
     pub(crate) tier: Tier,
     pub(crate) zone: ZoneIx,
     pub(crate) account: Option<GroupIx>,
-    pub(crate) limits: Vec<(Arc<str>, Limits)>,
+    pub(crate) limits: Box<[(Arc<str>, Limits)]>,
     /// Its keys turned out to belong to this one.
     merged: Option<ProjectIx>,
 }
@@ -157,9 +146,11 @@ impl KeyAdded {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     entries: Vec<Option<Entry>>,
-    generations: Vec<u32>,
     free: Vec<Slot>,
-    by_id: HashMap<KeyId, Slot>,
+    /// How many keys were added.
+    added: u32,
+    /// By the hash of the id, and of the secret.
+    by_id: HashMap<u64, Slot>,
     by_secret: HashMap<u64, Slot>,
     projects: Vec<Project>,
     project_names: HashMap<Arc<str>, ProjectIx>,
@@ -171,6 +162,14 @@ pub(crate) struct Registry {
     exits: HashMap<Option<GroupIx>, usize>,
 }
 
+impl Entry {
+    /// Its place in the order of ready keys.
+    #[inline]
+    pub(crate) fn rank(&self, strategy: Strategy) -> u64 {
+        strategy.rank(&self.load, self.data.weight)
+    }
+}
+
 impl Registry {
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
@@ -179,7 +178,8 @@ impl Registry {
     /// Makes room for so many more keys, each a project of its own.
     pub(crate) fn reserve(&mut self, keys: usize) {
         self.entries.reserve_exact(keys);
-        self.generations.reserve_exact(keys);
+        self.by_id.reserve(keys);
+        self.by_secret.reserve(keys);
         self.projects.reserve_exact(keys);
     }
 
@@ -192,7 +192,8 @@ impl Registry {
     }
 
     pub(crate) fn find(&self, id: &KeyId) -> Option<Slot> {
-        self.by_id.get(id).copied()
+        let slot = *self.by_id.get(&hash(id.as_str()))?;
+        self.get(slot).is_some_and(|entry| entry.data.id == *id).then_some(slot)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
@@ -226,7 +227,7 @@ impl Registry {
     }
 
     pub(crate) fn group_name(&self, group: GroupIx) -> &Arc<str> {
-        &self.groups[group.0 as usize]
+        &self.groups[group.0.get() as usize - 1]
     }
 
     /// Whether keys leave by more than one exit.
@@ -238,8 +239,8 @@ impl Registry {
         if let Some(group) = self.group_names.get(name) {
             return *group;
         }
-        let group = GroupIx(self.groups.len() as u32);
         self.groups.push(Arc::clone(name));
+        let group = GroupIx(NonZeroU32::new(self.groups.len() as u32).expect("one was just added"));
         self.group_names.insert(Arc::clone(name), group);
         group
     }
@@ -258,26 +259,24 @@ impl Registry {
             return Ok((slot, KeyAdded::Merged(id)));
         }
         let data = Arc::new(KeyData::new(key, scheme)?);
-        if self.by_id.contains_key(&data.id) {
+        if self.find(&data.id).is_some() {
             return Err(Error::config(format!("two keys have the id {}", data.id)));
         }
         let slot = self.free.pop().unwrap_or(Slot(self.entries.len() as u32));
         if slot.0 as usize == self.entries.len() {
             self.entries.push(None);
-            self.generations.push(0);
         }
-        self.by_id.insert(data.id.clone(), slot);
-        self.by_secret.insert(secret_hash(&key.secret), slot);
+        self.added += 1;
+        self.by_id.insert(hash(data.id.as_str()), slot);
+        self.by_secret.insert(hash(&key.secret), slot);
         let project = self.join(slot, key, &data.id);
         let exit = data.exit().cloned().map(|exit| self.group(&exit));
         *self.exits.entry(exit).or_default() += 1;
         self.entries[slot.0 as usize] = Some(Entry {
             data: Arc::clone(&data),
-            generation: self.generations[slot.0 as usize],
+            generation: self.added,
             project,
-            learned: false,
             exit,
-            in_flight: 0,
             last_start: Tick::ZERO,
             load: super::strategy::Load::default(),
             counts: KeyCounts::default(),
@@ -292,18 +291,18 @@ impl Registry {
         }
         let data = Arc::new(KeyData::new(key, scheme)?);
         let entry = self.get(slot).expect("the caller found it");
-        let (old, old_project, learned) = (Arc::clone(&entry.data), entry.project, entry.learned);
+        let (old, old_project) = (Arc::clone(&entry.data), entry.project);
         let renewed = old.secret != data.secret;
         if renewed {
             if self.find_secret(&key.secret).is_some_and(|other| other != slot) {
                 return Err(Error::config("another key has the same secret"));
             }
-            self.by_secret.remove(&secret_hash(old.secret.expose()));
-            self.by_secret.insert(secret_hash(data.secret.expose()), slot);
+            self.by_secret.remove(&hash(old.secret.expose()));
+            self.by_secret.insert(hash(data.secret.expose()), slot);
         }
         let keeps_project = match &key.project {
             Some(name) => self.project_names.get(name) == Some(&old_project),
-            None => learned || !self.project(old_project).named,
+            None => !old.names_project,
         };
         let project = if keeps_project {
             old_project
@@ -314,7 +313,6 @@ impl Registry {
         let exit = data.exit().cloned().map(|exit| self.group(&exit));
         let entry = self.entries[slot.0 as usize].as_mut().expect("the caller found it");
         let old_exit = std::mem::replace(&mut entry.exit, exit);
-        entry.learned &= keeps_project && key.project.is_none();
         entry.project = project;
         entry.data = data;
         *self.exits.entry(exit).or_default() += 1;
@@ -325,11 +323,10 @@ impl Registry {
     /// Removes a key. Leases of it may still be held.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Entry> {
         let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
-        self.by_id.remove(&entry.data.id);
-        self.by_secret.remove(&secret_hash(entry.data.secret.expose()));
+        self.by_id.remove(&hash(entry.data.id.as_str()));
+        self.by_secret.remove(&hash(entry.data.secret.expose()));
         self.leave(slot, entry.project);
         self.leave_exit(entry.exit);
-        self.generations[slot.0 as usize] += 1;
         self.free.push(slot);
         Some(entry)
     }
@@ -342,16 +339,13 @@ impl Registry {
         for slot in &keys {
             if let Some(entry) = self.get_mut(*slot) {
                 entry.project = into;
-                entry.learned = true;
             }
         }
         let target = &mut self.projects[into.0 as usize];
         target.keys.extend_from_slice(&keys);
-        for (model, limits) in limits {
-            if target.limits.iter().all(|(held, _)| *held != model) {
-                target.limits.push((model, limits));
-            }
-        }
+        let held = std::mem::take(&mut target.limits);
+        let more = limits.into_iter().filter(|(model, _)| held.iter().all(|(held, _)| held != model));
+        target.limits = more.chain(held.iter().cloned()).collect();
         keys
     }
 
@@ -368,9 +362,9 @@ impl Registry {
         }
         let entry = self.get_mut(slot).expect("the caller found it");
         let old = entry.data.secret.clone();
-        entry.data = Arc::new(entry.data.with_secret(new));
-        self.by_secret.remove(&secret_hash(old.expose()));
-        self.by_secret.insert(secret_hash(secret), slot);
+        Arc::make_mut(&mut entry.data).secret = new;
+        self.by_secret.remove(&hash(old.expose()));
+        self.by_secret.insert(hash(secret), slot);
         Ok(())
     }
 
@@ -383,7 +377,7 @@ impl Registry {
     }
 
     fn find_secret(&self, secret: &str) -> Option<Slot> {
-        let slot = *self.by_secret.get(&secret_hash(secret))?;
+        let slot = *self.by_secret.get(&hash(secret))?;
         self.get(slot).is_some_and(|entry| entry.data.secret.expose() == secret).then_some(slot)
     }
 
@@ -397,11 +391,11 @@ impl Registry {
             self.projects.push(Project {
                 name: key.project.clone().unwrap_or_else(|| id.shared()),
                 named: key.project.is_some(),
-                keys: Vec::new(),
+                keys: Vec::with_capacity(1),
                 tier: Tier::Unknown,
                 zone: ZoneIx::default(),
                 account: None,
-                limits: Vec::new(),
+                limits: Box::default(),
                 merged: None,
             });
             ProjectIx((self.projects.len() - 1) as u32)
@@ -431,8 +425,8 @@ impl Registry {
         let changed = key.limits.iter().any(|limits| !project.limits.contains(limits))
             || afresh && project.limits.len() > key.limits.len();
         if changed {
-            project.limits.retain(|(held, _)| !afresh && key.limits.iter().all(|(model, _)| model != held));
-            project.limits.extend(key.limits.iter().cloned());
+            let kept = |(held, _): &&_| !afresh && key.limits.iter().all(|(model, _)| model != held);
+            project.limits = project.limits.iter().filter(kept).chain(&key.limits).cloned().collect();
         }
         changed
     }
@@ -457,10 +451,10 @@ impl Registry {
     }
 }
 
-/// Keys are found by a hash of their secret, so that it is held once.
-fn secret_hash(secret: &str) -> u64 {
+/// Keys are found by a hash of their id or secret, so that it is held once.
+fn hash(text: &str) -> u64 {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();
-    hasher.write(secret.as_bytes());
+    hasher.write(text.as_bytes());
     hasher.finish()
 }

@@ -142,7 +142,8 @@ impl Drop for Reserving {
 fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
     let entry = state.registry.get(slot).expect("it was just found ready");
     let (key, project) = (entry.data.id.clone(), entry.project);
-    let limits = state.quotas.find(project, taken.model).map(|quota| quota.hard_limits()).unwrap_or_default();
+    let limits =
+        state.quotas.find(project, taken.model).map(|quota| quota.hard_limits(taken.started)).unwrap_or_default();
     let zone = state.quotas.zone_name(state.registry.project(project).zone);
     let project = Arc::clone(&state.registry.project(project).name);
     Candidate { key, project, model: Arc::clone(state.models.name(taken.model)), limits, zone }

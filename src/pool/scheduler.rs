@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BTreeMap, BinaryHeap, HashMap},
     hash::BuildHasherDefault,
 };
 
@@ -43,14 +43,13 @@ pub(crate) struct Scheduler {
     uses: u64,
 }
 
-/// A rank and the key that has it, in one number that compares fast.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Ranked(u128);
+/// A rank and the key that has it, in one number that compares fast; the lowest is first in a heap.
+type Ranked = Reverse<u128>;
 
 #[derive(Debug, Default)]
 struct List {
     /// By priority, lowest first.
-    ready: Vec<(u16, BinaryHeap<Reverse<Ranked>>)>,
+    ready: Vec<(u16, BinaryHeap<Ranked>)>,
     timer: BinaryHeap<Reverse<(Tick, Slot)>>,
     places: Vec<Place>,
     blocked: [u32; UnavailableReason::COUNT],
@@ -83,14 +82,16 @@ impl Scheduler {
                 self.models.retain(|model| *model != oldest);
             }
         }
+        let keys: Vec<_> = keys.collect();
         let mut list = List { last_use: self.uses, ..List::default() };
-        let mut ready: HashMap<u16, Vec<Reverse<Ranked>>> = HashMap::new();
-        for (slot, priority, rank) in keys {
-            list.set(slot, Place::Ready(priority, rank));
-            ready.entry(priority).or_default().push(Reverse(Ranked::new(rank, slot)));
+        list.places.reserve_exact(keys.iter().map(|(slot, ..)| slot.0 as usize + 1).max().unwrap_or(0));
+        let mut ready: BTreeMap<u16, Vec<_>> = BTreeMap::new();
+        for (slot, priority, rank) in &keys {
+            list.set(*slot, Place::Ready(*priority, *rank));
+            let heap = ready.entry(*priority).or_insert_with(|| Vec::with_capacity(keys.len()));
+            heap.push(ranked(*rank, *slot));
         }
         list.ready = ready.into_iter().map(|(priority, keys)| (priority, BinaryHeap::from(keys))).collect();
-        list.ready.sort_by_key(|(priority, _)| *priority);
         let at = model.0 as usize;
         if at >= self.lists.len() {
             self.lists.resize_with(at + 1, || None);
@@ -126,36 +127,41 @@ impl Scheduler {
         self.list(model).map_or(0, |list| list.ready.len())
     }
 
-    /// The ready key with the lowest rank.
-    pub(crate) fn first(&mut self, model: ModelIx, priority: usize) -> Option<(u64, Slot)> {
+    /// The ready key with the lowest rank. A rank that rose since the key was put there is corrected by `rank_of`.
+    pub(crate) fn first(
+        &mut self,
+        model: ModelIx,
+        priority: usize,
+        rank_of: impl Fn(Slot) -> u64,
+    ) -> Option<(u64, Slot)> {
         let list = self.list_mut(model)?;
-        let (number, heap) = list.ready.get_mut(priority)?;
-        while let Some(Reverse(ranked)) = heap.peek().copied() {
-            let (rank, slot) = ranked.parts();
-            if list.places.get(slot.0 as usize) == Some(&Place::Ready(*number, rank)) {
+        while let Some(first) = list.ready.get(priority)?.1.peek().copied() {
+            let (rank, slot) = parts(first);
+            if list.place(slot) != Place::Ready(list.ready[priority].0, rank) {
+                list.ready[priority].1.pop();
+                continue;
+            }
+            let now = rank_of(slot);
+            if now <= rank {
                 return Some((rank, slot));
             }
-            heap.pop();
+            list.raise_first(priority, slot, now);
         }
         None
     }
 
-    /// The key that is first has a higher rank by now.
-    pub(crate) fn raise_first(&mut self, model: ModelIx, priority: usize, rank: u64) {
-        let Some(list) = self.list_mut(model) else { return };
-        let Some((number, heap)) = list.ready.get_mut(priority) else { return };
-        if let Some(mut first) = heap.peek_mut() {
-            let (_, slot) = first.0.parts();
-            first.0 = Ranked::new(rank, slot);
-            list.places[slot.0 as usize] = Place::Ready(*number, rank);
+    /// The key that is first gets a higher rank.
+    pub(crate) fn raise_first(&mut self, model: ModelIx, priority: usize, slot: Slot, rank: u64) {
+        if let Some(list) = self.list_mut(model) {
+            list.raise_first(priority, slot, rank);
         }
     }
 
     /// Takes the key that is first away; the caller puts it back.
     pub(crate) fn take_first(&mut self, model: ModelIx, priority: usize) {
         let Some(list) = self.list_mut(model) else { return };
-        if let Some(Reverse(first)) = list.ready.get_mut(priority).and_then(|(_, heap)| heap.pop()) {
-            list.set(first.parts().1, Place::Out);
+        if let Some(first) = list.ready.get_mut(priority).and_then(|(_, heap)| heap.pop()) {
+            list.set(parts(first).1, Place::Out);
         }
     }
 
@@ -244,17 +250,23 @@ impl Scheduler {
     }
 }
 
-impl Ranked {
-    fn new(rank: u64, slot: Slot) -> Self {
-        Self(u128::from(rank) << 32 | u128::from(slot.0))
-    }
+fn ranked(rank: u64, slot: Slot) -> Ranked {
+    Reverse(u128::from(rank) << 32 | u128::from(slot.0))
+}
 
-    fn parts(self) -> (u64, Slot) {
-        ((self.0 >> 32) as u64, Slot(self.0 as u32))
-    }
+fn parts(Reverse(ranked): Ranked) -> (u64, Slot) {
+    ((ranked >> 32) as u64, Slot(ranked as u32))
 }
 
 impl List {
+    fn raise_first(&mut self, priority: usize, slot: Slot, rank: u64) {
+        let (number, heap) = &mut self.ready[priority];
+        // Its new rank is most often the highest: it need not go down from the top.
+        heap.pop();
+        heap.push(ranked(rank, slot));
+        self.places[slot.0 as usize] = Place::Ready(*number, rank);
+    }
+
     fn ready(&mut self, slot: Slot, priority: u16, rank: u64) {
         if self.place(slot) == Place::Ready(priority, rank) {
             return;
@@ -268,12 +280,12 @@ impl List {
             }
         };
         let heap = &mut self.ready[at].1;
-        heap.push(Reverse(Ranked::new(rank, slot)));
+        heap.push(ranked(rank, slot));
         // Stale entries are dropped before they outnumber the others.
         if heap.len() > 2 * self.places.len() + 64 {
             let places = &self.places;
-            heap.retain(|Reverse(ranked)| {
-                let (rank, slot) = ranked.parts();
+            heap.retain(|ranked| {
+                let (rank, slot) = parts(*ranked);
                 places.get(slot.0 as usize) == Some(&Place::Ready(priority, rank))
             });
         }

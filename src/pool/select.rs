@@ -60,7 +60,6 @@ pub(crate) struct Blocked {
 enum Readiness {
     Ready {
         over_assumed: bool,
-        trials: Vec<Target>,
     },
     /// Not before a tick, for any request of the model.
     Until(Tick, Reason),
@@ -70,8 +69,8 @@ enum Readiness {
     NotThisRequest(Option<Tick>, Reason),
 }
 
-/// A key that may serve: whether it is over its assumed limit, and the breakers for which the request is the trial.
-type Found = (Slot, bool, Vec<Target>);
+/// A key that may serve, and whether it is over its assumed limit.
+pub(crate) type Found = (Slot, bool);
 
 /// One request's search for a key.
 #[derive(Clone, Copy)]
@@ -94,14 +93,15 @@ impl<'a> Selection<'a> {
 
 /// Chooses a key and takes it.
 pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Grant, Blocked> {
-    let (slot, over_assumed, trials) = find(state, selection, now)?;
-    Ok(take(state, selection, slot, over_assumed, trials, now))
+    let found = find(state, selection, now)?;
+    Ok(take(state, selection, found, now))
 }
 
 /// A key that is ready for a request and would be no trial, to be offered to the store beside the one that was taken.
 pub(crate) fn alternate(state: &mut State, selection: &Selection<'_>, now: Now) -> Option<Slot> {
-    let (slot, over_assumed, trials) = find(state, selection, now).ok()?;
-    (trials.is_empty() && !over_assumed).then_some(slot)
+    let (slot, over_assumed) = find(state, selection, now).ok()?;
+    let is_trial = |target: Target| state.breakers.gate(target, now.tick) == Gate::Trial;
+    (!over_assumed && !state.covering(slot, selection.model).any(is_trial)).then_some(slot)
 }
 
 /// Takes a key that the store chose, if it is still ready.
@@ -114,22 +114,21 @@ pub(crate) fn take_alternate(
 ) -> Option<Grant> {
     state.registry.get(slot).filter(|entry| entry.generation == generation)?;
     match readiness(state, selection, slot, now) {
-        Readiness::Ready { over_assumed, trials } => Some(take(state, selection, slot, over_assumed, trials, now)),
+        Readiness::Ready { over_assumed } => Some(take(state, selection, (slot, over_assumed), now)),
         _ => None,
     }
 }
 
-fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found, Blocked> {
+/// Chooses a key.
+pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found, Blocked> {
     let model = selection.model;
     let mut blocked = Blocked { until: None, permanent: false, reasons: [0; Reason::COUNT] };
     if state.closed {
         blocked.permanent = true;
         return Err(blocked);
     }
-    let mut model_trial = false;
     match state.breakers.gate(Target::Model(model), now.tick) {
-        Gate::Pass => {}
-        Gate::Trial => model_trial = true,
+        Gate::Pass | Gate::Trial => {}
         Gate::Until(until) => {
             blocked.until = Some(until);
             blocked.reasons[Reason::Cooling as usize] = state.registry.len() as u32;
@@ -148,16 +147,12 @@ fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found,
         }
         Affinity::Any => by_rank(state, selection, now, &mut blocked),
     };
-    let Some((slot, over_assumed, mut trials)) = found else {
+    found.ok_or_else(|| {
         let waits = [Reason::Limit, Reason::DailyLimit, Reason::Cooling, Reason::Trial, Reason::Busy, Reason::Store];
         blocked.permanent =
             blocked.until.is_none() && waits.iter().all(|reason| blocked.reasons[*reason as usize] == 0);
-        return Err(blocked);
-    };
-    if model_trial {
-        trials.push(Target::Model(model));
-    }
-    Ok((slot, over_assumed, trials))
+        blocked
+    })
 }
 
 /// The ready key of the lowest priority and rank.
@@ -174,36 +169,27 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
         // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
         let mut probing = false;
         while skips < MOST_SKIPPED
-            && let Some((rank, slot)) = state.scheduler.first(own, priority)
+            && let Some((rank, slot)) = state.first_ready(own, priority)
         {
-            let Some((number, current)) = state.rank(slot) else {
-                state.scheduler.take_first(own, priority);
-                continue;
-            };
-            // Its rank rose since it was put there.
-            if current > rank {
-                state.scheduler.raise_first(own, priority, current);
-                continue;
-            }
             match readiness(state, selection, slot, now) {
-                Readiness::Ready { over_assumed: false, trials } => {
-                    found = Some((slot, false, trials));
+                Readiness::Ready { over_assumed: false } => {
+                    found = Some((slot, false));
                     break;
                 }
                 // Keys under their assumed limit come before it.
                 Readiness::Ready { .. } if rank < OVER_ASSUMED => {
-                    state.scheduler.raise_first(own, priority, current | OVER_ASSUMED);
+                    state.scheduler.raise_first(own, priority, slot, rank | OVER_ASSUMED);
                 }
-                Readiness::Ready { trials, .. } => {
+                Readiness::Ready { .. } => {
                     if !may_exceed(state, selection, slot) {
                         blocked.reasons[Reason::Limit as usize] += 1;
                         probing = true;
                     } else if found.is_none() {
                         // One behind it may be under its assumed limit again.
-                        found = Some((slot, true, trials));
+                        found = Some((slot, true));
                     }
                     state.scheduler.take_first(own, priority);
-                    skipped.push((slot, number, rank));
+                    skipped.push((slot, rank));
                     skips += 1;
                 }
                 Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
@@ -212,7 +198,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
                     state.scheduler.take_first(own, priority);
-                    skipped.push((slot, number, rank));
+                    skipped.push((slot, rank));
                     skips += usize::from(reason != Reason::Model);
                 }
             }
@@ -222,8 +208,10 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             break;
         }
     }
-    for (slot, number, rank) in skipped {
-        state.scheduler.ready(own, slot, number, rank);
+    for (slot, rank) in skipped {
+        if let Some((priority, _)) = state.rank(slot) {
+            state.scheduler.ready(own, slot, priority, rank);
+        }
     }
     if found.is_none() {
         blocked.until = earliest(blocked.until, state.scheduler.next_wake(own));
@@ -249,7 +237,7 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
     let mut lowest = (false, (0, 0));
     for slot in slots {
         let (until, reason) = match readiness(state, selection, slot, now) {
-            Readiness::Ready { over_assumed, trials } => {
+            Readiness::Ready { over_assumed } => {
                 if over_assumed && !may_exceed(state, selection, slot) {
                     blocked.reasons[Reason::Limit as usize] += 1;
                     continue;
@@ -257,7 +245,7 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
                 let rank = state.rank(slot).unwrap_or_default();
                 if best.is_none() || (over_assumed, rank) < lowest {
                     lowest = (over_assumed, rank);
-                    best = Some((slot, over_assumed, trials));
+                    best = Some((slot, over_assumed));
                 }
                 continue;
             }
@@ -276,9 +264,7 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
 fn build(state: &mut State, own: ModelIx) {
     if !state.scheduler.has(own) {
         let strategy = state.settings.strategy;
-        let keys = state.registry.iter().map(|(slot, entry)| {
-            (slot, entry.data.priority, strategy.rank(&entry.load, entry.in_flight, entry.data.weight))
-        });
+        let keys = state.registry.iter().map(|(slot, entry)| (slot, entry.data.priority, entry.rank(strategy)));
         state.scheduler.build(own, keys);
     }
 }
@@ -304,36 +290,24 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
             Readiness::BlockedBy(Target::Key(slot), Reason::Model)
         };
     }
-    let mut trials = Vec::new();
     if !state.breakers.is_empty() {
-        let project = state.registry.project(entry.project);
-        let of_key = [
-            project.account.map(Target::Account),
-            entry.exit.map(Target::Exit),
-            Some(Target::Key(slot)),
-            Some(Target::Project(entry.project)),
-        ];
-        let by_model = [Target::KeyModel(slot, model), Target::ProjectModel(entry.project, model)];
-        let by_model = by_model.map(|target| (shared, target));
-        for (alone, target) in of_key.into_iter().flatten().map(|target| (false, target)).chain(by_model) {
-            let blocked = match state.breakers.gate(target, now.tick) {
-                Gate::Pass => continue,
-                Gate::Trial => {
-                    trials.push(target);
-                    continue;
-                }
-                Gate::Until(until) => Readiness::Until(until, Reason::Cooling),
-                Gate::TrialUnderWay => Readiness::BlockedBy(target, Reason::Trial),
-                Gate::Disabled => Readiness::BlockedBy(target, Reason::Disabled),
+        for target in state.covering(slot, model) {
+            let (until, reason) = match state.breakers.gate(target, now.tick) {
+                Gate::Pass | Gate::Trial => continue,
+                Gate::Until(until) => (Some(until), Reason::Cooling),
+                Gate::TrialUnderWay => (None, Reason::Trial),
+                Gate::Disabled => (None, Reason::Disabled),
             };
-            return match blocked {
-                Readiness::Until(until, reason) if alone => Readiness::NotThisRequest(Some(until), reason),
-                Readiness::BlockedBy(_, reason) if alone => Readiness::NotThisRequest(None, reason),
-                blocked => blocked,
+            return match until {
+                until if shared && matches!(target, Target::KeyModel(..) | Target::ProjectModel(..)) => {
+                    Readiness::NotThisRequest(until, reason)
+                }
+                Some(until) => Readiness::Until(until, reason),
+                None => Readiness::BlockedBy(target, reason),
             };
         }
     }
-    if entry.data.max_concurrent.is_some_and(|most| entry.in_flight >= most) {
+    if entry.data.max_concurrent.is_some_and(|most| entry.load.in_flight >= most) {
         return Readiness::BlockedBy(Target::Key(slot), Reason::Busy);
     }
     if let Some(interval) = entry.data.min_interval() {
@@ -343,7 +317,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
         }
     }
     if request.free {
-        return Readiness::Ready { over_assumed: false, trials };
+        return Readiness::Ready { over_assumed: false };
     }
     if let Some(until) = state.quotas.closed_until(entry.project, own, now.tick) {
         return Readiness::Until(until, Reason::Store);
@@ -351,8 +325,8 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     let project = entry.project;
     let today = state.quotas.today(state.registry.project(project).zone, now);
     match state.quota(project, own).room(&request.cost, now.tick, today) {
-        Room::Free => Readiness::Ready { over_assumed: false, trials },
-        Room::OverAssumed => Readiness::Ready { over_assumed: true, trials },
+        Room::Free => Readiness::Ready { over_assumed: false },
+        Room::OverAssumed => Readiness::Ready { over_assumed: true },
         Room::Full { until, reason } => match reason {
             FullReason::Window => Readiness::Until(until, Reason::Limit),
             FullReason::Day => Readiness::Until(until, Reason::DailyLimit),
@@ -362,25 +336,15 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     }
 }
 
-fn take(
-    state: &mut State,
-    selection: &Selection<'_>,
-    slot: Slot,
-    over_assumed: bool,
-    trials: Vec<Target>,
-    now: Now,
-) -> Grant {
+fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Found, now: Now) -> Grant {
     let own = selection.own;
     state.uses += 1;
     let uses = state.uses;
-    let pass = state.pass;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
-    entry.in_flight += 1;
+    entry.load.in_flight += 1;
     let started_before = std::mem::replace(&mut entry.last_start, now.tick);
-    entry.counts.started += 1;
-    entry.load.pass = entry.load.pass.max(pass);
-    state.pass = entry.load.pass;
-    entry.load.granted(uses, entry.data.weight);
+    entry.counts.started = entry.counts.started.saturating_add(1);
+    entry.load.granted(state.settings.strategy, uses, &mut state.pass, entry.data.weight);
     let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);
@@ -390,6 +354,11 @@ fn take(
     let probe = over_assumed && !state.quotas.is_probing(at, own);
     if probe {
         state.quotas.begin_probe(at, own);
+    }
+    let is_trial = |target: &Target| state.breakers.gate(*target, now.tick) == Gate::Trial;
+    let mut trials = Vec::new();
+    if !state.breakers.is_empty() {
+        trials.extend(state.covering(slot, selection.model).filter(is_trial));
     }
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);

@@ -244,10 +244,10 @@ fn key_view(state: &State, entry: &Entry, targets: &[Target], now: Now) -> KeyVi
         max_concurrent: data.max_concurrent,
         label: data.extra.as_ref().and_then(|extra| extra.label.clone()),
         exit: data.exit().cloned(),
-        in_flight: entry.in_flight,
-        started: entry.counts.started,
-        succeeded: entry.counts.succeeded,
-        failed: entry.counts.failed,
+        in_flight: entry.load.in_flight,
+        started: entry.counts.started.into(),
+        succeeded: entry.counts.succeeded.into(),
+        failed: entry.counts.failed.into(),
         breakers: breaker_views(state, targets, now),
     }
 }

@@ -134,18 +134,39 @@ impl State {
 
     /// The quota of a project and model, made where there is none yet.
     pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
-        if !self.quotas.has(at, model) {
+        let place = self.quotas.place(at, model).unwrap_or_else(|| {
             let (project, name) = (self.registry.project(at), self.models.name(model));
-            self.quotas.make(at, project, model, name, self.models.counted(model), &self.settings);
-        }
-        self.quotas.find(at, model).expect("it was there or was just made")
+            self.quotas.make(at, project, model, name, self.models.counted(model), &self.settings)
+        });
+        self.quotas.at(at, place)
     }
 
     /// A key's rank in the order of a model.
     pub(crate) fn rank(&self, slot: Slot) -> Option<(u16, u64)> {
         let entry = self.registry.get(slot)?;
-        let rank = self.settings.strategy.rank(&entry.load, entry.in_flight, entry.data.weight);
-        Some((entry.data.priority, rank))
+        Some((entry.data.priority, entry.rank(self.settings.strategy)))
+    }
+
+    /// What covers the requests with a key for a model.
+    pub(crate) fn covering(&self, slot: Slot, model: ModelIx) -> impl Iterator<Item = Target> + use<> {
+        let targets = self.registry.get(slot).map(|entry| {
+            [
+                self.registry.project(entry.project).account.map(Target::Account),
+                entry.exit.map(Target::Exit),
+                Some(Target::Key(slot)),
+                Some(Target::Project(entry.project)),
+                Some(Target::KeyModel(slot, model)),
+                Some(Target::ProjectModel(entry.project, model)),
+                Some(Target::Model(model)),
+            ]
+        });
+        targets.into_iter().flatten().flatten()
+    }
+
+    /// The ready key of a model and priority with the lowest rank, and the rank.
+    pub(crate) fn first_ready(&mut self, model: ModelIx, priority: usize) -> Option<(u64, Slot)> {
+        let Self { registry, scheduler, settings, .. } = self;
+        scheduler.first(model, priority, |slot| registry.get(slot).map_or(0, |entry| entry.rank(settings.strategy)))
     }
 
     /// A key becomes ready in the order of a model, or its rank changed there.

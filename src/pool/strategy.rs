@@ -27,14 +27,12 @@ pub enum Strategy {
 /// What strategies know of a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
-    /// When it was granted last, counted in grants and ends of the pool.
-    pub(crate) last_grant: u64,
-    /// When its last request ended, counted likewise.
-    pub(crate) last_end: u64,
-    /// Grants divided by weight, in units of 1/65536; a new key begins where the others are.
-    pub(crate) pass: u64,
+    /// By what the key is ordered among its equals. For `weighted` its grants divided by its weight, in units of 1/65536; otherwise
+    /// when it was used last, counted in grants and ends of the pool.
+    order: u64,
+    pub(crate) in_flight: u32,
     /// Moving average of the time to an answer, in milliseconds; errors count ten times.
-    pub(crate) latency_ms: u32,
+    latency_ms: u32,
 }
 
 /// Ranks stay below this bit, which marks keys that are over an assumed limit.
@@ -58,18 +56,17 @@ impl Strategy {
 
     /// A key's rank. When it rises, the order is corrected when the key comes first; when it falls, at the end of a lease. So a rank
     /// may only fall by what [`Load::ended`] or [`Load::answered`] changes.
-    pub(crate) fn rank(self, load: &Load, in_flight: u32, weight: u16) -> u64 {
+    pub(crate) fn rank(self, load: &Load, weight: u16) -> u64 {
         let rank = match self {
             Self::LeastLoaded => {
-                let share = (u64::from(in_flight) * 64 / u64::from(weight.max(1))).min((1 << 18) - 1);
-                share << 44 | load.last_grant & SEQUENCE
+                let share = (u64::from(load.in_flight) * 64 / u64::from(weight.max(1))).min((1 << 18) - 1);
+                share << 44 | load.order & SEQUENCE
             }
-            Self::RoundRobin => load.last_grant,
-            Self::Weighted => load.pass,
-            Self::Lru => load.last_grant.max(load.last_end),
+            Self::RoundRobin | Self::Weighted | Self::Lru => load.order,
             Self::Adaptive => {
-                let cost = (u64::from(load.latency_ms) + 1) * (u64::from(in_flight) + 1) / u64::from(weight.max(1));
-                cost.min((1 << 18) - 1) << 44 | load.last_grant & SEQUENCE
+                let cost =
+                    (u64::from(load.latency_ms) + 1) * (u64::from(load.in_flight) + 1) / u64::from(weight.max(1));
+                cost.min((1 << 18) - 1) << 44 | load.order & SEQUENCE
             }
         };
         rank & !OVER_ASSUMED
@@ -77,15 +74,21 @@ impl Strategy {
 }
 
 impl Load {
-    /// The key was granted.
-    pub(crate) fn granted(&mut self, uses: u64, weight: u16) {
-        self.last_grant = uses;
-        self.pass += (1 << 16) / u64::from(weight.max(1));
+    /// The key was granted. `pass` is that of the key that was granted before: a new key begins where the others are.
+    pub(crate) fn granted(&mut self, strategy: Strategy, uses: u64, pass: &mut u64, weight: u16) {
+        if strategy == Strategy::Weighted {
+            *pass = self.order.max(*pass);
+            self.order = *pass + (1 << 16) / u64::from(weight.max(1));
+        } else {
+            self.order = uses;
+        }
     }
 
     /// A request ended.
-    pub(crate) fn ended(&mut self, uses: u64) {
-        self.last_end = uses;
+    pub(crate) fn ended(&mut self, strategy: Strategy, uses: u64) {
+        if strategy == Strategy::Lru {
+            self.order = uses;
+        }
     }
 
     /// An answer came after this time.
@@ -112,5 +115,17 @@ impl FromStr for Strategy {
             let names = Self::ALL.map(Self::as_str).join(", ");
             Error::config(format!("\"{name}\" is not a strategy; there are {names}"))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Strategy;
+
+    #[test]
+    fn every_strategy_is_in_the_list_of_all() {
+        let names = Strategy::ALL.map(|strategy| format!("`{strategy}`")).join(", ");
+        let error = serde_json::from_str::<Strategy>("\"none\"").unwrap_err().to_string();
+        assert!(error.contains(&format!("expected one of {names} at")), "{error}");
     }
 }

@@ -68,7 +68,8 @@ async fn open(builder: KeyPoolBuilder, store: &str) -> Result<KeyPool, BoxError>
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let options = Options::parse()?;
-    let keys = (0..options.keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:03}")).named(format!("key-{n}").as_str()));
+    let keys =
+        (0..options.keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:03}")).named(format!("key-{n}").as_str()));
     let builder = KeyPool::builder(Gemini::at(&options.base)?)
         .keys(keys)
         .limits(MODEL, Limits::new().per_minute(options.per_minute))

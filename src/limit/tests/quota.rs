@@ -6,7 +6,7 @@ use jiff::{Timestamp, tz::TimeZone};
 use proptest::prelude::*;
 
 use crate::{
-    limit::{Cost, FullReason, Limit, LimitSource, Limits, Quota, Reservation, Room, Span, Today, Unit, Zone},
+    limit::{Cost, FullReason, Limit, LimitSource, Limits, Meters, Quota, Reservation, Room, Span, Today, Unit, Zone},
     time::Tick,
 };
 
@@ -205,8 +205,9 @@ fn a_cancelled_reservation_leaves_nothing() {
     project.wait(5_000);
     project.quota.cancel(&reservation);
     assert_eq!(project.room(&tokens(10)), Room::Free);
-    let today = project.today();
-    assert!(project.quota.is_idle(project.now(), today));
+    for limit in limits.iter() {
+        assert_eq!(project.used(limit.unit, limit.span), 0);
+    }
     // A second time it changes nothing, even where others were counted since.
     project.reserve(tokens(10));
     project.quota.cancel(&reservation);
@@ -279,8 +280,8 @@ fn new_limits_keep_the_counts() {
 }
 
 #[test]
-fn counts_are_copied_and_stored() {
-    let limits = Limits::new().per_minute(3).per_day(9).tokens_per_minute(100);
+fn counts_of_another_quota_are_added() {
+    let limits = Limits::new().per_minute(4).per_day(9).tokens_per_minute(100);
     let mut project = Project::new(&limits);
     project.reserve(tokens(30));
     project.wait(2_000);
@@ -288,48 +289,34 @@ fn counts_are_copied_and_stored() {
     project.reserve(tokens(30));
 
     let mut copy = Project::new(&limits);
-    copy.wait(2_000);
-    copy.quota.copy_counts_from(&project.quota);
+    copy.wait(1_000);
+    copy.reserve(tokens(10));
+    copy.wait(1_000);
+    copy.quota.add_counts_of(&project.quota);
     assert_eq!(copy.full(&one()), (58_250, FullReason::Window));
-    assert_eq!(copy.full(&tokens(20)), project.full(&tokens(20)));
-
-    let exported = project.quota.export();
-    let mut restored = Project::new(&limits);
-    restored.wait(2_000);
-    restored.quota.restore(&exported);
-    assert_eq!(restored.quota.export(), exported);
-    assert_eq!(restored.full(&one()), (58_250, FullReason::Window));
-    assert_eq!(restored.used(Unit::Requests, Span::Day), 3);
+    assert_eq!(copy.used(Unit::InputTokens, Span::MINUTE), 100);
+    assert_eq!(copy.used(Unit::Requests, Span::Day), 4);
     // A quota that has no such limits yet takes the counts all the same.
     let mut bare = Quota::new(&Limits::new(), None);
-    bare.restore(&exported);
+    bare.add_counts_of(&copy.quota);
     bare.set_given(&limits);
-    let today = restored.today();
-    assert!(matches!(bare.room(&one(), restored.now(), today), Room::Full { reason: FullReason::Window, .. }));
+    let today = copy.today();
+    assert!(matches!(bare.room(&one(), copy.now(), today), Room::Full { reason: FullReason::Window, .. }));
 }
 
 #[test]
-fn a_quota_is_idle_once_nothing_counts() {
-    let mut project = Project::new(&Limits::new().per_minute(3));
-    let today = project.today();
-    assert!(project.quota.is_idle(project.now(), today));
-    project.reserve(one());
-    assert!(!project.quota.is_idle(project.now(), today));
-    project.wait(60_500);
-    assert!(project.quota.is_idle(project.now(), today));
-    project.learn(Unit::Requests, Span::MINUTE, 2);
-    assert!(!project.quota.is_idle(project.now(), today));
-}
-
-#[test]
-fn a_quota_that_is_used_a_little_takes_less_than_200_bytes_of_heap() {
-    let mut project = Project::new(&Limits::new().per_minute(10).per_day(250));
-    for _ in 0..4 {
-        project.wait(1_000);
+fn shared_limits_change_for_one_quota_alone() {
+    let limits = Limits::new().per_minute(2);
+    let (mut first, mut second) = (Project::new(&limits), Project::new(&limits));
+    let mut before = std::sync::Arc::<Meters>::default();
+    first.quota.share_limits(&mut before);
+    second.quota.share_limits(&mut before);
+    first.learn(Unit::Requests, Span::MINUTE, 1);
+    for project in [&mut first, &mut second] {
         project.reserve(one());
     }
-    let bytes = project.quota.heap_bytes();
-    assert!(bytes < 200, "{bytes} bytes");
+    assert_eq!(first.full(&one()).1, FullReason::Window);
+    assert_eq!(second.room(&one()), Room::Free);
 }
 
 /// A request as the oracle remembers it.
