@@ -1,6 +1,4 @@
 //! One of several processes that share keys through a store: it sends requests at a rate and prints what became of them.
-//!
-//! `cargo run --example worker -- --store sqlite:/tmp/keys.db --base http://127.0.0.1:8080 --keys 20 --per-minute 10 --rate 5 --seconds 60`
 
 use std::{
     sync::{
@@ -16,7 +14,10 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tower::{Service, ServiceBuilder, ServiceExt};
-use tower_keypool::{BoxError, ErrorKind, Gemini, Key, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits};
+use tower_keypool::{
+    BoxError, ErrorKind, Gemini, Key, KeyPool, KeyPoolBuilder, KeyPoolLayer, Limits,
+    store::{Changes, Record, ReserveRequest, Reserved, Store, StoreFuture},
+};
 
 const MODEL: &str = "gemini-2.5-flash";
 
@@ -27,6 +28,38 @@ struct Counts {
     unavailable: AtomicU64,
     store: AtomicU64,
     other: AtomicU64,
+    /// Reservations that the store granted, and those of them for the key that the pool had put first.
+    granted: AtomicU64,
+    first: AtomicU64,
+}
+
+/// A store whose grants are counted.
+struct Counted<S>(S, Arc<Counts>);
+
+impl<S: Store> Store for Counted<S> {
+    fn load(&self) -> StoreFuture<'_, Changes> {
+        self.0.load()
+    }
+
+    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
+        let (reserving, counts) = (self.0.reserve(request), Arc::clone(&self.1));
+        Box::pin(async move {
+            let reserved = reserving.await?;
+            if let Some(granted) = &reserved.granted {
+                counts.granted.fetch_add(1, Ordering::Relaxed);
+                counts.first.fetch_add(u64::from(granted.candidate == 0), Ordering::Relaxed);
+            }
+            Ok(reserved)
+        })
+    }
+
+    fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
+        self.0.record(records)
+    }
+
+    fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
+        self.0.changes(since)
+    }
 }
 
 struct Options {
@@ -39,10 +72,10 @@ struct Options {
 }
 
 impl Options {
-    fn parse() -> Result<Self, BoxError> {
+    fn parse(args: impl Iterator<Item = String>) -> Result<Self, BoxError> {
         let mut options =
             Self { store: String::new(), base: String::new(), keys: 1, per_minute: 10, rate: 1.0, seconds: 10.0 };
-        let mut args = std::env::args().skip(1);
+        let mut args = args;
         while let (Some(name), Some(value)) = (args.next(), args.next()) {
             match name.as_str() {
                 "--store" => options.store = value,
@@ -58,23 +91,25 @@ impl Options {
     }
 }
 
-async fn open(builder: KeyPoolBuilder, store: &str) -> Result<KeyPool, BoxError> {
+async fn open(builder: KeyPoolBuilder, store: &str, counts: &Arc<Counts>) -> Result<KeyPool, BoxError> {
+    let counts = Arc::clone(counts);
     Ok(match store.strip_prefix("sqlite:") {
-        Some(path) => builder.store(SqliteStore::open(path, SqliteOptions::new())?).open().await?,
-        None => builder.store(RedisStore::connect(RedisOptions::new(store)).await?).open().await?,
+        Some(path) => builder.store(Counted(SqliteStore::open(path, SqliteOptions::new())?, counts)).open().await?,
+        None => builder.store(Counted(RedisStore::connect(RedisOptions::new(store)).await?, counts)).open().await?,
     })
 }
 
-#[tokio::main]
-async fn main() -> Result<(), BoxError> {
-    let options = Options::parse()?;
+/// Works as the arguments say.
+pub(crate) async fn work(args: impl Iterator<Item = String>) -> Result<(), BoxError> {
+    let options = Options::parse(args)?;
     let keys =
         (0..options.keys).map(|n| Key::new(format!("AIza-not-a-real-key-{n:03}")).named(format!("key-{n}").as_str()));
     let builder = KeyPool::builder(Gemini::at(&options.base)?)
         .keys(keys)
         .limits(MODEL, Limits::new().per_minute(options.per_minute))
         .wait(Duration::from_secs(5));
-    let pool = open(builder, &options.store).await?;
+    let counts = Arc::new(Counts::default());
+    let pool = open(builder, &options.store, &counts).await?;
     println!("ready");
     // The start is the same for all processes: a line on the standard input.
     let mut line = String::new();
@@ -83,7 +118,6 @@ async fn main() -> Result<(), BoxError> {
     let client = ServiceBuilder::new()
         .layer(KeyPoolLayer::new(&pool))
         .service(Client::builder(TokioExecutor::new()).build_http());
-    let counts = Arc::new(Counts::default());
     let mut tick = tokio::time::interval(Duration::from_secs_f64(1.0 / options.rate));
     let mut sent = Vec::new();
     for _ in 0..(options.rate * options.seconds) as u64 {
@@ -125,6 +159,8 @@ async fn main() -> Result<(), BoxError> {
             "unavailable": get(&counts.unavailable),
             "store": get(&counts.store),
             "other": get(&counts.other),
+            "granted": get(&counts.granted),
+            "first": get(&counts.first),
         })
     );
     Ok(())
