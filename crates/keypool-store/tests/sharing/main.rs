@@ -5,7 +5,7 @@
 
 mod worker;
 
-use std::{collections::VecDeque, path::Path, process::Stdio, time::Duration};
+use std::{collections::VecDeque, process::Stdio, time::Duration};
 
 use gemini_sim::{GeminiSim, Limits, Project};
 use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
