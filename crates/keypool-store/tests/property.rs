@@ -268,7 +268,7 @@ async fn run<S: Storage>(storage: &S, limits: &[Limits], steps: &[Step]) -> Resu
 fn redis_is_never_over_and_never_too_careful() {
     let Some(server) = RedisServer::start().map(Arc::new) else { return };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 250, failure_persistence: None, ..Config::default() });
     let limits = prop::collection::vec(limits(), QUOTAS);
     let result = runner.run(&(starts_ms(), limits, steps()), |(start_ms, limits, steps)| {
         runtime.block_on(async {
