@@ -131,7 +131,9 @@ fn is_kept(limit: &Limit, grants: &[&Grant]) -> bool {
         // The provider's midnight may be later.
         _ => [0, 10_000, MIDNIGHT_GUARD.as_millis() as i64 - 1].into_iter().all(|later| {
             let mut days: HashMap<i32, u64> = HashMap::new();
-            sent.iter().for_each(|(at, amount)| *days.entry(date(*at - later)).or_default() += amount);
+            for (at, amount) in &sent {
+                *days.entry(date(*at - later)).or_default() += amount;
+            }
             days.values().all(|used| *used <= limit.amount)
         }),
     }
@@ -152,19 +154,16 @@ fn may_refuse(limit: &Limit, cost: &Amounts, grants: &[&Grant], now_ms: i64) -> 
             reserved
         }
     };
-    let counts: u64 = match limit.span {
-        Span::Sliding(span) => {
-            let span = span.as_millis() as i64;
-            let lasts = HOLD_MS + span / 240 + span + (span / 64 + 1).min(250) + 1;
-            grants.iter().filter(|grant| now_ms < grant.at_ms + lasts).map(|grant| counted(grant)).sum()
-        }
-        _ => {
-            let of = |date: i32| {
-                let counts = grants.iter().filter(|grant| grant.dates.contains(&date));
-                counts.map(|grant| counted(grant)).sum::<u64>()
-            };
-            dates(now_ms).into_iter().map(of).max().unwrap_or(0)
-        }
+    let sum = |counts: &dyn Fn(&Grant) -> bool| -> u64 {
+        grants.iter().filter(|grant| counts(grant)).map(|grant| counted(grant)).sum()
+    };
+    let counts = if let Span::Sliding(span) = limit.span {
+        let span = span.as_millis() as i64;
+        let lasts = HOLD_MS + span / 240 + span + (span / 64 + 1).min(250) + 1;
+        sum(&|grant| now_ms < grant.at_ms + lasts)
+    } else {
+        let [earlier, later] = dates(now_ms).map(|date| sum(&|grant| grant.dates.contains(&date)));
+        earlier.max(later)
     };
     amount > 0 && counts + amount > limit.amount
 }
