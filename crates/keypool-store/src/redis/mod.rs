@@ -285,12 +285,12 @@ impl Shared {
         }
         let mut cursor = "0".to_owned();
         loop {
-            let (_, next, quotas): (Head, String, Vec<Loaded>) =
+            let (head, next, quotas): (Head, String, Vec<Loaded>) =
                 self.run(&SCRIPTS.load, |call| _ = call.arg(&cursor)).await?;
             for (name, number, packed, windows, days) in quotas {
                 if let Some((project, model)) = parse_quota(&name) {
                     changes.records.extend(counts(project, model, windows, days));
-                    self.memory.set_quota(&name, number, packed);
+                    self.memory.accept(&head, [(&*name, number, packed)]);
                 }
             }
             cursor = next;
@@ -311,27 +311,21 @@ impl Shared {
                 call.arg(zones).arg(candidates);
             });
             let (head, granted, date, (number, packed), mut opens): Reply = reserve.await?;
-            if self.memory.is_new(&head) {
+            let granted = usize::try_from(granted).map(|place| place.checked_sub(1));
+            let name = granted.ok().flatten().and_then(|candidate| names.get(candidate));
+            if !self.memory.accept(&head, name.map(|name| (&**name, number, packed))) {
                 self.restore().await?;
                 continue;
             }
-            let granted = match usize::try_from(granted) {
-                // The days did not fit the server's time.
-                Err(_) => continue,
-                Ok(0) if head.3 > 0 => {
-                    opens = vec![head.3; names.len()];
-                    None
-                }
-                Ok(0) => None,
-                Ok(place) => {
-                    let candidate = place - 1;
-                    if let Some(name) = names.get(candidate) {
-                        self.memory.set_quota(name, number, packed);
-                    }
-                    let at = ReservedAt { at_ms: head.0 + HOLD.as_millis() as i64, date };
-                    Some(Granted { candidate, at, usable_for: HOLD })
-                }
-            };
+            // The days did not fit the server's time, which is known now.
+            let Ok(granted) = granted else { continue };
+            if head.3 > 0 {
+                opens = vec![head.3; names.len()];
+            }
+            let granted = granted.map(|candidate| {
+                let at = ReservedAt { at_ms: head.0 + HOLD.as_millis() as i64, date };
+                Granted { candidate, at, usable_for: HOLD }
+            });
             let opens = opens.into_iter().map(|opens| Duration::from_millis(opens as u64)).collect();
             return Ok(Reserved { granted, opens });
         }
@@ -378,36 +372,43 @@ impl Shared {
                 rows.push((target, serde_json::to_string(&record).map_err(Error::store)?));
             }
         }
-        let (mut rows, mut corrections) = (rows.chunks(PAGE), corrections.chunks(PAGE));
-        loop {
-            let (rows, corrections) = (rows.next().unwrap_or_default(), corrections.next().unwrap_or_default());
-            if rows.is_empty() && corrections.is_empty() {
-                return Ok(());
-            }
-            let record = self.run(&SCRIPTS.record, |call| {
-                call.arg(&self.writer).arg(rows.len());
-                for (target, json) in rows {
-                    call.arg(target).arg(json);
-                }
-                call.arg(corrections);
-            });
-            let (head, states): (Head, Vec<(String, u64, Vec<u8>)>) = record.await?;
+        for rows in rows.chunks(PAGE) {
+            let head = self.record_page(rows, &[]).await?;
             for (target, json) in rows {
                 self.memory.set_record(target, &format!("{} {} {json}", self.writer, head.0));
             }
-            for (name, number, packed) in states {
-                self.memory.set_quota(&name, number, packed);
-            }
-            if self.memory.is_new(&head) {
-                self.restore().await?;
-            }
         }
+        for corrections in corrections.chunks(PAGE) {
+            match self.record_page(&[], corrections).await {
+                // It may have been done: a correction that is lost leaves its reservation counted, one that is made twice takes
+                // away what others count.
+                Err(error) if error.was_sent() => return Ok(()),
+                page => page?,
+            };
+        }
+        Ok(())
+    }
+
+    async fn record_page(&self, rows: &[(String, String)], corrections: &[String]) -> Result<Head, RedisError> {
+        let record = self.run(&SCRIPTS.record, |call| {
+            call.arg(&self.writer).arg(rows.len());
+            for (target, json) in rows {
+                call.arg(target).arg(json);
+            }
+            call.arg(corrections);
+        });
+        let (head, states): (Head, Vec<(String, u64, Vec<u8>)>) = record.await?;
+        let states = states.iter().map(|(name, number, packed)| (&**name, *number, packed.clone()));
+        if !self.memory.accept(&head, states) {
+            self.restore().await?;
+        }
+        Ok(head)
     }
 
     async fn changes(&self, since: u64) -> Result<Changes, Error> {
         let (head, rows): (Head, Vec<(String, u64, String)>) =
             self.run(&SCRIPTS.changes, |call| _ = call.arg(since)).await?;
-        if self.memory.is_new(&head) {
+        if !self.memory.accept(&head, []) {
             self.restore().await?;
         }
         let mut records = Vec::new();
@@ -425,11 +426,11 @@ impl Shared {
     async fn restore(&self) -> Result<Head, RedisError> {
         let _alone = self.restoring.lock().await;
         let (mut head, _): (Head, Vec<String>) = self.run(&SCRIPTS.changes, |call| _ = call.arg(u64::MAX)).await?;
-        if !self.memory.is_new(&head) {
+        if self.memory.accept(&head, []) {
             return Ok(head);
         }
         let epoch = head.1.clone();
-        let (quotas, records) = (self.memory.quotas(), self.memory.records());
+        let (quotas, records) = self.memory.begin_restore();
         let (mut quotas, mut records) = (quotas.chunks(PAGE), records.chunks(PAGE));
         loop {
             let (quotas, records) = (quotas.next().unwrap_or_default(), records.next().unwrap_or_default());
