@@ -11,6 +11,10 @@
 //!
 //! That needs a connection which breaks when the server behind it changes, and the `INFO` command. A proxy that hides a
 //! failover also hides what was lost by it.
+//!
+//! # Time
+//! Windows and days go by the server's clock, and the clients' clocks do not matter. A server's clock that is set back makes
+//! windows longer; one that is set forward, or is ahead after a failover, makes them shorter once.
 
 mod connection;
 mod error;
