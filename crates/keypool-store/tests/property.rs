@@ -264,19 +264,21 @@ async fn run<S: Storage>(storage: &S, limits: &[Limits], steps: &[Step]) -> Resu
     schedule.check()
 }
 
-#[test]
-fn redis_is_never_over_and_never_too_careful() {
-    let Some(server) = RedisServer::start().map(Arc::new) else { return };
+/// Runs schedules, each on storage of its own that begins at the given time.
+fn is_never_over_and_never_too_careful<S: Storage>(storage: impl AsyncFn(i64) -> S) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { cases: 250, failure_persistence: None, ..Config::default() });
     let limits = prop::collection::vec(limits(), QUOTAS);
     let result = runner.run(&(starts_ms(), limits, steps()), |(start_ms, limits, steps)| {
-        runtime.block_on(async {
-            let storage = storage::Redis::on(&server, start_ms).await;
-            run(&storage, &limits, &steps).await
-        })
+        runtime.block_on(async { run(&storage(start_ms).await, &limits, &steps).await })
     });
     if let Err(error) = result {
         panic!("{error}");
     }
+}
+
+#[test]
+fn redis_is_never_over_and_never_too_careful() {
+    let Some(server) = RedisServer::start().map(Arc::new) else { return };
+    is_never_over_and_never_too_careful(async |start_ms| storage::Redis::on(&server, start_ms).await);
 }
