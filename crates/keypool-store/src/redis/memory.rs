@@ -5,11 +5,27 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use redis::{FromRedisValue, ParsingError, Value};
 use tower_keypool::{Error, store::Day};
 
-/// What every answer of a script begins with: the time, the epoch of the data, the revision of the records, and for how
-/// many milliseconds the store still waits for what its clients remember.
-pub(super) type Head = (i64, String, u64, i64);
+/// What every answer of a script begins with.
+pub(super) struct Head {
+    /// The time.
+    pub(super) now_ms: i64,
+    /// The epoch of the data.
+    pub(super) epoch: String,
+    /// The revision of the records.
+    pub(super) revision: u64,
+    /// How long the store still waits for what its clients remember.
+    pub(super) wait_ms: u64,
+}
+
+impl FromRedisValue for Head {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let (now_ms, epoch, revision, wait_ms) = redis::from_redis_value(value)?;
+        Ok(Self { now_ms, epoch, revision, wait_ms })
+    }
+}
 
 /// The name and the state of a quota.
 type NamedState = (Box<str>, Box<[u8]>);
@@ -61,12 +77,12 @@ impl Memory {
     /// restore what it remembers first; then nothing is taken over.
     pub(super) fn accept<'a>(&self, head: &Head, quotas: impl IntoIterator<Item = (&'a str, u64, Vec<u8>)>) -> bool {
         let mut inside = self.lock();
-        inside.now_ms = head.0;
-        if *inside.epoch != *head.1 {
+        inside.now_ms = head.now_ms;
+        if *inside.epoch != *head.epoch {
             return false;
         }
         for (name, number, packed) in quotas {
-            let state = State { number, seen_ms: head.0, packed: packed.into() };
+            let state = State { number, seen_ms: head.now_ms, packed: packed.into() };
             match inside.quotas.get_mut(name) {
                 Some(held) if held.number > number => {}
                 Some(held) => *held = state,

@@ -21,6 +21,7 @@ mod error;
 mod memory;
 
 use std::{
+    collections::HashSet,
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock},
@@ -260,18 +261,18 @@ impl Shared {
     }
 
     async fn load(&self) -> Result<Changes, Error> {
-        let mut head = self.restore().await?;
+        let wait = Duration::from_millis(self.restore().await?.wait_ms);
         // The store of a new namespace waits for clients that may remember it.
-        if head.3 > 0 && self.time.is_none() {
-            tokio::time::sleep(Duration::from_millis(head.3 as u64)).await;
+        if self.time.is_none() {
+            tokio::time::sleep(wait).await;
         }
-        let rows: Vec<(String, u64, String)>;
-        (head, rows) = self.run(&SCRIPTS.changes, |call| _ = call.arg(0)).await?;
-        let mut changes = Changes { revision: head.2, now_ms: head.0, records: Vec::new() };
+        let (head, rows): (Head, Vec<(String, u64, String)>) =
+            self.run(&SCRIPTS.changes, |call| _ = call.arg(0)).await?;
+        let mut changes = Changes { revision: head.revision, now_ms: head.now_ms, records: Vec::new() };
         let mut over = Vec::new();
         for (target, revision, value) in rows {
             let Some(row) = Row::parse(&value) else { continue };
-            if row.is_over(head.0) {
+            if row.is_over(head.now_ms) {
                 self.memory.forget_record(&target);
                 over.push((target, revision));
             } else {
@@ -288,11 +289,15 @@ impl Shared {
             forget.await?;
         }
         let mut cursor = "0".to_owned();
+        // The server may tell a quota twice.
+        let mut seen = HashSet::new();
         loop {
             let (head, next, quotas): (Head, String, Vec<Loaded>) =
                 self.run(&SCRIPTS.load, |call| _ = call.arg(&cursor)).await?;
             for (name, number, packed, windows, days) in quotas {
-                if let Some((project, model)) = parse_quota(&name) {
+                if let Some((project, model)) = parse_quota(&name)
+                    && seen.insert(name.clone())
+                {
                     changes.records.extend(counts(project, model, windows, days));
                     self.memory.accept(&head, [(&*name, number, packed)]);
                 }
@@ -323,14 +328,14 @@ impl Shared {
             }
             // The days did not fit the server's time, which is known now.
             let Ok(granted) = granted else { continue };
-            if head.3 > 0 {
-                opens = vec![head.3; names.len()];
+            if head.wait_ms > 0 {
+                opens = vec![head.wait_ms; names.len()];
             }
             let granted = granted.map(|candidate| {
-                let at = ReservedAt { at_ms: head.0 + HOLD.as_millis() as i64, date };
+                let at = ReservedAt { at_ms: head.now_ms + HOLD.as_millis() as i64, date };
                 Granted { candidate, at, usable_for: HOLD }
             });
-            let opens = opens.into_iter().map(|opens| Duration::from_millis(opens as u64)).collect();
+            let opens = opens.into_iter().map(Duration::from_millis).collect();
             return Ok(Reserved { granted, opens });
         }
         Err(Error::store("the Redis server's data was replaced several times within one request"))
@@ -379,7 +384,7 @@ impl Shared {
         for rows in rows.chunks(PAGE) {
             let head = self.record_page(rows, &[]).await?;
             for (target, json) in rows {
-                self.memory.set_record(target, &format!("{} {} {json}", self.writer, head.0));
+                self.memory.set_record(target, &format!("{} {} {json}", self.writer, head.now_ms));
             }
         }
         for corrections in corrections.chunks(PAGE) {
@@ -423,7 +428,7 @@ impl Shared {
                 records.push(row.record);
             }
         }
-        Ok(Changes { revision: head.2, now_ms: head.0, records })
+        Ok(Changes { revision: head.revision, now_ms: head.now_ms, records })
     }
 
     /// Sends what is remembered, unless the data has it already.
@@ -433,7 +438,7 @@ impl Shared {
         if self.memory.accept(&head, []) {
             return Ok(head);
         }
-        let epoch = head.1.clone();
+        let epoch = head.epoch.clone();
         let (quotas, records) = self.memory.begin_restore();
         let (mut quotas, mut records) = (quotas.chunks(PAGE), records.chunks(PAGE));
         loop {
@@ -459,7 +464,7 @@ impl Shared {
 }
 
 /// What `reserve.lua` answers.
-type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<i64>);
+type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
 
 /// A record as it is kept: its writer, the time and its JSON.
 struct Row<'a> {
