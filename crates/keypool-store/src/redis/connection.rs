@@ -70,15 +70,14 @@ impl Connection {
             Ok(Err(error)) => error,
             Err(_) => (RedisError::timed_out(&self.address), true),
         };
-        if let Some(live) = used
-            && lost
-        {
+        let Some(live) = used else { return Err(error) };
+        if lost {
             let mut current = self.current.lock().await;
             if current.live.as_ref().is_some_and(|held| Arc::ptr_eq(held, &live)) {
                 current.live = None;
             }
         }
-        Err(error)
+        Err(error.sent())
     }
 
     /// The connection; it is made where there is none.

@@ -9,6 +9,7 @@ use redis::{ErrorKind, RedisError as ClientError, ServerErrorKind};
 pub struct RedisError {
     kind: RedisErrorKind,
     message: String,
+    sent: bool,
 }
 
 /// What kind of [`RedisError`] it is.
@@ -31,12 +32,12 @@ pub enum RedisErrorKind {
 
 impl RedisError {
     pub(super) fn invalid(message: impl Into<String>) -> Self {
-        Self { kind: RedisErrorKind::Invalid, message: message.into() }
+        Self { kind: RedisErrorKind::Invalid, message: message.into(), sent: false }
     }
 
     pub(super) fn timed_out(address: &str) -> Self {
         let message = format!("Redis at {address} did not answer within a second");
-        Self { kind: RedisErrorKind::TimedOut, message }
+        Self { kind: RedisErrorKind::TimedOut, message, sent: false }
     }
 
     pub(super) fn new(address: &str, error: &ClientError) -> Self {
@@ -60,7 +61,16 @@ impl RedisError {
             ErrorKind::InvalidClientConfig => (RedisErrorKind::Invalid, format!("{error}")),
             _ => (RedisErrorKind::Server, format!("Redis at {address} answered with an error: {error}")),
         };
-        Self { kind, message }
+        Self { kind, message, sent: false }
+    }
+
+    /// The call was sent to the server, which may have done it.
+    pub(super) fn sent(self) -> Self {
+        Self { sent: true, ..self }
+    }
+
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent
     }
 
     /// What kind of error it is.

@@ -5,11 +5,33 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use redis::{FromRedisValue, ParsingError, Value};
 use tower_keypool::{Error, store::Day};
 
-/// What every answer of a script begins with: the time, the epoch of the data, the revision of the records, and for how
-/// many milliseconds the store still waits for what its clients remember.
-pub(super) type Head = (i64, String, u64, i64);
+/// What every answer of a script begins with.
+pub(super) struct Head {
+    /// The time.
+    pub(super) now_ms: i64,
+    /// The epoch of the data.
+    pub(super) epoch: String,
+    /// The revision of the records.
+    pub(super) revision: u64,
+    /// How long the store still waits for what its clients remember.
+    pub(super) wait_ms: u64,
+}
+
+impl FromRedisValue for Head {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let (now_ms, epoch, revision, wait_ms) = redis::from_redis_value(value)?;
+        Ok(Self { now_ms, epoch, revision, wait_ms })
+    }
+}
+
+/// The name and the state of a quota.
+type NamedState = (Box<str>, Box<[u8]>);
+
+/// The target and the value of a record.
+type NamedRecord = (Box<str>, Box<str>);
 
 /// States are sent again for so long: until neither their windows nor their days count.
 const KEPT_MS: i64 = 2 * 86_400_000;
@@ -51,26 +73,28 @@ impl Memory {
         Arc::clone(&self.lock().epoch)
     }
 
-    /// Whether the data is new to this client: it must restore what it remembers.
-    pub(super) fn is_new(&self, head: &Head) -> bool {
+    /// Takes over what an answer says of quotas, by name, number and state. False if the data is new to this client, which must
+    /// restore what it remembers first; then nothing is taken over.
+    pub(super) fn accept<'a>(&self, head: &Head, quotas: impl IntoIterator<Item = (&'a str, u64, Vec<u8>)>) -> bool {
         let mut inside = self.lock();
-        inside.now_ms = head.0;
-        *inside.epoch != *head.1
+        inside.now_ms = head.now_ms;
+        if *inside.epoch != *head.epoch {
+            return false;
+        }
+        for (name, number, packed) in quotas {
+            let state = State { number, seen_ms: head.now_ms, packed: packed.into() };
+            match inside.quotas.get_mut(name) {
+                Some(held) if held.number > number => {}
+                Some(held) => *held = state,
+                None => drop(inside.quotas.insert(name.into(), state)),
+            }
+        }
+        true
     }
 
     /// The data of this epoch has all that is remembered.
     pub(super) fn set_epoch(&self, epoch: &str) {
         self.lock().epoch = epoch.into();
-    }
-
-    pub(super) fn set_quota(&self, name: &str, number: u64, packed: Vec<u8>) {
-        let mut inside = self.lock();
-        let state = State { number, seen_ms: inside.now_ms, packed: packed.into() };
-        match inside.quotas.get_mut(name) {
-            Some(held) if held.number > number => {}
-            Some(held) => *held = state,
-            None => drop(inside.quotas.insert(name.into(), state)),
-        }
     }
 
     pub(super) fn set_record(&self, target: &str, value: &str) {
@@ -81,17 +105,16 @@ impl Memory {
         self.lock().records.remove(target);
     }
 
-    /// Names and states of all quotas that may still count.
-    pub(super) fn quotas(&self) -> Vec<(Box<str>, Box<[u8]>)> {
+    /// All that is remembered: names and states of quotas, targets and values of records. Until the epoch is set again no
+    /// answer is accepted: what it grants would be missing here.
+    pub(super) fn begin_restore(&self) -> (Vec<NamedState>, Vec<NamedRecord>) {
         let mut inside = self.lock();
+        inside.epoch = Arc::default();
         let now_ms = inside.now_ms;
         inside.quotas.retain(|_, state| now_ms - state.seen_ms < KEPT_MS);
-        inside.quotas.iter().map(|(name, state)| (name.clone(), state.packed.clone())).collect()
-    }
-
-    /// Targets and values of all records.
-    pub(super) fn records(&self) -> Vec<(Box<str>, Box<str>)> {
-        self.lock().records.iter().map(|(target, value)| (target.clone(), value.clone())).collect()
+        let quotas = inside.quotas.iter().map(|(name, state)| (name.clone(), state.packed.clone())).collect();
+        let records = inside.records.iter().map(|(target, value)| (target.clone(), value.clone())).collect();
+        (quotas, records)
     }
 
     /// The days of a zone as a script takes them, by the server's time as far as it is known.

@@ -11,12 +11,17 @@
 //!
 //! That needs a connection which breaks when the server behind it changes, and the `INFO` command. A proxy that hides a
 //! failover also hides what was lost by it.
+//!
+//! # Time
+//! Windows and days go by the server's clock, and the clients' clocks do not matter. A server's clock that is set back makes
+//! windows longer; one that is set forward, or is ahead after a failover, makes them shorter once.
 
 mod connection;
 mod error;
 mod memory;
 
 use std::{
+    collections::HashSet,
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock},
@@ -256,18 +261,18 @@ impl Shared {
     }
 
     async fn load(&self) -> Result<Changes, Error> {
-        let mut head = self.restore().await?;
+        let wait = Duration::from_millis(self.restore().await?.wait_ms);
         // The store of a new namespace waits for clients that may remember it.
-        if head.3 > 0 && self.time.is_none() {
-            tokio::time::sleep(Duration::from_millis(head.3 as u64)).await;
+        if self.time.is_none() {
+            tokio::time::sleep(wait).await;
         }
-        let rows: Vec<(String, u64, String)>;
-        (head, rows) = self.run(&SCRIPTS.changes, |call| _ = call.arg(0)).await?;
-        let mut changes = Changes { revision: head.2, now_ms: head.0, records: Vec::new() };
+        let (head, rows): (Head, Vec<(String, u64, String)>) =
+            self.run(&SCRIPTS.changes, |call| _ = call.arg(0)).await?;
+        let mut changes = Changes { revision: head.revision, now_ms: head.now_ms, records: Vec::new() };
         let mut over = Vec::new();
         for (target, revision, value) in rows {
             let Some(row) = Row::parse(&value) else { continue };
-            if row.is_over(head.0) {
+            if row.is_over(head.now_ms) {
                 self.memory.forget_record(&target);
                 over.push((target, revision));
             } else {
@@ -284,13 +289,17 @@ impl Shared {
             forget.await?;
         }
         let mut cursor = "0".to_owned();
+        // The server may tell a quota twice.
+        let mut seen = HashSet::new();
         loop {
-            let (_, next, quotas): (Head, String, Vec<Loaded>) =
+            let (head, next, quotas): (Head, String, Vec<Loaded>) =
                 self.run(&SCRIPTS.load, |call| _ = call.arg(&cursor)).await?;
             for (name, number, packed, windows, days) in quotas {
-                if let Some((project, model)) = parse_quota(&name) {
+                if let Some((project, model)) = parse_quota(&name)
+                    && seen.insert(name.clone())
+                {
                     changes.records.extend(counts(project, model, windows, days));
-                    self.memory.set_quota(&name, number, packed);
+                    self.memory.accept(&head, [(&*name, number, packed)]);
                 }
             }
             cursor = next;
@@ -311,28 +320,22 @@ impl Shared {
                 call.arg(zones).arg(candidates);
             });
             let (head, granted, date, (number, packed), mut opens): Reply = reserve.await?;
-            if self.memory.is_new(&head) {
+            let granted = usize::try_from(granted).map(|place| place.checked_sub(1));
+            let name = granted.ok().flatten().and_then(|candidate| names.get(candidate));
+            if !self.memory.accept(&head, name.map(|name| (&**name, number, packed))) {
                 self.restore().await?;
                 continue;
             }
-            let granted = match usize::try_from(granted) {
-                // The days did not fit the server's time.
-                Err(_) => continue,
-                Ok(0) if head.3 > 0 => {
-                    opens = vec![head.3; names.len()];
-                    None
-                }
-                Ok(0) => None,
-                Ok(place) => {
-                    let candidate = place - 1;
-                    if let Some(name) = names.get(candidate) {
-                        self.memory.set_quota(name, number, packed);
-                    }
-                    let at = ReservedAt { at_ms: head.0 + HOLD.as_millis() as i64, date };
-                    Some(Granted { candidate, at, usable_for: HOLD })
-                }
-            };
-            let opens = opens.into_iter().map(|opens| Duration::from_millis(opens as u64)).collect();
+            // The days did not fit the server's time, which is known now.
+            let Ok(granted) = granted else { continue };
+            if head.wait_ms > 0 {
+                opens = vec![head.wait_ms; names.len()];
+            }
+            let granted = granted.map(|candidate| {
+                let at = ReservedAt { at_ms: head.now_ms + HOLD.as_millis() as i64, date };
+                Granted { candidate, at, usable_for: HOLD }
+            });
+            let opens = opens.into_iter().map(Duration::from_millis).collect();
             return Ok(Reserved { granted, opens });
         }
         Err(Error::store("the Redis server's data was replaced several times within one request"))
@@ -378,36 +381,43 @@ impl Shared {
                 rows.push((target, serde_json::to_string(&record).map_err(Error::store)?));
             }
         }
-        let (mut rows, mut corrections) = (rows.chunks(PAGE), corrections.chunks(PAGE));
-        loop {
-            let (rows, corrections) = (rows.next().unwrap_or_default(), corrections.next().unwrap_or_default());
-            if rows.is_empty() && corrections.is_empty() {
-                return Ok(());
-            }
-            let record = self.run(&SCRIPTS.record, |call| {
-                call.arg(&self.writer).arg(rows.len());
-                for (target, json) in rows {
-                    call.arg(target).arg(json);
-                }
-                call.arg(corrections);
-            });
-            let (head, states): (Head, Vec<(String, u64, Vec<u8>)>) = record.await?;
+        for rows in rows.chunks(PAGE) {
+            let head = self.record_page(rows, &[]).await?;
             for (target, json) in rows {
-                self.memory.set_record(target, &format!("{} {} {json}", self.writer, head.0));
-            }
-            for (name, number, packed) in states {
-                self.memory.set_quota(&name, number, packed);
-            }
-            if self.memory.is_new(&head) {
-                self.restore().await?;
+                self.memory.set_record(target, &format!("{} {} {json}", self.writer, head.now_ms));
             }
         }
+        for corrections in corrections.chunks(PAGE) {
+            match self.record_page(&[], corrections).await {
+                // It may have been done: a correction that is lost leaves its reservation counted, one that is made twice takes
+                // away what others count.
+                Err(error) if error.was_sent() => return Ok(()),
+                page => page?,
+            };
+        }
+        Ok(())
+    }
+
+    async fn record_page(&self, rows: &[(String, String)], corrections: &[String]) -> Result<Head, RedisError> {
+        let record = self.run(&SCRIPTS.record, |call| {
+            call.arg(&self.writer).arg(rows.len());
+            for (target, json) in rows {
+                call.arg(target).arg(json);
+            }
+            call.arg(corrections);
+        });
+        let (head, states): (Head, Vec<(String, u64, Vec<u8>)>) = record.await?;
+        let states = states.iter().map(|(name, number, packed)| (&**name, *number, packed.clone()));
+        if !self.memory.accept(&head, states) {
+            self.restore().await?;
+        }
+        Ok(head)
     }
 
     async fn changes(&self, since: u64) -> Result<Changes, Error> {
         let (head, rows): (Head, Vec<(String, u64, String)>) =
             self.run(&SCRIPTS.changes, |call| _ = call.arg(since)).await?;
-        if self.memory.is_new(&head) {
+        if !self.memory.accept(&head, []) {
             self.restore().await?;
         }
         let mut records = Vec::new();
@@ -418,18 +428,18 @@ impl Shared {
                 records.push(row.record);
             }
         }
-        Ok(Changes { revision: head.2, now_ms: head.0, records })
+        Ok(Changes { revision: head.revision, now_ms: head.now_ms, records })
     }
 
     /// Sends what is remembered, unless the data has it already.
     async fn restore(&self) -> Result<Head, RedisError> {
         let _alone = self.restoring.lock().await;
         let (mut head, _): (Head, Vec<String>) = self.run(&SCRIPTS.changes, |call| _ = call.arg(u64::MAX)).await?;
-        if !self.memory.is_new(&head) {
+        if self.memory.accept(&head, []) {
             return Ok(head);
         }
-        let epoch = head.1.clone();
-        let (quotas, records) = (self.memory.quotas(), self.memory.records());
+        let epoch = head.epoch.clone();
+        let (quotas, records) = self.memory.begin_restore();
         let (mut quotas, mut records) = (quotas.chunks(PAGE), records.chunks(PAGE));
         loop {
             let (quotas, records) = (quotas.next().unwrap_or_default(), records.next().unwrap_or_default());
@@ -454,7 +464,7 @@ impl Shared {
 }
 
 /// What `reserve.lua` answers.
-type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<i64>);
+type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
 
 /// A record as it is kept: its writer, the time and its JSON.
 struct Row<'a> {

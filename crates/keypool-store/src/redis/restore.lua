@@ -16,6 +16,10 @@ local function merge_windows(list, seen)
   return merged
 end
 
+-- Nothing is granted while states arrive.
+opens = math.max(opens, now + 250)
+redis.call('HSET', KEYS[1], 'opens', opens)
+
 local first = 4 + 2 * tonumber(ARGV[3])
 for i = 4, first - 1, 2 do
   local name, packed = ARGV[i], ARGV[i + 1]
