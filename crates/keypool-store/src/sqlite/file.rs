@@ -54,7 +54,10 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, 
     // The file stays as it is until all is checked.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(options.busy_timeout / 10)?;
+    // Another process may be making it: one moment is looked at.
+    connection.execute_batch("BEGIN")?;
     check(&connection)?;
+    connection.execute_batch("COMMIT")?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(SqliteError::new(SqliteErrorKind::Io, "its file system has no locks or no shared memory"));
@@ -76,7 +79,6 @@ pub(super) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connec
     let connection = Connection::open(by_name(path))?;
     connection.busy_timeout(options.busy_timeout)?;
     set(&connection, options)?;
-    connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
 }
 
