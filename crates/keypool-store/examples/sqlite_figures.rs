@@ -73,7 +73,8 @@ async fn main() {
     let candidates: Arc<Vec<_>> = Arc::new((0..keys).map(|key| candidate(key, &limits)).collect());
     let began = Instant::now();
     let cost = Amounts { requests: 1, ..Amounts::default() };
-    let all = candidates.iter().map(|candidate| store.reserve(ReserveRequest { candidates: vec![candidate.clone()], cost }));
+    let all =
+        candidates.iter().map(|candidate| store.reserve(ReserveRequest { candidates: vec![candidate.clone()], cost }));
     for reserved in all.collect::<Vec<_>>() {
         reserved.await.unwrap();
     }
@@ -87,5 +88,10 @@ async fn main() {
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
     let opened = began.elapsed();
     let loaded = store.load().await.unwrap();
-    println!("open {opened:?}, with load {:?}: {} records, {} bytes", began.elapsed(), loaded.records.len(), store.size().unwrap());
+    println!(
+        "open {opened:?}, with load {:?}: {} records, {} bytes",
+        began.elapsed(),
+        loaded.records.len(),
+        store.size().unwrap()
+    );
 }

@@ -119,7 +119,10 @@ impl fmt::Display for SqliteError {
         let path = path.display();
         match kind {
             SqliteErrorKind::NotADatabase => {
-                write!(f, "{path} is not a database of this program: {detail}. Nothing was changed; choose another path")
+                write!(
+                    f,
+                    "{path} is not a database of this program: {detail}. Nothing was changed; choose another path"
+                )
             }
             SqliteErrorKind::Damaged => write!(
                 f,
@@ -135,12 +138,15 @@ impl fmt::Display for SqliteError {
                 "the database {path} cannot be written: {detail}. Allow this user to write the file and its folder"
             ),
             SqliteErrorKind::NewerVersion => {
-                write!(f, "the database {path} was made by a newer version: {detail}. Use that version, or another path")
+                write!(
+                    f,
+                    "the database {path} was made by a newer version: {detail}. Use that version, or another path"
+                )
             }
             SqliteErrorKind::DiskFull => {
                 write!(f, "the database {path} cannot grow: {detail}. Make room on the disk; it goes on by itself then")
             }
-            SqliteErrorKind::MasterKey => write!(f, "the master key of the database {path}: {detail}"),
+            SqliteErrorKind::MasterKey => write!(f, "the master key for {path}: {detail}"),
             SqliteErrorKind::Invalid => write!(f, "the database {path} was asked for something invalid: {detail}"),
             SqliteErrorKind::Io => write!(f, "the database {path} failed: {detail}"),
         }

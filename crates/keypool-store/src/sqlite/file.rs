@@ -30,7 +30,9 @@ pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<(Connection, 
     let began = clock.now();
     loop {
         match open_once(path, options) {
-            Err(error) if error.kind() == SqliteErrorKind::Locked && clock.now().since(began) < options.busy_timeout => {
+            Err(error)
+                if error.kind() == SqliteErrorKind::Locked && clock.now().since(began) < options.busy_timeout =>
+            {
                 std::thread::sleep(Duration::from_millis(10));
             }
             opened => return opened,

@@ -202,7 +202,8 @@ impl SqliteStore {
                 let row = || (id.as_str(), &secret, project, &options, now);
                 let add = "INSERT OR IGNORE INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?5)";
                 if connection.prepare_cached(add)?.execute(row())? == 0 {
-                    let replace = "UPDATE keys SET secret = ?2, project = ?3, options = ?4, updated_ms = ?5 WHERE id = ?1";
+                    let replace =
+                        "UPDATE keys SET secret = ?2, project = ?3, options = ?4, updated_ms = ?5 WHERE id = ?1";
                     connection.prepare_cached(replace)?.execute(row())?;
                 } else {
                     added += 1;

@@ -16,10 +16,9 @@ pub(super) fn put(connection: &Connection, writer: i64, record: &Record, wall_ms
     let (target, expires_ms) = match record {
         Record::Open { target, until_ms, .. } => (serde_json::to_string(target)?, *until_ms),
         Record::Closed { target } => (serde_json::to_string(target)?, Some(wall_ms + DAY_MS)),
-        Record::Limit { project, model, limit, learned_ms } => (
-            serde_json::to_string(&("limit", project, model, limit.unit, limit.span))?,
-            Some(learned_ms + DAY_MS),
-        ),
+        Record::Limit { project, model, limit, learned_ms } => {
+            (serde_json::to_string(&("limit", project, model, limit.unit, limit.span))?, Some(learned_ms + DAY_MS))
+        }
         Record::Project { key, .. } => (project_target(key)?, None),
         // Only `load` makes the others.
         _ => return Ok(()),

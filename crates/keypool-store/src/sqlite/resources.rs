@@ -36,9 +36,13 @@ impl SqliteStore {
     pub async fn put_resource(&self, resource: Resource) -> Result<(), SqliteError> {
         self.change(move |connection, time| {
             let Resource { name, project, tenant, expires_ms, .. } = &resource;
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)")?
-                .execute((name, project, tenant, time.wall_ms(), expires_ms))?;
+            connection.prepare_cached("INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?)")?.execute((
+                name,
+                project,
+                tenant,
+                time.wall_ms(),
+                expires_ms,
+            ))?;
             Ok(())
         })
         .await
@@ -88,7 +92,8 @@ impl SqliteStore {
     /// Those of the file.
     pub async fn remove_resource(&self, name: &str) -> Result<bool, SqliteError> {
         let name = name.to_owned();
-        self.change(move |connection, _| Ok(connection.execute("DELETE FROM resources WHERE name = ?", [name])? > 0)).await
+        self.change(move |connection, _| Ok(connection.execute("DELETE FROM resources WHERE name = ?", [name])? > 0))
+            .await
     }
 }
 

@@ -98,7 +98,8 @@ impl SqliteStore {
         self.read_long(move |connection, _| {
             let columns: Vec<_> =
                 COLUMNS.iter().zip(query.by).map(|(column, by)| if by { *column } else { "NULL" }).collect();
-            let groups: Vec<_> = COLUMNS.iter().zip(query.by).filter(|(_, by)| *by).map(|(column, _)| *column).collect();
+            let groups: Vec<_> =
+                COLUMNS.iter().zip(query.by).filter(|(_, by)| *by).map(|(column, _)| *column).collect();
             let groups = if groups.is_empty() { "NULL".to_owned() } else { groups.join(", ") };
             let mut read = connection.prepare(&format!(
                 "SELECT {}, sum(requests), sum(input_tokens), sum(output_tokens), sum(images)

@@ -167,7 +167,9 @@ impl Writer {
         let mut tries = 0;
         loop {
             match self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
-                Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && tries < self.tries => {
+                Err(error)
+                    if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) && tries < self.tries =>
+                {
                     tries += 1;
                     std::thread::sleep(TRY_AGAIN);
                 }
@@ -227,32 +229,33 @@ impl Writer {
         let sliding = limits.iter().map(|limit| quota.windows.opens(limit, cost.of(limit.unit), now)).max();
         let mut opens = sliding.unwrap_or(0);
         for limit in limits.iter().filter(|limit| limit.span == Span::Day && cost.of(limit.unit) > 0) {
-            let (day, at_ms) = self.day(zone)?;
+            let (day, now) = self.day(zone)?;
             let today = self.used_on(project, model, day.date)?.of(limit.unit);
             let (guard, cost) = (MIDNIGHT_GUARD.as_millis() as i64, cost.of(limit.unit));
             let full = |used: u64| limit.amount == 0 || (used > 0 && used.saturating_add(cost) > limit.amount);
             if full(today) {
-                opens = opens.max(day.ends_ms + guard - at_ms);
-            } else if at_ms < day.starts_ms + guard {
+                opens = opens.max(day.ends_ms + guard - now);
+            } else if now < day.starts_ms + guard {
                 // All of today was counted within the guard: it counts for yesterday, too.
                 let yesterday = self.used_on(project, model, day.date - 1)?.of(limit.unit);
                 if full(yesterday.saturating_add(today)) {
-                    opens = opens.max(day.starts_ms + guard - at_ms);
+                    opens = opens.max(day.starts_ms + guard - now);
                 }
             }
         }
         Ok(opens)
     }
 
-    /// The day for which a request counts that is reserved now, and the latest time at which it is sent.
+    /// The day for which a request counts that is reserved now: it may be sent a little later. And the wall clock.
     fn day(&mut self, zone: &Arc<str>) -> Result<(Day, i64), SqliteError> {
-        let at_ms = self.time.wall_ms() + HOLD_MS;
+        let now = self.time.wall_ms();
+        let at_ms = now + HOLD_MS;
         match self.days.get(zone) {
-            Some(day) if (day.starts_ms..day.ends_ms).contains(&at_ms) => Ok((*day, at_ms)),
+            Some(day) if (day.starts_ms..day.ends_ms).contains(&at_ms) => Ok((*day, now)),
             _ => {
                 let day = Day::at(zone, at_ms)?;
                 self.days.insert(Arc::clone(zone), day);
-                Ok((day, at_ms))
+                Ok((day, now))
             }
         }
     }
@@ -327,9 +330,11 @@ impl Writer {
     fn save(&mut self) -> Result<(), SqliteError> {
         for name in self.changed.drain() {
             let Some(quota) = self.quotas.get(&name) else { continue };
-            self.connection
-                .prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?
-                .execute((serde_json::to_string(&quota.windows)?, quota.last_ms, quota.id))?;
+            self.connection.prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?.execute((
+                serde_json::to_string(&quota.windows)?,
+                quota.last_ms,
+                quota.id,
+            ))?;
         }
         for ((date, quota, key), [requests, input_tokens, output_tokens, images]) in self.used.drain() {
             self.connection
@@ -353,14 +358,14 @@ impl Quota {
             .prepare_cached(read)?
             .query_row((project, model), |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)))
             .optional()?;
-        let (id, last_ms, windows) = match row {
-            Some((id, last_ms, windows)) => (id, last_ms, serde_json::from_str(&windows)?),
-            None => {
-                let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
-                (connection.prepare_cached(insert)?.insert((project, model))?, 0, Windows::default())
-            }
-        };
-        Ok(Self { id, windows, last_ms, days: Vec::new() })
+        let mut quota = Self { id: 0, windows: Windows::default(), last_ms: 0, days: Vec::new() };
+        if let Some((id, last_ms, windows)) = row {
+            (quota.id, quota.last_ms, quota.windows) = (id, last_ms, serde_json::from_str(&windows)?);
+        } else {
+            let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
+            quota.id = connection.prepare_cached(insert)?.insert((project, model))?;
+        }
+        Ok(quota)
     }
 }
 

@@ -110,7 +110,8 @@ async fn full_disk_is_told_and_it_goes_on_when_there_is_room() {
     let path = folder.path().join("keypool.db");
     let time = Time::new(NOON);
     let store = SqliteStore::open(&path, time.options().max_pages(60)).unwrap();
-    let keys = (0..200).map(|n| StoredKey::new(format!("k-{n}").as_str().into(), Secret::new("AIza-not-a-real-key").unwrap()));
+    let keys =
+        (0..200).map(|n| StoredKey::new(format!("k-{n}").as_str().into(), Secret::new("AIza-not-a-real-key").unwrap()));
     store.import_keys("keys.txt", keys.collect(), 0).await.unwrap();
     let limits = Limits::new().per_minute(5);
     let mut granted = 0;

@@ -112,7 +112,13 @@ async fn wrong_or_missing_master_key_is_refused_and_the_file_left() {
         assert_eq!(error.kind(), SqliteErrorKind::MasterKey);
     }
     assert!(fs::read(&path).unwrap() == before, "the file was changed");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "key")).count(), 0);
+    assert_eq!(
+        fs::read_dir(folder.path())
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "key"))
+            .count(),
+        0
+    );
     let store = SqliteStore::open(&path, SqliteOptions::new().master_key(master)).unwrap();
     assert_eq!(store.keys().await.unwrap()[0].secret, key("a").secret);
 }
@@ -282,7 +288,8 @@ async fn usage_is_summed_up_by_what_is_asked_for() {
     let rows = store.usage(all.clone()).await.unwrap();
     assert_eq!((rows.len(), rows[0].used, &rows[0].key), (1, requests(6), &None));
     let rows = store.usage(all.clone().by_day().by_project()).await.unwrap();
-    let rows: Vec<_> = rows.into_iter().map(|row| (row.date.unwrap(), row.project.unwrap(), row.used.requests)).collect();
+    let rows: Vec<_> =
+        rows.into_iter().map(|row| (row.date.unwrap(), row.project.unwrap(), row.used.requests)).collect();
     assert_eq!(rows, [(20_619, "a".to_owned(), 3), (20_619, "b".to_owned(), 2), (20_620, "a".to_owned(), 1)]);
     let rows = store.usage(UsageQuery::of_days(20_619..=20_619).by_key().by_model().project("a")).await.unwrap();
     assert_eq!((rows.len(), &rows[0].key, rows[0].model.as_deref()), (1, &Some(KeyId::new("key-a")), Some("model")));

@@ -73,7 +73,9 @@ async fn reserve(store: &SqliteStore, project: &str, limits: &Limits) -> Reserve
 /// What the windows of 60 s count.
 fn starts(records: &[Record]) -> u64 {
     let counted = records.iter().map(|record| match record {
-        Record::Starts { span, starts, .. } if span.as_secs() == 60 => starts.iter().map(|(_, used)| used.requests).sum(),
+        Record::Starts { span, starts, .. } if span.as_secs() == 60 => {
+            starts.iter().map(|(_, used)| used.requests).sum()
+        }
         _ => 0,
     });
     counted.sum()

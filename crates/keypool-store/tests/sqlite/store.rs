@@ -98,8 +98,8 @@ async fn day_ends_at_the_zones_midnight_and_its_first_30_s_count_for_both_days()
     time.advance(Duration::from_secs(40));
     assert_eq!(reserve(&store, "a", &limits).await.granted.unwrap().at.date, 20_620);
     let refused = reserve(&store, "a", &limits).await;
-    assert_eq!((refused.granted, refused.opens), (None, vec![Duration::from_secs(19)]));
-    time.advance(Duration::from_secs(19));
+    assert_eq!((refused.granted, refused.opens), (None, vec![Duration::from_secs(20)]));
+    time.advance(Duration::from_secs(20));
     assert!(reserve(&store, "a", &limits).await.granted.is_some());
     let refused = reserve(&store, "a", &limits).await;
     assert_eq!(refused.opens, [Duration::from_secs(86_400)]);
