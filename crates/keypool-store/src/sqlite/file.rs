@@ -86,6 +86,8 @@ pub(super) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connec
 
 fn set(connection: &Connection, options: &SqliteOptions) -> Result<(), SqliteError> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // Pages of 32 MiB are in the journal before they are written to their places: most of them change again and again.
+    connection.pragma_update(None, "wal_autocheckpoint", 8_192)?;
     if let Some(pages) = options.max_pages {
         connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
     }

@@ -196,7 +196,7 @@ async fn others_learn_of_the_last_record_of_each_target() {
     let closed = Record::Closed { target: BreakerTarget::Key("k-1".into()) };
     one.record(vec![closed.clone()]).await.unwrap();
     let second = other.changes(first.revision).await.unwrap();
-    assert_eq!(second.records, [closed.clone()]);
+    assert!(second.records == std::slice::from_ref(&closed));
     assert_eq!(other.changes(second.revision).await.unwrap().records, []);
     assert!(other.load().await.unwrap().records.contains(&closed));
     // A revision is never used twice, also when its record was pruned.
