@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keypool_store::{SqliteOptions, SqliteStore};
 use tower_keypool::{
     ErrorClass, ErrorKind, Limit, Limits, Span, Unit,
     store::{Amounts, BreakerTarget, Record, ReserveRequest, ReservedAt, Store},
@@ -235,4 +236,32 @@ async fn limit_of_another_span_counts_what_all_send_once_it_is_named() {
         assert!(reserve(&store, "a", &Limits::new()).await.granted.is_some());
     }
     assert!(reserve(&store, "a", &hourly).await.granted.is_none());
+}
+
+#[tokio::test]
+async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for_longer_than_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let limits = Limits::new().per_minute(1);
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    reserve(&store, "a", &limits).await;
+    let before = store.load().await.unwrap().now_ms;
+    drop(store);
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    assert!((before..before + 10_000).contains(&store.load().await.unwrap().now_ms));
+    drop(store);
+
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE meta SET value = 'another boot' WHERE name = 'boot_id';
+             UPDATE quotas SET last_ms = last_ms + 3600000,
+                 windows = json_replace(windows, '$[0][1][0][0]', last_ms + 3600000);",
+        )
+        .unwrap();
+    drop(connection);
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    let refused = reserve(&store, "a", &limits).await;
+    assert_eq!(refused.granted, None);
+    assert!(refused.opens[0] > Duration::from_secs(50) && refused.opens[0] < Duration::from_secs(62), "{refused:?}");
 }
