@@ -3,6 +3,7 @@
 
 mod harm;
 mod keys;
+mod pool;
 mod processes;
 mod store;
 
