@@ -28,9 +28,13 @@ impl SqliteStore {
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             let file_of_part = options.open(&part).map_err(failed)?;
             let copied = connection.execute("VACUUM INTO ?", [file::by_name(&part).to_string_lossy()]);
-            copied.map_err(|error| SqliteError::from(error).at(&part))?;
-            file_of_part.sync_all().map_err(failed)?;
-            rename(&part, &to)
+            let copied = copied.map_err(|error| SqliteError::from(error).at(&part));
+            let copied = copied.and_then(|_| file_of_part.sync_all().map_err(failed)).and_then(|()| rename(&part, &to));
+            if copied.is_err() {
+                // The error that is told is the first one.
+                let _ = fs::remove_file(&part);
+            }
+            copied
         })
         .await
     }

@@ -146,7 +146,7 @@ impl fmt::Display for SqliteError {
             SqliteErrorKind::DiskFull => {
                 write!(f, "the database {path} cannot grow: {detail}. Make room on the disk; it goes on by itself then")
             }
-            SqliteErrorKind::MasterKey => write!(f, "the master key of the database {path}: {detail}"),
+            SqliteErrorKind::MasterKey => write!(f, "the master key for {path}: {detail}"),
             SqliteErrorKind::Invalid => write!(f, "the database {path} was asked for something invalid: {detail}"),
             SqliteErrorKind::Io => write!(f, "the database {path} failed: {detail}"),
         }

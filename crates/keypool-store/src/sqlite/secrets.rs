@@ -50,9 +50,11 @@ impl MasterKey {
     /// Reads a file that holds what [`parse`](Self::parse) takes.
     ///
     /// # Errors
-    /// Those of reading the file and of `parse`.
+    /// [`SqliteErrorKind::MasterKey`] if the file cannot be read or holds anything else.
     pub fn read(path: &Path) -> Result<Self, SqliteError> {
-        let text = fs::read_to_string(path).map_err(|error| SqliteError::io(path, &error))?;
+        let text = fs::read_to_string(path).map_err(|error| {
+            SqliteError::new(SqliteErrorKind::MasterKey, format!("it cannot be read: {error}")).at(path)
+        })?;
         Self::parse(&text).map_err(|error| error.at(path))
     }
 
@@ -68,7 +70,7 @@ impl MasterKey {
 
     /// Its 64 hexadecimal digits. Do not log them.
     pub fn expose(&self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.0.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
     }
 
     /// Writes a file that only its owner can read, in place of the one before.

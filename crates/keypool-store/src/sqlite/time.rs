@@ -40,17 +40,16 @@ impl Time {
         } else if let Some((boot_id, since_boot_ms)) = boot() {
             let row = "SELECT (SELECT value FROM meta WHERE name = 'boot_offset_ms') FROM meta WHERE name = 'boot_id' AND value = ?";
             let stored = connection.query_row(row, [&boot_id], |row| row.get(0)).optional()?;
-            let offset_ms = match stored {
-                Some(offset_ms) => offset_ms,
-                None => {
-                    // Not before what was counted: it would count for longer than its window.
-                    let last_ms: i64 =
-                        connection.query_row("SELECT ifnull(max(last_ms), 0) FROM quotas", [], |row| row.get(0))?;
-                    let offset_ms = time.wall_ms().max(last_ms) - since_boot_ms;
-                    let set = "INSERT OR REPLACE INTO meta VALUES ('boot_id', ?), ('boot_offset_ms', ?)";
-                    connection.execute(set, (boot_id, offset_ms))?;
-                    offset_ms
-                }
+            let offset_ms = if let Some(offset_ms) = stored {
+                offset_ms
+            } else {
+                // Not before what was counted: that would count for longer than its window.
+                let last = "SELECT ifnull(max(last_ms), 0) FROM quotas";
+                let last_ms: i64 = connection.query_row(last, [], |row| row.get(0))?;
+                let offset_ms = time.wall_ms().max(last_ms) - since_boot_ms;
+                let set = "INSERT OR REPLACE INTO meta VALUES ('boot_id', ?), ('boot_offset_ms', ?)";
+                connection.execute(set, (boot_id, offset_ms))?;
+                offset_ms
             };
             time.windows = Windows::SinceBoot { offset_ms };
         }

@@ -26,7 +26,10 @@ use super::{
 const MOST_JOBS: usize = 256;
 
 /// So many quotas are kept in memory at most.
-const MOST_QUOTAS: usize = 50_000;
+const MOST_QUOTAS: usize = 200_000;
+
+/// So many days before the present one matter.
+const DAYS: i32 = 2;
 
 /// Between two tries to begin a transaction while another process has one.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
@@ -71,7 +74,7 @@ struct Quota {
     id: i64,
     windows: Windows,
     last_ms: i64,
-    /// The sums of the days that were asked for.
+    /// The sums of the days around the present one on which anything was used.
     days: Vec<(i32, Amounts)>,
 }
 
@@ -229,32 +232,34 @@ impl Writer {
         let sliding = limits.iter().map(|limit| quota.windows.opens(limit, cost.of(limit.unit), now)).max();
         let mut opens = sliding.unwrap_or(0);
         for limit in limits.iter().filter(|limit| limit.span == Span::Day && cost.of(limit.unit) > 0) {
-            let (day, at_ms) = self.day(zone)?;
-            let today = self.used_on(project, model, day.date)?.of(limit.unit);
+            let (day, now) = self.day(zone)?;
+            let quota = self.quota(project, model)?;
+            let today = quota.used_on(day.date).of(limit.unit);
             let (guard, cost) = (MIDNIGHT_GUARD.as_millis() as i64, cost.of(limit.unit));
             let full = |used: u64| limit.amount == 0 || (used > 0 && used.saturating_add(cost) > limit.amount);
             if full(today) {
-                opens = opens.max(day.ends_ms + guard - at_ms);
-            } else if at_ms < day.starts_ms + guard {
+                opens = opens.max(day.ends_ms + guard - now);
+            } else if now < day.starts_ms + guard {
                 // All of today was counted within the guard: it counts for yesterday, too.
-                let yesterday = self.used_on(project, model, day.date - 1)?.of(limit.unit);
+                let yesterday = quota.used_on(day.date - 1).of(limit.unit);
                 if full(yesterday.saturating_add(today)) {
-                    opens = opens.max(day.starts_ms + guard - at_ms);
+                    opens = opens.max(day.starts_ms + guard - now);
                 }
             }
         }
         Ok(opens)
     }
 
-    /// The day for which a request counts that is reserved now, and the latest time at which it is sent.
+    /// The day for which a request counts that is reserved now: it may be sent a little later. And the wall clock.
     fn day(&mut self, zone: &Arc<str>) -> Result<(Day, i64), SqliteError> {
-        let at_ms = self.time.wall_ms() + HOLD_MS;
+        let now = self.time.wall_ms();
+        let at_ms = now + HOLD_MS;
         match self.days.get(zone) {
-            Some(day) if (day.starts_ms..day.ends_ms).contains(&at_ms) => Ok((*day, at_ms)),
+            Some(day) if (day.starts_ms..day.ends_ms).contains(&at_ms) => Ok((*day, now)),
             _ => {
                 let day = Day::at(zone, at_ms)?;
                 self.days.insert(Arc::clone(zone), day);
-                Ok((day, at_ms))
+                Ok((day, now))
             }
         }
     }
@@ -283,9 +288,9 @@ impl Writer {
         used: &Amounts,
     ) -> Result<(), SqliteError> {
         let quota = self.quota(project, model)?;
-        if let Some((_, sum)) = quota.days.iter_mut().find(|(day, _)| *day == date) {
-            *sum = replaced(sum, reserved, used);
-        }
+        let sum = replaced(&quota.used_on(date), reserved, used);
+        quota.days.retain(|(day, _)| *day != date && *day > date - DAYS);
+        quota.days.push((date, sum));
         let id = quota.id;
         let sum = self.used.entry((date, id, key.clone())).or_default();
         let (reserved, used) = (columns(reserved), columns(used));
@@ -300,29 +305,8 @@ impl Writer {
         use std::collections::hash_map::Entry;
         match self.quotas.entry((Arc::clone(project), Arc::clone(model))) {
             Entry::Occupied(quota) => Ok(quota.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(Quota::read(&self.connection, project, model)?)),
+            Entry::Vacant(place) => Ok(place.insert(Quota::read(&self.connection, project, model, &self.time)?)),
         }
-    }
-
-    fn used_on(&mut self, project: &Arc<str>, model: &Arc<str>, date: i32) -> Result<Amounts, SqliteError> {
-        let quota = self.quota(project, model)?;
-        if let Some((_, sum)) = quota.days.iter().find(|(day, _)| *day == date) {
-            return Ok(*sum);
-        }
-        let id = quota.id;
-        // The rest of this transaction is not in the file yet.
-        self.save()?;
-        let sum = self
-            .connection
-            .prepare_cached(
-                "SELECT ifnull(sum(requests), 0), ifnull(sum(input_tokens), 0), ifnull(sum(output_tokens), 0),
-                     ifnull(sum(images), 0) FROM usage WHERE date = ? AND quota = ?",
-            )?
-            .query_row((date, id), |row| amounts(row, 0))?;
-        let quota = self.quota(project, model)?;
-        quota.days.retain(|(day, _)| *day >= date - 1);
-        quota.days.push((date, sum));
-        Ok(sum)
     }
 
     /// Writes what the transaction changed.
@@ -351,20 +335,32 @@ impl Writer {
 
 impl Quota {
     /// Reads a quota; it is made where there is none.
-    fn read(connection: &Connection, project: &str, model: &str) -> Result<Self, SqliteError> {
+    fn read(connection: &Connection, project: &str, model: &str, time: &Time) -> Result<Self, SqliteError> {
         let read = "SELECT id, last_ms, windows FROM quotas WHERE project = ? AND model = ?";
         let row = connection
             .prepare_cached(read)?
             .query_row((project, model), |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)))
             .optional()?;
-        let (id, last_ms, windows) = match row {
-            Some((id, last_ms, windows)) => (id, last_ms, serde_json::from_str(&windows)?),
-            None => {
-                let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
-                (connection.prepare_cached(insert)?.insert((project, model))?, 0, Windows::default())
+        let mut quota = Self { id: 0, windows: Windows::default(), last_ms: 0, days: Vec::new() };
+        if let Some((id, last_ms, windows)) = row {
+            (quota.id, quota.last_ms, quota.windows) = (id, last_ms, serde_json::from_str(&windows)?);
+            // It is still yesterday, or already tomorrow, in other zones.
+            let today = (time.wall_ms() / 86_400_000) as i32;
+            for date in today - DAYS..=today + 1 {
+                let sum = "SELECT sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
+                     FROM usage WHERE date = ? AND quota = ? HAVING count(*) > 0";
+                let sum = connection.prepare_cached(sum)?.query_row((date, id), |row| amounts(row, 0)).optional()?;
+                quota.days.extend(sum.map(|sum| (date, sum)));
             }
-        };
-        Ok(Self { id, windows, last_ms, days: Vec::new() })
+        } else {
+            let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
+            quota.id = connection.prepare_cached(insert)?.insert((project, model))?;
+        }
+        Ok(quota)
+    }
+
+    fn used_on(&self, date: i32) -> Amounts {
+        self.days.iter().find(|(day, _)| *day == date).map_or_else(Amounts::default, |(_, sum)| *sum)
     }
 }
 

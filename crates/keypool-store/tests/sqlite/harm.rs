@@ -1,0 +1,194 @@
+//! Files that are damaged, locked, full, or not ours.
+
+use std::{fs, path::Path, process::Command, time::Duration};
+
+use keypool_store::{
+    SqliteOptions, SqliteStore,
+    sqlite::{MasterKey, SqliteError, SqliteErrorKind, StoredKey},
+};
+use rusqlite::Connection;
+use tower_keypool::{Error, Limits, Secret, store::Store};
+
+use super::{NOON, Time, candidate, one_request, reserve};
+
+/// A database of some hundred pages, closed.
+async fn filled(path: &Path) {
+    let store = Time::new(NOON).open(path);
+    let keys = (0..2_000).map(|n| {
+        let secret = Secret::new(&format!("AIza-not-a-real-key-{n:05}")).unwrap();
+        StoredKey::new(format!("k-{n}").as_str().into(), secret)
+    });
+    store.import_keys("keys.txt", keys.collect(), 0).await.unwrap();
+    for n in 0..100 {
+        reserve(&store, &format!("p{n}"), &Limits::new().per_minute(5)).await;
+    }
+}
+
+/// The error of opening it, after which the file is what it was.
+fn refused(path: &Path) -> SqliteError {
+    let before = fs::read(path).unwrap();
+    let options = SqliteOptions::new().busy_timeout(Duration::from_millis(100));
+    let error = SqliteStore::open(path, options).unwrap_err();
+    assert!(fs::read(path).unwrap() == before, "the file was changed");
+    assert_eq!(error.path(), path);
+    assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn damaged_file_is_refused_and_left() {
+    type Harm = (&'static str, SqliteErrorKind, fn(&mut Vec<u8>));
+    let harms: [Harm; 4] = [
+        ("truncated", SqliteErrorKind::Damaged, |bytes| bytes.truncate(bytes.len() / 2)),
+        ("truncated within a page", SqliteErrorKind::Damaged, |bytes| bytes.truncate(bytes.len() / 2 + 1_234)),
+        ("overwritten header", SqliteErrorKind::NotADatabase, |bytes| bytes[..100].fill(0x5a)),
+        ("overwritten page", SqliteErrorKind::Damaged, |bytes| {
+            let page = bytes.len() / 2 / 4096 * 4096;
+            bytes[page..page + 4096].fill(0xa5);
+        }),
+    ];
+    for (what, kind, harm) in harms {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keypool.db");
+        filled(&path).await;
+        let mut bytes = fs::read(&path).unwrap();
+        harm(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(refused(&path).kind(), kind, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_our_database_is_refused_and_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("notes.txt");
+    fs::write(&text, "Somebody's notes, which are long enough to look like the header of a file.".repeat(20)).unwrap();
+    assert_eq!(refused(&text).kind(), SqliteErrorKind::NotADatabase);
+    let other = folder.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE songs (name)").unwrap();
+    assert_eq!(refused(&other).kind(), SqliteErrorKind::NotADatabase);
+    let error = SqliteStore::open(folder.path(), SqliteOptions::new()).unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::NotADatabase);
+}
+
+#[tokio::test]
+async fn newer_version_is_refused_and_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    filled(&path).await;
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 999).unwrap();
+    let error = refused(&path);
+    assert_eq!(error.kind(), SqliteErrorKind::NewerVersion);
+    assert!(error.to_string().contains("999"), "{error}");
+}
+
+#[tokio::test]
+async fn locked_file_is_told_after_the_busy_timeout() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let options = || SqliteOptions::new().busy_timeout(Duration::from_millis(50));
+    let store = SqliteStore::open(&path, options()).unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert_eq!(SqliteStore::open(&path, options()).unwrap_err().kind(), SqliteErrorKind::Locked);
+    let limits = Limits::new().per_minute(5);
+    let candidates = vec![candidate("a", &limits)];
+    let request = tower_keypool::store::ReserveRequest { candidates, cost: one_request() };
+    assert_eq!(kind(&store.reserve(request).await.unwrap_err()), SqliteErrorKind::Locked);
+    other.execute_batch("ROLLBACK").unwrap();
+    assert!(reserve(&store, "a", &limits).await.granted.is_some());
+}
+
+/// The kind of the SQLite error below.
+fn kind(error: &Error) -> SqliteErrorKind {
+    std::error::Error::source(error).unwrap().downcast_ref::<SqliteError>().unwrap().kind()
+}
+
+#[tokio::test]
+async fn full_disk_is_told_and_it_goes_on_when_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let time = Time::new(NOON);
+    let store = SqliteStore::open(&path, time.options().max_pages(60)).unwrap();
+    let keys =
+        (0..200).map(|n| StoredKey::new(format!("k-{n}").as_str().into(), Secret::new("AIza-not-a-real-key").unwrap()));
+    store.import_keys("keys.txt", keys.collect(), 0).await.unwrap();
+    let limits = Limits::new().per_minute(5);
+    let mut granted = 0;
+    let full = loop {
+        let candidates = vec![candidate(&format!("project-{granted}"), &limits)];
+        match store.reserve(tower_keypool::store::ReserveRequest { candidates, cost: one_request() }).await {
+            Ok(reserved) => assert!(reserved.granted.is_some()),
+            Err(error) => break error,
+        }
+        granted += 1;
+    };
+    assert_eq!(kind(&full), SqliteErrorKind::DiskFull);
+    assert!(full.to_string().contains("store"), "{full}");
+    let loaded = store.load().await.unwrap();
+    assert_eq!((super::starts(&loaded.records), super::days(&loaded.records)), (granted, granted));
+    for n in 0..200 {
+        assert!(store.remove_key(&format!("k-{n}").as_str().into()).await.unwrap());
+    }
+    assert!(reserve(&store, &format!("project-{granted}"), &limits).await.granted.is_some());
+}
+
+/// In which folder a child of this test tries to open a database.
+const FOLDER: &str = "KEYPOOL_TEST_READ_ONLY";
+
+#[test]
+#[ignore = "is run by read_only_file_or_folder_is_refused_and_left, as a user who is not root"]
+fn child_that_may_only_read() {
+    let folder = std::env::var(FOLDER).unwrap();
+    let error = SqliteStore::open(Path::new(&folder).join("keypool.db"), SqliteOptions::new()).unwrap_err();
+    println!("kind {:?}: {error}", error.kind());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn read_only_file_or_folder_is_refused_and_left() {
+    use std::os::unix::{fs::PermissionsExt, process::CommandExt};
+    // Root may write everything, so a child without its rights tries.
+    let is_root = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0;
+    for (file_mode, folder_mode) in [(0o444, 0o777), (0o666, 0o555)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keypool.db");
+        filled(&path).await;
+        let before = fs::read(&path).unwrap();
+        let chmod = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            chmod(&entry.unwrap().path(), file_mode);
+        }
+        chmod(folder.path(), folder_mode);
+        let program = folder.path().with_extension("test");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let mut child = Command::new(&program);
+        child.args(["harm::child_that_may_only_read", "--exact", "--ignored", "--nocapture"]);
+        child.env(FOLDER, folder.path()).current_dir("/");
+        if is_root {
+            child.uid(65_534).gid(65_534);
+        }
+        let output = child.output().unwrap();
+        fs::remove_file(&program).unwrap();
+        chmod(folder.path(), 0o777);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("kind ReadOnly: "), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(fs::read(&path).unwrap() == before, "the file was changed");
+    }
+}
+
+#[tokio::test]
+async fn new_file_is_readable_by_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("made/for it/keypool.db");
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    reserve(&store, "a", &Limits::new()).await;
+    assert!(store.size().unwrap() > 4_096);
+    #[cfg(unix)]
+    for end in ["", "-wal", "-shm", ".key"] {
+        use std::os::unix::fs::PermissionsExt;
+        let path = format!("{}{end}", path.display());
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{path}");
+    }
+    assert!(MasterKey::read(&path.with_extension("db.key")).is_ok());
+}

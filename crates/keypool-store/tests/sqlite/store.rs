@@ -1,0 +1,267 @@
+//! Reservations and records.
+
+use std::time::Duration;
+
+use keypool_store::{SqliteOptions, SqliteStore};
+use tower_keypool::{
+    ErrorClass, ErrorKind, Limit, Limits, Span, Unit,
+    store::{Amounts, BreakerTarget, Record, ReserveRequest, ReservedAt, Store},
+};
+
+use super::{NOON, Time, candidate, days, one_request, reserve, starts};
+
+#[tokio::test]
+async fn window_refuses_until_it_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = Time::new(NOON);
+    let store = time.open(&folder.path().join("keypool.db"));
+    let limits = Limits::new().per_minute(2);
+    for _ in 0..2 {
+        let granted = reserve(&store, "a", &limits).await.granted.unwrap();
+        assert_eq!(granted.at, ReservedAt { at_ms: time.now() + 1_000, date: 20_619 });
+        assert_eq!(granted.usable_for, Duration::from_secs(1));
+    }
+    let refused = reserve(&store, "a", &limits).await;
+    assert_eq!(refused.granted, None);
+    // 60 s, the hold of 1 s and the guard of 250 ms.
+    assert_eq!(refused.opens, [Duration::from_millis(61_250)]);
+    time.advance(Duration::from_millis(61_249));
+    assert_eq!(reserve(&store, "a", &limits).await.granted, None);
+    time.advance(Duration::from_millis(1));
+    assert!(reserve(&store, "a", &limits).await.granted.is_some());
+}
+
+#[tokio::test]
+async fn first_candidate_with_room_is_granted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
+    let (none, one) = (Limits::new().per_minute(0), Limits::new().per_minute(1));
+    reserve(&store, "b", &one).await;
+    let candidates = vec![candidate("a", &none), candidate("b", &one), candidate("c", &one), candidate("d", &one)];
+    let reserved = store.reserve(ReserveRequest { candidates, cost: one_request() }).await.unwrap();
+    assert_eq!(reserved.granted.unwrap().candidate, 2);
+    assert_eq!(reserved.opens, [Duration::from_secs(86_400), Duration::from_millis(61_250)]);
+}
+
+#[tokio::test]
+async fn tokens_are_corrected_and_a_cancelled_request_is_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = Time::new(NOON);
+    let store = time.open(&folder.path().join("keypool.db"));
+    let limits = Limits::new().per_minute(2).tokens_per_minute(100).per_day(2);
+    let cost = Amounts { requests: 1, input_tokens: 80, ..Amounts::default() };
+    let ask = || store.reserve(ReserveRequest { candidates: vec![candidate("a", &limits)], cost });
+    let at = ask().await.unwrap().granted.unwrap().at;
+    assert_eq!(ask().await.unwrap().granted, None);
+    let used = |used| {
+        let candidate = candidate("a", &limits);
+        let (key, project, model) = (candidate.key, candidate.project, candidate.model);
+        store.record(vec![Record::Used { key, project, model, at, reserved: cost, used }])
+    };
+    used(Amounts { input_tokens: 20, ..cost }).await.unwrap();
+    assert!(ask().await.unwrap().granted.is_some());
+    // Now it is 20 + 80: the first one is taken back whole.
+    let records = vec![Record::Used {
+        key: "key-a".into(),
+        project: "a".into(),
+        model: "model".into(),
+        at,
+        reserved: Amounts { input_tokens: 20, ..cost },
+        used: Amounts::default(),
+    }];
+    store.record(records).await.unwrap();
+    let records = store.load().await.unwrap().records;
+    assert_eq!((starts(&records), days(&records)), (1, 1));
+    assert!(ask().await.unwrap().granted.is_none());
+}
+
+#[tokio::test]
+async fn oversized_cost_is_granted_on_an_empty_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
+    let limits = Limits::new().tokens_per_minute(100).tokens_per_day(100);
+    let cost = Amounts { requests: 1, input_tokens: 500, ..Amounts::default() };
+    let ask = |limits: &Limits, cost| store.reserve(ReserveRequest { candidates: vec![candidate("a", limits)], cost });
+    assert!(ask(&limits, cost).await.unwrap().granted.is_some());
+    assert!(ask(&limits, cost).await.unwrap().granted.is_none());
+    assert!(ask(&limits, Amounts { input_tokens: 0, ..cost }).await.unwrap().granted.is_some());
+}
+
+#[tokio::test]
+async fn day_ends_at_the_zones_midnight_and_its_first_30_s_count_for_both_days() {
+    let folder = tempfile::tempdir().unwrap();
+    // 30 s before midnight in California.
+    let midnight = NOON + 19 * 3_600_000;
+    let time = Time::new(midnight - 30_000);
+    let store = time.open(&folder.path().join("keypool.db"));
+    let limits = Limits::new().per_day(2);
+    assert_eq!(reserve(&store, "a", &limits).await.granted.unwrap().at.date, 20_619);
+    time.advance(Duration::from_secs(40));
+    assert_eq!(reserve(&store, "a", &limits).await.granted.unwrap().at.date, 20_620);
+    let refused = reserve(&store, "a", &limits).await;
+    assert_eq!((refused.granted, refused.opens), (None, vec![Duration::from_secs(20)]));
+    time.advance(Duration::from_secs(20));
+    assert!(reserve(&store, "a", &limits).await.granted.is_some());
+    let refused = reserve(&store, "a", &limits).await;
+    assert_eq!(refused.opens, [Duration::from_secs(86_400)]);
+}
+
+#[tokio::test]
+async fn request_that_may_be_sent_after_midnight_counts_for_both_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let midnight = NOON + 19 * 3_600_000;
+    let time = Time::new(midnight - 500);
+    let store = time.open(&folder.path().join("keypool.db"));
+    let limits = Limits::new().per_day(1);
+    assert!(reserve(&store, "a", &limits).await.granted.is_some());
+    time.advance(Duration::from_secs(31));
+    assert_eq!(reserve(&store, "a", &limits).await.granted, None);
+}
+
+#[tokio::test]
+async fn unknown_zone_is_an_error_of_its_request_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
+    let limits = Limits::new().per_minute(9);
+    let mut lost = candidate("a", &limits);
+    lost.zone = "Mars/Olympus".into();
+    let wrong = store.reserve(ReserveRequest { candidates: vec![lost], cost: one_request() });
+    let right = store.reserve(ReserveRequest { candidates: vec![candidate("b", &limits)], cost: one_request() });
+    let error = wrong.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert!(right.await.unwrap().granted.is_some());
+}
+
+fn records() -> Vec<Record> {
+    let limit = Limit { unit: Unit::Requests, span: Span::MINUTE, amount: 7 };
+    vec![
+        Record::Open {
+            target: BreakerTarget::Key("k-1".into()),
+            until_ms: None,
+            class: Some(ErrorClass::KeyRejected),
+            reason: Some("API key not valid".into()),
+        },
+        Record::Open {
+            target: BreakerTarget::ProjectModel("a".into(), "model".into()),
+            until_ms: Some(NOON + 60_000),
+            class: Some(ErrorClass::RateLimit),
+            reason: None,
+        },
+        Record::Limit { project: "a".into(), model: "model".into(), limit, learned_ms: NOON },
+        Record::Project { key: "k-1".into(), project: "projects/1".into() },
+    ]
+}
+
+#[tokio::test]
+async fn reopened_file_has_counts_cooldowns_disabled_keys_and_learned_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let time = Time::new(NOON);
+    let limits = Limits::new().per_minute(3).per_day(3);
+    let store = time.open(&path);
+    for _ in 0..3 {
+        assert!(reserve(&store, "a", &limits).await.granted.is_some());
+    }
+    store.record(records()).await.unwrap();
+    drop(store);
+
+    let store = time.open(&path);
+    let loaded = store.load().await.unwrap();
+    assert_eq!(loaded.records[..4], records());
+    assert_eq!((loaded.now_ms, starts(&loaded.records), days(&loaded.records)), (NOON, 3, 3));
+    assert_eq!(reserve(&store, "a", &limits).await.granted, None);
+    drop(store);
+
+    time.advance(Duration::from_secs(62));
+    let store = time.open(&path);
+    let loaded = store.load().await.unwrap();
+    assert_eq!((starts(&loaded.records), days(&loaded.records)), (0, 3));
+    // The cooldown is over; the disabled key, the limit and the project stay.
+    assert_eq!(loaded.records.len(), 3 + 1);
+    time.advance(Duration::from_secs(86_400));
+    let loaded = store.load().await.unwrap();
+    assert_eq!(loaded.records[..2], [records()[0].clone(), records()[3].clone()]);
+}
+
+#[tokio::test]
+async fn others_learn_of_the_last_record_of_each_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let time = Time::new(NOON);
+    let (one, other) = (time.open(&path), time.open(&path));
+    let began = other.load().await.unwrap().revision;
+    one.record(records()).await.unwrap();
+    let first = other.changes(began).await.unwrap();
+    assert_eq!(first.records, records());
+    assert_eq!(one.changes(began).await.unwrap().records, []);
+    let closed = Record::Closed { target: BreakerTarget::Key("k-1".into()) };
+    one.record(vec![closed.clone()]).await.unwrap();
+    let second = other.changes(first.revision).await.unwrap();
+    assert!(second.records == std::slice::from_ref(&closed));
+    assert_eq!(other.changes(second.revision).await.unwrap().records, []);
+    assert!(other.load().await.unwrap().records.contains(&closed));
+    // A revision is never used twice, also when its record was pruned.
+    time.advance(Duration::from_secs(90_000));
+    assert_eq!(other.load().await.unwrap().revision, second.revision);
+    other.record(vec![closed.clone()]).await.unwrap();
+    assert_eq!(one.changes(second.revision).await.unwrap().records, [closed]);
+}
+
+#[tokio::test]
+async fn stores_on_one_file_count_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let time = Time::new(NOON);
+    let (one, other) = (time.open(&path), time.open(&path));
+    let limits = Limits::new().per_minute(5).per_day(7);
+    for store in [&one, &other, &one, &other, &other] {
+        assert!(reserve(store, "a", &limits).await.granted.is_some());
+    }
+    assert!(reserve(&one, "a", &limits).await.granted.is_none());
+    time.advance(Duration::from_secs(62));
+    for store in [&other, &one] {
+        assert!(reserve(store, "a", &limits).await.granted.is_some());
+    }
+    assert!(reserve(&other, "a", &limits).await.granted.is_none());
+}
+
+#[tokio::test]
+async fn limit_of_another_span_counts_what_all_send_once_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
+    let limit = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(3_600)), amount: 3 };
+    let hourly = Limits::new().with(limit);
+    assert!(reserve(&store, "a", &hourly).await.granted.is_some());
+    for _ in 0..2 {
+        assert!(reserve(&store, "a", &Limits::new()).await.granted.is_some());
+    }
+    assert!(reserve(&store, "a", &hourly).await.granted.is_none());
+}
+
+#[tokio::test]
+async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for_longer_than_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let limits = Limits::new().per_minute(1);
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    reserve(&store, "a", &limits).await;
+    let before = store.load().await.unwrap().now_ms;
+    drop(store);
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    assert!((before..before + 10_000).contains(&store.load().await.unwrap().now_ms));
+    drop(store);
+
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection
+        .execute_batch(
+            "UPDATE meta SET value = 'another boot' WHERE name = 'boot_id';
+             UPDATE quotas SET last_ms = last_ms + 3600000,
+                 windows = json_replace(windows, '$[0][1][0][0]', last_ms + 3600000);",
+        )
+        .unwrap();
+    drop(connection);
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    let refused = reserve(&store, "a", &limits).await;
+    assert_eq!(refused.granted, None);
+    assert!(refused.opens[0] > Duration::from_secs(50) && refused.opens[0] < Duration::from_secs(62), "{refused:?}");
+}
