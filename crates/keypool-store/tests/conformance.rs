@@ -12,3 +12,8 @@ async fn redis_conforms() {
     let Some(server) = RedisServer::start().map(Arc::new) else { return };
     conformance::run(&storage::Redis::on(&server, storage::START_MS).await).await;
 }
+
+#[tokio::test]
+async fn sqlite_conforms() {
+    conformance::run(&storage::Sqlite::at(storage::START_MS)).await;
+}

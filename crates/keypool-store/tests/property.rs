@@ -282,3 +282,8 @@ fn redis_is_never_over_and_never_too_careful() {
     let Some(server) = RedisServer::start().map(Arc::new) else { return };
     is_never_over_and_never_too_careful(async |start_ms| storage::Redis::on(&server, start_ms).await);
 }
+
+#[test]
+fn sqlite_is_never_over_and_never_too_careful() {
+    is_never_over_and_never_too_careful(async |start_ms| storage::Sqlite::at(start_ms));
+}

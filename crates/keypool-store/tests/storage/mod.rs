@@ -9,10 +9,12 @@ use std::{
 };
 
 use keypool_store::{
+    SqliteOptions, SqliteStore,
     conformance::{Storage, Time},
     redis::{RedisOptions, RedisStore},
 };
 use redis_fixture::RedisServer;
+use tempfile::TempDir;
 use tower_keypool::store::Store;
 
 /// 2026-01-15, noon in Los Angeles.
@@ -42,6 +44,30 @@ impl Storage for Redis {
     async fn open(&self) -> Arc<dyn Store> {
         let options = RedisOptions::new(self.server.url()).namespace(&self.namespace).with_time(self.time.source());
         Arc::new(RedisStore::connect(options).await.expect("connected"))
+    }
+
+    fn time(&self) -> &Time {
+        &self.time
+    }
+}
+
+/// A file in a folder of its own.
+pub(crate) struct Sqlite {
+    folder: TempDir,
+    time: Time,
+}
+
+impl Sqlite {
+    /// A new file, at a time.
+    pub(crate) fn at(start_ms: i64) -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder"), time: Time::starting_at(start_ms) }
+    }
+}
+
+impl Storage for Sqlite {
+    async fn open(&self) -> Arc<dyn Store> {
+        let options = SqliteOptions::new().with_time(self.time.source());
+        Arc::new(SqliteStore::open(self.folder.path().join("keys.db"), options).expect("opened"))
     }
 
     fn time(&self) -> &Time {
