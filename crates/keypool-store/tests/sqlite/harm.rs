@@ -144,7 +144,7 @@ fn child_that_may_only_read() {
     println!("kind {:?}: {error}", error.kind());
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn read_only_file_or_folder_is_refused_and_left() {
     use std::os::unix::{fs::PermissionsExt, process::CommandExt};
