@@ -180,6 +180,7 @@ impl KeyPoolBuilder {
             events: broadcast::Sender::new(EVENTS),
             records: Mutex::default(),
             reload: AtomicBool::default(),
+            store_refuses: AtomicBool::default(),
             store_away: AtomicBool::default(),
             idle: Notify::new(),
         };

@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) records: Mutex<Vec<Record>>,
     /// Keys were added: what the store keeps of them is loaded.
     pub(crate) reload: AtomicBool,
+    /// The store refused a key when it was asked last.
+    pub(crate) store_refuses: AtomicBool,
     /// The store failed when it was asked last.
     pub(crate) store_away: AtomicBool,
     /// Woken when the last lease of a pool that is shut down ends.

@@ -1,7 +1,7 @@
 //! Asking a shared store before a request is sent.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,7 +19,7 @@ use crate::{
     time::Tick,
 };
 
-/// So many keys are offered to the store at once.
+/// So many keys are offered to the store at once, if it refused one the last time; else the best one alone.
 const CANDIDATES: usize = 8;
 
 /// When the store is asked again for a candidate that it refused without a time.
@@ -56,7 +56,8 @@ impl Reserving {
         let (offered, asked) = shared.with(|state, now| {
             let mut offered = vec![(first.slot, first.generation, candidate(state, first.slot, &first))];
             let mut rest = request.clone();
-            while offered.len() < CANDIDATES {
+            let most = if shared.store_refuses.load(Ordering::Relaxed) { CANDIDATES } else { 1 };
+            while offered.len() < most {
                 rest.excluded.extend(offered.last().map(|(.., candidate)| candidate.key.clone()));
                 let Some(slot) = alternate(state, &Selection::new(state, &rest, false), now) else { break };
                 let generation = state.registry.get(slot).map_or(0, |entry| entry.generation);
@@ -74,7 +75,11 @@ impl Reserving {
         let reserved = std::task::ready!(self.answer.as_mut().poll(cx));
         self.shared.store_answered(reserved.as_ref().err());
         match reserved {
-            Ok(reserved) => Poll::Ready(self.choose(request, &reserved)),
+            Ok(reserved) => {
+                let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
+                self.shared.store_refuses.store(refused, Ordering::Relaxed);
+                Poll::Ready(self.choose(request, &reserved))
+            }
             Err(_) if self.shared.fail_open => {
                 self.shared.with(|state, _| state.stats.unreserved += 1);
                 Poll::Ready(Ok(self.taken.take().map_or(Reserve::Refused, Reserve::Granted)))

@@ -111,13 +111,24 @@ async fn open(store: &Scripted, keys: usize) -> KeyPool {
 
 #[tokio::test(start_paused = true)]
 async fn the_store_is_asked_with_candidates_their_limits_and_the_cost() {
-    let store = Scripted::granting();
-    let pool = open(&store, 3).await;
-    drop(pool.acquire(KeyRequest::model(M).input_tokens(7)).await.unwrap());
+    let first = Mutex::new(true);
+    let store = Scripted::new(None, move |_| {
+        let first = std::mem::replace(&mut *first.lock().unwrap(), false);
+        if first { refused(vec![secs(30)]) } else { granted(0) }
+    });
+    let pool = open(&store, 4).await;
+    for _ in 0..3 {
+        drop(pool.acquire(KeyRequest::model(M).input_tokens(7)).await.unwrap());
+    }
     let asked = store.0.asked.lock().unwrap();
+    let keys = |request: &ReserveRequest| -> Vec<_> {
+        request.candidates.iter().map(|candidate| candidate.key.to_string()).collect()
+    };
+    // The best one alone, and after a refusal others beside it.
+    assert_eq!(keys(&asked[0]), ["k0"]);
+    assert_eq!(keys(&asked[1]), ["k1", "k2", "k3"]);
+    assert_eq!(asked[2..].iter().map(|request| keys(request).len()).collect::<Vec<_>>(), [1, 1]);
     let request = &asked[0];
-    let keys: Vec<_> = request.candidates.iter().map(|candidate| candidate.key.to_string()).collect();
-    assert_eq!(keys, ["k0", "k1", "k2"]);
     let first = &request.candidates[0];
     assert_eq!((&*first.project, &*first.model, &*first.zone), ("p0", M, "America/Los_Angeles"));
     assert_eq!(first.limits.iter().map(|limit| limit.amount).collect::<Vec<_>>(), [2, 50]);

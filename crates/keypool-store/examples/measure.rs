@@ -1,7 +1,7 @@
 //! What a store costs a request: `measure STORE KEYS CALLERS SECONDS` prints the median latency of a reservation, the processor
 //! time a request, and how long the pool took from its opening to its first key.
 //!
-//! STORE is `memory`, `sqlite:PATH` or a `redis://` address. `measure fill sqlite:PATH KEYS` counts a request for each key.
+//! STORE is `memory`, `grants` (one that grants everything at once), `sqlite:PATH` or a `redis://` address. `measure fill sqlite:PATH KEYS` counts a request for each key.
 
 use std::{
     sync::{Arc, Mutex},
@@ -9,7 +9,10 @@ use std::{
 };
 
 use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions};
-use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Limits, Outcome};
+use tower_keypool::{
+    BoxError, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Limits, Outcome,
+    store::{Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture},
+};
 
 const MODEL: &str = "gemini-2.5-flash";
 
@@ -20,10 +23,33 @@ fn builder(keys: usize) -> KeyPoolBuilder {
         .limits(MODEL, Limits::new().per_minute(10_000).per_day(10_000_000).tokens_per_minute(1_000_000_000))
 }
 
+/// A store that grants everything at once: what is left is what asking costs.
+struct Grants;
+
+impl Store for Grants {
+    fn load(&self) -> StoreFuture<'_, Changes> {
+        Box::pin(std::future::ready(Ok(Changes::default())))
+    }
+
+    fn reserve(&self, _request: ReserveRequest) -> StoreFuture<'static, Reserved> {
+        let granted = Granted { candidate: 0, at: ReservedAt::default(), usable_for: Duration::MAX };
+        Box::pin(std::future::ready(Ok(Reserved { granted: Some(granted), opens: Vec::new() })))
+    }
+
+    fn record(&self, _records: Vec<Record>) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn changes(&self, _since: u64) -> StoreFuture<'_, Changes> {
+        Box::pin(std::future::ready(Ok(Changes::default())))
+    }
+}
+
 async fn open(store: &str, keys: usize) -> Result<KeyPool, BoxError> {
     let builder = builder(keys).wait(Duration::from_secs(10));
     Ok(match store.strip_prefix("sqlite:") {
         _ if store == "memory" => builder.build()?,
+        _ if store == "grants" => builder.store(Grants).open().await?,
         Some(path) => builder.store(SqliteStore::open(path, SqliteOptions::new())?).open().await?,
         None => builder.store(RedisStore::connect(RedisOptions::new(store)).await?).open().await?,
     })

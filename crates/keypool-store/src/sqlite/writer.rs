@@ -22,6 +22,9 @@ use super::{
     windows::{HOLD_MS, Windows, replaced},
 };
 
+/// For how long jobs gather before a transaction begins.
+const GATHER: Duration = Duration::from_micros(500);
+
 /// So many jobs share a transaction at most.
 const MOST_JOBS: usize = 256;
 
@@ -89,6 +92,8 @@ impl Writer {
     pub(super) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut next = None;
         while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
+            // Under load more jobs arrive meanwhile, and share the cost of the commit.
+            std::thread::sleep(GATHER);
             let mut batch = Vec::new();
             next = Some(first);
             while let Some(job) = next.take() {
