@@ -1,5 +1,8 @@
 //! Storage for the stores under test.
 
+// Each test uses a part of it.
+#![allow(dead_code)]
+
 use std::{
     sync::{
         Arc,
