@@ -17,6 +17,9 @@ use super::error::RedisError;
 /// A call that has no answer by then has failed.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// A connection that is not made by then, its TLS included, has failed.
+const CONNECT: Duration = Duration::from_secs(3);
+
 /// After a connection could not be made, calls fail for so long without another try.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,20 +60,14 @@ impl Connection {
         script: &Script,
         fill: impl FnOnce(&mut ScriptInvocation<'_>, &str),
     ) -> Result<T, RedisError> {
-        let mut used = None;
-        let call = async {
-            let live = used.insert(self.live().await.map_err(|error| (error, false))?);
-            let mut call = script.prepare_invoke();
-            fill(&mut call, &live.run);
-            let answer = call.invoke_async(&mut live.connection.clone()).await;
-            answer.map_err(|error| (RedisError::new(&self.address, &error), is_lost(&error)))
-        };
-        let (error, lost) = match timeout(TIMEOUT, call).await {
+        let live = self.live().await?;
+        let mut call = script.prepare_invoke();
+        fill(&mut call, &live.run);
+        let (error, lost) = match timeout(TIMEOUT, call.invoke_async(&mut live.connection.clone())).await {
             Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(error)) => error,
+            Ok(Err(error)) => (RedisError::new(&self.address, &error), is_lost(&error)),
             Err(_) => (RedisError::timed_out(&self.address), true),
         };
-        let Some(live) = used else { return Err(error) };
         if lost {
             let mut current = self.current.lock().await;
             if current.live.as_ref().is_some_and(|held| Arc::ptr_eq(held, &live)) {
@@ -82,8 +79,7 @@ impl Connection {
 
     /// The connection; it is made where there is none.
     pub(super) async fn connect(&self) -> Result<(), RedisError> {
-        let connected = timeout(TIMEOUT, self.live()).await;
-        connected.map_err(|_| RedisError::timed_out(&self.address))?.map(drop)
+        self.live().await.map(drop)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the pause between two connections is real time")]
@@ -97,18 +93,17 @@ impl Connection {
         {
             return Err(error.clone());
         }
-        match self.open().await {
-            Ok(live) => {
+        let error = match timeout(CONNECT, self.open()).await {
+            Ok(Ok(live)) => {
                 let live = Arc::new(live);
                 *current = Current { live: Some(Arc::clone(&live)), failed: None };
-                Ok(live)
+                return Ok(live);
             }
-            Err(error) => {
-                let error = RedisError::new(&self.address, &error);
-                current.failed = Some((Instant::now(), error.clone()));
-                Err(error)
-            }
-        }
+            Ok(Err(error)) => RedisError::new(&self.address, &error),
+            Err(_) => RedisError::timed_out(&self.address),
+        };
+        current.failed = Some((Instant::now(), error.clone()));
+        Err(error)
     }
 
     async fn open(&self) -> Result<Live, redis::RedisError> {

@@ -20,7 +20,7 @@ pub enum RedisErrorKind {
     Invalid,
     /// No connection, or it broke.
     Unreachable,
-    /// No answer within a second.
+    /// No connection within three seconds, or no answer within one.
     TimedOut,
     /// A wrong or missing password, or a command that the user may not run.
     Denied,
@@ -36,7 +36,7 @@ impl RedisError {
     }
 
     pub(super) fn timed_out(address: &str) -> Self {
-        let message = format!("Redis at {address} did not answer within a second");
+        let message = format!("Redis at {address} did not answer in time");
         Self { kind: RedisErrorKind::TimedOut, message, sent: false }
     }
 

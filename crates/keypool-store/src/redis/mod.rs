@@ -203,7 +203,7 @@ impl RedisStore {
     /// Connects to the server.
     ///
     /// # Errors
-    /// When the options are malformed, nothing answers within a second, the password is wrong, or what answers is no Redis
+    /// When the options are malformed, nothing answers within three seconds, the password is wrong, or what answers is no Redis
     /// server. Later the connection is made anew whenever it breaks.
     pub async fn connect(options: RedisOptions) -> Result<Self, RedisError> {
         let namespace = &options.namespace;

@@ -3,6 +3,8 @@
 //!
 //! The program is its own worker, so that cargo builds both: `sharing worker --store … --base …`.
 
+#![expect(clippy::disallowed_methods, reason = "these are real processes in real time")]
+
 mod worker;
 
 use std::{collections::VecDeque, process::Stdio, time::Duration};
