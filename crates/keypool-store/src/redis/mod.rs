@@ -21,7 +21,7 @@ mod error;
 mod memory;
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock},
@@ -53,7 +53,7 @@ const CLOSED_KEPT_MS: i64 = 86_400_000;
 const LIMIT_KEPT_MS: i64 = 86_400_000;
 
 /// So many records or states are sent with one call at most: a script holds up the server.
-const PAGE: usize = 200;
+const PAGE: usize = 64;
 
 /// Where a server is and how it is reached.
 ///
@@ -365,7 +365,7 @@ impl Shared {
 
     async fn record(&self, records: Vec<Record>) -> Result<(), Error> {
         let mut rows = Vec::new();
-        let mut corrections = Vec::new();
+        let mut corrections = BTreeMap::<String, Vec<_>>::new();
         for record in records {
             if let Record::Used { project, model, at, reserved, used, .. } = &record {
                 let more = |of: fn(&Amounts) -> u64| of(used) as i64 - of(reserved) as i64;
@@ -373,9 +373,8 @@ impl Shared {
                     (more(|a| a.requests), more(|a| a.input_tokens), more(|a| a.output_tokens), more(|a| a.images));
                 let (requests, input, output, images) = amounts;
                 if amounts != (0, 0, 0, 0) {
-                    let name = quota_name(project, model);
-                    let row = (name, at.at_ms, at.date, requests, input, output, images);
-                    corrections.push(serde_json::to_string(&row).map_err(Error::store)?);
+                    let row = (at.at_ms, at.date, requests, input, output, images);
+                    corrections.entry(quota_name(project, model)).or_default().push(row);
                 }
             } else if let Some(target) = target(&record) {
                 rows.push((target, serde_json::to_string(&record).map_err(Error::store)?));
@@ -387,7 +386,9 @@ impl Shared {
                 self.memory.set_record(target, &format!("{} {} {json}", self.writer, head.now_ms));
             }
         }
-        for corrections in corrections.chunks(PAGE) {
+        let corrections: Result<Vec<_>, _> =
+            corrections.iter().map(|of_quota| serde_json::to_string(&of_quota).map_err(Error::store)).collect();
+        for corrections in corrections?.chunks(PAGE) {
             match self.record_page(&[], corrections).await {
                 // It may have been done: a correction that is lost leaves its reservation counted, one that is made twice takes
                 // away what others count.

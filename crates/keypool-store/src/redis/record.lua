@@ -1,19 +1,23 @@
 -- Keeps records and corrects reservations.
--- ARGV[3]: the writer. ARGV[4]: how many records; then of each its target and JSON; then the corrections as JSON
--- {quota, at, date, requests, input, output, images}. Answers {head, {quota, n, state of the quota}...}.
+-- ARGV[3]: the writer. ARGV[4]: how many records; then of each its target and JSON; then for each quota its corrections as
+-- JSON {quota, {{at, date, requests, input, output, images}, ...}}. Answers {head, {quota, n, state of the quota}...}.
 local first = 5 + 2 * tonumber(ARGV[4])
 if first > 5 then revision = redis.call('HINCRBY', KEYS[1], 'revision', 1) end
 for i = 5, first - 1, 2 do set_record(ARGV[i], ARGV[3] .. ' ' .. now .. ' ' .. ARGV[i + 1]) end
 
 local answer = {}
 for i = first, #ARGV do
-  local name, at, date, requests, input, output, images = unpack(cjson.decode(ARGV[i]))
-  local quota, amounts = read(name), {requests, input, output, images}
-  for span, list in pairs(quota.windows) do
-    local slot = slot(at, span)
-    if now < slot + lasts(span) then add(list, slot, amounts) end
+  local name, corrections = unpack(cjson.decode(ARGV[i]))
+  local quota = read(name)
+  for _, correction in ipairs(corrections) do
+    local at, date, requests, input, output, images = unpack(correction)
+    local amounts = {requests, input, output, images}
+    for span, list in pairs(quota.windows) do
+      local slot = slot(at, span)
+      if now < slot + lasts(span) then add(list, slot, amounts) end
+    end
+    add_day(quota.days, date, amounts)
   end
-  add_day(quota.days, date, amounts)
   local packed = write(name, quota)
   answer[#answer + 1] = {name, quota.n, packed}
 end
