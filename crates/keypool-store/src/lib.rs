@@ -1,5 +1,33 @@
 //! Stores for [`tower_keypool`]: counts, cooldowns and disabled keys that outlive the process, and that several processes and
 //! machines share without ever exceeding a limit together.
+//!
+//! [`SqliteStore`] is one file for all processes of a machine; it also keeps keys, usage by day, tenants and resources.
+//! [`RedisStore`] is a Redis or Valkey server for several machines. A pool over either is made by `open().await`:
+//!
+//! ```
+//! use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
+//! use tower_keypool::{Gemini, Key, KeyPool, Limits};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path().join("keys.db");
+//! let store = SqliteStore::open(path, SqliteOptions::new())?;
+//! let pool = KeyPool::builder(Gemini::new())
+//!     .key(Key::new("AIza-not-a-real-key-001").named("one"))
+//!     .limits("gemini-2.5-flash", Limits::new().per_minute(10))
+//!     .store(store.clone())
+//!     .open()
+//!     .await?;
+//! drop(pool.acquire("gemini-2.5-flash").await?);
+//! let usage = store.usage(UsageQuery::of_days(0..=i32::MAX).by_key()).await?;
+//! assert_eq!(usage[0].used.requests, 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A store of your own implements [`tower_keypool::store::Store`]; the suite in `conformance` (feature of that name) tells
+//! whether it keeps the promises.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
