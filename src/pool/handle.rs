@@ -355,7 +355,7 @@ impl KeyPool {
             }
             ended.await;
         }
-        super::persist::flush(&self.shared).await;
+        super::persist::flush(&self.shared, true).await;
     }
 
     /// Why a request that tried these keys gives up, and when another one may be served.

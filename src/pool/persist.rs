@@ -21,6 +21,9 @@ use crate::{
 /// What changed is written this often, and others' changes are read.
 const EVERY: Duration = Duration::from_millis(250);
 
+/// Corrections of reservations are written after so many times: those of one project and model cost a store as much as one.
+const CORRECTIONS_EVERY: u32 = 4;
+
 /// A learned limit holds for so long.
 const LEARNED: Duration = Duration::from_secs(86_400);
 
@@ -164,9 +167,14 @@ fn latest(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
-/// Writes what changed.
-pub(crate) async fn flush(shared: &Shared) {
-    let records = latest(std::mem::take(&mut *shared.records.lock().unwrap_or_else(PoisonError::into_inner)));
+/// Writes what changed; the corrections of reservations, too, or not yet.
+pub(crate) async fn flush(shared: &Shared, corrections: bool) {
+    let due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
+    let due: Vec<_> = {
+        let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extract_if(.., due).collect()
+    };
+    let records = latest(due);
     if records.is_empty() {
         return;
     }
@@ -196,14 +204,14 @@ pub(crate) async fn load(shared: &Shared, counts: Counts) -> Result<u64, Error> 
 
 /// Writes and reads changes until the pool is gone.
 pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
-    loop {
+    for round in 1_u32.. {
         let Some(pool) = shared.upgrade() else { return };
         let until: Tick = pool.clock.now().plus(EVERY);
         let sleep = pool.clock.sleep_until(until);
         drop(pool);
         sleep.await;
         let Some(pool) = shared.upgrade() else { return };
-        flush(&pool).await;
+        flush(&pool, round.is_multiple_of(CORRECTIONS_EVERY)).await;
         let read = if pool.reload.swap(false, Ordering::Relaxed) {
             let loaded = load(&pool, Counts::Kept).await;
             pool.reload.fetch_or(loaded.is_err(), Ordering::Relaxed);

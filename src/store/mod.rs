@@ -21,7 +21,7 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 /// Keeps what must outlive a process and be the same for all processes.
 ///
 /// The pool calls [`load`](Store::load) once, [`reserve`](Store::reserve) before each request,
-/// [`record`](Store::record) every 250 ms if something changed, and [`changes`](Store::changes) every 250 ms to learn what
+/// [`record`](Store::record) every 250 ms if something changed (corrections every second), and [`changes`](Store::changes) every 250 ms to learn what
 /// others recorded. All times are in milliseconds since the Unix epoch.
 pub trait Store: Send + Sync + 'static {
     /// All that is kept, and its revision.

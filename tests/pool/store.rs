@@ -352,7 +352,7 @@ async fn a_reservation_that_came_too_late_is_given_back_and_asked_for_anew() {
     });
     let pool = open(&store, 1).await;
     let lease = pool.acquire(KeyRequest::model(M).wait(secs(5))).await.unwrap();
-    tokio::time::sleep(secs(1)).await;
+    tokio::time::sleep(secs(2)).await;
     let one = Amounts { requests: 1, ..Amounts::default() };
     let at = ReservedAt { at_ms: 7, date: 8 };
     let (key, project, model) = (id(0), "p0".into(), M.into());
@@ -372,7 +372,7 @@ async fn the_store_is_told_what_a_request_used() {
     // Nothing to correct, and a request that counts against no limit.
     drop(pool.acquire(M).await.unwrap());
     drop(pool.acquire(KeyRequest::model(M).free()).await.unwrap());
-    tokio::time::sleep(secs(1)).await;
+    tokio::time::sleep(secs(2)).await;
     let records = store.0.records.lock().unwrap().clone();
     let used: Vec<_> = records
         .into_iter()
