@@ -427,3 +427,12 @@ async fn what_the_store_keeps_of_a_key_that_is_added_later_holds() {
     let error = pool.acquire(KeyRequest::model(M).affinity(Affinity::RequireKey(id(1)))).await.unwrap_err();
     assert!(error.as_unavailable().unwrap().reasons().contains(&(Reason::Disabled, 1)), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn try_acquire_reserves_nothing() {
+    let store = Scripted::granting();
+    let pool = open(&store, 1).await;
+    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
+    assert!(store.0.asked.lock().unwrap().is_empty());
+    assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
+}
