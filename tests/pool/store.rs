@@ -436,3 +436,19 @@ async fn try_acquire_reserves_nothing() {
     assert!(store.0.asked.lock().unwrap().is_empty());
     assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_one_process_removes_stays_disabled_for_the_others() {
+    let store = Scripted::granting();
+    let pool = open(&store, 2).await;
+    pool.disable(&id(0), "leaked").unwrap();
+    tokio::time::sleep(secs(1)).await;
+    pool.remove(&id(0)).unwrap();
+    tokio::time::sleep(secs(1)).await;
+    assert!(!store.0.records.lock().unwrap().iter().any(|record| matches!(record, Record::Closed { .. })));
+    // It comes again, disabled as before.
+    pool.add(key(0)).unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let only = KeyRequest::model(M).affinity(Affinity::RequireKey(id(0)));
+    assert_eq!(pool.acquire(only).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
