@@ -9,7 +9,7 @@ use std::{
 };
 
 use tower_keypool::{
-    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Limits, Outcome,
+    Affinity, ErrorClass, ErrorKind, Failure, KeyChange, KeyPool, Limits, Outcome,
     pool::{KeyRequest, UnavailableReason as Reason},
     store::{
         Amounts, BreakerTarget, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture,
@@ -451,4 +451,18 @@ async fn a_key_that_one_process_removes_stays_disabled_for_the_others() {
     tokio::time::sleep(secs(1)).await;
     let only = KeyRequest::model(M).affinity(Affinity::RequireKey(id(0)));
     assert_eq!(pool.acquire(only).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_is_asked_again_when_a_limit_is_raised() {
+    let first = Mutex::new(true);
+    let store = Scripted::new(None, move |_| {
+        let first = std::mem::replace(&mut *first.lock().unwrap(), false);
+        if first { refused(vec![secs(40_000)]) } else { granted(0) }
+    });
+    let limited = |day| key(0).limits(M, Limits::new().per_day(day));
+    let pool = builder().key(limited(3)).store(store).open().await.unwrap();
+    assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    pool.apply(KeyChange::Put(limited(100))).unwrap();
+    assert!(pool.acquire(M).await.is_ok());
 }
