@@ -466,3 +466,11 @@ async fn the_store_is_asked_again_when_a_limit_is_raised() {
     pool.apply(KeyChange::Put(limited(100))).unwrap();
     assert!(pool.acquire(M).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_answers_too_late_is_away_for_a_pool_that_fails_open() {
+    let store = Scripted::new(Some(secs(3)), |_| granted(0));
+    let pool = builder().key(key(0)).store(store).fail_open().open().await.unwrap();
+    drop(pool.acquire(M).await.unwrap());
+    assert_eq!((pool.stats().unreserved, pool.stats().in_flight), (1, 0));
+}
