@@ -114,7 +114,7 @@ enum Begun {
     New,
 }
 
-/// A lease for a request that does not wait, of a pool whose store need not be asked.
+/// A lease for a request that does not wait; the store is not asked.
 pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Lease, Error> {
     match begin(shared, request, &mut Some(Tick::ZERO)) {
         Begun::Granted(grant) => Ok(Lease::new(Arc::clone(shared), grant)),

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::Future,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -191,18 +190,13 @@ impl KeyPool {
     /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
+        let lease = super::acquire::at_once(&self.shared, &request)?;
         if !self.shared.asks_store || request.free {
-            return super::acquire::at_once(&self.shared, &request);
+            return Ok(lease);
         }
-        let mut acquire = std::pin::pin!(Acquire::new(Arc::clone(&self.shared), request));
-        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        match acquire.as_mut().poll(&mut cx) {
-            std::task::Poll::Ready(lease) => lease,
-            std::task::Poll::Pending => Err(Error::new(
-                crate::ErrorKind::Store,
-                "the store must be asked: use `acquire` in place of `try_acquire`",
-            )),
-        }
+        // The store is not asked: what it reserved for an answer that nobody waits for would count.
+        lease.give_back();
+        Err(Error::new(crate::ErrorKind::Store, "the store must be asked: use `acquire` in place of `try_acquire`"))
     }
 
     /// A key, as soon as one is ready, within the wait of the request or the pool.

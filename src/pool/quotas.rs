@@ -134,6 +134,8 @@ impl Quotas {
         let quota = &mut self.projects[at.0 as usize][place].1;
         quota.set_given(given(project, name, pool));
         quota.share_limits(self.limits.entry((model, project.tier)).or_default());
+        // The store refused by the limits of before.
+        self.closed.remove(&(at, model));
     }
 
     /// The counts of a project are added to another's, whose key turned out to be of the same project.

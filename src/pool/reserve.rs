@@ -74,17 +74,17 @@ impl Reserving {
     pub(crate) fn poll(&mut self, request: &KeyRequest, cx: &mut Context<'_>) -> Poll<Result<Reserve, Error>> {
         let reserved = std::task::ready!(self.answer.as_mut().poll(cx));
         self.shared.store_answered(reserved.as_ref().err());
-        match reserved {
-            Ok(reserved) => {
-                let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
-                self.shared.store_refuses.store(refused, Ordering::Relaxed);
-                Poll::Ready(self.choose(request, &reserved))
-            }
+        let chosen = reserved.and_then(|reserved| {
+            let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
+            self.shared.store_refuses.store(refused, Ordering::Relaxed);
+            self.choose(request, &reserved)
+        });
+        match chosen {
             Err(_) if self.shared.fail_open => {
                 self.shared.with(|state, _| state.stats.unreserved += 1);
                 Poll::Ready(Ok(self.taken.take().map_or(Reserve::Refused, Reserve::Granted)))
             }
-            Err(error) => Poll::Ready(Err(error)),
+            chosen => Poll::Ready(chosen),
         }
     }
 

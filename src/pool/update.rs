@@ -160,7 +160,10 @@ fn find(state: &State, id: &KeyId) -> Result<Slot, Error> {
 }
 
 fn remove(state: &mut State, slot: Slot, now: Now) {
+    // Other processes may have the key still, and it may come back: the store keeps its cooldowns.
+    let recorded = state.effects.records.len();
     close(state, slot, false, now);
+    state.effects.records.truncate(recorded);
     let Some(entry) = state.registry.remove(slot) else { return };
     state.scheduler.remove(slot);
     state.effects.events.push(Event::KeyRemoved { key: entry.data.id.clone() });

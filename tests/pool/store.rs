@@ -9,7 +9,7 @@ use std::{
 };
 
 use tower_keypool::{
-    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Limits, Outcome,
+    Affinity, ErrorClass, ErrorKind, Failure, KeyChange, KeyPool, Limits, Outcome,
     pool::{KeyRequest, UnavailableReason as Reason},
     store::{
         Amounts, BreakerTarget, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture,
@@ -426,4 +426,51 @@ async fn what_the_store_keeps_of_a_key_that_is_added_later_holds() {
     tokio::time::sleep(secs(1)).await;
     let error = pool.acquire(KeyRequest::model(M).affinity(Affinity::RequireKey(id(1)))).await.unwrap_err();
     assert!(error.as_unavailable().unwrap().reasons().contains(&(Reason::Disabled, 1)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn try_acquire_reserves_nothing() {
+    let store = Scripted::granting();
+    let pool = open(&store, 1).await;
+    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
+    assert!(store.0.asked.lock().unwrap().is_empty());
+    assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_one_process_removes_stays_disabled_for_the_others() {
+    let store = Scripted::granting();
+    let pool = open(&store, 2).await;
+    pool.disable(&id(0), "leaked").unwrap();
+    tokio::time::sleep(secs(1)).await;
+    pool.remove(&id(0)).unwrap();
+    tokio::time::sleep(secs(1)).await;
+    assert!(!store.0.records.lock().unwrap().iter().any(|record| matches!(record, Record::Closed { .. })));
+    // It comes again, disabled as before.
+    pool.add(key(0)).unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let only = KeyRequest::model(M).affinity(Affinity::RequireKey(id(0)));
+    assert_eq!(pool.acquire(only).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_store_is_asked_again_when_a_limit_is_raised() {
+    let first = Mutex::new(true);
+    let store = Scripted::new(None, move |_| {
+        let first = std::mem::replace(&mut *first.lock().unwrap(), false);
+        if first { refused(vec![secs(40_000)]) } else { granted(0) }
+    });
+    let limited = |day| key(0).limits(M, Limits::new().per_day(day));
+    let pool = builder().key(limited(3)).store(store).open().await.unwrap();
+    assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    pool.apply(KeyChange::Put(limited(100))).unwrap();
+    assert!(pool.acquire(M).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_answers_too_late_is_away_for_a_pool_that_fails_open() {
+    let store = Scripted::new(Some(secs(3)), |_| granted(0));
+    let pool = builder().key(key(0)).store(store).fail_open().open().await.unwrap();
+    drop(pool.acquire(M).await.unwrap());
+    assert_eq!((pool.stats().unreserved, pool.stats().in_flight), (1, 0));
 }

@@ -54,7 +54,12 @@ pub(super) fn since(connection: &Connection, since: u64, writer: i64) -> Result<
         let mut read = connection.prepare_cached(read)?;
         let mut rows = read.query((since as i64, writer))?;
         while let Some(row) = rows.next()? {
-            records.push(serde_json::from_str(row.get_ref(0)?.as_str().unwrap_or_default())?);
+            match serde_json::from_str(row.get_ref(0)?.as_str().unwrap_or_default()) {
+                Ok(record) => records.push(record),
+                // A newer version wrote it.
+                Err(error) if error.is_data() => {}
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok((revision, records))

@@ -265,3 +265,14 @@ async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for
     assert_eq!(refused.granted, None);
     assert!(refused.opens[0] > Duration::from_secs(50) && refused.opens[0] < Duration::from_secs(62), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_record_of_a_newer_version_is_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
+    let insert = r#"INSERT INTO records (target, writer, record) VALUES ('new', 1, '{"record":"new_kind"}')"#;
+    rusqlite::Connection::open(&path).unwrap().execute(insert, []).unwrap();
+    assert_eq!(store.load().await.unwrap().records, []);
+    assert_eq!(store.changes(0).await.unwrap().records, []);
+}
