@@ -72,7 +72,8 @@ impl Error {
 
     /// An error of a store: it is away, or its data is damaged.
     pub fn store(source: impl Into<BoxError>) -> Self {
-        Self::new(ErrorKind::Store, "the store failed").with_source(source)
+        let source = source.into();
+        Self::new(ErrorKind::Store, format!("the store failed: {source}")).with_source(source)
     }
 
     pub(crate) fn transport(source: BoxError) -> Self {

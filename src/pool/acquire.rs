@@ -33,6 +33,8 @@ pin_project! {
         reserving: Option<Reserving>,
         // The store answered too late once.
         late: bool,
+        // The store refused all keys that it was offered: the request keeps its turn.
+        refused: bool,
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -49,7 +51,16 @@ struct Waiting {
 
 impl Acquire {
     pub(crate) fn new(shared: Arc<Shared>, request: KeyRequest) -> Self {
-        Self { shared, request, deadline: None, waiting: None, reserving: None, late: false, sleep: None }
+        Self {
+            shared,
+            request,
+            deadline: None,
+            waiting: None,
+            reserving: None,
+            late: false,
+            refused: false,
+            sleep: None,
+        }
     }
 
     pub(crate) fn pool(&self) -> super::KeyPool {
@@ -71,7 +82,7 @@ impl Future for Acquire {
                         return Poll::Ready(Ok(Lease::new(Arc::clone(this.shared), grant)));
                     }
                     // No candidate had room; the windows know now, and the request waits for another.
-                    Ok(Reserve::Refused) => {}
+                    Ok(Reserve::Refused) => *this.refused = true,
                     Ok(Reserve::Late) => *this.late = true,
                     Err(error) => return Poll::Ready(Err(error)),
                 }
@@ -86,7 +97,7 @@ impl Future for Acquire {
                     cx
                 ))
             } else {
-                match begin(this.shared, this.request, this.deadline) {
+                match begin(this.shared, this.request, this.deadline, *this.refused) {
                     Begun::Granted(grant) => Ok(grant),
                     Begun::Failed(error) => Err(error),
                     Begun::Waits(waiting) => {
@@ -97,7 +108,7 @@ impl Future for Acquire {
                 }
             };
             match granted {
-                Ok(grant) if this.shared.asks_store && !this.request.free => {
+                Ok(grant) if !this.request.free && this.shared.must_reserve() => {
                     *this.reserving = Some(Reserving::new(this.shared, this.request, grant, *this.late));
                 }
                 granted => return Poll::Ready(granted.map(|grant| Lease::new(Arc::clone(this.shared), grant))),
@@ -116,7 +127,7 @@ enum Begun {
 
 /// A lease for a request that does not wait; the store is not asked.
 pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Lease, Error> {
-    match begin(shared, request, &mut Some(Tick::ZERO)) {
+    match begin(shared, request, &mut Some(Tick::ZERO), false) {
         Begun::Granted(grant) => Ok(Lease::new(Arc::clone(shared), grant)),
         Begun::Failed(error) => Err(error),
         Begun::Waits(_) | Begun::New => {
@@ -126,19 +137,19 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
 }
 
 /// The first try: a grant, an error, or a place in the queue.
-fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>) -> Begun {
+fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, first: bool) -> Begun {
     let begun = shared.with(|state, now| {
         let selection = Selection::new(state, request, false);
         // A model of the provider's table gets windows of its own before its first answer.
         let is_new =
             request.model.is_some() && state.models.is_shared(selection.model) && state.settings.may_assume_more();
-        if is_new { Begun::New } else { try_or_join(shared, state, &selection, deadline, now) }
+        if is_new { Begun::New } else { try_or_join(shared, state, &selection, deadline, first, now) }
     });
     if !matches!(begun, Begun::New) {
         return begun;
     }
     shared.assume(request.model_name().unwrap_or_default());
-    shared.with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, now))
+    shared.with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, first, now))
 }
 
 fn try_or_join(
@@ -146,6 +157,7 @@ fn try_or_join(
     state: &mut State,
     selection: &Selection<'_>,
     deadline: &mut Option<Tick>,
+    first: bool,
     now: Now,
 ) -> Begun {
     if state.closed {
@@ -155,8 +167,10 @@ fn try_or_join(
     let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
     let patient = deadline > now.tick;
     // Whoever waits comes first.
-    super::queue::serve(state, now);
-    if !(patient && state.queue.is_long(model)) {
+    if !first {
+        super::queue::serve(state, now);
+    }
+    if first || !(patient && state.queue.is_long(model)) {
         match select(state, &Selection { last_chance: !patient, ..*selection }, now) {
             Ok(grant) => return Begun::Granted(grant),
             Err(blocked) if !patient || blocked.permanent => {
@@ -167,7 +181,7 @@ fn try_or_join(
             Err(_) => {}
         }
     }
-    let id = state.queue.join(request.clone(), model);
+    let id = state.queue.join(request.clone(), model, first);
     super::queue::serve(state, now);
     Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, armed: None })
 }

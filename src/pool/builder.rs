@@ -1,7 +1,10 @@
 //! Building a pool.
 
 use std::{
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -110,7 +113,8 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// Goes on by the local limits when the store is away, in place of failing; off unless called.
+    /// Goes on by the local limits when the store is away, at the start, too, in place of failing; off unless called. Such
+    /// requests are counted in [`Stats::unreserved`](crate::pool::Stats).
     pub fn fail_open(mut self) -> Self {
         self.fail_open = true;
         self
@@ -141,7 +145,15 @@ impl KeyPoolBuilder {
     /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).
     pub async fn open(self) -> Result<KeyPool, Error> {
         let pool = self.make()?;
-        let revision = super::persist::load(&pool.shared, Counts::Restored).await?;
+        let loaded = super::persist::load(&pool.shared, Counts::Restored).await;
+        let revision = match loaded {
+            Err(error) if pool.shared.fail_open => {
+                pool.shared.store_answered(Some(&error));
+                pool.shared.reload.store(true, Ordering::Relaxed);
+                0
+            }
+            loaded => loaded?,
+        };
         if pool.shared.asks_store {
             tokio::spawn(super::persist::follow(Arc::downgrade(&pool.shared), revision));
         }

@@ -118,6 +118,15 @@ impl Shared {
         }
     }
 
+    /// Whether the store must grant a request: not while it is away from a pool that goes on without it.
+    pub(crate) fn must_reserve(&self) -> bool {
+        let goes_on = self.asks_store && self.fail_open && self.store_away.load(Ordering::Relaxed);
+        if goes_on {
+            self.with(|state, _| state.stats.unreserved += 1);
+        }
+        self.asks_store && !goes_on
+    }
+
     /// The store answered, or failed: a change of that is logged once.
     pub(crate) fn store_answered(&self, error: Option<&Error>) {
         let away = error.is_some();
@@ -199,7 +208,8 @@ impl KeyPool {
         Err(Error::new(crate::ErrorKind::Store, "the store must be asked: use `acquire` in place of `try_acquire`"))
     }
 
-    /// A key, as soon as one is ready, within the wait of the request or the pool.
+    /// A key, as soon as one is ready, within the wait of the request or the pool. Send the request at once: limits count it from now on,
+    /// and with a shared store for a request that leaves within a second.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the wait is over,

@@ -23,7 +23,7 @@ const MOST: usize = 4_096;
 const FORGOTTEN_AT_ONCE: usize = 256;
 
 /// Longer names are not remembered, in bytes.
-const LONGEST: usize = 256;
+pub(crate) const LONGEST: usize = 256;
 
 /// So many pairs of a model and a tier of the provider's table are known before their first answer.
 pub(crate) const MOST_ASSUMED: usize = 128;

@@ -48,7 +48,7 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         };
         if used != reserved {
             let (key, project) = (grant.key.id.clone(), Arc::clone(&grant.project_name));
-            let model = Arc::clone(state.models.name(grant.model));
+            let model = super::reserve::counted_model(state, grant);
             state.effects.records.push(Record::Used { key, project, model, at, reserved, used });
         }
     }

@@ -27,7 +27,7 @@ const CORRECTIONS_EVERY: u32 = 4;
 /// A learned limit holds for so long.
 const LEARNED: Duration = Duration::from_secs(86_400);
 
-/// So many records wait at most for a store that is away.
+/// At most this many records wait for a store that is away; corrections beyond are dropped.
 const MOST_RECORDS: usize = 100_000;
 
 /// A target by names that hold in every process.
@@ -184,8 +184,12 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
         // A correction that is lost leaves its reservation counted: late and never early.
-        let over = waiting.len().saturating_sub(MOST_RECORDS);
-        waiting.drain(..over);
+        let mut over = waiting.len().saturating_sub(MOST_RECORDS);
+        waiting.retain(|record| {
+            let dropped = over > 0 && matches!(record, Record::Used { .. });
+            over -= usize::from(dropped);
+            !dropped
+        });
     }
 }
 

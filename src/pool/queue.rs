@@ -77,10 +77,12 @@ impl WaitQueue {
         self.queues.get(&model).is_some_and(|queue| queue.order.len() >= LOOK_AHEAD)
     }
 
-    pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx) -> WaiterId {
+    /// A request begins to wait: behind all others, or before them if it had its turn and the store refused it.
+    pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, first: bool) -> WaiterId {
         let plain = request.affinity == Affinity::Any && request.excluded.is_empty() && !request.free;
         self.joined += 1;
-        let waiter = Waiter { request, model, waker: None, served: false, granted: None, sequence: self.joined, plain };
+        let sequence = if first { 0 } else { self.joined };
+        let waiter = Waiter { request, model, waker: None, served: false, granted: None, sequence, plain };
         let at = self.free.pop().unwrap_or_else(|| {
             self.waiters.push((0, None));
             (self.waiters.len() - 1) as u32
@@ -88,7 +90,12 @@ impl WaitQueue {
         let place = &mut self.waiters[at as usize];
         place.1 = Some(waiter);
         let id = WaiterId { at, generation: place.0 };
-        self.queues.entry(model).or_default().order.push_back(id);
+        let order = &mut self.queues.entry(model).or_default().order;
+        if first {
+            order.push_front(id)
+        } else {
+            order.push_back(id)
+        }
         self.len += 1;
         id
     }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error,
     key::Tier,
-    limit::{Limits, Meters, Quota, Today, Zone},
+    limit::{Cost, Limits, Meters, Quota, Today, Zone},
     time::Tick,
 };
 
@@ -33,7 +33,7 @@ pub(crate) struct Quotas {
     limits: HashMap<(ModelIx, Tier), Arc<Meters>>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models that the store refused: not before a tick.
-    closed: HashMap<(ProjectIx, ModelIx), Tick, Fast>,
+    closed: HashMap<(ProjectIx, ModelIx), (Tick, Cost), Fast>,
     /// Projects and models over their assumed limit, for which one request finds out whether more is allowed.
     probes: HashSet<(ProjectIx, ModelIx), Fast>,
 }
@@ -159,22 +159,22 @@ impl Quotas {
         Arc::clone(&self.zones[usize::from(zone.0)].0)
     }
 
-    /// The store has no room for a project and model before a tick.
-    pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick) {
-        self.closed.insert((project, model), until);
+    /// The store has no room for a cost, or a larger one, of a project and model before a tick.
+    pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost) {
+        self.closed.insert((project, model), (until, cost));
     }
 
-    /// Until when the store has no room.
-    pub(crate) fn closed_until(&mut self, project: ProjectIx, model: ModelIx, now: Tick) -> Option<Tick> {
+    /// Until when the store has no room for a cost.
+    pub(crate) fn closed_until(&mut self, project: ProjectIx, model: ModelIx, cost: &Cost, now: Tick) -> Option<Tick> {
         if self.closed.is_empty() {
             return None;
         }
-        let until = *self.closed.get(&(project, model))?;
+        let (until, refused) = *self.closed.get(&(project, model))?;
         if until <= now {
             self.closed.remove(&(project, model));
             return None;
         }
-        Some(until)
+        cost.covers(&refused).then_some(until)
     }
 
     /// Whether a request finds out now whether more than the assumed limit is allowed.

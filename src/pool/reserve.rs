@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     handle::Shared,
+    model::LONGEST,
     registry::Slot,
     request::KeyRequest,
     select::{Grant, Selection, alternate, take_alternate},
@@ -97,7 +98,7 @@ impl Reserving {
             for (at, (slot, ..)) in offered.iter().take(refused).enumerate() {
                 let Some(project) = state.registry.get(*slot).map(|entry| entry.project) else { continue };
                 let opens = reserved.opens.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
-                state.quotas.close_until(project, model, now.tick.plus(opens));
+                state.quotas.close_until(project, model, now.tick.plus(opens), request.cost);
             }
             let granted = reserved.granted?;
             late = now.tick.since(*asked) > granted.usable_for;
@@ -143,7 +144,7 @@ impl Drop for Reserving {
     }
 }
 
-/// A ready key as the store is told of it; it counts for the same model as the key that was taken.
+/// A ready key as the store is asked for it, for the model of the key that was taken.
 fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
     let entry = state.registry.get(slot).expect("it was just found ready");
     let (key, project) = (entry.data.id.clone(), entry.project);
@@ -151,5 +152,11 @@ fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
         state.quotas.find(project, taken.model).map(|quota| quota.hard_limits(taken.started)).unwrap_or_default();
     let zone = state.quotas.zone_name(state.registry.project(project).zone);
     let project = Arc::clone(&state.registry.project(project).name);
-    Candidate { key, project, model: Arc::clone(state.models.name(taken.model)), limits, zone }
+    Candidate { key, project, model: counted_model(state, taken), limits, zone }
+}
+
+/// The model under which a store counts a request: its own name, also where the pool still counts it under a shared one.
+pub(crate) fn counted_model(state: &State, grant: &Grant) -> Arc<str> {
+    let name = grant.model_name.as_ref().filter(|name| name.len() <= LONGEST);
+    Arc::clone(name.unwrap_or_else(|| state.models.name(grant.model)))
 }

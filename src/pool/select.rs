@@ -319,8 +319,9 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     if request.free {
         return Readiness::Ready { over_assumed: false };
     }
-    if let Some(until) = state.quotas.closed_until(entry.project, own, now.tick) {
-        return Readiness::Until(until, Reason::Store);
+    if let Some(until) = state.quotas.closed_until(entry.project, own, &request.cost, now.tick) {
+        // A smaller request may have room.
+        return Readiness::NotThisRequest(Some(until), Reason::Store);
     }
     let project = entry.project;
     let today = state.quotas.today(state.registry.project(project).zone, now);

@@ -55,6 +55,9 @@ impl Scripted {
 
 impl Store for Scripted {
     fn load(&self) -> StoreFuture<'_, Changes> {
+        if *self.0.away.lock().unwrap() {
+            return Box::pin(std::future::ready(Err(tower_keypool::Error::request("the store is away"))));
+        }
         let records = self.0.records.lock().unwrap().clone();
         let now_ms = self.0.now_ms.load(Ordering::Relaxed);
         Box::pin(std::future::ready(Ok(Changes { records, now_ms, ..Changes::default() })))
@@ -81,6 +84,9 @@ impl Store for Scripted {
     }
 
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
+        if *self.0.away.lock().unwrap() {
+            return Box::pin(std::future::ready(Err(tower_keypool::Error::request("the store is away"))));
+        }
         let others = self.0.others.lock().unwrap();
         let (revision, records) = (others.len() as u64, others[since as usize..].to_vec());
         Box::pin(std::future::ready(Ok(Changes { revision, records, ..Changes::default() })))
@@ -473,4 +479,80 @@ async fn a_store_that_answers_too_late_is_away_for_a_pool_that_fails_open() {
     let pool = builder().key(key(0)).store(store).fail_open().open().await.unwrap();
     drop(pool.acquire(M).await.unwrap());
     assert_eq!((pool.stats().unreserved, pool.stats().in_flight), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_request_that_the_store_refuses_leaves_small_ones_their_key() {
+    let store =
+        Scripted::new(
+            None,
+            |request| {
+                if request.cost.input_tokens > 100 { refused(vec![secs(3_600)]) } else { granted(0) }
+            },
+        );
+    let pool = open(&store, 1).await;
+    let large = || KeyRequest::model(M).input_tokens(200);
+    assert_eq!(pool.acquire(large()).await.unwrap_err().retry_after(), Some(secs(3_600)));
+    drop(pool.acquire(KeyRequest::model(M).input_tokens(10)).await.unwrap());
+    // The large one is not asked for again before its time.
+    assert!(pool.acquire(large()).await.is_err());
+    assert_eq!(store.0.asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_the_store_refuses_keeps_its_turn() {
+    let start = tokio::time::Instant::now();
+    // Others use the project up for 5 s; then it serves one a second.
+    let store = Scripted::new(None, move |_| {
+        let left = secs(5).checked_sub(start.elapsed()).filter(|left| !left.is_zero());
+        left.map_or_else(|| granted(0), |left| refused(vec![left]))
+    });
+    let pool = builder()
+        .key(key(0).project("p0").min_interval(secs(1)))
+        .clock(tower_keypool::Clock::starting_at(wall(NOON)))
+        .store(store)
+        .open()
+        .await
+        .unwrap();
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let waiting = (0..4).map(|n| {
+        let (pool, served) = (pool.clone(), Arc::clone(&served));
+        async move {
+            tokio::time::sleep(Duration::from_millis(n)).await;
+            drop(pool.acquire(KeyRequest::model(M).wait(secs(30))).await.unwrap());
+            served.lock().unwrap().push(n);
+        }
+    });
+    futures_util::future::join_all(waiting).await;
+    assert_eq!(*served.lock().unwrap(), [0, 1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_no_answer_confirmed_counts_in_the_store_by_itself() {
+    let store = Scripted::granting();
+    let pool = builder().key(key(0)).limits("*", Limits::new().per_day(5)).store(store.clone()).open().await.unwrap();
+    let lease = pool.acquire(KeyRequest::model("some-model")).await.unwrap();
+    lease.report(&Outcome::Success);
+    drop(lease);
+    drop(pool.acquire(KeyRequest::model("some-model")).await.unwrap());
+    let asked = store.0.asked.lock().unwrap();
+    for request in asked.iter() {
+        assert_eq!(&*request.candidates[0].model, "some-model");
+        assert_eq!(request.candidates[0].limits[0].amount, 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pool_that_may_go_on_without_its_store_asks_again_only_when_it_is_back() {
+    let store = Scripted::granting();
+    *store.0.away.lock().unwrap() = true;
+    let pool = builder().key(key(0)).store(store.clone()).fail_open().open().await.unwrap();
+    for _ in 0..3 {
+        drop(pool.acquire(M).await.unwrap());
+    }
+    assert_eq!((store.0.asked.lock().unwrap().len(), pool.stats().unreserved), (0, 3));
+    *store.0.away.lock().unwrap() = false;
+    tokio::time::sleep(secs(1)).await;
+    drop(pool.acquire(M).await.unwrap());
+    assert_eq!((store.0.asked.lock().unwrap().len(), pool.stats().unreserved), (1, 3));
 }

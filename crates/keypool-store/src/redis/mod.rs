@@ -388,11 +388,11 @@ impl Shared {
         }
         let corrections: Result<Vec<_>, _> =
             corrections.iter().map(|of_quota| serde_json::to_string(&of_quota).map_err(Error::store)).collect();
-        for corrections in corrections?.chunks(PAGE) {
+        for (n, corrections) in corrections?.chunks(PAGE).enumerate() {
             match self.record_page(&[], corrections).await {
-                // It may have been done: a correction that is lost leaves its reservation counted, one that is made twice takes
-                // away what others count.
-                Err(error) if error.was_sent() => return Ok(()),
+                // This page or the one before may have been done, and the caller would send all again: a correction that is lost
+                // leaves its reservation counted, one that is made twice takes away what others count.
+                Err(error) if n > 0 || error.was_sent() => return Ok(()),
                 page => page?,
             };
         }

@@ -47,12 +47,14 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, 
     } else if path.is_dir() {
         return Err(SqliteError::new(SqliteErrorKind::NotADatabase, "it is a folder"));
     }
-    let connection = Connection::open(by_name(path))?;
+    // SQLite gives its other files the permissions of this one.
     #[cfg(unix)]
     if is_new {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|error| SqliteError::io(path, &error))?;
+        use std::os::unix::fs::OpenOptionsExt;
+        let made = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
+        made.map_err(|error| SqliteError::io(path, &error))?;
     }
+    let connection = Connection::open(by_name(path))?;
     // The file stays as it is until all is checked.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(options.busy_timeout / 10)?;
