@@ -1,0 +1,6 @@
+//! Anthropic's API.
+
+pub mod count_tokens;
+pub(crate) mod request;
+pub(crate) mod response;
+pub(crate) mod tools;

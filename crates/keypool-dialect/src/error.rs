@@ -1,0 +1,304 @@
+//! What went wrong, and how each dialect says it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Frontend;
+
+/// What kind of fault an [`Error`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request is wrong (400).
+    InvalidRequest,
+    /// The request has more tokens than the model takes (400).
+    ContextTooLong,
+    /// The provider refuses the content (400).
+    ContentFiltered,
+    /// The caller's credential is missing or wrong (401).
+    Unauthenticated,
+    /// The caller's account has no money left (402).
+    Billing,
+    /// The caller may not do this (403).
+    PermissionDenied,
+    /// There is no such model, file or the like (404).
+    NotFound,
+    /// There is no such path (404).
+    UnknownPath,
+    /// It is in a state that does not allow it (409).
+    Conflict,
+    /// The body is too large (413).
+    TooLarge,
+    /// The body's type or encoding cannot be read (415).
+    UnsupportedMedia,
+    /// A limit is reached (429).
+    RateLimited,
+    /// The gateway failed (500).
+    Internal,
+    /// The provider's answer makes no sense, or has no end (502).
+    BadUpstream,
+    /// The model's call of a tool, or its whole answer, was malformed (502).
+    MalformedAnswer,
+    /// No key can serve the request now (503).
+    NoKeys,
+    /// The provider is overloaded, or dropped the request (503).
+    Unavailable,
+    /// The provider took too long (504).
+    Timeout,
+}
+
+impl ErrorKind {
+    /// The status that says so in most dialects; [`Error::status`] knows the exceptions.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest | Self::ContextTooLong | Self::ContentFiltered => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Billing => StatusCode::PAYMENT_REQUIRED,
+            Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::NotFound | Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::BadUpstream | Self::MalformedAnswer => StatusCode::BAD_GATEWAY,
+            Self::NoKeys | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        }
+    }
+
+    /// What Gemini means by a status.
+    fn of_gemini(status: StatusCode) -> Self {
+        match status.as_u16() {
+            // The keys are the gateway's: what is wrong with one is not the caller's to mend.
+            401 | 402 => Self::NoKeys,
+            403 => Self::PermissionDenied,
+            404 => Self::NotFound,
+            409 => Self::Conflict,
+            413 => Self::TooLarge,
+            429 => Self::RateLimited,
+            // 499: Google cancelled the request by itself, and takes it when it comes again.
+            499 | 503 | 529 => Self::Unavailable,
+            408 | 504 => Self::Timeout,
+            500 => Self::Internal,
+            400..=498 => Self::InvalidRequest,
+            _ => Self::BadUpstream,
+        }
+    }
+}
+
+/// What went wrong with a request or its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    param: Option<String>,
+}
+
+/// A message is cut behind so many bytes: some errors repeat the whole request.
+const MAX_MESSAGE: usize = 4_096;
+
+impl Error {
+    /// An error that concerns no field.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE {
+            let end = (0..=MAX_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
+            message.truncate(end);
+        }
+        Self { kind, message, param: None }
+    }
+
+    /// A 400 for the field `param`; `why` follows its name in the message.
+    pub(crate) fn invalid(param: impl Into<String>, why: impl fmt::Display) -> Self {
+        let param = param.into();
+        let mut error = Self::new(ErrorKind::InvalidRequest, format!("{param}: {why}"));
+        error.param = Some(param);
+        error
+    }
+
+    pub(crate) fn bad_upstream() -> Self {
+        Self::new(ErrorKind::BadUpstream, "the provider's answer could not be read")
+    }
+
+    /// The same with the field that is to blame.
+    #[must_use]
+    pub fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What happened, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The field of the request that is to blame.
+    pub fn param(&self) -> Option<&str> {
+        self.param.as_deref()
+    }
+
+    /// An error that Gemini answered with this status.
+    pub fn from_gemini(status: StatusCode, body: &[u8]) -> Self {
+        let is_error = status.is_client_error() || status.is_server_error();
+        let kind = if is_error { ErrorKind::of_gemini(status) } else { ErrorKind::BadUpstream };
+        let said = read_gemini(body).filter(|said| !said.message.is_empty());
+        let is_key = said.as_ref().is_some_and(GeminiError::is_of_the_key);
+        let message = said.map_or_else(|| format!("the provider answered {status}"), |said| said.message);
+        Self::said_by_gemini(if is_key { ErrorKind::NoKeys } else { kind }, message)
+    }
+
+    /// An error inside of an answer whose status was good; `None`: there is none.
+    pub(crate) fn in_gemini_answer(body: &[u8]) -> Option<Self> {
+        let said = read_gemini(body)?;
+        let status = said.code.as_u64().and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
+        let kind = match (status, &*said.status) {
+            _ if said.is_of_the_key() => ErrorKind::NoKeys,
+            (Some(status), _) => ErrorKind::of_gemini(status),
+            (None, "RESOURCE_EXHAUSTED") => ErrorKind::RateLimited,
+            (None, "UNAVAILABLE" | "CANCELLED") => ErrorKind::Unavailable,
+            (None, "DEADLINE_EXCEEDED") => ErrorKind::Timeout,
+            (None, "INVALID_ARGUMENT" | "FAILED_PRECONDITION") => ErrorKind::InvalidRequest,
+            (None, "NOT_FOUND") => ErrorKind::NotFound,
+            (None, "PERMISSION_DENIED") => ErrorKind::PermissionDenied,
+            (None, _) => ErrorKind::Internal,
+        };
+        let message = if said.message.is_empty() { "the provider failed".to_owned() } else { said.message };
+        Some(Self::said_by_gemini(kind, message))
+    }
+
+    fn said_by_gemini(kind: ErrorKind, message: String) -> Self {
+        let too_long =
+            message.contains("exceeds the maximum number of tokens") || message.contains("input token count");
+        match kind {
+            ErrorKind::NoKeys => {
+                let what = "the provider refused the gateway's API key, which says nothing of the client's token";
+                Self::new(kind, format!("{what}. It said: {message}"))
+            }
+            ErrorKind::InvalidRequest if too_long => Self::new(ErrorKind::ContextTooLong, message),
+            kind => Self::new(kind, message),
+        }
+    }
+
+    /// The status that clients of a dialect know it by.
+    pub fn status(&self, frontend: Frontend) -> StatusCode {
+        match (self.kind, frontend.is_anthropic()) {
+            (ErrorKind::Unavailable, true) => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            // OpenAI's clients try again only where it may help, by code.
+            (ErrorKind::Billing, false) => StatusCode::TOO_MANY_REQUESTS,
+            (kind, _) => kind.status(),
+        }
+    }
+
+    /// The body that clients of a dialect know it by.
+    pub fn body(&self, frontend: Frontend) -> Bytes {
+        self.value(frontend).to_string().into()
+    }
+
+    pub(crate) fn value(&self, frontend: Frontend) -> Value {
+        if frontend.is_anthropic() { self.anthropic() } else { self.openai() }
+    }
+
+    fn openai(&self) -> Value {
+        let of_model = || self.param() == Some("model") || self.message.to_ascii_lowercase().contains("model");
+        let of_tokens = || self.message.contains("tokens") || self.message.contains("token_count");
+        let (kind, code) = match self.kind {
+            // Clients send the whole conversation by this code.
+            ErrorKind::InvalidRequest if self.param() == Some("previous_response_id") => {
+                ("invalid_request_error", Some("previous_response_not_found"))
+            }
+            ErrorKind::InvalidRequest | ErrorKind::TooLarge | ErrorKind::Conflict | ErrorKind::UnsupportedMedia => {
+                ("invalid_request_error", None)
+            }
+            ErrorKind::ContextTooLong => ("invalid_request_error", Some("context_length_exceeded")),
+            ErrorKind::ContentFiltered => ("invalid_request_error", Some("content_policy_violation")),
+            ErrorKind::Unauthenticated => ("invalid_request_error", Some("invalid_api_key")),
+            ErrorKind::Billing => ("insufficient_quota", Some("insufficient_quota")),
+            ErrorKind::PermissionDenied => ("permission_error", None),
+            ErrorKind::NotFound => ("invalid_request_error", of_model().then_some("model_not_found")),
+            ErrorKind::UnknownPath => ("invalid_request_error", Some("unknown_url")),
+            ErrorKind::RateLimited => (if of_tokens() { "tokens" } else { "requests" }, Some("rate_limit_exceeded")),
+            ErrorKind::NoKeys => ("server_error", Some("no_available_keys")),
+            ErrorKind::MalformedAnswer => ("server_error", Some("malformed_answer")),
+            ErrorKind::Internal | ErrorKind::BadUpstream | ErrorKind::Unavailable | ErrorKind::Timeout => {
+                ("server_error", None)
+            }
+        };
+        json!({ "error": { "message": self.message, "type": kind, "param": self.param, "code": code } })
+    }
+
+    fn anthropic(&self) -> Value {
+        let kind = match self.kind {
+            ErrorKind::InvalidRequest
+            | ErrorKind::ContextTooLong
+            | ErrorKind::ContentFiltered
+            | ErrorKind::Conflict
+            | ErrorKind::UnsupportedMedia => "invalid_request_error",
+            ErrorKind::Unauthenticated => "authentication_error",
+            ErrorKind::Billing => "billing_error",
+            ErrorKind::PermissionDenied => "permission_error",
+            ErrorKind::NotFound | ErrorKind::UnknownPath => "not_found_error",
+            ErrorKind::TooLarge => "request_too_large",
+            ErrorKind::RateLimited => "rate_limit_error",
+            ErrorKind::NoKeys | ErrorKind::Unavailable => "overloaded_error",
+            ErrorKind::Timeout => "timeout_error",
+            ErrorKind::Internal | ErrorKind::BadUpstream | ErrorKind::MalformedAnswer => "api_error",
+        };
+        let message = match self.kind {
+            // Claude Code shortens the conversation by these words.
+            ErrorKind::ContextTooLong => format!("prompt is too long: {}", self.message),
+            _ => self.message.clone(),
+        };
+        json!({ "type": "error", "error": { "type": kind, "message": message } })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct GeminiError {
+    code: Value,
+    message: String,
+    status: String,
+    details: Vec<Value>,
+}
+
+impl GeminiError {
+    /// An invalid key is a 400 there.
+    fn is_of_the_key(&self) -> bool {
+        self.details.iter().any(|detail| detail["reason"] == "API_KEY_INVALID")
+            || self.message.starts_with("API key not valid")
+            || self.message.starts_with("API key expired")
+    }
+}
+
+/// Opens the envelope, which stands in a list of one where a stream was asked for.
+fn read_gemini(body: &[u8]) -> Option<GeminiError> {
+    #[derive(Deserialize)]
+    struct Envelope {
+        error: GeminiError,
+    }
+    let body = body.trim_ascii();
+    let envelope = if body.starts_with(b"[") {
+        serde_json::from_slice::<Vec<Envelope>>(body).ok()?.pop()
+    } else {
+        serde_json::from_slice::<Envelope>(body).ok()
+    };
+    Some(envelope?.error)
+}

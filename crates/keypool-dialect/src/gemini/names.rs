@@ -1,0 +1,116 @@
+//! What functions are called at Gemini, and which one it means by a name.
+
+use std::collections::{HashMap, HashSet};
+
+use super::thinking;
+use crate::{Conversation, Format, Part, ToolChoice};
+
+/// Gemini refuses longer names.
+const MAX: usize = 64;
+/// What the function is called that gives an answer in a form.
+const ANSWER: &str = "final_answer";
+
+/// The names of one conversation's functions. Those that Gemini would refuse have another there.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    declared: Vec<String>,
+    there: HashMap<String, String>,
+    here: HashMap<String, String>,
+    /// The function that is the answer, of models that refuse tools together with a form of the answer.
+    pub(super) answer: Option<String>,
+}
+
+impl Names {
+    pub(crate) fn new(conversation: &Conversation) -> Self {
+        let mut names =
+            Self { declared: conversation.tools.iter().map(|tool| tool.name.clone()).collect(), ..Self::default() };
+        let said = conversation.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
+            Part::Call(call) => Some(&*call.name),
+            Part::Result(result) => Some(&*result.name),
+            _ => None,
+        });
+        let all: Vec<&str> = conversation.tools.iter().map(|tool| &*tool.name).chain(said).collect();
+        let mut used: HashSet<String> = all.iter().filter(|name| is_taken(name)).map(|name| (*name).into()).collect();
+        for name in all.into_iter().filter(|name| !is_taken(name)) {
+            if !names.there.contains_key(name) {
+                let there = free(plain(name), &mut used);
+                names.here.insert(there.clone(), name.to_owned());
+                names.there.insert(name.to_owned(), there);
+            }
+        }
+        let may_call = matches!(conversation.tool_choice, ToolChoice::Unset | ToolChoice::May(_));
+        let formed = !matches!(conversation.format, Format::Text) && !conversation.tools.is_empty();
+        if formed && may_call && thinking::has_tools_or_format(&conversation.model) {
+            names.answer = Some(free(ANSWER.to_owned(), &mut used));
+        }
+        names
+    }
+
+    /// What Gemini calls a function.
+    pub(crate) fn there<'n>(&'n self, name: &'n str) -> &'n str {
+        self.there.get(name).map_or(name, String::as_str)
+    }
+
+    /// The declared function that Gemini means: models write `default_api:read_file` for `read_file`, or `create_docx` for
+    /// `create-docx`. A name that could mean several, or none, stays as it is.
+    pub(crate) fn here<'n>(&'n self, name: &'n str) -> &'n str {
+        if let Some(here) = self.here.get(name) {
+            return here;
+        }
+        if self.declared.iter().any(|declared| declared == name) {
+            return name;
+        }
+        let bare = without_namespace(name);
+        let meant = |name: &str| {
+            let mut found = self.declared.iter().filter(|declared| letters(declared).eq(letters(name)));
+            found.next().filter(|_| found.next().is_none())
+        };
+        let exact = self.declared.iter().find(|declared| *declared == bare);
+        exact.or_else(|| meant(name)).or_else(|| meant(bare)).map_or(name, String::as_str)
+    }
+}
+
+/// A name without what models put in front of it.
+fn without_namespace(name: &str) -> &str {
+    let front = ["default_api", "functions", "tools"].iter().find_map(|front| name.strip_prefix(front));
+    let bare = front.and_then(|rest| rest.strip_prefix([':', '.', '_']));
+    bare.or_else(|| name.rsplit_once(':').map(|(_, bare)| bare)).unwrap_or(name)
+}
+
+/// What of a name models keep.
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
+}
+
+fn may_begin(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_'
+}
+
+fn may_stand(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+}
+
+/// Whether Gemini takes a name.
+fn is_taken(name: &str) -> bool {
+    name.len() <= MAX && name.bytes().next().is_some_and(may_begin) && name.bytes().all(may_stand)
+}
+
+/// The nearest name that Gemini takes.
+fn plain(name: &str) -> String {
+    let front = if name.bytes().next().is_some_and(may_begin) { "" } else { "_" };
+    let stands = |letter: char| u8::try_from(letter).is_ok_and(may_stand);
+    let rest = name.chars().map(|letter| if stands(letter) { letter } else { '_' });
+    front.chars().chain(rest).take(MAX).collect()
+}
+
+/// The same with a number behind it where others have it.
+fn free(name: String, used: &mut HashSet<String>) -> String {
+    let numbered = (2..).map(|number: u32| {
+        let end = format!("_{number}");
+        format!("{}{end}", &name[..name.len().min(MAX - end.len())])
+    });
+    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !used.contains(name));
+    let free = free.unwrap_or(name);
+    used.insert(free.clone());
+    free
+}

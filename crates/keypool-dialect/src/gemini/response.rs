@@ -1,0 +1,429 @@
+//! The decoder: what `generateContent` answers, and each event of its stream.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::value::RawValue;
+
+use super::{
+    names::Names,
+    request,
+    sources::{Grounded, Grounding},
+};
+use crate::{Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, ids};
+
+/// Decodes the answer to a conversation into [`Event`]s.
+#[derive(Debug)]
+pub struct Decoder {
+    model: String,
+    names: Names,
+    prefix: &'static str,
+    unique: String,
+    single_call: bool,
+    searches: bool,
+    started: bool,
+    choices: BTreeMap<u32, Choice>,
+    /// Gemini's word for why the request itself was refused.
+    block_reason: Option<String>,
+    signatures: Vec<(String, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    calls: usize,
+    has_text: bool,
+    has_media: bool,
+    has_parts: bool,
+    finish: Option<String>,
+    /// Text that is the answer only where no call is.
+    held: String,
+    /// The call came that is the answer.
+    answered: bool,
+    grounded: Grounded,
+}
+
+/// Text is held up to so many bytes; no model's answer is longer.
+const MAX_HELD: usize = 8 << 20;
+
+impl Decoder {
+    /// Of the answer to this conversation. Ids of calls begin with `prefix` and `unique`, letters and digits that no other
+    /// answer has.
+    pub fn new(conversation: &Conversation, prefix: &'static str, unique: &str) -> Self {
+        Self {
+            model: conversation.model.clone(),
+            names: Names::new(conversation),
+            prefix,
+            unique: unique.chars().filter(char::is_ascii_alphanumeric).collect(),
+            single_call: conversation.single_call,
+            searches: request::may_search(conversation),
+            started: false,
+            choices: BTreeMap::new(),
+            block_reason: None,
+            signatures: Vec::new(),
+        }
+    }
+
+    /// Decodes a whole answer, or the data of one event of a stream.
+    ///
+    /// # Errors
+    /// An error that it holds, or 502 when it makes no sense.
+    pub fn decode(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
+        let json = json.trim_ascii();
+        if json == b"[DONE]" {
+            return Ok(());
+        }
+        let answer: WireAnswer<'_> = match serde_json::from_slice(json) {
+            Ok(answer) => answer,
+            Err(_) => return Err(Error::in_gemini_answer(json).unwrap_or_else(Error::bad_upstream)),
+        };
+        if answer.error.is_some() {
+            return Err(Error::in_gemini_answer(json).unwrap_or_else(Error::bad_upstream));
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            events.push(Event::Start { id: answer.response_id.unwrap_or_default() });
+        }
+        if let Some(metadata) = answer.usage_metadata {
+            events.push(Event::Usage(metadata.into()));
+        }
+        for candidate in answer.candidates {
+            self.candidate(candidate, events)?;
+        }
+        if let Some(reason) = answer.prompt_feedback.and_then(|feedback| feedback.block_reason) {
+            self.block_reason = Some(reason);
+        }
+        Ok(())
+    }
+
+    /// Decodes a whole answer that comes at once. Some models leave the reason out why it is over.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_whole(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
+        self.decode(json, events)?;
+        for choice in self.choices.values_mut().filter(|choice| choice.has_parts) {
+            choice.finish.get_or_insert_with(|| "STOP".to_owned());
+        }
+        Ok(())
+    }
+
+    fn candidate(&mut self, candidate: Candidate<'_>, events: &mut Vec<Event>) -> Result<(), Error> {
+        let choice = candidate.index;
+        for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
+            self.part(choice, part, events);
+        }
+        let state = self.choices.entry(choice).or_default();
+        if let Some(logprobs) = candidate.logprobs_result {
+            events.push(Event::Logprobs { choice, tokens: logprobs.into() });
+        }
+        if let Some(grounding) = candidate.grounding_metadata.filter(|_| self.searches) {
+            state.grounded.grounding = Some(grounding);
+        }
+        match candidate.finish_reason.as_deref() {
+            None | Some("" | "FINISH_REASON_UNSPECIFIED") => Ok(()),
+            // The account may not use the API any more: another key may.
+            Some("PUP_LIMITED_DISABLED") => {
+                Err(Error::new(ErrorKind::Unavailable, "the provider has disabled the API key that was used"))
+            }
+            Some(_) => {
+                state.finish = candidate.finish_reason;
+                Ok(())
+            }
+        }
+    }
+
+    fn part(&mut self, choice: u32, part: WirePart<'_>, events: &mut Vec<Event>) {
+        let state = self.choices.entry(choice).or_default();
+        state.has_parts = true;
+        if let Some(FunctionCall { id, name, args }) = part.function_call {
+            if self.names.answer.as_ref() == Some(&name) {
+                if !std::mem::replace(&mut state.answered, true) {
+                    state.has_text = true;
+                    events.push(Event::Text { choice, text: answer_text(args) });
+                }
+                return;
+            }
+            if state.calls > 0 && self.single_call {
+                return;
+            }
+            let number = (choice, state.calls);
+            state.calls += 1;
+            let id = ids::call_id(self.prefix, &self.unique, number, &self.model, id.as_deref());
+            let signature = part.thought_signature;
+            if let Some(signature) = &signature {
+                self.signatures.push((id.clone(), signature.clone()));
+            }
+            let call = Call { id, name: self.names.here(&name).to_owned(), args: compact(args), signature };
+            events.push(Event::Call { choice, call });
+        } else if let Some(Blob { mime_type: mime, data }) = part.inline_data {
+            // What was drawn while thinking is no answer.
+            if !part.thought {
+                state.has_media = true;
+                events.push(Event::Media { choice, mime, data });
+            }
+        } else if let Some(text) = part.text.filter(|text| !text.is_empty()) {
+            if part.thought {
+                events.push(Event::Thought { choice, text });
+                return;
+            }
+            state.has_text |= !text.trim().is_empty();
+            if self.searches {
+                state.grounded.text.push_str(&text);
+            }
+            if self.names.answer.is_some() {
+                if state.held.len() < MAX_HELD {
+                    state.held.push_str(&text);
+                }
+            } else {
+                events.push(Event::Text { choice, text });
+            }
+        }
+    }
+
+    /// No more comes.
+    pub fn finish(&mut self, events: &mut Vec<Event>) {
+        for (&choice, state) in &mut self.choices {
+            if state.calls == 0 && !state.answered && !state.held.is_empty() {
+                events.push(Event::Text { choice, text: std::mem::take(&mut state.held) });
+            }
+            let sources = state.grounded.sources();
+            if !sources.is_empty() {
+                events.push(Event::Sources { choice, queries: state.grounded.queries(), sources });
+            }
+            let reason = match state.finish.as_deref().unwrap_or("STOP") {
+                "MAX_TOKENS" | "CONTINUATION" => Finish::Length,
+                "STOP" | "NO_IMAGE" if state.calls > 0 => Finish::Calls,
+                "STOP" | "NO_IMAGE" => Finish::Stop,
+                reason if is_malformed(reason) && state.calls > 0 => Finish::Calls,
+                _ => Finish::Filtered,
+            };
+            events.push(Event::Finish { choice, reason });
+        }
+        if self.choices.is_empty() {
+            events.push(Event::Finish { choice: 0, reason: Finish::Filtered });
+        }
+    }
+
+    /// What the answer turned out to be, once all of it was read.
+    pub fn outcome(&self) -> Outcome {
+        if self.choices.is_empty() {
+            return self.block_reason.clone().map_or(Outcome::Truncated, Outcome::Blocked);
+        }
+        let finishes = || self.choices.values().filter_map(|choice| Some((choice, choice.finish.as_deref()?)));
+        let malformed = |(choice, finish): &(&Choice, &str)| is_malformed(finish) && choice.calls == 0;
+        if let Some((_, reason)) = finishes().find(malformed) {
+            return Outcome::Malformed(reason.to_owned());
+        }
+        if self.choices.values().all(|choice| choice.finish.is_none()) {
+            return Outcome::Truncated;
+        }
+        let says = |choice: &Choice| choice.has_text || choice.has_media || choice.calls > 0;
+        if self.choices.values().any(says) {
+            return Outcome::Complete;
+        }
+        match finishes().next() {
+            Some((_, "STOP" | "NO_IMAGE")) => Outcome::Empty,
+            Some((_, "MAX_TOKENS" | "CONTINUATION")) | None => Outcome::Complete,
+            Some((_, reason)) => Outcome::Blocked(reason.to_owned()),
+        }
+    }
+
+    /// Thought signatures of the calls so far, by the calls' ids.
+    pub fn take_signatures(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.signatures)
+    }
+}
+
+/// What a model does wrong, none of which is an end.
+fn is_malformed(reason: &str) -> bool {
+    reason.starts_with("MALFORMED_")
+        || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")
+}
+
+/// The answer that a call's arguments are: all of them, or the text that they hold.
+fn answer_text(args: Option<&RawValue>) -> String {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct AsText {
+        json: String,
+    }
+    let args = compact(args);
+    serde_json::from_str::<AsText>(args.get()).map_or_else(|_| args.get().to_owned(), |text| text.json)
+}
+
+/// Arguments without the line breaks and indents of whole answers: clients show them, and send them back.
+fn compact(args: Option<&RawValue>) -> Box<RawValue> {
+    let json = args.map_or("{}", RawValue::get);
+    let json = if json == "null" { "{}" } else { json };
+    let (mut inside, mut escaped) = (false, false);
+    let kept: String = json
+        .chars()
+        .filter(|letter| {
+            let keep = inside || !letter.is_ascii_whitespace();
+            match letter {
+                _ if escaped => escaped = false,
+                '\\' => escaped = inside,
+                '"' => inside = !inside,
+                _ => {}
+            }
+            keep
+        })
+        .collect();
+    RawValue::from_string(kept).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireAnswer<'a> {
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    candidates: Vec<Candidate<'a>>,
+    prompt_feedback: Option<Feedback>,
+    #[serde(default, deserialize_with = "lenient")]
+    usage_metadata: Option<Metadata>,
+    response_id: Option<String>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Feedback {
+    block_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Candidate<'a> {
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+    finish_reason: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    index: u32,
+    #[serde(default, deserialize_with = "lenient")]
+    logprobs_result: Option<Logprobs>,
+    #[serde(default, deserialize_with = "lenient")]
+    grounding_metadata: Option<Grounding>,
+}
+
+#[derive(Deserialize)]
+struct Content<'a> {
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    parts: Vec<WirePart<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WirePart<'a> {
+    text: Option<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    thought: bool,
+    thought_signature: Option<String>,
+    #[serde(borrow)]
+    function_call: Option<FunctionCall<'a>>,
+    inline_data: Option<Blob>,
+}
+
+#[derive(Deserialize)]
+struct FunctionCall<'a> {
+    id: Option<String>,
+    #[serde(default)]
+    name: String,
+    #[serde(borrow)]
+    args: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Blob {
+    #[serde(default)]
+    mime_type: String,
+    #[serde(default)]
+    data: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    prompt_token_count: Option<u64>,
+    tool_use_prompt_token_count: Option<u64>,
+    cached_content_token_count: Option<u64>,
+    candidates_token_count: Option<u64>,
+    thoughts_token_count: Option<u64>,
+    #[serde(deserialize_with = "or_default")]
+    prompt_tokens_details: Vec<Details>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Details {
+    modality: String,
+    token_count: Option<u64>,
+}
+
+impl From<Metadata> for Usage {
+    fn from(metadata: Metadata) -> Self {
+        let sum =
+            |one: Option<u64>, other: Option<u64>| one.unwrap_or_default().saturating_add(other.unwrap_or_default());
+        let audio = metadata.prompt_tokens_details.iter().filter(|details| details.modality == "AUDIO");
+        Self {
+            input: sum(metadata.prompt_token_count, metadata.tool_use_prompt_token_count),
+            cached: metadata.cached_content_token_count.unwrap_or_default(),
+            input_audio: audio.fold(0, |all, details| sum(Some(all), details.token_count)),
+            output: sum(metadata.candidates_token_count, metadata.thoughts_token_count),
+            thoughts: metadata.thoughts_token_count.unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Logprobs {
+    top_candidates: Vec<Top>,
+    chosen_candidates: Vec<Likely>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Top {
+    candidates: Vec<Likely>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Likely {
+    token: String,
+    log_probability: Option<f64>,
+}
+
+impl From<Likely> for (String, f64) {
+    fn from(likely: Likely) -> Self {
+        /// What OpenAI says of a token that is as good as impossible.
+        const NEVER: f64 = -9_999.0;
+        (likely.token, likely.log_probability.unwrap_or(NEVER))
+    }
+}
+
+impl From<Logprobs> for Vec<Token> {
+    fn from(logprobs: Logprobs) -> Self {
+        let mut tops = logprobs.top_candidates.into_iter();
+        let token = |likely: Likely| {
+            let (text, logprob) = likely.into();
+            let top = tops.next().map(|top| top.candidates).unwrap_or_default();
+            Token { text, logprob, top: top.into_iter().map(Into::into).collect() }
+        };
+        logprobs.chosen_candidates.into_iter().map(token).collect()
+    }
+}
+
+/// The default where it is `null`, as some relays write what is not there.
+fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Nothing where it is something else than it should be: no answer is lost over its numbers.
+fn lenient<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok())
+}

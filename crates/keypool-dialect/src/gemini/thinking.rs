@@ -1,0 +1,117 @@
+//! What a model's generation means for a request: how it is told to think, and what it refuses.
+
+use serde::Serialize;
+
+use super::bare_model;
+use crate::{Effort, Error, Thinking};
+
+/// `generationConfig.thinkingConfig`. Both a budget and a level at once are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ThinkingConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    include_thoughts: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_budget: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thinking_level: Option<&'static str>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Understands {
+    Nothing,
+    /// Tokens: so many at least where it thinks at all, so many where it should not, so many at most.
+    Budget {
+        least: u32,
+        off: u32,
+        most: u32,
+    },
+    Levels {
+        least: &'static str,
+        medium: &'static str,
+    },
+}
+
+fn understands(model: &str) -> Understands {
+    let model = bare_model(model);
+    let begins = |fronts: &[&str]| fronts.iter().any(|front| model.starts_with(front));
+    let pro = model.contains("-pro");
+    if begins(&["gemini-1", "gemini-2.0", "gemini-pro", "gemma", "learnlm"]) && !model.ends_with("latest") {
+        Understands::Nothing
+    } else if begins(&["gemini-2.5"]) {
+        match (pro, model.contains("-lite")) {
+            (true, _) => Understands::Budget { least: 128, off: 128, most: 32_768 },
+            (false, true) => Understands::Budget { least: 512, off: 0, most: 24_576 },
+            (false, false) => Understands::Budget { least: 1, off: 0, most: 24_576 },
+        }
+    } else if !begins(&["gemini-"]) {
+        // Somebody's own name: every generation that thinks understands a budget, and this much is within each.
+        Understands::Budget { least: 512, off: 128, most: 24_576 }
+    } else if pro {
+        // The first Pro of its generation knows low and high only.
+        Understands::Levels { least: "low", medium: if begins(&["gemini-3-"]) { "high" } else { "medium" } }
+    } else {
+        Understands::Levels { least: "minimal", medium: "medium" }
+    }
+}
+
+/// Models before the third generation refuse tools together with a form of the answer.
+pub(super) fn has_tools_or_format(model: &str) -> bool {
+    !matches!(understands(model), Understands::Levels { .. })
+}
+
+/// Whether a model can search the web.
+pub(super) fn searches(model: &str) -> bool {
+    !["gemini-1", "gemini-pro", "gemma", "learnlm"].iter().any(|front| bare_model(model).starts_with(front))
+}
+
+/// Whether calls must come back with a thought signature.
+pub(super) fn wants_signatures(model: &str) -> bool {
+    match understands(model) {
+        Understands::Levels { .. } => true,
+        // A name that says nothing may stand for such a model; the others read over a signature.
+        Understands::Budget { .. } => !bare_model(model).starts_with("gemini-"),
+        Understands::Nothing => false,
+    }
+}
+
+/// Whether every part that the model said must come back signed: models that draw are strict.
+pub(super) fn wants_all_signed(model: &str) -> bool {
+    matches!(understands(model), Understands::Levels { .. }) && bare_model(model).contains("-image")
+}
+
+/// The setting for a model; `None` where there is nothing to set.
+pub(super) fn config(model: &str, thinking: Thinking) -> Result<Option<ThinkingConfig>, Error> {
+    let understands = understands(model);
+    let mut config = ThinkingConfig { include_thoughts: thinking.shown, ..ThinkingConfig::default() };
+    match (understands, thinking.effort) {
+        (_, None) | (Understands::Nothing, Some(Effort::Off)) => {}
+        (Understands::Nothing, Some(_)) => {
+            return Err(Error::invalid(thinking.field, format_args!("{model} does not think; leave it out")));
+        }
+        (Understands::Budget { least, off, most }, Some(effort)) => {
+            config.thinking_budget = Some(match effort {
+                Effort::Off => off,
+                Effort::Minimal | Effort::Low => 1_024,
+                Effort::Medium => 8_192,
+                Effort::High => 24_576,
+                Effort::Tokens(tokens) => tokens.clamp(least, most),
+            });
+        }
+        (Understands::Levels { least, medium }, Some(effort)) => {
+            config.thinking_level = Some(match effort {
+                Effort::Off | Effort::Minimal => least,
+                Effort::Low => "low",
+                Effort::Medium => medium,
+                Effort::High => "high",
+                Effort::Tokens(0..=1_024) => "low",
+                Effort::Tokens(1_025..=8_192) => medium,
+                Effort::Tokens(_) => "high",
+            });
+        }
+    }
+    if understands == Understands::Nothing {
+        config.include_thoughts = None;
+    }
+    Ok((config != ThinkingConfig::default()).then_some(config))
+}

@@ -1,0 +1,314 @@
+//! `/v1/images/generations` and `/v1/images/edits`: Imagen's `predict`, or `generateContent` of a model that draws.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Number, Value, json};
+
+use crate::{
+    Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, MediaData, Modality, Mode, NativeRequest, Part,
+    Role, Turn, Usage,
+    fields::{self, Fields, Notes},
+    gemini::{self, Decoder},
+    media, multipart,
+};
+
+/// Images that one request may ask for, as at OpenAI.
+const MAX: i64 = 10;
+/// Images that one `predict` gives at most.
+const MAX_PREDICTED: u32 = 4;
+
+/// Values of fields that are as if nothing were said.
+const NEUTRAL: [(&str, &[&str]); 9] = [
+    ("quality", &["\"auto\"", "\"standard\""]),
+    ("background", &["\"auto\"", "\"opaque\""]),
+    ("moderation", &["\"auto\""]),
+    ("output_format", &["\"png\""]),
+    ("output_compression", &["100"]),
+    ("response_format", &["\"b64_json\""]),
+    ("partial_images", &["0"]),
+    ("stream", &["false"]),
+    ("input_fidelity", &["\"low\""]),
+];
+
+/// Ratios of width to height, and whether Imagen has them.
+const ASPECTS: [(u32, u32, &str, bool); 10] = [
+    (1, 1, "1:1", true),
+    (2, 3, "2:3", false),
+    (3, 2, "3:2", false),
+    (3, 4, "3:4", true),
+    (4, 3, "4:3", true),
+    (4, 5, "4:5", false),
+    (5, 4, "5:4", false),
+    (9, 16, "9:16", true),
+    (16, 9, "16:9", true),
+    (21, 9, "21:9", false),
+];
+
+/// A request for images.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// The model; it may be replaced.
+    pub model: String,
+    prompt: String,
+    count: u32,
+    aspect_ratio: Option<&'static str>,
+    size: Option<&'static str>,
+    originals: Vec<Media>,
+    ignored: Vec<String>,
+}
+
+impl Images {
+    /// Reads a request for images by a description.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with it, or cannot be served.
+    pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
+        let text = fields::json_text(body);
+        Self::read(Fields::read(&text)?, Vec::new(), mode)
+    }
+
+    /// Reads a form with images to draw from.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with it, or cannot be served.
+    pub fn parse_edit(form: &[u8], mode: Mode) -> Result<Self, Error> {
+        let (mut wish, mut originals) = (Map::new(), Vec::new());
+        for field in multipart::fields(form)? {
+            if field.name.split('[').next() == Some("image") {
+                originals.push(original(&field)?);
+                continue;
+            }
+            // What a mask keeps as it is cannot be told: it is refused by its name.
+            let value = if field.file_name.is_some() { Value::Bool(true) } else { value(&field)? };
+            wish.insert(field.name.to_owned(), value);
+        }
+        if originals.is_empty() {
+            return Err(Error::invalid("image", "is missing"));
+        }
+        let wish = Value::Object(wish).to_string();
+        Self::read(Fields::read(&wish)?, originals, mode)
+    }
+
+    fn read(mut fields: Fields<'_>, originals: Vec<Media>, mode: Mode) -> Result<Self, Error> {
+        let mut notes = Notes::new(mode == Mode::Strict);
+        let model: String = fields.take("model")?.unwrap_or_default();
+        if model.trim().is_empty() {
+            return Err(Error::invalid("model", "the name of a model is required"));
+        }
+        let prompt: String = fields.take("prompt")?.unwrap_or_default();
+        if prompt.trim().is_empty() {
+            return Err(Error::invalid("prompt", "is missing"));
+        }
+        let count = match fields.integer("n")? {
+            None => 1,
+            Some(count) if (1..=MAX).contains(&count) => count as u32,
+            Some(_) => return Err(Error::invalid("n", format_args!("expected 1 to {MAX}"))),
+        };
+        let (mut aspect_ratio, mut size) = (None, None);
+        if let Some(pixels) = fields.take::<String>("size")?.filter(|size| size != "auto") {
+            match canvas(&model, &pixels) {
+                Ok(canvas) => (aspect_ratio, size) = canvas,
+                Err(error) => notes.refuse(error)?,
+            }
+        }
+        fields.ignore(&["user", "safety_identifier"], &mut notes);
+        fields.finish(&NEUTRAL, &mut notes)?;
+        Ok(Self { model, prompt, count, aspect_ratio, size, originals, ignored: notes.into_ignored() })
+    }
+
+    /// Fields that were accepted and change nothing.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    fn predicts(&self) -> bool {
+        gemini::bare_model(&self.model).starts_with("imagen")
+    }
+
+    /// Gemini's requests: Imagen gives four images a request, other models one.
+    ///
+    /// # Errors
+    /// 400 for what the model cannot do.
+    pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
+        if !self.predicts() {
+            return Ok(vec![self.generate()?; self.count as usize]);
+        }
+        if !self.originals.is_empty() {
+            let why = "this model draws by a description alone; ask one that edits, such as gemini-2.5-flash-image";
+            return Err(Error::invalid("image", why));
+        }
+        let path = gemini::path(&self.model, ":predict")?;
+        let counts = (0..self.count).step_by(MAX_PREDICTED as usize).map(|done| (self.count - done).min(MAX_PREDICTED));
+        let request = |count: u32| {
+            let mut parameters = json!({ "sampleCount": count });
+            if let Some(aspect) = self.aspect_ratio {
+                parameters["aspectRatio"] = aspect.into();
+            }
+            if let Some(size) = self.size {
+                parameters["sampleImageSize"] = size.into();
+            }
+            let body = json!({ "instances": [{ "prompt": self.prompt }], "parameters": parameters });
+            let estimated_tokens = self.prompt.len() as u64 / 4 + 1;
+            NativeRequest { path: path.clone(), body: body.to_string().into(), estimated_tokens }
+        };
+        Ok(counts.map(request).collect())
+    }
+
+    fn conversation(&self) -> Conversation {
+        let originals = self.originals.iter().cloned().map(Part::Media);
+        let parts = originals.chain([Part::Text(self.prompt.clone())]).collect();
+        Conversation {
+            model: self.model.clone(),
+            turns: vec![Turn { role: Role::User, parts }],
+            modality: Modality::Image { aspect_ratio: self.aspect_ratio, size: self.size },
+            ..Conversation::default()
+        }
+    }
+
+    fn generate(&self) -> Result<NativeRequest, Error> {
+        Encoder::new(&self.conversation()).generate()
+    }
+
+    /// The answer, of Gemini's to each of the requests. `created`: seconds since 1970.
+    ///
+    /// # Errors
+    /// When one of them is an error, or there is no image in any of them.
+    pub fn answer(&self, bodies: &[impl AsRef<[u8]>], created: i64) -> Result<Bytes, Error> {
+        let mut drawn = Drawn::default();
+        for body in bodies {
+            if self.predicts() {
+                drawn.predicted(body.as_ref())?
+            } else {
+                drawn.said(&self.conversation(), body.as_ref())?
+            }
+        }
+        if drawn.images.is_empty() {
+            return Err(drawn.error());
+        }
+        let Drawn { images, usage, .. } = drawn;
+        let format = images[0].0.strip_prefix("image/").unwrap_or("png").to_owned();
+        let data: Vec<Value> = images.into_iter().map(|(_, data)| json!({ "b64_json": data })).collect();
+        let mut value = json!({ "created": created, "data": data, "output_format": format });
+        if usage != Usage::default() {
+            value["usage"] = json!({
+                "input_tokens": usage.input,
+                "output_tokens": usage.output,
+                "total_tokens": usage.input.saturating_add(usage.output),
+                "input_tokens_details": { "text_tokens": usage.input, "image_tokens": 0 },
+            });
+        }
+        Ok(value.to_string().into())
+    }
+}
+
+/// What was drawn, or said instead.
+#[derive(Default)]
+struct Drawn {
+    /// Types and data.
+    images: Vec<(String, String)>,
+    usage: Usage,
+    words: String,
+    finish: Option<Finish>,
+}
+
+impl Drawn {
+    fn predicted(&mut self, body: &[u8]) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(default)]
+            predictions: Vec<Prediction>,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Prediction {
+            mime_type: Option<String>,
+            bytes_base64_encoded: Option<String>,
+        }
+        let answer: Answer = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
+        self.images.extend(answer.predictions.into_iter().filter_map(|prediction| {
+            let mime = prediction.mime_type.unwrap_or_else(|| "image/png".to_owned());
+            Some((mime, prediction.bytes_base64_encoded?))
+        }));
+        Ok(())
+    }
+
+    fn said(&mut self, conversation: &Conversation, body: &[u8]) -> Result<(), Error> {
+        let mut events = Vec::new();
+        let mut decoder = Decoder::new(conversation, "", "");
+        decoder.decode_whole(body, &mut events)?;
+        decoder.finish(&mut events);
+        for event in events {
+            match event {
+                Event::Media { mime, data, .. } if mime.starts_with("image/") => self.images.push((mime, data)),
+                Event::Usage(usage) => {
+                    self.usage.input += usage.input;
+                    self.usage.output += usage.output;
+                }
+                Event::Text { text, .. } => self.words.push_str(&text),
+                Event::Finish { reason, .. } => self.finish = Some(reason),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn error(self) -> Error {
+        let words: String = self.words.trim().chars().take(400).collect();
+        let (kind, why) = match self.finish {
+            None | Some(Finish::Filtered) => {
+                (ErrorKind::ContentFiltered, "the model drew nothing: the description may be against its rules")
+            }
+            Some(Finish::Length) => (ErrorKind::BadUpstream, "the answer was cut before anything was drawn"),
+            // What it said instead it would say again.
+            Some(_) if !words.is_empty() => (ErrorKind::InvalidRequest, "the model drew nothing"),
+            Some(_) => (ErrorKind::BadUpstream, "the model drew nothing: send the request again"),
+        };
+        let why = if words.is_empty() { why.to_owned() } else { format!("{why}. It said: {words}") };
+        Error::new(kind, why).with_param("prompt")
+    }
+}
+
+/// What a size in pixels comes to: its ratio, and about how large.
+fn canvas(model: &str, pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), Error> {
+    let (width, height) = pixels
+        .split_once('x')
+        .and_then(|(width, height)| Some((width.parse::<u32>().ok()?, height.parse::<u32>().ok()?)))
+        .filter(|(width, height)| (1..=8_192).contains(width) && (1..=8_192).contains(height))
+        .ok_or_else(|| Error::invalid("size", "expected a width and a height, such as 1024x1024, or auto"))?;
+    let imagen = gemini::bare_model(model).starts_with("imagen");
+    let had = || ASPECTS.iter().filter(|(.., of_imagen)| *of_imagen || !imagen);
+    // 1792x1024 is meant as 16:9, and is not quite.
+    let is_near = |x: u32, y: u32| (width * y).abs_diff(height * x) * 50 <= width * y;
+    let Some((_, _, aspect, _)) = had().find(|(x, y, ..)| is_near(*x, *y)) else {
+        let had: Vec<&str> = had().map(|(_, _, aspect, _)| *aspect).collect();
+        return Err(Error::invalid("size", format_args!("this model draws {} alone", had.join(", "))));
+    };
+    let size = match width.max(height) {
+        0..=1_792 => None,
+        1_793..=3_072 => Some("2K"),
+        _ => Some("4K"),
+    };
+    Ok((Some(aspect), size))
+}
+
+fn original(field: &multipart::Field<'_>) -> Result<Media, Error> {
+    let is_image = |mime: &&str| mime.starts_with("image/") && !mime.ends_with('*');
+    let mime = field.mime.filter(is_image).or_else(|| media::mime_of_name(field.file_name?).filter(is_image));
+    let mime = mime.ok_or_else(|| Error::invalid("image", "its type is not known; name it as png, jpg or webp"))?;
+    if field.value.is_empty() {
+        return Err(Error::invalid("image", "is empty"));
+    }
+    Ok(Media { mime: Some(mime.to_owned()), data: MediaData::Base64(STANDARD.encode(field.value)) })
+}
+
+/// A form has texts alone: words stay what they are, others are what they would be in JSON.
+fn value(field: &multipart::Field<'_>) -> Result<Value, Error> {
+    let text = field.text()?;
+    Ok(match text.trim() {
+        _ if matches!(field.name, "model" | "prompt" | "size" | "user") => text.into(),
+        "true" => true.into(),
+        "false" => false.into(),
+        text => text.parse::<Number>().map_or_else(|_| text.into(), Value::Number),
+    })
+}

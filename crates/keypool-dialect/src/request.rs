@@ -1,0 +1,185 @@
+//! A caller's request: the API it came by, what it asks, and how its answer is written.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    Answer, Conversation, Encoder, Error, NativeRequest,
+    answer::Writer,
+    anthropic,
+    fields::{self, Notes},
+    openai,
+};
+
+/// An API that is served with conversations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Frontend {
+    /// OpenAI's `/v1/chat/completions`.
+    Chat,
+    /// OpenAI's `/v1/responses`, without stored state.
+    Responses,
+    /// OpenAI's `/v1/audio/speech`.
+    Speech,
+    /// OpenAI's `/v1/audio/transcriptions`.
+    Transcription,
+    /// OpenAI's `/v1/audio/translations`.
+    Translation,
+    /// Anthropic's `/v1/messages`.
+    Messages,
+}
+
+/// How a request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// What cannot be served is a 400 that names it.
+    Strict,
+    /// What cannot be served is left out and listed as ignored; what a conversation lacks is filled in.
+    Lax,
+}
+
+impl Frontend {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with it, or cannot be served: [`Error::param`] names the field.
+    pub fn parse(self, body: &[u8], mode: Mode) -> Result<Request, Error> {
+        let mut notes = Notes::new(mode == Mode::Strict);
+        let (mut conversation, mut reply) = (Conversation::default(), Reply::default());
+        match self {
+            Self::Transcription | Self::Translation => {
+                let english = self == Self::Translation;
+                openai::audio::read_recording(body, english, &mut conversation, &mut reply, &mut notes)?;
+            }
+            _ => {
+                let text = fields::json_text(body);
+                let fields = fields::Fields::read(&text)?;
+                match self {
+                    Self::Responses => {
+                        openai::responses_request::read(fields, &mut conversation, &mut reply, &mut notes)?
+                    }
+                    Self::Messages => anthropic::request::read(fields, &mut conversation, &mut notes)?,
+                    Self::Speech => openai::audio::read_speech(fields, &mut conversation, &mut reply, &mut notes)?,
+                    _ => openai::chat_request::read(fields, &mut conversation, &mut reply, &mut notes)?,
+                }
+            }
+        }
+        if conversation.model.trim().is_empty() {
+            return Err(Error::invalid("model", "the name of a model is required"));
+        }
+        reply.model.clone_from(&conversation.model);
+        Ok(Request { frontend: self, conversation, reply, ignored: notes.into_ignored() })
+    }
+
+    pub(crate) fn is_anthropic(self) -> bool {
+        self == Self::Messages
+    }
+
+    /// What ids of calls begin with.
+    pub(crate) fn call_prefix(self) -> &'static str {
+        if self.is_anthropic() { "toolu_" } else { "call_" }
+    }
+
+    pub(crate) fn writer(self, stream: bool, reply: &Reply, unique: &str, created: i64) -> Box<dyn Writer> {
+        let reply = Reply { unique: unique.to_owned(), created, ..reply.clone() };
+        match (self, stream) {
+            (Self::Chat, true) => Box::new(openai::chat_response::Chunks::new(reply)),
+            (Self::Chat, false) => Box::new(openai::chat_response::Completion::new(reply)),
+            (Self::Responses, true) => Box::new(openai::responses_response::Events::new(reply)),
+            (Self::Responses, false) => Box::new(openai::responses_response::Whole::new(reply)),
+            (Self::Messages, true) => Box::new(anthropic::response::Events::new(reply)),
+            (Self::Messages, false) => Box::new(anthropic::response::Message::new(reply)),
+            (Self::Speech, _) => Box::new(openai::audio::Speech::new(&reply)),
+            (Self::Transcription | Self::Translation, stream) => {
+                Box::new(openai::audio::Transcript::new(&reply, stream))
+            }
+        }
+    }
+}
+
+/// A request that was read.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// What it asks. Its model may be replaced, by an alias's or a fallback: the answer names the caller's.
+    pub conversation: Conversation,
+    frontend: Frontend,
+    reply: Reply,
+    ignored: Vec<String>,
+}
+
+impl Request {
+    /// The API that it came by.
+    pub fn frontend(&self) -> Frontend {
+        self.frontend
+    }
+
+    /// Fields that were accepted and change nothing, for the header `x-keypool-ignored`.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// The request for Gemini.
+    ///
+    /// # Errors
+    /// 400 for what the model cannot do.
+    pub fn encode(&self) -> Result<NativeRequest, Error> {
+        Encoder::new(&self.conversation).generate()
+    }
+
+    /// The answer to one attempt. `unique`: letters and digits that no other answer has, of which 24 count. `created`:
+    /// seconds since 1970.
+    pub fn answer(&self, unique: &str, created: i64) -> Answer {
+        let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+        Answer::new(self.frontend, &self.conversation, &self.reply, (&unique, created))
+    }
+}
+
+/// What the answer's form depends on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) model: String,
+    pub(crate) unique: String,
+    pub(crate) created: i64,
+    /// A stream ends with what it cost.
+    pub(crate) include_usage: bool,
+    /// OpenAI's older form of tools: one call, without an id.
+    pub(crate) legacy_functions: bool,
+    pub(crate) origins: Origins,
+    /// Fields of the request that the answer repeats.
+    pub(crate) echoed: Map<String, Value>,
+    pub(crate) form: Form,
+}
+
+impl Reply {
+    pub(crate) fn media_type(&self) -> &'static str {
+        match self.form {
+            Form::Json => "application/json",
+            Form::Text => "text/plain; charset=utf-8",
+            Form::Wav => "audio/wav",
+            Form::Pcm => "audio/pcm",
+        }
+    }
+}
+
+/// What a whole answer is written as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    #[default]
+    Json,
+    Text,
+    Wav,
+    Pcm,
+}
+
+/// Functions that are something else to the caller, by the names that the model has for them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origins(pub(crate) HashMap<String, Origin>);
+
+/// A tool that takes a text, or stands in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) namespace: Option<String>,
+    pub(crate) name: String,
+    pub(crate) takes_text: bool,
+}
