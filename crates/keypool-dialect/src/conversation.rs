@@ -1,8 +1,13 @@
 //! The intermediate form: what is asked of a model, whichever dialect it came in.
 
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{Error, fields::Notes, ids};
+use crate::{
+    Error,
+    fields::{Fields, Notes},
+    ids,
+};
 
 /// What a model is asked to go on with.
 #[derive(Clone, Debug, Default)]
@@ -99,7 +104,7 @@ pub struct Call {
     /// The tool's name.
     pub name: String,
     /// Its arguments, an object.
-    pub args: Box<RawValue>,
+    pub args: Value,
     /// Gemini's thought signature, which must go back with the call.
     pub signature: Option<String>,
 }
@@ -125,7 +130,7 @@ pub struct Tool {
     /// What it does.
     pub description: Option<String>,
     /// A JSON schema of its arguments.
-    pub parameters: Option<Box<RawValue>>,
+    pub parameters: Option<Value>,
 }
 
 /// Whether the model may call a tool.
@@ -176,7 +181,7 @@ pub enum Format {
     /// Any JSON.
     Json,
     /// JSON by this schema.
-    Schema(Box<RawValue>),
+    Schema(Value),
 }
 
 /// What the answer is made of.
@@ -245,14 +250,25 @@ impl Effort {
 
 impl Sampling {
     /// Takes stop texts. Gemini takes five and no empty ones.
-    pub(crate) fn stop_at(&mut self, words: Vec<Option<String>>, field: &str, notes: &mut Notes) -> Result<(), Error> {
+    pub(crate) fn stop_at(&mut self, fields: &mut Fields, name: &str, notes: &mut Notes) -> Result<(), Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected a string or a list of strings")]
+        enum Stop {
+            One(String),
+            List(Vec<Option<String>>),
+        }
+        let words = match fields.take(name)? {
+            None => return Ok(()),
+            Some(Stop::One(word)) => vec![Some(word)],
+            Some(Stop::List(words)) => words,
+        };
         let given = words.len();
         self.stop = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
         if self.stop.len() < given {
-            notes.ignore(field);
+            notes.ignore(name);
         }
         if self.stop.len() > 5 {
-            notes.refuse(Error::invalid(field, "Gemini models take 5 at most"))?;
+            notes.refuse(Error::invalid(name, "Gemini models take 5 at most"))?;
             self.stop.truncate(5);
         }
         Ok(())

@@ -132,6 +132,16 @@ impl Error {
         self
     }
 
+    /// Its field as Anthropic's clients look for it: `messages.0.content.0`.
+    pub(crate) fn dotted(mut self) -> Self {
+        if let Some(param) = self.param.take() {
+            let dotted = param.replace('[', ".").replace(']', "");
+            self.message = self.message.replacen(&param, &dotted, 1);
+            self.param = Some(dotted);
+        }
+        self
+    }
+
     /// Its kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind

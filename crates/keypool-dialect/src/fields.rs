@@ -1,11 +1,11 @@
 //! The fields of a request: read one by one, so that an error names its field, and what is left over is known.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::borrow::Cow;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// How a request is read, and what of it changed nothing.
 #[derive(Debug)]
@@ -47,51 +47,55 @@ impl Notes {
     }
 }
 
-/// The members of a JSON object, none of them read yet.
+/// The members of a request's body that were not taken yet.
 #[derive(Debug)]
-pub(crate) struct Fields<'a>(BTreeMap<String, &'a RawValue>);
+pub(crate) struct Fields(Map<String, Value>);
 
-impl<'a> Fields<'a> {
+impl Fields {
     /// Reads a body that must be one object.
-    pub(crate) fn read(body: &'a str) -> Result<Self, Error> {
-        serde_json::from_str(body).map(Self).map_err(|error| {
-            Error::new(crate::ErrorKind::InvalidRequest, format!("the body is not a JSON object: {error}"))
-        })
+    pub(crate) fn read(body: &[u8]) -> Result<Self, Error> {
+        serde_json::from_str(&json_text(body))
+            .map(Self)
+            .map_err(|error| Error::new(ErrorKind::InvalidRequest, format!("the body is not a JSON object: {error}")))
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|value| value.get() != "null")
+        self.peek(name).is_some()
     }
 
-    /// A field as it stands; none where it is missing or `null`.
-    pub(crate) fn raw(&mut self, name: &str) -> Option<&'a RawValue> {
-        self.0.remove(name).filter(|value| value.get() != "null")
+    /// A field, left where it is; none where it is missing or `null`.
+    pub(crate) fn peek(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// A field of a type, left where it is; none where it is of another.
-    pub(crate) fn peek<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
-        serde_json::from_str(self.0.get(name)?.get()).ok()
+    /// A field; none where it is missing or `null`.
+    pub(crate) fn raw(&mut self, name: &str) -> Option<Value> {
+        self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
     /// A field of a type.
-    pub(crate) fn take<T: Deserialize<'a>>(&mut self, name: &str) -> Result<Option<T>, Error> {
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Error> {
         self.raw(name).map(|value| read(value, name)).transpose()
     }
 
     /// A number, which some clients write as text.
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<f64>, Error> {
         let Some(value) = self.raw(name) else { return Ok(None) };
-        let number = value.get().trim_matches('"').parse::<f64>().ok().filter(|number| number.is_finite());
+        let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number| number.is_finite());
         number.map(Some).ok_or_else(|| Error::invalid(name, "expected a number"))
     }
 
     /// A whole number, which some clients write as `100.0` or as text.
     pub(crate) fn integer(&mut self, name: &str) -> Result<Option<i64>, Error> {
-        let Some(value) = self.raw(name) else { return Ok(None) };
-        let text = value.get().trim_matches('"');
-        let whole = || text.parse::<f64>().ok().filter(|number| number.fract() == 0.0 && number.abs() < 1e18);
-        let integer = text.parse::<i64>().ok().or_else(|| whole().map(|number| number as i64));
-        integer.map(Some).ok_or_else(|| Error::invalid(name, "expected a whole number"))
+        if let Some(integer) = self.peek(name).and_then(Value::as_i64) {
+            self.raw(name);
+            return Ok(Some(integer));
+        }
+        let number = self.number(name)?;
+        if number.is_some_and(|number| number.fract() != 0.0 || number.abs() > 1e18) {
+            return Err(Error::invalid(name, "expected a whole number"));
+        }
+        Ok(number.map(|number| number as i64))
     }
 
     /// A limit of tokens: 1 at least; -1, as some clients say "no limit", is ignored.
@@ -109,7 +113,7 @@ impl<'a> Fields<'a> {
     /// Fields that never change an answer here.
     pub(crate) fn ignore(&mut self, names: &[&str], notes: &mut Notes) {
         for name in names {
-            if self.0.remove(*name).is_some() {
+            if self.0.shift_remove(*name).is_some() {
                 notes.ignore(*name);
             }
         }
@@ -118,7 +122,7 @@ impl<'a> Fields<'a> {
     /// Whatever was not taken: neutral values are ignored, all else cannot be served.
     pub(crate) fn finish(self, neutral: &[(&str, &[&str])], notes: &mut Notes) -> Result<(), Error> {
         for (name, value) in self.0 {
-            if is_neutral(&name, value.get(), neutral) {
+            if is_neutral(&name, &value, neutral) {
                 notes.ignore(name);
             } else {
                 let shown = if name.len() <= 64 { name } else { "a field with a long name".to_owned() };
@@ -130,27 +134,16 @@ impl<'a> Fields<'a> {
 }
 
 /// A value of a type, at a place.
-pub(crate) fn read<'a, T: Deserialize<'a>>(value: &'a RawValue, place: &str) -> Result<T, Error> {
-    serde_json::from_str(value.get()).map_err(|error| {
-        let said = error.to_string();
-        Error::invalid(place, said.split(" at line ").next().unwrap_or_default())
-    })
+pub(crate) fn read<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, Error> {
+    serde_json::from_value(value).map_err(|error| Error::invalid(place, error))
 }
 
-/// Either a text or a list, as many fields have it.
-pub(crate) enum TextOr<'a> {
-    Text(String),
-    List(Vec<&'a RawValue>),
-}
-
-/// Reads a text or a list; a single object counts as a list of one.
-pub(crate) fn text_or_list<'a>(value: &'a RawValue, place: &str) -> Result<TextOr<'a>, Error> {
-    match value.get().as_bytes().first() {
-        Some(b'"') => read(value, place).map(TextOr::Text),
-        Some(b'[') => read(value, place).map(TextOr::List),
-        Some(b'{') => Ok(TextOr::List(vec![value])),
-        _ => Err(Error::invalid(place, "expected a string or a list")),
+/// An object without the members that are `null`.
+pub(crate) fn without_nulls(mut object: Value) -> Value {
+    if let Some(members) = object.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
     }
+    object
 }
 
 /// Values that say "as without me", of fields that other servers of these dialects know: numbers compare as numbers.
@@ -194,18 +187,18 @@ const NEUTRAL: [(&str, &[&str]); 36] = [
 ];
 
 /// Whether a value changes nothing: `null`, nothing at all (`{}`, `[]`, `""`), or one of the known ones.
-fn is_neutral(name: &str, value: &str, more: &[(&str, &[&str])]) -> bool {
-    let nothing = matches!(value.split_ascii_whitespace().collect::<String>().as_str(), "null" | "{}" | "[]" | "\"\"");
-    let same = |known: &str| match (value.parse::<f64>(), known.parse::<f64>()) {
-        (Ok(value), Ok(known)) => (value - known).abs() < f64::EPSILON,
-        _ => value == known,
+fn is_neutral(name: &str, value: &Value, more: &[(&str, &[&str])]) -> bool {
+    let text = value.to_string();
+    let same = |known: &str| match (value.as_f64(), known.parse::<f64>()) {
+        (Some(value), Ok(known)) => (value - known).abs() < f64::EPSILON,
+        _ => text == known,
     };
     let known = NEUTRAL.iter().chain(more).filter(|(known, _)| *known == name);
-    nothing || known.flat_map(|(_, values)| *values).any(|known| same(known))
+    matches!(&*text, "null" | "{}" | "[]" | "\"\"") || known.flat_map(|(_, values)| *values).any(|known| same(known))
 }
 
 /// A body as JSON text. What clients cut through is mended: bytes that are no UTF-8, halves of surrogate pairs.
-pub(crate) fn json_text(body: &[u8]) -> Cow<'_, str> {
+fn json_text(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = String::from_utf8_lossy(body);
     if text.contains("\\ud") || text.contains("\\uD") { mend_surrogates(text) } else { text }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::{Frontend, anthropic::response::SIGNATURE, fields};
+use crate::{Frontend, anthropic::response::SIGNATURE};
 
 /// A request for another provider without what is ours: thinking blocks that we signed, reasoning items and thought
 /// signatures of Gemini's. `None`: there is nothing of ours in it, and it goes as it is.
@@ -15,11 +15,11 @@ pub fn without_ours(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
         Frontend::Responses => ["\"rs_kp", "reasoning"],
         _ => return None,
     };
-    let text = fields::json_text(body);
-    if !marks.iter().all(|mark| text.contains(mark)) {
+    let has = |mark: &str| body.windows(mark.len()).any(|window| window == mark.as_bytes());
+    if !marks.into_iter().all(has) {
         return None;
     }
-    let mut request: Map<String, Value> = serde_json::from_str(&text).ok()?;
+    let mut request: Map<String, Value> = serde_json::from_slice(body).ok()?;
     let changed = match frontend {
         Frontend::Messages => strip_messages(&mut request),
         Frontend::Chat => strip_chat(&mut request),
@@ -52,7 +52,7 @@ fn strip_messages(request: &mut Map<String, Value>) -> bool {
         message["content"].as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"))
     });
     if open_calls_lost_theirs && answers_calls && request.get("thinking").is_some_and(|it| it["type"] == "enabled") {
-        request.remove("thinking");
+        request.shift_remove("thinking");
     }
     changed
 }
@@ -62,7 +62,7 @@ fn strip_chat(request: &mut Map<String, Value>) -> bool {
     let messages = request.get_mut("messages").and_then(Value::as_array_mut);
     for message in messages.into_iter().flatten() {
         for call in message["tool_calls"].as_array_mut().into_iter().flatten() {
-            changed |= call.as_object_mut().is_some_and(|call| call.remove("extra_content").is_some());
+            changed |= call.as_object_mut().is_some_and(|call| call.shift_remove("extra_content").is_some());
         }
     }
     changed

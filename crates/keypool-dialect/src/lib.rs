@@ -36,6 +36,7 @@
 
 mod answer;
 pub mod anthropic;
+mod content;
 mod conversation;
 mod error;
 mod event;
@@ -48,6 +49,7 @@ mod multipart;
 pub mod openai;
 mod request;
 mod sse;
+mod tools;
 
 pub use answer::Answer;
 pub use conversation::{

@@ -16,7 +16,7 @@ pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
         if !mime.contains('/') || data.is_empty() {
             return Err(Error::invalid(field, "expected a data URL with a type and data (data:image/png;base64,…)"));
         }
-        return Ok(base64(mime, data));
+        return Ok(base64(mime.to_owned(), data.to_owned()));
     }
     if is_geminis(&head) {
         return Ok(Media { mime: None, data: MediaData::GeminiUri(url.to_owned()) });
@@ -28,8 +28,8 @@ pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
     Err(Error::invalid(field, "expected a data URL (data:image/png;base64,…)"))
 }
 
-pub(crate) fn base64(mime: &str, data: &str) -> Media {
-    Media { mime: Some(mime.to_owned()), data: MediaData::Base64(data.to_owned()) }
+pub(crate) fn base64(mime: String, data: String) -> Media {
+    Media { mime: Some(mime), data: MediaData::Base64(data) }
 }
 
 /// Where Gemini looks itself.
@@ -53,14 +53,14 @@ pub(crate) fn from_file_id(id: &str, field: &str) -> Result<Media, Error> {
 }
 
 /// A file that came as data: a data URL, or base64 with a name that tells its type.
-pub(crate) fn from_file(data: &str, name: Option<&str>, field: &str) -> Result<Media, Error> {
+pub(crate) fn from_file(data: String, name: Option<&str>, field: &str) -> Result<Media, Error> {
     if data.starts_with("data:") {
-        return from_url(data, field);
+        return from_url(&data, field);
     }
-    let mime = name.and_then(mime_of_name);
-    mime.filter(|_| !data.is_empty())
-        .map(|mime| base64(mime, data))
-        .ok_or_else(|| Error::invalid(field, "its type is not known; send a data URL, or a file name with an ending"))
+    match name.and_then(mime_of_name).filter(|_| !data.is_empty()) {
+        Some(mime) => Ok(base64(mime.to_owned(), data)),
+        None => Err(Error::invalid(field, "its type is not known; send a data URL, or a file name with an ending")),
+    }
 }
 
 /// The type that a file's name speaks of.

@@ -1,15 +1,14 @@
 //! A caller's request: the API it came by, what it asks, and how its answer is written.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value};
 
 use crate::{
     Answer, Conversation, Encoder, Error, NativeRequest,
     answer::Writer,
     anthropic,
-    fields::{self, Notes},
+    fields::{Fields, Notes},
     openai,
+    tools::Origins,
 };
 
 /// An API that is served with conversations.
@@ -47,22 +46,14 @@ impl Frontend {
     pub fn parse(self, body: &[u8], mode: Mode) -> Result<Request, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
         let (mut conversation, mut reply) = (Conversation::default(), Reply::default());
+        let (said, reply_to) = (&mut conversation, &mut reply);
         match self {
+            Self::Chat => openai::chat_request::read(Fields::read(body)?, said, reply_to, &mut notes)?,
+            Self::Responses => openai::responses_request::read(Fields::read(body)?, said, reply_to, &mut notes)?,
+            Self::Messages => anthropic::request::read(Fields::read(body)?, said, &mut notes).map_err(Error::dotted)?,
+            Self::Speech => openai::audio::read_speech(Fields::read(body)?, said, reply_to, &mut notes)?,
             Self::Transcription | Self::Translation => {
-                let english = self == Self::Translation;
-                openai::audio::read_recording(body, english, &mut conversation, &mut reply, &mut notes)?;
-            }
-            _ => {
-                let text = fields::json_text(body);
-                let fields = fields::Fields::read(&text)?;
-                match self {
-                    Self::Responses => {
-                        openai::responses_request::read(fields, &mut conversation, &mut reply, &mut notes)?
-                    }
-                    Self::Messages => anthropic::request::read(fields, &mut conversation, &mut notes)?,
-                    Self::Speech => openai::audio::read_speech(fields, &mut conversation, &mut reply, &mut notes)?,
-                    _ => openai::chat_request::read(fields, &mut conversation, &mut reply, &mut notes)?,
-                }
+                openai::audio::read_recording(body, self == Self::Translation, said, reply_to, &mut notes)?;
             }
         }
         if conversation.model.trim().is_empty() {
@@ -170,16 +161,4 @@ pub(crate) enum Form {
     Text,
     Wav,
     Pcm,
-}
-
-/// Functions that are something else to the caller, by the names that the model has for them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Origins(pub(crate) HashMap<String, Origin>);
-
-/// A tool that takes a text, or stands in a namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
-    pub(crate) namespace: Option<String>,
-    pub(crate) name: String,
-    pub(crate) takes_text: bool,
 }

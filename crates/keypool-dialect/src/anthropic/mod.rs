@@ -3,4 +3,3 @@
 pub mod count_tokens;
 pub(crate) mod request;
 pub(crate) mod response;
-pub(crate) mod tools;

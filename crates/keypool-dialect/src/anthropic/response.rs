@@ -1,7 +1,6 @@
 //! The answer to a message: whole, or in the events of a stream.
 
-use serde::Serialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::{Value, json};
 
 use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse};
 
@@ -30,35 +29,6 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// A block of an answer. Arguments stay in their order.
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Block {
-    Text {
-        text: String,
-        #[serde(skip_serializing_if = "Vec::is_empty")]
-        citations: Vec<Value>,
-    },
-    Thinking {
-        thinking: String,
-        signature: &'static str,
-    },
-    ToolUse {
-        id: String,
-        name: String,
-        input: Box<RawValue>,
-    },
-    ServerToolUse {
-        id: String,
-        name: &'static str,
-        input: Value,
-    },
-    WebSearchToolResult {
-        tool_use_id: String,
-        content: Vec<Value>,
-    },
-}
-
 /// An image has no block in an answer of this dialect; people see this one.
 fn image(mime: &str, data: &str) -> String {
     format!("![](data:{mime};base64,{data})")
@@ -85,63 +55,72 @@ fn citations(sources: &[Source]) -> Vec<Value> {
 }
 
 /// The search, and what it found. Gemini tells of it behind the text, and so it stands behind it here.
-fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Block; 2] {
+fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Value; 2] {
     let id = format!("srvtoolu_{}", reply.unique);
     let found = |Source { url, title, .. }: &Source| json!({ "type": "web_search_result", "url": url, "title": title, "encrypted_content": "", "page_age": null });
-    let input = json!({ "query": queries.join("; ") });
+    let found: Vec<Value> = pages(sources).into_iter().map(found).collect();
     [
-        Block::ServerToolUse { id: id.clone(), name: "web_search", input },
-        Block::WebSearchToolResult { tool_use_id: id, content: pages(sources).into_iter().map(found).collect() },
+        json!({ "type": "server_tool_use", "id": id, "name": "web_search", "input": { "query": queries.join("; ") } }),
+        json!({ "type": "web_search_tool_result", "tool_use_id": id, "content": found }),
     ]
 }
 
-#[derive(Serialize)]
-struct Whole<'m> {
-    id: &'m str,
-    #[serde(rename = "type")]
-    kind: &'static str,
-    role: &'static str,
-    model: &'m str,
-    content: &'m [Block],
-    stop_reason: Option<&'static str>,
-    stop_sequence: Option<&'static str>,
-    usage: Value,
-}
-
-impl<'m> Whole<'m> {
-    fn new(id: &'m str, reply: &'m Reply, cost: Usage) -> Self {
-        Self {
-            id,
-            kind: "message",
-            role: "assistant",
-            model: &reply.model,
-            content: &[],
-            stop_reason: None,
-            stop_sequence: None,
-            usage: usage(cost),
-        }
-    }
+fn message(id: &str, reply: &Reply, content: Vec<Value>, stop_reason: Option<&str>, cost: Usage) -> Value {
+    json!({
+        "id": id, "type": "message", "role": "assistant", "model": reply.model, "content": content,
+        "stop_reason": stop_reason, "stop_sequence": null, "usage": usage(cost),
+    })
 }
 
 /// Gathers a whole message.
 pub(crate) struct Message {
     reply: Reply,
     id: String,
-    content: Vec<Block>,
+    content: Vec<Value>,
+    /// The block that is open.
+    open: Option<Open>,
+    text: String,
+    citations: Vec<Value>,
     finish: Option<Finish>,
     usage: Usage,
 }
 
+/// The kind of the block that is open.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Text,
+    Thinking,
+}
+
 impl Message {
     pub(crate) fn new(reply: Reply) -> Self {
-        Self { id: id("", &reply), reply, content: Vec::new(), finish: None, usage: Usage::default() }
+        Self {
+            id: id("", &reply),
+            reply,
+            content: Vec::new(),
+            open: None,
+            text: String::new(),
+            citations: Vec::new(),
+            finish: None,
+            usage: Usage::default(),
+        }
     }
 
-    fn text(&mut self, more: &str) {
-        match self.content.last_mut() {
-            Some(Block::Text { text, .. }) => text.push_str(more),
-            _ => self.content.push(Block::Text { text: more.to_owned(), citations: Vec::new() }),
+    fn say(&mut self, kind: Open, text: &str) {
+        if self.open != Some(kind) {
+            self.close();
+            self.open = Some(kind);
         }
+        self.text.push_str(text);
+    }
+
+    fn close(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        self.content.extend(self.open.take().map(|open| match open {
+            Open::Text if self.citations.is_empty() => json!({ "type": "text", "text": text }),
+            Open::Text => json!({ "type": "text", "text": text, "citations": std::mem::take(&mut self.citations) }),
+            Open::Thinking => json!({ "type": "thinking", "thinking": text, "signature": SIGNATURE }),
+        }));
     }
 }
 
@@ -149,19 +128,16 @@ impl Writer for Message {
     fn event(&mut self, event: &Event, _: &mut Vec<u8>) {
         match event {
             Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
-            Event::Text { choice: 0, text } => self.text(text),
-            Event::Thought { choice: 0, text } => match self.content.last_mut() {
-                Some(Block::Thinking { thinking, .. }) => thinking.push_str(text),
-                _ => self.content.push(Block::Thinking { thinking: text.clone(), signature: SIGNATURE }),
-            },
+            Event::Text { choice: 0, text } => self.say(Open::Text, text),
+            Event::Thought { choice: 0, text } => self.say(Open::Thinking, text),
             Event::Call { choice: 0, call: Call { id, name, args, .. } } => {
-                self.content.push(Block::ToolUse { id: id.clone(), name: name.clone(), input: args.clone() });
+                self.close();
+                self.content.push(json!({ "type": "tool_use", "id": id, "name": name, "input": args }));
             }
-            Event::Media { choice: 0, mime, data } => self.text(&image(mime, data)),
+            Event::Media { choice: 0, mime, data } => self.say(Open::Text, &image(mime, data)),
             Event::Sources { choice: 0, queries, sources } => {
-                if let Some(Block::Text { citations: told, .. }) = self.content.last_mut() {
-                    *told = citations(sources);
-                }
+                self.citations = citations(sources);
+                self.close();
                 self.content.extend(search_blocks(queries, sources, &self.reply));
             }
             Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
@@ -172,9 +148,11 @@ impl Writer for Message {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let stop_reason = Some(stop_reason(self.finish));
-        let whole = Whole { content: &self.content, stop_reason, ..Whole::new(&self.id, &self.reply, self.usage) };
-        serde_json::to_writer(out, &whole).map_err(|_| Error::bad_upstream())
+        self.close();
+        let content = std::mem::take(&mut self.content);
+        let whole = message(&self.id, &self.reply, content, Some(stop_reason(self.finish)), self.usage);
+        out.extend_from_slice(whole.to_string().as_bytes());
+        Ok(())
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
@@ -194,47 +172,10 @@ pub(crate) struct Events {
     usage: Usage,
 }
 
-/// The kind of the block that is open.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Open {
-    Text,
-    Thinking,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Piece<'e> {
-    MessageStart { message: Whole<'e> },
-    ContentBlockStart { index: usize, content_block: Block },
-    ContentBlockDelta { index: usize, delta: Delta<'e> },
-    ContentBlockStop { index: usize },
-    MessageDelta { delta: Value, usage: Value },
-    MessageStop,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-#[expect(clippy::enum_variant_names, reason = "as they stand on the wire")]
-enum Delta<'e> {
-    TextDelta { text: &'e str },
-    ThinkingDelta { thinking: &'e str },
-    SignatureDelta { signature: &'e str },
-    InputJsonDelta { partial_json: &'e str },
-    CitationsDelta { citation: Value },
-}
-
-impl Piece<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        let name = match self {
-            Self::MessageStart { .. } => "message_start",
-            Self::ContentBlockStart { .. } => "content_block_start",
-            Self::ContentBlockDelta { .. } => "content_block_delta",
-            Self::ContentBlockStop { .. } => "content_block_stop",
-            Self::MessageDelta { .. } => "message_delta",
-            Self::MessageStop => "message_stop",
-        };
-        sse::write_event(name, self, out);
-    }
+/// Writes an event, which has its name in it, too.
+fn write(name: &str, mut value: Value, out: &mut Vec<u8>) {
+    value["type"] = name.into();
+    sse::write_event(name, &value, out);
 }
 
 impl Events {
@@ -245,43 +186,46 @@ impl Events {
 
     fn begin(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
-            Piece::MessageStart { message: Whole::new(&self.id, &self.reply, self.usage) }.write(out);
+            let message = message(&self.id, &self.reply, Vec::new(), None, self.usage);
+            write("message_start", json!({ "message": message }), out);
         }
     }
 
-    fn delta(&self, delta: Delta<'_>, out: &mut Vec<u8>) {
-        Piece::ContentBlockDelta { index: self.next - 1, delta }.write(out);
+    fn delta(&self, kind: &str, field: &str, value: impl Into<Value>, out: &mut Vec<u8>) {
+        let delta = json!({ "type": kind, field: value.into() });
+        write("content_block_delta", json!({ "index": self.next - 1, "delta": delta }), out);
+    }
+
+    fn stop(&self, out: &mut Vec<u8>) {
+        write("content_block_stop", json!({ "index": self.next - 1 }), out);
     }
 
     fn close(&mut self, out: &mut Vec<u8>) {
         let Some(open) = self.open.take() else { return };
         if open == Open::Thinking {
-            self.delta(Delta::SignatureDelta { signature: SIGNATURE }, out);
+            self.delta("signature_delta", "signature", SIGNATURE, out);
         }
-        Piece::ContentBlockStop { index: self.next - 1 }.write(out);
+        self.stop(out);
     }
 
     /// Starts a block, and closes the one before it.
-    fn start(&mut self, content_block: Block, out: &mut Vec<u8>) {
+    fn start(&mut self, block: Value, out: &mut Vec<u8>) {
         self.begin(out);
         self.close(out);
-        Piece::ContentBlockStart { index: self.next, content_block }.write(out);
+        write("content_block_start", json!({ "index": self.next, "content_block": block }), out);
         self.next += 1;
     }
 
-    fn text(&mut self, text: &str, out: &mut Vec<u8>) {
-        if self.open != Some(Open::Text) {
-            self.start(Block::Text { text: String::new(), citations: Vec::new() }, out);
-            self.open = Some(Open::Text);
+    fn open(&mut self, kind: Open, block: Value, out: &mut Vec<u8>) {
+        if self.open != Some(kind) {
+            self.start(block, out);
+            self.open = Some(kind);
         }
-        self.delta(Delta::TextDelta { text }, out);
     }
 
-    fn call(&mut self, call: &Call, out: &mut Vec<u8>) {
-        let input = RawValue::from_string("{}".to_owned()).unwrap_or_default();
-        self.start(Block::ToolUse { id: call.id.clone(), name: call.name.clone(), input }, out);
-        self.delta(Delta::InputJsonDelta { partial_json: call.args.get() }, out);
-        Piece::ContentBlockStop { index: self.next - 1 }.write(out);
+    fn text(&mut self, text: &str, out: &mut Vec<u8>) {
+        self.open(Open::Text, json!({ "type": "text", "text": "" }), out);
+        self.delta("text_delta", "text", text, out);
     }
 }
 
@@ -291,23 +235,24 @@ impl Writer for Events {
             Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
             Event::Text { choice: 0, text } => self.text(text, out),
             Event::Thought { choice: 0, text } => {
-                if self.open != Some(Open::Thinking) {
-                    self.start(Block::Thinking { thinking: String::new(), signature: "" }, out);
-                    self.open = Some(Open::Thinking);
-                }
-                self.delta(Delta::ThinkingDelta { thinking: text }, out);
+                self.open(Open::Thinking, json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
+                self.delta("thinking_delta", "thinking", &**text, out);
             }
-            Event::Call { choice: 0, call } => self.call(call, out),
+            Event::Call { choice: 0, call: Call { id, name, args, .. } } => {
+                self.start(json!({ "type": "tool_use", "id": id, "name": name, "input": {} }), out);
+                self.delta("input_json_delta", "partial_json", args.to_string(), out);
+                self.stop(out);
+            }
             Event::Media { choice: 0, mime, data } => self.text(&image(mime, data), out),
             Event::Sources { choice: 0, queries, sources } => {
                 if self.open == Some(Open::Text) {
                     for citation in citations(sources) {
-                        self.delta(Delta::CitationsDelta { citation }, out);
+                        self.delta("citations_delta", "citation", citation, out);
                     }
                 }
                 for block in search_blocks(queries, sources, &self.reply) {
                     self.start(block, out);
-                    Piece::ContentBlockStop { index: self.next - 1 }.write(out);
+                    self.stop(out);
                 }
             }
             Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
@@ -320,8 +265,8 @@ impl Writer for Events {
         self.begin(out);
         self.close(out);
         let delta = json!({ "stop_reason": stop_reason(self.finish), "stop_sequence": null });
-        Piece::MessageDelta { delta, usage: usage(self.usage) }.write(out);
-        Piece::MessageStop.write(out);
+        write("message_delta", json!({ "delta": delta, "usage": usage(self.usage) }), out);
+        write("message_stop", json!({}), out);
         Ok(())
     }
 
@@ -331,7 +276,7 @@ impl Writer for Events {
 
     fn ping(&mut self, out: &mut Vec<u8>) {
         if self.begun {
-            sse::write_event("ping", &json!({ "type": "ping" }), out);
+            write("ping", json!({}), out);
         } else {
             out.extend_from_slice(b": keep-alive\n\n");
         }

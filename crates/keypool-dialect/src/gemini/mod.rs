@@ -8,7 +8,6 @@ mod response;
 mod schema;
 mod sources;
 mod thinking;
-mod wire;
 
 pub(crate) use request::path;
 pub use request::{Encoder, NativeRequest};

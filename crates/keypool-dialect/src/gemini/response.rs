@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
-use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use super::{
     names::Names,
@@ -72,7 +72,7 @@ impl Decoder {
         if json == b"[DONE]" {
             return Ok(());
         }
-        let answer: WireAnswer<'_> = match serde_json::from_slice(json) {
+        let answer: WireAnswer = match serde_json::from_slice(json) {
             Ok(answer) => answer,
             Err(_) => return Err(Error::in_gemini_answer(json).unwrap_or_else(Error::bad_upstream)),
         };
@@ -106,7 +106,7 @@ impl Decoder {
         Ok(())
     }
 
-    fn candidate(&mut self, candidate: Candidate<'_>, events: &mut Vec<Event>) -> Result<(), Error> {
+    fn candidate(&mut self, candidate: Candidate, events: &mut Vec<Event>) -> Result<(), Error> {
         let choice = candidate.index;
         for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
             self.part(choice, part, events);
@@ -131,7 +131,7 @@ impl Decoder {
         }
     }
 
-    fn part(&mut self, choice: u32, part: WirePart<'_>, events: &mut Vec<Event>) {
+    fn part(&mut self, choice: u32, part: WirePart, events: &mut Vec<Event>) {
         let state = self.choices.entry(choice).or_default();
         state.has_parts = true;
         if let Some(FunctionCall { id, name, args }) = part.function_call {
@@ -152,7 +152,12 @@ impl Decoder {
             if let Some(signature) = &signature {
                 self.signatures.push((id.clone(), signature.clone()));
             }
-            let call = Call { id, name: self.names.here(&name).to_owned(), args: compact(args), signature };
+            let call = Call {
+                id,
+                name: self.names.here(&name).to_owned(),
+                args: args.filter(Value::is_object).unwrap_or_else(|| json!({})),
+                signature,
+            };
             events.push(Event::Call { choice, call });
         } else if let Some(Blob { mime_type: mime, data }) = part.inline_data {
             // What was drawn while thinking is no answer.
@@ -240,48 +245,24 @@ fn is_malformed(reason: &str) -> bool {
 }
 
 /// The answer that a call's arguments are: all of them, or the text that they hold.
-fn answer_text(args: Option<&RawValue>) -> String {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct AsText {
-        json: String,
+fn answer_text(args: Option<Value>) -> String {
+    let args = args.unwrap_or_else(|| json!({}));
+    match args["json"].as_str() {
+        Some(text) if args.as_object().is_some_and(|args| args.len() == 1) => text.to_owned(),
+        _ => args.to_string(),
     }
-    let args = compact(args);
-    serde_json::from_str::<AsText>(args.get()).map_or_else(|_| args.get().to_owned(), |text| text.json)
-}
-
-/// Arguments without the line breaks and indents of whole answers: clients show them, and send them back.
-fn compact(args: Option<&RawValue>) -> Box<RawValue> {
-    let json = args.map_or("{}", RawValue::get);
-    let json = if json == "null" { "{}" } else { json };
-    let (mut inside, mut escaped) = (false, false);
-    let kept: String = json
-        .chars()
-        .filter(|letter| {
-            let keep = inside || !letter.is_ascii_whitespace();
-            match letter {
-                _ if escaped => escaped = false,
-                '\\' => escaped = inside,
-                '"' => inside = !inside,
-                _ => {}
-            }
-            keep
-        })
-        .collect();
-    RawValue::from_string(kept).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WireAnswer<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    candidates: Vec<Candidate<'a>>,
+struct WireAnswer {
+    #[serde(default, deserialize_with = "or_default")]
+    candidates: Vec<Candidate>,
     prompt_feedback: Option<Feedback>,
     #[serde(default, deserialize_with = "lenient")]
     usage_metadata: Option<Metadata>,
     response_id: Option<String>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
+    error: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -292,9 +273,8 @@ struct Feedback {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    #[serde(borrow)]
-    content: Option<Content<'a>>,
+struct Candidate {
+    content: Option<Content>,
     finish_reason: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     index: u32,
@@ -305,30 +285,28 @@ struct Candidate<'a> {
 }
 
 #[derive(Deserialize)]
-struct Content<'a> {
-    #[serde(borrow, default, deserialize_with = "or_default")]
-    parts: Vec<WirePart<'a>>,
+struct Content {
+    #[serde(default, deserialize_with = "or_default")]
+    parts: Vec<WirePart>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct WirePart<'a> {
+struct WirePart {
     text: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     thought: bool,
     thought_signature: Option<String>,
-    #[serde(borrow)]
-    function_call: Option<FunctionCall<'a>>,
+    function_call: Option<FunctionCall>,
     inline_data: Option<Blob>,
 }
 
 #[derive(Deserialize)]
-struct FunctionCall<'a> {
+struct FunctionCall {
     id: Option<String>,
     #[serde(default)]
     name: String,
-    #[serde(borrow)]
-    args: Option<&'a RawValue>,
+    args: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -425,5 +403,5 @@ where
 
 /// Nothing where it is something else than it should be: no answer is lost over its numbers.
 fn lenient<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_str(<&RawValue>::deserialize(deserializer)?.get()).ok())
+    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }

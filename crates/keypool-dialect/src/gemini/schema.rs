@@ -1,25 +1,16 @@
 //! JSON schemas as Gemini takes them.
 
-use std::fmt;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
-use serde_json::{Value, value::RawValue};
+use serde_json::{Map, Value, json};
 
 /// A schema as `parametersJsonSchema` and `responseJsonSchema` take it. They take JSON Schema itself, but for
 /// - `$schema`, which some models refuse, and `const`, which none looks at: an `enum` of one says the same;
 /// - a `$ref` with anything beside it: it stands in an `anyOf` of one then; one whose `#` was lost gets it back;
 /// - an `allOf` of one, as generators write it for the same reason;
 /// - `null` in an `enum`, which holds strings and numbers: it is a type of its own.
-pub(super) fn adapted(schema: &RawValue) -> Box<RawValue> {
-    let text = schema.get();
-    let odd = ["\"const\"", "\"$schema\"", "\"$ref\"", "\"allOf\""].iter().any(|odd| text.contains(odd))
-        || (text.contains("\"enum\"") && text.contains("null"));
-    let rewritten = || {
-        let mut json: Json = serde_json::from_str(text).ok()?;
-        rewrite(&mut json);
-        serde_json::value::to_raw_value(&json).ok()
-    };
-    odd.then(rewritten).flatten().unwrap_or_else(|| schema.to_owned())
+pub(super) fn adapted(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    adapt(&mut schema);
+    schema
 }
 
 /// Fields whose own fields are names that somebody chose.
@@ -28,162 +19,68 @@ const NAMED: [&str; 4] = ["properties", "$defs", "definitions", "patternProperti
 const VALUES: [&str; 4] = ["enum", "default", "examples", "example"];
 
 /// The parser bounds the depth.
-fn rewrite(schema: &mut Json) {
+fn adapt(schema: &mut Value) {
     match schema {
-        Json::List(items) => items.iter_mut().for_each(rewrite),
-        Json::Object(fields) => {
-            fields.retain(|(name, _)| name != "$schema");
-            if let Some(at) = fields.iter().position(|(name, _)| name == "const") {
-                let (_, only) = std::mem::take(&mut fields[at]);
-                fields[at] = ("enum".to_owned(), Json::List(vec![only]));
-                let mut place = 0..;
-                fields.retain(|(name, _)| place.next() == Some(at) || name != "enum");
+        Value::Array(items) => items.iter_mut().for_each(adapt),
+        Value::Object(fields) => {
+            fields.shift_remove("$schema");
+            if let Some(only) = fields.shift_remove("const") {
+                fields.insert("enum".to_owned(), json!([only]));
             }
-            for (name, value) in fields.iter_mut() {
-                if let (true, Json::Plain(Value::String(place))) = (name == "$ref", value)
-                    && place.starts_with('/')
-                {
-                    place.insert(0, '#');
-                }
+            if let Some(Value::String(place)) = fields.get_mut("$ref")
+                && place.starts_with('/')
+            {
+                place.insert(0, '#');
             }
             part_reference(fields);
             part_null(fields);
             for (name, value) in fields {
-                if let (true, Json::Object(named)) = (NAMED.contains(&&**name), &mut *value) {
-                    named.iter_mut().for_each(|(_, schema)| rewrite(schema));
-                } else if !VALUES.contains(&&**name) {
-                    rewrite(value);
+                match value.as_object_mut().filter(|_| NAMED.contains(&&**name)) {
+                    Some(named) => named.values_mut().for_each(adapt),
+                    None if VALUES.contains(&&**name) => {}
+                    None => adapt(value),
                 }
             }
         }
-        Json::Plain(_) => {}
+        _ => {}
     }
 }
 
 /// Puts a reference that something stands beside, or an `allOf` of one, into an `anyOf` of one.
-fn part_reference(fields: &mut [(String, Json)]) {
-    let Some(at) = fields.iter().position(|(name, value)| match value {
-        Json::Plain(Value::String(_)) => name == "$ref",
-        Json::List(all) => name == "allOf" && all.len() == 1,
-        _ => false,
-    }) else {
-        return;
-    };
-    let is_reference = fields[at].0 == "$ref";
-    let alone = !fields.iter().any(|(name, _)| !name.starts_with('$') && name != "allOf");
-    if fields.iter().any(|(name, _)| name == "anyOf") || (is_reference && alone) {
+fn part_reference(fields: &mut Map<String, Value>) {
+    if fields.contains_key("anyOf") {
         return;
     }
-    let (name, value) = std::mem::take(&mut fields[at]);
-    let one = if is_reference { Json::List(vec![Json::Object(vec![(name, value)])]) } else { value };
-    fields[at] = ("anyOf".to_owned(), one);
+    let beside = fields.keys().any(|name| !name.starts_with('$') && name != "allOf");
+    if beside && fields.get("$ref").is_some_and(Value::is_string) {
+        let place = fields.shift_remove("$ref");
+        fields.insert("anyOf".to_owned(), json!([{ "$ref": place }]));
+    } else if fields.get("allOf").and_then(Value::as_array).is_some_and(|all| all.len() == 1)
+        && let Some(one) = fields.shift_remove("allOf")
+    {
+        fields.insert("anyOf".to_owned(), one);
+    }
 }
 
 /// Takes `null` out of an `enum`.
-fn part_null(fields: &mut Vec<(String, Json)>) {
-    let null = |json: &Json| matches!(json, Json::Plain(Value::Null));
-    let Some((_, Json::List(values))) = fields.iter_mut().find(|(name, _)| name == "enum") else { return };
-    if !values.iter().any(null) {
+fn part_null(fields: &mut Map<String, Value>) {
+    let Some(Value::Array(values)) = fields.get_mut("enum") else { return };
+    let before = values.len();
+    values.retain(|value| !value.is_null());
+    if values.len() == before {
         return;
     }
-    values.retain(|value| !null(value));
     let nothing_else = values.is_empty();
-    let of_null = ("type".to_owned(), Json::Plain("null".into()));
     let describes = |name: &str| matches!(name, "description" | "title" | "default") || name.starts_with('$');
-    let (mut outside, mut inside): (Vec<_>, Vec<_>) =
+    let (mut outside, mut inside): (Map<_, _>, Map<_, _>) =
         std::mem::take(fields).into_iter().partition(|(name, _)| describes(name));
     if nothing_else {
-        outside.push(of_null);
+        outside.insert("type".to_owned(), "null".into());
     } else {
-        if let Some((_, Json::List(types))) = inside.iter_mut().find(|(name, _)| name == "type") {
-            types.retain(|kind| !matches!(kind, Json::Plain(Value::String(kind)) if kind == "null"));
+        if let Some(Value::Array(types)) = inside.get_mut("type") {
+            types.retain(|kind| kind != "null");
         }
-        outside.push(("anyOf".to_owned(), Json::List(vec![Json::Object(inside), Json::Object(vec![of_null])])));
+        outside.insert("anyOf".to_owned(), json!([inside, { "type": "null" }]));
     }
     *fields = outside;
-}
-
-/// JSON whose objects keep their order: a model answers in the order of a schema's properties.
-enum Json {
-    Plain(Value),
-    List(Vec<Json>),
-    Object(Vec<(String, Json)>),
-}
-
-impl Default for Json {
-    fn default() -> Self {
-        Self::Plain(Value::Null)
-    }
-}
-
-impl Serialize for Json {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Plain(value) => value.serialize(serializer),
-            Self::List(items) => serializer.collect_seq(items),
-            Self::Object(fields) => {
-                let mut map = serializer.serialize_map(Some(fields.len()))?;
-                for (name, value) in fields {
-                    map.serialize_entry(name, value)?;
-                }
-                map.end()
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = Json;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON")
-            }
-
-            fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
-                Ok(Json::Plain(value.into()))
-            }
-
-            fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-                Ok(Json::Plain(value.into()))
-            }
-
-            fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
-                Ok(Json::Plain(value.into()))
-            }
-
-            fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-                Ok(Json::Plain(value.into()))
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<Json, E> {
-                Ok(Json::Plain(value.into()))
-            }
-
-            fn visit_unit<E>(self) -> Result<Json, E> {
-                Ok(Json::default())
-            }
-
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<Json, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    items.push(item);
-                }
-                Ok(Json::List(items))
-            }
-
-            fn visit_map<A: de::MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(Json::Object(fields))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
-    }
 }

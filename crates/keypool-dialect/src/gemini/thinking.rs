@@ -1,23 +1,11 @@
 //! What a model's generation means for a request: how it is told to think, and what it refuses.
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::bare_model;
-use crate::{Effort, Error, Thinking};
+use crate::{Effort, Error, Thinking, fields::without_nulls};
 
-/// `generationConfig.thinkingConfig`. Both a budget and a level at once are refused.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ThinkingConfig {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    include_thoughts: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking_budget: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    thinking_level: Option<&'static str>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Understands {
     Nothing,
     /// Tokens: so many at least where it thinks at all, so many where it should not, so many at most.
@@ -80,17 +68,19 @@ pub(super) fn wants_all_signed(model: &str) -> bool {
     matches!(understands(model), Understands::Levels { .. }) && bare_model(model).contains("-image")
 }
 
-/// The setting for a model; `None` where there is nothing to set.
-pub(super) fn config(model: &str, thinking: Thinking) -> Result<Option<ThinkingConfig>, Error> {
+/// `generationConfig.thinkingConfig` for a model; `null` where there is nothing to set. Both a budget and a level at once are
+/// refused by Gemini.
+pub(super) fn config(model: &str, thinking: Thinking) -> Result<Value, Error> {
     let understands = understands(model);
-    let mut config = ThinkingConfig { include_thoughts: thinking.shown, ..ThinkingConfig::default() };
+    let (mut budget, mut level) = (None, None);
     match (understands, thinking.effort) {
-        (_, None) | (Understands::Nothing, Some(Effort::Off)) => {}
+        (Understands::Nothing, None | Some(Effort::Off)) => return Ok(Value::Null),
         (Understands::Nothing, Some(_)) => {
             return Err(Error::invalid(thinking.field, format_args!("{model} does not think; leave it out")));
         }
+        (_, None) => {}
         (Understands::Budget { least, off, most }, Some(effort)) => {
-            config.thinking_budget = Some(match effort {
+            budget = Some(match effort {
                 Effort::Off => off,
                 Effort::Minimal | Effort::Low => 1_024,
                 Effort::Medium => 8_192,
@@ -99,7 +89,7 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Result<Option<ThinkingC
             });
         }
         (Understands::Levels { least, medium }, Some(effort)) => {
-            config.thinking_level = Some(match effort {
+            level = Some(match effort {
                 Effort::Off | Effort::Minimal => least,
                 Effort::Low => "low",
                 Effort::Medium => medium,
@@ -110,8 +100,7 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Result<Option<ThinkingC
             });
         }
     }
-    if understands == Understands::Nothing {
-        config.include_thoughts = None;
-    }
-    Ok((config != ThinkingConfig::default()).then_some(config))
+    let config = json!({ "includeThoughts": thinking.shown, "thinkingBudget": budget, "thinkingLevel": level });
+    let config = without_nulls(config);
+    Ok(if config == json!({}) { Value::Null } else { config })
 }

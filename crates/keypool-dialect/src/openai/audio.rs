@@ -31,7 +31,7 @@ const VOICES: [(&str, &str); 13] = [
 
 /// Reads a request to speak.
 pub(crate) fn read_speech(
-    mut fields: Fields<'_>,
+    mut fields: Fields,
     conversation: &mut Conversation,
     reply: &mut Reply,
     notes: &mut Notes,
@@ -121,7 +121,7 @@ pub(crate) fn read_recording(
     let mime = said.or_else(|| media::mime_of_name(file.file_name?).map(str::to_owned)).ok_or_else(|| {
         Error::invalid("file", "its type is not known; name it as wav, mp3, ogg, flac, m4a, aiff or webm")
     })?;
-    let recording = Part::Media(media::base64(&mime, &STANDARD.encode(file.value)));
+    let recording = Part::Media(media::base64(mime, STANDARD.encode(file.value)));
     conversation.turns = vec![crate::Turn { role: Role::User, parts: vec![recording] }];
     Ok(())
 }

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::tools;
-use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse};
+use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse, tools};
 
 fn id(upstream: &str, reply: &Reply) -> String {
     format!("chatcmpl-{}", if upstream.is_empty() { &reply.unique } else { upstream })
@@ -24,7 +22,7 @@ fn finish_reason(reason: Finish, reply: &Reply) -> &'static str {
 
 /// A call as a message has it.
 fn tool_call(call: &Call, reply: &Reply) -> Value {
-    let mut value = match reply.origins.0.get(&call.name).filter(|origin| origin.takes_text) {
+    let mut value = match reply.origins.get(&call.name).filter(|origin| origin.takes_text) {
         Some(_) => {
             let custom = json!({ "name": call.name, "input": tools::text_of_arguments(&call.args) });
             json!({ "id": call.id, "type": "custom", "custom": custom })
@@ -39,7 +37,7 @@ fn tool_call(call: &Call, reply: &Reply) -> Value {
 }
 
 fn function(call: &Call) -> Value {
-    json!({ "name": call.name, "arguments": call.args.get() })
+    json!({ "name": call.name, "arguments": call.args.to_string() })
 }
 
 /// An image or sound, as routers hand them out in this dialect.
@@ -109,18 +107,18 @@ impl Completion {
 impl Choice {
     fn value(self, index: u32, reply: &Reply) -> Value {
         let has_calls = !self.calls.is_empty() || self.function_call.is_some();
-        let content = if self.text.is_empty() && has_calls { Value::Null } else { self.text.into() };
-        let mut message = json!({ "role": "assistant", "content": content, "refusal": null });
-        let mut put = |name: &str, value: Value, there: bool| {
-            if there {
-                message[name] = value;
-            }
-        };
-        put("reasoning_content", (&*self.thoughts).into(), !self.thoughts.is_empty());
-        put("tool_calls", self.calls.clone().into(), !self.calls.is_empty());
-        put("function_call", self.function_call.clone().unwrap_or_default(), self.function_call.is_some());
-        put("images", self.images.clone().into(), !self.images.is_empty());
-        put("annotations", self.annotations.clone().into(), !self.annotations.is_empty());
+        let mut message = Map::new();
+        message.insert("role".to_owned(), "assistant".into());
+        let content = Some(self.text).filter(|text| !text.is_empty() || !has_calls);
+        message.insert("content".to_owned(), content.into());
+        message.insert("refusal".to_owned(), Value::Null);
+        if !self.thoughts.is_empty() {
+            message.insert("reasoning_content".to_owned(), self.thoughts.into());
+        }
+        message.extend(self.function_call.map(|call| ("function_call".to_owned(), call)));
+        let lists = [("tool_calls", self.calls), ("images", self.images), ("annotations", self.annotations)];
+        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
+        message.extend(lists.map(|(name, list)| (name.to_owned(), list.into())));
         let logprobs = (!self.logprobs.is_empty()).then(|| json!({ "content": self.logprobs, "refusal": null }));
         let finish = finish_reason(self.finish.unwrap_or(Finish::Stop), reply);
         json!({ "index": index, "message": message, "logprobs": logprobs, "finish_reason": finish })
@@ -179,81 +177,38 @@ pub(crate) struct Chunks {
     usage: Usage,
 }
 
-#[derive(Serialize)]
-struct Chunk<'c> {
-    id: &'c str,
-    object: &'static str,
-    created: i64,
-    model: &'c str,
-    choices: &'c [ChunkChoice<'c>],
-    /// `null` in all chunks but the last, where it was asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Value>,
-}
-
-#[derive(Serialize)]
-struct ChunkChoice<'c> {
-    index: u32,
-    delta: Delta<'c>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<Value>,
-    finish_reason: Option<&'static str>,
-}
-
-#[derive(Default, Serialize)]
-struct Delta<'c> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<&'c str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reasoning_content: Option<&'c str>,
-    /// What else there is.
-    #[serde(flatten)]
-    more: Option<Map<String, Value>>,
-}
-
-impl<'c> Delta<'c> {
-    fn more(name: &str, value: Value) -> Self {
-        Self { more: Some(Map::from_iter([(name.to_owned(), value)])), ..Self::default() }
-    }
-}
-
 impl Chunks {
     pub(crate) fn new(reply: Reply) -> Self {
         Self { id: id("", &reply), reply, begun: BTreeMap::new(), usage: Usage::default() }
     }
 
-    fn write(&self, choices: &[ChunkChoice<'_>], usage: Option<Value>, out: &mut Vec<u8>) {
-        let chunk = Chunk {
-            id: &self.id,
-            object: "chat.completion.chunk",
-            created: self.reply.created,
-            model: &self.reply.model,
-            choices,
-            usage,
-        };
+    fn write(&self, choices: Value, usage: Option<Value>, out: &mut Vec<u8>) {
+        let mut chunk = json!({
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.reply.created,
+            "model": self.reply.model,
+            "choices": choices,
+        });
+        if self.reply.include_usage {
+            // `null` in all chunks but the last.
+            chunk["usage"] = usage.into();
+        }
         sse::write_data(&chunk, out);
     }
 
-    fn choice(&self, choice: ChunkChoice<'_>, out: &mut Vec<u8>) {
-        self.write(&[choice], self.reply.include_usage.then_some(Value::Null), out);
-    }
-
-    fn delta(&mut self, index: u32, delta: Delta<'_>, out: &mut Vec<u8>) {
+    fn delta(&mut self, index: u32, delta: Value, out: &mut Vec<u8>) {
         self.begin(index, out);
-        self.choice(ChunkChoice { index, delta, logprobs: None, finish_reason: None }, out);
+        self.write(json!([{ "index": index, "delta": delta, "finish_reason": null }]), None, out);
     }
 
     /// The first chunk of an answer says whose it is.
-    fn begin(&mut self, index: u32, out: &mut Vec<u8>) -> usize {
-        if let Some(calls) = self.begun.get(&index) {
-            return *calls;
+    fn begin(&mut self, index: u32, out: &mut Vec<u8>) -> &mut usize {
+        if !self.begun.contains_key(&index) {
+            let delta = json!({ "role": "assistant", "content": "" });
+            self.write(json!([{ "index": index, "delta": delta, "finish_reason": null }]), None, out);
         }
-        self.begun.insert(index, 0);
-        let delta = Delta { role: Some("assistant"), content: Some(""), ..Delta::default() };
-        self.choice(ChunkChoice { index, delta, logprobs: None, finish_reason: None }, out);
-        0
+        self.begun.entry(index).or_default()
     }
 }
 
@@ -261,48 +216,39 @@ impl Writer for Chunks {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
             Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
-            Event::Text { choice, text } => {
-                self.delta(*choice, Delta { content: Some(text), ..Delta::default() }, out);
-            }
-            Event::Thought { choice, text } => {
-                self.delta(*choice, Delta { reasoning_content: Some(text), ..Delta::default() }, out);
-            }
+            Event::Text { choice, text } => self.delta(*choice, json!({ "content": text }), out),
+            Event::Thought { choice, text } => self.delta(*choice, json!({ "reasoning_content": text }), out),
             Event::Call { choice, call } => {
                 let count = self.begin(*choice, out);
-                self.begun.insert(*choice, count + 1);
+                let number = *count;
+                *count += 1;
                 if self.reply.legacy_functions {
-                    if count == 0 {
-                        self.delta(*choice, Delta::more("function_call", function(call)), out);
+                    if number == 0 {
+                        self.delta(*choice, json!({ "function_call": function(call) }), out);
                     }
                     return;
                 }
                 let mut value = tool_call(call, &self.reply);
-                value["index"] = count.into();
-                self.delta(*choice, Delta::more("tool_calls", json!([value])), out);
+                value["index"] = number.into();
+                self.delta(*choice, json!({ "tool_calls": [value] }), out);
             }
             Event::Media { choice, mime, data } => {
-                self.delta(*choice, Delta::more("images", json!([image(mime, data)])), out);
+                self.delta(*choice, json!({ "images": [image(mime, data)] }), out);
             }
             Event::Logprobs { choice, tokens } => {
                 self.begin(*choice, out);
-                let tokens: Vec<Value> = tokens.iter().map(token).collect();
-                let logprobs = Some(json!({ "content": tokens, "refusal": null }));
-                self.choice(
-                    ChunkChoice { index: *choice, delta: Delta::default(), logprobs, finish_reason: None },
-                    out,
-                );
+                let logprobs = json!({ "content": tokens.iter().map(token).collect::<Vec<_>>(), "refusal": null });
+                let choice = json!({ "index": choice, "delta": {}, "logprobs": logprobs, "finish_reason": null });
+                self.write(json!([choice]), None, out);
             }
             Event::Sources { choice, sources, .. } => {
-                let annotations = sources.iter().map(annotation).collect();
-                self.delta(*choice, Delta::more("annotations", annotations), out);
+                let annotations: Vec<Value> = sources.iter().map(annotation).collect();
+                self.delta(*choice, json!({ "annotations": annotations }), out);
             }
             Event::Finish { choice, reason } => {
                 self.begin(*choice, out);
-                let finish_reason = Some(finish_reason(*reason, &self.reply));
-                self.choice(
-                    ChunkChoice { index: *choice, delta: Delta::default(), logprobs: None, finish_reason },
-                    out,
-                );
+                let reason = finish_reason(*reason, &self.reply);
+                self.write(json!([{ "index": choice, "delta": {}, "finish_reason": reason }]), None, out);
             }
             Event::Usage(usage) => self.usage = *usage,
         }
@@ -310,7 +256,7 @@ impl Writer for Chunks {
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.reply.include_usage {
-            self.write(&[], Some(usage(self.usage)), out);
+            self.write(json!([]), Some(usage(self.usage)), out);
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
         Ok(())

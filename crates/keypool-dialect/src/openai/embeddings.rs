@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Error, Mode, NativeRequest,
-    fields::{self, Fields, Notes, TextOr},
+    fields::{Fields, Notes},
     gemini::embed,
 };
 
@@ -32,27 +32,26 @@ impl Embeddings {
     /// 400 for what is wrong with it.
     pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
-        let text = fields::json_text(body);
-        let mut fields = Fields::read(&text)?;
+        let mut fields = Fields::read(body)?;
         let model: String = fields.take("model")?.unwrap_or_default();
         if model.trim().is_empty() {
             return Err(Error::invalid("model", "the name of a model is required"));
         }
-        let input = fields.raw("input").ok_or_else(|| Error::invalid("input", "is missing"))?;
-        let texts = match fields::text_or_list(input, "input")? {
-            TextOr::Text(text) => vec![text],
-            TextOr::List(items) => {
-                let item = |(index, value): (usize, &serde_json::value::RawValue)| {
-                    let place = format!("input[{index}]");
-                    if value.get().starts_with(['[', '-'])
-                        || value.get().starts_with(|first: char| first.is_ascii_digit())
-                    {
-                        return Err(Error::invalid(place, "ids of tokens are not supported; send texts"));
-                    }
-                    fields::read::<String>(value, &place)
-                };
-                items.into_iter().enumerate().map(item).collect::<Result<_, _>>()?
-            }
+        let texts = match fields.raw("input") {
+            None => return Err(Error::invalid("input", "is missing")),
+            Some(Value::String(text)) => vec![text],
+            Some(Value::Array(items)) => items
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| match item {
+                    Value::String(text) => Ok(text),
+                    _ => Err(Error::invalid(
+                        format!("input[{index}]"),
+                        "expected a text; ids of tokens are not supported",
+                    )),
+                })
+                .collect::<Result<_, _>>()?,
+            Some(_) => return Err(Error::invalid("input", "expected a text or a list of texts")),
         };
         if texts.is_empty() || texts.len() > MAX {
             return Err(Error::invalid("input", format_args!("expected 1 to {MAX} texts")));

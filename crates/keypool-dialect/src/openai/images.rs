@@ -8,7 +8,7 @@ use serde_json::{Map, Number, Value, json};
 use crate::{
     Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, MediaData, Modality, Mode, NativeRequest, Part,
     Role, Turn, Usage,
-    fields::{self, Fields, Notes},
+    fields::{Fields, Notes},
     gemini::{self, Decoder},
     media, multipart,
 };
@@ -64,8 +64,7 @@ impl Images {
     /// # Errors
     /// 400 for what is wrong with it, or cannot be served.
     pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
-        let text = fields::json_text(body);
-        Self::read(Fields::read(&text)?, Vec::new(), mode)
+        Self::read(Fields::read(body)?, Vec::new(), mode)
     }
 
     /// Reads a form with images to draw from.
@@ -87,10 +86,10 @@ impl Images {
             return Err(Error::invalid("image", "is missing"));
         }
         let wish = Value::Object(wish).to_string();
-        Self::read(Fields::read(&wish)?, originals, mode)
+        Self::read(Fields::read(wish.as_bytes())?, originals, mode)
     }
 
-    fn read(mut fields: Fields<'_>, originals: Vec<Media>, mode: Mode) -> Result<Self, Error> {
+    fn read(mut fields: Fields, originals: Vec<Media>, mode: Mode) -> Result<Self, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
         let model: String = fields.take("model")?.unwrap_or_default();
         if model.trim().is_empty() {

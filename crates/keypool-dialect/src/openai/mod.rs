@@ -8,4 +8,3 @@ pub mod images;
 pub mod models;
 pub(crate) mod responses_request;
 pub(crate) mod responses_response;
-pub(crate) mod tools;

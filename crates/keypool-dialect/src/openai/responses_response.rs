@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{chat_response, tools};
-use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse};
+use super::chat_response;
+use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse, tools};
 
 /// A response as far as it has come.
 struct Draft {
@@ -109,10 +109,10 @@ impl Draft {
     /// The item that a call is, and what it is called with.
     fn call(&self, call: &Call) -> (Value, String) {
         let id = self.item_id("fc", self.output.len());
-        let origin = self.reply.origins.0.get(&call.name);
+        let origin = self.reply.origins.get(&call.name);
         let (kind, field, said) = match origin {
             Some(origin) if origin.takes_text => ("custom_tool_call", "input", tools::text_of_arguments(&call.args)),
-            _ => ("function_call", "arguments", call.args.get().to_owned()),
+            _ => ("function_call", "arguments", call.args.to_string()),
         };
         let name = origin.map_or(&call.name, |origin| &origin.name);
         let mut item = json!({
