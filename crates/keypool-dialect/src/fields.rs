@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{Error, ErrorKind};
@@ -47,8 +47,8 @@ impl Notes {
     }
 }
 
-/// The members of a request's body that were not taken yet.
-#[derive(Debug)]
+/// The members of an object, such as a request's body, that were not taken yet.
+#[derive(Debug, Deserialize)]
 pub(crate) struct Fields(Map<String, Value>);
 
 impl Fields {
@@ -71,6 +71,11 @@ impl Fields {
     /// A field; none where it is missing or `null`.
     pub(crate) fn raw(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Puts a field in.
+    pub(crate) fn put(&mut self, name: &str, value: Option<Value>) {
+        self.0.extend(value.map(|value| (name.to_owned(), value)));
     }
 
     /// A field of a type.
@@ -110,23 +115,15 @@ impl Fields {
         }
     }
 
-    /// Fields that never change an answer here.
-    pub(crate) fn ignore(&mut self, names: &[&str], notes: &mut Notes) {
-        for name in names {
-            if self.0.shift_remove(*name).is_some() {
-                notes.ignore(*name);
-            }
-        }
-    }
-
-    /// Whatever was not taken: neutral values are ignored, all else cannot be served.
-    pub(crate) fn finish(self, neutral: &[(&str, &[&str])], notes: &mut Notes) -> Result<(), Error> {
+    /// Whatever was not taken, of the object at `place`: what changes nothing is ignored, all else cannot be served.
+    pub(crate) fn finish(self, place: &str, notes: &mut Notes) -> Result<(), Error> {
         for (name, value) in self.0 {
-            if is_neutral(&name, &value, neutral) {
-                notes.ignore(name);
+            let short = if name.len() <= 64 { &name } else { "a field with a long name" };
+            let shown = if place.is_empty() { short.to_owned() } else { format!("{place}.{short}") };
+            if never_matters(&name) || is_neutral(&name, &value) {
+                notes.ignore(shown);
             } else {
-                let shown = if name.len() <= 64 { name } else { "a field with a long name".to_owned() };
-                notes.refuse(Error::invalid(&*shown, "not supported for Gemini models; leave it out"))?;
+                notes.refuse(Error::invalid(shown, "not supported for Gemini models; leave it out"))?;
             }
         }
         Ok(())
@@ -146,55 +143,53 @@ pub(crate) fn without_nulls(mut object: Value) -> Value {
     object
 }
 
-/// Values that say "as without me", of fields that other servers of these dialects know: numbers compare as numbers.
-const NEUTRAL: [(&str, &[&str]); 36] = [
-    ("add_generation_prompt", &["true"]),
-    ("background", &["false"]),
-    ("best_of", &["0", "1"]),
-    ("continue_final_message", &["false"]),
-    ("do_sample", &["true"]),
-    ("dry_multiplier", &["0"]),
-    ("echo", &["false"]),
-    ("frequency_penalty", &["0"]),
-    ("ignore_eos", &["false"]),
-    ("include_reasoning", &["false"]),
-    ("include_stop_str_in_output", &["false"]),
-    ("length_penalty", &["1"]),
-    ("logprobs", &["false"]),
-    ("min_p", &["0"]),
-    ("min_tokens", &["0"]),
-    ("mirostat", &["0"]),
-    ("no_repeat_ngram_size", &["0"]),
-    ("presence_penalty", &["0"]),
-    ("raw", &["false"]),
-    ("repeat_penalty", &["1"]),
-    ("repetition_penalty", &["1"]),
-    ("return_token_ids", &["false"]),
-    ("safe_prompt", &["false"]),
-    ("skip_special_tokens", &["true"]),
-    ("spaces_between_special_tokens", &["true"]),
-    ("stream_reasoning", &["false"]),
-    ("suffix", &[]),
-    ("tfs_z", &["1"]),
-    ("think", &["false"]),
-    ("top_a", &["0"]),
-    ("top_logprobs", &["0"]),
-    ("typical_p", &["1"]),
-    ("use_beam_search", &["false"]),
-    ("use_cache", &["true", "false"]),
-    ("verbosity", &["\"medium\""]),
-    ("xtc_probability", &["0"]),
-];
+/// Fields that change nothing about an answer here, of all dialects.
+fn never_matters(name: &str) -> bool {
+    match name {
+        "user" | "store" | "metadata" | "client_metadata" | "safety_identifier" | "service_tier" | "inference_geo" => {
+            true
+        }
+        "cache_control" | "prompt_cache_key" | "prompt_cache_retention" | "prompt_cache_options" | "prediction" => true,
+        "anthropic_version" | "anthropic_beta" | "betas" | "keep_alive" | "chunking_strategy" | "max_tool_calls" => {
+            true
+        }
+        // It shortens what is too long anyway. `strictJsonSchema` is a setting of Mastra's that gets into bodies.
+        "context_management" | "stream_options" | "strictJsonSchema" => true,
+        _ => false,
+    }
+}
 
-/// Whether a value changes nothing: `null`, nothing at all (`{}`, `[]`, `""`), or one of the known ones.
-fn is_neutral(name: &str, value: &Value, more: &[(&str, &[&str])]) -> bool {
-    let text = value.to_string();
-    let same = |known: &str| match (value.as_f64(), known.parse::<f64>()) {
-        (Some(value), Ok(known)) => (value - known).abs() < f64::EPSILON,
-        _ => text == known,
+/// Whether a value says "as without me": `null`, nothing at all (`{}`, `[]`, `""`), or a known one of a field that other
+/// servers of these dialects have.
+fn is_neutral(name: &str, value: &Value) -> bool {
+    let known: &[&str] = match name {
+        "min_p" | "min_tokens" | "mirostat" | "top_a" | "dry_multiplier" | "xtc_probability" => &["0"],
+        "no_repeat_ngram_size" | "partial_images" | "presence_penalty" | "frequency_penalty" => &["0"],
+        "repetition_penalty" | "repeat_penalty" | "length_penalty" | "tfs_z" | "typical_p" | "speed" => &["1"],
+        "best_of" | "n" => &["0", "1"],
+        "output_compression" => &["100"],
+        "echo" | "ignore_eos" | "include_reasoning" | "logprobs" | "raw" | "safe_prompt" | "stream" | "think" => {
+            &["false"]
+        }
+        "continue_final_message" | "include_stop_str_in_output" | "return_token_ids" | "use_beam_search" => &["false"],
+        "add_generation_prompt" | "do_sample" | "skip_special_tokens" | "spaces_between_special_tokens" => &["true"],
+        "background" => &["false", "\"auto\"", "\"opaque\""],
+        "truncation" => &["\"disabled\"", "\"auto\""],
+        "quality" => &["\"auto\"", "\"standard\""],
+        "moderation" => &["\"auto\""],
+        "verbosity" => &["\"medium\""],
+        "input_fidelity" => &["\"low\""],
+        "output_format" => &["\"png\""],
+        "response_format" => &["\"b64_json\""],
+        "stream_format" => &["\"audio\""],
+        _ => &[],
     };
-    let known = NEUTRAL.iter().chain(more).filter(|(known, _)| *known == name);
-    matches!(&*text, "null" | "{}" | "[]" | "\"\"") || known.flat_map(|(_, values)| *values).any(|known| same(known))
+    let text = value.to_string();
+    let same = |known: &&str| match (value.as_f64(), known.parse::<f64>()) {
+        (Some(value), Ok(known)) => (value - known).abs() < f64::EPSILON,
+        _ => text == *known,
+    };
+    matches!(&*text, "null" | "{}" | "[]" | "\"\"") || known.iter().any(same)
 }
 
 /// A body as JSON text. What clients cut through is mended: bytes that are no UTF-8, halves of surrogate pairs.

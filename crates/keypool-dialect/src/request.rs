@@ -77,10 +77,8 @@ impl Frontend {
         match (self, stream) {
             (Self::Chat, true) => Box::new(openai::chat_response::Chunks::new(reply)),
             (Self::Chat, false) => Box::new(openai::chat_response::Completion::new(reply)),
-            (Self::Responses, true) => Box::new(openai::responses_response::Events::new(reply)),
-            (Self::Responses, false) => Box::new(openai::responses_response::Whole::new(reply)),
-            (Self::Messages, true) => Box::new(anthropic::response::Events::new(reply)),
-            (Self::Messages, false) => Box::new(anthropic::response::Message::new(reply)),
+            (Self::Responses, stream) => Box::new(openai::responses_response::Response::new(reply, stream)),
+            (Self::Messages, stream) => Box::new(anthropic::response::Message::new(reply, stream)),
             (Self::Speech, _) => Box::new(openai::audio::Speech::new(&reply)),
             (Self::Transcription | Self::Translation, stream) => {
                 Box::new(openai::audio::Transcript::new(&reply, stream))
@@ -137,8 +135,8 @@ pub(crate) struct Reply {
     /// OpenAI's older form of tools: one call, without an id.
     pub(crate) legacy_functions: bool,
     pub(crate) origins: Origins,
-    /// Fields of the request that the answer repeats.
-    pub(crate) echoed: Map<String, Value>,
+    /// What a response repeats of its request.
+    pub(crate) settings: Map<String, Value>,
     pub(crate) form: Form,
 }
 

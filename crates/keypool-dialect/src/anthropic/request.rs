@@ -11,19 +11,6 @@ use crate::{
     tools::{self, Origins},
 };
 
-/// Fields that change nothing about an answer here; `context_management` shortens what is too long anyway.
-const NEVER_MATTER: [&str; 9] = [
-    "metadata",
-    "service_tier",
-    "cache_control",
-    "inference_geo",
-    "speed",
-    "betas",
-    "context_management",
-    "anthropic_version",
-    "anthropic_beta",
-];
-
 pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     if !fields.has("messages") {
         let paths = [("input", "/v1/responses"), ("contents", "/v1beta/models/{model}:generateContent")];
@@ -55,8 +42,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     if fields.has("thread") {
         return Err(Error::invalid("thread", "no conversation is stored here: send all of it, without thread"));
     }
-    fields.ignore(&NEVER_MATTER, notes);
-    fields.finish(&[], notes)?;
+    fields.finish("", notes)?;
     conversation.check_tool_choice(notes)?;
     if messages.is_empty() {
         return Err(Error::invalid("messages", "at least one message is required"));

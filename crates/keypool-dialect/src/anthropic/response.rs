@@ -65,27 +65,20 @@ fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Valu
     ]
 }
 
-fn message(id: &str, reply: &Reply, content: Vec<Value>, stop_reason: Option<&str>, cost: Usage) -> Value {
-    json!({
-        "id": id, "type": "message", "role": "assistant", "model": reply.model, "content": content,
-        "stop_reason": stop_reason, "stop_sequence": null, "usage": usage(cost),
-    })
-}
-
-/// Gathers a whole message.
+/// Writes a message: the events of a stream as they come, or all of it at its end.
 pub(crate) struct Message {
     reply: Reply,
+    stream: bool,
     id: String,
+    begun: bool,
+    /// Blocks, the last of which may be open.
     content: Vec<Value>,
-    /// The block that is open.
     open: Option<Open>,
-    text: String,
-    citations: Vec<Value>,
     finish: Option<Finish>,
     usage: Usage,
 }
 
-/// The kind of the block that is open.
+/// The kind of the block that is open: its field that grows, and what its pieces are called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     Text,
@@ -93,53 +86,108 @@ enum Open {
 }
 
 impl Message {
-    pub(crate) fn new(reply: Reply) -> Self {
-        Self {
-            id: id("", &reply),
-            reply,
-            content: Vec::new(),
-            open: None,
-            text: String::new(),
-            citations: Vec::new(),
-            finish: None,
-            usage: Usage::default(),
+    pub(crate) fn new(reply: Reply, stream: bool) -> Self {
+        let (id, usage) = (id("", &reply), Usage::default());
+        Self { reply, stream, id, begun: false, content: Vec::new(), open: None, finish: None, usage }
+    }
+
+    fn value(&self, content: &[Value], stop_reason: Option<&str>) -> Value {
+        json!({
+            "id": self.id, "type": "message", "role": "assistant", "model": self.reply.model, "content": content,
+            "stop_reason": stop_reason, "stop_sequence": null, "usage": usage(self.usage),
+        })
+    }
+
+    /// Writes an event of a stream.
+    fn write(&self, name: &str, mut value: Value, out: &mut Vec<u8>) {
+        if self.stream {
+            value["type"] = name.into();
+            sse::write_event(name, &value, out);
         }
     }
 
-    fn say(&mut self, kind: Open, text: &str) {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.write("message_start", json!({ "message": self.value(&[], None) }), out);
+        }
+    }
+
+    /// Starts a block as it stands in a stream, and closes the one before it.
+    fn start(&mut self, block: Value, out: &mut Vec<u8>) {
+        self.begin(out);
+        self.close(out);
+        self.write("content_block_start", json!({ "index": self.content.len(), "content_block": block }), out);
+        self.content.push(block);
+    }
+
+    fn delta(&self, kind: &str, field: &str, value: &Value, out: &mut Vec<u8>) {
+        let delta = json!({ "type": kind, field: value });
+        self.write("content_block_delta", json!({ "index": self.content.len() - 1, "delta": delta }), out);
+    }
+
+    fn stop(&self, out: &mut Vec<u8>) {
+        self.write("content_block_stop", json!({ "index": self.content.len() - 1 }), out);
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        let Some(open) = self.open.take() else { return };
+        if open == Open::Thinking {
+            self.delta("signature_delta", "signature", &SIGNATURE.into(), out);
+        }
+        self.stop(out);
+    }
+
+    fn say(&mut self, kind: Open, text: &str, out: &mut Vec<u8>) {
+        let (name, delta, block) = match kind {
+            Open::Text => ("text", "text_delta", json!({ "type": "text", "text": "" })),
+            Open::Thinking => {
+                let signature = if self.stream { "" } else { SIGNATURE };
+                let block = json!({ "type": "thinking", "thinking": "", "signature": signature });
+                ("thinking", "thinking_delta", block)
+            }
+        };
         if self.open != Some(kind) {
-            self.close();
+            self.start(block, out);
             self.open = Some(kind);
         }
-        self.text.push_str(text);
+        if self.stream {
+            self.delta(delta, name, &text.into(), out);
+        } else if let Some(Value::String(said)) = self.content.last_mut().map(|block| &mut block[name]) {
+            said.push_str(text);
+        }
     }
 
-    fn close(&mut self) {
-        let text = std::mem::take(&mut self.text);
-        self.content.extend(self.open.take().map(|open| match open {
-            Open::Text if self.citations.is_empty() => json!({ "type": "text", "text": text }),
-            Open::Text => json!({ "type": "text", "text": text, "citations": std::mem::take(&mut self.citations) }),
-            Open::Thinking => json!({ "type": "thinking", "thinking": text, "signature": SIGNATURE }),
-        }));
+    fn sources(&mut self, queries: &[String], sources: &[Source], out: &mut Vec<u8>) {
+        if self.open == Some(Open::Text) {
+            let citations = citations(sources);
+            for citation in &citations {
+                self.delta("citations_delta", "citation", citation, out);
+            }
+            if let Some(block) = self.content.last_mut() {
+                block["citations"] = citations.into();
+            }
+        }
+        for block in search_blocks(queries, sources, &self.reply) {
+            self.start(block, out);
+            self.stop(out);
+        }
     }
 }
 
 impl Writer for Message {
-    fn event(&mut self, event: &Event, _: &mut Vec<u8>) {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
             Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
-            Event::Text { choice: 0, text } => self.say(Open::Text, text),
-            Event::Thought { choice: 0, text } => self.say(Open::Thinking, text),
+            Event::Text { choice: 0, text } => self.say(Open::Text, text, out),
+            Event::Thought { choice: 0, text } => self.say(Open::Thinking, text, out),
+            Event::Media { choice: 0, mime, data } => self.say(Open::Text, &image(mime, data), out),
             Event::Call { choice: 0, call: Call { id, name, args, .. } } => {
-                self.close();
-                self.content.push(json!({ "type": "tool_use", "id": id, "name": name, "input": args }));
+                let input = if self.stream { json!({}) } else { args.clone() };
+                self.start(json!({ "type": "tool_use", "id": id, "name": name, "input": input }), out);
+                self.delta("input_json_delta", "partial_json", &args.to_string().into(), out);
+                self.stop(out);
             }
-            Event::Media { choice: 0, mime, data } => self.say(Open::Text, &image(mime, data)),
-            Event::Sources { choice: 0, queries, sources } => {
-                self.citations = citations(sources);
-                self.close();
-                self.content.extend(search_blocks(queries, sources, &self.reply));
-            }
+            Event::Sources { choice: 0, queries, sources } => self.sources(queries, sources, out),
             Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
             Event::Usage(usage) => self.usage = *usage,
             // There is one answer in this dialect, and no word for how likely it was.
@@ -148,125 +196,16 @@ impl Writer for Message {
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.close();
-        let content = std::mem::take(&mut self.content);
-        let whole = message(&self.id, &self.reply, content, Some(stop_reason(self.finish)), self.usage);
-        out.extend_from_slice(whole.to_string().as_bytes());
-        Ok(())
-    }
-
-    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        out.extend_from_slice(&error.body(Frontend::Messages));
-    }
-}
-
-/// Writes the events of a stream.
-pub(crate) struct Events {
-    reply: Reply,
-    id: String,
-    begun: bool,
-    open: Option<Open>,
-    /// The number of the next block.
-    next: usize,
-    finish: Option<Finish>,
-    usage: Usage,
-}
-
-/// Writes an event, which has its name in it, too.
-fn write(name: &str, mut value: Value, out: &mut Vec<u8>) {
-    value["type"] = name.into();
-    sse::write_event(name, &value, out);
-}
-
-impl Events {
-    pub(crate) fn new(reply: Reply) -> Self {
-        let (id, usage) = (id("", &reply), Usage::default());
-        Self { reply, id, begun: false, open: None, next: 0, finish: None, usage }
-    }
-
-    fn begin(&mut self, out: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.begun, true) {
-            let message = message(&self.id, &self.reply, Vec::new(), None, self.usage);
-            write("message_start", json!({ "message": message }), out);
-        }
-    }
-
-    fn delta(&self, kind: &str, field: &str, value: impl Into<Value>, out: &mut Vec<u8>) {
-        let delta = json!({ "type": kind, field: value.into() });
-        write("content_block_delta", json!({ "index": self.next - 1, "delta": delta }), out);
-    }
-
-    fn stop(&self, out: &mut Vec<u8>) {
-        write("content_block_stop", json!({ "index": self.next - 1 }), out);
-    }
-
-    fn close(&mut self, out: &mut Vec<u8>) {
-        let Some(open) = self.open.take() else { return };
-        if open == Open::Thinking {
-            self.delta("signature_delta", "signature", SIGNATURE, out);
-        }
-        self.stop(out);
-    }
-
-    /// Starts a block, and closes the one before it.
-    fn start(&mut self, block: Value, out: &mut Vec<u8>) {
         self.begin(out);
         self.close(out);
-        write("content_block_start", json!({ "index": self.next, "content_block": block }), out);
-        self.next += 1;
-    }
-
-    fn open(&mut self, kind: Open, block: Value, out: &mut Vec<u8>) {
-        if self.open != Some(kind) {
-            self.start(block, out);
-            self.open = Some(kind);
+        let stop_reason = stop_reason(self.finish);
+        if self.stream {
+            let delta = json!({ "stop_reason": stop_reason, "stop_sequence": null });
+            self.write("message_delta", json!({ "delta": delta, "usage": usage(self.usage) }), out);
+            self.write("message_stop", json!({}), out);
+        } else {
+            out.extend_from_slice(self.value(&self.content, Some(stop_reason)).to_string().as_bytes());
         }
-    }
-
-    fn text(&mut self, text: &str, out: &mut Vec<u8>) {
-        self.open(Open::Text, json!({ "type": "text", "text": "" }), out);
-        self.delta("text_delta", "text", text, out);
-    }
-}
-
-impl Writer for Events {
-    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
-        match event {
-            Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
-            Event::Text { choice: 0, text } => self.text(text, out),
-            Event::Thought { choice: 0, text } => {
-                self.open(Open::Thinking, json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
-                self.delta("thinking_delta", "thinking", &**text, out);
-            }
-            Event::Call { choice: 0, call: Call { id, name, args, .. } } => {
-                self.start(json!({ "type": "tool_use", "id": id, "name": name, "input": {} }), out);
-                self.delta("input_json_delta", "partial_json", args.to_string(), out);
-                self.stop(out);
-            }
-            Event::Media { choice: 0, mime, data } => self.text(&image(mime, data), out),
-            Event::Sources { choice: 0, queries, sources } => {
-                if self.open == Some(Open::Text) {
-                    for citation in citations(sources) {
-                        self.delta("citations_delta", "citation", citation, out);
-                    }
-                }
-                for block in search_blocks(queries, sources, &self.reply) {
-                    self.start(block, out);
-                    self.stop(out);
-                }
-            }
-            Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
-            Event::Usage(usage) => self.usage = *usage,
-            _ => {}
-        }
-    }
-
-    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.begin(out);
-        self.close(out);
-        let delta = json!({ "stop_reason": stop_reason(self.finish), "stop_sequence": null });
-        write("message_delta", json!({ "delta": delta, "usage": usage(self.usage) }), out);
-        write("message_stop", json!({}), out);
         Ok(())
     }
 
@@ -276,7 +215,7 @@ impl Writer for Events {
 
     fn ping(&mut self, out: &mut Vec<u8>) {
         if self.begun {
-            write("ping", json!({}), out);
+            self.write("ping", json!({}), out);
         } else {
             out.extend_from_slice(b": keep-alive\n\n");
         }

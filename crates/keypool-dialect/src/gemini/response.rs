@@ -2,14 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::{
-    names::Names,
-    request,
-    sources::{Grounded, Grounding},
-};
+use super::{names::Names, request, sources::Grounded};
 use crate::{Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, ids};
 
 /// Decodes the answer to a conversation into [`Event`]s.
@@ -83,7 +79,7 @@ impl Decoder {
             events.push(Event::Start { id: answer.response_id.unwrap_or_default() });
         }
         if let Some(metadata) = answer.usage_metadata {
-            events.push(Event::Usage(metadata.into()));
+            events.push(Event::Usage(usage(&metadata)));
         }
         for candidate in answer.candidates {
             self.candidate(candidate, events)?;
@@ -113,10 +109,10 @@ impl Decoder {
         }
         let state = self.choices.entry(choice).or_default();
         if let Some(logprobs) = candidate.logprobs_result {
-            events.push(Event::Logprobs { choice, tokens: logprobs.into() });
+            events.push(Event::Logprobs { choice, tokens: tokens(&logprobs) });
         }
         if let Some(grounding) = candidate.grounding_metadata.filter(|_| self.searches) {
-            state.grounded.grounding = Some(grounding);
+            state.grounded.grounding = grounding;
         }
         match candidate.finish_reason.as_deref() {
             None | Some("" | "FINISH_REASON_UNSPECIFIED") => Ok(()),
@@ -259,8 +255,7 @@ struct WireAnswer {
     #[serde(default, deserialize_with = "or_default")]
     candidates: Vec<Candidate>,
     prompt_feedback: Option<Feedback>,
-    #[serde(default, deserialize_with = "lenient")]
-    usage_metadata: Option<Metadata>,
+    usage_metadata: Option<Value>,
     response_id: Option<String>,
     error: Option<Value>,
 }
@@ -278,10 +273,8 @@ struct Candidate {
     finish_reason: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
     index: u32,
-    #[serde(default, deserialize_with = "lenient")]
-    logprobs_result: Option<Logprobs>,
-    #[serde(default, deserialize_with = "lenient")]
-    grounding_metadata: Option<Grounding>,
+    logprobs_result: Option<Value>,
+    grounding_metadata: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -318,78 +311,35 @@ struct Blob {
     data: String,
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Metadata {
-    prompt_token_count: Option<u64>,
-    tool_use_prompt_token_count: Option<u64>,
-    cached_content_token_count: Option<u64>,
-    candidates_token_count: Option<u64>,
-    thoughts_token_count: Option<u64>,
-    #[serde(deserialize_with = "or_default")]
-    prompt_tokens_details: Vec<Details>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Details {
-    modality: String,
-    token_count: Option<u64>,
-}
-
-impl From<Metadata> for Usage {
-    fn from(metadata: Metadata) -> Self {
-        let sum =
-            |one: Option<u64>, other: Option<u64>| one.unwrap_or_default().saturating_add(other.unwrap_or_default());
-        let audio = metadata.prompt_tokens_details.iter().filter(|details| details.modality == "AUDIO");
-        Self {
-            input: sum(metadata.prompt_token_count, metadata.tool_use_prompt_token_count),
-            cached: metadata.cached_content_token_count.unwrap_or_default(),
-            input_audio: audio.fold(0, |all, details| sum(Some(all), details.token_count)),
-            output: sum(metadata.candidates_token_count, metadata.thoughts_token_count),
-            thoughts: metadata.thoughts_token_count.unwrap_or_default(),
-        }
+/// `usageMetadata`. No answer is lost over its numbers.
+fn usage(metadata: &Value) -> Usage {
+    let count = |value: &Value| value["tokenCount"].as_u64().unwrap_or_default();
+    let number = |name: &str| metadata[name].as_u64().unwrap_or_default();
+    let details = metadata["promptTokensDetails"].as_array().into_iter().flatten();
+    Usage {
+        input: number("promptTokenCount").saturating_add(number("toolUsePromptTokenCount")),
+        cached: number("cachedContentTokenCount"),
+        input_audio: details.filter(|details| details["modality"] == "AUDIO").map(count).sum(),
+        output: number("candidatesTokenCount").saturating_add(number("thoughtsTokenCount")),
+        thoughts: number("thoughtsTokenCount"),
     }
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Logprobs {
-    top_candidates: Vec<Top>,
-    chosen_candidates: Vec<Likely>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Top {
-    candidates: Vec<Likely>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct Likely {
-    token: String,
-    log_probability: Option<f64>,
-}
-
-impl From<Likely> for (String, f64) {
-    fn from(likely: Likely) -> Self {
-        /// What OpenAI says of a token that is as good as impossible.
-        const NEVER: f64 = -9_999.0;
-        (likely.token, likely.log_probability.unwrap_or(NEVER))
-    }
-}
-
-impl From<Logprobs> for Vec<Token> {
-    fn from(logprobs: Logprobs) -> Self {
-        let mut tops = logprobs.top_candidates.into_iter();
-        let token = |likely: Likely| {
-            let (text, logprob) = likely.into();
-            let top = tops.next().map(|top| top.candidates).unwrap_or_default();
-            Token { text, logprob, top: top.into_iter().map(Into::into).collect() }
-        };
-        logprobs.chosen_candidates.into_iter().map(token).collect()
-    }
+/// `logprobsResult`.
+fn tokens(result: &Value) -> Vec<Token> {
+    /// What OpenAI says of a token that is as good as impossible.
+    const NEVER: f64 = -9_999.0;
+    let likely = |value: &Value| {
+        let text = value["token"].as_str().unwrap_or_default().to_owned();
+        (text, value["logProbability"].as_f64().unwrap_or(NEVER))
+    };
+    let chosen = result["chosenCandidates"].as_array().into_iter().flatten().enumerate();
+    let token = |(number, chosen): (usize, &Value)| {
+        let (text, logprob) = likely(chosen);
+        let top = result["topCandidates"][number]["candidates"].as_array().into_iter().flatten();
+        Token { text, logprob, top: top.map(likely).collect() }
+    };
+    chosen.map(token).collect()
 }
 
 /// The default where it is `null`, as some relays write what is not there.
@@ -399,9 +349,4 @@ where
     D: Deserializer<'de>,
 {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-}
-
-/// Nothing where it is something else than it should be: no answer is lost over its numbers.
-fn lenient<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    Ok(serde_json::from_value(Value::deserialize(deserializer)?).ok())
 }

@@ -62,7 +62,7 @@ pub(crate) fn read_speech(
             Form::Wav
         }
     };
-    fields.finish(&[("speed", &["1"]), ("stream_format", &["\"audio\""])], notes)?;
+    fields.finish("", notes)?;
     conversation.turns = vec![crate::Turn { role: Role::User, parts: vec![Part::Text(input)] }];
     Ok(())
 }

@@ -13,23 +13,6 @@ use crate::{
     tools,
 };
 
-/// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 12] = [
-    "user",
-    "store",
-    "metadata",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "prompt_cache_options",
-    "prediction",
-    "cache_control",
-    "keep_alive",
-    // Mastra's own setting gets into the body.
-    "strictJsonSchema",
-];
-
 pub(crate) fn read(
     mut fields: Fields,
     conversation: &mut Conversation,
@@ -54,7 +37,7 @@ pub(crate) fn read(
         conversation.format = tools::read_format(format, "response_format")?;
     }
     read_thinking(&mut fields, conversation)?;
-    read_google(&mut fields, conversation)?;
+    read_google(&mut fields, conversation, notes)?;
     if let Some(modalities) = fields.take::<Vec<String>>("modalities")? {
         if modalities.iter().any(|modality| !matches!(&**modality, "text" | "image")) {
             notes
@@ -75,8 +58,7 @@ pub(crate) fn read(
     if let Some(system) = fields.take::<Content>("system")? {
         system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
     }
-    fields.ignore(&NEVER_MATTER, notes);
-    fields.finish(&[], notes)?;
+    fields.finish("", notes)?;
     conversation.check_tool_choice(notes)?;
     if messages.is_empty() {
         return Err(Error::invalid("messages", "expected one message at least"));
@@ -206,44 +188,34 @@ fn read_thinking(fields: &mut Fields, conversation: &mut Conversation) -> Result
 }
 
 /// What Google's own compatible endpoint takes beside.
-fn read_google(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Extra {
-        google: Option<Google>,
-    }
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Google {
-        cached_content: Option<String>,
-        thinking_config: Option<ThinkingConfig>,
-    }
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct ThinkingConfig {
-        #[serde(alias = "includeThoughts")]
-        include_thoughts: Option<bool>,
-        #[serde(alias = "thinkingBudget")]
-        thinking_budget: Option<i64>,
-        #[serde(alias = "thinkingLevel")]
-        thinking_level: Option<String>,
-    }
+fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    const GOOGLE: &str = "extra_body.google";
     const THINKING: &str = "extra_body.google.thinking_config";
-    let nested = fields.take::<Extra>("extra_body")?.and_then(|extra| extra.google);
-    let Some(google) = fields.take::<Google>("google")?.or(nested) else { return Ok(()) };
-    conversation.cached_content = google.cached_content;
-    let Some(config) = google.thinking_config else { return Ok(()) };
-    let thinking = &mut conversation.thinking;
-    thinking.shown = config.include_thoughts.or(thinking.shown);
-    match (config.thinking_budget, config.thinking_level) {
-        (None, None) => return Ok(()),
-        (Some(0), _) => thinking.effort = Some(Effort::Off),
-        // -1 lets the model decide.
-        (Some(budget), _) => thinking.effort = u32::try_from(budget).ok().map(Effort::Tokens),
-        (None, Some(level)) => thinking.effort = Some(Effort::read(&level.to_ascii_lowercase(), THINKING)?),
+    if let Some(mut extra) = fields.take::<Fields>("extra_body")? {
+        let nested = extra.raw("google");
+        extra.finish("extra_body", notes)?;
+        fields.put("google", nested);
     }
-    thinking.field = THINKING;
-    Ok(())
+    let Some(mut google) = fields.take::<Fields>("google")? else { return Ok(()) };
+    conversation.cached_content = google.take("cached_content")?;
+    let thinking = &mut conversation.thinking;
+    if let Some(mut config) = google.take::<Fields>("thinking_config")? {
+        let mut either = |one: &str, other: &str| config.raw(one).or(config.raw(other));
+        thinking.shown =
+            either("include_thoughts", "includeThoughts").and_then(|shown| shown.as_bool()).or(thinking.shown);
+        let budget = either("thinking_budget", "thinkingBudget").and_then(|budget| budget.as_i64());
+        let level = either("thinking_level", "thinkingLevel");
+        if let Some(budget) = budget {
+            // -1 lets the model decide.
+            let tokens = u32::try_from(budget).ok();
+            thinking.effort = tokens.map(|tokens| if tokens == 0 { Effort::Off } else { Effort::Tokens(tokens) });
+        } else if let Some(level) = level.as_ref().and_then(Value::as_str) {
+            thinking.effort = Some(Effort::read(&level.to_ascii_lowercase(), THINKING)?);
+        }
+        thinking.field = THINKING;
+        config.finish(THINKING, notes)?;
+    }
+    google.finish(GOOGLE, notes)
 }
 
 #[derive(Deserialize)]

@@ -65,8 +65,7 @@ impl Embeddings {
             Some("base64") => true,
             Some(_) => return Err(Error::invalid("encoding_format", "expected float or base64")),
         };
-        fields.ignore(&["user"], &mut notes);
-        fields.finish(&[], &mut notes)?;
+        fields.finish("", &mut notes)?;
         let ignored = notes.into_ignored();
         Ok(Self { asked_model: model.clone(), model, texts, dimensions, base64, ignored })
     }

@@ -1,49 +1,21 @@
-//! `/v1/images/generations` and `/v1/images/edits`: Imagen's `predict`, or `generateContent` of a model that draws.
+//! `/v1/images/generations` and `/v1/images/edits`, by `generateContent` of a model that draws.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::{Map, Number, Value, json};
 
 use crate::{
     Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, MediaData, Modality, Mode, NativeRequest, Part,
     Role, Turn, Usage,
     fields::{Fields, Notes},
-    gemini::{self, Decoder},
+    gemini::Decoder,
     media, multipart,
 };
 
 /// Images that one request may ask for, as at OpenAI.
 const MAX: i64 = 10;
-/// Images that one `predict` gives at most.
-const MAX_PREDICTED: u32 = 4;
-
-/// Values of fields that are as if nothing were said.
-const NEUTRAL: [(&str, &[&str]); 9] = [
-    ("quality", &["\"auto\"", "\"standard\""]),
-    ("background", &["\"auto\"", "\"opaque\""]),
-    ("moderation", &["\"auto\""]),
-    ("output_format", &["\"png\""]),
-    ("output_compression", &["100"]),
-    ("response_format", &["\"b64_json\""]),
-    ("partial_images", &["0"]),
-    ("stream", &["false"]),
-    ("input_fidelity", &["\"low\""]),
-];
-
-/// Ratios of width to height, and whether Imagen has them.
-const ASPECTS: [(u32, u32, &str, bool); 10] = [
-    (1, 1, "1:1", true),
-    (2, 3, "2:3", false),
-    (3, 2, "3:2", false),
-    (3, 4, "3:4", true),
-    (4, 3, "4:3", true),
-    (4, 5, "4:5", false),
-    (5, 4, "5:4", false),
-    (9, 16, "9:16", true),
-    (16, 9, "16:9", true),
-    (21, 9, "21:9", false),
-];
+/// Ratios of width to height that Gemini's models draw.
+const ASPECTS: [&str; 10] = ["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"];
 
 /// A request for images.
 #[derive(Clone, Debug)]
@@ -106,13 +78,12 @@ impl Images {
         };
         let (mut aspect_ratio, mut size) = (None, None);
         if let Some(pixels) = fields.take::<String>("size")?.filter(|size| size != "auto") {
-            match canvas(&model, &pixels) {
+            match canvas(&pixels) {
                 Ok(canvas) => (aspect_ratio, size) = canvas,
                 Err(error) => notes.refuse(error)?,
             }
         }
-        fields.ignore(&["user", "safety_identifier"], &mut notes);
-        fields.finish(&NEUTRAL, &mut notes)?;
+        fields.finish("", &mut notes)?;
         Ok(Self { model, prompt, count, aspect_ratio, size, originals, ignored: notes.into_ignored() })
     }
 
@@ -121,37 +92,12 @@ impl Images {
         &self.ignored
     }
 
-    fn predicts(&self) -> bool {
-        gemini::bare_model(&self.model).starts_with("imagen")
-    }
-
-    /// Gemini's requests: Imagen gives four images a request, other models one.
+    /// Gemini's requests: one an image.
     ///
     /// # Errors
-    /// 400 for what the model cannot do.
+    /// 400 for a name that is no model's.
     pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
-        if !self.predicts() {
-            return Ok(vec![self.generate()?; self.count as usize]);
-        }
-        if !self.originals.is_empty() {
-            let why = "this model draws by a description alone; ask one that edits, such as gemini-2.5-flash-image";
-            return Err(Error::invalid("image", why));
-        }
-        let path = gemini::path(&self.model, ":predict")?;
-        let counts = (0..self.count).step_by(MAX_PREDICTED as usize).map(|done| (self.count - done).min(MAX_PREDICTED));
-        let request = |count: u32| {
-            let mut parameters = json!({ "sampleCount": count });
-            if let Some(aspect) = self.aspect_ratio {
-                parameters["aspectRatio"] = aspect.into();
-            }
-            if let Some(size) = self.size {
-                parameters["sampleImageSize"] = size.into();
-            }
-            let body = json!({ "instances": [{ "prompt": self.prompt }], "parameters": parameters });
-            let estimated_tokens = self.prompt.len() as u64 / 4 + 1;
-            NativeRequest { path: path.clone(), body: body.to_string().into(), estimated_tokens }
-        };
-        Ok(counts.map(request).collect())
+        Ok(vec![Encoder::new(&self.conversation()).generate()?; self.count as usize])
     }
 
     fn conversation(&self) -> Conversation {
@@ -165,10 +111,6 @@ impl Images {
         }
     }
 
-    fn generate(&self) -> Result<NativeRequest, Error> {
-        Encoder::new(&self.conversation()).generate()
-    }
-
     /// The answer, of Gemini's to each of the requests. `created`: seconds since 1970.
     ///
     /// # Errors
@@ -176,11 +118,7 @@ impl Images {
     pub fn answer(&self, bodies: &[impl AsRef<[u8]>], created: i64) -> Result<Bytes, Error> {
         let mut drawn = Drawn::default();
         for body in bodies {
-            if self.predicts() {
-                drawn.predicted(body.as_ref())?
-            } else {
-                drawn.said(&self.conversation(), body.as_ref())?
-            }
+            drawn.read(&self.conversation(), body.as_ref())?;
         }
         if drawn.images.is_empty() {
             return Err(drawn.error());
@@ -212,27 +150,7 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn predicted(&mut self, body: &[u8]) -> Result<(), Error> {
-        #[derive(Deserialize)]
-        struct Answer {
-            #[serde(default)]
-            predictions: Vec<Prediction>,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Prediction {
-            mime_type: Option<String>,
-            bytes_base64_encoded: Option<String>,
-        }
-        let answer: Answer = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
-        self.images.extend(answer.predictions.into_iter().filter_map(|prediction| {
-            let mime = prediction.mime_type.unwrap_or_else(|| "image/png".to_owned());
-            Some((mime, prediction.bytes_base64_encoded?))
-        }));
-        Ok(())
-    }
-
-    fn said(&mut self, conversation: &Conversation, body: &[u8]) -> Result<(), Error> {
+    fn read(&mut self, conversation: &Conversation, body: &[u8]) -> Result<(), Error> {
         let mut events = Vec::new();
         let mut decoder = Decoder::new(conversation, "", "");
         decoder.decode_whole(body, &mut events)?;
@@ -269,20 +187,19 @@ impl Drawn {
 }
 
 /// What a size in pixels comes to: its ratio, and about how large.
-fn canvas(model: &str, pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), Error> {
-    let (width, height) = pixels
-        .split_once('x')
-        .and_then(|(width, height)| Some((width.parse::<u32>().ok()?, height.parse::<u32>().ok()?)))
+fn canvas(pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), Error> {
+    let pair = |text: &str, between: char| {
+        let (x, y) = text.split_once(between)?;
+        Some((x.parse::<u32>().ok()?, y.parse::<u32>().ok()?))
+    };
+    let (width, height) = pair(pixels, 'x')
         .filter(|(width, height)| (1..=8_192).contains(width) && (1..=8_192).contains(height))
         .ok_or_else(|| Error::invalid("size", "expected a width and a height, such as 1024x1024, or auto"))?;
-    let imagen = gemini::bare_model(model).starts_with("imagen");
-    let had = || ASPECTS.iter().filter(|(.., of_imagen)| *of_imagen || !imagen);
     // 1792x1024 is meant as 16:9, and is not quite.
-    let is_near = |x: u32, y: u32| (width * y).abs_diff(height * x) * 50 <= width * y;
-    let Some((_, _, aspect, _)) = had().find(|(x, y, ..)| is_near(*x, *y)) else {
-        let had: Vec<&str> = had().map(|(_, _, aspect, _)| *aspect).collect();
-        return Err(Error::invalid("size", format_args!("this model draws {} alone", had.join(", "))));
-    };
+    let is_near = |(x, y): (u32, u32)| (width * y).abs_diff(height * x) * 50 <= width * y;
+    let aspect = ASPECTS.into_iter().find(|aspect| pair(aspect, ':').is_some_and(is_near));
+    let why = || format!("Gemini models draw {} alone", ASPECTS.join(", "));
+    let aspect = aspect.ok_or_else(|| Error::invalid("size", why()))?;
     let size = match width.max(height) {
         0..=1_792 => None,
         1_793..=3_072 => Some("2K"),

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::chat_request;
+use super::{chat_request, responses_response};
 use crate::{
     Call, Conversation, Effort, Error, Part, Role,
     content::{self, Content},
@@ -13,49 +13,6 @@ use crate::{
     request::Reply,
     tools::{self, Origins},
 };
-
-/// Fields that change nothing about an answer here.
-const NEVER_MATTER: [&str; 12] = [
-    "user",
-    "metadata",
-    // Codex says where it comes from.
-    "client_metadata",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "prompt_cache_options",
-    "stream_options",
-    // Shortens what is too long anyway.
-    "context_management",
-    "max_tool_calls",
-    "cache_control",
-];
-
-/// Values of fields that are as if nothing were said.
-const NEUTRAL: [(&str, &[&str]); 2] = [("truncation", &["\"disabled\"", "\"auto\""]), ("store", &["false"])];
-
-/// Fields that an answer repeats.
-const ECHOED: [&str; 18] = [
-    "background",
-    "instructions",
-    "max_output_tokens",
-    "max_tool_calls",
-    "metadata",
-    "parallel_tool_calls",
-    "prompt_cache_key",
-    "reasoning",
-    "safety_identifier",
-    "service_tier",
-    "temperature",
-    "text",
-    "tool_choice",
-    "tools",
-    "top_logprobs",
-    "top_p",
-    "truncation",
-    "user",
-];
 
 const LOGPROBS: &str = "message.output_text.logprobs";
 
@@ -71,8 +28,7 @@ pub(crate) fn read(
             return Err(Error::invalid(name, format_args!("is no field of /v1/responses: send this to {path}")));
         }
     }
-    let echoed = ECHOED.into_iter().filter_map(|name| Some((name.to_owned(), fields.peek(name)?.clone())));
-    reply.echoed = echoed.collect();
+    reply.settings = responses_response::settings(&fields);
     refuse_stored(&mut fields, notes)?;
     let input: Content = fields.take("input")?.ok_or_else(|| Error::invalid("input", "is missing"))?;
     conversation.model = fields.take("model")?.unwrap_or_default();
@@ -106,8 +62,7 @@ pub(crate) fn read(
     if let Some(instructions) = fields.take::<Content>("instructions")? {
         instructions.texts("instructions")?.into_iter().for_each(|text| transcript.system(text));
     }
-    fields.ignore(&NEVER_MATTER, notes);
-    fields.finish(&NEUTRAL, notes)?;
+    fields.finish("", notes)?;
     conversation.check_tool_choice(notes)?;
     if input.is_empty() {
         return Err(Error::invalid("input", "expected one item at least"));

@@ -1,9 +1,11 @@
 //! The answer to a request for a response: whole, or in the events of a stream.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::chat_response;
-use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse, tools};
+use crate::{
+    Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, fields::Fields, request::Reply, sse, tools,
+};
 
 /// A response as far as it has come.
 struct Draft {
@@ -173,21 +175,12 @@ impl Draft {
         });
         let mut value = json!({
             "id": self.id, "object": "response", "created_at": self.reply.created, "status": status, "error": null,
-            "incomplete_details": cut.map(|reason| json!({ "reason": reason })),
-            "background": false, "instructions": null, "max_output_tokens": null, "metadata": {},
-            "model": self.reply.model, "output": self.output, "parallel_tool_calls": true,
-            "previous_response_id": null, "reasoning": { "effort": null, "summary": null }, "store": false,
-            "temperature": null, "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [],
-            "top_p": null, "truncation": "disabled", "usage": usage, "user": null,
+            "incomplete_details": cut.map(|reason| json!({ "reason": reason })), "model": self.reply.model,
+            "output": self.output, "previous_response_id": null, "store": false, "usage": usage,
         });
-        for (name, said) in self.reply.echoed.iter().filter(|(_, said)| !said.is_null()) {
-            match (value[name].as_object_mut(), said.as_object()) {
-                // What is not said of it is as it is where nothing is said.
-                (Some(fields), Some(said)) => fields.extend(said.clone()),
-                _ => value[name] = said.clone(),
-            }
+        if let Some(members) = value.as_object_mut() {
+            members.extend(self.reply.settings.clone());
         }
-        complete_tools(&mut value["tools"]);
         value
     }
 
@@ -214,6 +207,27 @@ impl Draft {
     }
 }
 
+/// What a response repeats of its request; what was not said is as it is then.
+pub(crate) fn settings(request: &Fields) -> Map<String, Value> {
+    let unsaid = json!({
+        "background": false, "instructions": null, "max_output_tokens": null, "max_tool_calls": null, "metadata": {},
+        "parallel_tool_calls": true, "prompt_cache_key": null, "reasoning": { "effort": null, "summary": null },
+        "safety_identifier": null, "service_tier": "default", "temperature": null,
+        "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_logprobs": 0, "top_p": null,
+        "truncation": "disabled", "user": null,
+    });
+    let mut settings = unsaid.as_object().cloned().unwrap_or_default();
+    for (name, value) in &mut settings {
+        match (request.peek(name), value.as_object_mut()) {
+            (Some(Value::Object(said)), Some(unsaid)) => unsaid.extend(said.clone()),
+            (Some(said), _) => *value = said.clone(),
+            (None, _) => {}
+        }
+    }
+    complete_tools(&mut settings["tools"]);
+    settings
+}
+
 /// Typed clients look for what tools left unsaid (openai-php).
 fn complete_tools(tools: &mut Value) {
     for tool in tools.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -238,65 +252,24 @@ fn complete_tools(tools: &mut Value) {
     }
 }
 
-/// Gathers a whole response.
-pub(crate) struct Whole(Draft);
-
-impl Whole {
-    pub(crate) fn new(reply: Reply) -> Self {
-        Self(Draft::new(reply))
-    }
-}
-
-impl Writer for Whole {
-    fn event(&mut self, event: &Event, _: &mut Vec<u8>) {
-        let draft = &mut self.0;
-        draft.note(event);
-        if let Some((kind, text)) = Draft::piece(event) {
-            if draft.open != Some(kind) {
-                draft.close();
-                draft.begin(kind);
-            }
-            draft.text.push_str(text);
-        }
-        match event {
-            Event::Call { choice: 0, call } => {
-                draft.close();
-                let (item, _) = draft.call(call);
-                draft.output.push(item);
-            }
-            Event::Media { choice: 0, mime, data } => {
-                draft.close();
-                let item = draft.image(mime, data);
-                draft.output.extend(item);
-            }
-            _ => {}
-        }
-    }
-
-    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.0.close();
-        out.extend_from_slice(self.0.value(true).to_string().as_bytes());
-        Ok(())
-    }
-
-    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        out.extend_from_slice(&error.body(Frontend::Responses));
-    }
-}
-
-/// Writes the events of a stream.
-pub(crate) struct Events {
+/// Writes a response: the events of a stream as they come, or all of it at its end.
+pub(crate) struct Response {
     draft: Draft,
+    stream: bool,
     begun: bool,
     sequence_number: u64,
 }
 
-impl Events {
-    pub(crate) fn new(reply: Reply) -> Self {
-        Self { draft: Draft::new(reply), begun: false, sequence_number: 0 }
+impl Response {
+    pub(crate) fn new(reply: Reply, stream: bool) -> Self {
+        Self { draft: Draft::new(reply), stream, begun: false, sequence_number: 0 }
     }
 
+    /// Writes an event of a stream.
     fn write(&mut self, name: &str, mut value: Value, out: &mut Vec<u8>) {
+        if !self.stream {
+            return;
+        }
         value["type"] = name.into();
         value["sequence_number"] = self.sequence_number.into();
         self.sequence_number += 1;
@@ -423,7 +396,7 @@ impl Events {
     }
 }
 
-impl Writer for Events {
+impl Writer for Response {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         self.begin(out);
         let (annotations, logprobs) = (self.draft.annotations.len(), self.draft.logprobs.len());
@@ -459,6 +432,10 @@ impl Writer for Events {
         self.begin(out);
         self.close(out);
         let response = self.draft.value(true);
+        if !self.stream {
+            out.extend_from_slice(response.to_string().as_bytes());
+            return Ok(());
+        }
         let name = if self.draft.cut().is_some() { "response.incomplete" } else { "response.completed" };
         self.write(name, json!({ "response": response }), out);
         Ok(())
