@@ -52,22 +52,29 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The status that says so in most dialects; [`Error::status`] knows the exceptions.
-    pub fn status(self) -> StatusCode {
+    /// Its status, `type` and `code` at OpenAI, and `type` at Anthropic.
+    fn words(self) -> (u16, &'static str, Option<&'static str>, &'static str) {
+        const INVALID: &str = "invalid_request_error";
+        const SERVER: &str = "server_error";
         match self {
-            Self::InvalidRequest | Self::ContextTooLong | Self::ContentFiltered => StatusCode::BAD_REQUEST,
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Billing => StatusCode::PAYMENT_REQUIRED,
-            Self::PermissionDenied => StatusCode::FORBIDDEN,
-            Self::NotFound | Self::UnknownPath => StatusCode::NOT_FOUND,
-            Self::Conflict => StatusCode::CONFLICT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::BadUpstream | Self::MalformedAnswer => StatusCode::BAD_GATEWAY,
-            Self::NoKeys | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::InvalidRequest => (400, INVALID, None, INVALID),
+            Self::ContextTooLong => (400, INVALID, Some("context_length_exceeded"), INVALID),
+            Self::ContentFiltered => (400, INVALID, Some("content_policy_violation"), INVALID),
+            Self::Unauthenticated => (401, INVALID, Some("invalid_api_key"), "authentication_error"),
+            Self::Billing => (402, "insufficient_quota", Some("insufficient_quota"), "billing_error"),
+            Self::PermissionDenied => (403, "permission_error", None, "permission_error"),
+            Self::NotFound => (404, INVALID, None, "not_found_error"),
+            Self::UnknownPath => (404, INVALID, Some("unknown_url"), "not_found_error"),
+            Self::Conflict => (409, INVALID, None, INVALID),
+            Self::TooLarge => (413, INVALID, None, "request_too_large"),
+            Self::UnsupportedMedia => (415, INVALID, None, INVALID),
+            Self::RateLimited => (429, "requests", Some("rate_limit_exceeded"), "rate_limit_error"),
+            Self::Internal => (500, SERVER, None, "api_error"),
+            Self::BadUpstream => (502, SERVER, None, "api_error"),
+            Self::MalformedAnswer => (502, SERVER, Some("malformed_answer"), "api_error"),
+            Self::NoKeys => (503, SERVER, Some("no_available_keys"), "overloaded_error"),
+            Self::Unavailable => (503, SERVER, None, "overloaded_error"),
+            Self::Timeout => (504, SERVER, None, "timeout_error"),
         }
     }
 
@@ -201,12 +208,13 @@ impl Error {
 
     /// The status that clients of a dialect know it by.
     pub fn status(&self, frontend: Frontend) -> StatusCode {
-        match (self.kind, frontend.is_anthropic()) {
-            (ErrorKind::Unavailable, true) => StatusCode::from_u16(529).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
-            // OpenAI's clients try again only where it may help, by code.
-            (ErrorKind::Billing, false) => StatusCode::TOO_MANY_REQUESTS,
-            (kind, _) => kind.status(),
-        }
+        let status = match (self.kind, frontend.is_anthropic()) {
+            (ErrorKind::Unavailable, true) => 529,
+            // OpenAI's clients know by the code that it is no use to try again.
+            (ErrorKind::Billing, false) => 429,
+            (kind, _) => kind.words().0,
+        };
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     /// The body that clients of a dialect know it by.
@@ -215,60 +223,22 @@ impl Error {
     }
 
     pub(crate) fn value(&self, frontend: Frontend) -> Value {
-        if frontend.is_anthropic() { self.anthropic() } else { self.openai() }
-    }
-
-    fn openai(&self) -> Value {
-        let of_model = || self.param() == Some("model") || self.message.to_ascii_lowercase().contains("model");
-        let of_tokens = || self.message.contains("tokens") || self.message.contains("token_count");
-        let (kind, code) = match self.kind {
-            // Clients send the whole conversation by this code.
-            ErrorKind::InvalidRequest if self.param() == Some("previous_response_id") => {
-                ("invalid_request_error", Some("previous_response_not_found"))
-            }
-            ErrorKind::InvalidRequest | ErrorKind::TooLarge | ErrorKind::Conflict | ErrorKind::UnsupportedMedia => {
-                ("invalid_request_error", None)
-            }
-            ErrorKind::ContextTooLong => ("invalid_request_error", Some("context_length_exceeded")),
-            ErrorKind::ContentFiltered => ("invalid_request_error", Some("content_policy_violation")),
-            ErrorKind::Unauthenticated => ("invalid_request_error", Some("invalid_api_key")),
-            ErrorKind::Billing => ("insufficient_quota", Some("insufficient_quota")),
-            ErrorKind::PermissionDenied => ("permission_error", None),
-            ErrorKind::NotFound => ("invalid_request_error", of_model().then_some("model_not_found")),
-            ErrorKind::UnknownPath => ("invalid_request_error", Some("unknown_url")),
-            ErrorKind::RateLimited => (if of_tokens() { "tokens" } else { "requests" }, Some("rate_limit_exceeded")),
-            ErrorKind::NoKeys => ("server_error", Some("no_available_keys")),
-            ErrorKind::MalformedAnswer => ("server_error", Some("malformed_answer")),
-            ErrorKind::Internal | ErrorKind::BadUpstream | ErrorKind::Unavailable | ErrorKind::Timeout => {
-                ("server_error", None)
-            }
-        };
-        json!({ "error": { "message": self.message, "type": kind, "param": self.param, "code": code } })
-    }
-
-    fn anthropic(&self) -> Value {
-        let kind = match self.kind {
-            ErrorKind::InvalidRequest
-            | ErrorKind::ContextTooLong
-            | ErrorKind::ContentFiltered
-            | ErrorKind::Conflict
-            | ErrorKind::UnsupportedMedia => "invalid_request_error",
-            ErrorKind::Unauthenticated => "authentication_error",
-            ErrorKind::Billing => "billing_error",
-            ErrorKind::PermissionDenied => "permission_error",
-            ErrorKind::NotFound | ErrorKind::UnknownPath => "not_found_error",
-            ErrorKind::TooLarge => "request_too_large",
-            ErrorKind::RateLimited => "rate_limit_error",
-            ErrorKind::NoKeys | ErrorKind::Unavailable => "overloaded_error",
-            ErrorKind::Timeout => "timeout_error",
-            ErrorKind::Internal | ErrorKind::BadUpstream | ErrorKind::MalformedAnswer => "api_error",
-        };
-        let message = match self.kind {
+        let (_, mut kind, mut code, anthropic) = self.kind.words();
+        if frontend.is_anthropic() {
             // Claude Code shortens the conversation by these words.
-            ErrorKind::ContextTooLong => format!("prompt is too long: {}", self.message),
-            _ => self.message.clone(),
-        };
-        json!({ "type": "error", "error": { "type": kind, "message": message } })
+            let front = if self.kind == ErrorKind::ContextTooLong { "prompt is too long: " } else { "" };
+            let message = format!("{front}{}", self.message);
+            return json!({ "type": "error", "error": { "type": anthropic, "message": message } });
+        }
+        let says = |word: &str| self.message.to_ascii_lowercase().contains(word);
+        match (self.kind, self.param()) {
+            // Clients send the whole conversation by this code.
+            (_, Some("previous_response_id")) => code = Some("previous_response_not_found"),
+            (ErrorKind::NotFound, _) if says("model") => code = Some("model_not_found"),
+            (ErrorKind::RateLimited, _) if says("token") => kind = "tokens",
+            _ => {}
+        }
+        json!({ "error": { "message": self.message, "type": kind, "param": self.param, "code": code } })
     }
 }
 

@@ -2,13 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::thinking;
-use crate::{Conversation, Format, Part, ToolChoice};
+use crate::{Conversation, Part};
 
 /// Gemini refuses longer names.
 const MAX: usize = 64;
-/// What the function is called that gives an answer in a form.
-const ANSWER: &str = "final_answer";
 
 /// The names of one conversation's functions. Those that Gemini would refuse have another there.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +13,6 @@ pub(crate) struct Names {
     declared: Vec<String>,
     there: HashMap<String, String>,
     here: HashMap<String, String>,
-    /// The function that is the answer, of models that refuse tools together with a form of the answer.
-    pub(super) answer: Option<String>,
 }
 
 impl Names {
@@ -37,11 +32,6 @@ impl Names {
                 names.here.insert(there.clone(), name.to_owned());
                 names.there.insert(name.to_owned(), there);
             }
-        }
-        let may_call = matches!(conversation.tool_choice, ToolChoice::Unset | ToolChoice::May(_));
-        let formed = !matches!(conversation.format, Format::Text) && !conversation.tools.is_empty();
-        if formed && may_call && thinking::has_tools_or_format(&conversation.model) {
-            names.answer = Some(free(ANSWER.to_owned(), &mut used));
         }
         names
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{bare_model, names::Names, schema, thinking};
 use crate::{
-    Conversation, Error, Format, Media, MediaData, Modality, Part, Role, ToolChoice, ToolResult, Turn,
+    Conversation, Error, Format, Media, MediaData, Modality, Part, Role, Tool, ToolChoice, ToolResult, Turn,
     fields::without_nulls, ids, media,
 };
 
@@ -173,52 +173,32 @@ impl<'c> Encoder<'c> {
         })
     }
 
-    /// Whether none may be called beside a form that the model refuses beside tools: then none need be declared.
-    fn leaves_tools_out(&self) -> bool {
-        let Conversation { model, tools, tool_choice, format, .. } = self.conversation;
-        let never = *tool_choice == ToolChoice::Never && !matches!(format, Format::Text);
-        tools.is_empty() || never && thinking::has_tools_or_format(model)
-    }
-
     fn tools(&self) -> Option<Value> {
-        if self.leaves_tools_out() {
+        if self.conversation.tools.is_empty() {
             return may_search(self.conversation).then(|| json!([{ "googleSearch": {} }]));
         }
-        let declaration = |name: &str, description: Option<&str>, parameters: Option<Value>| {
-            without_nulls(json!({ "name": name, "description": description, "parametersJsonSchema": parameters }))
+        let declaration = |tool: &Tool| {
+            without_nulls(json!({
+                "name": self.names.there(&tool.name),
+                "description": tool.description.as_deref().filter(|text| !text.is_empty()),
+                "parametersJsonSchema": tool.parameters.as_ref().map(schema::adapted),
+            }))
         };
-        let mut declared: Vec<Value> = (self.conversation.tools.iter())
-            .map(|tool| {
-                let description = tool.description.as_deref().filter(|text| !text.is_empty());
-                let parameters = tool.parameters.as_ref().map(schema::adapted);
-                declaration(self.names.there(&tool.name), description, parameters)
-            })
-            .collect();
-        if let Some(name) = &self.names.answer {
-            let about = "Gives the final answer. Call it once no other function is needed any more.";
-            declared.push(declaration(name, Some(about), Some(answer_parameters(&self.conversation.format))));
-        }
+        let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
         Some(json!([{ "functionDeclarations": declared }]))
     }
 
     fn tool_config(&self) -> Option<Value> {
-        if self.leaves_tools_out() {
-            return None;
-        }
         let (mode, names) = match &self.conversation.tool_choice {
-            ToolChoice::Unset if self.names.answer.is_none() => return None,
-            ToolChoice::Unset => ("AUTO", &[][..]),
+            _ if self.conversation.tools.is_empty() => return None,
+            ToolChoice::Unset => return None,
             ToolChoice::Never => ("NONE", &[][..]),
             ToolChoice::May(names) if names.is_empty() => ("AUTO", &[][..]),
             // Gemini takes names in this mode, not in AUTO.
             ToolChoice::May(names) => ("VALIDATED", &names[..]),
             ToolChoice::Must(names) => ("ANY", &names[..]),
         };
-        let mut allowed: Vec<&str> = names.iter().map(|name| self.names.there(name)).collect();
-        if !allowed.is_empty() {
-            allowed.extend(self.names.answer.as_deref());
-        }
-        let mode = if self.names.answer.is_some() { "ANY" } else { mode };
+        let allowed: Vec<&str> = names.iter().map(|name| self.names.there(name)).collect();
         let allowed = (!allowed.is_empty()).then_some(allowed);
         let calling = without_nulls(json!({ "mode": mode, "allowedFunctionNames": allowed }));
         Some(json!({ "functionCallingConfig": calling }))
@@ -229,7 +209,7 @@ impl<'c> Encoder<'c> {
         let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
         let (mime_type, schema) = match format {
             // A call has no form.
-            _ if must_call || self.names.answer.is_some() => (None, None),
+            _ if must_call => (None, None),
             Format::Text => (None, None),
             Format::Json => (Some("application/json"), None),
             Format::Schema(schema) => (Some("application/json"), Some(schema::adapted(schema))),
@@ -269,23 +249,10 @@ impl<'c> Encoder<'c> {
     }
 }
 
-/// Whether the model is to search the web, and can beside all else that is asked: not beside functions, and older ones not
-/// where the answer has a form.
+/// Whether the model is to search the web, and can: not beside functions.
 pub(super) fn may_search(conversation: &Conversation) -> bool {
-    let Conversation { model, tools, format, modality, web_search, .. } = conversation;
-    let formed = !matches!(format, Format::Text) && thinking::has_tools_or_format(model);
-    *web_search && tools.is_empty() && !formed && *modality == Modality::Text && thinking::searches(model)
-}
-
-/// The arguments that are an answer in a form: the form itself where it is an object's, else the JSON as text.
-fn answer_parameters(format: &Format) -> Value {
-    let about = match format {
-        Format::Schema(schema) if schema["type"] == "object" => return schema::adapted(schema),
-        Format::Schema(schema) => format!("The whole answer as JSON text, by this schema: {schema}"),
-        Format::Json | Format::Text => "The whole answer: one JSON object, as text.".to_owned(),
-    };
-    let text = json!({ "type": "string", "description": about });
-    json!({ "type": "object", "properties": { "json": text }, "required": ["json"] })
+    let Conversation { model, tools, modality, web_search, .. } = conversation;
+    *web_search && tools.is_empty() && *modality == Modality::Text && thinking::searches(model)
 }
 
 /// Where a manner of speaking stands: models before 3.5 read it in front of the words, later ones would speak it.

@@ -31,15 +31,8 @@ struct Choice {
     has_media: bool,
     has_parts: bool,
     finish: Option<String>,
-    /// Text that is the answer only where no call is.
-    held: String,
-    /// The call came that is the answer.
-    answered: bool,
     grounded: Grounded,
 }
-
-/// Text is held up to so many bytes; no model's answer is longer.
-const MAX_HELD: usize = 8 << 20;
 
 impl Decoder {
     /// Of the answer to this conversation. Ids of calls begin with `prefix` and `unique`, letters and digits that no other
@@ -131,13 +124,6 @@ impl Decoder {
         let state = self.choices.entry(choice).or_default();
         state.has_parts = true;
         if let Some(FunctionCall { id, name, args }) = part.function_call {
-            if self.names.answer.as_ref() == Some(&name) {
-                if !std::mem::replace(&mut state.answered, true) {
-                    state.has_text = true;
-                    events.push(Event::Text { choice, text: answer_text(args) });
-                }
-                return;
-            }
             if state.calls > 0 && self.single_call {
                 return;
             }
@@ -170,22 +156,13 @@ impl Decoder {
             if self.searches {
                 state.grounded.text.push_str(&text);
             }
-            if self.names.answer.is_some() {
-                if state.held.len() < MAX_HELD {
-                    state.held.push_str(&text);
-                }
-            } else {
-                events.push(Event::Text { choice, text });
-            }
+            events.push(Event::Text { choice, text });
         }
     }
 
     /// No more comes.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         for (&choice, state) in &mut self.choices {
-            if state.calls == 0 && !state.answered && !state.held.is_empty() {
-                events.push(Event::Text { choice, text: std::mem::take(&mut state.held) });
-            }
             let sources = state.grounded.sources();
             if !sources.is_empty() {
                 events.push(Event::Sources { choice, queries: state.grounded.queries(), sources });
@@ -238,15 +215,6 @@ impl Decoder {
 fn is_malformed(reason: &str) -> bool {
     reason.starts_with("MALFORMED_")
         || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")
-}
-
-/// The answer that a call's arguments are: all of them, or the text that they hold.
-fn answer_text(args: Option<Value>) -> String {
-    let args = args.unwrap_or_else(|| json!({}));
-    match args["json"].as_str() {
-        Some(text) if args.as_object().is_some_and(|args| args.len() == 1) => text.to_owned(),
-        _ => args.to_string(),
-    }
 }
 
 #[derive(Deserialize)]

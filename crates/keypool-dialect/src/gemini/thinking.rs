@@ -43,29 +43,21 @@ fn understands(model: &str) -> Understands {
     }
 }
 
-/// Models before the third generation refuse tools together with a form of the answer.
-pub(super) fn has_tools_or_format(model: &str) -> bool {
-    !matches!(understands(model), Understands::Levels { .. })
-}
-
 /// Whether a model can search the web.
 pub(super) fn searches(model: &str) -> bool {
     !["gemini-1", "gemini-pro", "gemma", "learnlm"].iter().any(|front| bare_model(model).starts_with(front))
 }
 
-/// Whether calls must come back with a thought signature.
+/// Whether calls must come back with a thought signature. Models that do not want them read over them, and Google serves
+/// some names by later models (`gemini-2.5-pro` from December 2026 on).
 pub(super) fn wants_signatures(model: &str) -> bool {
-    match understands(model) {
-        Understands::Levels { .. } => true,
-        // A name that says nothing may stand for such a model; the others read over a signature.
-        Understands::Budget { .. } => !bare_model(model).starts_with("gemini-"),
-        Understands::Nothing => false,
-    }
+    !matches!(understands(model), Understands::Nothing)
 }
 
 /// Whether every part that the model said must come back signed: models that draw are strict.
 pub(super) fn wants_all_signed(model: &str) -> bool {
-    matches!(understands(model), Understands::Levels { .. }) && bare_model(model).contains("-image")
+    let draws = ["-image", "nano-banana"].iter().any(|word| model.contains(word));
+    draws && matches!(understands(model), Understands::Levels { .. })
 }
 
 /// `generationConfig.thinkingConfig` for a model; `null` where there is nothing to set. Both a budget and a level at once are

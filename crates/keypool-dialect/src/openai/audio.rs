@@ -164,7 +164,9 @@ impl Writer for Speech {
                     self.rate = rate;
                 }
                 if let Ok(bytes) = STANDARD.decode(data) {
-                    self.samples.extend_from_slice(without_head(&bytes));
+                    // Some models give a WAV.
+                    let head = if bytes.starts_with(b"RIFF") { WAV_HEAD.min(bytes.len()) } else { 0 };
+                    self.samples.extend_from_slice(&bytes[head..]);
                 }
             }
             Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
@@ -189,28 +191,12 @@ impl Writer for Speech {
     }
 }
 
-/// A WAV's samples, as some models give them; anything else as it is.
-fn without_head(bytes: &[u8]) -> &[u8] {
-    if !(bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WAVE")) {
-        return bytes;
-    }
-    let mut at = 12;
-    while let Some(head) = bytes.get(at..at + 8) {
-        let length = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
-        let start = at + 8;
-        if head.starts_with(b"data") {
-            return &bytes[start..start.saturating_add(length).min(bytes.len())];
-        }
-        // Pieces begin at even places.
-        at = start.saturating_add(length).saturating_add(length % 2);
-    }
-    &[]
-}
+/// Bytes before the samples of a WAV.
+const WAV_HEAD: usize = 44;
 
-/// What stands before the samples of a WAV.
 fn wav_head(rate: u32, length: usize) -> Vec<u8> {
     let length = u32::try_from(length).unwrap_or(u32::MAX - 36);
-    let mut head = Vec::with_capacity(44);
+    let mut head = Vec::with_capacity(WAV_HEAD);
     head.extend_from_slice(b"RIFF");
     head.extend_from_slice(&(36 + length).to_le_bytes());
     head.extend_from_slice(b"WAVEfmt ");

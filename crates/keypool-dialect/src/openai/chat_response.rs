@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse, tools};
 
@@ -78,20 +78,26 @@ fn usage(usage: Usage) -> Value {
 pub(crate) struct Completion {
     reply: Reply,
     id: String,
-    choices: BTreeMap<u32, Choice>,
+    choices: BTreeMap<u32, Value>,
     usage: Usage,
 }
 
-#[derive(Default)]
-struct Choice {
-    text: String,
-    thoughts: String,
-    calls: Vec<Value>,
-    function_call: Option<Value>,
-    images: Vec<Value>,
-    annotations: Vec<Value>,
-    logprobs: Vec<Value>,
-    finish: Option<Finish>,
+/// Adds to a text that may not be there yet.
+fn append(text: &mut Value, more: &str) {
+    match text {
+        Value::String(text) => text.push_str(more),
+        _ => *text = more.into(),
+    }
+}
+
+/// Adds to a list that may not be there yet.
+fn extend(list: &mut Value, more: impl IntoIterator<Item = Value>) {
+    if list.is_null() {
+        *list = json!([]);
+    }
+    if let Value::Array(list) = list {
+        list.extend(more);
+    }
 }
 
 impl Completion {
@@ -99,29 +105,15 @@ impl Completion {
         Self { id: id("", &reply), reply, choices: BTreeMap::new(), usage: Usage::default() }
     }
 
-    fn choice(&mut self, choice: u32) -> &mut Choice {
-        self.choices.entry(choice).or_default()
+    fn choice(&mut self, index: u32) -> &mut Value {
+        self.choices.entry(index).or_insert_with(|| {
+            let message = json!({ "role": "assistant", "content": "", "refusal": null });
+            json!({ "index": index, "message": message, "logprobs": null, "finish_reason": "stop" })
+        })
     }
-}
 
-impl Choice {
-    fn value(self, index: u32, reply: &Reply) -> Value {
-        let has_calls = !self.calls.is_empty() || self.function_call.is_some();
-        let mut message = Map::new();
-        message.insert("role".to_owned(), "assistant".into());
-        let content = Some(self.text).filter(|text| !text.is_empty() || !has_calls);
-        message.insert("content".to_owned(), content.into());
-        message.insert("refusal".to_owned(), Value::Null);
-        if !self.thoughts.is_empty() {
-            message.insert("reasoning_content".to_owned(), self.thoughts.into());
-        }
-        message.extend(self.function_call.map(|call| ("function_call".to_owned(), call)));
-        let lists = [("tool_calls", self.calls), ("images", self.images), ("annotations", self.annotations)];
-        let lists = lists.into_iter().filter(|(_, list)| !list.is_empty());
-        message.extend(lists.map(|(name, list)| (name.to_owned(), list.into())));
-        let logprobs = (!self.logprobs.is_empty()).then(|| json!({ "content": self.logprobs, "refusal": null }));
-        let finish = finish_reason(self.finish.unwrap_or(Finish::Stop), reply);
-        json!({ "index": index, "message": message, "logprobs": logprobs, "finish_reason": finish })
+    fn message(&mut self, index: u32) -> &mut Value {
+        &mut self.choice(index)["message"]
     }
 }
 
@@ -129,28 +121,45 @@ impl Writer for Completion {
     fn event(&mut self, event: &Event, _: &mut Vec<u8>) {
         match event {
             Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
-            Event::Text { choice, text } => self.choice(*choice).text.push_str(text),
-            Event::Thought { choice, text } => self.choice(*choice).thoughts.push_str(text),
+            Event::Text { choice, text } => append(&mut self.message(*choice)["content"], text),
+            Event::Thought { choice, text } => append(&mut self.message(*choice)["reasoning_content"], text),
             Event::Call { choice, call } if self.reply.legacy_functions => {
-                self.choice(*choice).function_call.get_or_insert_with(|| function(call));
+                let slot = &mut self.message(*choice)["function_call"];
+                if slot.is_null() {
+                    *slot = function(call);
+                }
             }
             Event::Call { choice, call } => {
                 let call = tool_call(call, &self.reply);
-                self.choice(*choice).calls.push(call);
+                extend(&mut self.message(*choice)["tool_calls"], [call]);
             }
-            Event::Media { choice, mime, data } => self.choice(*choice).images.push(image(mime, data)),
-            Event::Logprobs { choice, tokens } => self.choice(*choice).logprobs.extend(tokens.iter().map(token)),
+            Event::Media { choice, mime, data } => {
+                extend(&mut self.message(*choice)["images"], [image(mime, data)]);
+            }
+            Event::Logprobs { choice, tokens } => {
+                let logprobs = &mut self.choice(*choice)["logprobs"];
+                extend(&mut logprobs["content"], tokens.iter().map(token));
+                logprobs["refusal"] = Value::Null;
+            }
             Event::Sources { choice, sources, .. } => {
-                self.choice(*choice).annotations.extend(sources.iter().map(annotation));
+                extend(&mut self.message(*choice)["annotations"], sources.iter().map(annotation));
             }
-            Event::Finish { choice, reason } => self.choice(*choice).finish = Some(*reason),
+            Event::Finish { choice, reason } => {
+                let reason = finish_reason(*reason, &self.reply);
+                self.choice(*choice)["finish_reason"] = reason.into();
+            }
             Event::Usage(usage) => self.usage = *usage,
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let choices = std::mem::take(&mut self.choices).into_iter();
-        let choices: Vec<Value> = choices.map(|(index, choice)| choice.value(index, &self.reply)).collect();
+        let mut choices: Vec<Value> = std::mem::take(&mut self.choices).into_values().collect();
+        for message in choices.iter_mut().map(|choice| &mut choice["message"]) {
+            let calls = message.get("tool_calls").is_some() || message.get("function_call").is_some();
+            if calls && message["content"] == "" {
+                message["content"] = Value::Null;
+            }
+        }
         let value = json!({
             "id": self.id,
             "object": "chat.completion",
