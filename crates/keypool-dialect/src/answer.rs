@@ -165,6 +165,7 @@ impl Answer {
             let (stray, open) = self.parser.finish();
             let decoded = if open.is_empty() { Ok(()) } else { self.decoder.decode(&open, &mut events) };
             // An error may stand behind the last event, as it is.
+            let stray = serde_json::from_slice(&stray).unwrap_or_default();
             if let Some(error) = Error::in_gemini_answer(&stray).or(decoded.err()) {
                 return self.end_with(error, out);
             }

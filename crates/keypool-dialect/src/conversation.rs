@@ -1,11 +1,10 @@
 //! The intermediate form: what is asked of a model, whichever dialect it came in.
 
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     Error,
-    fields::{Fields, Notes},
+    fields::{self, Fields, Notes},
     ids,
 };
 
@@ -251,16 +250,10 @@ impl Effort {
 impl Sampling {
     /// Takes stop texts. Gemini takes five and no empty ones.
     pub(crate) fn stop_at(&mut self, fields: &mut Fields, name: &str, notes: &mut Notes) -> Result<(), Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected a string or a list of strings")]
-        enum Stop {
-            One(String),
-            List(Vec<Option<String>>),
-        }
-        let words = match fields.take(name)? {
+        let words: Vec<Option<String>> = match fields.raw(name) {
             None => return Ok(()),
-            Some(Stop::One(word)) => vec![Some(word)],
-            Some(Stop::List(words)) => words,
+            Some(Value::String(word)) => vec![Some(word)],
+            Some(words) => fields::read(words, name)?,
         };
         let given = words.len();
         self.stop = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();

@@ -4,7 +4,6 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Frontend;
@@ -79,8 +78,8 @@ impl ErrorKind {
     }
 
     /// What Gemini means by a status.
-    fn of_gemini(status: StatusCode) -> Self {
-        match status.as_u16() {
+    fn of_gemini(status: u64) -> Self {
+        match status {
             // The keys are the gateway's: what is wrong with one is not the caller's to mend.
             401 | 402 => Self::NoKeys,
             403 => Self::PermissionDenied,
@@ -166,42 +165,42 @@ impl Error {
 
     /// An error that Gemini answered with this status.
     pub fn from_gemini(status: StatusCode, body: &[u8]) -> Self {
-        let is_error = status.is_client_error() || status.is_server_error();
-        let kind = if is_error { ErrorKind::of_gemini(status) } else { ErrorKind::BadUpstream };
-        let said = read_gemini(body).filter(|said| !said.message.is_empty());
-        let is_key = said.as_ref().is_some_and(GeminiError::is_of_the_key);
-        let message = said.map_or_else(|| format!("the provider answered {status}"), |said| said.message);
-        Self::said_by_gemini(if is_key { ErrorKind::NoKeys } else { kind }, message)
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        Self::said_by_gemini(gemini_error(&body), u64::from(status.as_u16()))
     }
 
     /// An error inside of an answer whose status was good; `None`: there is none.
-    pub(crate) fn in_gemini_answer(body: &[u8]) -> Option<Self> {
-        let said = read_gemini(body)?;
-        let status = said.code.as_u64().and_then(|code| StatusCode::from_u16(u16::try_from(code).ok()?).ok());
-        let kind = match (status, &*said.status) {
-            _ if said.is_of_the_key() => ErrorKind::NoKeys,
-            (Some(status), _) => ErrorKind::of_gemini(status),
-            (None, "RESOURCE_EXHAUSTED") => ErrorKind::RateLimited,
-            (None, "UNAVAILABLE" | "CANCELLED") => ErrorKind::Unavailable,
-            (None, "DEADLINE_EXCEEDED") => ErrorKind::Timeout,
-            (None, "INVALID_ARGUMENT" | "FAILED_PRECONDITION") => ErrorKind::InvalidRequest,
-            (None, "NOT_FOUND") => ErrorKind::NotFound,
-            (None, "PERMISSION_DENIED") => ErrorKind::PermissionDenied,
-            (None, _) => ErrorKind::Internal,
+    pub(crate) fn in_gemini_answer(body: &Value) -> Option<Self> {
+        let error = gemini_error(body);
+        let by_word = || match error["status"].as_str() {
+            Some("INVALID_ARGUMENT" | "FAILED_PRECONDITION") => 400,
+            Some("PERMISSION_DENIED") => 403,
+            Some("NOT_FOUND") => 404,
+            Some("RESOURCE_EXHAUSTED") => 429,
+            Some("UNAVAILABLE" | "CANCELLED") => 503,
+            Some("DEADLINE_EXCEEDED") => 504,
+            _ => 500,
         };
-        let message = if said.message.is_empty() { "the provider failed".to_owned() } else { said.message };
-        Some(Self::said_by_gemini(kind, message))
+        error.is_object().then(|| Self::said_by_gemini(error, error["code"].as_u64().unwrap_or_else(by_word)))
     }
 
-    fn said_by_gemini(kind: ErrorKind, message: String) -> Self {
-        let too_long =
-            message.contains("exceeds the maximum number of tokens") || message.contains("input token count");
-        match kind {
-            ErrorKind::NoKeys => {
+    fn said_by_gemini(error: &Value, status: u64) -> Self {
+        let message = match error["message"].as_str() {
+            None | Some("") => format!("the provider answered with an error ({status}) that says nothing"),
+            Some(message) => message.to_owned(),
+        };
+        // An invalid key is a 400 there.
+        let mut details = error["details"].as_array().into_iter().flatten();
+        let of_key = details.any(|detail| detail["reason"] == "API_KEY_INVALID") || message.starts_with("API key");
+        let too_long = ["exceeds the maximum number of tokens", "input token count"];
+        match ErrorKind::of_gemini(status) {
+            kind if of_key || kind == ErrorKind::NoKeys => {
                 let what = "the provider refused the gateway's API key, which says nothing of the client's token";
-                Self::new(kind, format!("{what}. It said: {message}"))
+                Self::new(ErrorKind::NoKeys, format!("{what}. It said: {message}"))
             }
-            ErrorKind::InvalidRequest if too_long => Self::new(ErrorKind::ContextTooLong, message),
+            ErrorKind::InvalidRequest if too_long.iter().any(|words| message.contains(words)) => {
+                Self::new(ErrorKind::ContextTooLong, message)
+            }
             kind => Self::new(kind, message),
         }
     }
@@ -250,35 +249,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct GeminiError {
-    code: Value,
-    message: String,
-    status: String,
-    details: Vec<Value>,
-}
-
-impl GeminiError {
-    /// An invalid key is a 400 there.
-    fn is_of_the_key(&self) -> bool {
-        self.details.iter().any(|detail| detail["reason"] == "API_KEY_INVALID")
-            || self.message.starts_with("API key not valid")
-            || self.message.starts_with("API key expired")
-    }
-}
-
 /// Opens the envelope, which stands in a list of one where a stream was asked for.
-fn read_gemini(body: &[u8]) -> Option<GeminiError> {
-    #[derive(Deserialize)]
-    struct Envelope {
-        error: GeminiError,
-    }
-    let body = body.trim_ascii();
-    let envelope = if body.starts_with(b"[") {
-        serde_json::from_slice::<Vec<Envelope>>(body).ok()?.pop()
-    } else {
-        serde_json::from_slice::<Envelope>(body).ok()
-    };
-    Some(envelope?.error)
+fn gemini_error(body: &Value) -> &Value {
+    body.get(0).unwrap_or(body).get("error").unwrap_or(&Value::Null)
 }

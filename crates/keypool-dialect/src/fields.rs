@@ -135,6 +135,11 @@ pub(crate) fn read<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, 
     serde_json::from_value(value).map_err(|error| Error::invalid(place, error))
 }
 
+/// A member of an object, taken out of it; `null` where there is none.
+pub(crate) fn take(object: &mut Value, name: &str) -> Value {
+    object.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
 /// An object without the members that are `null`.
 pub(crate) fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {

@@ -61,9 +61,9 @@ fn read_output(fields: &mut Fields, conversation: &mut Conversation) -> Result<(
     }
     let mut output = fields.raw("output_config").unwrap_or_default();
     let older = fields.raw("output_format").unwrap_or_default();
-    for mut format in [older, output["format"].take()] {
+    for mut format in [older, fields::take(&mut output, "format")] {
         if format["schema"].is_object() {
-            conversation.format = Format::Schema(format["schema"].take());
+            conversation.format = Format::Schema(fields::take(&mut format, "schema"));
         }
     }
     if let Some(effort) = output["effort"].as_str() {

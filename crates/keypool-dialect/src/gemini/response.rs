@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{names::Names, request, sources::Grounded};
-use crate::{Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, ids};
+use crate::{Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, fields::take, ids};
 
 /// Decodes the answer to a conversation into [`Event`]s.
 #[derive(Debug)]
@@ -57,28 +56,27 @@ impl Decoder {
     /// # Errors
     /// An error that it holds, or 502 when it makes no sense.
     pub fn decode(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
-        let json = json.trim_ascii();
-        if json == b"[DONE]" {
+        if json.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
-        let answer: WireAnswer = match serde_json::from_slice(json) {
-            Ok(answer) => answer,
-            Err(_) => return Err(Error::in_gemini_answer(json).unwrap_or_else(Error::bad_upstream)),
-        };
-        if answer.error.is_some() {
-            return Err(Error::in_gemini_answer(json).unwrap_or_else(Error::bad_upstream));
+        let mut answer: Value = serde_json::from_slice(json).map_err(|_| Error::bad_upstream())?;
+        if let Some(error) = Error::in_gemini_answer(&answer) {
+            return Err(error);
+        }
+        if !answer.is_object() {
+            return Err(Error::bad_upstream());
         }
         if !std::mem::replace(&mut self.started, true) {
-            events.push(Event::Start { id: answer.response_id.unwrap_or_default() });
+            events.push(Event::Start { id: answer["responseId"].as_str().unwrap_or_default().to_owned() });
         }
-        if let Some(metadata) = answer.usage_metadata {
-            events.push(Event::Usage(usage(&metadata)));
+        if answer["usageMetadata"].is_object() {
+            events.push(Event::Usage(usage(&answer["usageMetadata"])));
         }
-        for candidate in answer.candidates {
-            self.candidate(candidate, events)?;
+        if let Value::Array(candidates) = take(&mut answer, "candidates") {
+            candidates.into_iter().try_for_each(|candidate| self.candidate(candidate, events))?;
         }
-        if let Some(reason) = answer.prompt_feedback.and_then(|feedback| feedback.block_reason) {
-            self.block_reason = Some(reason);
+        if let Some(reason) = answer["promptFeedback"]["blockReason"].as_str() {
+            self.block_reason = Some(reason.to_owned());
         }
         Ok(())
     }
@@ -95,68 +93,67 @@ impl Decoder {
         Ok(())
     }
 
-    fn candidate(&mut self, candidate: Candidate, events: &mut Vec<Event>) -> Result<(), Error> {
-        let choice = candidate.index;
-        for part in candidate.content.map(|content| content.parts).unwrap_or_default() {
-            self.part(choice, part, events);
+    fn candidate(&mut self, mut candidate: Value, events: &mut Vec<Event>) -> Result<(), Error> {
+        let choice = candidate["index"].as_u64().unwrap_or_default() as u32;
+        if let Value::Array(parts) = take(&mut take(&mut candidate, "content"), "parts") {
+            parts.into_iter().for_each(|part| self.part(choice, part, events));
         }
         let state = self.choices.entry(choice).or_default();
-        if let Some(logprobs) = candidate.logprobs_result {
-            events.push(Event::Logprobs { choice, tokens: tokens(&logprobs) });
+        if candidate["logprobsResult"].is_object() {
+            events.push(Event::Logprobs { choice, tokens: tokens(&candidate["logprobsResult"]) });
         }
-        if let Some(grounding) = candidate.grounding_metadata.filter(|_| self.searches) {
-            state.grounded.grounding = grounding;
+        if self.searches && candidate["groundingMetadata"].is_object() {
+            state.grounded.grounding = take(&mut candidate, "groundingMetadata");
         }
-        match candidate.finish_reason.as_deref() {
-            None | Some("" | "FINISH_REASON_UNSPECIFIED") => Ok(()),
+        match candidate["finishReason"].as_str() {
+            None | Some("" | "FINISH_REASON_UNSPECIFIED") => {}
             // The account may not use the API any more: another key may.
             Some("PUP_LIMITED_DISABLED") => {
-                Err(Error::new(ErrorKind::Unavailable, "the provider has disabled the API key that was used"))
+                return Err(Error::new(ErrorKind::Unavailable, "the provider has disabled the API key that was used"));
             }
-            Some(_) => {
-                state.finish = candidate.finish_reason;
-                Ok(())
-            }
+            Some(reason) => state.finish = Some(reason.to_owned()),
         }
+        Ok(())
     }
 
-    fn part(&mut self, choice: u32, part: WirePart, events: &mut Vec<Event>) {
+    fn part(&mut self, choice: u32, mut part: Value, events: &mut Vec<Event>) {
         let state = self.choices.entry(choice).or_default();
         state.has_parts = true;
-        if let Some(FunctionCall { id, name, args }) = part.function_call {
+        let thought = part["thought"] == true;
+        if let Value::Object(mut function) = take(&mut part, "functionCall") {
             if state.calls > 0 && self.single_call {
                 return;
             }
             let number = (choice, state.calls);
             state.calls += 1;
-            let id = ids::call_id(self.prefix, &self.unique, number, &self.model, id.as_deref());
-            let signature = part.thought_signature;
-            if let Some(signature) = &signature {
-                self.signatures.push((id.clone(), signature.clone()));
-            }
-            let call = Call {
-                id,
-                name: self.names.here(&name).to_owned(),
-                args: args.filter(Value::is_object).unwrap_or_else(|| json!({})),
-                signature,
-            };
-            events.push(Event::Call { choice, call });
-        } else if let Some(Blob { mime_type: mime, data }) = part.inline_data {
+            let own_id = function.get("id").and_then(Value::as_str);
+            let id = ids::call_id(self.prefix, &self.unique, number, &self.model, own_id);
+            let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = self.names.here(name).to_owned();
+            let args = function.get_mut("args").map(Value::take).filter(Value::is_object).unwrap_or_else(|| json!({}));
+            let signature = part["thoughtSignature"].as_str().map(str::to_owned);
+            self.signatures.extend(signature.clone().map(|signature| (id.clone(), signature)));
+            events.push(Event::Call { choice, call: Call { id, name, args, signature } });
+        } else if part["inlineData"].is_object() {
             // What was drawn while thinking is no answer.
-            if !part.thought {
+            if !thought {
                 state.has_media = true;
-                events.push(Event::Media { choice, mime, data });
+                let mut said = |name: &str| string(take(&mut part["inlineData"], name));
+                events.push(Event::Media { choice, mime: said("mimeType"), data: said("data") });
             }
-        } else if let Some(text) = part.text.filter(|text| !text.is_empty()) {
-            if part.thought {
-                events.push(Event::Thought { choice, text });
-                return;
+        } else {
+            let text = string(take(&mut part, "text"));
+            state.has_text |= !thought && !text.trim().is_empty();
+            match (text.is_empty(), thought) {
+                (true, _) => {}
+                (false, true) => events.push(Event::Thought { choice, text }),
+                (false, false) => {
+                    if self.searches {
+                        state.grounded.text.push_str(&text);
+                    }
+                    events.push(Event::Text { choice, text });
+                }
             }
-            state.has_text |= !text.trim().is_empty();
-            if self.searches {
-                state.grounded.text.push_str(&text);
-            }
-            events.push(Event::Text { choice, text });
         }
     }
 
@@ -217,66 +214,8 @@ fn is_malformed(reason: &str) -> bool {
         || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireAnswer {
-    #[serde(default, deserialize_with = "or_default")]
-    candidates: Vec<Candidate>,
-    prompt_feedback: Option<Feedback>,
-    usage_metadata: Option<Value>,
-    response_id: Option<String>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Feedback {
-    block_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate {
-    content: Option<Content>,
-    finish_reason: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    index: u32,
-    logprobs_result: Option<Value>,
-    grounding_metadata: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    #[serde(default, deserialize_with = "or_default")]
-    parts: Vec<WirePart>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WirePart {
-    text: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    thought: bool,
-    thought_signature: Option<String>,
-    function_call: Option<FunctionCall>,
-    inline_data: Option<Blob>,
-}
-
-#[derive(Deserialize)]
-struct FunctionCall {
-    id: Option<String>,
-    #[serde(default)]
-    name: String,
-    args: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Blob {
-    #[serde(default)]
-    mime_type: String,
-    #[serde(default)]
-    data: String,
+fn string(value: Value) -> String {
+    if let Value::String(text) = value { text } else { String::new() }
 }
 
 /// `usageMetadata`. No answer is lost over its numbers.
@@ -308,13 +247,4 @@ fn tokens(result: &Value) -> Vec<Token> {
         Token { text, logprob, top: top.map(likely).collect() }
     };
     chosen.map(token).collect()
-}
-
-/// The default where it is `null`, as some relays write what is not there.
-fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: Default + Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
