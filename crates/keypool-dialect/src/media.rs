@@ -58,35 +58,27 @@ pub(crate) fn from_file(data: String, name: Option<&str>, field: &str) -> Result
         return from_url(&data, field);
     }
     match name.and_then(mime_of_name).filter(|_| !data.is_empty()) {
-        Some(mime) => Ok(base64(mime.to_owned(), data)),
+        Some(mime) => Ok(base64(mime, data)),
         None => Err(Error::invalid(field, "its type is not known; send a data URL, or a file name with an ending")),
     }
 }
 
 /// The type that a file's name speaks of.
-pub(crate) fn mime_of_name(name: &str) -> Option<&'static str> {
-    let (_, end) = name.rsplit_once('.')?;
-    Some(match end.to_ascii_lowercase().as_str() {
-        "pdf" => "application/pdf",
-        "txt" => "text/plain",
-        "md" => "text/markdown",
-        "csv" => "text/csv",
-        "html" | "htm" => "text/html",
-        "xml" => "text/xml",
-        "json" => "application/json",
-        "png" => "image/png",
-        "jpg" | "jpeg" => "image/jpeg",
-        "webp" => "image/webp",
-        "mp3" => "audio/mp3",
-        "wav" => "audio/wav",
-        "ogg" | "oga" | "opus" => "audio/ogg",
-        "aiff" | "aif" => "audio/aiff",
-        "flac" => "audio/flac",
-        "aac" => "audio/aac",
-        "m4a" => "audio/m4a",
-        "mpga" | "mpeg" => "audio/mpeg",
-        "webm" => "audio/webm",
-        "mp4" => "video/mp4",
+pub(crate) fn mime_of_name(name: &str) -> Option<String> {
+    let end = name.rsplit_once('.')?.1.to_ascii_lowercase();
+    Some(match &*end {
+        "pdf" | "json" => format!("application/{end}"),
+        "csv" | "html" | "xml" => format!("text/{end}"),
+        "png" | "jpeg" | "webp" => format!("image/{end}"),
+        "mp3" | "wav" | "ogg" | "aiff" | "flac" | "aac" | "m4a" | "mpeg" | "webm" => format!("audio/{end}"),
+        "txt" => "text/plain".to_owned(),
+        "md" => "text/markdown".to_owned(),
+        "htm" => "text/html".to_owned(),
+        "jpg" => "image/jpeg".to_owned(),
+        "oga" | "opus" => "audio/ogg".to_owned(),
+        "aif" => "audio/aiff".to_owned(),
+        "mpga" => "audio/mpeg".to_owned(),
+        "mp4" => "video/mp4".to_owned(),
         _ => return None,
     })
 }

@@ -2,8 +2,7 @@
 //! [encoded](crate::Encoder::count_tokens) as Gemini's `countTokens`.
 
 use bytes::Bytes;
-use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Error;
 
@@ -12,12 +11,7 @@ use crate::Error;
 /// # Errors
 /// When Gemini's answer makes no sense.
 pub fn answer(body: &[u8]) -> Result<Bytes, Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Counted {
-        #[serde(default)]
-        total_tokens: u64,
-    }
-    let counted: Counted = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
-    Ok(json!({ "input_tokens": counted.total_tokens }).to_string().into())
+    let counted: Value = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
+    let tokens = counted["totalTokens"].as_u64().ok_or_else(Error::bad_upstream)?;
+    Ok(json!({ "input_tokens": tokens }).to_string().into())
 }

@@ -1,6 +1,6 @@
 //! Gemini's list of models.
 
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::bare_model;
 use crate::Error;
@@ -14,36 +14,20 @@ pub struct Model {
     pub title: String,
 }
 
-/// Reads a page of the list: the models that can be talked to, that embed, or that draw, and the token of the next page.
+/// Reads a page of the list: the models that can be talked to, or that embed, and the token of the next page.
 ///
 /// # Errors
 /// 502 when it makes no sense.
 pub fn page(body: &[u8]) -> Result<(Vec<Model>, Option<String>), Error> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct List {
-        #[serde(default)]
-        models: Vec<Entry>,
-        next_page_token: Option<String>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Entry {
-        name: String,
-        #[serde(default)]
-        display_name: String,
-        #[serde(default)]
-        supported_generation_methods: Vec<String>,
-    }
-    let list: List = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
-    let useful = |entry: &Entry| {
-        let mut methods = entry.supported_generation_methods.iter();
-        methods.any(|method| matches!(&**method, "generateContent" | "embedContent" | "predict"))
+    let list: Value = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
+    let model = |entry: &Value| {
+        let mut methods = entry["supportedGenerationMethods"].as_array().into_iter().flatten();
+        let useful = methods.any(|method| method == "generateContent" || method == "embedContent");
+        let id = bare_model(entry["name"].as_str().filter(|_| useful)?).to_owned();
+        let title = entry["displayName"].as_str().unwrap_or(&id).to_owned();
+        Some(Model { id, title })
     };
-    let model = |Entry { name, display_name, .. }: Entry| {
-        let id = bare_model(&name).to_owned();
-        Model { title: if display_name.is_empty() { id.clone() } else { display_name }, id }
-    };
-    let models = list.models.into_iter().filter(useful).map(model).collect();
-    Ok((models, list.next_page_token.filter(|token| !token.is_empty())))
+    let models = list["models"].as_array().into_iter().flatten().filter_map(model).collect();
+    let next = list["nextPageToken"].as_str().filter(|token| !token.is_empty());
+    Ok((models, next.map(str::to_owned)))
 }

@@ -13,21 +13,8 @@ use crate::{
 };
 
 /// OpenAI's voices, and those of Gemini's that come near; any other name is Gemini's own.
-const VOICES: [(&str, &str); 13] = [
-    ("alloy", "Kore"),
-    ("ash", "Orus"),
-    ("ballad", "Iapetus"),
-    ("cedar", "Algieba"),
-    ("coral", "Aoede"),
-    ("echo", "Charon"),
-    ("fable", "Puck"),
-    ("marin", "Sulafat"),
-    ("nova", "Leda"),
-    ("onyx", "Alnilam"),
-    ("sage", "Erinome"),
-    ("shimmer", "Zephyr"),
-    ("verse", "Fenrir"),
-];
+const VOICES: &str = "alloy Kore, ash Orus, ballad Iapetus, cedar Algieba, coral Aoede, echo Charon, fable Puck, \
+                      marin Sulafat, nova Leda, onyx Alnilam, sage Erinome, shimmer Zephyr, verse Fenrir";
 
 /// Reads a request to speak.
 pub(crate) fn read_speech(
@@ -42,13 +29,14 @@ pub(crate) fn read_speech(
         return Err(Error::invalid("input", "the text to speak is missing"));
     }
     let voice: Value = fields.take("voice")?.unwrap_or_default();
-    let voice = voice["id"].as_str().or(voice.as_str()).unwrap_or_default().to_owned();
+    let voice = voice["id"].as_str().or(voice.as_str()).unwrap_or_default();
     if voice.is_empty() {
         return Err(Error::invalid("voice", "the name of a voice is missing"));
     }
-    let known = VOICES.iter().find(|(theirs, _)| *theirs == voice).map(|(_, ours)| (*ours).to_owned());
+    let known = VOICES.split(", ").filter_map(|pair| pair.split_once(' ')).find(|(theirs, _)| *theirs == voice);
+    let voice = known.map_or(voice, |(_, ours)| ours).to_owned();
     let style = fields.take::<String>("instructions")?.filter(|style| !style.trim().is_empty());
-    conversation.modality = Modality::Speech { voice: known.unwrap_or(voice), style };
+    conversation.modality = Modality::Speech { voice, style };
     reply.form = match fields.take::<String>("response_format")?.as_deref() {
         Some("wav") => Form::Wav,
         Some("pcm") => Form::Pcm,
@@ -118,7 +106,7 @@ pub(crate) fn read_recording(
     let said =
         file.mime.map(str::to_ascii_lowercase).filter(|mime| mime.starts_with("audio/") || mime.starts_with("video/"));
     let said = said.map(|mime| if mime.starts_with("video/webm") { "audio/webm".to_owned() } else { mime });
-    let mime = said.or_else(|| media::mime_of_name(file.file_name?).map(str::to_owned)).ok_or_else(|| {
+    let mime = said.or_else(|| media::mime_of_name(file.file_name?)).ok_or_else(|| {
         Error::invalid("file", "its type is not known; name it as wav, mp3, ogg, flac, m4a, aiff or webm")
     })?;
     let recording = Part::Media(media::base64(mime, STANDARD.encode(file.value)));

@@ -227,35 +227,9 @@ struct Message {
     name: Option<String>,
     tool_calls: Option<Vec<Value>>,
     tool_call_id: Option<String>,
-    function_call: Option<Function>,
+    function_call: Option<Value>,
     audio: Option<Value>,
     images: Option<Vec<Value>>,
-}
-
-#[derive(Deserialize)]
-struct Function {
-    name: String,
-    #[serde(default)]
-    arguments: Value,
-}
-
-#[derive(Deserialize)]
-struct ToolCall {
-    #[serde(default)]
-    id: Option<String>,
-    function: Option<Function>,
-    /// A call of a tool that takes a text.
-    custom: Option<Custom>,
-    /// Where Google's own compatible endpoint has the thought signature, and where LiteLLM has it.
-    #[serde(alias = "provider_specific_fields")]
-    extra_content: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Custom {
-    name: String,
-    #[serde(default)]
-    input: String,
 }
 
 /// Reads one message.
@@ -303,10 +277,9 @@ pub(crate) fn read_message(
                 let place = format!("{place}.tool_calls[{number}]");
                 transcript.call(read_call(call, &place)?, place);
             }
-            if let Some(Function { name, arguments }) = message.function_call {
-                let args = content::arguments(arguments);
-                let call = Call { id: String::new(), name, args, signature: None };
-                transcript.call(call, format!("{place}.function_call"));
+            if let Some(function) = message.function_call {
+                let place = format!("{place}.function_call");
+                transcript.call(read_call(json!({ "function": function }), &place)?, place);
             }
         }
         ("function", content) => {
@@ -329,15 +302,19 @@ pub(crate) fn read_message(
     Ok(())
 }
 
-fn read_call(call: Value, place: &str) -> Result<Call, Error> {
-    let call: ToolCall = fields::read(call, place)?;
-    let beside = call.extra_content.unwrap_or_default();
-    let signature = [&beside["google"], &beside].into_iter().find_map(|signed| signed["thought_signature"].as_str());
-    let signature = signature.filter(|signature| !signature.is_empty()).map(str::to_owned);
-    let (name, args) = match (call.function, call.custom) {
-        (Some(Function { name, arguments }), _) => (name, content::arguments(arguments)),
-        (None, Some(Custom { name, input })) => (name, json!({ "input": input })),
-        (None, None) => return Err(Error::invalid(format!("{place}.function"), "is missing")),
+fn read_call(mut call: Value, place: &str) -> Result<Call, Error> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    // Where Google's own compatible endpoint has the thought signature, and where LiteLLM has it.
+    let beside = [&call["extra_content"]["google"], &call["provider_specific_fields"]];
+    let signature = beside.into_iter().find_map(|beside| text(&beside["thought_signature"]));
+    let id = text(&call["id"]).unwrap_or_default();
+    let mut function = fields::take(&mut call, "function");
+    let (name, args) = if function.is_object() {
+        (text(&function["name"]), content::arguments(fields::take(&mut function, "arguments")))
+    } else {
+        // A call of a tool that takes a text.
+        (text(&call["custom"]["name"]), json!({ "input": call["custom"]["input"] }))
     };
-    Ok(Call { id: call.id.unwrap_or_default(), name, args, signature })
+    let name = name.ok_or_else(|| Error::invalid(format!("{place}.function.name"), "is missing"))?;
+    Ok(Call { id, name, args, signature })
 }

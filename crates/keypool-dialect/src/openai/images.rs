@@ -2,11 +2,11 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
-    Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, MediaData, Modality, Mode, NativeRequest, Part,
-    Role, Turn, Usage,
+    Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, Modality, Mode, NativeRequest, Part, Role, Turn,
+    Usage,
     fields::{Fields, Notes},
     gemini::Decoder,
     media, multipart,
@@ -209,22 +209,19 @@ fn canvas(pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), 
 }
 
 fn original(field: &multipart::Field<'_>) -> Result<Media, Error> {
-    let is_image = |mime: &&str| mime.starts_with("image/") && !mime.ends_with('*');
-    let mime = field.mime.filter(is_image).or_else(|| media::mime_of_name(field.file_name?).filter(is_image));
+    let is_image = |mime: &String| mime.starts_with("image/") && !mime.ends_with('*');
+    let said = field.mime.map(str::to_owned).filter(is_image);
+    let mime = said.or_else(|| media::mime_of_name(field.file_name?).filter(is_image));
     let mime = mime.ok_or_else(|| Error::invalid("image", "its type is not known; name it as png, jpg or webp"))?;
     if field.value.is_empty() {
         return Err(Error::invalid("image", "is empty"));
     }
-    Ok(Media { mime: Some(mime.to_owned()), data: MediaData::Base64(STANDARD.encode(field.value)) })
+    Ok(media::base64(mime, STANDARD.encode(field.value)))
 }
 
 /// A form has texts alone: words stay what they are, others are what they would be in JSON.
 fn value(field: &multipart::Field<'_>) -> Result<Value, Error> {
     let text = field.text()?;
-    Ok(match text.trim() {
-        _ if matches!(field.name, "model" | "prompt" | "size" | "user") => text.into(),
-        "true" => true.into(),
-        "false" => false.into(),
-        text => text.parse::<Number>().map_or_else(|_| text.into(), Value::Number),
-    })
+    let is_text = matches!(field.name, "model" | "prompt" | "size" | "user");
+    Ok(if is_text { text.into() } else { serde_json::from_str(text).unwrap_or_else(|_| text.into()) })
 }

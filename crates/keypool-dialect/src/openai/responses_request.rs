@@ -121,57 +121,40 @@ fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut N
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct Item {
-    call_id: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    namespace: Option<String>,
-    #[serde(default)]
-    arguments: Value,
-    input: Option<String>,
-    output: Option<Content>,
-    result: Option<String>,
-    output_format: Option<String>,
-}
-
 fn read_item(
-    value: Value,
+    mut value: Value,
     place: &str,
     transcript: &mut Transcript,
     origins: &Origins,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    let missing = |what: &str| Error::invalid(format!("{place}.{what}"), "is missing");
-    let item = |value: Value| fields::read::<Item>(value, place);
-    let id = |item: &Item| item.call_id.clone().or_else(|| item.id.clone()).ok_or_else(|| missing("call_id"));
+    let text = |name: &str| value[name].as_str().map(str::to_owned);
+    let needed = |name: &str| text(name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "is missing"));
+    let id = || needed("call_id").or_else(|missing| text("id").ok_or(missing));
     let kind = value["type"].as_str().unwrap_or("message").to_owned();
     match &*kind {
         "message" if value.is_string() => {
-            content::say(Role::User, Content::List(vec![value]), place, transcript, notes)?
+            content::say(Role::User, Content::List(vec![value]), place, transcript, notes)?;
         }
         // Chats' messages are read, too, as clients send them that know both APIs.
         "message" => chat_request::read_message(value, place, transcript, notes)?,
         "function_call" | "custom_tool_call" => {
-            let item = item(value)?;
-            let id = id(&item)?;
-            let name = origins.known(item.namespace.as_deref(), item.name.as_deref().ok_or_else(|| missing("name"))?);
-            let args = match item.input.filter(|_| kind == "custom_tool_call") {
+            let name = origins.known(value["namespace"].as_str(), &needed("name")?);
+            let args = match text("input").filter(|_| kind == "custom_tool_call") {
                 Some(input) => json!({ "input": input }),
-                None => content::arguments(item.arguments),
+                None => content::arguments(value["arguments"].clone()),
             };
-            transcript.call(Call { id, name, args, signature: None }, place.to_owned());
+            transcript.call(Call { id: id()?, name, args, signature: None }, place.to_owned());
         }
         "function_call_output" | "custom_tool_call_output" => {
-            let item = item(value)?;
-            let id = id(&item)?;
-            let (said, media) = content::result(item.output, &format!("{place}.output"), notes)?;
+            let id = id()?;
+            let output: Option<Content> = fields::read(fields::take(&mut value, "output"), &format!("{place}.output"))?;
+            let (said, media) = content::result(output, &format!("{place}.output"), notes)?;
             transcript.result(&id, (said, false), media, &format!("{place}.call_id"), notes)?;
         }
         "image_generation_call" => {
-            let item = item(value)?;
-            if let Some(data) = item.result {
-                let mime = format!("image/{}", item.output_format.as_deref().unwrap_or("png"));
+            let mime = format!("image/{}", value["output_format"].as_str().unwrap_or("png"));
+            if let Value::String(data) = fields::take(&mut value, "result") {
                 transcript.say(Role::Model, Part::Media(media::base64(mime, data)));
             }
         }
