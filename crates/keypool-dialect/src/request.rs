@@ -74,15 +74,12 @@ impl Frontend {
 
     pub(crate) fn writer(self, stream: bool, reply: &Reply, unique: &str, created: i64) -> Box<dyn Writer> {
         let reply = Reply { unique: unique.to_owned(), created, ..reply.clone() };
-        match (self, stream) {
-            (Self::Chat, true) => Box::new(openai::chat_response::Chunks::new(reply)),
-            (Self::Chat, false) => Box::new(openai::chat_response::Completion::new(reply)),
-            (Self::Responses, stream) => Box::new(openai::responses_response::Response::new(reply, stream)),
-            (Self::Messages, stream) => Box::new(anthropic::response::Message::new(reply, stream)),
-            (Self::Speech, _) => Box::new(openai::audio::Speech::new(&reply)),
-            (Self::Transcription | Self::Translation, stream) => {
-                Box::new(openai::audio::Transcript::new(&reply, stream))
-            }
+        match self {
+            Self::Chat => Box::new(openai::chat_response::Chat::new(reply, stream)),
+            Self::Responses => Box::new(openai::responses_response::Response::new(reply, stream)),
+            Self::Messages => Box::new(anthropic::response::Message::new(reply, stream)),
+            Self::Speech => Box::new(openai::audio::Speech::new(&reply)),
+            Self::Transcription | Self::Translation => Box::new(openai::audio::Transcript::new(&reply, stream)),
         }
     }
 }

@@ -74,200 +74,145 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// Gathers a whole answer.
-pub(crate) struct Completion {
+/// Writes the answer to a chat: the chunks of a stream as they come, or all of it at its end.
+pub(crate) struct Chat {
     reply: Reply,
+    stream: bool,
     id: String,
-    choices: BTreeMap<u32, Value>,
+    choices: BTreeMap<u32, Choice>,
     usage: Usage,
 }
 
-/// Adds to a text that may not be there yet.
-fn append(text: &mut Value, more: &str) {
-    match text {
-        Value::String(text) => text.push_str(more),
-        _ => *text = more.into(),
-    }
+/// One answer, as far as it has come. Of a stream only the calls are counted.
+struct Choice {
+    message: Value,
+    calls: usize,
+    logprobs: Vec<Value>,
+    finish_reason: &'static str,
 }
 
-/// Adds to a list that may not be there yet.
-fn extend(list: &mut Value, more: impl IntoIterator<Item = Value>) {
-    if list.is_null() {
-        *list = json!([]);
-    }
-    if let Value::Array(list) = list {
-        list.extend(more);
-    }
-}
-
-impl Completion {
-    pub(crate) fn new(reply: Reply) -> Self {
-        Self { id: id("", &reply), reply, choices: BTreeMap::new(), usage: Usage::default() }
+impl Chat {
+    pub(crate) fn new(reply: Reply, stream: bool) -> Self {
+        Self { id: id("", &reply), reply, stream, choices: BTreeMap::new(), usage: Usage::default() }
     }
 
-    fn choice(&mut self, index: u32) -> &mut Value {
-        self.choices.entry(index).or_insert_with(|| {
-            let message = json!({ "role": "assistant", "content": "", "refusal": null });
-            json!({ "index": index, "message": message, "logprobs": null, "finish_reason": "stop" })
-        })
+    /// The answer itself, or a chunk of it.
+    fn value(&self, object: &str, choices: Value) -> Value {
+        let Reply { created, model, .. } = &self.reply;
+        json!({ "id": self.id, "object": object, "created": created, "model": model, "choices": choices })
     }
 
-    fn message(&mut self, index: u32) -> &mut Value {
-        &mut self.choice(index)["message"]
-    }
-}
-
-impl Writer for Completion {
-    fn event(&mut self, event: &Event, _: &mut Vec<u8>) {
-        match event {
-            Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
-            Event::Text { choice, text } => append(&mut self.message(*choice)["content"], text),
-            Event::Thought { choice, text } => append(&mut self.message(*choice)["reasoning_content"], text),
-            Event::Call { choice, call } if self.reply.legacy_functions => {
-                let slot = &mut self.message(*choice)["function_call"];
-                if slot.is_null() {
-                    *slot = function(call);
-                }
-            }
-            Event::Call { choice, call } => {
-                let call = tool_call(call, &self.reply);
-                extend(&mut self.message(*choice)["tool_calls"], [call]);
-            }
-            Event::Media { choice, mime, data } => {
-                extend(&mut self.message(*choice)["images"], [image(mime, data)]);
-            }
-            Event::Logprobs { choice, tokens } => {
-                let logprobs = &mut self.choice(*choice)["logprobs"];
-                extend(&mut logprobs["content"], tokens.iter().map(token));
-                logprobs["refusal"] = Value::Null;
-            }
-            Event::Sources { choice, sources, .. } => {
-                extend(&mut self.message(*choice)["annotations"], sources.iter().map(annotation));
-            }
-            Event::Finish { choice, reason } => {
-                let reason = finish_reason(*reason, &self.reply);
-                self.choice(*choice)["finish_reason"] = reason.into();
-            }
-            Event::Usage(usage) => self.usage = *usage,
-        }
-    }
-
-    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut choices: Vec<Value> = std::mem::take(&mut self.choices).into_values().collect();
-        for message in choices.iter_mut().map(|choice| &mut choice["message"]) {
-            let calls = message.get("tool_calls").is_some() || message.get("function_call").is_some();
-            if calls && message["content"] == "" {
-                message["content"] = Value::Null;
-            }
-        }
-        let value = json!({
-            "id": self.id,
-            "object": "chat.completion",
-            "created": self.reply.created,
-            "model": self.reply.model,
-            "choices": choices,
-            "usage": usage(self.usage),
-        });
-        out.extend_from_slice(value.to_string().as_bytes());
-        Ok(())
-    }
-
-    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        out.extend_from_slice(&error.body(Frontend::Chat));
-    }
-}
-
-/// Writes the chunks of a stream.
-pub(crate) struct Chunks {
-    reply: Reply,
-    id: String,
-    /// Each answer that has begun, and how many calls it has.
-    begun: BTreeMap<u32, usize>,
-    usage: Usage,
-}
-
-impl Chunks {
-    pub(crate) fn new(reply: Reply) -> Self {
-        Self { id: id("", &reply), reply, begun: BTreeMap::new(), usage: Usage::default() }
-    }
-
-    fn write(&self, choices: Value, usage: Option<Value>, out: &mut Vec<u8>) {
-        let mut chunk = json!({
-            "id": self.id,
-            "object": "chat.completion.chunk",
-            "created": self.reply.created,
-            "model": self.reply.model,
-            "choices": choices,
-        });
+    fn write_chunk(&self, choices: Value, usage: Value, out: &mut Vec<u8>) {
+        let mut chunk = self.value("chat.completion.chunk", choices);
         if self.reply.include_usage {
             // `null` in all chunks but the last.
-            chunk["usage"] = usage.into();
+            chunk["usage"] = usage;
         }
         sse::write_data(&chunk, out);
     }
 
-    fn delta(&mut self, index: u32, delta: Value, out: &mut Vec<u8>) {
-        self.begin(index, out);
-        self.write(json!([{ "index": index, "delta": delta, "finish_reason": null }]), None, out);
+    fn write_delta(&self, index: u32, delta: Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
+        let choice = json!({ "index": index, "delta": delta, "finish_reason": finish_reason });
+        self.write_chunk(json!([choice]), Value::Null, out);
     }
 
-    /// The first chunk of an answer says whose it is.
-    fn begin(&mut self, index: u32, out: &mut Vec<u8>) -> &mut usize {
-        if !self.begun.contains_key(&index) {
-            let delta = json!({ "role": "assistant", "content": "" });
-            self.write(json!([{ "index": index, "delta": delta, "finish_reason": null }]), None, out);
+    /// An answer; the first chunk of it says whose it is.
+    fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut Choice {
+        if self.stream && !self.choices.contains_key(&index) {
+            self.write_delta(index, json!({ "role": "assistant", "content": "" }), None, out);
         }
-        self.begun.entry(index).or_default()
+        self.choices.entry(index).or_insert_with(|| Choice {
+            message: json!({ "role": "assistant", "content": "", "refusal": null }),
+            calls: 0,
+            logprobs: Vec::new(),
+            finish_reason: "stop",
+        })
+    }
+
+    /// More of a field of the message: text and lists grow.
+    fn delta(&mut self, index: u32, field: &str, more: Value, out: &mut Vec<u8>) {
+        let stream = self.stream;
+        let choice = self.choice(index, out);
+        if stream {
+            self.write_delta(index, json!({ field: more }), None, out);
+            return;
+        }
+        match (&mut choice.message[field], more) {
+            (Value::String(text), Value::String(more)) => text.push_str(&more),
+            (Value::Array(list), Value::Array(more)) => list.extend(more),
+            (value, more) => *value = more,
+        }
+    }
+
+    fn call(&mut self, index: u32, call: &Call, out: &mut Vec<u8>) {
+        let choice = self.choice(index, out);
+        let number = choice.calls;
+        choice.calls += 1;
+        if !self.reply.legacy_functions {
+            let mut value = tool_call(call, &self.reply);
+            if self.stream {
+                value["index"] = number.into();
+            }
+            self.delta(index, "tool_calls", json!([value]), out);
+        } else if number == 0 {
+            self.delta(index, "function_call", function(call), out);
+        }
     }
 }
 
-impl Writer for Chunks {
+impl Writer for Chat {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         match event {
             Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
-            Event::Text { choice, text } => self.delta(*choice, json!({ "content": text }), out),
-            Event::Thought { choice, text } => self.delta(*choice, json!({ "reasoning_content": text }), out),
-            Event::Call { choice, call } => {
-                let count = self.begin(*choice, out);
-                let number = *count;
-                *count += 1;
-                if self.reply.legacy_functions {
-                    if number == 0 {
-                        self.delta(*choice, json!({ "function_call": function(call) }), out);
-                    }
+            Event::Text { choice, text } => self.delta(*choice, "content", text.as_str().into(), out),
+            Event::Thought { choice, text } => self.delta(*choice, "reasoning_content", text.as_str().into(), out),
+            Event::Call { choice, call } => self.call(*choice, call, out),
+            Event::Media { choice, mime, data } => self.delta(*choice, "images", json!([image(mime, data)]), out),
+            Event::Sources { choice, sources, .. } => {
+                self.delta(*choice, "annotations", sources.iter().map(annotation).collect(), out);
+            }
+            Event::Logprobs { choice: index, tokens } => {
+                let (tokens, stream) = (tokens.iter().map(token), self.stream);
+                let choice = self.choice(*index, out);
+                if !stream {
+                    choice.logprobs.extend(tokens);
                     return;
                 }
-                let mut value = tool_call(call, &self.reply);
-                value["index"] = number.into();
-                self.delta(*choice, json!({ "tool_calls": [value] }), out);
+                let logprobs = json!({ "content": tokens.collect::<Vec<_>>(), "refusal": null });
+                let choice = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
+                self.write_chunk(json!([choice]), Value::Null, out);
             }
-            Event::Media { choice, mime, data } => {
-                self.delta(*choice, json!({ "images": [image(mime, data)] }), out);
-            }
-            Event::Logprobs { choice, tokens } => {
-                self.begin(*choice, out);
-                let logprobs = json!({ "content": tokens.iter().map(token).collect::<Vec<_>>(), "refusal": null });
-                let choice = json!({ "index": choice, "delta": {}, "logprobs": logprobs, "finish_reason": null });
-                self.write(json!([choice]), None, out);
-            }
-            Event::Sources { choice, sources, .. } => {
-                let annotations: Vec<Value> = sources.iter().map(annotation).collect();
-                self.delta(*choice, json!({ "annotations": annotations }), out);
-            }
-            Event::Finish { choice, reason } => {
-                self.begin(*choice, out);
+            Event::Finish { choice: index, reason } => {
                 let reason = finish_reason(*reason, &self.reply);
-                self.write(json!([{ "index": choice, "delta": {}, "finish_reason": reason }]), None, out);
+                self.choice(*index, out).finish_reason = reason;
+                if self.stream {
+                    self.write_delta(*index, json!({}), Some(reason), out);
+                }
             }
             Event::Usage(usage) => self.usage = *usage,
         }
     }
 
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.reply.include_usage {
-            self.write(json!([]), Some(usage(self.usage)), out);
+        if self.stream {
+            if self.reply.include_usage {
+                self.write_chunk(json!([]), usage(self.usage), out);
+            }
+            out.extend_from_slice(b"data: [DONE]\n\n");
+            return Ok(());
         }
-        out.extend_from_slice(b"data: [DONE]\n\n");
+        let choice = |(index, choice): (u32, Choice)| {
+            let Choice { mut message, calls, logprobs, finish_reason } = choice;
+            if calls > 0 && message["content"] == "" {
+                message["content"] = Value::Null;
+            }
+            let logprobs = (!logprobs.is_empty()).then(|| json!({ "content": logprobs, "refusal": null }));
+            json!({ "index": index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason })
+        };
+        let choices = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
+        let mut value = self.value("chat.completion", choices);
+        value["usage"] = usage(self.usage);
+        out.extend_from_slice(value.to_string().as_bytes());
         Ok(())
     }
 
