@@ -225,7 +225,10 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Option<Vec<Part
             }
         },
         "input_audio" => one(recording(wire.input_audio.ok_or_else(|| missing("input_audio"))?, place)?),
-        "file" | "input_file" => one(file(wire.file.unwrap_or(wire.flat_file), place)?),
+        "file" | "input_file" => one(match wire.file {
+            Some(nested) => file(nested, &format!("{place}.file"))?,
+            None => file(wire.flat_file, place)?,
+        }),
         "image" | "document" => {
             let about = [("Title", wire.title), ("Context", wire.context)].into_iter();
             let about = about.filter_map(|(name, text)| Some((name, text.filter(|text| !text.is_empty())?)));

@@ -212,8 +212,6 @@ pub struct Thinking {
     pub effort: Option<Effort>,
     /// Whether thoughts are shown.
     pub shown: Option<bool>,
-    /// The field of the request that says so.
-    pub field: &'static str,
 }
 
 /// How much the model thinks.
@@ -419,13 +417,17 @@ impl Transcript {
     /// Lays the conversation out.
     pub(crate) fn finish(self, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
         let mut calls = self.calls.into_iter();
-        for turn in self.turns {
-            let count = turn.parts.iter().filter(|part| matches!(part, Part::Call(_))).count();
-            conversation.turns.push(turn);
-            if count == 0 {
-                continue;
+        let turns = &mut conversation.turns;
+        let mut media: Vec<Part> = Vec::new();
+        for mut turn in self.turns {
+            if turn.role == Role::User {
+                turn.parts.splice(0..0, media.drain(..));
+            } else if !media.is_empty() {
+                turns.push(Turn { role: Role::User, parts: std::mem::take(&mut media) });
             }
-            let (mut results, mut media) = (Vec::with_capacity(count), Vec::new());
+            let count = turn.parts.iter().filter(|part| matches!(part, Part::Call(_))).count();
+            turns.push(turn);
+            let mut results = Vec::with_capacity(count);
             for called in calls.by_ref().take(count) {
                 let mut parts = match called.result {
                     Some(parts) => parts,
@@ -434,10 +436,12 @@ impl Transcript {
                 media.extend(parts.drain(1..));
                 results.append(&mut parts);
             }
-            conversation.turns.push(Turn { role: Role::User, parts: results });
-            if !media.is_empty() {
-                conversation.turns.push(Turn { role: Role::User, parts: media });
+            if !results.is_empty() {
+                turns.push(Turn { role: Role::User, parts: results });
             }
+        }
+        if !media.is_empty() {
+            turns.push(Turn { role: Role::User, parts: media });
         }
         conversation.system.extend(self.system);
         Ok(())

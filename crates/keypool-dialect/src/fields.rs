@@ -132,7 +132,13 @@ impl Fields {
 
 /// A value of a type, at a place.
 pub(crate) fn read<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, Error> {
-    serde_json::from_value(value).map_err(|error| Error::invalid(place, error))
+    serde_json::from_value(value).map_err(|error| {
+        let said = error.to_string();
+        // The names of our types say nothing to anybody.
+        let said =
+            said.split_once("expected struct").map_or(said.clone(), |(front, _)| format!("{front}expected an object"));
+        Error::invalid(place, said)
+    })
 }
 
 /// A member of an object, taken out of it; `null` where there is none.

@@ -54,10 +54,13 @@ pub(crate) fn from_file_id(id: &str, field: &str) -> Result<Media, Error> {
 
 /// A file that came as data: a data URL, or base64 with a name that tells its type.
 pub(crate) fn from_file(data: String, name: Option<&str>, field: &str) -> Result<Media, Error> {
+    let named = name.and_then(mime_of_name);
     if data.starts_with("data:") {
-        return from_url(&data, field);
+        let media = from_url(&data, field)?;
+        let is_unknown = media.mime.as_deref() == Some("application/octet-stream");
+        return Ok(Media { mime: named.filter(|_| is_unknown).or(media.mime), data: media.data });
     }
-    match name.and_then(mime_of_name).filter(|_| !data.is_empty()) {
+    match named.filter(|_| !data.is_empty()) {
         Some(mime) => Ok(base64(mime, data)),
         None => Err(Error::invalid(field, "its type is not known; send a data URL, or a file name with an ending")),
     }

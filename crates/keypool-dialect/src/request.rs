@@ -108,9 +108,10 @@ impl Request {
     /// The request for Gemini.
     ///
     /// # Errors
-    /// 400 for what the model cannot do.
+    /// As [`Encoder::generate`].
     pub fn encode(&self) -> Result<NativeRequest, Error> {
-        Encoder::new(&self.conversation).generate()
+        let native = Encoder::new(&self.conversation).generate();
+        native.map_err(|error| if self.frontend.is_anthropic() { error.dotted() } else { error })
     }
 
     /// The answer to one attempt. `unique`: letters and digits that no other answer has, of which 24 count. `created`:

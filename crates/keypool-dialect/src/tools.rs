@@ -62,8 +62,8 @@ struct WireTool {
     format: Option<Grammar>,
     /// Where a search looks.
     filters: Option<Value>,
-    allowed_domains: Option<Vec<Value>>,
-    blocked_domains: Option<Vec<Value>>,
+    allowed_domains: Option<Value>,
+    blocked_domains: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -96,11 +96,16 @@ pub(crate) fn read(
                 read_one(tool, Some(&namespace), &place, conversation, origins, notes)?;
             }
         } else if kind.starts_with("web_search") {
-            let limited =
-                [&tool.allowed_domains, &tool.blocked_domains].into_iter().flatten().any(|all| !all.is_empty());
-            if limited || tool.filters.is_some_and(|filters| filters != json!({})) {
-                let why = "a search cannot be limited to domains; leave that out";
-                notes.refuse(Error::invalid(format!("{place}.filters"), why))?;
+            let limits = [
+                ("filters", tool.filters),
+                ("allowed_domains", tool.allowed_domains),
+                ("blocked_domains", tool.blocked_domains),
+            ];
+            for (name, limit) in limits {
+                if limit.is_some_and(|limit| limit != json!({}) && limit != json!([])) {
+                    let why = "a search cannot be limited to domains; leave it out";
+                    notes.refuse(Error::invalid(format!("{place}.{name}"), why))?;
+                }
             }
             conversation.web_search = true;
         } else {
@@ -135,15 +140,19 @@ fn read_one(
         // Gemini holds arguments to the schema as well as the model can.
         notes.ignore("tools.strict");
     }
-    let known_as = origins.known(namespace, &name);
-    if takes_text || namespace.is_some() {
+    let wanted = origins.known(namespace, &name);
+    let numbered = (2..).map(|number: u32| format!("{wanted}_{number}"));
+    let is_free = |name: &String| !conversation.tools.iter().any(|tool| tool.name == *name);
+    let known_as = std::iter::once(wanted.clone()).chain(numbered).find(is_free).unwrap_or_default();
+    if takes_text || known_as != name {
         let origin = Origin { namespace: namespace.map(str::to_owned), name, takes_text };
         origins.0.insert(known_as.clone(), origin);
     }
     let mut about = tool.description.unwrap_or_default();
     if let Some(examples) = tool.input_examples.filter(|examples| !examples.is_empty()) {
         let examples: Vec<String> = examples.iter().map(Value::to_string).collect();
-        about.push_str(&format!("\n\nExamples of its input:\n{}", examples.join("\n")));
+        let between = if about.is_empty() { "" } else { "\n\n" };
+        about.push_str(&format!("{between}Examples of its input:\n{}", examples.join("\n")));
     }
     let mut parameters = tool.parameters.filter(|schema| *schema != json!({}));
     if takes_text {

@@ -71,7 +71,6 @@ fn read_output(fields: &mut Fields, conversation: &mut Conversation) -> Result<(
         // A budget says it more exactly.
         if conversation.thinking.effort.is_none() {
             conversation.thinking.effort = Some(effort);
-            conversation.thinking.field = EFFORT;
         }
     }
     Ok(())
@@ -91,7 +90,6 @@ pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(),
     match &*kind {
         "enabled" => {
             thinking.effort = budget_tokens.map(Effort::Tokens).or(thinking.effort);
-            thinking.field = "thinking";
         }
         "disabled" => thinking.effort = Some(Effort::Off),
         "adaptive" => {}

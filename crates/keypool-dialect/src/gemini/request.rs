@@ -39,7 +39,7 @@ impl<'c> Encoder<'c> {
     /// `generateContent`, or `streamGenerateContent` where the conversation is to be streamed.
     ///
     /// # Errors
-    /// 400 for what the model cannot do, a name that is no model's, and media that nobody fetched.
+    /// 400 for a name that is no model's, and for media that nobody fetched.
     pub fn generate(&self) -> Result<NativeRequest, Error> {
         let verb = if self.conversation.stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         self.encode(verb, &self.request()?)
@@ -82,7 +82,7 @@ impl<'c> Encoder<'c> {
             "contents": self.contents()?,
             "tools": self.tools(),
             "toolConfig": self.tool_config(),
-            "generationConfig": self.generation_config()?,
+            "generationConfig": self.generation_config(),
             "cachedContent": cached_content,
         })))
     }
@@ -204,7 +204,7 @@ impl<'c> Encoder<'c> {
         Some(json!({ "functionCallingConfig": calling }))
     }
 
-    fn generation_config(&self) -> Result<Option<Value>, Error> {
+    fn generation_config(&self) -> Option<Value> {
         let Conversation { model, sampling, format, modality, thinking, tools, tool_choice, .. } = self.conversation;
         let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
         let (mime_type, schema) = match format {
@@ -240,12 +240,12 @@ impl<'c> Encoder<'c> {
             "logprobs": sampling.logprobs.filter(|top| *top > 0),
             "responseMimeType": mime_type,
             "responseJsonSchema": schema,
-            "thinkingConfig": thinking::config(model, *thinking)?,
+            "thinkingConfig": thinking::config(model, *thinking),
             "responseModalities": modalities,
             "imageConfig": image,
             "speechConfig": speech,
         }));
-        Ok(Some(config).filter(|config| *config != json!({})))
+        Some(config).filter(|config| *config != json!({}))
     }
 }
 

@@ -218,17 +218,21 @@ fn string(value: Value) -> String {
     if let Value::String(text) = value { text } else { String::new() }
 }
 
-/// `usageMetadata`. No answer is lost over its numbers.
+/// `usageMetadata`. No answer is lost over its numbers, however relays write them.
 fn usage(metadata: &Value) -> Usage {
-    let count = |value: &Value| value["tokenCount"].as_u64().unwrap_or_default();
-    let number = |name: &str| metadata[name].as_u64().unwrap_or_default();
+    let number = |value: &Value| {
+        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+        number.unwrap_or_default() as u64
+    };
+    let count = |name: &str| number(&metadata[name]);
     let details = metadata["promptTokensDetails"].as_array().into_iter().flatten();
+    let audio = details.filter(|details| details["modality"] == "AUDIO").map(|details| number(&details["tokenCount"]));
     Usage {
-        input: number("promptTokenCount").saturating_add(number("toolUsePromptTokenCount")),
-        cached: number("cachedContentTokenCount"),
-        input_audio: details.filter(|details| details["modality"] == "AUDIO").map(count).sum(),
-        output: number("candidatesTokenCount").saturating_add(number("thoughtsTokenCount")),
-        thoughts: number("thoughtsTokenCount"),
+        input: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
+        cached: count("cachedContentTokenCount"),
+        input_audio: audio.fold(0, u64::saturating_add),
+        output: count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount")),
+        thoughts: count("thoughtsTokenCount"),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::bare_model;
-use crate::{Effort, Error, Thinking, fields::without_nulls};
+use crate::{Effort, Thinking, fields::without_nulls};
 
 #[derive(Clone, Copy)]
 enum Understands {
@@ -48,10 +48,10 @@ pub(super) fn searches(model: &str) -> bool {
     !["gemini-1", "gemini-pro", "gemma", "learnlm"].iter().any(|front| bare_model(model).starts_with(front))
 }
 
-/// Whether calls must come back with a thought signature. Models that do not want them read over them, and Google serves
-/// some names by later models (`gemini-2.5-pro` from December 2026 on).
+/// Whether calls must come back with a thought signature: from the third generation on, by which Google serves some older
+/// names, too (`gemini-2.5-pro` from December 2026 on).
 pub(super) fn wants_signatures(model: &str) -> bool {
-    !matches!(understands(model), Understands::Nothing)
+    !matches!(understands(model), Understands::Nothing) && !bare_model(model).starts_with("gemini-2.5-flash-lite")
 }
 
 /// Whether every part that the model said must come back signed: models that draw are strict.
@@ -60,16 +60,13 @@ pub(super) fn wants_all_signed(model: &str) -> bool {
     draws && matches!(understands(model), Understands::Levels { .. })
 }
 
-/// `generationConfig.thinkingConfig` for a model; `null` where there is nothing to set. Both a budget and a level at once are
+/// `generationConfig.thinkingConfig` for a model; `null` where there is nothing to set, or the model does not think. Both a budget and a level at once are
 /// refused by Gemini.
-pub(super) fn config(model: &str, thinking: Thinking) -> Result<Value, Error> {
+pub(super) fn config(model: &str, thinking: Thinking) -> Value {
     let understands = understands(model);
     let (mut budget, mut level) = (None, None);
     match (understands, thinking.effort) {
-        (Understands::Nothing, None | Some(Effort::Off)) => return Ok(Value::Null),
-        (Understands::Nothing, Some(_)) => {
-            return Err(Error::invalid(thinking.field, format_args!("{model} does not think; leave it out")));
-        }
+        (Understands::Nothing, _) => return Value::Null,
         (_, None) => {}
         (Understands::Budget { least, off, most }, Some(effort)) => {
             budget = Some(match effort {
@@ -92,7 +89,9 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Result<Value, Error> {
             });
         }
     }
-    let config = json!({ "includeThoughts": thinking.shown, "thinkingBudget": budget, "thinkingLevel": level });
+    // Gemini refuses the wish to see thoughts where there are none.
+    let shown = thinking.shown.filter(|_| thinking.effort != Some(Effort::Off));
+    let config = json!({ "includeThoughts": shown, "thinkingBudget": budget, "thinkingLevel": level });
     let config = without_nulls(config);
-    Ok(if config == json!({}) { Value::Null } else { config })
+    if config == json!({}) { Value::Null } else { config }
 }

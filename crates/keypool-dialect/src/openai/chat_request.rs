@@ -171,16 +171,15 @@ fn read_thinking(fields: &mut Fields, conversation: &mut Conversation) -> Result
     let thinking = &mut conversation.thinking;
     if let Some(effort) = fields.take::<String>("reasoning_effort")? {
         thinking.effort = Some(Effort::read(&effort, "reasoning_effort")?);
-        thinking.field = "reasoning_effort";
     }
     if let Some(value) = fields.raw("thinking") {
         anthropic::request::read_thinking(value, thinking)?;
     }
     if let Some(reasoning) = fields.take::<Reasoning>("reasoning")? {
         let effort = reasoning.effort.map(|effort| Effort::read(&effort, "reasoning.effort")).transpose()?;
-        let off = (reasoning.enabled == Some(false)).then_some(Effort::Off);
-        thinking.effort = off.or(reasoning.max_tokens.map(Effort::Tokens)).or(effort).or(thinking.effort);
-        thinking.field = "reasoning";
+        let off = reasoning.enabled == Some(false) || reasoning.max_tokens == Some(0);
+        let said = reasoning.max_tokens.map(Effort::Tokens).or(effort).or(thinking.effort);
+        thinking.effort = if off { Some(Effort::Off) } else { said };
         let thinks = reasoning.enabled == Some(true) || thinking.effort.is_some_and(|effort| effort != Effort::Off);
         thinking.shown = Some(thinks && reasoning.exclude != Some(true));
     }
@@ -212,7 +211,6 @@ fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut
         } else if let Some(level) = level.as_ref().and_then(Value::as_str) {
             thinking.effort = Some(Effort::read(&level.to_ascii_lowercase(), THINKING)?);
         }
-        thinking.field = THINKING;
         config.finish(THINKING, notes)?;
     }
     google.finish(GOOGLE, notes)

@@ -98,7 +98,6 @@ fn read_reasoning(fields: &mut Fields, conversation: &mut Conversation) -> Resul
     let Some(Reasoning { effort, summary }) = fields.take("reasoning")? else { return Ok(()) };
     let thinking = &mut conversation.thinking;
     thinking.effort = effort.map(|effort| Effort::read(&effort, EFFORT)).transpose()?;
-    thinking.field = EFFORT;
     thinking.shown = summary.map(|summary| summary != "none");
     Ok(())
 }
