@@ -214,14 +214,14 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Option<Vec<Part
             (None, None) => return Err(missing("image_url")),
             (None, Some(id)) => one(media::from_file_id(&id, &format!("{place}.file_id"))?),
             (Some(url), _) => {
-                let (url, detail) = match url {
-                    ImageUrl::Flat(url) => (url, wire.detail),
-                    ImageUrl::Nested { url, detail } => (url, detail),
+                let (url, detail, field) = match url {
+                    ImageUrl::Flat(url) => (url, wire.detail, "image_url"),
+                    ImageUrl::Nested { url, detail } => (url, detail, "image_url.url"),
                 };
                 if detail.is_some_and(|detail| detail != "auto") {
                     notes.ignore("image_url.detail");
                 }
-                one(media::from_url(&url, &format!("{place}.image_url"))?)
+                one(media::from_url(&url, &format!("{place}.{field}"))?)
             }
         },
         "input_audio" => one(recording(wire.input_audio.ok_or_else(|| missing("input_audio"))?, place)?),

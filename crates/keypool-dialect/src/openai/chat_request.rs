@@ -36,7 +36,7 @@ pub(crate) fn read(
     if let Some(format) = fields.raw("response_format") {
         conversation.format = tools::read_format(format, "response_format")?;
     }
-    read_thinking(&mut fields, conversation)?;
+    read_thinking(&mut fields, conversation, notes)?;
     read_google(&mut fields, conversation, notes)?;
     if let Some(modalities) = fields.take::<Vec<String>>("modalities")? {
         if modalities.iter().any(|modality| !matches!(&**modality, "text" | "image")) {
@@ -160,14 +160,7 @@ fn read_tools(
 }
 
 /// How much is thought, as OpenAI, Anthropic and OpenRouter say it.
-fn read_thinking(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Reasoning {
-        effort: Option<String>,
-        max_tokens: Option<u32>,
-        exclude: Option<bool>,
-        enabled: Option<bool>,
-    }
+fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     let thinking = &mut conversation.thinking;
     if let Some(effort) = fields.take::<String>("reasoning_effort")? {
         thinking.effort = Some(Effort::read(&effort, "reasoning_effort")?);
@@ -175,15 +168,20 @@ fn read_thinking(fields: &mut Fields, conversation: &mut Conversation) -> Result
     if let Some(value) = fields.raw("thinking") {
         anthropic::request::read_thinking(value, thinking)?;
     }
-    if let Some(reasoning) = fields.take::<Reasoning>("reasoning")? {
-        let effort = reasoning.effort.map(|effort| Effort::read(&effort, "reasoning.effort")).transpose()?;
-        let off = reasoning.enabled == Some(false) || reasoning.max_tokens == Some(0);
-        let said = reasoning.max_tokens.map(Effort::Tokens).or(effort).or(thinking.effort);
-        thinking.effort = if off { Some(Effort::Off) } else { said };
-        let thinks = reasoning.enabled == Some(true) || thinking.effort.is_some_and(|effort| effort != Effort::Off);
-        thinking.shown = Some(thinks && reasoning.exclude != Some(true));
+    let Some(mut reasoning) = fields.take::<Fields>("reasoning")? else { return Ok(()) };
+    if let Some(effort) = reasoning.take::<String>("effort")? {
+        thinking.effort = Some(Effort::read(&effort, "reasoning.effort")?);
     }
-    Ok(())
+    if let Some(tokens) = reasoning.integer("max_tokens")? {
+        thinking.effort = Some(Effort::Tokens(tokens.clamp(0, i64::from(u32::MAX)) as u32));
+    }
+    let enabled = reasoning.take::<bool>("enabled")?;
+    if enabled == Some(false) || thinking.effort == Some(Effort::Tokens(0)) {
+        thinking.effort = Some(Effort::Off);
+    }
+    let excluded = reasoning.take::<bool>("exclude")?.unwrap_or_default();
+    thinking.shown = Some(!excluded && thinking.effort != Some(Effort::Off));
+    reasoning.finish("reasoning", notes)
 }
 
 /// What Google's own compatible endpoint takes beside.

@@ -2,4 +2,6 @@
 
 mod cases;
 mod chat;
+mod messages;
+mod responses;
 mod support;
