@@ -3,5 +3,7 @@
 mod cases;
 mod chat;
 mod messages;
+mod openai;
 mod responses;
+mod strict_decoders;
 mod support;
