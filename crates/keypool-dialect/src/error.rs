@@ -189,16 +189,20 @@ impl Error {
             None | Some("") => format!("the provider answered with an error ({status}) that says nothing"),
             Some(message) => message.to_owned(),
         };
-        // An invalid key is a 400 there.
+        let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
+        // What is wrong with the gateway's key, account or address is not the caller's to mend, whatever the status.
         let mut details = error["details"].as_array().into_iter().flatten();
-        let of_key = details.any(|detail| detail["reason"] == "API_KEY_INVALID") || message.starts_with("API key");
-        let too_long = ["exceeds the maximum number of tokens", "input token count"];
+        let of_key = details.any(|detail| detail["reason"] == "API_KEY_INVALID")
+            || says(&["API key", "authentication credentials", "location is not supported", "billing"]);
+        let of_file = says(&["permission to access the File", "CachedContent"]);
         match ErrorKind::of_gemini(status) {
-            kind if of_key || kind == ErrorKind::NoKeys => {
+            kind @ (ErrorKind::InvalidRequest | ErrorKind::NoKeys | ErrorKind::PermissionDenied)
+                if !of_file && (of_key || kind != ErrorKind::InvalidRequest) =>
+            {
                 let what = "the provider refused the gateway's API key, which says nothing of the client's token";
                 Self::new(ErrorKind::NoKeys, format!("{what}. It said: {message}"))
             }
-            ErrorKind::InvalidRequest if too_long.iter().any(|words| message.contains(words)) => {
+            ErrorKind::InvalidRequest if says(&["exceeds the maximum number of tokens", "input token count"]) => {
                 Self::new(ErrorKind::ContextTooLong, message)
             }
             kind => Self::new(kind, message),

@@ -2,6 +2,8 @@
 
 mod cases;
 mod chat;
+mod errors;
+mod laws;
 mod messages;
 mod openai;
 mod responses;
