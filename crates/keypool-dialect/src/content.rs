@@ -132,23 +132,23 @@ fn read_part(
             let failed = wire.is_error == Some(true);
             transcript.result(&id, (said, failed), media, &format!("{place}.tool_use_id"), notes)?;
         }
-        // What was thought does not go back: of thoughts Gemini wants the signature alone, which stands with the calls.
-        "thinking" | "redacted_thinking" | "reasoning" | "compaction" | "fallback" => {}
-        // What a search found stands in the text that was made of it.
-        "web_search_tool_result" => {}
-        "server_tool_use" if value["name"] == "web_search" => {}
+        // What was thought does not go back: of thoughts Gemini wants the signature alone, which stands with the calls. What a
+        // search found stands in the text that was made of it.
+        "thinking" | "redacted_thinking" | "reasoning" | "compaction" | "fallback" | "web_search_tool_result" => {}
         // What another provider ran: the model is told of it.
         kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") => {
             transcript.say(role, Part::Text(as_text(&value)));
         }
-        kind => match parts(value, place, notes)? {
-            Some(parts) => parts.into_iter().for_each(|part| transcript.say(role, part)),
-            None => {
+        kind => {
+            let Some(parts) = parts(value, place, notes)? else {
                 let short: String = kind.chars().take(40).collect();
                 let why = format!("{short:?} is not supported; send text, an image, sound or a document");
-                notes.refuse(Error::invalid(format!("{place}.type"), why))?;
+                return notes.refuse(Error::invalid(format!("{place}.type"), why));
+            };
+            for part in parts {
+                transcript.say(role, part);
             }
-        },
+        }
     }
     Ok(())
 }
@@ -230,9 +230,10 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Option<Vec<Part
             None => file(wire.flat_file, place)?,
         }),
         "image" | "document" => {
-            let about = [("Title", wire.title), ("Context", wire.context)].into_iter();
-            let about = about.filter_map(|(name, text)| Some((name, text.filter(|text| !text.is_empty())?)));
-            let about: String = about.map(|(name, text)| format!("{name}: {text}\n")).collect();
+            let line = |name: &str, text: Option<String>| {
+                text.filter(|text| !text.is_empty()).map_or_else(String::new, |text| format!("{name}: {text}\n"))
+            };
+            let about = line("Title", wire.title) + &line("Context", wire.context);
             let about = (!about.is_empty()).then(|| Part::Text(format!("Document\n{about}")));
             let source = wire.source.ok_or_else(|| missing("source"))?;
             about.into_iter().chain(sourced(source, &format!("{place}.source"))?).collect()

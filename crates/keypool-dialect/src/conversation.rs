@@ -84,7 +84,7 @@ pub struct Media {
 pub enum MediaData {
     /// Here, in base64.
     Base64(String),
-    /// At Gemini, or where Gemini looks itself: a file's URI, `gs://…`, a video of YouTube's.
+    /// At Gemini, or where Gemini looks itself: a file's URI, `gs://…`, a video at youtube.com.
     GeminiUri(String),
     /// On the web. Whoever may fetch it puts [`Base64`](Self::Base64) in its place before the request is encoded.
     Remote {
@@ -394,7 +394,9 @@ impl Transcript {
             notes.refuse(Error::invalid(field, why))?;
             let text = format!("Result of an earlier tool call ({short}):\n{content}");
             self.say(Role::User, Part::Text(text));
-            media.into_iter().for_each(|part| self.say(Role::User, part));
+            for part in media {
+                self.say(Role::User, part);
+            }
         }
         Ok(())
     }

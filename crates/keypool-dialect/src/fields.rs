@@ -120,7 +120,7 @@ impl Fields {
         for (name, value) in self.0 {
             let short = if name.len() <= 64 { &name } else { "a field with a long name" };
             let shown = if place.is_empty() { short.to_owned() } else { format!("{place}.{short}") };
-            if never_matters(&name) || is_neutral(&name, &value) {
+            if lists(NEVER_MATTER, &name) || is_neutral(&name, &value) {
                 notes.ignore(shown);
             } else {
                 notes.refuse(Error::invalid(shown, "not supported for Gemini models; leave it out"))?;
@@ -154,53 +154,47 @@ pub(crate) fn without_nulls(mut object: Value) -> Value {
     object
 }
 
-/// Fields that change nothing about an answer here, of all dialects.
-fn never_matters(name: &str) -> bool {
-    match name {
-        "user" | "store" | "metadata" | "client_metadata" | "safety_identifier" | "service_tier" | "inference_geo" => {
-            true
-        }
-        "cache_control" | "prompt_cache_key" | "prompt_cache_retention" | "prompt_cache_options" | "prediction" => true,
-        "anthropic_version" | "anthropic_beta" | "betas" | "keep_alive" | "chunking_strategy" | "max_tool_calls" => {
-            true
-        }
-        // It shortens what is too long anyway. `strictJsonSchema` is a setting of Mastra's that gets into bodies.
-        "context_management" | "stream_options" | "strictJsonSchema" => true,
-        _ => false,
-    }
+/// Fields that change nothing about an answer here, of all dialects. `context_management` shortens what is too long anyway;
+/// `strictJsonSchema` is a setting of Mastra's that gets into bodies.
+const NEVER_MATTER: &str = "user store metadata client_metadata safety_identifier service_tier inference_geo cache_control \
+    prompt_cache_key prompt_cache_retention prompt_cache_options prediction anthropic_version anthropic_beta betas keep_alive \
+    chunking_strategy max_tool_calls context_management stream_options strictJsonSchema";
+
+/// Values that say "as without me", and the fields of which, as other servers of these dialects have them.
+const NEUTRAL: [(&str, &str); 15] = [
+    (
+        "0",
+        "min_p min_tokens mirostat top_a dry_multiplier xtc_probability no_repeat_ngram_size partial_images best_of n",
+    ),
+    ("0", "presence_penalty frequency_penalty"),
+    ("1", "repetition_penalty repeat_penalty length_penalty tfs_z typical_p speed best_of n"),
+    ("100", "output_compression"),
+    ("false", "echo ignore_eos include_reasoning logprobs raw safe_prompt stream think background use_beam_search"),
+    ("false", "continue_final_message include_stop_str_in_output return_token_ids"),
+    ("true", "add_generation_prompt do_sample skip_special_tokens spaces_between_special_tokens"),
+    ("\"auto\"", "background truncation quality moderation"),
+    ("\"opaque\"", "background"),
+    ("\"disabled\"", "truncation"),
+    ("\"standard\"", "quality"),
+    ("\"medium\"", "verbosity"),
+    ("\"low\"", "input_fidelity"),
+    ("\"png\"", "output_format"),
+    ("\"b64_json\"", "response_format"),
+];
+
+fn lists(names: &str, name: &str) -> bool {
+    names.split_whitespace().any(|listed| listed == name)
 }
 
-/// Whether a value says "as without me": `null`, nothing at all (`{}`, `[]`, `""`), or a known one of a field that other
-/// servers of these dialects have.
+/// Whether a value says "as without me": `null`, nothing at all (`{}`, `[]`, `""`), or a known one.
 fn is_neutral(name: &str, value: &Value) -> bool {
-    let known: &[&str] = match name {
-        "min_p" | "min_tokens" | "mirostat" | "top_a" | "dry_multiplier" | "xtc_probability" => &["0"],
-        "no_repeat_ngram_size" | "partial_images" | "presence_penalty" | "frequency_penalty" => &["0"],
-        "repetition_penalty" | "repeat_penalty" | "length_penalty" | "tfs_z" | "typical_p" | "speed" => &["1"],
-        "best_of" | "n" => &["0", "1"],
-        "output_compression" => &["100"],
-        "echo" | "ignore_eos" | "include_reasoning" | "logprobs" | "raw" | "safe_prompt" | "stream" | "think" => {
-            &["false"]
-        }
-        "continue_final_message" | "include_stop_str_in_output" | "return_token_ids" | "use_beam_search" => &["false"],
-        "add_generation_prompt" | "do_sample" | "skip_special_tokens" | "spaces_between_special_tokens" => &["true"],
-        "background" => &["false", "\"auto\"", "\"opaque\""],
-        "truncation" => &["\"disabled\"", "\"auto\""],
-        "quality" => &["\"auto\"", "\"standard\""],
-        "moderation" => &["\"auto\""],
-        "verbosity" => &["\"medium\""],
-        "input_fidelity" => &["\"low\""],
-        "output_format" => &["\"png\""],
-        "response_format" => &["\"b64_json\""],
-        "stream_format" => &["\"audio\""],
-        _ => &[],
-    };
     let text = value.to_string();
-    let same = |known: &&str| match (value.as_f64(), known.parse::<f64>()) {
+    let is_known = |known: &str| match (value.as_f64(), known.parse::<f64>()) {
         (Some(value), Ok(known)) => (value - known).abs() < f64::EPSILON,
-        _ => text == *known,
+        _ => text == known,
     };
-    matches!(&*text, "null" | "{}" | "[]" | "\"\"") || known.iter().any(same)
+    let nothing = matches!(&*text, "null" | "{}" | "[]" | "\"\"");
+    nothing || NEUTRAL.iter().any(|(known, names)| is_known(known) && lists(names, name))
 }
 
 /// A body as JSON text. What clients cut through is mended: bytes that are no UTF-8, halves of surrogate pairs.

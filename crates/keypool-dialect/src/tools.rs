@@ -59,19 +59,11 @@ struct WireTool {
     /// Of a namespace.
     tools: Option<Vec<Value>>,
     /// How the text is that a custom tool takes.
-    format: Option<Grammar>,
+    format: Option<Value>,
     /// Where a search looks.
     filters: Option<Value>,
     allowed_domains: Option<Value>,
     blocked_domains: Option<Value>,
-}
-
-#[derive(Default, Deserialize)]
-struct Grammar {
-    syntax: Option<String>,
-    definition: Option<String>,
-    /// As chat completions nest it.
-    grammar: Option<Box<Grammar>>,
 }
 
 /// Reads `tools`.
@@ -148,23 +140,24 @@ fn read_one(
         let origin = Origin { namespace: namespace.map(str::to_owned), name, takes_text };
         origins.0.insert(known_as.clone(), origin);
     }
-    let mut about = tool.description.unwrap_or_default();
+    let mut about = vec![tool.description.unwrap_or_default()];
     if let Some(examples) = tool.input_examples.filter(|examples| !examples.is_empty()) {
         let examples: Vec<String> = examples.iter().map(Value::to_string).collect();
-        let between = if about.is_empty() { "" } else { "\n\n" };
-        about.push_str(&format!("{between}Examples of its input:\n{}", examples.join("\n")));
+        about.push(format!("Examples of its input:\n{}", examples.join("\n")));
     }
     let mut parameters = tool.parameters.filter(|schema| *schema != json!({}));
     if takes_text {
-        let grammar = tool
-            .format
-            .map(|format| format.grammar.map_or_else(|| Grammar { grammar: None, ..format }, |nested| *nested));
-        if let Some(Grammar { syntax: Some(syntax), definition: Some(definition), .. }) = grammar {
-            about.push_str(&format!("\nThe input is text by this grammar ({syntax}):\n{definition}"));
+        // Chat completions nest it.
+        let format = tool.format.unwrap_or_default();
+        let grammar = format.get("grammar").unwrap_or(&format);
+        if let (Some(syntax), Some(definition)) = (grammar["syntax"].as_str(), grammar["definition"].as_str()) {
+            about.push(format!("The input is text by this grammar ({syntax}):\n{definition}"));
         }
-        parameters =
-            Some(json!({ "type": "object", "properties": { "input": { "type": "string" } }, "required": ["input"] }));
+        let properties = json!({ "input": { "type": "string" } });
+        parameters = Some(json!({ "type": "object", "properties": properties, "required": ["input"] }));
     }
+    about.retain(|about| !about.is_empty());
+    let about = about.join("\n\n");
     let description = Some(about).filter(|about| !about.is_empty());
     conversation.tools.push(Tool { name: known_as, description, parameters });
     Ok(())

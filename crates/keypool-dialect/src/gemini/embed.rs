@@ -45,7 +45,9 @@ pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f32>>) -> R
         if bare_model(model) == UNEVEN.0 && values.len() < UNEVEN.1 {
             let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
             if length > 0.0 {
-                values.iter_mut().for_each(|value| *value = (f64::from(*value) / length) as f32);
+                for value in &mut values {
+                    *value = (f64::from(*value) / length) as f32;
+                }
             }
         }
         vectors.push(values);

@@ -101,7 +101,9 @@ impl<'c> Encoder<'c> {
             && let Some(parts) = contents[0]["parts"].as_array_mut()
         {
             if style_stands_apart(model) {
-                parts.iter_mut().for_each(|part| part["speechMetadata"] = json!({ "style": style }));
+                for part in parts {
+                    part["speechMetadata"] = json!({ "style": style });
+                }
             } else {
                 parts.insert(0, text_part(style));
             }

@@ -96,7 +96,9 @@ impl Decoder {
     fn candidate(&mut self, mut candidate: Value, events: &mut Vec<Event>) -> Result<(), Error> {
         let choice = candidate["index"].as_u64().unwrap_or_default() as u32;
         if let Value::Array(parts) = take(&mut take(&mut candidate, "content"), "parts") {
-            parts.into_iter().for_each(|part| self.part(choice, part, events));
+            for part in parts {
+                self.part(choice, part, events);
+            }
         }
         let state = self.choices.entry(choice).or_default();
         if candidate["logprobsResult"].is_object() {

@@ -80,12 +80,9 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Value {
         (Understands::Levels { least, medium }, Some(effort)) => {
             level = Some(match effort {
                 Effort::Off | Effort::Minimal => least,
-                Effort::Low => "low",
-                Effort::Medium => medium,
-                Effort::High => "high",
-                Effort::Tokens(0..=1_024) => "low",
-                Effort::Tokens(1_025..=8_192) => medium,
-                Effort::Tokens(_) => "high",
+                Effort::Low | Effort::Tokens(0..=1_024) => "low",
+                Effort::Medium | Effort::Tokens(1_025..=8_192) => medium,
+                Effort::High | Effort::Tokens(_) => "high",
             });
         }
     }

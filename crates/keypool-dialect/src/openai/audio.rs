@@ -76,7 +76,7 @@ pub(crate) fn read_recording(
     for field in multipart::fields(body)? {
         match field.name {
             "file" => file = Some(field),
-            "model" => conversation.model = field.text()?.trim().to_owned(),
+            "model" => field.text()?.trim().clone_into(&mut conversation.model),
             "language" if !english => {
                 conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?));
             }

@@ -19,7 +19,7 @@ pub(crate) fn read(
     reply: &mut Reply,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    reply.include_usage = read_stream_options(&mut fields, notes)?;
+    reply.include_usage = read_stream_options(&mut fields, notes);
     if !fields.has("messages") && fields.has("input") {
         // Cursor sends a response's body here, and expects a chat's answer.
         return responses_request::read(fields, conversation, reply, notes);
@@ -69,13 +69,13 @@ pub(crate) fn read(
     transcript.finish(conversation, notes)
 }
 
-fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> Result<bool, Error> {
+fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
     let options = fields.raw("stream_options").unwrap_or_default();
     if options["include_obfuscation"] == true {
         notes.ignore("stream_options.include_obfuscation");
     }
     // The second is how routers are asked.
-    Ok(options["include_usage"] == true || fields.raw("usage").unwrap_or_default()["include"] == true)
+    options["include_usage"] == true || fields.raw("usage").unwrap_or_default()["include"] == true
 }
 
 fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {

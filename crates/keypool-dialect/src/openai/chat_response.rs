@@ -97,12 +97,12 @@ impl Chat {
     }
 
     /// The answer itself, or a chunk of it.
-    fn value(&self, object: &str, choices: Value) -> Value {
+    fn value(&self, object: &str, choices: &[Value]) -> Value {
         let Reply { created, model, .. } = &self.reply;
         json!({ "id": self.id, "object": object, "created": created, "model": model, "choices": choices })
     }
 
-    fn write_chunk(&self, choices: Value, usage: Value, out: &mut Vec<u8>) {
+    fn write_chunk(&self, choices: &[Value], usage: Value, out: &mut Vec<u8>) {
         let mut chunk = self.value("chat.completion.chunk", choices);
         if self.reply.include_usage {
             // `null` in all chunks but the last.
@@ -111,15 +111,15 @@ impl Chat {
         sse::write_data(&chunk, out);
     }
 
-    fn write_delta(&self, index: u32, delta: Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
+    fn write_delta(&self, index: u32, delta: &Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
         let choice = json!({ "index": index, "delta": delta, "finish_reason": finish_reason });
-        self.write_chunk(json!([choice]), Value::Null, out);
+        self.write_chunk(&[choice], Value::Null, out);
     }
 
     /// An answer; the first chunk of it says whose it is.
     fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut Choice {
         if self.stream && !self.choices.contains_key(&index) {
-            self.write_delta(index, json!({ "role": "assistant", "content": "" }), None, out);
+            self.write_delta(index, &json!({ "role": "assistant", "content": "" }), None, out);
         }
         self.choices.entry(index).or_insert_with(|| Choice {
             message: json!({ "role": "assistant", "content": "", "refusal": null }),
@@ -134,7 +134,7 @@ impl Chat {
         let stream = self.stream;
         let choice = self.choice(index, out);
         if stream {
-            self.write_delta(index, json!({ field: more }), None, out);
+            self.write_delta(index, &json!({ field: more }), None, out);
             return;
         }
         match (&mut choice.message[field], more) {
@@ -180,13 +180,13 @@ impl Writer for Chat {
                 }
                 let logprobs = json!({ "content": tokens.collect::<Vec<_>>(), "refusal": null });
                 let choice = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
-                self.write_chunk(json!([choice]), Value::Null, out);
+                self.write_chunk(&[choice], Value::Null, out);
             }
             Event::Finish { choice: index, reason } => {
                 let reason = finish_reason(*reason, &self.reply);
                 self.choice(*index, out).finish_reason = reason;
                 if self.stream {
-                    self.write_delta(*index, json!({}), Some(reason), out);
+                    self.write_delta(*index, &json!({}), Some(reason), out);
                 }
             }
             Event::Usage(usage) => self.usage = *usage,
@@ -196,7 +196,7 @@ impl Writer for Chat {
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.stream {
             if self.reply.include_usage {
-                self.write_chunk(json!([]), usage(self.usage), out);
+                self.write_chunk(&[], usage(self.usage), out);
             }
             out.extend_from_slice(b"data: [DONE]\n\n");
             return Ok(());
@@ -209,8 +209,8 @@ impl Writer for Chat {
             let logprobs = (!logprobs.is_empty()).then(|| json!({ "content": logprobs, "refusal": null }));
             json!({ "index": index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason })
         };
-        let choices = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
-        let mut value = self.value("chat.completion", choices);
+        let choices: Vec<Value> = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
+        let mut value = self.value("chat.completion", &choices);
         value["usage"] = usage(self.usage);
         out.extend_from_slice(value.to_string().as_bytes());
         Ok(())

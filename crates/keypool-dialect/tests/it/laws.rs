@@ -8,7 +8,7 @@ use keypool_dialect::{
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
 
-use crate::support::{ALL, MODEL, RESPONSES, answer, gemini, hello, parse, streamed_raw, whole};
+use crate::support::{ALL, MODEL, RESPONSES, answer, events, gemini, hello, parse, streamed_raw, whole};
 
 fn words() -> impl Strategy<Value = String> {
     let known = "user assistant tool system text image_url file function json_schema auto tool_use tool_result image base64 \
@@ -197,8 +197,8 @@ proptest! {
         texts in vec("[a-zé\u{2028}\n\"]{0,8}", 1..4),
         tail in select(vec!["", "{\"error\":{\"code\":503}}", "data: {\"x", ": c\n\n", "data: [1]\n\n", "event: x\nid: 1\n\n"]),
     ) {
-        let events = texts.iter().map(|text| gemini(&json!([{ "text": text }]), "STOP"));
-        let stream: String = events.map(|event| format!("data: {event}\r\n\r\n")).collect();
+        let answers = texts.iter().map(|text| gemini(&json!([{ "text": text }]), "STOP"));
+        let stream = events(&answers.collect::<Vec<_>>());
         for frontend in ALL {
             let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
             // It checks that itself.

@@ -67,7 +67,7 @@ pub(crate) fn whole(request: &Request, body: &Value) -> (Outcome, Result<Value, 
 
 /// Events as Gemini writes them.
 pub(crate) fn events(values: &[Value]) -> String {
-    values.iter().map(|value| format!("data: {value}\r\n\r\n")).collect()
+    values.iter().map(|value| format!("data: {value}\r\n\r\n")).collect::<Vec<_>>().concat()
 }
 
 /// What became of a stream.
