@@ -95,26 +95,14 @@ struct File {
 }
 
 /// Reads what somebody said.
-pub(crate) fn say(
-    role: Role,
-    content: Content,
-    place: &str,
-    transcript: &mut Transcript,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn say(role: Role, content: Content, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     for (part, place) in content.parts(place) {
-        read_part(role, part, &place, transcript, notes)?;
+        read_part(role, part, &place, transcript)?;
     }
     Ok(())
 }
 
-fn read_part(
-    role: Role,
-    value: Value,
-    place: &str,
-    transcript: &mut Transcript,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     let kind = value["type"].as_str().unwrap_or_default().to_owned();
     let missing = |what: &str| Error::invalid(format!("{place}.{what}"), "Field required");
     match &*kind {
@@ -128,9 +116,9 @@ fn read_part(
         "tool_result" => {
             let wire: WirePart = fields::read(value, place)?;
             let id = wire.tool_use_id.ok_or_else(|| missing("tool_use_id"))?;
-            let (said, media) = result(wire.content, &format!("{place}.content"), notes)?;
+            let (said, media) = result(wire.content, &format!("{place}.content"), transcript.notes)?;
             let failed = wire.is_error == Some(true);
-            transcript.result(&id, (said, failed), media, &format!("{place}.tool_use_id"), notes)?;
+            transcript.result(&id, (said, failed), media, &format!("{place}.tool_use_id"))?;
         }
         // What was thought does not go back: of thoughts Gemini wants the signature alone, which stands with the calls. What a
         // search found stands in the text that was made of it.
@@ -140,10 +128,10 @@ fn read_part(
             transcript.say(role, Part::Text(as_text(&value)));
         }
         kind => {
-            let Some(parts) = parts(value, place, notes)? else {
+            let Some(parts) = parts(value, place, transcript.notes)? else {
                 let short: String = kind.chars().take(40).collect();
                 let why = format!("{short:?} is not supported; send text, an image, sound or a document");
-                return notes.refuse(Error::invalid(format!("{place}.type"), why));
+                return transcript.notes.refuse(Error::invalid(format!("{place}.type"), why));
             };
             for part in parts {
                 transcript.say(role, part);

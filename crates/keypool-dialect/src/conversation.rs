@@ -124,12 +124,25 @@ pub struct ToolResult {
 /// A function that the model may call.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// Its name, as the caller has it.
+    /// Its name, which no other has.
     pub name: String,
     /// What it does.
     pub description: Option<String>,
     /// A JSON schema of its arguments.
     pub parameters: Option<Value>,
+    /// What it is to the caller, where that is no plain function of this name.
+    pub origin: Option<Origin>,
+}
+
+/// A tool that takes a text, or stands in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Its namespace.
+    pub namespace: Option<String>,
+    /// Its name there.
+    pub name: String,
+    /// It takes a text, not arguments.
+    pub takes_text: bool,
 }
 
 /// Whether the model may call a tool.
@@ -330,8 +343,9 @@ impl Conversation {
 /// System messages before all others are Gemini's `systemInstruction`; later ones stand at their place as the user's
 /// words, so that what was sent before stays the beginning of what is sent next. Gemini wants the results of calls right
 /// behind them, so each is put there, wherever it came.
-#[derive(Debug, Default)]
-pub(crate) struct Transcript {
+#[derive(Debug)]
+pub(crate) struct Transcript<'n> {
+    pub(crate) notes: &'n mut Notes,
     system: Vec<String>,
     turns: Vec<Turn>,
     calls: Vec<Called>,
@@ -348,7 +362,11 @@ struct Called {
     result: Option<Vec<Part>>,
 }
 
-impl Transcript {
+impl<'n> Transcript<'n> {
+    pub(crate) fn new(notes: &'n mut Notes) -> Self {
+        Self { notes, system: Vec::new(), turns: Vec::new(), calls: Vec::new(), answered: false }
+    }
+
     /// A system or developer message.
     pub(crate) fn system(&mut self, text: String) {
         if self.turns.is_empty() {
@@ -379,7 +397,6 @@ impl Transcript {
         (content, failed): (String, bool),
         media: Vec<Part>,
         field: &str,
-        notes: &mut Notes,
     ) -> Result<(), Error> {
         self.answered = true;
         let short: String = id.chars().take(64).collect();
@@ -388,10 +405,10 @@ impl Transcript {
             let result = ToolResult { call_id: id.to_owned(), name: called.name.clone(), content, failed };
             called.result = Some(std::iter::once(Part::Result(result)).chain(media).collect());
         } else if self.calls.iter().any(|called| called.id == id) {
-            notes.refuse(Error::invalid(field, format_args!("the call {short:?} has its result already")))?;
+            self.notes.refuse(Error::invalid(field, format_args!("the call {short:?} has its result already")))?;
         } else {
             let why = format!("no call before it has the id {short:?}; send the call, too, or leave the result out");
-            notes.refuse(Error::invalid(field, why))?;
+            self.notes.refuse(Error::invalid(field, why))?;
             let text = format!("Result of an earlier tool call ({short}):\n{content}");
             self.say(Role::User, Part::Text(text));
             for part in media {
@@ -417,7 +434,7 @@ impl Transcript {
     }
 
     /// Lays the conversation out.
-    pub(crate) fn finish(self, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    pub(crate) fn finish(self, conversation: &mut Conversation) -> Result<(), Error> {
         let mut calls = self.calls.into_iter();
         let turns = &mut conversation.turns;
         let mut media: Vec<Part> = Vec::new();
@@ -433,7 +450,7 @@ impl Transcript {
             for called in calls.by_ref().take(count) {
                 let mut parts = match called.result {
                     Some(parts) => parts,
-                    None => vec![no_result(called, notes)?],
+                    None => vec![no_result(called, self.notes)?],
                 };
                 media.extend(parts.drain(1..));
                 results.append(&mut parts);

@@ -53,8 +53,8 @@ mod tools;
 
 pub use answer::Answer;
 pub use conversation::{
-    Call, Conversation, Effort, Format, Media, MediaData, Modality, Part, Role, Sampling, Thinking, Tool, ToolChoice,
-    ToolResult, Turn,
+    Call, Conversation, Effort, Format, Media, MediaData, Modality, Origin, Part, Role, Sampling, Thinking, Tool,
+    ToolChoice, ToolResult, Turn,
 };
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Finish, Outcome, Source, Token, Usage};

@@ -1,14 +1,15 @@
 //! A caller's request: the API it came by, what it asks, and how its answer is written.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::{
-    Answer, Conversation, Encoder, Error, NativeRequest,
+    Answer, Conversation, Encoder, Error, NativeRequest, Origin, Tool,
     answer::Writer,
     anthropic,
     fields::{Fields, Notes},
     openai,
-    tools::Origins,
 };
 
 /// An API that is served with conversations.
@@ -60,6 +61,8 @@ impl Frontend {
             return Err(Error::invalid("model", "the name of a model is required"));
         }
         reply.model.clone_from(&conversation.model);
+        let origin = |tool: &Tool| Some((tool.name.clone(), tool.origin.clone()?));
+        reply.origins = conversation.tools.iter().filter_map(origin).collect();
         Ok(Request { frontend: self, conversation, reply, ignored: notes.into_ignored() })
     }
 
@@ -132,7 +135,8 @@ pub(crate) struct Reply {
     pub(crate) include_usage: bool,
     /// OpenAI's older form of tools: one call, without an id.
     pub(crate) legacy_functions: bool,
-    pub(crate) origins: Origins,
+    /// What tools are to the caller that are no plain functions.
+    pub(crate) origins: HashMap<String, Origin>,
     /// What a response repeats of its request.
     pub(crate) settings: Map<String, Value>,
     pub(crate) form: Form,

@@ -1,39 +1,19 @@
 //! Tools and the choice among them, in any of the shapes that clients send: nested, flat, or Anthropic's.
 
-use std::collections::HashMap;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    Conversation, Error, Format, Tool, ToolChoice,
+    Conversation, Error, Format, Origin, Tool, ToolChoice,
     fields::{self, Notes},
 };
 
-/// Functions that are something else to the caller, by the names that the model has for them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Origins(HashMap<String, Origin>);
-
-/// A tool that takes a text, or stands in a namespace.
-#[derive(Clone, Debug)]
-pub(crate) struct Origin {
-    pub(crate) namespace: Option<String>,
-    pub(crate) name: String,
-    pub(crate) takes_text: bool,
-}
-
-impl Origins {
-    pub(crate) fn get(&self, name: &str) -> Option<&Origin> {
-        self.0.get(name)
-    }
-
-    /// What the model knows a function as that the caller names so.
-    pub(crate) fn known(&self, namespace: Option<&str>, name: &str) -> String {
-        let Some(namespace) = namespace else { return name.to_owned() };
-        let is_it = |origin: &Origin| origin.namespace.as_deref() == Some(namespace) && origin.name == name;
-        let known = self.0.iter().find(|(_, origin)| is_it(origin)).map(|(known, _)| known.clone());
-        known.unwrap_or_else(|| joined(namespace, name))
-    }
+/// What the model knows a function as that the caller names so.
+pub(crate) fn known_as(tools: &[Tool], namespace: Option<&str>, name: &str) -> String {
+    let Some(namespace) = namespace else { return name.to_owned() };
+    let is_it = |origin: &Origin| origin.namespace.as_deref() == Some(namespace) && origin.name == name;
+    let known = tools.iter().find(|tool| tool.origin.as_ref().is_some_and(is_it));
+    known.map_or_else(|| joined(namespace, name), |tool| tool.name.clone())
 }
 
 fn joined(namespace: &str, name: &str) -> String {
@@ -67,12 +47,7 @@ struct WireTool {
 }
 
 /// Reads `tools`.
-pub(crate) fn read(
-    tools: Vec<Value>,
-    conversation: &mut Conversation,
-    origins: &mut Origins,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     for (index, value) in tools.into_iter().enumerate() {
         let place = format!("tools[{index}]");
         let tool: WireTool = fields::read(value, &place)?;
@@ -85,7 +60,7 @@ pub(crate) fn read(
             for (number, value) in tools.iter().enumerate() {
                 let place = format!("{place}.tools[{number}]");
                 let tool = fields::read(value.clone(), &place)?;
-                read_one(tool, Some(&namespace), &place, conversation, origins, notes)?;
+                read_one(tool, Some(&namespace), &place, conversation, notes)?;
             }
         } else if kind.starts_with("web_search") {
             let limits = [
@@ -101,7 +76,7 @@ pub(crate) fn read(
             }
             conversation.web_search = true;
         } else {
-            read_one(tool, None, &place, conversation, origins, notes)?;
+            read_one(tool, None, &place, conversation, notes)?;
         }
     }
     Ok(())
@@ -113,7 +88,6 @@ fn read_one(
     namespace: Option<&str>,
     place: &str,
     conversation: &mut Conversation,
-    origins: &mut Origins,
     notes: &mut Notes,
 ) -> Result<(), Error> {
     let kind = tool.kind.clone().unwrap_or_else(|| "function".to_owned());
@@ -132,14 +106,12 @@ fn read_one(
         // Gemini holds arguments to the schema as well as the model can.
         notes.ignore("tools.strict");
     }
-    let wanted = origins.known(namespace, &name);
+    let wanted = known_as(&conversation.tools, namespace, &name);
     let numbered = (2..).map(|number: u32| format!("{wanted}_{number}"));
     let is_free = |name: &String| !conversation.tools.iter().any(|tool| tool.name == *name);
     let known_as = std::iter::once(wanted.clone()).chain(numbered).find(is_free).unwrap_or_default();
-    if takes_text || known_as != name {
-        let origin = Origin { namespace: namespace.map(str::to_owned), name, takes_text };
-        origins.0.insert(known_as.clone(), origin);
-    }
+    let origin =
+        (takes_text || known_as != name).then(|| Origin { namespace: namespace.map(str::to_owned), name, takes_text });
     let mut about = vec![tool.description.unwrap_or_default()];
     if let Some(examples) = tool.input_examples.filter(|examples| !examples.is_empty()) {
         let examples: Vec<String> = examples.iter().map(Value::to_string).collect();
@@ -159,7 +131,7 @@ fn read_one(
     about.retain(|about| !about.is_empty());
     let about = about.join("\n\n");
     let description = Some(about).filter(|about| !about.is_empty());
-    conversation.tools.push(Tool { name: known_as, description, parameters });
+    conversation.tools.push(Tool { name: known_as, description, parameters, origin });
     Ok(())
 }
 
@@ -190,19 +162,14 @@ struct Named {
 }
 
 impl WireChoice {
-    fn name(&self, origins: &Origins) -> Option<String> {
+    fn name(&self, tools: &[Tool]) -> Option<String> {
         let name = self.function.as_ref().map(|named| &named.name).or(self.name.as_ref())?;
-        Some(origins.known(self.namespace.as_deref(), name))
+        Some(known_as(tools, self.namespace.as_deref(), name))
     }
 }
 
 /// Reads `tool_choice`, once the tools are known.
-pub(crate) fn read_choice(
-    value: Value,
-    conversation: &mut Conversation,
-    origins: &Origins,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read_choice(value: Value, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     const FIELD: &str = "tool_choice";
     let choice = match value {
         Value::String(kind) => WireChoice { kind, ..WireChoice::default() },
@@ -214,7 +181,7 @@ pub(crate) fn read_choice(
         let name = choice.name.as_deref().unwrap_or(&choice.kind);
         name.starts_with("web_search") && !conversation.tools.iter().any(|tool| tool.name == name)
     };
-    conversation.tool_choice = match (&*choice.kind, choice.name(origins)) {
+    conversation.tool_choice = match (&*choice.kind, choice.name(&conversation.tools)) {
         // That a search is made cannot be said; that it may be is said by the tool.
         _ if conversation.web_search && is_search(&choice) => {
             notes.ignore(FIELD);
@@ -232,7 +199,7 @@ pub(crate) fn read_choice(
             let allowed = choice.allowed_tools.as_deref().unwrap_or(&choice);
             let tools = allowed.tools.as_deref().unwrap_or_default();
             let searches = conversation.web_search && tools.iter().any(is_search);
-            let names: Vec<String> = tools.iter().filter_map(|tool| tool.name(origins)).collect();
+            let names: Vec<String> = tools.iter().filter_map(|tool| tool.name(&conversation.tools)).collect();
             conversation.web_search = searches;
             match allowed.mode.as_deref() {
                 Some("auto" | "required") if names.is_empty() && searches => {

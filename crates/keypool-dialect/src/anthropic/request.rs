@@ -8,7 +8,7 @@ use crate::{
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
-    tools::{self, Origins},
+    tools,
 };
 
 pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
@@ -27,30 +27,29 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     sampling.top_p = fields.number("top_p")?;
     sampling.set_top_k(fields.integer("top_k")?, notes)?;
     sampling.stop_at(&mut fields, "stop_sequences", notes)?;
-    let mut origins = Origins::default();
     if let Some(value) = fields.take("tools")? {
-        tools::read(value, conversation, &mut origins, notes)?;
+        tools::read(value, conversation, notes)?;
     }
     if let Some(choice) = fields.raw("tool_choice") {
-        tools::read_choice(choice, conversation, &origins, notes)?;
+        tools::read_choice(choice, conversation, notes)?;
     }
     read_output(&mut fields, conversation)?;
-    let mut transcript = Transcript::default();
+    let mut transcript = Transcript::new(notes);
     if let Some(system) = fields.take::<Content>("system")? {
         system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
     }
     if fields.has("thread") {
         return Err(Error::invalid("thread", "no conversation is stored here: send all of it, without thread"));
     }
-    fields.finish("", notes)?;
-    conversation.check_tool_choice(notes)?;
+    fields.finish("", transcript.notes)?;
+    conversation.check_tool_choice(transcript.notes)?;
     if messages.is_empty() {
         return Err(Error::invalid("messages", "at least one message is required"));
     }
     for (index, message) in messages.into_iter().enumerate() {
-        read_message(message, &format!("messages[{index}]"), &mut transcript, notes)?;
+        read_message(message, &format!("messages[{index}]"), &mut transcript)?;
     }
-    transcript.finish(conversation, notes)
+    transcript.finish(conversation)
 }
 
 /// Reads how much is thought, and what form the answer has.
@@ -98,7 +97,7 @@ pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(),
     Ok(())
 }
 
-fn read_message(message: Value, place: &str, transcript: &mut Transcript, notes: &mut Notes) -> Result<(), Error> {
+fn read_message(message: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct Message {
         #[serde(default)]
@@ -112,8 +111,8 @@ fn read_message(message: Value, place: &str, transcript: &mut Transcript, notes:
         "user" if content.is_empty() || matches!(&content, Content::Text(text) if text.is_empty()) => {
             Err(Error::invalid(place, "user messages must have non-empty content"))
         }
-        "user" => content::say(Role::User, content, &place, transcript, notes),
-        "assistant" => content::say(Role::Model, content, &place, transcript, notes),
+        "user" => content::say(Role::User, content, &place, transcript),
+        "assistant" => content::say(Role::Model, content, &place, transcript),
         "system" | "developer" => {
             content.texts(&place)?.into_iter().for_each(|text| transcript.system(text));
             Ok(())

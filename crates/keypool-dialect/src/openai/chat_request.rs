@@ -53,20 +53,20 @@ pub(crate) fn read(
         }
         conversation.web_search = true;
     }
-    let mut transcript = Transcript::default();
+    let mut transcript = Transcript::new(notes);
     // Anthropic's word, which some clients keep.
     if let Some(system) = fields.take::<Content>("system")? {
         system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
     }
-    fields.finish("", notes)?;
-    conversation.check_tool_choice(notes)?;
+    fields.finish("", transcript.notes)?;
+    conversation.check_tool_choice(transcript.notes)?;
     if messages.is_empty() {
         return Err(Error::invalid("messages", "expected one message at least"));
     }
     for (index, message) in messages.into_iter().enumerate() {
-        read_message(message, &format!("messages[{index}]"), &mut transcript, notes)?;
+        read_message(message, &format!("messages[{index}]"), &mut transcript)?;
     }
-    transcript.finish(conversation, notes)
+    transcript.finish(conversation)
 }
 
 fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
@@ -126,7 +126,7 @@ fn read_tools(
     notes: &mut Notes,
 ) -> Result<(), Error> {
     if let Some(tools) = fields.take("tools")? {
-        tools::read(tools, conversation, &mut reply.origins, notes)?;
+        tools::read(tools, conversation, notes)?;
     }
     // The older form: one call, without an id.
     if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
@@ -139,14 +139,14 @@ fn read_tools(
             }
             let description = function["description"].as_str().map(str::to_owned);
             let parameters = Some(function["parameters"].take()).filter(Value::is_object);
-            conversation.tools.push(Tool { name, description, parameters });
+            conversation.tools.push(Tool { name, description, parameters, origin: None });
         }
     }
     if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
         conversation.single_call |= !parallel;
     }
     if let Some(choice) = fields.raw("tool_choice") {
-        tools::read_choice(choice, conversation, &reply.origins, notes)?;
+        tools::read_choice(choice, conversation, notes)?;
     }
     if let Some(choice) = fields.raw("function_call") {
         conversation.tool_choice = match (choice.as_str(), choice["name"].as_str()) {
@@ -229,19 +229,16 @@ struct Message {
 }
 
 /// Reads one message.
-pub(crate) fn read_message(
-    message: Value,
-    place: &str,
-    transcript: &mut Transcript,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     let message: Message = fields::read(message, place)?;
     let role = &*message.role;
     if message.name.is_some() && role != "function" {
-        notes.ignore("messages.name");
+        transcript.notes.ignore("messages.name");
     }
     if message.audio.is_some() {
-        notes.refuse(Error::invalid(format!("{place}.audio"), "earlier audio answers are not kept; send its text"))?;
+        transcript
+            .notes
+            .refuse(Error::invalid(format!("{place}.audio"), "earlier audio answers are not kept; send its text"))?;
     }
     let content_place = format!("{place}.content");
     let content = match (message.content, role) {
@@ -257,17 +254,17 @@ pub(crate) fn read_message(
         ("system" | "developer", Some(content)) => {
             content.texts(&content_place)?.into_iter().for_each(|text| transcript.system(text));
         }
-        ("user", Some(content)) => content::say(Role::User, content, &content_place, transcript, notes)?,
+        ("user", Some(content)) => content::say(Role::User, content, &content_place, transcript)?,
         ("assistant" | "model", content) => {
             if let Some(content) = content {
-                content::say(Role::Model, content, &content_place, transcript, notes)?;
+                content::say(Role::Model, content, &content_place, transcript)?;
             }
             if let Some(refusal) = message.refusal {
                 transcript.say(Role::Model, Part::Text(refusal));
             }
             if let Some(images) = message.images {
                 // As an answer of ours has them.
-                content::say(Role::Model, Content::List(images), &format!("{place}.images"), transcript, notes)?;
+                content::say(Role::Model, Content::List(images), &format!("{place}.images"), transcript)?;
             }
             for (number, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
                 let place = format!("{place}.tool_calls[{number}]");
@@ -286,8 +283,8 @@ pub(crate) fn read_message(
         ("tool", content) => {
             let field = format!("{place}.tool_call_id");
             let id = message.tool_call_id.ok_or_else(|| Error::invalid(&*field, "is missing"))?;
-            let (said, media) = content::result(content, &content_place, notes)?;
-            transcript.result(&id, (said, false), media, &field, notes)?;
+            let (said, media) = content::result(content, &content_place, transcript.notes)?;
+            transcript.result(&id, (said, false), media, &field)?;
         }
         (other, _) => {
             let short: String = other.chars().take(40).collect();

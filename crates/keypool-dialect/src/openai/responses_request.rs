@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::{chat_request, responses_response};
 use crate::{
-    Call, Conversation, Effort, Error, Part, Role,
+    Call, Conversation, Effort, Error, Part, Role, Tool,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
     media,
     request::Reply,
-    tools::{self, Origins},
+    tools::{self, known_as},
 };
 
 const LOGPROBS: &str = "message.output_text.logprobs";
@@ -50,27 +50,27 @@ pub(crate) fn read(
     read_reasoning(&mut fields, conversation)?;
     read_text(&mut fields, conversation, notes)?;
     if let Some(value) = fields.take("tools")? {
-        tools::read(value, conversation, &mut reply.origins, notes)?;
+        tools::read(value, conversation, notes)?;
     }
     if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
         conversation.single_call = !parallel;
     }
     if let Some(choice) = fields.raw("tool_choice") {
-        tools::read_choice(choice, conversation, &reply.origins, notes)?;
+        tools::read_choice(choice, conversation, notes)?;
     }
-    let mut transcript = Transcript::default();
+    let mut transcript = Transcript::new(notes);
     if let Some(instructions) = fields.take::<Content>("instructions")? {
         instructions.texts("instructions")?.into_iter().for_each(|text| transcript.system(text));
     }
-    fields.finish("", notes)?;
-    conversation.check_tool_choice(notes)?;
+    fields.finish("", transcript.notes)?;
+    conversation.check_tool_choice(transcript.notes)?;
     if input.is_empty() {
         return Err(Error::invalid("input", "expected one item at least"));
     }
     for (item, place) in input.parts("input") {
-        read_item(item, &place, &mut transcript, &reply.origins, notes)?;
+        read_item(item, &place, &mut transcript, &conversation.tools)?;
     }
-    transcript.finish(conversation, notes)
+    transcript.finish(conversation)
 }
 
 /// Nothing is stored here. Reading over what refers to it would give a wrong answer, so it is refused in any mode.
@@ -120,25 +120,19 @@ fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut N
     Ok(())
 }
 
-fn read_item(
-    mut value: Value,
-    place: &str,
-    transcript: &mut Transcript,
-    origins: &Origins,
-    notes: &mut Notes,
-) -> Result<(), Error> {
+fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, tools: &[Tool]) -> Result<(), Error> {
     let text = |name: &str| value[name].as_str().map(str::to_owned);
     let needed = |name: &str| text(name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "is missing"));
     let id = || needed("call_id").or_else(|missing| text("id").ok_or(missing));
     let kind = value["type"].as_str().unwrap_or("message").to_owned();
     match &*kind {
         "message" if value.is_string() => {
-            content::say(Role::User, Content::List(vec![value]), place, transcript, notes)?;
+            content::say(Role::User, Content::List(vec![value]), place, transcript)?;
         }
         // Chats' messages are read, too, as clients send them that know both APIs.
-        "message" => chat_request::read_message(value, place, transcript, notes)?,
+        "message" => chat_request::read_message(value, place, transcript)?,
         "function_call" | "custom_tool_call" => {
-            let name = origins.known(value["namespace"].as_str(), &needed("name")?);
+            let name = known_as(tools, value["namespace"].as_str(), &needed("name")?);
             let args = match text("input").filter(|_| kind == "custom_tool_call") {
                 Some(input) => json!({ "input": input }),
                 None => content::arguments(value["arguments"].clone()),
@@ -148,8 +142,8 @@ fn read_item(
         "function_call_output" | "custom_tool_call_output" => {
             let id = id()?;
             let output: Option<Content> = fields::read(fields::take(&mut value, "output"), &format!("{place}.output"))?;
-            let (said, media) = content::result(output, &format!("{place}.output"), notes)?;
-            transcript.result(&id, (said, false), media, &format!("{place}.call_id"), notes)?;
+            let (said, media) = content::result(output, &format!("{place}.output"), transcript.notes)?;
+            transcript.result(&id, (said, false), media, &format!("{place}.call_id"))?;
         }
         "image_generation_call" => {
             let mime = format!("image/{}", value["output_format"].as_str().unwrap_or("png"));
@@ -170,7 +164,7 @@ fn read_item(
         kind => {
             let short: String = kind.chars().take(40).collect();
             let why = format!("{short:?} is not supported; send message, function_call and function_call_output");
-            notes.refuse(Error::invalid(format!("{place}.type"), why))?;
+            transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
     }
     Ok(())

@@ -83,6 +83,7 @@ fn any_conversation() -> impl Strategy<Value = Conversation> {
         name,
         description: None,
         parameters: Some(parameters),
+        origin: None,
     });
     (vec("[a-z]{0,3}", 0..3), vec(turn, 0..5), vec(tool, 0..4), any::<bool>()).prop_map(
         |(system, turns, tools, stream)| Conversation {
