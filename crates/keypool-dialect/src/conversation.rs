@@ -259,36 +259,38 @@ impl Effort {
 }
 
 impl Sampling {
-    /// Takes stop texts. Gemini takes five and no empty ones.
-    pub(crate) fn stop_at(&mut self, fields: &mut Fields, name: &str, notes: &mut Notes) -> Result<(), Error> {
-        let words: Vec<Option<String>> = match fields.raw(name) {
-            None => return Ok(()),
+    /// What all dialects have, under the dialect's names of the limit of tokens and of the stop texts.
+    pub(crate) fn read(fields: &mut Fields, limit: &str, stop: &str, notes: &mut Notes) -> Result<Self, Error> {
+        let top_k = match fields.integer("top_k")? {
+            // As other servers say that there is none.
+            Some(0 | -1) => {
+                notes.ignore("top_k");
+                None
+            }
+            Some(top_k) => Some(u32::try_from(top_k).map_err(|_| Error::invalid("top_k", "expected 1 at least"))?),
+            None => None,
+        };
+        let words: Vec<Option<String>> = match fields.raw(stop) {
+            None => Vec::new(),
             Some(Value::String(word)) => vec![Some(word)],
-            Some(words) => fields::read(words, name)?,
+            Some(words) => fields::read(words, stop)?,
         };
         let given = words.len();
-        self.stop = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
-        if self.stop.len() < given {
-            notes.ignore(name);
+        let words: Vec<String> = words.into_iter().flatten().filter(|word| !word.is_empty()).collect();
+        if words.len() < given {
+            notes.ignore(stop);
         }
-        if self.stop.len() > 5 {
-            notes.refuse(Error::invalid(name, "Gemini models take 5 at most"))?;
-            self.stop.truncate(5);
+        if words.len() > 5 {
+            notes.refuse(Error::invalid(stop, "Gemini models take 5 at most"))?;
         }
-        Ok(())
-    }
-
-    /// Takes `top_k`: 0 and -1 say that there is none.
-    pub(crate) fn set_top_k(&mut self, top_k: Option<i64>, notes: &mut Notes) -> Result<(), Error> {
-        match top_k {
-            None => {}
-            Some(0 | -1) => notes.ignore("top_k"),
-            Some(top_k) => match u32::try_from(top_k) {
-                Ok(top_k) => self.top_k = Some(top_k),
-                Err(_) => return Err(Error::invalid("top_k", "expected 1 at least")),
-            },
-        }
-        Ok(())
+        Ok(Self {
+            temperature: fields.number("temperature")?,
+            top_p: fields.number("top_p")?,
+            top_k,
+            max_tokens: fields.limit(limit, notes)?,
+            stop: words.into_iter().take(5).collect(),
+            ..Self::default()
+        })
     }
 }
 
@@ -317,24 +319,20 @@ impl Conversation {
         }
     }
 
-    /// A tool is there where one must be called.
+    /// A tool is there where one must be called, and each that is named.
     pub(crate) fn check_tool_choice(&mut self, notes: &mut Notes) -> Result<(), Error> {
-        let must = matches!(self.tool_choice, ToolChoice::Must(_));
-        let (ToolChoice::Must(names) | ToolChoice::May(names)) = &mut self.tool_choice else { return Ok(()) };
-        let is_there = |name: &String| self.tools.iter().any(|tool| tool.name == *name);
-        if let Some(missing) = names.iter().find(|name| !is_there(name)) {
-            let short: String = missing.chars().take(64).collect();
-            notes.refuse(Error::invalid("tool_choice", format_args!("no function {short:?} is among tools")))?;
-        }
-        let named = !names.is_empty();
-        names.retain(is_there);
-        if must && self.tools.is_empty() {
-            notes.refuse(Error::invalid("tool_choice", "a tool must be called, and tools has none"))?;
-        }
-        if (named && names.is_empty()) || (must && self.tools.is_empty()) {
-            self.tool_choice = ToolChoice::Unset;
-        }
-        Ok(())
+        const FIELD: &str = "tool_choice";
+        let (ToolChoice::Must(names) | ToolChoice::May(names)) = &self.tool_choice else { return Ok(()) };
+        let is_there = |name: &str| self.tools.iter().any(|tool| tool.name == name);
+        let why = match names.iter().find(|name| !is_there(name)) {
+            Some(missing) => format!("no function {:?} is among tools", missing.chars().take(64).collect::<String>()),
+            None if self.tools.is_empty() && matches!(self.tool_choice, ToolChoice::Must(_)) => {
+                "a tool must be called, and tools has none".to_owned()
+            }
+            None => return Ok(()),
+        };
+        self.tool_choice = ToolChoice::Unset;
+        notes.refuse(Error::invalid(FIELD, why))
     }
 }
 

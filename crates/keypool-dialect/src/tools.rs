@@ -41,9 +41,8 @@ struct WireTool {
     /// How the text is that a custom tool takes.
     format: Option<Value>,
     /// Where a search looks.
+    #[serde(alias = "allowed_domains", alias = "blocked_domains")]
     filters: Option<Value>,
-    allowed_domains: Option<Value>,
-    blocked_domains: Option<Value>,
 }
 
 /// Reads `tools`.
@@ -63,16 +62,10 @@ pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &m
                 read_one(tool, Some(&namespace), &place, conversation, notes)?;
             }
         } else if kind.starts_with("web_search") {
-            let limits = [
-                ("filters", tool.filters),
-                ("allowed_domains", tool.allowed_domains),
-                ("blocked_domains", tool.blocked_domains),
-            ];
-            for (name, limit) in limits {
-                if limit.is_some_and(|limit| limit != json!({}) && limit != json!([])) {
-                    let why = "a search cannot be limited to domains; leave it out";
-                    notes.refuse(Error::invalid(format!("{place}.{name}"), why))?;
-                }
+            if tool.filters.is_some_and(|filters| filters != json!({}) && filters != json!([])) {
+                let why =
+                    "a search cannot be limited to domains; leave filters, allowed_domains and blocked_domains out";
+                notes.refuse(Error::invalid(&*place, why))?;
             }
             conversation.web_search = true;
         } else {

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Conversation, Effort, Error, Format, Role, Thinking,
+    Conversation, Effort, Error, Format, Role, Sampling, Thinking,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
@@ -21,12 +21,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "Field required"))?;
     conversation.model = fields.take("model")?.unwrap_or_default();
     conversation.stream = fields.take("stream")?.unwrap_or_default();
-    let sampling = &mut conversation.sampling;
-    sampling.max_tokens = fields.limit("max_tokens", notes)?;
-    sampling.temperature = fields.number("temperature")?;
-    sampling.top_p = fields.number("top_p")?;
-    sampling.set_top_k(fields.integer("top_k")?, notes)?;
-    sampling.stop_at(&mut fields, "stop_sequences", notes)?;
+    conversation.sampling = Sampling::read(&mut fields, "max_tokens", "stop_sequences", notes)?;
     if let Some(value) = fields.take("tools")? {
         tools::read(value, conversation, notes)?;
     }

@@ -269,16 +269,12 @@ fn text_part(text: &str) -> Value {
 
 /// The path of a verb of a model.
 pub(crate) fn path(model: &str, verb: &str) -> Result<String, Error> {
-    let model = bare_model(model);
-    let (collection, name) = match model.split_once('/') {
-        Some(("tunedModels", name)) => ("tunedModels", name),
-        _ => ("models", model),
-    };
+    let name = bare_model(model);
     if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') {
         return Err(Error::invalid("model", "expected the name of a model, such as gemini-2.5-flash"));
     }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     let escaped = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     let name: String = name.bytes().map(escaped).collect();
-    Ok(format!("/v1beta/{collection}/{name}{verb}"))
+    Ok(format!("/v1beta/models/{name}{verb}"))
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::responses_request;
 use crate::{
-    Call, Conversation, Effort, Error, Modality, Part, Role, Tool, ToolChoice, anthropic,
+    Call, Conversation, Effort, Error, Modality, Part, Role, Sampling, Tool, ToolChoice, anthropic,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
@@ -79,12 +79,10 @@ fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
 }
 
 fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    let sampling = &mut conversation.sampling;
     let older = fields.limit("max_tokens", notes)?;
-    sampling.max_tokens = fields.limit("max_completion_tokens", notes)?.or(older);
-    sampling.temperature = fields.number("temperature")?;
-    sampling.top_p = fields.number("top_p")?;
-    sampling.set_top_k(fields.integer("top_k")?, notes)?;
+    conversation.sampling = Sampling::read(fields, "max_completion_tokens", "stop", notes)?;
+    let sampling = &mut conversation.sampling;
+    sampling.max_tokens = sampling.max_tokens.or(older);
     sampling.seed = fields.integer("seed")?;
     match fields.integer("n")? {
         None | Some(1) => {}
@@ -104,7 +102,6 @@ fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &m
     };
     sampling.presence_penalty = penalty("presence_penalty")?;
     sampling.frequency_penalty = penalty("frequency_penalty")?;
-    sampling.stop_at(fields, "stop", notes)?;
     if fields.take("logprobs")?.unwrap_or_default() {
         sampling.logprobs = Some(0);
     }

@@ -173,16 +173,12 @@ impl Drawn {
     fn error(self) -> Error {
         let words: String = self.words.trim().chars().take(400).collect();
         let (kind, why) = match self.finish {
-            None | Some(Finish::Filtered) => {
-                (ErrorKind::ContentFiltered, "the model drew nothing: the description may be against its rules")
-            }
-            Some(Finish::Length) => (ErrorKind::BadUpstream, "the answer was cut before anything was drawn"),
             // What it said instead it would say again.
-            Some(_) if !words.is_empty() => (ErrorKind::InvalidRequest, "the model drew nothing"),
-            Some(_) => (ErrorKind::BadUpstream, "the model drew nothing: send the request again"),
+            Some(Finish::Stop) if !words.is_empty() => (ErrorKind::InvalidRequest, "the model drew nothing"),
+            Some(Finish::Stop | Finish::Length) => (ErrorKind::BadUpstream, "the model drew nothing: send it again"),
+            _ => (ErrorKind::ContentFiltered, "the model drew nothing: the description may be against its rules"),
         };
-        let why = if words.is_empty() { why.to_owned() } else { format!("{why}. It said: {words}") };
-        Error::new(kind, why).with_param("prompt")
+        Error::new(kind, format!("{why}. It said: {words:?}")).with_param("prompt")
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{chat_request, responses_response};
 use crate::{
-    Call, Conversation, Effort, Error, Part, Role, Tool,
+    Call, Conversation, Effort, Error, Part, Role, Sampling, Tool,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
@@ -33,11 +33,8 @@ pub(crate) fn read(
     let input: Content = fields.take("input")?.ok_or_else(|| Error::invalid("input", "is missing"))?;
     conversation.model = fields.take("model")?.unwrap_or_default();
     conversation.stream = fields.take("stream")?.unwrap_or_default();
+    conversation.sampling = Sampling::read(&mut fields, "max_output_tokens", "stop", notes)?;
     let sampling = &mut conversation.sampling;
-    sampling.max_tokens = fields.limit("max_output_tokens", notes)?;
-    sampling.temperature = fields.number("temperature")?;
-    sampling.top_p = fields.number("top_p")?;
-    sampling.set_top_k(fields.integer("top_k")?, notes)?;
     let top = fields.integer("top_logprobs")?.and_then(|top| u32::try_from(top).ok());
     sampling.logprobs = top.filter(|top| *top > 0);
     for include in fields.take::<Vec<String>>("include")?.unwrap_or_default() {
