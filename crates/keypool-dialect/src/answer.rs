@@ -24,20 +24,18 @@ pub(crate) trait Writer: Send {
     }
 }
 
-/// One attempt's answer, decoded from Gemini's and encoded for the caller: [`Request::answer`](crate::Request::answer) makes
-/// one.
+/// An answer, decoded from Gemini's and encoded for the caller: [`Request::answer`](crate::Request::answer) makes one.
 ///
-/// Of a stream the beginning is held back until the model says something: until then ([`has_begun`](Self::has_begun)) an
-/// answer that turns out to be none can be dropped, and another attempt made.
+/// Of a stream the beginning is held back until the model says something. Until then ([`has_begun`](Self::has_begun)) an
+/// answer that turns out to be none can be given up, and [another attempt](Self::restart) made.
 pub struct Answer {
     frontend: Frontend,
     stream: bool,
     decoder: Decoder,
     writer: Box<dyn Writer>,
     parser: sse::Parser,
-    /// Events before the first that says something.
+    /// Events that were not written yet.
     held: Vec<Event>,
-    /// Thoughts say something where they were asked for.
     shows_thoughts: bool,
     begun: bool,
     over: bool,
@@ -83,7 +81,7 @@ impl Answer {
     /// Takes a chunk of Gemini's stream, which may end anywhere, and gives what it is in the caller's dialect.
     ///
     /// # Errors
-    /// An error that it holds, or 502 when it makes no sense, while nothing has gone out. Later ones go into the stream,
+    /// An error that it holds, or 502 when it makes no sense, while the answer has not begun. Later ones go into the stream,
     /// which [is over](Self::is_over) then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Error> {
         let mut out = Vec::new();
@@ -114,22 +112,23 @@ impl Answer {
             if let Event::Usage(usage) = &event {
                 self.usage = *usage;
             }
-            if !self.begun && self.stream {
-                self.begun = match &event {
+            self.begun |= self.stream
+                && match &event {
                     Event::Text { text, .. } => !text.trim().is_empty(),
-                    Event::Thought { .. } => self.shows_thoughts,
                     Event::Call { .. } | Event::Media { .. } => true,
                     _ => false,
                 };
-                self.held.push(event);
-                if self.begun {
-                    for event in std::mem::take(&mut self.held) {
-                        self.writer.event(&event, out);
-                    }
-                }
-            } else {
-                self.writer.event(&event, out);
+            let is_thought = matches!(event, Event::Thought { .. }) && self.shows_thoughts;
+            self.held.push(event);
+            if self.begun || (self.stream && is_thought) {
+                self.write_held(out);
             }
+        }
+    }
+
+    fn write_held(&mut self, out: &mut Vec<u8>) {
+        for event in self.held.drain(..) {
+            self.writer.event(&event, out);
         }
     }
 
@@ -138,9 +137,18 @@ impl Answer {
         self.decoder.outcome()
     }
 
-    /// Whether something of it went out.
+    /// Whether something of it went out that the caller could take for the answer. Thoughts are no part of that.
     pub fn has_begun(&self) -> bool {
         self.begun
+    }
+
+    /// Gives up what came, before the answer [has begun](Self::has_begun): what is taken next is another attempt's. In a
+    /// stream its thoughts follow those that went out.
+    pub fn restart(&mut self) {
+        self.decoder.restart();
+        self.parser = sse::Parser::default();
+        self.held.retain(|event| matches!(event, Event::Start { .. }));
+        self.over = false;
     }
 
     /// Whether no more is to be read: the stream ended in an error.
@@ -154,7 +162,7 @@ impl Answer {
     /// is worth it.
     ///
     /// # Errors
-    /// When what came is no answer and nothing went out. Otherwise the error is the stream's end.
+    /// When what came is no answer, and it has not begun. Otherwise the error is the stream's end.
     pub fn finish(&mut self) -> Result<Bytes, Error> {
         if self.over {
             return Ok(Bytes::new());
@@ -175,9 +183,7 @@ impl Answer {
         }
         self.decoder.finish(&mut events);
         self.take(events, &mut out);
-        for event in std::mem::take(&mut self.held) {
-            self.writer.event(&event, &mut out);
-        }
+        self.write_held(&mut out);
         if let Err(error) = self.writer.end(&mut out) {
             return self.end_with(error, Vec::new());
         }
@@ -186,7 +192,7 @@ impl Answer {
         Ok(out.into())
     }
 
-    /// The stream breaks off by this error, such as one of the connection: what tells the caller.
+    /// A stream that went out breaks off by this error, such as one of the connection: what tells the caller.
     pub fn fail(&mut self, error: &Error) -> Bytes {
         let mut out = Vec::new();
         self.over = true;

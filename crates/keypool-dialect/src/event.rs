@@ -122,8 +122,8 @@ pub struct Source {
 
 /// What an answer turned out to be, once all of it was read.
 ///
-/// While nothing of it went out to the caller ([`Answer::has_begun`](crate::Answer::has_begun)), one that
-/// [is retryable](Self::is_retryable) is worth another attempt, over another key.
+/// While it [has not begun](crate::Answer::has_begun), one that [is retryable](Self::is_retryable) is worth
+/// [another attempt](crate::Answer::restart), over another key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {

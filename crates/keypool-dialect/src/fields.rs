@@ -186,19 +186,20 @@ fn lists(names: &str, name: &str) -> bool {
     names.split_whitespace().any(|listed| listed == name)
 }
 
-/// Whether a value says "as without me": `null`, nothing at all (`{}`, `[]`, `""`), or a known one.
+/// Whether a value says "as without me": `null`, nothing at all (`{}`, `[]`, `""`, members that are `null`), or a known one.
 fn is_neutral(name: &str, value: &Value) -> bool {
     let text = value.to_string();
     let is_known = |known: &str| match (value.as_f64(), known.parse::<f64>()) {
         (Some(value), Ok(known)) => (value - known).abs() < f64::EPSILON,
         _ => text == known,
     };
-    let nothing = matches!(&*text, "null" | "{}" | "[]" | "\"\"");
+    let nothing = matches!(&*text, "null" | "[]" | "\"\"")
+        || value.as_object().is_some_and(|members| members.values().all(Value::is_null));
     nothing || NEUTRAL.iter().any(|(known, names)| is_known(known) && lists(names, name))
 }
 
 /// A body as JSON text. What clients cut through is mended: bytes that are no UTF-8, halves of surrogate pairs.
-fn json_text(body: &[u8]) -> Cow<'_, str> {
+pub(crate) fn json_text(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = String::from_utf8_lossy(body);
     if text.contains("\\ud") || text.contains("\\uD") { mend_surrogates(text) } else { text }

@@ -16,7 +16,7 @@
 //! assert_eq!(native.path, "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
 //! assert_eq!(&native.body[..], br#"{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}"#);
 //!
-//! // One attempt: `native` is sent to Gemini, and its answer comes in chunks.
+//! // `native` is sent to Gemini, and its answer comes in chunks.
 //! let mut answer = request.answer("0a1b", 1_800_000_000);
 //! let mut sent = Vec::new();
 //! for chunk in [
@@ -26,7 +26,7 @@
 //!     sent.extend_from_slice(&answer.push(chunk)?);
 //! }
 //! if answer.outcome().is_retryable() && !answer.has_begun() {
-//!     // Nothing went out: another attempt over another key, with a new `request.answer(…)`.
+//!     answer.restart(); // `native` is sent once more, over another key.
 //! }
 //! assert_eq!(answer.outcome(), Outcome::Complete);
 //! sent.extend_from_slice(&answer.finish()?);

@@ -28,7 +28,11 @@ pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
     Err(Error::invalid(field, "expected a data URL (data:image/png;base64,…)"))
 }
 
-pub(crate) fn base64(mime: String, data: String) -> Media {
+/// Data in base64, which Gemini takes without the line breaks that some encoders put in.
+pub(crate) fn base64(mime: String, mut data: String) -> Media {
+    if data.contains(|letter: char| letter.is_ascii_whitespace()) {
+        data.retain(|letter| !letter.is_ascii_whitespace());
+    }
     Media { mime: Some(mime), data: MediaData::Base64(data) }
 }
 

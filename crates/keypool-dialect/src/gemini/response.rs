@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{names::Names, request, sources::Grounded};
-use crate::{Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, fields::take, ids};
+use crate::{
+    Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage,
+    fields::{json_text, take},
+    ids,
+};
 
 /// Decodes the answer to a conversation into [`Event`]s.
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl Decoder {
         if json.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
-        let mut answer: Value = serde_json::from_slice(json).map_err(|_| Error::bad_upstream())?;
+        let mut answer: Value = serde_json::from_str(&json_text(json)).map_err(|_| Error::bad_upstream())?;
         if let Some(error) = Error::in_gemini_answer(&answer) {
             return Err(error);
         }
@@ -202,6 +206,13 @@ impl Decoder {
             Some((_, "MAX_TOKENS" | "CONTINUATION")) | None => Outcome::Complete,
             Some((_, reason)) => Outcome::Blocked(reason.to_owned()),
         }
+    }
+
+    /// What comes next is another answer to the same conversation.
+    pub(crate) fn restart(&mut self) {
+        self.choices.clear();
+        self.signatures.clear();
+        self.block_reason = None;
     }
 
     /// Thought signatures of the calls so far, by the calls' ids.

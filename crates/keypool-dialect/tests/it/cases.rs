@@ -228,6 +228,46 @@ fn c4_empty_answer_is_told_and_given_as_it_came() {
 }
 
 #[test]
+fn c4_second_attempt_goes_on_in_the_same_stream() {
+    for (frontend, more) in [
+        (CHAT, json!({ "reasoning": { "effort": "low" } })),
+        (RESPONSES, json!({ "reasoning": { "summary": "auto" } })),
+        (MESSAGES, json!({ "thinking": { "type": "adaptive" } })),
+    ] {
+        let mut request = parse(frontend, &hello(frontend, &more)).unwrap();
+        request.conversation.stream = true;
+        let thoughts = |text: &str| gemini(&json!([{ "text": text, "thought": true }]), "");
+        for end in [
+            json!({ "candidates": [{ "finishReason": "STOP" }] }),
+            json!({ "candidates": [{ "finishReason": "MALFORMED_FUNCTION_CALL" }] }),
+        ] {
+            let mut answer = crate::support::answer(&request);
+            let mut sent = answer.push(events(&[thoughts("first"), end]).as_bytes()).unwrap().to_vec();
+            // Thoughts that were asked for go out at once, and are no answer yet.
+            assert!(String::from_utf8_lossy(&sent).contains("first"));
+            assert!(answer.outcome().is_retryable() && !answer.has_begun());
+            answer.restart();
+            let second = [thoughts("second"), gemini(&json!([{ "text": "Hi" }]), "STOP")];
+            sent.extend_from_slice(&answer.push(events(&second).as_bytes()).unwrap());
+            assert_eq!((answer.outcome(), answer.has_begun()), (Outcome::Complete, true));
+            sent.extend_from_slice(&answer.finish().unwrap());
+            let sent = String::from_utf8(sent).unwrap();
+            assert!(sent.contains("second") && sent.contains("Hi") && !sent.contains("malformed"));
+            let starts = ["message_start\n", "event: response.created\n", "\"role\":\"assistant\",\"content\":\"\""];
+            assert_eq!(starts.iter().map(|start| sent.matches(start).count()).sum::<usize>(), 1, "{sent}");
+        }
+        // Of a whole answer nothing is left of the first attempt.
+        request.conversation.stream = false;
+        let mut answer = crate::support::answer(&request);
+        answer.whole(gemini(&json!([{ "text": "first", "thought": true }]), "STOP").to_string().as_bytes()).unwrap();
+        answer.restart();
+        answer.whole(gemini(&json!([{ "text": "Hi" }]), "STOP").to_string().as_bytes()).unwrap();
+        let told = String::from_utf8(answer.finish().unwrap().to_vec()).unwrap();
+        assert!(told.contains("Hi") && !told.contains("first"));
+    }
+}
+
+#[test]
 fn c4_answer_without_text_for_a_reason_is_not_empty() {
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
@@ -535,6 +575,7 @@ fn c16_neutral_values_are_accepted_and_listed() {
         ("think", json!(false)),
         ("chat_template_kwargs", json!({})),
         ("provider", json!({})),
+        ("provider", json!({ "order": null })),
         ("transforms", json!([])),
         ("frequency_penalty", json!(0)),
         ("typical_p", json!(1)),
@@ -644,6 +685,26 @@ fn results_stand_right_behind_their_calls_in_their_order() {
     let contents = encoded(CHAT, &json!({ "model": MODEL, "messages": messages })).unwrap()["contents"].clone();
     assert_eq!(contents.as_array().unwrap().len(), 5);
     assert_eq!(contents[4]["parts"][0]["functionResponse"], json!({ "name": "two", "response": { "result": "2" } }));
+}
+
+#[test]
+fn data_that_strict_decoders_refuse_is_mended() {
+    let image = |data: &str| json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": data } });
+    let url =
+        |data: &str| json!({ "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{data}") } });
+    for frontend in ALL {
+        for part in [image("AA\nAA\n"), url(" AA\r\nAA")] {
+            let body = match frontend {
+                RESPONSES => json!({ "model": MODEL, "input": [{ "role": "user", "content": [part] }] }),
+                _ => json!({ "model": MODEL, "messages": [{ "role": "user", "content": [part] }] }),
+            };
+            let sent = encoded(frontend, &body).unwrap();
+            assert_eq!(sent["contents"][0]["parts"][0]["inlineData"]["data"], "AAAA");
+        }
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        let half = events(&[gemini(&json!([{ "text": "Hi HALF" }]), "STOP")]).replace("HALF", "\\ud83d");
+        assert!(streamed_raw(&request, &half).sent.unwrap().contains('\u{fffd}'));
+    }
 }
 
 #[test]
