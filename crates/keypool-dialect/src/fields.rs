@@ -68,6 +68,24 @@ impl Fields {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether the body is one of the API whose messages stand in the field `own`.
+    ///
+    /// # Errors
+    /// A 400 that names the path of the API that the body is of.
+    pub(crate) fn check_path(&self, own: &str) -> Result<(), Error> {
+        let others = [
+            ("messages", "/v1/chat/completions or /v1/messages"),
+            ("input", "/v1/responses"),
+            ("contents", "/v1beta/models/{model}:generateContent"),
+        ];
+        match others.into_iter().find(|(name, _)| !self.has(own) && self.has(name)) {
+            None => Ok(()),
+            Some((name, path)) => {
+                Err(Error::invalid(name, format_args!("is a field of another API: send this to {path}")))
+            }
+        }
+    }
+
     /// A field; none where it is missing or `null`.
     pub(crate) fn raw(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !value.is_null())

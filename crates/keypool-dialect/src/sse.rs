@@ -1,6 +1,6 @@
 //! Server-sent events: read out of chunks that may end anywhere, and written so that each stands on one line.
 
-use serde::Serialize;
+use serde_json::Value;
 
 use crate::Error;
 
@@ -75,42 +75,18 @@ impl Parser {
     }
 }
 
-/// Writes an event without a name.
-pub(crate) fn write_data(value: &impl Serialize, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"data: ");
-    write_line(value, out);
-    out.extend_from_slice(b"\n\n");
+/// Writes an event without a name, on one line. Clients that split at all that ends a line in Unicode (Python's `splitlines`)
+/// would find half an event, so only ASCII ends one here.
+pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
+    let mut json = value.to_string();
+    if json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+        json = json.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
+    }
+    out.extend([b"data: ", json.as_bytes(), b"\n\n"].concat());
 }
 
 /// Writes an event with a name.
-pub(crate) fn write_event(name: &str, value: &impl Serialize, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"event: ");
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'\n');
+pub(crate) fn write_event(name: &str, value: &Value, out: &mut Vec<u8>) {
+    out.extend(format!("event: {name}\n").as_bytes());
     write_data(value, out);
-}
-
-/// JSON in which only ASCII ends a line: clients that split at all of Unicode's line ends (Python's `splitlines`) would find
-/// half an event.
-fn write_line(value: &impl Serialize, out: &mut Vec<u8>) {
-    let from = out.len();
-    // Plain data is written into memory, which cannot fail.
-    let _ = serde_json::to_writer(&mut *out, value);
-    let breaks = |bytes: &[u8]| match bytes {
-        [0xC2, 0x85, ..] => Some((2, "\\u0085")),
-        [0xE2, 0x80, 0xA8, ..] => Some((3, "\\u2028")),
-        [0xE2, 0x80, 0xA9, ..] => Some((3, "\\u2029")),
-        _ => None,
-    };
-    let mut at = from;
-    while let Some(next) = out[at..].iter().position(|byte| matches!(byte, 0xC2 | 0xE2)) {
-        at += next;
-        match breaks(&out[at..]) {
-            Some((length, escaped)) => {
-                out.splice(at..at + length, escaped.bytes());
-                at += escaped.len();
-            }
-            None => at += 1,
-        }
-    }
 }

@@ -176,11 +176,10 @@ pub(crate) fn read_choice(value: Value, conversation: &mut Conversation, notes: 
     };
     conversation.tool_choice = match (&*choice.kind, choice.name(&conversation.tools)) {
         // That a search is made cannot be said; that it may be is said by the tool.
-        _ if conversation.web_search && is_search(&choice) => {
-            notes.ignore(FIELD);
-            ToolChoice::Unset
-        }
-        ("required" | "any", None) if conversation.web_search && conversation.tools.is_empty() => {
+        (kind, _)
+            if conversation.web_search
+                && (is_search(&choice) || matches!(kind, "required" | "any") && conversation.tools.is_empty()) =>
+        {
             notes.ignore(FIELD);
             ToolChoice::Unset
         }

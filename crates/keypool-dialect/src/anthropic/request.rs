@@ -12,12 +12,7 @@ use crate::{
 };
 
 pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    if !fields.has("messages") {
-        let paths = [("input", "/v1/responses"), ("contents", "/v1beta/models/{model}:generateContent")];
-        if let Some((name, path)) = paths.into_iter().find(|(name, _)| fields.has(name)) {
-            return Err(Error::invalid(name, format_args!("is no field of /v1/messages: send this to {path}")));
-        }
-    }
+    fields.check_path("messages")?;
     let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "Field required"))?;
     conversation.model = fields.take("model")?.unwrap_or_default();
     conversation.stream = fields.take("stream")?.unwrap_or_default();

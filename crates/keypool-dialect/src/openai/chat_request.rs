@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::responses_request;
 use crate::{
-    Call, Conversation, Effort, Error, Modality, Part, Role, Sampling, Tool, ToolChoice, anthropic,
+    Call, Conversation, Effort, Error, Modality, Part, Role, Sampling, ToolChoice, anthropic,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
@@ -24,10 +24,7 @@ pub(crate) fn read(
         // Cursor sends a response's body here, and expects a chat's answer.
         return responses_request::read(fields, conversation, reply, notes);
     }
-    if !fields.has("messages") && fields.has("contents") {
-        let why = "is a field of Gemini's own API: send this to /v1beta/models/{model}:generateContent";
-        return Err(Error::invalid("contents", why));
-    }
+    fields.check_path("messages")?;
     let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "is missing"))?;
     conversation.model = fields.take("model")?.unwrap_or_default();
     conversation.stream = fields.take("stream")?.unwrap_or_default();
@@ -129,15 +126,7 @@ fn read_tools(
     if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
         conversation.single_call = true;
         reply.legacy_functions = true;
-        for (index, mut function) in functions.into_iter().enumerate() {
-            let name = function["name"].as_str().unwrap_or_default().to_owned();
-            if name.is_empty() {
-                return Err(Error::invalid(format!("functions[{index}].name"), "is missing"));
-            }
-            let description = function["description"].as_str().map(str::to_owned);
-            let parameters = Some(function["parameters"].take()).filter(Value::is_object);
-            conversation.tools.push(Tool { name, description, parameters, origin: None });
-        }
+        tools::read(functions, conversation, notes)?;
     }
     if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
         conversation.single_call |= !parallel;

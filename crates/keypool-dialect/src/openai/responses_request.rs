@@ -1,6 +1,5 @@
 //! A request for a response, without stored state.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{chat_request, responses_response};
@@ -22,12 +21,7 @@ pub(crate) fn read(
     reply: &mut Reply,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    if !fields.has("input") {
-        let paths = [("messages", "/v1/chat/completions"), ("contents", "/v1beta/models/{model}:generateContent")];
-        if let Some((name, path)) = paths.into_iter().find(|(name, _)| fields.has(name)) {
-            return Err(Error::invalid(name, format_args!("is no field of /v1/responses: send this to {path}")));
-        }
-    }
+    fields.check_path("input")?;
     reply.settings = responses_response::settings(&fields);
     refuse_stored(&mut fields, notes)?;
     let input: Content = fields.take("input")?.ok_or_else(|| Error::invalid("input", "is missing"))?;
@@ -85,34 +79,23 @@ fn refuse_stored(fields: &mut Fields, notes: &mut Notes) -> Result<(), Error> {
 }
 
 fn read_reasoning(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Reasoning {
-        effort: Option<String>,
-        #[serde(alias = "generate_summary")]
-        summary: Option<String>,
+    let reasoning = fields.raw("reasoning").unwrap_or_default();
+    if let Some(effort) = reasoning["effort"].as_str() {
+        conversation.thinking.effort = Some(Effort::read(effort, "reasoning.effort")?);
     }
-    const EFFORT: &str = "reasoning.effort";
-    let Some(Reasoning { effort, summary }) = fields.take("reasoning")? else { return Ok(()) };
-    let thinking = &mut conversation.thinking;
-    thinking.effort = effort.map(|effort| Effort::read(&effort, EFFORT)).transpose()?;
-    thinking.shown = summary.map(|summary| summary != "none");
+    let summary = reasoning["summary"].as_str().or(reasoning["generate_summary"].as_str());
+    conversation.thinking.shown = summary.map(|summary| summary != "none");
     Ok(())
 }
 
 fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Output {
-        format: Option<Value>,
-        verbosity: Option<String>,
+    let mut text = fields.raw("text").unwrap_or_default();
+    if !matches!(text["verbosity"].as_str(), None | Some("medium")) {
+        notes.refuse(Error::invalid("text.verbosity", "not supported for Gemini models; say it in instructions"))?;
     }
-    if let Some(Output { format, verbosity }) = fields.take("text")? {
-        if verbosity.is_some_and(|verbosity| verbosity != "medium") {
-            notes
-                .refuse(Error::invalid("text.verbosity", "not supported for Gemini models; say it in instructions"))?;
-        }
-        if let Some(format) = format {
-            conversation.format = tools::read_format(format, "text.format")?;
-        }
+    let format = fields::take(&mut text, "format");
+    if !format.is_null() {
+        conversation.format = tools::read_format(format, "text.format")?;
     }
     Ok(())
 }
