@@ -142,10 +142,10 @@ impl Answer {
         self.begun
     }
 
-    /// Gives up what came, before the answer [has begun](Self::has_begun): what is taken next is another attempt's. In a
-    /// stream its thoughts follow those that went out.
-    pub fn restart(&mut self) {
-        self.decoder.restart();
+    /// Gives up what came, before the answer [has begun](Self::has_begun): what is taken next is another attempt's, by
+    /// this model. In a stream its thoughts follow those that went out.
+    pub fn restart(&mut self, model: &str) {
+        self.decoder.restart(model);
         self.parser = sse::Parser::default();
         self.held.retain(|event| matches!(event, Event::Start { .. }));
         self.over = false;

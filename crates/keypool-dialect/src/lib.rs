@@ -26,7 +26,8 @@
 //!     sent.extend_from_slice(&answer.push(chunk)?);
 //! }
 //! if answer.outcome().is_retryable() && !answer.has_begun() {
-//!     answer.restart(); // `native` is sent once more, over another key.
+//!     // `native` is sent once more, over another key.
+//!     answer.restart(&request.conversation.model);
 //! }
 //! assert_eq!(answer.outcome(), Outcome::Complete);
 //! sent.extend_from_slice(&answer.finish()?);

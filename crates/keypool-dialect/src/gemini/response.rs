@@ -208,8 +208,9 @@ impl Decoder {
         }
     }
 
-    /// What comes next is another answer to the same conversation.
-    pub(crate) fn restart(&mut self) {
+    /// What comes next is another answer to the same conversation, by this model.
+    pub(crate) fn restart(&mut self, model: &str) {
+        model.clone_into(&mut self.model);
         self.choices.clear();
         self.signatures.clear();
         self.block_reason = None;

@@ -218,7 +218,7 @@ struct Message {
 pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     let message: Message = fields::read(message, place)?;
     let role = &*message.role;
-    if message.name.is_some() && role != "function" {
+    if message.name.is_some() && !matches!(role, "function" | "tool") {
         transcript.notes.ignore("messages.name");
     }
     if message.audio.is_some() {
@@ -261,16 +261,18 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
                 transcript.call(read_call(json!({ "function": function }), &place)?, place);
             }
         }
-        ("function", content) => {
-            let name = message.name.ok_or_else(|| Error::invalid(format!("{place}.name"), "is missing"))?;
-            let said = content.map(|content| content.texts(&content_place)).transpose()?.unwrap_or_default();
-            transcript.result_by_name(&name, said.concat());
-        }
-        ("tool", content) => {
-            let field = format!("{place}.tool_call_id");
-            let id = message.tool_call_id.ok_or_else(|| Error::invalid(&*field, "is missing"))?;
+        ("function" | "tool", content) => {
             let (said, media) = content::result(content, &content_place, transcript.notes)?;
-            transcript.result(&id, (said, false), media, &field)?;
+            match (message.tool_call_id.filter(|_| role == "tool"), message.name) {
+                (Some(id), _) => {
+                    transcript.result(&id, (said, false), media, &format!("{place}.tool_call_id"))?;
+                }
+                (None, Some(name)) => transcript.result_by_name(&name, said),
+                (None, None) => {
+                    let missing = if role == "tool" { "tool_call_id" } else { "name" };
+                    return Err(Error::invalid(format!("{place}.{missing}"), "is missing"));
+                }
+            }
         }
         (other, _) => {
             let short: String = other.chars().take(40).collect();

@@ -246,7 +246,7 @@ fn c4_second_attempt_goes_on_in_the_same_stream() {
             // Thoughts that were asked for go out at once, and are no answer yet.
             assert!(String::from_utf8_lossy(&sent).contains("first"));
             assert!(answer.outcome().is_retryable() && !answer.has_begun());
-            answer.restart();
+            answer.restart(MODEL);
             let second = [thoughts("second"), gemini(&json!([{ "text": "Hi" }]), "STOP")];
             sent.extend_from_slice(&answer.push(events(&second).as_bytes()).unwrap());
             assert_eq!((answer.outcome(), answer.has_begun()), (Outcome::Complete, true));
@@ -260,7 +260,7 @@ fn c4_second_attempt_goes_on_in_the_same_stream() {
         request.conversation.stream = false;
         let mut answer = crate::support::answer(&request);
         answer.whole(gemini(&json!([{ "text": "first", "thought": true }]), "STOP").to_string().as_bytes()).unwrap();
-        answer.restart();
+        answer.restart(MODEL);
         answer.whole(gemini(&json!([{ "text": "Hi" }]), "STOP").to_string().as_bytes()).unwrap();
         let told = String::from_utf8(answer.finish().unwrap().to_vec()).unwrap();
         assert!(told.contains("Hi") && !told.contains("first"));
@@ -667,6 +667,19 @@ fn c18_a_result_without_its_call_is_named_or_told_as_text() {
         assert!(parse(frontend, &body).unwrap_err().message().contains("call_1"));
         assert!(parse_lax(frontend, &body).is_ok());
     }
+}
+
+#[test]
+fn a_result_may_name_its_tool_alone() {
+    let call = json!({ "role": "assistant", "tool_calls": [{ "function": { "name": "f", "arguments": { "x": 1 } } }] });
+    let result = json!({ "role": "tool", "name": "f", "content": { "found": [1] } });
+    let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "Go" }, call, result] });
+    let contents = encoded(CHAT, &body).unwrap()["contents"].clone();
+    assert_eq!(contents[1]["parts"][0]["functionCall"], json!({ "name": "f", "args": { "x": 1 } }));
+    assert_eq!(contents[2]["parts"][0]["functionResponse"], json!({ "name": "f", "response": { "found": [1] } }));
+    let nameless = json!({ "role": "tool", "content": "x" });
+    let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "Go" }, nameless] });
+    assert_eq!(encoded(CHAT, &body).unwrap_err().param(), Some("messages[1].tool_call_id"));
 }
 
 #[test]
