@@ -65,7 +65,6 @@ struct WirePart {
     name: Option<String>,
     input: Option<Value>,
     tool_use_id: Option<String>,
-    tool_name: Option<String>,
     content: Option<Content>,
     is_error: Option<bool>,
     citations: Option<Value>,
@@ -123,17 +122,18 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
         // What was thought does not go back: of thoughts Gemini wants the signature alone, which stands with the calls. What a
         // search found stands in the text that was made of it.
         "thinking" | "redacted_thinking" | "reasoning" | "compaction" | "fallback" | "web_search_tool_result" => {}
+        "server_tool_use" if value["name"] == "web_search" => {}
         // What another provider ran: the model is told of it.
         kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") => {
             transcript.say(role, Part::Text(as_text(&value)));
         }
-        kind => {
-            let Some(parts) = parts(value, place, transcript.notes)? else {
-                let short: String = kind.chars().take(40).collect();
-                let why = format!("{short:?} is not supported; send text, an image, sound or a document");
-                return transcript.notes.refuse(Error::invalid(format!("{place}.type"), why));
-            };
-            for part in parts {
+        kind if !is_part(&value) => {
+            let short: String = kind.chars().take(40).collect();
+            let why = format!("{short:?} is not supported; send text, an image, sound or a document");
+            transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
+        }
+        _ => {
+            for part in parts(value, place, transcript.notes)? {
                 transcript.say(role, part);
             }
         }
@@ -146,8 +146,8 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
 pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -> Result<(String, Vec<Part>), Error> {
     let (mut said, mut media) = (String::new(), Vec::new());
     for (part, place) in content.into_iter().flat_map(|content| content.parts(place)) {
-        let text = as_text(&part);
-        for part in parts(part, &place, notes)?.unwrap_or_else(|| vec![Part::Text(text)]) {
+        let parts = if is_part(&part) { parts(part, &place, notes)? } else { vec![Part::Text(as_text(&part))] };
+        for part in parts {
             match part {
                 Part::Text(text) => said.push_str(&text),
                 part => media.push(part),
@@ -179,12 +179,22 @@ pub(crate) fn arguments(value: Value) -> Value {
     }
 }
 
-/// Text and media; `None`: it is no such part.
-fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Option<Vec<Part>>, Error> {
-    if let Value::String(text) = value {
-        return Ok(Some(vec![Part::Text(text)]));
+/// Kinds of parts that are text or media.
+const KINDS: &str = "text input_text output_text summary_text refusal image_url input_image input_audio file input_file image \
+    document search_result";
+
+fn is_part(value: &Value) -> bool {
+    match value["type"].as_str() {
+        Some(kind) => KINDS.split_whitespace().any(|known| known == kind),
+        None => value.is_string() || value["text"].is_string(),
     }
-    let as_line = as_text(&value);
+}
+
+/// What such a part is.
+fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Error> {
+    if let Value::String(text) = value {
+        return Ok(vec![Part::Text(text)]);
+    }
     let wire: WirePart = fields::read(value, place)?;
     let missing = |what: &str| Error::invalid(format!("{place}.{what}"), "is missing");
     if wire.citations.is_some_and(|citations| citations["enabled"] == true) {
@@ -192,11 +202,7 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Option<Vec<Part
         notes.refuse(Error::invalid(format!("{place}.citations"), why))?;
     }
     let one = |media: Media| vec![Part::Media(media)];
-    Ok(Some(match &*wire.kind {
-        "text" | "input_text" | "output_text" | "summary_text" => {
-            vec![Part::Text(wire.text.ok_or_else(|| missing("text"))?)]
-        }
-        "" if wire.text.is_some() => wire.text.map(Part::Text).into_iter().collect(),
+    Ok(match &*wire.kind {
         "refusal" => vec![Part::Text(wire.refusal.ok_or_else(|| missing("refusal"))?)],
         "image_url" | "input_image" => match (wire.image_url, wire.flat_file.file_id) {
             (None, None) => return Err(missing("image_url")),
@@ -233,9 +239,8 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Option<Vec<Part
             let title = wire.title.unwrap_or_default();
             vec![Part::Text(format!("Search result\nTitle: {title}\nSource: {source}\n{said}\n"))]
         }
-        "tool_reference" if wire.tool_name.is_some() => vec![Part::Text(as_line)],
-        _ => return Ok(None),
-    }))
+        _ => vec![Part::Text(wire.text.ok_or_else(|| missing("text"))?)],
+    })
 }
 
 fn recording(Recording { data, format }: Recording, place: &str) -> Result<Media, Error> {

@@ -3,6 +3,7 @@
 mod cases;
 mod chat;
 mod errors;
+mod gemini;
 mod laws;
 mod messages;
 mod openai;
