@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keypool_dialect::{Error, Frontend, Mode};
+use keypool_dialect2::{Error, Frontend, Mode};
 
 /// Time of the processor that this process used, of which Linux tells in hundredths of a second.
 fn cpu() -> Duration {

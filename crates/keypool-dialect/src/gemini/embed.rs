@@ -28,7 +28,7 @@ pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) ->
 }
 
 /// Takes the vectors of an answer; gives what it cost.
-pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f32>>) -> Result<u64, Error> {
+pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f64>>) -> Result<u64, Error> {
     #[derive(Deserialize)]
     struct Answer {
         #[serde(default)]
@@ -38,15 +38,15 @@ pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f32>>) -> R
     }
     #[derive(Deserialize)]
     struct Embedding {
-        values: Vec<f32>,
+        values: Vec<f64>,
     }
     let answer: Answer = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
     for Embedding { mut values } in answer.embeddings {
         if bare_model(model) == UNEVEN.0 && values.len() < UNEVEN.1 {
-            let length = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+            let length = values.iter().map(|value| value.powi(2)).sum::<f64>().sqrt();
             if length > 0.0 {
                 for value in &mut values {
-                    *value = (f64::from(*value) / length) as f32;
+                    *value /= length;
                 }
             }
         }

@@ -95,9 +95,11 @@ impl Embeddings {
         if vectors.len() != self.texts.len() {
             return Err(Error::bad_upstream());
         }
-        let embedding = |vector: &Vec<f32>| -> Value {
+        let embedding = |vector: &Vec<f64>| -> Value {
             if self.base64 {
-                STANDARD.encode(vector.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>()).into()
+                STANDARD
+                    .encode(vector.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect::<Vec<u8>>())
+                    .into()
             } else {
                 json!(vector)
             }

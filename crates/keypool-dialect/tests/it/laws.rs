@@ -1,6 +1,6 @@
 //! Whatever comes: no panic, what goes out is whole, and however a stream is cut it says the same.
 
-use keypool_dialect::{
+use keypool_dialect2::{
     Call, Conversation, Encoder, Error, Media, MediaData, Mode, Part, Role, Tool, ToolResult, Turn,
     openai::{embeddings::Embeddings, models},
     without_ours,

@@ -1,6 +1,6 @@
 //! OpenAI's other APIs: embeddings, images, speech, transcripts.
 
-use keypool_dialect::{
+use keypool_dialect2::{
     Error, ErrorKind, Frontend, Mode, model_of_form,
     openai::{embeddings::Embeddings, images::Images},
 };
@@ -28,6 +28,10 @@ fn embeddings_go_in_pieces_of_a_hundred() {
     assert_eq!(told["data"].as_array().unwrap().len(), 150);
     assert_eq!((&told["data"][149]["index"], &told["data"][0]["embedding"]), (&json!(149), &json!("AACAPwAAAMA=")));
     assert_eq!(told["model"], "models/text-embedding-x");
+    // Numbers are told as Gemini told them.
+    let plain = Embeddings::parse(br#"{"model": "m", "input": "a"}"#, Mode::Strict).unwrap();
+    let told = plain.answer(&[r#"{"embeddings": [{"values": [0.6, -0.0123456789]}]}"#]).unwrap();
+    assert!(String::from_utf8_lossy(&told).contains("[0.6,-0.0123456789]"));
     assert_eq!(request.answer(&[vectors(100)]).unwrap_err().kind(), ErrorKind::BadUpstream);
     for (input, place) in [
         (json!([]), "input"),

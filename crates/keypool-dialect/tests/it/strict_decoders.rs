@@ -6,7 +6,7 @@ use async_openai::types::{
     models::ListModelResponse,
     responses::{Response, ResponseStreamEvent},
 };
-use keypool_dialect::{
+use keypool_dialect2::{
     Mode,
     openai::{embeddings::Embeddings, models},
 };
