@@ -1,6 +1,6 @@
 //! Server-sent events: read out of chunks that may end anywhere, and written so that each stands on one line.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Error;
 
@@ -85,8 +85,12 @@ pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
     out.extend([b"data: ", json.as_bytes(), b"\n\n"].concat());
 }
 
-/// Writes an event with a name.
-pub(crate) fn write_event(name: &str, value: &Value, out: &mut Vec<u8>) {
+/// Writes an event with a name, which is its `type`, too, and stands first.
+pub(crate) fn write_event(name: &str, value: Value, out: &mut Vec<u8>) {
+    let mut event = json!({ "type": name });
+    if let (Some(members), Value::Object(value)) = (event.as_object_mut(), value) {
+        members.extend(value);
+    }
     out.extend(format!("event: {name}\n").as_bytes());
-    write_data(value, out);
+    write_data(&event, out);
 }

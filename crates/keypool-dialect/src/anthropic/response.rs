@@ -99,10 +99,9 @@ impl Message {
     }
 
     /// Writes an event of a stream.
-    fn write(&self, name: &str, mut value: Value, out: &mut Vec<u8>) {
+    fn write(&self, name: &str, value: Value, out: &mut Vec<u8>) {
         if self.stream {
-            value["type"] = name.into();
-            sse::write_event(name, &value, out);
+            sse::write_event(name, value, out);
         }
     }
 
@@ -210,7 +209,7 @@ impl Writer for Message {
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        sse::write_event("error", &error.value(Frontend::Messages), out);
+        sse::write_event("error", error.value(Frontend::Messages), out);
     }
 
     fn ping(&mut self, out: &mut Vec<u8>) {

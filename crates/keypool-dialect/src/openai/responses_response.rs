@@ -66,10 +66,9 @@ impl Response {
     /// Writes an event of a stream.
     fn write(&mut self, name: &str, mut value: Value, out: &mut Vec<u8>) {
         if self.stream {
-            value["type"] = name.into();
             value["sequence_number"] = self.sequence_number.into();
             self.sequence_number += 1;
-            sse::write_event(name, &value, out);
+            sse::write_event(name, value, out);
         }
     }
 
