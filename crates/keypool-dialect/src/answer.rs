@@ -1,10 +1,10 @@
-//! An answer on its way from Gemini to the caller.
+//! The answer to a request, from Gemini's bytes to the caller's.
 
 use bytes::Bytes;
 
 use crate::{Conversation, Error, Event, Frontend, Outcome, Usage, gemini::Decoder, request::Reply, sse};
 
-/// Writes an answer in a dialect: a whole one at its end, a stream's events as they come.
+/// Writes an answer in a dialect: a whole answer at its end, the events of a stream as they come.
 pub(crate) trait Writer: Send {
     /// Takes an event.
     fn event(&mut self, event: &Event, out: &mut Vec<u8>);
@@ -12,7 +12,7 @@ pub(crate) trait Writer: Send {
     /// The answer is whole.
     ///
     /// # Errors
-    /// When it is none in this dialect.
+    /// If the dialect has no way to say how the answer ended.
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error>;
 
     /// The stream ends in an error.
@@ -24,10 +24,10 @@ pub(crate) trait Writer: Send {
     }
 }
 
-/// An answer, decoded from Gemini's and encoded for the caller: [`Request::answer`](crate::Request::answer) makes one.
+/// Decodes Gemini's answer and encodes it for the caller. Made by [`Request::answer`](crate::Request::answer).
 ///
-/// Of a stream the beginning is held back until the model says something. Until then ([`has_begun`](Self::has_begun)) an
-/// answer that turns out to be none can be given up, and [another attempt](Self::restart) made.
+/// The beginning of a stream is held back until the model's text, call or media comes. As long as the answer has not
+/// [begun](Self::has_begun), it can be dropped and [another attempt](Self::restart) made.
 pub struct Answer {
     frontend: Frontend,
     stream: bool,
@@ -70,7 +70,7 @@ impl Answer {
     /// Takes Gemini's whole answer.
     ///
     /// # Errors
-    /// An error that it holds, or 502 when it makes no sense.
+    /// Gemini's error in the body, or 502 for a body that cannot be read.
     pub fn whole(&mut self, body: &[u8]) -> Result<(), Error> {
         let mut events = Vec::new();
         self.decoder.decode_whole(body, &mut events)?;
@@ -78,11 +78,11 @@ impl Answer {
         Ok(())
     }
 
-    /// Takes a chunk of Gemini's stream, which may end anywhere, and gives what it is in the caller's dialect.
+    /// Takes a chunk of Gemini's stream, cut anywhere, and returns the bytes for the caller.
     ///
     /// # Errors
-    /// An error that it holds, or 502 when it makes no sense, while the answer has not begun. Later ones go into the stream,
-    /// which [is over](Self::is_over) then.
+    /// Gemini's error in the stream, or 502 for bytes that cannot be read, if the answer has not begun. If it has, the
+    /// error is written into the stream, which [is over](Self::is_over) then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Error> {
         let mut out = Vec::new();
         if self.over {
@@ -132,18 +132,18 @@ impl Answer {
         }
     }
 
-    /// What the answer turned out to be, once all of it was taken.
+    /// The result of this attempt, once all of Gemini's answer was taken.
     pub fn outcome(&self) -> Outcome {
         self.decoder.outcome()
     }
 
-    /// Whether something of it went out that the caller could take for the answer. Thoughts are no part of that.
+    /// Whether text, a call or media of the answer was returned for the caller. Thoughts do not count.
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Gives up what came, before the answer [has begun](Self::has_begun): what is taken next is another attempt's, by
-    /// this model. In a stream its thoughts follow those that went out.
+    /// Drops this attempt's answer; the next bytes are another attempt's, by `model`. Only for an answer that has not
+    /// [begun](Self::has_begun). In a stream the new thoughts follow those that were sent.
     pub fn restart(&mut self, model: &str) {
         self.decoder.restart(model);
         self.parser = sse::Parser::default();
@@ -151,18 +151,17 @@ impl Answer {
         self.over = false;
     }
 
-    /// Whether no more is to be read: the stream ended in an error.
+    /// Whether the stream ended in an error: read no more of Gemini's.
     pub fn is_over(&self) -> bool {
         self.over
     }
 
-    /// No more comes from Gemini. Gives the whole answer, or what is left of a stream.
+    /// Gemini's answer ended. Returns the whole answer, or the end of a stream.
     ///
-    /// An [empty](Outcome::Empty) answer is given as it is. See [`outcome`](Self::outcome) first for whether another attempt
-    /// is worth it.
+    /// An [empty](Outcome::Empty) answer is returned as it is: check [`outcome`](Self::outcome) before.
     ///
     /// # Errors
-    /// When what came is no answer, and it has not begun. Otherwise the error is the stream's end.
+    /// If there is no usable answer and it has not begun. If it has, the stream ends with the error.
     pub fn finish(&mut self) -> Result<Bytes, Error> {
         if self.over {
             return Ok(Bytes::new());
@@ -192,7 +191,7 @@ impl Answer {
         Ok(out.into())
     }
 
-    /// A stream that went out breaks off by this error, such as one of the connection: what tells the caller.
+    /// Ends a stream of which bytes were sent with this error, such as a lost connection. Returns the event for the caller.
     pub fn fail(&mut self, error: &Error) -> Bytes {
         let mut out = Vec::new();
         self.over = true;
@@ -200,25 +199,25 @@ impl Answer {
         out.into()
     }
 
-    /// Shows the caller of a stream that it is alive while nothing comes.
+    /// A keep-alive event or comment for a stream.
     pub fn ping(&mut self) -> Bytes {
         let mut out = Vec::new();
         self.writer.ping(&mut out);
         out.into()
     }
 
-    /// What it has cost so far.
+    /// The tokens used so far.
     pub fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// Thought signatures of the calls so far, by the ids that the caller got: for
-    /// [`restore_signatures`](Conversation::restore_signatures) when the calls come back.
+    /// The thought signatures of the calls so far, by the ids that the caller gets. Keep them for
+    /// [`restore_signatures`](Conversation::restore_signatures).
     pub fn take_signatures(&mut self) -> Vec<(String, String)> {
         self.decoder.take_signatures()
     }
 
-    /// The `Content-Type` of what the caller gets.
+    /// The `Content-Type` for the caller.
     pub fn media_type(&self) -> &'static str {
         self.media_type
     }

@@ -34,7 +34,7 @@ impl Content {
         matches!(self, Self::List(parts) if parts.is_empty())
     }
 
-    /// What must be text alone.
+    /// The texts of content that may have no other parts.
     pub(crate) fn texts(self, place: &str) -> Result<Vec<String>, Error> {
         let text = |(mut part, place): (Value, String)| match if part.is_object() { part["text"].take() } else { part }
         {
@@ -93,7 +93,7 @@ struct File {
     filename: Option<String>,
 }
 
-/// Reads what somebody said.
+/// Reads the content of a message.
 pub(crate) fn say(role: Role, content: Content, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     for (part, place) in content.parts(place) {
         read_part(role, part, &place, transcript)?;
@@ -119,11 +119,11 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
             let failed = wire.is_error == Some(true);
             transcript.result(&id, (said, failed), media, &format!("{place}.tool_use_id"))?;
         }
-        // What was thought does not go back: of thoughts Gemini wants the signature alone, which stands with the calls. What a
-        // search found stands in the text that was made of it.
+        // Thoughts are not sent back: Gemini wants only the signature, which is kept with the call. The results of a search
+        // are in the text that the model made of them.
         "thinking" | "redacted_thinking" | "reasoning" | "compaction" | "fallback" | "web_search_tool_result" => {}
         "server_tool_use" if value["name"] == "web_search" => {}
-        // What another provider ran: the model is told of it.
+        // A tool that another provider ran: the model reads it as text.
         kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") => {
             transcript.say(role, Part::Text(as_text(&value)));
         }
@@ -141,8 +141,7 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
     Ok(())
 }
 
-/// What a tool answered: its text, and media beside it. A part that nobody knows is told as text, so that a conversation that
-/// has one can go on.
+/// The result of a tool: its text, and its media. An unknown part becomes text, so that the conversation can go on.
 pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -> Result<(String, Vec<Part>), Error> {
     let (mut said, mut media) = (String::new(), Vec::new());
     for (part, place) in content.into_iter().flat_map(|content| content.parts(place)) {
@@ -165,7 +164,7 @@ pub(crate) fn as_text(part: &Value) -> String {
     }
 }
 
-/// Arguments, which clients send as text, as an object; what a model wrote that is none stands inside of one.
+/// The arguments of a call as an object. Clients send them as text; text that is not an object is put into one.
 pub(crate) fn arguments(value: Value) -> Value {
     let value = match value {
         Value::String(text) if text.trim().is_empty() => Value::Null,
@@ -190,7 +189,7 @@ fn is_part(value: &Value) -> bool {
     }
 }
 
-/// What such a part is.
+/// Reads a part of text or media.
 fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Error> {
     if let Value::String(text) = value {
         return Ok(vec![Part::Text(text)]);

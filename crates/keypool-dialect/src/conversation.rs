@@ -8,52 +8,52 @@ use crate::{
     ids,
 };
 
-/// What a model is asked to go on with.
+/// A conversation, and what is asked of the model's next turn.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
     /// The model, as the caller names it.
     pub model: String,
-    /// System messages that stand before all others.
+    /// Texts of the system messages at the beginning: `systemInstruction`.
     pub system: Vec<String>,
-    /// Who said what. Results of tools stand right behind their calls.
+    /// The turns in order. Results of tools stand right after the turn that calls them.
     pub turns: Vec<Turn>,
-    /// What the model may call.
+    /// Functions that the model may call.
     pub tools: Vec<Tool>,
-    /// Whether it may, or must.
+    /// Whether the model may, must or must not call a function.
     pub tool_choice: ToolChoice,
-    /// At most one call at once.
+    /// Only the first of several parallel calls is kept.
     pub single_call: bool,
     /// The model may search the web.
     pub web_search: bool,
     /// How tokens are sampled.
     pub sampling: Sampling,
-    /// What form the answer has.
+    /// Text, JSON, or JSON by a schema.
     pub format: Format,
-    /// What the answer is made of.
+    /// Text, images or speech.
     pub modality: Modality,
     /// How much the model thinks, and whether that is shown.
     pub thinking: Thinking,
-    /// A cached beginning, by its name at Gemini (`cachedContents/…`).
+    /// The name of a cached content at Gemini (`cachedContents/…`).
     pub cached_content: Option<String>,
     /// The answer is streamed.
     pub stream: bool,
 }
 
-/// Who speaks.
+/// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// The user; results of tools come from here, too.
+    /// The user. Results of tools have this role, too.
     User,
     /// The model.
     Model,
 }
 
-/// What one of them said.
+/// Consecutive parts of one author.
 #[derive(Clone, Debug)]
 pub struct Turn {
-    /// Who.
+    /// The author.
     pub role: Role,
-    /// What.
+    /// The parts.
     pub parts: Vec<Part>,
 }
 
@@ -66,27 +66,27 @@ pub enum Part {
     Media(Media),
     /// The model calls a tool.
     Call(Call),
-    /// What a tool answered.
+    /// The result of a call.
     Result(ToolResult),
 }
 
 /// An image, sound or document.
 #[derive(Clone, Debug)]
 pub struct Media {
-    /// Its type, such as `image/png`; none where only Gemini knows it.
+    /// The media type, such as `image/png`; `None` for a URI that only Gemini knows.
     pub mime: Option<String>,
-    /// Where it is.
+    /// The data, or where it is.
     pub data: MediaData,
 }
 
-/// Where an image, sound or document is.
+/// The data of an image, sound or document, or where it is.
 #[derive(Clone, Debug)]
 pub enum MediaData {
-    /// Here, in base64.
+    /// The data in base64.
     Base64(String),
-    /// At Gemini, or where Gemini looks itself: a file's URI, `gs://…`, a video at youtube.com.
+    /// A URI that Gemini reads itself: a file of its Files API, `gs://…`, a video at youtube.com.
     GeminiUri(String),
-    /// On the web. Whoever may fetch it puts [`Base64`](Self::Base64) in its place before the request is encoded.
+    /// A URL on the web. [`Encoder`](crate::Encoder) refuses it; replace it by [`Base64`](Self::Base64) to send it.
     Remote {
         /// Its URL.
         url: String,
@@ -98,7 +98,7 @@ pub enum MediaData {
 /// A call of a tool.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The caller's id of it: empty where a dialect has none.
+    /// The id in the caller's dialect; empty where the older form of functions is used, which has none.
     pub id: String,
     /// The tool's name.
     pub name: String,
@@ -108,83 +108,83 @@ pub struct Call {
     pub signature: Option<String>,
 }
 
-/// What a tool answered.
+/// The result of a call.
 #[derive(Clone, Debug)]
 pub struct ToolResult {
-    /// The caller's id of the call.
+    /// The id of the call in the caller's dialect.
     pub call_id: String,
     /// The tool's name.
     pub name: String,
-    /// What it said.
+    /// The result as text.
     pub content: String,
-    /// It failed.
+    /// The tool reported an error.
     pub failed: bool,
 }
 
 /// A function that the model may call.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// Its name, which no other has.
+    /// The name that the model is told; unique in a conversation.
     pub name: String,
     /// What it does.
     pub description: Option<String>,
-    /// A JSON schema of its arguments.
+    /// The JSON schema of its arguments.
     pub parameters: Option<Value>,
-    /// What it is to the caller, where that is no plain function of this name.
+    /// What the tool is in the caller's request, where it is not a plain function of this name.
     pub origin: Option<Origin>,
 }
 
-/// A tool that takes a text, or stands in a namespace.
+/// A tool of the caller's that is declared to Gemini as a function: a custom tool, or one in a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// Its namespace.
     pub namespace: Option<String>,
-    /// Its name there.
+    /// The name in the request.
     pub name: String,
-    /// It takes a text, not arguments.
+    /// It is a custom tool: it takes a text instead of JSON arguments.
     pub takes_text: bool,
 }
 
 /// Whether the model may call a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// Nothing is said.
+    /// The request does not say.
     #[default]
     Unset,
-    /// It may not.
+    /// No function is called.
     Never,
-    /// It may: any, or one of these.
+    /// The model decides: among all functions, or among these if any are named.
     May(Vec<String>),
-    /// It must: any, or one of these.
+    /// A function is called: any, or one of these if any are named.
     Must(Vec<String>),
 }
 
 /// How tokens are sampled.
 #[derive(Clone, Debug, Default)]
 pub struct Sampling {
-    /// As Gemini has it, 0 to 2.
+    /// 0 to 2.
     pub temperature: Option<f64>,
-    /// As Gemini has it, 0 to 1.
+    /// 0 to 1.
     pub top_p: Option<f64>,
-    /// As Gemini has it, 1 at least.
+    /// At least 1.
     pub top_k: Option<u32>,
-    /// As Gemini has it.
+    /// Gemini takes its lowest 32 bits.
     pub seed: Option<i64>,
-    /// Tokens of the answer at most, thoughts among them.
+    /// Limit of the answer's tokens, thoughts included.
     pub max_tokens: Option<u64>,
-    /// Texts that end the answer.
+    /// Texts at which the answer ends; at most 5.
     pub stop: Vec<String>,
-    /// Answers; 1 where nothing is said.
+    /// Number of answers; 1 by default.
     pub candidates: Option<u32>,
-    /// As Gemini has it.
+    /// -2 to 2.
     pub presence_penalty: Option<f64>,
-    /// As Gemini has it.
+    /// -2 to 2.
     pub frequency_penalty: Option<f64>,
-    /// Log probabilities are told, of so many alternatives a token.
+    /// Log probabilities are asked for, with this number of alternatives for each token.
     pub logprobs: Option<u32>,
 }
 
-/// What form the answer has.
+/// The format of the answer.
 #[derive(Clone, Debug, Default)]
 pub enum Format {
     /// Text.
@@ -196,7 +196,7 @@ pub enum Format {
     Schema(Value),
 }
 
-/// What the answer is made of.
+/// The modality of the answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Modality {
     /// Text.
@@ -213,7 +213,7 @@ pub enum Modality {
     Speech {
         /// Gemini's name of the voice.
         voice: String,
-        /// In which manner it speaks.
+        /// Instructions for the manner of speaking.
         style: Option<String>,
     },
 }
@@ -221,7 +221,7 @@ pub enum Modality {
 /// How much the model thinks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thinking {
-    /// How much; the model decides where nothing is said.
+    /// How much; the model decides if `None`.
     pub effort: Option<Effort>,
     /// Whether thoughts are shown.
     pub shown: Option<bool>,
@@ -230,22 +230,22 @@ pub struct Thinking {
 /// How much the model thinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// Not at all, or as little as the model can.
+    /// No thinking, or as little as the model allows.
     Off,
-    /// Least.
+    /// The least level.
     Minimal,
-    /// Little.
+    /// A low level.
     Low,
-    /// Some.
+    /// A medium level.
     Medium,
-    /// Much.
+    /// The highest level.
     High,
-    /// Tokens at most.
+    /// A budget of tokens.
     Tokens(u32),
 }
 
 impl Effort {
-    /// The effort that a word of a field means.
+    /// Reads a word of the field `field`.
     pub(crate) fn read(word: &str, field: &str) -> Result<Self, Error> {
         Ok(match word {
             "none" | "off" | "disabled" => Self::Off,
@@ -259,10 +259,10 @@ impl Effort {
 }
 
 impl Sampling {
-    /// What all dialects have, under the dialect's names of the limit of tokens and of the stop texts.
+    /// Reads the fields that all dialects have; `limit` and `stop` are the dialect's names of two of them.
     pub(crate) fn read(fields: &mut Fields, limit: &str, stop: &str, notes: &mut Notes) -> Result<Self, Error> {
         let top_k = match fields.integer("top_k")? {
-            // As other servers say that there is none.
+            // Other servers take these for "no limit".
             Some(0 | -1) => {
                 notes.ignore("top_k");
                 None
@@ -303,11 +303,11 @@ impl Conversation {
         })
     }
 
-    /// Fills in thought signatures that the caller's messages did not carry, by the ids of the calls.
+    /// Adds the thought signatures of earlier calls that the caller's messages do not carry.
     ///
-    /// Gemini hands out a signature with a call and wants it back. Ids of calls are too short to carry it, so whoever
-    /// holds [`signatures`](crate::Answer::take_signatures) of earlier answers gives them back here. A call whose
-    /// signature nobody has goes out with Gemini's own stand-in for one.
+    /// Gemini sends a signature with a call and expects it back with the call. The id of a call is too short to carry it
+    /// (64 letters), so the gateway keeps the [signatures](crate::Answer::take_signatures) of its answers by the ids, and
+    /// `lookup` finds them. A call without its signature is sent with the value by which Gemini skips the check.
     pub fn restore_signatures(&mut self, mut lookup: impl FnMut(&str) -> Option<String>) {
         for part in self.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
             if let Part::Call(call) = part
@@ -319,7 +319,7 @@ impl Conversation {
         }
     }
 
-    /// A tool is there where one must be called, and each that is named.
+    /// Checks that the functions exist that the choice needs.
     pub(crate) fn check_tool_choice(&mut self, notes: &mut Notes) -> Result<(), Error> {
         const FIELD: &str = "tool_choice";
         let (ToolChoice::Must(names) | ToolChoice::May(names)) = &self.tool_choice else { return Ok(()) };
@@ -336,18 +336,18 @@ impl Conversation {
     }
 }
 
-/// Puts a conversation together from messages in their order.
+/// Builds the turns from the messages of a request, in order.
 ///
-/// System messages before all others are Gemini's `systemInstruction`; later ones stand at their place as the user's
-/// words, so that what was sent before stays the beginning of what is sent next. Gemini wants the results of calls right
-/// behind them, so each is put there, wherever it came.
+/// The system messages at the beginning become `systemInstruction`. Later ones become text of the user at their place, so
+/// that the turns of one request are the beginning of the turns of the next, and Gemini's cache works. Gemini expects the
+/// results of calls right after the calls, so each result is moved there.
 #[derive(Debug)]
 pub(crate) struct Transcript<'n> {
     pub(crate) notes: &'n mut Notes,
     system: Vec<String>,
     turns: Vec<Turn>,
     calls: Vec<Called>,
-    /// A result came: what the model says next is a new turn.
+    /// A result came since the last part: the next part begins a new turn.
     answered: bool,
 }
 
@@ -355,7 +355,7 @@ pub(crate) struct Transcript<'n> {
 struct Called {
     id: String,
     name: String,
-    /// The field that has the call.
+    /// The field of the request that holds the call.
     field: String,
     result: Option<Vec<Part>>,
 }
@@ -382,13 +382,13 @@ impl<'n> Transcript<'n> {
         self.answered = false;
     }
 
-    /// A call at `field`. Without an id it is answered by name, or by nobody.
+    /// Adds the call at `field`. A call without an id (the older form) gets its result by its name.
     pub(crate) fn call(&mut self, call: Call, field: String) {
         self.calls.push(Called { id: call.id.clone(), name: call.name.clone(), field, result: None });
         self.say(Role::Model, Part::Call(call));
     }
 
-    /// A result at `field`: text, and media that go with it. Calls of one id are answered in their order.
+    /// Adds the result at `field`, with media that belong to it. Several calls of one id get their results in order.
     pub(crate) fn result(
         &mut self,
         id: &str,
@@ -416,7 +416,7 @@ impl<'n> Transcript<'n> {
         Ok(())
     }
 
-    /// A result for the last call of this name that waits for one, or the last of all: the older form has no ids.
+    /// Adds a result to the last call of this name that has none, or else to the last call that has none.
     pub(crate) fn result_by_name(&mut self, name: &str, content: String) {
         self.answered = true;
         let waits = |called: &Called| called.result.is_none();
@@ -431,7 +431,7 @@ impl<'n> Transcript<'n> {
         }
     }
 
-    /// Lays the conversation out.
+    /// Writes the turns into the conversation.
     pub(crate) fn finish(self, conversation: &mut Conversation) -> Result<(), Error> {
         let mut calls = self.calls.into_iter();
         let turns = &mut conversation.turns;
@@ -465,10 +465,10 @@ impl<'n> Transcript<'n> {
     }
 }
 
-/// Stands in for the result of a call that has none.
+/// The neutral result of a call that has none.
 fn no_result(called: Called, notes: &mut Notes) -> Result<Part, Error> {
     let Called { id: call_id, name, field, .. } = called;
-    // The older form has no ids to hold a result against its call.
+    // A call of the older form has no id; its result may be missing.
     if !call_id.is_empty() {
         let short: String = call_id.chars().take(64).collect();
         let why = format!("the call {short:?} has no result; send one, or leave the call out");

@@ -1,151 +1,151 @@
-//! An answer, event by event: what Gemini's answers are decoded into, and dialects' answers are written from.
+//! The events of an answer: decoded from Gemini's answer, encoded in the caller's dialect.
 
 use crate::{Call, Error, ErrorKind};
 
-/// A piece of an answer. `choice` counts answers from 0 where several were asked for.
+/// A part of an answer. `choice` is the index of the answer where several were asked for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// It begins, and has this id at Gemini.
+    /// The answer begins.
     Start {
-        /// May be empty.
+        /// Gemini's id of it; may be empty.
         id: String,
     },
     /// Text.
     Text {
-        /// Of which answer.
+        /// Index of the answer.
         choice: u32,
-        /// More of it.
+        /// The text that is added.
         text: String,
     },
-    /// What the model thinks.
+    /// A summary of the model's thoughts.
     Thought {
-        /// Of which answer.
+        /// Index of the answer.
         choice: u32,
-        /// More of it.
+        /// The text that is added.
         text: String,
     },
     /// The model calls a tool.
     Call {
-        /// Of which answer.
+        /// Index of the answer.
         choice: u32,
-        /// With the id that the caller gets.
+        /// The call, with the id that the caller gets.
         call: Call,
     },
     /// An image or sound.
     Media {
-        /// Of which answer.
+        /// Index of the answer.
         choice: u32,
-        /// Its type.
+        /// The media type.
         mime: String,
-        /// In base64.
+        /// The data in base64.
         data: String,
     },
-    /// How likely tokens were.
+    /// Log probabilities of the last tokens.
     Logprobs {
-        /// Of which answer.
+        /// Index of the answer.
         choice: u32,
-        /// Each.
+        /// The tokens in order.
         tokens: Vec<Token>,
     },
-    /// Where the text was found on the web.
+    /// The web pages that the text is based on.
     Sources {
-        /// Of which answer.
+        /// Index of the answer.
         choice: u32,
-        /// What was searched for.
+        /// The search queries.
         queries: Vec<String>,
-        /// What was found.
+        /// The pages, with the part of the text that each supports.
         sources: Vec<Source>,
     },
-    /// One answer is over.
+    /// An answer ends.
     Finish {
-        /// Which.
+        /// Index of the answer.
         choice: u32,
-        /// Why.
+        /// The reason.
         reason: Finish,
     },
-    /// What it cost so far: the last one counts.
+    /// The tokens used so far; the last event counts.
     Usage(Usage),
 }
 
-/// Why an answer is over.
+/// The reason for the end of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
-    /// The model is done.
+    /// The model stopped.
     Stop,
-    /// A limit of tokens was reached.
+    /// The limit of tokens was reached.
     Length,
-    /// Tools are called.
+    /// The model called functions.
     Calls,
-    /// The provider withheld the rest.
+    /// The provider blocked the answer, or the rest of it.
     Filtered,
 }
 
-/// What an answer cost, in tokens.
+/// Numbers of tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Of the request, cached ones among them.
+    /// Tokens of the request, cached ones included.
     pub input: u64,
-    /// Of these from a cache.
+    /// Tokens of the request that came from a cache.
     pub cached: u64,
-    /// Of these of sound.
+    /// Tokens of the request that are audio.
     pub input_audio: u64,
-    /// Of the answer, thoughts among them.
+    /// Tokens of the answer, thoughts included.
     pub output: u64,
-    /// Of these thoughts.
+    /// Tokens of the thoughts.
     pub thoughts: u64,
 }
 
-/// A token and how likely it was.
+/// A token and its log probability.
 #[derive(Clone, Debug)]
 pub struct Token {
     /// Its text.
     pub text: String,
-    /// The logarithm of its probability.
+    /// Its natural log probability.
     pub logprob: f64,
-    /// What might have stood in its place.
+    /// The likeliest alternatives with their log probabilities.
     pub top: Vec<(String, f64)>,
 }
 
-/// A page that a stretch of the text stands on.
+/// A web page and the part of the text that it supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// Where the stretch begins, in letters.
+    /// Start of the part, in characters.
     pub start: usize,
-    /// Where it ends.
+    /// End of the part, in characters.
     pub end: usize,
-    /// The page's address.
+    /// The URL of the page.
     pub url: String,
-    /// Its title.
+    /// The title of the page.
     pub title: String,
 }
 
-/// What an answer turned out to be, once all of it was read.
+/// The result of an attempt, once the whole answer was read.
 ///
 /// While it [has not begun](crate::Answer::has_begun), one that [is retryable](Self::is_retryable) is worth
 /// [another attempt](crate::Answer::restart), over another key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// A whole answer.
+    /// The answer is complete.
     Complete,
-    /// The model stopped, and said nothing (thoughts apart).
+    /// The model stopped without an answer: no text, or thoughts alone.
     Empty,
-    /// The model's call or answer was malformed; Gemini's word for it (`MALFORMED_FUNCTION_CALL`).
+    /// The model's call or answer was malformed; holds Gemini's `finishReason`.
     Malformed(String),
-    /// The provider withheld all of it; Gemini's word for why (`SAFETY`).
+    /// The provider blocked the whole answer; holds Gemini's reason, such as `SAFETY`.
     Blocked(String),
-    /// The answer has no end.
+    /// The answer ended without a `finishReason`.
     Truncated,
 }
 
 impl Outcome {
-    /// Whether another attempt may come out better.
+    /// Whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Empty | Self::Malformed(_) | Self::Truncated)
     }
 
-    /// Why this is no answer; `None` where what came can be given to the caller.
+    /// The error for the caller; `None` if the answer can be given to the caller.
     pub(crate) fn error(&self) -> Option<Error> {
         match self {
             Self::Complete | Self::Empty | Self::Blocked(_) => None,

@@ -204,7 +204,7 @@ fn lists(names: &str, name: &str) -> bool {
     names.split_whitespace().any(|listed| listed == name)
 }
 
-/// Whether a value says "as without me": `null`, nothing at all (`{}`, `[]`, `""`, members that are `null`), or a known one.
+/// Whether a value says "as without me": `null`, an empty one (`{}`, `[]`, `""`, members that are all `null`), or a known one.
 fn is_neutral(name: &str, value: &Value) -> bool {
     let text = value.to_string();
     let is_known = |known: &str| match (value.as_f64(), known.parse::<f64>()) {

@@ -1,4 +1,4 @@
-//! A caller's request: the API it came by, what it asks, and how its answer is written.
+//! A caller's request: its API, its conversation, and what its answer depends on.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::{
     openai,
 };
 
-/// An API that is served with conversations.
+/// An API that is translated to Gemini's by a [`Conversation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Frontend {
@@ -87,10 +87,10 @@ impl Frontend {
     }
 }
 
-/// A request that was read.
+/// A parsed request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What it asks. Its model may be replaced, by an alias's or a fallback: the answer names the caller's.
+    /// The conversation. Its model may be replaced (alias, fallback); the answer names the model of the request.
     pub conversation: Conversation,
     frontend: Frontend,
     reply: Reply,
@@ -98,12 +98,12 @@ pub struct Request {
 }
 
 impl Request {
-    /// The API that it came by.
+    /// The API of the request.
     pub fn frontend(&self) -> Frontend {
         self.frontend
     }
 
-    /// Fields that were accepted and change nothing, for the header `x-keypool-ignored`.
+    /// Names of fields that were accepted and have no effect, for the header `x-keypool-ignored`.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
@@ -117,7 +117,7 @@ impl Request {
         native.map_err(|error| if self.frontend.is_anthropic() { error.dotted() } else { error })
     }
 
-    /// The answer to one attempt. `unique`: letters and digits that no other answer has, of which 24 count. `created`:
+    /// The answer to this request. `unique` are up to 24 letters and digits that no other answer has; `created` is in
     /// seconds since 1970.
     pub fn answer(&self, unique: &str, created: i64) -> Answer {
         let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
@@ -125,17 +125,17 @@ impl Request {
     }
 }
 
-/// What the answer's form depends on.
+/// What the answer depends on, beside the conversation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reply {
     pub(crate) model: String,
     pub(crate) unique: String,
     pub(crate) created: i64,
-    /// A stream ends with what it cost.
+    /// A stream ends with its usage.
     pub(crate) include_usage: bool,
     /// OpenAI's older form of tools: one call, without an id.
     pub(crate) legacy_functions: bool,
-    /// What tools are to the caller that are no plain functions.
+    /// Tools that are not plain functions, by the names that the model is told.
     pub(crate) origins: HashMap<String, Origin>,
     /// What a response repeats of its request.
     pub(crate) settings: Map<String, Value>,
@@ -153,7 +153,7 @@ impl Reply {
     }
 }
 
-/// What a whole answer is written as.
+/// The format of a whole answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Form {
     #[default]

@@ -75,8 +75,8 @@ impl Parser {
     }
 }
 
-/// Writes an event without a name, on one line. Clients that split at all that ends a line in Unicode (Python's `splitlines`)
-/// would find half an event, so only ASCII ends one here.
+/// Writes an event without a name, on one line. Clients that split at every line end of Unicode (Python's `splitlines`) would
+/// read half an event, so those are escaped.
 pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
     let mut json = value.to_string();
     if json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {

@@ -8,7 +8,7 @@ use crate::{
     fields::{self, Notes},
 };
 
-/// What the model knows a function as that the caller names so.
+/// The name that the model is told of the function that the caller names so.
 pub(crate) fn known_as(tools: &[Tool], namespace: Option<&str>, name: &str) -> String {
     let Some(namespace) = namespace else { return name.to_owned() };
     let is_it = |origin: &Origin| origin.namespace.as_deref() == Some(namespace) && origin.name == name;
@@ -85,7 +85,7 @@ fn read_one(
 ) -> Result<(), Error> {
     let kind = tool.kind.clone().unwrap_or_else(|| "function".to_owned());
     let tool = tool.function.map_or_else(|| WireTool { function: None, ..tool }, |nested| *nested);
-    // Anthropic's own tools may say that they are custom, too.
+    // Anthropic's tools with a schema are of the type `custom`, too.
     let takes_text = kind == "custom" && tool.parameters.is_none();
     if !matches!(&*kind, "function" | "custom") {
         let short: String = kind.chars().take(40).collect();
@@ -128,7 +128,7 @@ fn read_one(
     Ok(())
 }
 
-/// The text in the arguments of a tool that takes one. A model may forget where it is to stand: then it is all of them.
+/// The text in the arguments of a custom tool; all of the arguments if the model did not use the field.
 pub(crate) fn text_of_arguments(args: &Value) -> String {
     args["input"].as_str().map_or_else(|| args.to_string(), str::to_owned)
 }
@@ -175,7 +175,7 @@ pub(crate) fn read_choice(value: Value, conversation: &mut Conversation, notes: 
         name.starts_with("web_search") && !conversation.tools.iter().any(|tool| tool.name == name)
     };
     conversation.tool_choice = match (&*choice.kind, choice.name(&conversation.tools)) {
-        // That a search is made cannot be said; that it may be is said by the tool.
+        // Gemini has no way to force a search; the tool itself allows it.
         (kind, _)
             if conversation.web_search
                 && (is_search(&choice) || matches!(kind, "required" | "any") && conversation.tools.is_empty()) =>

@@ -9,7 +9,7 @@ use crate::{
     fields::without_nulls, ids, media,
 };
 
-/// What stands in for a thought signature that is lost: the model goes on without its earlier thoughts.
+/// Gemini skips the check of a thought signature that has this value.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// A request for Gemini's native API.
@@ -19,7 +19,7 @@ pub struct NativeRequest {
     pub path: String,
     /// Its body, JSON.
     pub body: Bytes,
-    /// About how many tokens it will be counted as.
+    /// An estimate of the request's tokens.
     pub estimated_tokens: u64,
 }
 
@@ -31,7 +31,7 @@ pub struct Encoder<'c> {
 }
 
 impl<'c> Encoder<'c> {
-    /// Of this conversation.
+    /// For this conversation.
     pub fn new(conversation: &'c Conversation) -> Self {
         Self { conversation, names: Names::new(conversation) }
     }
@@ -94,7 +94,7 @@ impl<'c> Encoder<'c> {
             contents.extend(self.content(turn)?);
         }
         if contents.first().is_none_or(|content| content["role"] != "user") {
-            // What a model says must follow somebody's words.
+            // Gemini wants the first turn to be the user's.
             contents.insert(0, json!({ "role": "user", "parts": [text_part(" ")] }));
         }
         if let Modality::Speech { style: Some(style), .. } = modality
@@ -119,7 +119,7 @@ impl<'c> Encoder<'c> {
         for part in turn.parts.iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty())) {
             let mut wire = self.part(part)?;
             if turn.role == Role::Model {
-                // Of calls at once the first is signed.
+                // Of parallel calls only the first has a signature.
                 let is_call = matches!(part, Part::Call(_));
                 let wanted = is_call && unsigned && thinking::wants_signatures(model);
                 if (wanted || thinking::wants_all_signed(model)) && wire["thoughtSignature"].is_null() {

@@ -38,8 +38,8 @@ struct Choice {
 }
 
 impl Decoder {
-    /// Of the answer to this conversation. Ids of calls begin with `prefix` and `unique`, letters and digits that no other
-    /// answer has.
+    /// For the answer to this conversation. Ids of calls begin with `prefix` and `unique`; `unique` are letters and digits
+    /// that no other answer has.
     pub fn new(conversation: &Conversation, prefix: &'static str, unique: &str) -> Self {
         Self {
             model: conversation.model.clone(),
@@ -58,7 +58,7 @@ impl Decoder {
     /// Decodes a whole answer, or the data of one event of a stream.
     ///
     /// # Errors
-    /// An error that it holds, or 502 when it makes no sense.
+    /// Gemini's error in it, or 502 if it cannot be read.
     pub fn decode(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
         if json.trim_ascii() == b"[DONE]" {
             return Ok(());
@@ -85,7 +85,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// Decodes a whole answer that comes at once. Some models leave the reason out why it is over.
+    /// Decodes a whole answer. Some models leave `finishReason` out.
     ///
     /// # Errors
     /// As [`decode`](Self::decode).
@@ -163,7 +163,7 @@ impl Decoder {
         }
     }
 
-    /// No more comes.
+    /// The answer ended: adds the last events.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         for (&choice, state) in &mut self.choices {
             let sources = state.grounded.sources();
@@ -184,7 +184,7 @@ impl Decoder {
         }
     }
 
-    /// What the answer turned out to be, once all of it was read.
+    /// The result of the attempt, once the whole answer was decoded.
     pub fn outcome(&self) -> Outcome {
         if self.choices.is_empty() {
             return self.block_reason.clone().map_or(Outcome::Truncated, Outcome::Blocked);
@@ -208,7 +208,7 @@ impl Decoder {
         }
     }
 
-    /// What comes next is another answer to the same conversation, by this model.
+    /// The next bytes are another answer to the same conversation, by `model`.
     pub(crate) fn restart(&mut self, model: &str) {
         model.clone_into(&mut self.model);
         self.choices.clear();
@@ -216,13 +216,13 @@ impl Decoder {
         self.block_reason = None;
     }
 
-    /// Thought signatures of the calls so far, by the calls' ids.
+    /// The thought signatures of the calls so far, by the ids of the calls.
     pub fn take_signatures(&mut self) -> Vec<(String, String)> {
         std::mem::take(&mut self.signatures)
     }
 }
 
-/// What a model does wrong, none of which is an end.
+/// Whether a `finishReason` says that the model's output was wrong.
 fn is_malformed(reason: &str) -> bool {
     reason.starts_with("MALFORMED_")
         || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")

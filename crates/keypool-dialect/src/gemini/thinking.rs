@@ -8,7 +8,7 @@ use crate::{Effort, Thinking, fields::without_nulls};
 #[derive(Clone, Copy)]
 enum Understands {
     Nothing,
-    /// Tokens: so many at least where it thinks at all, so many where it should not, so many at most.
+    /// A budget of tokens: the least if it thinks, the one for no thinking, and the most.
     Budget {
         least: u32,
         off: u32,
@@ -60,8 +60,8 @@ pub(super) fn wants_all_signed(model: &str) -> bool {
     draws && matches!(understands(model), Understands::Levels { .. })
 }
 
-/// `generationConfig.thinkingConfig` for a model; `null` where there is nothing to set, or the model does not think. Both a budget and a level at once are
-/// refused by Gemini.
+/// `generationConfig.thinkingConfig` for a model; `null` if there is nothing to set, or the model does not think. Gemini
+/// refuses a budget and a level at once.
 pub(super) fn config(model: &str, thinking: Thinking) -> Value {
     let understands = understands(model);
     let (mut budget, mut level) = (None, None);
