@@ -128,8 +128,7 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
             transcript.say(role, Part::Text(as_text(&value)));
         }
         kind if !is_part(&value) => {
-            let short: String = kind.chars().take(40).collect();
-            let why = format!("{short:?} is not supported; send text, an image, sound or a document");
+            let why = format!("{kind:?} is not supported; send text, an image, sound or a document");
             transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
         _ => {

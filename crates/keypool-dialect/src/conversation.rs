@@ -325,7 +325,7 @@ impl Conversation {
         let (ToolChoice::Must(names) | ToolChoice::May(names)) = &self.tool_choice else { return Ok(()) };
         let is_there = |name: &str| self.tools.iter().any(|tool| tool.name == name);
         let why = match names.iter().find(|name| !is_there(name)) {
-            Some(missing) => format!("no function {:?} is among tools", missing.chars().take(64).collect::<String>()),
+            Some(missing) => format!("no function {missing:?} is among tools"),
             None if self.tools.is_empty() && matches!(self.tool_choice, ToolChoice::Must(_)) => {
                 "a tool must be called, and tools has none".to_owned()
             }
@@ -397,17 +397,16 @@ impl<'n> Transcript<'n> {
         field: &str,
     ) -> Result<(), Error> {
         self.answered = true;
-        let short: String = id.chars().take(64).collect();
         let waiting = |called: &&mut Called| called.id == id && called.result.is_none();
         if let Some(called) = self.calls.iter_mut().find(waiting) {
             let result = ToolResult { call_id: id.to_owned(), name: called.name.clone(), content, failed };
             called.result = Some(std::iter::once(Part::Result(result)).chain(media).collect());
         } else if self.calls.iter().any(|called| called.id == id) {
-            self.notes.refuse(Error::invalid(field, format_args!("the call {short:?} has its result already")))?;
+            self.notes.refuse(Error::invalid(field, format_args!("the call {id:?} has its result already")))?;
         } else {
-            let why = format!("no call before it has the id {short:?}; send the call, too, or leave the result out");
+            let why = format!("no call before it has the id {id:?}; send the call, too, or leave the result out");
             self.notes.refuse(Error::invalid(field, why))?;
-            let text = format!("Result of an earlier tool call ({short}):\n{content}");
+            let text = format!("Result of an earlier tool call ({id}):\n{content}");
             self.say(Role::User, Part::Text(text));
             for part in media {
                 self.say(Role::User, part);
@@ -470,8 +469,7 @@ fn no_result(called: Called, notes: &mut Notes) -> Result<Part, Error> {
     let Called { id: call_id, name, field, .. } = called;
     // A call of the older form has no id; its result may be missing.
     if !call_id.is_empty() {
-        let short: String = call_id.chars().take(64).collect();
-        let why = format!("the call {short:?} has no result; send one, or leave the call out");
+        let why = format!("the call {call_id:?} has no result; send one, or leave the call out");
         notes.refuse(Error::invalid(field, why))?;
     }
     let content = "No result was recorded for this call.".to_owned();

@@ -88,8 +88,7 @@ fn read_one(
     // Anthropic's tools with a schema are of the type `custom`, too.
     let takes_text = kind == "custom" && tool.parameters.is_none();
     if !matches!(&*kind, "function" | "custom") {
-        let short: String = kind.chars().take(40).collect();
-        let why = format!("{short:?} is run by another provider; use function, custom or web_search");
+        let why = format!("{kind:?} is run by another provider; use function, custom or web_search");
         return notes.refuse(Error::invalid(format!("{place}.type"), why));
     }
     let Some(name) = tool.name.filter(|name| !name.is_empty()) else {

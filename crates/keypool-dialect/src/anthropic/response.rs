@@ -54,10 +54,15 @@ fn citations(sources: &[Source]) -> Vec<Value> {
     pages(sources).into_iter().map(citation).collect()
 }
 
-/// The search, and what it found. Gemini tells of it behind the text, and so it stands behind it here.
+/// The search and its results. Gemini sends them after the text, so they come after it here, too.
 fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Value; 2] {
     let id = format!("srvtoolu_{}", reply.unique);
-    let found = |Source { url, title, .. }: &Source| json!({ "type": "web_search_result", "url": url, "title": title, "encrypted_content": "", "page_age": null });
+    let found = |page: &Source| {
+        let mut found = json!({ "type": "web_search_result", "url": page.url, "title": page.title });
+        found["encrypted_content"] = "".into();
+        found["page_age"] = Value::Null;
+        found
+    };
     let found: Vec<Value> = pages(sources).into_iter().map(found).collect();
     [
         json!({ "type": "server_tool_use", "id": id, "name": "web_search", "input": { "query": queries.join("; ") } }),

@@ -275,8 +275,7 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
             }
         }
         (other, _) => {
-            let short: String = other.chars().take(40).collect();
-            let why = format!("{short:?} is not one of system, developer, user, assistant and tool");
+            let why = format!("{other:?} is not one of system, developer, user, assistant and tool");
             return Err(Error::invalid(format!("{place}.role"), why));
         }
     }

@@ -142,8 +142,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, too
             transcript.say(role, Part::Text(content::as_text(&value)));
         }
         kind => {
-            let short: String = kind.chars().take(40).collect();
-            let why = format!("{short:?} is not supported; send message, function_call and function_call_output");
+            let why = format!("{kind:?} is not supported; send message, function_call and function_call_output");
             transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
     }
