@@ -1,5 +1,7 @@
 //! The intermediate form: what is asked of a model, whichever dialect it came in.
 
+use std::collections::{HashMap, VecDeque};
+
 use serde_json::Value;
 
 use crate::{
@@ -347,6 +349,8 @@ pub(crate) struct Transcript<'n> {
     system: Vec<String>,
     turns: Vec<Turn>,
     calls: Vec<Called>,
+    /// Calls that have no result yet, by their ids.
+    waiting: HashMap<String, VecDeque<usize>>,
     /// A result came since the last part: the next part begins a new turn.
     answered: bool,
 }
@@ -362,7 +366,14 @@ struct Called {
 
 impl<'n> Transcript<'n> {
     pub(crate) fn new(notes: &'n mut Notes) -> Self {
-        Self { notes, system: Vec::new(), turns: Vec::new(), calls: Vec::new(), answered: false }
+        Self {
+            notes,
+            system: Vec::new(),
+            turns: Vec::new(),
+            calls: Vec::new(),
+            waiting: HashMap::new(),
+            answered: false,
+        }
     }
 
     /// A system or developer message.
@@ -384,6 +395,7 @@ impl<'n> Transcript<'n> {
 
     /// Adds the call at `field`. A call without an id (the older form) gets its result by its name.
     pub(crate) fn call(&mut self, call: Call, field: String) {
+        self.waiting.entry(call.id.clone()).or_default().push_back(self.calls.len());
         self.calls.push(Called { id: call.id.clone(), name: call.name.clone(), field, result: None });
         self.say(Role::Model, Part::Call(call));
     }
@@ -397,11 +409,13 @@ impl<'n> Transcript<'n> {
         field: &str,
     ) -> Result<(), Error> {
         self.answered = true;
-        let waiting = |called: &&mut Called| called.id == id && called.result.is_none();
-        if let Some(called) = self.calls.iter_mut().find(waiting) {
+        let waiting = self.waiting.get_mut(id);
+        let has_calls = waiting.is_some();
+        if let Some(at) = waiting.and_then(VecDeque::pop_front) {
+            let called = &mut self.calls[at];
             let result = ToolResult { call_id: id.to_owned(), name: called.name.clone(), content, failed };
             called.result = Some(std::iter::once(Part::Result(result)).chain(media).collect());
-        } else if self.calls.iter().any(|called| called.id == id) {
+        } else if has_calls {
             self.notes.refuse(Error::invalid(field, format_args!("the call {id:?} has its result already")))?;
         } else {
             let why = format!("no call before it has the id {id:?}; send the call, too, or leave the result out");
@@ -418,11 +432,12 @@ impl<'n> Transcript<'n> {
     /// Adds a result to the last call of this name that has none, or else to the last call that has none.
     pub(crate) fn result_by_name(&mut self, name: &str, content: String) {
         self.answered = true;
-        let waits = |called: &Called| called.result.is_none();
-        let of_it = self.calls.iter().rposition(|called| called.name == name && waits(called));
-        match of_it.or_else(|| self.calls.iter().rposition(waits)) {
-            Some(at) => {
-                let called = &mut self.calls[at];
+        // A client that uses the older form makes one call at once.
+        let mut waiting: Vec<&mut Called> = self.calls.iter_mut().rev().take(64).collect();
+        waiting.retain(|called| called.result.is_none());
+        let of_it = waiting.iter().position(|called| called.name == name).unwrap_or_default();
+        match waiting.into_iter().nth(of_it) {
+            Some(called) => {
                 let (call_id, name) = (called.id.clone(), called.name.clone());
                 called.result = Some(vec![Part::Result(ToolResult { call_id, name, content, failed: false })]);
             }

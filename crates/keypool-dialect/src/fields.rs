@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::{Error, ErrorKind};
 
@@ -164,12 +164,18 @@ pub(crate) fn take(object: &mut Value, name: &str) -> Value {
     object.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
-/// An object without the members that are `null`.
+/// An object without the members that are `null`. The members are moved, where `json!` copies them.
+pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
+    let members = members.into_iter().filter(|(_, value)| !value.is_null());
+    Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// The same of an object that was made otherwise; `null` if nothing is left.
 pub(crate) fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.retain(|_, value| !value.is_null());
     }
-    object
+    if object == json!({}) { Value::Null } else { object }
 }
 
 /// Fields that change nothing about an answer here, of all dialects. `context_management` shortens what is too long anyway;

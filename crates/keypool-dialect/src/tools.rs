@@ -45,10 +45,16 @@ struct WireTool {
     filters: Option<Value>,
 }
 
+/// More tools than Gemini takes.
+const MAX: usize = 1_024;
+
 /// Reads `tools`.
 pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     for (index, value) in tools.into_iter().enumerate() {
         let place = format!("tools[{index}]");
+        if conversation.tools.len() > MAX {
+            return Err(Error::invalid(place, format_args!("expected {MAX} tools at most")));
+        }
         let tool: WireTool = fields::read(value, &place)?;
         let kind = tool.kind.as_deref().unwrap_or_default();
         if let ("namespace", Some(tools)) = (kind, &tool.tools) {

@@ -26,9 +26,10 @@ impl Names {
         });
         let all: Vec<&str> = conversation.tools.iter().map(|tool| &*tool.name).chain(said).collect();
         let mut used: HashSet<String> = all.iter().filter(|name| is_taken(name)).map(|name| (*name).into()).collect();
+        let mut numbers = HashMap::new();
         for name in all.into_iter().filter(|name| !is_taken(name)) {
             if !names.there.contains_key(name) {
-                let there = free(plain(name), &mut used);
+                let there = free(&plain(name), &mut used, &mut numbers);
                 names.here.insert(there.clone(), name.to_owned());
                 names.there.insert(name.to_owned(), there);
             }
@@ -93,14 +94,14 @@ fn plain(name: &str) -> String {
     front.chars().chain(rest).take(MAX).collect()
 }
 
-/// The same with a number behind it where others have it.
-fn free(name: String, used: &mut HashSet<String>) -> String {
-    let numbered = (2..).map(|number: u32| {
+/// The same with a number after it if another function has the name. `numbers` are the last numbers of names.
+fn free(name: &str, used: &mut HashSet<String>, numbers: &mut HashMap<String, u32>) -> String {
+    let number = numbers.entry(name.to_owned()).or_insert(1);
+    let mut free = name.to_owned();
+    while !used.insert(free.clone()) {
+        *number += 1;
         let end = format!("_{number}");
-        format!("{}{end}", &name[..name.len().min(MAX - end.len())])
-    });
-    let free = std::iter::once(name.clone()).chain(numbered).find(|name| !used.contains(name));
-    let free = free.unwrap_or(name);
-    used.insert(free.clone());
+        free = format!("{}{end}", &name[..name.len().min(MAX - end.len())]);
+    }
     free
 }

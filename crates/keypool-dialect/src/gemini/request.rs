@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{bare_model, names::Names, schema, thinking};
 use crate::{
     Conversation, Error, Format, Media, MediaData, Modality, Part, Role, Tool, ToolChoice, ToolResult, Turn,
-    fields::without_nulls, ids, media,
+    fields::{object, without_nulls},
+    ids, media,
 };
 
 /// Gemini skips the check of a thought signature that has this value.
@@ -52,7 +53,7 @@ impl<'c> Encoder<'c> {
     pub fn count_tokens(&self) -> Result<NativeRequest, Error> {
         let mut request = self.request()?;
         request["model"] = format!("models/{}", bare_model(&self.conversation.model)).into();
-        self.encode(":countTokens", &json!({ "generateContentRequest": request }))
+        self.encode(":countTokens", &object([("generateContentRequest", request)]))
     }
 
     fn encode(&self, verb: &str, request: &Value) -> Result<NativeRequest, Error> {
@@ -77,14 +78,15 @@ impl<'c> Encoder<'c> {
     fn request(&self) -> Result<Value, Error> {
         let Conversation { system, cached_content, .. } = self.conversation;
         let system: Vec<Value> = system.iter().filter(|text| !text.is_empty()).map(|text| text_part(text)).collect();
-        Ok(without_nulls(json!({
-            "systemInstruction": (!system.is_empty()).then(|| json!({ "parts": system })),
-            "contents": self.contents()?,
-            "tools": self.tools(),
-            "toolConfig": self.tool_config(),
-            "generationConfig": self.generation_config(),
-            "cachedContent": cached_content,
-        })))
+        let system = if system.is_empty() { Value::Null } else { object([("parts", system.into())]) };
+        Ok(object([
+            ("systemInstruction", system),
+            ("contents", self.contents()?.into()),
+            ("tools", self.tools().into()),
+            ("toolConfig", self.tool_config().into()),
+            ("generationConfig", self.generation_config()),
+            ("cachedContent", cached_content.clone().into()),
+        ]))
     }
 
     fn contents(&self) -> Result<Vec<Value>, Error> {
@@ -122,20 +124,22 @@ impl<'c> Encoder<'c> {
                 // Of parallel calls only the first has a signature.
                 let is_call = matches!(part, Part::Call(_));
                 let wanted = is_call && unsigned && thinking::wants_signatures(model);
-                if (wanted || thinking::wants_all_signed(model)) && wire["thoughtSignature"].is_null() {
+                if (wanted || thinking::wants_all_signed(model)) && wire.get("thoughtSignature").is_none() {
                     wire["thoughtSignature"] = NO_SIGNATURE.into();
                 }
                 unsigned &= !is_call;
             }
-            parts.push(without_nulls(wire));
+            parts.push(wire);
         }
-        Ok(match turn.role {
-            Role::Model if parts.is_empty() => None,
-            Role::Model => Some(json!({ "role": "model", "parts": parts })),
+        if parts.is_empty() {
             // Gemini refuses a turn without parts, and an empty text.
-            Role::User if parts.is_empty() => Some(json!({ "role": "user", "parts": [text_part(" ")] })),
-            Role::User => Some(json!({ "role": "user", "parts": parts })),
-        })
+            parts.push(text_part(" "));
+            if turn.role == Role::Model {
+                return Ok(None);
+            }
+        }
+        let role = if turn.role == Role::Model { "model" } else { "user" };
+        Ok(Some(object([("role", role.into()), ("parts", parts.into())])))
     }
 
     fn part(&self, part: &Part) -> Result<Value, Error> {
@@ -147,7 +151,7 @@ impl<'c> Encoder<'c> {
                     json!({ "inlineData": { "mimeType": mime, "data": data } })
                 }
                 MediaData::GeminiUri(uri) => {
-                    json!({ "fileData": without_nulls(json!({ "fileUri": uri, "mimeType": mime })) })
+                    object([("fileData", without_nulls(json!({ "fileUri": uri, "mimeType": mime })))])
                 }
                 MediaData::Remote { field, .. } => {
                     let why = "URLs are not fetched here; send the data itself, as base64 or a data URL";
@@ -158,19 +162,20 @@ impl<'c> Encoder<'c> {
                 let (id, name) = (ids::own_id(&call.id), self.names.there(&call.name));
                 let signature = call.signature.as_deref().filter(|_| ids::fits(&call.id, &self.conversation.model));
                 let function = without_nulls(json!({ "id": id, "name": name, "args": call.args }));
-                json!({ "functionCall": function, "thoughtSignature": signature })
+                object([("functionCall", function), ("thoughtSignature", signature.into())])
             }
             Part::Result(ToolResult { call_id, name, content, failed }) => {
                 // Gemini takes a reference inside for one to a declared function, and refuses it.
-                let object = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
-                let object = object.and_then(|text| serde_json::from_str::<Value>(text).ok());
-                let response = match object {
+                let json = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
+                let json = json.and_then(|text| serde_json::from_str::<Value>(text).ok());
+                let response = match json {
                     _ if *failed => json!({ "error": content }),
-                    Some(object) => object,
+                    Some(json) => json,
                     None => json!({ "result": content }),
                 };
                 let (id, name) = (ids::own_id(call_id), self.names.there(name));
-                json!({ "functionResponse": without_nulls(json!({ "id": id, "name": name, "response": response })) })
+                let response = object([("id", id.into()), ("name", name.into()), ("response", response)]);
+                object([("functionResponse", response)])
             }
         })
     }
@@ -187,7 +192,7 @@ impl<'c> Encoder<'c> {
             }))
         };
         let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
-        Some(json!([{ "functionDeclarations": declared }]))
+        Some(Value::Array(vec![object([("functionDeclarations", declared.into())])]))
     }
 
     fn tool_config(&self) -> Option<Value> {
@@ -206,7 +211,7 @@ impl<'c> Encoder<'c> {
         Some(json!({ "functionCallingConfig": calling }))
     }
 
-    fn generation_config(&self) -> Option<Value> {
+    fn generation_config(&self) -> Value {
         let Conversation { model, sampling, format, modality, thinking, tools, tool_choice, .. } = self.conversation;
         let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
         let (mime_type, schema) = match format {
@@ -220,14 +225,14 @@ impl<'c> Encoder<'c> {
             Modality::Text => (None, None, None),
             Modality::Image { aspect_ratio, size } => {
                 let image = without_nulls(json!({ "aspectRatio": aspect_ratio, "imageSize": size }));
-                (Some(json!(["TEXT", "IMAGE"])), Some(image).filter(|image| *image != json!({})), None)
+                (Some(json!(["TEXT", "IMAGE"])), Some(image), None)
             }
             Modality::Speech { voice, .. } => {
                 let voice = json!({ "voiceConfig": { "prebuiltVoiceConfig": { "voiceName": voice } } });
                 (Some(json!(["AUDIO"])), None, Some(voice))
             }
         };
-        let config = without_nulls(json!({
+        without_nulls(json!({
             "temperature": sampling.temperature,
             "topP": sampling.top_p,
             "topK": sampling.top_k,
@@ -246,8 +251,7 @@ impl<'c> Encoder<'c> {
             "responseModalities": modalities,
             "imageConfig": image,
             "speechConfig": speech,
-        }));
-        Some(config).filter(|config| *config != json!({}))
+        }))
     }
 }
 

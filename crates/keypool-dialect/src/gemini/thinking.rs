@@ -89,6 +89,5 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Value {
     // Gemini refuses the wish to see thoughts where there are none.
     let shown = thinking.shown.filter(|_| thinking.effort != Some(Effort::Off));
     let config = json!({ "includeThoughts": shown, "thinkingBudget": budget, "thinkingLevel": level });
-    let config = without_nulls(config);
-    if config == json!({}) { Value::Null } else { config }
+    without_nulls(config)
 }

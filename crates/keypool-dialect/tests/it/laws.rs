@@ -252,3 +252,27 @@ fn a_stream_cut_at_every_byte_says_the_same() {
         }
     }
 }
+
+/// Work that grows with the square of a request would take minutes here.
+#[test]
+fn requests_of_many_parts_take_no_long_time() {
+    const MANY: usize = 20_000;
+    let ids: Vec<String> = (0..MANY).map(|number| format!("c{number}")).collect();
+    let odd = |number: &usize| {
+        char::from_u32(0x4E00 + (number % 20_000) as u32).unwrap().to_string() + &"é".repeat(number / 20_000)
+    };
+    let names: Vec<String> = (0..MANY).map(|number| odd(&number)).collect();
+    let calls: Vec<(&str, &str)> = ids.iter().map(String::as_str).zip(names.iter().map(String::as_str)).collect();
+    let results: Vec<(&str, &str)> = ids.iter().rev().map(|id| (id.as_str(), "done")).collect();
+    for frontend in ALL {
+        let request = parse(frontend, &crate::support::history(frontend, &calls, &results)).unwrap();
+        let native = request.encode().unwrap();
+        assert!(native.body.len() > MANY * 20);
+        let tools: Vec<Value> = names.iter().map(|name| crate::support::tool(frontend, name)).collect();
+        assert!(parse(frontend, &hello(frontend, &json!({ "tools": tools }))).is_err());
+    }
+    let older = json!({ "role": "assistant", "content": null, "function_call": { "name": "f", "arguments": "{}" } });
+    let result = json!({ "role": "function", "name": "g", "content": "x" });
+    let messages = [vec![older; MANY], vec![result; MANY]].concat();
+    assert!(parse(crate::support::CHAT, &json!({ "model": MODEL, "messages": messages })).is_ok());
+}
