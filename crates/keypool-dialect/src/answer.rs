@@ -50,8 +50,12 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(frontend: Frontend, conversation: &Conversation, reply: &Reply, meta: (&str, i64)) -> Self {
-        let (unique, created) = meta;
+    pub(crate) fn new(
+        frontend: Frontend,
+        conversation: &Conversation,
+        reply: &Reply,
+        (unique, created): (&str, i64),
+    ) -> Self {
         Self {
             frontend,
             stream: conversation.stream,

@@ -242,9 +242,6 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Erro
 }
 
 fn recording(Recording { data, format }: Recording, place: &str) -> Result<Media, Error> {
-    if format.is_empty() || !format.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(Error::invalid(format!("{place}.input_audio.format"), "expected wav, mp3, flac, ogg or the like"));
-    }
     match &*data {
         "" => Err(Error::invalid(format!("{place}.input_audio.data"), "is empty")),
         url if url.starts_with("data:") => media::from_url(url, &format!("{place}.input_audio.data")),

@@ -91,11 +91,6 @@ impl Fields {
         self.0.shift_remove(name).filter(|value| !value.is_null())
     }
 
-    /// Puts a field in.
-    pub(crate) fn put(&mut self, name: &str, value: Option<Value>) {
-        self.0.extend(value.map(|value| (name.to_owned(), value)));
-    }
-
     /// A field of a type.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Error> {
         self.raw(name).map(|value| read(value, name)).transpose()

@@ -73,24 +73,21 @@ fn letters(name: &str) -> impl Iterator<Item = char> {
     name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
-fn may_begin(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
-}
-
-fn may_stand(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
+/// Whether a letter may stand in a name; the first one is not a digit, dot or hyphen.
+fn may_stand(letter: char, first: bool) -> bool {
+    letter.is_ascii_alphabetic() || letter == '_' || !first && (letter.is_ascii_digit() || ".-".contains(letter))
 }
 
 /// Whether Gemini takes a name.
 fn is_taken(name: &str) -> bool {
-    name.len() <= MAX && name.bytes().next().is_some_and(may_begin) && name.bytes().all(may_stand)
+    let plain = name.chars().enumerate().all(|(at, letter)| may_stand(letter, at == 0));
+    plain && !name.is_empty() && name.len() <= MAX
 }
 
 /// The nearest name that Gemini takes.
 fn plain(name: &str) -> String {
-    let front = if name.bytes().next().is_some_and(may_begin) { "" } else { "_" };
-    let stands = |letter: char| u8::try_from(letter).is_ok_and(may_stand);
-    let rest = name.chars().map(|letter| if stands(letter) { letter } else { '_' });
+    let front = if name.starts_with(|first| may_stand(first, true)) { "" } else { "_" };
+    let rest = name.chars().map(|letter| if may_stand(letter, false) { letter } else { '_' });
     front.chars().chain(rest).take(MAX).collect()
 }
 

@@ -234,23 +234,17 @@ impl<'c> Encoder<'c> {
         };
         without_nulls(json!({
             "temperature": sampling.temperature,
-            "topP": sampling.top_p,
-            "topK": sampling.top_k,
+            "topP": sampling.top_p, "topK": sampling.top_k,
             // Gemini has 32 bits; the same seed is still the same seed.
             "seed": sampling.seed.map(|seed| seed as i32),
             "maxOutputTokens": sampling.max_tokens,
             "stopSequences": (!sampling.stop.is_empty()).then_some(&sampling.stop),
             "candidateCount": sampling.candidates.filter(|count| *count != 1),
-            "presencePenalty": sampling.presence_penalty,
-            "frequencyPenalty": sampling.frequency_penalty,
-            "responseLogprobs": sampling.logprobs.map(|_| true),
-            "logprobs": sampling.logprobs.filter(|top| *top > 0),
-            "responseMimeType": mime_type,
-            "responseJsonSchema": schema,
+            "presencePenalty": sampling.presence_penalty, "frequencyPenalty": sampling.frequency_penalty,
+            "responseLogprobs": sampling.logprobs.map(|_| true), "logprobs": sampling.logprobs.filter(|top| *top > 0),
+            "responseMimeType": mime_type, "responseJsonSchema": schema,
             "thinkingConfig": thinking::config(model, *thinking),
-            "responseModalities": modalities,
-            "imageConfig": image,
-            "speechConfig": speech,
+            "responseModalities": modalities, "imageConfig": image, "speechConfig": speech,
         }))
     }
 }

@@ -4,9 +4,6 @@ use serde_json::Value;
 
 use crate::Source;
 
-/// More are not told of one answer.
-const MAX: usize = 1_000;
-
 /// The text of an answer, and what it says of where it was found.
 #[derive(Debug, Default)]
 pub(super) struct Grounded {
@@ -35,7 +32,6 @@ impl Grounded {
                 sources.extend(Some(source).filter(|source| !source.url.is_empty()));
             }
         }
-        sources.truncate(MAX);
         sources
     }
 

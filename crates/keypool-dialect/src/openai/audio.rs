@@ -38,15 +38,14 @@ pub(crate) fn read_speech(
     let style = fields.take::<String>("instructions")?.filter(|style| !style.trim().is_empty());
     conversation.modality = Modality::Speech { voice, style };
     reply.form = match fields.take::<String>("response_format")?.as_deref() {
-        Some("wav") => Form::Wav,
         Some("pcm") => Form::Pcm,
-        // OpenAI gives mp3 where nothing is said; what comes is told by the answer's type and first bytes.
-        None | Some("mp3") => {
-            notes.ignore("response_format");
-            Form::Wav
-        }
-        Some(_) => {
-            notes.refuse(Error::invalid("response_format", "Gemini models speak wav or pcm"))?;
+        format => {
+            match format {
+                Some("wav") => {}
+                // OpenAI's default. The answer's type and first bytes say what it is.
+                None | Some("mp3") => notes.ignore("response_format"),
+                Some(_) => notes.refuse(Error::invalid("response_format", "Gemini models speak wav or pcm"))?,
+            }
             Form::Wav
         }
     };

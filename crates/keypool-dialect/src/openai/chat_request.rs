@@ -174,12 +174,12 @@ fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &m
 fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     const GOOGLE: &str = "extra_body.google";
     const THINKING: &str = "extra_body.google.thinking_config";
+    let mut nested = None;
     if let Some(mut extra) = fields.take::<Fields>("extra_body")? {
-        let nested = extra.raw("google");
+        nested = extra.take("google")?;
         extra.finish("extra_body", notes)?;
-        fields.put("google", nested);
     }
-    let Some(mut google) = fields.take::<Fields>("google")? else { return Ok(()) };
+    let Some(mut google) = fields.take::<Fields>("google")?.or(nested) else { return Ok(()) };
     conversation.cached_content = google.take("cached_content")?;
     let thinking = &mut conversation.thinking;
     if let Some(mut config) = google.take::<Fields>("thinking_config")? {

@@ -66,10 +66,8 @@ fn usage(usage: Usage) -> Value {
         "total_tokens": usage.input.saturating_add(usage.output),
         "prompt_tokens_details": { "cached_tokens": usage.cached, "audio_tokens": usage.input_audio },
         "completion_tokens_details": {
-            "reasoning_tokens": usage.thoughts,
-            "audio_tokens": 0,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
+            "reasoning_tokens": usage.thoughts, "audio_tokens": 0,
+            "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
         },
     })
 }
