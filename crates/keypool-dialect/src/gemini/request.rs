@@ -249,10 +249,9 @@ impl<'c> Encoder<'c> {
     }
 }
 
-/// Whether the model is to search the web, and can: not beside functions.
+/// Whether the model is to search the web. Gemini refuses that beside functions.
 pub(super) fn may_search(conversation: &Conversation) -> bool {
-    let Conversation { model, tools, modality, web_search, .. } = conversation;
-    *web_search && tools.is_empty() && *modality == Modality::Text && thinking::searches(model)
+    conversation.web_search && conversation.tools.is_empty() && conversation.modality == Modality::Text
 }
 
 /// Where a manner of speaking stands: models before 3.5 read it in front of the words, later ones would speak it.

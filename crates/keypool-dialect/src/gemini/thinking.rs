@@ -43,11 +43,6 @@ fn understands(model: &str) -> Understands {
     }
 }
 
-/// Whether a model can search the web.
-pub(super) fn searches(model: &str) -> bool {
-    !["gemini-1", "gemini-pro", "gemma", "learnlm"].iter().any(|front| bare_model(model).starts_with(front))
-}
-
 /// Whether calls must come back with a thought signature: from the third generation on, by which Google serves some older
 /// names, too (`gemini-2.5-pro` from December 2026 on).
 pub(super) fn wants_signatures(model: &str) -> bool {
