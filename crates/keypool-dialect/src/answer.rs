@@ -1,0 +1,228 @@
+//! The answer to a request, from Gemini's bytes to the caller's.
+
+use bytes::Bytes;
+
+use crate::{Conversation, Error, Event, Frontend, Outcome, Usage, gemini::Decoder, request::Reply, sse};
+
+/// Writes an answer in a dialect: a whole answer at its end, the events of a stream as they come.
+pub(crate) trait Writer: Send {
+    /// Takes an event.
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>);
+
+    /// The answer is whole.
+    ///
+    /// # Errors
+    /// If the dialect has no way to say how the answer ended.
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error>;
+
+    /// The stream ends in an error.
+    fn error(&mut self, error: &Error, out: &mut Vec<u8>);
+
+    /// Shows that the stream is alive.
+    fn ping(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b": keep-alive\n\n");
+    }
+}
+
+/// Decodes Gemini's answer and encodes it for the caller. Made by [`Request::answer`](crate::Request::answer).
+///
+/// The beginning of a stream is held back until the model's text, call or media comes. As long as the answer has not
+/// [begun](Self::has_begun), it can be dropped and [another attempt](Self::restart) made.
+pub struct Answer {
+    frontend: Frontend,
+    stream: bool,
+    decoder: Decoder,
+    writer: Box<dyn Writer>,
+    parser: sse::Parser,
+    /// Events that were not written yet.
+    held: Vec<Event>,
+    shows_thoughts: bool,
+    begun: bool,
+    over: bool,
+    usage: Usage,
+    media_type: &'static str,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("frontend", &self.frontend).field("begun", &self.begun).finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    pub(crate) fn new(
+        frontend: Frontend,
+        conversation: &Conversation,
+        reply: &Reply,
+        (unique, created): (&str, i64),
+    ) -> Self {
+        Self {
+            frontend,
+            stream: conversation.stream,
+            decoder: Decoder::new(conversation, frontend.call_prefix(), unique),
+            writer: frontend.writer(conversation.stream, reply, unique, created),
+            parser: sse::Parser::default(),
+            held: Vec::new(),
+            shows_thoughts: conversation.thinking.shown == Some(true),
+            begun: false,
+            over: false,
+            usage: Usage::default(),
+            media_type: if conversation.stream { "text/event-stream" } else { reply.media_type() },
+        }
+    }
+
+    /// Takes Gemini's whole answer.
+    ///
+    /// # Errors
+    /// Gemini's error in the body, or 502 for a body that cannot be read.
+    pub fn whole(&mut self, body: &[u8]) -> Result<(), Error> {
+        let mut events = Vec::new();
+        self.decoder.decode_whole(body, &mut events)?;
+        self.take(events, &mut Vec::new());
+        Ok(())
+    }
+
+    /// Takes a chunk of Gemini's stream, cut anywhere, and returns the bytes for the caller.
+    ///
+    /// # Errors
+    /// Gemini's error in the stream, or 502 for bytes that cannot be read, if the answer has not begun. If it has, the
+    /// error is written into the stream, which [is over](Self::is_over) then.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Error> {
+        let mut out = Vec::new();
+        if self.over {
+            return Ok(Bytes::new());
+        }
+        let mut events = Vec::new();
+        let Self { parser, decoder, .. } = self;
+        let decoded = parser.push(chunk, |data| decoder.decode(data, &mut events));
+        self.take(events, &mut out);
+        match decoded {
+            Ok(()) => Ok(out.into()),
+            Err(error) => self.end_with(error, out),
+        }
+    }
+
+    fn end_with(&mut self, error: Error, mut out: Vec<u8>) -> Result<Bytes, Error> {
+        self.over = true;
+        if !self.begun {
+            return Err(error);
+        }
+        self.writer.error(&error, &mut out);
+        Ok(out.into())
+    }
+
+    fn take(&mut self, events: Vec<Event>, out: &mut Vec<u8>) {
+        for event in events {
+            if let Event::Usage(usage) = &event {
+                self.usage = *usage;
+            }
+            self.begun |= self.stream
+                && match &event {
+                    Event::Text { text, .. } => !text.trim().is_empty(),
+                    Event::Call { .. } | Event::Media { .. } => true,
+                    _ => false,
+                };
+            let is_thought = matches!(event, Event::Thought { .. }) && self.shows_thoughts;
+            self.held.push(event);
+            if self.begun || (self.stream && is_thought) {
+                self.write_held(out);
+            }
+        }
+    }
+
+    fn write_held(&mut self, out: &mut Vec<u8>) {
+        for event in self.held.drain(..) {
+            self.writer.event(&event, out);
+        }
+    }
+
+    /// The result of this attempt, once all of Gemini's answer was taken.
+    pub fn outcome(&self) -> Outcome {
+        self.decoder.outcome()
+    }
+
+    /// Whether text, a call or media of the answer was returned for the caller. Thoughts do not count.
+    pub fn has_begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Drops this attempt's answer; the next bytes are another attempt's, by `model`. Only for an answer that has not
+    /// [begun](Self::has_begun). In a stream the new thoughts follow those that were sent.
+    pub fn restart(&mut self, model: &str) {
+        self.decoder.restart(model);
+        self.parser = sse::Parser::default();
+        self.held.retain(|event| matches!(event, Event::Start { .. }));
+        self.over = false;
+    }
+
+    /// Whether the stream ended in an error: read no more of Gemini's.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Gemini's answer ended. Returns the whole answer, or the end of a stream.
+    ///
+    /// An [empty](Outcome::Empty) answer is returned as it is: check [`outcome`](Self::outcome) before.
+    ///
+    /// # Errors
+    /// If there is no usable answer and it has not begun. If it has, the stream ends with the error.
+    pub fn finish(&mut self) -> Result<Bytes, Error> {
+        if self.over {
+            return Ok(Bytes::new());
+        }
+        let mut out = Vec::new();
+        let mut events = Vec::new();
+        if self.stream {
+            let (stray, open) = self.parser.finish();
+            let decoded = if open.is_empty() { Ok(()) } else { self.decoder.decode(&open, &mut events) };
+            // An error may stand behind the last event, as it is.
+            let stray = serde_json::from_slice(&stray).unwrap_or_default();
+            if let Some(error) = Error::in_gemini_answer(&stray).or(decoded.err()) {
+                return self.end_with(error, out);
+            }
+        }
+        if let Some(error) = self.decoder.outcome().error() {
+            return self.end_with(error, out);
+        }
+        self.decoder.finish(&mut events);
+        self.take(events, &mut out);
+        self.write_held(&mut out);
+        if let Err(error) = self.writer.end(&mut out) {
+            return self.end_with(error, Vec::new());
+        }
+        self.begun = true;
+        self.over = true;
+        Ok(out.into())
+    }
+
+    /// Ends a stream of which bytes were sent with this error, such as a lost connection. Returns the event for the caller.
+    pub fn fail(&mut self, error: &Error) -> Bytes {
+        let mut out = Vec::new();
+        self.over = true;
+        self.writer.error(error, &mut out);
+        out.into()
+    }
+
+    /// A keep-alive event or comment for a stream.
+    pub fn ping(&mut self) -> Bytes {
+        let mut out = Vec::new();
+        self.writer.ping(&mut out);
+        out.into()
+    }
+
+    /// The tokens used so far.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// The thought signatures of the calls so far, by the ids that the caller gets. Keep them for
+    /// [`restore_signatures`](Conversation::restore_signatures).
+    pub fn take_signatures(&mut self) -> Vec<(String, String)> {
+        self.decoder.take_signatures()
+    }
+
+    /// The `Content-Type` for the caller.
+    pub fn media_type(&self) -> &'static str {
+        self.media_type
+    }
+}

@@ -1,0 +1,5 @@
+//! Anthropic's API.
+
+pub mod count_tokens;
+pub(crate) mod request;
+pub(crate) mod response;

@@ -1,0 +1,112 @@
+//! A request for a message.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    Conversation, Effort, Error, Format, Role, Sampling, Thinking,
+    content::{self, Content},
+    conversation::Transcript,
+    fields::{self, Fields, Notes},
+    tools,
+};
+
+pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    fields.check_path("messages")?;
+    let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "Field required"))?;
+    conversation.model = fields.take("model")?.unwrap_or_default();
+    conversation.stream = fields.take("stream")?.unwrap_or_default();
+    conversation.sampling = Sampling::read(&mut fields, "max_tokens", "stop_sequences", notes)?;
+    if let Some(value) = fields.take("tools")? {
+        tools::read(value, conversation, notes)?;
+    }
+    if let Some(choice) = fields.raw("tool_choice") {
+        tools::read_choice(choice, conversation, notes)?;
+    }
+    read_output(&mut fields, conversation)?;
+    let mut transcript = Transcript::new(notes);
+    if let Some(system) = fields.take::<Content>("system")? {
+        system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
+    }
+    if fields.has("thread") {
+        return Err(Error::invalid("thread", "no conversation is stored here: send all of it, without thread"));
+    }
+    fields.finish("", transcript.notes)?;
+    conversation.check_tool_choice(transcript.notes)?;
+    if messages.is_empty() {
+        return Err(Error::invalid("messages", "at least one message is required"));
+    }
+    for (index, message) in messages.into_iter().enumerate() {
+        read_message(message, &format!("messages[{index}]"), &mut transcript)?;
+    }
+    transcript.finish(conversation)
+}
+
+/// Reads how much is thought, and what form the answer has.
+fn read_output(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
+    const EFFORT: &str = "output_config.effort";
+    if let Some(value) = fields.raw("thinking") {
+        read_thinking(value, &mut conversation.thinking)?;
+    }
+    let mut output = fields.raw("output_config").unwrap_or_default();
+    let older = fields.raw("output_format").unwrap_or_default();
+    for mut format in [older, fields::take(&mut output, "format")] {
+        if format["schema"].is_object() {
+            conversation.format = Format::Schema(fields::take(&mut format, "schema"));
+        }
+    }
+    if let Some(effort) = output["effort"].as_str() {
+        let effort = Effort::read(effort, EFFORT)?;
+        // A budget says it more exactly.
+        if conversation.thinking.effort.is_none() {
+            conversation.thinking.effort = Some(effort);
+        }
+    }
+    Ok(())
+}
+
+/// Reads `thinking`, which other dialects' clients send, too.
+pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct WireThinking {
+        #[serde(rename = "type")]
+        kind: String,
+        budget_tokens: Option<u32>,
+        display: Option<String>,
+    }
+    let WireThinking { kind, budget_tokens, display } = fields::read(value, "thinking")?;
+    thinking.shown = Some(kind != "disabled" && display.as_deref() != Some("omitted"));
+    match &*kind {
+        "enabled" => {
+            thinking.effort = budget_tokens.map(Effort::Tokens).or(thinking.effort);
+        }
+        "disabled" => thinking.effort = Some(Effort::Off),
+        "adaptive" => {}
+        _ => return Err(Error::invalid("thinking.type", "expected enabled, disabled or adaptive")),
+    }
+    Ok(())
+}
+
+fn read_message(message: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(default)]
+        role: String,
+        content: Option<Content>,
+    }
+    let Message { role, content } = fields::read(message, place)?;
+    let place = format!("{place}.content");
+    let content = content.ok_or_else(|| Error::invalid(&*place, "Field required"))?;
+    match &*role {
+        "user" if content.is_empty() || matches!(&content, Content::Text(text) if text.is_empty()) => {
+            Err(Error::invalid(place, "user messages must have non-empty content"))
+        }
+        "user" => content::say(Role::User, content, &place, transcript),
+        "assistant" => content::say(Role::Model, content, &place, transcript),
+        "system" | "developer" => {
+            content.texts(&place)?.into_iter().for_each(|text| transcript.system(text));
+            Ok(())
+        }
+        _ => Err(Error::invalid(place.replace(".content", ".role"), "expected user or assistant")),
+    }
+}

@@ -1,0 +1,227 @@
+//! The answer to a message: whole, or in the events of a stream.
+
+use serde_json::{Value, json};
+
+use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse};
+
+/// Signs thoughts that are Gemini's, so that they are left out before a conversation goes to Anthropic.
+pub(crate) const SIGNATURE: &str = "keypool";
+
+fn id(upstream: &str, reply: &Reply) -> String {
+    format!("msg_{}", if upstream.is_empty() { &reply.unique } else { upstream })
+}
+
+fn stop_reason(reason: Option<Finish>) -> &'static str {
+    match reason {
+        None | Some(Finish::Stop) => "end_turn",
+        Some(Finish::Length) => "max_tokens",
+        Some(Finish::Calls) => "tool_use",
+        Some(Finish::Filtered) => "refusal",
+    }
+}
+
+fn usage(usage: Usage) -> Value {
+    json!({
+        "input_tokens": usage.input.saturating_sub(usage.cached),
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": usage.output,
+    })
+}
+
+/// An image has no block in an answer of this dialect; people see this one.
+fn image(mime: &str, data: &str) -> String {
+    format!("![](data:{mime};base64,{data})")
+}
+
+/// Each page once.
+fn pages(sources: &[Source]) -> Vec<&Source> {
+    let mut pages: Vec<&Source> = Vec::new();
+    for source in sources {
+        if !pages.iter().any(|page| page.url == source.url) {
+            pages.push(source);
+        }
+    }
+    pages
+}
+
+fn citations(sources: &[Source]) -> Vec<Value> {
+    let citation = |Source { url, title, .. }: &Source| {
+        json!({
+            "type": "web_search_result_location", "url": url, "title": title, "encrypted_index": "", "cited_text": "",
+        })
+    };
+    pages(sources).into_iter().map(citation).collect()
+}
+
+/// The search and its results. Gemini sends them after the text, so they come after it here, too.
+fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Value; 2] {
+    let id = format!("srvtoolu_{}", reply.unique);
+    let found = |page: &Source| {
+        let mut found = json!({ "type": "web_search_result", "url": page.url, "title": page.title });
+        found["encrypted_content"] = "".into();
+        found["page_age"] = Value::Null;
+        found
+    };
+    let found: Vec<Value> = pages(sources).into_iter().map(found).collect();
+    [
+        json!({ "type": "server_tool_use", "id": id, "name": "web_search", "input": { "query": queries.join("; ") } }),
+        json!({ "type": "web_search_tool_result", "tool_use_id": id, "content": found }),
+    ]
+}
+
+/// Writes a message: the events of a stream as they come, or all of it at its end.
+pub(crate) struct Message {
+    reply: Reply,
+    stream: bool,
+    id: String,
+    begun: bool,
+    /// Blocks, the last of which may be open.
+    content: Vec<Value>,
+    open: Option<Open>,
+    finish: Option<Finish>,
+    usage: Usage,
+}
+
+/// The kind of the block that is open: its field that grows, and what its pieces are called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Text,
+    Thinking,
+}
+
+impl Message {
+    pub(crate) fn new(reply: Reply, stream: bool) -> Self {
+        let (id, usage) = (id("", &reply), Usage::default());
+        Self { reply, stream, id, begun: false, content: Vec::new(), open: None, finish: None, usage }
+    }
+
+    fn value(&self, content: &[Value], stop_reason: Option<&str>) -> Value {
+        json!({
+            "id": self.id, "type": "message", "role": "assistant", "model": self.reply.model, "content": content,
+            "stop_reason": stop_reason, "stop_sequence": null, "usage": usage(self.usage),
+        })
+    }
+
+    /// Writes an event of a stream.
+    fn write(&self, name: &str, value: Value, out: &mut Vec<u8>) {
+        if self.stream {
+            sse::write_event(name, value, out);
+        }
+    }
+
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.write("message_start", json!({ "message": self.value(&[], None) }), out);
+        }
+    }
+
+    /// Starts a block as it stands in a stream, and closes the one before it.
+    fn start(&mut self, block: Value, out: &mut Vec<u8>) {
+        self.begin(out);
+        self.close(out);
+        self.write("content_block_start", json!({ "index": self.content.len(), "content_block": block }), out);
+        self.content.push(block);
+    }
+
+    fn delta(&self, kind: &str, field: &str, value: &Value, out: &mut Vec<u8>) {
+        let delta = json!({ "type": kind, field: value });
+        self.write("content_block_delta", json!({ "index": self.content.len() - 1, "delta": delta }), out);
+    }
+
+    fn stop(&self, out: &mut Vec<u8>) {
+        self.write("content_block_stop", json!({ "index": self.content.len() - 1 }), out);
+    }
+
+    fn close(&mut self, out: &mut Vec<u8>) {
+        let Some(open) = self.open.take() else { return };
+        if open == Open::Thinking {
+            self.delta("signature_delta", "signature", &SIGNATURE.into(), out);
+        }
+        self.stop(out);
+    }
+
+    fn say(&mut self, kind: Open, text: &str, out: &mut Vec<u8>) {
+        let (name, delta, block) = match kind {
+            Open::Text => ("text", "text_delta", json!({ "type": "text", "text": "" })),
+            Open::Thinking => {
+                let signature = if self.stream { "" } else { SIGNATURE };
+                let block = json!({ "type": "thinking", "thinking": "", "signature": signature });
+                ("thinking", "thinking_delta", block)
+            }
+        };
+        if self.open != Some(kind) {
+            self.start(block, out);
+            self.open = Some(kind);
+        }
+        if self.stream {
+            self.delta(delta, name, &text.into(), out);
+        } else if let Some(Value::String(said)) = self.content.last_mut().map(|block| &mut block[name]) {
+            said.push_str(text);
+        }
+    }
+
+    fn sources(&mut self, queries: &[String], sources: &[Source], out: &mut Vec<u8>) {
+        if self.open == Some(Open::Text) {
+            let citations = citations(sources);
+            for citation in &citations {
+                self.delta("citations_delta", "citation", citation, out);
+            }
+            if let Some(block) = self.content.last_mut() {
+                block["citations"] = citations.into();
+            }
+        }
+        for block in search_blocks(queries, sources, &self.reply) {
+            self.start(block, out);
+            self.stop(out);
+        }
+    }
+}
+
+impl Writer for Message {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
+            Event::Text { choice: 0, text } => self.say(Open::Text, text, out),
+            Event::Thought { choice: 0, text } => self.say(Open::Thinking, text, out),
+            Event::Media { choice: 0, mime, data } => self.say(Open::Text, &image(mime, data), out),
+            Event::Call { choice: 0, call: Call { id, name, args, .. } } => {
+                let input = if self.stream { json!({}) } else { args.clone() };
+                self.start(json!({ "type": "tool_use", "id": id, "name": name, "input": input }), out);
+                self.delta("input_json_delta", "partial_json", &args.to_string().into(), out);
+                self.stop(out);
+            }
+            Event::Sources { choice: 0, queries, sources } => self.sources(queries, sources, out),
+            Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
+            Event::Usage(usage) => self.usage = *usage,
+            // There is one answer in this dialect, and no word for how likely it was.
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.begin(out);
+        self.close(out);
+        let stop_reason = stop_reason(self.finish);
+        if self.stream {
+            let delta = json!({ "stop_reason": stop_reason, "stop_sequence": null });
+            self.write("message_delta", json!({ "delta": delta, "usage": usage(self.usage) }), out);
+            self.write("message_stop", json!({}), out);
+        } else {
+            out.extend_from_slice(self.value(&self.content, Some(stop_reason)).to_string().as_bytes());
+        }
+        Ok(())
+    }
+
+    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
+        sse::write_event("error", error.value(Frontend::Messages), out);
+    }
+
+    fn ping(&mut self, out: &mut Vec<u8>) {
+        if self.begun {
+            self.write("ping", json!({}), out);
+        } else {
+            out.extend_from_slice(b": keep-alive\n\n");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Texts as vectors: `batchEmbedContents`.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{bare_model, path};
+use crate::{Error, NativeRequest};
+
+/// Texts that one request takes.
+pub(crate) const MAX: usize = 100;
+
+/// This model's vectors are of length one only in their full size.
+const UNEVEN: (&str, usize) = ("gemini-embedding-001", 3_072);
+
+pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) -> Result<NativeRequest, Error> {
+    let path = path(model, ":batchEmbedContents")?;
+    let name = format!("models/{}", bare_model(model));
+    let request = |text: &String| {
+        let mut request = json!({ "model": name, "content": { "parts": [{ "text": text }] } });
+        if let Some(dimensions) = dimensions {
+            request["outputDimensionality"] = dimensions.into();
+        }
+        request
+    };
+    let requests: Vec<Value> = texts.iter().map(request).collect();
+    let estimated_tokens = texts.iter().map(|text| text.len() as u64 / 4 + 1).sum();
+    Ok(NativeRequest { path, body: json!({ "requests": requests }).to_string().into(), estimated_tokens })
+}
+
+/// Takes the vectors of an answer; gives what it cost.
+pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f64>>) -> Result<u64, Error> {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        embeddings: Vec<Embedding>,
+        #[serde(rename = "usageMetadata", default)]
+        usage: Value,
+    }
+    #[derive(Deserialize)]
+    struct Embedding {
+        values: Vec<f64>,
+    }
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
+    for Embedding { mut values } in answer.embeddings {
+        if bare_model(model) == UNEVEN.0 && values.len() < UNEVEN.1 {
+            let length = values.iter().map(|value| value.powi(2)).sum::<f64>().sqrt();
+            if length > 0.0 {
+                for value in &mut values {
+                    *value /= length;
+                }
+            }
+        }
+        vectors.push(values);
+    }
+    Ok(answer.usage["promptTokenCount"].as_u64().unwrap_or_default())
+}

@@ -1,0 +1,277 @@
+//! The encoder: a conversation as `generateContent` takes it.
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::{bare_model, names::Names, schema, thinking};
+use crate::{
+    Conversation, Error, Format, Media, MediaData, Modality, Part, Role, Tool, ToolChoice, ToolResult, Turn,
+    fields::{object, without_nulls},
+    ids, media,
+};
+
+/// Gemini skips the check of a thought signature that has this value.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
+
+/// A request for Gemini's native API.
+#[derive(Clone, Debug)]
+pub struct NativeRequest {
+    /// Its path and query, such as `/v1beta/models/gemini-2.5-flash:generateContent`.
+    pub path: String,
+    /// Its body, JSON.
+    pub body: Bytes,
+    /// An estimate of the request's tokens.
+    pub estimated_tokens: u64,
+}
+
+/// Encodes a conversation for Gemini.
+#[derive(Debug)]
+pub struct Encoder<'c> {
+    conversation: &'c Conversation,
+    names: Names,
+}
+
+impl<'c> Encoder<'c> {
+    /// For this conversation.
+    pub fn new(conversation: &'c Conversation) -> Self {
+        Self { conversation, names: Names::new(conversation) }
+    }
+
+    /// `generateContent`, or `streamGenerateContent` where the conversation is to be streamed.
+    ///
+    /// # Errors
+    /// 400 for a name that is no model's, and for media that nobody fetched.
+    pub fn generate(&self) -> Result<NativeRequest, Error> {
+        let verb = if self.conversation.stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
+        self.encode(verb, &self.request()?)
+    }
+
+    /// `countTokens` of the same.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub fn count_tokens(&self) -> Result<NativeRequest, Error> {
+        let mut request = self.request()?;
+        request["model"] = format!("models/{}", bare_model(&self.conversation.model)).into();
+        self.encode(":countTokens", &object([("generateContentRequest", request)]))
+    }
+
+    fn encode(&self, verb: &str, request: &Value) -> Result<NativeRequest, Error> {
+        let path = path(&self.conversation.model, verb)?;
+        let body = request.to_string();
+        let estimated_tokens = self.estimate(body.len());
+        Ok(NativeRequest { path, body: body.into(), estimated_tokens })
+    }
+
+    /// Four bytes a token. An image or sound is not counted by its base64.
+    fn estimate(&self, length: usize) -> u64 {
+        const TOKENS_OF_MEDIA: u64 = 1_100;
+        let parts = self.conversation.turns.iter().flat_map(|turn| &turn.parts);
+        let data = parts.filter_map(|part| match part {
+            Part::Media(Media { data: MediaData::Base64(data), .. }) => Some(data.len()),
+            _ => None,
+        });
+        let (count, bytes) = data.fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
+        length.saturating_sub(bytes) as u64 / 4 + count * TOKENS_OF_MEDIA
+    }
+
+    fn request(&self) -> Result<Value, Error> {
+        let Conversation { system, cached_content, .. } = self.conversation;
+        let system: Vec<Value> = system.iter().filter(|text| !text.is_empty()).map(|text| text_part(text)).collect();
+        let system = if system.is_empty() { Value::Null } else { object([("parts", system.into())]) };
+        Ok(object([
+            ("systemInstruction", system),
+            ("contents", self.contents()?.into()),
+            ("tools", self.tools().into()),
+            ("toolConfig", self.tool_config().into()),
+            ("generationConfig", self.generation_config()),
+            ("cachedContent", cached_content.clone().into()),
+        ]))
+    }
+
+    fn contents(&self) -> Result<Vec<Value>, Error> {
+        let Conversation { model, turns, modality, .. } = self.conversation;
+        let mut contents = Vec::with_capacity(turns.len() + 1);
+        for turn in turns {
+            contents.extend(self.content(turn)?);
+        }
+        if contents.first().is_none_or(|content| content["role"] != "user") {
+            // Gemini wants the first turn to be the user's.
+            contents.insert(0, json!({ "role": "user", "parts": [text_part(" ")] }));
+        }
+        if let Modality::Speech { style: Some(style), .. } = modality
+            && let Some(parts) = contents[0]["parts"].as_array_mut()
+        {
+            if style_stands_apart(model) {
+                for part in parts {
+                    part["speechMetadata"] = json!({ "style": style });
+                }
+            } else {
+                parts.insert(0, text_part(style));
+            }
+        }
+        Ok(contents)
+    }
+
+    /// A turn; `None` where the model said nothing in it.
+    fn content(&self, turn: &Turn) -> Result<Option<Value>, Error> {
+        let model = &self.conversation.model;
+        let mut parts = Vec::with_capacity(turn.parts.len());
+        let mut unsigned = true;
+        for part in turn.parts.iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty())) {
+            let mut wire = self.part(part)?;
+            if turn.role == Role::Model {
+                // Of parallel calls only the first has a signature.
+                let is_call = matches!(part, Part::Call(_));
+                let wanted = is_call && unsigned && thinking::wants_signatures(model);
+                if (wanted || thinking::wants_all_signed(model)) && wire.get("thoughtSignature").is_none() {
+                    wire["thoughtSignature"] = NO_SIGNATURE.into();
+                }
+                unsigned &= !is_call;
+            }
+            parts.push(wire);
+        }
+        if parts.is_empty() {
+            // Gemini refuses a turn without parts, and an empty text.
+            parts.push(text_part(" "));
+            if turn.role == Role::Model {
+                return Ok(None);
+            }
+        }
+        let role = if turn.role == Role::Model { "model" } else { "user" };
+        Ok(Some(object([("role", role.into()), ("parts", parts.into())])))
+    }
+
+    fn part(&self, part: &Part) -> Result<Value, Error> {
+        Ok(match part {
+            Part::Text(text) => text_part(text),
+            Part::Media(Media { mime, data }) => match data {
+                MediaData::Base64(data) => {
+                    let mime = media::gemini_mime(mime.as_deref().unwrap_or_default(), data);
+                    json!({ "inlineData": { "mimeType": mime, "data": data } })
+                }
+                MediaData::GeminiUri(uri) => {
+                    object([("fileData", without_nulls(json!({ "fileUri": uri, "mimeType": mime })))])
+                }
+                MediaData::Remote { field, .. } => {
+                    let why = "URLs are not fetched here; send the data itself, as base64 or a data URL";
+                    return Err(Error::invalid(&**field, why));
+                }
+            },
+            Part::Call(call) => {
+                let (id, name) = (ids::own_id(&call.id), self.names.there(&call.name));
+                let signature = call.signature.as_deref().filter(|_| ids::fits(&call.id, &self.conversation.model));
+                let function = without_nulls(json!({ "id": id, "name": name, "args": call.args }));
+                object([("functionCall", function), ("thoughtSignature", signature.into())])
+            }
+            Part::Result(ToolResult { call_id, name, content, failed }) => {
+                // Gemini takes a reference inside for one to a declared function, and refuses it.
+                let json = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
+                let json = json.and_then(|text| serde_json::from_str::<Value>(text).ok());
+                let response = match json {
+                    _ if *failed => json!({ "error": content }),
+                    Some(json) => json,
+                    None => json!({ "result": content }),
+                };
+                let (id, name) = (ids::own_id(call_id), self.names.there(name));
+                let response = object([("id", id.into()), ("name", name.into()), ("response", response)]);
+                object([("functionResponse", response)])
+            }
+        })
+    }
+
+    fn tools(&self) -> Option<Value> {
+        if self.conversation.tools.is_empty() {
+            return may_search(self.conversation).then(|| json!([{ "googleSearch": {} }]));
+        }
+        let declaration = |tool: &Tool| {
+            without_nulls(json!({
+                "name": self.names.there(&tool.name),
+                "description": tool.description.as_deref().filter(|text| !text.is_empty()),
+                "parametersJsonSchema": tool.parameters.as_ref().map(schema::adapted),
+            }))
+        };
+        let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
+        Some(Value::Array(vec![object([("functionDeclarations", declared.into())])]))
+    }
+
+    fn tool_config(&self) -> Option<Value> {
+        let (mode, names) = match &self.conversation.tool_choice {
+            _ if self.conversation.tools.is_empty() => return None,
+            ToolChoice::Unset => return None,
+            ToolChoice::Never => ("NONE", &[][..]),
+            ToolChoice::May(names) if names.is_empty() => ("AUTO", &[][..]),
+            // Gemini takes names in this mode, not in AUTO.
+            ToolChoice::May(names) => ("VALIDATED", &names[..]),
+            ToolChoice::Must(names) => ("ANY", &names[..]),
+        };
+        let allowed: Vec<&str> = names.iter().map(|name| self.names.there(name)).collect();
+        let allowed = (!allowed.is_empty()).then_some(allowed);
+        let calling = without_nulls(json!({ "mode": mode, "allowedFunctionNames": allowed }));
+        Some(json!({ "functionCallingConfig": calling }))
+    }
+
+    fn generation_config(&self) -> Value {
+        let Conversation { model, sampling, format, modality, thinking, tools, tool_choice, .. } = self.conversation;
+        let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
+        let (mime_type, schema) = match format {
+            // A call has no form.
+            _ if must_call => (None, None),
+            Format::Text => (None, None),
+            Format::Json => (Some("application/json"), None),
+            Format::Schema(schema) => (Some("application/json"), Some(schema::adapted(schema))),
+        };
+        let (modalities, image, speech) = match modality {
+            Modality::Text => (None, None, None),
+            Modality::Image { aspect_ratio, size } => {
+                let image = without_nulls(json!({ "aspectRatio": aspect_ratio, "imageSize": size }));
+                (Some(json!(["TEXT", "IMAGE"])), Some(image), None)
+            }
+            Modality::Speech { voice, .. } => {
+                let voice = json!({ "voiceConfig": { "prebuiltVoiceConfig": { "voiceName": voice } } });
+                (Some(json!(["AUDIO"])), None, Some(voice))
+            }
+        };
+        without_nulls(json!({
+            "temperature": sampling.temperature,
+            "topP": sampling.top_p, "topK": sampling.top_k,
+            // Gemini has 32 bits; the same seed is still the same seed.
+            "seed": sampling.seed.map(|seed| seed as i32),
+            "maxOutputTokens": sampling.max_tokens,
+            "stopSequences": (!sampling.stop.is_empty()).then_some(&sampling.stop),
+            "candidateCount": sampling.candidates.filter(|count| *count != 1),
+            "presencePenalty": sampling.presence_penalty, "frequencyPenalty": sampling.frequency_penalty,
+            "responseLogprobs": sampling.logprobs.map(|_| true), "logprobs": sampling.logprobs.filter(|top| *top > 0),
+            "responseMimeType": mime_type, "responseJsonSchema": schema,
+            "thinkingConfig": thinking::config(model, *thinking),
+            "responseModalities": modalities, "imageConfig": image, "speechConfig": speech,
+        }))
+    }
+}
+
+/// Whether the model is to search the web. Gemini refuses that beside functions.
+pub(super) fn may_search(conversation: &Conversation) -> bool {
+    conversation.web_search && conversation.tools.is_empty() && conversation.modality == Modality::Text
+}
+
+/// Where a manner of speaking stands: models before 3.5 read it in front of the words, later ones would speak it.
+fn style_stands_apart(model: &str) -> bool {
+    let version = bare_model(model).strip_prefix("gemini-").and_then(|rest| rest.split('-').next());
+    version.and_then(|version| version.parse::<f32>().ok()).is_some_and(|version| version >= 3.5)
+}
+
+fn text_part(text: &str) -> Value {
+    json!({ "text": text })
+}
+
+/// The path of a verb of a model.
+pub(crate) fn path(model: &str, verb: &str) -> Result<String, Error> {
+    let name = bare_model(model);
+    if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') {
+        return Err(Error::invalid("model", "expected the name of a model, such as gemini-2.5-flash"));
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let escaped = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let name: String = name.bytes().map(escaped).collect();
+    Ok(format!("/v1beta/models/{name}{verb}"))
+}

@@ -1,0 +1,268 @@
+//! The decoder: what `generateContent` answers, and each event of its stream.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::{names::Names, request, sources::Grounded};
+use crate::{
+    Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage,
+    fields::{json_text, take},
+    ids,
+};
+
+/// Decodes the answer to a conversation into [`Event`]s.
+#[derive(Debug)]
+pub struct Decoder {
+    model: String,
+    names: Names,
+    prefix: &'static str,
+    unique: String,
+    single_call: bool,
+    searches: bool,
+    started: bool,
+    choices: BTreeMap<u32, Choice>,
+    /// Gemini's word for why the request itself was refused.
+    block_reason: Option<String>,
+    signatures: Vec<(String, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Choice {
+    calls: usize,
+    has_text: bool,
+    has_media: bool,
+    has_parts: bool,
+    finish: Option<String>,
+    grounded: Grounded,
+}
+
+impl Decoder {
+    /// For the answer to this conversation. Ids of calls begin with `prefix` and `unique`; `unique` are letters and digits
+    /// that no other answer has.
+    pub fn new(conversation: &Conversation, prefix: &'static str, unique: &str) -> Self {
+        Self {
+            model: conversation.model.clone(),
+            names: Names::new(conversation),
+            prefix,
+            unique: unique.chars().filter(char::is_ascii_alphanumeric).collect(),
+            single_call: conversation.single_call,
+            searches: request::may_search(conversation),
+            started: false,
+            choices: BTreeMap::new(),
+            block_reason: None,
+            signatures: Vec::new(),
+        }
+    }
+
+    /// Decodes a whole answer, or the data of one event of a stream.
+    ///
+    /// # Errors
+    /// Gemini's error in it, or 502 if it cannot be read.
+    pub fn decode(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
+        if json.trim_ascii() == b"[DONE]" {
+            return Ok(());
+        }
+        let mut answer: Value = serde_json::from_str(&json_text(json)).map_err(|_| Error::bad_upstream())?;
+        if let Some(error) = Error::in_gemini_answer(&answer) {
+            return Err(error);
+        }
+        if !answer.is_object() {
+            return Err(Error::bad_upstream());
+        }
+        if !std::mem::replace(&mut self.started, true) {
+            events.push(Event::Start { id: answer["responseId"].as_str().unwrap_or_default().to_owned() });
+        }
+        if answer["usageMetadata"].is_object() {
+            events.push(Event::Usage(usage(&answer["usageMetadata"])));
+        }
+        if let Value::Array(candidates) = take(&mut answer, "candidates") {
+            candidates.into_iter().try_for_each(|candidate| self.candidate(candidate, events))?;
+        }
+        if let Some(reason) = answer["promptFeedback"]["blockReason"].as_str() {
+            self.block_reason = Some(reason.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Decodes a whole answer. Some models leave `finishReason` out.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn decode_whole(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
+        self.decode(json, events)?;
+        for choice in self.choices.values_mut().filter(|choice| choice.has_parts) {
+            choice.finish.get_or_insert_with(|| "STOP".to_owned());
+        }
+        Ok(())
+    }
+
+    fn candidate(&mut self, mut candidate: Value, events: &mut Vec<Event>) -> Result<(), Error> {
+        let choice = candidate["index"].as_u64().unwrap_or_default() as u32;
+        if let Value::Array(parts) = take(&mut take(&mut candidate, "content"), "parts") {
+            for part in parts {
+                self.part(choice, part, events);
+            }
+        }
+        let state = self.choices.entry(choice).or_default();
+        if candidate["logprobsResult"].is_object() {
+            events.push(Event::Logprobs { choice, tokens: tokens(&candidate["logprobsResult"]) });
+        }
+        if self.searches && candidate["groundingMetadata"].is_object() {
+            state.grounded.grounding = take(&mut candidate, "groundingMetadata");
+        }
+        match candidate["finishReason"].as_str() {
+            None | Some("" | "FINISH_REASON_UNSPECIFIED") => {}
+            // The account may not use the API any more: another key may.
+            Some("PUP_LIMITED_DISABLED") => {
+                return Err(Error::new(ErrorKind::Unavailable, "the provider has disabled the API key that was used"));
+            }
+            Some(reason) => state.finish = Some(reason.to_owned()),
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, choice: u32, mut part: Value, events: &mut Vec<Event>) {
+        let state = self.choices.entry(choice).or_default();
+        state.has_parts = true;
+        let thought = part["thought"] == true;
+        if let Value::Object(mut function) = take(&mut part, "functionCall") {
+            if state.calls > 0 && self.single_call {
+                return;
+            }
+            let number = (choice, state.calls);
+            state.calls += 1;
+            let own_id = function.get("id").and_then(Value::as_str);
+            let id = ids::call_id(self.prefix, &self.unique, number, &self.model, own_id);
+            let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = self.names.here(name).to_owned();
+            let args = function.get_mut("args").map(Value::take).filter(Value::is_object).unwrap_or_else(|| json!({}));
+            let signature = part["thoughtSignature"].as_str().map(str::to_owned);
+            self.signatures.extend(signature.clone().map(|signature| (id.clone(), signature)));
+            events.push(Event::Call { choice, call: Call { id, name, args, signature } });
+        } else if part["inlineData"].is_object() {
+            // What was drawn while thinking is no answer.
+            if !thought {
+                state.has_media = true;
+                let mut said = |name: &str| string(take(&mut part["inlineData"], name));
+                events.push(Event::Media { choice, mime: said("mimeType"), data: said("data") });
+            }
+        } else {
+            let text = string(take(&mut part, "text"));
+            state.has_text |= !thought && !text.trim().is_empty();
+            match (text.is_empty(), thought) {
+                (true, _) => {}
+                (false, true) => events.push(Event::Thought { choice, text }),
+                (false, false) => {
+                    if self.searches {
+                        state.grounded.text.push_str(&text);
+                    }
+                    events.push(Event::Text { choice, text });
+                }
+            }
+        }
+    }
+
+    /// The answer ended: adds the last events.
+    pub fn finish(&mut self, events: &mut Vec<Event>) {
+        for (&choice, state) in &mut self.choices {
+            let sources = state.grounded.sources();
+            if !sources.is_empty() {
+                events.push(Event::Sources { choice, queries: state.grounded.queries(), sources });
+            }
+            let reason = match state.finish.as_deref().unwrap_or("STOP") {
+                "MAX_TOKENS" | "CONTINUATION" => Finish::Length,
+                "STOP" | "NO_IMAGE" if state.calls > 0 => Finish::Calls,
+                "STOP" | "NO_IMAGE" => Finish::Stop,
+                reason if is_malformed(reason) && state.calls > 0 => Finish::Calls,
+                _ => Finish::Filtered,
+            };
+            events.push(Event::Finish { choice, reason });
+        }
+        if self.choices.is_empty() {
+            events.push(Event::Finish { choice: 0, reason: Finish::Filtered });
+        }
+    }
+
+    /// The result of the attempt, once the whole answer was decoded.
+    pub fn outcome(&self) -> Outcome {
+        if self.choices.is_empty() {
+            return self.block_reason.clone().map_or(Outcome::Truncated, Outcome::Blocked);
+        }
+        let finishes = || self.choices.values().filter_map(|choice| Some((choice, choice.finish.as_deref()?)));
+        let malformed = |(choice, finish): &(&Choice, &str)| is_malformed(finish) && choice.calls == 0;
+        if let Some((_, reason)) = finishes().find(malformed) {
+            return Outcome::Malformed(reason.to_owned());
+        }
+        if self.choices.values().all(|choice| choice.finish.is_none()) {
+            return Outcome::Truncated;
+        }
+        let says = |choice: &Choice| choice.has_text || choice.has_media || choice.calls > 0;
+        if self.choices.values().any(says) {
+            return Outcome::Complete;
+        }
+        match finishes().next() {
+            Some((_, "STOP" | "NO_IMAGE")) => Outcome::Empty,
+            Some((_, "MAX_TOKENS" | "CONTINUATION")) | None => Outcome::Complete,
+            Some((_, reason)) => Outcome::Blocked(reason.to_owned()),
+        }
+    }
+
+    /// The next bytes are another answer to the same conversation, by `model`.
+    pub(crate) fn restart(&mut self, model: &str) {
+        model.clone_into(&mut self.model);
+        self.choices.clear();
+        self.signatures.clear();
+        self.block_reason = None;
+    }
+
+    /// The thought signatures of the calls so far, by the ids of the calls.
+    pub fn take_signatures(&mut self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.signatures)
+    }
+}
+
+/// Whether a `finishReason` says that the model's output was wrong.
+fn is_malformed(reason: &str) -> bool {
+    reason.starts_with("MALFORMED_")
+        || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")
+}
+
+fn string(value: Value) -> String {
+    if let Value::String(text) = value { text } else { String::new() }
+}
+
+/// `usageMetadata`. No answer is lost over its numbers, however relays write them.
+fn usage(metadata: &Value) -> Usage {
+    let number = |value: &Value| {
+        let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
+        number.unwrap_or_default() as u64
+    };
+    let count = |name: &str| number(&metadata[name]);
+    let details = metadata["promptTokensDetails"].as_array().into_iter().flatten();
+    let audio = details.filter(|details| details["modality"] == "AUDIO").map(|details| number(&details["tokenCount"]));
+    Usage {
+        input: count("promptTokenCount").saturating_add(count("toolUsePromptTokenCount")),
+        cached: count("cachedContentTokenCount"),
+        input_audio: audio.fold(0, u64::saturating_add),
+        output: count("candidatesTokenCount").saturating_add(count("thoughtsTokenCount")),
+        thoughts: count("thoughtsTokenCount"),
+    }
+}
+
+/// `logprobsResult`.
+fn tokens(result: &Value) -> Vec<Token> {
+    /// What OpenAI says of a token that is as good as impossible.
+    const NEVER: f64 = -9_999.0;
+    let likely = |value: &Value| {
+        let text = value["token"].as_str().unwrap_or_default().to_owned();
+        (text, value["logProbability"].as_f64().unwrap_or(NEVER))
+    };
+    let chosen = result["chosenCandidates"].as_array().into_iter().flatten().enumerate();
+    let token = |(number, chosen): (usize, &Value)| {
+        let (text, logprob) = likely(chosen);
+        let top = result["topCandidates"][number]["candidates"].as_array().into_iter().flatten();
+        Token { text, logprob, top: top.map(likely).collect() }
+    };
+    chosen.map(token).collect()
+}

@@ -1,0 +1,88 @@
+//! What a model's generation means for a request: how it is told to think, and what it refuses.
+
+use serde_json::{Value, json};
+
+use super::bare_model;
+use crate::{Effort, Thinking, fields::without_nulls};
+
+#[derive(Clone, Copy)]
+enum Understands {
+    Nothing,
+    /// A budget of tokens: the least if it thinks, the one for no thinking, and the most.
+    Budget {
+        least: u32,
+        off: u32,
+        most: u32,
+    },
+    Levels {
+        least: &'static str,
+        medium: &'static str,
+    },
+}
+
+fn understands(model: &str) -> Understands {
+    let model = bare_model(model);
+    let begins = |fronts: &[&str]| fronts.iter().any(|front| model.starts_with(front));
+    let pro = model.contains("-pro");
+    if begins(&["gemini-1", "gemini-2.0", "gemini-pro", "gemma", "learnlm"]) && !model.ends_with("latest") {
+        Understands::Nothing
+    } else if begins(&["gemini-2.5"]) {
+        match (pro, model.contains("-lite")) {
+            (true, _) => Understands::Budget { least: 128, off: 128, most: 32_768 },
+            (false, true) => Understands::Budget { least: 512, off: 0, most: 24_576 },
+            (false, false) => Understands::Budget { least: 1, off: 0, most: 24_576 },
+        }
+    } else if !begins(&["gemini-"]) {
+        // Somebody's own name: every generation that thinks understands a budget, and this much is within each.
+        Understands::Budget { least: 512, off: 128, most: 24_576 }
+    } else if pro {
+        // The first Pro of its generation knows low and high only.
+        Understands::Levels { least: "low", medium: if begins(&["gemini-3-"]) { "high" } else { "medium" } }
+    } else {
+        Understands::Levels { least: "minimal", medium: "medium" }
+    }
+}
+
+/// Whether calls must come back with a thought signature: from the third generation on, by which Google serves some older
+/// names, too (`gemini-2.5-pro` from December 2026 on).
+pub(super) fn wants_signatures(model: &str) -> bool {
+    !matches!(understands(model), Understands::Nothing) && !bare_model(model).starts_with("gemini-2.5-flash-lite")
+}
+
+/// Whether every part that the model said must come back signed: models that draw are strict.
+pub(super) fn wants_all_signed(model: &str) -> bool {
+    let draws = ["-image", "nano-banana"].iter().any(|word| model.contains(word));
+    draws && matches!(understands(model), Understands::Levels { .. })
+}
+
+/// `generationConfig.thinkingConfig` for a model; `null` if there is nothing to set, or the model does not think. Gemini
+/// refuses a budget and a level at once.
+pub(super) fn config(model: &str, thinking: Thinking) -> Value {
+    let understands = understands(model);
+    let (mut budget, mut level) = (None, None);
+    match (understands, thinking.effort) {
+        (Understands::Nothing, _) => return Value::Null,
+        (_, None) => {}
+        (Understands::Budget { least, off, most }, Some(effort)) => {
+            budget = Some(match effort {
+                Effort::Off => off,
+                Effort::Minimal | Effort::Low => 1_024,
+                Effort::Medium => 8_192,
+                Effort::High => 24_576,
+                Effort::Tokens(tokens) => tokens.clamp(least, most),
+            });
+        }
+        (Understands::Levels { least, medium }, Some(effort)) => {
+            level = Some(match effort {
+                Effort::Off | Effort::Minimal => least,
+                Effort::Low | Effort::Tokens(0..=1_024) => "low",
+                Effort::Medium | Effort::Tokens(1_025..=8_192) => medium,
+                Effort::High | Effort::Tokens(_) => "high",
+            });
+        }
+    }
+    // Gemini refuses the wish to see thoughts where there are none.
+    let shown = thinking.shown.filter(|_| thinking.effort != Some(Effort::Off));
+    let config = json!({ "includeThoughts": shown, "thinkingBudget": budget, "thinkingLevel": level });
+    without_nulls(config)
+}

@@ -1,0 +1,94 @@
+//! `multipart/form-data`: fields and files of a form.
+
+use crate::{Error, ErrorKind};
+
+/// A part of a form.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Field<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) file_name: Option<&'a str>,
+    pub(crate) mime: Option<&'a str>,
+    pub(crate) value: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    pub(crate) fn text(&self) -> Result<&'a str, Error> {
+        std::str::from_utf8(self.value).map_err(|_| Error::invalid(self.name, "expected text"))
+    }
+}
+
+/// More parts than any form has.
+const MAX: usize = 64;
+
+/// The parts of a form. Its first line is the border between them, as clients write it.
+pub(crate) fn fields(body: &[u8]) -> Result<Vec<Field<'_>>, Error> {
+    let wrong = || Error::new(ErrorKind::InvalidRequest, "the body is not a whole multipart/form-data form");
+    let (border, mut rest) = split(body, b"\r\n").filter(|(first, _)| first.starts_with(b"--")).ok_or_else(wrong)?;
+    let next = [b"\r\n", border].concat();
+    let mut fields = Vec::new();
+    while fields.len() < MAX {
+        let (head, behind) = split(rest, b"\r\n\r\n").ok_or_else(wrong)?;
+        let (value, behind) = split(behind, &next).ok_or_else(wrong)?;
+        fields.extend(field(head, value));
+        if behind.starts_with(b"--") {
+            return Ok(fields);
+        }
+        rest = behind.strip_prefix(b"\r\n").ok_or_else(wrong)?;
+    }
+    Err(wrong())
+}
+
+/// The model that a form asks for. `None`: it is no form, or names none.
+pub fn model_of_form(body: &[u8]) -> Option<String> {
+    let fields = fields(body).ok()?;
+    let field = fields.iter().find(|field| field.name == "model")?;
+    Some(field.text().ok()?.trim().to_owned())
+}
+
+/// What stands before the first `mark` and what behind it.
+fn split<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let mut from = 0;
+    loop {
+        let at = from + bytes[from..].iter().position(|byte| *byte == mark[0])?;
+        if bytes[at..].starts_with(mark) {
+            return Some((&bytes[..at], &bytes[at + mark.len()..]));
+        }
+        from = at + 1;
+    }
+}
+
+fn field<'a>(head: &'a [u8], value: &'a [u8]) -> Option<Field<'a>> {
+    // A file's name may be in another encoding: what stands in front of it is enough.
+    let head = std::str::from_utf8(head).or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()])).ok()?;
+    let header = |wanted: &str| {
+        head.split("\r\n").find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.trim().eq_ignore_ascii_case(wanted).then(|| value.trim())
+        })
+    };
+    let disposition = header("content-disposition")?;
+    let extended = parameter(disposition, "filename*").and_then(|value| value.splitn(3, '\'').nth(2));
+    Some(Field {
+        name: parameter(disposition, "name")?,
+        file_name: extended.or_else(|| parameter(disposition, "filename")),
+        mime: header("content-type"),
+        value,
+    })
+}
+
+/// A parameter of a header's value, in quotes or without.
+fn parameter<'a>(header: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut rest = header.split_once(';')?.1;
+    loop {
+        let (name, behind) = rest.split_once('=')?;
+        let name = name.trim_matches([' ', ';']);
+        let (value, behind) = match behind.trim_start().strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap_or((quoted, "")),
+            None => behind.split_once(';').unwrap_or((behind, "")),
+        };
+        if name.eq_ignore_ascii_case(wanted) {
+            return Some(value.trim());
+        }
+        rest = behind;
+    }
+}

@@ -1,0 +1,265 @@
+//! Speech, and transcripts of it: thin mappings to a conversation.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Value, json};
+
+use crate::{
+    Conversation, Error, ErrorKind, Event, Finish, Frontend, Modality, Part, Role, Usage,
+    answer::Writer,
+    fields::{Fields, Notes},
+    media, multipart,
+    request::{Form, Reply},
+    sse,
+};
+
+/// OpenAI's voices, and those of Gemini's that come near; any other name is Gemini's own.
+const VOICES: &str = "alloy Kore, ash Orus, ballad Iapetus, cedar Algieba, coral Aoede, echo Charon, fable Puck, \
+                      marin Sulafat, nova Leda, onyx Alnilam, sage Erinome, shimmer Zephyr, verse Fenrir";
+
+/// Reads a request to speak.
+pub(crate) fn read_speech(
+    mut fields: Fields,
+    conversation: &mut Conversation,
+    reply: &mut Reply,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    conversation.model = fields.take("model")?.unwrap_or_default();
+    let input: String = fields.take("input")?.unwrap_or_default();
+    if input.trim().is_empty() {
+        return Err(Error::invalid("input", "the text to speak is missing"));
+    }
+    let voice: Value = fields.take("voice")?.unwrap_or_default();
+    let voice = voice["id"].as_str().or(voice.as_str()).unwrap_or_default();
+    if voice.is_empty() {
+        return Err(Error::invalid("voice", "the name of a voice is missing"));
+    }
+    let known = VOICES.split(", ").filter_map(|pair| pair.split_once(' ')).find(|(theirs, _)| *theirs == voice);
+    let voice = known.map_or(voice, |(_, ours)| ours).to_owned();
+    let style = fields.take::<String>("instructions")?.filter(|style| !style.trim().is_empty());
+    conversation.modality = Modality::Speech { voice, style };
+    reply.form = match fields.take::<String>("response_format")?.as_deref() {
+        Some("pcm") => Form::Pcm,
+        format => {
+            match format {
+                Some("wav") => {}
+                // OpenAI's default. The answer's type and first bytes say what it is.
+                None | Some("mp3") => notes.ignore("response_format"),
+                Some(_) => notes.refuse(Error::invalid("response_format", "Gemini models speak wav or pcm"))?,
+            }
+            Form::Wav
+        }
+    };
+    fields.finish("", notes)?;
+    conversation.turns = vec![crate::Turn { role: Role::User, parts: vec![Part::Text(input)] }];
+    Ok(())
+}
+
+/// Reads a form with a recording to write down, in English where it is to be translated.
+pub(crate) fn read_recording(
+    body: &[u8],
+    english: bool,
+    conversation: &mut Conversation,
+    reply: &mut Reply,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let mut file = None;
+    let what = if english {
+        "Write down the speech in the recording in English, translated where it is in another language."
+    } else {
+        "Write down the speech in the recording, word for word, in the language in which it is spoken."
+    };
+    conversation.system.push(format!(
+        "{what} Answer with that text alone: no introduction, no times, no names of speakers, no remarks. If nothing is \
+         spoken, answer with nothing."
+    ));
+    for field in multipart::fields(body)? {
+        match field.name {
+            "file" => file = Some(field),
+            "model" => field.text()?.trim().clone_into(&mut conversation.model),
+            "language" if !english => {
+                conversation.system.push(format!("The language is {} (ISO 639-1).", field.text()?));
+            }
+            "prompt" => {
+                conversation.system.push(format!("What came before it, or how words are spelled: {}", field.text()?));
+            }
+            "temperature" => {
+                let temperature = field.text()?.trim().parse().ok().filter(|value| (0.0..=2.0).contains(value));
+                let wrong = || Error::invalid("temperature", "expected a number from 0 to 1");
+                conversation.sampling.temperature = Some(temperature.ok_or_else(wrong)?);
+            }
+            "response_format" => match field.text()?.trim() {
+                "json" => {}
+                "text" => reply.form = Form::Text,
+                _ => {
+                    let why = "the model tells no times; ask for json or text";
+                    notes.refuse(Error::invalid("response_format", why))?;
+                }
+            },
+            "stream" if !english => conversation.stream = field.text()?.trim() == "true",
+            "user" | "chunking_strategy" => notes.ignore(field.name),
+            name => notes.refuse(Error::invalid(name, "not supported for Gemini models; leave it out"))?,
+        }
+    }
+    let file = file.filter(|file| !file.value.is_empty()).ok_or_else(|| Error::invalid("file", "is missing"))?;
+    // Clients that know no better call everything a stream of octets, and a WebM recording a film.
+    let said =
+        file.mime.map(str::to_ascii_lowercase).filter(|mime| mime.starts_with("audio/") || mime.starts_with("video/"));
+    let said = said.map(|mime| if mime.starts_with("video/webm") { "audio/webm".to_owned() } else { mime });
+    let mime = said.or_else(|| media::mime_of_name(file.file_name?)).ok_or_else(|| {
+        Error::invalid("file", "its type is not known; name it as wav, mp3, ogg, flac, m4a, aiff or webm")
+    })?;
+    let recording = Part::Media(media::base64(mime, STANDARD.encode(file.value)));
+    conversation.turns = vec![crate::Turn { role: Role::User, parts: vec![recording] }];
+    Ok(())
+}
+
+/// Why an answer that ended so is none: these APIs have no word for one that was cut.
+fn check(finish: Option<Finish>, what: &'static str) -> Result<(), Error> {
+    match finish {
+        Some(Finish::Filtered) => {
+            let why = format!("the provider withheld the answer, or its end: the {what} may be against its rules");
+            Err(Error::new(ErrorKind::ContentFiltered, why).with_param(what))
+        }
+        Some(Finish::Length) => {
+            let why = format!("the answer was cut at the model's limit: send the {what} in pieces");
+            Err(Error::new(ErrorKind::ContextTooLong, why).with_param(what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gathers speech: 16 bits a sample, little end first, one channel.
+pub(crate) struct Speech {
+    form: Form,
+    rate: u32,
+    samples: Vec<u8>,
+    finish: Option<Finish>,
+}
+
+impl Speech {
+    pub(crate) fn new(reply: &Reply) -> Self {
+        // Gemini's models speak at this rate.
+        Self { form: reply.form, rate: 24_000, samples: Vec::new(), finish: None }
+    }
+}
+
+impl Writer for Speech {
+    fn event(&mut self, event: &Event, _: &mut Vec<u8>) {
+        match event {
+            Event::Media { choice: 0, mime, data } => {
+                if let Some(rate) = mime.split(';').find_map(|part| part.trim().strip_prefix("rate=")?.parse().ok()) {
+                    self.rate = rate;
+                }
+                if let Ok(bytes) = STANDARD.decode(data) {
+                    // Some models give a WAV.
+                    let head = if bytes.starts_with(b"RIFF") { WAV_HEAD.min(bytes.len()) } else { 0 };
+                    self.samples.extend_from_slice(&bytes[head..]);
+                }
+            }
+            Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        check(self.finish, "input")?;
+        if self.samples.is_empty() {
+            return Err(Error::new(ErrorKind::BadUpstream, "the model spoke nothing: send the request again"));
+        }
+        if self.form != Form::Pcm {
+            out.extend_from_slice(&wav_head(self.rate, self.samples.len()));
+        }
+        out.append(&mut self.samples);
+        Ok(())
+    }
+
+    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
+        out.extend_from_slice(&error.body(Frontend::Speech));
+    }
+}
+
+/// Bytes before the samples of a WAV.
+const WAV_HEAD: usize = 44;
+
+fn wav_head(rate: u32, length: usize) -> Vec<u8> {
+    let length = u32::try_from(length).unwrap_or(u32::MAX - 36);
+    let mut head = Vec::with_capacity(WAV_HEAD);
+    head.extend_from_slice(b"RIFF");
+    head.extend_from_slice(&(36 + length).to_le_bytes());
+    head.extend_from_slice(b"WAVEfmt ");
+    head.extend_from_slice(&16_u32.to_le_bytes());
+    // Plain samples, one channel.
+    head.extend_from_slice(&[1, 0, 1, 0]);
+    head.extend_from_slice(&rate.to_le_bytes());
+    head.extend_from_slice(&rate.saturating_mul(2).to_le_bytes());
+    head.extend_from_slice(&[2, 0, 16, 0]);
+    head.extend_from_slice(b"data");
+    head.extend_from_slice(&length.to_le_bytes());
+    head
+}
+
+/// Gathers a transcript, or writes it in the events of a stream.
+pub(crate) struct Transcript {
+    form: Form,
+    stream: bool,
+    text: String,
+    usage: Usage,
+    finish: Option<Finish>,
+}
+
+impl Transcript {
+    pub(crate) fn new(reply: &Reply, stream: bool) -> Self {
+        Self { form: reply.form, stream, text: String::new(), usage: Usage::default(), finish: None }
+    }
+
+    fn usage(&self) -> Value {
+        let Usage { input, input_audio, output, .. } = self.usage;
+        json!({
+            "type": "tokens",
+            "input_tokens": input,
+            "input_token_details": { "audio_tokens": input_audio, "text_tokens": input.saturating_sub(input_audio) },
+            "output_tokens": output,
+            "total_tokens": input.saturating_add(output),
+        })
+    }
+}
+
+impl Writer for Transcript {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Text { choice: 0, text } => {
+                self.text.push_str(text);
+                if self.stream {
+                    sse::write_data(&json!({ "type": "transcript.text.delta", "delta": text }), out);
+                }
+            }
+            Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
+            Event::Usage(usage) => self.usage = *usage,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        check(self.finish, "file")?;
+        if self.stream {
+            let done = json!({ "type": "transcript.text.done", "text": self.text, "usage": self.usage() });
+            sse::write_data(&done, out);
+            out.extend_from_slice(b"data: [DONE]\n\n");
+        } else if self.form == Form::Text {
+            out.extend_from_slice(self.text.trim().as_bytes());
+            out.push(b'\n');
+        } else {
+            let value = json!({ "text": self.text.trim(), "usage": self.usage() });
+            out.extend_from_slice(value.to_string().as_bytes());
+        }
+        Ok(())
+    }
+
+    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
+        if self.stream {
+            sse::write_data(&error.value(Frontend::Transcription), out);
+        } else {
+            out.extend_from_slice(&error.body(Frontend::Transcription));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! A request for a chat completion.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::responses_request;
+use crate::{
+    Call, Conversation, Effort, Error, Modality, Part, Role, Sampling, ToolChoice, anthropic,
+    content::{self, Content},
+    conversation::Transcript,
+    fields::{self, Fields, Notes},
+    request::Reply,
+    tools,
+};
+
+pub(crate) fn read(
+    mut fields: Fields,
+    conversation: &mut Conversation,
+    reply: &mut Reply,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    reply.include_usage = read_stream_options(&mut fields, notes);
+    if !fields.has("messages") && fields.has("input") {
+        // Cursor sends a response's body here, and expects a chat's answer.
+        return responses_request::read(fields, conversation, reply, notes);
+    }
+    fields.check_path("messages")?;
+    let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "is missing"))?;
+    conversation.model = fields.take("model")?.unwrap_or_default();
+    conversation.stream = fields.take("stream")?.unwrap_or_default();
+    read_sampling(&mut fields, conversation, notes)?;
+    read_tools(&mut fields, conversation, reply, notes)?;
+    if let Some(format) = fields.raw("response_format") {
+        conversation.format = tools::read_format(format, "response_format")?;
+    }
+    read_thinking(&mut fields, conversation, notes)?;
+    read_google(&mut fields, conversation, notes)?;
+    if let Some(modalities) = fields.take::<Vec<String>>("modalities")? {
+        if modalities.iter().any(|modality| !matches!(&**modality, "text" | "image")) {
+            notes
+                .refuse(Error::invalid("modalities", "only text and image are supported here; use /v1/audio/speech"))?;
+        }
+        if modalities.iter().any(|modality| modality == "image") {
+            conversation.modality = Modality::Image { aspect_ratio: None, size: None };
+        }
+    }
+    if let Some(options) = fields.raw("web_search_options") {
+        if options != json!({}) {
+            notes.ignore("web_search_options");
+        }
+        conversation.web_search = true;
+    }
+    let mut transcript = Transcript::new(notes);
+    // Anthropic's word, which some clients keep.
+    if let Some(system) = fields.take::<Content>("system")? {
+        system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
+    }
+    fields.finish("", transcript.notes)?;
+    conversation.check_tool_choice(transcript.notes)?;
+    if messages.is_empty() {
+        return Err(Error::invalid("messages", "expected one message at least"));
+    }
+    for (index, message) in messages.into_iter().enumerate() {
+        read_message(message, &format!("messages[{index}]"), &mut transcript)?;
+    }
+    transcript.finish(conversation)
+}
+
+fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
+    let options = fields.raw("stream_options").unwrap_or_default();
+    if options["include_obfuscation"] == true {
+        notes.ignore("stream_options.include_obfuscation");
+    }
+    // The second is how routers are asked.
+    options["include_usage"] == true || fields.raw("usage").unwrap_or_default()["include"] == true
+}
+
+fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    let older = fields.limit("max_tokens", notes)?;
+    conversation.sampling = Sampling::read(fields, "max_completion_tokens", "stop", notes)?;
+    let sampling = &mut conversation.sampling;
+    sampling.max_tokens = sampling.max_tokens.or(older);
+    sampling.seed = fields.integer("seed")?;
+    match fields.integer("n")? {
+        None | Some(1) => {}
+        Some(0) => notes.ignore("n"),
+        Some(count) => {
+            let count = u32::try_from(count).map_err(|_| Error::invalid("n", "expected 1 at least"))?;
+            sampling.candidates = Some(count);
+        }
+    }
+    let mut penalty = |name: &str| -> Result<Option<f64>, Error> {
+        let penalty = fields.number(name)?;
+        if penalty == Some(0.0) {
+            // Some models refuse the very field.
+            notes.ignore(name);
+        }
+        Ok(penalty.filter(|penalty| *penalty != 0.0))
+    };
+    sampling.presence_penalty = penalty("presence_penalty")?;
+    sampling.frequency_penalty = penalty("frequency_penalty")?;
+    if fields.take("logprobs")?.unwrap_or_default() {
+        sampling.logprobs = Some(0);
+    }
+    match (fields.integer("top_logprobs")?, &mut sampling.logprobs) {
+        (None, _) => {}
+        (Some(0), None) => notes.ignore("top_logprobs"),
+        (Some(_), None) => return Err(Error::invalid("top_logprobs", "needs logprobs: true")),
+        (Some(top), Some(logprobs)) => {
+            *logprobs = u32::try_from(top).map_err(|_| Error::invalid("top_logprobs", "expected 0 to 20"))?;
+        }
+    }
+    Ok(())
+}
+
+fn read_tools(
+    fields: &mut Fields,
+    conversation: &mut Conversation,
+    reply: &mut Reply,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    if let Some(tools) = fields.take("tools")? {
+        tools::read(tools, conversation, notes)?;
+    }
+    // The older form: one call, without an id.
+    if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
+        conversation.single_call = true;
+        reply.legacy_functions = true;
+        tools::read(functions, conversation, notes)?;
+    }
+    if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
+        conversation.single_call |= !parallel;
+    }
+    if let Some(choice) = fields.raw("tool_choice") {
+        tools::read_choice(choice, conversation, notes)?;
+    }
+    if let Some(choice) = fields.raw("function_call") {
+        conversation.tool_choice = match (choice.as_str(), choice["name"].as_str()) {
+            (Some("none"), _) => ToolChoice::Never,
+            (Some("auto"), _) => ToolChoice::May(Vec::new()),
+            (None, Some(name)) => ToolChoice::Must(vec![name.to_owned()]),
+            _ => return Err(Error::invalid("function_call", "expected auto, none or a function's name")),
+        };
+    }
+    Ok(())
+}
+
+/// How much is thought, as OpenAI, Anthropic and OpenRouter say it.
+fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    let thinking = &mut conversation.thinking;
+    if let Some(effort) = fields.take::<String>("reasoning_effort")? {
+        thinking.effort = Some(Effort::read(&effort, "reasoning_effort")?);
+    }
+    if let Some(value) = fields.raw("thinking") {
+        anthropic::request::read_thinking(value, thinking)?;
+    }
+    let Some(mut reasoning) = fields.take::<Fields>("reasoning")? else { return Ok(()) };
+    if let Some(effort) = reasoning.take::<String>("effort")? {
+        thinking.effort = Some(Effort::read(&effort, "reasoning.effort")?);
+    }
+    if let Some(tokens) = reasoning.integer("max_tokens")? {
+        thinking.effort = Some(Effort::Tokens(tokens.clamp(0, i64::from(u32::MAX)) as u32));
+    }
+    let enabled = reasoning.take::<bool>("enabled")?;
+    if enabled == Some(false) || thinking.effort == Some(Effort::Tokens(0)) {
+        thinking.effort = Some(Effort::Off);
+    }
+    let excluded = reasoning.take::<bool>("exclude")?.unwrap_or_default();
+    thinking.shown = Some(!excluded && thinking.effort != Some(Effort::Off));
+    reasoning.finish("reasoning", notes)
+}
+
+/// What Google's own compatible endpoint takes beside.
+fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    const GOOGLE: &str = "extra_body.google";
+    const THINKING: &str = "extra_body.google.thinking_config";
+    let mut nested = None;
+    if let Some(mut extra) = fields.take::<Fields>("extra_body")? {
+        nested = extra.take("google")?;
+        extra.finish("extra_body", notes)?;
+    }
+    let Some(mut google) = fields.take::<Fields>("google")?.or(nested) else { return Ok(()) };
+    conversation.cached_content = google.take("cached_content")?;
+    let thinking = &mut conversation.thinking;
+    if let Some(mut config) = google.take::<Fields>("thinking_config")? {
+        let mut either = |one: &str, other: &str| config.raw(one).or(config.raw(other));
+        thinking.shown =
+            either("include_thoughts", "includeThoughts").and_then(|shown| shown.as_bool()).or(thinking.shown);
+        let budget = either("thinking_budget", "thinkingBudget").and_then(|budget| budget.as_i64());
+        let level = either("thinking_level", "thinkingLevel");
+        if let Some(budget) = budget {
+            // -1 lets the model decide.
+            let tokens = u32::try_from(budget).ok();
+            thinking.effort = tokens.map(|tokens| if tokens == 0 { Effort::Off } else { Effort::Tokens(tokens) });
+        } else if let Some(level) = level.as_ref().and_then(Value::as_str) {
+            thinking.effort = Some(Effort::read(&level.to_ascii_lowercase(), THINKING)?);
+        }
+        config.finish(THINKING, notes)?;
+    }
+    google.finish(GOOGLE, notes)
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    role: String,
+    content: Option<Content>,
+    refusal: Option<String>,
+    name: Option<String>,
+    tool_calls: Option<Vec<Value>>,
+    tool_call_id: Option<String>,
+    function_call: Option<Value>,
+    audio: Option<Value>,
+    images: Option<Vec<Value>>,
+}
+
+/// Reads one message.
+pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
+    let message: Message = fields::read(message, place)?;
+    let role = &*message.role;
+    if message.name.is_some() && !matches!(role, "function" | "tool") {
+        transcript.notes.ignore("messages.name");
+    }
+    if message.audio.is_some() {
+        transcript
+            .notes
+            .refuse(Error::invalid(format!("{place}.audio"), "earlier audio answers are not kept; send its text"))?;
+    }
+    let content_place = format!("{place}.content");
+    let content = match (message.content, role) {
+        (Some(content), "user") if content.is_empty() => {
+            return Err(Error::invalid(content_place, "expected one part at least"));
+        }
+        (None, "system" | "developer" | "user") => {
+            return Err(Error::invalid(content_place, "expected a string or a list of parts"));
+        }
+        (content, _) => content,
+    };
+    match (role, content) {
+        ("system" | "developer", Some(content)) => {
+            content.texts(&content_place)?.into_iter().for_each(|text| transcript.system(text));
+        }
+        ("user", Some(content)) => content::say(Role::User, content, &content_place, transcript)?,
+        ("assistant" | "model", content) => {
+            if let Some(content) = content {
+                content::say(Role::Model, content, &content_place, transcript)?;
+            }
+            if let Some(refusal) = message.refusal {
+                transcript.say(Role::Model, Part::Text(refusal));
+            }
+            if let Some(images) = message.images {
+                // As an answer of ours has them.
+                content::say(Role::Model, Content::List(images), &format!("{place}.images"), transcript)?;
+            }
+            for (number, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
+                let place = format!("{place}.tool_calls[{number}]");
+                transcript.call(read_call(call, &place)?, place);
+            }
+            if let Some(function) = message.function_call {
+                let place = format!("{place}.function_call");
+                transcript.call(read_call(json!({ "function": function }), &place)?, place);
+            }
+        }
+        ("function" | "tool", content) => {
+            let (said, media) = content::result(content, &content_place, transcript.notes)?;
+            match (message.tool_call_id.filter(|_| role == "tool"), message.name) {
+                (Some(id), _) => {
+                    transcript.result(&id, (said, false), media, &format!("{place}.tool_call_id"))?;
+                }
+                (None, Some(name)) => transcript.result_by_name(&name, said),
+                (None, None) => {
+                    let missing = if role == "tool" { "tool_call_id" } else { "name" };
+                    return Err(Error::invalid(format!("{place}.{missing}"), "is missing"));
+                }
+            }
+        }
+        (other, _) => {
+            let why = format!("{other:?} is not one of system, developer, user, assistant and tool");
+            return Err(Error::invalid(format!("{place}.role"), why));
+        }
+    }
+    Ok(())
+}
+
+fn read_call(mut call: Value, place: &str) -> Result<Call, Error> {
+    let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    // Where Google's own compatible endpoint has the thought signature, and where LiteLLM has it.
+    let beside = [&call["extra_content"]["google"], &call["provider_specific_fields"]];
+    let signature = beside.into_iter().find_map(|beside| text(&beside["thought_signature"]));
+    let id = text(&call["id"]).unwrap_or_default();
+    let mut function = fields::take(&mut call, "function");
+    let (name, args) = if function.is_object() {
+        (text(&function["name"]), content::arguments(fields::take(&mut function, "arguments")))
+    } else {
+        // A call of a tool that takes a text.
+        (text(&call["custom"]["name"]), json!({ "input": call["custom"]["input"] }))
+    };
+    let name = name.ok_or_else(|| Error::invalid(format!("{place}.function.name"), "is missing"))?;
+    Ok(Call { id, name, args, signature })
+}

@@ -1,0 +1,221 @@
+//! The answer to a chat: `chat.completion`, and `chat.completion.chunk` in a stream.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse, tools};
+
+fn id(upstream: &str, reply: &Reply) -> String {
+    format!("chatcmpl-{}", if upstream.is_empty() { &reply.unique } else { upstream })
+}
+
+fn finish_reason(reason: Finish, reply: &Reply) -> &'static str {
+    match reason {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::Calls if reply.legacy_functions => "function_call",
+        Finish::Calls => "tool_calls",
+        Finish::Filtered => "content_filter",
+    }
+}
+
+/// A call as a message has it.
+fn tool_call(call: &Call, reply: &Reply) -> Value {
+    let mut value = match reply.origins.get(&call.name).filter(|origin| origin.takes_text) {
+        Some(_) => {
+            let custom = json!({ "name": call.name, "input": tools::text_of_arguments(&call.args) });
+            json!({ "id": call.id, "type": "custom", "custom": custom })
+        }
+        None => json!({ "id": call.id, "type": "function", "function": function(call) }),
+    };
+    if let Some(signature) = &call.signature {
+        // As Google's own compatible endpoint has it: clients that know it send it back.
+        value["extra_content"] = json!({ "google": { "thought_signature": signature } });
+    }
+    value
+}
+
+fn function(call: &Call) -> Value {
+    json!({ "name": call.name, "arguments": call.args.to_string() })
+}
+
+/// An image or sound, as routers hand them out in this dialect.
+fn image(mime: &str, data: &str) -> Value {
+    json!({ "type": "image_url", "image_url": { "url": format!("data:{mime};base64,{data}") } })
+}
+
+fn annotation(source: &Source) -> Value {
+    let Source { start, end, url, title } = source;
+    let citation = json!({ "start_index": start, "end_index": end, "title": title, "url": url });
+    json!({ "type": "url_citation", "url_citation": citation })
+}
+
+/// A token as an answer has it.
+pub(crate) fn token(token: &Token) -> Value {
+    let one = |text: &str, logprob: f64| json!({ "token": text, "logprob": logprob, "bytes": text.as_bytes() });
+    let mut value = one(&token.text, token.logprob);
+    value["top_logprobs"] = token.top.iter().map(|(text, logprob)| one(text, *logprob)).collect();
+    value
+}
+
+fn usage(usage: Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input.saturating_add(usage.output),
+        "prompt_tokens_details": { "cached_tokens": usage.cached, "audio_tokens": usage.input_audio },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.thoughts, "audio_tokens": 0,
+            "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0,
+        },
+    })
+}
+
+/// Writes the answer to a chat: the chunks of a stream as they come, or all of it at its end.
+pub(crate) struct Chat {
+    reply: Reply,
+    stream: bool,
+    id: String,
+    choices: BTreeMap<u32, Choice>,
+    usage: Usage,
+}
+
+/// One answer, as far as it has come. Of a stream only the calls are counted.
+struct Choice {
+    message: Value,
+    calls: usize,
+    logprobs: Vec<Value>,
+    finish_reason: &'static str,
+}
+
+impl Chat {
+    pub(crate) fn new(reply: Reply, stream: bool) -> Self {
+        Self { id: id("", &reply), reply, stream, choices: BTreeMap::new(), usage: Usage::default() }
+    }
+
+    /// The answer itself, or a chunk of it.
+    fn value(&self, object: &str, choices: &[Value]) -> Value {
+        let Reply { created, model, .. } = &self.reply;
+        json!({ "id": self.id, "object": object, "created": created, "model": model, "choices": choices })
+    }
+
+    fn write_chunk(&self, choices: &[Value], usage: Value, out: &mut Vec<u8>) {
+        let mut chunk = self.value("chat.completion.chunk", choices);
+        if self.reply.include_usage {
+            // `null` in all chunks but the last.
+            chunk["usage"] = usage;
+        }
+        sse::write_data(&chunk, out);
+    }
+
+    fn write_delta(&self, index: u32, delta: &Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
+        let choice = json!({ "index": index, "delta": delta, "finish_reason": finish_reason });
+        self.write_chunk(&[choice], Value::Null, out);
+    }
+
+    /// An answer; the first chunk of it says whose it is.
+    fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut Choice {
+        if self.stream && !self.choices.contains_key(&index) {
+            self.write_delta(index, &json!({ "role": "assistant", "content": "" }), None, out);
+        }
+        self.choices.entry(index).or_insert_with(|| Choice {
+            message: json!({ "role": "assistant", "content": "", "refusal": null }),
+            calls: 0,
+            logprobs: Vec::new(),
+            finish_reason: "stop",
+        })
+    }
+
+    /// More of a field of the message: text and lists grow.
+    fn delta(&mut self, index: u32, field: &str, more: Value, out: &mut Vec<u8>) {
+        let stream = self.stream;
+        let choice = self.choice(index, out);
+        if stream {
+            self.write_delta(index, &json!({ field: more }), None, out);
+            return;
+        }
+        match (&mut choice.message[field], more) {
+            (Value::String(text), Value::String(more)) => text.push_str(&more),
+            (Value::Array(list), Value::Array(more)) => list.extend(more),
+            (value, more) => *value = more,
+        }
+    }
+
+    fn call(&mut self, index: u32, call: &Call, out: &mut Vec<u8>) {
+        let choice = self.choice(index, out);
+        let number = choice.calls;
+        choice.calls += 1;
+        if !self.reply.legacy_functions {
+            let mut value = tool_call(call, &self.reply);
+            if self.stream {
+                value["index"] = number.into();
+            }
+            self.delta(index, "tool_calls", json!([value]), out);
+        } else if number == 0 {
+            self.delta(index, "function_call", function(call), out);
+        }
+    }
+}
+
+impl Writer for Chat {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        match event {
+            Event::Start { id: upstream } => self.id = id(upstream, &self.reply),
+            Event::Text { choice, text } => self.delta(*choice, "content", text.as_str().into(), out),
+            Event::Thought { choice, text } => self.delta(*choice, "reasoning_content", text.as_str().into(), out),
+            Event::Call { choice, call } => self.call(*choice, call, out),
+            Event::Media { choice, mime, data } => self.delta(*choice, "images", json!([image(mime, data)]), out),
+            Event::Sources { choice, sources, .. } => {
+                self.delta(*choice, "annotations", sources.iter().map(annotation).collect(), out);
+            }
+            Event::Logprobs { choice: index, tokens } => {
+                let (tokens, stream) = (tokens.iter().map(token), self.stream);
+                let choice = self.choice(*index, out);
+                if !stream {
+                    choice.logprobs.extend(tokens);
+                    return;
+                }
+                let logprobs = json!({ "content": tokens.collect::<Vec<_>>(), "refusal": null });
+                let choice = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
+                self.write_chunk(&[choice], Value::Null, out);
+            }
+            Event::Finish { choice: index, reason } => {
+                let reason = finish_reason(*reason, &self.reply);
+                self.choice(*index, out).finish_reason = reason;
+                if self.stream {
+                    self.write_delta(*index, &json!({}), Some(reason), out);
+                }
+            }
+            Event::Usage(usage) => self.usage = *usage,
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.stream {
+            if self.reply.include_usage {
+                self.write_chunk(&[], usage(self.usage), out);
+            }
+            out.extend_from_slice(b"data: [DONE]\n\n");
+            return Ok(());
+        }
+        let choice = |(index, choice): (u32, Choice)| {
+            let Choice { mut message, calls, logprobs, finish_reason } = choice;
+            if calls > 0 && message["content"] == "" {
+                message["content"] = Value::Null;
+            }
+            let logprobs = (!logprobs.is_empty()).then(|| json!({ "content": logprobs, "refusal": null }));
+            json!({ "index": index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason })
+        };
+        let choices: Vec<Value> = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
+        let mut value = self.value("chat.completion", &choices);
+        value["usage"] = usage(self.usage);
+        out.extend_from_slice(value.to_string().as_bytes());
+        Ok(())
+    }
+
+    fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
+        // Without [DONE], so that nobody takes the answer for a whole one.
+        sse::write_data(&error.value(Frontend::Chat), out);
+    }
+}

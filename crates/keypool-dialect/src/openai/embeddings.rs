@@ -1,0 +1,115 @@
+//! `/v1/embeddings`, by Gemini's `batchEmbedContents`.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::{
+    Error, Mode, NativeRequest,
+    fields::{Fields, Notes},
+    gemini::embed,
+};
+
+/// Texts that a request may have, as at OpenAI.
+const MAX: usize = 2_048;
+
+/// A request for embeddings.
+#[derive(Clone, Debug)]
+pub struct Embeddings {
+    /// The model; it may be replaced, the answer names the caller's.
+    pub model: String,
+    texts: Vec<String>,
+    dimensions: Option<u32>,
+    base64: bool,
+    asked_model: String,
+    ignored: Vec<String>,
+}
+
+impl Embeddings {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with it.
+    pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
+        let mut notes = Notes::new(mode == Mode::Strict);
+        let mut fields = Fields::read(body)?;
+        let model: String = fields.take("model")?.unwrap_or_default();
+        if model.trim().is_empty() {
+            return Err(Error::invalid("model", "the name of a model is required"));
+        }
+        let texts = match fields.raw("input") {
+            None => return Err(Error::invalid("input", "is missing")),
+            Some(Value::String(text)) => vec![text],
+            Some(Value::Array(items)) => items
+                .into_iter()
+                .enumerate()
+                .map(|(index, item)| match item {
+                    Value::String(text) => Ok(text),
+                    _ => Err(Error::invalid(
+                        format!("input[{index}]"),
+                        "expected a text; ids of tokens are not supported",
+                    )),
+                })
+                .collect::<Result<_, _>>()?,
+            Some(_) => return Err(Error::invalid("input", "expected a text or a list of texts")),
+        };
+        if texts.is_empty() || texts.len() > MAX {
+            return Err(Error::invalid("input", format_args!("expected 1 to {MAX} texts")));
+        }
+        if let Some(index) = texts.iter().position(String::is_empty) {
+            return Err(Error::invalid(format!("input[{index}]"), "an empty text has no embedding"));
+        }
+        let dimensions = fields.limit("dimensions", &mut notes)?.and_then(|value| u32::try_from(value).ok());
+        let base64 = match fields.take::<String>("encoding_format")?.as_deref() {
+            None | Some("float") => false,
+            Some("base64") => true,
+            Some(_) => return Err(Error::invalid("encoding_format", "expected float or base64")),
+        };
+        fields.finish("", &mut notes)?;
+        let ignored = notes.into_ignored();
+        Ok(Self { asked_model: model.clone(), model, texts, dimensions, base64, ignored })
+    }
+
+    /// Fields that were accepted and change nothing.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// Gemini's requests, in order: one takes 100 texts, each of which is a request by its quota.
+    ///
+    /// # Errors
+    /// 400 for a name that is no model's.
+    pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
+        self.texts.chunks(embed::MAX).map(|texts| embed::request(&self.model, texts, self.dimensions)).collect()
+    }
+
+    /// The answer, of Gemini's to each of the requests, in order.
+    ///
+    /// # Errors
+    /// 502 when one makes no sense, or there are not as many vectors as texts.
+    pub fn answer(&self, bodies: &[impl AsRef<[u8]>]) -> Result<Bytes, Error> {
+        let (mut vectors, mut tokens) = (Vec::with_capacity(self.texts.len()), 0);
+        for body in bodies {
+            tokens += embed::answer(&self.model, body.as_ref(), &mut vectors)?;
+        }
+        if vectors.len() != self.texts.len() {
+            return Err(Error::bad_upstream());
+        }
+        let embedding = |vector: &Vec<f64>| -> Value {
+            if self.base64 {
+                STANDARD
+                    .encode(vector.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect::<Vec<u8>>())
+                    .into()
+            } else {
+                json!(vector)
+            }
+        };
+        let data = vectors.iter().enumerate();
+        let data: Vec<Value> = data
+            .map(|(index, vector)| json!({ "object": "embedding", "index": index, "embedding": embedding(vector) }))
+            .collect();
+        let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
+        let list = json!({ "object": "list", "data": data, "model": self.asked_model, "usage": usage });
+        Ok(list.to_string().into())
+    }
+}

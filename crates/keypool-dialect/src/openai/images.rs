@@ -1,0 +1,223 @@
+//! `/v1/images/generations` and `/v1/images/edits`, by `generateContent` of a model that draws.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Conversation, Encoder, Error, ErrorKind, Event, Finish, Media, Modality, Mode, NativeRequest, Part, Role, Turn,
+    Usage,
+    fields::{Fields, Notes},
+    gemini::Decoder,
+    media, multipart,
+};
+
+/// Images that one request may ask for, as at OpenAI.
+const MAX: i64 = 10;
+/// Ratios of width to height that Gemini's models draw.
+const ASPECTS: [&str; 10] = ["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"];
+
+/// A request for images.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// The model; it may be replaced.
+    pub model: String,
+    prompt: String,
+    count: u32,
+    aspect_ratio: Option<&'static str>,
+    size: Option<&'static str>,
+    originals: Vec<Media>,
+    ignored: Vec<String>,
+}
+
+impl Images {
+    /// Reads a request for images by a description.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with it, or cannot be served.
+    pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
+        Self::read(Fields::read(body)?, Vec::new(), mode)
+    }
+
+    /// Reads a form with images to draw from.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with it, or cannot be served.
+    pub fn parse_edit(form: &[u8], mode: Mode) -> Result<Self, Error> {
+        let (mut wish, mut originals) = (Map::new(), Vec::new());
+        for field in multipart::fields(form)? {
+            if field.name.split('[').next() == Some("image") {
+                originals.push(original(&field)?);
+                continue;
+            }
+            // What a mask keeps as it is cannot be told: it is refused by its name.
+            let value = if field.file_name.is_some() { Value::Bool(true) } else { value(&field)? };
+            wish.insert(field.name.to_owned(), value);
+        }
+        if originals.is_empty() {
+            return Err(Error::invalid("image", "is missing"));
+        }
+        let wish = Value::Object(wish).to_string();
+        Self::read(Fields::read(wish.as_bytes())?, originals, mode)
+    }
+
+    fn read(mut fields: Fields, originals: Vec<Media>, mode: Mode) -> Result<Self, Error> {
+        let mut notes = Notes::new(mode == Mode::Strict);
+        let model: String = fields.take("model")?.unwrap_or_default();
+        if model.trim().is_empty() {
+            return Err(Error::invalid("model", "the name of a model is required"));
+        }
+        let prompt: String = fields.take("prompt")?.unwrap_or_default();
+        if prompt.trim().is_empty() {
+            return Err(Error::invalid("prompt", "is missing"));
+        }
+        let count = match fields.integer("n")? {
+            None => 1,
+            Some(count) if (1..=MAX).contains(&count) => count as u32,
+            Some(_) => return Err(Error::invalid("n", format_args!("expected 1 to {MAX}"))),
+        };
+        let (mut aspect_ratio, mut size) = (None, None);
+        if let Some(pixels) = fields.take::<String>("size")?.filter(|size| size != "auto") {
+            match canvas(&pixels) {
+                Ok(canvas) => (aspect_ratio, size) = canvas,
+                Err(error) => notes.refuse(error)?,
+            }
+        }
+        fields.finish("", &mut notes)?;
+        Ok(Self { model, prompt, count, aspect_ratio, size, originals, ignored: notes.into_ignored() })
+    }
+
+    /// Fields that were accepted and change nothing.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// Gemini's requests: one an image.
+    ///
+    /// # Errors
+    /// 400 for a name that is no model's.
+    pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
+        Ok(vec![Encoder::new(&self.conversation()).generate()?; self.count as usize])
+    }
+
+    fn conversation(&self) -> Conversation {
+        let originals = self.originals.iter().cloned().map(Part::Media);
+        let parts = originals.chain([Part::Text(self.prompt.clone())]).collect();
+        Conversation {
+            model: self.model.clone(),
+            turns: vec![Turn { role: Role::User, parts }],
+            modality: Modality::Image { aspect_ratio: self.aspect_ratio, size: self.size },
+            ..Conversation::default()
+        }
+    }
+
+    /// The answer, of Gemini's to each of the requests. `created`: seconds since 1970.
+    ///
+    /// # Errors
+    /// When one of them is an error, or there is no image in any of them.
+    pub fn answer(&self, bodies: &[impl AsRef<[u8]>], created: i64) -> Result<Bytes, Error> {
+        let mut drawn = Drawn::default();
+        for body in bodies {
+            drawn.read(&self.conversation(), body.as_ref())?;
+        }
+        if drawn.images.is_empty() {
+            return Err(drawn.error());
+        }
+        let Drawn { images, usage, .. } = drawn;
+        let format = images[0].0.strip_prefix("image/").unwrap_or("png").to_owned();
+        let data: Vec<Value> = images.into_iter().map(|(_, data)| json!({ "b64_json": data })).collect();
+        let mut value = json!({ "created": created, "data": data, "output_format": format });
+        if usage != Usage::default() {
+            value["usage"] = json!({
+                "input_tokens": usage.input,
+                "output_tokens": usage.output,
+                "total_tokens": usage.input.saturating_add(usage.output),
+                "input_tokens_details": { "text_tokens": usage.input, "image_tokens": 0 },
+            });
+        }
+        Ok(value.to_string().into())
+    }
+}
+
+/// What was drawn, or said instead.
+#[derive(Default)]
+struct Drawn {
+    /// Types and data.
+    images: Vec<(String, String)>,
+    usage: Usage,
+    words: String,
+    finish: Option<Finish>,
+}
+
+impl Drawn {
+    fn read(&mut self, conversation: &Conversation, body: &[u8]) -> Result<(), Error> {
+        let mut events = Vec::new();
+        let mut decoder = Decoder::new(conversation, "", "");
+        decoder.decode_whole(body, &mut events)?;
+        decoder.finish(&mut events);
+        for event in events {
+            match event {
+                Event::Media { mime, data, .. } if mime.starts_with("image/") => self.images.push((mime, data)),
+                Event::Usage(usage) => {
+                    self.usage.input += usage.input;
+                    self.usage.output += usage.output;
+                }
+                Event::Text { text, .. } => self.words.push_str(&text),
+                Event::Finish { reason, .. } => self.finish = Some(reason),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn error(self) -> Error {
+        let words: String = self.words.trim().chars().take(400).collect();
+        let (kind, why) = match self.finish {
+            // What it said instead it would say again.
+            Some(Finish::Stop) if !words.is_empty() => (ErrorKind::InvalidRequest, "the model drew nothing"),
+            Some(Finish::Stop | Finish::Length) => (ErrorKind::BadUpstream, "the model drew nothing: send it again"),
+            _ => (ErrorKind::ContentFiltered, "the model drew nothing: the description may be against its rules"),
+        };
+        Error::new(kind, format!("{why}. It said: {words:?}")).with_param("prompt")
+    }
+}
+
+/// What a size in pixels comes to: its ratio, and about how large.
+fn canvas(pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), Error> {
+    let pair = |text: &str, between: char| {
+        let (x, y) = text.split_once(between)?;
+        Some((x.parse::<u32>().ok()?, y.parse::<u32>().ok()?))
+    };
+    let (width, height) = pair(pixels, 'x')
+        .filter(|(width, height)| (1..=8_192).contains(width) && (1..=8_192).contains(height))
+        .ok_or_else(|| Error::invalid("size", "expected a width and a height, such as 1024x1024, or auto"))?;
+    // 1792x1024 is meant as 16:9, and is not quite.
+    let is_near = |(x, y): (u32, u32)| (width * y).abs_diff(height * x) * 50 <= width * y;
+    let aspect = ASPECTS.into_iter().find(|aspect| pair(aspect, ':').is_some_and(is_near));
+    let why = || format!("Gemini models draw {} alone", ASPECTS.join(", "));
+    let aspect = aspect.ok_or_else(|| Error::invalid("size", why()))?;
+    let size = match width.max(height) {
+        0..=1_792 => None,
+        1_793..=3_072 => Some("2K"),
+        _ => Some("4K"),
+    };
+    Ok((Some(aspect), size))
+}
+
+fn original(field: &multipart::Field<'_>) -> Result<Media, Error> {
+    let is_image = |mime: &String| mime.starts_with("image/") && !mime.ends_with('*');
+    let said = field.mime.map(str::to_owned).filter(is_image);
+    let mime = said.or_else(|| media::mime_of_name(field.file_name?).filter(is_image));
+    let mime = mime.ok_or_else(|| Error::invalid("image", "its type is not known; name it as png, jpg or webp"))?;
+    if field.value.is_empty() {
+        return Err(Error::invalid("image", "is empty"));
+    }
+    Ok(media::base64(mime, STANDARD.encode(field.value)))
+}
+
+/// A form has texts alone: words stay what they are, others are what they would be in JSON.
+fn value(field: &multipart::Field<'_>) -> Result<Value, Error> {
+    let text = field.text()?;
+    let is_text = matches!(field.name, "model" | "prompt" | "size" | "user");
+    Ok(if is_text { text.into() } else { serde_json::from_str(text).unwrap_or_else(|_| text.into()) })
+}

@@ -1,0 +1,150 @@
+//! A request for a response, without stored state.
+
+use serde_json::{Value, json};
+
+use super::{chat_request, responses_response};
+use crate::{
+    Call, Conversation, Effort, Error, Part, Role, Sampling, Tool,
+    content::{self, Content},
+    conversation::Transcript,
+    fields::{self, Fields, Notes},
+    media,
+    request::Reply,
+    tools::{self, known_as},
+};
+
+const LOGPROBS: &str = "message.output_text.logprobs";
+
+pub(crate) fn read(
+    mut fields: Fields,
+    conversation: &mut Conversation,
+    reply: &mut Reply,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    fields.check_path("input")?;
+    reply.settings = responses_response::settings(&fields);
+    refuse_stored(&mut fields, notes)?;
+    let input: Content = fields.take("input")?.ok_or_else(|| Error::invalid("input", "is missing"))?;
+    conversation.model = fields.take("model")?.unwrap_or_default();
+    conversation.stream = fields.take("stream")?.unwrap_or_default();
+    conversation.sampling = Sampling::read(&mut fields, "max_output_tokens", "stop", notes)?;
+    let sampling = &mut conversation.sampling;
+    let top = fields.integer("top_logprobs")?.and_then(|top| u32::try_from(top).ok());
+    sampling.logprobs = top.filter(|top| *top > 0);
+    for include in fields.take::<Vec<String>>("include")?.unwrap_or_default() {
+        if include == LOGPROBS {
+            sampling.logprobs.get_or_insert(0);
+        } else {
+            notes.ignore("include");
+        }
+    }
+    read_reasoning(&mut fields, conversation)?;
+    read_text(&mut fields, conversation, notes)?;
+    if let Some(value) = fields.take("tools")? {
+        tools::read(value, conversation, notes)?;
+    }
+    if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
+        conversation.single_call = !parallel;
+    }
+    if let Some(choice) = fields.raw("tool_choice") {
+        tools::read_choice(choice, conversation, notes)?;
+    }
+    let mut transcript = Transcript::new(notes);
+    if let Some(instructions) = fields.take::<Content>("instructions")? {
+        instructions.texts("instructions")?.into_iter().for_each(|text| transcript.system(text));
+    }
+    fields.finish("", transcript.notes)?;
+    conversation.check_tool_choice(transcript.notes)?;
+    if input.is_empty() {
+        return Err(Error::invalid("input", "expected one item at least"));
+    }
+    for (item, place) in input.parts("input") {
+        read_item(item, &place, &mut transcript, &conversation.tools)?;
+    }
+    transcript.finish(conversation)
+}
+
+/// Nothing is stored here. Reading over what refers to it would give a wrong answer, so it is refused in any mode.
+fn refuse_stored(fields: &mut Fields, notes: &mut Notes) -> Result<(), Error> {
+    let refers = ["previous_response_id", "conversation", "prompt"].into_iter().find(|name| fields.has(name));
+    if let Some(name) = refers {
+        return Err(Error::invalid(name, "nothing is stored here: send the whole conversation as input"));
+    }
+    if fields.peek("store") == Some(&json!(true)) {
+        fields.raw("store");
+        let why = "responses are not stored here: send store: false, and the whole conversation as input";
+        notes.refuse(Error::invalid("store", why))?;
+    }
+    Ok(())
+}
+
+fn read_reasoning(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
+    let reasoning = fields.raw("reasoning").unwrap_or_default();
+    if let Some(effort) = reasoning["effort"].as_str() {
+        conversation.thinking.effort = Some(Effort::read(effort, "reasoning.effort")?);
+    }
+    let summary = reasoning["summary"].as_str().or(reasoning["generate_summary"].as_str());
+    conversation.thinking.shown = summary.map(|summary| summary != "none");
+    Ok(())
+}
+
+fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    let mut text = fields.raw("text").unwrap_or_default();
+    if !matches!(text["verbosity"].as_str(), None | Some("medium")) {
+        notes.refuse(Error::invalid("text.verbosity", "not supported for Gemini models; say it in instructions"))?;
+    }
+    let format = fields::take(&mut text, "format");
+    if !format.is_null() {
+        conversation.format = tools::read_format(format, "text.format")?;
+    }
+    Ok(())
+}
+
+fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, tools: &[Tool]) -> Result<(), Error> {
+    let text = |name: &str| value[name].as_str().map(str::to_owned);
+    let needed = |name: &str| text(name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "is missing"));
+    let id = || needed("call_id").or_else(|missing| text("id").ok_or(missing));
+    let kind = value["type"].as_str().unwrap_or("message").to_owned();
+    match &*kind {
+        "message" if value.is_string() => {
+            content::say(Role::User, Content::List(vec![value]), place, transcript)?;
+        }
+        // Chats' messages are read, too, as clients send them that know both APIs.
+        "message" => chat_request::read_message(value, place, transcript)?,
+        "function_call" | "custom_tool_call" => {
+            let name = known_as(tools, value["namespace"].as_str(), &needed("name")?);
+            let args = match text("input").filter(|_| kind == "custom_tool_call") {
+                Some(input) => json!({ "input": input }),
+                None => content::arguments(value["arguments"].clone()),
+            };
+            transcript.call(Call { id: id()?, name, args, signature: None }, place.to_owned());
+        }
+        "function_call_output" | "custom_tool_call_output" => {
+            let id = id()?;
+            let output: Option<Content> = fields::read(fields::take(&mut value, "output"), &format!("{place}.output"))?;
+            let (said, media) = content::result(output, &format!("{place}.output"), transcript.notes)?;
+            transcript.result(&id, (said, false), media, &format!("{place}.call_id"))?;
+        }
+        "image_generation_call" => {
+            let mime = format!("image/{}", value["output_format"].as_str().unwrap_or("png"));
+            if let Value::String(data) = fields::take(&mut value, "result") {
+                transcript.say(Role::Model, Part::Media(media::base64(mime, data)));
+            }
+        }
+        // What was thought does not go back; what a search found stands in the text that was made of it.
+        "reasoning" | "web_search_call" | "compaction" | "compaction_summary" => {}
+        "item_reference" => {
+            return Err(Error::invalid(format!("{place}.type"), "nothing is stored here: send the item itself"));
+        }
+        // What another provider ran: the model is told of it.
+        kind if kind.ends_with("_call") || kind.ends_with("_output") || kind.starts_with("mcp_") => {
+            let role = if kind.ends_with("_output") { Role::User } else { Role::Model };
+            transcript.say(role, Part::Text(content::as_text(&value)));
+        }
+        kind => {
+            let why = format!("{kind:?} is not supported; send message, function_call and function_call_output");
+            transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! A caller's request: its API, its conversation, and what its answer depends on.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::{
+    Answer, Conversation, Encoder, Error, NativeRequest, Origin, Tool,
+    answer::Writer,
+    anthropic,
+    fields::{Fields, Notes},
+    openai,
+};
+
+/// An API that is translated to Gemini's by a [`Conversation`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Frontend {
+    /// OpenAI's `/v1/chat/completions`.
+    Chat,
+    /// OpenAI's `/v1/responses`, without stored state.
+    Responses,
+    /// OpenAI's `/v1/audio/speech`.
+    Speech,
+    /// OpenAI's `/v1/audio/transcriptions`.
+    Transcription,
+    /// OpenAI's `/v1/audio/translations`.
+    Translation,
+    /// Anthropic's `/v1/messages`.
+    Messages,
+}
+
+/// How a request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// What cannot be served is a 400 that names it.
+    Strict,
+    /// What cannot be served is left out and listed as ignored; what a conversation lacks is filled in.
+    Lax,
+}
+
+impl Frontend {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// 400 for what is wrong with it, or cannot be served: [`Error::param`] names the field.
+    pub fn parse(self, body: &[u8], mode: Mode) -> Result<Request, Error> {
+        let mut notes = Notes::new(mode == Mode::Strict);
+        let (mut conversation, mut reply) = (Conversation::default(), Reply::default());
+        let (said, reply_to) = (&mut conversation, &mut reply);
+        match self {
+            Self::Chat => openai::chat_request::read(Fields::read(body)?, said, reply_to, &mut notes)?,
+            Self::Responses => openai::responses_request::read(Fields::read(body)?, said, reply_to, &mut notes)?,
+            Self::Messages => anthropic::request::read(Fields::read(body)?, said, &mut notes).map_err(Error::dotted)?,
+            Self::Speech => openai::audio::read_speech(Fields::read(body)?, said, reply_to, &mut notes)?,
+            Self::Transcription | Self::Translation => {
+                openai::audio::read_recording(body, self == Self::Translation, said, reply_to, &mut notes)?;
+            }
+        }
+        if conversation.model.trim().is_empty() {
+            return Err(Error::invalid("model", "the name of a model is required"));
+        }
+        reply.model.clone_from(&conversation.model);
+        let origin = |tool: &Tool| Some((tool.name.clone(), tool.origin.clone()?));
+        reply.origins = conversation.tools.iter().filter_map(origin).collect();
+        Ok(Request { frontend: self, conversation, reply, ignored: notes.into_ignored() })
+    }
+
+    pub(crate) fn is_anthropic(self) -> bool {
+        self == Self::Messages
+    }
+
+    /// What ids of calls begin with.
+    pub(crate) fn call_prefix(self) -> &'static str {
+        if self.is_anthropic() { "toolu_" } else { "call_" }
+    }
+
+    pub(crate) fn writer(self, stream: bool, reply: &Reply, unique: &str, created: i64) -> Box<dyn Writer> {
+        let reply = Reply { unique: unique.to_owned(), created, ..reply.clone() };
+        match self {
+            Self::Chat => Box::new(openai::chat_response::Chat::new(reply, stream)),
+            Self::Responses => Box::new(openai::responses_response::Response::new(reply, stream)),
+            Self::Messages => Box::new(anthropic::response::Message::new(reply, stream)),
+            Self::Speech => Box::new(openai::audio::Speech::new(&reply)),
+            Self::Transcription | Self::Translation => Box::new(openai::audio::Transcript::new(&reply, stream)),
+        }
+    }
+}
+
+/// A parsed request.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The conversation. Its model may be replaced (alias, fallback); the answer names the model of the request.
+    pub conversation: Conversation,
+    frontend: Frontend,
+    reply: Reply,
+    ignored: Vec<String>,
+}
+
+impl Request {
+    /// The API of the request.
+    pub fn frontend(&self) -> Frontend {
+        self.frontend
+    }
+
+    /// Names of fields that were accepted and have no effect, for the header `x-keypool-ignored`.
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// The request for Gemini.
+    ///
+    /// # Errors
+    /// As [`Encoder::generate`].
+    pub fn encode(&self) -> Result<NativeRequest, Error> {
+        let native = Encoder::new(&self.conversation).generate();
+        native.map_err(|error| if self.frontend.is_anthropic() { error.dotted() } else { error })
+    }
+
+    /// The answer to this request. `unique` are up to 24 letters and digits that no other answer has; `created` is in
+    /// seconds since 1970.
+    pub fn answer(&self, unique: &str, created: i64) -> Answer {
+        let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+        Answer::new(self.frontend, &self.conversation, &self.reply, (&unique, created))
+    }
+}
+
+/// What the answer depends on, beside the conversation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reply {
+    pub(crate) model: String,
+    pub(crate) unique: String,
+    pub(crate) created: i64,
+    /// A stream ends with its usage.
+    pub(crate) include_usage: bool,
+    /// OpenAI's older form of tools: one call, without an id.
+    pub(crate) legacy_functions: bool,
+    /// Tools that are not plain functions, by the names that the model is told.
+    pub(crate) origins: HashMap<String, Origin>,
+    /// What a response repeats of its request.
+    pub(crate) settings: Map<String, Value>,
+    pub(crate) form: Form,
+}
+
+impl Reply {
+    pub(crate) fn media_type(&self) -> &'static str {
+        match self.form {
+            Form::Json => "application/json",
+            Form::Text => "text/plain; charset=utf-8",
+            Form::Wav => "audio/wav",
+            Form::Pcm => "audio/pcm",
+        }
+    }
+}
+
+/// The format of a whole answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    #[default]
+    Json,
+    Text,
+    Wav,
+    Pcm,
+}

@@ -1,0 +1,254 @@
+//! Tools and the choice among them, in any of the shapes that clients send: nested, flat, or Anthropic's.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    Conversation, Error, Format, Origin, Tool, ToolChoice,
+    fields::{self, Notes},
+};
+
+/// The name that the model is told of the function that the caller names so.
+pub(crate) fn known_as(tools: &[Tool], namespace: Option<&str>, name: &str) -> String {
+    let Some(namespace) = namespace else { return name.to_owned() };
+    let is_it = |origin: &Origin| origin.namespace.as_deref() == Some(namespace) && origin.name == name;
+    let known = tools.iter().find(|tool| tool.origin.as_ref().is_some_and(is_it));
+    known.map_or_else(|| joined(namespace, name), |tool| tool.name.clone())
+}
+
+fn joined(namespace: &str, name: &str) -> String {
+    let between = if namespace.ends_with(['_', '.']) { "" } else { "." };
+    format!("{namespace}{between}{name}")
+}
+
+/// A tool.
+#[derive(Default, Deserialize)]
+struct WireTool {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// As chat completions nest them.
+    #[serde(alias = "custom")]
+    function: Option<Box<WireTool>>,
+    name: Option<String>,
+    description: Option<String>,
+    #[serde(alias = "input_schema")]
+    parameters: Option<Value>,
+    strict: Option<bool>,
+    /// What it may be given, which the model is told.
+    input_examples: Option<Vec<Value>>,
+    /// Of a namespace.
+    tools: Option<Vec<Value>>,
+    /// How the text is that a custom tool takes.
+    format: Option<Value>,
+    /// Where a search looks.
+    #[serde(alias = "allowed_domains", alias = "blocked_domains")]
+    filters: Option<Value>,
+}
+
+/// More tools than Gemini takes.
+const MAX: usize = 1_024;
+
+/// Reads `tools`.
+pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    for (index, value) in tools.into_iter().enumerate() {
+        let place = format!("tools[{index}]");
+        if conversation.tools.len() > MAX {
+            return Err(Error::invalid(place, format_args!("expected {MAX} tools at most")));
+        }
+        let tool: WireTool = fields::read(value, &place)?;
+        let kind = tool.kind.as_deref().unwrap_or_default();
+        if let ("namespace", Some(tools)) = (kind, &tool.tools) {
+            let namespace = tool.name.unwrap_or_default();
+            if let Some(about) = tool.description.filter(|about| !about.trim().is_empty()) {
+                conversation.system.push(format!("Functions that begin with {}: {about}", joined(&namespace, "")));
+            }
+            for (number, value) in tools.iter().enumerate() {
+                let place = format!("{place}.tools[{number}]");
+                let tool = fields::read(value.clone(), &place)?;
+                read_one(tool, Some(&namespace), &place, conversation, notes)?;
+            }
+        } else if kind.starts_with("web_search") {
+            if tool.filters.is_some_and(|filters| filters != json!({}) && filters != json!([])) {
+                let why =
+                    "a search cannot be limited to domains; leave filters, allowed_domains and blocked_domains out";
+                notes.refuse(Error::invalid(&*place, why))?;
+            }
+            conversation.web_search = true;
+        } else {
+            read_one(tool, None, &place, conversation, notes)?;
+        }
+    }
+    Ok(())
+}
+
+/// A function, or a tool that takes a text.
+fn read_one(
+    tool: WireTool,
+    namespace: Option<&str>,
+    place: &str,
+    conversation: &mut Conversation,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let kind = tool.kind.clone().unwrap_or_else(|| "function".to_owned());
+    let tool = tool.function.map_or_else(|| WireTool { function: None, ..tool }, |nested| *nested);
+    // Anthropic's tools with a schema are of the type `custom`, too.
+    let takes_text = kind == "custom" && tool.parameters.is_none();
+    if !matches!(&*kind, "function" | "custom") {
+        let why = format!("{kind:?} is run by another provider; use function, custom or web_search");
+        return notes.refuse(Error::invalid(format!("{place}.type"), why));
+    }
+    let Some(name) = tool.name.filter(|name| !name.is_empty()) else {
+        return Err(Error::invalid(format!("{place}.name"), "is missing"));
+    };
+    if tool.strict == Some(true) {
+        // Gemini holds arguments to the schema as well as the model can.
+        notes.ignore("tools.strict");
+    }
+    let wanted = known_as(&conversation.tools, namespace, &name);
+    let numbered = (2..).map(|number: u32| format!("{wanted}_{number}"));
+    let is_free = |name: &String| !conversation.tools.iter().any(|tool| tool.name == *name);
+    let known_as = std::iter::once(wanted.clone()).chain(numbered).find(is_free).unwrap_or_default();
+    let origin =
+        (takes_text || known_as != name).then(|| Origin { namespace: namespace.map(str::to_owned), name, takes_text });
+    let mut about = vec![tool.description.unwrap_or_default()];
+    if let Some(examples) = tool.input_examples.filter(|examples| !examples.is_empty()) {
+        let examples: Vec<String> = examples.iter().map(Value::to_string).collect();
+        about.push(format!("Examples of its input:\n{}", examples.join("\n")));
+    }
+    let mut parameters = tool.parameters.filter(|schema| *schema != json!({}));
+    if takes_text {
+        // Chat completions nest it.
+        let format = tool.format.unwrap_or_default();
+        let grammar = format.get("grammar").unwrap_or(&format);
+        if let (Some(syntax), Some(definition)) = (grammar["syntax"].as_str(), grammar["definition"].as_str()) {
+            about.push(format!("The input is text by this grammar ({syntax}):\n{definition}"));
+        }
+        let properties = json!({ "input": { "type": "string" } });
+        parameters = Some(json!({ "type": "object", "properties": properties, "required": ["input"] }));
+    }
+    about.retain(|about| !about.is_empty());
+    let about = about.join("\n\n");
+    let description = Some(about).filter(|about| !about.is_empty());
+    conversation.tools.push(Tool { name: known_as, description, parameters, origin });
+    Ok(())
+}
+
+/// The text in the arguments of a custom tool; all of the arguments if the model did not use the field.
+pub(crate) fn text_of_arguments(args: &Value) -> String {
+    args["input"].as_str().map_or_else(|| args.to_string(), str::to_owned)
+}
+
+/// A choice.
+#[derive(Default, Deserialize)]
+struct WireChoice {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(alias = "custom")]
+    function: Option<Named>,
+    name: Option<String>,
+    namespace: Option<String>,
+    mode: Option<String>,
+    tools: Option<Vec<WireChoice>>,
+    allowed_tools: Option<Box<WireChoice>>,
+    /// Anthropic's way to allow one call alone.
+    disable_parallel_tool_use: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl WireChoice {
+    fn name(&self, tools: &[Tool]) -> Option<String> {
+        let name = self.function.as_ref().map(|named| &named.name).or(self.name.as_ref())?;
+        Some(known_as(tools, self.namespace.as_deref(), name))
+    }
+}
+
+/// Reads `tool_choice`, once the tools are known.
+pub(crate) fn read_choice(value: Value, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    const FIELD: &str = "tool_choice";
+    let choice = match value {
+        Value::String(kind) => WireChoice { kind, ..WireChoice::default() },
+        value => fields::read(value, FIELD)?,
+    };
+    conversation.single_call |= choice.disable_parallel_tool_use == Some(true);
+    let unknown = || Error::invalid(FIELD, "expected none, auto, required (any) or a function");
+    let is_search = |choice: &WireChoice| {
+        let name = choice.name.as_deref().unwrap_or(&choice.kind);
+        name.starts_with("web_search") && !conversation.tools.iter().any(|tool| tool.name == name)
+    };
+    conversation.tool_choice = match (&*choice.kind, choice.name(&conversation.tools)) {
+        // Gemini has no way to force a search; the tool itself allows it.
+        (kind, _)
+            if conversation.web_search
+                && (is_search(&choice) || matches!(kind, "required" | "any") && conversation.tools.is_empty()) =>
+        {
+            notes.ignore(FIELD);
+            ToolChoice::Unset
+        }
+        ("none", None) => ToolChoice::Never,
+        ("auto", None) => ToolChoice::May(Vec::new()),
+        ("required" | "any", None) => ToolChoice::Must(Vec::new()),
+        ("function" | "custom" | "tool" | "", Some(name)) => ToolChoice::Must(vec![name]),
+        ("allowed_tools", None) => {
+            let allowed = choice.allowed_tools.as_deref().unwrap_or(&choice);
+            let tools = allowed.tools.as_deref().unwrap_or_default();
+            let searches = conversation.web_search && tools.iter().any(is_search);
+            let names: Vec<String> = tools.iter().filter_map(|tool| tool.name(&conversation.tools)).collect();
+            conversation.web_search = searches;
+            match allowed.mode.as_deref() {
+                Some("auto" | "required") if names.is_empty() && searches => {
+                    conversation.tools.clear();
+                    ToolChoice::Unset
+                }
+                Some("auto") => ToolChoice::May(names),
+                Some("required") => ToolChoice::Must(names),
+                _ => return Err(unknown()),
+            }
+        }
+        _ => {
+            notes.refuse(unknown())?;
+            ToolChoice::Unset
+        }
+    };
+    Ok(())
+}
+
+/// Reads a form of the answer: `response_format` of chat completions, `text.format` of responses, `output_config.format` of
+/// messages.
+pub(crate) fn read_format(value: Value, place: &str) -> Result<Format, Error> {
+    #[derive(Deserialize)]
+    struct WireFormat {
+        #[serde(rename = "type")]
+        kind: String,
+        /// As chat completions nest it.
+        json_schema: Option<Schema>,
+        /// As the others have it; and other servers beside `json_object`.
+        #[serde(flatten)]
+        flat: Schema,
+    }
+    #[derive(Deserialize)]
+    struct Schema {
+        schema: Option<Value>,
+        description: Option<String>,
+    }
+    let format: WireFormat = fields::read(value, place)?;
+    let Schema { schema, description } = format.json_schema.unwrap_or(format.flat);
+    match (&*format.kind, schema) {
+        ("text", _) => Ok(Format::Text),
+        ("json_object", None) => Ok(Format::Json),
+        ("json_schema" | "json_object", Some(mut schema)) => {
+            let about = description.filter(|about| !about.trim().is_empty());
+            if let (Some(members), Some(about)) = (schema.as_object_mut(), about)
+                && !members.contains_key("description")
+            {
+                members.shift_insert(0, "description".to_owned(), about.into());
+            }
+            Ok(Format::Schema(schema))
+        }
+        ("json_schema", None) => Err(Error::invalid(format!("{place}.json_schema.schema"), "the schema is missing")),
+        _ => Err(Error::invalid(format!("{place}.type"), "expected text, json_object or json_schema")),
+    }
+}

@@ -1,0 +1,747 @@
+//! Public reports that this crate must be right about, in each dialect, whole and streamed.
+
+use keypool_dialect2::{ErrorKind, Outcome, without_ours};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ALL, CHAT, MESSAGES, MODEL, RESPONSES, calls_of, encoded, events, gemini, hello, history, native, parse, parse_lax,
+    streamed, streamed_raw, tool, whole,
+};
+
+/// A thought signature of 300 bytes, in base64.
+fn signature() -> String {
+    "c2lnbmF0dXJl".repeat(34)
+}
+
+fn signed_call(name: &str) -> Value {
+    json!({ "functionCall": { "id": "abc123", "name": name, "args": { "x": "1" } }, "thoughtSignature": signature() })
+}
+
+fn call(name: &str) -> Value {
+    json!({ "functionCall": { "name": name, "args": { "x": "1" } } })
+}
+
+#[test]
+fn c1_call_ids_have_64_letters_at_most_and_differ() {
+    for frontend in ALL {
+        let body = hello(frontend, &json!({ "tools": [tool(frontend, "one"), tool(frontend, "two")] }));
+        let request = parse(frontend, &body).unwrap();
+        let parts = json!([signed_call("one"), signed_call("one"), call("two")]);
+        let (_, answer) = whole(&request, &gemini(&parts, "STOP"));
+        let calls = calls_of(frontend, &answer.unwrap());
+        assert_eq!(calls.len(), 3);
+        for (id, ..) in &calls {
+            assert!(id.len() <= 64, "{id}");
+            assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)), "{id}");
+            assert_eq!(calls.iter().filter(|(other, ..)| other == id).count(), 1);
+        }
+        let streamed = streamed(&request, &[gemini(&parts, "STOP")]);
+        let sent = streamed.sent.unwrap();
+        assert!(calls.iter().all(|(id, ..)| sent.contains(id)), "the same ids in a stream");
+    }
+}
+
+#[test]
+fn c1_signature_is_whole_when_the_call_comes_back_to_its_model() {
+    for frontend in ALL {
+        let body = hello(frontend, &json!({ "tools": [tool(frontend, "one")] }));
+        let request = parse(frontend, &body).unwrap();
+        let mut answer = crate::support::answer(&request);
+        answer.whole(gemini(&json!([signed_call("one")]), "STOP").to_string().as_bytes()).unwrap();
+        let kept = answer.take_signatures();
+        let (id, _) = kept[0].clone();
+        // A client sends what it knows: the id, the name, the arguments.
+        let mut again = parse(frontend, &history(frontend, &[(&id, "one")], &[(&id, "done")])).unwrap();
+        let lookup = |wanted: &str| kept.iter().find(|(id, _)| id == wanted).map(|(_, signature)| signature.clone());
+        again.conversation.restore_signatures(lookup);
+        let contents = &native(&again)["contents"];
+        let call = &contents[1]["parts"][0];
+        assert_eq!(call["thoughtSignature"], signature());
+        // Gemini's own id rides in ours.
+        assert_eq!(
+            (&call["functionCall"]["id"], &contents[2]["parts"][0]["functionResponse"]["id"]),
+            (&json!("abc123"), &json!("abc123"))
+        );
+        // Another model would refuse it; without it a stand-in goes.
+        again.conversation.model = "gemini-3-pro-preview".into();
+        let stand_in = json!("skip_thought_signature_validator");
+        assert_eq!(native(&again)["contents"][1]["parts"][0]["thoughtSignature"], stand_in);
+        let lost = parse(frontend, &history(frontend, &[(&id, "one")], &[(&id, "done")])).unwrap();
+        assert_eq!(native(&lost)["contents"][1]["parts"][0]["thoughtSignature"], stand_in);
+    }
+}
+
+#[test]
+fn c1_clients_of_googles_compatible_endpoint_carry_the_signature_themselves() {
+    let request = parse(CHAT, &hello(CHAT, &json!({ "tools": [tool(CHAT, "one")] }))).unwrap();
+    let (_, answer) = whole(&request, &gemini(&json!([signed_call("one")]), "STOP"));
+    let message = answer.unwrap()["choices"][0]["message"].clone();
+    let id = message["tool_calls"][0]["id"].clone();
+    let messages = json!([
+        { "role": "user", "content": "Go" }, message, { "role": "tool", "tool_call_id": id, "content": "done" },
+    ]);
+    let body = json!({ "model": MODEL, "messages": messages });
+    assert_eq!(encoded(CHAT, &body).unwrap()["contents"][1]["parts"][0]["thoughtSignature"], signature());
+    // OpenAI would refuse the field.
+    let for_openai = without_ours(CHAT, body.to_string().as_bytes()).unwrap();
+    let for_openai: Value = serde_json::from_slice(&for_openai).unwrap();
+    let call = &for_openai["messages"][1]["tool_calls"][0];
+    assert!(call.get("extra_content").is_none() && call["id"] == id);
+}
+
+#[test]
+fn c2_blocks_that_we_signed_do_not_reach_anthropic() {
+    let thinking = json!({ "type": "enabled", "budget_tokens": 2_000 });
+    let request = parse(MESSAGES, &hello(MESSAGES, &json!({ "thinking": thinking }))).unwrap();
+    let parts = json!([{ "text": "Hm", "thought": true }, { "text": "Hi" }, call("one")]);
+    let (_, answer) = whole(&request, &gemini(&parts, "STOP"));
+    let content = answer.unwrap()["content"].clone();
+    assert_eq!(content[0]["type"], "thinking");
+    let id = content[2]["id"].clone();
+    let theirs = json!({ "type": "thinking", "thinking": "t", "signature": "Claude's" });
+    let body = json!({
+        "model": "claude", "max_tokens": 5_000, "thinking": thinking,
+        "messages": [
+            { "role": "user", "content": "Go" },
+            { "role": "assistant", "content": [theirs, { "type": "text", "text": "a" }] },
+            { "role": "user", "content": "more" },
+            { "role": "assistant", "content": [content[0]] },
+            { "role": "assistant", "content": content },
+            { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": id, "content": "done" }] },
+        ],
+    });
+    let sent = without_ours(MESSAGES, body.to_string().as_bytes()).unwrap();
+    let sent: Value = serde_json::from_slice(&sent).unwrap();
+    let messages = sent["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 5, "a message of our thoughts alone goes");
+    assert_eq!(messages[1]["content"][0], theirs, "Claude's own stay");
+    assert_eq!(messages[3]["content"], json!([content[1], content[2]]));
+    // Anthropic would want a thinking block of its own before the open calls.
+    assert!(sent.get("thinking").is_none());
+    // Nothing of ours: nothing changes.
+    let clean = json!({ "model": "claude", "messages": [{ "role": "assistant", "content": [theirs] }] });
+    assert_eq!(without_ours(MESSAGES, clean.to_string().as_bytes()), None);
+    // Back at Gemini, foreign thoughts are left out.
+    let contents = encoded(MESSAGES, &json!({ "model": MODEL, "max_tokens": 9, "messages": [
+        { "role": "user", "content": "Go" }, { "role": "assistant", "content": [theirs, { "type": "text", "text": "a" }] },
+        { "role": "user", "content": "more" },
+    ] }))
+    .unwrap();
+    assert_eq!(contents["contents"][1]["parts"], json!([{ "text": "a" }]));
+}
+
+#[test]
+fn c2_reasoning_items_of_ours_do_not_reach_openai() {
+    let request = parse(RESPONSES, &hello(RESPONSES, &json!({ "reasoning": { "summary": "auto" } }))).unwrap();
+    let (_, answer) = whole(&request, &gemini(&json!([{ "text": "Hm", "thought": true }, { "text": "Hi" }]), "STOP"));
+    let mut input = answer.unwrap()["output"].as_array().unwrap().clone();
+    assert_eq!(input[0]["type"], "reasoning");
+    let theirs = json!({ "type": "reasoning", "id": "rs_68", "summary": [], "encrypted_content": "x" });
+    input.push(theirs.clone());
+    let sent = without_ours(RESPONSES, json!({ "model": "gpt", "input": input }).to_string().as_bytes()).unwrap();
+    let sent: Value = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(sent["input"].as_array().unwrap().len(), 2);
+    assert_eq!(sent["input"][1], theirs);
+}
+
+#[test]
+fn c3_malformed_call_is_retried_and_never_stop() {
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"] {
+            for body in [
+                json!({ "candidates": [{ "content": {}, "finishReason": reason }] }),
+                json!({ "candidates": [{ "finishReason": reason, "finishMessage": "x" }] }),
+                gemini(&json!([{ "text": "" }]), reason),
+            ] {
+                let (outcome, answer) = whole(&request, &body);
+                assert_eq!(outcome, Outcome::Malformed(reason.into()));
+                assert!(outcome.is_retryable());
+                let error = answer.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::MalformedAnswer);
+                assert_eq!(error.status(frontend), 502);
+                let streamed = streamed(&request, &[body]);
+                assert_eq!((&streamed.outcome, streamed.had_begun), (&outcome, false));
+                assert_eq!(streamed.sent.unwrap_err().kind(), ErrorKind::MalformedAnswer);
+            }
+        }
+    }
+}
+
+#[test]
+fn c3_malformed_end_of_a_stream_that_went_out_is_an_error_event() {
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        let text = gemini(&json!([{ "text": "I call" }]), "");
+        let streamed =
+            streamed(&request, &[text, json!({ "candidates": [{ "finishReason": "MALFORMED_FUNCTION_CALL" }] })]);
+        assert!(streamed.had_begun);
+        let sent = streamed.sent.clone().unwrap();
+        assert!(!sent.contains("[DONE]") && !sent.contains("message_stop") && !sent.contains("response.completed"));
+        assert!(!sent.contains("\"stop\"") && !sent.contains("end_turn"));
+        let message = "malformed (MALFORMED_FUNCTION_CALL)";
+        assert!(
+            streamed
+                .data()
+                .iter()
+                .any(|event| event["error"]["message"].as_str().is_some_and(|said| said.contains(message)))
+        );
+    }
+}
+
+#[test]
+fn c3_calls_beside_a_malformed_one_are_good() {
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({ "tools": [tool(frontend, "one")] }))).unwrap();
+        let (outcome, answer) = whole(&request, &gemini(&json!([call("one")]), "TOO_MANY_TOOL_CALLS"));
+        assert_eq!(outcome, Outcome::Complete);
+        assert_eq!(calls_of(frontend, &answer.unwrap()).len(), 1);
+    }
+}
+
+#[test]
+fn c4_empty_answer_is_told_and_given_as_it_came() {
+    let thoughts = json!([{ "text": "Hm", "thought": true }]);
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        for body in [
+            json!({ "candidates": [{ "content": { "role": "model" }, "finishReason": "STOP" }] }),
+            json!({ "candidates": [{ "finishReason": "STOP" }] }),
+            gemini(&json!([{ "text": "" }]), "STOP"),
+            gemini(&json!([{ "text": "\n" }]), "STOP"),
+            gemini(&thoughts, "STOP"),
+        ] {
+            let (outcome, answer) = whole(&request, &body);
+            assert_eq!(outcome, Outcome::Empty, "{body}");
+            assert!(outcome.is_retryable() && answer.is_ok());
+            let streamed = streamed(&request, std::slice::from_ref(&body));
+            assert_eq!((streamed.outcome, streamed.had_begun), (Outcome::Empty, false), "{body}");
+            let sent = streamed.sent.unwrap();
+            let end = match frontend {
+                MESSAGES => "message_stop",
+                RESPONSES => "response.completed",
+                _ => "[DONE]",
+            };
+            assert!(sent.contains(end));
+        }
+    }
+}
+
+#[test]
+fn c4_second_attempt_goes_on_in_the_same_stream() {
+    for (frontend, more) in [
+        (CHAT, json!({ "reasoning": { "effort": "low" } })),
+        (RESPONSES, json!({ "reasoning": { "summary": "auto" } })),
+        (MESSAGES, json!({ "thinking": { "type": "adaptive" } })),
+    ] {
+        let mut request = parse(frontend, &hello(frontend, &more)).unwrap();
+        request.conversation.stream = true;
+        let thoughts = |text: &str| gemini(&json!([{ "text": text, "thought": true }]), "");
+        for end in [
+            json!({ "candidates": [{ "finishReason": "STOP" }] }),
+            json!({ "candidates": [{ "finishReason": "MALFORMED_FUNCTION_CALL" }] }),
+        ] {
+            let mut answer = crate::support::answer(&request);
+            let mut sent = answer.push(events(&[thoughts("first"), end]).as_bytes()).unwrap().to_vec();
+            // Thoughts that were asked for go out at once, and are no answer yet.
+            assert!(String::from_utf8_lossy(&sent).contains("first"));
+            assert!(answer.outcome().is_retryable() && !answer.has_begun());
+            answer.restart(MODEL);
+            let second = [thoughts("second"), gemini(&json!([{ "text": "Hi" }]), "STOP")];
+            sent.extend_from_slice(&answer.push(events(&second).as_bytes()).unwrap());
+            assert_eq!((answer.outcome(), answer.has_begun()), (Outcome::Complete, true));
+            sent.extend_from_slice(&answer.finish().unwrap());
+            let sent = String::from_utf8(sent).unwrap();
+            assert!(sent.contains("second") && sent.contains("Hi") && !sent.contains("malformed"));
+            let starts = ["message_start\n", "event: response.created\n", "\"role\":\"assistant\",\"content\":\"\""];
+            assert_eq!(starts.iter().map(|start| sent.matches(start).count()).sum::<usize>(), 1, "{sent}");
+        }
+        // Of a whole answer nothing is left of the first attempt.
+        request.conversation.stream = false;
+        let mut answer = crate::support::answer(&request);
+        answer.whole(gemini(&json!([{ "text": "first", "thought": true }]), "STOP").to_string().as_bytes()).unwrap();
+        answer.restart(MODEL);
+        answer.whole(gemini(&json!([{ "text": "Hi" }]), "STOP").to_string().as_bytes()).unwrap();
+        let told = String::from_utf8(answer.finish().unwrap().to_vec()).unwrap();
+        assert!(told.contains("Hi") && !told.contains("first"));
+    }
+}
+
+#[test]
+fn c4_answer_without_text_for_a_reason_is_not_empty() {
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        let (outcome, _) = whole(&request, &json!({ "candidates": [{ "finishReason": "MAX_TOKENS" }] }));
+        assert_eq!(outcome, Outcome::Complete);
+        let (outcome, answer) = whole(&request, &json!({ "candidates": [{ "finishReason": "SAFETY" }] }));
+        assert_eq!(outcome, Outcome::Blocked("SAFETY".into()));
+        assert!(!outcome.is_retryable());
+        let answer = answer.unwrap().to_string();
+        assert!(answer.contains("content_filter") || answer.contains("refusal"), "{answer}");
+        let blocked = json!({ "promptFeedback": { "blockReason": "PROHIBITED_CONTENT" } });
+        let (outcome, answer) = whole(&request, &blocked);
+        assert_eq!(outcome, Outcome::Blocked("PROHIBITED_CONTENT".into()));
+        assert!(answer.is_ok());
+        assert_eq!(streamed(&request, &[blocked]).outcome, outcome);
+    }
+}
+
+#[test]
+fn c5_googles_own_499_is_a_503_that_clients_retry() {
+    let body = json!({ "error": { "code": 499, "message": "The operation was cancelled.", "status": "CANCELLED",
+        "errors": [{ "reason": "backendError" }] } });
+    let status = http::StatusCode::from_u16(499).unwrap();
+    let error = keypool_dialect2::Error::from_gemini(status, body.to_string().as_bytes());
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    for frontend in ALL {
+        assert_eq!(error.status(frontend), if frontend == MESSAGES { 529 } else { 503 });
+        let shown: Value = serde_json::from_slice(&error.body(frontend)).unwrap();
+        let kind = if frontend == MESSAGES { "overloaded_error" } else { "server_error" };
+        assert_eq!(shown["error"]["type"], kind);
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        // As the first event of a stream whose status was good, as what stands behind the events, and inside of a whole answer.
+        for stream in [events(std::slice::from_ref(&body)), body.to_string(), format!("[{body}]")] {
+            let streamed = streamed_raw(&request, &stream);
+            assert!(!streamed.had_begun);
+            assert_eq!(streamed.sent.unwrap_err().kind(), ErrorKind::Unavailable);
+        }
+        assert_eq!(whole(&request, &body).1.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+}
+
+#[test]
+fn error_behind_text_ends_the_stream_with_an_error_event() {
+    let text = events(&[gemini(&json!([{ "text": "Hi" }]), "")]);
+    let error = json!({ "error": { "code": 503, "message": "overloaded", "status": "UNAVAILABLE" } });
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        let pretty = serde_json::to_string_pretty(&error).unwrap();
+        for tail in [format!("data: {error}\n\n"), error.to_string(), pretty.clone(), pretty.replace('\n', "\r\n")] {
+            let streamed = streamed_raw(&request, &format!("{text}{tail}"));
+            assert!(streamed.had_begun);
+            let last = streamed.data().pop().unwrap();
+            let told =
+                if frontend == RESPONSES { &last["response"]["error"]["message"] } else { &last["error"]["message"] };
+            assert_eq!(told, "overloaded");
+        }
+        // A stream that just breaks off, too.
+        let streamed = streamed_raw(&request, &text);
+        assert_eq!(streamed.outcome, Outcome::Truncated);
+        assert!(streamed.data().pop().unwrap().to_string().contains("broke off"));
+    }
+}
+
+#[test]
+fn c7_the_declared_name_comes_back() {
+    for frontend in ALL {
+        let tools = json!([tool(frontend, "create-docx-file"), tool(frontend, "read_file")]);
+        let request = parse(frontend, &hello(frontend, &json!({ "tools": tools }))).unwrap();
+        for (said, meant) in [
+            ("create_docx_file", "create-docx-file"),
+            ("create-docx-file", "create-docx-file"),
+            ("default_api:read_file", "read_file"),
+            ("default_api.read_file", "read_file"),
+            ("default_api.create_docx_file", "create-docx-file"),
+            ("functions.read_file", "read_file"),
+            ("ReadFile", "read_file"),
+            ("no_such", "no_such"),
+        ] {
+            let answer = gemini(&json!([call(said)]), "STOP");
+            let calls = calls_of(frontend, &whole(&request, &answer).1.unwrap());
+            assert_eq!(calls[0].1, meant, "{said}");
+            let sent = streamed(&request, &[answer]).sent.unwrap();
+            assert!(sent.contains(&format!("\"name\":\"{meant}\"")), "{sent}");
+        }
+        // Where two could be meant, it stays as it is.
+        let tools = json!([tool(frontend, "read-file"), tool(frontend, "read.file")]);
+        let request = parse(frontend, &hello(frontend, &json!({ "tools": tools }))).unwrap();
+        let answer = gemini(&json!([call("read_file")]), "STOP");
+        assert_eq!(calls_of(frontend, &whole(&request, &answer).1.unwrap())[0].1, "read_file");
+    }
+}
+
+#[test]
+fn names_that_gemini_refuses_have_another_there() {
+    for frontend in ALL {
+        let long = "a".repeat(70);
+        let tools = json!([tool(frontend, "mcp/server:run it"), tool(frontend, &long), tool(frontend, "9lives")]);
+        let request = parse(frontend, &hello(frontend, &json!({ "tools": tools }))).unwrap();
+        let body = native(&request);
+        let declared = body["tools"][0]["functionDeclarations"].as_array().unwrap();
+        let names: Vec<&str> = declared.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["mcp_server_run_it", &long[..64], "_9lives"]);
+        let answer = gemini(&json!(names.iter().map(|name| call(name)).collect::<Vec<_>>()), "STOP");
+        let calls = calls_of(frontend, &whole(&request, &answer).1.unwrap());
+        let back: Vec<&str> = calls.iter().map(|(_, name, _)| &**name).collect();
+        assert_eq!(back, ["mcp/server:run it", &long, "9lives"]);
+    }
+}
+
+#[test]
+fn c8_tools_of_any_plain_shape_are_taken_and_calls_come_back_nested() {
+    let schema = json!({ "type": "object", "properties": { "x": { "type": "string" } } });
+    let flat = json!({ "type": "function", "name": "run", "description": "d", "parameters": schema });
+    let nested = json!({ "type": "function", "function": { "name": "run", "description": "d", "parameters": schema } });
+    let anthropic = json!({ "name": "run", "description": "d", "input_schema": schema });
+    let custom = json!({ "type": "custom", "name": "run", "description": "d", "input_schema": schema });
+    let flat_choice = json!({ "type": "function", "name": "run" });
+    let nested_choice = json!({ "type": "function", "function": { "name": "run" } });
+    let anthropic_choice = json!({ "type": "tool", "name": "run" });
+    for (frontend, shapes, choices) in [
+        (CHAT, vec![&flat, &nested, &anthropic, &custom], vec![&flat_choice, &nested_choice, &anthropic_choice]),
+        (RESPONSES, vec![&flat, &nested, &anthropic, &custom], vec![&flat_choice, &nested_choice, &anthropic_choice]),
+        (MESSAGES, vec![&flat, &nested, &anthropic, &custom], vec![&anthropic_choice]),
+    ] {
+        for shape in shapes {
+            for choice in &choices {
+                let request =
+                    parse(frontend, &hello(frontend, &json!({ "tools": [shape], "tool_choice": choice }))).unwrap();
+                let body = native(&request);
+                let declared = json!([{ "name": "run", "description": "d", "parametersJsonSchema": schema }]);
+                assert_eq!(body["tools"][0]["functionDeclarations"], declared);
+                let calling = json!({ "mode": "ANY", "allowedFunctionNames": ["run"] });
+                assert_eq!(body["toolConfig"]["functionCallingConfig"], calling);
+                let (_, answer) = whole(&request, &gemini(&json!([call("run")]), "STOP"));
+                assert_eq!(calls_of(frontend, &answer.unwrap())[0].1, "run");
+            }
+        }
+    }
+    for choice in ["auto", "none", "required", "any"] {
+        assert!(parse(CHAT, &hello(CHAT, &json!({ "tools": [flat], "tool_choice": choice }))).is_ok(), "{choice}");
+        let choice = json!({ "type": choice });
+        assert!(parse(CHAT, &hello(CHAT, &json!({ "tools": [anthropic], "tool_choice": choice }))).is_ok());
+    }
+}
+
+#[test]
+fn c9_a_body_at_the_wrong_path_is_answered_or_told_the_right_one() {
+    // A response's body at chat completions is answered as a chat.
+    let body = hello(RESPONSES, &json!({ "tools": [tool(RESPONSES, "one")], "instructions": "Be brief" }));
+    let request = parse(CHAT, &body).unwrap();
+    assert_eq!(native(&request)["systemInstruction"]["parts"][0]["text"], "Be brief");
+    let (_, answer) = whole(&request, &gemini(&json!([{ "text": "Hi" }]), "STOP"));
+    assert_eq!(answer.unwrap()["object"], "chat.completion");
+    let sent = streamed(&request, &[gemini(&json!([call("one")]), "STOP")]).sent.unwrap();
+    assert!(sent.contains("chat.completion.chunk") && sent.contains("tool_calls"));
+    for (frontend, body, param, path) in [
+        (RESPONSES, hello(CHAT, &json!({})), "messages", "/v1/chat/completions"),
+        (MESSAGES, hello(RESPONSES, &json!({})), "input", "/v1/responses"),
+        (CHAT, json!({ "contents": [] }), "contents", "generateContent"),
+        (RESPONSES, json!({ "contents": [] }), "contents", "generateContent"),
+        (MESSAGES, json!({ "contents": [] }), "contents", "generateContent"),
+    ] {
+        let error = parse(frontend, &body).unwrap_err();
+        assert_eq!((error.param(), error.status(frontend).as_u16()), (Some(param), 400));
+        assert!(error.message().contains(path), "{error}");
+    }
+}
+
+#[test]
+fn c10_tool_reference_is_a_line_of_text() {
+    let reference = json!({ "type": "tool_reference", "tool_name": "TaskStop" });
+    let mut body = history(MESSAGES, &[("toolu_1", "ToolSearch")], &[("toolu_1", "")]);
+    for (content, said) in [
+        (json!([reference]), "The tool TaskStop is available.\n"),
+        (json!([{ "type": "text", "text": "Found: " }, reference]), "Found: The tool TaskStop is available.\n"),
+    ] {
+        body["messages"][2]["content"][0]["content"] = content;
+        let request = parse(MESSAGES, &body).unwrap();
+        assert_eq!(native(&request)["contents"][2]["parts"][0]["functionResponse"]["response"]["result"], said);
+        let counted = keypool_dialect2::Encoder::new(&request.conversation).count_tokens().unwrap();
+        assert_eq!(counted.path, format!("/v1beta/models/{MODEL}:countTokens"));
+        let counted: Value = serde_json::from_slice(&counted.body).unwrap();
+        assert_eq!(counted["generateContentRequest"]["model"], format!("models/{MODEL}"));
+    }
+    body["messages"][2]["content"][0]["content"] = json!([{ "type": "from_the_future", "a": 1 }]);
+    assert!(encoded(MESSAGES, &body).unwrap().to_string().contains("from_the_future"));
+    // The same inside of the other dialects' results.
+    let body = json!({ "model": MODEL, "messages": [
+        { "role": "user", "content": "Go" },
+        { "role": "assistant", "tool_calls": [{ "id": "c1", "type": "function", "function": { "name": "f", "arguments": "{}" } }] },
+        { "role": "tool", "tool_call_id": "c1", "content": [reference] },
+    ] });
+    assert!(encoded(CHAT, &body).unwrap().to_string().contains("The tool TaskStop is available."));
+    let body = json!({ "model": MODEL, "input": [
+        { "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}" },
+        { "type": "function_call_output", "call_id": "c1", "output": [reference] },
+    ] });
+    assert!(encoded(RESPONSES, &body).unwrap().to_string().contains("The tool TaskStop is available."));
+}
+
+#[test]
+fn c10_blocks_of_other_providers_tools_do_not_lock_a_conversation() {
+    let blocks = json!([
+        { "type": "server_tool_use", "id": "s1", "name": "web_search", "input": { "query": "q" } },
+        { "type": "web_search_tool_result", "tool_use_id": "s1", "content": { "type": "web_search_tool_result_error", "error_code": "x" } },
+        { "type": "server_tool_use", "id": "s2", "name": "code_execution", "input": { "code": "1+1" } },
+        { "type": "code_execution_tool_result", "tool_use_id": "s2", "content": { "type": "code_execution_result", "stdout": "2" } },
+        { "type": "mcp_tool_use", "id": "m1", "name": "x", "server_name": "s", "input": {} },
+        { "type": "mcp_tool_result", "tool_use_id": "m1", "is_error": false, "content": [{ "type": "text", "text": "fine" }] },
+        { "type": "redacted_thinking", "data": "x" },
+        { "type": "text", "text": "It is 2." },
+    ]);
+    let body = json!({ "model": MODEL, "max_tokens": 9, "messages": [
+        { "role": "user", "content": "Go" }, { "role": "assistant", "content": blocks }, { "role": "user", "content": "On" },
+    ] });
+    let said = encoded(MESSAGES, &body).unwrap()["contents"][1].to_string();
+    assert!(
+        said.contains("stdout")
+            && said.contains("It is 2.")
+            && said.contains("fine")
+            && !said.contains("error_code")
+            && !said.contains("query")
+    );
+    let body = json!({ "model": MODEL, "input": [
+        { "role": "user", "content": "Go" },
+        { "type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x" },
+        { "type": "web_search_call", "id": "ws_1", "status": "completed", "action": { "type": "search", "query": "q" } },
+        { "type": "code_interpreter_call", "id": "ci_1", "code": "1+1", "container_id": "c", "outputs": [] },
+        { "type": "mcp_list_tools", "id": "m", "server_label": "s", "tools": [] },
+        { "type": "message", "role": "assistant", "content": [{ "type": "output_text", "text": "It is 2.", "annotations": [] }] },
+        { "role": "user", "content": [{ "type": "input_text", "text": "On" }] },
+    ] });
+    let contents = encoded(RESPONSES, &body).unwrap()["contents"].clone();
+    assert_eq!(contents.as_array().unwrap().len(), 3);
+    assert!(contents[1].to_string().contains("1+1"));
+}
+
+/// Messages of a dialect.
+fn conversation(frontend: keypool_dialect2::Frontend, messages: &[(&str, &str)]) -> Value {
+    let messages: Vec<Value> = messages.iter().map(|(role, text)| json!({ "role": role, "content": text })).collect();
+    let field = if frontend == RESPONSES { "input" } else { "messages" };
+    json!({ "model": MODEL, field: messages })
+}
+
+#[test]
+fn c11_only_leading_system_messages_are_the_system_instruction() {
+    let said = [
+        ("system", "one"),
+        ("system", "two"),
+        ("user", "a"),
+        ("assistant", "b"),
+        ("system", "three"),
+        ("user", "c"),
+        ("assistant", "d"),
+        ("system", "four"),
+    ];
+    for frontend in ALL {
+        let body = encoded(frontend, &conversation(frontend, &said)).unwrap();
+        assert_eq!(body["systemInstruction"], json!({ "parts": [{ "text": "one" }, { "text": "two" }] }));
+        assert_eq!(
+            body["contents"],
+            json!([
+                { "role": "user", "parts": [{ "text": "a" }] },
+                { "role": "model", "parts": [{ "text": "b" }] },
+                { "role": "user", "parts": [{ "text": "three" }, { "text": "c" }] },
+                { "role": "model", "parts": [{ "text": "d" }] },
+                { "role": "user", "parts": [{ "text": "four" }] },
+            ])
+        );
+    }
+}
+
+#[test]
+fn c11_what_was_sent_is_the_beginning_of_what_is_sent_next() {
+    let said = [
+        ("system", "one"),
+        ("user", "a"),
+        ("assistant", "b"),
+        ("developer", "late"),
+        ("user", "c"),
+        ("assistant", "d"),
+        ("user", "e"),
+        ("assistant", "f"),
+        ("system", "later"),
+        ("user", "g"),
+    ];
+    for frontend in ALL {
+        for (turn, next) in [(2, 5), (5, 7), (7, 10)] {
+            let before = encoded(frontend, &conversation(frontend, &said[..turn])).unwrap();
+            let after = encoded(frontend, &conversation(frontend, &said[..next])).unwrap();
+            assert_eq!(before["systemInstruction"], after["systemInstruction"]);
+            let (before, after) = (before["contents"].as_array().unwrap(), after["contents"].as_array().unwrap());
+            assert_eq!(before[..], after[..before.len()]);
+        }
+        let both = format!("{}", encoded(frontend, &conversation(frontend, &said)).unwrap());
+        assert_eq!(both, format!("{}", encoded(frontend, &conversation(frontend, &said)).unwrap()));
+    }
+}
+
+#[test]
+fn c16_neutral_values_are_accepted_and_listed() {
+    let of_all = [
+        ("repetition_penalty", json!(1)),
+        ("repetition_penalty", json!(1.0)),
+        ("min_p", json!(0)),
+        ("min_p", json!(0.0)),
+        ("top_k", json!(0)),
+        ("top_k", json!(-1)),
+        ("think", json!(false)),
+        ("chat_template_kwargs", json!({})),
+        ("provider", json!({})),
+        ("provider", json!({ "order": null })),
+        ("transforms", json!([])),
+        ("frequency_penalty", json!(0)),
+        ("typical_p", json!(1)),
+        ("some_new_option", Value::Null),
+        ("some_new_option", json!("")),
+        ("best_of", json!(1)),
+        ("user", json!("")),
+    ];
+    for frontend in ALL {
+        for (name, value) in &of_all {
+            if *name == "user" && frontend == MESSAGES {
+                continue;
+            }
+            let request = parse(frontend, &hello(frontend, &json!({ *name: value })))
+                .unwrap_or_else(|error| panic!("{name} {value}: {error}"));
+            assert_eq!(request.ignored(), [*name], "{frontend:?} {value}");
+            let config = &native(&request)["generationConfig"];
+            assert!(config.get("topK").is_none(), "{config}");
+        }
+        // What would change the answer is a 400 by its name, and is listed where nobody is strict.
+        for (name, value) in [
+            ("repetition_penalty", json!(1.1)),
+            ("min_p", json!(0.05)),
+            ("think", json!(true)),
+            ("some_new_option", json!(7)),
+            ("chat_template_kwargs", json!({ "enable_thinking": false })),
+            ("logit_bias", json!({ "1": 2 })),
+        ] {
+            let body = hello(frontend, &json!({ name: value }));
+            let error = parse(frontend, &body).unwrap_err();
+            assert_eq!((error.param(), error.status(frontend).as_u16()), (Some(name), 400));
+            assert_eq!(parse_lax(frontend, &body).unwrap().ignored(), [name]);
+        }
+        assert_eq!(parse(frontend, &hello(frontend, &json!({ "top_k": -2 }))).unwrap_err().param(), Some("top_k"));
+        assert_eq!(
+            native(&parse(frontend, &hello(frontend, &json!({ "top_k": 5 }))).unwrap())["generationConfig"]["topK"],
+            5
+        );
+    }
+    for (name, value) in [
+        ("stop", json!([null])),
+        ("stop", json!([])),
+        ("stop", json!([""])),
+        ("n", json!(0)),
+        ("logit_bias", json!({})),
+        ("presence_penalty", json!(0.0)),
+        ("max_tokens", json!(-1)),
+        ("verbosity", json!("medium")),
+        ("top_logprobs", json!(0)),
+    ] {
+        let request =
+            parse(CHAT, &hello(CHAT, &json!({ name: value }))).unwrap_or_else(|error| panic!("{name}: {error}"));
+        if value != json!([]) {
+            assert_eq!(request.ignored(), [name], "{value}");
+        }
+        assert!(native(&request).get("generationConfig").is_none(), "{name} {value}");
+    }
+    let request = parse(MESSAGES, &hello(MESSAGES, &json!({ "stop_sequences": [null] }))).unwrap();
+    assert_eq!(request.ignored(), ["stop_sequences"]);
+}
+
+#[test]
+fn c18_a_call_without_its_result_is_named_or_repaired() {
+    for frontend in ALL {
+        let body = history(frontend, &[("call_1", "one"), ("call_2", "two")], &[("call_1", "done")]);
+        let error = parse(frontend, &body).unwrap_err();
+        assert!(error.message().contains("call_2"), "{error}");
+        assert_eq!(error.status(frontend), 400);
+        let request = parse_lax(frontend, &body).unwrap();
+        assert_eq!(request.ignored().len(), 1);
+        let results = &native(&request)["contents"][2]["parts"];
+        assert_eq!(results[0]["functionResponse"]["response"]["result"], "done");
+        assert_eq!(results[1]["functionResponse"]["name"], "two");
+        assert_eq!(results.as_array().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn c18_a_result_without_its_call_is_named_or_told_as_text() {
+    for frontend in ALL {
+        let body = history(frontend, &[], &[("call_9", "done")]);
+        let error = parse(frontend, &body).unwrap_err();
+        assert!(error.message().contains("call_9"), "{error}");
+        let request = parse_lax(frontend, &body).unwrap();
+        let text = native(&request)["contents"].to_string();
+        assert!(text.contains("done") && !text.contains("functionResponse"), "{text}");
+        // A second result for one call.
+        let body = history(frontend, &[("call_1", "one")], &[("call_1", "done"), ("call_1", "again")]);
+        assert!(parse(frontend, &body).unwrap_err().message().contains("call_1"));
+        assert!(parse_lax(frontend, &body).is_ok());
+    }
+}
+
+#[test]
+fn a_result_may_name_its_tool_alone() {
+    let call = json!({ "role": "assistant", "tool_calls": [{ "function": { "name": "f", "arguments": { "x": 1 } } }] });
+    let result = json!({ "role": "tool", "name": "f", "content": { "found": [1] } });
+    let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "Go" }, call, result] });
+    let contents = encoded(CHAT, &body).unwrap()["contents"].clone();
+    assert_eq!(contents[1]["parts"][0]["functionCall"], json!({ "name": "f", "args": { "x": 1 } }));
+    assert_eq!(contents[2]["parts"][0]["functionResponse"], json!({ "name": "f", "response": { "found": [1] } }));
+    let nameless = json!({ "role": "tool", "content": "x" });
+    let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "Go" }, nameless] });
+    assert_eq!(encoded(CHAT, &body).unwrap_err().param(), Some("messages[1].tool_call_id"));
+}
+
+#[test]
+fn results_stand_right_behind_their_calls_in_their_order() {
+    for frontend in ALL {
+        let body = history(frontend, &[("a", "one"), ("b", "two")], &[("b", "second"), ("a", "first")]);
+        let contents = encoded(frontend, &body).unwrap()["contents"].clone();
+        let names: Vec<&Value> =
+            contents[2]["parts"].as_array().unwrap().iter().map(|part| &part["functionResponse"]["name"]).collect();
+        assert_eq!(names, ["one", "two"]);
+    }
+    // Ids that a client counts anew in each turn.
+    let call = |name: &str| json!({ "role": "assistant", "tool_calls": [{ "id": "call_0", "type": "function", "function": { "name": name, "arguments": "{}" } }] });
+    let result = |said: &str| json!({ "role": "tool", "tool_call_id": "call_0", "content": said });
+    let messages = json!([{ "role": "user", "content": "Go" }, call("one"), result("1"), call("two"), result("2")]);
+    let contents = encoded(CHAT, &json!({ "model": MODEL, "messages": messages })).unwrap()["contents"].clone();
+    assert_eq!(contents.as_array().unwrap().len(), 5);
+    assert_eq!(contents[4]["parts"][0]["functionResponse"], json!({ "name": "two", "response": { "result": "2" } }));
+}
+
+#[test]
+fn data_that_strict_decoders_refuse_is_mended() {
+    let image = |data: &str| json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": data } });
+    let url =
+        |data: &str| json!({ "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{data}") } });
+    for frontend in ALL {
+        for part in [image("AA\nAA\n"), url(" AA\r\nAA")] {
+            let body = match frontend {
+                RESPONSES => json!({ "model": MODEL, "input": [{ "role": "user", "content": [part] }] }),
+                _ => json!({ "model": MODEL, "messages": [{ "role": "user", "content": [part] }] }),
+            };
+            let sent = encoded(frontend, &body).unwrap();
+            assert_eq!(sent["contents"][0]["parts"][0]["inlineData"]["data"], "AAAA");
+        }
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        let half = events(&[gemini(&json!([{ "text": "Hi HALF" }]), "STOP")]).replace("HALF", "\\ud83d");
+        assert!(streamed_raw(&request, &half).sent.unwrap().contains('\u{fffd}'));
+    }
+}
+
+#[test]
+fn text_that_strict_decoders_refuse_is_mended() {
+    for frontend in ALL {
+        let body = hello(frontend, &json!({})).to_string();
+        for (cut, mended) in [
+            ("Hello \\ud83d", "Hello \u{fffd}"),
+            ("\\ude00 x \\ud83d\\ude00", "\u{fffd} x \u{1f600}"),
+            ("a\\\\ud83d", "a\\ud83d"),
+        ] {
+            let body = body.replace("Hello", cut);
+            let request = frontend.parse(body.as_bytes(), keypool_dialect2::Mode::Strict).unwrap();
+            assert_eq!(native(&request)["contents"][0]["parts"][0]["text"], mended);
+        }
+        let mut bytes = b"\xef\xbb\xbf".to_vec();
+        bytes.extend(body.replace("Hello", "Hell\u{f6}").into_bytes());
+        let at = bytes.iter().position(|byte| *byte == 0xc3).unwrap();
+        bytes.remove(at);
+        let request = frontend.parse(&bytes, keypool_dialect2::Mode::Strict).unwrap();
+        assert_eq!(native(&request)["contents"][0]["parts"][0]["text"], "Hell\u{fffd}");
+    }
+}

@@ -1,0 +1,77 @@
+//! `/v1/chat/completions`.
+
+use crate::support::{CHAT, MODEL, answer, encoded, gemini, hello, parse, streamed, whole};
+use keypool_dialect2::Outcome;
+use serde_json::{Value, json};
+
+#[test]
+fn whole_answer_has_what_decoders_look_for() {
+    let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
+    let (outcome, answer) = whole(&request, &gemini(&json!([{ "text": "Hi" }, { "text": " there" }]), "STOP"));
+    assert_eq!(outcome, Outcome::Complete);
+    assert_eq!(
+        answer.unwrap(),
+        json!({
+            "id": "chatcmpl-r1", "object": "chat.completion", "created": 1_800_000_000, "model": MODEL,
+            "choices": [{
+                "index": 0, "message": { "role": "assistant", "content": "Hi there", "refusal": null },
+                "logprobs": null, "finish_reason": "stop",
+            }],
+            "usage": {
+                "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10,
+                "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
+                "completion_tokens_details": {
+                    "reasoning_tokens": 0, "audio_tokens": 0, "accepted_prediction_tokens": 0,
+                    "rejected_prediction_tokens": 0,
+                },
+            },
+        })
+    );
+}
+
+#[test]
+fn stream_has_role_first_and_usage_and_done_last() {
+    let more = json!({ "stream": true, "stream_options": { "include_usage": true } });
+    let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
+    let answer =
+        streamed(&request, &[gemini(&json!([{ "text": "Hi" }]), ""), gemini(&json!([{ "text": "!" }]), "STOP")]);
+    let data = answer.data();
+    let delta = |at: usize| data[at]["choices"][0]["delta"].clone();
+    assert_eq!(delta(0), json!({ "role": "assistant", "content": "" }));
+    assert_eq!((delta(1), delta(2), delta(3)), (json!({ "content": "Hi" }), json!({ "content": "!" }), json!({})));
+    assert_eq!(data[3]["choices"][0]["finish_reason"], "stop");
+    assert!(data[..4].iter().all(|chunk| chunk["usage"] == Value::Null && chunk.get("usage").is_some()));
+    assert_eq!((&data[4]["choices"], &data[4]["usage"]["total_tokens"]), (&json!([]), &json!(10)));
+    assert!(answer.sent.unwrap().ends_with("data: [DONE]\n\n"));
+    // Who did not ask is not told.
+    let request = parse(CHAT, &hello(CHAT, &json!({ "stream": true }))).unwrap();
+    let answer = streamed(&request, &[gemini(&json!([{ "text": "Hi" }]), "STOP")]);
+    assert!(answer.data().iter().all(|chunk| chunk.get("usage").is_none()));
+}
+
+#[test]
+fn each_chunk_goes_out_as_it_comes() {
+    let request = parse(CHAT, &hello(CHAT, &json!({ "stream": true }))).unwrap();
+    let mut answer = answer(&request);
+    for text in ["one", "two", "three"] {
+        let out = answer.push(crate::support::events(&[gemini(&json!([{ "text": text }]), "")]).as_bytes()).unwrap();
+        assert!(String::from_utf8_lossy(&out).contains(text));
+    }
+}
+
+#[test]
+fn sampling_is_said_in_geminis_words() {
+    let more = json!({
+        "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": 7, "n": 2, "stop": ["a", "b"], "max_completion_tokens": 50,
+        "max_tokens": 60, "presence_penalty": 0.1, "frequency_penalty": 0.2, "logprobs": true, "top_logprobs": 3,
+        "reasoning_effort": "low", "response_format": { "type": "json_object" },
+    });
+    assert_eq!(
+        encoded(CHAT, &hello(CHAT, &more)).unwrap()["generationConfig"],
+        json!({
+            "temperature": 0.5, "topP": 0.9, "topK": 40, "seed": 7, "candidateCount": 2, "stopSequences": ["a", "b"],
+            "maxOutputTokens": 50, "presencePenalty": 0.1, "frequencyPenalty": 0.2, "responseLogprobs": true,
+            "logprobs": 3, "thinkingConfig": { "thinkingLevel": "low" }, "responseMimeType": "application/json",
+        })
+    );
+}

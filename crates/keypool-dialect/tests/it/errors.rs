@@ -1,0 +1,134 @@
+//! Gemini's errors, as the clients of each dialect get them.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use http::StatusCode;
+use keypool_dialect2::{Error, ErrorKind, Outcome};
+use serde_json::{Value, json};
+
+use crate::support::{ALL, CHAT, MESSAGES, answer, hello, parse, streamed_raw, whole};
+
+/// Bodies of public threads, by their names.
+fn samples() -> BTreeMap<String, Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gemini-sim/samples");
+    let read = |path: &Path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let named =
+        files.filter_map(|path| Some((path.file_stem()?.to_str()?.strip_prefix("gemini_")?.to_owned(), read(&path))));
+    named.collect()
+}
+
+fn error(sample: &Value) -> Error {
+    let status = StatusCode::from_u16(sample["status"].as_u64().unwrap() as u16).unwrap();
+    let body = sample["body"].as_str().map_or_else(|| sample["body"].to_string(), str::to_owned);
+    Error::from_gemini(status, body.as_bytes())
+}
+
+#[test]
+fn every_sample_has_a_kind_that_says_whose_fault_it_is() {
+    let samples = samples();
+    assert!(samples.len() > 40);
+    let mut seen = 0;
+    for (name, sample) in samples.iter().filter(|(name, _)| !name.starts_with("200")) {
+        let expected = match &**name {
+            "400_api_key_invalid"
+            | "400_api_key_not_found"
+            | "400_location_not_supported"
+            | "400_multiple_credentials" => ErrorKind::NoKeys,
+            "400_request_too_many_tokens" => ErrorKind::ContextTooLong,
+            "403_file_other_project" => ErrorKind::PermissionDenied,
+            "499_cancelled" | "503_overloaded" => ErrorKind::Unavailable,
+            "500_internal" => ErrorKind::Internal,
+            "504_deadline_exceeded" => ErrorKind::Timeout,
+            name if name.starts_with("400") => ErrorKind::InvalidRequest,
+            name if name.starts_with("404") => ErrorKind::NotFound,
+            name if name.starts_with("429") => ErrorKind::RateLimited,
+            _ => ErrorKind::NoKeys,
+        };
+        let error = error(sample);
+        assert_eq!(error.kind(), expected, "{name}: {error}");
+        for frontend in ALL {
+            let shown: Value = serde_json::from_slice(&error.body(frontend)).unwrap();
+            assert!(shown["error"]["message"].as_str().is_some_and(|message| !message.is_empty()), "{name}");
+            assert_eq!(shown.get("type").is_some(), frontend == MESSAGES);
+        }
+        seen += 1;
+    }
+    assert!(seen > 30, "{seen}");
+}
+
+#[test]
+fn clients_know_the_kinds_by_type_and_code() {
+    for (kind, openai, anthropic) in [
+        (ErrorKind::InvalidRequest, (400, "invalid_request_error", Value::Null), (400, "invalid_request_error")),
+        (
+            ErrorKind::ContextTooLong,
+            (400, "invalid_request_error", json!("context_length_exceeded")),
+            (400, "invalid_request_error"),
+        ),
+        (
+            ErrorKind::Unauthenticated,
+            (401, "invalid_request_error", json!("invalid_api_key")),
+            (401, "authentication_error"),
+        ),
+        (ErrorKind::Billing, (429, "insufficient_quota", json!("insufficient_quota")), (402, "billing_error")),
+        (ErrorKind::PermissionDenied, (403, "permission_error", Value::Null), (403, "permission_error")),
+        (ErrorKind::TooLarge, (413, "invalid_request_error", Value::Null), (413, "request_too_large")),
+        (ErrorKind::RateLimited, (429, "requests", json!("rate_limit_exceeded")), (429, "rate_limit_error")),
+        (ErrorKind::NoKeys, (503, "server_error", json!("no_available_keys")), (503, "overloaded_error")),
+        (ErrorKind::Unavailable, (503, "server_error", Value::Null), (529, "overloaded_error")),
+        (ErrorKind::Timeout, (504, "server_error", Value::Null), (504, "timeout_error")),
+    ] {
+        let error = Error::new(kind, "why");
+        let shown = |frontend| serde_json::from_slice::<Value>(&error.body(frontend)).unwrap()["error"].clone();
+        let told = shown(CHAT);
+        assert_eq!((error.status(CHAT).as_u16(), told["type"].as_str().unwrap(), told["code"].clone()), openai);
+        assert_eq!((error.status(MESSAGES).as_u16(), shown(MESSAGES)["type"].as_str().unwrap()), anthropic);
+    }
+    let long = Error::new(ErrorKind::ContextTooLong, "9 > 8");
+    assert!(String::from_utf8_lossy(&long.body(MESSAGES)).contains("prompt is too long: 9 > 8"));
+    // A message is cut, and never within a letter.
+    assert!(Error::new(ErrorKind::Internal, "é".repeat(9_000)).message().len() <= 4_096);
+}
+
+#[test]
+fn a_key_that_was_disabled_within_a_good_answer_is_the_gateways() {
+    let body = json!({ "candidates": [{ "finishReason": "PUP_LIMITED_DISABLED" }] });
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        assert_eq!(whole(&request, &body).1.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+}
+
+#[test]
+fn samples_of_streams_come_out_whole() {
+    let samples = samples();
+    let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
+    let cut = streamed_raw(&request, samples["200_stream_sse_max_tokens"]["body"].as_str().unwrap());
+    assert_eq!(cut.outcome, Outcome::Complete);
+    assert!(cut.sent.unwrap().contains("\"finish_reason\":\"length\""));
+    let failed = streamed_raw(&request, samples["200_midstream_raw_json_tail"]["body"].as_str().unwrap());
+    assert_eq!(failed.data().last().unwrap()["error"]["type"], "server_error");
+    let (outcome, _) = whole(&request, &samples["200_prompt_blocked"]["body"]);
+    assert!(matches!(outcome, Outcome::Blocked(_)), "{outcome:?}");
+    assert_eq!(whole(&request, &samples["200_ok"]["body"]).0, Outcome::Complete);
+}
+
+#[test]
+fn a_stream_may_be_told_to_have_failed_and_that_it_is_alive() {
+    for frontend in ALL {
+        let mut request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        request.conversation.stream = true;
+        let mut answer = answer(&request);
+        assert_eq!(&answer.ping()[..], b": keep-alive\n\n");
+        let text = r#"data: {"candidates":[{"content":{"parts":[{"text":"Hi"}]}}]}"#;
+        answer.push(format!("{text}\n\n").as_bytes()).unwrap();
+        let ping = answer.ping();
+        assert!(ping.starts_with(if frontend == MESSAGES { b"event: ping\n" } else { b": keep-alive" }));
+        let end = answer.fail(&Error::new(ErrorKind::BadUpstream, "the connection broke"));
+        assert!(String::from_utf8_lossy(&end).contains("the connection broke"));
+        assert!(
+            answer.is_over() && answer.finish().unwrap().is_empty() && answer.push(b"data: {}\n\n").unwrap().is_empty()
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! What Gemini's models take: schemas, thinking, signatures, names of types.
+
+use keypool_dialect2::Conversation;
+use serde_json::{Value, json};
+
+use crate::support::{CHAT, MESSAGES, RESPONSES, encoded, hello, history, native, parse};
+
+fn schema(schema: &Value) -> String {
+    let tool = json!({ "type": "function", "function": { "name": "f", "parameters": schema } });
+    let body = encoded(CHAT, &hello(CHAT, &json!({ "tools": [tool] }))).unwrap();
+    body["tools"][0]["functionDeclarations"][0]["parametersJsonSchema"].to_string()
+}
+
+#[test]
+fn schemas_are_adapted_and_keep_their_order() {
+    for (given, taken) in [
+        (
+            json!({ "$schema": "x", "properties": { "z": { "const": "a" }, "const": { "type": "string" } } }),
+            r#"{"properties":{"z":{"enum":["a"]},"const":{"type":"string"}}}"#,
+        ),
+        (json!({ "const": 1, "enum": [1, 2] }), r#"{"enum":[1]}"#),
+        (json!({ "default": { "const": 1 } }), r#"{"default":{"const":1}}"#),
+        (json!({ "description": "d", "$ref": "#/$defs/a" }), r##"{"description":"d","anyOf":[{"$ref":"#/$defs/a"}]}"##),
+        (
+            json!({ "title": "t", "allOf": [{ "$ref": "/$defs/a" }] }),
+            r##"{"title":"t","anyOf":[{"$ref":"#/$defs/a"}]}"##,
+        ),
+        (json!({ "$ref": "#/$defs/a", "$defs": { "a": {} } }), r##"{"$ref":"#/$defs/a","$defs":{"a":{}}}"##),
+        (json!({ "properties": { "$ref": { "type": "string" } } }), r#"{"properties":{"$ref":{"type":"string"}}}"#),
+        (
+            json!({ "type": ["string", "null"], "enum": ["a", null], "description": "d" }),
+            r#"{"description":"d","anyOf":[{"type":["string"],"enum":["a"]},{"type":"null"}]}"#,
+        ),
+        (json!({ "const": null, "type": "null", "title": "t" }), r#"{"title":"t","type":"null"}"#),
+        (
+            json!({ "type": "object", "additionalProperties": false, "anyOf": [{ "enum": ["a"] }, {}] }),
+            r#"{"type":"object","additionalProperties":false,"anyOf":[{"enum":["a"]},{}]}"#,
+        ),
+    ] {
+        assert_eq!(schema(&given), taken);
+    }
+    // The same for a form of the answer, in each dialect.
+    let form = json!({ "type": "object", "properties": { "z": { "const": 1 }, "a": {} } });
+    let nested = json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "n", "description": "d", "schema": form } } });
+    let flat = json!({ "text": { "format": { "type": "json_schema", "name": "n", "schema": form } } });
+    let theirs = json!({ "output_config": { "format": { "type": "json_schema", "schema": form } } });
+    for (frontend, more, front) in
+        [(CHAT, nested, "\"description\":\"d\","), (RESPONSES, flat, ""), (MESSAGES, theirs, "")]
+    {
+        let config = encoded(frontend, &hello(frontend, &more)).unwrap()["generationConfig"].clone();
+        let taken = format!(r#"{{{front}"type":"object","properties":{{"z":{{"enum":[1]}},"a":{{}}}}}}"#);
+        assert_eq!(
+            (config["responseJsonSchema"].to_string(), &config["responseMimeType"]),
+            (taken, &json!("application/json"))
+        );
+    }
+}
+
+#[test]
+fn each_generation_is_told_to_think_in_its_words() {
+    for (model, effort, config) in [
+        ("gemini-2.5-flash", "none", json!({ "thinkingBudget": 0 })),
+        ("gemini-2.5-pro", "none", json!({ "thinkingBudget": 128 })),
+        ("models/gemini-2.5-flash", "medium", json!({ "thinkingBudget": 8192 })),
+        ("gemini-3.8-flash", "none", json!({ "thinkingLevel": "minimal" })),
+        ("gemini-3-pro-preview", "medium", json!({ "thinkingLevel": "high" })),
+        ("gemini-3.1-pro", "medium", json!({ "thinkingLevel": "medium" })),
+        ("gemini-flash-latest", "low", json!({ "thinkingLevel": "low" })),
+        ("my-own-name", "low", json!({ "thinkingBudget": 1024 })),
+        ("gemini-2.0-flash", "high", Value::Null),
+    ] {
+        let body = hello(CHAT, &json!({ "model": model, "reasoning_effort": effort }));
+        assert_eq!(encoded(CHAT, &body).unwrap()["generationConfig"]["thinkingConfig"], config, "{model} {effort}");
+    }
+    for (model, tokens, config) in [
+        ("gemini-2.5-flash-lite", 100, json!({ "includeThoughts": true, "thinkingBudget": 512 })),
+        ("gemini-2.5-pro", 100_000, json!({ "includeThoughts": true, "thinkingBudget": 32_768 })),
+        ("gemini-3.8-flash", 9_000, json!({ "includeThoughts": true, "thinkingLevel": "high" })),
+    ] {
+        let thinking = json!({ "type": "enabled", "budget_tokens": tokens });
+        let body = hello(MESSAGES, &json!({ "model": model, "thinking": thinking }));
+        assert_eq!(encoded(MESSAGES, &body).unwrap()["generationConfig"]["thinkingConfig"], config, "{model}");
+    }
+    let body = hello(
+        CHAT,
+        &json!({ "extra_body": { "google": { "thinking_config": { "include_thoughts": true, "thinking_budget": 99 } } } }),
+    );
+    let config = encoded(CHAT, &body).unwrap()["generationConfig"]["thinkingConfig"].clone();
+    assert_eq!(config, json!({ "includeThoughts": true, "thinkingLevel": "low" }));
+}
+
+#[test]
+fn the_first_of_calls_at_once_is_signed_where_the_model_wants_it() {
+    let calls = [("a", "one"), ("b", "two")];
+    let results = [("a", "1"), ("b", "2")];
+    for (model, signed) in [
+        ("gemini-3.8-flash", [true, false]),
+        ("gemini-2.5-flash-lite", [false, false]),
+        ("gemini-3-pro-image", [true, true]),
+    ] {
+        let mut body = history(CHAT, &calls, &results);
+        body["model"] = model.into();
+        let parts = encoded(CHAT, &body).unwrap()["contents"][1]["parts"].clone();
+        let told = [0, 1].map(|at: usize| parts[at].get("thoughtSignature").is_some());
+        assert_eq!(told, signed, "{model}");
+    }
+}
+
+#[test]
+fn types_go_up_by_the_names_that_gemini_documents() {
+    for (said, name) in [
+        ("image/jpg", "image/jpeg"),
+        ("IMAGE/PJPEG", "image/jpeg"),
+        ("application/x-pdf", "application/pdf"),
+        ("video/quicktime", "video/mov"),
+        ("Audio/X-WAV; rate=16000", "audio/wav"),
+        ("text/x-other", "text/x-other"),
+    ] {
+        let source = json!({ "type": "base64", "media_type": said, "data": "AAAA" });
+        let body = hello(
+            MESSAGES,
+            &json!({ "messages": [{ "role": "user", "content": [{ "type": "image", "source": source }] }] }),
+        );
+        assert_eq!(encoded(MESSAGES, &body).unwrap()["contents"][0]["parts"][0]["inlineData"]["mimeType"], name);
+    }
+    for (file, mime) in [
+        (json!({ "file_data": "AAAA", "filename": "a.CSV" }), "text/csv"),
+        (json!({ "file_data": "data:application/octet-stream;base64,AAAA", "filename": "a.csv" }), "text/csv"),
+        (json!({ "file_data": "data:application/octet-stream;base64,JVBERi0x" }), "application/pdf"),
+    ] {
+        let body =
+            hello(CHAT, &json!({ "messages": [{ "role": "user", "content": [{ "type": "file", "file": file }] }] }));
+        assert_eq!(encoded(CHAT, &body).unwrap()["contents"][0]["parts"][0]["inlineData"]["mimeType"], mime);
+    }
+}
+
+#[test]
+fn media_elsewhere_may_be_put_in_before_it_is_encoded() {
+    let part = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
+    let body = hello(CHAT, &json!({ "messages": [{ "role": "user", "content": [part] }] }));
+    let mut request = parse(CHAT, &body).unwrap();
+    assert_eq!(request.encode().unwrap_err().param(), Some("messages[0].content[0].image_url.url"));
+    let media = request.conversation.media_mut().next().unwrap();
+    media.mime = Some("image/png".into());
+    media.data = keypool_dialect2::MediaData::Base64("AAAA".into());
+    assert_eq!(native(&request)["contents"][0]["parts"][0]["inlineData"]["data"], "AAAA");
+}
+
+#[test]
+fn a_model_is_one_segment_of_the_path() {
+    for (model, path) in [
+        ("gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"),
+        ("google/gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"),
+        ("a/b?c#d:é", "/v1beta/models/a%2Fb%3Fc%23d%3A%C3%A9:generateContent"),
+    ] {
+        let conversation = Conversation { model: model.into(), ..Conversation::default() };
+        assert_eq!(keypool_dialect2::Encoder::new(&conversation).generate().unwrap().path, path);
+    }
+    for model in ["", "..", "models/", "models/.."] {
+        let conversation = Conversation { model: model.into(), ..Conversation::default() };
+        assert_eq!(
+            keypool_dialect2::Encoder::new(&conversation).generate().unwrap_err().param(),
+            Some("model"),
+            "{model}"
+        );
+    }
+}

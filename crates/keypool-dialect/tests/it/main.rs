@@ -1,0 +1,12 @@
+//! The crate through its public API.
+
+mod cases;
+mod chat;
+mod errors;
+mod gemini;
+mod laws;
+mod messages;
+mod openai;
+mod responses;
+mod strict_decoders;
+mod support;

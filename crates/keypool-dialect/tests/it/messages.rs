@@ -1,0 +1,204 @@
+//! `/v1/messages` and `/v1/messages/count_tokens`.
+
+use keypool_dialect2::{Encoder, Outcome, anthropic::count_tokens};
+use serde_json::{Value, json};
+
+use crate::support::{MESSAGES, MODEL, encoded, gemini, hello, parse, streamed, whole};
+
+fn with(content: &Value) -> Value {
+    json!({ "model": MODEL, "max_tokens": 9, "messages": [{ "role": "user", "content": content }] })
+}
+
+#[test]
+fn blocks_become_parts() {
+    let content = json!([
+        { "type": "text", "text": "look", "cache_control": { "type": "ephemeral" } },
+        { "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "AAAA" } },
+        { "type": "document", "title": "T", "source": { "type": "base64", "media_type": "application/pdf", "data": "BBBB" } },
+        { "type": "document", "source": { "type": "text", "media_type": "text/plain", "data": "plain" } },
+        { "type": "document", "source": { "type": "content", "content": [{ "type": "text", "text": "inner" }] } },
+        { "type": "document", "source": { "type": "file", "file_id": "files/abc" } },
+        { "type": "search_result", "source": "https://a", "title": "A", "content": [{ "type": "text", "text": "found" }] },
+    ]);
+    let parts = encoded(MESSAGES, &with(&content)).unwrap()["contents"][0]["parts"].clone();
+    assert_eq!(
+        parts,
+        json!([
+            { "text": "look" }, { "inlineData": { "mimeType": "image/png", "data": "AAAA" } },
+            { "text": "Document\nTitle: T\n" }, { "inlineData": { "mimeType": "application/pdf", "data": "BBBB" } },
+            { "text": "plain" }, { "text": "inner" },
+            { "fileData": { "fileUri": "https://generativelanguage.googleapis.com/v1beta/files/abc" } },
+            { "text": "Search result\nTitle: A\nSource: https://a\nfound\n" },
+        ])
+    );
+}
+
+#[test]
+fn fields_become_geminis() {
+    let more = json!({
+        "max_tokens": 50, "temperature": 0.5, "top_p": 0.9, "top_k": 4, "stop_sequences": ["x"], "metadata": { "user_id": "u" },
+        "thinking": { "type": "enabled", "budget_tokens": 2_000 }, "system": [{ "type": "text", "text": "s" }],
+        "output_config": { "effort": "low", "format": { "type": "json_schema", "schema": { "type": "object" } } },
+    });
+    let body = encoded(MESSAGES, &hello(MESSAGES, &more)).unwrap();
+    assert_eq!(body["systemInstruction"], json!({ "parts": [{ "text": "s" }] }));
+    assert_eq!(
+        body["generationConfig"],
+        json!({
+            "temperature": 0.5, "topP": 0.9, "topK": 4, "maxOutputTokens": 50, "stopSequences": ["x"],
+            "responseMimeType": "application/json", "responseJsonSchema": { "type": "object" },
+            "thinkingConfig": { "includeThoughts": true, "thinkingLevel": "medium" },
+        })
+    );
+    let off = hello(MESSAGES, &json!({ "thinking": { "type": "disabled" } }));
+    assert_eq!(
+        encoded(MESSAGES, &off).unwrap()["generationConfig"]["thinkingConfig"],
+        json!({ "thinkingLevel": "minimal" })
+    );
+}
+
+#[test]
+fn faults_name_the_field_as_anthropic_does() {
+    for (content, place) in [
+        (json!([{ "type": "text" }]), "messages.0.content.0.text"),
+        (
+            json!([{ "type": "image", "source": { "type": "base64", "data": "A" } }]),
+            "messages.0.content.0.source.media_type",
+        ),
+        (
+            json!([{ "type": "image", "source": { "type": "url", "url": "https://a/b.png" } }]),
+            "messages.0.content.0.source.url",
+        ),
+        (json!([{ "type": "image", "source": "x" }]), "messages.0.content.0.source"),
+        (json!([{ "type": "from_the_future" }]), "messages.0.content.0.type"),
+        (
+            json!([{ "type": "document", "citations": { "enabled": true }, "source": { "type": "text", "data": "x" } }]),
+            "messages.0.content.0.citations",
+        ),
+        (json!([]), "messages.0.content"),
+        (json!(""), "messages.0.content"),
+        (json!(7), "messages.0"),
+    ] {
+        let error = encoded(MESSAGES, &with(&content)).unwrap_err();
+        assert_eq!(error.param(), Some(place), "{error}");
+        assert!(error.message().starts_with(place), "{error}");
+        let shown: Value = serde_json::from_slice(&error.body(MESSAGES)).unwrap();
+        assert_eq!((&shown["type"], &shown["error"]["type"]), (&json!("error"), &json!("invalid_request_error")));
+    }
+}
+
+#[test]
+fn whole_message_has_what_decoders_look_for() {
+    let tools = json!([{ "name": "f", "input_schema": { "type": "object" } }]);
+    let request =
+        parse(MESSAGES, &hello(MESSAGES, &json!({ "tools": tools, "thinking": { "type": "adaptive" } }))).unwrap();
+    let parts = json!([
+        { "text": "Hm", "thought": true }, { "text": "I call" }, { "functionCall": { "name": "f", "args": { "z": 1, "a": 2 } } },
+    ]);
+    let (outcome, answer) = whole(&request, &gemini(&parts, "STOP"));
+    let answer = answer.unwrap();
+    assert_eq!(outcome, Outcome::Complete);
+    let id = answer["content"][2]["id"].as_str().unwrap().to_owned();
+    assert!(id.starts_with("toolu_"));
+    assert_eq!(
+        answer,
+        json!({
+            "id": "msg_r1", "type": "message", "role": "assistant", "model": MODEL,
+            "content": [
+                { "type": "thinking", "thinking": "Hm", "signature": "keypool" }, { "type": "text", "text": "I call" },
+                { "type": "tool_use", "id": id, "name": "f", "input": { "z": 1, "a": 2 } },
+            ],
+            "stop_reason": "tool_use", "stop_sequence": null,
+            "usage": { "input_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 3 },
+        })
+    );
+    // Arguments keep their order.
+    assert!(answer.to_string().contains("{\"z\":1,\"a\":2}"));
+}
+
+#[test]
+fn stream_opens_and_closes_each_block_in_order() {
+    let tools = json!([{ "name": "f", "input_schema": { "type": "object" } }]);
+    let request =
+        parse(MESSAGES, &hello(MESSAGES, &json!({ "tools": tools, "thinking": { "type": "adaptive" } }))).unwrap();
+    let streamed = streamed(
+        &request,
+        &[
+            gemini(&json!([{ "text": "Hm", "thought": true }]), ""),
+            gemini(&json!([{ "text": "I " }]), ""),
+            gemini(&json!([{ "text": "call" }, { "functionCall": { "name": "f", "args": { "x": 1 } } }]), "STOP"),
+        ],
+    );
+    let data = streamed.data();
+    let told: Vec<(&str, &Value)> =
+        data.iter().map(|event| (event["type"].as_str().unwrap(), &event["index"])).collect();
+    let index = |number: u64| json!(number);
+    let (none, zero, one, two) = (Value::Null, index(0), index(1), index(2));
+    assert_eq!(
+        told,
+        [
+            ("message_start", &none),
+            ("content_block_start", &zero),
+            ("content_block_delta", &zero),
+            ("content_block_delta", &zero),
+            ("content_block_stop", &zero),
+            ("content_block_start", &one),
+            ("content_block_delta", &one),
+            ("content_block_delta", &one),
+            ("content_block_stop", &one),
+            ("content_block_start", &two),
+            ("content_block_delta", &two),
+            ("content_block_stop", &two),
+            ("message_delta", &none),
+            ("message_stop", &none),
+        ]
+    );
+    assert_eq!(data[0]["message"]["usage"]["input_tokens"], 7);
+    assert_eq!(data[3]["delta"], json!({ "type": "signature_delta", "signature": "keypool" }));
+    assert_eq!(data[9]["content_block"]["input"], json!({}));
+    assert_eq!(data[10]["delta"], json!({ "type": "input_json_delta", "partial_json": "{\"x\":1}" }));
+    assert_eq!(data[12]["delta"], json!({ "stop_reason": "tool_use", "stop_sequence": null }));
+    assert_eq!(data[12]["usage"]["output_tokens"], 3);
+    let sent = streamed.sent.unwrap();
+    assert!(sent.starts_with("event: message_start\ndata: {"));
+}
+
+#[test]
+fn tokens_are_counted_by_gemini() {
+    let body = json!({ "model": MODEL, "system": "s", "messages": [{ "role": "user", "content": "x" }] });
+    let request = parse(MESSAGES, &body).unwrap();
+    let native = Encoder::new(&request.conversation).count_tokens().unwrap();
+    let sent: Value = serde_json::from_slice(&native.body).unwrap();
+    assert_eq!(sent["generateContentRequest"]["systemInstruction"]["parts"][0]["text"], "s");
+    assert_eq!(&count_tokens::answer(br#"{"totalTokens": 12}"#).unwrap()[..], b"{\"input_tokens\":12}");
+    assert!(count_tokens::answer(b"{}").is_err());
+}
+
+#[test]
+fn a_search_is_geminis_and_its_pages_are_told() {
+    let more = json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 3 }] });
+    let request = parse(MESSAGES, &hello(MESSAGES, &more)).unwrap();
+    assert_eq!(crate::support::native(&request)["tools"], json!([{ "googleSearch": {} }]));
+    let mut answer = gemini(&json!([{ "text": "Ärger in Ulm" }]), "STOP");
+    answer["candidates"][0]["groundingMetadata"] = json!({
+        "webSearchQueries": ["ulm"], "groundingChunks": [{ "web": { "uri": "https://a", "title": "A" } }],
+        "groundingSupports": [{ "segment": { "startIndex": 0, "endIndex": 6, "text": "Ärger" }, "groundingChunkIndices": [0, 7] }],
+    });
+    let content = whole(&request, &answer).1.unwrap()["content"].clone();
+    assert_eq!(content[0]["citations"][0]["url"], "https://a");
+    assert_eq!(
+        content[1],
+        json!({ "type": "server_tool_use", "id": "srvtoolu_0abc", "name": "web_search", "input": { "query": "ulm" } })
+    );
+    assert_eq!(content[2]["content"][0]["url"], "https://a");
+    let sent = streamed(&request, &[answer.clone()]).sent.unwrap();
+    assert!(sent.contains("citations_delta") && sent.contains("web_search_tool_result"));
+    // The others' citations count letters.
+    let request =
+        parse(crate::support::CHAT, &hello(crate::support::CHAT, &json!({ "web_search_options": {} }))).unwrap();
+    let annotation = whole(&request, &answer).1.unwrap()["choices"][0]["message"]["annotations"][0].clone();
+    assert_eq!(
+        annotation["url_citation"],
+        json!({ "start_index": 0, "end_index": 5, "title": "A", "url": "https://a" })
+    );
+}

@@ -1,0 +1,78 @@
+//! What the types of a strict client decode (`async-openai`'s).
+
+use async_openai::types::{
+    chat::{CreateChatCompletionResponse, CreateChatCompletionStreamResponse},
+    embeddings::CreateEmbeddingResponse,
+    models::ListModelResponse,
+    responses::{Response, ResponseStreamEvent},
+};
+use keypool_dialect2::{
+    Mode,
+    openai::{embeddings::Embeddings, models},
+};
+use serde_json::{Value, json};
+
+use crate::support::{CHAT, RESPONSES, gemini, hello, parse, streamed, tool, whole};
+
+fn answers() -> [Value; 3] {
+    let call = json!([{ "text": "I call" }, { "functionCall": { "name": "f", "args": { "x": 1 } }, "thoughtSignature": "c2ln" }]);
+    let mut likely = gemini(&json!([{ "text": "Hi" }]), "STOP");
+    likely["candidates"][0]["logprobsResult"] = json!({
+        "chosenCandidates": [{ "token": "Hi", "logProbability": -0.5 }],
+        "topCandidates": [{ "candidates": [{ "token": "Hi", "logProbability": -0.5 }, { "token": "Ho", "logProbability": -2 }] }],
+    });
+    [gemini(&call, "STOP"), likely, gemini(&json!([{ "text": "Hi" }]), "MAX_TOKENS")]
+}
+
+#[test]
+fn chats() {
+    let more = json!({
+        "tools": [tool(CHAT, "f")], "logprobs": true, "top_logprobs": 2, "stream_options": { "include_usage": true },
+    });
+    let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
+    for answer in answers() {
+        let told = whole(&request, &answer).1.unwrap();
+        let typed: CreateChatCompletionResponse = serde_json::from_value(told).unwrap();
+        assert_eq!(typed.usage.unwrap().total_tokens, 10);
+        for chunk in streamed(&request, &[answer]).data() {
+            let _: CreateChatCompletionStreamResponse = serde_json::from_value(chunk).unwrap();
+        }
+    }
+}
+
+#[test]
+fn responses() {
+    let more = json!({
+        "tools": [tool(RESPONSES, "f"), { "type": "web_search" }], "top_logprobs": 2, "tool_choice": "auto",
+        "text": { "format": { "type": "text" } }, "reasoning": { "effort": "low" },
+    });
+    let request = parse(RESPONSES, &hello(RESPONSES, &more)).unwrap();
+    for answer in answers() {
+        let told = whole(&request, &answer).1.unwrap();
+        let typed: Response = serde_json::from_value(told.clone()).unwrap_or_else(|error| panic!("{error}: {told}"));
+        assert_eq!(typed.usage.unwrap().total_tokens, 10);
+        for event in streamed(&request, &[answer]).data() {
+            let _: ResponseStreamEvent =
+                serde_json::from_value(event.clone()).unwrap_or_else(|error| panic!("{error}: {event}"));
+        }
+    }
+}
+
+#[test]
+fn embeddings_and_models() {
+    let request =
+        Embeddings::parse(br#"{"model": "gemini-embedding-001", "input": ["a", "b"]}"#, Mode::Strict).unwrap();
+    let body = json!({ "embeddings": [{ "values": [3.0, 4.0] }, { "values": [0.0, 0.5] }] }).to_string();
+    let typed: CreateEmbeddingResponse = serde_json::from_slice(&request.answer(&[body]).unwrap()).unwrap();
+    assert_eq!(typed.data[0].embedding, [0.6, 0.8]);
+    let page = json!({ "models": [
+        { "name": "models/gemini-3.8-flash", "displayName": "Gemini", "supportedGenerationMethods": ["generateContent"] },
+        { "name": "models/veo", "supportedGenerationMethods": ["predictLongRunning"] },
+    ], "nextPageToken": "t" });
+    let (all, next) = models::page(page.to_string().as_bytes()).unwrap();
+    assert_eq!((all.len(), next.as_deref()), (1, Some("t")));
+    let typed: ListModelResponse = serde_json::from_slice(&models::list(&all, CHAT)).unwrap();
+    assert_eq!(typed.data[0].id, "gemini-3.8-flash");
+    let theirs: Value = serde_json::from_slice(&models::list(&all, crate::support::MESSAGES)).unwrap();
+    assert_eq!((&theirs["data"][0]["type"], &theirs["first_id"]), (&json!("model"), &json!("gemini-3.8-flash")));
+}
