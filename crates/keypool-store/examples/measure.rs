@@ -105,8 +105,8 @@ async fn main() -> Result<(), BoxError> {
                     mine.push(asked.elapsed());
                     lease.used(tower_keypool::Usage::new(900, 100));
                     lease.report(&Outcome::Success);
-                    // The request itself takes a while.
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    // The request itself takes a while, and not each as long.
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(2..=18))).await;
                 }
                 latencies.lock().expect("nobody panics").extend(mine);
                 Ok::<_, tower_keypool::Error>(())
