@@ -24,7 +24,7 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Corrections of reservations are written after so many times: those of one project and model cost a store as much as one.
 const CORRECTIONS_EVERY: u32 = 4;
 
-/// A learned limit holds for so long.
+/// How long a learned limit holds.
 const LEARNED: Duration = Duration::from_secs(86_400);
 
 /// At most this many records wait for a store that is away; corrections beyond are dropped.

@@ -20,7 +20,7 @@ use crate::{
     time::Tick,
 };
 
-/// So many keys are offered to the store at once, if it refused one the last time; else the best one alone.
+/// How many keys are offered to the store at once if it refused one the last time; else the best one alone.
 const CANDIDATES: usize = 8;
 
 /// When the store is asked again for a candidate that it refused without a time.

@@ -20,13 +20,13 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that is not made by then, its TLS included, has failed.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// After a connection could not be made, calls fail for so long without another try.
+/// How long calls fail without another try after a connection could not be made.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// So many calls are queued for the connection's task before callers wait.
+/// At most this many calls are queued before callers wait.
 const QUEUE: usize = 1_024;
 
-/// Over which all calls go, pipelined.
+/// The connection that all calls share, pipelined.
 ///
 /// The next call makes it anew when it broke or when a call timed out; calls in flight on the old one go on there.
 pub(super) struct Connection {

@@ -33,7 +33,7 @@ type NamedState = (Box<str>, Box<[u8]>);
 /// The target and the value of a record.
 type NamedRecord = (Box<str>, Box<str>);
 
-/// States are sent again for so long: until neither their windows nor their days count.
+/// How long states are remembered: until neither their windows nor their days count.
 const KEPT_MS: i64 = 2 * 86_400_000;
 
 #[derive(Default)]

@@ -46,13 +46,13 @@ const HOLD: Duration = Duration::from_secs(1);
 /// A request is asked for again at most so often when the data turns out to be new.
 const TRIES: usize = 3;
 
-/// A closed breaker is told to others for so long.
+/// How long a closed breaker is kept, so that others learn of it.
 const CLOSED_KEPT_MS: i64 = 86_400_000;
 
 /// A learned limit is forgotten after so long.
 const LIMIT_KEPT_MS: i64 = 86_400_000;
 
-/// So many records or states are sent with one call at most: a script holds up the server.
+/// At most this many records or states are sent with one call: a script holds up the server.
 const PAGE: usize = 64;
 
 /// Where a server is and how it is reached.
@@ -158,7 +158,7 @@ struct Shared {
     connection: Connection,
     /// The state of the namespace, its quotas, its records, and their revisions.
     keys: [String; 4],
-    /// Whose records are not told back.
+    /// The id of this process; its own records are no changes to it.
     writer: String,
     time: Option<Time>,
     memory: Memory,

@@ -24,7 +24,7 @@ const APPLICATION_ID: i32 = 0x4b50_4f4c;
 
 /// Opens a database for writing; it is made where there is none.
 ///
-/// Of several processes that make one at once SQLite sends some away without waiting: they come again.
+/// When several processes make a database at once, SQLite refuses some without waiting: they try again.
 pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, Cipher), SqliteError> {
     let clock = Clock::system();
     let began = clock.now();

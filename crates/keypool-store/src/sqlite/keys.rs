@@ -90,7 +90,7 @@ impl SqliteStore {
     }
 
     /// Puts keys, in place of those with the same ids, in one transaction, which 100,000 keys make about 1 s long: requests wait
-    /// for it. The history of imports tells it.
+    /// for it. The import is added to the history.
     ///
     /// # Errors
     /// The same as those of [`keys`](Self::keys); no key is put then.

@@ -1,4 +1,4 @@
-//! Breakers, learned limits and learned projects: of each target the last record.
+//! Breakers, learned limits and learned projects: the last record of each target.
 
 use rusqlite::{Connection, OptionalExtension};
 use tower_keypool::{

@@ -124,14 +124,14 @@ impl Cipher {
     }
 
     /// Whether it is the one that encrypts the secrets of a database; none if there is none yet.
-    pub(super) fn is_of(&self, connection: &Connection) -> Result<Option<bool>, SqliteError> {
+    pub(super) fn matches(&self, connection: &Connection) -> Result<Option<bool>, SqliteError> {
         let row = "SELECT value FROM meta WHERE name = 'master_key_check'";
         let check: Option<Vec<u8>> = connection.query_row(row, [], |row| row.get(0)).optional()?;
         Ok(check.map(|check| self.decrypt(CHECK.0, &check).is_ok_and(|text| text == CHECK.1)))
     }
 
-    /// From now on it is.
-    pub(super) fn set_of(&self, connection: &Connection) -> Result<(), SqliteError> {
+    /// Makes it the master key of the database.
+    pub(super) fn store_check(&self, connection: &Connection) -> Result<(), SqliteError> {
         let set = "INSERT OR REPLACE INTO meta VALUES ('master_key_check', ?)";
         connection.execute(set, [self.encrypt(CHECK.0, CHECK.1)?])?;
         Ok(())
@@ -150,7 +150,7 @@ impl Ciphers {
     /// The one that encrypts the secrets in this transaction.
     pub(super) fn of(&self, connection: &Connection) -> Result<Cipher, SqliteError> {
         for cipher in &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            if cipher.is_of(connection)? == Some(true) {
+            if cipher.matches(connection)? == Some(true) {
                 return Ok(cipher.clone());
             }
         }
@@ -167,7 +167,7 @@ impl Ciphers {
             let secret = new.encrypt(&id, &old.decrypt(&id, &secret)?)?;
             connection.prepare_cached("UPDATE keys SET secret = ? WHERE id = ?")?.execute((secret, &id))?;
         }
-        new.set_of(connection)?;
+        new.store_check(connection)?;
         // Whichever is right after the transaction: it may not be committed.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = vec![old, new];
         Ok(())
@@ -183,7 +183,7 @@ pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKe
         None if file.exists() => MasterKey::read(&file)?,
         None => {
             let key = MasterKey::generate()?;
-            if Cipher::new(&key).is_of(connection)?.is_some() {
+            if Cipher::new(&key).matches(connection)?.is_some() {
                 let what = format!("{} is missing; put it back, or give the key by another way", file.display());
                 return Err(SqliteError::new(SqliteErrorKind::MasterKey, what));
             }
@@ -192,15 +192,15 @@ pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKe
         }
     };
     let cipher = Cipher::new(&key);
-    match cipher.is_of(connection)? {
+    match cipher.matches(connection)? {
         Some(true) => Ok(cipher),
-        None => cipher.set_of(connection).map(|()| cipher),
+        None => cipher.store_check(connection).map(|()| cipher),
         Some(false) => {
             // A change of the master key was stopped after its commit.
             let next = beside(path, ".key.next");
             if given.is_none() && next.exists() {
                 let cipher = Cipher::new(&MasterKey::read(&next)?);
-                if cipher.is_of(connection)? == Some(true) {
+                if cipher.matches(connection)? == Some(true) {
                     rename(&next, &file)?;
                     return Ok(cipher);
                 }

@@ -41,7 +41,7 @@ struct Entry {
 
 impl Windows {
     /// After how many milliseconds a limit has room for the cost; 0: now. A cost that is larger than the limit has room
-    /// where nothing counts. A daily limit is no matter of windows.
+    /// where nothing counts. Daily limits are not counted here.
     pub(super) fn opens(&self, limit: &Limit, cost: u64, now: i64) -> i64 {
         let Span::Sliding(span) = limit.span else { return 0 };
         if cost == 0 {

@@ -25,13 +25,13 @@ use super::{
 /// For how long jobs gather before a transaction begins.
 const GATHER: Duration = Duration::from_micros(500);
 
-/// So many jobs share a transaction at most.
+/// At most this many jobs share a transaction.
 const MOST_JOBS: usize = 256;
 
-/// So many quotas are kept in memory at most.
+/// At most this many quotas are kept in memory.
 const MOST_QUOTAS: usize = 200_000;
 
-/// So many days before the present one matter.
+/// How many days before the present one matter.
 const DAYS: i32 = 2;
 
 /// Between two tries to begin a transaction while another process has one.

@@ -28,7 +28,7 @@ CREATE TABLE usage (
     PRIMARY KEY (date, quota, key)
 ) STRICT, WITHOUT ROWID;
 
--- Open and closed breakers, learned limits and learned projects: of each target the last record, as JSON.
+-- Open and closed breakers, learned limits and learned projects: the last record of each target, as JSON.
 -- writer: which process wrote it, by a random number.
 CREATE TABLE records (
     revision INTEGER PRIMARY KEY AUTOINCREMENT,
