@@ -87,7 +87,7 @@ fn why_it_ended() {
 #[test]
 fn calls() {
     let parts = json!([
-        { "functionCall": { "name": "f", "args": { "b": 1, "a": [2] } }, "thoughtSignature": "c2ln" },
+        { "functionCall": { "name": "f", "args": { "a": [2], "b": 1 } }, "thoughtSignature": "c2ln" },
         { "functionCall": { "name": "g" } },
     ]);
     let (value, typed) = read(&candidate(parts.clone(), "STOP"));
