@@ -195,6 +195,7 @@ mod tests {
     #[test]
     fn an_error_has_anthropics_shape() {
         let body = Anthropic::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "out", None);
-        assert_eq!(body, r#"{"error":{"message":"out","type":"overloaded_error"},"type":"error"}"#);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body, json!({ "type": "error", "error": { "type": "overloaded_error", "message": "out" } }));
     }
 }
