@@ -92,9 +92,9 @@ impl WaitQueue {
         let id = WaiterId { at, generation: place.0 };
         let order = &mut self.queues.entry(model).or_default().order;
         if first {
-            order.push_front(id)
+            order.push_front(id);
         } else {
-            order.push_back(id)
+            order.push_back(id);
         }
         self.len += 1;
         id
