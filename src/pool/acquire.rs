@@ -104,15 +104,20 @@ impl Future for Acquire {
                         *this.waiting = Some(waiting);
                         continue;
                     }
-                    Begun::New => continue,
                 }
             };
-            match granted {
-                Ok(grant) if !this.request.free && this.shared.must_reserve() => {
+            let grant = match granted {
+                Ok(grant) => grant,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            if this.shared.asks_store && !this.request.free {
+                if !this.shared.goes_on_without_store() {
                     *this.reserving = Some(Reserving::new(this.shared, this.request, grant, *this.late));
+                    continue;
                 }
-                granted => return Poll::Ready(granted.map(|grant| Lease::new(Arc::clone(this.shared), grant))),
+                this.shared.with(|state, _| state.stats.unreserved += 1);
             }
+            return Poll::Ready(Ok(Lease::new(Arc::clone(this.shared), grant)));
         }
     }
 }
@@ -121,8 +126,6 @@ enum Begun {
     Granted(Grant),
     Failed(Error),
     Waits(Waiting),
-    /// The provider must be asked for the usual limits of its model first.
-    New,
 }
 
 /// A lease for a request that does not wait; the store is not asked.
@@ -130,9 +133,7 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     match begin(shared, request, &mut Some(Tick::ZERO), false) {
         Begun::Granted(grant) => Ok(Lease::new(Arc::clone(shared), grant)),
         Begun::Failed(error) => Err(error),
-        Begun::Waits(_) | Begun::New => {
-            Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait"))
-        }
+        Begun::Waits(_) => Err(Error::new(crate::ErrorKind::Unavailable, "the request would have to wait")),
     }
 }
 
@@ -143,13 +144,13 @@ fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>
         // A model of the provider's table gets windows of its own before its first answer.
         let is_new =
             request.model.is_some() && state.models.is_shared(selection.model) && state.settings.may_assume_more();
-        if is_new { Begun::New } else { try_or_join(shared, state, &selection, deadline, first, now) }
+        (!is_new).then(|| try_or_join(shared, state, &selection, deadline, first, now))
     });
-    if !matches!(begun, Begun::New) {
-        return begun;
-    }
-    shared.assume(request.model_name().unwrap_or_default());
-    shared.with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, first, now))
+    begun.unwrap_or_else(|| {
+        shared.assume(request.model_name().unwrap_or_default());
+        shared
+            .with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, first, now))
+    })
 }
 
 fn try_or_join(

@@ -118,34 +118,20 @@ impl Shared {
         }
     }
 
-    /// Whether the store must grant a request: not while it is away from a pool that goes on without it.
-    pub(crate) fn must_reserve(&self) -> bool {
-        let goes_on = self.asks_store && self.fail_open && self.store_away.load(Ordering::Relaxed);
-        if goes_on {
-            self.with(|state, _| state.stats.unreserved += 1);
-        }
-        self.asks_store && !goes_on
+    /// Whether requests go on by the local limits now, since the store is away.
+    pub(crate) fn goes_on_without_store(&self) -> bool {
+        self.fail_open && self.store_away.load(Ordering::Relaxed)
     }
 
     /// The store answered, or failed: a change of that is logged once.
     pub(crate) fn store_answered(&self, error: Option<&Error>) {
         let away = error.is_some();
-        if self.store_away.load(Ordering::Relaxed) == away || self.store_away.swap(away, Ordering::Relaxed) == away {
+        if self.store_away.swap(away, Ordering::Relaxed) == away {
             return;
         }
         match error {
-            Some(error) if self.fail_open => {
-                tracing::warn!(
-                    error = error as &dyn std::error::Error,
-                    "the store is away: the local limits alone hold"
-                );
-            }
-            Some(error) => {
-                tracing::error!(
-                    error = error as &dyn std::error::Error,
-                    "the store is away: requests fail until it is back"
-                );
-            }
+            Some(error) if self.fail_open => tracing::warn!(%error, "the store is away: the local limits alone hold"),
+            Some(error) => tracing::error!(%error, "the store is away: requests fail until it is back"),
             None => tracing::info!("the store is back"),
         }
     }

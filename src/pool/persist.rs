@@ -24,9 +24,6 @@ const EVERY: Duration = Duration::from_millis(250);
 /// Corrections of reservations are written after so many times: those of one project and model cost a store as much as one.
 const CORRECTIONS_EVERY: u32 = 4;
 
-/// How long a learned limit holds.
-const LEARNED: Duration = Duration::from_secs(86_400);
-
 /// At most this many records wait for a store that is away; corrections beyond are dropped.
 const MOST_RECORDS: usize = 100_000;
 
@@ -91,11 +88,8 @@ fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
     for record in &changes.records {
         let (Record::Starts { project, model, .. } | Record::Day { project, model, .. }) = record else { continue };
         let Some(at) = state.registry.find_project(project) else { continue };
-        let model = if &**model == state.models.name(ModelIx::DEFAULT).as_ref() {
-            ModelIx::DEFAULT
-        } else {
-            state.models.confirm(model)
-        };
+        let model =
+            if model == state.models.name(ModelIx::DEFAULT) { ModelIx::DEFAULT } else { state.models.confirm(model) };
         let quota = state.quota(at, model);
         match record {
             Record::Starts { span, starts, .. } => {
@@ -133,7 +127,7 @@ fn restore(state: &mut State, records: &[Record], now: Now) {
                 let Some(at) = state.registry.find_project(project) else { continue };
                 let model = state.models.confirm(model);
                 let age = Duration::from_millis(u64::try_from(now.wall_ms - *learned_ms).unwrap_or(0));
-                if !state.models.is_shared(model) && age < LEARNED {
+                if !state.models.is_shared(model) {
                     state.quota(at, model).learn(limit.unit, limit.span, limit.amount, now.tick.minus(age));
                 }
             }
@@ -169,10 +163,10 @@ fn latest(mut records: Vec<Record>) -> Vec<Record> {
 
 /// Writes what changed; the corrections of reservations, too, or not yet.
 pub(crate) async fn flush(shared: &Shared, corrections: bool) {
-    let due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
-    let due: Vec<_> = {
+    let is_due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
+    let due = {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extract_if(.., due).collect()
+        waiting.extract_if(.., is_due).collect()
     };
     let records = latest(due);
     if records.is_empty() {
@@ -183,7 +177,7 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
     if kept.is_err() {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
-        // A correction that is lost leaves its reservation counted: late and never early.
+        // Without its correction a reservation counts what was reserved for it.
         let mut over = waiting.len().saturating_sub(MOST_RECORDS);
         waiting.retain(|record| {
             let dropped = over > 0 && matches!(record, Record::Used { .. });
