@@ -502,9 +502,9 @@ async fn a_large_request_that_the_store_refuses_leaves_small_ones_their_key() {
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_the_store_refuses_keeps_its_turn() {
     let start = tokio::time::Instant::now();
-    // Others use the project up for 5 s; then it serves one a second.
+    // After the first request others use the project up until 5 s have passed; then it serves one a second.
     let store = Scripted::new(None, move |_| {
-        let left = secs(5).checked_sub(start.elapsed()).filter(|left| !left.is_zero());
+        let left = secs(5).checked_sub(start.elapsed()).filter(|left| *left < secs(5) && !left.is_zero());
         left.map_or_else(|| granted(0), |left| refused(vec![left]))
     });
     let pool = builder()
@@ -514,6 +514,7 @@ async fn a_waiter_that_the_store_refuses_keeps_its_turn() {
         .open()
         .await
         .unwrap();
+    drop(pool.acquire(M).await.unwrap());
     let served = Arc::new(Mutex::new(Vec::new()));
     let waiting = (0..4).map(|n| {
         let (pool, served) = (pool.clone(), Arc::clone(&served));
