@@ -226,6 +226,26 @@ impl Key {
         self.id.clone().unwrap_or_else(|| KeyId::of_secret(&self.secret))
     }
 
+    /// The project that it was given; none: the key is a project of its own, named by its id.
+    pub fn project_name(&self) -> Option<&str> {
+        self.project.as_deref()
+    }
+
+    /// The exit that it was given.
+    pub fn exit_name(&self) -> Option<&str> {
+        self.exit.as_deref()
+    }
+
+    /// The label that it was given.
+    pub fn label_text(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// Whether this is its secret.
+    pub fn has_secret(&self, secret: &str) -> bool {
+        *self.secret == *secret
+    }
+
     /// The models that it has limits for or may be used for.
     pub(crate) fn model_names(&self) -> impl Iterator<Item = &Arc<str>> {
         let allowed = self.models.iter().flat_map(|models| models.iter()).filter(|name| !name.ends_with('*'));

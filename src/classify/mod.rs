@@ -25,7 +25,7 @@ pub(crate) use error_body::may_be_error;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub use rules::Rule;
-pub(crate) use usage::UsageReader;
+pub use usage::UsageReader;
 
 /// What an answer means for the key that was used; `None` for a good one.
 ///

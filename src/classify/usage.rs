@@ -22,8 +22,18 @@ const TAIL: usize = 16 << 10;
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"usage"));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error"));
 
-/// Reads usage and errors of one body. It holds at most one event, or the end of a plain body.
-pub(crate) struct UsageReader {
+/// Reads the usage of one answer's body, chunk by chunk. It holds at most one event, or the end of a plain body. The layers do
+/// this themselves.
+///
+/// ```
+/// use tower_keypool::{Usage, classify::UsageReader, provider::UsageFormat};
+///
+/// let mut reader = UsageReader::new(UsageFormat::Gemini);
+/// reader.push(br#"{"candidates": [], "usageMetadata": {"promptTokenCount": 12, "#);
+/// reader.push(br#""candidatesTokenCount": 340}}"#);
+/// assert_eq!(reader.finish(), Some(Usage::new(12, 340)));
+/// ```
+pub struct UsageReader {
     format: UsageFormat,
     framing: Framing,
     /// The event that has not ended yet, or the plain body.
@@ -46,9 +56,15 @@ enum Framing {
     Json,
 }
 
+impl std::fmt::Debug for UsageReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UsageReader").field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
 impl UsageReader {
     /// For a body of a provider that reports usage in this format.
-    pub(crate) fn new(format: UsageFormat) -> Self {
+    pub fn new(format: UsageFormat) -> Self {
         Self {
             format,
             framing: Framing::Unknown,
@@ -76,7 +92,7 @@ impl UsageReader {
     }
 
     /// Reads the next bytes of the body.
-    pub(crate) fn push(&mut self, mut chunk: &[u8]) {
+    pub fn push(&mut self, mut chunk: &[u8]) {
         if self.framing == Framing::Unknown {
             // A byte order mark may come first.
             let blank = |byte: &u8| byte.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(byte);
@@ -100,7 +116,7 @@ impl UsageReader {
     }
 
     /// Called when the body ends or is dropped. Returns the usage, if the body reported one.
-    pub(crate) fn finish(&mut self) -> Option<Usage> {
+    pub fn finish(&mut self) -> Option<Usage> {
         let rest = mem::take(&mut self.buffer);
         match mem::replace(&mut self.framing, Framing::Unknown) {
             Framing::Unknown => {}

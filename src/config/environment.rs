@@ -34,6 +34,11 @@ impl Environment {
         self.0.keys().filter_map(setting).collect()
     }
 
+    /// The variables that stand above a file: `KEYPOOL__A__B` for the setting `a.b`.
+    pub fn overlay(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.keys().filter(|name| name.starts_with("KEYPOOL__")).filter_map(|name| Some((&**name, self.get(name)?)))
+    }
+
     /// The names of all.
     pub(super) fn names(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{Environment, key_entry::Options, key_file, wording::looks_like_key};
+use super::{Environment, KeyEntry, key_entry::Options, key_file, wording::looks_like_key};
 use crate::{Key, KeyId};
 
 /// One thing that is wrong with a configuration. It holds no value, which may be a secret.
@@ -90,6 +90,11 @@ impl Loaded {
                 self.add(format!("{name}, value {}", n + 1), entry, environment);
             }
         }
+    }
+
+    /// Adds a key from elsewhere, such as a database. `place` is for messages, and is its label if it has none.
+    pub fn add_entry(&mut self, place: impl Into<String>, entry: KeyEntry, environment: &Environment) {
+        self.add(place.into(), entry.0, environment);
     }
 
     /// Adds an entry that stands at `place`.

@@ -60,6 +60,14 @@ impl KeyRotationLayer {
         self.wait = Some(wait);
         self
     }
+
+    /// What the layer finds out about a request that carries no [`KeyRequest`](crate::KeyRequest): its model, its cost, whether it may be sent twice.
+    /// Change it and insert it into the extensions, for example with an affinity.
+    ///
+    /// The body is known if the extensions hold a [`CollectedBody`](crate::replay::CollectedBody).
+    pub fn key_request(provider: &dyn crate::Provider, head: &http::request::Parts) -> crate::KeyRequest {
+        super::needs::derive(provider, head)
+    }
 }
 
 impl<S> Layer<S> for KeyRotationLayer {

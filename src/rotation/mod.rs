@@ -6,7 +6,7 @@
 mod body;
 mod future;
 mod layer;
-mod needs;
+pub(crate) mod needs;
 mod service;
 
 pub use body::LeaseBody;

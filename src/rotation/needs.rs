@@ -20,7 +20,7 @@ pub(super) fn of_attempt(pool: &KeyPool, head: &Parts, attempts: &mut Attempts, 
 }
 
 /// Reads it from the head and the collected body of a request.
-fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
+pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     let info = provider.inspect(head);
     let collected = head.extensions.get::<CollectedBody>();
     let model: Option<Arc<str>> = match info.model {

@@ -1,0 +1,97 @@
+//! The commands: one file each.
+
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use tower_keypool::config::Environment;
+
+use crate::config::Inputs;
+
+/// Many API keys for LLM providers, used as if they were one key that never runs dry.
+#[derive(Parser)]
+#[command(name = "keypool", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Args)]
+struct Common {
+    /// The configuration [default: keypool.toml here, or ~/.config/keypool/keypool.toml] [env: KEYPOOL_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The database of counts, cooldowns, keys and tenants; "none": nothing outlives the process
+    /// [default: ~/.local/state/keypool/keypool.db] [env: KEYPOOL_DB]
+    #[arg(long, global = true, value_name = "FILE")]
+    db: Option<String>,
+    /// A Redis server where several machines share counts and cooldowns [env: KEYPOOL_REDIS_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    redis: Option<String>,
+    /// Log more
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Log errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+impl Common {
+    fn inputs(&self) -> Inputs {
+        let mut inputs = Inputs::new(self.config.clone(), Environment::process());
+        inputs.option("--db", "store.path", self.db.clone().map(|db| absolute(&db)));
+        inputs.option("--redis", "store.redis", self.redis.clone());
+        let level = if self.verbose {
+            Some("debug")
+        } else if self.quiet {
+            Some("error")
+        } else {
+            None
+        };
+        inputs.option(if self.quiet { "--quiet" } else { "--verbose" }, "log.level", level.map(str::to_owned));
+        inputs
+    }
+}
+
+/// A path of the command line is relative to the working directory, not to the configuration.
+fn absolute(path: &str) -> String {
+    if matches!(path, "none" | "auto") {
+        return path.to_owned();
+    }
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+}
+
+/// Exit code of a wrong command line, configuration or input.
+const WRONG: u8 = 2;
+
+/// Runs the command of the command line.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let inputs = cli.common.inputs();
+    let result = match cli.command {
+        Command::Serve(serve) => serve.run(inputs),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("keypool: {error:#}");
+        let wrong = error.is::<crate::config::Problems>();
+        ExitCode::from(if wrong { WRONG } else { 1 })
+    })
+}
+
+/// Runs a command on a runtime with these worker threads; one a core unless given.
+fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    builder.enable_all().build()?.block_on(command)
+}

@@ -1,0 +1,184 @@
+//! `keypool serve`
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+use tower_keypool::Strategy;
+
+use super::{absolute, block_on};
+use crate::{
+    app::{self, App, AppState},
+    config::{Inputs, Loaded},
+    reload,
+    server::{Certificate, Server},
+    telemetry,
+};
+
+/// Serve many keys as if they were one, to any Gemini, OpenAI or Anthropic client.
+///
+/// Clients keep their code: the gateway's address is their base URL, and its token their API key. Keys come from key files, the
+/// environment (GEMINI_API_KEY and others), keypool.toml and the database (keypool add-key).
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Serve {
+    /// Key file (repeatable): one key a line with its options behind it, or CSV, TSV or JSON [default: key.txt, if there is one]
+    /// [env: KEYPOOL_KEYS, API_KEY_FILE]
+    #[arg(long, value_name = "FILE")]
+    keys: Vec<String>,
+    /// Address to listen on; beyond loopback a token is required [default: 127.0.0.1:5000] [env: KEYPOOL_LISTEN, LISTEN_HOST,
+    /// LISTEN_PORT]
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// The shape of the API that the keys are for: gemini, openai, anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    /// Where requests go [default: the provider's address] [env: KEYPOOL_UPSTREAM, GEMINI_API_BASE_URL]
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Certificates to trust in place of Mozilla's, in PEM [env: KEYPOOL_CACERT]
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<String>,
+    /// Certificate chain for clients, in PEM: they connect over TLS [env: KEYPOOL_TLS_CERT_FILE]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<String>,
+    /// The certificate's private key, in PEM [env: KEYPOOL_TLS_KEY_FILE]
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<String>,
+    /// Token that clients send in place of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN,
+    /// PLACEHOLDER_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// Token of the admin API (/-/admin) and the dashboard (/-/ui), which are off without one [env: KEYPOOL_ADMIN_TOKEN]
+    #[arg(long, value_name = "TOKEN")]
+    admin_token: Option<String>,
+    /// The file that holds the admin token [env: KEYPOOL_ADMIN_TOKEN_FILE]
+    #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
+    admin_token_file: Option<String>,
+    /// An address of their own for the admin API and the dashboard [env: KEYPOOL_ADMIN_LISTEN]
+    #[arg(long, value_name = "HOST:PORT")]
+    admin_listen: Option<String>,
+    /// A name that clients may reach the gateway by, beside loopback and its addresses (repeatable)
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// Order among the ready keys of one priority [default: least-loaded]
+    #[arg(long, value_name = "NAME", value_parser = Strategy::ALL.map(Strategy::as_str))]
+    strategy: Option<String>,
+    /// Models that take the place of one that no key can serve, best first
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    fallback: Vec<String>,
+    /// How long a request waits for a key before it gets a 503: seconds, or 500ms, 5s, 1m [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    wait: Option<String>,
+    /// How a line of the log is written: text or json [default: text] [env: KEYPOOL_LOG_FORMAT, LOG_FORMAT]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool serve --keys keys.txt
+  GEMINI_API_KEY=… keypool serve
+  KEYPOOL_TOKEN=… keypool serve --listen 0.0.0.0:5000 --host pool.example
+
+  curl -H 'x-goog-api-key: PLACEHOLDER_GEMINI_TOKEN' \\
+    http://localhost:5000/v1beta/models/gemini-2.5-flash:generateContent \\
+    -d '{\"contents\":[{\"parts\":[{\"text\":\"Hello\"}]}]}'
+
+Exit codes: 0 ended by a signal, 1 the system failed, 2 command line or configuration is wrong.";
+
+impl Serve {
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        self.set(&mut inputs);
+        let loaded = inputs.load()?;
+        let _log = telemetry::start(&loaded)?;
+        block_on(loaded.config.gateway.threads, serve(inputs, loaded))?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn set(self, inputs: &mut Inputs) {
+        let file = |path: Option<String>| path.map(|path| absolute(&path));
+        inputs.option("--keys", "pool.key_files", self.keys.iter().map(|path| absolute(path)));
+        inputs.option("--listen", "gateway.listen", self.listen);
+        inputs.option("--provider", "gateway.provider", self.provider);
+        inputs.option("--upstream", "gateway.upstream", self.upstream);
+        inputs.option("--cacert", "gateway.cacert", file(self.cacert));
+        inputs.option("--tls-cert", "gateway.tls_cert_file", file(self.tls_cert));
+        inputs.option("--tls-key", "gateway.tls_key_file", file(self.tls_key));
+        inputs.option("--token", "gateway.token", self.token);
+        inputs.option("--admin-token", "admin.token", self.admin_token);
+        inputs.option("--admin-token-file", "admin.token_file", file(self.admin_token_file));
+        inputs.option("--admin-listen", "admin.listen", self.admin_listen);
+        inputs.option("--host", "gateway.hosts", self.hosts);
+        inputs.option("--strategy", "pool.strategy", self.strategy);
+        inputs.option("--fallback", "pool.fallback", self.fallback);
+        inputs.option("--wait", "pool.wait", self.wait);
+        inputs.option("--log-format", "log.format", self.log_format);
+    }
+}
+
+async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
+    let gateway = loaded.config.gateway.clone();
+    let certificate = match (&gateway.tls_cert_file, &gateway.tls_key_file) {
+        (Some(certificate), Some(key)) => {
+            Some(Certificate::read(loaded.folder().join(certificate), loaded.folder().join(key))?)
+        }
+        _ => None,
+    };
+    // A port that is taken is said after what is said of the keys.
+    let (listen, admin_listen) = (loaded.listen, loaded.admin_listen);
+    let app = App::open(inputs, loaded).await?;
+    let server = Server::bind(listen, &gateway, certificate.clone()).await?;
+    let stop = CancellationToken::new();
+    let mut servers = tokio::task::JoinSet::new();
+    let address = server.address()?;
+    let mut admin_address = app.loaded.load().admin_token.is_some().then_some(address);
+    servers.spawn(server.serve(app::router(&app), stop.clone(), gateway.grace.0));
+    if let Some(listen) = admin_listen {
+        let server = Server::bind(listen, &gateway, certificate.clone()).await?;
+        admin_address = Some(server.address()?);
+        servers.spawn(server.serve(app::admin_router(&app), stop.clone(), gateway.grace.0));
+    }
+    tell(address, admin_address, certificate.is_some());
+    tokio::spawn(reload::watch(AppState::clone(&app), certificate));
+    signalled().await;
+    tracing::info!("ending: answers under way may take {}", gateway.grace);
+    app.shutdown.cancel();
+    tokio::time::sleep(gateway.drain_delay.0).await;
+    stop.cancel();
+    tokio::select! {
+        _ = servers.join_all() => {}
+        () = signalled() => tracing::warn!("ended at once by a second signal"),
+    }
+    // What was counted goes to the store.
+    for provider in app.pools.iter() {
+        let _ = tokio::time::timeout(Duration::from_secs(2), provider.pool.shutdown()).await;
+    }
+    Ok(())
+}
+
+fn tell(address: SocketAddr, admin: Option<SocketAddr>, is_tls: bool) {
+    let scheme = if is_tls { "https" } else { "http" };
+    tracing::info!("listening at {scheme}://{address}");
+    if let Some(admin) = admin {
+        tracing::info!("dashboard at {scheme}://{admin}/-/ui");
+    }
+}
+
+/// Ends at Ctrl-C or SIGTERM.
+async fn signalled() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}

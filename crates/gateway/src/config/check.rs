@@ -1,0 +1,218 @@
+//! What no type can say: whether settings fit together.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::{SocketAddr, ToSocketAddrs},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+use tower_keypool::config::Environment;
+
+use super::{Config, Loaded, Problems, SecretText};
+
+/// The token that clients send on loopback where none is set.
+const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
+
+struct Checker<'a> {
+    folder: &'a Path,
+    shown: String,
+    problems: Vec<(String, String)>,
+}
+
+pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> Result<Loaded, Problems> {
+    let shown = if path.as_os_str().is_empty() { "configuration".to_owned() } else { path.display().to_string() };
+    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let mut checker = Checker { folder: &folder, shown, problems: Vec::new() };
+    let listen = checker.address("gateway.listen", &config.gateway.listen);
+    let admin_listen = config.admin.listen.as_ref().map(|listen| checker.address("admin.listen", listen));
+    let token = checker.secret("gateway.token", config.gateway.token.as_ref(), config.gateway.token_file.as_deref());
+    let admin_token = checker.secret("admin.token", config.admin.token.as_ref(), config.admin.token_file.as_deref());
+    let store = &config.store;
+    let redis_password =
+        checker.secret("store.redis_password", store.redis_password.as_ref(), store.redis_password_file.as_deref());
+    if token.is_none() && !listen.ip().is_loopback() {
+        checker.problem(
+            "gateway.token",
+            format!("{listen} is reached from other machines, so that a token is required (--token, KEYPOOL_TOKEN)"),
+        );
+    }
+    let token = token.unwrap_or_else(|| SecretText::new(PLACEHOLDER));
+    if admin_token.as_ref().is_some_and(|admin| admin.expose() == token.expose()) {
+        checker.problem("admin.token", "it is the token that clients send: choose another");
+    }
+    if config.gateway.tls_cert_file.is_some() != config.gateway.tls_key_file.is_some() {
+        checker.problem("gateway.tls_cert_file", "TLS needs both tls_cert_file and tls_key_file");
+    }
+    if config.gateway.session_header.parse::<http::HeaderName>().is_err() {
+        checker.problem("gateway.session_header", "expected the name of a header");
+    }
+    let proxies = checker.exits(&config, &environment);
+    let tenant_hashes = checker.tenants(&config, &token);
+    checker.models(&config);
+    let problems = checker.problems;
+    let mut loaded = Loaded {
+        config,
+        path,
+        environment,
+        listen,
+        admin_listen,
+        token,
+        admin_token,
+        redis_password,
+        proxies,
+        tenant_hashes,
+    };
+    let problems = problems.into_iter().chain(providers(&loaded)).collect::<Vec<_>>();
+    if !problems.is_empty() {
+        return Err(Problems::all(problems));
+    }
+    // What a reload looks for must not depend on the working directory.
+    loaded.path = std::path::absolute(&loaded.path).unwrap_or(loaded.path);
+    Ok(loaded)
+}
+
+impl Checker<'_> {
+    fn problem(&mut self, setting: &str, message: impl Into<String>) {
+        self.problems.push((format!("{}: {setting}", self.shown), message.into()));
+    }
+
+    fn address(&mut self, setting: &str, text: &str) -> SocketAddr {
+        let found = text.to_socket_addrs().ok().and_then(|mut addresses| addresses.next());
+        found.unwrap_or_else(|| {
+            self.problem(setting, "expected HOST:PORT, such as 127.0.0.1:5000");
+            SocketAddr::from(([127, 0, 0, 1], 0))
+        })
+    }
+
+    /// A secret that stands in the file, or in a file of its own.
+    fn secret(&mut self, setting: &str, text: Option<&SecretText>, file: Option<&Path>) -> Option<SecretText> {
+        let secret = match (text, file) {
+            (Some(text), _) => text.expose().to_owned(),
+            (None, Some(file)) => match std::fs::read_to_string(self.folder.join(file)) {
+                Ok(text) => text.trim().to_owned(),
+                Err(error) => {
+                    self.problem(setting, format!("{}: the file cannot be read: {error}", file.display()));
+                    return None;
+                }
+            },
+            (None, None) => return None,
+        };
+        if secret.is_empty() || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.problem(setting, "expected visible ASCII characters without spaces");
+            return None;
+        }
+        Some(SecretText::new(secret))
+    }
+
+    fn exits(&mut self, config: &Config, environment: &Environment) -> BTreeMap<String, SecretText> {
+        let mut proxies = BTreeMap::new();
+        for (name, exit) in &config.exits {
+            let setting = format!("exits.{name}");
+            let ways = [exit.proxy.is_some(), exit.proxy_env.is_some(), exit.proxy_file.is_some()];
+            let proxies_given = ways.iter().filter(|given| **given).count();
+            if proxies_given + usize::from(exit.local_address.is_some()) != 1 {
+                self.problem(&setting, "expected one of proxy, proxy_env, proxy_file and local_address");
+                continue;
+            }
+            let proxy = match &exit.proxy_env {
+                Some(variable) => match environment.get(variable) {
+                    Some(proxy) => Some(SecretText::new(proxy)),
+                    None => {
+                        self.problem(&setting, format!("the variable {variable} is not set"));
+                        None
+                    }
+                },
+                None => self.secret(&setting, exit.proxy.as_ref(), exit.proxy_file.as_deref()),
+            };
+            let Some(proxy) = proxy else { continue };
+            let scheme = proxy.expose().split_once("://").map(|(scheme, _)| scheme);
+            if !matches!(scheme, Some("http" | "https" | "socks5" | "socks5h"))
+                || proxy.expose().parse::<http::Uri>().is_err()
+            {
+                self.problem(&setting, "expected a proxy such as http://user:password@host:3128 or socks5://host:1080");
+            }
+            proxies.insert(name.clone(), proxy);
+        }
+        proxies
+    }
+
+    fn tenants(&mut self, config: &Config, token: &SecretText) -> Vec<[u8; 32]> {
+        let mut hashes = Vec::new();
+        let (mut names, mut seen) = (HashSet::new(), HashSet::new());
+        seen.insert(<[u8; 32]>::from(Sha256::digest(token.expose())));
+        for (n, tenant) in config.tenants.iter().enumerate() {
+            let setting = format!("tenants, entry {}", n + 1);
+            if tenant.name.is_empty() || !names.insert(tenant.name.as_str()) {
+                self.problem(&setting, "expected a name that no other tenant has");
+            }
+            let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
+            let hash = match (&given, &tenant.token_hash) {
+                (Some(token), None) => Some(<[u8; 32]>::from(Sha256::digest(token.expose()))),
+                (None, Some(hash)) => parse_hash(hash),
+                _ => None,
+            };
+            match hash {
+                Some(hash) if seen.insert(hash) => hashes.push(hash),
+                Some(_) => self.problem(&setting, "its token is somebody else's, too"),
+                None => self.problem(&setting, "expected one of token, token_file and token_hash (SHA-256 in hex)"),
+            }
+            if tenant.expires.as_deref().is_some_and(|expires| parse_time(expires).is_none()) {
+                self.problem(
+                    &setting,
+                    "expires: expected a day such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z",
+                );
+            }
+        }
+        hashes
+    }
+
+    fn models(&mut self, config: &Config) {
+        let mut seen = HashSet::new();
+        for model in &config.models {
+            for name in std::iter::once(&model.name).chain(&model.aliases) {
+                if !seen.insert(name.as_str()) {
+                    self.problem("models", format!("{name} is named twice"));
+                }
+            }
+        }
+    }
+}
+
+/// Whether each provider can be made of its settings, and has a name of its own.
+fn providers(loaded: &Loaded) -> Vec<(String, String)> {
+    let shown =
+        if loaded.path.as_os_str().is_empty() { "configuration".into() } else { loaded.path.display().to_string() };
+    let mut names = HashSet::new();
+    let mut problems = Vec::new();
+    for (n, plan) in loaded.pools().iter().enumerate() {
+        let setting = if n == 0 { "gateway.upstream".to_owned() } else { format!("providers, entry {n}") };
+        if !names.insert(plan.name.clone()) {
+            problems
+                .push((format!("{shown}: {setting}"), format!("another provider is named {}: set name", plan.name)));
+        }
+        if let Err(error) = plan.builder() {
+            problems.push((format!("{shown}: {setting}"), error.to_string()));
+        }
+    }
+    problems
+}
+
+/// A SHA-256 in hex.
+pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
+    let digits = text.trim().as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut hash = [0; 32];
+    for (byte, pair) in hash.iter_mut().zip(digits.chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
+}
+
+/// A day, or a time with its zone.
+pub fn parse_time(text: &str) -> Option<jiff::Timestamp> {
+    let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
+    text.parse().ok().or_else(|| Some(day()?.timestamp()))
+}

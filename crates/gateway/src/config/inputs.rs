@@ -1,0 +1,169 @@
+//! Where settings come from.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use tower_keypool::config::{Environment, read};
+
+use super::{
+    Config,
+    loaded::{Loaded, Problems},
+};
+
+/// Variables that stand for a setting, beside `KEYPOOL__SECTION__SETTING`. Of one setting the first that is set counts.
+const VARIABLES: [(&str, &[&str]); 20] = [
+    ("admin.listen", &["KEYPOOL_ADMIN_LISTEN"]),
+    ("admin.token", &["KEYPOOL_ADMIN_TOKEN"]),
+    ("admin.token_file", &["KEYPOOL_ADMIN_TOKEN_FILE"]),
+    ("gateway.cacert", &["KEYPOOL_CACERT"]),
+    ("gateway.listen", &["KEYPOOL_LISTEN"]),
+    ("gateway.provider", &["KEYPOOL_PROVIDER"]),
+    ("gateway.tls_cert_file", &["KEYPOOL_TLS_CERT_FILE"]),
+    ("gateway.tls_key_file", &["KEYPOOL_TLS_KEY_FILE"]),
+    ("gateway.token", &["KEYPOOL_TOKEN", "KEYPOOL_PLACEHOLDER_TOKEN", "PLACEHOLDER_TOKEN"]),
+    ("gateway.token_file", &["KEYPOOL_TOKEN_FILE", "KEYPOOL_PLACEHOLDER_TOKEN_FILE", "PLACEHOLDER_TOKEN_FILE"]),
+    ("gateway.upstream", &["KEYPOOL_UPSTREAM"]),
+    ("log.directory", &["KEYPOOL_LOG_DIRECTORY", "LOG_DIRECTORY"]),
+    ("log.format", &["KEYPOOL_LOG_FORMAT", "LOG_FORMAT"]),
+    ("log.level", &["KEYPOOL_LOG_LEVEL", "LOG_LEVEL"]),
+    ("pool.key_files", &["KEYPOOL_KEYS", "KEYPOOL_API_KEY_FILE", "API_KEY_FILE"]),
+    ("store.path", &["KEYPOOL_DB"]),
+    ("store.redis", &["KEYPOOL_REDIS_URL"]),
+    ("store.redis_ca_file", &["KEYPOOL_REDIS_CA_FILE"]),
+    ("store.redis_password", &["KEYPOOL_REDIS_PASSWORD"]),
+    ("store.redis_password_file", &["KEYPOOL_REDIS_PASSWORD_FILE"]),
+];
+
+/// Variables of the upstream, by provider.
+const UPSTREAMS: [(&str, &[&str]); 3] = [
+    ("gemini", &["GEMINI_API_BASE_URL", "GOOGLE_GEMINI_BASE_URL"]),
+    ("openai", &["OPENAI_API_BASE_URL", "OPENAI_BASE_URL", "OPENAI_API_BASE"]),
+    ("anthropic", &["ANTHROPIC_API_BASE_URL", "ANTHROPIC_BASE_URL"]),
+];
+
+/// Where settings come from: a file, the environment and options of the command line; each wins over the one before.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    file: Option<PathBuf>,
+    environment: Environment,
+    /// The option, its setting, and its values.
+    options: Vec<(&'static str, &'static str, Vec<String>)>,
+}
+
+impl Inputs {
+    /// The file that was named on the command line, or else the one that the environment names, `./keypool.toml` or the user's.
+    pub fn new(file: Option<PathBuf>, environment: Environment) -> Self {
+        let file = file.or_else(|| usual_file(&environment));
+        Self { file, environment, options: Vec::new() }
+    }
+
+    /// An option of the command line for a setting such as `gateway.listen`. Several values are a list.
+    pub fn option(&mut self, option: &'static str, setting: &'static str, values: impl IntoIterator<Item = String>) {
+        let values: Vec<String> = values.into_iter().collect();
+        if !values.is_empty() {
+            self.options.push((option, setting, values));
+        }
+    }
+
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn load(&self) -> Result<Loaded, Problems> {
+        let path = self.file.clone().unwrap_or_default();
+        let text = match &self.file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|error| Problems::one(path.display(), format!("the file cannot be read: {error}")))?,
+            None => String::new(),
+        };
+        let (environment, origins) = self.overlay();
+        let config: Config = read(&path, &text, &environment).map_err(|problems| {
+            let problems = problems.into_iter().map(|problem| {
+                let place = origins.get(&problem.place).cloned().unwrap_or(problem.place);
+                (place, problem.message)
+            });
+            Problems::all(problems)
+        })?;
+        Loaded::check(config, path, self.environment.clone())
+    }
+
+    /// The environment with every other variable and option as `KEYPOOL__SECTION__SETTING`, and what each of these stands for.
+    fn overlay(&self) -> (Environment, BTreeMap<String, String>) {
+        let mut settings: BTreeMap<String, String> = BTreeMap::new();
+        let mut origins = BTreeMap::new();
+        let mut set = |setting: &str, value: String, origin: &str| {
+            let name = format!("KEYPOOL__{}", setting.to_ascii_uppercase().replace('.', "__"));
+            origins.insert(name.clone(), origin.to_owned());
+            settings.insert(name, value);
+        };
+        let get = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, self.environment.get(name)?)));
+        let (host, port) = (self.environment.get("LISTEN_HOST"), self.environment.get("LISTEN_PORT"));
+        if host.is_some() || port.is_some() {
+            let host = host.unwrap_or("127.0.0.1");
+            let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() };
+            let listen = format!("{host}:{}", port.unwrap_or("5000"));
+            set("gateway.listen", toml_text(&listen), "LISTEN_HOST and LISTEN_PORT");
+        }
+        let provider = get(&["KEYPOOL__GATEWAY__PROVIDER", "KEYPOOL_PROVIDER"]).map_or("gemini", |(_, value)| value);
+        let upstream = UPSTREAMS.iter().find(|(name, _)| *name == provider).and_then(|(_, names)| get(names));
+        if let Some((name, value)) = upstream {
+            set("gateway.upstream", toml_text(value), name);
+        }
+        for (setting, names) in VARIABLES {
+            let Some((name, value)) = get(names) else { continue };
+            let value = if setting == "pool.key_files" {
+                toml_list(value.split(',').map(str::trim).filter(|file| !file.is_empty()))
+            } else {
+                toml_text(value)
+            };
+            set(setting, value, name);
+        }
+        for (name, value) in self.environment.overlay() {
+            origins.insert(name.to_owned(), name.to_owned());
+            settings.insert(name.to_owned(), value.to_owned());
+        }
+        let mut set = |setting: &str, value: String, origin: &str| {
+            let name = format!("KEYPOOL__{}", setting.to_ascii_uppercase().replace('.', "__"));
+            origins.insert(name.clone(), origin.to_owned());
+            settings.insert(name, value);
+        };
+        for (option, setting, values) in &self.options {
+            let is_list = matches!(*setting, "pool.key_files" | "gateway.hosts" | "gateway.origins" | "pool.fallback");
+            let value = match &values[..] {
+                [one] if !is_list => toml_text(one),
+                all => toml_list(all.iter().map(String::as_str)),
+            };
+            set(setting, value, option);
+        }
+        (Environment::of(settings), origins)
+    }
+}
+
+fn toml_text(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn toml_list<'a>(items: impl Iterator<Item = &'a str>) -> String {
+    toml::Value::from(items.collect::<Vec<_>>()).to_string()
+}
+
+/// The file that is the configuration where none is named.
+fn usual_file(environment: &Environment) -> Option<PathBuf> {
+    if let Some(named) = environment.get("KEYPOOL_CONFIG") {
+        return Some(PathBuf::from(named));
+    }
+    let home = || environment.get("HOME").map(|home| Path::new(home).join(".config"));
+    let xdg = environment.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let users = xdg.or_else(home).map(|folder| folder.join("keypool").join("keypool.toml"));
+    [Some(PathBuf::from("keypool.toml")), users].into_iter().flatten().find(|path| path.is_file())
+}

@@ -1,0 +1,223 @@
+//! The configuration as it was read and checked.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use tower_keypool::{
+    Key, KeyPoolBuilder,
+    config::{Environment, Loaded as LoadedKeys, PoolConfig, Problem},
+};
+
+use super::{Config, ProviderKind, SecretText, check, schema::LogFormat};
+
+/// Everything that is wrong with a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problems(Vec<(String, String)>);
+
+impl Problems {
+    pub fn one(place: impl fmt::Display, message: impl Into<String>) -> Self {
+        Self(vec![(place.to_string(), message.into())])
+    }
+
+    pub(super) fn all(problems: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(problems.into_iter().collect())
+    }
+
+    /// Each place, and what is wrong there.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(place, message)| (&**place, &**message))
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.iter().map(|(place, message)| format!("{place}: {message}")).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// A configuration without errors, and what of it was found elsewhere: files of tokens, addresses.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    /// The file; empty if there is none.
+    pub path: PathBuf,
+    pub environment: Environment,
+    pub listen: SocketAddr,
+    pub admin_listen: Option<SocketAddr>,
+    /// What clients send.
+    pub token: SecretText,
+    pub admin_token: Option<SecretText>,
+    pub redis_password: Option<SecretText>,
+    /// The URL of each exit's proxy.
+    pub proxies: BTreeMap<String, SecretText>,
+    /// The hash of each tenant's token, in the order of the configuration.
+    pub tenant_hashes: Vec<[u8; 32]>,
+}
+
+/// What makes the pool of one provider.
+#[derive(Clone, Debug)]
+pub struct PoolPlan {
+    /// The provider's name.
+    pub name: String,
+    pub kind: ProviderKind,
+    /// Models that go to it; the gateway's own provider has none and takes the rest.
+    pub models: Vec<String>,
+    pub fallback: Vec<String>,
+    config: PoolConfig,
+}
+
+impl Loaded {
+    pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> Result<Self, Problems> {
+        check::check(config, path, environment)
+    }
+
+    /// The folder that paths are relative to.
+    pub fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    pub fn is_json_log(&self) -> bool {
+        self.config.log.format == LogFormat::Json
+    }
+
+    /// The gateway's own provider first, then the others.
+    pub fn pools(&self) -> Vec<PoolPlan> {
+        let config = &self.config;
+        let gateway = &config.gateway;
+        let mut own = PoolConfig::default();
+        own.provider = Some(gateway.provider.as_str().to_owned());
+        own.base.clone_from(&gateway.upstream);
+        own.key_variables = Some(config.pool.key_variables);
+        own.key_files = config.pool.key_files.clone().unwrap_or_else(usual_key_file);
+        own.keys.clone_from(&config.keys);
+        let limits = config.models.iter().filter_map(|model| Some((model.name.clone(), model.limits.clone()?)));
+        own.limits = limits.collect();
+        let own = PoolPlan {
+            name: gateway.provider.as_str().to_owned(),
+            kind: gateway.provider,
+            models: Vec::new(),
+            fallback: config.pool.fallback.clone(),
+            config: own,
+        };
+        let others = config.providers.iter().map(|entry| {
+            let name = entry.name.clone().unwrap_or_else(|| entry.kind.as_str().to_owned());
+            let mut pool = PoolConfig::default();
+            pool.provider = Some(entry.kind.as_str().to_owned());
+            pool.name = Some(name.clone());
+            pool.base.clone_from(&entry.upstream);
+            pool.header.clone_from(&entry.header);
+            pool.key_variables = Some(config.pool.key_variables);
+            pool.key_files.clone_from(&entry.key_files);
+            pool.keys.clone_from(&entry.keys);
+            pool.limits.clone_from(&entry.limits);
+            let usual = || usual_models(entry.kind).iter().map(|model| (*model).to_owned()).collect();
+            PoolPlan {
+                name,
+                kind: entry.kind,
+                models: entry.models.clone().unwrap_or_else(usual),
+                fallback: entry.fallback.clone(),
+                config: pool,
+            }
+        });
+        let mut plans: Vec<PoolPlan> = [own].into_iter().chain(others).collect();
+        for plan in &mut plans {
+            plan.config.path.clone_from(&self.path);
+            plan.config.strategy = config.pool.strategy;
+            plan.config.wait = config.pool.wait.0;
+            plan.config.errors.clone_from(&config.errors);
+        }
+        // Variables such as OPENAI_API_KEYS are those of the first provider of that name.
+        for n in 1..plans.len() {
+            let taken = plans[..n].iter().any(|earlier| earlier.name == plans[n].name);
+            if taken {
+                plans[n].config.key_variables = Some(false);
+            }
+        }
+        plans
+    }
+
+    /// The keys of a pool that the configuration lists, and what is wrong with other entries. Each has the exit that the
+    /// configuration gives its project.
+    pub fn keys(&self, plan: &PoolPlan) -> LoadedKeys {
+        let mut loaded = plan.config.keys(&self.environment);
+        // What clients send is never taken for a key.
+        loaded.keys.retain(|key| !key.has_secret(self.token.expose()));
+        loaded.keys = loaded.keys.into_iter().map(|key| self.placed(plan, key)).collect();
+        loaded
+    }
+
+    /// A key with its project as this process names it, and its exit.
+    pub fn placed(&self, plan: &PoolPlan, key: Key) -> Key {
+        let exit = key.project_name().and_then(|project| {
+            let listed = |(_, exit): &(&String, &super::ExitEntry)| exit.projects.iter().any(|name| name == project);
+            self.config.exits.iter().find(listed).map(|(name, _)| name.clone())
+        });
+        let key = match exit {
+            Some(exit) if key.exit_name().is_none() => key.exit(exit),
+            _ => key,
+        };
+        // One store counts the projects of all providers.
+        if plan.models.is_empty() {
+            return key;
+        }
+        let project = key.project_name().map_or_else(|| key.id().to_string(), str::to_owned);
+        key.project(format!("{}/{project}", plan.name))
+    }
+}
+
+impl PoolPlan {
+    /// A pool without keys.
+    ///
+    /// # Errors
+    /// That of the provider's address or header.
+    pub fn builder(&self) -> Result<KeyPoolBuilder, tower_keypool::Error> {
+        Ok(self.config.builder()?.allow_empty())
+    }
+
+    /// The key files.
+    pub fn key_files(&self) -> impl Iterator<Item = PathBuf> {
+        let folder = self.config.path.parent().unwrap_or(Path::new("")).to_owned();
+        self.config.key_files.iter().map(move |file| folder.join(file))
+    }
+}
+
+/// Text for a list of problems.
+pub fn told(problems: &[Problem]) -> impl Iterator<Item = String> {
+    problems.iter().map(Problem::to_string)
+}
+
+fn usual_key_file() -> Vec<PathBuf> {
+    let file = PathBuf::from("key.txt");
+    if file.is_file() { vec![std::path::absolute(&file).unwrap_or(file)] } else { Vec::new() }
+}
+
+/// Models that a kind of provider is known for.
+fn usual_models(kind: ProviderKind) -> &'static [&'static str] {
+    match kind {
+        ProviderKind::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "text-embedding-004", "models/*"],
+        ProviderKind::OpenAi => &[
+            "gpt-*",
+            "o1*",
+            "o3*",
+            "o4*",
+            "chatgpt-*",
+            "text-embedding-3-*",
+            "text-embedding-ada-*",
+            "dall-e-*",
+            "tts-*",
+            "whisper-*",
+            "omni-moderation-*",
+            "codex-*",
+            "sora-*",
+        ],
+        ProviderKind::Anthropic => &["claude-*"],
+        ProviderKind::ApiKeyHeader => &[],
+    }
+}

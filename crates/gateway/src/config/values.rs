@@ -1,0 +1,147 @@
+//! Types of single settings.
+
+use std::{borrow::Cow, fmt, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// A length of time: a number of seconds, or a text such as `500ms`, `5s`, `2m`, `1h`, `1d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl Span {
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// Reads what a setting or a header says. At most 366 days.
+    pub fn parse(text: &str) -> Option<Self> {
+        const UNITS: [(&str, f64); 6] =
+            [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0), ("", 1.0)];
+        let text = text.trim();
+        let (number, unit) = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
+        let span = Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * unit).ok()?;
+        (span <= Duration::from_secs(366 * 86_400)).then_some(Self(span))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            ms if ms % 1_000 != 0 => write!(f, "{ms}ms"),
+            ms => write!(f, "{}s", ms / 1_000),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(f64),
+            Text(String),
+        }
+        let text = match Raw::deserialize(deserializer).map_err(|_| D::Error::custom(EXPECTED))? {
+            Raw::Number(number) => number.to_string(),
+            Raw::Text(text) => text,
+        };
+        Self::parse(&text).ok_or_else(|| D::Error::custom(EXPECTED))
+    }
+}
+
+const EXPECTED: &str = "expected seconds, or a time such as 500ms, 5s, 2m, 1h or 1d";
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Seconds, or a time such as 500ms, 5s, 2m, 1h or 1d.",
+            "anyOf": [{ "type": "number", "minimum": 0 }, { "type": "string", "pattern": "^[0-9.]+ *(ms|s|m|h|d)?$" }]
+        })
+    }
+}
+
+/// A text that nobody may see: a token, a password, a private key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretText(String);
+
+impl SecretText {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Text(String),
+            Number(u64),
+        }
+        match Raw::deserialize(deserializer).map_err(|_| D::Error::custom("expected a text"))? {
+            Raw::Text(text) => Ok(Self(text)),
+            // A variable of digits is read as a number.
+            Raw::Number(number) => Ok(Self(number.to_string())),
+        }
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("***")
+    }
+}
+
+impl JsonSchema for SecretText {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretText".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_and_shown() {
+        for (text, ms) in [("5", 5_000), ("500ms", 500), ("2m", 120_000), ("1.5h", 5_400_000), ("1d", 86_400_000)] {
+            assert_eq!(Span::parse(text).map(|span| span.0.as_millis()), Some(ms), "{text}");
+        }
+        for text in ["", "-1", "NaN", "inf", "5 weeks", "400d"] {
+            assert_eq!(Span::parse(text), None, "{text}");
+        }
+        assert_eq!(Span::seconds(90).to_string(), "90s");
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let secret = SecretText::new("hunter2");
+        assert_eq!(format!("{secret:?}"), "***");
+        assert_eq!(serde_json::to_string(&secret).expect("a string"), "\"***\"");
+    }
+}

@@ -1,0 +1,92 @@
+//! Errors that the gateway answers itself, in the caller's dialect.
+
+use std::{sync::LazyLock, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use tower_keypool::{Anthropic, Gemini, OpenAi, Provider};
+
+/// Whose API a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    Gemini,
+    OpenAi,
+    Anthropic,
+}
+
+impl Dialect {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gemini => "gemini",
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+
+    fn provider(self) -> &'static dyn Provider {
+        static GEMINI: LazyLock<Gemini> = LazyLock::new(Gemini::new);
+        static OPENAI: LazyLock<OpenAi> = LazyLock::new(OpenAi::new);
+        static ANTHROPIC: LazyLock<Anthropic> = LazyLock::new(Anthropic::new);
+        match self {
+            Self::Gemini => &*GEMINI,
+            Self::OpenAi => &*OPENAI,
+            Self::Anthropic => &*ANTHROPIC,
+        }
+    }
+}
+
+/// An error that the gateway answers itself.
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub status: StatusCode,
+    pub message: String,
+    pub retry_after: Option<Duration>,
+}
+
+impl ApiError {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), retry_after: None }
+    }
+
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    #[must_use]
+    pub fn retry_after(mut self, after: Option<Duration>) -> Self {
+        self.retry_after = after;
+        self
+    }
+
+    /// The error as the last event of a stream, in a dialect.
+    pub fn into_event(self, dialect: Dialect) -> Bytes {
+        let body = dialect.provider().error_body(self.status, &self.message, self.retry_after);
+        let name = if dialect == Dialect::Anthropic { "event: error\n" } else { "" };
+        Bytes::from(format!("{name}data: {}\n\n", body.replace('\n', " ")))
+    }
+
+    /// The answer, in a dialect.
+    pub fn into_response(self, dialect: Dialect) -> Response {
+        let body = dialect.provider().error_body(self.status, &self.message, self.retry_after);
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        // For the access log.
+        response.extensions_mut().insert(Cause(self.message));
+        response
+    }
+}
+
+/// Why the gateway refused a request, for the log.
+#[derive(Clone, Debug)]
+pub struct Cause(pub String);

@@ -1,0 +1,29 @@
+//! `keypool`: many API keys for LLM providers, used as if they were one.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a program asks the real time")]
+#![allow(unreachable_pub, reason = "nothing of a program is public")]
+
+mod admin;
+mod app;
+mod cli;
+mod config;
+mod convert;
+mod error;
+mod health;
+mod metrics;
+mod middleware;
+mod proxy;
+mod reload;
+mod server;
+mod store;
+mod telemetry;
+mod tenants;
+
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,157 @@
+//! One line of the log a request, and one an attempt that failed; the last requests for the dashboard.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use serde::Serialize;
+use tokio::time::Instant;
+use tower_http::request_id::RequestId;
+use tower_keypool::Attempts;
+
+use crate::{app::AppState, error::Cause, tenants::Tenant};
+
+/// So many requests are remembered.
+const RECENT: usize = 256;
+
+/// A request as it was answered.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct RequestRecord {
+    /// The value of its header `x-request-id`.
+    pub id: String,
+    /// When it was answered, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    pub method: String,
+    pub path: String,
+    /// The tenant that sent it; none: whoever has the gateway's own token.
+    pub tenant: Option<String>,
+    pub status: u16,
+    /// From its arrival to the head of its answer.
+    pub milliseconds: u64,
+    /// Why the gateway refused it, or no key could serve it.
+    pub cause: Option<String>,
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// One request to a provider with one key.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct AttemptRecord {
+    pub key: String,
+    pub project: String,
+    pub model: Option<String>,
+    /// The class of its error; none for a good answer.
+    pub class: Option<&'static str>,
+    /// The status of its error.
+    pub status: Option<u16>,
+    /// What the provider said.
+    pub message: Option<String>,
+    pub milliseconds: u64,
+}
+
+/// The last requests.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<VecDeque<RequestRecord>>);
+
+impl Recent {
+    /// All that are remembered, newest first.
+    pub fn list(&self) -> Vec<RequestRecord> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+    }
+
+    fn push(&self, record: RequestRecord) {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if records.len() == RECENT {
+            records.pop_front();
+        }
+        records.push_back(record);
+    }
+}
+
+/// Logs each request when its answer begins.
+pub async fn log(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let arrived = Instant::now();
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok().map(str::to_owned));
+    let mut response = next.run(request).await;
+    let extensions = response.extensions_mut();
+    let attempts = extensions.remove::<Attempts>().unwrap_or_default();
+    let record = RequestRecord {
+        id: id.unwrap_or_default(),
+        at_ms: jiff::Timestamp::now().as_millisecond(),
+        method: method.to_string(),
+        path: uri.path().to_owned(),
+        tenant: extensions.remove::<Arc<Tenant>>().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
+        cause: extensions.remove::<Cause>().map(|cause| cause.0),
+        status: response.status().as_u16(),
+        milliseconds: milliseconds(arrived.elapsed()),
+        attempts: attempts.iter().map(attempt).collect(),
+    };
+    write(&record);
+    app.metrics.answered(&record);
+    if !record.path.starts_with("/-/") {
+        app.recent.push(record);
+    }
+    response
+}
+
+fn attempt(attempt: &tower_keypool::pool::Attempt) -> AttemptRecord {
+    AttemptRecord {
+        key: attempt.key().to_string(),
+        project: attempt.project().to_owned(),
+        model: attempt.model().map(str::to_owned),
+        class: attempt.class().map(tower_keypool::ErrorClass::as_str),
+        status: attempt.status().map(|status| status.as_u16()),
+        message: attempt.outcome().failure().and_then(|failure| failure.message().map(str::to_owned)),
+        milliseconds: milliseconds(attempt.elapsed()),
+    }
+}
+
+fn write(record: &RequestRecord) {
+    for attempt in &record.attempts {
+        let AttemptRecord { key, project, model, class, status, message, milliseconds } = attempt;
+        if let Some(class) = class {
+            tracing::info!(
+                request = record.id,
+                key,
+                project,
+                model,
+                class,
+                status,
+                error = message,
+                ms = milliseconds,
+                "attempt failed"
+            );
+        }
+    }
+    let RequestRecord { id, method, path, tenant, status, milliseconds, cause, attempts, .. } = record;
+    let last = attempts.last();
+    let (key, model) = (last.map(|last| &*last.key), last.and_then(|last| last.model.as_deref()));
+    if path.starts_with("/-/") {
+        tracing::debug!(request = id, method, path, status, ms = milliseconds, "answered");
+    } else {
+        tracing::info!(
+            request = id,
+            method,
+            path,
+            status,
+            ms = milliseconds,
+            tenant,
+            key,
+            model,
+            attempts = attempts.len(),
+            cause,
+            "answered"
+        );
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}

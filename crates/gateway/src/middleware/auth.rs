@@ -1,0 +1,71 @@
+//! Whose request it is.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderValue, StatusCode, header, request::Parts};
+
+use crate::{
+    app::AppState,
+    error::{ApiError, Dialect},
+    proxy::{route::Route, uploads},
+    tenants::Tenant,
+};
+
+/// Finds the [`Route`] and the [`Tenant`] of a request, and refuses who has no token.
+pub async fn authenticate(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    let route = match Route::of(&head) {
+        Ok(route) => route,
+        Err((dialect, error)) => return error.into_response(dialect),
+    };
+    let dialect = route.dialect;
+    let tenant = match tokens(&head).find_map(|token| app.tenants.find(&token)) {
+        Some(tenant) => Some(tenant),
+        // The address of an upload is a secret of its own; clients send no token there.
+        None => uploads::owner(&app, &route, &head).await,
+    };
+    let Some(tenant) = tenant else { return unauthorized().into_response(dialect) };
+    head.extensions.insert(route);
+    head.extensions.insert(Arc::clone(&tenant));
+    let mut response = next.run(Request::from_parts(head, body)).await;
+    response.extensions_mut().insert::<Arc<Tenant>>(tenant);
+    response
+}
+
+fn unauthorized() -> ApiError {
+    ApiError::new(
+        StatusCode::UNAUTHORIZED,
+        "the token is not one of this gateway's: send it as x-goog-api-key, x-api-key, Authorization: Bearer or ?key=",
+    )
+}
+
+/// Every token that a request carries.
+fn tokens(head: &Parts) -> impl Iterator<Item = String> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(str::trim).map(str::to_owned);
+    let plain =
+        ["x-goog-api-key", "x-api-key", "api-key"].into_iter().filter_map(move |name| text(head.headers.get(name)?));
+    let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| {
+        let value = value.to_str().ok()?;
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    let pairs = head.uri.query().into_iter().flat_map(|query| query.split('&'));
+    let query = pairs.filter_map(|pair| {
+        let value = pair.strip_prefix("key=")?;
+        Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+    });
+    plain.chain(bearer).chain(query)
+}
+
+/// The dialect in which a request that failed early is answered.
+pub fn dialect(head: &Parts) -> Dialect {
+    match Route::of(head) {
+        Ok(route) => route.dialect,
+        Err((dialect, _)) => dialect,
+    }
+}

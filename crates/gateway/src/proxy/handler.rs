@@ -1,0 +1,213 @@
+//! The path of one request, from top to bottom.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+};
+use http::{HeaderMap, StatusCode, Uri, request::Parts, uri::PathAndQuery};
+use tower_keypool::{
+    Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _, provider::ModelIn,
+    replay::CollectedBody,
+};
+
+use super::{
+    body::{self, Collected},
+    headers, models,
+    pools::ProviderPool,
+    resources,
+    route::{Endpoint, Route},
+    sessions::Session,
+    uploads, websocket,
+};
+use crate::{
+    app::AppState,
+    config::Span,
+    convert,
+    error::{ApiError, Dialect},
+    tenants::Tenant,
+};
+
+/// A request on its way, as each step finds it.
+pub struct Incoming {
+    pub route: Route,
+    pub tenant: Arc<Tenant>,
+    pub head: Parts,
+    pub body: Collected,
+    /// The model that it names, as the caller wrote it.
+    pub model: Option<String>,
+}
+
+/// Answers a request whose tenant and route are known.
+pub async fn handle(State(app): State<AppState>, request: Request) -> Response {
+    let (mut head, body) = request.into_parts();
+    let route = head.extensions.remove::<Route>().expect("the layer above found it");
+    let tenant = head.extensions.remove::<Arc<Tenant>>().expect("the layer above found it");
+    let dialect = route.dialect;
+    let answer = if route.endpoint == Endpoint::Live {
+        websocket::serve(&app, &route, &tenant, head).await
+    } else {
+        serve(&app, route, tenant, head, body).await
+    };
+    answer.unwrap_or_else(|error| error.into_response(dialect))
+}
+
+async fn serve(
+    app: &AppState,
+    route: Route,
+    tenant: Arc<Tenant>,
+    mut head: Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
+    set_path(&mut head, &route.path)?;
+    let body = body::collect(body, app.settings.replay_limit, app.settings.body_timeout).await?;
+    let model = named_model(app, &route, &head, &body);
+    let incoming = Incoming { route, tenant, head, body, model };
+    let provider = app.pools.choose(&incoming.route.target, incoming.route.dialect, incoming.model.as_deref())?;
+    if let Endpoint::Models(one) = &incoming.route.endpoint {
+        return models::answer(app, provider, &incoming, one.as_deref()).await;
+    }
+    check_model(&incoming)?;
+    if provider.dialect == incoming.route.dialect {
+        forward(app, provider, incoming).await
+    } else {
+        convert::serve(app, provider, incoming).await
+    }
+}
+
+/// Sends a request as it is to a provider of its own dialect, and returns the answer as it is.
+async fn forward(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, ApiError> {
+    let pinned = resources::pinned(app, provider, &incoming).await?;
+    let Incoming { route, tenant, mut head, body, model } = incoming;
+    let mut body = body;
+    if route.dialect != Dialect::Gemini {
+        convert::without_ours(&route, &mut body);
+    }
+    let session = app.sessions.session(provider, &head.headers);
+    let needs = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
+    let quota = app.tenants.admit(&tenant, body.estimated_tokens()).await?;
+    headers::for_upstream(&mut head.headers);
+    head.extensions.insert(needs);
+    let path = head.uri.path().to_owned();
+    let method = head.method.clone();
+    let query = head.uri.query().map(str::to_owned);
+    let request = Request::from_parts(head, body.into_body());
+    let answer = provider.send(request).await.map_err(|error| failure(&error));
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err((error, attempts)) => {
+            let mut response = error.into_response(route.dialect);
+            response.extensions_mut().insert(attempts);
+            return Ok(response);
+        }
+    };
+    let (mut head, answer) = answer.into_parts();
+    headers::for_client(&mut head.headers);
+    let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+    if app.settings.served_headers {
+        headers::served(&mut head.headers, &attempts, model.as_deref());
+    }
+    if let (Some(session), Some(last)) = (session, attempts.last()) {
+        app.sessions.served(session, last.project());
+    }
+    uploads::rewrite_address(app, &mut head, &tenant).await?;
+    let answer = resources::learn(app, provider, &tenant, &method, &path, query.as_deref(), &mut head, answer).await?;
+    let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
+    let answer = body::metered(answer, provider.pool.provider().usage_format(), quota, &tenant, events);
+    Ok(Response::from_parts(head, answer))
+}
+
+/// What a request needs of a key: what its head and body say, with the wait, the session and the resource that it names.
+pub fn key_request(
+    app: &AppState,
+    provider: &ProviderPool,
+    head: &mut Parts,
+    body: &Collected,
+    pinned: Option<Arc<str>>,
+    session: Option<&Session>,
+) -> Result<KeyRequest, ApiError> {
+    if let Collected::Whole(data) = body {
+        head.extensions.insert(CollectedBody::new(data.clone()));
+    }
+    let mut needs = KeyRotationLayer::key_request(provider.pool.provider(), head);
+    if let Some(wait) = asked_wait(&head.headers)? {
+        needs = needs.wait(wait.min(app.settings.max_wait));
+    }
+    Ok(match pinned {
+        Some(project) => needs.affinity(Affinity::RequireProject(project)),
+        None => match session.and_then(|session| app.sessions.project(session)) {
+            Some(project) => needs.affinity(Affinity::PreferProject(project)),
+            None => needs,
+        },
+    })
+}
+
+/// The error of a request that no key could serve, or that no provider answered.
+pub fn failure(error: &Error) -> (ApiError, Attempts) {
+    let status = match error.kind() {
+        ErrorKind::Request => StatusCode::BAD_REQUEST,
+        ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Transport if is_timeout(error) => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Transport => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
+    let message = match causes.last() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    (ApiError::new(status, message).retry_after(error.retry_after()), error.attempts().clone())
+}
+
+fn is_timeout(error: &Error) -> bool {
+    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
+        .any(|error| error.is::<tokio::time::error::Elapsed>())
+}
+
+/// How long a client wants to wait for a key.
+fn asked_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+    let Some(wait) = headers.get("x-keypool-wait") else { return Ok(None) };
+    let span = wait.to_str().ok().and_then(Span::parse);
+    let wrong = || ApiError::bad_request("x-keypool-wait: expected seconds, or a time such as 500ms, 5s or 1m");
+    Ok(Some(span.ok_or_else(wrong)?.0))
+}
+
+/// The model that a request names, with its alias resolved where another provider serves it.
+fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) -> Option<String> {
+    if let Endpoint::Models(one) = &route.endpoint {
+        return one.clone();
+    }
+    if route.dialect == Dialect::Gemini {
+        let gemini = app.gemini.inspect(head);
+        if let ModelIn::Head(model) = gemini.model {
+            return Some(model.trim_start_matches("models/").to_owned());
+        }
+    }
+    body.model(head)
+}
+
+fn check_model(incoming: &Incoming) -> Result<(), ApiError> {
+    if !incoming.tenant.restricts_models() {
+        return Ok(());
+    }
+    match &incoming.model {
+        Some(model) if incoming.tenant.may_use(model.trim_start_matches("models/")) => Ok(()),
+        Some(model) => Err(ApiError::new(StatusCode::FORBIDDEN, format!("this token may not use the model {model}"))),
+        None => Ok(()),
+    }
+}
+
+fn set_path(head: &mut Parts, path: &str) -> Result<(), ApiError> {
+    if head.uri.path() == path {
+        return Ok(());
+    }
+    let target = match head.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    let target = PathAndQuery::try_from(target).map_err(|_| ApiError::bad_request("the path is not valid"))?;
+    head.uri = Uri::from(target);
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! Which headers go from one side to the other.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tower_keypool::Attempts;
+
+/// Headers that concern one connection alone (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHORIZATION,
+];
+
+/// Headers that say where a client is, which is none of the provider's business.
+const WHEREABOUTS: [HeaderName; 6] = [
+    header::FORWARDED,
+    header::VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Leaves the headers of a request that are for the provider. The pool's layers replace the credentials.
+pub fn for_upstream(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    for name in WHEREABOUTS.iter().chain([&header::EXPECT, &header::COOKIE, &header::ORIGIN, &header::REFERER]) {
+        headers.remove(name);
+    }
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-keypool-") || name.as_str() == "x-request-id")
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+    // The client below writes the length of the body that it sends.
+    headers.remove(header::CONTENT_LENGTH);
+}
+
+/// Leaves the headers of an answer that are for the client.
+pub fn for_client(headers: &mut HeaderMap) {
+    remove_hop_by_hop(headers);
+    // Google's says over which port HTTP/3 is spoken, at its own host.
+    headers.remove(header::ALT_SVC);
+    headers.remove(header::SET_COOKIE);
+    if is_event_stream(headers) {
+        stream(headers);
+    }
+}
+
+/// What proxies in front of the gateway must know of a stream: it is not to be held back.
+pub fn stream(headers: &mut HeaderMap) {
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+}
+
+pub fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    content_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
+}
+
+/// Says who served.
+pub fn served(headers: &mut HeaderMap, attempts: &Attempts, model: Option<&str>) {
+    let Some(last) = attempts.last() else { return };
+    let mut put = |name, value: Result<HeaderValue, _>| {
+        if let Ok(value) = value {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    };
+    put("x-keypool-key", HeaderValue::try_from(last.key().as_str()));
+    put("x-keypool-attempts", Ok(HeaderValue::from(attempts.len())));
+    if let Some(model) = last.model().or(model) {
+        put("x-keypool-model", HeaderValue::try_from(model));
+    }
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if let Some(connection) = headers.get(header::CONNECTION) {
+        let named = connection.to_str().unwrap_or_default().split(',').filter_map(|name| name.trim().parse().ok());
+        for name in named.collect::<Vec<HeaderName>>() {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}

@@ -1,0 +1,210 @@
+//! The providers: each with a pool of keys and a client over it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use keypool_store::sqlite::StoredKey;
+use tower::{Layer, ServiceExt};
+use tower_keypool::{
+    Key, KeyChange, KeyPool, KeyPoolLayer, ModelFallbackLayer, Scope,
+    config::{KeyEntry, Loaded as LoadedKeys},
+    pool::CircuitBreaker,
+    stack::{KeyPoolBody, KeyPoolService},
+};
+
+use super::{route::PathTarget, upstream::Upstream};
+use crate::{
+    config::{Loaded, PoolPlan, ProviderKind},
+    error::{ApiError, Dialect},
+    store::Stores,
+    tenants::matches,
+};
+
+/// The body of a provider's answer.
+pub type AnswerBody = KeyPoolBody<Incoming>;
+
+/// A provider with its keys.
+pub struct ProviderPool {
+    pub name: Arc<str>,
+    pub dialect: Dialect,
+    /// Models that go to it; none for the gateway's own provider.
+    pub models: Vec<String>,
+    pub pool: KeyPool,
+    service: KeyPoolService<Upstream>,
+}
+
+impl ProviderPool {
+    /// Sends a request with a key of the pool.
+    ///
+    /// # Errors
+    /// Where no key, or no answer, can be had.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<AnswerBody>, tower_keypool::Error> {
+        self.service.clone().oneshot(request).await
+    }
+
+    /// Whether some key is not disabled.
+    pub fn has_usable_key(&self) -> bool {
+        let stats = self.pool.stats();
+        let open = self.pool.snapshot(0, 0).open_breakers;
+        let disabled = open.iter().filter(|count| count.scope == Scope::Key && count.state == CircuitBreaker::Disabled);
+        stats.keys > disabled.map(|count| count.count).sum::<usize>()
+    }
+
+    /// The same over one connection that stays: without another attempt once it is open.
+    pub fn service(&self) -> KeyPoolService<Upstream> {
+        self.service.clone()
+    }
+}
+
+/// All providers; the first is the gateway's own.
+pub struct Pools(Vec<Arc<ProviderPool>>);
+
+impl Pools {
+    /// Opens the pools of a configuration, with all keys that are listed anywhere.
+    ///
+    /// # Errors
+    /// Those of the stores, and of the configuration.
+    pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
+        let upstream = Upstream::new(loaded)?;
+        let mut pools = Vec::new();
+        for (n, plan) in loaded.pools().iter().enumerate() {
+            let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
+            let keys = keys(loaded, plan, stored);
+            tell(plan, &keys);
+            let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
+            let mut fallback = ModelFallbackLayer::new(&pool, plan.fallback.iter().map(String::as_str));
+            for model in &loaded.config.models {
+                for alias in &model.aliases {
+                    let chain = std::iter::once(model.name.as_str()).chain(plan.fallback.iter().map(String::as_str));
+                    fallback = fallback.alias(alias, chain);
+                }
+            }
+            let layer = KeyPoolLayer::new(&pool)
+                .replay_up_to((loaded.config.gateway.replay_mib as usize) << 20)
+                .fallback(fallback);
+            pools.push(Arc::new(ProviderPool {
+                name: plan.name.as_str().into(),
+                dialect: dialect(plan.kind),
+                models: plan.models.clone(),
+                service: layer.layer(upstream.clone()),
+                pool,
+            }));
+        }
+        Ok(Self(pools))
+    }
+
+    /// Replaces the keys by those that are listed now.
+    ///
+    /// # Errors
+    /// Those of the database. Keys that cannot be added are logged.
+    pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
+        for (n, plan) in loaded.pools().iter().enumerate() {
+            let Some(provider) = self.0.iter().find(|provider| *provider.name == *plan.name) else { continue };
+            let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
+            let keys = keys(loaded, plan, stored);
+            tell(plan, &keys);
+            if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
+                tracing::warn!(provider = plan.name, %error, "a key was not added");
+            }
+        }
+        Ok(())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<ProviderPool>> {
+        self.0.iter()
+    }
+
+    /// The gateway's own provider.
+    pub fn own(&self) -> &Arc<ProviderPool> {
+        &self.0[0]
+    }
+
+    pub fn named(&self, name: &str) -> Option<&Arc<ProviderPool>> {
+        self.0.iter().find(|provider| &*provider.name == name)
+    }
+
+    /// The provider for a request.
+    ///
+    /// # Errors
+    /// 404 for a name that no provider has.
+    pub fn choose(
+        &self,
+        target: &PathTarget,
+        dialect: Dialect,
+        model: Option<&str>,
+    ) -> Result<&Arc<ProviderPool>, ApiError> {
+        if let PathTarget::Named(name) = target {
+            let names = || self.0.iter().map(|provider| &*provider.name).collect::<Vec<_>>().join(", ");
+            return self
+                .named(name)
+                .ok_or_else(|| ApiError::not_found(format!("no provider is named {name}; there are {}", names())));
+        }
+        let claims = |provider: &&Arc<ProviderPool>| {
+            model.is_some_and(|model| provider.models.iter().any(|pattern| matches(pattern, model)))
+        };
+        if let Some(provider) = self.0.iter().find(claims) {
+            return Ok(provider);
+        }
+        let of_dialect = || self.0.iter().find(|provider| provider.dialect == dialect);
+        // Without a model nothing but the dialect tells: a list of files, a batch.
+        let by_dialect = (*target == PathTarget::OfDialect || model.is_none()).then(of_dialect).flatten();
+        Ok(by_dialect.unwrap_or_else(|| self.own()))
+    }
+}
+
+fn dialect(kind: ProviderKind) -> Dialect {
+    match kind {
+        ProviderKind::Gemini => Dialect::Gemini,
+        ProviderKind::OpenAi | ProviderKind::ApiKeyHeader => Dialect::OpenAi,
+        ProviderKind::Anthropic => Dialect::Anthropic,
+    }
+}
+
+/// The keys of the configuration, and those of the database that it does not list.
+fn keys(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> LoadedKeys {
+    let mut keys = loaded.keys(plan);
+    let mut from_database = LoadedKeys::default();
+    for key in stored {
+        let listed = keys.keys.iter().any(|listed| listed.has_secret(key.secret.expose()) || listed.id() == key.id);
+        if !listed {
+            add_stored(&mut from_database, &key, loaded);
+        }
+    }
+    keys.problems.extend(from_database.problems);
+    keys.keys.extend(from_database.keys.into_iter().map(|key: Key| loaded.placed(plan, key)));
+    keys
+}
+
+fn add_stored(keys: &mut LoadedKeys, stored: &StoredKey, loaded: &Loaded) {
+    let mut options = match &stored.options {
+        serde_json::Value::Object(options) => options.clone(),
+        _ => serde_json::Map::new(),
+    };
+    options.insert("secret".to_owned(), stored.secret.expose().into());
+    options.insert("id".to_owned(), stored.id.as_str().into());
+    if let Some(project) = &stored.project {
+        options.insert("project".to_owned(), project.as_str().into());
+    }
+    let place = format!("key {} of the database", stored.id);
+    match serde_json::from_value::<KeyEntry>(options.into()) {
+        Ok(entry) => keys.add_entry(place, entry, &loaded.environment),
+        Err(error) => tracing::warn!(key = %stored.id, %error, "the key's options cannot be read; it is left out"),
+    }
+}
+
+async fn stored_keys(stores: &Stores) -> anyhow::Result<Vec<StoredKey>> {
+    match &stores.sqlite {
+        Some(sqlite) => Ok(sqlite.keys().await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Says how many keys there are, and which entries are none.
+fn tell(plan: &PoolPlan, keys: &LoadedKeys) {
+    for problem in &keys.problems {
+        tracing::warn!("{problem}; the entry is skipped");
+    }
+    tracing::info!(provider = plan.name, keys = keys.keys.len(), skipped = keys.problems.len(), "keys loaded");
+}

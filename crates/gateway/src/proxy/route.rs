@@ -1,0 +1,283 @@
+//! What a path asks for: in whose dialect, which endpoint, and which provider if the path says so.
+
+use std::borrow::Cow;
+
+use http::{Method, request::Parts};
+
+use crate::error::{ApiError, Dialect};
+
+/// What a request asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    pub dialect: Dialect,
+    pub endpoint: Endpoint,
+    pub target: PathTarget,
+    /// The path for the provider, without what the gateway reads of it.
+    pub path: String,
+}
+
+/// Which provider a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathTarget {
+    /// None: the model decides.
+    ByModel,
+    /// The first provider of this dialect, if there is one: `/openai/…`.
+    OfDialect,
+    /// The provider of this name: `/to/NAME/…`.
+    Named(String),
+}
+
+/// An endpoint that the gateway knows. All others go to a provider of their dialect as they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    Chat,
+    Responses,
+    Messages,
+    CountTokens,
+    Embeddings,
+    Images,
+    Speech,
+    Transcription,
+    Translation,
+    /// The list of models, or one of them.
+    Models(Option<String>),
+    /// Starts, goes on with or ends an upload of a file to Gemini.
+    Upload,
+    /// Gemini's Live API.
+    Live,
+    /// Anything else of an API.
+    Other,
+}
+
+/// Endpoints of OpenAI and Anthropic, by their path behind the version.
+const ENDPOINTS: [(&str, Dialect, Endpoint); 11] = [
+    ("/chat/completions", Dialect::OpenAi, Endpoint::Chat),
+    ("/responses", Dialect::OpenAi, Endpoint::Responses),
+    ("/embeddings", Dialect::OpenAi, Endpoint::Embeddings),
+    ("/images/generations", Dialect::OpenAi, Endpoint::Images),
+    ("/images/edits", Dialect::OpenAi, Endpoint::Images),
+    ("/audio/speech", Dialect::OpenAi, Endpoint::Speech),
+    ("/audio/transcriptions", Dialect::OpenAi, Endpoint::Transcription),
+    ("/audio/translations", Dialect::OpenAi, Endpoint::Translation),
+    ("/completions", Dialect::OpenAi, Endpoint::Other),
+    ("/messages", Dialect::Anthropic, Endpoint::Messages),
+    ("/messages/count_tokens", Dialect::Anthropic, Endpoint::CountTokens),
+];
+
+/// Paths behind the version that only OpenAI or Anthropic have.
+const FAMILIES: [(&str, Dialect); 11] = [
+    ("/responses", Dialect::OpenAi),
+    ("/chat", Dialect::OpenAi),
+    ("/images", Dialect::OpenAi),
+    ("/audio", Dialect::OpenAi),
+    ("/moderations", Dialect::OpenAi),
+    ("/vector_stores", Dialect::OpenAi),
+    ("/assistants", Dialect::OpenAi),
+    ("/threads", Dialect::OpenAi),
+    ("/fine_tuning", Dialect::OpenAi),
+    ("/conversations", Dialect::OpenAi),
+    ("/messages", Dialect::Anthropic),
+];
+
+impl Route {
+    /// Reads the head of a request.
+    ///
+    /// # Errors
+    /// 404 for a path that is no API's. It takes no key.
+    pub fn of(head: &Parts) -> Result<Self, (Dialect, ApiError)> {
+        let path = collapsed(head.uri.path());
+        let by_credential = dialect_of_credential(head);
+        let (target, forced, path) = match prefix(&path) {
+            Some((target, forced, rest)) => (target, forced, rest),
+            None => (PathTarget::ByModel, None, &*path),
+        };
+        let unknown = || {
+            let message = format!(
+                "{path} is no path of an API: paths begin with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
+                 /v1beta/models/MODEL:generateContent, /v1/chat/completions or /v1/messages"
+            );
+            (forced.or(by_credential).unwrap_or(Dialect::Gemini), ApiError::not_found(message))
+        };
+        let route = |dialect, endpoint| {
+            let path = path.to_owned();
+            Ok(Self { dialect, endpoint, target: target.clone(), path })
+        };
+        if path.starts_with("/upload/") {
+            return route(Dialect::Gemini, Endpoint::Upload);
+        }
+        if path.starts_with("/ws/") {
+            return route(Dialect::Gemini, Endpoint::Live);
+        }
+        if path.starts_with("/download/") {
+            return route(Dialect::Gemini, Endpoint::Other);
+        }
+        let (version, rest) = versions(path);
+        let rest = if rest.len() > 1 { rest.trim_end_matches('/') } else { rest };
+        let known = ENDPOINTS.iter().find(|(known, ..)| *known == rest);
+        if let Some((_, dialect, endpoint)) = known
+            && forced.is_none_or(|forced| forced == *dialect)
+            && !version.is_some_and(|version| version.starts_with("v1beta"))
+        {
+            return route(*dialect, endpoint.clone());
+        }
+        let family = FAMILIES
+            .iter()
+            .find(|(family, _)| rest.strip_prefix(family).is_some_and(|end| end.is_empty() || end.starts_with('/')));
+        if let Some((_, dialect)) = family
+            && version.is_some()
+        {
+            return route(forced.unwrap_or(*dialect), Endpoint::Other);
+        }
+        // Google's own endpoint for OpenAI's clients.
+        if rest.starts_with("/openai/") && version.is_some() {
+            return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path: path.to_owned() });
+        }
+        let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
+        let dialect = forced.or(by_credential).unwrap_or(usual);
+        let is_call = rest.strip_prefix("/models/").is_some_and(|model| model.contains(':'));
+        if is_call {
+            return route(Dialect::Gemini, Endpoint::Other);
+        }
+        if head.method == Method::GET && rest == "/models" {
+            return route(dialect, Endpoint::Models(None));
+        }
+        if head.method == Method::GET
+            && let Some(model) = rest.strip_prefix("/models/")
+            && !model.contains('/')
+        {
+            let model = percent_encoding::percent_decode_str(model).decode_utf8_lossy().into_owned();
+            return route(dialect, Endpoint::Models(Some(model)));
+        }
+        if version.is_none() && forced.is_none() && target == PathTarget::ByModel {
+            return Err(unknown());
+        }
+        if version.is_none() && rest.len() <= 1 {
+            return Err(unknown());
+        }
+        route(dialect, Endpoint::Other)
+    }
+}
+
+/// The path with each run of slashes as one.
+fn collapsed(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let end = if path.ends_with('/') { "/" } else { "" };
+    let segments = path.split('/').filter(|segment| !segment.is_empty());
+    Cow::Owned(segments.flat_map(|segment| ["/", segment]).chain([end]).collect())
+}
+
+/// What a prefix of ours says, and the path behind it.
+fn prefix(path: &str) -> Option<(PathTarget, Option<Dialect>, &str)> {
+    if let Some(rest) = path.strip_prefix("/to/") {
+        let (name, _) = rest.split_once('/')?;
+        return Some((PathTarget::Named(name.to_owned()), None, &rest[name.len()..]));
+    }
+    let dialects = [("/openai/", Dialect::OpenAi), ("/anthropic/", Dialect::Anthropic), ("/gemini/", Dialect::Gemini)];
+    let (prefix, dialect) = dialects.into_iter().find(|(prefix, _)| path.starts_with(prefix))?;
+    Some((PathTarget::OfDialect, Some(dialect), &path[prefix.len() - 1..]))
+}
+
+/// The last of the versions that a path begins with, and what follows them.
+fn versions(path: &str) -> (Option<&str>, &str) {
+    let (mut version, mut rest) = (None, path);
+    while let Some(segment) = rest.strip_prefix('/') {
+        let end = segment.find('/').unwrap_or(segment.len());
+        let (first, behind) = segment.split_at(end);
+        let is_version = first.strip_prefix('v').is_some_and(|number| {
+            number.len() < 10
+                && number.starts_with(|digit: char| digit.is_ascii_digit())
+                && number.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        });
+        if !is_version {
+            break;
+        }
+        (version, rest) = (Some(first), behind);
+    }
+    (version, rest)
+}
+
+/// Whose client sends such a credential.
+fn dialect_of_credential(head: &Parts) -> Option<Dialect> {
+    let has = |name| head.headers.contains_key(name);
+    let has_key = || head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
+    if has("x-goog-api-key") || has_key() {
+        Some(Dialect::Gemini)
+    } else if has("anthropic-version") || has("x-api-key") {
+        Some(Dialect::Anthropic)
+    } else if has("authorization") {
+        Some(Dialect::OpenAi)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn route(request: &str, header: &str) -> Result<Route, (Dialect, ApiError)> {
+        let (method, path) = request.split_once(' ').expect("a method and a path");
+        let mut request = Request::builder().method(method).uri(path);
+        if !header.is_empty() {
+            request = request.header(header, "x");
+        }
+        Route::of(&request.body(()).expect("a request").into_parts().0)
+    }
+
+    #[test]
+    fn paths_lead_to_endpoints() {
+        use Dialect::{Anthropic, Gemini, OpenAi};
+        for (request, header, dialect, endpoint) in [
+            ("POST /v1beta/models/gemini-2.5-flash:generateContent", "x-goog-api-key", Gemini, Endpoint::Other),
+            ("POST /v1/models/gemini-2.5-flash:generateContent", "authorization", Gemini, Endpoint::Other),
+            ("POST /v1/chat/completions", "authorization", OpenAi, Endpoint::Chat),
+            ("POST /chat/completions", "", OpenAi, Endpoint::Chat),
+            ("POST /v1/v1/chat/completions", "", OpenAi, Endpoint::Chat),
+            ("POST //v1//chat/completions/", "", OpenAi, Endpoint::Chat),
+            ("POST /v1beta/openai/chat/completions", "authorization", Gemini, Endpoint::Other),
+            ("POST /v1/messages", "x-api-key", Anthropic, Endpoint::Messages),
+            ("POST /anthropic/v1/messages?beta=true", "authorization", Anthropic, Endpoint::Messages),
+            ("POST /v1/messages/count_tokens", "x-api-key", Anthropic, Endpoint::CountTokens),
+            ("GET /v1/models", "authorization", OpenAi, Endpoint::Models(None)),
+            ("GET /v1/models", "anthropic-version", Anthropic, Endpoint::Models(None)),
+            ("GET /v1beta/models", "x-goog-api-key", Gemini, Endpoint::Models(None)),
+            ("GET /v1beta/models?key=k", "", Gemini, Endpoint::Models(None)),
+            ("GET /gemini/v1/models", "authorization", Gemini, Endpoint::Models(None)),
+            ("GET /v1/models/gpt-5", "authorization", OpenAi, Endpoint::Models(Some("gpt-5".to_owned()))),
+            ("GET /v1beta/files/abc", "x-goog-api-key", Gemini, Endpoint::Other),
+            ("POST /upload/v1beta/files", "x-goog-api-key", Gemini, Endpoint::Upload),
+            (
+                "GET /ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
+                "",
+                Gemini,
+                Endpoint::Live,
+            ),
+        ] {
+            let found = route(request, header).unwrap_or_else(|(_, error)| panic!("{request}: {}", error.message));
+            assert_eq!((found.dialect, found.endpoint), (dialect, endpoint), "{request}");
+        }
+    }
+
+    #[test]
+    fn prefixes_choose_the_provider() {
+        let named = route("POST /to/groq/v1/chat/completions", "authorization").expect("a route");
+        assert_eq!(named.target, PathTarget::Named("groq".to_owned()));
+        assert_eq!(named.path, "/v1/chat/completions");
+        let forced = route("POST /openai/v1/chat/completions", "").expect("a route");
+        assert_eq!((forced.target, &*forced.path), (PathTarget::OfDialect, "/v1/chat/completions"));
+    }
+
+    #[test]
+    fn a_path_of_no_api_is_not_found() {
+        for request in
+            ["GET /favicon.ico", "GET /api/tags", "POST /_control/reset", "GET /", "GET /robots.txt", "GET /to/x"]
+        {
+            let (_, error) = route(request, "").expect_err(request);
+            assert_eq!(error.status, 404, "{request}");
+        }
+    }
+}

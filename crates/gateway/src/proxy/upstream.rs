@@ -1,0 +1,191 @@
+//! The HTTP client at the bottom: to each provider over the exit of the leased key.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use axum::body::Body;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{
+            Connect, HttpConnector,
+            proxy::{SocksV5, Tunnel},
+        },
+    },
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use tower::Service;
+use tower_keypool::{BoxError, Lease, ReplayBody};
+
+use crate::config::Loaded;
+
+/// The body of a request to a provider.
+pub type UpstreamBody = ReplayBody<Body>;
+
+/// A connection that is not there after so long has failed.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Idle connections are closed before providers do it.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Sends requests over the exit of the key that they carry.
+#[derive(Clone)]
+pub struct Upstream {
+    exits: Arc<HashMap<String, Exit>>,
+    usual: Exit,
+    answer_timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Exit {
+    Direct(Client<HttpsConnector<HttpConnector>, UpstreamBody>),
+    Tunnel(Client<HttpsConnector<Tunnel<HttpConnector>>, UpstreamBody>),
+    Socks(Client<HttpsConnector<SocksV5<HttpConnector>>, UpstreamBody>),
+}
+
+impl Upstream {
+    /// A client with all exits of the configuration.
+    ///
+    /// # Errors
+    /// If the certificates cannot be read, or an exit's proxy is none.
+    pub fn new(loaded: &Loaded) -> anyhow::Result<Self> {
+        let tls = client_tls(loaded)?;
+        let mut exits = HashMap::new();
+        for (name, exit) in &loaded.config.exits {
+            let connector = |local| {
+                let mut connector = http_connector();
+                connector.set_local_address(local);
+                connector
+            };
+            let exit = match loaded.proxies.get(name) {
+                Some(proxy) => {
+                    proxied(proxy.expose(), connector(None), &tls).with_context(|| format!("exits.{name}"))?
+                }
+                None => Exit::Direct(client(connector(exit.local_address), &tls)),
+            };
+            exits.insert(name.clone(), exit);
+        }
+        let usual = Exit::Direct(client(http_connector(), &tls));
+        Ok(Self { exits: Arc::new(exits), usual, answer_timeout: loaded.config.gateway.answer_timeout.0 })
+    }
+}
+
+impl Service<Request<UpstreamBody>> for Upstream {
+    type Response = Response<Incoming>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Incoming>, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<UpstreamBody>) -> Self::Future {
+        let lease = request.extensions().get::<Arc<Lease>>();
+        let exit = match lease.and_then(|lease| lease.exit()) {
+            None => Some(&self.usual),
+            Some(name) => self.exits.get(name),
+        };
+        let Some(exit) = exit else {
+            let error = "the key's exit is not in the configuration: add it to [exits]";
+            return Box::pin(std::future::ready(Err(error.into())));
+        };
+        // hyper-util's future is boxed already, in a type that says so.
+        let answer = match exit {
+            Exit::Direct(client) => client.request(request),
+            Exit::Tunnel(client) => client.request(request),
+            Exit::Socks(client) => client.request(request),
+        };
+        let timeout = self.answer_timeout;
+        Box::pin(async move { Ok(tokio::time::timeout(timeout, answer).await??) })
+    }
+}
+
+fn http_connector() -> HttpConnector {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_keepalive(Some(Duration::from_secs(60)));
+    connector.enforce_http(false);
+    connector
+}
+
+fn client<C>(connector: C, tls: &ClientConfig) -> Client<HttpsConnector<C>, UpstreamBody>
+where
+    C: Service<Uri> + Clone + Send + Sync + 'static,
+    HttpsConnector<C>: Connect + Clone + Send + Sync + 'static,
+{
+    let https = HttpsConnectorBuilder::new()
+        .with_tls_config(tls.clone())
+        .https_or_http()
+        .enable_http1()
+        .enable_http2()
+        .wrap_connector(connector);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .build(https)
+}
+
+fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig) -> anyhow::Result<Exit> {
+    let uri: Uri = url.parse().context("it is not a URL")?;
+    let authority = uri.authority().context("it names no host")?;
+    let (login, host) = match authority.as_str().rsplit_once('@') {
+        Some((login, host)) => (Some(login), host),
+        None => (None, authority.as_str()),
+    };
+    let scheme = uri.scheme_str().unwrap_or("http");
+    let address: Uri = format!("{}://{host}", if scheme.starts_with("socks") { "http" } else { scheme }).parse()?;
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    if scheme.starts_with("socks") {
+        let mut socks = SocksV5::new(address, connector).local_dns(scheme == "socks5");
+        if let Some(login) = login {
+            let (user, password) = login.split_once(':').unwrap_or((login, ""));
+            socks = socks.with_auth(decoded(user), decoded(password));
+        }
+        return Ok(Exit::Socks(client(socks, tls)));
+    }
+    let mut tunnel = Tunnel::new(address, connector);
+    if let Some(login) = login {
+        use base64::Engine as _;
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let login =
+            base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", decoded(user), decoded(password)));
+        let mut value = http::HeaderValue::try_from(format!("Basic {login}"))?;
+        value.set_sensitive(true);
+        tunnel = tunnel.with_auth(value);
+    }
+    Ok(Exit::Tunnel(client(tunnel, tls)))
+}
+
+/// What the providers' certificates are checked by.
+///
+/// # Errors
+/// If the certificates of the configuration cannot be read.
+pub fn client_tls(loaded: &Loaded) -> anyhow::Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    match &loaded.config.gateway.cacert {
+        Some(file) => {
+            let file = loaded.folder().join(file);
+            let place = || format!("gateway.cacert: {}", file.display());
+            for certificate in CertificateDer::pem_file_iter(&file).with_context(place)? {
+                roots.add(certificate.with_context(place)?).with_context(place)?;
+            }
+            anyhow::ensure!(!roots.is_empty(), "{}: it holds no certificate", place());
+        }
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    }
+    Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}

@@ -1,0 +1,259 @@
+//! Listening: connections and their limits, TLS, time-outs, and a graceful end.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use axum::{Router, extract::ConnectInfo};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use rustls::{
+    ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::{config::GatewaySection, middleware::host_guard::LocalAddress};
+
+/// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A listening socket, and what its connections may do.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<Certificate>,
+    all: Arc<Semaphore>,
+    by_address: Arc<Addresses>,
+    reader_timeout: Duration,
+}
+
+impl Server {
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// If the address is in use, or the certificate cannot be read.
+    pub async fn bind(address: SocketAddr, gateway: &GatewaySection, tls: Option<Certificate>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
+        Ok(Self {
+            listener,
+            tls,
+            all: Arc::new(Semaphore::new(gateway.max_connections as usize)),
+            by_address: Arc::new(Addresses { most: gateway.max_connections_per_address, counts: Mutex::default() }),
+            reader_timeout: gateway.reader_timeout.0,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is cancelled. Then no connection is accepted, and answers under way may take `grace` more.
+    pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
+        let graceful = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = stop.cancelled() => break,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.connect(stream, peer, &router, &graceful),
+                Err(error) => {
+                    // Mostly too many open files: that does not get better by asking at once.
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                        () = stop.cancelled() => break,
+                    }
+                }
+            }
+        }
+        drop(self.listener);
+        if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+            tracing::warn!("answers that did not end in time were cut off");
+        }
+    }
+
+    fn connect(&self, stream: TcpStream, peer: SocketAddr, router: &Router, graceful: &GracefulShutdown) {
+        let permit = Arc::clone(&self.all).try_acquire_owned().ok().ok_or("503 Service Unavailable");
+        let admitted = permit.and_then(|permit| {
+            Ok((permit, Addresses::enter(&self.by_address, peer.ip()).ok_or("429 Too Many Requests")?))
+        });
+        let admitted: (OwnedSemaphorePermit, AddressGuard) = match admitted {
+            Ok(admitted) => admitted,
+            Err(status) => {
+                tokio::spawn(refuse(stream, status, self.tls.is_some()));
+                return;
+            }
+        };
+        let Ok(local) = stream.local_addr() else { return };
+        let _ = stream.set_nodelay(true);
+        let mut timed = TimeoutStream::new(stream);
+        timed.set_write_timeout(Some(self.reader_timeout));
+        let service = router.clone().map_request(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request.extensions_mut().insert(LocalAddress(local));
+            request
+        });
+        let watcher = graceful.watcher();
+        let tls = self.tls.as_ref().map(Certificate::acceptor);
+        tokio::spawn(async move {
+            let _admitted = admitted;
+            match tls {
+                None => serve_connection(Box::pin(timed), service, watcher).await,
+                Some(acceptor) => {
+                    let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(Box::pin(timed)));
+                    match handshake.await {
+                        Ok(Ok(stream)) => serve_connection(stream, service, watcher).await,
+                        Ok(Err(error)) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
+                        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn serve_connection<I, S>(stream: I, service: S, watcher: hyper_util::server::graceful::Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: tower::Service<http::Request<Incoming>, Response = axum::response::Response, Error = std::convert::Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Some(Duration::from_secs(60)))
+        .max_concurrent_streams(1_000);
+    let connection =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error = &*error, "a connection ended");
+    }
+}
+
+/// Answers a connection that is one too many.
+async fn refuse(mut stream: TcpStream, status: &str, is_tls: bool) {
+    // In TLS nothing can be said before the handshake, which is what is to be saved.
+    if !is_tls {
+        let head = format!("HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(head.as_bytes())).await;
+    }
+    let _ = stream.shutdown().await;
+}
+
+/// How many connections each address has.
+struct Addresses {
+    most: u32,
+    counts: Mutex<HashMap<IpAddr, u32>>,
+}
+
+/// A connection of an address, while it lasts.
+struct AddressGuard(Option<(Arc<Addresses>, IpAddr)>);
+
+impl Addresses {
+    fn enter(addresses: &Arc<Self>, ip: IpAddr) -> Option<AddressGuard> {
+        let ip = network(ip);
+        if ip.is_loopback() {
+            return Some(AddressGuard(None));
+        }
+        let mut counts = addresses.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(ip).or_default();
+        if *count >= addresses.most {
+            return None;
+        }
+        *count += 1;
+        Some(AddressGuard(Some((Arc::clone(addresses), ip))))
+    }
+}
+
+impl Drop for AddressGuard {
+    fn drop(&mut self) {
+        let Some((addresses, ip)) = &self.0 else { return };
+        let mut counts = addresses.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(ip);
+            }
+        }
+    }
+}
+
+/// The address, of IPv6 its network of 64 bits: one client has them all.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
+        ip => ip,
+    }
+}
+
+/// The certificate that clients are shown. It is read again when its files change.
+#[derive(Clone)]
+pub struct Certificate {
+    certificate: PathBuf,
+    key: PathBuf,
+    config: Arc<ArcSwap<ServerConfig>>,
+}
+
+impl Certificate {
+    /// Reads a certificate chain and its private key, both in PEM.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or the key is not the certificate's.
+    pub fn read(certificate: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
+        let config = server_config(&certificate, &key)?;
+        Ok(Self { certificate, key, config: Arc::new(ArcSwap::from_pointee(config)) })
+    }
+
+    /// Reads the files again.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read); the certificate stays as it was then.
+    pub fn reload(&self) -> anyhow::Result<()> {
+        self.config.store(Arc::new(server_config(&self.certificate, &self.key)?));
+        Ok(())
+    }
+
+    pub fn files(&self) -> [&PathBuf; 2] {
+        [&self.certificate, &self.key]
+    }
+
+    fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+}
+
+fn server_config(certificate: &PathBuf, key: &PathBuf) -> anyhow::Result<ServerConfig> {
+    let place = |file: &PathBuf| file.display().to_string();
+    let chain = CertificateDer::pem_file_iter(certificate).with_context(|| place(certificate))?;
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().with_context(|| place(certificate))?;
+    let private = PrivateKeyDer::from_pem_file(key).with_context(|| place(key))?;
+    let builder = ServerConfig::builder().with_no_client_auth();
+    let mut config = builder.with_single_cert(chain, private).with_context(|| place(certificate))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,103 @@
+//! Where counts, cooldowns, keys, tenants and resources are kept.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions, sqlite::MasterKey};
+use tower_keypool::{KeyPool, KeyPoolBuilder, config::Environment};
+
+use crate::config::{Loaded, OnStoreLoss};
+
+/// The database of this machine, and the Redis server where counts are shared by several.
+#[derive(Clone, Debug, Default)]
+pub struct Stores {
+    /// Keys, tenants, resources and usage; without Redis also counts and cooldowns.
+    pub sqlite: Option<SqliteStore>,
+    pub redis: Option<RedisStore>,
+    fail_open: bool,
+}
+
+impl Stores {
+    /// Opens what the configuration names.
+    ///
+    /// # Errors
+    /// If the database cannot be opened, or the address of Redis is wrong.
+    pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
+        let store = &loaded.config.store;
+        let sqlite = match database_path(loaded)? {
+            Some(path) => Some(open_database(path, &loaded.environment)?),
+            None => None,
+        };
+        let redis = match &store.redis {
+            Some(url) => {
+                let mut options = RedisOptions::new(url.expose()).namespace(&store.namespace);
+                if let Some(user) = &store.redis_user {
+                    options = options.username(user);
+                }
+                if let Some(password) = &loaded.redis_password {
+                    options = options.password(password.expose());
+                }
+                if let Some(file) = &store.redis_ca_file {
+                    let file = loaded.folder().join(file);
+                    let pem = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
+                    options = options.root_certificates(pem);
+                }
+                Some(RedisStore::connect(options).await?)
+            }
+            None => None,
+        };
+        Ok(Self { sqlite, redis, fail_open: store.on_store_loss == OnStoreLoss::FailOpen })
+    }
+
+    /// The pool of a builder over the store that counts.
+    ///
+    /// # Errors
+    /// Those of [`KeyPoolBuilder::open`].
+    pub async fn open_pool(&self, builder: KeyPoolBuilder) -> Result<KeyPool, tower_keypool::Error> {
+        let builder = if self.fail_open { builder.fail_open() } else { builder };
+        match (&self.redis, &self.sqlite) {
+            (Some(redis), _) => builder.store(redis.clone()).open().await,
+            (None, Some(sqlite)) => builder.store(sqlite.clone()).open().await,
+            (None, None) => builder.build(),
+        }
+    }
+}
+
+/// The database that the configuration names; `None` for none.
+///
+/// # Errors
+/// If it is "auto" and there is no home directory.
+pub fn database_path(loaded: &Loaded) -> anyhow::Result<Option<PathBuf>> {
+    let environment = &loaded.environment;
+    match loaded.config.store.path.as_str() {
+        "none" => Ok(None),
+        "auto" => {
+            let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".local").join("state"));
+            let state = environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+            let folder =
+                state.or_else(home).context("neither XDG_STATE_HOME nor HOME is set: name a database by --db")?;
+            Ok(Some(folder.join("keypool").join("keypool.db")))
+        }
+        path => Ok(Some(loaded.folder().join(path))),
+    }
+}
+
+/// Opens a database with the master key of the environment, or of the file beside it.
+///
+/// # Errors
+/// Those of the file, and of the master key.
+pub fn open_database(path: PathBuf, environment: &Environment) -> anyhow::Result<SqliteStore> {
+    let mut options = SqliteOptions::new();
+    if let Some(key) = master_key(environment)? {
+        options = options.master_key(key);
+    }
+    Ok(SqliteStore::open(path, options)?)
+}
+
+fn master_key(environment: &Environment) -> anyhow::Result<Option<MasterKey>> {
+    if let Some(text) = environment.get("KEYPOOL_SECRET_KEY") {
+        return Ok(Some(MasterKey::parse(text).context("KEYPOOL_SECRET_KEY")?));
+    }
+    let file = environment.get("KEYPOOL_SECRET_KEY_FILE").map(PathBuf::from);
+    file.map(|file| MasterKey::read(&file).context("KEYPOOL_SECRET_KEY_FILE")).transpose()
+}

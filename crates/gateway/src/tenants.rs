@@ -1,0 +1,223 @@
+//! Who may use the gateway, and how much of it.
+//!
+//! The limits of tenants are those of a pool of their own, in which each tenant is a key: exact in any 60 s and on any day, and
+//! counted in the store over all processes.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use tokio_util::sync::CancellationToken;
+use tower_keypool::{
+    Affinity, ApiKeyHeader, ErrorKind, Key, KeyChange, KeyId, KeyPool, KeyRequest, Lease, Limit, Limits, Span, Unit,
+};
+
+use crate::{
+    config::{Loaded, TenantEntry},
+    error::ApiError,
+    store::Stores,
+};
+
+/// The hash of a token.
+pub type TokenHash = [u8; 32];
+
+/// The hash by which a token is looked up.
+pub fn hash(token: &str) -> TokenHash {
+    Sha256::digest(token).into()
+}
+
+/// Whoever sends a request.
+pub struct Tenant {
+    /// `None`: whoever has the gateway's own token.
+    pub name: Option<Arc<str>>,
+    entry: TenantEntry,
+    expires: Option<jiff::Timestamp>,
+    hash: TokenHash,
+    /// Is cancelled when the tenant may not go on.
+    pub revoked: CancellationToken,
+}
+
+impl Tenant {
+    fn new(entry: TenantEntry, hash: TokenHash) -> Self {
+        let name = (!entry.name.is_empty()).then(|| entry.name.as_str().into());
+        let expires = entry.expires.as_deref().and_then(crate::config::parse_time);
+        Self { name, entry, expires, hash, revoked: CancellationToken::new() }
+    }
+
+    pub fn may_use(&self, model: &str) -> bool {
+        let models = &self.entry.models;
+        models.is_empty() || models.iter().any(|pattern| matches(pattern, model))
+    }
+
+    pub fn restricts_models(&self) -> bool {
+        !self.entry.models.is_empty()
+    }
+
+    fn has_limits(&self) -> bool {
+        let entry = &self.entry;
+        entry.rpm.or(entry.rpd).or(entry.tpm).or(entry.tpd).is_some() || entry.max_concurrent.is_some()
+    }
+
+    fn is_expired(&self) -> bool {
+        self.expires.is_some_and(|expires| expires <= jiff::Timestamp::now())
+    }
+
+    fn key_id(&self) -> KeyId {
+        KeyId::new(format!("tenant:{}", self.entry.name))
+    }
+
+    /// The tenant as a key of the pool that counts.
+    fn key(&self) -> Key {
+        let entry = &self.entry;
+        let limit = |unit, span, amount| Limit { unit, span, amount };
+        let limits = [
+            entry.rpm.map(|amount| limit(Unit::Requests, Span::MINUTE, amount)),
+            entry.rpd.map(|amount| limit(Unit::Requests, Span::Day, amount)),
+            entry.tpm.map(|amount| limit(Unit::Tokens, Span::MINUTE, amount)),
+            entry.tpd.map(|amount| limit(Unit::Tokens, Span::Day, amount)),
+        ];
+        let limits = limits.into_iter().flatten().fold(Limits::new(), Limits::with);
+        let id = self.key_id();
+        let key = Key::new(id.as_str()).named(id.clone()).project(id.as_str()).limits("*", limits);
+        match entry.max_concurrent {
+            Some(requests) => key.max_concurrent(requests),
+            None => key,
+        }
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Whether a name is the one of a pattern, or begins with it where it ends in `*`.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
+/// All who may use the gateway.
+pub struct Tenants {
+    own: ArcSwap<Tenant>,
+    by_hash: ArcSwap<HashMap<TokenHash, Arc<Tenant>>>,
+    quota: KeyPool,
+}
+
+impl Tenants {
+    /// The tenants of the configuration and of the database.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
+        // It is never sent to: the pool only counts.
+        let provider = ApiKeyHeader::bearer("http://tenants.invalid")?.named("tenants").zone("UTC");
+        let quota = stores.open_pool(KeyPool::builder(provider).allow_empty()).await?;
+        let own = Arc::new(Tenant::new(TenantEntry::default(), hash(loaded.token.expose())));
+        let tenants = Self { own: ArcSwap::new(own), by_hash: ArcSwap::default(), quota };
+        tenants.reload(loaded, stores).await?;
+        Ok(tenants)
+    }
+
+    /// Reads all anew. Who is gone, or has other rights, is cut off; who is as before goes on.
+    ///
+    /// # Errors
+    /// Those of the database; everything is as before then.
+    pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
+        let configured = loaded.config.tenants.iter().cloned().zip(loaded.tenant_hashes.iter().copied());
+        let mut listed: Vec<(TenantEntry, TokenHash)> = configured.collect();
+        if let Some(sqlite) = &stores.sqlite {
+            for tenant in sqlite.tenants().await? {
+                let in_file =
+                    listed.iter().any(|(entry, hash)| entry.name == tenant.name || *hash == tenant.token_hash);
+                let options = serde_json::from_value::<TenantEntry>(tenant.options.clone());
+                match options {
+                    Ok(entry) if !in_file => {
+                        listed.push((TenantEntry { name: tenant.name, ..entry }, tenant.token_hash))
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        tracing::warn!(tenant = tenant.name, %error, "the tenant's options cannot be read; it is left out")
+                    }
+                }
+            }
+        }
+        let own = hash(loaded.token.expose());
+        if self.own.load().hash != own {
+            self.own.swap(Arc::new(Tenant::new(TenantEntry::default(), own))).revoked.cancel();
+        }
+        let before = self.by_hash.load_full();
+        let mut after = HashMap::new();
+        for (entry, hash) in listed {
+            let same = before.get(&hash).filter(|tenant| tenant.entry == entry).cloned();
+            after.insert(hash, same.unwrap_or_else(|| Arc::new(Tenant::new(entry, hash))));
+        }
+        let keys = after.values().filter(|tenant| tenant.has_limits()).map(|tenant| tenant.key()).collect();
+        self.quota.apply(KeyChange::ReplaceAll(keys))?;
+        let after = Arc::new(after);
+        self.by_hash.store(Arc::clone(&after));
+        for (hash, tenant) in before.iter() {
+            if !after.get(hash).is_some_and(|now| Arc::ptr_eq(now, tenant)) {
+                tenant.revoked.cancel();
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever has this token.
+    pub fn find(&self, token: &str) -> Option<Arc<Tenant>> {
+        let hash = hash(token);
+        let own = self.own.load();
+        if bool::from(own.hash.ct_eq(&hash)) {
+            return Some(Arc::clone(&own));
+        }
+        // Whoever could find a hash by timing would still not know a token of it.
+        self.by_hash.load().get(&hash).filter(|tenant| !tenant.is_expired()).cloned()
+    }
+
+    /// The tenant of this name; of none whoever has the gateway's own token.
+    pub fn named(&self, name: Option<&str>) -> Option<Arc<Tenant>> {
+        match name {
+            None => Some(self.own.load_full()),
+            Some(name) => {
+                let tenants = self.by_hash.load();
+                tenants.values().find(|tenant| tenant.name.as_deref() == Some(name) && !tenant.is_expired()).cloned()
+            }
+        }
+    }
+
+    /// Counts a request of a tenant. Hold what is returned until its answer ends, and tell it the tokens that were used.
+    ///
+    /// # Errors
+    /// 429 where the tenant is at a limit, with the time when there is room again; 503 where the store is away.
+    pub async fn admit(&self, tenant: &Tenant, tokens: u64) -> Result<Option<Lease>, ApiError> {
+        if !tenant.has_limits() {
+            return Ok(None);
+        }
+        let request = KeyRequest::model("*").input_tokens(tokens).affinity(Affinity::RequireKey(tenant.key_id()));
+        match self.quota.acquire(request).await {
+            Ok(lease) => Ok(Some(lease)),
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                let message = "this token is at its limit of requests or tokens at this gateway";
+                Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(error.retry_after()))
+            }
+            Err(error) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+        }
+    }
+
+    /// The names of all, and how much each used of its limits.
+    pub fn snapshot(&self) -> tower_keypool::pool::Snapshot {
+        self.quota.snapshot(0, usize::MAX)
+    }
+
+    /// All tenants, by name.
+    pub fn list(&self) -> Vec<Arc<Tenant>> {
+        let mut tenants: Vec<_> = self.by_hash.load().values().cloned().collect();
+        tenants.sort_by(|a, b| a.name.cmp(&b.name));
+        tenants
+    }
+}

@@ -1,0 +1,7 @@
+//! The gateway from outside: the real program, real sockets, the simulator or a scripted upstream behind it.
+
+#![allow(clippy::disallowed_methods, reason = "real time, of a real program")]
+#![allow(unreachable_pub, reason = "nothing of a test is public")]
+
+mod serving;
+mod support;

@@ -1,0 +1,91 @@
+//! Requests of Gemini's clients.
+
+use http::{Request, StatusCode};
+use http_body_util::Full;
+
+use crate::support::{GENERATE, Gateway, TOKEN, Upstream, get, hello, post, sim};
+
+#[tokio::test]
+async fn a_request_is_served_by_a_key_of_the_pool() {
+    let sim = sim(2).await;
+    let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
+    let answer = gateway.post(GENERATE, &hello()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.header("x-keypool-key").starts_with("key-"));
+    assert_eq!(answer.header("x-keypool-attempts"), "1");
+    assert!(!answer.header("x-request-id").is_empty());
+    assert_eq!(sim.report().total.accepted, 1);
+}
+
+#[tokio::test]
+async fn an_answer_goes_back_byte_for_byte() {
+    let body = "{ \"odd\" : [1.10, \"\\u00e4\"],\r\n\t\"candidates\":[] }";
+    let upstream = Upstream::always(200, "application/json; charset=UTF-8", body).await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let answer = gateway.post(&format!("{GENERATE}?alt=json&x=%2F+a"), &hello()).await;
+    assert_eq!(answer.text(), body);
+    let sent = &upstream.requests()[0];
+    assert_eq!(sent.uri().to_string(), format!("{GENERATE}?alt=json&x=%2F+a"));
+    assert_eq!(&sent.body()[..], hello().to_string().as_bytes());
+    assert!(!format!("{:?}", sent.headers()).contains(TOKEN), "{:?}", sent.headers());
+}
+
+#[tokio::test]
+async fn a_wrong_token_takes_no_key() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let mut request = post(GENERATE, &hello());
+    request.headers_mut().insert("x-goog-api-key", "wrong".parse().expect("a value"));
+    assert_eq!(gateway.send(request).await.status, StatusCode::UNAUTHORIZED);
+    let request = Request::post(GENERATE).body(Full::default()).expect("a request");
+    assert_eq!(gateway.send(request).await.status, StatusCode::UNAUTHORIZED);
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn only_api_paths_go_upstream() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    for path in ["/favicon.ico", "/api/tags", "/_control/reset", "/", "/robots.txt"] {
+        assert_eq!(gateway.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn health_is_where_probes_look() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    for path in ["/health", "/healthz", "/livez", "/readyz", "/-/health", "/-/ready"] {
+        let request = Request::get(path).body(Full::default()).expect("a request");
+        assert_eq!(gateway.send(request).await.status, StatusCode::OK, "{path}");
+    }
+    let none = Gateway::start(&upstream.url, 0, &["--db", "none"]);
+    assert_eq!(none.send(get("/readyz")).await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(none.send(get("/health")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn streams_are_not_held_back_by_proxies() {
+    let upstream = Upstream::always(200, "text/event-stream", "data: {\"candidates\": []}\r\n\r\n").await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+    let answer = gateway.post(path, &hello()).await;
+    assert_eq!(answer.header("x-accel-buffering"), "no");
+    assert_eq!(answer.header("cache-control"), "no-cache");
+}
+
+#[tokio::test]
+async fn bad_lines_are_named_and_the_good_ones_serve() {
+    let sim = sim(2).await;
+    let gateway = Gateway::start_with(&sim.url(), 2, |command, folder| {
+        let file = folder.join("keys.txt");
+        let mut keys = std::fs::read_to_string(&file).expect("it is there");
+        keys.push_str("AIzaSyTEST-not-a-real-key-000000000009 teir=free\n");
+        std::fs::write(file, keys).expect("it can be written");
+        command.args(["--db", "none"]);
+    });
+    let log = gateway.log();
+    assert!(log.contains("keys.txt:3: \"teir\" is not an option; did you mean \"tier\"?"), "{log}");
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+}
