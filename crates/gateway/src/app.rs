@@ -30,6 +30,7 @@ use tower_keypool::Gemini;
 use crate::{
     admin,
     config::{Inputs, Loaded},
+    convert::{Media, Signatures},
     error::ApiError,
     health,
     metrics::{self, Metrics},
@@ -37,7 +38,7 @@ use crate::{
         access_log::{self, Recent},
         auth, host_guard,
     },
-    proxy::{handler, pools::Pools, resources::Resources, sessions::Sessions},
+    proxy::{handler, models::Catalog, pools::Pools, resources::Resources, sessions::Sessions, upstream::client_tls},
     store::Stores,
     tenants::Tenants,
 };
@@ -58,6 +59,10 @@ pub struct App {
     pub tenants: Tenants,
     pub resources: Resources,
     pub sessions: Sessions,
+    /// What translated requests name by URL.
+    pub media: Media,
+    pub signatures: Signatures,
+    pub catalog: Catalog,
     /// Reads what requests of Gemini's clients ask for.
     pub gemini: Gemini,
     pub recent: Recent,
@@ -70,7 +75,6 @@ pub struct App {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub strict: bool,
-    pub fetch_images: bool,
     pub served_headers: bool,
     pub max_wait: Duration,
     pub replay_limit: usize,
@@ -87,7 +91,6 @@ impl App {
         let gateway = &loaded.config.gateway;
         let settings = Settings {
             strict: gateway.strict,
-            fetch_images: gateway.fetch_images,
             served_headers: gateway.served_headers,
             max_wait: gateway.max_wait.0,
             replay_limit: (gateway.replay_mib as usize) << 20,
@@ -102,6 +105,9 @@ impl App {
             tenants: Tenants::open(&loaded, &stores).await?,
             resources: Resources::new(stores.sqlite.clone()),
             sessions: Sessions::new(session_header),
+            media: Media::new(gateway.fetch_images.then(|| client_tls(&loaded)).transpose()?),
+            signatures: Signatures::default(),
+            catalog: Catalog::default(),
             gemini: Gemini::new(),
             recent: Recent::default(),
             metrics: Metrics::default(),

@@ -63,6 +63,12 @@ impl ApiError {
         self
     }
 
+    /// The value of `Retry-After`: whole seconds, rounded up.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let after = self.retry_after?;
+        Some((after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
+    }
+
     /// The error as the last event of a stream, in a dialect.
     pub fn into_event(self, dialect: Dialect) -> Bytes {
         let body = dialect.provider().error_body(self.status, &self.message, self.retry_after);
@@ -77,9 +83,8 @@ impl ApiError {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(after) = self.retry_after {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         // For the access log.
         response.extensions_mut().insert(Cause(self.message));

@@ -61,12 +61,15 @@ async fn serve(
     mut head: Parts,
     body: Body,
 ) -> Result<Response, ApiError> {
+    convert::refuse_upgrade(&route, &head.headers)?;
     set_path(&mut head, &route.path)?;
     let body = body::collect(body, app.settings.replay_limit, app.settings.body_timeout).await?;
     let model = named_model(app, &route, &head, &body);
     let incoming = Incoming { route, tenant, head, body, model };
     let provider = app.pools.choose(&incoming.route.target, incoming.route.dialect, incoming.model.as_deref())?;
-    if let Endpoint::Models(one) = &incoming.route.endpoint {
+    if let Endpoint::Models(one) = &incoming.route.endpoint
+        && !models::is_of_one(app, provider, &incoming)
+    {
         return models::answer(app, provider, &incoming, one.as_deref()).await;
     }
     check_model(&incoming)?;

@@ -1,21 +1,223 @@
-//! Lists of models.
+//! Lists of models: those of all providers as one, in the dialect of whoever asks.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use axum::response::Response;
+use axum::{body::Body, response::Response};
+use futures_util::future::join_all;
+use http::{HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
-use super::{handler::Incoming, pools::ProviderPool};
-use crate::{app::AppState, error::ApiError};
+use super::{
+    handler::{self, Incoming},
+    pools::ProviderPool,
+    route::PathTarget,
+};
+use crate::{
+    app::AppState,
+    error::{ApiError, Dialect},
+};
 
-/// The models of all providers, or one of them.
+/// How old a list may be.
+const FRESH: Duration = Duration::from_secs(60);
+/// Pages of one provider; Gemini has two of its largest size.
+const MOST_PAGES: usize = 20;
+const LARGEST_PAGE: usize = 8 << 20;
+
+/// A model, as its provider lists it.
+#[derive(Clone, Debug)]
+struct Model {
+    id: String,
+    dialect: Dialect,
+    provider: Arc<str>,
+    entry: Value,
+}
+
+/// The models of all providers, as they were listed last.
+#[derive(Default)]
+pub struct Catalog(Mutex<Option<(Instant, Arc<[Model]>)>>);
+
+/// Whether the list is that of one provider, whose own answer is passed on.
+pub fn is_of_one(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> bool {
+    let named = matches!(incoming.route.target, PathTarget::Named(_));
+    let is_all =
+        app.pools.iter().count() == 1 && app.loaded.load().config.models.iter().all(|model| model.aliases.is_empty());
+    provider.dialect == incoming.route.dialect && (named || is_all) && !incoming.tenant.restricts_models()
+}
+
+/// The models that a tenant may use, or one of them.
 ///
 /// # Errors
-/// Where no provider lists its models.
+/// 404 for a model that is not there, 502 where no provider lists its models.
 pub async fn answer(
-    _app: &AppState,
-    _provider: &Arc<ProviderPool>,
-    _incoming: &Incoming,
-    _one: Option<&str>,
+    app: &AppState,
+    provider: &Arc<ProviderPool>,
+    incoming: &Incoming,
+    one: Option<&str>,
 ) -> Result<Response, ApiError> {
-    Err(ApiError::not_found("models are not listed yet"))
+    let dialect = incoming.route.dialect;
+    let models = app.catalog.models(app).await?;
+    let of_one = matches!(incoming.route.target, PathTarget::Named(_)).then_some(&provider.name);
+    let listed = models.iter().filter(|model| of_one.is_none_or(|name| model.provider == *name));
+    let mut listed: Vec<Model> = listed.filter(|model| model.is_useful_to(dialect)).cloned().collect();
+    add_aliases(app, &mut listed);
+    listed.retain(|model| incoming.tenant.may_use(&model.id));
+    let body = match one {
+        None => list(&listed, dialect),
+        Some(one) => {
+            let one = one.trim_start_matches("models/");
+            let found = listed.iter().find(|model| model.id == one);
+            found.ok_or_else(|| ApiError::not_found(format!("there is no model {one}")))?.shown(dialect)
+        }
+    };
+    let mut response = Response::new(Body::from(body.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// Other names of `[[models]]` stand beside the models' own.
+fn add_aliases(app: &AppState, listed: &mut Vec<Model>) {
+    for configured in &app.loaded.load().config.models {
+        let Some(model) = listed.iter().find(|model| model.id == configured.name).cloned() else { continue };
+        let new = configured.aliases.iter().filter(|alias| listed.iter().all(|model| model.id != **alias));
+        let new: Vec<Model> = new.map(|alias| model.called(alias)).collect();
+        listed.extend(new);
+    }
+}
+
+impl Catalog {
+    /// The models of all providers. One request at a time asks for them, the others wait for its list.
+    async fn models(&self, app: &AppState) -> Result<Arc<[Model]>, ApiError> {
+        let mut listed = self.0.lock().await;
+        if let Some((at, models)) = &*listed
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(models));
+        }
+        let (mut models, mut failed): (Vec<Model>, Option<ApiError>) = (Vec::new(), None);
+        let mut is_any = false;
+        for (provider, answer) in app.pools.iter().zip(join_all(app.pools.iter().map(|provider| all(provider))).await) {
+            match answer {
+                Ok(more) => {
+                    is_any = true;
+                    let more = more.into_iter().filter(|model| models.iter().all(|known| known.id != model.id));
+                    models.extend(more.collect::<Vec<_>>());
+                }
+                Err(error) => {
+                    tracing::warn!(provider = &*provider.name, error = error.message, "its models could not be listed");
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = failed.filter(|_| !is_any) {
+            return Err(error);
+        }
+        let models: Arc<[Model]> = models.into();
+        *listed = Some((Instant::now(), Arc::clone(&models)));
+        Ok(models)
+    }
+}
+
+/// All pages of a provider's list.
+async fn all(provider: &Arc<ProviderPool>) -> Result<Vec<Model>, ApiError> {
+    let mut models = Vec::new();
+    let mut next: Option<String> = None;
+    for _ in 0..MOST_PAGES {
+        let after = next
+            .map(|token| percent_encoding::utf8_percent_encode(&token, percent_encoding::NON_ALPHANUMERIC).to_string());
+        let path = match (provider.dialect, after) {
+            (Dialect::Gemini, None) => "/v1beta/models?pageSize=1000".to_owned(),
+            (Dialect::Gemini, Some(token)) => format!("/v1beta/models?pageSize=1000&pageToken={token}"),
+            (Dialect::Anthropic, None) => "/v1/models?limit=1000".to_owned(),
+            (Dialect::Anthropic, Some(id)) => format!("/v1/models?limit=1000&after_id={id}"),
+            (Dialect::OpenAi, _) => "/v1/models".to_owned(),
+        };
+        let mut page = get(provider, &path).await?;
+        let (entries, name) = if provider.dialect == Dialect::Gemini { ("models", "name") } else { ("data", "id") };
+        let entries = page[entries].as_array_mut().map(std::mem::take).unwrap_or_default();
+        models.extend(entries.into_iter().filter_map(|entry| {
+            let id = entry[name].as_str()?.trim_start_matches("models/").to_owned();
+            Some(Model { id, dialect: provider.dialect, provider: Arc::clone(&provider.name), entry })
+        }));
+        next = match provider.dialect {
+            Dialect::Gemini => page["nextPageToken"].as_str().filter(|token| !token.is_empty()).map(str::to_owned),
+            Dialect::Anthropic if page["has_more"] == true => page["last_id"].as_str().map(str::to_owned),
+            _ => None,
+        };
+        if next.is_none() {
+            break;
+        }
+    }
+    Ok(models)
+}
+
+async fn get(provider: &ProviderPool, path: &str) -> Result<Value, ApiError> {
+    let request = Request::get(path).body(Body::empty()).map_err(|error| ApiError::bad_request(error.to_string()))?;
+    let answer = provider.send(request).await.map_err(|error| handler::failure(&error).0)?;
+    let wrong = |why: String| {
+        ApiError::new(StatusCode::BAD_GATEWAY, format!("{} does not list its models: {why}", provider.name))
+    };
+    let status = answer.status();
+    if !status.is_success() {
+        return Err(wrong(format!("it answered with {status}")));
+    }
+    let body =
+        Limited::new(answer.into_body(), LARGEST_PAGE).collect().await.map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| wrong(error.to_string()))
+}
+
+impl Model {
+    /// Whether clients of a dialect can do something with it: those of Gemini's API see all that Gemini has.
+    fn is_useful_to(&self, dialect: Dialect) -> bool {
+        let mut methods = self.entry["supportedGenerationMethods"].as_array().into_iter().flatten();
+        dialect == self.dialect
+            || self.dialect != Dialect::Gemini
+            || methods.any(|method| method == "generateContent" || method == "embedContent")
+    }
+
+    /// The same by another name.
+    fn called(&self, alias: &str) -> Self {
+        let mut entry = self.entry.clone();
+        match self.dialect {
+            Dialect::Gemini => entry["name"] = format!("models/{alias}").into(),
+            _ => entry["id"] = alias.into(),
+        }
+        Self { id: alias.to_owned(), entry, ..self.clone() }
+    }
+
+    fn shown(&self, dialect: Dialect) -> Value {
+        if dialect == self.dialect {
+            return self.entry.clone();
+        }
+        let title = self.entry["displayName"].as_str().or(self.entry["display_name"].as_str()).unwrap_or(&self.id);
+        match dialect {
+            Dialect::Gemini => {
+                json!({ "name": format!("models/{}", self.id), "displayName": title, "supportedGenerationMethods": [] })
+            }
+            Dialect::OpenAi => {
+                let owner = if self.dialect == Dialect::Gemini { "google" } else { &*self.provider };
+                json!({ "id": self.id, "object": "model", "created": 0, "owned_by": owner })
+            }
+            Dialect::Anthropic => {
+                let created = "1970-01-01T00:00:00Z";
+                json!({ "type": "model", "id": self.id, "display_name": title, "created_at": created })
+            }
+        }
+    }
+}
+
+fn list(models: &[Model], dialect: Dialect) -> Value {
+    let shown: Vec<Value> = models.iter().map(|model| model.shown(dialect)).collect();
+    match dialect {
+        Dialect::Gemini => json!({ "models": shown }),
+        Dialect::OpenAi => json!({ "object": "list", "data": shown }),
+        Dialect::Anthropic => {
+            let id = |model: Option<&Model>| model.map(|model| model.id.clone());
+            json!({ "data": shown, "has_more": false, "first_id": id(models.first()), "last_id": id(models.last()) })
+        }
+    }
 }

@@ -38,4 +38,9 @@ impl Sessions {
         let session = headers.get(self.header.as_ref()?)?;
         Some((Arc::clone(&provider.name), session.as_bytes().into()))
     }
+    /// The session that a request names elsewhere than in the header.
+    pub fn named(&self, provider: &ProviderPool, name: &str) -> Option<Session> {
+        self.header.as_ref()?;
+        Some((Arc::clone(&provider.name), name.as_bytes().into()))
+    }
 }
