@@ -16,12 +16,14 @@ use crate::{app::AppState, error::ApiError, tenants::Tenant};
 const SESSION_MS: i64 = 7 * 24 * 3_600_000;
 
 /// Who started the upload that a request goes on with.
-pub async fn owner(app: &AppState, route: &Route, head: &Parts) -> Option<Arc<Tenant>> {
-    if route.endpoint != Endpoint::Upload {
-        return None;
-    }
-    let session = app.resources.find(&name(upload_id(head.uri.query()?)?)).await.ok()??;
-    app.tenants.named(session.tenant.as_deref())
+///
+/// # Errors
+/// 503 where that cannot be looked up.
+pub async fn owner(app: &AppState, route: &Route, head: &Parts) -> Result<Option<Arc<Tenant>>, ApiError> {
+    let id = head.uri.query().and_then(upload_id).filter(|_| route.endpoint == Endpoint::Upload);
+    let Some(id) = id else { return Ok(None) };
+    let session = app.resources.find(&name(id)).await?;
+    Ok(session.and_then(|session| app.tenants.named(session.tenant.as_deref())))
 }
 
 /// The name under which an upload is kept: a hash, as its id is a secret.
