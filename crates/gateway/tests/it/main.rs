@@ -3,5 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "real time, of a real program")]
 #![allow(unreachable_pub, reason = "nothing of a test is public")]
 
+mod live;
+mod resources;
 mod serving;
 mod support;
+mod uploads;
