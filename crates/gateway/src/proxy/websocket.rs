@@ -569,9 +569,10 @@ fn redacted(mut end: End, lease: &Lease) -> End {
 /// Sends a close, unless the other side did, and waits for the answer to it.
 async fn close_socket(socket: &mut Socket, frame: Option<CloseFrame>) {
     let closed = timeout(CLOSING, async {
-        if socket.close(frame).await.is_ok() {
-            while let Some(Ok(_)) = socket.next().await {}
-        }
+        let _ = socket.close(frame).await;
+        // The answer to a close that came.
+        let _ = socket.flush().await;
+        while let Some(Ok(_)) = socket.next().await {}
     });
     let _ = closed.await;
 }

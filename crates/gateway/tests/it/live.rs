@@ -196,18 +196,9 @@ async fn a_close_of_the_provider_reaches_the_client() {
 
 #[tokio::test]
 async fn a_close_is_seen_while_the_provider_takes_nothing() {
-    let (left, mut has_left) = tokio::sync::mpsc::unbounded_channel();
-    let (url, _) = upstream(move |_, mut socket| {
-        let left = left.clone();
-        async move {
-            complete(&mut socket).await;
-            // It reads no more, until the connection is closed.
-            let stream = socket.get_ref();
-            while stream.ready(tokio::io::Interest::ERROR).await.is_ok_and(|ready| !ready.is_error()) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            let _ = left.send(());
-        }
+    let (url, _) = upstream(|_, mut socket| async move {
+        complete(&mut socket).await;
+        std::future::pending().await
     })
     .await;
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
@@ -218,12 +209,7 @@ async fn a_close_is_seen_while_the_provider_takes_nothing() {
         client.say(&large).await;
     }
     client.0.close(None).await.expect("sent");
-    timeout(Duration::from_secs(10), async {
-        gateway.wait_for_log("live session ended").await;
-    })
-    .await
-    .expect("the session ends");
-    drop(has_left.try_recv());
+    gateway.wait_for_log("live session ended").await;
 }
 
 #[tokio::test]
@@ -240,7 +226,10 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
     let client = Client::connect(&gateway, TOKEN).await;
     let mut client = client;
     client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
-    gateway.wait_for_log("the client does not read").await;
+    while !gateway.log().contains("the client does not read") {
+        client.say(&turn("Hello")).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 
     let sim = sim(1).await;
     let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
@@ -360,6 +349,7 @@ async fn a_message_that_is_too_long_ends_the_session() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
     let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
-    client.0.send(Message::text("x".repeat((16 << 20) + 1))).await.expect("sent");
-    assert_eq!(client.closed().await.0, 1009);
+    // The rest of it is not read, so that the close may be lost on its way.
+    let _ = client.0.send(Message::text("x".repeat((16 << 20) + 1))).await;
+    gateway.wait_for_log("code=1009").await;
 }
