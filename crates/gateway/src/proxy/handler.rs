@@ -163,9 +163,10 @@ pub fn key_request(
 /// The error of a request that no key could serve, or that no provider answered.
 pub fn failure(error: &Error) -> (ApiError, Attempts) {
     let status = match error.kind() {
+        ErrorKind::Request if has_cause::<tower_http::timeout::TimeoutError>(error) => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::Request => StatusCode::BAD_REQUEST,
         ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Transport if is_timeout(error) => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Transport if has_cause::<tokio::time::error::Elapsed>(error) => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Transport => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
@@ -177,9 +178,8 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
     (ApiError::new(status, message).retry_after(error.retry_after()), error.attempts().clone())
 }
 
-fn is_timeout(error: &Error) -> bool {
-    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
-        .any(|error| error.is::<tokio::time::error::Elapsed>())
+fn has_cause<E: std::error::Error + 'static>(error: &Error) -> bool {
+    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source()).any(|error| error.is::<E>())
 }
 
 /// How long a client wants to wait for a key.

@@ -227,7 +227,7 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
     let mut client = client;
     client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
     while !gateway.log().contains("the client does not read") {
-        client.say(&turn("Hello")).await;
+        let _ = client.0.send(Message::text(turn("Hello").to_string())).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 
