@@ -152,7 +152,9 @@ fn answered<R: Body>(
 
 /// The outcome of an answer that no [`CooldownLayer`](crate::CooldownLayer) classified.
 fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
-    if response.status().is_success() {
+    let status = response.status();
+    // A socket that was opened, and an answer that the caller has already, are good ones, too.
+    if status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED {
         return Outcome::Success;
     }
     lease.pool().classify(response.status(), response.headers(), &[]).map_or(Outcome::Success, Outcome::from)

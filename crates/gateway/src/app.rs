@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use axum::{Router, middleware::from_fn_with_state, routing::get};
 use http::{HeaderName, HeaderValue, header};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders},
@@ -67,6 +67,8 @@ pub struct App {
     pub gemini: Gemini,
     pub recent: Recent,
     pub metrics: Metrics,
+    /// Sessions of the Live API, which end with the gateway.
+    pub live: TaskTracker,
     /// Is cancelled when the gateway is to end.
     pub shutdown: CancellationToken,
 }
@@ -79,6 +81,8 @@ pub struct Settings {
     pub max_wait: Duration,
     pub replay_limit: usize,
     pub body_timeout: Duration,
+    /// After so long without a message a live session ends, or one that a side does not read.
+    pub reader_timeout: Duration,
 }
 
 impl App {
@@ -95,6 +99,7 @@ impl App {
             max_wait: gateway.max_wait.0,
             replay_limit: (gateway.replay_mib as usize) << 20,
             body_timeout: gateway.body_timeout.0,
+            reader_timeout: gateway.reader_timeout.0,
         };
         let session_header = gateway.session_affinity.then(|| gateway.session_header.parse().ok()).flatten();
         Ok(Arc::new(Self {
@@ -111,6 +116,7 @@ impl App {
             gemini: Gemini::new(),
             recent: Recent::default(),
             metrics: Metrics::default(),
+            live: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             loaded: ArcSwap::from_pointee(loaded),
             inputs,

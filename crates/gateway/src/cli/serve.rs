@@ -146,8 +146,13 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     app.shutdown.cancel();
     tokio::time::sleep(gateway.drain_delay.0).await;
     stop.cancel();
+    app.live.close();
+    let ended = async {
+        servers.join_all().await;
+        let _ = tokio::time::timeout(gateway.grace.0, app.live.wait()).await;
+    };
     tokio::select! {
-        _ = servers.join_all() => {}
+        () = ended => {}
         () = signalled() => tracing::warn!("ended at once by a second signal"),
     }
     // What was counted goes to the store.

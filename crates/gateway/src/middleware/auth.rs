@@ -27,7 +27,10 @@ pub async fn authenticate(State(app): State<AppState>, request: Request, next: N
     let tenant = match tokens(&head).find_map(|token| app.tenants.find(&token)) {
         Some(tenant) => Some(tenant),
         // The address of an upload is a secret of its own; clients send no token there.
-        None => uploads::owner(&app, &route, &head).await,
+        None => match uploads::owner(&app, &route, &head).await {
+            Ok(owner) => owner,
+            Err(error) => return error.into_response(dialect),
+        },
     };
     let Some(tenant) = tenant else { return unauthorized().into_response(dialect) };
     head.extensions.insert(route);

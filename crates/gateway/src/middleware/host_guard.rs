@@ -1,4 +1,5 @@
-//! Keeps web pages away: a page of any site can reach an address of this machine.
+//! Keeps web pages away (a page of any site can reach an address of this machine), and requests that a provider could read as
+//! others than the gateway does.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,6 +9,7 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, StatusCode, Uri, header};
+use percent_encoding::percent_decode_str;
 
 use super::auth;
 use crate::{app::AppState, error::ApiError};
@@ -20,11 +22,47 @@ pub struct LocalAddress(pub SocketAddr);
 /// origin sent that the configuration does not name.
 pub async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let local = request.extensions().get::<LocalAddress>().map(|local| local.0.ip());
-    let refused = refusal(request.headers(), request.uri(), local, &app.hosts, &app.origins);
+    let refused = odd(request.headers(), request.uri())
+        .map(ApiError::bad_request)
+        .or_else(|| refusal(request.headers(), request.uri(), local, &app.hosts, &app.origins));
     match refused {
         None => next.run(request).await,
         Some(error) => error.into_response(auth::dialect(&request.into_parts().0)),
     }
+}
+
+/// Headers by which Google takes a request for one with another method.
+const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// What is wrong with a request that says one thing in two ways.
+fn odd(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Some("the request has two Host headers".to_owned());
+    }
+    if let (Some(authority), Some(host)) = (uri.authority(), host)
+        && !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+    {
+        return Some("the request's target names another host than its Host header".to_owned());
+    }
+    if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(**name)) {
+        return Some(format!("{name}: send the request with the method that is meant"));
+    }
+    let once = percent_decode_str(uri.path()).decode_utf8_lossy();
+    let twice = percent_decode_str(&once).decode_utf8_lossy();
+    let climbs = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    if twice.contains(['\\', '\0']) || twice.split('/').any(climbs) {
+        return Some("the path holds . or .. segments, or backslashes".to_owned());
+    }
+    uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).find_map(|pair| {
+        let name = percent_decode_str(pair.split('=').next().unwrap_or_default()).decode_utf8_lossy();
+        let plain = name.trim_start_matches('$').to_ascii_lowercase();
+        let overrides = plain == "callback" || plain == "httpmethod" || plain == "outputdefaultcharset";
+        // Google reads headers and the body from parameters such as $httpHeaders and $req.
+        let replaces = name.starts_with('$') && (plain.starts_with("http") || plain.starts_with("req"));
+        (overrides || replaces).then(|| format!("the parameter {name} changes what a request is: leave it out"))
+    })
 }
 
 fn refusal(
@@ -81,6 +119,33 @@ fn name_of(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        for (path, header, is_odd) in [
+            ("/v1beta/files/abc", "", false),
+            ("/v1beta/files%2Fabc?pageSize=3&key=k&alt=sse&$alt=json", "", false),
+            ("/v1/models/meta%2Fllama", "", false),
+            ("/v1beta/../x", "", true),
+            ("/v1beta/%2e%2E/x", "", true),
+            ("/v1beta/models/m%252f..%252fx", "", true),
+            ("/v1beta/..;a/x", "", true),
+            ("/v1beta%5cfiles", "", true),
+            ("/v1beta/files/a?$httpMethod=DELETE", "", true),
+            ("/v1beta/files/a?%24httpMethod=DELETE", "", true),
+            ("/v1beta/files/a?$req=x", "", true),
+            ("/v1beta/files/a?callback=f", "", true),
+            ("/v1beta/files/a", "x-http-method-override", true),
+            ("http://localhost/v1beta/files/a", "host", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if !header.is_empty() {
+                headers.insert(header, "DELETE".parse().expect("a value"));
+            }
+            let uri: Uri = path.parse().expect("a URI");
+            assert_eq!(odd(&headers, &uri).is_some(), is_odd, "{path} {header}");
+        }
+    }
 
     fn check(host: &str, origin: Option<&str>) -> Option<StatusCode> {
         let mut headers = HeaderMap::new();

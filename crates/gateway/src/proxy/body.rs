@@ -9,10 +9,9 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use futures_util::TryStreamExt;
 use http::{StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::{BodyExt, BodyStream, StreamBody};
+use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -67,11 +66,45 @@ async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Frame<Bytes>>
     }
 }
 
-/// What was read, and then the rest as it arrives.
+/// What was read, and then the rest as it arrives. Its length is known where the client told it.
 fn streamed(begun: Bytes, rest: Body, timeout: Duration) -> Body {
-    let begun = futures_util::stream::once(std::future::ready(Ok::<_, axum::Error>(Frame::data(begun))));
-    let rest = TryStreamExt::map_err(BodyStream::new(TimeoutBody::new(timeout, rest)), axum::Error::new);
-    Body::new(StreamBody::new(futures_util::StreamExt::chain(begun, rest)))
+    Body::new(Streamed { begun: Some(begun), rest: TimeoutBody::new(timeout, rest) })
+}
+
+/// A body that is sent as it arrives.
+pub fn uncollected(body: Body, timeout: Duration) -> Collected {
+    Collected::Streamed(SyncWrapper::new(streamed(Bytes::new(), body, timeout)))
+}
+
+pin_project! {
+    struct Streamed {
+        begun: Option<Bytes>,
+        #[pin]
+        rest: TimeoutBody<Body>,
+    }
+}
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        match this.begun.take().filter(|begun| !begun.is_empty()) {
+            Some(begun) => Poll::Ready(Some(Ok(Frame::data(begun)))),
+            None => this.rest.poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (begun, rest) = (self.begun.as_ref().map_or(0, |begun| begun.len() as u64), self.rest.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(begun));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(begun));
+        }
+        hint
+    }
 }
 
 impl Collected {

@@ -7,7 +7,7 @@ use axum::{
     extract::{Request, State},
     response::Response,
 };
-use http::{HeaderMap, StatusCode, Uri, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
     Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _, provider::ModelIn,
     replay::CollectedBody,
@@ -62,8 +62,13 @@ async fn serve(
     body: Body,
 ) -> Result<Response, ApiError> {
     convert::refuse_upgrade(&route, &head.headers)?;
+    let address = uploads::Address::of(app, &route, &head).filter(|_| route.endpoint == Endpoint::Upload);
     set_path(&mut head, &route.path)?;
-    let body = body::collect(body, app.settings.replay_limit, app.settings.body_timeout).await?;
+    let body = if uploads::is_part(&route, &head) {
+        body::uncollected(body, app.settings.body_timeout)
+    } else {
+        body::collect(body, app.settings.replay_limit, app.settings.body_timeout).await?
+    };
     let model = named_model(app, &route, &head, &body);
     let incoming = Incoming { route, tenant, head, body, model };
     let provider = app.pools.choose(&incoming.route.target, incoming.route.dialect, incoming.model.as_deref())?;
@@ -74,15 +79,24 @@ async fn serve(
     }
     check_model(&incoming)?;
     if provider.dialect == incoming.route.dialect {
-        forward(app, provider, incoming).await
+        forward(app, provider, incoming, address).await
     } else {
         convert::serve(app, provider, incoming).await
     }
 }
 
 /// Sends a request as it is to a provider of its own dialect, and returns the answer as it is.
-async fn forward(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, ApiError> {
-    let pinned = resources::pinned(app, provider, &incoming).await?;
+async fn forward(
+    app: &AppState,
+    provider: &Arc<ProviderPool>,
+    incoming: Incoming,
+    address: Option<uploads::Address>,
+) -> Result<Response, ApiError> {
+    let asked = resources::Asked::of(&incoming);
+    if let Some(collection) = asked.list() {
+        return resources::list(app, provider, &incoming, collection).await;
+    }
+    let pinned = resources::pinned(app, provider, &incoming, &asked).await?;
     let Incoming { route, tenant, mut head, body, model } = incoming;
     let mut body = body;
     if route.dialect != Dialect::Gemini {
@@ -92,10 +106,10 @@ async fn forward(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incomin
     let needs = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
     let quota = app.tenants.admit(&tenant, body.estimated_tokens()).await?;
     headers::for_upstream(&mut head.headers);
+    if asked.is_read() {
+        head.headers.remove(header::ACCEPT_ENCODING);
+    }
     head.extensions.insert(needs);
-    let path = head.uri.path().to_owned();
-    let method = head.method.clone();
-    let query = head.uri.query().map(str::to_owned);
     let request = Request::from_parts(head, body.into_body());
     let answer = provider.send(request).await.map_err(|error| failure(&error));
     let answer = match answer {
@@ -115,8 +129,10 @@ async fn forward(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incomin
     if let (Some(session), Some(last)) = (session, attempts.last()) {
         app.sessions.served(session, last.project());
     }
-    uploads::rewrite_address(app, &mut head, &tenant).await?;
-    let answer = resources::learn(app, provider, &tenant, &method, &path, query.as_deref(), &mut head, answer).await?;
+    if let Some(address) = address {
+        uploads::rewrite_address(app, provider, &address, &mut head, &tenant).await?;
+    }
+    let answer = resources::learn(app, provider, &tenant, &asked, &head, answer).await?;
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
     let answer = body::metered(answer, provider.pool.provider().usage_format(), quota, &tenant, events);
     Ok(Response::from_parts(head, answer))
@@ -150,9 +166,10 @@ pub fn key_request(
 /// The error of a request that no key could serve, or that no provider answered.
 pub fn failure(error: &Error) -> (ApiError, Attempts) {
     let status = match error.kind() {
+        ErrorKind::Request if has_cause::<tower_http::timeout::TimeoutError>(error) => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::Request => StatusCode::BAD_REQUEST,
         ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Transport if is_timeout(error) => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Transport if has_cause::<tokio::time::error::Elapsed>(error) => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Transport => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
@@ -164,9 +181,8 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
     (ApiError::new(status, message).retry_after(error.retry_after()), error.attempts().clone())
 }
 
-fn is_timeout(error: &Error) -> bool {
-    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
-        .any(|error| error.is::<tokio::time::error::Elapsed>())
+fn has_cause<E: std::error::Error + 'static>(error: &Error) -> bool {
+    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source()).any(|error| error.is::<E>())
 }
 
 /// How long a client wants to wait for a key.
@@ -202,7 +218,11 @@ fn check_model(incoming: &Incoming) -> Result<(), ApiError> {
     }
 }
 
-fn set_path(head: &mut Parts, path: &str) -> Result<(), ApiError> {
+/// Gives a request the path of its [`Route`].
+///
+/// # Errors
+/// 400 where that is no path.
+pub fn set_path(head: &mut Parts, path: &str) -> Result<(), ApiError> {
     if head.uri.path() == path {
         return Ok(());
     }

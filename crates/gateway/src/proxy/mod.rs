@@ -4,6 +4,7 @@ pub mod body;
 pub mod handler;
 pub mod headers;
 pub mod models;
+pub mod names;
 pub mod pools;
 pub mod resources;
 pub mod route;

@@ -1,24 +1,46 @@
 //! Whose file, cache, batch or upload it is: one table from a resource's name to its project and tenant.
 //!
 //! It is learned from the answers that create resources. If it cannot be read the request is refused: a resource is never
-//! nobody's.
+//! nobody's. What the table does not know is not looked for at the provider: it is not found.
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, StatusCode, response};
+use axum::{body::Body, response::Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::{Method, Request, StatusCode, header, request::Parts, response};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use keypool_store::{SqliteStore, sqlite::Resource};
+use memchr::{memchr, memmem};
 use moka::sync::Cache;
+use serde_json::{Map, Value, json};
+use tower_keypool::{Affinity, Attempts, BoxError, KeyRequest};
 
 use super::{
-    handler::Incoming,
+    handler::{self, Incoming},
+    headers,
+    names::{self, PathName},
     pools::{AnswerBody, ProviderPool},
+    route::Endpoint,
+    uploads,
 };
-use crate::{app::AppState, error::ApiError, tenants::Tenant};
+use crate::{
+    app::AppState,
+    error::{ApiError, Dialect},
+    tenants::Tenant,
+};
 
 /// What is looked up often is remembered for so long; another process may remove it meanwhile.
 const REMEMBERED: Duration = Duration::from_secs(60);
 /// So many names are remembered; without a database these are all.
 const MOST: u64 = 100_000;
+/// A larger answer is not read for names.
+const READ: usize = 1 << 20;
+/// What a provider keeps for a time that its answers do not tell (responses, interactions, operations) is forgotten after it.
+const KEPT: Duration = Duration::from_secs(60 * 24 * 3_600);
+/// How many resources of a list are asked for at once, and are on a page unless the client says.
+const AT_ONCE: usize = 8;
+const PAGE: usize = 20;
 
 /// The table.
 pub struct Resources {
@@ -81,36 +103,389 @@ impl Resources {
         }
         Ok(())
     }
+
+    /// The resources of a tenant whose names begin so and come after another, in the order of names, this many at most.
+    async fn list(
+        &self,
+        prefix: &str,
+        tenant: Option<&str>,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Resource>, ApiError> {
+        let is_own = |resource: &Resource| resource.tenant.as_deref() == tenant;
+        let Some(sqlite) = &self.sqlite else {
+            let fits = |name: &str| name.starts_with(prefix) && name > after;
+            let found = self.cache.iter().filter(|(name, resource)| fits(name) && is_own(resource));
+            let mut found: Vec<Resource> = found.map(|(_, resource)| (*resource).clone()).collect();
+            found.sort_by(|a, b| a.name.cmp(&b.name));
+            found.truncate(most);
+            return Ok(found);
+        };
+        // Without a tenant the database gives those of all.
+        let (mut own, mut after) = (Vec::new(), after.to_owned());
+        loop {
+            let page = sqlite.resources(prefix, tenant, &after, 100).await.map_err(|error| unreadable(&error))?;
+            let Some(last) = page.last().map(|last| last.name.clone()) else { return Ok(own) };
+            own.extend(page.into_iter().filter(is_own));
+            if own.len() >= most {
+                own.truncate(most);
+                return Ok(own);
+            }
+            after = last;
+        }
+    }
 }
 
-/// The project that holds a resource which a request names in its path or body.
+/// What a request has to do with resources, as its head shows.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    dialect: Dialect,
+    method: Method,
+    /// The resource, or collection, of its path.
+    place: Option<PathName>,
+    /// Its answer names resources.
+    is_read: bool,
+}
+
+impl Asked {
+    pub fn of(incoming: &Incoming) -> Self {
+        let (route, head) = (&incoming.route, &incoming.head);
+        let place = names::in_path(route.dialect, head.uri.path());
+        let is_content = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=media"));
+        let makes = ["BatchGenerateContent", "BatchEmbedContent", "batchGenerateContent", "predictLongRunning"];
+        let is_read = match &place {
+            _ if head.method == Method::DELETE || is_content => false,
+            _ if route.endpoint == Endpoint::Upload => true,
+            Some(place) => place.is_whole(),
+            None if route.dialect == Dialect::Gemini => makes.iter().any(|verb| head.uri.path().ends_with(verb)),
+            // A container is made for code that a model runs.
+            None if route.endpoint == Endpoint::Messages => {
+                incoming.body.data().is_some_and(|data| memmem::find(data, b"\"code_execution").is_some())
+            }
+            None => false,
+        };
+        Self { dialect: route.dialect, method: head.method.clone(), place, is_read }
+    }
+
+    /// The answer is read: it must come in an encoding that can be.
+    pub fn is_read(&self) -> bool {
+        self.is_read
+    }
+
+    /// The collection whose list is asked for.
+    pub fn list(&self) -> Option<&'static str> {
+        let listed = match self.dialect {
+            Dialect::Gemini => &["files", "cachedContents", "batches", "tunedModels", "fileSearchStores"][..],
+            Dialect::OpenAi => &["files", "batches", "vector_stores", "assistants", "containers", "videos", "jobs"],
+            Dialect::Anthropic => &["files", "batches"],
+        };
+        let place = self.place.as_ref().filter(|place| self.method == Method::GET && place.name.is_none())?;
+        listed.contains(&place.collection).then_some(place.collection)
+    }
+}
+
+/// Under which name a provider's resource is in the table.
+fn kept(provider: &ProviderPool, name: &str) -> String {
+    format!("{}:{name}", provider.name)
+}
+
+/// Where a provider lives.
+fn host(provider: &ProviderPool) -> &str {
+    provider.pool.provider().base().authority().as_str()
+}
+
+/// The project that holds the resources which a request names in its path, its query and its body.
 ///
 /// # Errors
-/// 404 for a resource of nobody, or of another tenant.
+/// 404 for a resource of nobody, or of another tenant; 400 for resources of two projects; 503 where the table is away.
 pub async fn pinned(
-    _app: &AppState,
-    _provider: &ProviderPool,
-    _incoming: &Incoming,
+    app: &AppState,
+    provider: &ProviderPool,
+    incoming: &Incoming,
+    asked: &Asked,
 ) -> Result<Option<Arc<str>>, ApiError> {
-    Ok(None)
+    let Incoming { route, tenant, head, body, .. } = incoming;
+    if route.endpoint == Endpoint::Upload
+        && let Some(id) = head.uri.query().and_then(uploads::upload_id)
+    {
+        let session = app.resources.find(&uploads::name(id)).await?;
+        let session = session.filter(|session| session.tenant.as_deref() == tenant.name.as_deref());
+        return Ok(Some(session.ok_or_else(|| not_found(asked.dialect, "this upload"))?.project.as_str().into()));
+    }
+    let mut named: Vec<String> = asked.place.iter().filter_map(|place| place.name.clone()).collect();
+    match body.data() {
+        Some(data) if is_json(head) => named.extend(names::in_body(asked.dialect, data, host(provider))),
+        None if is_json(head) && tenant.name.is_some() => {
+            let message = "the body is too large to be read for the files that it names: raise replay_mib of [gateway]";
+            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+        }
+        _ => {}
+    }
+    project_of(app, provider, tenant, &named).await
 }
 
-/// Learns the resources that an answer created.
+/// The project that holds all of these resources of a tenant.
+///
+/// # Errors
+/// Those of [`pinned`].
+pub async fn project_of(
+    app: &AppState,
+    provider: &ProviderPool,
+    tenant: &Tenant,
+    named: &[String],
+) -> Result<Option<Arc<str>>, ApiError> {
+    let mut pinned: Option<(&str, Arc<Resource>)> = None;
+    for name in named {
+        let found = app.resources.find(&kept(provider, name)).await?;
+        let found = found.filter(|found| found.tenant.as_deref() == tenant.name.as_deref());
+        let found = found.ok_or_else(|| not_found(provider.dialect, name))?;
+        match &pinned {
+            Some((first, before)) if before.project != found.project => {
+                return Err(ApiError::bad_request(format!(
+                    "{first} and {name} are kept in two projects, of which no key reads both: upload one of them again, \
+                     in a session of its own (x-keypool-session) for both"
+                )));
+            }
+            Some(_) => {}
+            None => pinned = Some((name, found)),
+        }
+    }
+    Ok(pinned.map(|(_, found)| found.project.as_str().into()))
+}
+
+/// Multipart forms and files name nothing.
+fn is_json(head: &Parts) -> bool {
+    let content_type = head.headers.get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes).unwrap_or_default();
+    !content_type.starts_with(b"multipart/") && !head.uri.path().starts_with("/upload/")
+}
+
+/// As the provider says it, and why.
+fn not_found(dialect: Dialect, name: &str) -> ApiError {
+    let words = match dialect {
+        Dialect::Gemini => "Requested entity was not found.",
+        Dialect::OpenAi => "No such object.",
+        Dialect::Anthropic => "Not found.",
+    };
+    ApiError::not_found(format!(
+        "{words} {name} was not created with this token through this gateway, or it was deleted"
+    ))
+}
+
+/// Learns the resources that an answer names, before the client can know of them.
 ///
 /// # Errors
 /// 503 where they cannot be kept.
-#[expect(clippy::too_many_arguments, reason = "to be written")]
 pub async fn learn(
-    _app: &AppState,
-    _provider: &ProviderPool,
-    _tenant: &Tenant,
-    _method: &Method,
-    _path: &str,
-    _query: Option<&str>,
-    _head: &mut response::Parts,
+    app: &AppState,
+    provider: &Arc<ProviderPool>,
+    tenant: &Arc<Tenant>,
+    asked: &Asked,
+    head: &response::Parts,
     answer: AnswerBody,
-) -> Result<AnswerBody, ApiError> {
-    Ok(answer)
+) -> Result<Body, ApiError> {
+    if asked.method == Method::DELETE
+        && (head.status.is_success() || head.status == StatusCode::NOT_FOUND)
+        && let Some(PathName { name: Some(name), rest, .. }) = &asked.place
+        && rest.is_empty()
+    {
+        app.resources.forget(&kept(provider, name)).await?;
+    }
+    let project = head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
+    let Some(project) = project.filter(|_| asked.is_read && head.status.is_success()) else {
+        return Ok(Body::new(answer));
+    };
+    let learner = Learner {
+        app: Arc::clone(app),
+        provider: Arc::clone(provider),
+        tenant: Arc::clone(tenant),
+        collection: asked.place.as_ref().map(|place| place.collection),
+        project,
+    };
+    if headers::is_event_stream(&head.headers) { Ok(learner.events(answer)) } else { learner.whole(answer).await }
+}
+
+struct Learner {
+    app: AppState,
+    provider: Arc<ProviderPool>,
+    tenant: Arc<Tenant>,
+    collection: Option<&'static str>,
+    project: String,
+}
+
+impl Learner {
+    async fn learn(&self, json: &[u8]) -> Result<(), ApiError> {
+        let Ok(answer) = serde_json::from_slice::<Value>(json) else { return Ok(()) };
+        // OpenAI keeps no response of such a request.
+        if answer.get("store") == Some(&Value::Bool(false)) {
+            return Ok(());
+        }
+        for name in names::in_answer(self.provider.dialect, self.collection, &answer, host(&self.provider)) {
+            let stays =
+                ["files/", "tunedModels/", "fileSearchStores/", "vector_stores/", "assistants/", "conversations/"];
+            let limited = || {
+                let lasts = stays.iter().any(|stays| name.starts_with(stays));
+                (!lasts).then(|| jiff::Timestamp::now().as_millisecond() + KEPT.as_millis() as i64)
+            };
+            let expires = names::expiry(&answer).or_else(limited);
+            self.app.resources.learn(&kept(&self.provider, &name), &self.project, &self.tenant, expires).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads an answer as a whole, and passes on its frames as they were.
+    async fn whole(&self, mut answer: AnswerBody) -> Result<Body, ApiError> {
+        let (mut frames, mut text) = (Vec::new(), BytesMut::new());
+        loop {
+            match answer.frame().await {
+                None => break,
+                Some(Err(error)) => {
+                    frames.push(Err(BoxError::from(error)));
+                    break;
+                }
+                Some(Ok(frame)) => {
+                    text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+                    frames.push(Ok(frame));
+                }
+            }
+            if text.len() > READ {
+                tracing::warn!(project = self.project, "an answer of more than 1 MiB was not read for the names in it");
+                let rest = TryStreamExt::map_err(BodyStream::new(answer), BoxError::from);
+                return Ok(Body::new(StreamBody::new(stream::iter(frames).chain(rest))));
+            }
+        }
+        self.learn(&text).await?;
+        Ok(Body::new(StreamBody::new(stream::iter(frames))))
+    }
+
+    /// Passes on events. The one that names what was created is held until that is learned.
+    fn events(self, answer: AnswerBody) -> Body {
+        let frames = TryStreamExt::map_err(BodyStream::new(answer), BoxError::from);
+        let begun = (self, Box::pin(frames), BytesMut::new());
+        let frames = stream::try_unfold(begun, |(learner, mut frames, mut line)| async move {
+            let Some(frame) = frames.try_next().await? else { return Ok::<_, BoxError>(None) };
+            if let Some(data) = frame.data_ref() {
+                learner.lines(&mut line, data).await.map_err(|error| error.message)?;
+            }
+            Ok(Some((frame, (learner, frames, line))))
+        });
+        Body::new(StreamBody::new(frames))
+    }
+
+    async fn lines(&self, line: &mut BytesMut, mut data: &[u8]) -> Result<(), ApiError> {
+        const NAMING: [&[u8]; 4] = [b"response.created", b"interaction.", b"\"container\"", b"\"interaction\""];
+        while let Some(end) = memchr(b'\n', data) {
+            line.extend_from_slice(&data[..end]);
+            data = &data[end + 1..];
+            if let Some(json) = line.strip_prefix(b"data:")
+                && NAMING.iter().any(|naming| memmem::find(json, naming).is_some())
+            {
+                self.learn(json).await?;
+            }
+            line.clear();
+        }
+        // An event as long as that names nothing at its beginning.
+        if line.len() < READ {
+            line.extend_from_slice(data);
+        }
+        Ok(())
+    }
+}
+
+/// Answers a list from the table: each resource of a page is asked for in its own project, and they are put together.
+///
+/// Every project has a list of its own at the provider, with the resources of all tenants in it. So the table is what is
+/// paged, in the order of names: its pages are stable, and the last name is the token of the next one. The objects are the
+/// provider's own, since clients read their state from lists.
+///
+/// # Errors
+/// 503 where the table is away, and those of the requests.
+pub async fn list(
+    app: &AppState,
+    provider: &Arc<ProviderPool>,
+    incoming: &Incoming,
+    collection: &str,
+) -> Result<Response, ApiError> {
+    let Incoming { route, tenant, head, .. } = incoming;
+    let is_gemini = route.dialect == Dialect::Gemini && !head.uri.path().contains("/openai/");
+    let (size, token) = match route.dialect {
+        _ if is_gemini => ("pageSize", "pageToken"),
+        Dialect::Anthropic => ("limit", "after_id"),
+        _ => ("limit", "after"),
+    };
+    let size = query(head, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
+    let prefix = kept(provider, &format!("{collection}/"));
+    let after = query(head, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
+    let _quota = app.tenants.admit(tenant, 0).await?;
+    let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;
+    let more = page.len() > size;
+    page.truncate(size);
+    let id = |resource: &Resource| resource.name[prefix.len()..].to_owned();
+    let last = page.last().map(id);
+    let first = page.first().map(id);
+    let objects = stream::iter(page).map(|resource| object(app, provider, head, id(&resource), resource));
+    let objects: Vec<Option<Value>> = objects.buffered(AT_ONCE).try_collect().await?;
+    let objects: Vec<Value> = objects.into_iter().flatten().collect();
+    let list = if is_gemini {
+        // Google leaves out what is empty, and shows batches as operations.
+        let field = if collection == "batches" { "operations" } else { collection };
+        let mut list = Map::new();
+        if !objects.is_empty() {
+            list.insert(field.to_owned(), objects.into());
+        }
+        if let Some(last) = last.filter(|_| more) {
+            list.insert("nextPageToken".to_owned(), last.into());
+        }
+        Value::Object(list)
+    } else {
+        json!({ "object": "list", "data": objects, "first_id": first, "last_id": last, "has_more": more })
+    };
+    let mut response = Response::new(Body::from(list.to_string()));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// A resource as its project shows it; none where the provider has it no more.
+async fn object(
+    app: &AppState,
+    provider: &ProviderPool,
+    head: &Parts,
+    id: String,
+    resource: Resource,
+) -> Result<Option<Value>, ApiError> {
+    let path = format!("{}/{id}", head.uri.path().trim_end_matches('/'));
+    let mut request =
+        Request::get(path).body(Body::empty()).map_err(|_| ApiError::bad_request("the path is not valid"))?;
+    *request.headers_mut() = head.headers.clone();
+    headers::for_upstream(request.headers_mut());
+    request.headers_mut().remove(header::ACCEPT_ENCODING);
+    let project = Affinity::RequireProject(resource.project.as_str().into());
+    request.extensions_mut().insert(KeyRequest::any_model().free().affinity(project));
+    let answer = provider.send(request).await.map_err(|error| handler::failure(&error).0)?;
+    let status = answer.status();
+    let text: Bytes = http_body_util::Limited::new(answer.into_body(), READ)
+        .collect()
+        .await
+        .map_err(|error| ApiError::new(StatusCode::BAD_GATEWAY, format!("{id} could not be read: {error}")))?
+        .to_bytes();
+    // Google answers 403 for a file that is not there.
+    if status == StatusCode::NOT_FOUND || status == StatusCode::FORBIDDEN || status == StatusCode::GONE {
+        if status != StatusCode::FORBIDDEN {
+            app.resources.forget(&resource.name).await?;
+        }
+        return Ok(None);
+    }
+    let object = serde_json::from_slice(&text).ok().filter(|_| status.is_success());
+    object.map(Some).ok_or_else(|| {
+        let text = String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned();
+        ApiError::new(status, format!("{id} could not be read for this list: {text}"))
+    })
+}
+
+fn query(head: &Parts, name: &str) -> Option<String> {
+    head.uri.query()?.split('&').find_map(|pair| {
+        let value = pair.strip_prefix(name)?.strip_prefix('=')?;
+        Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+    })
 }
 
 fn unreadable(error: &keypool_store::sqlite::SqliteError) -> ApiError {

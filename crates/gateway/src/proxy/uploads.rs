@@ -2,26 +2,40 @@
 
 use std::sync::Arc;
 
-use http::{request::Parts, response};
+use http::{HeaderValue, Uri, header, request::Parts, response};
 use sha2::{Digest, Sha256};
+use tower_keypool::Attempts;
 
-use super::route::{Endpoint, Route};
+use super::{
+    pools::ProviderPool,
+    route::{Endpoint, PathTarget, Route},
+};
 use crate::{app::AppState, error::ApiError, tenants::Tenant};
 
+/// Google keeps the session of an upload for so long, in milliseconds.
+const SESSION_MS: i64 = 7 * 24 * 3_600_000;
+
 /// Who started the upload that a request goes on with.
-pub async fn owner(app: &AppState, route: &Route, head: &Parts) -> Option<Arc<Tenant>> {
-    if route.endpoint != Endpoint::Upload {
-        return None;
-    }
-    let session = app.resources.find(&name(upload_id(head.uri.query()?)?)).await.ok()??;
-    app.tenants.named(session.tenant.as_deref())
+///
+/// # Errors
+/// 503 where that cannot be looked up.
+pub async fn owner(app: &AppState, route: &Route, head: &Parts) -> Result<Option<Arc<Tenant>>, ApiError> {
+    let id = head.uri.query().and_then(upload_id).filter(|_| route.endpoint == Endpoint::Upload);
+    let Some(id) = id else { return Ok(None) };
+    let session = app.resources.find(&name(id)).await?;
+    Ok(session.and_then(|session| app.tenants.named(session.tenant.as_deref())))
 }
 
 /// The name under which an upload is kept: a hash, as its id is a secret.
 pub fn name(upload_id: &str) -> String {
+    hashed("uploads", upload_id)
+}
+
+/// A name of the table for something whose own is a secret.
+pub fn hashed(collection: &str, secret: &str) -> String {
     use base64::Engine as _;
-    let hash = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(upload_id));
-    format!("uploads/{hash}")
+    let hash = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(secret));
+    format!("{collection}/{hash}")
 }
 
 /// The id of an upload in the query of its address.
@@ -29,10 +43,57 @@ pub fn upload_id(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("upload_id="))
 }
 
+/// Where a client reaches this gateway.
+pub struct Address(String);
+
+impl Address {
+    /// As the client that sends this request named it.
+    pub fn of(app: &AppState, route: &Route, head: &Parts) -> Option<Self> {
+        let host = head.uri.authority().map(http::uri::Authority::as_str);
+        let host = host.or_else(|| head.headers.get(header::HOST)?.to_str().ok())?;
+        // A proxy in front may end TLS.
+        let forwarded = head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+        let is_tls = forwarded || app.loaded.load().config.gateway.tls_cert_file.is_some();
+        let scheme = if is_tls { "https" } else { "http" };
+        let prefix = match &route.target {
+            PathTarget::Named(name) => format!("/to/{name}"),
+            PathTarget::OfDialect => "/gemini".to_owned(),
+            PathTarget::ByModel => String::new(),
+        };
+        Some(Self(format!("{scheme}://{host}{prefix}")))
+    }
+}
+
 /// Points the address of a started upload at this gateway, and keeps whose it is.
 ///
 /// # Errors
 /// 503 where that cannot be kept.
-pub async fn rewrite_address(_app: &AppState, _head: &mut response::Parts, _tenant: &Tenant) -> Result<(), ApiError> {
+pub async fn rewrite_address(
+    app: &AppState,
+    provider: &ProviderPool,
+    ours: &Address,
+    head: &mut response::Parts,
+    tenant: &Tenant,
+) -> Result<(), ApiError> {
+    for name in ["x-goog-upload-url", "x-goog-upload-control-url", "location"] {
+        let Some(theirs) = head.headers.get(name).and_then(|value| value.to_str().ok()?.parse::<Uri>().ok()) else {
+            continue;
+        };
+        let Some(id) = theirs.query().and_then(upload_id) else { continue };
+        let project =
+            head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
+        let expires = jiff::Timestamp::now().as_millisecond() + SESSION_MS;
+        app.resources.learn(&self::name(id), &project.unwrap_or_default(), tenant, Some(expires)).await?;
+        let path = theirs.path_and_query().map_or("/", |path| path.as_str());
+        let path = path.strip_prefix(provider.pool.provider().base().path()).unwrap_or(path);
+        if let Ok(address) = HeaderValue::try_from(format!("{}{path}", ours.0)) {
+            head.headers.insert(name, address);
+        }
+    }
     Ok(())
+}
+
+/// Whether the request brings a part of an upload, of any size: it is not collected.
+pub fn is_part(route: &Route, head: &Parts) -> bool {
+    route.endpoint == Endpoint::Upload && head.uri.query().and_then(upload_id).is_some()
 }

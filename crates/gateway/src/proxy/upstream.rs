@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use axum::body::Body;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, Uri};
+use http::{Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -49,7 +49,14 @@ pub struct Upstream {
 }
 
 #[derive(Clone)]
-enum Exit {
+struct Exit {
+    usual: Way,
+    /// WebSockets begin in HTTP/1.1.
+    sockets: Way,
+}
+
+#[derive(Clone)]
+enum Way {
     Direct(Client<HttpsConnector<HttpConnector>, UpstreamBody>),
     Tunnel(Client<HttpsConnector<Tunnel<HttpConnector>>, UpstreamBody>),
     Socks(Client<HttpsConnector<SocksV5<HttpConnector>>, UpstreamBody>),
@@ -71,14 +78,21 @@ impl Upstream {
             };
             let exit = match loaded.proxies.get(name) {
                 Some(proxy) => {
-                    proxied(proxy.expose(), connector(None), &tls).with_context(|| format!("exits.{name}"))?
+                    let way = |http2| proxied(proxy.expose(), connector(None), &tls, http2);
+                    Exit::of(way).with_context(|| format!("exits.{name}"))?
                 }
-                None => Exit::Direct(client(connector(exit.local_address), &tls)),
+                None => Exit::of(|http2| Ok(Way::Direct(client(connector(exit.local_address), &tls, http2))))?,
             };
             exits.insert(name.clone(), exit);
         }
-        let usual = Exit::Direct(client(http_connector(), &tls));
+        let usual = Exit::of(|http2| Ok(Way::Direct(client(http_connector(), &tls, http2))))?;
         Ok(Self { exits: Arc::new(exits), usual, answer_timeout: loaded.config.gateway.answer_timeout.0 })
+    }
+}
+
+impl Exit {
+    fn of(way: impl Fn(bool) -> anyhow::Result<Way>) -> anyhow::Result<Self> {
+        Ok(Self { usual: way(true)?, sockets: way(false)? })
     }
 }
 
@@ -102,10 +116,11 @@ impl Service<Request<UpstreamBody>> for Upstream {
             return Box::pin(std::future::ready(Err(error.into())));
         };
         // hyper-util's future is boxed already, in a type that says so.
-        let answer = match exit {
-            Exit::Direct(client) => client.request(request),
-            Exit::Tunnel(client) => client.request(request),
-            Exit::Socks(client) => client.request(request),
+        let is_socket = request.headers().contains_key(header::UPGRADE);
+        let answer = match if is_socket { &exit.sockets } else { &exit.usual } {
+            Way::Direct(client) => client.request(request),
+            Way::Tunnel(client) => client.request(request),
+            Way::Socks(client) => client.request(request),
         };
         let timeout = self.answer_timeout;
         Box::pin(async move { Ok(tokio::time::timeout(timeout, answer).await??) })
@@ -121,17 +136,13 @@ fn http_connector() -> HttpConnector {
     connector
 }
 
-fn client<C>(connector: C, tls: &ClientConfig) -> Client<HttpsConnector<C>, UpstreamBody>
+fn client<C>(connector: C, tls: &ClientConfig, http2: bool) -> Client<HttpsConnector<C>, UpstreamBody>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
     HttpsConnector<C>: Connect + Clone + Send + Sync + 'static,
 {
-    let https = HttpsConnectorBuilder::new()
-        .with_tls_config(tls.clone())
-        .https_or_http()
-        .enable_http1()
-        .enable_http2()
-        .wrap_connector(connector);
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1();
+    let https = if http2 { https.enable_http2().wrap_connector(connector) } else { https.wrap_connector(connector) };
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
@@ -139,7 +150,7 @@ where
         .build(https)
 }
 
-fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig) -> anyhow::Result<Exit> {
+fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool) -> anyhow::Result<Way> {
     let uri: Uri = url.parse().context("it is not a URL")?;
     let authority = uri.authority().context("it names no host")?;
     let (login, host) = match authority.as_str().rsplit_once('@') {
@@ -155,7 +166,7 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig) -> anyhow::R
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
             socks = socks.with_auth(decoded(user), decoded(password));
         }
-        return Ok(Exit::Socks(client(socks, tls)));
+        return Ok(Way::Socks(client(socks, tls, http2)));
     }
     let mut tunnel = Tunnel::new(address, connector);
     if let Some(login) = login {
@@ -167,7 +178,7 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig) -> anyhow::R
         value.set_sensitive(true);
         tunnel = tunnel.with_auth(value);
     }
-    Ok(Exit::Tunnel(client(tunnel, tls)))
+    Ok(Way::Tunnel(client(tunnel, tls, http2)))
 }
 
 /// What the providers' certificates are checked by.

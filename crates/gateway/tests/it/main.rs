@@ -3,5 +3,12 @@
 #![allow(clippy::disallowed_methods, reason = "real time, of a real program")]
 #![allow(unreachable_pub, reason = "nothing of a test is public")]
 
+mod admission;
+mod live;
+mod reload;
+mod resources;
 mod serving;
 mod support;
+mod tenants;
+mod tls;
+mod uploads;

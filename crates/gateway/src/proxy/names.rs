@@ -1,0 +1,405 @@
+//! Where requests and answers name what a provider keeps in a project: files, caches, batches, stores, responses.
+//!
+//! A name is the collection and the id, `files/abc`, in every dialect: OpenAI's and Anthropic's ids stand in their collection.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+use crate::error::Dialect;
+
+/// Collections whose members belong to a project, as paths name them.
+fn collections(dialect: Dialect) -> &'static [&'static str] {
+    match dialect {
+        Dialect::Gemini => &[
+            "files",
+            "generatedFiles",
+            "cachedContents",
+            "batches",
+            "tunedModels",
+            "fileSearchStores",
+            "interactions",
+            "corpora",
+            "operations",
+        ],
+        Dialect::OpenAi => &[
+            "files",
+            "batches",
+            "responses",
+            "vector_stores",
+            "assistants",
+            "threads",
+            "containers",
+            "conversations",
+            "uploads",
+            "videos",
+            "evals",
+            "jobs",
+        ],
+        Dialect::Anthropic => &["files", "batches", "skills"],
+    }
+}
+
+/// Endpoints that stand where ids do.
+const NOT_IDS: [&str; 5] = ["input_tokens", "compact", "runs", "generations", "edits"];
+
+/// What a path says of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathName {
+    pub collection: &'static str,
+    /// Its name; none where the path is that of the collection.
+    pub name: Option<String>,
+    /// What follows the name: a verb (`:cancel`), or a path below it.
+    pub rest: String,
+}
+
+impl PathName {
+    /// Whether the path is that of a resource itself, or of its collection.
+    pub fn is_whole(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+/// The first resource that a path names, whose segments may be percent-encoded.
+pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
+    let path = percent_decode_str(path).decode_utf8_lossy();
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    if dialect == Dialect::Gemini
+        && let Some(at) = segments.windows(4).position(|four| four[0] == "models" && four[2] == "operations")
+    {
+        let (id, verb) = split_verb(segments[at + 3]);
+        let name = format!("models/{}/operations/{id}", segments[at + 1]);
+        return Some(PathName { collection: "operations", name: Some(name), rest: verb.to_owned() });
+    }
+    let known = |segment: &&str| collections(dialect).iter().find(|known| *known == segment).copied();
+    let (at, collection) = segments.iter().enumerate().find_map(|(at, segment)| Some((at, known(segment)?)))?;
+    let mut below = &segments[at + 1..];
+    // Ids of Google's endpoint for OpenAI's clients hold the collection.
+    if below.len() > 1 && below[0] == collection {
+        below = &below[1..];
+    }
+    let Some((id, deeper)) = below.split_first() else {
+        return Some(PathName { collection, name: None, rest: String::new() });
+    };
+    if NOT_IDS.contains(id) {
+        return None;
+    }
+    let (id, verb) = if dialect == Dialect::Gemini { split_verb(id) } else { (*id, "") };
+    let rest = deeper.iter().fold(verb.to_owned(), |rest, segment| rest + "/" + segment);
+    Some(PathName { collection, name: Some(format!("{collection}/{id}")), rest })
+}
+
+fn split_verb(id: &str) -> (&str, &str) {
+    id.split_at(id.find(':').unwrap_or(id.len()))
+}
+
+/// A field that names a resource: of which collection, and whether its value may be the bare id.
+type Field = (&'static str, &'static str, bool);
+
+const GEMINI_FIELDS: &[Field] = &[
+    ("fileUri", "files", false),
+    ("file_uri", "files", false),
+    ("uri", "files", false),
+    ("fileName", "files", false),
+    ("file_name", "files", false),
+    ("cachedContent", "cachedContents", false),
+    ("cached_content", "cachedContents", false),
+    ("fileSearchStoreNames", "fileSearchStores", false),
+    ("file_search_store_names", "fileSearchStores", false),
+    ("previous_interaction_id", "interactions", true),
+    ("previousInteractionId", "interactions", true),
+    ("file_id", "files", true),
+    ("input_file_id", "files", true),
+];
+const OPENAI_FIELDS: &[Field] = &[
+    ("file_id", "files", true),
+    ("file_ids", "files", true),
+    ("input_file_id", "files", true),
+    ("training_file", "files", true),
+    ("validation_file", "files", true),
+    ("previous_response_id", "responses", true),
+    ("vector_store_id", "vector_stores", true),
+    ("vector_store_ids", "vector_stores", true),
+    ("assistant_id", "assistants", true),
+    ("thread_id", "threads", true),
+    ("conversation", "conversations", true),
+    ("container", "containers", true),
+    ("container_id", "containers", true),
+];
+const ANTHROPIC_FIELDS: &[Field] = &[("file_id", "files", true), ("container", "containers", true)];
+
+fn fields(dialect: Dialect) -> &'static [Field] {
+    match dialect {
+        Dialect::Gemini => GEMINI_FIELDS,
+        Dialect::OpenAi => OPENAI_FIELDS,
+        Dialect::Anthropic => ANTHROPIC_FIELDS,
+    }
+}
+
+/// Members that callers and models fill as they like: what is called `file_id` there names nothing.
+const FREE_FORM: [&str; 7] = ["args", "response", "arguments", "parameters", "metadata", "input_schema", "labels"];
+
+/// All resources that the JSON body of a request names. `host` is where the provider lives, of whose URLs files are read, too.
+pub fn in_body(dialect: Dialect, body: &[u8], host: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    if may_name(dialect, body)
+        && let Ok(body) = serde_json::from_slice::<Value>(body)
+    {
+        walk(dialect, &body, host, &mut names);
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Whether it is worth to read a body: it holds a field's name, or escapes that could hide one.
+fn may_name(dialect: Dialect, body: &[u8]) -> bool {
+    memmem::find(body, br"\u00").is_some()
+        || fields(dialect).iter().any(|(field, ..)| {
+            memmem::find_iter(body, field)
+                .any(|at| at > 0 && body[at - 1] == b'"' && body.get(at + field.len()) == Some(&b'"'))
+        })
+}
+
+fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| walk(dialect, item, host, names)),
+        Value::Object(members) => {
+            let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
+            // Parts of earlier answers, which clients send back: their ids are no longer asked for.
+            let is_told = ["_call", "_citation", "_path", "_output", "_result"].iter().any(|end| kind.ends_with(end));
+            for (member, value) in members {
+                if FREE_FORM.contains(&&**member) || (dialect == Dialect::Anthropic && member == "input") {
+                    continue;
+                }
+                match fields(dialect).iter().find(|(field, ..)| field == member) {
+                    Some((_, collection, bare)) if !is_told => {
+                        let one = |value: &Value| {
+                            let text = value.as_str().or_else(|| value.get("id")?.as_str())?;
+                            member_of(text, collection, *bare, host)
+                        };
+                        match value {
+                            Value::Array(items) => names.extend(items.iter().filter_map(one)),
+                            value => names.extend(one(value)),
+                        }
+                    }
+                    _ => walk(dialect, value, host, names),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The name that a text gives to a member of a collection: `files/abc`, the whole URL, or where `bare` the id alone.
+fn member_of(text: &str, collection: &str, bare: bool, host: &str) -> Option<String> {
+    let text = text.trim();
+    let text: Cow<'_, str> = percent_decode_str(text).decode_utf8_lossy();
+    let path = match text.split_once("//") {
+        Some((_, rest)) => {
+            let (authority, path) = rest.split_once('/')?;
+            let is_providers = authority.ends_with(".googleapis.com") || authority.eq_ignore_ascii_case(host);
+            is_providers.then_some(path)?
+        }
+        None => text.trim_start_matches('/'),
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut segments = path.split('/').skip_while(|segment| *segment != collection);
+    match segments.nth(1) {
+        Some(id) if !id.is_empty() => Some(format!("{collection}/{}", split_verb(id).0)),
+        _ if bare && !path.is_empty() && !path.contains('/') => Some(format!("{collection}/{path}")),
+        _ => None,
+    }
+}
+
+/// Where an answer names what it created, or what belongs to it. In a path `*` is each item of a list.
+fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
+    match dialect {
+        Dialect::Gemini => &[
+            ("name", ""),
+            ("file/name", ""),
+            ("metadata/output/responsesFile", ""),
+            ("response/responsesFile", ""),
+            ("response/generateVideoResponse/generatedSamples/*/video/uri", "files"),
+            ("response/generatedVideos/*/video/uri", "files"),
+            ("interaction/id", "interactions"),
+            ("outputs/*/uri", "files"),
+            ("output_file_id", "files"),
+            ("error_file_id", "files"),
+        ],
+        Dialect::OpenAi => &[
+            ("response/id", "responses"),
+            ("output_file_id", "files"),
+            ("error_file_id", "files"),
+            ("result_files/*", "files"),
+            ("conversation/id", "conversations"),
+            ("thread_id", "threads"),
+            ("vector_store_id", "vector_stores"),
+        ],
+        Dialect::Anthropic => &[
+            ("container/id", "containers"),
+            ("message/container/id", "containers"),
+            ("delta/container/id", "containers"),
+        ],
+    }
+}
+
+/// The resources that an answer names which created or returned one of `collection`.
+pub fn in_answer(dialect: Dialect, collection: Option<&str>, answer: &Value, host: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (path, of) in created(dialect) {
+        each_at(answer, path, &mut |text| {
+            names.extend(if of.is_empty() {
+                in_path(dialect, text).and_then(|found| found.name)
+            } else {
+                member_of(text, of, *of != "files" || dialect != Dialect::Gemini || path.ends_with("_id"), host)
+            });
+        });
+    }
+    if let (Some(collection), Some(id)) = (collection, answer.get("id").and_then(Value::as_str)) {
+        names.extend(member_of(id, collection, true, host));
+    }
+    names
+}
+
+fn each_at(value: &Value, path: &str, found: &mut dyn FnMut(&str)) {
+    let Some((first, rest)) = path.split_once('/').or((!path.is_empty()).then_some((path, ""))) else {
+        value.as_str().into_iter().for_each(found);
+        return;
+    };
+    match (first, value) {
+        ("*", Value::Array(items)) => items.iter().for_each(|item| each_at(item, rest, found)),
+        (member, Value::Object(members)) => {
+            members.get(member).into_iter().for_each(|value| each_at(value, rest, found));
+        }
+        _ => {}
+    }
+}
+
+/// When the provider removes what an answer describes, in milliseconds since the Unix epoch.
+pub fn expiry(answer: &Value) -> Option<i64> {
+    let described = answer.get("file").unwrap_or(answer);
+    let text = described.get("expirationTime").or_else(|| described.get("expireTime"))?.as_str()?;
+    Some(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOST: &str = "127.0.0.1:9";
+
+    #[test]
+    fn paths_name_resources() {
+        use Dialect::{Anthropic, Gemini, OpenAi};
+        for (dialect, path, name, rest) in [
+            (Gemini, "/v1beta/files/abc", Some("files/abc"), ""),
+            (Gemini, "/v1beta/files/abc:download", Some("files/abc"), ":download"),
+            (Gemini, "/download/v1beta/files/abc:download", Some("files/abc"), ":download"),
+            (Gemini, "/v1beta/files%2Fabc", Some("files/abc"), ""),
+            (Gemini, "/v1beta/fil%65s/abc", Some("files/abc"), ""),
+            (Gemini, "/v1beta/files", None, ""),
+            (Gemini, "/v1beta/models/m/operations/o", Some("models/m/operations/o"), ""),
+            (Gemini, "/v1beta/tunedModels/t:generateContent", Some("tunedModels/t"), ":generateContent"),
+            (Gemini, "/v1beta/fileSearchStores/s/documents/d", Some("fileSearchStores/s"), "/documents/d"),
+            (
+                Gemini,
+                "/upload/v1beta/fileSearchStores/s:uploadToFileSearchStore",
+                Some("fileSearchStores/s"),
+                ":uploadToFileSearchStore",
+            ),
+            (Gemini, "/v1beta/openai/batches/batches/b", Some("batches/b"), ""),
+            (OpenAi, "/v1/files/file-1/content", Some("files/file-1"), "/content"),
+            (OpenAi, "/v1/threads/thread_1/runs/run_1", Some("threads/thread_1"), "/runs/run_1"),
+            (OpenAi, "/v1/fine_tuning/jobs/ftjob-1", Some("jobs/ftjob-1"), ""),
+            (Anthropic, "/v1/messages/batches/msgbatch_1/results", Some("batches/msgbatch_1"), "/results"),
+        ] {
+            let found = in_path(dialect, path).unwrap_or_else(|| panic!("{path}"));
+            assert_eq!((found.name.as_deref(), &*found.rest), (name, rest), "{path}");
+        }
+        for (dialect, path) in [
+            (Gemini, "/v1beta/models/gemini-2.5-flash:generateContent"),
+            (OpenAi, "/v1/responses/input_tokens"),
+            (OpenAi, "/v1/chat/completions"),
+            (Anthropic, "/v1/messages"),
+        ] {
+            assert_eq!(in_path(dialect, path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn bodies_name_resources_as_name_and_as_url() {
+        use Dialect::{Anthropic, Gemini, OpenAi};
+        for (dialect, body, names) in [
+            (Gemini, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"files/a"}}]}]}"#, &["files/a"][..]),
+            (
+                Gemini,
+                r#"{"file_data":{"file_uri":"https://generativelanguage.googleapis.com/v1beta/files/a?alt=media"}}"#,
+                &["files/a"],
+            ),
+            (Gemini, r#"{"fileUri":"http://127.0.0.1:9/v1beta/files/a:download"}"#, &["files/a"]),
+            (Gemini, r#"{"f\u0069leUri":"files\/a"}"#, &["files/a"]),
+            (Gemini, r#"{"fileUri":"https://www.youtube.com/watch?v=files/a"}"#, &[]),
+            (Gemini, r#"{"fileUri":"https://example.com/v1/files/a"}"#, &[]),
+            (Gemini, r#"{"functionCall":{"args":{"fileUri":"files/a"}},"text":"fileUri: files/a"}"#, &[]),
+            (
+                Gemini,
+                r#"{"cachedContent":"cachedContents/c","x":[{"fileUri":"files/b"}]}"#,
+                &["cachedContents/c", "files/b"],
+            ),
+            (Gemini, r#"{"batch":{"input_config":{"file_name":"files/a"}}}"#, &["files/a"]),
+            (Gemini, r#"{"fileSearchStoreNames":["fileSearchStores/s"]}"#, &["fileSearchStores/s"]),
+            (Gemini, r#"{"previous_interaction_id":"i1"}"#, &["interactions/i1"]),
+            (OpenAi, r#"{"input":[{"type":"input_file","file_id":"file-1"}]}"#, &["files/file-1"]),
+            (OpenAi, r#"{"previous_response_id":"resp_1","metadata":{"file_id":"x"}}"#, &["responses/resp_1"]),
+            (OpenAi, r#"{"conversation":{"id":"conv_1"}}"#, &["conversations/conv_1"]),
+            (OpenAi, r#"{"input":[{"type":"code_interpreter_call","container_id":"cntr_1"}]}"#, &[]),
+            (OpenAi, r#"{"tools":[{"container":{"type":"auto"}}]}"#, &[]),
+            (Anthropic, r#"{"source":{"type":"file","file_id":"file_1"}}"#, &["files/file_1"]),
+            (Anthropic, r#"{"type":"tool_use","input":{"file_id":"file_1"}}"#, &[]),
+            (Anthropic, r#"{"container":"container_1"}"#, &["containers/container_1"]),
+        ] {
+            assert_eq!(in_body(dialect, body.as_bytes(), HOST), names, "{body}");
+        }
+    }
+
+    #[test]
+    fn answers_name_what_they_created() {
+        use Dialect::{Anthropic, Gemini, OpenAi};
+        for (dialect, collection, answer, names) in [
+            (Gemini, Some("files"), r#"{"file":{"name":"files/a"}}"#, &["files/a"][..]),
+            (
+                Gemini,
+                None,
+                r#"{"name":"batches/b","metadata":{"output":{"responsesFile":"files/r"}}}"#,
+                &["batches/b", "files/r"],
+            ),
+            (Gemini, None, r#"{"name":"models/m/operations/o"}"#, &["models/m/operations/o"]),
+            (
+                Gemini,
+                Some("operations"),
+                r#"{"response":{"generateVideoResponse":{"generatedSamples":[{"video":{"uri":"https://generativelanguage.googleapis.com/v1beta/files/v:download?alt=media"}}]}}}"#,
+                &["files/v"],
+            ),
+            (Gemini, Some("interactions"), r#"{"id":"i","steps":[{"args":{"uri":"files/x"}}]}"#, &["interactions/i"]),
+            (
+                OpenAi,
+                Some("batches"),
+                r#"{"id":"batch_1","output_file_id":"file-2"}"#,
+                &["files/file-2", "batches/batch_1"],
+            ),
+            (
+                OpenAi,
+                Some("responses"),
+                r#"{"type":"response.created","response":{"id":"resp_1"}}"#,
+                &["responses/resp_1"],
+            ),
+            (Anthropic, None, r#"{"id":"msg_1","container":{"id":"container_1"}}"#, &["containers/container_1"]),
+        ] {
+            let answer: Value = serde_json::from_str(answer).expect("JSON");
+            assert_eq!(in_answer(dialect, collection, &answer, HOST), names, "{answer}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Which connections and requests are let in, and how slow ones end.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
+
+use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, sim};
+
+fn configured(upstream: &str, config: &str) -> Gateway {
+    Gateway::start_with(upstream, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        command.args(["--db", "none"]);
+    })
+}
+
+async fn connect(gateway: &Gateway) -> TcpStream {
+    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens")
+}
+
+/// Sends bytes on a connection of their own and reads what comes back, for 10 s at most.
+async fn raw(gateway: &Gateway, request: &str) -> String {
+    let mut stream = connect(gateway).await;
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn requests_that_can_be_read_in_two_ways_take_no_key() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let host = "host: localhost\r\n";
+    for (target, headers, status) in [
+        (GENERATE, "host: localhost\r\nhost: localhost\r\n".to_owned(), "400"),
+        ("http://evil.example/v1beta/models", host.to_owned(), "400"),
+        ("http://evil.example/v1beta/models", "host: evil.example\r\n".to_owned(), "421"),
+        ("/v1beta/models/../files", host.to_owned(), "400"),
+        ("/v1beta/models/%2e%2e/files", host.to_owned(), "400"),
+        ("/v1beta/models/m%2f..%2ffiles", host.to_owned(), "400"),
+        ("/v1beta/files/a?$httpMethod=DELETE", host.to_owned(), "400"),
+        ("/v1beta/files/a?callback=f", host.to_owned(), "400"),
+        (GENERATE, format!("{host}x-http-method-override: DELETE\r\n"), "400"),
+        (GENERATE, format!("{host}transfer-encoding: chunked, identity\r\n"), "400"),
+    ] {
+        let request = format!(
+            "POST {target} HTTP/1.1\r\n{headers}x-goog-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
+        );
+        let answer = raw(&gateway, &request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{target} {headers}: {answer}");
+    }
+    assert!(upstream.requests().is_empty());
+    let access = gateway.post(&format!("{GENERATE}?access_token=x&oauth_token=y&alt=json"), &hello()).await;
+    assert_eq!(access.status, 200);
+    assert_eq!(upstream.requests()[0].uri().query(), Some("alt=json"));
+}
+
+#[tokio::test]
+async fn a_connection_too_many_gets_a_503() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = configured(&upstream.url, "[gateway]\nmax_connections = 1\n");
+    let first = connect(&gateway).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let refused = raw(&gateway, "").await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(gateway.get("/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_too_many_of_one_address_gets_a_429() {
+    // An address of this machine that is not loopback, which has no limit.
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a port");
+    if socket.connect("192.0.2.1:9").is_err() {
+        eprintln!("skipped: this machine has no address but loopback");
+        return;
+    }
+    let own = socket.local_addr().expect("an address").ip();
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("keypool.toml"), "[gateway]\nmax_connections_per_address = 1\n")
+        .expect("written");
+    let mut command = crate::support::program(folder.path());
+    command.args(["serve", "--listen", &format!("{own}:0"), "--upstream", &upstream.url, "--db", "none"]);
+    command.args(["--token", "a-token-of-the-test"]);
+    let gateway = Gateway::spawn(command, folder);
+    let _first = connect(&gateway).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let refused = raw(&gateway, "").await;
+    assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_arriving_is_given_up() {
+    let sim = sim(1).await;
+    let gateway = configured(&sim.url(), "[gateway]\nbody_timeout = \"1s\"\nreplay_mib = 1\n");
+    let head = |length: usize| {
+        format!(
+            "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    let begun = Instant::now();
+    let answer = raw(&gateway, &(head(100) + "{\"contents\"")).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    // Also one that is too large to be kept.
+    let answer = raw(&gateway, &(head(4 << 20) + "{\"contents\":[\"" + &"x".repeat(2 << 20))).await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!(begun.elapsed() < Duration::from_secs(8));
+    assert_eq!(sim.report().total.accepted, 0);
+}
+
+/// An upstream that answers each connection with these bytes, again and again.
+async fn flooding(head: &'static str, piece: Vec<u8>, times: usize) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let piece = piece.clone();
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4_096]).await;
+                let _ = stream.write_all(head.as_bytes()).await;
+                for _ in 0..times {
+                    if stream.write_all(&piece).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_disconnected() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
+    let url = flooding(head, vec![b' '; 1 << 20], 4_096).await;
+    let gateway = configured(&url, "[gateway]\nreader_timeout = \"1s\"\n");
+    let mut stream = connect(&gateway).await;
+    let body = hello().to_string();
+    let request = format!(
+        "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut length = 0;
+    let mut piece = vec![0; 1 << 20];
+    while let Ok(more @ 1..) = stream.read(&mut piece).await {
+        length += more;
+    }
+    assert!(length < 64 << 20, "it was cut off after what the sockets held: {length}");
+}
+
+#[tokio::test]
+async fn trailers_of_answers_pass() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\ntrailer: x-checksum\r\n\r\n\
+                2\r\n{}\r\n0\r\nx-checksum: abc\r\n\r\n";
+    let url = flooding(head, Vec::new(), 0).await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    for path in [GENERATE, "/v1beta/cachedContents"] {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nte: trailers\r\nconnection: te, close\r\n\
+             content-length: 2\r\n\r\n{{}}"
+        );
+        let answer = raw(&gateway, &request).await;
+        assert!(answer.ends_with("0\r\nx-checksum: abc\r\n\r\n"), "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn answers_under_way_end_before_the_gateway_does() {
+    let sim = gemini_sim::GeminiSim::builder()
+        .gzip(false)
+        .key(crate::support::key(0).as_str())
+        .chunks(10)
+        .chunk_latency(Duration::from_millis(150))
+        .start()
+        .await
+        .expect("a free port");
+    let mut gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+    let mut answer = gateway.open(post(path, &hello())).await.into_body();
+    answer.frame().await.expect("a frame").expect("a frame");
+    gateway.signal("TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect_err("it accepts no more");
+    let rest = answer.collect().await.expect("the rest").to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("\"finishReason\""), "{rest:?}");
+    assert!(gateway.wait().success());
+}
+
+#[tokio::test]
+async fn readiness_ends_before_connections_do() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"1s\"\n");
+    assert_eq!(gateway.get("/readyz").await.status, 200);
+    gateway.signal("TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(gateway.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    assert!(gateway.wait().success());
+}

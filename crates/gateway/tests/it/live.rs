@@ -1,0 +1,355 @@
+//! Sessions of the Live API.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{SinkExt, StreamExt};
+use gemini_sim::Refusal;
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, accept_hdr_async, client_async,
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        handshake::server::{Request, Response},
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
+};
+
+use crate::support::{Gateway, TOKEN, key, sim};
+
+const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+
+struct Client(WebSocketStream<TcpStream>);
+
+impl Client {
+    async fn connect(gateway: &Gateway, token: &str) -> Self {
+        let address = gateway.url.trim_start_matches("http://");
+        let stream = TcpStream::connect(address).await.expect("it listens");
+        let request = format!("ws://{address}{PATH}?key={token}").into_client_request().expect("a request");
+        Self(client_async(request, stream).await.expect("a session").0)
+    }
+
+    async fn set_up(gateway: &Gateway, model: &str) -> Self {
+        let mut client = Self::connect(gateway, TOKEN).await;
+        client.say(&json!({ "setup": { "model": format!("models/{model}") } })).await;
+        assert_eq!(client.hear().await, json!({ "setupComplete": {} }));
+        client
+    }
+
+    async fn say(&mut self, message: &Value) {
+        self.0.send(Message::text(message.to_string())).await.expect("sent");
+    }
+
+    async fn next(&mut self) -> Message {
+        let next = timeout(Duration::from_secs(10), self.0.next()).await.expect("a message in time");
+        next.expect("a message").expect("a message")
+    }
+
+    async fn hear(&mut self) -> Value {
+        loop {
+            match self.next().await {
+                Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
+                Message::Binary(data) => return serde_json::from_slice(&data).expect("JSON"),
+                Message::Close(frame) => panic!("closed: {frame:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The code and the reason of the close that ends the session.
+    async fn closed(&mut self) -> (u16, String) {
+        loop {
+            if let Message::Close(frame) = self.next().await {
+                return frame.map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
+            }
+        }
+    }
+}
+
+fn turn(text: &str) -> Value {
+    json!({ "clientContent": { "turns": [{ "role": "user", "parts": [{ "text": text }] }], "turnComplete": true } })
+}
+
+/// A WebSocket server that does with each connection as a closure says. It keeps the heads of all handshakes.
+async fn upstream<F, S>(serve: F) -> (String, Arc<Mutex<Vec<Request>>>)
+where
+    F: Fn(usize, WebSocketStream<TcpStream>) -> S + Send + Sync + 'static,
+    S: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    tokio::spawn(async move {
+        let mut n = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            #[expect(clippy::result_large_err, reason = "of tungstenite")]
+            let keep = |request: &Request, response: Response| {
+                seen.lock().expect("no panic").push(request.clone());
+                Ok(response)
+            };
+            let Ok(socket) = accept_hdr_async(stream, keep).await else { continue };
+            tokio::spawn(serve(n, socket));
+            n += 1;
+        }
+    });
+    (url, heads)
+}
+
+async fn complete(socket: &mut WebSocketStream<TcpStream>) {
+    let _ = socket.next().await;
+    let _ = socket.send(Message::text(r#"{"setupComplete":{}}"#)).await;
+}
+
+#[tokio::test]
+async fn a_session_is_served_and_the_key_is_never_seen() {
+    let sim = sim(2).await;
+    let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    for _ in 0..3 {
+        client.say(&turn("echo-key")).await;
+        let said = client.hear().await.to_string();
+        assert!(said.contains("the key is") && !said.contains("AIza"), "{said}");
+        assert_eq!(client.hear().await["serverContent"]["turnComplete"], true);
+    }
+    client.0.close(Some(CloseFrame { code: CloseCode::Normal, reason: "bye".into() })).await.expect("sent");
+    assert_eq!(client.closed().await, (1000, "bye".to_owned()));
+    gateway.wait_for_log("live session ended").await;
+    assert_eq!(sim.report().total.accepted, 1);
+    assert!(!gateway.log().contains(&key(0)) && !gateway.log().contains(&key(1)));
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_is_followed_by_another() {
+    let sim = sim(3).await;
+    sim.refuse_key(0, Some(Refusal::ApiKeyInvalid));
+    sim.refuse_key(1, Some(Refusal::ConsumerSuspended));
+    let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
+    for _ in 0..4 {
+        let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+        client.say(&turn("Hello")).await;
+        client.hear().await;
+    }
+}
+
+#[tokio::test]
+async fn a_setup_that_is_refused_tries_another_key_and_then_ends_with_the_reason() {
+    let (url, heads) = upstream(|n, mut socket| async move {
+        let _ = socket.next().await;
+        if n == 0 {
+            let reason = "You exceeded your current quota, please check your plan";
+            let frame = CloseFrame { code: CloseCode::Error, reason: reason.into() };
+            let _ = socket.close(Some(frame)).await;
+        } else {
+            let _ = socket.send(Message::text(r#"{"setupComplete":{}}"#)).await;
+        }
+        while let Some(Ok(_)) = socket.next().await {}
+    })
+    .await;
+    let gateway = Gateway::start(&url, 2, &["--db", "none"]);
+    Client::set_up(&gateway, "gemini-2.5-flash").await;
+    let keys: Vec<_> =
+        heads.lock().expect("no panic").iter().map(|head| head.headers()["x-goog-api-key"].clone()).collect();
+    assert!(keys.len() == 2 && keys[0] != keys[1], "{keys:?}");
+
+    let sim = sim(2).await;
+    let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
+    let mut client = Client::connect(&gateway, TOKEN).await;
+    client.say(&json!({ "setup": { "model": "models/no-such-model" } })).await;
+    let (code, reason) = client.closed().await;
+    assert_eq!(code, 1008);
+    assert!(reason.contains("no-such-model") && reason.len() <= 123, "{reason}");
+}
+
+#[tokio::test]
+async fn what_is_sent_first_must_be_the_setup() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    let mut client = Client::connect(&gateway, TOKEN).await;
+    client.say(&turn("Hello")).await;
+    assert_eq!(client.closed().await.0, 1007);
+    let answer = gateway.get(PATH).await;
+    assert_eq!(answer.status, http::StatusCode::UPGRADE_REQUIRED, "{}", answer.text());
+    assert_eq!(sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
+async fn a_close_of_the_provider_reaches_the_client() {
+    let (url, _) = upstream(|_, mut socket| async move {
+        complete(&mut socket).await;
+        let frame = CloseFrame { code: CloseCode::Again, reason: format!("{}, try again", key(0)).into() };
+        let _ = socket.close(Some(frame)).await;
+        while let Some(Ok(_)) = socket.next().await {}
+    })
+    .await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let (code, reason) = Client::set_up(&gateway, "gemini-2.5-flash").await.closed().await;
+    assert!(code == 1013 && reason.ends_with(", try again") && !reason.contains(&key(0)), "{code} {reason}");
+}
+
+#[tokio::test]
+async fn a_close_is_seen_while_the_provider_takes_nothing() {
+    let (url, _) = upstream(|_, mut socket| async move {
+        complete(&mut socket).await;
+        std::future::pending().await
+    })
+    .await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    // More than the buffers of all sockets on the way.
+    let large = json!({ "realtimeInput": { "text": "x".repeat(1 << 20) } });
+    for _ in 0..12 {
+        client.say(&large).await;
+    }
+    client.0.close(None).await.expect("sent");
+    gateway.wait_for_log("live session ended").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
+    let (url, _) = upstream(|_, mut socket| async move {
+        complete(&mut socket).await;
+        while socket.send(Message::text("x".repeat(1 << 20))).await.is_ok() {}
+    })
+    .await;
+    let gateway = Gateway::start_with(&url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nreader_timeout = \"1s\"\n").expect("written");
+        command.args(["--db", "none"]);
+    });
+    let client = Client::connect(&gateway, TOKEN).await;
+    let mut client = client;
+    client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+    while !gateway.log().contains("the client does not read") {
+        let _ = client.0.send(Message::text(turn("Hello").to_string())).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    let sim = sim(1).await;
+    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nreader_timeout = \"1s\"\n").expect("written");
+        command.args(["--db", "none"]);
+    });
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    assert_eq!(client.closed().await.0, 1001);
+}
+
+#[tokio::test]
+async fn pings_and_binary_messages_pass() {
+    let (url, _) = upstream(|_, mut socket| async move {
+        complete(&mut socket).await;
+        while let Some(Ok(message)) = socket.next().await {
+            let _ = match message {
+                Message::Ping(data) => socket.send(Message::text(json!({ "pinged": data.len() }).to_string())).await,
+                Message::Binary(data) => socket.send(Message::Binary(data)).await,
+                _ => Ok(()),
+            };
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    client.0.send(Message::Ping(vec![1, 2, 3].into())).await.expect("sent");
+    assert_eq!(client.hear().await, json!({ "pinged": 3 }));
+    client.0.send(Message::binary(vec![0_u8, 255])).await.expect("sent");
+    loop {
+        match client.next().await {
+            Message::Binary(data) => break assert_eq!(&data[..], [0, 255]),
+            other => assert!(other.is_pong(), "{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn aliases_are_resolved_and_a_session_goes_on_in_its_project() {
+    let sim = sim(2).await;
+    let config = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"voice\"]\n";
+    let gateway = Gateway::start_with(&sim.url(), 2, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), config).expect("written");
+        command.args(["--db", "none"]);
+    });
+    let mut client = Client::connect(&gateway, TOKEN).await;
+    client.say(&json!({ "setup": { "model": "models/voice", "sessionResumption": {} } })).await;
+    client.hear().await;
+    let handle = client.hear().await["sessionResumptionUpdate"]["newHandle"].clone();
+    drop(client);
+    for _ in 0..4 {
+        let mut client = Client::connect(&gateway, TOKEN).await;
+        client.say(&json!({ "setup": { "model": "models/voice", "sessionResumption": { "handle": handle } } })).await;
+        assert_eq!(client.hear().await, json!({ "setupComplete": {} }));
+    }
+    let mut client = Client::connect(&gateway, TOKEN).await;
+    client.say(&json!({ "setup": { "model": "voice", "sessionResumption": { "handle": "made-up" } } })).await;
+    assert_eq!(client.closed().await.0, 1008);
+}
+
+#[tokio::test]
+async fn tokens_count_for_the_tenant_and_a_revoked_one_is_cut_off() {
+    let sim = sim(1).await;
+    let tenants = |tpm: u64| {
+        format!(
+            "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = {tpm}\nmodels = [\"gemini-2.5-*\"]\n\
+             [[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\n"
+        )
+    };
+    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), tenants(40)).expect("written");
+        command.args(["--db", "none"]);
+    });
+    let setup = json!({ "setup": { "model": "models/gemini-2.5-flash" } });
+    let mut client = Client::connect(&gateway, "token-of-a").await;
+    client.say(&setup).await;
+    client.hear().await;
+    for _ in 0..4 {
+        client.say(&turn("Hello")).await;
+        client.hear().await;
+        client.hear().await;
+    }
+    client.0.close(None).await.expect("sent");
+    client.closed().await;
+    gateway.wait_for_log("live session ended").await;
+    let mut next = Client::connect(&gateway, "token-of-a").await;
+    next.say(&setup).await;
+    let (code, reason) = next.closed().await;
+    assert!(code == 1008 && reason.contains("limit"), "48 tokens of 40: {code} {reason}");
+    let mut other = Client::connect(&gateway, "token-of-b").await;
+    other.say(&json!({ "setup": { "model": "models/gemini-2.0-flash" } })).await;
+    other.hear().await;
+    let mut a = Client::connect(&gateway, "token-of-a").await;
+    a.say(&json!({ "setup": { "model": "models/gemini-2.0-flash" } })).await;
+    assert!(a.closed().await.1.contains("may not use"));
+    std::fs::write(
+        gateway.folder.path().join("keypool.toml"),
+        tenants(40).split("[[").take(2).collect::<Vec<_>>().join("[["),
+    )
+    .expect("written");
+    gateway.signal("HUP");
+    assert_eq!(other.closed().await, (1008, "this token was revoked".to_owned()));
+}
+
+#[tokio::test]
+async fn sessions_end_with_the_gateway() {
+    let sim = sim(1).await;
+    let mut gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    gateway.signal("TERM");
+    assert_eq!(client.closed().await.0, 1001);
+    drop(client);
+    assert!(gateway.wait().success());
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_ends_the_session() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    // The rest of it is not read, so that the close may be lost on its way.
+    let _ = client.0.send(Message::text("x".repeat((16 << 20) + 1))).await;
+    gateway.wait_for_log("code=1009").await;
+}

@@ -1,0 +1,308 @@
+//! Files, caches, batches and the like go to the project that holds them, and are seen by the tenant that made them.
+
+use http::{Method, Request, StatusCode};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::support::{Answer, GENERATE, Gateway, TOKEN, Upstream, hello, key, reply, sim};
+
+const TENANTS: &str =
+    "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n[[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\n";
+
+fn with_tenants(upstream: &str, keys: usize) -> Gateway {
+    Gateway::start_with(upstream, keys, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), TENANTS).expect("it can be written");
+        command.args(["--db", "keypool.db"]);
+    })
+}
+
+async fn send(gateway: &Gateway, token: &str, method: Method, path: &str, body: &Value) -> Answer {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let request = Request::builder().method(method).uri(path).header("x-goog-api-key", token);
+    gateway.send(request.header("content-type", "application/json").body(Full::from(body)).expect("a request")).await
+}
+
+async fn get(gateway: &Gateway, token: &str, path: &str) -> Answer {
+    send(gateway, token, Method::GET, path, &Value::Null).await
+}
+
+/// Uploads a file in one request and returns its name.
+async fn upload(gateway: &Gateway, token: &str) -> String {
+    let body = "--b\r\ncontent-type: application/json\r\n\r\n{\"file\":{\"mimeType\":\"text/plain\"}}\r\n--b\r\n\
+                content-type: text/plain\r\n\r\nhello\r\n--b--\r\n";
+    let request = Request::post("/upload/v1beta/files?uploadType=multipart")
+        .header("x-goog-api-key", token)
+        .header("x-goog-upload-protocol", "multipart")
+        .header("content-type", "multipart/related; boundary=b");
+    let answer = gateway.send(request.body(Full::from(body)).expect("a request")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()["file"]["name"].as_str().expect("a name").to_owned()
+}
+
+fn asks_about(file: &str) -> Value {
+    json!({ "contents": [{ "parts": [{ "text": "What is it?" }, { "fileData": { "fileUri": file, "mimeType": "text/plain" } }] }] })
+}
+
+#[tokio::test]
+async fn a_file_is_read_by_its_own_project() {
+    let sim = sim(3).await;
+    let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
+    for _ in 0..3 {
+        let file = upload(&gateway, TOKEN).await;
+        for n in 0..6 {
+            let name = if n % 2 == 0 {
+                file.clone()
+            } else {
+                format!("https://generativelanguage.googleapis.com/v1beta/{file}")
+            };
+            let answer = gateway.post(GENERATE, &asks_about(&name)).await;
+            assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+            let answer = gateway.get(&format!("/v1beta/{file}")).await;
+            assert_eq!(answer.json()["name"], file.as_str(), "{}", answer.text());
+        }
+    }
+    let used = |n: usize| sim.report().key(&format!("key-{n}")).map_or(0, |tally| tally.accepted);
+    assert!((0..3).all(|n| used(n) > 0), "uploads are spread over all projects: {:?}", sim.report());
+}
+
+#[tokio::test]
+async fn caches_batches_operations_and_interactions_stay_with_their_project() {
+    let sim = sim(3).await;
+    let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
+    let text = "words ".repeat(6_000);
+    for _ in 0..3 {
+        let cache = json!({ "model": "models/gemini-2.5-flash", "contents": [{ "role": "user", "parts": [{ "text": text }] }] });
+        let answer = gateway.post("/v1beta/cachedContents", &cache).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let cache = answer.json()["name"].as_str().expect("a name").to_owned();
+        for _ in 0..4 {
+            let mut ask = hello();
+            ask["cachedContent"] = cache.as_str().into();
+            let answer = gateway.post(GENERATE, &ask).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let file = upload(&gateway, TOKEN).await;
+        let batch = json!({ "batch": { "display_name": "b", "input_config": { "file_name": file } } });
+        let answer = gateway.post("/v1beta/models/gemini-2.5-flash:batchGenerateContent", &batch).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let results = answer.json()["response"]["responsesFile"].as_str().expect("a file").to_owned();
+        let batch = answer.json()["name"].as_str().expect("a name").to_owned();
+        for path in [format!("/v1beta/{batch}"), format!("/v1beta/{results}")] {
+            for _ in 0..3 {
+                let answer = gateway.get(&path).await;
+                assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            }
+        }
+        let video = json!({ "instances": [{ "prompt": "a hat" }] });
+        let answer = gateway.post("/v1beta/models/gemini-2.5-flash:predictLongRunning", &video).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let operation = answer.json()["name"].as_str().expect("a name").to_owned();
+        for _ in 0..3 {
+            let answer = gateway.get(&format!("/v1beta/{operation}")).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        for stream in [false, true] {
+            let ask = json!({ "model": "gemini-2.5-flash", "input": "Hello", "stream": stream });
+            let answer = gateway.post("/v1beta/interactions", &ask).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let text = answer.text().replace("\": \"", "\":\"");
+            let id = text.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id");
+            for _ in 0..3 {
+                let next = json!({ "model": "gemini-2.5-flash", "input": "And?", "previous_interaction_id": id });
+                let answer = gateway.post("/v1beta/interactions", &next).await;
+                assert_eq!(answer.status, 200, "stream {stream}: {}", answer.text());
+                assert_eq!(gateway.get(&format!("/v1beta/interactions/{id}")).await.status, 200);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_another_tenants_or_nobodys_is_not_found_and_takes_no_key() {
+    let sim = sim(2).await;
+    let gateway = with_tenants(&sim.url(), 2);
+    let file = upload(&gateway, "token-of-a").await;
+    assert_eq!(get(&gateway, "token-of-a", &format!("/v1beta/{file}")).await.status, 200);
+    let before = sim.report().total.arrivals;
+    for (token, name) in [("token-of-b", &*file), (TOKEN, &file), ("token-of-a", "files/of-nobody")] {
+        let answer = get(&gateway, token, &format!("/v1beta/{name}")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text());
+        assert_eq!(answer.json()["error"]["status"], "NOT_FOUND");
+        for (method, path, body) in [
+            (Method::DELETE, format!("/v1beta/{name}"), Value::Null),
+            (Method::GET, format!("/v1beta/{}", name.replace('/', "%2F")), Value::Null),
+            (Method::GET, format!("/download/v1beta/{name}:download?alt=media"), Value::Null),
+            (Method::POST, GENERATE.to_owned(), asks_about(name)),
+        ] {
+            let answer = send(&gateway, token, method, &path, &body).await;
+            assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {}", answer.text());
+        }
+    }
+    assert_eq!(sim.report().total.arrivals, before);
+}
+
+#[tokio::test]
+async fn resources_of_two_projects_in_one_request_are_both_named() {
+    let sim = sim(2).await;
+    let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
+    let mut files = Vec::new();
+    let mut keys = std::collections::HashMap::new();
+    for _ in 0..8 {
+        let file = upload(&gateway, TOKEN).await;
+        let answer = gateway.get(&format!("/v1beta/{file}")).await;
+        if keys.insert(answer.header("x-keypool-key").to_owned(), file.clone()).is_none() {
+            files.push(file);
+        }
+    }
+    let [first, second] = &files[..] else { panic!("uploads went to one project") };
+    let mut ask = asks_about(first);
+    let parts = ask["contents"][0]["parts"].as_array_mut().expect("parts");
+    parts.push(json!({ "file_data": { "file_uri": second, "mime_type": "text/plain" } }));
+    let answer = gateway.post(GENERATE, &ask).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.text().contains(first) && answer.text().contains(second), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_forgotten_and_the_others_outlive_the_process() {
+    let sim = sim(2).await;
+    let mut gateway = with_tenants(&sim.url(), 2);
+    let (first, second) = (upload(&gateway, "token-of-a").await, upload(&gateway, "token-of-a").await);
+    let path = format!("/v1beta/{first}");
+    assert_eq!(send(&gateway, "token-of-a", Method::DELETE, &path, &Value::Null).await.status, 200);
+    assert_eq!(get(&gateway, "token-of-a", &path).await.status, 404);
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    let folder = std::mem::replace(&mut gateway.folder, tempfile::tempdir().expect("a folder"));
+    let mut command = crate::support::program(folder.path());
+    command.args([
+        "serve",
+        "--keys",
+        "keys.txt",
+        "--listen",
+        "127.0.0.1:0",
+        "--upstream",
+        &sim.url(),
+        "--db",
+        "keypool.db",
+    ]);
+    let gateway = Gateway::spawn(command, folder);
+    for _ in 0..4 {
+        assert_eq!(get(&gateway, "token-of-a", &format!("/v1beta/{second}")).await.status, 200);
+    }
+    assert_eq!(get(&gateway, "token-of-a", &path).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_list_has_the_tenants_own_of_all_projects_page_by_page() {
+    let sim = sim(3).await;
+    let gateway = with_tenants(&sim.url(), 3);
+    let mut own = Vec::new();
+    for _ in 0..7 {
+        own.push(upload(&gateway, "token-of-a").await);
+    }
+    own.sort();
+    let others = upload(&gateway, "token-of-b").await;
+    let (mut listed, mut token) = (Vec::new(), String::new());
+    for _ in 0..3 {
+        let answer = get(&gateway, "token-of-a", &format!("/v1beta/files?pageSize=3&pageToken={token}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let page = answer.json();
+        for file in page["files"].as_array().expect("files") {
+            assert_eq!(file["state"], "ACTIVE");
+            listed.push(file["name"].as_str().expect("a name").to_owned());
+        }
+        token = page["nextPageToken"].as_str().unwrap_or_default().to_owned();
+    }
+    assert_eq!((listed, &*token), (own, ""));
+    let names = |answer: Answer| answer.json()["files"].as_array().map_or(0, Vec::len);
+    assert_eq!(get(&gateway, "token-of-b", "/v1beta/files").await.json()["files"][0]["name"], others.as_str());
+    assert_eq!(names(gateway.get("/v1beta/files").await), 0, "whoever has the gateway's own token made none");
+}
+
+#[tokio::test]
+async fn ids_of_openai_and_anthropic_are_pinned_too() {
+    let upstream = Upstream::start(|request| {
+        let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+        match (request.method().as_str(), request.uri().path()) {
+            ("POST", "/v1/files") => reply(200, "application/json", r#"{"id":"file-1","object":"file"}"#),
+            ("POST", "/v1/responses") if body["stream"] == true => reply(
+                200,
+                "text/event-stream",
+                "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_2\"}}\n\n\
+                 data: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_2\"}}\n\n",
+            ),
+            ("POST", "/v1/responses") => {
+                reply(200, "application/json", r#"{"id":"resp_1","object":"response","output":[]}"#)
+            }
+            (_, path) => {
+                reply(200, "application/json", format!("{{\"id\":\"{}\"}}", path.rsplit('/').next().unwrap_or("")))
+            }
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 4, &["--db", "none", "--provider", "openai"]);
+    let form = "--b\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\nassistants\r\n--b--\r\n";
+    let request = Request::post("/v1/files").header("authorization", format!("Bearer {TOKEN}"));
+    let request = request.header("content-type", "multipart/form-data; boundary=b").body(Full::from(form));
+    assert_eq!(gateway.send(request.expect("a request")).await.status, 200);
+    let (whole, streamed) =
+        (json!({ "model": "gpt-5", "input": "Hi" }), json!({ "model": "gpt-5", "input": "Hi", "stream": true }));
+    assert_eq!(gateway.post("/v1/responses", &whole).await.status, 200);
+    assert!(gateway.post("/v1/responses", &streamed).await.text().contains("resp_2"));
+    let keys_of = |from: usize| {
+        let requests = upstream.requests();
+        let keys =
+            requests[from..].iter().map(|sent| sent.headers()["authorization"].to_str().expect("text").to_owned());
+        keys.collect::<std::collections::HashSet<_>>()
+    };
+    for (n, ask) in [
+        (1, json!({ "model": "gpt-5", "input": "And?", "previous_response_id": "resp_1" })),
+        (2, json!({ "model": "gpt-5", "input": "And?", "previous_response_id": "resp_2" })),
+        (
+            0,
+            json!({ "model": "gpt-5", "input": [{ "role": "user", "content": [{ "type": "input_file", "file_id": "file-1" }] }], "store": false }),
+        ),
+    ] {
+        let first = upstream.requests()[n].headers()["authorization"].to_str().expect("text").to_owned();
+        let from = upstream.requests().len();
+        for _ in 0..4 {
+            let answer = gateway.post("/v1/responses", &ask).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        assert_eq!(keys_of(from), [first].into());
+    }
+    let answer = gateway.get("/v1/files").await;
+    assert_eq!(answer.json()["data"][0]["id"], "file-1", "{}", answer.text());
+    assert_eq!(gateway.get("/v1/files/file-9").await.status, 404);
+    assert_eq!(
+        gateway
+            .post("/v1/responses", &json!({ "model": "gpt-5", "input": "x", "previous_response_id": "resp_9" }))
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_fails_refuses() {
+    let sim = sim(2).await;
+    let gateway = with_tenants(&sim.url(), 2);
+    let file = upload(&gateway, "token-of-a").await;
+    let before = sim.report().total.arrivals;
+    // Damaged in place, so that every reader sees it.
+    for name in ["keypool.db", "keypool.db-wal"] {
+        let path = gateway.folder.path().join(name);
+        let length = std::fs::metadata(&path).map_or(0, |data| data.len() as usize).max(1 << 16);
+        let mut database = std::fs::OpenOptions::new().write(true).open(path).expect("it is there");
+        std::io::Write::write_all(&mut database, &vec![0xa5; length]).expect("it can be written");
+    }
+    for name in [&*file.replace("files/", "files/x"), "files/of-nobody"] {
+        let answer = get(&gateway, "token-of-b", &format!("/v1beta/{name}")).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text());
+        assert!(answer.text().contains("database"), "{}", answer.text());
+    }
+    assert_eq!(get(&gateway, "token-of-b", "/v1beta/files").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(sim.report().total.arrivals, before);
+    assert!(!gateway.log().contains(&key(0)));
+}

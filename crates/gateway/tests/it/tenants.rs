@@ -1,0 +1,120 @@
+//! Tenants: their limits, models, time and end.
+
+use std::time::Duration;
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use serde_json::json;
+
+use crate::support::{Answer, GENERATE, Gateway, Upstream, hello, sim};
+
+fn gateway(upstream: &str, keys: usize, config: &str) -> Gateway {
+    Gateway::start_with(upstream, keys, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        command.args(["--db", "none"]);
+    })
+}
+
+fn request(path: &str, token: &str) -> Request<Full<bytes::Bytes>> {
+    let request = Request::post(path).header("x-goog-api-key", token).header("content-type", "application/json");
+    request.body(Full::from(hello().to_string())).expect("a request")
+}
+
+async fn ask(gateway: &Gateway, token: &str) -> Answer {
+    gateway.send(request(GENERATE, token)).await
+}
+
+#[tokio::test]
+async fn a_limit_counts_and_says_when_there_is_room() {
+    let sim = sim(1).await;
+    let gateway = gateway(&sim.url(), 1, "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 3\n");
+    for _ in 0..3 {
+        assert_eq!(ask(&gateway, "token-of-a").await.status, 200);
+    }
+    let refused = ask(&gateway, "token-of-a").await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let after: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((50..=62).contains(&after), "{after}");
+    assert_eq!(refused.json()["error"]["status"], "RESOURCE_EXHAUSTED");
+    assert_eq!(sim.report().total.accepted, 3);
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200, "others go on");
+}
+
+#[tokio::test]
+async fn used_tokens_count() {
+    let usage = json!({ "candidates": [], "usageMetadata": { "promptTokenCount": 90, "candidatesTokenCount": 20, "totalTokenCount": 110 } });
+    let body: &'static str = usage.to_string().leak();
+    let upstream = Upstream::always(200, "application/json", body).await;
+    let gateway = gateway(&upstream.url, 1, "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 100\n");
+    assert_eq!(ask(&gateway, "token-of-a").await.status, 200);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn only_its_models_may_be_used_until_its_time_ends() {
+    let sim = sim(1).await;
+    let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.0-*\"]\n\
+                  [[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\nexpires = \"2026-01-01\"\n";
+    let gateway = gateway(&sim.url(), 1, config);
+    let refused = ask(&gateway, "token-of-a").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert!(refused.text().contains("gemini-2.5-flash"), "{}", refused.text());
+    let allowed = request("/v1beta/models/gemini-2.0-flash:generateContent", "token-of-a");
+    assert_eq!(gateway.send(allowed).await.status, 200);
+    assert_eq!(ask(&gateway, "token-of-b").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_revoked_tenants_stream_ends_with_an_error() {
+    let sim = gemini_sim::GeminiSim::builder()
+        .gzip(false)
+        .key(crate::support::key(0).as_str())
+        .chunks(100)
+        .chunk_latency(Duration::from_millis(100))
+        .start()
+        .await
+        .expect("a free port");
+    let gateway = gateway(&sim.url(), 1, "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n");
+    let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+    let mut answer = gateway.open(request(path, "token-of-a")).await.into_body();
+    answer.frame().await.expect("a frame").expect("a frame");
+    std::fs::write(gateway.folder.path().join("keypool.toml"), "").expect("it can be written");
+    let rest = tokio::time::timeout(Duration::from_secs(5), answer.collect()).await.expect("it ends soon");
+    let rest = rest.expect("an end").to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("this token was revoked"), "{rest:?}");
+    assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_request_counts_when_it_comes_not_when_a_key_is_free() {
+    let sim = gemini_sim::GeminiSim::builder()
+        .gzip(false)
+        .key(crate::support::key(0).as_str())
+        .latency(Duration::from_millis(1_500))
+        .start()
+        .await
+        .expect("a free port");
+    let gateway = Gateway::start_with(&sim.url(), 0, |command, folder| {
+        let line = format!("{} id=key-0 max_concurrent=1\n", crate::support::key(0));
+        std::fs::write(folder.join("keys.txt"), line).expect("it can be written");
+        let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 1\n";
+        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        command.args(["--db", "none"]);
+    });
+    let first = hello();
+    let busy = gateway.post(GENERATE, &first);
+    let waiting = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ask(&gateway, "token-of-a").await.status
+    };
+    let second = async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        let begun = tokio::time::Instant::now();
+        (ask(&gateway, "token-of-a").await.status, begun.elapsed())
+    };
+    let (busy, waiting, (second, after)) = tokio::join!(busy, waiting, second);
+    assert_eq!((busy.status, waiting), (StatusCode::OK, StatusCode::OK));
+    assert_eq!(second, StatusCode::TOO_MANY_REQUESTS);
+    assert!(after < Duration::from_millis(500), "it does not wait for the key: {after:?}");
+}

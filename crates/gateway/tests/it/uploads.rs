@@ -1,0 +1,145 @@
+//! Resumable uploads.
+
+use http::{Request, StatusCode};
+use http_body_util::Full;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::support::{Answer, Gateway, TOKEN, sim};
+
+async fn start(gateway: &Gateway, length: usize) -> String {
+    let request = Request::post("/upload/v1beta/files")
+        .header("x-goog-api-key", TOKEN)
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .header("x-goog-upload-header-content-length", length)
+        .header("x-goog-upload-header-content-type", "text/plain")
+        .header("content-type", "application/json");
+    let answer = gateway.send(request.body(Full::from(r#"{"file":{"displayName":"it"}}"#)).expect("a request")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let url = answer.header("x-goog-upload-url").to_owned();
+    assert!(url.starts_with(&format!("{}/upload/", gateway.url)), "{url}");
+    let control = answer.header("x-goog-upload-control-url");
+    assert!(control.is_empty() || control == url, "{control}");
+    url[gateway.url.len()..].to_owned()
+}
+
+/// Goes on with an upload, as clients do: without a token.
+async fn go_on(gateway: &Gateway, path: &str, command: &str, offset: usize, data: &str) -> Answer {
+    let request = Request::post(path)
+        .header("x-goog-upload-command", command)
+        .header("x-goog-upload-offset", offset)
+        .body(Full::from(data.to_owned()));
+    gateway.send(request.expect("a request")).await
+}
+
+#[tokio::test]
+async fn an_upload_in_parts_stays_with_its_project_and_its_file_is_learned() {
+    let sim = sim(3).await;
+    let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
+    let part = "x".repeat(8 << 20);
+    for _ in 0..3 {
+        let path = start(&gateway, part.len() + 3).await;
+        let answer = go_on(&gateway, &path, "upload", 0, &part).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("x-goog-upload-status")),
+            (200, "active"),
+            "{}",
+            answer.text()
+        );
+        let answer = go_on(&gateway, &path, "query", 0, "").await;
+        assert_eq!(answer.header("x-goog-upload-size-received"), part.len().to_string());
+        let wrong = go_on(&gateway, &path, "upload", 7, "end").await;
+        assert_eq!(wrong.status, 400, "{}", wrong.text());
+        let answer = go_on(&gateway, &path, "upload, finalize", part.len(), "end").await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("x-goog-upload-status")),
+            (200, "final"),
+            "{}",
+            answer.text()
+        );
+        let file = answer.json()["file"]["name"].as_str().expect("a name").to_owned();
+        for _ in 0..3 {
+            assert_eq!(gateway.get(&format!("/v1beta/{file}")).await.status, 200);
+        }
+    }
+    assert_eq!(sim.report().total.rejected_as("no_permission"), 0);
+}
+
+#[tokio::test]
+async fn an_upload_of_nobody_is_refused() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    let path = "/upload/v1beta/files?upload_id=made-up&upload_protocol=resumable";
+    assert_eq!(go_on(&gateway, path, "query", 0, "").await.status, StatusCode::UNAUTHORIZED);
+    let request = Request::post(path).header("x-goog-api-key", TOKEN).body(Full::default());
+    assert_eq!(gateway.send(request.expect("a request")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
+async fn an_upload_goes_back_to_the_address_that_the_client_used() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "none", "--host", "pool.example"]);
+    let request = Request::post("/gemini/upload/v1beta/files")
+        .header("host", "pool.example")
+        .header("x-forwarded-proto", "https")
+        .header("x-goog-api-key", TOKEN)
+        .header("x-goog-upload-protocol", "resumable")
+        .header("x-goog-upload-command", "start")
+        .body(Full::from("{}"));
+    let answer = gateway.send(request.expect("a request")).await;
+    let url = answer.header("x-goog-upload-url");
+    assert!(url.starts_with("https://pool.example/gemini/upload/v1beta/files?upload_id="), "{url} {}", answer.text());
+}
+
+/// The most memory that a process had, in MiB.
+fn peak(pid: u32) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
+}
+
+/// An upstream that throws away what it reads.
+async fn sink() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(async |request: Request<hyper::body::Incoming>| {
+                let (mut length, mut body) = (0, request.into_body());
+                while let Some(Ok(frame)) = http_body_util::BodyExt::frame(&mut body).await {
+                    length += frame.data_ref().map_or(0, bytes::Bytes::len);
+                }
+                let response = http::Response::builder().header("x-length", length);
+                let response = response.header("x-goog-upload-url", "http://upstream/upload/v1beta/files?upload_id=u");
+                Ok::<_, hyper::Error>(response.body(Full::<bytes::Bytes>::default()).expect("a response"))
+            });
+            let io = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(io, service));
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn a_large_part_is_not_kept_in_memory() {
+    const MIB: usize = 512;
+    let gateway = Gateway::start(&sink().await, 1, &["--db", "none"]);
+    let path = start(&gateway, MIB << 20).await;
+    let mut stream =
+        tokio::net::TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        MIB << 20
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..MIB {
+        stream.write_all(&piece).await.expect("sent");
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.contains(&format!("x-length: {}", MIB << 20)), "{answer}");
+    let peak = peak(gateway.pid());
+    assert!(peak < 150, "{peak} MiB");
+}
