@@ -1,6 +1,6 @@
 //! Keys: which there are, and changes. New keys go to the database, encrypted, and into the pool at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::{
     Extension, Json,
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys};
+use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::Snapshot};
 
 use super::{
     AdminError,
     body::{Body, Params},
     sessions::Administrator,
-    views::{KeyRow, KeyState, key_rows},
+    views::{KeyRow, KeyState, ProjectRow, key_rows, project_row},
 };
 use crate::{
     app::{App, AppState},
@@ -56,6 +56,8 @@ pub struct KeyPage {
     /// How many keys there are of those that were asked for.
     total: usize,
     keys: Vec<KeyRow>,
+    /// The projects of these keys.
+    projects: Vec<ProjectRow>,
 }
 
 /// The keys, without their secrets
@@ -67,22 +69,30 @@ pub async fn list(State(app): State<AppState>, Params(query): Params<KeysQuery>)
             && query.project.as_deref().is_none_or(|project| key.project() == project)
             && key.mentions(&text)
     };
-    let (mut total, mut keys) = (0, Vec::new());
     let limit = query.limit.unwrap_or(100).min(1_000);
+    let mut page = KeyPage { total: 0, keys: Vec::new(), projects: Vec::new() };
     for provider in app.pools.iter().filter(|one| query.pool.as_deref().is_none_or(|name| *one.name == *name)) {
-        for key in all_keys(provider).filter(is_asked_for) {
-            if total >= query.offset && keys.len() < limit {
-                keys.push(key);
+        for snapshot in snapshots(provider) {
+            let mut shown = HashSet::new();
+            for key in key_rows(provider, &snapshot).into_iter().filter(is_asked_for) {
+                if page.total >= query.offset && page.keys.len() < limit {
+                    shown.insert(key.project().to_owned());
+                    page.keys.push(key);
+                }
+                page.total += 1;
             }
-            total += 1;
+            let known: HashSet<String> = page.projects.iter().map(ProjectRow::key).collect();
+            let projects = snapshot.projects.iter().filter(|project| shown.contains(&*project.name));
+            let projects = projects.map(|project| project_row(&provider.name, project));
+            page.projects.extend(projects.filter(|project| !known.contains(&project.key())));
         }
     }
-    Json(KeyPage { total, keys })
+    Json(page)
 }
 
-fn all_keys(provider: &ProviderPool) -> impl Iterator<Item = KeyRow> {
-    let pages = (0..provider.pool.stats().keys).step_by(PAGE);
-    pages.flat_map(|offset| key_rows(provider, &provider.pool.snapshot(offset, PAGE)))
+/// Pages of all keys.
+fn snapshots(provider: &ProviderPool) -> impl Iterator<Item = Snapshot> {
+    (0..provider.pool.stats().keys).step_by(PAGE).map(|offset| provider.pool.snapshot(offset, PAGE))
 }
 
 /// One key
@@ -95,7 +105,8 @@ pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<
 /// A key that is in use, and its provider.
 fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> {
     let found = app.pools.iter().find_map(|provider| {
-        let key = all_keys(provider).find(|key| key.id() == id)?;
+        let mut rows = snapshots(provider).flat_map(|snapshot| key_rows(provider, &snapshot));
+        let key = rows.find(|key| key.id() == id)?;
         Some((Arc::clone(provider), key))
     });
     found.ok_or_else(|| AdminError::not_found("there is no key of this name: GET /-/admin/keys lists them"))

@@ -361,7 +361,7 @@ pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
             models: entry.models.clone(),
             max_concurrent: entry.max_concurrent,
             expires: entry.expires.clone(),
-            limits: used.map(|used| project_row(used).into_limits()).unwrap_or_default(),
+            limits: used.map(|used| project_row("tenants", used).into_limits()).unwrap_or_default(),
         }
     };
     Json(app.tenants.list().iter().map(row).collect())

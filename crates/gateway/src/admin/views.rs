@@ -40,6 +40,8 @@ pub struct KeyRow {
 /// A project: its keys share limits.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ProjectRow {
+    /// The provider.
+    pool: String,
     name: String,
     /// How many keys it has.
     keys: usize,
@@ -125,7 +127,7 @@ impl PoolRow {
             states,
             breakers: snapshot.breakers.clone(),
             keys: key_rows(provider, &snapshot),
-            projects: snapshot.projects.iter().map(project_row).collect(),
+            projects: snapshot.projects.iter().map(|project| project_row(&provider.name, project)).collect(),
         }
     }
 }
@@ -171,7 +173,8 @@ fn is_full(model: &tower_keypool::pool::ModelView) -> bool {
     model.limits.iter().any(|limit| limit.source != assumed && limit.used >= limit.limit)
 }
 
-pub fn project_row(project: &ProjectView) -> ProjectRow {
+/// A project of a provider.
+pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
     let models = project.models.iter().map(|model| {
         let limits = model.limits.iter().map(|limit| LimitRow {
             unit: limit.unit,
@@ -189,6 +192,7 @@ pub fn project_row(project: &ProjectView) -> ProjectRow {
         ModelRow { model: model.model.to_string(), limits: limits.collect() }
     });
     ProjectRow {
+        pool: pool.to_owned(),
         name: project.name.to_string(),
         keys: project.keys,
         billing_account: project.billing_account.as_ref().map(ToString::to_string),
@@ -198,6 +202,11 @@ pub fn project_row(project: &ProjectView) -> ProjectRow {
 }
 
 impl ProjectRow {
+    /// It is known by.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.pool, self.name)
+    }
+
     /// How much of each limit is used, of all models together.
     pub fn into_limits(self) -> Vec<LimitRow> {
         self.models.into_iter().flat_map(|model| model.limits).collect()
