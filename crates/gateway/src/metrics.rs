@@ -21,7 +21,7 @@ use tower_keypool::metrics::PoolCollector;
 
 use crate::{
     app::AppState,
-    middleware::access_log::{RequestRecord, RequestResult},
+    middleware::access_log::{RequestRecord, RequestResult, is_own_page},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,7 +78,7 @@ impl Drop for InProgress {
 impl Metrics {
     /// A request arrived. Hold what is returned until its answer begins.
     pub fn begin(&self, path: &str) -> InProgress {
-        if path.starts_with("/-/") {
+        if is_own_page(path) {
             return InProgress(None);
         }
         self.in_progress.inc();
@@ -86,7 +86,7 @@ impl Metrics {
     }
 
     pub fn answered(&self, record: &RequestRecord) {
-        if record.path.starts_with("/-/") {
+        if is_own_page(&record.path) {
             return;
         }
         let labels = RequestLabels { status: record.status, tenant: record.tenant.clone().unwrap_or_default() };

@@ -112,6 +112,11 @@ impl Recent {
     }
 }
 
+/// Whether a path is a page of the gateway itself: such requests, of probes and dashboards, are not counted.
+pub fn is_own_page(path: &str) -> bool {
+    path.starts_with("/-/") || matches!(path, "/" | "/health" | "/healthz" | "/livez" | "/readyz")
+}
+
 /// Logs each request when its answer begins.
 pub async fn log(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let arrived = Instant::now();
@@ -136,7 +141,7 @@ pub async fn log(State(app): State<AppState>, request: Request, next: Next) -> R
     };
     write(&record);
     app.metrics.answered(&record);
-    if !record.path.starts_with("/-/") {
+    if !is_own_page(&record.path) {
         app.recent.push(record);
     }
     response
@@ -174,7 +179,7 @@ fn write(record: &RequestRecord) {
     let RequestRecord { id, method, path, tenant, status, milliseconds, cause, attempts, .. } = record;
     let last = attempts.last();
     let (key, model) = (last.map(|last| &*last.key), last.and_then(|last| last.model.as_deref()));
-    if path.starts_with("/-/") {
+    if is_own_page(path) {
         tracing::debug!(request = id, method, path, status, ms = milliseconds, "answered");
     } else {
         tracing::info!(

@@ -154,6 +154,9 @@ async fn keys_are_added_changed_tested_and_removed() {
     assert_eq!((added.status.as_u16(), added.json()), (201, json!({ "id": "new", "outlives": true })));
     assert_eq!(ask(&gateway, Method::POST, "/keys", new).await.status, 409);
 
+    for _ in 0..4 {
+        assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    }
     let shown = get(&gateway, "/keys?text=MINE").await;
     assert_eq!((&shown["total"], &shown["keys"][0]["id"]), (&json!(1), &json!("new")));
     assert_eq!(shown["keys"][0]["in_database"], true);

@@ -62,7 +62,8 @@ impl Page {
                 }
             }
         });
-        let url = tokio::time::timeout(Duration::from_secs(40), address).await.expect("it listens").expect("an address");
+        let url =
+            tokio::time::timeout(Duration::from_secs(40), address).await.expect("it listens").expect("an address");
         let host = url.trim_start_matches("ws://").split('/').next().expect("a host").to_owned();
         let stream = TcpStream::connect(host).await.expect("a connection");
         let (socket, _) = client_async(url, stream).await.expect("a WebSocket");
@@ -87,7 +88,8 @@ impl Page {
         }
         self.socket.send(Message::text(message.to_string())).await.expect("it is sent");
         loop {
-            let next = tokio::time::timeout(Duration::from_secs(30), self.socket.next()).await.expect("an answer in time");
+            let next =
+                tokio::time::timeout(Duration::from_secs(30), self.socket.next()).await.expect("an answer in time");
             let Message::Text(text) = next.expect("an answer").expect("a message") else { continue };
             let message: Value = serde_json::from_str(&text).expect("JSON");
             if message["id"] == self.last_id {
@@ -123,7 +125,11 @@ impl Page {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("it does not become true: {expression}\nthe page says:\n{}\nerrors: {:?}", self.text().await, self.errors);
+        panic!(
+            "it does not become true: {expression}\nthe page says:\n{}\nerrors: {:?}",
+            self.text().await,
+            self.errors
+        );
     }
 
     async fn text(&mut self) -> String {
@@ -140,9 +146,12 @@ impl Page {
 
     /// Goes to a page of the dashboard and waits until it is shown.
     async fn turn(&mut self, name: &str) {
-        self.value(&format!("document.querySelector('#{name} .body').replaceChildren(); location.hash = '#{name}'")).await;
-        self.until(&format!("!document.querySelector('#{name}').hidden && document.querySelector('#{name} .body').childElementCount"))
+        self.value(&format!("document.querySelector('#{name} .body').replaceChildren(); location.hash = '#{name}'"))
             .await;
+        self.until(&format!(
+            "!document.querySelector('#{name}').hidden && document.querySelector('#{name} .body').childElementCount"
+        ))
+        .await;
     }
 
     async fn screenshot(&mut self, folder: Option<&PathBuf>, name: &str) {
@@ -177,8 +186,8 @@ async fn the_dashboard_works_in_a_browser() {
     let sim = sim(4).await;
     let gateway = Gateway::start_with(&sim.url(), 0, |command, folder| {
         let lines = [
-            format!("{} id=alpha-1 project=alpha rpm=40 rpd=250 tpm=250000\n", key(0)),
-            format!("{} id=alpha-2 project=alpha rpm=40\n", key(1)),
+            format!("{} id=alpha-1 project=alpha rpm=400 rpd=2500 tpm=250000\n", key(0)),
+            format!("{} id=alpha-2 project=alpha rpm=400\n", key(1)),
             format!("{} id=beta-1 project=beta tier=free\n", key(2)),
             format!("{} id=old project=gamma priority=0\n", key(7)),
             format!("{} id=spare project=delta priority=5\n", key(3)),
@@ -188,7 +197,7 @@ async fn the_dashboard_works_in_a_browser() {
         std::fs::write(folder.join("keypool.toml"), tenants).expect("a file");
         command.args(["--admin-token", ADMIN]);
     });
-    for n in 0..30 {
+    for n in 0..60 {
         let mut request = post(GENERATE, &hello());
         if n < 3 {
             request.headers_mut().insert("x-goog-api-key", "token-of-carol".parse().expect("a value"));
@@ -205,7 +214,9 @@ async fn the_dashboard_works_in_a_browser() {
     page.until("document.querySelector('#login-form') && !document.querySelector('#login').hidden").await;
     page.screenshot(folder.as_ref(), "login-1280-light").await;
     let log_in = |token: &str| {
-        format!("document.querySelector('#token').value = '{token}'; document.querySelector('#login-form').requestSubmit()")
+        format!(
+            "document.querySelector('#token').value = '{token}'; document.querySelector('#login-form').requestSubmit()"
+        )
     };
     page.value(&log_in("wrong")).await;
     page.until("document.querySelector('#login-error').textContent.includes('not the admin token')").await;
@@ -217,8 +228,14 @@ async fn the_dashboard_works_in_a_browser() {
         page.look(width, scheme).await;
         for name in PAGES {
             page.turn(name).await;
+            if width > 500 {
+                page.value("document.querySelectorAll('details').forEach((one) => one.open = true)").await;
+            }
             let text = page.text().await;
-            assert!(!text.contains("[object Object]") && !text.contains("undefined") && !text.contains("NaN"), "{text}");
+            assert!(
+                !text.contains("[object Object]") && !text.contains("undefined") && !text.contains("NaN"),
+                "{text}"
+            );
             let html = page.value("document.documentElement.outerHTML").await.to_string();
             for secret in &secrets {
                 assert!(!html.contains(secret), "{name} holds {secret}");
@@ -233,6 +250,10 @@ async fn the_dashboard_works_in_a_browser() {
     page.turn("keys").await;
     let height = page.value("document.documentElement.scrollHeight").await.as_u64().expect("a number");
     assert!(height < 1_600, "{height}");
+    page.turn("requests").await;
+    let height = page.value("document.documentElement.scrollHeight").await.as_u64().expect("a number");
+    assert!(height < 2_500, "{height}");
+    page.turn("keys").await;
     let most = "Math.max(...[...document.querySelectorAll('progress')].map((bar) => bar.value / bar.max))";
     assert!(page.value(most).await.as_f64().expect("a number") <= 1.0);
     page.turn("usage").await;
@@ -242,9 +263,18 @@ async fn the_dashboard_works_in_a_browser() {
     page.look(1280, "light").await;
     page.turn("overview").await;
     let tile = |name: &str| {
-        format!("[...document.querySelectorAll('.tiles dt')].find((one) => one.textContent === '{name}').nextSibling.textContent")
+        format!(
+            "[...document.querySelectorAll('.tiles dt')].find((one) => one.textContent === '{name}').nextSibling.textContent"
+        )
     };
-    for (name, expected) in [("Requests", "31"), ("Served", "100 %"), ("Keys usable", "3"), ("Disabled", "2"), ("Waiting", "0")] {
+    for (name, expected) in [
+        ("Requests", "61"),
+        ("Served", "100 %"),
+        ("Keys usable", "3"),
+        ("Cooling", "1"),
+        ("Disabled", "1"),
+        ("Waiting", "0"),
+    ] {
         assert_eq!(page.value(&tile(name)).await, expected, "{name}");
     }
     assert!(page.text().await.contains("costs too much"));
@@ -264,7 +294,8 @@ async fn the_dashboard_works_in_a_browser() {
     page.until("document.querySelector('#news').textContent.includes('old does not work')").await;
     page.turn("tenants").await;
     page.value("document.querySelector('[data-action=add-tenant]').click()").await;
-    page.value("document.querySelector('#field-name').value = 'dave'; document.querySelector('#dialog-yes').click()").await;
+    page.value("document.querySelector('#field-name').value = 'dave'; document.querySelector('#dialog-yes').click()")
+        .await;
     page.until("document.querySelector('#field-token')?.value.startsWith('kpt-')").await;
     page.screenshot(folder.as_ref(), "token-1280-light").await;
     page.value("document.querySelector('#dialog-yes').click()").await;

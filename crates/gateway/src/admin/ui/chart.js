@@ -5,19 +5,20 @@ import { RESULTS, clock } from "./format.js";
 
 const STEP = 10000;
 const STEPS = 60;
-const [WIDTH, HEIGHT, LEFT, BOTTOM] = [640, 150, 30, 18];
+const [HEIGHT, LEFT, BOTTOM] = [170, 34, 20];
 
-export function chart(steps, now) {
+/** As many units wide as there are pixels, so that its texts are as large as others. */
+export function chart(steps, now, total) {
   const kinds = Object.keys(RESULTS);
   const first = Math.floor(now / STEP) * STEP - (STEPS - 1) * STEP;
   const sum = (step) => kinds.reduce((all, kind) => all + step[kind], 0);
   const most = niceMost(Math.max(1, ...steps.map(sum)));
-  const width = (WIDTH - LEFT) / STEPS;
+  const width = (total - LEFT) / STEPS;
   const scale = (HEIGHT - BOTTOM - 6) / most;
   const lines = [0, most / 2, most].map((value) => {
     const y = HEIGHT - BOTTOM - value * scale;
     return [
-      svg("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y, y2: y }),
+      svg("line", { class: "grid", x1: LEFT, x2: total, y1: y, y2: y }),
       Number.isInteger(value) && svg("text", { class: "axis", x: LEFT - 5, y: y + 4, "text-anchor": "end" }, String(value)),
     ];
   });
@@ -33,7 +34,7 @@ export function chart(steps, now) {
   });
   const times = [0, 30].map((n) =>
     svg("text", { class: "axis", x: LEFT + n * width, y: HEIGHT - 3 }, `${(STEPS - n) / 6} min ago`));
-  const end = svg("text", { class: "axis", x: WIDTH, y: HEIGHT - 3, "text-anchor": "end" }, "now");
+  const end = svg("text", { class: "axis", x: total, y: HEIGHT - 3, "text-anchor": "end" }, "now");
   const all = steps.reduce((total, step) => total + sum(step), 0);
   const label = `${all} requests in the last ten minutes, at most ${Math.max(0, ...steps.map(sum))} in ten seconds`;
   const legend = kinds.map((kind) => {
@@ -41,7 +42,7 @@ export function chart(steps, now) {
     return el("span", {}, el("i", { class: `dot ${RESULTS[kind][1]}` }), `${RESULTS[kind][0]} `, el("strong", {}, String(count)));
   });
   return el("figure", { class: "chart" },
-    svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label }, lines, bars, times, end),
+    svg("svg", { viewBox: `0 0 ${total} ${HEIGHT}`, role: "img", "aria-label": label }, lines, bars, times, end),
     el("figcaption", { class: "legend" }, legend, el("span", { class: "quiet" }, "requests in ten seconds")));
 }
 

@@ -64,15 +64,15 @@ function patch(old, fresh) {
   children(old, fresh);
 }
 
-/** A table; on a narrow screen each row is a card whose cells are named by `data-name`. */
-export function table(label, heads, rows, empty) {
+/** A table. Of kind `cards` each row is a card on a narrow screen, whose cells are named by `data-name`. */
+export function table(label, heads, rows, empty, kind = "cards") {
   if (rows.length === 0) return el("p", { class: "quiet empty" }, empty);
   const head = el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text))));
   const body = rows.map(({ id, cells, ...attributes }) => {
     const all = cells.map((cell, n) => el(n === 0 ? "th" : "td", { "data-name": heads[n], scope: n === 0 ? "row" : null }, cell));
     return el("tr", { "data-id": id, ...attributes }, all);
   });
-  return el("div", { class: "wide" }, el("table", { class: "cards", "aria-label": label }, head, el("tbody", {}, body)));
+  return el("div", { class: "wide" }, el("table", { class: kind || null, "aria-label": label }, head, el("tbody", {}, body)));
 }
 
 /** A word with a colour. */

@@ -10,6 +10,7 @@ const PAGE = 100;
 const PAGES = ["overview", "keys", "models", "usage", "requests", "events", "tenants"];
 
 let offset = 0;
+let mostRequests = innerWidth > 760 ? 50 : 15;
 let timer = null;
 let busy = false;
 
@@ -19,7 +20,7 @@ const page = () => (PAGES.includes(location.hash.slice(1)) ? location.hash.slice
 const LOOKS = {
   async overview(snapshot) {
     const [out, off, events] = await Promise.all([get("/keys?state=cooling&limit=20"), get("/keys?state=disabled&limit=20"), get("/events?limit=8")]);
-    return views.overview(snapshot, { keys: [...off.keys, ...out.keys] }, events);
+    return views.overview(snapshot, { keys: [...off.keys, ...out.keys] }, events, Math.max(280, by("view").clientWidth - 80));
   },
   async keys(snapshot) {
     const query = new URLSearchParams({ offset, limit: PAGE });
@@ -33,7 +34,7 @@ const LOOKS = {
     const [kind, days] = [by("usage-by").value, Number(by("usage-days").value)];
     return views.usage(await get(`/usage?by=${kind}&days=${days}`), kind, days);
   },
-  requests: async () => views.requests(await get("/requests"), by("request-kind").value),
+  requests: async () => views.requests(await get("/requests"), by("request-kind").value, mostRequests),
   events: async () => views.events(await get("/events")),
   tenants: async (snapshot) => views.tenants(await get("/tenants"), snapshot.database),
 };
@@ -135,6 +136,9 @@ const TENANT_FIELDS = [
 const ACTIONS = {
   page(data) {
     offset = Number(data.offset);
+  },
+  "all-requests"() {
+    mostRequests = Infinity;
   },
   "add-key": () => ask({
     title: "Add a key",

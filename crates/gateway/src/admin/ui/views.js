@@ -35,7 +35,7 @@ function reasons(breakers) {
   });
 }
 
-export function overview(snapshot, { keys }, events) {
+export function overview(snapshot, { keys }, events, width) {
   const sum = (value) => snapshot.pools.reduce((all, pool) => all + value(pool), 0);
   const { good, caller, unavailable, failed } = snapshot.requests;
   const [usable, cooling, disabled] = [
@@ -51,7 +51,7 @@ export function overview(snapshot, { keys }, events) {
     el("dl", { class: "tiles" },
       tile("Requests", short(good + caller + unavailable + failed), "", `${short(caller)} caller's`),
       tile("Served", rate(good, good + unavailable + failed), failed + unavailable ? "limited" : "good",
-        failed + unavailable ? `${short(unavailable)} without a key, ${short(failed)} failed` : "of all that were right"),
+        failed + unavailable ? `${short(unavailable)} without a key, ${short(failed)} failed` : "of valid ones"),
       tile("Keys usable", String(usable), usable ? "good" : "bad", `of ${sum(({ stats }) => stats.keys)}`),
       tile("Cooling", String(cooling), cooling ? "limited" : ""),
       tile("Disabled", String(disabled), disabled ? "bad" : ""),
@@ -59,7 +59,7 @@ export function overview(snapshot, { keys }, events) {
       tile("In flight", String(sum(({ stats }) => stats.in_flight)), "", "at providers"),
       tile("First byte", snapshot.latency ? milliseconds(snapshot.latency.median_ms) : "–", "",
         snapshot.latency ? `median; 95 %: ${milliseconds(snapshot.latency.p95_ms)}` : "")),
-    el("div", { class: "panel" }, el("h2", {}, "The last ten minutes"), chart(snapshot.steps, Date.now())),
+    el("div", { class: "panel" }, el("h2", {}, "The last ten minutes"), chart(snapshot.steps, Date.now(), width)),
     el("div", { class: "pair" },
       el("div", { class: "panel" }, el("h2", {}, "What is not used"),
         shared.length + out.length === 0
@@ -156,14 +156,14 @@ export function usage({ today, rows }, by, days) {
     const most = Math.max(1, ...rows.map(of));
     const none = { requests: 0, input_tokens: 0, output_tokens: 0 };
     const list = dates.map((day) => [day, sums.get(day) ?? none]);
-    return el("div", { class: "panel" }, table("Usage by day", ["Day", "Requests", "Prompt tokens", "Answer tokens"], list.map(([day, row]) => ({
+    return el("div", { class: "panel" }, table("Usage by day", ["Day", "Requests", "Prompt", "Answer tokens"], list.map(([day, row]) => ({
       id: day,
       cells: [
-        day === today ? `${day} (today)` : day,
+        day === today ? "today" : day.slice(5),
         el("span", { class: "amount" }, el("progress", { class: "low", max: most, value: row.requests, "aria-hidden": "true" }), short(row.requests)),
         short(row.input_tokens), short(row.output_tokens),
       ],
-    })), ""));
+    })), "", ""));
   }
   const names = [...new Set(rows.map((row) => row.name ?? ""))];
   const cell = new Map(rows.map((row) => [`${row.day} ${row.name ?? ""}`, row]));
@@ -190,8 +190,9 @@ function datesUpTo(today, days) {
   return Array.from({ length: days }, (_, n) => new Date(last - n * 86400000).toISOString().slice(0, 10));
 }
 
-export function requests(list, kind) {
-  const rows = list.filter((record) => !kind || record.result === kind).map((record) => {
+export function requests(list, kind, most) {
+  const chosen = list.filter((record) => !kind || record.result === kind);
+  const rows = chosen.slice(0, most).map((record) => {
     const [word, colour] = RESULTS[record.result];
     const last = record.attempts.at(-1);
     const attempts = record.attempts.map((attempt) => el("li", {},
@@ -210,14 +211,15 @@ export function requests(list, kind) {
           simple ? [el("span", { class: "id" }, last.key), last.model && el("div", { class: "quiet" }, last.model)]
             : record.attempts.length > 0 && el("details", { "data-id": record.id },
               el("summary", {}, `${record.attempts.length} ${record.attempts.length === 1 ? "attempt" : "attempts"}`), el("ol", {}, attempts)),
-          record.cause && el("div", { class: "quiet" }, record.cause),
+          record.cause && el("div", { class: "quiet cause" }, record.cause),
         ],
         el("code", {}, record.id),
       ],
     };
   });
   return el("div", { class: "panel" },
-    table("Last requests", ["Time", "Result", "Request", "First byte", "Attempts", "Id"], rows, "No request is remembered. The last 256 are."));
+    table("Last requests", ["Time", "Result", "Request", "First byte", "Attempts", "Id"], rows, "No such request is among the last 256."),
+    chosen.length > most && el("p", { class: "pages" }, button(`Show all ${chosen.length}`, "all-requests")));
 }
 
 function eventList(list) {
@@ -236,7 +238,7 @@ export function tenants(list, database) {
       el("span", { class: "id" }, tenant.name),
       tenant.models.length ? tenant.models.join(", ") : "all models",
       tenant.limits.length ? tenant.limits.map((limit) => bar(limit)) : "no limits",
-      [tenant.max_concurrent && `${tenant.max_concurrent} at once`, tenant.expires && `until ${tenant.expires}`].filter(Boolean).join(", ") || "–",
+      [tenant.max_concurrent && `${tenant.max_concurrent} at once`, tenant.expires && `until ${tenant.expires}`].filter(Boolean).join(", "),
       tenant.in_database
         ? button("Remove", "remove-tenant", { "data-tenant": tenant.name }, "danger")
         : el("span", { class: "quiet" }, "listed in the configuration"),
