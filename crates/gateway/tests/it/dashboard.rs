@@ -245,6 +245,17 @@ async fn the_dashboard_works_in_a_browser() {
             page.screenshot(folder.as_ref(), &format!("{name}-{width}-{scheme}")).await;
         }
     }
+    page.turn("keys").await;
+    page.value("document.querySelectorAll('#keys details').forEach((one) => one.open = true)").await;
+    page.screenshot(folder.as_ref(), "keys-open-390-dark").await;
+    page.turn("usage").await;
+    let by_key =
+        "const by = document.querySelector('#usage-by'); by.value = 'key'; by.dispatchEvent(new Event('input'))";
+    page.value(&format!("(() => {{ {by_key} }})()")).await;
+    page.until("document.querySelector('#usage .heat')").await;
+    assert_eq!(page.value("document.querySelector('#usage thead th:nth-child(2)').textContent").await, "today");
+    page.screenshot(folder.as_ref(), "usage-by-key-390-dark").await;
+    page.value(&format!("(() => {{ {} }})()", by_key.replace("'key'", "'day'"))).await;
     // On a phone, with its projects closed, a page is not long.
     page.value("document.querySelectorAll('details').forEach((one) => one.open = false)").await;
     page.turn("keys").await;
@@ -257,6 +268,7 @@ async fn the_dashboard_works_in_a_browser() {
     let most = "Math.max(...[...document.querySelectorAll('progress')].map((bar) => bar.value / bar.max))";
     assert!(page.value(most).await.as_f64().expect("a number") <= 1.0);
     page.turn("usage").await;
+    page.until("!document.querySelector('#usage .heat') && document.querySelector('#usage tbody')").await;
     let today = "document.querySelector('#usage tbody th').getBoundingClientRect().right <= innerWidth";
     assert_eq!(page.value(today).await, true, "today is in sight");
 
@@ -279,6 +291,7 @@ async fn the_dashboard_works_in_a_browser() {
     }
     assert!(page.text().await.contains("costs too much"));
     page.turn("keys").await;
+    page.value("document.querySelectorAll('#keys details').forEach((one) => one.open = true)").await;
     let text = page.text().await;
     assert!(text.contains("key rejected") && text.contains("What to do: replace the key"), "{text}");
     assert!(text.contains("given") && text.contains("assumed"), "{text}");

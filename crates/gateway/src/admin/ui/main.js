@@ -10,11 +10,13 @@ const PAGE = 100;
 const PAGES = ["overview", "keys", "models", "usage", "requests", "events", "tenants"];
 
 let offset = 0;
-let mostRequests = innerWidth > 760 ? 50 : 15;
+let allRequests = false;
 let timer = null;
 let busy = false;
 
 const page = () => (PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "overview");
+
+const mostRequests = () => (allRequests ? Infinity : innerWidth > 760 ? 50 : 15);
 
 /** What a page asks the API for, and shows. */
 const LOOKS = {
@@ -34,7 +36,7 @@ const LOOKS = {
     const [kind, days] = [by("usage-by").value, Number(by("usage-days").value)];
     return views.usage(await get(`/usage?by=${kind}&days=${days}`), kind, days);
   },
-  requests: async () => views.requests(await get("/requests"), by("request-kind").value, mostRequests),
+  requests: async () => views.requests(await get("/requests"), by("request-kind").value, mostRequests()),
   events: async () => views.events(await get("/events")),
   tenants: async (snapshot) => views.tenants(await get("/tenants"), snapshot.database),
 };
@@ -138,7 +140,7 @@ const ACTIONS = {
     offset = Number(data.offset);
   },
   "all-requests"() {
-    mostRequests = Infinity;
+    allRequests = true;
   },
   "add-key": () => ask({
     title: "Add a key",

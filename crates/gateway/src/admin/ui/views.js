@@ -18,7 +18,7 @@ export function bar(limit, sources = [limit.source]) {
     el("progress", { class: kind, max: 100, value: part, "aria-label": name, title: over || null }),
     el("span", { class: "limit-used" }, `${short(limit.used)} / ${short(limit.limit)}`),
     sources.map((source) => el("span", { class: `source ${source}`, title: SOURCES[source] }, source)),
-    limit.opens_in ? el("span", { class: "quiet" }, `opens in ${duration(limit.opens_in)}`) : null);
+    limit.opens_in && limit.source !== "assumed" ? el("span", { class: "quiet" }, `opens in ${duration(limit.opens_in)}`) : null);
 }
 
 const SOURCES = {
