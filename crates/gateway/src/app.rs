@@ -28,7 +28,7 @@ use tower_http::{
 use tower_keypool::Gemini;
 
 use crate::{
-    admin,
+    admin::{self, Admin},
     config::{Inputs, Loaded},
     convert::{Media, Signatures},
     error::ApiError,
@@ -69,6 +69,7 @@ pub struct App {
     pub metrics: Metrics,
     /// Sessions of the Live API, which end with the gateway.
     pub live: TaskTracker,
+    pub admin: Admin,
     /// Is cancelled when the gateway is to end.
     pub shutdown: CancellationToken,
 }
@@ -102,7 +103,7 @@ impl App {
             reader_timeout: gateway.reader_timeout.0,
         };
         let session_header = gateway.session_affinity.then(|| gateway.session_header.parse().ok()).flatten();
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             settings,
             hosts: gateway.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
             origins: gateway.origins.clone(),
@@ -117,11 +118,14 @@ impl App {
             recent: Recent::default(),
             metrics: Metrics::default(),
             live: TaskTracker::new(),
+            admin: Admin::default(),
             shutdown: CancellationToken::new(),
             loaded: ArcSwap::from_pointee(loaded),
             inputs,
             stores,
-        }))
+        });
+        admin::events::follow(&app);
+        Ok(app)
     }
 }
 
@@ -162,9 +166,12 @@ fn layered(app: &AppState, router: Router) -> Router {
 
 /// Lets the pages of the configured origins read answers; never those of the gateway's own paths, which need another token.
 fn cors(app: &AppState) -> CorsLayer {
-    let origins = app.origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok());
+    let origins: Vec<_> = app.origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    let may_read = move |origin: &HeaderValue, head: &http::request::Parts| {
+        !head.uri.path().starts_with("/-/") && origins.contains(origin)
+    };
     CorsLayer::new()
-        .allow_origin(AllowOrigin::list(origins))
+        .allow_origin(AllowOrigin::predicate(may_read))
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(ExposeHeaders::list([

@@ -1,6 +1,10 @@
 //! Metrics in OpenMetrics text: the pools by the library's collector, and the requests of this gateway.
 
-use std::net::SocketAddr;
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
 
 use axum::{
     extract::{ConnectInfo, State},
@@ -9,12 +13,16 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+use serde::Serialize;
 use tower_keypool::metrics::PoolCollector;
 
-use crate::{app::AppState, middleware::access_log::RequestRecord};
+use crate::{
+    app::AppState,
+    middleware::access_log::{RequestRecord, RequestResult, is_own_page},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -22,19 +30,135 @@ struct RequestLabels {
     tenant: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    /// `2xx`, `4xx` and so on.
+    class: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabels {
+    pool: String,
+}
+
+/// The upper bounds of the histogram of seconds until the head of an answer.
+const SECONDS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+fn histogram() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
 /// The gateway's own counters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
+    seconds: Family<ClassLabels, Histogram, fn() -> Histogram>,
+    in_progress: Gauge,
+    traffic: Traffic,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = Family::new_with_constructor(histogram as fn() -> Histogram);
+        Self { requests: Family::default(), seconds, in_progress: Gauge::default(), traffic: Traffic::default() }
+    }
+}
+
+/// A request whose answer has not begun.
+pub struct InProgress(Option<Gauge>);
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        if let Some(gauge) = &self.0 {
+            gauge.dec();
+        }
+    }
 }
 
 impl Metrics {
+    /// A request arrived. Hold what is returned until its answer begins.
+    pub fn begin(&self, path: &str) -> InProgress {
+        if is_own_page(path) {
+            return InProgress(None);
+        }
+        self.in_progress.inc();
+        InProgress(Some(self.in_progress.clone()))
+    }
+
     pub fn answered(&self, record: &RequestRecord) {
-        if record.path.starts_with("/-/") {
+        if is_own_page(&record.path) {
             return;
         }
         let labels = RequestLabels { status: record.status, tenant: record.tenant.clone().unwrap_or_default() };
         self.requests.get_or_create(&labels).inc();
+        let labels = ClassLabels { class: format!("{}xx", record.status / 100) };
+        self.seconds.get_or_create(&labels).observe(record.milliseconds as f64 / 1_000.0);
+        self.traffic.count(record.at_ms, record.result);
+    }
+
+    /// Requests whose answer has not begun.
+    pub fn in_progress(&self) -> i64 {
+        self.in_progress.get()
+    }
+
+    /// The counts since the start, and of the last ten minutes.
+    pub fn traffic(&self) -> (Counts, Vec<Step>) {
+        self.traffic.view(jiff::Timestamp::now().as_millisecond())
+    }
+}
+
+/// Requests by what came of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Counts {
+    pub good: u64,
+    /// Wrong requests.
+    pub caller: u64,
+    /// Requests for which no key was available in time.
+    pub unavailable: u64,
+    pub failed: u64,
+}
+
+/// Requests in a span of ten seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Step {
+    /// When it began, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    #[serde(flatten)]
+    pub counts: Counts,
+}
+
+const STEP_MS: i64 = 10_000;
+/// Steps that are remembered: ten minutes.
+const STEPS: i64 = 60;
+
+#[derive(Debug, Default)]
+struct Traffic(Mutex<(Counts, VecDeque<Step>)>);
+
+impl Traffic {
+    fn count(&self, at_ms: i64, result: RequestResult) {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (total, steps) = &mut *guard;
+        let begin = at_ms - at_ms.rem_euclid(STEP_MS);
+        if steps.back().is_none_or(|step| step.at_ms < begin) {
+            steps.push_back(Step { at_ms: begin, counts: Counts::default() });
+        }
+        while steps.front().is_some_and(|step| step.at_ms <= begin - STEPS * STEP_MS) {
+            steps.pop_front();
+        }
+        for counts in [total, &mut steps.back_mut().expect("one was pushed").counts] {
+            *match result {
+                RequestResult::Good => &mut counts.good,
+                RequestResult::Caller => &mut counts.caller,
+                RequestResult::Unavailable => &mut counts.unavailable,
+                RequestResult::Failed => &mut counts.failed,
+            } += 1;
+        }
+    }
+
+    fn view(&self, now_ms: i64) -> (Counts, Vec<Step>) {
+        let guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = now_ms - now_ms.rem_euclid(STEP_MS) - STEPS * STEP_MS;
+        (guard.0, guard.1.iter().filter(|step| step.at_ms > oldest).copied().collect())
     }
 }
 
@@ -68,14 +192,47 @@ pub async fn serve(
         }
         registry.register_collector(Box::new(collector));
     }
+    let metrics = &app.metrics;
+    registry.register("keypool_gateway_requests", "Requests by the status of their answer", metrics.requests.clone());
     registry.register(
-        "keypool_gateway_requests",
-        "Requests by the status of their answer",
-        app.metrics.requests.clone(),
+        "keypool_gateway_seconds",
+        "Seconds until the head of an answer, by the class of its status",
+        metrics.seconds.clone(),
     );
+    registry.register(
+        "keypool_gateway_in_progress",
+        "Requests whose answer has not begun",
+        metrics.in_progress.clone(),
+    );
+    let unreserved = Family::<PoolLabels, Counter>::default();
+    for provider in app.pools.iter() {
+        let labels = PoolLabels { pool: provider.name.to_string() };
+        unreserved.get_or_create(&labels).inc_by(provider.pool.stats().unreserved);
+    }
+    let help = "Requests that went out without the store, which was away";
+    registry.register("keypool_gateway_unreserved", help, unreserved);
     let mut text = String::new();
     if encode(&mut text, &registry).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_minutes_are_remembered_in_steps() {
+        let traffic = Traffic::default();
+        for second in 0..1_200 {
+            traffic.count(second * 1_000, RequestResult::Good);
+        }
+        traffic.count(1_199_500, RequestResult::Caller);
+        let (total, steps) = traffic.view(1_199_999);
+        assert_eq!((total.good, total.caller), (1_200, 1));
+        assert_eq!(steps.len(), 60);
+        assert!(steps.iter().all(|step| step.counts.good == 10), "{steps:?}");
+        assert_eq!(traffic.view(1_199_999 + 600_000).1, []);
+    }
 }

@@ -204,7 +204,7 @@ impl Drop for AddressGuard {
 }
 
 /// The address, of IPv6 its network of 64 bits: one client has them all.
-fn network(ip: IpAddr) -> IpAddr {
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
         ip => ip,

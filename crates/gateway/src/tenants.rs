@@ -45,6 +45,11 @@ impl Tenant {
         Self { name, entry, expires, hash, revoked: CancellationToken::new() }
     }
 
+    /// What the configuration or the database says of it.
+    pub fn entry(&self) -> &TenantEntry {
+        &self.entry
+    }
+
     pub fn may_use(&self, model: &str) -> bool {
         let models = &self.entry.models;
         models.is_empty() || models.iter().any(|pattern| matches(pattern, model))

@@ -11,10 +11,11 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use http::StatusCode;
 use serde::Serialize;
 use tokio::time::Instant;
 use tower_http::request_id::RequestId;
-use tower_keypool::Attempts;
+use tower_keypool::{Attempts, ErrorClass};
 
 use crate::{app::AppState, error::Cause, tenants::Tenant};
 
@@ -35,9 +36,40 @@ pub struct RequestRecord {
     pub status: u16,
     /// From its arrival to the head of its answer.
     pub milliseconds: u64,
+    /// What came of it.
+    pub result: RequestResult,
     /// Why the gateway refused it, or no key could serve it.
     pub cause: Option<String>,
     pub attempts: Vec<AttemptRecord>,
+}
+
+/// What came of a request, and whose doing it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestResult {
+    /// It was served.
+    Good,
+    /// It was wrong: the caller is to mend it.
+    Caller,
+    /// No key was available in time.
+    Unavailable,
+    /// The provider or the gateway failed.
+    Failed,
+}
+
+impl RequestResult {
+    fn of(status: StatusCode, attempts: &Attempts) -> Self {
+        let class = attempts.last().and_then(tower_keypool::pool::Attempt::class);
+        match class {
+            _ if !status.is_client_error() && !status.is_server_error() => Self::Good,
+            Some(ErrorClass::Caller | ErrorClass::ModelNotFound) => Self::Caller,
+            Some(class) if class.is_key_fault() => Self::Unavailable,
+            Some(_) => Self::Failed,
+            None if status.is_client_error() => Self::Caller,
+            None if status == StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            None => Self::Failed,
+        }
+    }
 }
 
 /// One request to a provider with one key.
@@ -65,6 +97,12 @@ impl Recent {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 
+    /// The one with this id.
+    pub fn find(&self, id: &str) -> Option<RequestRecord> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        records.iter().rev().find(|record| record.id == id).cloned()
+    }
+
     fn push(&self, record: RequestRecord) {
         let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if records.len() == RECENT {
@@ -74,12 +112,19 @@ impl Recent {
     }
 }
 
+/// Whether a path is a page of the gateway itself: such requests, of probes and dashboards, are not counted.
+pub fn is_own_page(path: &str) -> bool {
+    path.starts_with("/-/") || matches!(path, "/" | "/health" | "/healthz" | "/livez" | "/readyz")
+}
+
 /// Logs each request when its answer begins.
 pub async fn log(State(app): State<AppState>, request: Request, next: Next) -> Response {
     let arrived = Instant::now();
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok().map(str::to_owned));
+    let in_progress = app.metrics.begin(uri.path());
     let mut response = next.run(request).await;
+    drop(in_progress);
     let extensions = response.extensions_mut();
     let attempts = extensions.remove::<Attempts>().unwrap_or_default();
     let record = RequestRecord {
@@ -89,13 +134,14 @@ pub async fn log(State(app): State<AppState>, request: Request, next: Next) -> R
         path: uri.path().to_owned(),
         tenant: extensions.remove::<Arc<Tenant>>().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
         cause: extensions.remove::<Cause>().map(|cause| cause.0),
+        result: RequestResult::of(response.status(), &attempts),
         status: response.status().as_u16(),
         milliseconds: milliseconds(arrived.elapsed()),
         attempts: attempts.iter().map(attempt).collect(),
     };
     write(&record);
     app.metrics.answered(&record);
-    if !record.path.starts_with("/-/") {
+    if !is_own_page(&record.path) {
         app.recent.push(record);
     }
     response
@@ -133,7 +179,7 @@ fn write(record: &RequestRecord) {
     let RequestRecord { id, method, path, tenant, status, milliseconds, cause, attempts, .. } = record;
     let last = attempts.last();
     let (key, model) = (last.map(|last| &*last.key), last.and_then(|last| last.model.as_deref()));
-    if path.starts_with("/-/") {
+    if is_own_page(path) {
         tracing::debug!(request = id, method, path, status, ms = milliseconds, "answered");
     } else {
         tracing::info!(

@@ -1,14 +1,16 @@
 //! The providers: each with a pool of keys and a client over it.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
+use anyhow::Context;
+use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use keypool_store::sqlite::StoredKey;
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
-    Key, KeyChange, KeyPool, KeyPoolLayer, ModelFallbackLayer, Scope,
+    Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RetryPolicy, Scope,
     config::{KeyEntry, Loaded as LoadedKeys},
     pool::CircuitBreaker,
     stack::{KeyPoolBody, KeyPoolService},
@@ -33,9 +35,16 @@ pub struct ProviderPool {
     pub models: Vec<String>,
     pub pool: KeyPool,
     service: KeyPoolService<Upstream>,
+    /// The keys that the database lists, and nothing else.
+    stored: ArcSwap<HashSet<KeyId>>,
 }
 
 impl ProviderPool {
+    /// Whether a key is listed in the database alone, so that it can be changed there.
+    pub fn is_stored(&self, key: &KeyId) -> bool {
+        self.stored.load().contains(key)
+    }
+
     /// Sends a request with a key of the pool.
     ///
     /// # Errors
@@ -59,7 +68,10 @@ impl ProviderPool {
 }
 
 /// All providers; the first is the gateway's own.
-pub struct Pools(Vec<Arc<ProviderPool>>);
+pub struct Pools {
+    providers: Vec<Arc<ProviderPool>>,
+    upstream: Upstream,
+}
 
 impl Pools {
     /// Opens the pools of a configuration, with all keys that are listed anywhere.
@@ -71,7 +83,7 @@ impl Pools {
         let mut pools = Vec::new();
         for (n, plan) in loaded.pools().iter().enumerate() {
             let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
-            let keys = keys(loaded, plan, stored);
+            let (keys, stored) = keys(loaded, plan, stored);
             tell(plan, &keys);
             let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
             let mut fallback = ModelFallbackLayer::new(&pool, plan.fallback.iter().map(String::as_str));
@@ -90,9 +102,10 @@ impl Pools {
                 models: plan.models.clone(),
                 service: layer.layer(upstream.clone()),
                 pool,
+                stored: ArcSwap::from_pointee(stored),
             }));
         }
-        Ok(Self(pools))
+        Ok(Self { providers: pools, upstream })
     }
 
     /// Replaces the keys by those that are listed now.
@@ -101,10 +114,11 @@ impl Pools {
     /// Those of the database. Keys that cannot be added are logged.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
         for (n, plan) in loaded.pools().iter().enumerate() {
-            let Some(provider) = self.0.iter().find(|provider| *provider.name == *plan.name) else { continue };
+            let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
             let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
-            let keys = keys(loaded, plan, stored);
+            let (keys, stored) = keys(loaded, plan, stored);
             tell(plan, &keys);
+            provider.stored.store(Arc::new(stored));
             if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
                 tracing::warn!(provider = plan.name, %error, "a key was not added");
             }
@@ -112,17 +126,45 @@ impl Pools {
         Ok(())
     }
 
+    /// All keys of a provider that are listed anywhere, with their secrets.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn listed(&self, loaded: &Loaded, stores: &Stores, provider: &ProviderPool) -> anyhow::Result<Vec<Key>> {
+        let plans = loaded.pools();
+        let Some(n) = plans.iter().position(|plan| plan.name == *provider.name) else { return Ok(Vec::new()) };
+        let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
+        Ok(keys(loaded, &plans[n], stored).0.keys)
+    }
+
+    /// A service with this key alone: one attempt, which changes nothing in the pools.
+    ///
+    /// # Errors
+    /// That of the key.
+    pub fn alone(
+        &self,
+        loaded: &Loaded,
+        provider: &ProviderPool,
+        key: Key,
+    ) -> anyhow::Result<KeyPoolService<Upstream>> {
+        let plan = loaded.pools().into_iter().find(|plan| plan.name == *provider.name);
+        let plan = plan.context("the provider is not in the configuration any more")?;
+        let pool = plan.builder()?.key(key).build()?;
+        let layer = KeyPoolLayer::new(&pool).retry(RetryPolicy::new(&pool).max_attempts(1)).wait(Duration::ZERO);
+        Ok(layer.layer(self.upstream.clone()))
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Arc<ProviderPool>> {
-        self.0.iter()
+        self.providers.iter()
     }
 
     /// The gateway's own provider.
     pub fn own(&self) -> &Arc<ProviderPool> {
-        &self.0[0]
+        &self.providers[0]
     }
 
     pub fn named(&self, name: &str) -> Option<&Arc<ProviderPool>> {
-        self.0.iter().find(|provider| &*provider.name == name)
+        self.providers.iter().find(|provider| &*provider.name == name)
     }
 
     /// The provider for a request.
@@ -136,7 +178,7 @@ impl Pools {
         model: Option<&str>,
     ) -> Result<&Arc<ProviderPool>, ApiError> {
         if let PathTarget::Named(name) = target {
-            let names = || self.0.iter().map(|provider| &*provider.name).collect::<Vec<_>>().join(", ");
+            let names = || self.providers.iter().map(|provider| &*provider.name).collect::<Vec<_>>().join(", ");
             return self
                 .named(name)
                 .ok_or_else(|| ApiError::not_found(format!("no provider is named {name}; there are {}", names())));
@@ -144,10 +186,10 @@ impl Pools {
         let claims = |provider: &&Arc<ProviderPool>| {
             model.is_some_and(|model| provider.models.iter().any(|pattern| matches(pattern, model)))
         };
-        if let Some(provider) = self.0.iter().find(claims) {
+        if let Some(provider) = self.providers.iter().find(claims) {
             return Ok(provider);
         }
-        let of_dialect = || self.0.iter().find(|provider| provider.dialect == dialect);
+        let of_dialect = || self.providers.iter().find(|provider| provider.dialect == dialect);
         // Without a model nothing but the dialect tells: a list of files, a batch.
         let by_dialect = (*target == PathTarget::OfDialect || model.is_none()).then(of_dialect).flatten();
         Ok(by_dialect.unwrap_or_else(|| self.own()))
@@ -162,8 +204,8 @@ fn dialect(kind: ProviderKind) -> Dialect {
     }
 }
 
-/// The keys of the configuration, and those of the database that it does not list.
-fn keys(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> LoadedKeys {
+/// The keys of the configuration, and those of the database that it does not list; the names of the latter.
+fn keys(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> (LoadedKeys, HashSet<KeyId>) {
     let mut keys = loaded.keys(plan);
     let mut from_database = LoadedKeys::default();
     for key in stored {
@@ -173,11 +215,13 @@ fn keys(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> LoadedKeys 
         }
     }
     keys.problems.extend(from_database.problems);
+    let names = from_database.keys.iter().map(Key::id).collect();
     keys.keys.extend(from_database.keys.into_iter().map(|key: Key| loaded.placed(plan, key)));
-    keys
+    (keys, names)
 }
 
-fn add_stored(keys: &mut LoadedKeys, stored: &StoredKey, loaded: &Loaded) {
+/// Adds a key of the database, or what is wrong with it.
+pub fn add_stored(keys: &mut LoadedKeys, stored: &StoredKey, loaded: &Loaded) {
     let mut options = match &stored.options {
         serde_json::Value::Object(options) => options.clone(),
         _ => serde_json::Map::new(),

@@ -7,6 +7,8 @@ mod admission;
 mod live;
 mod reload;
 mod resources;
+mod admin;
+mod dashboard;
 mod serving;
 mod support;
 mod tenants;

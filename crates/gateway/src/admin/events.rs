@@ -1,0 +1,240 @@
+//! The last events of all pools, for people, and as a stream.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    response::{
+        IntoResponse, Response,
+        sse::{self, KeepAlive, Sse},
+    },
+};
+use futures_util::stream;
+use http::HeaderValue;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
+use tower_keypool::{ErrorClass, KeyPool, pool::Event};
+
+use super::{
+    body::Params,
+    sessions::{Administrator, token_hash},
+};
+use crate::app::AppState;
+
+/// So many events are remembered.
+const RECENT: usize = 200;
+/// Repeats of an event within so long are one.
+const REPEAT_MS: i64 = 60_000;
+/// How often a stream looks whether its session goes on.
+const CHECK: Duration = Duration::from_secs(15);
+
+/// Something that happened.
+#[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
+pub struct EventRecord {
+    /// Grows with each event. A repeat has the id of the first one.
+    id: u64,
+    /// When it happened, the last time if it did more than once, in milliseconds since the Unix epoch.
+    at_ms: i64,
+    /// How often it happened.
+    count: u64,
+    /// The provider, or `admin` for what administrators do.
+    pool: String,
+    /// The kind, such as `cooling`, `disabled` or `limit_learned`.
+    event: String,
+    /// What happened, for people.
+    sentence: String,
+    #[serde(skip)]
+    subject: String,
+}
+
+/// The last events.
+pub struct EventLog {
+    events: Mutex<(u64, VecDeque<EventRecord>)>,
+    stream: broadcast::Sender<EventRecord>,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self { events: Mutex::default(), stream: broadcast::channel(RECENT).0 }
+    }
+}
+
+impl EventLog {
+    /// Notes what happened to a subject.
+    pub fn tell(&self, pool: &str, event: &str, subject: &str, sentence: String) {
+        let at_ms = jiff::Timestamp::now().as_millisecond();
+        let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last_id, list) = &mut *events;
+        let is_repeat = |known: &&mut EventRecord| {
+            known.event == event && known.pool == pool && known.subject == subject && at_ms - known.at_ms < REPEAT_MS
+        };
+        let record = match list.iter_mut().rev().find(is_repeat) {
+            Some(known) => {
+                known.at_ms = at_ms;
+                known.count += 1;
+                known.sentence = sentence;
+                known.clone()
+            }
+            None => {
+                *last_id += 1;
+                let (pool, event, subject) = (pool.to_owned(), event.to_owned(), subject.to_owned());
+                let record = EventRecord { id: *last_id, at_ms, count: 1, pool, event, sentence, subject };
+                if list.len() == RECENT {
+                    list.pop_front();
+                }
+                list.push_back(record.clone());
+                record
+            }
+        };
+        // Nobody may listen.
+        let _ = self.stream.send(record);
+    }
+
+    /// Newest first, this many at most.
+    fn list(&self, most: usize) -> Vec<EventRecord> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list: Vec<_> = events.1.iter().cloned().collect();
+        list.sort_by_key(|event| std::cmp::Reverse(event.at_ms));
+        list.truncate(most);
+        list
+    }
+}
+
+/// Notes the events of all pools until the gateway ends.
+pub fn follow(app: &AppState) {
+    for provider in app.pools.iter() {
+        let (app, pool, name) = (AppState::clone(app), provider.pool.clone(), provider.name.clone());
+        let mut events = pool.events();
+        tokio::spawn(async move {
+            while let Some(Some((event, lost))) = app.shutdown.run_until_cancelled(events.next()).await {
+                let (kind, subject, sentence) = told(&event, &pool);
+                app.admin.events.tell(&name, kind, &subject, sentence);
+                if lost > 0 {
+                    app.admin.events.tell(&name, "lost", "", format!("{lost} events came too fast to be listed"));
+                }
+            }
+        });
+    }
+}
+
+/// An event's kind, its subject, and a sentence about it.
+fn told(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
+    let because = |class: Option<ErrorClass>, message: &Option<Box<str>>| {
+        let parts = class.map(|class| class.as_str().replace('_', " ")).into_iter();
+        let parts: Vec<String> = parts.chain(message.as_deref().map(str::to_owned)).collect();
+        if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
+    };
+    match event {
+        Event::KeyAdded { key } => ("key_added", String::new(), format!("key {key} was added")),
+        Event::KeyRemoved { key } => ("key_removed", String::new(), format!("key {key} was removed")),
+        Event::Cooling { target, key, class, until, message } => {
+            let left = until.since(pool.clock().now()).as_secs().max(1);
+            let by = if *target == format!("key {key}") { String::new() } else { format!(" (by {key})") };
+            let sentence = format!("{target} is not used for {left} s{by}{}", because(Some(*class), message));
+            ("cooling", target.clone(), sentence)
+        }
+        Event::Closed { target } => ("closed", target.clone(), format!("{target} is used again")),
+        Event::Disabled { target, class, message, .. } => {
+            ("disabled", target.clone(), format!("{target} is disabled{}", because(*class, message)))
+        }
+        Event::GuardPaused { key } => {
+            let sentence = format!("nearly every key is refused, last {key}: none is disabled until one succeeds");
+            ("guard_paused", String::new(), sentence)
+        }
+        Event::LimitLearned { project, model, limit } => {
+            let sentence = format!("the provider allows project {project} {limit} of {model}");
+            ("limit_learned", format!("{project} {model} {:?} {:?}", limit.unit, limit.span), sentence)
+        }
+        Event::ProjectLearned { key, project, name } => {
+            let sentence =
+                format!("the provider says that key {key} belongs to {name}, which is project {project} here");
+            ("project_learned", key.to_string(), sentence)
+        }
+        _ => ("other", String::new(), "something happened that this gateway has no words for".to_owned()),
+    }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct EventsQuery {
+    /// At most so many, newest first; 200 unless set.
+    limit: Option<usize>,
+}
+
+/// The last events, newest first
+///
+/// Repeats of one within a minute are one with a count.
+#[utoipa::path(get, path = "/-/admin/events", tag = "look", params(EventsQuery), responses((status = 200, body = Vec<EventRecord>)))]
+pub async fn events(State(app): State<AppState>, Params(query): Params<EventsQuery>) -> Json<Vec<EventRecord>> {
+    Json(app.admin.events.list(query.limit.unwrap_or(RECENT)))
+}
+
+/// What happens from now on, as server-sent events
+///
+/// A repeat comes again with the same id and another count. The stream ends with the session.
+#[utoipa::path(get, path = "/-/admin/events/stream", tag = "look",
+    responses((status = 200, content_type = "text/event-stream", body = EventRecord)))]
+pub async fn event_stream(State(app): State<AppState>, Extension(administrator): Extension<Administrator>) -> Response {
+    let listener = app.admin.events.stream.subscribe();
+    let stream = stream::unfold((app, listener), move |(app, mut listener)| async move {
+        loop {
+            let next = tokio::select! {
+                next = listener.recv() => Some(next),
+                () = app.shutdown.cancelled() => return None,
+                () = tokio::time::sleep(CHECK) => None,
+            };
+            let token = token_hash(&app)?;
+            if let Administrator::Session(session) = administrator
+                && !app.admin.sessions.is_valid(&session, &token)
+            {
+                return None;
+            }
+            match next {
+                Some(Ok(record)) => {
+                    let event = sse::Event::default().id(record.id.to_string()).json_data(&record).ok()?;
+                    return Some((Ok::<_, Infallible>(event), (app, listener)));
+                }
+                Some(Err(broadcast::error::RecvError::Closed)) => return None,
+                Some(Err(broadcast::error::RecvError::Lagged(_))) | None => {}
+            }
+        }
+    });
+    let mut response = Sse::new(stream).keep_alive(KeepAlive::default()).into_response();
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_are_one_event_with_a_count() {
+        let log = EventLog::default();
+        for n in 0..300 {
+            log.tell("gemini", "cooling", "key a", format!("key a is not used for {n} s"));
+        }
+        log.tell("gemini", "cooling", "key b", "key b is not used for 1 s".to_owned());
+        let list = log.list(RECENT);
+        assert_eq!(list.len(), 2);
+        let of_a = list.iter().find(|event| event.subject == "key a").expect("it is there");
+        assert_eq!((of_a.count, &*of_a.sentence), (300, "key a is not used for 299 s"));
+    }
+
+    #[test]
+    fn the_oldest_events_go() {
+        let log = EventLog::default();
+        for n in 0..=RECENT {
+            log.tell("gemini", "closed", &n.to_string(), format!("key {n} is used again"));
+        }
+        let list = log.list(usize::MAX);
+        assert_eq!(list.len(), RECENT);
+        assert!(list.iter().all(|event| event.subject != "0"));
+    }
+}

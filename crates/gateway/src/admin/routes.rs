@@ -1,0 +1,471 @@
+//! What there is to see beside keys, tenants, and a reload.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Extension, Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use keypool_store::sqlite::{self, UsageQuery as StoredUsage};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{
+    AdminError,
+    body::{Body, Params},
+    sessions::Administrator,
+    views::{LimitRow, PoolRow, project_row},
+};
+use crate::{
+    app::AppState,
+    config::TenantEntry,
+    metrics::{Counts, Step},
+    middleware::access_log::{RequestRecord, RequestResult},
+    reload::{self, Reloaded},
+    tenants,
+};
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// So many keys of each pool are left out in front.
+    #[serde(default)]
+    offset: usize,
+    /// At most so many keys of each pool: 100 unless set, at most 1000.
+    limit: Option<usize>,
+}
+
+/// The gateway as it stands.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct GatewayView {
+    version: &'static str,
+    pid: u32,
+    /// Whether keys and tenants can be changed here.
+    database: bool,
+    /// Requests since the start, by what came of them.
+    requests: Counts,
+    /// Requests whose answer has not begun.
+    in_progress: i64,
+    /// The last ten minutes in steps of ten seconds; steps without a request are left out.
+    steps: Vec<Step>,
+    /// Milliseconds until answers of the last 256 requests began, of those that reached a provider.
+    latency: Option<Latency>,
+    pools: Vec<PoolRow>,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Latency {
+    median_ms: u64,
+    p95_ms: u64,
+    /// Of so many requests.
+    requests: usize,
+}
+
+/// The pools, with a page of their keys, and the gateway's requests
+///
+/// It has an `ETag`: ask with `If-None-Match`, and get a 304 while nothing changed.
+#[utoipa::path(get, path = "/-/admin/snapshot", tag = "look", params(PageQuery), responses((status = 200, body = GatewayView), (status = 304)))]
+pub async fn snapshot(State(app): State<AppState>, headers: HeaderMap, Params(page): Params<PageQuery>) -> Response {
+    let limit = page.limit.unwrap_or(100).min(1_000);
+    let (requests, steps) = app.metrics.traffic();
+    let view = GatewayView {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        database: app.stores.sqlite.is_some(),
+        requests,
+        in_progress: app.metrics.in_progress(),
+        steps,
+        latency: latency(&app.recent.list()),
+        pools: app.pools.iter().map(|provider| PoolRow::of(provider, page.offset, limit)).collect(),
+    };
+    tagged(&headers, &view)
+}
+
+/// Instant refusals say nothing about providers.
+fn latency(recent: &[RequestRecord]) -> Option<Latency> {
+    let reached = recent.iter().filter(|record| record.result == RequestResult::Good && !record.attempts.is_empty());
+    let mut times: Vec<u64> = reached.map(|record| record.milliseconds).collect();
+    times.sort_unstable();
+    let at = |part: f64| times.get(((times.len() as f64 * part) as usize).min(times.len().saturating_sub(1)));
+    Some(Latency { median_ms: *at(0.5)?, p95_ms: *at(0.95)?, requests: times.len() })
+}
+
+/// The value with an `ETag`, or a 304 for a client that has it.
+fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
+    let body = match serde_json::to_vec(value) {
+        Ok(body) => body,
+        Err(error) => return AdminError::failed(error).into_response(),
+    };
+    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(&Sha256::digest(&body)[..12]));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let mut response = if known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    };
+    response.headers_mut().insert(header::ETAG, HeaderValue::try_from(tag).expect("letters and digits"));
+    response
+}
+
+/// By what usage is summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UsageBy {
+    #[default]
+    Key,
+    Project,
+    Model,
+    Tenant,
+    Day,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct UsageQuery {
+    /// key, project, model, tenant or day; key unless set. Each has rows of its own for each day.
+    #[serde(default)]
+    #[param(inline)]
+    by: UsageBy,
+    /// One day, such as 2026-06-15; today in the provider's zone unless set.
+    day: Option<String>,
+    /// The first of several days.
+    from: Option<String>,
+    /// The last of them.
+    to: Option<String>,
+    /// So many days up to today, in the place of from and to.
+    days: Option<i32>,
+}
+
+/// What was used on a day.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct UsageRow {
+    /// The date in the project's zone.
+    day: String,
+    /// The key, project, model or tenant.
+    name: Option<String>,
+    requests: u64,
+    input_tokens: u64,
+    output_tokens: u64,
+    images: u64,
+}
+
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Usage {
+    /// Today in the provider's zone.
+    today: String,
+    rows: Vec<UsageRow>,
+}
+
+/// What was used on each day, over all processes of the database
+#[utoipa::path(get, path = "/-/admin/usage", tag = "look", params(UsageQuery),
+    responses((status = 200, body = Usage), (status = 409, description = "There is no database")))]
+pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery>) -> Result<Json<Usage>, AdminError> {
+    let sqlite = super::database(&app)?;
+    let zone = TimeZone::get(app.pools.own().pool.provider().zone()).unwrap_or(TimeZone::UTC);
+    let today = Timestamp::now().to_zoned(zone).date();
+    let date = |name: &str, text: &Option<String>| match text.as_deref() {
+        None | Some("today") => Ok(today),
+        Some("yesterday") => Ok(today.yesterday().unwrap_or(today)),
+        Some(text) => text.parse::<Date>().map_err(|_| {
+            AdminError::bad_request(format!("{name}: expected a date such as 2026-06-15, today or yesterday"))
+        }),
+    };
+    let (from, to) = match (&query.day, query.days) {
+        (Some(_), _) => (date("day", &query.day)?, date("day", &query.day)?),
+        (None, Some(days)) => {
+            // Other projects may have the next day already.
+            let first = i64::from(number(today)) - i64::from(days.clamp(1, 400)) + 1;
+            (of_number(first as i32), today.tomorrow().unwrap_or(today))
+        }
+        (None, None) => {
+            let to = date("to", &query.to)?;
+            (if query.from.is_some() { date("from", &query.from)? } else { to }, to)
+        }
+    };
+    let asked = StoredUsage::of_days(number(from)..=number(to)).by_day().by_project();
+    let asked = match query.by {
+        UsageBy::Key => asked.by_key(),
+        UsageBy::Model => asked.by_model(),
+        _ => asked,
+    };
+    let mut sums: BTreeMap<(i32, Option<String>), UsageRow> = BTreeMap::new();
+    for row in sqlite.usage(asked).await.map_err(AdminError::failed)? {
+        // Tenants are counted as projects of their own, beside those of the keys that served them.
+        let tenant = row.project.as_deref().and_then(|project| project.strip_prefix("tenant:")).map(str::to_owned);
+        if tenant.is_some() != (query.by == UsageBy::Tenant) {
+            continue;
+        }
+        let name = match query.by {
+            UsageBy::Key => row.key.as_ref().map(ToString::to_string),
+            UsageBy::Project => row.project.clone(),
+            UsageBy::Model => row.model.clone(),
+            UsageBy::Tenant => tenant,
+            UsageBy::Day => None,
+        };
+        let day = row.date.unwrap_or_default();
+        let sum = sums.entry((day, name.clone())).or_insert_with(|| UsageRow {
+            day: of_number(day).to_string(),
+            name,
+            requests: 0,
+            input_tokens: 0,
+            output_tokens: 0,
+            images: 0,
+        });
+        sum.requests += row.used.requests;
+        sum.input_tokens += row.used.input_tokens;
+        sum.output_tokens += row.used.output_tokens;
+        sum.images += row.used.images;
+    }
+    Ok(Json(Usage { today: today.to_string(), rows: sums.into_values().collect() }))
+}
+
+const EPOCH: Date = jiff::civil::date(1970, 1, 1);
+
+/// Days since 1970-01-01.
+fn number(date: Date) -> i32 {
+    date.since(EPOCH).map_or(0, |span| span.get_days())
+}
+
+fn of_number(days: i32) -> Date {
+    EPOCH.checked_add(jiff::Span::new().try_days(days).unwrap_or_default()).unwrap_or(EPOCH)
+}
+
+/// The last 256 requests with their attempts, newest first
+#[utoipa::path(get, path = "/-/admin/requests", tag = "look", responses((status = 200, body = Vec<RequestRecord>)))]
+pub async fn requests(State(app): State<AppState>, headers: HeaderMap) -> Response {
+    tagged(&headers, &app.recent.list())
+}
+
+/// A request, and what became of it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Explained {
+    request: RequestRecord,
+    /// What happened, step by step, for people.
+    steps: Vec<String>,
+}
+
+/// What became of one of the last 256 requests, by its `x-request-id`
+#[utoipa::path(get, path = "/-/admin/requests/{id}", tag = "look",
+    responses((status = 200, body = Explained), (status = 404, description = "It is not among the last 256")))]
+pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<Explained>, AdminError> {
+    let unknown = || AdminError::not_found("this request is not among the last 256 of this process");
+    let request = app.recent.find(&id).ok_or_else(unknown)?;
+    let mut steps: Vec<String> = Vec::new();
+    for attempt in &request.attempts {
+        let model = attempt.model.as_ref().map(|model| format!(" for {model}")).unwrap_or_default();
+        let result = match (attempt.class, &attempt.message) {
+            (None, _) => "served it".to_owned(),
+            (Some(class), None) => class.replace('_', " "),
+            (Some(class), Some(message)) => format!("{}, {message}", class.replace('_', " ")),
+        };
+        let (key, project, ms) = (&attempt.key, &attempt.project, attempt.milliseconds);
+        steps.push(format!("key {key} of project {project}{model}, {ms} ms: {result}"));
+    }
+    if request.attempts.is_empty() {
+        steps.push("it reached no provider".to_owned());
+    }
+    steps.extend(request.cause.clone());
+    steps.push(match request.result {
+        RequestResult::Good => format!("answered with {}", request.status),
+        RequestResult::Caller => format!("answered with {}: the request is to be mended by its caller", request.status),
+        RequestResult::Unavailable => format!("answered with {}: no key was available in time", request.status),
+        RequestResult::Failed => format!("answered with {}: the provider or the gateway failed", request.status),
+    });
+    Ok(Json(Explained { request, steps }))
+}
+
+/// Failed attempts by class.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct ErrorCount {
+    pool: String,
+    class: &'static str,
+    count: u64,
+    /// What a person should do.
+    advice: Option<&'static str>,
+}
+
+/// How often attempts failed since the start, by the class of the error
+#[utoipa::path(get, path = "/-/admin/errors", tag = "look", responses((status = 200, body = Vec<ErrorCount>)))]
+pub async fn errors(State(app): State<AppState>) -> Json<Vec<ErrorCount>> {
+    let counts = app.pools.iter().flat_map(|provider| {
+        let by_class = provider.pool.stats().by_class;
+        by_class.into_iter().map(|(class, count)| {
+            let known = serde_json::from_value::<tower_keypool::ErrorClass>(class.into()).ok();
+            let advice = known.map(|class| class.policy().advice);
+            ErrorCount { pool: provider.name.to_string(), class, count, advice }
+        })
+    });
+    Json(counts.collect())
+}
+
+/// The effective settings, without secrets
+#[utoipa::path(get, path = "/-/admin/config", tag = "look", responses((status = 200, body = Object)))]
+pub async fn config(State(app): State<AppState>) -> Json<Value> {
+    let loaded = app.loaded.load();
+    let config = &loaded.config;
+    let providers: Vec<Value> = app
+        .pools
+        .iter()
+        .map(|provider| json!({ "name": *provider.name, "base": provider.pool.provider().base().to_string(), "models": provider.models }))
+        .collect();
+    let models: Vec<Value> =
+        config.models.iter().map(|model| json!({ "name": model.name, "aliases": model.aliases })).collect();
+    Json(json!({
+        "file": loaded.path, "gateway": config.gateway, "pool": config.pool, "store": config.store, "admin": config.admin,
+        "log": config.log, "exits": config.exits, "batch": config.batch, "providers": providers, "models": models,
+    }))
+}
+
+/// Read configuration, key files and database again, as SIGHUP does
+#[utoipa::path(post, path = "/-/admin/reload", tag = "change",
+    responses((status = 200, body = Reloaded), (status = 409, description = "Something is wrong, and all stays as it was")))]
+pub async fn reload(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+) -> Result<Json<Reloaded>, AdminError> {
+    let reloaded = reload::reload(&app).await.map_err(|error| AdminError::conflict(error.to_string()))?;
+    super::note(&app, who, "reloaded the configuration");
+    Ok(Json(reloaded))
+}
+
+/// Who may use the gateway, and how much of it.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct TenantRow {
+    name: String,
+    /// Whether it is in the database, where this API can remove it.
+    in_database: bool,
+    models: Vec<String>,
+    max_concurrent: Option<u32>,
+    expires: Option<String>,
+    /// Its limits, with how much of each is used.
+    limits: Vec<LimitRow>,
+}
+
+/// Tenants with their limits and use
+#[utoipa::path(get, path = "/-/admin/tenants", tag = "tenants", responses((status = 200, body = Vec<TenantRow>)))]
+pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
+    let loaded = app.loaded.load();
+    let snapshot = app.tenants.snapshot();
+    let row = |tenant: &std::sync::Arc<tenants::Tenant>| {
+        let entry = tenant.entry();
+        let project = format!("tenant:{}", entry.name);
+        let used = snapshot.projects.iter().find(|known| *known.name == *project);
+        TenantRow {
+            name: entry.name.clone(),
+            in_database: !loaded.config.tenants.iter().any(|listed| listed.name == entry.name),
+            models: entry.models.clone(),
+            max_concurrent: entry.max_concurrent,
+            expires: entry.expires.clone(),
+            limits: used.map(|used| project_row("tenants", used).into_limits()).unwrap_or_default(),
+        }
+    };
+    Json(app.tenants.list().iter().map(row).collect())
+}
+
+/// A tenant to add.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTenant {
+    name: String,
+    /// Models that it may use; a name may end in `*`. All unless set.
+    #[serde(default)]
+    models: Vec<String>,
+    /// Requests a minute.
+    rpm: Option<u64>,
+    /// Requests a day (UTC).
+    rpd: Option<u64>,
+    /// Tokens a minute.
+    tpm: Option<u64>,
+    /// Tokens a day (UTC).
+    tpd: Option<u64>,
+    /// Requests at the same time.
+    max_concurrent: Option<u32>,
+    /// 2030-01-31 or 2030-01-31T12:00:00Z.
+    expires: Option<String>,
+}
+
+/// A tenant that was added.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct AddedTenant {
+    name: String,
+    /// Its token: it is shown this once.
+    token: String,
+}
+
+/// Add a tenant to the database
+#[utoipa::path(post, path = "/-/admin/tenants", tag = "tenants", request_body = NewTenant,
+    responses((status = 201, body = AddedTenant), (status = 409, description = "It is there already, or there is no database")))]
+pub async fn add_tenant(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Body(new): Body<NewTenant>,
+) -> Result<(StatusCode, Json<AddedTenant>), AdminError> {
+    let NewTenant { name, models, rpm, rpd, tpm, tpd, max_concurrent, expires } = new;
+    let name = name.trim().to_owned();
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
+    if name.is_empty() || name.len() > 64 || !name.chars().all(is_fine) {
+        return Err(AdminError::bad_request("name: expected at most 64 letters, digits, and . _ - @"));
+    }
+    if expires.as_deref().is_some_and(|expires| crate::config::parse_time(expires).is_none()) {
+        return Err(AdminError::bad_request("expires: expected 2030-01-31 or 2030-01-31T12:00:00Z"));
+    }
+    let sqlite = super::database(&app)?;
+    let stored = sqlite.tenants().await.map_err(AdminError::failed)?;
+    if app.tenants.list().iter().any(|tenant| tenant.entry().name == name) || stored.iter().any(|one| one.id == name) {
+        return Err(AdminError::conflict(format!(
+            "there is a tenant {name} already: remove it first, or choose another name"
+        )));
+    }
+    let mut random = [0; 24];
+    getrandom::fill(&mut random).map_err(AdminError::failed)?;
+    let token = format!("kpt-{}", URL_SAFE_NO_PAD.encode(random));
+    let entry = TenantEntry { models, rpm, rpd, tpm, tpd, max_concurrent, expires, ..TenantEntry::default() };
+    let mut tenant = sqlite::Tenant::new(name.clone(), name.clone(), tenants::hash(&token));
+    tenant.options = serde_json::to_value(entry).map_err(AdminError::failed)?;
+    sqlite.put_tenant(tenant).await.map_err(AdminError::failed)?;
+    app.tenants.reload(&app.loaded.load_full(), &app.stores).await.map_err(AdminError::failed)?;
+    super::note(&app, who, &format!("added tenant {name}"));
+    Ok((StatusCode::CREATED, Json(AddedTenant { name, token })))
+}
+
+/// Remove a tenant from the database: its token is refused from now on, and its requests under way are cut off
+#[utoipa::path(delete, path = "/-/admin/tenants/{name}", tag = "tenants",
+    responses((status = 204), (status = 409, description = "It is listed in the configuration")))]
+pub async fn remove_tenant(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, AdminError> {
+    let loaded = app.loaded.load_full();
+    if loaded.config.tenants.iter().any(|listed| listed.name == name) {
+        return Err(AdminError::conflict(format!(
+            "tenant {name} is listed in {}: remove it there",
+            loaded.path.display()
+        )));
+    }
+    let sqlite = super::database(&app)?;
+    let stored = sqlite.tenants().await.map_err(AdminError::failed)?;
+    let unknown = || AdminError::not_found(format!("there is no tenant {name}"));
+    let tenant = stored.iter().find(|tenant| tenant.name == name).ok_or_else(unknown)?;
+    sqlite.remove_tenant(&tenant.id).await.map_err(AdminError::failed)?;
+    app.tenants.reload(&loaded, &app.stores).await.map_err(AdminError::failed)?;
+    super::note(&app, who, &format!("removed tenant {name}"));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_from_the_epoch() {
+        let date = jiff::civil::date(2026, 11, 29);
+        assert_eq!(number(date), 20_786);
+        assert_eq!(of_number(20_786), date);
+    }
+}

@@ -1,0 +1,269 @@
+//! Who may use the admin API: whoever has its token, and browsers that logged in with it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Extension,
+    extract::{ConnectInfo, Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
+use serde::Deserialize;
+use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+use super::{AdminError, body::Body};
+use crate::{
+    app::{App, AppState},
+    middleware::host_guard::LocalAddress,
+    server,
+    tenants::{TokenHash, hash},
+};
+
+/// A session ends after so long.
+const SESSION: Duration = Duration::from_secs(12 * 3_600);
+/// More sessions than that end the oldest.
+const MOST_SESSIONS: usize = 100;
+/// An address may send so many wrong tokens a minute.
+const WRONG_TOKENS: u32 = 10;
+/// So many addresses with wrong tokens are remembered.
+const MOST_ADDRESSES: usize = 10_000;
+/// The answer to a wrong token takes so long.
+const DELAY: Duration = Duration::from_millis(500);
+
+/// Who sends a request of the admin API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Administrator {
+    /// Whoever has the admin token.
+    Token,
+    /// A browser that logged in, by the hash of its session.
+    Session(TokenHash),
+}
+
+impl fmt::Display for Administrator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token => f.write_str("admin token"),
+            Self::Session([a, b, c, ..]) => write!(f, "session {a:02x}{b:02x}{c:02x}"),
+        }
+    }
+}
+
+/// The sessions of browsers, and the addresses that sent wrong tokens.
+#[derive(Default)]
+pub struct Sessions {
+    sessions: Mutex<HashMap<TokenHash, Session>>,
+    wrong: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
+
+struct Session {
+    ends: Instant,
+    /// The hash of the admin token that it was begun with: another token ends it.
+    token: TokenHash,
+}
+
+impl Sessions {
+    /// Begins a session and returns the value of its cookie.
+    fn begin(&self, token: TokenHash) -> String {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).expect("the system has random numbers");
+        let secret = URL_SAFE_NO_PAD.encode(secret);
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        sessions.retain(|_, session| session.ends > now);
+        if sessions.len() >= MOST_SESSIONS {
+            let oldest = sessions.iter().min_by_key(|(_, session)| session.ends).map(|(id, _)| *id);
+            oldest.and_then(|oldest| sessions.remove(&oldest));
+        }
+        sessions.insert(hash(&secret), Session { ends: now + SESSION, token });
+        secret
+    }
+
+    /// Whether a session goes on.
+    pub fn is_valid(&self, session: &TokenHash, token: &TokenHash) -> bool {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(session).is_some_and(|session| session.ends > Instant::now() && session.token == *token)
+    }
+
+    fn end(&self, session: &TokenHash) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session);
+    }
+
+    /// Whether an address may send another token.
+    fn may_try(&self, address: IpAddr) -> bool {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.get(&address).is_none_or(|(since, count)| since.elapsed() >= MINUTE || *count < WRONG_TOKENS)
+    }
+
+    fn failed(&self, address: IpAddr) {
+        let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        wrong.retain(|_, (since, _)| since.elapsed() < MINUTE);
+        if wrong.len() < MOST_ADDRESSES {
+            wrong.entry(address).or_insert((Instant::now(), 0)).1 += 1;
+        }
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The hash of the admin token; none: the admin API is off.
+pub fn token_hash(app: &App) -> Option<TokenHash> {
+    app.loaded.load().admin_token.as_ref().map(|token| hash(token.expose()))
+}
+
+/// Lets administrators pass, and says who each is by an [`Administrator`] in the request's extensions.
+pub async fn authorize(
+    State(app): State<AppState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut head, body) = request.into_parts();
+    let admitted = match admit(&app, peer, &head).await {
+        Ok(administrator) => administrator,
+        Err(error) => return no_store(error.into_response()),
+    };
+    head.extensions.insert(admitted);
+    no_store(next.run(Request::from_parts(head, body)).await)
+}
+
+async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrator, AdminError> {
+    let Some(expected) = token_hash(app) else { return Err(AdminError::off()) };
+    let headers = &head.headers;
+    let origin = is_own_origin(headers, &head.uri);
+    if origin == Some(false) {
+        return Err(AdminError::new(StatusCode::FORBIDDEN, "pages of other origins may not use the admin API"));
+    }
+    if let Some(token) = token(headers) {
+        check(app, peer, &token, &expected).await?;
+        return Ok(Administrator::Token);
+    }
+    let session = session(headers, head.extensions.get::<LocalAddress>());
+    let Some(session) = session.filter(|session| app.admin.sessions.is_valid(session, &expected)) else {
+        let message = "the admin API needs its token: send it as x-keypool-admin or Authorization: Bearer, or log in";
+        return Err(AdminError::new(StatusCode::UNAUTHORIZED, message));
+    };
+    if origin.is_none() && !matches!(head.method, Method::GET | Method::HEAD) {
+        return Err(AdminError::new(StatusCode::FORBIDDEN, "a change by a session needs the header Origin"));
+    }
+    Ok(Administrator::Session(session))
+}
+
+/// Compares a token with the admin token.
+async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -> Result<(), AdminError> {
+    let address = server::network(peer.ip());
+    if !app.admin.sessions.may_try(address) {
+        let message = "too many wrong admin tokens came from this address: wait a minute";
+        return Err(AdminError::new(StatusCode::TOO_MANY_REQUESTS, message));
+    }
+    if hash(token).ct_eq(expected).into() {
+        return Ok(());
+    }
+    app.admin.sessions.failed(address);
+    tracing::warn!(%address, "a wrong admin token was sent");
+    app.admin.events.tell("admin", "wrong_token", "", format!("a wrong admin token came from {address}"));
+    tokio::time::sleep(DELAY).await;
+    Err(AdminError::new(StatusCode::UNAUTHORIZED, "this is not the admin token"))
+}
+
+fn token(headers: &HeaderMap) -> Option<String> {
+    let text = |value: &HeaderValue| value.to_str().ok().map(|text| text.trim().to_owned());
+    if let Some(token) = headers.get("x-keypool-admin") {
+        return Some(text(token).unwrap_or_default());
+    }
+    let value = text(headers.get(header::AUTHORIZATION)?)?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// Whether the request was sent by a page of the gateway itself; none: it names no origin, so that no page sent it.
+fn is_own_origin(headers: &HeaderMap, uri: &http::Uri) -> Option<bool> {
+    let host = uri.authority().map(http::uri::Authority::as_str);
+    let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
+    let origin = headers.get(header::ORIGIN)?.to_str().unwrap_or_default();
+    let is_own = origin.split_once("://").is_some_and(|(_, site)| site.eq_ignore_ascii_case(host));
+    Some(is_own && headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin"))
+}
+
+/// Cookies do not know ports: the name of this one does.
+fn cookie_name(local: Option<&LocalAddress>) -> String {
+    format!("keypool-admin-{}", local.map_or(0, |local| local.0.port()))
+}
+
+fn session(headers: &HeaderMap, local: Option<&LocalAddress>) -> Option<TokenHash> {
+    let name = cookie_name(local);
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(found, _)| *found == name).map(|(_, value)| hash(value))
+}
+
+/// What begins a session.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Login {
+    /// The admin token.
+    token: String,
+}
+
+/// Begin a session: a cookie for the admin token
+#[utoipa::path(post, path = "/-/admin/login", request_body = Login, tag = "sessions", responses(
+    (status = 204, description = "The cookie of the session is set"),
+    (status = 401, description = "It is not the admin token"),
+    (status = 429, description = "Too many wrong tokens came from this address")
+))]
+pub async fn login(
+    State(app): State<AppState>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    Extension(local): Extension<LocalAddress>,
+    uri: http::Uri,
+    headers: HeaderMap,
+    Body(login): Body<Login>,
+) -> Result<Response, AdminError> {
+    let Some(expected) = token_hash(&app) else { return Err(AdminError::off()) };
+    if is_own_origin(&headers, &uri) == Some(false) {
+        return Err(AdminError::new(StatusCode::FORBIDDEN, "pages of other origins may not log in"));
+    }
+    check(&app, peer, login.token.trim(), &expected).await?;
+    let value = app.admin.sessions.begin(expected);
+    tracing::info!(address = %peer.ip(), "an administrator logged in");
+    Ok(with_cookie(&app, &local, &value, SESSION))
+}
+
+/// End the session
+#[utoipa::path(post, path = "/-/admin/logout", tag = "sessions", responses((status = 204, description = "It is ended")))]
+pub async fn logout(
+    State(app): State<AppState>,
+    Extension(administrator): Extension<Administrator>,
+    Extension(local): Extension<LocalAddress>,
+) -> Response {
+    if let Administrator::Session(session) = administrator {
+        app.admin.sessions.end(&session);
+    }
+    with_cookie(&app, &local, "", Duration::ZERO)
+}
+
+fn with_cookie(app: &App, local: &LocalAddress, value: &str, age: Duration) -> Response {
+    let secure = if app.loaded.load().config.gateway.tls_cert_file.is_some() { "; Secure" } else { "" };
+    let name = cookie_name(Some(local));
+    let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/-/; Max-Age={}{secure}", age.as_secs());
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let mut cookie = HeaderValue::try_from(cookie).expect("letters, digits and signs");
+    cookie.set_sensitive(true);
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    no_store(response)
+}
+
+fn no_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

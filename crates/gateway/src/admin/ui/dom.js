@@ -1,0 +1,82 @@
+// Elements. Whatever is told goes in as text; nothing here reads markup.
+
+export const by = (id) => document.getElementById(id);
+
+/** An element with attributes, and what is inside: nodes, or text. */
+export function el(name, attributes = {}, ...inside) {
+  return fill(document.createElement(name), attributes, inside);
+}
+
+/** The same in a drawing. */
+export function svg(name, attributes = {}, ...inside) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, inside);
+}
+
+function fill(node, attributes, inside) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...inside.flat(Infinity).filter((part) => part !== null && part !== undefined && part !== false));
+  return node;
+}
+
+/** Shows these nodes in place of those before. Nodes that stay the same keep focus, selection and whether they are open. */
+export function show(parent, ...nodes) {
+  const fresh = document.createElement("div");
+  fresh.append(...nodes.flat(Infinity).filter(Boolean));
+  children(parent, fresh);
+}
+
+function children(old, fresh) {
+  const known = new Map([...old.children].filter((child) => child.dataset.id).map((child) => [child.dataset.id, child]));
+  let at = old.firstChild;
+  for (const next of [...fresh.childNodes]) {
+    const id = next.dataset?.id;
+    const same = id ? known.get(id) : at && !at.dataset?.id && at.nodeName === next.nodeName ? at : null;
+    if (!same) {
+      old.insertBefore(next, at);
+      continue;
+    }
+    if (same === at) at = at.nextSibling;
+    else old.insertBefore(same, at);
+    patch(same, next);
+  }
+  while (at) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  }
+}
+
+function patch(old, fresh) {
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) {
+    // Whoever looks opened it.
+    if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (name !== "open" && old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  children(old, fresh);
+}
+
+/** A table. Of kind `cards` each row is a card on a narrow screen, whose cells are named by `data-name`. */
+export function table(label, heads, rows, empty, kind = "cards") {
+  if (rows.length === 0) return el("p", { class: "quiet empty" }, empty);
+  const head = el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text))));
+  const body = rows.map(({ id, cells, ...attributes }) => {
+    const all = cells.map((cell, n) => el(n === 0 ? "th" : "td", { "data-name": heads[n], scope: n === 0 ? "row" : null }, cell));
+    return el("tr", { "data-id": id, ...attributes }, all);
+  });
+  return el("div", { class: "wide" }, el("table", { class: kind || null, "aria-label": label }, head, el("tbody", {}, body)));
+}
+
+/** A word with a colour. */
+export const chip = (text, kind) => el("span", { class: `chip ${kind}` }, text);
+
+export const button = (text, action, data = {}, kind = "") =>
+  el("button", { type: "button", class: kind || null, "data-action": action, ...data }, text);

@@ -1,0 +1,87 @@
+// How values are written. Nothing here touches the page.
+
+const two = (number) => String(number).padStart(2, "0");
+
+/** `42 s`, `3 min`, `2 h 10 min`, `3 d 4 h`. */
+export function duration(seconds) {
+  const all = Math.max(0, Math.ceil(seconds));
+  if (all < 120) return `${all} s`;
+  if (all < 7200) return `${Math.ceil(all / 60)} min`;
+  if (all < 172800) return `${Math.floor(all / 3600)} h ${two(Math.floor((all % 3600) / 60))} min`;
+  return `${Math.floor(all / 86400)} d ${Math.floor((all % 86400) / 3600)} h`;
+}
+
+/** `950`, `12.3k`, `4.1M`. */
+export function short(number) {
+  if (number < 10000) return String(number);
+  const [value, unit] = number < 1e6 ? [number / 1e3, "k"] : number < 1e9 ? [number / 1e6, "M"] : [number / 1e9, "G"];
+  return `${value < 100 ? value.toFixed(1) : Math.round(value)}${unit}`;
+}
+
+/** `10:30:45`, with the date where it is not today's. */
+export function clock(ms, now = Date.now()) {
+  const at = new Date(ms);
+  const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+  return at.toDateString() === new Date(now).toDateString() ? time : `${two(at.getMonth() + 1)}-${two(at.getDate())} ${time}`;
+}
+
+export const milliseconds = (ms) => (ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`);
+
+/** A part of a whole in percent, 0 to 100. */
+export const percent = (part, whole) => (whole <= 0 ? 100 : Math.min(100, Math.max(0, (100 * part) / whole)));
+
+/** `99.2 %`; a dash for none of none. */
+export const rate = (good, all) => (all === 0 ? "–" : `${good === all ? 100 : Math.min(99.9, (100 * good) / all).toFixed(1)} %`);
+
+const UNITS = { requests: "requests", input_tokens: "prompt tokens", output_tokens: "answer tokens", tokens: "tokens", images: "images" };
+
+/** `requests a minute` */
+export const limitName = (limit) =>
+  `${UNITS[limit.unit] ?? limit.unit} ${["minute", "day"].includes(limit.span) ? `a ${limit.span}` : `in ${limit.span}`}`;
+
+export const STATES = {
+  usable: ["usable", "good"],
+  partly: ["partly usable", "limited"],
+  cooling: ["cooling", "limited"],
+  half_open: ["on trial", "limited"],
+  disabled: ["disabled", "bad"],
+};
+
+export const RESULTS = {
+  good: ["served", "good"],
+  caller: ["caller's", "other"],
+  unavailable: ["no key", "limited"],
+  failed: ["failed", "bad"],
+};
+
+export const words = (name) => String(name ?? "").replaceAll("_", " ");
+
+/** Why something is not used, until when, and what to do: three texts. */
+export function why(breaker) {
+  const state = { cooling: "cools", half_open: "is on trial", disabled: "is disabled" }[breaker.state] ?? breaker.state;
+  const left = breaker.state === "cooling" && breaker.seconds_left !== null ? `for ${duration(breaker.seconds_left)}` : "";
+  const reasons = [breaker.class && words(breaker.class), breaker.reason].filter(Boolean);
+  return { what: `${breaker.target} ${state} ${left}`.trim(), reason: reasons.join(": "), advice: breaker.advice ?? "" };
+}
+
+/** Sums of the limits of one model over projects. */
+export function sumLimits(projects) {
+  const models = new Map();
+  for (const { models: list } of projects) {
+    for (const { model, limits } of list) {
+      if (model === "*" && limits.every((limit) => limit.used === 0)) continue;
+      const entry = models.get(model) ?? { model, projects: 0, limits: new Map() };
+      entry.projects += 1;
+      for (const limit of limits) {
+        const name = `${limit.unit} ${limit.span}`;
+        const sum = entry.limits.get(name) ?? { ...limit, limit: 0, used: 0, sources: new Set() };
+        sum.limit += limit.limit;
+        sum.used += limit.used;
+        sum.sources.add(limit.source);
+        entry.limits.set(name, sum);
+      }
+      models.set(model, entry);
+    }
+  }
+  return [...models.values()].sort((a, b) => a.model.localeCompare(b.model));
+}

@@ -1,0 +1,235 @@
+// The dashboard: log-in, the pages, and what buttons do.
+
+import { Refused, forget, get, keyPath, send } from "./api.js";
+import { ask, say } from "./dialog.js";
+import { by, show } from "./dom.js";
+import * as views from "./views.js";
+
+const REFRESH = 2000;
+const PAGE = 100;
+const PAGES = ["overview", "keys", "models", "usage", "requests", "events", "tenants"];
+
+let offset = 0;
+let allRequests = false;
+let timer = null;
+let busy = false;
+
+const page = () => (PAGES.includes(location.hash.slice(1)) ? location.hash.slice(1) : "overview");
+
+const mostRequests = () => (allRequests ? Infinity : innerWidth > 760 ? 50 : 15);
+
+/** What a page asks the API for, and shows. */
+const LOOKS = {
+  async overview(snapshot) {
+    const [out, off, events] = await Promise.all([get("/keys?state=cooling&limit=20"), get("/keys?state=disabled&limit=20"), get("/events?limit=8")]);
+    return views.overview(snapshot, { keys: [...off.keys, ...out.keys] }, events, Math.max(280, by("view").clientWidth - 80));
+  },
+  async keys(snapshot) {
+    const query = new URLSearchParams({ offset, limit: PAGE });
+    if (by("key-text").value.trim()) query.set("text", by("key-text").value.trim());
+    if (by("key-state").value) query.set("state", by("key-state").value);
+    return views.keys(await get(`/keys?${query}`), offset, PAGE, snapshot.database);
+  },
+  models: async () => views.models(await get("/keys?limit=1000"), 1000),
+  async usage(snapshot) {
+    if (!snapshot.database) return views.nothing("Usage by day is kept in the database, and this gateway has none (--db).");
+    const [kind, days] = [by("usage-by").value, Number(by("usage-days").value)];
+    return views.usage(await get(`/usage?by=${kind}&days=${days}`), kind, days);
+  },
+  requests: async () => views.requests(await get("/requests"), by("request-kind").value, mostRequests()),
+  events: async () => views.events(await get("/events")),
+  tenants: async (snapshot) => views.tenants(await get("/tenants"), snapshot.database),
+};
+
+async function refresh() {
+  clearTimeout(timer);
+  if (busy || document.hidden) return;
+  busy = true;
+  try {
+    const shown = page();
+    const snapshot = await get("/snapshot?limit=0");
+    const nodes = await LOOKS[shown](snapshot);
+    board(true);
+    if (shown === page()) {
+      show(by(shown).querySelector(".body"), nodes);
+      by("process").textContent = `${snapshot.version}, process ${snapshot.pid}`;
+    }
+    link("live", "up");
+  } catch (error) {
+    if (error instanceof Refused && error.status === 401) return board(false);
+    board(true);
+    link(error.message, "down");
+    if (!(error instanceof Refused)) throw error;
+  } finally {
+    busy = false;
+    if (!by("board").hidden && !document.hidden) timer = setTimeout(refresh, REFRESH);
+  }
+}
+
+function link(text, kind) {
+  by("link").textContent = text;
+  by("link").className = `link ${kind}`;
+}
+
+function board(is) {
+  if (by("board").hidden !== is) return;
+  by("board").hidden = !is;
+  by("login").hidden = is;
+  if (!is) {
+    forget();
+    for (const body of document.querySelectorAll(".body")) body.replaceChildren();
+    by("token").focus();
+  }
+}
+
+function turn() {
+  for (const name of PAGES) by(name).hidden = name !== page();
+  for (const anchor of document.querySelectorAll("nav a")) {
+    if (anchor.hash === `#${page()}`) anchor.setAttribute("aria-current", "page");
+    else anchor.removeAttribute("aria-current");
+  }
+  document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "nearest" });
+  scrollTo(0, 0);
+  soon();
+}
+
+/** Refreshes at once, also where a look is under way. */
+function soon() {
+  if (busy) setTimeout(soon, 50);
+  else refresh();
+}
+
+by("login-form").onsubmit = async (event) => {
+  event.preventDefault();
+  const token = by("token").value.trim();
+  by("login-error").textContent = "";
+  try {
+    await send("POST", "/login", { token });
+    by("token").value = "";
+    await refresh();
+    by("view").focus({ preventScroll: true });
+  } catch (error) {
+    by("login-error").textContent = error.message;
+  }
+};
+
+by("logout").onclick = async () => {
+  await send("POST", "/logout").catch(() => {});
+  board(false);
+};
+
+const KEY_FIELDS = [
+  { name: "secret", label: "Key", type: "password", required: true },
+  { name: "id", label: "Name", hint: "made of the key's hash unless set" },
+  { name: "project", label: "Project", hint: "who owns the quota; keys of one project share limits" },
+  { name: "tier", label: "Tier", hint: "free or paid" },
+  { name: "label", label: "Label", hint: "for people" },
+];
+const TENANT_FIELDS = [
+  { name: "name", label: "Name", required: true },
+  { name: "models", label: "Models", hint: "with commas between them; a name may end in *; all unless set" },
+  { name: "rpm", label: "Requests a minute", type: "number" },
+  { name: "rpd", label: "Requests a day", type: "number" },
+  { name: "tpm", label: "Tokens a minute", type: "number" },
+  { name: "max_concurrent", label: "Requests at the same time", type: "number" },
+  { name: "expires", label: "Expires", hint: "2030-01-31" },
+];
+
+const ACTIONS = {
+  page(data) {
+    offset = Number(data.offset);
+  },
+  "all-requests"() {
+    allRequests = true;
+  },
+  "add-key": () => ask({
+    title: "Add a key",
+    text: "It goes to the database, encrypted, and is used at once.",
+    fields: KEY_FIELDS,
+    yes: "Add",
+    act: async (values) => `key ${(await send("POST", "/keys", values)).id} was added`,
+  }),
+  disable: ({ key }) => ask({
+    title: `Disable ${key}?`,
+    text: "It is not used until somebody enables it. Requests in flight go on.",
+    fields: [{ name: "reason", label: "Why", hint: "shown with the key" }],
+    yes: "Disable",
+    act: async (values) => {
+      const { outlives } = await send("POST", keyPath(key, "/disable"), values);
+      return `${key} is disabled${outlives ? "" : ", until the gateway ends: there is no database"}`;
+    },
+  }),
+  async enable({ key }) {
+    await send("POST", keyPath(key, "/enable"));
+    say(`${key} is used again`);
+  },
+  async test({ key }) {
+    const { works, status, class: kind, message, advice } = await send("POST", keyPath(key, "/test"));
+    const cause = [kind?.replaceAll("_", " "), message].filter(Boolean).join(": ");
+    if (works) say(`${key} works`);
+    else say(`${key} does not work: ${status ?? ""} ${cause}. ${advice ? `What to do: ${advice}.` : ""}`, "bad");
+  },
+  remove: ({ key }) => ask({
+    title: `Remove ${key}?`,
+    text: "Its secret is forgotten. Its use by day stays.",
+    yes: "Remove",
+    danger: true,
+    act: async () => {
+      await send("DELETE", keyPath(key));
+      return `${key} is removed`;
+    },
+  }),
+  "add-tenant": () => ask({
+    title: "Add a tenant",
+    fields: TENANT_FIELDS,
+    yes: "Add",
+    act: async ({ models, ...values }) => {
+      for (const name of ["rpm", "rpd", "tpm", "max_concurrent"]) if (values[name]) values[name] = Number(values[name]);
+      if (models) values.models = models.split(",").map((model) => model.trim()).filter(Boolean);
+      const { name, token } = await send("POST", "/tenants", values);
+      return () => ask({
+        title: `The token of ${name}`,
+        text: "It is shown this once. Clients send it in place of an API key.",
+        fields: [{ name: "token", label: "Token", value: token, readonly: true }],
+        yes: "Done",
+      });
+    },
+  }),
+  "remove-tenant": ({ tenant }) => ask({
+    title: `Remove ${tenant}?`,
+    text: "Its token is refused from now on, and its requests under way are cut off.",
+    yes: "Remove",
+    danger: true,
+    act: async () => {
+      await send("DELETE", `/tenants/${encodeURIComponent(tenant)}`);
+      return `${tenant} is removed`;
+    },
+  }),
+};
+
+document.addEventListener("click", async (event) => {
+  const pressed = event.target.closest("button[data-action]");
+  if (!pressed) return;
+  pressed.disabled = true;
+  try {
+    await ACTIONS[pressed.dataset.action](pressed.dataset);
+  } catch (error) {
+    say(error.message, "bad");
+  } finally {
+    pressed.disabled = false;
+    soon();
+  }
+});
+
+by("dialog").addEventListener("close", soon);
+by("key-filter").onsubmit = (event) => event.preventDefault();
+for (const id of ["key-text", "key-state", "usage-by", "usage-days", "request-kind"]) {
+  by(id).addEventListener("input", () => {
+    offset = 0;
+    soon();
+  });
+}
+addEventListener("hashchange", turn);
+document.addEventListener("visibilitychange", soon);
+by("login").hidden = false;
+turn();

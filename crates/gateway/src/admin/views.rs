@@ -1,0 +1,235 @@
+//! What the API shows of pools: the library's views, with states and limits for people.
+
+use serde::Serialize;
+use tower_keypool::{
+    Scope, Span, Unit,
+    pool::{BreakerState, CircuitBreaker, KeyView, ProjectView, Snapshot, Stats},
+};
+
+use crate::proxy::pools::ProviderPool;
+
+/// How a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyState {
+    /// It may be used.
+    Usable,
+    /// It may be used, but not for every model now.
+    Partly,
+    /// It is not used for a while.
+    Cooling,
+    /// One request at a time finds out whether it works again.
+    HalfOpen,
+    /// It is not used until somebody enables it.
+    Disabled,
+}
+
+/// A key, without its secret.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct KeyRow {
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    key: KeyView,
+    /// The provider.
+    pub pool: String,
+    pub state: KeyState,
+    /// Whether it is listed in the database, where this API can change it.
+    in_database: bool,
+}
+
+/// A project: its keys share limits.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ProjectRow {
+    /// The provider.
+    pool: String,
+    name: String,
+    /// How many keys it has.
+    keys: usize,
+    billing_account: Option<String>,
+    #[schema(value_type = Vec<Object>)]
+    breakers: Vec<BreakerState>,
+    models: Vec<ModelRow>,
+}
+
+/// A model of a project.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ModelRow {
+    /// Its name; `*` stands for all names that nothing is known of.
+    model: String,
+    limits: Vec<LimitRow>,
+}
+
+/// A limit, and how much of it is used.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct LimitRow {
+    #[schema(value_type = String)]
+    unit: Unit,
+    /// `minute`, `day` or seconds such as `30s`.
+    span: String,
+    limit: u64,
+    used: u64,
+    /// `given`, `learned` or `assumed`; an assumed limit refuses nobody.
+    #[schema(value_type = String)]
+    source: tower_keypool::limit::LimitSource,
+    /// In how many seconds one more fits; none: it fits now.
+    opens_in: Option<u64>,
+}
+
+/// A provider with a page of its keys.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PoolRow {
+    name: String,
+    /// `gemini`, `openai` or `anthropic`.
+    dialect: &'static str,
+    #[schema(value_type = String)]
+    strategy: tower_keypool::Strategy,
+    /// The counters since the start.
+    #[schema(value_type = Object)]
+    stats: Stats,
+    /// Keys by the state of their own breaker.
+    states: StateCounts,
+    /// Breakers of models, billing accounts and exits that are not closed.
+    #[schema(value_type = Vec<Object>)]
+    breakers: Vec<BreakerState>,
+    keys: Vec<KeyRow>,
+    /// The projects of these keys.
+    projects: Vec<ProjectRow>,
+}
+
+/// Keys by the state of their own breaker.
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+pub struct StateCounts {
+    usable: usize,
+    cooling: usize,
+    half_open: usize,
+    disabled: usize,
+}
+
+impl PoolRow {
+    /// A provider with this page of its keys.
+    pub fn of(provider: &ProviderPool, offset: usize, limit: usize) -> Self {
+        let snapshot = provider.pool.snapshot(offset, limit);
+        let mut states = StateCounts { usable: snapshot.stats.keys, ..StateCounts::default() };
+        for open in snapshot.open_breakers.iter().filter(|open| open.scope == Scope::Key) {
+            states.usable = states.usable.saturating_sub(open.count);
+            match open.state {
+                CircuitBreaker::Cooling => states.cooling += open.count,
+                CircuitBreaker::HalfOpen => states.half_open += open.count,
+                CircuitBreaker::Disabled => states.disabled += open.count,
+                _ => {}
+            }
+        }
+        Self {
+            name: provider.name.to_string(),
+            dialect: provider.dialect.as_str(),
+            strategy: snapshot.strategy,
+            stats: snapshot.stats.clone(),
+            states,
+            breakers: snapshot.breakers.clone(),
+            keys: key_rows(provider, &snapshot),
+            projects: snapshot.projects.iter().map(|project| project_row(&provider.name, project)).collect(),
+        }
+    }
+}
+
+/// The keys of a snapshot.
+pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot) -> Vec<KeyRow> {
+    let row = |key: &KeyView| KeyRow {
+        pool: provider.name.to_string(),
+        state: state(key, snapshot),
+        in_database: provider.is_stored(&key.id),
+        key: key.clone(),
+    };
+    snapshot.keys.iter().map(row).collect()
+}
+
+fn state(key: &KeyView, snapshot: &Snapshot) -> KeyState {
+    let project = snapshot.projects.iter().find(|project| project.name == key.project);
+    let exit = key.exit.as_ref().map(|exit| format!("exit {exit}"));
+    let account = project.and_then(|project| project.billing_account.as_ref());
+    let account = account.map(|account| format!("billing account {account}"));
+    let shared = snapshot.breakers.iter().filter(|breaker| [&exit, &account].contains(&&Some(breaker.target.clone())));
+    let of_project = project.into_iter().flat_map(|project| &project.breakers);
+    let breakers: Vec<&BreakerState> = key.breakers.iter().chain(of_project).chain(shared).collect();
+    let whole = |state| {
+        let is_whole = |scope| matches!(scope, Scope::Key | Scope::Project | Scope::BillingAccount | Scope::Exit);
+        breakers.iter().any(|breaker| breaker.state == state && is_whole(breaker.scope))
+    };
+    if whole(CircuitBreaker::Disabled) {
+        KeyState::Disabled
+    } else if whole(CircuitBreaker::Cooling) {
+        KeyState::Cooling
+    } else if whole(CircuitBreaker::HalfOpen) {
+        KeyState::HalfOpen
+    } else if !breakers.is_empty() || project.is_some_and(|project| project.models.iter().any(is_full)) {
+        KeyState::Partly
+    } else {
+        KeyState::Usable
+    }
+}
+
+fn is_full(model: &tower_keypool::pool::ModelView) -> bool {
+    let assumed = tower_keypool::limit::LimitSource::Assumed;
+    model.limits.iter().any(|limit| limit.source != assumed && limit.used >= limit.limit)
+}
+
+/// A project of a provider.
+pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
+    let models = project.models.iter().map(|model| {
+        let limits = model.limits.iter().map(|limit| LimitRow {
+            unit: limit.unit,
+            span: match limit.span {
+                Span::Day => "day".to_owned(),
+                Span::MINUTE => "minute".to_owned(),
+                Span::Sliding(span) => format!("{}s", span.as_secs_f64()),
+                _ => String::new(),
+            },
+            limit: limit.limit,
+            used: limit.used,
+            source: limit.source,
+            opens_in: limit.opens_in.map(|left| left.as_secs() + u64::from(left.subsec_nanos() > 0)),
+        });
+        ModelRow { model: model.model.to_string(), limits: limits.collect() }
+    });
+    ProjectRow {
+        pool: pool.to_owned(),
+        name: project.name.to_string(),
+        keys: project.keys,
+        billing_account: project.billing_account.as_ref().map(ToString::to_string),
+        breakers: project.breakers.clone(),
+        models: models.collect(),
+    }
+}
+
+impl ProjectRow {
+    /// It is known by.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.pool, self.name)
+    }
+
+    /// How much of each limit is used, of all models together.
+    pub fn into_limits(self) -> Vec<LimitRow> {
+        self.models.into_iter().flat_map(|model| model.limits).collect()
+    }
+}
+
+impl KeyRow {
+    /// Whether a text stands in its name, label or project.
+    pub fn mentions(&self, text: &str) -> bool {
+        let label = self.key.label.as_deref().unwrap_or_default();
+        [self.key.id.as_str(), &*self.key.project, label].iter().any(|shown| shown.to_lowercase().contains(text))
+    }
+
+    pub fn project(&self) -> &str {
+        &self.key.project
+    }
+
+    pub fn id(&self) -> &str {
+        self.key.id.as_str()
+    }
+
+    /// Where it is listed.
+    pub fn place(&self) -> &str {
+        self.key.label.as_deref().unwrap_or("the configuration")
+    }
+}

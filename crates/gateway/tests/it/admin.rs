@@ -1,0 +1,481 @@
+//! The admin API.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use serde_json::{Value, json};
+
+use crate::support::{Answer, GENERATE, Gateway, TOKEN, Upstream, hello, key, post, reply, sim};
+
+pub const ADMIN: &str = "admin-token-of-a-test";
+
+/// A request of the admin API with its token.
+fn request(method: Method, path: &str, body: &Value) -> Request<Full<Bytes>> {
+    let request = Request::builder().method(method).uri(format!("/-/admin{path}")).header("x-keypool-admin", ADMIN);
+    let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+    request.body(Full::new(body)).expect("a request")
+}
+
+async fn ask(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
+    gateway.send(request(method, path, &body)).await
+}
+
+async fn get(gateway: &Gateway, path: &str) -> Value {
+    let answer = ask(gateway, Method::GET, path, Value::Null).await;
+    assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+    answer.json()
+}
+
+fn message(answer: &Answer) -> String {
+    answer.json()["error"]["message"].as_str().expect("a message").to_owned()
+}
+
+fn start(upstream: &str, keys: usize) -> Gateway {
+    Gateway::start(upstream, keys, &["--admin-token", ADMIN])
+}
+
+#[tokio::test]
+async fn without_a_token_of_its_own_it_is_off() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    for path in ["/", "/-/ui", "/-/ui/main.js", "/-/admin/snapshot", "/-/admin/openapi.json"] {
+        assert_eq!(gateway.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn only_the_admin_token_opens_it() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    let with = |name: &'static str, value: String| {
+        let request = Request::get("/-/admin/snapshot").header(name, value).body(Full::default());
+        gateway.send(request.expect("a request"))
+    };
+    assert_eq!(with("x-keypool-admin", ADMIN.to_owned()).await.status, 200);
+    assert_eq!(with("authorization", format!("Bearer {ADMIN}")).await.status, 200);
+    for (name, value) in [
+        ("x-keypool-admin", TOKEN.to_owned()),
+        ("authorization", format!("Bearer {TOKEN}")),
+        ("x-goog-api-key", ADMIN.to_owned()),
+        ("cookie", "keypool-admin-1=x".to_owned()),
+    ] {
+        let answer = with(name, value.clone()).await;
+        assert_eq!(answer.status, 401, "{name}: {value}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+        assert!(!message(&answer).is_empty());
+    }
+}
+
+/// Logs in and returns the cookie.
+async fn log_in(gateway: &Gateway) -> String {
+    let request = Request::post("/-/admin/login").header("origin", &gateway.url);
+    let body = Full::from(json!({ "token": ADMIN }).to_string());
+    let answer = gateway.send(request.body(body).expect("a request")).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    let cookie = answer.header("set-cookie").to_owned();
+    let port = gateway.url.rsplit_once(':').expect("a port").1;
+    assert!(cookie.starts_with(&format!("keypool-admin-{port}=")), "{cookie}");
+    for attribute in ["HttpOnly", "SameSite=Strict", "Path=/-/", "Max-Age=43200"] {
+        assert!(cookie.contains(attribute), "{cookie}");
+    }
+    cookie.split(';').next().expect("a pair").to_owned()
+}
+
+#[tokio::test]
+async fn a_session_may_change_things_from_its_own_page_alone() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    let cookie = log_in(&gateway).await;
+    let send = |method: Method, path: &'static str, origin: Option<String>| {
+        let mut request = Request::builder().method(method).uri(path).header("cookie", &cookie);
+        if let Some(origin) = origin {
+            request = request.header("origin", origin);
+        }
+        gateway.send(request.body(Full::default()).expect("a request"))
+    };
+    assert_eq!(send(Method::GET, "/-/admin/snapshot", None).await.status, 200);
+    let own = || Some(gateway.url.clone());
+    assert_eq!(send(Method::POST, "/-/admin/keys/key-0/disable", None).await.status, 403);
+    let other = Some("http://127.0.0.1:1".to_owned());
+    assert_eq!(send(Method::POST, "/-/admin/keys/key-0/disable", other.clone()).await.status, 403);
+    assert_eq!(send(Method::GET, "/-/admin/snapshot", other).await.status, 403);
+    assert_eq!(send(Method::POST, "/-/admin/keys/key-0/disable", own()).await.status, 200);
+    assert_eq!(send(Method::POST, "/-/admin/logout", own()).await.status, 204);
+    assert_eq!(send(Method::GET, "/-/admin/snapshot", None).await.status, 401);
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_limited() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    let cookie = log_in(&gateway).await;
+    let try_wrong = || {
+        let body = Full::from(json!({ "token": "wrong" }).to_string());
+        gateway.send(Request::post("/-/admin/login").body(body).expect("a request"))
+    };
+    let wrong = futures_util::future::join_all((0..10).map(|_| try_wrong())).await;
+    assert!(wrong.iter().all(|answer| answer.status == 401));
+    let limited = ask(&gateway, Method::GET, "/snapshot", Value::Null).await;
+    assert_eq!((limited.status.as_u16(), limited.header("retry-after")), (429, "60"));
+    let request = Request::get("/-/admin/snapshot").header("cookie", cookie).body(Full::default());
+    assert_eq!(gateway.send(request.expect("a request")).await.status, 200, "whoever is in stays in");
+}
+
+#[tokio::test]
+async fn cors_never_opens_it() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\norigins = [\"http://app.example\"]\n").expect("a file");
+        command.args(["--admin-token", ADMIN]);
+    });
+    let mut with_origin = request(Method::GET, "/snapshot", &Value::Null);
+    with_origin.headers_mut().insert(header::ORIGIN, "http://app.example".parse().expect("a value"));
+    let answer = gateway.send(with_origin).await;
+    assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (403, ""));
+    let preflight = |path: &str| {
+        let request = Request::options(path).header("origin", "http://app.example");
+        request.header("access-control-request-method", "POST").body(Full::default()).expect("a request")
+    };
+    let refused = gateway.send(preflight("/-/admin/reload")).await;
+    assert_eq!(refused.header("access-control-allow-origin"), "");
+    let allowed = gateway.send(preflight(GENERATE)).await;
+    assert_eq!(allowed.header("access-control-allow-origin"), "http://app.example");
+}
+
+#[tokio::test]
+async fn keys_are_added_changed_tested_and_removed() {
+    let sim = sim(2).await;
+    let gateway = start(&sim.url(), 1);
+    let new = json!({ "secret": key(1), "id": "new", "project": "p", "tier": "free", "rpm": 7, "label": "mine" });
+    let added = ask(&gateway, Method::POST, "/keys", new.clone()).await;
+    assert_eq!((added.status.as_u16(), added.json()), (201, json!({ "id": "new", "outlives": true })));
+    assert_eq!(ask(&gateway, Method::POST, "/keys", new).await.status, 409);
+
+    for _ in 0..4 {
+        assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    }
+    let shown = get(&gateway, "/keys?text=MINE").await;
+    assert_eq!((&shown["total"], &shown["keys"][0]["id"]), (&json!(1), &json!("new")));
+    assert_eq!(shown["keys"][0]["in_database"], true);
+    assert_eq!(shown["projects"][0]["name"], "p");
+    let rpm = &shown["projects"][0]["models"][0]["limits"][0];
+    assert_eq!((&rpm["limit"], &rpm["span"], &rpm["source"]), (&json!(7), &json!("minute"), &json!("given")));
+
+    let tested = ask(&gateway, Method::POST, "/keys/new/test", Value::Null).await.json();
+    assert_eq!((&tested["works"], &tested["status"]), (&json!(true), &json!(200)), "{tested}");
+
+    let changed = ask(&gateway, Method::PATCH, "/keys/new", json!({ "priority": 3, "label": null })).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    let shown = get(&gateway, "/keys/new").await;
+    assert_eq!((&shown["priority"], &shown["project"]), (&json!(3), &json!("p")));
+    let wrong = ask(&gateway, Method::PATCH, "/keys/new", json!({ "rpm": "many" })).await;
+    assert_eq!(wrong.status, 400);
+    assert!(message(&wrong).contains("rpm: expected"), "{}", message(&wrong));
+
+    let bad = ask(&gateway, Method::POST, "/keys/new/replace", json!({ "secret": key(8) })).await;
+    assert_eq!(bad.status, 200, "{}", bad.text());
+    let tested = ask(&gateway, Method::POST, "/keys/new/test", Value::Null).await.json();
+    assert_eq!((&tested["works"], &tested["class"]), (&json!(false), &json!("key_rejected")), "{tested}");
+    assert_eq!(get(&gateway, "/keys/new").await["state"], "usable", "a test changes nothing");
+
+    assert_eq!(ask(&gateway, Method::DELETE, "/keys/new", Value::Null).await.status, 200);
+    assert_eq!(ask(&gateway, Method::GET, "/keys/new", Value::Null).await.status, 404);
+    assert!(gateway.log().contains("removed key new"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn keys_of_files_can_be_disabled_and_not_edited() {
+    let sim = sim(2).await;
+    let gateway = start(&sim.url(), 2);
+    for (method, path) in [(Method::DELETE, "/keys/key-0"), (Method::PATCH, "/keys/key-0")] {
+        let refused = ask(&gateway, method, path, Value::Null).await;
+        assert_eq!(refused.status, 409);
+        assert!(message(&refused).contains("keys.txt:1"), "{}", message(&refused));
+    }
+    let disabled = ask(&gateway, Method::POST, "/keys/key-0/disable", json!({ "reason": "too dear" })).await;
+    assert_eq!(disabled.json(), json!({ "id": "key-0", "outlives": true }));
+    for _ in 0..4 {
+        assert_eq!(gateway.post(GENERATE, &hello()).await.header("x-keypool-key"), "key-1");
+    }
+    let shown = get(&gateway, "/keys?state=disabled").await;
+    assert_eq!(shown["total"], 1);
+    assert_eq!(shown["keys"][0]["breakers"][0]["reason"], "too dear");
+    assert_eq!(ask(&gateway, Method::POST, "/keys/key-0/enable", Value::Null).await.status, 200);
+    assert_eq!(get(&gateway, "/keys/key-0").await["state"], "usable");
+    assert_eq!(ask(&gateway, Method::POST, "/keys/nobody/enable", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn without_a_database_changes_that_must_outlive_are_refused() {
+    let sim = sim(2).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--admin-token", ADMIN, "--db", "none"]);
+    for (path, body) in [("/keys", json!({ "secret": key(1) })), ("/tenants", json!({ "name": "a" }))] {
+        let refused = ask(&gateway, Method::POST, path, body).await;
+        assert_eq!(refused.status, 409);
+        assert!(message(&refused).contains("no database"), "{}", message(&refused));
+    }
+    let disabled = ask(&gateway, Method::POST, "/keys/key-0/disable", Value::Null).await;
+    assert_eq!(disabled.json()["outlives"], false);
+}
+
+#[tokio::test]
+async fn a_tenant_is_added_used_and_removed() {
+    let sim = sim(1).await;
+    let gateway = start(&sim.url(), 1);
+    let new = json!({ "name": "alice", "models": ["gemini-*"], "rpm": 5 });
+    let added = ask(&gateway, Method::POST, "/tenants", new.clone()).await;
+    assert_eq!(added.status, 201, "{}", added.text());
+    let token = added.json()["token"].as_str().expect("a token").to_owned();
+    assert_eq!(ask(&gateway, Method::POST, "/tenants", new).await.status, 409);
+    let send = || {
+        let mut request = post(GENERATE, &hello());
+        request.headers_mut().insert("x-goog-api-key", token.parse().expect("a value"));
+        gateway.send(request)
+    };
+    assert_eq!(send().await.status, 200);
+    let list = ask(&gateway, Method::GET, "/tenants", Value::Null).await;
+    assert!(!list.text().contains(&token));
+    let list = list.json();
+    assert_eq!((&list[0]["name"], &list[0]["in_database"]), (&json!("alice"), &json!(true)));
+    let rpm = &list[0]["limits"][0];
+    assert_eq!((&rpm["used"], &rpm["limit"]), (&json!(1), &json!(5)), "{list}");
+    assert_eq!(get(&gateway, "/requests").await[0]["tenant"], "alice");
+    assert_eq!(ask(&gateway, Method::DELETE, "/tenants/alice", Value::Null).await.status, 204);
+    assert_eq!(send().await.status, 401);
+    let unknown_field = ask(&gateway, Method::POST, "/tenants", json!({ "name": "bob", "rpn": 5 })).await;
+    assert_eq!(unknown_field.status, 400);
+    assert!(message(&unknown_field).contains("rpn"), "{}", message(&unknown_field));
+}
+
+#[tokio::test]
+async fn requests_tell_whose_fault_they_were() {
+    let sim = sim(1).await;
+    let gateway = start(&sim.url(), 1);
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    assert_eq!(gateway.post(GENERATE, &json!({ "contents": 1 })).await.status, 400);
+    ask(&gateway, Method::POST, "/keys/key-0/disable", Value::Null).await;
+    let mut no_wait = post(GENERATE, &hello());
+    no_wait.headers_mut().insert("x-keypool-wait", "0".parse().expect("a value"));
+    let refused = gateway.send(no_wait).await;
+    assert_eq!(refused.status, 503);
+    let list = get(&gateway, "/requests").await;
+    let results: Vec<_> = list.as_array().expect("a list").iter().map(|record| record["result"].clone()).collect();
+    assert_eq!(results, ["unavailable", "caller", "good"]);
+    let explained = get(&gateway, &format!("/requests/{}", refused.header("x-request-id"))).await;
+    assert_eq!(explained["steps"][0], "it reached no provider");
+    let snapshot = get(&gateway, "/snapshot").await;
+    assert_eq!(snapshot["requests"], json!({ "good": 1, "caller": 1, "unavailable": 1, "failed": 0 }));
+    assert_eq!(snapshot["latency"]["requests"], 1, "refusals are left out");
+    assert_eq!(snapshot["pools"][0]["states"]["disabled"], 1);
+    assert_eq!(ask(&gateway, Method::GET, "/requests/unknown", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn events_are_sentences_and_a_stream() {
+    let upstream = Upstream::start(|_| {
+        let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow down.", "details": [
+            { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30s" }] } });
+        reply(429, "application/json", body.to_string())
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--admin-token", ADMIN, "--wait", "0"]);
+    let stream = gateway.open(request(Method::GET, "/events/stream", &Value::Null)).await;
+    let mut body = stream.into_body();
+    gateway.post(GENERATE, &hello()).await;
+    let first = tokio::time::timeout(Duration::from_secs(10), body.frame()).await.expect("an event in time");
+    let first = first.expect("an event").expect("a frame").into_data().expect("data");
+    let first = String::from_utf8_lossy(&first).into_owned();
+    assert!(first.contains("\"sentence\":"), "{first}");
+    for _ in 0..3 {
+        ask(&gateway, Method::POST, "/keys/key-0/disable", json!({ "reason": "a test" })).await;
+    }
+    let list = get(&gateway, "/events").await;
+    let sentences: Vec<String> = list
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|event| format!("{} x{}", event["sentence"].as_str().expect("a sentence"), event["count"]))
+        .collect();
+    let cooling = sentences.iter().find(|sentence| sentence.contains("Slow down.")).expect("the cooldown");
+    assert!(cooling.starts_with("project project-0 for gemini-2.5-flash is not used for "), "{cooling}");
+    let disabled = "key key-0 is disabled: a test x3".to_owned();
+    assert!(sentences.contains(&disabled), "{sentences:?}");
+}
+
+#[tokio::test]
+async fn usage_is_summed_up_by_day() {
+    let sim = sim(2).await;
+    let gateway = start(&sim.url(), 2);
+    for _ in 0..6 {
+        assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    }
+    // Tokens are recorded a moment later; requests are counted before they are sent.
+    for by in ["key", "project", "model", "day"] {
+        let usage = get(&gateway, &format!("/usage?by={by}")).await;
+        let rows = usage["rows"].as_array().expect("rows");
+        assert!(rows.iter().all(|row| row["day"] == usage["today"]));
+        let sum: u64 = rows.iter().map(|row| row["requests"].as_u64().expect("a number")).sum();
+        assert_eq!(sum, 6, "{by}: {usage}");
+    }
+    assert_eq!(get(&gateway, "/usage?by=tenant").await["rows"], json!([]));
+    let wrong = ask(&gateway, Method::GET, "/usage?day=someday", Value::Null).await;
+    assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_did_not_change_is_not_sent_again() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 3);
+    let first = ask(&gateway, Method::GET, "/snapshot?limit=2", Value::Null).await;
+    assert_eq!(first.json()["pools"][0]["keys"].as_array().map(Vec::len), Some(2));
+    let mut again = request(Method::GET, "/snapshot?limit=2", &Value::Null);
+    again.headers_mut().insert(header::IF_NONE_MATCH, first.headers[header::ETAG].clone());
+    assert_eq!(gateway.send(again).await.status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn every_path_that_is_described_is_there() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    let description = get(&gateway, "/openapi.json").await;
+    let paths = description["paths"].as_object().expect("paths");
+    assert!(paths.len() > 15, "{}", paths.len());
+    for (path, methods) in paths {
+        for method in methods.as_object().expect("methods").keys() {
+            if path.ends_with("stream") {
+                continue;
+            }
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let path =
+                path.strip_prefix("/-/admin").expect("all are under it").replace("{id}", "x").replace("{name}", "x");
+            let answer = ask(&gateway, method.clone(), &path, Value::Null).await;
+            assert!(answer.status != 405 && !answer.text().contains("is no path of an API"), "{method} {path}");
+            if answer.status.is_client_error() {
+                assert!(!message(&answer).is_empty(), "{method} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_answer_holds_a_secret() {
+    let sim = sim(2).await;
+    let gateway = Gateway::start_with(&sim.url(), 3, |command, folder| {
+        let tenants = "[[tenants]]\nname = \"carol\"\ntoken = \"token-of-carol\"\nrpm = 5\n";
+        std::fs::write(folder.join("keypool.toml"), tenants).expect("a file");
+        command.args(["--admin-token", ADMIN, "--token", "token-of-clients"]);
+    });
+    let secrets: Vec<String> =
+        (0..4).map(key).chain(["token-of-clients", "token-of-carol", ADMIN].map(str::to_owned)).collect();
+    ask(&gateway, Method::POST, "/keys", json!({ "secret": key(3), "id": "stored" })).await;
+    for _ in 0..6 {
+        let mut request = post(GENERATE, &hello());
+        request.headers_mut().insert("x-goog-api-key", "token-of-clients".parse().expect("a value"));
+        gateway.send(request).await;
+    }
+    let mut asked = vec![
+        (Method::POST, "/keys/key-0/test".to_owned(), Value::Null),
+        (Method::POST, "/keys/key-2/test".to_owned(), Value::Null),
+        (Method::POST, "/keys".to_owned(), json!({ "secret": key(0) })),
+        (Method::POST, "/keys".to_owned(), json!({ "secret": "token-of-clients" })),
+        (Method::POST, "/keys".to_owned(), json!({ "secret": "AIzaSyTEST-new", "rpm": key(3) })),
+        (Method::POST, "/keys".to_owned(), json!([key(1)])),
+        (Method::POST, "/tenants".to_owned(), json!({ "name": "bob", "rpm": key(2) })),
+        (Method::POST, "/keys/key-0/disable".to_owned(), json!({ "reason": format!("it is {}", key(0)) })),
+        (Method::PATCH, "/keys/stored".to_owned(), json!({ "label": key(3) })),
+        (Method::POST, "/reload".to_owned(), Value::Null),
+    ];
+    let looks = [
+        "snapshot",
+        "keys",
+        "keys/stored",
+        "usage",
+        "events",
+        "requests",
+        "errors",
+        "config",
+        "tenants",
+        "openapi.json",
+    ];
+    asked.extend(looks.map(|path| (Method::GET, format!("/{path}"), Value::Null)));
+    for (method, path, body) in asked {
+        let answer = ask(&gateway, method.clone(), &path, body).await;
+        assert!(answer.status != 500, "{method} {path}: {}", answer.text());
+        for secret in &secrets {
+            assert!(!answer.text().contains(secret), "{method} {path} holds {secret}: {}", answer.text());
+        }
+    }
+    for secret in &secrets {
+        assert!(!gateway.log().contains(secret), "the log holds {secret}");
+    }
+}
+
+#[tokio::test]
+async fn the_dashboard_comes_with_its_policy_and_names_no_other_host() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    let front = gateway.get("/").await;
+    assert_eq!((front.status.as_u16(), front.header("location")), (303, "/-/ui"));
+    let mut names = vec![String::new()];
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/admin/ui")).expect("the folder") {
+        names.push(format!("/{}", file.expect("a file").file_name().to_string_lossy()));
+    }
+    for name in names {
+        let answer = gateway.get(&format!("/-/ui{name}")).await;
+        assert_eq!(answer.status, 200, "{name}");
+        assert!(answer.header("content-security-policy").contains("default-src 'none'"), "{name}");
+        assert!(answer.header("content-security-policy").contains("script-src 'self'"), "{name}");
+        let text = answer.text().replace("http://www.w3.org/2000/svg", "");
+        for never in ["://", "innerHTML", "outerHTML", "document.write", "eval(", " style="] {
+            assert!(!text.contains(never), "{name} has {never}");
+        }
+        let mut again = crate::support::get(&format!("/-/ui{name}"));
+        again.headers_mut().insert(header::IF_NONE_MATCH, answer.headers[header::ETAG].clone());
+        assert_eq!(gateway.send(again).await.status, StatusCode::NOT_MODIFIED, "{name}");
+    }
+    assert_eq!(gateway.get("/-/ui/nothing.js").await.status, 404);
+}
+
+#[tokio::test]
+async fn metrics_parse_and_take_no_token_from_the_query() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    gateway.post(GENERATE, &hello()).await;
+    gateway.post(GENERATE, &json!({ "contents": 1 })).await;
+    let text = gateway.get("/-/metrics").await.text();
+    for line in text.lines() {
+        if line.starts_with('#') {
+            assert!(["# HELP ", "# TYPE ", "# UNIT ", "# EOF"].iter().any(|kind| line.starts_with(kind)), "{line}");
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').expect("a value");
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'), "{line}");
+        assert!(labels.ends_with('}'), "{line}");
+    }
+    assert!(text.ends_with("# EOF\n"));
+    for expected in [
+        "keypool_gateway_requests_total{status=\"200\",tenant=\"\"} 1",
+        "keypool_gateway_seconds_count{class=\"2xx\"} 1",
+        "keypool_gateway_seconds_count{class=\"4xx\"} 1",
+        "keypool_gateway_in_progress 0",
+        "keypool_gateway_unreserved_total{pool=\"gemini\"} 0",
+        "keypool_in_flight{pool=\"gemini\"} 0",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing:\n{text}");
+    }
+    let proxied = |path: &str, token: Option<&str>| {
+        let mut request = Request::get(path).header("x-forwarded-for", "192.0.2.1");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        gateway.send(request.body(Full::default()).expect("a request"))
+    };
+    assert_eq!(proxied(&format!("/-/metrics?key={TOKEN}"), None).await.status, 401);
+    assert_eq!(proxied("/-/metrics", Some("wrong")).await.status, 401);
+    assert_eq!(proxied("/-/metrics", Some(TOKEN)).await.status, 200);
+}
