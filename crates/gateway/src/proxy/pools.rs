@@ -5,11 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use keypool_store::sqlite::StoredKey;
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
-    Key, KeyChange, KeyPool, KeyPoolLayer, ModelFallbackLayer, Scope,
-    config::{KeyEntry, Loaded as LoadedKeys},
+    KeyChange, KeyPool, KeyPoolLayer, ModelFallbackLayer, Scope,
     pool::CircuitBreaker,
     stack::{KeyPoolBody, KeyPoolService},
 };
@@ -18,6 +16,7 @@ use super::{route::PathTarget, upstream::Upstream};
 use crate::{
     config::{Loaded, PoolPlan, ProviderKind},
     error::{ApiError, Dialect},
+    keys::{self, Listed},
     store::Stores,
     tenants::matches,
 };
@@ -67,12 +66,19 @@ impl Pools {
     /// # Errors
     /// Those of the stores, and of the configuration.
     pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
+        let listed = keys::all(loaded, stores).await?;
+        listed.iter().for_each(|(plan, keys)| tell(plan, keys));
+        Self::of(loaded, stores, listed).await
+    }
+
+    /// Opens the pools with these keys.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn of(loaded: &Loaded, stores: &Stores, listed: Vec<(PoolPlan, Listed)>) -> anyhow::Result<Self> {
         let upstream = Upstream::new(loaded)?;
         let mut pools = Vec::new();
-        for (n, plan) in loaded.pools().iter().enumerate() {
-            let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
-            let keys = keys(loaded, plan, stored);
-            tell(plan, &keys);
+        for (plan, keys) in listed {
             let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
             let mut fallback = ModelFallbackLayer::new(&pool, plan.fallback.iter().map(String::as_str));
             for model in &loaded.config.models {
@@ -100,11 +106,9 @@ impl Pools {
     /// # Errors
     /// Those of the database. Keys that cannot be added are logged.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
-        for (n, plan) in loaded.pools().iter().enumerate() {
+        for (plan, keys) in keys::all(loaded, stores).await? {
             let Some(provider) = self.0.iter().find(|provider| *provider.name == *plan.name) else { continue };
-            let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
-            let keys = keys(loaded, plan, stored);
-            tell(plan, &keys);
+            tell(&plan, &keys);
             if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
                 tracing::warn!(provider = plan.name, %error, "a key was not added");
             }
@@ -162,47 +166,8 @@ fn dialect(kind: ProviderKind) -> Dialect {
     }
 }
 
-/// The keys of the configuration, and those of the database that it does not list.
-fn keys(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> LoadedKeys {
-    let mut keys = loaded.keys(plan);
-    let mut from_database = LoadedKeys::default();
-    for key in stored {
-        let listed = keys.keys.iter().any(|listed| listed.has_secret(key.secret.expose()) || listed.id() == key.id);
-        if !listed {
-            add_stored(&mut from_database, &key, loaded);
-        }
-    }
-    keys.problems.extend(from_database.problems);
-    keys.keys.extend(from_database.keys.into_iter().map(|key: Key| loaded.placed(plan, key)));
-    keys
-}
-
-fn add_stored(keys: &mut LoadedKeys, stored: &StoredKey, loaded: &Loaded) {
-    let mut options = match &stored.options {
-        serde_json::Value::Object(options) => options.clone(),
-        _ => serde_json::Map::new(),
-    };
-    options.insert("secret".to_owned(), stored.secret.expose().into());
-    options.insert("id".to_owned(), stored.id.as_str().into());
-    if let Some(project) = &stored.project {
-        options.insert("project".to_owned(), project.as_str().into());
-    }
-    let place = format!("key {} of the database", stored.id);
-    match serde_json::from_value::<KeyEntry>(options.into()) {
-        Ok(entry) => keys.add_entry(place, entry, &loaded.environment),
-        Err(error) => tracing::warn!(key = %stored.id, %error, "the key's options cannot be read; it is left out"),
-    }
-}
-
-async fn stored_keys(stores: &Stores) -> anyhow::Result<Vec<StoredKey>> {
-    match &stores.sqlite {
-        Some(sqlite) => Ok(sqlite.keys().await?),
-        None => Ok(Vec::new()),
-    }
-}
-
 /// Says how many keys there are, and which entries are none.
-fn tell(plan: &PoolPlan, keys: &LoadedKeys) {
+fn tell(plan: &PoolPlan, keys: &Listed) {
     for problem in &keys.problems {
         tracing::warn!("{problem}; the entry is skipped");
     }
