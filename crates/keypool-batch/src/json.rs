@@ -59,10 +59,14 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
     };
     let answer = after_thoughts(text);
     let region = fenced(answer).unwrap_or(answer);
-    if let Ok(json) = parse(region).or_else(|_| first_value(region).ok_or(())) {
+    // The fields of an object without its brackets.
+    let bare = (region.starts_with(['"', '\'']) && region.contains(':')).then(|| format!("{{{region}}}"));
+    let extracted = parse(region).ok().or_else(|| if bare.is_none() { first_value(region) } else { None });
+    if let Some(json) = extracted {
         return Ok(Found { json, how: How::Extracted });
     }
-    let repaired = openers(region).next().and_then(|at| repair(&region[at..]));
+    let broken = bare.as_deref().or_else(|| openers(region).next().map(|at| &region[at..]));
+    let repaired = broken.and_then(repair);
     repaired.map(|json| Found { json, how: How::Repaired }).ok_or(NoJson(error))
 }
 
@@ -106,7 +110,8 @@ fn fenced(text: &str) -> Option<&str> {
             }
         }
         let inside = &text[at + 3..];
-        let inside = inside.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "-_+.".contains(letter));
+        let inside =
+            inside.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "-_+.".contains(letter));
         if inside.trim_start().starts_with(['{', '[', '"']) {
             let end = closing_fence(inside).unwrap_or(inside.len());
             return Some(inside[..end].trim());
@@ -137,14 +142,8 @@ fn first_value(text: &str) -> Option<Box<RawValue>> {
     let mut cited = None;
     let mut from = 0;
     while let Some(at) = openers(&text[from..]).next().map(|at| from + at) {
-        let Some(length) = end_of(&text[at..]) else {
-            // A list without an end between words is an interval, `[0, 1)`; what is in an object without an end is a part.
-            if text[at..].starts_with('[') && at > 0 {
-                from = at + 1;
-                continue;
-            }
-            return None;
-        };
+        // What is in a value without an end is only a part.
+        let length = end_of(&text[at..])?;
         let json = parse(&text[at..at + length]).ok()?;
         if !is_citation(json.get()) {
             return Some(json);
@@ -160,7 +159,7 @@ fn is_citation(json: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Where an object or a list may begin, by what follows its bracket: not `{name}`, and not `[see below]`.
+/// Where an object or a list may begin, by what follows its bracket: not `{name}`, `[see below]`, `[0, 1)`.
 fn openers(text: &str) -> impl Iterator<Item = usize> {
     let begins = |(at, bracket): &(usize, &str)| {
         let rest = text[at + 1..].trim_start();
@@ -170,9 +169,13 @@ fn openers(text: &str) -> impl Iterator<Item = usize> {
         };
         match (*bracket, rest.chars().next()) {
             (_, None | Some('"' | '\'' | '}' | ']' | '\u{201c}' | '/' | '\\')) => true,
+            ("[", Some(next)) if next.is_ascii_digit() => {
+                let after =
+                    rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || " ,.;-+".contains(letter));
+                *at == 0 || !after.starts_with(')')
+            }
             ("[", Some(next)) => {
-                next.is_ascii_digit()
-                    || "{[-".contains(next)
+                "{[-".contains(next)
                     || ["true", "false", "null", "True", "False", "None"].iter().any(|word| rest.starts_with(word))
             }
             (_, Some(_)) => is_field(),

@@ -29,8 +29,10 @@ struct State {
     /// The last answer of the provider, or the start.
     last_answer: Instant,
     waits_for: Option<String>,
-    /// The provider cannot be reached: the next try is not before this, and who makes it sets it anew.
+    /// The provider cannot be reached: the next try is not before this.
     next_try: Option<Instant>,
+    /// Somebody tries.
+    is_trying: bool,
     failed_tries: u32,
     /// Why the key of each slot is not ready.
     slots: Vec<Option<Lack>>,
@@ -79,6 +81,11 @@ impl Lack {
         self
     }
 
+    /// Whether a key may be ready any time.
+    pub(super) fn may_end_any_time(&self) -> bool {
+        self.has(Reason::Busy) || self.has(Reason::Trial)
+    }
+
     pub(super) fn advice(&self, pool: &KeyPool) -> Advice {
         let soon = [Reason::Limit, Reason::Trial, Reason::Busy, Reason::Store];
         if soon.iter().any(|reason| self.has(*reason)) {
@@ -119,6 +126,7 @@ impl Outage {
             last_answer: now(),
             waits_for: None,
             next_try: None,
+            is_trying: false,
             failed_tries: 0,
             slots: vec![None; slots],
         };
@@ -141,32 +149,34 @@ impl Outage {
     pub(super) fn is_reachable(&self) {
         let mut state = self.lock();
         if state.next_try.take().is_some() {
-            state.failed_tries = 0;
+            (state.failed_tries, state.is_trying) = (0, false);
             drop(state);
             self.over.notify_waiters();
         }
     }
 
-    /// Waits while the provider cannot be reached. Of all who wait, one at a time goes on to try.
-    pub(super) async fn gate(&self) {
+    /// Waits while the provider cannot be reached, for as long as `patience`. Of all who wait, one at a time goes on to try.
+    pub(super) async fn gate(&self, patience: Duration) {
+        let given_up = now().checked_add(patience);
         loop {
             let mut over = std::pin::pin!(self.over.notified());
             over.as_mut().enable();
             let until = {
                 let mut state = self.lock();
-                let pause = pause(state.failed_tries);
-                match &mut state.next_try {
-                    None => return,
-                    Some(next) if *next <= now() => {
-                        *next = now() + pause;
-                        return;
-                    }
-                    Some(next) => *next,
+                let Some(next) = state.next_try else { return };
+                if next <= now() {
+                    state.is_trying = true;
+                    state.next_try = Some(now() + pause(state.failed_tries));
+                    return;
                 }
+                next
             };
+            if given_up.is_some_and(|given_up| given_up <= now()) {
+                return;
+            }
             tokio::select! {
                 () = &mut over => {}
-                () = tokio::time::sleep_until(until) => {}
+                () = tokio::time::sleep_until(given_up.map_or(until, |given_up| given_up.min(until))) => {}
             }
         }
     }
@@ -174,19 +184,36 @@ impl Outage {
     /// The provider, or the store, could not be reached.
     pub(super) fn unreachable(&self, cause: &str) {
         let mut state = self.lock();
+        // Of requests that fail together the first counts.
+        if state.next_try.is_some() && !std::mem::take(&mut state.is_trying) {
+            return;
+        }
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
         state.waits_for = Some(format!("waiting for the network: {cause}, tries again in {} s", pause.as_secs()));
     }
 
+    /// Waits until keys may be ready, or something changed.
+    pub(super) async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            () = self.over.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    /// Something changed in the pool: whoever rests looks again.
+    pub(super) fn has_changed(&self) {
+        self.over.notify_waiters();
+    }
+
     /// No key is ready, in all or for a slot; returns why no slot has one, if none has.
-    pub(super) fn no_key(&self, slot: Option<usize>, lack: Lack, message: &str) -> Option<Lack> {
+    pub(super) fn no_key(&self, slot: Option<usize>, lack: &Lack, message: &str) -> Option<Lack> {
         let mut state = self.lock();
         state.waits_for = Some(message.to_owned());
-        let Some(slot) = slot else { return Some(lack) };
+        let Some(slot) = slot else { return Some(lack.clone()) };
         if let Some(held) = state.slots.get_mut(slot) {
-            *held = Some(lack);
+            *held = Some(lack.clone());
         }
         let mut lacks = state.slots.iter();
         lacks.try_fold(Lack::default(), |all, lack| Some(all.merge(lack.as_ref()?)))

@@ -90,7 +90,8 @@ mod bar {
 
         /// Shows the progress of a run, each `every` (a line) or ten times a second (a bar), until the run has ended.
         pub async fn follow(self, run: &Run, every: Duration) {
-            let every = if self.bar.is_some() { Duration::from_millis(100) } else { every.max(Duration::from_millis(100)) };
+            let every =
+                if self.bar.is_some() { Duration::from_millis(100) } else { every.max(Duration::from_millis(100)) };
             loop {
                 tokio::select! {
                     () = run.ended() => break,

@@ -24,6 +24,8 @@ pub(super) struct Queue<T> {
     changed: Notify,
     /// A task went.
     room: Notify,
+    /// No task is left.
+    over: Notify,
 }
 
 #[derive(Debug)]
@@ -36,10 +38,16 @@ struct State<T> {
     closed: bool,
 }
 
+impl<T> State<T> {
+    fn is_over(&self) -> bool {
+        self.closed && self.taken == 0 && self.waiting.is_empty()
+    }
+}
+
 impl<T: Size> Queue<T> {
     pub(super) fn new() -> Self {
         let state = State { waiting: VecDeque::new(), bytes: 0, taken: 0, closed: false };
-        Self { state: Mutex::new(state), changed: Notify::new(), room: Notify::new() }
+        Self { state: Mutex::new(state), changed: Notify::new(), room: Notify::new(), over: Notify::new() }
     }
 
     /// Adds a task when there is room.
@@ -67,6 +75,7 @@ impl<T: Size> Queue<T> {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_waiters();
+        self.over.notify_waiters();
     }
 
     /// The next task; none when all are done.
@@ -88,11 +97,23 @@ impl<T: Size> Queue<T> {
                     }
                     return Some(task);
                 }
-                if state.closed && state.taken == 0 {
+                if state.is_over() {
                     return None;
                 }
             }
             changed.await;
+        }
+    }
+
+    /// Ends when no task is left and none will come.
+    pub(super) async fn is_over(&self) {
+        loop {
+            let mut over = std::pin::pin!(self.over.notified());
+            over.as_mut().enable();
+            if self.lock().is_over() {
+                return;
+            }
+            over.await;
         }
     }
 
@@ -110,10 +131,11 @@ impl<T: Size> Queue<T> {
     pub(super) fn done(&self) {
         let mut state = self.lock();
         state.taken -= 1;
-        let is_end = state.closed && state.taken == 0;
+        let is_end = state.is_over();
         drop(state);
         if is_end {
             self.changed.notify_waiters();
+            self.over.notify_waiters();
         }
     }
 

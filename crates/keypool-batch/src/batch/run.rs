@@ -11,7 +11,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle, JoinSet},
     time::sleep_until,
 };
-use tower_keypool::pool::CircuitBreaker;
+use tower_keypool::{Event, pool::CircuitBreaker};
 
 use super::{
     Input, Output, OutputError, Progress, RunOutcome, Summary,
@@ -173,12 +173,14 @@ async fn conduct(engine: Arc<Engine>, input: Input, mut output: Output) -> Resul
         crew.spawn(Arc::clone(&engine).work(seat.clone(), results.clone()));
     }
     crew.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results));
+    let changes = AbortOnDrop(tokio::spawn(follow(Arc::clone(&engine))).abort_handle());
     let mut stop = engine.control.listen();
     tokio::select! {
         () = async { while crew.join_next().await.is_some() {} } => {}
         _ = stop.wait_for(|stop| *stop == Stop::Abort) => {}
     }
     crew.shutdown().await;
+    drop(changes);
     let mut output = writer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     let places = std::mem::take(&mut *places.lock().unwrap_or_else(PoisonError::into_inner));
     blocking(move || output.finish(&places)).await?;
@@ -198,6 +200,16 @@ async fn conduct(engine: Arc<Engine>, input: Input, mut output: Output) -> Resul
 /// Runs what may take a while outside of the runtime's threads.
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Wakes who rests when keys may be ready sooner than was known.
+async fn follow(engine: Arc<Engine>) {
+    let mut events = engine.client.pool().events();
+    while let Some((event, _)) = events.next().await {
+        if matches!(event, Event::KeyAdded { .. } | Event::Closed { .. }) {
+            engine.outage.has_changed();
+        }
+    }
 }
 
 /// Fills the queue until the input ends or the run stops.

@@ -138,9 +138,10 @@ impl Task {
         let name = ["id", "custom_id"].into_iter().find(|name| fields.contains_key(*name));
         let name = name.or((request.is_some() && fields.contains_key("key")).then_some("key"));
         let id = match name {
-            Some(name) => Some(serde_json::from_str(fields.remove(name).unwrap_or_default().get()).map_err(|_| {
-                format!("`{name}` is neither a text nor a number")
-            })?),
+            Some(name) => Some(
+                serde_json::from_str(fields.remove(name).unwrap_or_default().get())
+                    .map_err(|_| format!("`{name}` is neither a text nor a number"))?,
+            ),
             None => None,
         };
         let mut options = PromptOptions::new();

@@ -31,6 +31,8 @@ use crate::{
 
 /// How long a worker waits in the pool's queue before it looks around.
 const SLICE: Duration = Duration::from_secs(2);
+/// How long it waits outside of that queue, unless something changes.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -81,7 +83,10 @@ enum End {
 /// What an answer, or the lack of one, leads to.
 enum Next {
     End(End),
+    /// After a pause.
     Again(Duration),
+    /// When keys may be ready, after this long at the latest.
+    Rest(Duration),
 }
 
 impl Size for Job {
@@ -140,14 +145,16 @@ impl Engine {
         let mut stop = self.control.listen();
         let mut next_start = now();
         loop {
-            let task = async {
-                sleep_until(next_start).await;
-                self.queue.next().await
-            };
+            tokio::select! {
+                biased;
+                () = draining(&mut stop) => return,
+                () = self.queue.is_over() => return,
+                () = sleep_until(next_start) => {}
+            }
             let task = tokio::select! {
                 biased;
                 () = draining(&mut stop) => return,
-                task = task => task,
+                task = self.queue.next() => task,
             };
             let Some(mut job) = task else { return };
             let processed = self.process(&mut job, &seat, &mut next_start, &mut stop);
@@ -166,7 +173,12 @@ impl Engine {
                 }
                 End::PutBack(pause) => {
                     self.queue.put_back(job);
-                    next_start = next_start.max(now() + pause);
+                    tokio::select! {
+                        biased;
+                        () = draining(&mut stop) => return,
+                        () = self.queue.is_over() => return,
+                        () = self.outage.rest(pause) => {}
+                    }
                 }
                 End::Left => self.queue.done(),
             }
@@ -185,7 +197,7 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = draining(stop) => return End::Left,
-                () = self.outage.gate() => {}
+                () = self.outage.gate(self.patience()) => {}
             }
             let before = *next_start;
             if let Some(slots) = self.settings.slots {
@@ -201,14 +213,18 @@ impl Engine {
                 Ok(answer) => self.judge(job, seat, answer),
                 Err(error) => self.fail(job, seat, &error),
             };
-            let pause = match next {
-                Next::End(end) => return end,
-                Next::Again(pause) => pause,
+            let paused = async {
+                match next {
+                    Next::End(end) => return Some(end),
+                    Next::Again(pause) => sleep_until((*next_start).max(now() + pause)).await,
+                    Next::Rest(pause) => self.outage.rest(pause).await,
+                }
+                None
             };
             tokio::select! {
                 biased;
+                end = paused => if let Some(end) = end { return end },
                 () = draining(stop) => return End::Left,
-                () = sleep_until((*next_start).max(now() + pause)) => {}
             }
         }
     }
@@ -325,17 +341,22 @@ impl Engine {
 
     /// No key served it.
     fn without_key(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
-        let again = |pause| if slot.is_some() { Next::End(End::PutBack(pause)) } else { Next::Again(pause) };
+        let again = |pause| if slot.is_some() { Next::End(End::PutBack(pause)) } else { Next::Rest(pause) };
         if !error.attempts().is_empty() {
             // Keys failed; others may be ready.
             self.outage.is_reachable();
             return self.wait_on(again(Duration::ZERO));
         }
-        let lack = error.as_unavailable().map(Lack::of).unwrap_or_default();
-        let Some(lack) = self.outage.no_key(slot, lack, &error.to_string()) else {
-            // Keys of other slots may be ready.
-            return self.wait_on(again(error.retry_after().unwrap_or(SLICE).min(SLICE)));
+        let own = error.as_unavailable().map(Lack::of).unwrap_or_default();
+        let pause = match error.retry_after() {
+            // It was in the pool's queue, and goes back there at once.
+            Some(after) if slot.is_none() && (after <= SLICE || own.may_end_any_time()) => Duration::ZERO,
+            Some(after) if !own.may_end_any_time() => after.min(LONGEST_REST),
+            _ => SLICE,
         };
+        let again = again(pause.min(self.patience()));
+        // Keys of other slots may be ready.
+        let Some(lack) = self.outage.no_key(slot, &own, &error.to_string()) else { return self.wait_on(again) };
         let message = error.to_string();
         let pool = self.client.pool();
         match lack.advice(pool) {
@@ -349,12 +370,13 @@ impl Engine {
             }
             Advice::TooLarge => Next::End(job.end(Some(TaskError::new("invalid", message)))),
             Advice::NoModel => Next::End(job.end(Some(TaskError::new("model_unavailable", message)))),
-            Advice::Wait | Advice::Exhausted(_) => {
-                let pause = error.retry_after().unwrap_or(SLICE).min(SLICE);
-                // Without a slot it waited in the pool's queue, and goes on there.
-                self.wait_on(again(if slot.is_none() && error.retry_after().is_some() { Duration::ZERO } else { pause }))
-            }
+            Advice::Wait | Advice::Exhausted(_) => self.wait_on(again),
         }
+    }
+
+    /// For how much longer the run may wait.
+    fn patience(&self) -> Duration {
+        self.settings.max_wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.outage.silence()))
     }
 
     /// Goes on waiting, unless that took too long.

@@ -67,7 +67,15 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(api: Api) -> Self {
-        Self { api, text: String::new(), parts: Vec::new(), blocked: None, finish_reason: None, usage: None, model: None }
+        Self {
+            api,
+            text: String::new(),
+            parts: Vec::new(),
+            blocked: None,
+            finish_reason: None,
+            usage: None,
+            model: None,
+        }
     }
 
     /// Reads an answer, or an event of one; returns the text in it.
@@ -199,12 +207,27 @@ impl Reader {
         let reason = self.finish_reason.as_deref().unwrap_or_default();
         match &*reason.to_ascii_lowercase() {
             "max_tokens" | "length" | "model_context_window_exceeded" => Finish::MaxTokens,
-            "safety" | "recitation" | "blocklist" | "prohibited_content" | "spii" | "language" | "image_safety"
-            | "image_prohibited_content" | "image_recitation" | "content_filter" | "refusal" => {
-                Finish::Blocked(reason.to_owned())
-            }
-            "" | "stop" | "end_turn" | "stop_sequence" | "tool_calls" | "tool_use" | "function_call" | "eos"
-            | "eos_token" | "finish_reason_unspecified" => {
+            "safety"
+            | "recitation"
+            | "blocklist"
+            | "prohibited_content"
+            | "spii"
+            | "language"
+            | "image_safety"
+            | "image_prohibited_content"
+            | "image_recitation"
+            | "content_filter"
+            | "refusal" => Finish::Blocked(reason.to_owned()),
+            ""
+            | "stop"
+            | "end_turn"
+            | "stop_sequence"
+            | "tool_calls"
+            | "tool_use"
+            | "function_call"
+            | "eos"
+            | "eos_token"
+            | "finish_reason_unspecified" => {
                 let is_empty = self.text.trim().is_empty() && self.parts.is_empty();
                 if is_empty { Finish::Empty } else { Finish::Stop }
             }

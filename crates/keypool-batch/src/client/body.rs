@@ -78,7 +78,11 @@ impl Wire {
             Api::Chat => {
                 let own = provider.base().authority().host();
                 chat(&mut body, options, own == "api.openai.com" || own.ends_with(".azure.com"));
-                let path = if provider.name() == "gemini" { "/v1beta/openai/chat/completions" } else { "/v1/chat/completions" };
+                let path = if provider.name() == "gemini" {
+                    "/v1beta/openai/chat/completions"
+                } else {
+                    "/v1/chat/completions"
+                };
                 path.to_owned()
             }
             Api::Anthropic => {

@@ -113,7 +113,8 @@ impl Error {
         let authority = base.authority();
         let usual = if base.scheme() == &http::uri::Scheme::HTTPS { 443 } else { 80 };
         let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(usual));
-        let cause = chain(error).find_map(|cause| Some(words_of(cause.downcast_ref::<io::Error>()?.kind())?.to_owned()));
+        let cause =
+            chain(error).find_map(|cause| Some(words_of(cause.downcast_ref::<io::Error>()?.kind())?.to_owned()));
         let cause = cause.unwrap_or_else(|| match kind {
             ErrorKind::Timeout => "no answer in time".to_owned(),
             _ => innermost(error),

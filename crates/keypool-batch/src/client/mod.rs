@@ -25,8 +25,8 @@ use tower_keypool::{
     Affinity, Attempts, BoxError, KeyId, KeyPool, KeyPoolLayer, KeyRequest, ModelFallbackLayer, RetryPolicy,
 };
 
-use self::{answer::Reader, body::Wire, transport::Transport};
 pub(crate) use self::request::Content;
+use self::{answer::Reader, body::Wire, transport::Transport};
 pub use self::{
     answer::{Answer, Finish, Usage},
     error::{Error, ErrorKind},
@@ -167,7 +167,12 @@ impl Client {
     }
 
     /// The good answer to a request.
-    async fn call(&self, wire: Wire, prompt: &Prompt, dispatch: Option<&Dispatch>) -> Result<Response<AnswerBody>, Error> {
+    async fn call(
+        &self,
+        wire: Wire,
+        prompt: &Prompt,
+        dispatch: Option<&Dispatch>,
+    ) -> Result<Response<AnswerBody>, Error> {
         let provider = self.pool().provider();
         let mut request = Request::post(&wire.path).header(header::CONTENT_TYPE, "application/json");
         if let Some(dispatch) = dispatch {

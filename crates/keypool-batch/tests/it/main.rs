@@ -42,7 +42,7 @@ pub(crate) fn keyed(builder: Builder, keys: usize, limits: gemini_sim::Limits) -
 
 /// A pool of the same keys, `k0` and so on.
 pub(crate) fn pool(base: &str, keys: usize) -> KeyPoolBuilder {
-    KeyPool::builder(Gemini::at(base).unwrap()).keys((0..keys).map(|n| Key::new(secret(n)).named(format!("k{n}"))))
+    KeyPool::builder(Gemini::at(base).unwrap()).keys((0..keys).map(|n| Key::new(secret(n)).named(&*format!("k{n}"))))
 }
 
 /// A client over a simulator in process, on tokio's clock.

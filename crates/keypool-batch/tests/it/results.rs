@@ -1,6 +1,6 @@
 //! What is a result, and which ones are good.
 
-use gemini_sim::{AnswerText, Canned, Fault, Finish, GeminiSim, Rule};
+use gemini_sim::{Canned, Fault, Finish, GeminiSim, Rule};
 use keypool_batch::{Batch, Input, Prices, PromptOptions, RunOutcome, Task};
 use serde_json::{Value, json};
 
@@ -81,10 +81,10 @@ async fn a_later_run_tries_again_what_was_cut() {
 #[tokio::test(start_paused = true)]
 async fn blocked_and_empty_answers_are_tried_again_then_failures() {
     for (finish, kind, reason) in [
-        (Finish::NoContent("SAFETY".to_owned()), "blocked", "SAFETY"),
-        (Finish::Blocked("PROHIBITED_CONTENT".to_owned()), "blocked", "PROHIBITED_CONTENT"),
+        (Finish::Reason("SAFETY".to_owned()), "blocked", "SAFETY"),
+        (Finish::PromptBlocked("PROHIBITED_CONTENT".to_owned()), "blocked", "PROHIBITED_CONTENT"),
         (Finish::Empty, "empty", "STOP"),
-        (Finish::NoContent("MALFORMED_FUNCTION_CALL".to_owned()), "unfinished", "MALFORMED_FUNCTION_CALL"),
+        (Finish::Reason("MALFORMED_FUNCTION_CALL".to_owned()), "unfinished", "MALFORMED_FUNCTION_CALL"),
     ] {
         let (sim, client) = paused(GeminiSim::builder().script([Rule::new(Fault::Finish(finish))]), 1);
         let (_, results) = results_of(Batch::new(&client, MODEL).max_retries(2), tasks(1)).await;
@@ -98,7 +98,7 @@ async fn blocked_and_empty_answers_are_tried_again_then_failures() {
 #[tokio::test(start_paused = true)]
 async fn json_is_found_and_checked_and_keeps_its_digits() {
     let text = "Sure:\n```json\n{\"price\": 1.10, \"id\": 12345678901234567890123}\n```";
-    let (_sim, client) = paused(GeminiSim::builder().answer(AnswerText::Fixed(text.to_owned())), 1);
+    let (_sim, client) = paused(GeminiSim::builder().script([candidate(text, "STOP")]), 1);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
     let output = keypool_batch::Output::file(&path, &Default::default()).unwrap();

@@ -142,7 +142,9 @@ impl<R: BufRead> RecordReader<R> {
             }
             record.append(&mut line);
             if quote != Quote::Open {
-                return Some(parse(&record, self.delimiter).map(|row| (place, row)).map_err(|why| Item::wrong(place, why)));
+                return Some(
+                    parse(&record, self.delimiter).map(|row| (place, row)).map_err(|why| Item::wrong(place, why)),
+                );
             }
         }
     }

@@ -242,5 +242,9 @@ fn array(source: impl Read) -> io::Result<impl Iterator<Item = Item> + Send> {
         let message = format!("not a JSON array of tasks: {error}");
         io::Error::new(io::ErrorKind::InvalidData, message)
     })?;
-    Ok((1..).zip(items).map(|(n, item)| Item { place: Place::Item(n), task: Task::from_json(item.get()), is_fatal: false }))
+    Ok((1..).zip(items).map(|(n, item)| Item {
+        place: Place::Item(n),
+        task: Task::from_json(item.get()),
+        is_fatal: false,
+    }))
 }

@@ -7,7 +7,10 @@ use std::{
     path::Path,
 };
 
-use super::{hash_of, journal::{Head, with_end}};
+use super::{
+    hash_of,
+    journal::{Head, with_end},
+};
 
 /// Where a line is, and where it goes.
 struct Spot {

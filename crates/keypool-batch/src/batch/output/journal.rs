@@ -12,7 +12,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Before, OutputError, finish, hash_of};
-use crate::{batch::{result::INPUT, task::TaskId}, json::compact};
+use crate::{
+    batch::{result::INPUT, task::TaskId},
+    json::compact,
+};
 
 /// How every line begins: by that a line that was cut is told from somebody else's.
 const BEGIN: &[u8] = b"{\"id\":";
