@@ -274,7 +274,7 @@ async fn admit(engine: &Engine, item: Item, index: u64, earlier: &Earlier, place
                     summary.skipped_failed += u64::from(!success);
                     return None;
                 }
-                let options = task.prompt.options.or(&engine.settings.options);
+                let options = task.prompt.options.clone().or(&engine.settings.options);
                 let prompt = task.prompt.options(options);
                 engine.queue.push(Job::new(id, index, hash, prompt, task.fields)).await;
                 return None;

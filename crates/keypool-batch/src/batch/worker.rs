@@ -98,16 +98,13 @@ impl Size for Job {
 impl Engine {
     pub(super) fn new(client: &Client, settings: Settings) -> Arc<Self> {
         let pool = client.pool();
-        let keys: Vec<Option<KeyId>> = match settings.slots {
-            Some(slots) => {
-                let keys = pool.snapshot(0, usize::MAX).keys;
-                let of_key = |id: KeyId| std::iter::repeat_n(Some(id), slots.workers_per_key);
-                keys.into_iter().flat_map(|key| of_key(key.id)).collect()
-            }
-            None => {
-                let workers = settings.workers.unwrap_or_else(|| (8 * pool.stats().keys).clamp(32, 512));
-                vec![None; workers]
-            }
+        let keys: Vec<Option<KeyId>> = if let Some(slots) = settings.slots {
+            let keys = pool.snapshot(0, usize::MAX).keys;
+            let of_key = |id: KeyId| std::iter::repeat_n(Some(id), slots.workers_per_key);
+            keys.into_iter().flat_map(|key| of_key(key.id)).collect()
+        } else {
+            let workers = settings.workers.unwrap_or_else(|| (8 * pool.stats().keys).clamp(32, 512));
+            vec![None; workers]
         };
         let seat = |(number, key)| Seat { number, key, in_flight: InFlight::default() };
         let slice = settings.max_wait.map_or(SLICE, |wait| wait.min(SLICE));

@@ -8,13 +8,18 @@ use tower_keypool::{Attempts, Base, ErrorClass, Failure, KeyId};
 /// Why there is no answer. It never holds a secret.
 #[derive(Debug)]
 pub struct Error {
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     kind: ErrorKind,
     message: String,
     code: Option<String>,
     status: Option<StatusCode>,
     retry_after: Option<Duration>,
     attempts: Attempts,
-    library: Option<Box<tower_keypool::Error>>,
+    library: Option<tower_keypool::Error>,
 }
 
 /// What kind of error it is.
@@ -66,7 +71,7 @@ impl ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
+        let inner = Inner {
             kind,
             message: message.into(),
             code: None,
@@ -74,11 +79,12 @@ impl Error {
             retry_after: None,
             attempts: Attempts::default(),
             library: None,
-        }
+        };
+        Self { inner: Box::new(inner) }
     }
 
     pub(crate) fn with_attempts(mut self, attempts: Attempts) -> Self {
-        self.attempts = attempts;
+        self.inner.attempts = attempts;
         self
     }
 
@@ -93,8 +99,8 @@ impl Error {
             Library::Transport => Self::of_transport(&error, base),
             _ => Self::new(ErrorKind::Invalid, causes(&error)),
         };
-        out.retry_after = error.retry_after();
-        out.library = Some(Box::new(error));
+        out.inner.retry_after = error.retry_after();
+        out.inner.library = Some(error);
         out.with_attempts(attempts)
     }
 
@@ -102,7 +108,9 @@ impl Error {
     pub(super) fn of_transport(error: &(dyn StdError + 'static), base: &Base) -> Self {
         let failure = Failure::of_transport(error);
         let is_connect = chain(error).any(|cause| {
-            cause.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(|error| error.is_connect())
+            cause
+                .downcast_ref::<hyper_util::client::legacy::Error>()
+                .is_some_and(hyper_util::client::legacy::Error::is_connect)
         });
         let kind = match failure.error_code() {
             Some("timeout") => ErrorKind::Timeout,
@@ -139,57 +147,57 @@ impl Error {
             message.push_str(word);
         }
         let mut error = Self::new(kind, message).with_attempts(attempts);
-        error.status = Some(status);
-        error.code = failure.error_code().map(str::to_owned);
-        error.retry_after = failure.delay();
+        error.inner.status = Some(status);
+        error.inner.code = failure.error_code().map(str::to_owned);
+        error.inner.retry_after = failure.delay();
         error
     }
 
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.inner.kind
     }
 
     /// The provider's code, such as `INVALID_ARGUMENT`.
     pub fn code(&self) -> Option<&str> {
-        self.code.as_deref()
+        self.inner.code.as_deref()
     }
 
     /// The status of the provider's answer.
     pub fn status(&self) -> Option<StatusCode> {
-        self.status
+        self.inner.status
     }
 
     /// When another try may succeed, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
-        self.retry_after
+        self.inner.retry_after
     }
 
     /// The key that was used last.
     pub fn key(&self) -> Option<&KeyId> {
-        self.attempts.last().map(tower_keypool::pool::Attempt::key)
+        self.inner.attempts.last().map(tower_keypool::pool::Attempt::key)
     }
 
     /// The keys that were tried, with what came of each.
     pub fn attempts(&self) -> &Attempts {
-        &self.attempts
+        &self.inner.attempts
     }
 
     /// Why no key could serve, where that is the error.
     pub fn as_unavailable(&self) -> Option<&tower_keypool::Unavailable> {
-        self.library.as_ref()?.as_unavailable()
+        self.inner.library.as_ref()?.as_unavailable()
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.inner.message)
     }
 }
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.library.as_deref().map(|error| error as &(dyn StdError + 'static))
+        self.inner.library.as_ref().map(|error| error as &(dyn StdError + 'static))
     }
 }
 

@@ -192,14 +192,14 @@ impl PromptOptions {
     }
 
     /// These options, and of `defaults` what they do not say.
-    pub(crate) fn or(&self, defaults: &Self) -> Self {
+    pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
-            model: self.model.clone().or_else(|| defaults.model.clone()),
-            system: self.system.clone().or_else(|| defaults.system.clone()),
+            model: self.model.or_else(|| defaults.model.clone()),
+            system: self.system.or_else(|| defaults.system.clone()),
             temperature: self.temperature.or(defaults.temperature),
             max_output_tokens: self.max_output_tokens.or(defaults.max_output_tokens),
-            json: if matches!(self.json, JsonFormat::Off) { defaults.json.clone() } else { self.json.clone() },
-            extra: self.extra.clone().or_else(|| defaults.extra.clone()),
+            json: if matches!(self.json, JsonFormat::Off) { defaults.json.clone() } else { self.json },
+            extra: self.extra.or_else(|| defaults.extra.clone()),
         }
     }
 }

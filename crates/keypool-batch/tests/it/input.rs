@@ -71,7 +71,8 @@ async fn what_is_no_task_is_said_once_until_it_is_mended() {
         [("\"one\"\n{\n", 2, 1, 0), ("\"one\"\n{\n", 2, 1, 2), ("\"one\"\n\"two\"\n", 2, 0, 1)]
     {
         fs::write(&input, content).unwrap();
-        let all = crate::run_to(&client, Input::open(&input).unwrap(), &path, Default::default()).await;
+        let all =
+            crate::run_to(&client, Input::open(&input).unwrap(), &path, keypool_batch::OutputOptions::default()).await;
         assert_eq!(all.skipped, skipped, "{all}");
         let lines = crate::lines(&path);
         let failed = lines.iter().filter(|line| line["success"] == json!(false)).count();

@@ -58,7 +58,7 @@ async fn stop_waits_for_what_is_at_the_provider_and_leaves_the_rest() {
     let (sim, client) = paused(GeminiSim::builder().latency(10 * SECOND), 2);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
-    let output = Output::file(&path, &Default::default()).unwrap();
+    let output = Output::file(&path, &keypool_batch::OutputOptions::default()).unwrap();
     let run = Batch::new(&client, MODEL).workers(4).start(tasks(100), output).unwrap();
     tokio::time::sleep(3 * SECOND).await;
     let progress = run.progress();
@@ -133,10 +133,9 @@ async fn a_run_that_is_dropped_ends() {
 #[tokio::test(start_paused = true)]
 async fn large_prompts_are_not_all_held_in_memory() {
     let (_sim, client) = paused(GeminiSim::builder().latency(SECOND), 1);
-    let input = Input::tasks((0..100).map(|n| Task::new(&*format!("{n} {}", "x".repeat(1 << 20)))));
+    let input = Input::tasks((0..100).map(|n| Task::new(&*format!("{n} {}", "x".repeat(4 << 20)))));
     let run = Batch::new(&client, MODEL).workers(1).start(input, sink()).unwrap();
     tokio::time::sleep(3 * SECOND).await;
     let progress = run.progress();
-    assert!(progress.queued <= 16 && progress.total.is_none(), "{progress}");
-    assert_eq!(run.finish().await.unwrap().ok, 100);
+    assert!((1..=4).contains(&progress.queued) && progress.total.is_none(), "{progress}");
 }

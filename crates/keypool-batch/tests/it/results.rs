@@ -101,7 +101,7 @@ async fn json_is_found_and_checked_and_keeps_its_digits() {
     let (_sim, client) = paused(GeminiSim::builder().script([candidate(text, "STOP")]), 1);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
-    let output = keypool_batch::Output::file(&path, &Default::default()).unwrap();
+    let output = keypool_batch::Output::file(&path, &keypool_batch::OutputOptions::default()).unwrap();
     Batch::new(&client, MODEL).parse_json().run(tasks(1), output).await.unwrap();
     let line = std::fs::read_to_string(&path).unwrap();
     assert!(line.contains(r#""json":{"price":1.10,"id":12345678901234567890123}"#), "{line}");

@@ -53,7 +53,7 @@ async fn until_exhausted_ends_when_the_day_of_all_keys_is_used_up() {
 #[tokio::test(start_paused = true)]
 async fn without_it_the_run_waits_for_the_next_day_and_says_so() {
     let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
-    let run = Batch::new(&client, MODEL).start(tasks(30), sink()).unwrap();
+    let run = Batch::new(&client, MODEL).workers(2).start(tasks(30), sink()).unwrap();
     tokio::time::sleep(HOUR).await;
     let progress = run.progress();
     let waits_for = progress.waits_for.as_deref().unwrap();

@@ -132,7 +132,7 @@ impl Input {
         I: IntoIterator<Item = Task>,
         I::IntoIter: Send + 'static,
     {
-        let items = (1..).zip(tasks.into_iter()).map(|(n, task)| Item::task(Place::Item(n), task));
+        let items = (1..).zip(tasks).map(|(n, task)| Item::task(Place::Item(n), task));
         Self { items: Box::new(items), is_slow: false }
     }
 
@@ -146,8 +146,8 @@ impl Input {
             source.consume(3);
         }
         let items: Box<dyn Iterator<Item = Item> + Send> = match format {
-            InputFormat::Lines => Box::new(lines(source, |text| Task::of_text(text))),
-            InputFormat::JsonLines => Box::new(lines(source, |text| Task::from_json(text))),
+            InputFormat::Lines => Box::new(lines(source, Task::of_text)),
+            InputFormat::JsonLines => Box::new(lines(source, Task::from_json)),
             InputFormat::JsonArray => Box::new(array(source)?),
             InputFormat::Csv { column } => Box::new(csv_rows::rows(source, &column)?),
         };
