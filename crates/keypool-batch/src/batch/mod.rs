@@ -1,6 +1,6 @@
 //! Many prompts: each task has one result, which survives a crash.
 //!
-//! A reader fills a bounded [queue](queue), workers take tasks from it and send them, a writer appends their results.
+//! A reader fills a bounded queue, workers take tasks from it and send them, a writer appends their results.
 
 mod check;
 mod error_log;

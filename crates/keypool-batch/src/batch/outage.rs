@@ -134,13 +134,10 @@ impl Outage {
     }
 
     /// The provider answered.
-    pub(super) fn is_over(&self, slot: Option<usize>) {
+    pub(super) fn is_over(&self) {
         let mut state = self.lock();
         state.last_answer = now();
         state.waits_for = None;
-        if let Some(lack) = slot.and_then(|slot| state.slots.get_mut(slot)) {
-            *lack = None;
-        }
         drop(state);
         self.is_reachable();
     }
@@ -182,7 +179,7 @@ impl Outage {
     }
 
     /// The provider, or the store, could not be reached.
-    pub(super) fn unreachable(&self, cause: &str) {
+    pub(super) fn unreachable(&self, what: &str, cause: &str) {
         let mut state = self.lock();
         // Of requests that fail together the first counts.
         if state.next_try.is_some() && !std::mem::take(&mut state.is_trying) {
@@ -191,7 +188,7 @@ impl Outage {
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
-        state.waits_for = Some(format!("waiting for the network: {cause}, tries again in {} s", pause.as_secs()));
+        state.waits_for = Some(format!("waiting for {what}: {cause}, tries again in {} s", pause.as_secs()));
     }
 
     /// Waits until keys may be ready, or something changed.
@@ -217,6 +214,13 @@ impl Outage {
         }
         let mut lacks = state.slots.iter();
         lacks.try_fold(Lack::default(), |all, lack| Some(all.merge(lack.as_ref()?)))
+    }
+
+    /// A slot tries its key.
+    pub(super) fn slot_tries(&self, slot: usize) {
+        if let Some(lack) = self.lock().slots.get_mut(slot) {
+            *lack = None;
+        }
     }
 
     /// For how long there was no answer.

@@ -225,11 +225,14 @@ async fn read(
         let mut index = 0;
         loop {
             let most = if input.is_slow { 1 } else { READ };
-            let (back, items) = blocking(move || {
+            let taken = tokio::task::spawn_blocking(move || {
                 let items: Vec<Item> = std::iter::from_fn(|| input.next()).take(most).collect();
                 (input, items)
-            })
-            .await;
+            });
+            let Ok((back, items)) = taken.await else {
+                engine.summary().input_error = Some("reading it panicked".to_owned());
+                break;
+            };
             input = back;
             if items.is_empty() {
                 break;

@@ -118,8 +118,9 @@ impl Summary {
 
     pub(super) fn end(&mut self, elapsed: Duration, prices: Option<Prices>) {
         self.left = self.tasks - self.ok - self.failed - self.skipped;
-        self.seconds = elapsed.as_secs_f64();
-        self.per_second = if self.seconds > 0.0 { self.ok as f64 / self.seconds } else { 0.0 };
+        let round = |number: f64| (number * 1e3).round() / 1e3;
+        self.seconds = round(elapsed.as_secs_f64());
+        self.per_second = if self.seconds > 0.0 { round(self.ok as f64 / self.seconds) } else { 0.0 };
         self.cost = prices.map(|prices| prices.of(self.input_tokens, self.output_tokens));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    client::{Prompt, PromptOptions},
+    client::Prompt,
     raw::{RawObject, is_null, object, raw},
 };
 
@@ -40,63 +40,15 @@ pub enum TaskId {
 }
 
 /// Top-level fields of a whole request of Gemini.
-const GEMINI: &[&str] = &[
-    "contents",
-    "systemInstruction",
-    "system_instruction",
-    "generationConfig",
-    "generation_config",
-    "safetySettings",
-    "safety_settings",
-    "tools",
-    "toolConfig",
-    "tool_config",
-    "cachedContent",
-    "cached_content",
-    "labels",
-];
+const GEMINI: &str = "contents systemInstruction system_instruction generationConfig generation_config safetySettings \
+    safety_settings tools toolConfig tool_config cachedContent cached_content labels";
 
 /// Top-level fields of a whole request with `messages`, of OpenAI, Anthropic and those that speak like them.
-const MESSAGES: &[&str] = &[
-    "messages",
-    "system",
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "n",
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
-    "stop_sequences",
-    "presence_penalty",
-    "frequency_penalty",
-    "repetition_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "seed",
-    "response_format",
-    "output_config",
-    "tools",
-    "tool_choice",
-    "parallel_tool_calls",
-    "reasoning_effort",
-    "reasoning",
-    "thinking",
-    "verbosity",
-    "modalities",
-    "audio",
-    "prediction",
-    "service_tier",
-    "metadata",
-    "user",
-    "safety_identifier",
-    "prompt_cache_key",
-    "web_search_options",
-    "extra_body",
-    "chat_template_kwargs",
-];
+const MESSAGES: &str = "messages system temperature top_p top_k min_p n max_tokens max_completion_tokens stop \
+    stop_sequences presence_penalty frequency_penalty repetition_penalty logit_bias logprobs top_logprobs seed \
+    response_format output_config tools tool_choice parallel_tool_calls reasoning_effort reasoning thinking verbosity \
+    modalities audio prediction service_tier metadata user safety_identifier prompt_cache_key web_search_options \
+    chat_template_kwargs";
 
 impl Task {
     /// A task of a prompt.
@@ -144,7 +96,6 @@ impl Task {
             ),
             None => None,
         };
-        let mut options = PromptOptions::new();
         let prompt = match (fields.remove("prompt"), request) {
             (Some(_), Some(_)) => return Err("it has both `prompt` and `request`".to_owned()),
             (Some(prompt), None) => Self::of_text(&text(&prompt, "`prompt`")?)?.prompt,
@@ -155,8 +106,8 @@ impl Task {
                 let known = if fields.contains_key("contents") { GEMINI } else { MESSAGES };
                 let mut request = RawObject::new();
                 if ["contents", "messages"].iter().any(|name| fields.contains_key(*name)) {
-                    for name in known {
-                        request.extend(fields.remove_entry(*name));
+                    for name in known.split_ascii_whitespace() {
+                        request.extend(fields.remove_entry(name));
                     }
                 }
                 if request.is_empty() {
@@ -165,7 +116,7 @@ impl Task {
                 Prompt::of_object(request)?
             }
         };
-        options = PromptOptions { model: prompt.options.model.clone(), ..options };
+        let mut options = prompt.options.clone();
         if let Some(model) = fields.remove("model") {
             options = options.model(text(&model, "`model`")?);
         }

@@ -199,6 +199,7 @@ impl Engine {
             let before = *next_start;
             if let Some(slots) = self.settings.slots {
                 *next_start = now() + slots.interval;
+                self.outage.slot_tries(seat.number);
             }
             let Some(answer) = self.call(job, seat, stop).await else { return End::Left };
             self.note(job, &answer);
@@ -207,7 +208,7 @@ impl Engine {
                 *next_start = before;
             }
             let next = match answer {
-                Ok(answer) => self.judge(job, seat, answer),
+                Ok(answer) => self.judge(job, answer),
                 Err(error) => self.fail(job, seat, &error),
             };
             let paused = async {
@@ -269,8 +270,8 @@ impl Engine {
         }
     }
 
-    fn judge(&self, job: &mut Job, seat: &Seat, answer: Answer) -> Next {
-        self.outage.is_over(seat.key.as_ref().map(|_| seat.number));
+    fn judge(&self, job: &mut Job, answer: Answer) -> Next {
+        self.outage.is_over();
         if let Some(usage) = answer.usage {
             let mut summary = self.summary();
             summary.input_tokens += usage.input_tokens;
@@ -304,8 +305,9 @@ impl Engine {
         let slot = seat.key.as_ref().map(|_| seat.number);
         match error.kind() {
             ErrorKind::Unavailable => return self.without_key(job, slot, error),
-            ErrorKind::Connect | ErrorKind::Store => {
-                self.outage.unreachable(&error.to_string());
+            kind @ (ErrorKind::Connect | ErrorKind::Store) => {
+                let what = if kind == ErrorKind::Store { "the store" } else { "the network" };
+                self.outage.unreachable(what, &error.to_string());
                 return self.wait_on(Next::Again(Duration::ZERO));
             }
             ErrorKind::ShutDown => {
@@ -315,7 +317,7 @@ impl Engine {
             _ => {}
         }
         if !error.attempts().is_empty() {
-            self.outage.is_over(slot);
+            self.outage.is_over();
         }
         let is_worth_a_retry = match error.kind() {
             ErrorKind::Invalid | ErrorKind::Refused => self.settings.retry_invalid && !error.attempts().is_empty(),

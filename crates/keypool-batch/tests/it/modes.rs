@@ -119,6 +119,14 @@ async fn a_worker_that_panics_fails_its_task_and_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_input_that_panics_ends_the_input_and_not_the_run() {
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let input = Input::tasks((0..).map(|n| if n < 300 { Task::new("x") } else { panic!("no more") }));
+    let summary = Batch::new(&client, MODEL).run(input, sink()).await.unwrap();
+    assert_eq!((summary.ok, summary.input_error.as_deref()), (256, Some("reading it panicked")), "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_that_is_dropped_ends() {
     let (sim, client) = paused(GeminiSim::builder().latency(SECOND), 1);
     let run = Batch::new(&client, MODEL).workers(2).start(tasks(1_000), sink()).unwrap();

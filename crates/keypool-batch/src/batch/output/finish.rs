@@ -37,7 +37,7 @@ pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
 
 /// Writes a new file beside the old one, then puts it in its place: whoever looks finds the one or the other, whole.
 fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<File> {
-    let new = with_end(path, ".new");
+    let new = with_end(path, ".keypool-new");
     let file = OpenOptions::new().read(true).append(true).create(true).open(&new)?;
     file.set_len(0)?;
     // The lock goes with the file that has the name.
