@@ -48,6 +48,7 @@ fn text(value: &Value) -> String {
 }
 
 fn explain(told: &Value) {
+    let told = if told["request"].is_object() { &told["request"] } else { told };
     let at = told["at_ms"].as_i64().map(moment).unwrap_or_default();
     say(format_args!(
         "{} {}: {} after {} ms, at {at}, of {}",

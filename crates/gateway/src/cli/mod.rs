@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 mod add_key;
+mod batch;
 mod config;
 mod db;
 mod demo;
@@ -93,6 +94,7 @@ enum Command {
     Keys(keys::Keys),
     TestKeys(test_keys::TestKeys),
     Generate(generate::Generate),
+    Batch(batch::Batch),
     Usage(usage::Usage),
     Stats(stats::Stats),
     Health(stats::Health),
@@ -120,6 +122,7 @@ pub fn run() -> ExitCode {
         Command::Keys(keys) => keys.run(inputs),
         Command::TestKeys(test_keys) => test_keys.run(inputs),
         Command::Generate(generate) => generate.run(inputs),
+        Command::Batch(batch) => batch.run(inputs),
         Command::Usage(usage) => usage.run(&inputs),
         Command::Stats(stats) => stats.run(inputs),
         Command::Health(health) => health.run(inputs),

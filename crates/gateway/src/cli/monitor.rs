@@ -64,7 +64,7 @@ impl Watched {
     async fn picture(&self) -> anyhow::Result<Picture> {
         Ok(match self {
             Self::Gateway(client) => {
-                let snapshot = client.get("/-/admin/snapshot").await?;
+                let snapshot = client.get("/-/admin/snapshot?limit=1000").await?;
                 Picture { title: format!("gateway {}", client.base), rows: of_gateway(snapshot) }
             }
             Self::Database(opened) => {
@@ -140,7 +140,7 @@ async fn lines(watched: &Watched, interval: Duration, pictures: u64) -> anyhow::
 
 /// A key in a line.
 pub(super) fn line(row: &KeyRow) -> String {
-    let parts = [row.used(), row.why()].into_iter().filter(|part| !part.is_empty());
+    let parts = [row.why(), row.used()].into_iter().filter(|part| !part.is_empty());
     [format!("{} {}", row.id, row.state.as_str())].into_iter().chain(parts).collect::<Vec<_>>().join(" | ")
 }
 

@@ -151,6 +151,8 @@ pub(super) fn rows(snapshot: Value) -> Vec<KeyRow> {
         let of_others = snapshot.breakers.iter().filter(|breaker| shared.contains(&Some(breaker.target.clone())));
         let of_project = project.map(|project| project.breakers.as_slice()).unwrap_or_default();
         let breakers: Vec<Breaker> = key.breakers.iter().chain(of_project).chain(of_others).cloned().collect();
+        let limits: Vec<LimitRow> = project.iter().flat_map(|project| &project.models).flat_map(limits).collect();
+        let is_full = limits.iter().any(LimitRow::is_full);
         KeyRow {
             id: key.id.clone(),
             provider: snapshot.provider.clone(),
@@ -158,12 +160,12 @@ pub(super) fn rows(snapshot: Value) -> Vec<KeyRow> {
             project: key.project.clone(),
             tier: key.tier.clone(),
             priority: key.priority,
-            state: breakers.iter().map(Breaker::of_key).max().unwrap_or_default(),
+            state: breakers.iter().map(Breaker::of_key).chain(is_full.then_some(State::Partly)).max().unwrap_or_default(),
             breakers,
             in_flight: key.in_flight,
             started: key.started,
             used_today: None,
-            limits: project.iter().flat_map(|project| &project.models).flat_map(limits).collect(),
+            limits,
         }
     };
     snapshot.keys.iter().map(row).collect()
@@ -179,6 +181,13 @@ fn limits(model: &Model) -> impl Iterator<Item = LimitRow> {
         source: limit.source.clone(),
         opens_in_seconds: limit.opens_in.map(|seconds| (seconds * 10.0).ceil() / 10.0),
     })
+}
+
+fn short_model(model: &str) -> &str {
+    match model {
+        "*" => "any",
+        model => model.strip_prefix("gemini-").unwrap_or(model),
+    }
 }
 
 fn per(span: &Value) -> String {
@@ -208,7 +217,7 @@ impl Breaker {
         let mut text = String::new();
         let model = self.target.rsplit_once(" for ").map(|(_, model)| model);
         if let Some(model) = model.filter(|_| self.of_key() == State::Partly) {
-            text.push_str(&format!("{model}: "));
+            text.push_str(&format!("{}: ", short_model(model)));
         }
         if let Some(seconds) = self.seconds_left {
             text.push_str(&format!("{} left, ", left(seconds)));
@@ -240,11 +249,9 @@ impl KeyRow {
     /// Why it is not used, until when; of a limit when it opens.
     pub(super) fn why(&self) -> String {
         let mut parts: Vec<String> = self.by_gravity().into_iter().map(Breaker::told).collect();
-        let full = self.limits.iter().filter_map(|limit| {
-            let opens = limit.opens_in_seconds? as u64;
-            Some(format!("{}: at its limit, {} left", limit.model, left(opens)))
-        });
-        parts.extend(full);
+        let mut full: Vec<&LimitRow> = self.limits.iter().filter(|limit| limit.is_full()).collect();
+        full.sort_by_key(|limit| limit.opens());
+        parts.extend(full.iter().map(|limit| format!("{} full, {} left", short_model(&limit.model), left(limit.opens()))));
         parts.join("; ")
     }
 
@@ -273,11 +280,17 @@ impl KeyRow {
 }
 
 impl LimitRow {
+    /// Whether it has no room now. An assumed limit refuses nobody.
+    fn is_full(&self) -> bool {
+        self.opens_in_seconds.is_some() && self.source != "assumed"
+    }
+
+    fn opens(&self) -> u64 {
+        self.opens_in_seconds.map_or(0, |seconds| seconds.ceil() as u64)
+    }
+
     fn told(&self) -> String {
-        let model = match self.model.as_str() {
-            "*" => "any",
-            model => model.strip_prefix("gemini-").unwrap_or(model),
-        };
+        let model = short_model(&self.model);
         let unit = match self.unit.as_str() {
             "requests" => String::new(),
             unit => format!(" {}", unit.replace('_', " ")),
@@ -316,7 +329,7 @@ mod tests {
     fn a_key_has_the_breakers_that_cover_it() {
         let rows = rows(snapshot());
         assert_eq!((rows[0].state, rows[1].state), (State::Cooling, State::Disabled));
-        assert_eq!(rows[0].why(), "billing; m: 41 s left, rate limit; m: at its limit, 3 s left");
+        assert_eq!(rows[0].why(), "billing; m: 41 s left, rate limit; m full, 4 s left");
         assert_eq!(rows[1].advice(), "replace the key");
     }
 

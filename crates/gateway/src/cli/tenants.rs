@@ -169,7 +169,7 @@ async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Righ
     rights.apply(&mut entry)?;
     let mut bytes = [0; 24];
     getrandom::fill(&mut bytes)?;
-    let token = format!("kp-{}", URL_SAFE_NO_PAD.encode(bytes));
+    let token = format!("kpt-{}", URL_SAFE_NO_PAD.encode(bytes));
     let mut tenant = Tenant::new(&name, &name, tenants::hash(&token));
     tenant.options = options(&entry)?;
     database.put_tenant(tenant).await?;

@@ -80,16 +80,9 @@ impl Pools {
         let mut pools = Vec::new();
         for (plan, keys) in listed {
             let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
-            let mut fallback = ModelFallbackLayer::new(&pool, plan.fallback.iter().map(String::as_str));
-            for model in &loaded.config.models {
-                for alias in &model.aliases {
-                    let chain = std::iter::once(model.name.as_str()).chain(plan.fallback.iter().map(String::as_str));
-                    fallback = fallback.alias(alias, chain);
-                }
-            }
             let layer = KeyPoolLayer::new(&pool)
                 .replay_up_to((loaded.config.gateway.replay_mib as usize) << 20)
-                .fallback(fallback);
+                .fallback(fallback(loaded, &plan, &pool));
             pools.push(Arc::new(ProviderPool {
                 name: plan.name.as_str().into(),
                 dialect: dialect(plan.kind),
@@ -156,6 +149,18 @@ impl Pools {
         let by_dialect = (*target == PathTarget::OfDialect || model.is_none()).then(of_dialect).flatten();
         Ok(by_dialect.unwrap_or_else(|| self.own()))
     }
+}
+
+/// Which models take the place of others, and what else models are called.
+pub fn fallback(loaded: &Loaded, plan: &PoolPlan, pool: &KeyPool) -> ModelFallbackLayer {
+    let mut fallback = ModelFallbackLayer::new(pool, plan.fallback.iter().map(String::as_str));
+    for model in &loaded.config.models {
+        for alias in &model.aliases {
+            let chain = std::iter::once(model.name.as_str()).chain(plan.fallback.iter().map(String::as_str));
+            fallback = fallback.alias(alias, chain);
+        }
+    }
+    fallback
 }
 
 fn dialect(kind: ProviderKind) -> Dialect {

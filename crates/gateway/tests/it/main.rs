@@ -3,5 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "real time, of a real program")]
 #![allow(unreachable_pub, reason = "nothing of a test is public")]
 
+mod commands;
+mod demo;
 mod serving;
 mod support;
