@@ -10,7 +10,7 @@ use super::{
     Environment,
     wording::{looks_like_key, unknown_option, without_values},
 };
-use crate::{Key, KeyId, Limit, Limits, Secret, Span, Unit};
+use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 
 /// A key: an entry of `[[keys]]`, a line of a key file, a row of a CSV file or an object of a JSON file.
 ///
@@ -38,6 +38,63 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Unit};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "BTreeMap<String, Value>")]
 pub struct KeyEntry(pub(super) Result<Options, String>);
+
+impl KeyEntry {
+    /// A key's options as an object that is read back as it, **with its secret**, for whoever keeps keys elsewhere. Limits of no option
+    /// are left out, and so are options that have their usual value.
+    pub fn options(key: &Key) -> serde_json::Map<String, Value> {
+        let mut limits: serde_json::Map<String, Value> =
+            key.limits.iter().map(|(model, limits)| (model.to_string(), limits_of(limits))).collect();
+        // Those that have options of their own.
+        let every_model = limits.get("*").and_then(Value::as_object);
+        let is_plain = |table: &&serde_json::Map<String, Value>| {
+            table.keys().all(|name| matches!(name.as_str(), "rpm" | "rpd" | "tpm"))
+        };
+        let every_model = every_model.filter(is_plain).cloned();
+        if every_model.is_some() {
+            limits.remove("*");
+        }
+        let models = key.models.as_ref().map(|models| models.join(","));
+        let options = serde_json::json!({
+            "secret": *key.secret,
+            "id": key.id,
+            "project": key.project,
+            "tier": (key.tier != Tier::Unknown).then_some(key.tier),
+            "priority": key.priority,
+            "weight": (key.weight != 1).then_some(key.weight),
+            "exit": key.exit,
+            "billing_account": key.billing_account,
+            "concurrent": key.max_concurrent,
+            "interval": key.min_interval.map(|interval| interval.as_secs_f64()),
+            "zone": key.zone,
+            "models": models,
+            "label": key.label,
+            "limits": (!limits.is_empty()).then_some(limits),
+        });
+        let Value::Object(mut options) = options else { return serde_json::Map::new() };
+        options.extend(every_model.unwrap_or_default());
+        options.retain(|_, value| !value.is_null());
+        options
+    }
+}
+
+/// Limits as [`LimitsEntry`] reads them.
+fn limits_of(limits: &Limits) -> Value {
+    let name = |limit: &Limit| {
+        Some(match (limit.unit, limit.span) {
+            (Unit::Requests, Span::MINUTE) => "rpm",
+            (Unit::Requests, Span::Day) => "rpd",
+            (Unit::InputTokens, Span::MINUTE) => "tpm",
+            (Unit::InputTokens, Span::Day) => "tpd",
+            (Unit::OutputTokens, Span::MINUTE) => "output_tpm",
+            (Unit::Tokens, Span::MINUTE) => "total_tpm",
+            (Unit::Images, Span::MINUTE) => "ipm",
+            (Unit::Images, Span::Day) => "ipd",
+            _ => return None,
+        })
+    };
+    limits.iter().filter_map(|limit| Some((name(limit)?.to_owned(), Value::from(limit.amount)))).collect()
+}
 
 /// The options of a key.
 #[derive(Clone, Debug, PartialEq)]

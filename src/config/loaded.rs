@@ -92,6 +92,11 @@ impl Loaded {
         }
     }
 
+    /// Where the key with this id stands: `keys.txt:3`, or the name of a variable.
+    pub fn place(&self, id: &KeyId) -> Option<&str> {
+        self.seen.get(id).map(|(_, place)| place.as_str())
+    }
+
     /// Adds a key from elsewhere, such as a database. `place` is for messages, and is its label if it has none.
     pub fn add_entry(&mut self, place: impl Into<String>, entry: KeyEntry, environment: &Environment) {
         self.add(place.into(), entry.0, environment);

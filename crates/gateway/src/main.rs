@@ -11,6 +11,7 @@ mod config;
 mod convert;
 mod error;
 mod health;
+mod keys;
 mod metrics;
 mod middleware;
 mod proxy;

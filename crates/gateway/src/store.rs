@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions, sqlite::MasterKey};
-use tower_keypool::{KeyPool, KeyPoolBuilder, config::Environment};
+use tower_keypool::{KeyPool, KeyPoolBuilder, config::Environment, store::Store};
 
 use crate::config::{Loaded, OnStoreLoss};
 
@@ -47,6 +47,15 @@ impl Stores {
             None => None,
         };
         Ok(Self { sqlite, redis, fail_open: store.on_store_loss == OnStoreLoss::FailOpen })
+    }
+
+    /// The store that counts; `None` where nothing outlives the process.
+    pub fn counting(&self) -> Option<&dyn Store> {
+        match (&self.redis, &self.sqlite) {
+            (Some(redis), _) => Some(redis),
+            (None, Some(sqlite)) => Some(sqlite),
+            (None, None) => None,
+        }
     }
 
     /// The pool of a builder over the store that counts.

@@ -24,7 +24,8 @@ use super::{
 use crate::{
     app::{App, AppState},
     error::Dialect,
-    proxy::pools::{ProviderPool, add_stored},
+    keys as listed,
+    proxy::pools::ProviderPool,
 };
 
 /// Keys that are read while a pool is locked.
@@ -405,7 +406,8 @@ fn set_options(key: &mut StoredKey, options: Map<String, Value>) -> Result<(), A
 fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
     let loaded = app.loaded.load();
     let mut keys = LoadedKeys::default();
-    add_stored(&mut keys, key, &loaded);
+    let entry = listed::entry(key).map_err(|error| AdminError::bad_request(error.to_string()))?;
+    keys.add_entry(format!("key {}", key.id), entry, &loaded.environment);
     match keys.problems.first() {
         None => Ok(()),
         Some(problem) => Err(AdminError::bad_request(problem.message.clone())),

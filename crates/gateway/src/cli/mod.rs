@@ -1,6 +1,26 @@
 //! The commands: one file each.
 
+mod add_key;
+mod batch;
+mod config;
+mod db;
+mod demo;
+mod explain;
+mod gateway_client;
+mod generate;
+mod import;
+mod key_options;
+mod keys;
+mod monitor;
+mod opened;
+mod output;
 mod serve;
+mod shell;
+mod standing;
+mod stats;
+mod tenants;
+mod test_keys;
+mod usage;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -68,6 +88,23 @@ fn absolute(path: &str) -> String {
 #[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Demo(demo::Demo),
+    AddKey(add_key::AddKey),
+    Import(import::Import),
+    Keys(keys::Keys),
+    TestKeys(test_keys::TestKeys),
+    Generate(generate::Generate),
+    Batch(batch::Batch),
+    Usage(usage::Usage),
+    Stats(stats::Stats),
+    Health(stats::Health),
+    Monitor(monitor::Monitor),
+    Explain(explain::Explain),
+    Tenants(tenants::Tenants),
+    Config(config::ConfigCommand),
+    Db(db::Db),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Exit code of a wrong command line, configuration or input.
@@ -79,10 +116,27 @@ pub fn run() -> ExitCode {
     let inputs = cli.common.inputs();
     let result = match cli.command {
         Command::Serve(serve) => serve.run(inputs),
+        Command::Demo(demo) => demo.run(),
+        Command::AddKey(add_key) => add_key.run(&inputs),
+        Command::Import(import) => import.run(&inputs),
+        Command::Keys(keys) => keys.run(inputs),
+        Command::TestKeys(test_keys) => test_keys.run(inputs),
+        Command::Generate(generate) => generate.run(inputs),
+        Command::Batch(batch) => batch.run(inputs),
+        Command::Usage(usage) => usage.run(&inputs),
+        Command::Stats(stats) => stats.run(inputs),
+        Command::Health(health) => health.run(inputs),
+        Command::Monitor(monitor) => monitor.run(inputs),
+        Command::Explain(explain) => explain.run(inputs),
+        Command::Tenants(tenants) => tenants.run(&inputs),
+        Command::Config(config) => config.run(&inputs),
+        Command::Db(db) => db.run(&inputs),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     };
     result.unwrap_or_else(|error| {
         eprintln!("keypool: {error:#}");
-        let wrong = error.is::<crate::config::Problems>();
+        let wrong = error.is::<crate::config::Problems>() || error.is::<output::Wrong>();
         ExitCode::from(if wrong { WRONG } else { 1 })
     })
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use tower_keypool::Strategy;
 
-use super::{absolute, block_on};
+use super::{absolute, block_on, opened::Source};
 use crate::{
     app::{self, App, AppState},
     config::{Inputs, Loaded},
@@ -22,23 +22,12 @@ use crate::{
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
-    /// Key file (repeatable): one key a line with its options behind it, or CSV, TSV or JSON [default: key.txt, if there is one]
-    /// [env: KEYPOOL_KEYS, API_KEY_FILE]
-    #[arg(long, value_name = "FILE")]
-    keys: Vec<String>,
+    #[command(flatten)]
+    source: Source,
     /// Address to listen on; beyond loopback a token is required [default: 127.0.0.1:5000] [env: KEYPOOL_LISTEN, LISTEN_HOST,
     /// LISTEN_PORT]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// The shape of the API that the keys are for: gemini, openai, anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
-    #[arg(long, value_name = "NAME")]
-    provider: Option<String>,
-    /// Where requests go [default: the provider's address] [env: KEYPOOL_UPSTREAM, GEMINI_API_BASE_URL]
-    #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
-    /// Certificates to trust in place of Mozilla's, in PEM [env: KEYPOOL_CACERT]
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<String>,
     /// Certificate chain for clients, in PEM: they connect over TLS [env: KEYPOOL_TLS_CERT_FILE]
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<String>,
@@ -98,11 +87,8 @@ impl Serve {
 
     fn set(self, inputs: &mut Inputs) {
         let file = |path: Option<String>| path.map(|path| absolute(&path));
-        inputs.option("--keys", "pool.key_files", self.keys.iter().map(|path| absolute(path)));
+        self.source.set(inputs);
         inputs.option("--listen", "gateway.listen", self.listen);
-        inputs.option("--provider", "gateway.provider", self.provider);
-        inputs.option("--upstream", "gateway.upstream", self.upstream);
-        inputs.option("--cacert", "gateway.cacert", file(self.cacert));
         inputs.option("--tls-cert", "gateway.tls_cert_file", file(self.tls_cert));
         inputs.option("--tls-key", "gateway.tls_key_file", file(self.tls_key));
         inputs.option("--token", "gateway.token", self.token);

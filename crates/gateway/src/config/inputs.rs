@@ -97,6 +97,32 @@ impl Inputs {
         Loaded::check(config, path, self.environment.clone())
     }
 
+    /// Where each setting that is set comes from: an option, a variable, or a line of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn origins(&self) -> std::io::Result<BTreeMap<String, String>> {
+        let mut origins = BTreeMap::new();
+        if let Some(path) = &self.file {
+            let text = std::fs::read_to_string(path)?;
+            if let Ok(table) = toml::de::DeTable::parse(&text) {
+                for (section, value) in table.get_ref() {
+                    let Some(settings) = value.get_ref().as_table() else { continue };
+                    for (setting, value) in settings {
+                        let line = 1 + text[..value.span().start].matches('\n').count();
+                        let name = format!("{}.{}", section.get_ref(), setting.get_ref());
+                        origins.insert(name, format!("{}:{line}", path.display()));
+                    }
+                }
+            }
+        }
+        for (name, origin) in self.overlay().1 {
+            let setting = name.trim_start_matches("KEYPOOL__").to_ascii_lowercase().replace("__", ".");
+            origins.insert(setting, origin);
+        }
+        Ok(origins)
+    }
+
     /// The environment with every other variable and option as `KEYPOOL__SECTION__SETTING`, and what each of these stands for.
     fn overlay(&self) -> (Environment, BTreeMap<String, String>) {
         let mut settings: BTreeMap<String, String> = BTreeMap::new();

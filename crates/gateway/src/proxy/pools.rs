@@ -7,11 +7,9 @@ use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use keypool_store::sqlite::StoredKey;
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
     Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RetryPolicy, Scope,
-    config::{KeyEntry, Loaded as LoadedKeys},
     pool::CircuitBreaker,
     stack::{KeyPoolBody, KeyPoolService},
 };
@@ -20,6 +18,7 @@ use super::{route::PathTarget, upstream::Upstream};
 use crate::{
     config::{Loaded, PoolPlan, ProviderKind},
     error::{ApiError, Dialect},
+    keys::{self, Listed},
     store::Stores,
     tenants::matches,
 };
@@ -79,30 +78,30 @@ impl Pools {
     /// # Errors
     /// Those of the stores, and of the configuration.
     pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
+        let listed = keys::all(loaded, stores).await?;
+        listed.iter().for_each(|(plan, keys)| tell(plan, keys));
+        Self::of(loaded, stores, listed).await
+    }
+
+    /// Opens the pools with these keys.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub async fn of(loaded: &Loaded, stores: &Stores, listed: Vec<(PoolPlan, Listed)>) -> anyhow::Result<Self> {
         let upstream = Upstream::new(loaded)?;
         let mut pools = Vec::new();
-        for (n, plan) in loaded.pools().iter().enumerate() {
-            let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
-            let (keys, stored) = keys(loaded, plan, stored);
-            tell(plan, &keys);
+        for (plan, keys) in listed {
             let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
-            let mut fallback = ModelFallbackLayer::new(&pool, plan.fallback.iter().map(String::as_str));
-            for model in &loaded.config.models {
-                for alias in &model.aliases {
-                    let chain = std::iter::once(model.name.as_str()).chain(plan.fallback.iter().map(String::as_str));
-                    fallback = fallback.alias(alias, chain);
-                }
-            }
             let layer = KeyPoolLayer::new(&pool)
                 .replay_up_to((loaded.config.gateway.replay_mib as usize) << 20)
-                .fallback(fallback);
+                .fallback(fallback(loaded, &plan, &pool));
             pools.push(Arc::new(ProviderPool {
                 name: plan.name.as_str().into(),
                 dialect: dialect(plan.kind),
                 models: plan.models.clone(),
                 service: layer.layer(upstream.clone()),
                 pool,
-                stored: ArcSwap::from_pointee(stored),
+                stored: ArcSwap::from_pointee(keys.stored),
             }));
         }
         Ok(Self { providers: pools, upstream })
@@ -113,12 +112,10 @@ impl Pools {
     /// # Errors
     /// Those of the database. Keys that cannot be added are logged.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
-        for (n, plan) in loaded.pools().iter().enumerate() {
+        for (plan, keys) in keys::all(loaded, stores).await? {
             let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
-            let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
-            let (keys, stored) = keys(loaded, plan, stored);
-            tell(plan, &keys);
-            provider.stored.store(Arc::new(stored));
+            tell(&plan, &keys);
+            provider.stored.store(Arc::new(keys.stored));
             if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
                 tracing::warn!(provider = plan.name, %error, "a key was not added");
             }
@@ -131,10 +128,9 @@ impl Pools {
     /// # Errors
     /// Those of the database.
     pub async fn listed(&self, loaded: &Loaded, stores: &Stores, provider: &ProviderPool) -> anyhow::Result<Vec<Key>> {
-        let plans = loaded.pools();
-        let Some(n) = plans.iter().position(|plan| plan.name == *provider.name) else { return Ok(Vec::new()) };
-        let stored = if n == 0 { stored_keys(stores).await? } else { Vec::new() };
-        Ok(keys(loaded, &plans[n], stored).0.keys)
+        let all = keys::all(loaded, stores).await?;
+        let of_provider = all.into_iter().find(|(plan, _)| plan.name == *provider.name);
+        Ok(of_provider.map(|(_, listed)| listed.keys).unwrap_or_default())
     }
 
     /// A service with this key alone: one attempt, which changes nothing in the pools.
@@ -196,6 +192,18 @@ impl Pools {
     }
 }
 
+/// Which models take the place of others, and what else models are called.
+pub fn fallback(loaded: &Loaded, plan: &PoolPlan, pool: &KeyPool) -> ModelFallbackLayer {
+    let mut fallback = ModelFallbackLayer::new(pool, plan.fallback.iter().map(String::as_str));
+    for model in &loaded.config.models {
+        for alias in &model.aliases {
+            let chain = std::iter::once(model.name.as_str()).chain(plan.fallback.iter().map(String::as_str));
+            fallback = fallback.alias(alias, chain);
+        }
+    }
+    fallback
+}
+
 fn dialect(kind: ProviderKind) -> Dialect {
     match kind {
         ProviderKind::Gemini => Dialect::Gemini,
@@ -204,49 +212,8 @@ fn dialect(kind: ProviderKind) -> Dialect {
     }
 }
 
-/// The keys of the configuration, and those of the database that it does not list; the names of the latter.
-fn keys(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> (LoadedKeys, HashSet<KeyId>) {
-    let mut keys = loaded.keys(plan);
-    let mut from_database = LoadedKeys::default();
-    for key in stored {
-        let listed = keys.keys.iter().any(|listed| listed.has_secret(key.secret.expose()) || listed.id() == key.id);
-        if !listed {
-            add_stored(&mut from_database, &key, loaded);
-        }
-    }
-    keys.problems.extend(from_database.problems);
-    let names = from_database.keys.iter().map(Key::id).collect();
-    keys.keys.extend(from_database.keys.into_iter().map(|key: Key| loaded.placed(plan, key)));
-    (keys, names)
-}
-
-/// Adds a key of the database, or what is wrong with it.
-pub fn add_stored(keys: &mut LoadedKeys, stored: &StoredKey, loaded: &Loaded) {
-    let mut options = match &stored.options {
-        serde_json::Value::Object(options) => options.clone(),
-        _ => serde_json::Map::new(),
-    };
-    options.insert("secret".to_owned(), stored.secret.expose().into());
-    options.insert("id".to_owned(), stored.id.as_str().into());
-    if let Some(project) = &stored.project {
-        options.insert("project".to_owned(), project.as_str().into());
-    }
-    let place = format!("key {} of the database", stored.id);
-    match serde_json::from_value::<KeyEntry>(options.into()) {
-        Ok(entry) => keys.add_entry(place, entry, &loaded.environment),
-        Err(error) => tracing::warn!(key = %stored.id, %error, "the key's options cannot be read; it is left out"),
-    }
-}
-
-async fn stored_keys(stores: &Stores) -> anyhow::Result<Vec<StoredKey>> {
-    match &stores.sqlite {
-        Some(sqlite) => Ok(sqlite.keys().await?),
-        None => Ok(Vec::new()),
-    }
-}
-
 /// Says how many keys there are, and which entries are none.
-fn tell(plan: &PoolPlan, keys: &LoadedKeys) {
+fn tell(plan: &PoolPlan, keys: &Listed) {
     for problem in &keys.problems {
         tracing::warn!("{problem}; the entry is skipped");
     }

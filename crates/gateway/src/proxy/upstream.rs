@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::body::Body;
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri, header};
 use hyper::body::Incoming;
@@ -28,12 +29,9 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use tower::Service;
-use tower_keypool::{BoxError, Lease, ReplayBody};
+use tower_keypool::{BoxError, Lease};
 
 use crate::config::Loaded;
-
-/// The body of a request to a provider.
-pub type UpstreamBody = ReplayBody<Body>;
 
 /// A connection that is not there after so long has failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,9 +55,9 @@ struct Exit {
 
 #[derive(Clone)]
 enum Way {
-    Direct(Client<HttpsConnector<HttpConnector>, UpstreamBody>),
-    Tunnel(Client<HttpsConnector<Tunnel<HttpConnector>>, UpstreamBody>),
-    Socks(Client<HttpsConnector<SocksV5<HttpConnector>>, UpstreamBody>),
+    Direct(Client<HttpsConnector<HttpConnector>, Body>),
+    Tunnel(Client<HttpsConnector<Tunnel<HttpConnector>>, Body>),
+    Socks(Client<HttpsConnector<SocksV5<HttpConnector>>, Body>),
 }
 
 impl Upstream {
@@ -96,7 +94,11 @@ impl Exit {
     }
 }
 
-impl Service<Request<UpstreamBody>> for Upstream {
+impl<B> Service<Request<B>> for Upstream
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     type Response = Response<Incoming>;
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Response<Incoming>, BoxError>>;
@@ -105,7 +107,7 @@ impl Service<Request<UpstreamBody>> for Upstream {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<UpstreamBody>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let lease = request.extensions().get::<Arc<Lease>>();
         let exit = match lease.and_then(|lease| lease.exit()) {
             None => Some(&self.usual),
@@ -115,6 +117,7 @@ impl Service<Request<UpstreamBody>> for Upstream {
             let error = "the key's exit is not in the configuration: add it to [exits]";
             return Box::pin(std::future::ready(Err(error.into())));
         };
+        let request = request.map(Body::new);
         // hyper-util's future is boxed already, in a type that says so.
         let is_socket = request.headers().contains_key(header::UPGRADE);
         let answer = match if is_socket { &exit.sockets } else { &exit.usual } {
@@ -136,7 +139,7 @@ fn http_connector() -> HttpConnector {
     connector
 }
 
-fn client<C>(connector: C, tls: &ClientConfig, http2: bool) -> Client<HttpsConnector<C>, UpstreamBody>
+fn client<C>(connector: C, tls: &ClientConfig, http2: bool) -> Client<HttpsConnector<C>, Body>
 where
     C: Service<Uri> + Clone + Send + Sync + 'static,
     HttpsConnector<C>: Connect + Clone + Send + Sync + 'static,

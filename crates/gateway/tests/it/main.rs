@@ -9,6 +9,8 @@ mod reload;
 mod resources;
 mod admin;
 mod dashboard;
+mod commands;
+mod demo;
 mod serving;
 mod support;
 mod tenants;

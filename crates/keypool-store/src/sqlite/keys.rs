@@ -135,7 +135,7 @@ impl SqliteStore {
         .await
     }
 
-    /// A number that grows with each change of keys, by whatever process.
+    /// A number that grows with each change of keys or tenants, by whatever process.
     ///
     /// # Errors
     /// Those of the file.
@@ -217,8 +217,8 @@ impl SqliteStore {
     }
 }
 
-/// Tells others that keys changed.
-fn count_change(connection: &Connection) -> Result<(), SqliteError> {
+/// Tells others that keys or tenants changed.
+pub(super) fn count_change(connection: &Connection) -> Result<(), SqliteError> {
     let count = "INSERT INTO meta VALUES ('keys_revision', 1) ON CONFLICT DO UPDATE SET value = value + 1";
     connection.execute(count, [])?;
     Ok(())

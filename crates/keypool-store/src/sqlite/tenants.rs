@@ -3,7 +3,7 @@
 use rusqlite::Row;
 use serde_json::Value;
 
-use super::{SqliteError, SqliteStore};
+use super::{SqliteError, SqliteStore, keys::count_change};
 
 /// Who may use a gateway. Its limits are counted by reservations with a project of its own.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +61,7 @@ impl SqliteStore {
             let put = "INSERT INTO tenants VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name,
                  token_hash = excluded.token_hash, options = excluded.options";
             connection.execute(put, (id, name, token_hash, options.to_string(), time.wall_ms()))?;
-            Ok(())
+            count_change(connection)
         })
         .await
     }
@@ -72,7 +72,12 @@ impl SqliteStore {
     /// Those of the file.
     pub async fn remove_tenant(&self, id: &str) -> Result<bool, SqliteError> {
         let id = id.to_owned();
-        self.change(move |connection, _| Ok(connection.execute("DELETE FROM tenants WHERE id = ?", [id])? > 0)).await
+        self.change(move |connection, _| {
+            let removed = connection.execute("DELETE FROM tenants WHERE id = ?", [id])? > 0;
+            count_change(connection)?;
+            Ok(removed)
+        })
+        .await
     }
 }
 

@@ -1,0 +1,304 @@
+//! `keypool batch`
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use keypool_batch::{
+    Batch as Engine, BatchError, Client, ErrorLog, Input, InputFormat, Output, OutputError, OutputOptions,
+    PromptOptions, Run, RunOutcome, Summary, batch::Bar,
+};
+
+use super::{
+    block_on,
+    opened::{Opened, Source},
+    output::{Json, note, say_json, wrong},
+};
+use crate::{
+    config::{BatchSection, Inputs, ProviderKind, Span},
+    proxy::{pools, upstream::Upstream},
+};
+
+const OUT_OF_QUOTA: u8 = 3;
+const NO_USABLE_KEY: u8 = 4;
+const STOPPED: u8 = 130;
+
+/// Answer a file of prompts, each once, at the rate that the keys allow. Run it again, and it goes on where it was.
+///
+/// Tasks are lines of text, JSON lines, a JSON array, CSV or TSV. Results are JSON lines, or an array where the output is called
+/// .json; failed tasks are among them. Faults of keys are never counted: such a task is sent again with another key.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Batch {
+    /// The tasks; -: standard input
+    #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
+    input: PathBuf,
+    /// Where results go; they are resumed there [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// How tasks are written [default: by the name of the file]
+    #[arg(long, value_name = "NAME")]
+    format: Option<Format>,
+    /// The column of CSV or TSV that holds the prompt
+    #[arg(long, value_name = "NAME", default_value = "prompt")]
+    column: String,
+    /// The model of tasks that name none [default: gemini-2.5-flash, for Gemini]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+    /// The system instruction; @FILE reads it from a file
+    #[arg(long, value_name = "TEXT|@FILE")]
+    system: Option<String>,
+    /// 0 to 2
+    #[arg(long, value_name = "NUMBER")]
+    temperature: Option<f64>,
+    /// The most tokens of an answer
+    #[arg(long, value_name = "NUMBER")]
+    max_output_tokens: Option<u32>,
+    /// Requests at once of each key
+    #[arg(long, value_name = "NUMBER")]
+    workers_per_key: Option<u32>,
+    /// The shortest time from start to start of one of these: seconds, or 500ms, 12s
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    rate_limit_per_slot: Option<Span>,
+    /// Requests at once, in place of --workers-per-key
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
+    concurrency: Option<usize>,
+    /// How often a task is tried again after what is wrong with its answer [default: 3]
+    #[arg(long, value_name = "NUMBER")]
+    max_retries: Option<u32>,
+    /// How long one answer may take [default: 600s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Span>,
+    /// Try again what failed in an earlier run
+    #[arg(long, requires = "output")]
+    retry_failed: bool,
+    /// Try again what the provider refused as invalid, too
+    #[arg(long)]
+    retry_invalid: bool,
+    /// Models that take the place of one that no key can serve, best first
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
+    fallback: Vec<String>,
+    /// End when there was no answer for so long
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    max_wait: Option<Span>,
+    /// End with exit code 3 when the day's quota of all keys is used up
+    #[arg(long, conflicts_with = "max_wait")]
+    until_exhausted: bool,
+    /// Results in the order of the tasks
+    #[arg(long, requires = "output")]
+    ordered: bool,
+    /// Answers are JSON
+    #[arg(long)]
+    parse_json: bool,
+    /// Answers are JSON of this JSON schema
+    #[arg(long, value_name = "FILE")]
+    json_schema: Option<PathBuf>,
+    /// A line for each fault goes there
+    #[arg(long, value_name = "FILE")]
+    error_log: Option<PathBuf>,
+    /// From line to line of progress where there is no terminal [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    monitor_interval: Option<Span>,
+    /// Show no progress
+    #[arg(long)]
+    no_progress: bool,
+    #[command(flatten)]
+    source: Source,
+    /// `--json`: the summary; results are JSON anyway
+    #[command(flatten)]
+    summary: Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool batch prompts.txt -o answers.jsonl
+  keypool batch prompts.csv -o parsed.jsonl --parse-json --json-schema answer.schema.json
+  keypool batch many.txt -o many.jsonl --until-exhausted
+
+Ctrl-C once ends when the answers under way are there, twice at once.
+
+Exit codes: 0 all answered, 1 some failed, 2 command line, configuration or input is wrong, 3 out of quota, 4 no usable key, \
+130 stopped.";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Jsonl,
+    Json,
+    Csv,
+}
+
+fn time(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "expected seconds, or a time such as 500ms, 5s, 2m or 1h".to_owned())
+}
+
+impl Batch {
+    pub(super) fn run(mut self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        inputs.option("--fallback", "pool.fallback", std::mem::take(&mut self.fallback));
+        self.source.set(&mut inputs);
+        block_on(None, async {
+            let opened = Opened::open(&inputs).await?;
+            let settings = self.settings(&opened.loaded.config.batch)?;
+            let client = client(&opened, settings.timeout.0)?;
+            let engine = self.engine(&client, &settings, opened.loaded.config.gateway.provider)?;
+            let (input, output) = (self.open_input()?, self.open_output()?);
+            let run = engine.start(input, output).map_err(|error| wrong(error.to_string()))?;
+            self.follow(&run).await;
+            let summary = run.finish().await;
+            let _ = tokio::time::timeout(Duration::from_secs(2), client.pool().shutdown()).await;
+            let summary = summary.map_err(of_output)?;
+            // Standard output may hold results.
+            if self.summary.json && self.output.is_some() { say_json(&summary) } else { note(&summary) }
+            Ok(code(&summary))
+        })
+    }
+
+    /// What the command line says, and else the configuration.
+    fn settings(&self, configured: &BatchSection) -> anyhow::Result<BatchSection> {
+        let system = match self.system.as_deref().map(|text| (text, text.strip_prefix('@'))) {
+            Some((_, Some(file))) => Some(read(Path::new(file), "--system")?),
+            given => given.map(|(text, _)| text.to_owned()),
+        };
+        let given = configured.clone();
+        Ok(BatchSection {
+            model: self.model.clone().or(given.model),
+            system: system.or(given.system),
+            temperature: self.temperature.or(given.temperature),
+            max_output_tokens: self.max_output_tokens.or(given.max_output_tokens),
+            workers_per_key: self.workers_per_key.or(given.workers_per_key.filter(|_| self.concurrency.is_none())),
+            rate_limit_per_slot: self.rate_limit_per_slot.or(given.rate_limit_per_slot),
+            concurrency: self.concurrency.or(given.concurrency),
+            max_retries: self.max_retries.unwrap_or(given.max_retries),
+            timeout: self.timeout.unwrap_or(given.timeout),
+        })
+    }
+
+    fn engine(&self, client: &Client, settings: &BatchSection, provider: ProviderKind) -> anyhow::Result<Engine> {
+        let usual = (provider == ProviderKind::Gemini).then(|| "gemini-2.5-flash".to_owned());
+        let model = settings.model.clone().or(usual);
+        let model = model.ok_or_else(|| wrong("name the model: --model, or model in [batch]"))?;
+        let mut options = PromptOptions::new();
+        if let Some(system) = &settings.system {
+            options = options.system(system.as_str());
+        }
+        if let Some(temperature) = settings.temperature {
+            options = options.temperature(temperature);
+        }
+        if let Some(tokens) = settings.max_output_tokens {
+            options = options.max_output_tokens(tokens);
+        }
+        let mut engine = Engine::new(client, model).options(options).max_retries(settings.max_retries);
+        match (settings.workers_per_key, settings.rate_limit_per_slot, settings.concurrency) {
+            (None, None, None) => {}
+            (None, None, Some(workers)) => engine = engine.workers(workers),
+            (workers, interval, _) => {
+                let interval = interval.map_or(Duration::ZERO, |interval| interval.0);
+                engine = engine.slots(workers.unwrap_or(1) as usize, interval);
+            }
+        }
+        if self.retry_invalid {
+            engine = engine.retry_invalid();
+        }
+        if self.until_exhausted {
+            engine = engine.until_exhausted();
+        }
+        if let Some(wait) = self.max_wait {
+            engine = engine.max_wait(wait.0);
+        }
+        if self.parse_json {
+            engine = engine.parse_json();
+        }
+        if let Some(file) = &self.json_schema {
+            let schema = serde_json::from_str(&read(file, "--json-schema")?);
+            let schema = schema.map_err(|error| wrong(format!("--json-schema {}: {error}", file.display())))?;
+            engine = engine.json_schema(schema).map_err(|error| wrong(format!("--json-schema: {error}")))?;
+        }
+        if let Some(file) = &self.error_log {
+            let log = ErrorLog::file(file).map_err(|error| wrong(format!("--error-log {}: {error}", file.display())))?;
+            engine = engine.error_log(log);
+        }
+        Ok(engine)
+    }
+
+    fn open_input(&self) -> anyhow::Result<Input> {
+        let csv = || InputFormat::Csv { column: self.column.clone() };
+        let named = self.format.map(|format| match format {
+            Format::Text => InputFormat::Lines,
+            Format::Jsonl => InputFormat::JsonLines,
+            Format::Json => InputFormat::JsonArray,
+            Format::Csv => csv(),
+        });
+        let opened = if self.input == Path::new("-") {
+            Input::stdin(named)
+        } else {
+            let format = named.unwrap_or_else(|| match InputFormat::of_path(&self.input) {
+                InputFormat::Csv { .. } => csv(),
+                other => other,
+            });
+            Input::open_as(&self.input, format)
+        };
+        opened.map_err(|error| wrong(format!("{}: {error}", self.input.display())))
+    }
+
+    fn open_output(&self) -> anyhow::Result<Output> {
+        let options = OutputOptions { ordered: self.ordered, retry_failed: self.retry_failed };
+        match &self.output {
+            Some(file) => Output::file(file, &options).map_err(|error| of_output(error.into())),
+            None => Ok(Output::writer(std::io::stdout())),
+        }
+    }
+
+    /// Shows progress until the run ends; the first Ctrl-C drains it, the second one stops it.
+    async fn follow(&self, run: &Run) {
+        let control = run.control();
+        let stopping = async {
+            let _ = tokio::signal::ctrl_c().await;
+            note("no more requests are sent; once more ends at once");
+            control.stop();
+            let _ = tokio::signal::ctrl_c().await;
+            control.abort();
+            std::future::pending::<()>().await;
+        };
+        let every = self.monitor_interval.map_or(Duration::from_secs(10), |every| every.0);
+        let showing = async {
+            if self.no_progress { run.ended().await } else { Bar::new().follow(run, every).await }
+        };
+        tokio::select! {
+            () = showing => {}
+            () = stopping => {}
+        }
+    }
+}
+
+fn client(opened: &Opened, timeout: Duration) -> anyhow::Result<Client> {
+    let pool = &opened.pools.own().pool;
+    let plans = opened.loaded.pools();
+    let fallback = pools::fallback(&opened.loaded, &plans[0], pool);
+    Ok(Client::builder(pool).fallback(fallback).timeout(timeout).service(Upstream::new(&opened.loaded)?))
+}
+
+fn read(file: &Path, option: &str) -> anyhow::Result<String> {
+    std::fs::read_to_string(file).map_err(|error| wrong(format!("{option} {}: {error}", file.display())))
+}
+
+/// An output that cannot be written is a failure, one that holds something else is a wrong command line.
+fn of_output(error: BatchError) -> anyhow::Error {
+    match error {
+        BatchError::Output(OutputError::Io { .. }) => error.into(),
+        other => wrong(other.to_string()),
+    }
+}
+
+fn code(summary: &Summary) -> ExitCode {
+    match summary.outcome {
+        RunOutcome::Exhausted { .. } | RunOutcome::WaitedTooLong { .. } => ExitCode::from(OUT_OF_QUOTA),
+        RunOutcome::NoKeys { .. } => ExitCode::from(NO_USABLE_KEY),
+        RunOutcome::Stopped => ExitCode::from(STOPPED),
+        _ if summary.input_error.is_some() => ExitCode::from(super::WRONG),
+        _ if summary.failed + summary.skipped_failed > 0 => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    }
+}

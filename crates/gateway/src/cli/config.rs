@@ -1,0 +1,182 @@
+//! `keypool config`
+
+use std::{collections::BTreeMap, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::output::{Json, count, note, say, say_json, table};
+use crate::{
+    config::{Config, Inputs, Loaded, Problems},
+    proxy::upstream::Upstream,
+    server::Certificate,
+};
+
+/// The configuration: a file, variables over it, and options over both.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct ConfigCommand {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    output: Json,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 something is wrong with the configuration.";
+
+#[derive(Clone, Copy, Subcommand)]
+enum What {
+    /// Name everything that is wrong, each with its place; entries that are no keys, too
+    Check,
+    /// Print all settings, where each comes from, and no secret
+    Show,
+    /// Print the JSON schema of keypool.toml, for editors
+    Schema,
+}
+
+/// A setting that holds now.
+#[derive(Serialize)]
+struct Setting {
+    setting: String,
+    value: Value,
+    /// An option, a variable, a line of the file, or `default`.
+    from: String,
+}
+
+impl ConfigCommand {
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        match self.what {
+            What::Check => return Ok(self.check(inputs)),
+            What::Show => self.show(inputs, &inputs.load()?)?,
+            What::Schema => say_json(&schemars::schema_for!(Config)),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn check(self, inputs: &Inputs) -> ExitCode {
+        let (problems, told): (Vec<(String, String)>, String) = match inputs.load() {
+            Ok(loaded) => check(&loaded),
+            Err(problems) => (owned(&problems), String::new()),
+        };
+        if self.output.json {
+            let problems = problems.iter().map(|(place, message)| json!({ "place": place, "message": message }));
+            let problems: Vec<Value> = problems.collect();
+            say_json(&json!({ "ok": problems.is_empty(), "problems": problems }));
+        } else {
+            for (place, message) in &problems {
+                note(format_args!("{place}: {message}"));
+            }
+            match problems.len() {
+                0 => say(told),
+                problems => note(format_args!("{} to fix", count(problems, "thing"))),
+            }
+        }
+        if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::WRONG) }
+    }
+
+    fn show(self, inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
+        let settings = settings(inputs, loaded)?;
+        let config = &loaded.config;
+        let lists = json!({
+            "keys": config.keys.len(),
+            "models": config.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
+            "errors": config.errors.len(),
+            "providers": loaded.pools()[1..].iter().map(|plan| &plan.name).collect::<Vec<_>>(),
+            "exits": config.exits.keys().collect::<Vec<_>>(),
+            "tenants": config.tenants.iter().map(|tenant| &tenant.name).collect::<Vec<_>>(),
+        });
+        let file = inputs.file().map(|file| file.display().to_string());
+        if self.output.json {
+            say_json(&json!({ "file": file, "settings": settings, "lists": lists }));
+            return Ok(());
+        }
+        say(format_args!("file: {}", file.as_deref().unwrap_or("none")));
+        let value = |value: &Value| match value {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let cells = settings.iter().map(|row| [row.setting.clone(), value(&row.value), row.from.clone()]);
+        say(table(["setting", "value", "from"], cells));
+        for (name, list) in lists.as_object().into_iter().flatten() {
+            let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let text = if list.is_number() { list.to_string() } else { names.join(", ") };
+            say(format_args!("{name}: {}", if text.is_empty() { "none" } else { &text }));
+        }
+        Ok(())
+    }
+}
+
+fn owned(problems: &Problems) -> Vec<(String, String)> {
+    problems.iter().map(|(place, message)| (place.to_owned(), message.to_owned())).collect()
+}
+
+/// What only shows when the configuration is used: keys, files of certificates, exits.
+fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
+    let mut problems = Vec::new();
+    let mut keys = 0;
+    for plan in loaded.pools() {
+        let listed = loaded.keys(&plan);
+        keys += listed.keys.len();
+        problems.extend(listed.problems.into_iter().map(|problem| (problem.place, problem.message)));
+        if let Err(error) = plan.builder().and_then(|builder| builder.keys(listed.keys).build()) {
+            problems.push((format!("provider {}", plan.name), error.to_string()));
+        }
+    }
+    if let Err(error) = Upstream::new(loaded) {
+        problems.push(("configuration".to_owned(), format!("{error:#}")));
+    }
+    let gateway = &loaded.config.gateway;
+    if let (Some(certificate), Some(key)) = (&gateway.tls_cert_file, &gateway.tls_key_file) {
+        let read = Certificate::read(loaded.folder().join(certificate), loaded.folder().join(key));
+        if let Err(error) = read {
+            problems.push(("gateway.tls_cert_file".to_owned(), format!("{error:#}")));
+        }
+    }
+    (problems, format!("the configuration is in order: {} from files, variables and [[keys]]", count(keys, "key")))
+}
+
+fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
+    let config = &loaded.config;
+    let sections: BTreeMap<&str, Value> = BTreeMap::from([
+        ("pool", serde_json::to_value(&config.pool)?),
+        ("gateway", serde_json::to_value(&config.gateway)?),
+        ("admin", serde_json::to_value(&config.admin)?),
+        ("log", serde_json::to_value(&config.log)?),
+        ("store", serde_json::to_value(&config.store)?),
+        ("batch", serde_json::to_value(&config.batch)?),
+    ]);
+    let origins = inputs.origins()?;
+    let mut settings = Vec::new();
+    for (section, values) in sections {
+        for (name, value) in values.as_object().into_iter().flatten() {
+            let setting = format!("{section}.{name}");
+            let from = origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
+            let value = in_seconds(name, value);
+            settings.push(Setting { setting, value, from });
+        }
+    }
+    Ok(settings)
+}
+
+/// Times are numbers of seconds.
+fn in_seconds(name: &str, value: &Value) -> Value {
+    const TIMES: [&str; 9] = [
+        "wait",
+        "drain_delay",
+        "grace",
+        "max_wait",
+        "body_timeout",
+        "reader_timeout",
+        "answer_timeout",
+        "rate_limit_per_slot",
+        "timeout",
+    ];
+    let span = value.as_str().filter(|_| TIMES.contains(&name)).and_then(crate::config::Span::parse);
+    match span {
+        Some(span) if span.0.subsec_nanos() == 0 => span.0.as_secs().into(),
+        Some(span) => span.0.as_secs_f64().into(),
+        None => value.clone(),
+    }
+}

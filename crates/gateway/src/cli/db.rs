@@ -1,0 +1,132 @@
+//! `keypool db`
+
+use std::{io::Read, path::PathBuf, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use keypool_store::{SqliteStore, sqlite::MasterKey};
+use serde_json::json;
+
+use super::{
+    block_on,
+    output::{Json, count, say, say_json, wrong},
+};
+use crate::{
+    config::{Inputs, Loaded},
+    store,
+};
+
+/// Look after the database of counts, cooldowns, keys and tenants.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct Db {
+    #[command(subcommand)]
+    what: What,
+    #[command(flatten)]
+    output: Json,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the database cannot be used or is damaged, 2 the command line or the configuration is wrong.";
+
+#[derive(Subcommand)]
+enum What {
+    /// Write a copy while the database is in use; its master key is not in it, so keep a copy of that, too
+    Backup {
+        /// Where no file is yet
+        copy: PathBuf,
+    },
+    /// Check the database, and whether all secrets can be read
+    Check,
+    /// Encrypt all secrets with another master key; restart gateways afterwards
+    ///
+    /// Where the master key is in the file beside the database, that file is replaced by a new one.
+    Rekey {
+        /// The file that holds the new master key, or - for standard input: needed where KEYPOOL_SECRET_KEY is used
+        #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
+        key: Option<String>,
+    },
+    /// Print where it is
+    Path,
+    /// Print its size in bytes
+    Size,
+}
+
+impl Db {
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        let loaded = inputs.load()?;
+        let path = store::database_path(&loaded)?.ok_or_else(|| wrong("there is no database: it is turned off by \"none\""))?;
+        if matches!(self.what, What::Path) {
+            self.tell(path.display(), json!({ "path": path.display().to_string() }));
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !path.is_file() {
+            return Err(wrong(format!("there is no database at {}: the first command that needs one makes it", path.display())));
+        }
+        block_on(Some(1), async {
+            let database = store::open_database(path.clone(), &loaded.environment)?;
+            match &self.what {
+                What::Backup { copy } => {
+                    let copy = std::path::absolute(copy)?;
+                    if copy.exists() {
+                        return Err(wrong(format!("{}: there is a file already", copy.display())));
+                    }
+                    database.backup(&copy).await?;
+                    let copy = copy.display().to_string();
+                    self.tell(format_args!("copied to {copy}"), json!({ "path": path.display().to_string(), "copy": copy }));
+                }
+                What::Check => self.check(&database).await?,
+                What::Rekey { key } => {
+                    let key = new_key(key.as_deref(), &loaded)?;
+                    let keys = database.keys().await?.len();
+                    database.rekey(key).await?;
+                    let told = format!("{} encrypted with the new master key; restart gateways that run", count(keys, "key"));
+                    self.tell(told, json!({ "keys": keys, "path": path.display().to_string() }));
+                }
+                What::Path => {}
+                What::Size => {
+                    let size = database.size()?;
+                    self.tell(size, json!({ "size_bytes": size, "path": path.display().to_string() }));
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+
+    /// Opening it has checked the structure.
+    async fn check(&self, database: &SqliteStore) -> anyhow::Result<()> {
+        let keys = database.keys().await?.len();
+        let tenants = database.tenants().await?.len();
+        let size = database.size()?;
+        let path = database.path().display().to_string();
+        self.tell(
+            format_args!("{path} is in order: {}, {}, {size} bytes", count(keys, "key"), count(tenants, "tenant")),
+            json!({ "ok": true, "path": path, "keys": keys, "tenants": tenants, "size_bytes": size }),
+        );
+        Ok(())
+    }
+
+    fn tell(&self, text: impl std::fmt::Display, value: serde_json::Value) {
+        if self.output.json { say_json(&value) } else { say(text) }
+    }
+}
+
+fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
+    let text = match given {
+        None => {
+            let from_outside = ["KEYPOOL_SECRET_KEY", "KEYPOOL_SECRET_KEY_FILE"];
+            if let Some(name) = from_outside.into_iter().find(|name| loaded.environment.get(name).is_some()) {
+                return Err(wrong(format!(
+                    "the master key comes from {name}: name the file of the new one, such as one made by `openssl rand -hex 32`"
+                )));
+            }
+            return Ok(MasterKey::generate()?);
+        }
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            text
+        }
+        Some(file) => return MasterKey::read(file.as_ref()).map_err(|error| wrong(error.to_string())),
+    };
+    MasterKey::parse(text.trim()).map_err(|error| wrong(error.to_string()))
+}

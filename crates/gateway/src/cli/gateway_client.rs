@@ -1,0 +1,149 @@
+//! Questions to the admin API of a running gateway.
+
+use std::{net::IpAddr, time::Duration};
+
+use anyhow::Context;
+use bytes::Bytes;
+use clap::Args;
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::Value;
+
+use super::{
+    absolute,
+    output::{plain, short, wrong},
+};
+use crate::{
+    config::{Inputs, Loaded, SecretText},
+    proxy::upstream::client_tls,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const LARGEST_ANSWER: usize = 256 << 20;
+
+/// Which gateway, and its admin token.
+#[derive(Args)]
+pub(super) struct Admin {
+    /// The gateway: http(s)://HOST:PORT [default: where the configuration lets one listen]
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// The file that holds the admin token [env: KEYPOOL_ADMIN_TOKEN, KEYPOOL_ADMIN_TOKEN_FILE]
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<String>,
+}
+
+impl Admin {
+    pub(super) fn set(&self, inputs: &mut Inputs) {
+        inputs.option("--admin-token-file", "admin.token_file", self.admin_token_file.as_deref().map(absolute));
+    }
+
+    /// Whether a gateway is named.
+    pub(super) fn is_named(&self) -> bool {
+        self.admin.is_some()
+    }
+}
+
+/// A client with the admin token. It sends that over verified TLS, and without TLS to this machine alone.
+pub(super) struct GatewayClient {
+    pub base: String,
+    token: SecretText,
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+}
+
+impl GatewayClient {
+    pub(super) fn new(admin: &Admin, loaded: &Loaded) -> anyhow::Result<Self> {
+        let base = admin.admin.clone().unwrap_or_else(|| usual_address(loaded));
+        let base = base.trim_end_matches('/').to_owned();
+        let uri: Uri = base.parse().map_err(|_| wrong(format!("{base} is no address: expected http(s)://HOST:PORT")))?;
+        let host = uri.host().unwrap_or_default();
+        match uri.scheme_str() {
+            Some("https") => {}
+            Some("http") if is_loopback(host) => {}
+            Some("http") => {
+                return Err(wrong(format!(
+                    "the admin token is not sent to {host} without TLS, where anybody between could read it: use https://"
+                )));
+            }
+            _ => return Err(wrong(format!("{base} is no address: expected http(s)://HOST:PORT"))),
+        }
+        let token = loaded.admin_token.clone();
+        let token = token.ok_or_else(|| wrong("the admin token is needed: --admin-token-file or KEYPOOL_ADMIN_TOKEN"))?;
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(TIMEOUT));
+        connector.enforce_http(false);
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(client_tls(loaded)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector);
+        Ok(Self { base, token, client: Client::builder(TokioExecutor::new()).build(https) })
+    }
+
+    /// What stands at a path such as `/-/admin/snapshot`. Redirects are not followed.
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let request = Request::get(format!("{}{path}", self.base)).header("x-keypool-admin", self.token.expose());
+        let request = request.body(Empty::new())?;
+        let answered = tokio::time::timeout(TIMEOUT, async {
+            let answer = self.client.request(request).await?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+            Ok((status, body.map_err(|error| anyhow::anyhow!(error))?.to_bytes()))
+        });
+        let no_answer = || format!("no answer from the gateway at {}", self.base);
+        let (status, body) = match answered.await {
+            Ok(answer) => answer.map_err(|error: anyhow::Error| root(&error)).with_context(no_answer)?,
+            Err(_) => anyhow::bail!("{} within {} s", no_answer(), TIMEOUT.as_secs()),
+        };
+        let value = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+        if status.is_success() {
+            return Ok(value);
+        }
+        let said = value["error"]["message"].as_str().or(value["error"].as_str()).or(value["message"].as_str());
+        let said = said.map(|said| format!(": {}", plain(&short(said, 300)))).unwrap_or_default();
+        let hint = match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; is that its admin token?",
+            StatusCode::NOT_FOUND if said.is_empty() => "; has it an admin token, and is this its admin address?",
+            _ => "",
+        };
+        anyhow::bail!("the gateway at {} answered {status}{said}{hint}", self.base)
+    }
+}
+
+/// The deepest cause, which names what is wrong.
+fn root(error: &anyhow::Error) -> anyhow::Error {
+    anyhow::anyhow!(error.root_cause().to_string())
+}
+
+fn usual_address(loaded: &Loaded) -> String {
+    let mut address = loaded.admin_listen.unwrap_or(loaded.listen);
+    if address.ip().is_unspecified() {
+        address.set_ip(IpAddr::from([127, 0, 0, 1]));
+    }
+    let scheme = if loaded.config.gateway.tls_cert_file.is_some() { "https" } else { "http" };
+    format!("{scheme}://{address}")
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_loopback;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in ["localhost", "127.0.0.1", "127.3.2.1", "[::1]"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["", "10.0.0.1", "localhost.example", "127.0.0.1.example", "[fe80::1]"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! `keypool import`
+
+use std::{collections::HashMap, process::ExitCode};
+
+use clap::Args;
+use keypool_store::{
+    SqliteStore,
+    sqlite::{Import as Imported, StoredKey},
+};
+use serde_json::{Map, Value, json};
+use tower_keypool::{
+    Key, Secret,
+    config::{KeyEntry, Loaded as LoadedKeys},
+};
+
+use super::{
+    add_key::stored,
+    block_on, key_options,
+    opened::database,
+    output::{Json, moment, note, say, say_json, table, wrong},
+};
+use crate::{
+    config::{Inputs, Loaded},
+    store::Stores,
+};
+
+/// Keep the keys of files in the database: one key a line with its options behind it, CSV, TSV or JSON.
+///
+/// A bad line is named and skipped. The options of a key that is there already are replaced where the file has them. The files
+/// are not needed afterwards.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Import {
+    /// The files; -: standard input
+    #[arg(value_name = "FILE|-", required_unless_present = "history")]
+    files: Vec<String>,
+    /// Where the keys are from, for the history and their labels [default: the file's name]
+    #[arg(long, value_name = "TEXT")]
+    source: Option<String>,
+    /// List the imports so far
+    #[arg(long, conflicts_with_all = ["files", "source"])]
+    history: bool,
+    #[command(flatten)]
+    output: Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool import keys.txt more.csv --source mail
+  vault kv get -field=keys gemini | keypool import - --source vault
+  keypool import --history
+
+Exit codes: 0 done (bad lines are named), 1 the database cannot be used, 2 the command line is wrong, or a file has no key.";
+
+impl Import {
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        let loaded = inputs.load()?;
+        block_on(Some(1), async {
+            let stores = Stores::open(&loaded).await?;
+            let database = database(&stores)?;
+            if self.history {
+                self.tell_history(&database.imports(1_000).await?);
+                return Ok(ExitCode::SUCCESS);
+            }
+            let mut code = ExitCode::SUCCESS;
+            let mut imports = Vec::new();
+            for file in &self.files {
+                let (import, problems) = self.import(file, database, &loaded).await?;
+                if import.added + import.merged == 0 {
+                    code = ExitCode::from(super::WRONG);
+                    note(format_args!("{}: it has no key", shown(file)));
+                }
+                if self.output.json {
+                    let mut import = told(&import);
+                    import["problems"] = problems.iter().map(|(place, message)| json!({ "place": place, "message": message })).collect();
+                    import["file"] = shown(file).into();
+                    imports.push(import);
+                    continue;
+                }
+                for (place, message) in &problems {
+                    note(format_args!("{place}: {message}"));
+                }
+                let Imported { added, merged, rejected, .. } = &import;
+                say(format_args!("{}: {added} added, {merged} merged with keys that were there, {rejected} rejected", shown(file)));
+            }
+            if self.output.json {
+                say_json(&imports);
+            }
+            Ok(code)
+        })
+    }
+
+    /// Imports a file. What is wrong with entries is returned with its place.
+    async fn import(
+        &self,
+        file: &str,
+        database: &SqliteStore,
+        loaded: &Loaded,
+    ) -> anyhow::Result<(Imported, Vec<(String, String)>)> {
+        let path = if file == "-" { "/dev/stdin" } else { file };
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(wrong(format!("{}: the file cannot be read: {error}", shown(file))));
+        }
+        let mut read = LoadedKeys::default();
+        read.add_file(path);
+        let place = |place: &str| place.replace("/dev/stdin:", "standard input, line ");
+        let mut problems: Vec<(String, String)> =
+            read.problems.iter().map(|problem| (place(&problem.place), problem.message.clone())).collect();
+        let source = self.source.clone().unwrap_or_else(|| shown(file).to_owned());
+        let before = database.keys().await?;
+        let by_secret: HashMap<&str, &StoredKey> = before.iter().map(|key| (key.secret.expose(), key)).collect();
+        let mut keys = Vec::new();
+        for key in &read.keys {
+            let at = read.place(&key.id()).unwrap_or_default();
+            match merged(key, at, &source, &by_secret, &before, loaded) {
+                Ok(key) => keys.push(key),
+                Err(error) => problems.push((place(at), error.to_string())),
+            }
+        }
+        // A key that is listed twice is told among the problems, and counts once.
+        let rejected = problems.len() as u64;
+        let import = database.import_keys(source, keys, rejected).await?;
+        Ok((import, problems))
+    }
+
+    fn tell_history(&self, imports: &[Imported]) {
+        if self.output.json {
+            say_json(&imports.iter().map(told).collect::<Vec<_>>());
+        } else if imports.is_empty() {
+            say("there was no import yet");
+        } else {
+            let rows = imports.iter().map(|import| {
+                let [added, merged, rejected] = [import.added, import.merged, import.rejected].map(|n| n.to_string());
+                [moment(import.at_ms), import.source.clone(), added, merged, rejected]
+            });
+            say(table(["time", "source", "added", "merged", "rejected"], rows));
+        }
+    }
+}
+
+/// A key to put: with the options of the key that has the same secret where the file says nothing else.
+fn merged(
+    key: &Key,
+    place: &str,
+    source: &str,
+    by_secret: &HashMap<&str, &StoredKey>,
+    before: &[StoredKey],
+    loaded: &Loaded,
+) -> anyhow::Result<StoredKey> {
+    let mut options = KeyEntry::options(key);
+    let secret = options.get("secret").and_then(Value::as_str).unwrap_or_default().to_owned();
+    anyhow::ensure!(secret != loaded.token.expose(), "that is the token that clients send to the gateway");
+    label(&mut options, place, source);
+    let (id, options) = match by_secret.get(&*secret) {
+        Some(there) => {
+            let mut all = there.options.as_object().cloned().unwrap_or_default();
+            all.extend(there.project.iter().map(|project| ("project".to_owned(), project.as_str().into())));
+            all.extend(options);
+            (there.id.clone(), all)
+        }
+        None => {
+            let is_taken = before.iter().any(|stored| stored.id == key.id());
+            anyhow::ensure!(!is_taken, "the database has another key named {}", key.id());
+            (key.id(), options)
+        }
+    };
+    key_options::check(&options, loaded)?;
+    Ok(stored(id, Secret::new(&secret)?, options))
+}
+
+/// The place in the file gives way to the source.
+fn label(options: &mut Map<String, Value>, place: &str, source: &str) {
+    if let Some(label) = options.remove("label").as_ref().and_then(Value::as_str) {
+        let own = label.strip_suffix(&format!(" ({place})")).unwrap_or(if label == place { "" } else { label });
+        if !own.is_empty() {
+            options.insert("label".to_owned(), own.into());
+        }
+    }
+    options.insert("source".to_owned(), source.into());
+}
+
+fn shown(file: &str) -> &str {
+    if file == "-" { "standard input" } else { file }
+}
+
+fn told(import: &Imported) -> Value {
+    json!({
+        "time": moment(import.at_ms),
+        "source": import.source,
+        "added": import.added,
+        "merged": import.merged,
+        "rejected": import.rejected,
+    })
+}

@@ -1,0 +1,242 @@
+//! `keypool keys`
+
+use std::{collections::HashMap, process::ExitCode};
+
+use clap::{Args, Subcommand};
+use keypool_store::sqlite::{StoredKey, UsageQuery};
+use serde_json::json;
+use tower_keypool::{
+    KeyId,
+    store::{BreakerTarget, Record},
+};
+
+use super::{
+    add_key::stored,
+    block_on,
+    key_options::{self, KeyOptions},
+    opened::{Opened, Source},
+    output::{Json, say, say_json, short, table, wrong},
+    standing::{self, KeyRow},
+    usage,
+};
+use crate::config::Inputs;
+
+/// All keys: where each is listed, how it stands, what it used. Or change one; a running gateway follows within 2 s.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Keys {
+    #[command(subcommand)]
+    change: Option<Change>,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool keys
+  keypool keys set work --weight 2 --rpd 250
+  keypool keys disable work --reason 'costs too much'
+  keypool keys enable work
+
+Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong, or there is no such key.";
+
+#[derive(Subcommand)]
+enum Change {
+    /// Change options of a key of the database; an empty value takes an option back
+    Set {
+        /// Its name
+        id: String,
+        #[command(flatten)]
+        options: KeyOptions,
+    },
+    /// Do not use a key until it is enabled, wherever it is listed
+    Disable {
+        /// Its name
+        id: String,
+        /// Why, for whoever looks later
+        #[arg(long, value_name = "TEXT", default_value = "disabled by keypool keys disable")]
+        reason: String,
+    },
+    /// Use a key again; its cooldowns, and those of its project, end
+    Enable {
+        /// Its name
+        id: String,
+    },
+    /// Give a key of the database another secret; its name, counts and options stay
+    Replace {
+        /// Its name
+        id: String,
+        /// Nothing: you are asked for the secret, and it is not shown; -: it is read from standard input
+        #[arg(value_name = "-", allow_hyphen_values = true)]
+        key: Option<String>,
+    },
+    /// Remove a key from the database; its usage stays
+    Remove {
+        /// Its name
+        id: String,
+    },
+}
+
+impl Keys {
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        self.source.set(&mut inputs);
+        let json = self.output.json;
+        block_on(Some(2), async {
+            let opened = Opened::open(&inputs).await?;
+            let told = match self.change {
+                None => {
+                    list(&opened, json).await?;
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Some(Change::Set { id, options }) => set(&opened, id, &options).await?,
+                Some(Change::Disable { id, reason }) => disable(&opened, id, reason).await?,
+                Some(Change::Enable { id }) => enable(&opened, id).await?,
+                Some(Change::Replace { id, key }) => replace(&opened, id, key.as_deref()).await?,
+                Some(Change::Remove { id }) => remove(&opened, id).await?,
+            };
+            let (id, what) = told;
+            if json {
+                say_json(&json!({ "id": id, "done": what }));
+            } else {
+                say(format_args!("{id} is {what}"));
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// All keys of all providers.
+pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
+    let today = usage::today(opened.pools.own().pool.provider().zone());
+    let used: HashMap<KeyId, u64> = match &opened.stores.sqlite {
+        Some(database) => {
+            let rows = database.usage(UsageQuery::of_days(today..=today).by_key()).await?;
+            rows.into_iter().filter_map(|row| Some((row.key?, row.used.requests))).collect()
+        }
+        None => HashMap::new(),
+    };
+    let mut all = Vec::new();
+    for provider in opened.pools.iter() {
+        let snapshot = serde_json::to_value(provider.pool.snapshot(0, usize::MAX))?;
+        for mut row in standing::rows(snapshot) {
+            let id = KeyId::new(row.id.as_str());
+            row.provider = provider.name.to_string();
+            row.listed_at = opened.place(&provider.name, &id).to_owned();
+            row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&id).copied().unwrap_or(0));
+            all.push(row);
+        }
+    }
+    Ok(all)
+}
+
+async fn list(opened: &Opened, json: bool) -> anyhow::Result<()> {
+    let rows = rows(opened).await?;
+    if json {
+        let advised = rows.iter().map(|row| {
+            let mut value = serde_json::to_value(row).unwrap_or_default();
+            value["why"] = row.why().into();
+            value["advice"] = row.advice().into();
+            value
+        });
+        say_json(&advised.collect::<Vec<_>>());
+        return Ok(());
+    }
+    if rows.is_empty() {
+        say("there is no key: `keypool add-key` adds one, and --keys FILE, key.txt or GEMINI_API_KEY name others");
+        return Ok(());
+    }
+    let cells = rows.iter().map(|row| {
+        let why = [row.why(), row.advice()].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" → ");
+        let used = row.used_today.map_or_else(|| "-".to_owned(), |used| used.to_string());
+        let project = if row.project == row.id { "-".to_owned() } else { row.project.clone() };
+        [row.id.clone(), short(&row.listed_at, 40), project, row.state.as_str().to_owned(), used, row.used(), why]
+    });
+    say(table(["key", "listed at", "project", "state", "today", "used/limit", "why, until when, what to do"], cells));
+    Ok(())
+}
+
+/// The key of the database, or an error that says where the key is listed.
+async fn of_database(opened: &Opened, id: &KeyId) -> anyhow::Result<StoredKey> {
+    let (provider, place) = opened.find(id)?;
+    let stored = opened.database()?.key(id).await?;
+    let is_listed_elsewhere = place != "database" || *provider.name != *opened.pools.own().name;
+    match stored {
+        Some(stored) if !is_listed_elsewhere => Ok(stored),
+        _ => Err(wrong(format!("{id} is listed at {place}: change it there (disable and enable work for all keys)"))),
+    }
+}
+
+async fn set(opened: &Opened, id: String, given: &KeyOptions) -> anyhow::Result<(String, &'static str)> {
+    let key = of_database(opened, &id.as_str().into()).await?;
+    if given.is_empty() {
+        return Err(wrong("there is nothing to set: name an option, such as --rpm 10"));
+    }
+    let mut options = key.options.as_object().cloned().unwrap_or_default();
+    options.extend(key.project.map(|project| ("project".to_owned(), project.into())));
+    options.insert("secret".to_owned(), key.secret.expose().into());
+    options.insert("id".to_owned(), id.as_str().into());
+    given.apply(&mut options);
+    key_options::check(&options, &opened.loaded)?;
+    opened.database()?.put_key(stored(key.id, key.secret, options)).await?;
+    given.note_exit(&opened.loaded);
+    Ok((id, "changed"))
+}
+
+async fn disable(opened: &Opened, id: String, reason: String) -> anyhow::Result<(String, &'static str)> {
+    let key = KeyId::new(id.as_str());
+    opened.find(&key)?;
+    let target = BreakerTarget::Key(key);
+    let record = Record::Open { target, until_ms: None, class: None, reason: Some(reason.into()) };
+    opened.store()?.record(vec![record]).await?;
+    Ok((id, "disabled"))
+}
+
+async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static str)> {
+    let key = KeyId::new(id.as_str());
+    let (provider, _) = opened.find(&key)?;
+    let snapshot = provider.pool.snapshot(0, usize::MAX);
+    let project = snapshot.keys.iter().find(|view| view.id == key).map(|view| view.project.clone());
+    let exit = snapshot.keys.iter().find(|view| view.id == key).and_then(|view| view.exit.clone());
+    let store = opened.store()?;
+    let covers = |target: &BreakerTarget| match target {
+        BreakerTarget::Key(id) | BreakerTarget::KeyModel(id, _) => *id == key,
+        BreakerTarget::Project(name) | BreakerTarget::ProjectModel(name, _) => Some(name) == project.as_ref(),
+        BreakerTarget::Exit(name) => Some(name) == exit.as_ref(),
+        _ => false,
+    };
+    let open = store.load().await?.records.into_iter().filter_map(|record| match record {
+        Record::Open { target, .. } if covers(&target) => Some(Record::Closed { target }),
+        _ => None,
+    });
+    let mut closed: Vec<Record> = open.collect();
+    if closed.is_empty() {
+        closed.push(Record::Closed { target: BreakerTarget::Key(key) });
+    }
+    store.record(closed).await?;
+    Ok((id, "enabled"))
+}
+
+async fn replace(opened: &Opened, id: String, given: Option<&str>) -> anyhow::Result<(String, &'static str)> {
+    let mut key = of_database(opened, &id.as_str().into()).await?;
+    let secret = key_options::read_secret(given, &opened.loaded)?;
+    let database = opened.database()?;
+    let all = database.keys().await?;
+    if let Some(other) = all.iter().find(|other| other.secret.expose() == secret.expose()) {
+        return Err(wrong(format!("that is the secret of {} already", other.id)));
+    }
+    key.secret = secret;
+    let target = BreakerTarget::Key(key.id.clone());
+    database.put_key(key).await?;
+    // What was known against the old secret does not hold for the new one.
+    opened.store()?.record(vec![Record::Closed { target }]).await?;
+    Ok((id, "replaced"))
+}
+
+async fn remove(opened: &Opened, id: String) -> anyhow::Result<(String, &'static str)> {
+    let key = of_database(opened, &id.as_str().into()).await?;
+    opened.database()?.remove_key(&key.id).await?;
+    Ok((id, "removed"))
+}
+

@@ -1,0 +1,124 @@
+//! What most commands work with: the configuration, the stores, and the pools with all keys.
+
+use std::{collections::HashMap, sync::Arc};
+
+use clap::Args;
+use keypool_store::SqliteStore;
+use tower_keypool::{KeyId, store::Store};
+
+use super::{
+    absolute,
+    output::{note, wrong},
+};
+use crate::{
+    config::{Inputs, Loaded, PoolPlan},
+    keys::{self, Listed},
+    proxy::pools::{Pools, ProviderPool},
+    store::Stores,
+};
+
+/// Where keys come from, and where they are used.
+#[derive(Args)]
+pub(super) struct Source {
+    /// Key file (repeatable): one key a line with its options behind it, or CSV, TSV or JSON [default: key.txt, if there is one]
+    /// [env: KEYPOOL_KEYS, API_KEY_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    keys: Vec<String>,
+    /// The shape of the API that the keys are for: gemini, openai, anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
+    #[arg(long, global = true, value_name = "NAME")]
+    provider: Option<String>,
+    /// Where requests go [default: the provider's address] [env: KEYPOOL_UPSTREAM, GEMINI_API_BASE_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    upstream: Option<String>,
+    /// Certificates to trust in place of Mozilla's, in PEM [env: KEYPOOL_CACERT]
+    #[arg(long, global = true, value_name = "FILE")]
+    cacert: Option<String>,
+}
+
+impl Source {
+    pub(super) fn set(&self, inputs: &mut Inputs) {
+        inputs.option("--keys", "pool.key_files", self.keys.iter().map(|path| absolute(path)));
+        inputs.option("--provider", "gateway.provider", self.provider.clone());
+        inputs.option("--upstream", "gateway.upstream", self.upstream.clone());
+        inputs.option("--cacert", "gateway.cacert", self.cacert.as_deref().map(absolute));
+    }
+}
+
+pub(super) struct Opened {
+    pub loaded: Loaded,
+    pub stores: Stores,
+    pub pools: Pools,
+    /// Where each key of each provider is listed.
+    places: HashMap<(Arc<str>, KeyId), String>,
+}
+
+impl Opened {
+    /// Reads and opens everything. Entries that are no keys are named on standard error.
+    pub(super) async fn open(inputs: &Inputs) -> anyhow::Result<Self> {
+        let loaded = inputs.load()?;
+        let stores = Stores::open(&loaded).await?;
+        let listed = keys::all(&loaded, &stores).await?;
+        for (_, keys) in &listed {
+            tell_problems(keys.problems.iter().map(ToString::to_string));
+        }
+        Self::of(loaded, stores, listed).await
+    }
+
+    /// The same as it is now: the counts of other processes are read when a pool is opened.
+    pub(super) async fn again(&self) -> anyhow::Result<Self> {
+        let listed = keys::all(&self.loaded, &self.stores).await?;
+        Self::of(self.loaded.clone(), self.stores.clone(), listed).await
+    }
+
+    async fn of(loaded: Loaded, stores: Stores, listed: Vec<(PoolPlan, Listed)>) -> anyhow::Result<Self> {
+        let mut places = HashMap::new();
+        for (plan, keys) in &listed {
+            let place = |key: &tower_keypool::Key| {
+                ((plan.name.as_str().into(), key.id()), keys.place(&key.id()).to_owned())
+            };
+            places.extend(keys.keys.iter().map(place));
+        }
+        let pools = Pools::of(&loaded, &stores, listed).await?;
+        Ok(Self { loaded, stores, pools, places })
+    }
+
+    pub(super) fn place(&self, provider: &str, id: &KeyId) -> &str {
+        self.places.get(&(provider.into(), id.clone())).map_or("", String::as_str)
+    }
+
+    /// The provider that has a key, and where the key is listed.
+    pub(super) fn find(&self, id: &KeyId) -> anyhow::Result<(&Arc<ProviderPool>, &str)> {
+        let has = |provider: &&Arc<ProviderPool>| self.places.contains_key(&(Arc::clone(&provider.name), id.clone()));
+        let provider = self.pools.iter().find(has);
+        let provider = provider.ok_or_else(|| wrong(format!("there is no key {id}: `keypool keys` lists all")))?;
+        Ok((provider, self.place(&provider.name, id)))
+    }
+
+    /// The database, for commands that cannot do without.
+    pub(super) fn database(&self) -> anyhow::Result<&SqliteStore> {
+        database(&self.stores)
+    }
+
+    /// The store of cooldowns and disabled keys.
+    pub(super) fn store(&self) -> anyhow::Result<&dyn Store> {
+        self.stores.counting().ok_or_else(|| wrong(NO_DATABASE))
+    }
+}
+
+const NO_DATABASE: &str = "this needs a database, which \"none\" turns off (--db, KEYPOOL_DB or [store] path)";
+
+pub(super) fn database(stores: &Stores) -> anyhow::Result<&SqliteStore> {
+    stores.sqlite.as_ref().ok_or_else(|| wrong(NO_DATABASE))
+}
+
+/// Names the entries that are skipped, and counts them.
+pub(super) fn tell_problems(problems: impl ExactSizeIterator<Item = String>) {
+    const SHOWN: usize = 20;
+    let all = problems.len();
+    for problem in problems.take(SHOWN) {
+        note(format_args!("{problem}; the entry is skipped"));
+    }
+    if all > SHOWN {
+        note(format_args!("{} more entries are skipped; {all} in all", all - SHOWN));
+    }
+}

@@ -1,0 +1,110 @@
+//! What commands print: JSON for programs, tables and sentences for people.
+
+use std::{fmt, io::Write as _};
+
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// `--json`
+#[derive(Args, Clone, Copy)]
+pub(super) struct Json {
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The command line, the configuration or the input is wrong: exit code 2.
+#[derive(Debug)]
+pub(super) struct Wrong(String);
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Wrong {}
+
+pub(super) fn wrong(message: impl Into<String>) -> anyhow::Error {
+    Wrong(message.into()).into()
+}
+
+/// Prints text and a line's end. A closed pipe is no error.
+pub(super) fn say(text: impl fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
+}
+
+pub(super) fn say_json(value: &impl Serialize) {
+    say(serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// Tells a person something beside the output.
+pub(super) fn note(text: impl fmt::Display) {
+    let _ = writeln!(std::io::stderr(), "keypool: {text}");
+}
+
+/// Rows under names of columns, as wide as the terminal.
+pub(super) fn table<const N: usize>(names: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(names);
+    for row in rows {
+        table.add_row(row.map(|cell| plain(&cell)));
+    }
+    table.to_string()
+}
+
+/// What others wrote must not act on the terminal.
+pub(super) fn plain(text: &str) -> String {
+    let is_safe = |c: &char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if is_safe(&c) { c } else { ' ' }).collect()
+}
+
+/// The beginning of a text.
+pub(super) fn short(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A number of things: `1 key`, `2 keys`.
+pub(super) fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How long something takes still: `41 s`, `12 min`, `3 h 05 min`, `2 d 4 h`.
+pub(super) fn left(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds.div_ceil(60)),
+        7_200..172_800 => format!("{} h {:02} min", seconds / 3_600, seconds % 3_600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// A moment in UTC.
+pub(super) fn moment(ms: i64) -> String {
+    let moment = jiff::Timestamp::from_millisecond(ms);
+    moment.map_or_else(|_| String::new(), |moment| moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_units_that_people_use() {
+        for (seconds, text) in [(0, "0 s"), (119, "119 s"), (121, "3 min"), (7_260, "2 h 01 min"), (180_000, "2 d 2 h")] {
+            assert_eq!(left(seconds), text);
+        }
+    }
+
+    #[test]
+    fn control_letters_do_not_reach_the_terminal() {
+        assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\n"), "a [2Jb c ");
+    }
+}

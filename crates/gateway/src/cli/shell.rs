@@ -1,0 +1,51 @@
+//! `keypool completions` and `keypool man`
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::Cli;
+
+/// Print completions for a shell
+#[derive(Args)]
+pub(super) struct Completions {
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "keypool", &mut script);
+        // A closed pipe is no error.
+        let _ = std::io::stdout().write_all(&script);
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Print the manual page of the program, or write those of all commands into a folder
+#[derive(Args)]
+pub(super) struct Man {
+    /// The folder
+    #[arg(value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+impl Man {
+    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+        match &self.folder {
+            Some(folder) => {
+                let failed = || format!("{}: the pages cannot be written", folder.display());
+                std::fs::create_dir_all(folder).with_context(failed)?;
+                clap_mangen::generate_to(Cli::command(), folder).with_context(failed)?;
+            }
+            None => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+                let _ = std::io::stdout().write_all(&page);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

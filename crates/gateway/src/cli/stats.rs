@@ -1,0 +1,145 @@
+//! `keypool stats` and `keypool health`
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    block_on,
+    keys::rows,
+    opened::{Opened, Source},
+    output::{Json, count, say, say_json, table},
+    standing::{Breaker, KeyRow, State},
+    usage::{self, Sum},
+};
+use crate::config::Inputs;
+
+/// Totals: keys by state, models that are out, what was used today.
+#[derive(Args)]
+pub(super) struct Stats {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: Json,
+}
+
+/// How many keys are in which state.
+#[derive(Clone, Debug, Default, Serialize)]
+struct States {
+    provider: String,
+    keys: usize,
+    ready: usize,
+    partly: usize,
+    half_open: usize,
+    cooling: usize,
+    disabled: usize,
+    /// Models that are out for all keys.
+    models_out: Vec<Breaker>,
+}
+
+impl States {
+    fn of(provider: &str, rows: &[KeyRow]) -> Self {
+        let count = |state| rows.iter().filter(|row| row.provider == provider && row.state == state).count();
+        Self {
+            provider: provider.to_owned(),
+            keys: rows.iter().filter(|row| row.provider == provider).count(),
+            ready: count(State::Ready),
+            partly: count(State::Partly),
+            half_open: count(State::HalfOpen),
+            cooling: count(State::Cooling),
+            disabled: count(State::Disabled),
+            models_out: Vec::new(),
+        }
+    }
+}
+
+impl Stats {
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        self.source.set(&mut inputs);
+        block_on(Some(2), async {
+            let opened = Opened::open(&inputs).await?;
+            let rows = rows(&opened).await?;
+            let mut providers = Vec::new();
+            for provider in opened.pools.iter() {
+                let breakers = provider.pool.snapshot(0, 0).breakers;
+                let breakers: Vec<Breaker> = serde_json::from_value(serde_json::to_value(breakers)?)?;
+                let models_out = breakers.into_iter().filter(|breaker| breaker.scope == "model").collect();
+                providers.push(States { models_out, ..States::of(&provider.name, &rows) });
+            }
+            let mut today = Sum::default();
+            let mut database = None;
+            if let Some(sqlite) = &opened.stores.sqlite {
+                let day = usage::today(opened.pools.own().pool.provider().zone());
+                today = usage::of_day(sqlite, day).await?;
+                database = Some(json!({ "path": sqlite.path().display().to_string(), "size_bytes": sqlite.size()? }));
+            }
+            if self.output.json {
+                say_json(&json!({ "providers": providers, "today": today, "database": database }));
+                return Ok(ExitCode::SUCCESS);
+            }
+            let cells = providers.iter().map(|states| {
+                let numbers =
+                    [states.keys, states.ready, states.partly, states.half_open, states.cooling, states.disabled];
+                let [keys, ready, partly, half_open, cooling, disabled] = numbers.map(|number| number.to_string());
+                [states.provider.clone(), keys, ready, partly, half_open, cooling, disabled]
+            });
+            say(table(["provider", "keys", "ready", "partly", "half-open", "cooling", "disabled"], cells));
+            for breaker in providers.iter().flat_map(|states| &states.models_out) {
+                say(format_args!("{} is {}", breaker.target, breaker.state));
+            }
+            match &opened.stores.sqlite {
+                Some(sqlite) => say(format_args!(
+                    "today: {} requests, {} input tokens, {} output tokens\ndatabase: {}, {} bytes",
+                    today.requests,
+                    today.input_tokens,
+                    today.output_tokens,
+                    sqlite.path().display(),
+                    sqlite.size()?
+                )),
+                None => say("there is no database: what was used is not known"),
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// Whether keys are usable, for scripts. A key that cools comes back by itself, and is usable; a disabled one is not.
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 all keys are usable, 1 some are (or the database cannot be used), 2 none is (or the command \
+                        line or the configuration is wrong).")]
+pub(super) struct Health {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: Json,
+}
+
+impl Health {
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        self.source.set(&mut inputs);
+        block_on(Some(2), async {
+            let opened = Opened::open(&inputs).await?;
+            let rows = rows(&opened).await?;
+            let (disabled, usable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_disabled());
+            if self.output.json {
+                let out = disabled.iter().map(|row| {
+                    json!({ "id": row.id, "listed_at": row.listed_at, "why": row.why(), "advice": row.advice() })
+                });
+                let out: Vec<_> = out.collect();
+                say_json(&json!({ "keys": rows.len(), "usable": usable.len(), "disabled": out }));
+            } else {
+                say(format_args!("{} of {} usable", usable.len(), count(rows.len(), "key")));
+                for row in &disabled {
+                    say(format_args!("{} ({}): {}; {}", row.id, row.listed_at, row.why(), row.advice()));
+                }
+            }
+            Ok(match (usable.len(), disabled.len()) {
+                (0, _) => ExitCode::from(2),
+                (_, 0) => ExitCode::SUCCESS,
+                _ => ExitCode::FAILURE,
+            })
+        })
+    }
+}

@@ -1,0 +1,258 @@
+//! `keypool tenants`
+
+use std::process::ExitCode;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use clap::{Args, Subcommand};
+use keypool_store::{
+    SqliteStore,
+    sqlite::{Tenant, UsageQuery},
+};
+use serde_json::{Value, json};
+
+use super::{
+    block_on,
+    opened::database,
+    output::{Json, moment, say, say_json, table, wrong},
+    usage,
+};
+use crate::{
+    config::{Inputs, Loaded, TenantEntry, parse_time},
+    store::Stores,
+    tenants,
+};
+
+/// Who may use the gateway beside whoever has its token. A running gateway takes a change within 2 s.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Tenants {
+    #[command(subcommand)]
+    change: Option<Change>,
+    #[command(flatten)]
+    output: Json,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  keypool tenants add alice
+  keypool tenants add ci --models 'gemini-2.5-flash*' --rpm 60 --tpd 20000000 --expires 2030-01-31
+  keypool tenants revoke alice
+
+Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong, or there is no such tenant.";
+
+#[derive(Subcommand)]
+enum Change {
+    /// List all
+    List,
+    /// Add one: its token is printed once, and only its hash is kept
+    Add {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        rights: Rights,
+    },
+    /// Change what one may do; an empty value takes a limit back
+    Set {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        rights: Rights,
+    },
+    /// Remove one: its token is refused, and its streams end
+    #[command(alias = "revoke")]
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
+/// What a tenant may do.
+#[derive(Args)]
+struct Rights {
+    /// Models that it may use; a name may end in * [default: all]
+    #[arg(long, value_name = "MODEL,…")]
+    models: Option<String>,
+    /// Requests a minute
+    #[arg(long, value_name = "NUMBER")]
+    rpm: Option<String>,
+    /// Requests a day (UTC)
+    #[arg(long, value_name = "NUMBER")]
+    rpd: Option<String>,
+    /// Tokens of prompts and answers a minute
+    #[arg(long, value_name = "NUMBER")]
+    tpm: Option<String>,
+    /// Tokens of prompts and answers a day (UTC)
+    #[arg(long, value_name = "NUMBER")]
+    tpd: Option<String>,
+    /// Requests at the same time
+    #[arg(long, value_name = "NUMBER")]
+    max_concurrent: Option<String>,
+    /// The day, or the time, from which on it may not: 2030-01-31 or 2030-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+}
+
+impl Rights {
+    fn apply(self, entry: &mut TenantEntry) -> anyhow::Result<()> {
+        fn set<T: std::str::FromStr>(option: &str, text: Option<String>, to: &mut Option<T>) -> anyhow::Result<()> {
+            match text.as_deref().map(str::trim) {
+                None => {}
+                Some("") => *to = None,
+                Some(text) => {
+                    *to = Some(text.parse().map_err(|_| wrong(format!("{option}: expected a whole number, 0 or more")))?)
+                }
+            }
+            Ok(())
+        }
+        set("--rpm", self.rpm, &mut entry.rpm)?;
+        set("--rpd", self.rpd, &mut entry.rpd)?;
+        set("--tpm", self.tpm, &mut entry.tpm)?;
+        set("--tpd", self.tpd, &mut entry.tpd)?;
+        set("--max-concurrent", self.max_concurrent, &mut entry.max_concurrent)?;
+        if let Some(models) = self.models {
+            entry.models = models.split(',').map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned).collect();
+        }
+        match self.expires.as_deref() {
+            None => {}
+            Some("") => entry.expires = None,
+            Some(time) if parse_time(time).is_some() => entry.expires = Some(time.to_owned()),
+            Some(_) => return Err(wrong("--expires: expected a day or a time, such as 2030-01-31 or 2030-01-31T12:00:00Z")),
+        }
+        Ok(())
+    }
+}
+
+impl Tenants {
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        let loaded = inputs.load()?;
+        let json = self.output.json;
+        block_on(Some(1), async {
+            let stores = Stores::open(&loaded).await?;
+            match self.change {
+                None | Some(Change::List) => list(&loaded, stores.sqlite.as_ref(), json).await?,
+                Some(Change::Add { name, rights }) => add(&loaded, database(&stores)?, name, rights, json).await?,
+                Some(Change::Set { name, rights }) => {
+                    let database = database(&stores)?;
+                    let mut tenant = find(&loaded, database, &name).await?;
+                    let mut entry: TenantEntry = serde_json::from_value(tenant.options)?;
+                    rights.apply(&mut entry)?;
+                    tenant.options = options(&entry)?;
+                    database.put_tenant(tenant).await?;
+                    tell(json, &name, "changed");
+                }
+                Some(Change::Remove { name }) => {
+                    let database = database(&stores)?;
+                    let tenant = find(&loaded, database, &name).await?;
+                    database.remove_tenant(&tenant.id).await?;
+                    tell(json, &name, "removed");
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+fn tell(json: bool, name: &str, done: &str) {
+    if json { say_json(&json!({ "name": name, "done": done })) } else { say(format_args!("{name} is {done}")) }
+}
+
+async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Rights, json: bool) -> anyhow::Result<()> {
+    let is_name = !name.is_empty() && name.len() <= 256 && !name.chars().any(char::is_control);
+    if !is_name {
+        return Err(wrong("a name is a text of 1 to 256 bytes"));
+    }
+    let in_file = loaded.config.tenants.iter().any(|entry| entry.name == name);
+    if in_file || database.tenants().await?.iter().any(|tenant| tenant.name == name) {
+        return Err(wrong(format!("there is a tenant {name} already")));
+    }
+    let mut entry = TenantEntry { name: name.clone(), ..TenantEntry::default() };
+    rights.apply(&mut entry)?;
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes)?;
+    let token = format!("kpt-{}", URL_SAFE_NO_PAD.encode(bytes));
+    let mut tenant = Tenant::new(&name, &name, tenants::hash(&token));
+    tenant.options = options(&entry)?;
+    database.put_tenant(tenant).await?;
+    if json {
+        say_json(&json!({ "name": name, "token": token }));
+    } else {
+        say(format_args!("the token of {name}, which is not shown again:\n{token}"));
+    }
+    Ok(())
+}
+
+fn options(entry: &TenantEntry) -> anyhow::Result<Value> {
+    let mut options = serde_json::to_value(entry)?;
+    if let Value::Object(options) = &mut options {
+        options.retain(|name, value| name != "name" && !value.is_null());
+    }
+    Ok(options)
+}
+
+async fn find(loaded: &Loaded, database: &SqliteStore, name: &str) -> anyhow::Result<Tenant> {
+    if loaded.config.tenants.iter().any(|entry| entry.name == name) {
+        return Err(wrong(format!("{name} is listed in {}: change it there", loaded.path.display())));
+    }
+    let tenants = database.tenants().await?;
+    let found = tenants.into_iter().find(|tenant| tenant.name == name);
+    found.ok_or_else(|| wrong(format!("there is no tenant {name}: `keypool tenants` lists all")))
+}
+
+async fn list(loaded: &Loaded, database: Option<&SqliteStore>, json: bool) -> anyhow::Result<()> {
+    let place = loaded.path.display().to_string();
+    let mut all: Vec<(TenantEntry, String, Option<i64>)> =
+        loaded.config.tenants.iter().map(|entry| (entry.clone(), place.clone(), None)).collect();
+    let mut used = std::collections::HashMap::new();
+    if let Some(database) = database {
+        for tenant in database.tenants().await? {
+            let entry = serde_json::from_value::<TenantEntry>(tenant.options).unwrap_or_default();
+            all.push((TenantEntry { name: tenant.name, ..entry }, "database".to_owned(), Some(tenant.created_ms)));
+        }
+        let today = usage::today("UTC");
+        for row in database.usage(UsageQuery::of_days(today..=today).by_key()).await? {
+            if let Some(name) = row.key.as_ref().and_then(|key| key.as_str().strip_prefix("tenant:")) {
+                used.insert(name.to_owned(), row.used.requests);
+            }
+        }
+    }
+    let requests = |name: &str| used.get(name).copied().unwrap_or(0);
+    if json {
+        let told = all.iter().map(|(entry, place, created)| {
+            json!({
+                "name": entry.name,
+                "listed_at": place,
+                "models": entry.models,
+                "rpm": entry.rpm,
+                "rpd": entry.rpd,
+                "tpm": entry.tpm,
+                "tpd": entry.tpd,
+                "max_concurrent": entry.max_concurrent,
+                "expires": entry.expires,
+                "created": created.map(moment),
+                "requests_today": requests(&entry.name),
+            })
+        });
+        say_json(&told.collect::<Vec<_>>());
+        return Ok(());
+    }
+    if all.is_empty() {
+        say("there is no tenant: `keypool tenants add NAME` adds one");
+        return Ok(());
+    }
+    let cells = all.iter().map(|(entry, place, _)| {
+        let limits = [
+            ("rpm", entry.rpm),
+            ("rpd", entry.rpd),
+            ("tpm", entry.tpm),
+            ("tpd", entry.tpd),
+            ("concurrent", entry.max_concurrent.map(Into::into)),
+        ];
+        let limits = limits.into_iter().filter_map(|(name, limit)| Some(format!("{name} {}", limit?)));
+        let models = if entry.models.is_empty() { "all".to_owned() } else { entry.models.join(", ") };
+        let expires = entry.expires.clone().unwrap_or_else(|| "never".to_owned());
+        let limits = limits.collect::<Vec<_>>().join(", ");
+        [entry.name.clone(), place.clone(), models, limits, requests(&entry.name).to_string(), expires]
+    });
+    say(table(["tenant", "listed at", "models", "limits", "requests today", "expires"], cells));
+    Ok(())
+}

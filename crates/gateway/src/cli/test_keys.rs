@@ -1,0 +1,234 @@
+//! `keypool test-keys`
+
+use std::{process::ExitCode, time::Duration};
+
+use axum::body::Body;
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use http_body_util::BodyExt;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tower::{Layer, ServiceExt};
+use tower_keypool::{
+    Attempts, ErrorClass, Key, KeyPoolLayer,
+    store::{BreakerTarget, Record},
+};
+
+use super::{
+    block_on,
+    opened::{Source, tell_problems},
+    output::{Json, count, note, plain, say, say_json, short, table, wrong},
+};
+use crate::{
+    config::{Inputs, PoolPlan, ProviderKind},
+    keys,
+    proxy::{handler, upstream::Upstream},
+    store::Stores,
+};
+
+/// Keys that are asked at the same time.
+const CONCURRENCY: usize = 8;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Ask the provider about each key, by its list of models, which costs no quota. A key at its limit is good.
+#[derive(Args)]
+#[command(after_help = "Exit codes: 0 all keys are good, 1 some are not, or were not tested, 2 the command line or the configuration \
+                        is wrong.")]
+pub(super) struct TestKeys {
+    /// Disable the keys that the provider rejects for good; `keypool keys enable` takes it back
+    #[arg(long)]
+    fix: bool,
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: Json,
+}
+
+/// What a provider says of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Good,
+    /// Good, and at a limit now.
+    AtLimit,
+    Bad,
+    /// The provider, or the network, failed: nothing is known of the key.
+    Untested,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    id: String,
+    provider: String,
+    listed_at: String,
+    verdict: Verdict,
+    class: Option<&'static str>,
+    status: Option<u16>,
+    message: Option<String>,
+    advice: Option<&'static str>,
+    /// Models that it may use.
+    models: Option<usize>,
+    seconds: f64,
+    disabled: bool,
+    #[serde(skip)]
+    is_rejected: bool,
+}
+
+impl TestKeys {
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        self.source.set(&mut inputs);
+        let loaded = inputs.load()?;
+        block_on(Some(2), async {
+            let stores = Stores::open(&loaded).await?;
+            let upstream = Upstream::new(&loaded)?;
+            let listed = keys::all(&loaded, &stores).await?;
+            let mut tests = Vec::new();
+            for (plan, keys) in &listed {
+                tell_problems(keys.problems.iter().map(ToString::to_string));
+                let of_plan = keys.keys.iter().map(|key| (plan, key, keys.place(&key.id())));
+                tests.extend(of_plan);
+            }
+            if tests.is_empty() {
+                return Err(wrong("there is no key to test: `keypool add-key` adds one, and --keys FILE names others"));
+            }
+            let tests = tests.into_iter().map(|(plan, key, place)| test(plan, key, place, &upstream));
+            let mut found: Vec<Finding> = stream::iter(tests).buffered(CONCURRENCY).collect().await;
+            if self.fix {
+                fix(&mut found, &stores).await?;
+            }
+            self.tell(&found);
+            let all_good = found.iter().all(|key| matches!(key.verdict, Verdict::Good | Verdict::AtLimit));
+            Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        })
+    }
+
+    fn tell(&self, found: &[Finding]) {
+        let of = |verdict| found.iter().filter(|key| key.verdict == verdict).count();
+        let [good, at_limit, bad, untested] =
+            [Verdict::Good, Verdict::AtLimit, Verdict::Bad, Verdict::Untested].map(of);
+        if self.output.json {
+            let summary = json!({ "good": good, "at_limit": at_limit, "bad": bad, "untested": untested });
+            say_json(&json!({ "keys": found, "summary": summary }));
+            return;
+        }
+        let cells = found.iter().map(|key| {
+            let verdict = match key.verdict {
+                Verdict::Good => "good",
+                Verdict::AtLimit => "good, at its limit",
+                Verdict::Bad => "bad",
+                Verdict::Untested => "not tested",
+            };
+            let why = [key.class.map(|class| class.replace('_', " ")), key.message.clone()];
+            let why = why.into_iter().flatten().collect::<Vec<_>>().join(": ");
+            let to_do = if key.disabled { "disabled now" } else { key.advice.unwrap_or_default() };
+            let models = key.models.map_or_else(|| "-".to_owned(), |models| models.to_string());
+            [key.id.clone(), short(&key.listed_at, 40), verdict.to_owned(), models, short(&why, 120), to_do.to_owned()]
+        });
+        say(table(["key", "listed at", "verdict", "models", "why", "what to do"], cells));
+        say(format_args!(
+            "{}: {good} good, {at_limit} good at their limits, {bad} bad, {untested} not tested",
+            count(found.len(), "key")
+        ));
+    }
+}
+
+/// Asks about one key, over a pool of its own, so that it is asked whatever is known of it.
+async fn test(plan: &PoolPlan, key: &Key, place: &str, upstream: &Upstream) -> Finding {
+    let began = tokio::time::Instant::now();
+    let mut found = Finding {
+        id: key.id().to_string(),
+        provider: plan.name.clone(),
+        listed_at: place.to_owned(),
+        verdict: Verdict::Untested,
+        class: None,
+        status: None,
+        message: None,
+        advice: None,
+        models: None,
+        seconds: 0.0,
+        disabled: false,
+        is_rejected: false,
+    };
+    match tokio::time::timeout(TIMEOUT, ask(plan, key.clone(), upstream)).await {
+        Err(_) => found.message = Some(format!("no answer within {} s", TIMEOUT.as_secs())),
+        Ok(Err(message)) => found.message = Some(message),
+        Ok(Ok((attempts, models))) => {
+            let failure = attempts.last().and_then(|attempt| attempt.outcome().failure().cloned());
+            let class = failure.as_ref().map(|failure| failure.class());
+            found.models = models;
+            found.class = class.map(ErrorClass::as_str);
+            found.status = failure.as_ref().and_then(|failure| failure.status()).map(|status| status.as_u16());
+            found.message = failure.as_ref().and_then(|failure| failure.message()).map(plain);
+            found.advice = class.map(|class| class.policy().advice);
+            found.is_rejected = class == Some(ErrorClass::KeyRejected);
+            found.verdict = match class {
+                None => Verdict::Good,
+                Some(ErrorClass::RateLimit | ErrorClass::DailyQuota) => Verdict::AtLimit,
+                Some(ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing | ErrorClass::NotEntitled) => {
+                    Verdict::Bad
+                }
+                Some(_) => Verdict::Untested,
+            };
+        }
+    }
+    found.seconds = (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
+    found
+}
+
+/// The attempts, and how many models a good answer lists; or why there was no answer.
+async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts, Option<usize>), String> {
+    let pool = plan.builder().and_then(|builder| builder.key(key).wait(Duration::ZERO).build());
+    let pool = pool.map_err(|error| error.to_string())?;
+    let path = match plan.kind {
+        ProviderKind::Gemini => "/v1beta/models?pageSize=1000",
+        ProviderKind::OpenAi | ProviderKind::ApiKeyHeader => "/v1/models",
+        ProviderKind::Anthropic => "/v1/models?limit=1000",
+    };
+    let mut request = Request::get(path);
+    if plan.kind == ProviderKind::Anthropic {
+        request = request.header("anthropic-version", "2023-06-01");
+    }
+    let request = request.body(Body::empty()).map_err(|error| error.to_string())?;
+    match KeyPoolLayer::new(&pool).layer(upstream.clone()).oneshot(request).await {
+        Ok(answer) => {
+            let (head, body) = answer.into_parts();
+            let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+            if !head.status.is_success() {
+                return Ok((attempts, None));
+            }
+            let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+            let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let models = value["models"].as_array().or_else(|| value["data"].as_array());
+            Ok((attempts, models.map(Vec::len)))
+        }
+        // A refusal after which there is no other key.
+        Err(error) if error.attempts().last().is_some_and(|attempt| attempt.status().is_some()) => {
+            Ok((error.attempts().clone(), None))
+        }
+        Err(error) => Err(format!("{}: {}", pool.provider().base(), handler::failure(&error).0.message)),
+    }
+}
+
+/// Disables what was rejected for good.
+async fn fix(found: &mut [Finding], stores: &Stores) -> anyhow::Result<()> {
+    let rejected: Vec<&mut Finding> = found.iter_mut().filter(|key| key.is_rejected).collect();
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    let Some(store) = stores.counting() else {
+        note("nothing is disabled: there is no database to keep that (--db)");
+        return Ok(());
+    };
+    let record = |key: &Finding| Record::Open {
+        target: BreakerTarget::Key(key.id.as_str().into()),
+        until_ms: None,
+        class: Some(ErrorClass::KeyRejected),
+        reason: Some(format!("test-keys: {}", key.message.as_deref().unwrap_or_default()).into()),
+    };
+    store.record(rejected.iter().map(|key| record(key)).collect()).await?;
+    for key in rejected {
+        key.disabled = true;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! All keys from everywhere: variables, key files, the configuration and the database, each with the place where it is listed.
+
+use std::collections::{HashMap, HashSet};
+
+use keypool_store::sqlite::StoredKey;
+use tower_keypool::{
+    Key, KeyId,
+    config::{KeyEntry, Loaded as LoadedKeys, Problem},
+};
+
+use crate::{
+    config::{Loaded, PoolPlan},
+    store::Stores,
+};
+
+/// The keys of a pool.
+pub struct Listed {
+    pub keys: Vec<Key>,
+    /// What is wrong with the entries that are left out.
+    pub problems: Vec<Problem>,
+    /// Those that the database alone has.
+    pub stored: HashSet<KeyId>,
+    places: HashMap<KeyId, String>,
+}
+
+impl Listed {
+    /// Where a key is listed: `keys.txt:3`, the name of a variable, `database`.
+    pub fn place(&self, id: &KeyId) -> &str {
+        self.places.get(id).map_or("database", String::as_str)
+    }
+}
+
+/// Each pool of a configuration with its keys.
+///
+/// # Errors
+/// Those of the database.
+pub async fn all(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Vec<(PoolPlan, Listed)>> {
+    let mut all = Vec::new();
+    for plan in loaded.pools() {
+        // The database has keys of the gateway's own provider.
+        let stored = if all.is_empty() { stored(stores).await? } else { Vec::new() };
+        let listed = listed(loaded, &plan, stored);
+        all.push((plan, listed));
+    }
+    Ok(all)
+}
+
+async fn stored(stores: &Stores) -> anyhow::Result<Vec<StoredKey>> {
+    match &stores.sqlite {
+        Some(sqlite) => Ok(sqlite.keys().await?),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The keys of the configuration, and those of the database that it does not list.
+fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
+    let configured = loaded.keys(plan);
+    let places = configured.keys.iter().filter_map(|key| Some((key.id(), configured.place(&key.id())?.to_owned())));
+    let places = places.collect();
+    let mut from_database = LoadedKeys::default();
+    for key in stored {
+        let is_listed =
+            configured.keys.iter().any(|listed| listed.has_secret(key.secret.expose()) || listed.id() == key.id);
+        if !is_listed {
+            let place = format!("key {} of the database", key.id);
+            match entry(&key) {
+                Ok(entry) => from_database.add_entry(place, entry, &loaded.environment),
+                Err(error) => {
+                    tracing::warn!(key = %key.id, %error, "the key's options cannot be read; it is left out")
+                }
+            }
+        }
+    }
+    let stored = from_database.keys.iter().map(Key::id).collect();
+    let from_database = (from_database.keys.into_iter().map(|key| loaded.placed(plan, key)), from_database.problems);
+    let mut listed = Listed { keys: configured.keys, problems: configured.problems, stored, places };
+    listed.keys.extend(from_database.0);
+    listed.problems.extend(from_database.1);
+    listed
+}
+
+/// A key of the database as a key file would have it.
+///
+/// # Errors
+/// If its options are none.
+pub fn entry(stored: &StoredKey) -> Result<KeyEntry, serde_json::Error> {
+    let mut options = match &stored.options {
+        serde_json::Value::Object(options) => options.clone(),
+        _ => serde_json::Map::new(),
+    };
+    options.insert("secret".to_owned(), stored.secret.expose().into());
+    options.insert("id".to_owned(), stored.id.as_str().into());
+    if let Some(project) = &stored.project {
+        options.insert("project".to_owned(), project.as_str().into());
+    }
+    serde_json::from_value(options.into())
+}

@@ -1,0 +1,553 @@
+//! Each command through the real program. No output holds a secret; JSON holds numbers and times as numbers.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use gemini_sim::{GeminiSim, Limits, Project, Refusal};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{GENERATE, Gateway, Upstream, hello, key, post, program, reply, sim};
+
+/// A folder with the program's files.
+struct Home(TempDir);
+
+/// What a command said.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a folder"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path().join(name), text).expect("it can be written");
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        run_in(self.path(), arguments, "", &[])
+    }
+
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> Said {
+        run_in(self.path(), arguments, input, &[])
+    }
+
+    /// Runs a command that must succeed, and reads its JSON.
+    fn json(&self, arguments: &[&str]) -> Value {
+        self.run(&[arguments, &["--json"]].concat()).good().json()
+    }
+
+    /// Adds the test key of this number to the database.
+    fn add(&self, number: usize, arguments: &[&str]) {
+        self.run_with_input(&[&["add-key", "-"], arguments].concat(), &key(number)).good();
+    }
+}
+
+fn run_in(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Said {
+    let mut command = program(folder);
+    command.args(arguments).envs(variables.iter().copied());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    // A command that reads nothing may have ended.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
+    assert!(!format!("{out}{err}").contains("AIzaSyTEST"), "a secret: {arguments:?}\n{out}{err}");
+    Said { code: status.code().expect("no signal"), out, err }
+}
+
+impl Said {
+    fn good(self) -> Self {
+        assert_eq!(self.code, 0, "{}{}", self.out, self.err);
+        self
+    }
+
+    /// The command line, the configuration or the input is wrong, and it says this.
+    fn wrong(self, text: &str) {
+        assert_eq!(self.code, 2, "{}{}", self.out, self.err);
+        assert!(self.err.contains(text), "{:?} is not in {}", text, self.err);
+    }
+
+    fn json(&self) -> Value {
+        let value = serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {}{}", self.out, self.err));
+        assert!(!self.out.contains("\"secs\""), "a time that is no number: {}", self.out);
+        let has_tail = |word: &str| word.contains("00000") && word.contains('.');
+        assert!(!self.out.split_whitespace().any(has_tail), "a number with a tail: {}", self.out);
+        value
+    }
+}
+
+fn ids(keys: &Value) -> Vec<&str> {
+    keys.as_array().expect("a list").iter().filter_map(|key| key["id"].as_str()).collect()
+}
+
+fn of<'a>(keys: &'a Value, id: &str) -> &'a Value {
+    let found = keys.as_array().expect("a list").iter().find(|key| key["id"] == id);
+    found.unwrap_or_else(|| panic!("{id} is not in {keys}"))
+}
+
+#[test]
+fn a_key_is_added_changed_replaced_and_removed() {
+    let home = Home::new();
+    let added = home.run_with_input(&["add-key", "-", "--id", "work", "--owner", "a", "--rpm", "10", "--json"], &key(1));
+    assert_eq!(added.good().json()["id"], "work");
+    home.add(2, &[]);
+    let keys = home.json(&["keys"]);
+    assert_eq!(ids(&keys).len(), 2);
+    let work = of(&keys, "work");
+    assert_eq!((&work["project"], &work["listed_at"], &work["state"]), (&"a".into(), &"database".into(), &"ready".into()));
+    home.run(&["keys", "set", "work", "--tier", "paid", "--priority", "3", "--project", "b"]).good();
+    let keys = home.json(&["keys"]);
+    let work = of(&keys, "work");
+    assert_eq!((&work["tier"], &work["priority"], &work["project"]), (&"paid".into(), &3.into(), &"b".into()));
+    home.run_with_input(&["keys", "replace", "work", "-"], &key(2)).wrong("already");
+    home.run_with_input(&["keys", "replace", "work", "-"], &key(3)).good();
+    home.run(&["keys", "remove", "work"]).good();
+    assert_eq!(ids(&home.json(&["keys"])).len(), 1);
+    home.run(&["keys", "remove", "work"]).wrong("there is no key work");
+}
+
+#[test]
+fn what_is_no_key_is_refused_and_not_shown() {
+    let home = Home::new();
+    home.run(&["add-key", &key(1)]).wrong("seen by everybody");
+    home.run_with_input(&["add-key", "-"], "two words").wrong("that is no key");
+    home.run_with_input(&["add-key", "-"], "PLACEHOLDER_GEMINI_TOKEN").wrong("the token that clients send");
+    home.run_with_input(&["add-key", "-", "--tier", "fre"], &key(1)).wrong("tier: expected free, paid or unknown");
+    home.run_with_input(&["add-key", "-", "--zone", "Mars"], &key(1)).wrong("zone: expected an IANA time zone");
+    home.run_with_input(&["add-key", "-", "--label", &key(1)], &key(1)).wrong("label");
+    home.add(1, &["--id", "one"]);
+    home.run_with_input(&["add-key", "-"], &key(1)).wrong("there already, as one");
+    home.run_with_input(&["add-key", "-", "--id", "one"], &key(2)).wrong("one is another key");
+    home.run_with_input(&["add-key", "-", "--db", "none"], &key(2)).wrong("needs a database");
+    home.run(&["keys", "set", "one", "--colour", "red"]).wrong("--colour");
+    assert_eq!(ids(&home.json(&["keys"])), ["one"]);
+}
+
+#[test]
+fn an_import_names_bad_lines_and_keeps_its_history() {
+    let home = Home::new();
+    let lines = format!("{} id=a project=p rpm=10 label=team\n{} teir=free\n{}\n", key(1), key(2), key(3));
+    home.write("keys.txt", &lines);
+    let said = home.run(&["import", "keys.txt", "--source", "mail"]).good();
+    assert!(said.out.contains("2 added, 0 merged with keys that were there, 1 rejected"), "{}", said.out);
+    assert!(said.err.contains("keys.txt:2: \"teir\" is not an option"), "{}", said.err);
+    // Another form of file; a key that is there keeps its name and the options that the file does not have.
+    home.write("more.json", &serde_json::json!([{ "key": key(1), "weight": 3 }, { "key": key(4) }]).to_string());
+    let told = home.json(&["import", "more.json"]);
+    assert_eq!((&told[0]["added"], &told[0]["merged"]), (&1.into(), &1.into()));
+    let keys = home.json(&["keys"]);
+    assert_eq!(of(&keys, "a")["project"], "p");
+    assert_eq!(ids(&keys).len(), 3);
+    let said = home.run_with_input(&["import", "-", "--source", "vault"], &key(5)).good();
+    assert!(said.out.contains("1 added"), "{}", said.out);
+    let history = home.json(&["import", "--history"]);
+    let sources: Vec<_> = history.as_array().expect("a list").iter().map(|import| &import["source"]).collect();
+    assert_eq!(sources, ["vault", "more.json", "mail"]);
+    home.run(&["import", "none.txt"]).wrong("none.txt: the file cannot be read");
+    home.write("bad.txt", "short\n");
+    home.run(&["import", "bad.txt"]).wrong("it has no key");
+    home.write("taken.txt", &format!("{} id=a\n", key(9)));
+    home.run(&["import", "taken.txt"]).wrong("another key named a");
+}
+
+#[test]
+fn a_key_of_a_file_is_changed_where_it_is_listed() {
+    let home = Home::new();
+    home.write("key.txt", &format!("\n{} id=filed\n", key(1)));
+    let keys = home.json(&["keys"]);
+    assert!(of(&keys, "filed")["listed_at"].as_str().is_some_and(|place| place.ends_with("key.txt:2")), "{keys}");
+    for change in [&["set", "filed", "--rpm", "1"][..], &["remove", "filed"]] {
+        home.run(&[&["keys"], change].concat()).wrong("key.txt:2: change it there");
+    }
+    let said = run_in(home.path(), &["keys", "--json"], "", &[("GEMINI_API_KEY", &key(2))]);
+    assert!(said.good().json().to_string().contains("GEMINI_API_KEY, value 1"));
+    home.run(&["keys", "disable", "filed", "--reason", "too dear"]).good();
+    let keys = home.json(&["keys"]);
+    let filed = of(&keys, "filed");
+    assert_eq!((&filed["state"], &filed["why"]), (&"disabled".into(), &"too dear".into()));
+    home.run(&["keys", "enable", "filed"]).good();
+    assert_eq!(of(&home.json(&["keys"]), "filed")["state"], "ready");
+    home.run(&["keys", "disable", "other"]).wrong("there is no key other");
+}
+
+#[tokio::test]
+async fn a_running_gateway_follows_within_two_seconds() {
+    let sim = sim(3).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
+    let folder = gateway.folder.path();
+    let run = |arguments: &[&str], input: &str| run_in(folder, &[arguments, &["--db", "keys.db"]].concat(), input, &[]);
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    run(&["keys", "disable", "key-0", "--keys", "keys.txt"], "").good();
+    settle(&gateway, 503).await;
+    run(&["add-key", "-", "--id", "new"], &key(1)).good();
+    assert_eq!(settle(&gateway, 200).await, "new");
+    run(&["keys", "replace", "new", "-"], &key(2)).good();
+    run(&["keys", "remove", "new"], "").good();
+    settle(&gateway, 503).await;
+    run(&["keys", "enable", "key-0", "--keys", "keys.txt"], "").good();
+    assert_eq!(settle(&gateway, 200).await, "key-0");
+}
+
+/// Waits until requests get this status, for a bit more than 2 s, and says which key served.
+async fn settle(gateway: &Gateway, status: u16) -> String {
+    let mut request = post(GENERATE, &hello());
+    request.headers_mut().insert("x-keypool-wait", "0".parse().expect("a value"));
+    for _ in 0..60 {
+        let answer = gateway.send(request.clone()).await;
+        if answer.status == status {
+            return if status == 200 { answer.header("x-keypool-key").to_owned() } else { String::new() };
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it does not come to {status}:\n{}", gateway.log());
+}
+
+/// Three keys: good, rejected, at its limit.
+async fn mixed() -> GeminiSim {
+    let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n));
+    let bad = gemini_sim::Key::new(key(1)).refused(Refusal::ApiKeyInvalid);
+    let builder = GeminiSim::builder().gzip(false).project(project(0).key(key(0).as_str())).project(project(1).key(bad));
+    builder.start().await.expect("a free port")
+}
+
+#[tokio::test]
+async fn keys_are_tested_without_quota_and_bad_ones_disabled() {
+    let sim = mixed().await;
+    let home = Home::new();
+    home.add(0, &["--id", "good"]);
+    let test = |more: &[&str]| home.run(&[&["test-keys", "--json", "--upstream", &sim.url()], more].concat());
+    let said = test(&[]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.json()["keys"][0]["models"].as_u64() > Some(1), "{}", said.out);
+    home.add(1, &["--id", "bad"]);
+    let said = test(&["--fix"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let told = said.json();
+    assert_eq!((&told["summary"]["good"], &told["summary"]["bad"]), (&1.into(), &1.into()));
+    let bad = of(&told["keys"], "bad");
+    assert_eq!((&bad["class"], &bad["disabled"], &bad["status"]), (&"key_rejected".into(), &true.into(), &400.into()));
+    assert_eq!(of(&home.json(&["keys"]), "bad")["state"], "disabled");
+    assert_eq!(sim.report().total.charged, 0);
+    let said = home.run(&["test-keys", "--upstream", "http://127.0.0.1:9"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("http://127.0.0.1:9") && said.out.contains("refused"), "{}", said.out);
+    Home::new().run(&["test-keys"]).wrong("there is no key to test");
+}
+
+#[test]
+fn health_tells_by_its_exit_code() {
+    let home = Home::new();
+    assert_eq!(home.run(&["health"]).code, 2);
+    home.add(1, &["--id", "a"]);
+    home.add(2, &["--id", "b"]);
+    assert_eq!(home.json(&["health"])["usable"], 2);
+    home.run(&["keys", "disable", "a"]).good();
+    let said = home.run(&["health"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("1 of 2 keys usable") && said.out.contains("keypool keys enable a"), "{}", said.out);
+    home.run(&["keys", "disable", "b"]).good();
+    assert_eq!(home.run(&["health", "--json"]).code, 2);
+    let stats = home.json(&["stats"]);
+    assert_eq!((&stats["providers"][0]["keys"], &stats["providers"][0]["disabled"]), (&2.into(), &2.into()));
+}
+
+#[tokio::test]
+async fn usage_is_summed_up_by_what_is_asked() {
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.add(0, &["--id", "one", "--project", "p"]);
+    for _ in 0..2 {
+        home.run(&["generate", "hello", "--upstream", &sim.url()]).good();
+    }
+    for (by, name) in [("key", "one"), ("project", "p"), ("model", "gemini-2.5-flash")] {
+        let rows = home.json(&["usage", "--by", by]);
+        assert_eq!((&rows[0][by], &rows[0]["requests"]), (&name.into(), &2.into()), "{rows}");
+        assert!(rows[0]["output_tokens"].as_u64() > Some(0), "{rows}");
+    }
+    let csv = home.run(&["usage", "--by", "day", "--days", "7", "--csv"]).good().out;
+    assert_eq!(csv.lines().next(), Some("day,requests,input_tokens,output_tokens,images"));
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    assert_eq!(home.json(&["usage", "--day", "2001-01-01"]), serde_json::json!([]));
+    home.run(&["usage", "--day", "yesterday"]).wrong("--day");
+    assert_eq!(of(&home.json(&["keys"]), "one")["used_today"], 2);
+    assert_eq!(home.json(&["stats"])["today"]["requests"], 2);
+}
+
+#[tokio::test]
+async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
+    let run = |arguments: &[&str]| run_in(gateway.folder.path(), &[&["tenants", "--db", "keys.db", "--json"], arguments].concat(), "", &[]);
+    let token = run(&["add", "alice", "--models", "gemini-2.5-flash*", "--rpm", "100"]).good().json()["token"].clone();
+    let token = token.as_str().expect("a token").to_owned();
+    let listed = run(&[]).good();
+    assert!(!listed.out.contains(&token), "{}", listed.out);
+    assert_eq!((&listed.json()[0]["rpm"], &listed.json()[0]["listed_at"]), (&100.into(), &"database".into()));
+    let status = async |model: &str| {
+        let mut request = post(&format!("/v1beta/models/{model}:generateContent"), &hello());
+        request.headers_mut().insert("x-goog-api-key", token.parse().expect("a value"));
+        gateway.send(request).await.status.as_u16()
+    };
+    let settle = async |model: &str, wanted: u16| {
+        for _ in 0..50 {
+            if status(model).await == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("it does not come to {wanted}: {}", gateway.log());
+    };
+    settle("gemini-2.5-flash", 200).await;
+    assert_eq!(status("gemini-2.5-pro").await, 404);
+    run(&["set", "alice", "--models", "", "--rpm", "200"]).good();
+    settle("gemini-2.5-pro", 200).await;
+    run(&["revoke", "alice"]).good();
+    settle("gemini-2.5-flash", 401).await;
+    run(&["revoke", "alice"]).wrong("there is no tenant alice");
+    run(&["add", "bob", "--expires", "soon"]).wrong("--expires: expected a day or a time");
+    run(&["add", "bob", "--rpm", "many"]).wrong("--rpm: expected a whole number");
+}
+
+#[test]
+fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
+    let home = Home::new();
+    home.write("keypool.toml", "[gateway]\nlisten = 5\nmax_wait = \"forever\"\n[pool]\nstrategi = \"lru\"\n");
+    let said = home.run(&["config", "check", "--json"]);
+    assert_eq!(said.code, 2);
+    let told = said.json();
+    assert_eq!(told["problems"].as_array().map(Vec::len), Some(3), "{told}");
+    let places: Vec<_> = told["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
+    assert!(places.contains(&Some("keypool.toml:5")), "{told}");
+    home.run(&["keys"]).wrong("keypool.toml:5");
+    let config = "[gateway]\ntoken = \"secret-token\"\nmax_wait = \"1m\"\n[admin]\ntoken = \"admin-token\"\n[[keys]]\nsecret = \"KEY\"\n";
+    home.write("keypool.toml", &config.replace("KEY", &key(1)));
+    home.run(&["config", "check"]).good();
+    let said = home.run(&["config", "show", "--json", "--db", "here.db"]).good();
+    assert!(!said.out.contains("secret-token") && !said.out.contains("admin-token"), "{}", said.out);
+    let told = said.json();
+    let setting = |name: &str| told["settings"].as_array().into_iter().flatten().find(|row| row["setting"] == name).cloned();
+    let wait = setting("gateway.max_wait").expect("it is listed");
+    assert_eq!((&wait["value"], &wait["from"]), (&60.into(), &"keypool.toml:3".into()));
+    assert_eq!(setting("store.path").expect("it is listed")["from"], "--db");
+    assert_eq!(setting("log.level").expect("it is listed")["from"], "default");
+    home.write("keys.txt", "short\n");
+    let said = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
+    said.wrong("keys.txt:1: the key is shorter");
+    let schema = home.run(&["config", "schema"]).good();
+    let schema: Value = serde_json::from_str(&schema.out).expect("JSON");
+    assert!(schema["properties"]["gateway"].is_object());
+}
+
+#[test]
+fn a_database_is_copied_checked_and_encrypted_anew() {
+    let home = Home::new();
+    home.run(&["db", "check"]).wrong("there is no database at");
+    home.add(1, &["--id", "a"]);
+    let path = home.json(&["db", "path"])["path"].as_str().map(str::to_owned).expect("a path");
+    assert!(path.ends_with(".local/state/keypool/keypool.db"), "{path}");
+    assert!(home.json(&["db", "size"])["size_bytes"].as_u64() > Some(4_096));
+    home.run(&["db", "backup", "copy.db"]).good();
+    home.run(&["db", "backup", "copy.db"]).wrong("there is a file already");
+    home.run(&["db", "rekey"]).good();
+    assert_eq!(home.json(&["db", "check"])["keys"], 1);
+    // The copy has the old master key, which is gone.
+    let said = home.run(&["db", "check", "--db", "copy.db"]);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    let new = "11".repeat(32);
+    home.run_with_input(&["db", "rekey", "-"], "short").wrong("master key");
+    let said = run_in(home.path(), &["db", "rekey"], "", &[("KEYPOOL_SECRET_KEY", &new)]);
+    assert_ne!(said.code, 0);
+    home.write("bad.db", &"no database\n".repeat(100));
+    let said = home.run(&["keys", "--db", "bad.db"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("is not a database of this program"), "{}", said.err);
+}
+
+#[test]
+fn a_locked_database_is_told() {
+    let home = Home::new();
+    home.add(1, &["--id", "a", "--db", "keys.db"]);
+    let other = rusqlite::Connection::open(home.path().join("keys.db")).expect("it opens");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("it is locked");
+    let said = home.run(&["keys", "disable", "a", "--db", "keys.db"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("locked"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_prompt_is_answered_as_it_comes() {
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.add(0, &["--id", "one"]);
+    let said = home.run_with_input(&["generate", "-", "--upstream", &sim.url()], "Why is the sky blue?").good();
+    assert!(said.out.ends_with('\n') && said.out.trim().len() > 3, "{:?}", said.out);
+    let told = home.json(&["generate", "hello", "--system", "Be short.", "--upstream", &sim.url()]);
+    assert_eq!((&told["key"], &told["model"], &told["attempts"]), (&"one".into(), &"gemini-2.5-flash".into(), &1.into()));
+    assert!(told["usage"]["output_tokens"].as_u64() > Some(0), "{told}");
+    let said = home.run(&["generate", "hello", "--model", "gemini-none", "--upstream", &sim.url()]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("404"), "{}", said.err);
+    home.run(&["generate", " ", "--upstream", &sim.url()]).wrong("the prompt is empty");
+    home.run(&["generate", "hello", "--wait", "long"]).wrong("--wait");
+}
+
+#[tokio::test]
+async fn a_prompt_that_no_key_serves_says_why() {
+    let home = Home::new();
+    home.add(0, &["--id", "one", "--rpm", "1"]);
+    let said = home.run(&["generate", "hello", "--upstream", "http://127.0.0.1:9"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("http://127.0.0.1:9") && said.err.contains("Connection refused"), "{}", said.err);
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.add(0, &["--id", "one", "--rpm", "1"]);
+    home.run(&["generate", "hello", "--upstream", &sim.url()]).good();
+    let said = home.run(&["generate", "hello", "--wait", "0", "--upstream", &sim.url()]);
+    assert_eq!(said.code, 3, "{}", said.err);
+    assert!(said.err.contains("limit used up"), "{}", said.err);
+    home.run(&["keys", "disable", "one", "--reason", "too dear"]).good();
+    let said = home.run(&["generate", "hello", "--upstream", &sim.url()]);
+    assert_eq!(said.code, 4, "{}", said.err);
+    assert!(said.err.contains("one (database): disabled too dear"), "{}", said.err);
+    assert_eq!(Home::new().run(&["generate", "hello", "--upstream", &sim.url()]).code, 4);
+}
+
+const ADMIN: [(&str, &str); 1] = [("KEYPOOL_ADMIN_TOKEN", "the-admin-token")];
+
+/// A gateway's admin API, as far as commands ask for it.
+async fn admin() -> Upstream {
+    Upstream::start(|request| {
+        if request.headers().get("x-keypool-admin").is_none_or(|token| token != "the-admin-token") {
+            return reply(401, "application/json", r#"{"error": {"message": "wrong admin token"}}"#);
+        }
+        let body = match request.uri().path() {
+            "/-/admin/requests/abc" => serde_json::json!({
+                "request": { "id": "abc", "at_ms": 0, "method": "POST", "path": GENERATE, "status": 200, "milliseconds": 7,
+                    "attempts": [{ "key": "k-1", "project": "p", "model": "m", "class": "key_rejected", "status": 400,
+                        "message": "API key not valid", "milliseconds": 3 }] } }),
+            "/-/admin/snapshot" => serde_json::json!({ "pools": [{ "name": "gemini",
+                "keys": [{ "id": "k-1", "project": "p", "tier": "free", "breakers": [] }],
+                "projects": [{ "name": "p", "breakers": [], "models": [{ "model": "gemini-2.5-flash", "limits": [
+                    { "unit": "requests", "span": "minute", "limit": 10, "used": 10, "source": "given", "opens_in": 41 }] }] }] }] }),
+            _ => return reply(404, "application/json", r#"{"error": {"message": "this request is not remembered"}}"#),
+        };
+        reply(200, "application/json", body.to_string())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_request_is_explained_by_the_gateway() {
+    let admin = admin().await;
+    let home = Home::new();
+    let explain = |id: &str, url: &str| run_in(home.path(), &["explain", id, "--admin", url], "", &ADMIN);
+    let said = explain("abc", &admin.url).good();
+    assert!(said.out.contains("k-1") && said.out.contains("key rejected"), "{}", said.out);
+    let said = explain("other", &admin.url);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("not remembered"), "{}", said.err);
+    let said = explain("abc", "http://127.0.0.1:9");
+    assert!(said.code == 1 && said.err.contains("http://127.0.0.1:9") && said.err.contains("refused"), "{}", said.err);
+    home.run(&["explain", "abc", "--admin", &admin.url]).wrong("the admin token is needed");
+}
+
+#[tokio::test]
+async fn the_admin_token_goes_nowhere_unsafe() {
+    let home = Home::new();
+    for url in ["http://gateway.example", "http://192.0.2.1:5000", "ftp://localhost", "nonsense"] {
+        run_in(home.path(), &["explain", "abc", "--admin", url], "", &ADMIN).wrong("");
+    }
+    // TLS with a certificate that nobody vouches for.
+    let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("cert.pem"), certified.cert.pem()).expect("written");
+        std::fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem()).expect("written");
+        command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]).envs(ADMIN);
+    });
+    let said = run_in(home.path(), &["explain", "abc", "--admin", &gateway.url], "", &ADMIN);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("certificate"), "{}", said.err);
+}
+
+#[tokio::test]
+async fn a_monitor_prints_lines() {
+    let admin = admin().await;
+    let home = Home::new();
+    home.add(1, &["--id", "mine"]);
+    let said = home.run(&["monitor", "--plain", "--count", "2", "--interval", "100ms"]).good();
+    assert_eq!(said.out.matches("mine ready").count(), 2, "{}", said.out);
+    let said = run_in(home.path(), &["monitor", "--admin", &admin.url, "--count", "1"], "", &ADMIN).good();
+    assert!(said.out.contains("k-1 partly | 2.5-flash full, 41 s left | 2.5-flash 10/10/min"), "{}", said.out);
+    home.run(&["monitor", "--interval", "0"]).wrong("--interval");
+}
+
+#[test]
+fn shells_and_man_know_all_commands() {
+    let home = Home::new();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let script = home.run(&["completions", shell]).good().out;
+        assert!(script.contains("test-keys") && script.contains("completions"), "{shell}");
+    }
+    assert!(home.run(&["man"]).good().out.contains(".TH keypool"));
+    home.run(&["man", "pages"]).good();
+    assert!(home.path().join("pages/keypool-add-key.1").is_file());
+    for command in ["serve", "demo", "add-key", "import", "keys", "test-keys", "generate", "batch", "usage", "tenants", "db"] {
+        assert!(home.run(&[command, "--help"]).good().out.contains("Usage:"), "{command}");
+    }
+    home.run(&["nonsense"]).wrong("unrecognized subcommand");
+}
+
+#[tokio::test]
+async fn a_batch_is_answered_once_and_goes_on_where_it_was() {
+    let sim = sim(2).await;
+    let home = Home::new();
+    home.add(0, &[]);
+    home.add(1, &[]);
+    home.write("prompts.txt", "one\ntwo\nthree\n");
+    let batch = |more: &[&str]| {
+        home.run(&[&["batch", "prompts.txt", "--no-progress", "--upstream", &sim.url()], more].concat())
+    };
+    let summary = batch(&["-o", "answers.jsonl", "--json"]).good().json();
+    assert_eq!((&summary["ok"], &summary["failed"]), (&3.into(), &0.into()));
+    let answers = std::fs::read_to_string(home.path().join("answers.jsonl")).expect("results");
+    assert_eq!(answers.lines().filter(|line| line.contains("\"success\":true")).count(), 3, "{answers}");
+    home.write("prompts.txt", "one\ntwo\nthree\nfour\n");
+    let summary = batch(&["-o", "answers.jsonl", "--json"]).good().json();
+    assert_eq!((&summary["ok"], &summary["skipped"]), (&1.into(), &3.into()));
+    assert_eq!(batch(&[]).good().out.lines().count(), 4);
+    assert_eq!(batch(&["--model", "gemini-none"]).code, 1);
+    batch(&["--json-schema", "none.json"]).wrong("none.json");
+    batch(&["--temperature", "9"]).wrong("temperature");
+    home.run(&["batch", "none.txt"]).wrong("none.txt");
+    home.write("keypool.toml", "[batch]\nmodel = \"gemini-none\"\n");
+    assert_eq!(batch(&[]).code, 1);
+}
+
+#[tokio::test]
+async fn a_batch_ends_where_there_is_no_quota_or_no_key() {
+    let project = Project::new("projects/100000000001").limits(Limits::none().rpd(1)).key(key(0).as_str());
+    let sim = GeminiSim::builder().gzip(false).project(project).start().await.expect("a free port");
+    let home = Home::new();
+    home.add(0, &["--id", "one", "--rpd", "1"]);
+    home.write("prompts.txt", "one\ntwo\nthree\n");
+    let batch = || home.run(&["batch", "prompts.txt", "--no-progress", "--until-exhausted", "--upstream", &sim.url()]);
+    let said = batch();
+    assert_eq!(said.code, 3, "{}", said.err);
+    home.run(&["keys", "disable", "one"]).good();
+    let said = batch();
+    assert_eq!(said.code, 4, "{}", said.err);
+}

@@ -1,0 +1,52 @@
+//! `keypool demo`, which needs no key, no network and no file of the user.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::support::program;
+
+#[test]
+fn all_requests_are_answered_and_none_is_over_a_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("it runs");
+    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let requests = told["requests"].as_u64().expect("a number");
+    assert!(requests > 40, "{told}");
+    assert_eq!(told["keypool"]["answered"], requests, "{told}");
+    assert_eq!(told["keypool"]["too_many_requests"], 0, "{told}");
+    assert_eq!(told["provider"]["over_limit"], 0, "{told}");
+    assert!(told["random_key"]["answered"].as_u64() < Some(requests), "{told}");
+    assert!(told["provider"]["refused_keys"].as_u64() > Some(0), "bad keys were tried: {told}");
+}
+
+#[test]
+fn the_first_answer_comes_at_once_and_lines_fit_a_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Were this file read, its line would be told.
+    std::fs::write(folder.path().join("key.txt"), "not a key=at all").expect("written");
+    std::fs::write(folder.path().join("keypool.toml"), "nonsense").expect("written");
+    let began = Instant::now();
+    let mut demo = program(folder.path());
+    let mut demo = demo.args(["demo", "--seconds", "4"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut first = None;
+    let mut lines = Vec::new();
+    for line in BufReader::new(demo.stdout.take().expect("piped")).lines().map_while(Result::ok) {
+        if line.starts_with("first answer after") {
+            first.get_or_insert(began.elapsed());
+        }
+        lines.push(line);
+    }
+    assert!(demo.wait().expect("it ends").success(), "{lines:#?}");
+    // Within a second on a machine that has nothing else to do.
+    assert!(first.is_some_and(|first| first < Duration::from_secs(4)), "{first:?}");
+    // The first line has the address.
+    assert!(lines[1..].iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+    let of_the_user: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+    assert_eq!(of_the_user.len(), 2, "{of_the_user:?}");
+}

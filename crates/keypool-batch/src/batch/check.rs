@@ -1,0 +1,75 @@
+//! Whether an answer is what was asked for.
+
+use serde_json::{Value, value::RawValue};
+
+use super::result::TaskError;
+use crate::{
+    client::{Answer, Error, ErrorKind, Finish},
+    json,
+};
+
+/// Whether JSON is asked for, and of which form.
+#[derive(Debug, Default)]
+pub(super) enum JsonCheck {
+    #[default]
+    Off,
+    Any,
+    Schema(Box<jsonschema::Validator>),
+}
+
+/// Why an answer is not good.
+pub(super) struct Wrong {
+    pub(super) error: TaskError,
+    /// Another try may bring a better one.
+    pub(super) is_worth_a_retry: bool,
+}
+
+impl Wrong {
+    fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self { error: TaskError::new(kind, message), is_worth_a_retry: true }
+    }
+}
+
+impl JsonCheck {
+    pub(super) fn of_schema(schema: &Value) -> Result<Self, Error> {
+        let validator = jsonschema::validator_for(schema)
+            .map_err(|error| Error::new(ErrorKind::Invalid, format!("the JSON schema is wrong: {error}")))?;
+        Ok(Self::Schema(Box::new(validator)))
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        !matches!(self, Self::Off)
+    }
+
+    /// The JSON of an answer, if it is asked for.
+    pub(super) fn check(&self, answer: &Answer, retry_max_tokens: bool) -> Result<Option<Box<RawValue>>, Wrong> {
+        let max_tokens = "the answer was cut at the limit of output tokens: raise max_output_tokens";
+        match &answer.finish {
+            Finish::Stop => {}
+            Finish::MaxTokens => {
+                return Err(Wrong { is_worth_a_retry: retry_max_tokens, ..Wrong::new("max_tokens", max_tokens) });
+            }
+            Finish::Blocked(reason) => {
+                return Err(Wrong::new("blocked", format!("the provider blocked it: {reason}")));
+            }
+            Finish::Empty => return Err(Wrong::new("empty", "the answer holds nothing")),
+            Finish::Other(reason) => {
+                return Err(Wrong::new("unfinished", format!("the provider ended the answer with {reason}")));
+            }
+        }
+        if !self.is_on() {
+            return Ok(None);
+        }
+        let found = json::find(&answer.text).map_err(|error| Wrong::new("invalid_json", error.to_string()))?;
+        if let Self::Schema(validator) = self {
+            let value: Value = serde_json::from_str(found.json.get())
+                .map_err(|error| Wrong::new("invalid_json", format!("no JSON that can be checked: {error}")))?;
+            if let Some(error) = validator.iter_errors(&value).next() {
+                let path = error.instance_path().to_string();
+                let place = if path.is_empty() { String::new() } else { format!("{path}: ") };
+                return Err(Wrong::new("schema", format!("{place}{error}")));
+            }
+        }
+        Ok(Some(found.json))
+    }
+}

@@ -1,0 +1,87 @@
+//! A line for everything that went wrong.
+
+use std::{
+    fmt,
+    fs::OpenOptions,
+    io::{self, Write},
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
+
+use jiff::{Timestamp, tz::TimeZone};
+use tower_keypool::{ErrorClass, KeyId, pool::Attempt};
+
+use super::task::TaskId;
+
+/// Writes a line for each fault:
+///
+/// ```text
+/// 2026-01-15 10:30:45 ERROR key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)
+/// ```
+///
+/// If it cannot be written (a full disk), that is logged once and no task waits for it.
+pub struct ErrorLog {
+    writer: Mutex<Box<dyn Write + Send>>,
+    failed: AtomicBool,
+}
+
+impl ErrorLog {
+    /// Any writer. The times are local.
+    pub fn writer(writer: impl Write + Send + 'static) -> Self {
+        Self { writer: Mutex::new(Box::new(writer)), failed: AtomicBool::new(false) }
+    }
+
+    /// A file, to which lines are appended.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    pub fn file(path: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self::writer(OpenOptions::new().append(true).create(true).open(path)?))
+    }
+
+    /// A failed attempt.
+    pub(super) fn attempt(&self, wall: SystemTime, task: &TaskId, attempt: &Attempt) {
+        let Some(failure) = attempt.outcome().failure() else { return };
+        let mut what = failure.status().map(|status| status.as_u16().to_string()).unwrap_or_default();
+        let code = failure.error_code().unwrap_or_else(|| failure.class().as_str());
+        what = if what.is_empty() { code.to_owned() } else { format!("{what} {code}") };
+        if failure.class() == ErrorClass::Caller
+            && let Some(message) = failure.message()
+        {
+            what = format!("{what}: {message}");
+        }
+        if let Some(delay) = failure.delay() {
+            what = format!("{what} (retry in {}s)", delay.as_secs_f64().ceil());
+        }
+        self.line(wall, Some(attempt.key()), Some(task), &what);
+    }
+
+    /// Something else: an answer that is not good, a wait.
+    pub(super) fn line(&self, wall: SystemTime, key: Option<&KeyId>, task: Option<&TaskId>, what: &str) {
+        let time = Timestamp::try_from(wall).unwrap_or_default().to_zoned(TimeZone::system());
+        let key = key.map(|key| format!(" key {key}")).unwrap_or_default();
+        let task = task.map(|task| format!(" task {task}")).unwrap_or_default();
+        let what = what.replace(['\n', '\r'], " ");
+        let line = format!("{} ERROR{key}{task}: {what}\n", time.strftime("%Y-%m-%d %H:%M:%S"));
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = writer.write_all(line.as_bytes()).and_then(|()| writer.flush())
+            && !self.failed.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(%error, "the error log cannot be written");
+        }
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Debug for ErrorLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ErrorLog")
+    }
+}

@@ -1,0 +1,250 @@
+//! Where tasks come from.
+
+mod csv_rows;
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+use serde_json::value::RawValue;
+
+use super::task::Task;
+
+/// A longer line is no prompt.
+const LONGEST_LINE: u64 = 64 << 20;
+
+/// Tasks, read as they are needed.
+///
+/// ```
+/// use keypool_batch::{Input, InputFormat, Task};
+///
+/// let lines = Input::read("Name a river.\nName a lake.\n".as_bytes(), InputFormat::Lines)?;
+/// let tasks = Input::tasks([Task::new("Name a river.").id("river")]);
+/// # drop((lines, tasks));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Input {
+    items: Box<dyn Iterator<Item = Item> + Send>,
+    /// Whoever writes it may take its time: each item is taken when it is there.
+    pub(super) is_slow: bool,
+}
+
+/// How tasks are written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InputFormat {
+    /// A prompt a line.
+    Lines,
+    /// A JSON task a line; see [`Task::from_json`].
+    JsonLines,
+    /// One JSON array of tasks.
+    JsonArray,
+    /// CSV or TSV with a head; the delimiter (comma, semicolon, tab) is found by the head.
+    Csv {
+        /// The column that holds the prompt, in any case of letters.
+        column: String,
+    },
+}
+
+/// A task, or what is none.
+pub(super) struct Item {
+    pub(super) place: Place,
+    pub(super) task: Result<Task, String>,
+    /// Nothing can be read after it.
+    pub(super) is_fatal: bool,
+}
+
+/// Where an item stands, from 1 on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Line(u64),
+    Item(u64),
+}
+
+impl InputFormat {
+    /// CSV whose prompts are in the column `prompt`.
+    pub fn csv() -> Self {
+        Self::Csv { column: "prompt".to_owned() }
+    }
+
+    /// The format of a file by the end of its name: `.jsonl` and `.ndjson`, `.json`, `.csv` and `.tsv`; else lines.
+    pub fn of_path(path: &Path) -> Self {
+        let end = path.extension().unwrap_or_default().to_ascii_lowercase();
+        match end.to_str() {
+            Some("jsonl" | "ndjson") => Self::JsonLines,
+            Some("json") => Self::JsonArray,
+            Some("csv" | "tsv") => Self::csv(),
+            _ => Self::Lines,
+        }
+    }
+}
+
+impl Input {
+    /// The tasks of a file, whose format is found by its name.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or its head is wrong.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        Self::open_as(path, InputFormat::of_path(path))
+    }
+
+    /// The tasks of a file of this format.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_as(path: impl AsRef<Path>, format: InputFormat) -> io::Result<Self> {
+        let file = File::open(path.as_ref())?;
+        if file.metadata()?.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        Self::read(file, format)
+    }
+
+    /// Standard input. Of JSON lines or plain lines, by the first letter, unless a format is given.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn stdin(format: Option<InputFormat>) -> io::Result<Self> {
+        let mut source = BufReader::new(io::stdin());
+        let format = match format {
+            Some(format) => format,
+            None if source.fill_buf()?.trim_ascii_start().starts_with(b"{") => InputFormat::JsonLines,
+            None => InputFormat::Lines,
+        };
+        Ok(Self { is_slow: true, ..Self::of(source, format)? })
+    }
+
+    /// What a source holds.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn read(source: impl Read + Send + 'static, format: InputFormat) -> io::Result<Self> {
+        Self::of(BufReader::with_capacity(1 << 16, source), format)
+    }
+
+    /// Tasks of the caller.
+    pub fn tasks<I>(tasks: I) -> Self
+    where
+        I: IntoIterator<Item = Task>,
+        I::IntoIter: Send + 'static,
+    {
+        let items = (1..).zip(tasks).map(|(n, task)| Item::task(Place::Item(n), task));
+        Self { items: Box::new(items), is_slow: false }
+    }
+
+    /// The next item.
+    pub(super) fn next(&mut self) -> Option<Item> {
+        self.items.next()
+    }
+
+    fn of(mut source: BufReader<impl Read + Send + 'static>, format: InputFormat) -> io::Result<Self> {
+        if source.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
+            source.consume(3);
+        }
+        let items: Box<dyn Iterator<Item = Item> + Send> = match format {
+            InputFormat::Lines => Box::new(lines(source, Task::of_text)),
+            InputFormat::JsonLines => Box::new(lines(source, Task::from_json)),
+            InputFormat::JsonArray => Box::new(array(source)?),
+            InputFormat::Csv { column } => Box::new(csv_rows::rows(source, &column)?),
+        };
+        Ok(Self { items, is_slow: false })
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Input")
+    }
+}
+
+impl Item {
+    fn task(place: Place, task: Task) -> Self {
+        Self { place, task: Ok(task), is_fatal: false }
+    }
+
+    fn wrong(place: Place, why: impl fmt::Display) -> Self {
+        Self { place, task: Err(why.to_string()), is_fatal: false }
+    }
+
+    fn fatal(place: Place, why: impl fmt::Display) -> Self {
+        Self { is_fatal: true, ..Self::wrong(place, why) }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Item(item) => write!(f, "item {item}"),
+        }
+    }
+}
+
+/// Each line that is not blank.
+fn lines(
+    mut source: impl BufRead + Send + 'static,
+    task: fn(&str) -> Result<Task, String>,
+) -> impl Iterator<Item = Item> + Send {
+    let mut number = 0;
+    let mut bytes = Vec::new();
+    let mut failed = false;
+    std::iter::from_fn(move || {
+        while !failed {
+            number += 1;
+            let place = Place::Line(number);
+            match read_line(&mut source, &mut bytes) {
+                Ok(false) => return None,
+                Ok(true) => {}
+                Err(error) => {
+                    failed = true;
+                    return Some(Item::fatal(place, error));
+                }
+            }
+            let text = match std::str::from_utf8(&bytes) {
+                Ok(text) => text.trim_end_matches(['\n', '\r']),
+                Err(_) => return Some(Item::wrong(place, not_utf8(&bytes))),
+            };
+            if !text.trim().is_empty() {
+                let task = task(text);
+                return Some(Item { place, task, is_fatal: false });
+            }
+        }
+        None
+    })
+}
+
+/// Reads a line with its end into `bytes`; false at the end.
+fn read_line(source: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    bytes.clear();
+    source.by_ref().take(LONGEST_LINE).read_until(b'\n', bytes)?;
+    if bytes.len() as u64 >= LONGEST_LINE {
+        return Err(io::Error::other("the line is longer than 64 MiB"));
+    }
+    Ok(!bytes.is_empty())
+}
+
+/// Why text is not UTF-8, and what makes it so.
+fn not_utf8(bytes: &[u8]) -> &'static str {
+    if bytes.contains(&0) || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        "the text is UTF-16, not UTF-8: `iconv -f utf-16 -t utf-8` converts it"
+    } else {
+        "the text is not UTF-8: `iconv -f windows-1252 -t utf-8` converts what a Western European spreadsheet wrote"
+    }
+}
+
+/// The items of an array. It is held in memory.
+fn array(source: impl Read) -> io::Result<impl Iterator<Item = Item> + Send> {
+    let items: Vec<Box<RawValue>> = serde_json::from_reader(source).map_err(|error| {
+        let message = format!("not a JSON array of tasks: {error}");
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })?;
+    Ok((1..).zip(items).map(|(n, item)| Item {
+        place: Place::Item(n),
+        task: Task::from_json(item.get()),
+        is_fatal: false,
+    }))
+}

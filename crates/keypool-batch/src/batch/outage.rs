@@ -1,0 +1,245 @@
+//! When nobody can be asked: no key is ready, or the provider cannot be reached.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+use tower_keypool::{
+    ErrorClass, KeyPool, Unavailable,
+    pool::{CircuitBreaker, UnavailableReason as Reason},
+};
+
+use crate::time::now;
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What a run knows of its waiting.
+#[derive(Debug)]
+pub(super) struct Outage {
+    state: Mutex<State>,
+    over: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The last answer of the provider, or the start.
+    last_answer: Instant,
+    waits_for: Option<String>,
+    /// The provider cannot be reached: the next try is not before this.
+    next_try: Option<Instant>,
+    /// Somebody tries.
+    is_trying: bool,
+    failed_tries: u32,
+    /// Why the key of each slot is not ready.
+    slots: Vec<Option<Lack>>,
+}
+
+/// Why no key is ready.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lack {
+    reasons: BTreeMap<Reason, usize>,
+    retry_after: Option<Duration>,
+}
+
+/// What to do without a key.
+#[derive(Debug)]
+pub(super) enum Advice {
+    /// A key may be ready later.
+    Wait,
+    /// The day's quota of all keys is used up for so long.
+    Exhausted(Duration),
+    /// All keys are disabled.
+    NoKeys,
+    /// The task needs more than any key's limit.
+    TooLarge,
+    /// No key may be used for the model.
+    NoModel,
+}
+
+impl Lack {
+    pub(super) fn of(unavailable: &Unavailable) -> Self {
+        let reasons = unavailable.reasons().iter().copied().filter(|(reason, _)| *reason != Reason::Affinity);
+        Self { reasons: reasons.collect(), retry_after: unavailable.retry_after() }
+    }
+
+    fn has(&self, reason: Reason) -> bool {
+        self.reasons.contains_key(&reason)
+    }
+
+    fn merge(mut self, other: &Self) -> Self {
+        for (reason, count) in &other.reasons {
+            *self.reasons.entry(*reason).or_default() += count;
+        }
+        self.retry_after = match (self.retry_after, other.retry_after) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self
+    }
+
+    /// Whether a key may be ready any time.
+    pub(super) fn may_end_any_time(&self) -> bool {
+        self.has(Reason::Busy) || self.has(Reason::Trial)
+    }
+
+    pub(super) fn advice(&self, pool: &KeyPool) -> Advice {
+        let soon = [Reason::Limit, Reason::Trial, Reason::Busy, Reason::Store];
+        if soon.iter().any(|reason| self.has(*reason)) {
+            return Advice::Wait;
+        }
+        if let Some(after) = self.retry_after {
+            return if self.is_of_the_day(pool, after) { Advice::Exhausted(after) } else { Advice::Wait };
+        }
+        match () {
+            () if self.has(Reason::Cooling) || self.has(Reason::DailyLimit) || self.has(Reason::Tried) => Advice::Wait,
+            () if self.has(Reason::TooLarge) => Advice::TooLarge,
+            () if self.has(Reason::Model) => Advice::NoModel,
+            () => Advice::NoKeys,
+        }
+    }
+
+    /// Whether the first key to be ready waits for the end of a day.
+    fn is_of_the_day(&self, pool: &KeyPool, after: Duration) -> bool {
+        if !self.has(Reason::Cooling) {
+            return self.has(Reason::DailyLimit);
+        }
+        let snapshot = pool.snapshot(0, usize::MAX);
+        let cooling: Vec<_> = (snapshot.keys.iter().flat_map(|key| &key.breakers))
+            .chain(snapshot.projects.iter().flat_map(|project| &project.breakers))
+            .chain(&snapshot.breakers)
+            .filter(|breaker| breaker.state == CircuitBreaker::Cooling)
+            .collect();
+        let is_daily = |class: Option<ErrorClass>| class == Some(ErrorClass::DailyQuota);
+        let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
+        let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
+        any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > after.as_secs())
+    }
+}
+
+impl Outage {
+    pub(super) fn new(slots: usize) -> Self {
+        let state = State {
+            last_answer: now(),
+            waits_for: None,
+            next_try: None,
+            is_trying: false,
+            failed_tries: 0,
+            slots: vec![None; slots],
+        };
+        Self { state: Mutex::new(state), over: Notify::new() }
+    }
+
+    /// The provider answered.
+    pub(super) fn is_over(&self) {
+        let mut state = self.lock();
+        state.last_answer = now();
+        state.waits_for = None;
+        drop(state);
+        self.is_reachable();
+    }
+
+    /// The provider answered, if only about a key.
+    pub(super) fn is_reachable(&self) {
+        let mut state = self.lock();
+        if state.next_try.take().is_some() {
+            (state.failed_tries, state.is_trying) = (0, false);
+            drop(state);
+            self.over.notify_waiters();
+        }
+    }
+
+    /// Waits while the provider cannot be reached, for as long as `patience`. Of all who wait, one at a time goes on to try.
+    pub(super) async fn gate(&self, patience: Duration) {
+        let given_up = now().checked_add(patience);
+        loop {
+            let mut over = std::pin::pin!(self.over.notified());
+            over.as_mut().enable();
+            let until = {
+                let mut state = self.lock();
+                let Some(next) = state.next_try else { return };
+                if next <= now() {
+                    state.is_trying = true;
+                    state.next_try = Some(now() + pause(state.failed_tries));
+                    return;
+                }
+                next
+            };
+            if given_up.is_some_and(|given_up| given_up <= now()) {
+                return;
+            }
+            tokio::select! {
+                () = &mut over => {}
+                () = tokio::time::sleep_until(given_up.map_or(until, |given_up| given_up.min(until))) => {}
+            }
+        }
+    }
+
+    /// The provider, or the store, could not be reached.
+    pub(super) fn unreachable(&self, what: &str, cause: &str) {
+        let mut state = self.lock();
+        // Of requests that fail together the first counts.
+        if state.next_try.is_some() && !std::mem::take(&mut state.is_trying) {
+            return;
+        }
+        state.failed_tries = state.failed_tries.saturating_add(1);
+        let pause = pause(state.failed_tries);
+        state.next_try = Some(now() + pause);
+        state.waits_for = Some(format!("waiting for {what}: {cause}, tries again in {} s", pause.as_secs()));
+    }
+
+    /// Waits until keys may be ready, or something changed.
+    pub(super) async fn rest(&self, pause: Duration) {
+        tokio::select! {
+            () = self.over.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+
+    /// Something changed in the pool: whoever rests looks again.
+    pub(super) fn has_changed(&self) {
+        self.over.notify_waiters();
+    }
+
+    /// No key is ready, in all or for a slot; returns why no slot has one, if none has.
+    pub(super) fn no_key(&self, slot: Option<usize>, lack: &Lack, message: &str) -> Option<Lack> {
+        let mut state = self.lock();
+        state.waits_for = Some(message.to_owned());
+        let Some(slot) = slot else { return Some(lack.clone()) };
+        if let Some(held) = state.slots.get_mut(slot) {
+            *held = Some(lack.clone());
+        }
+        let mut lacks = state.slots.iter();
+        lacks.try_fold(Lack::default(), |all, lack| Some(all.merge(lack.as_ref()?)))
+    }
+
+    /// A slot tries its key.
+    pub(super) fn slot_tries(&self, slot: usize) {
+        if let Some(lack) = self.lock().slots.get_mut(slot) {
+            *lack = None;
+        }
+    }
+
+    /// For how long there was no answer.
+    pub(super) fn silence(&self) -> Duration {
+        now().saturating_duration_since(self.lock().last_answer)
+    }
+
+    /// What the run waits for.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        self.lock().waits_for.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long nobody tries after so many failures, with up to a quarter more.
+fn pause(failures: u32) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
+    pause.mul_f64(1.0 + fastrand::f64() / 4.0)
+}

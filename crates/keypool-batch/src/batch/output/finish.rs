@@ -1,0 +1,115 @@
+//! The last form of an output: each task once, in order.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use super::{
+    hash_of,
+    journal::{Head, with_end},
+};
+
+/// Where a line is, and where it goes.
+struct Spot {
+    /// Results of other inputs stand behind those of this one.
+    order: (bool, u64),
+    at: u64,
+    length: usize,
+}
+
+/// Replaces a file of lines by its last form, and returns it, locked.
+pub(super) fn lines(source: &File, path: &Path, places: &HashMap<u64, u64>) -> io::Result<File> {
+    write_beside(path, |target| write(source, target, places, ["", "\n", "\n"]))
+}
+
+/// Writes lines as one array.
+pub(super) fn array(source: &File, path: &Path, places: &HashMap<u64, u64>) -> io::Result<()> {
+    write_beside(path, |target| write(source, target, places, ["[\n", ",\n", "\n]\n"])).map(drop)
+}
+
+/// Replaces a file by these bytes.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    write_beside(path, |target| target.write_all(bytes))
+}
+
+/// Writes a new file beside the old one, then puts it in its place: whoever looks finds the one or the other, whole.
+fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<File> {
+    let new = with_end(path, ".keypool-new");
+    let file = OpenOptions::new().read(true).append(true).create(true).open(&new)?;
+    file.set_len(0)?;
+    // The lock goes with the file that has the name.
+    file.try_lock().map_err(io::Error::from)?;
+    if let Ok(old) = fs::metadata(path) {
+        file.set_permissions(old.permissions())?;
+    }
+    let mut target = BufWriter::with_capacity(1 << 18, &file);
+    write(&mut target)?;
+    target.flush()?;
+    drop(target);
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    #[cfg(unix)]
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+fn write(
+    mut source: &File,
+    target: &mut impl Write,
+    places: &HashMap<u64, u64>,
+    [begin, between, end]: [&str; 3],
+) -> io::Result<()> {
+    let spots = spots(source, places)?;
+    target.write_all(begin.as_bytes())?;
+    let mut line = Vec::new();
+    for (n, spot) in spots.iter().enumerate() {
+        source.seek(SeekFrom::Start(spot.at))?;
+        line.resize(spot.length, 0);
+        source.read_exact(&mut line)?;
+        if n > 0 {
+            target.write_all(between.as_bytes())?;
+        }
+        target.write_all(line.trim_ascii_end())?;
+    }
+    if !spots.is_empty() || !begin.is_empty() {
+        target.write_all(end.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The last line of each task, in order. What an earlier run said of lines that are no tasks is left out.
+fn spots(mut source: &File, places: &HashMap<u64, u64>) -> io::Result<Vec<Spot>> {
+    source.seek(SeekFrom::Start(0))?;
+    let mut reader = BufReader::with_capacity(1 << 18, source);
+    let mut last = HashMap::new();
+    let mut line = Vec::new();
+    let (mut at, mut number) = (0, 0);
+    loop {
+        line.clear();
+        let length = reader.read_until(b'\n', &mut line)?;
+        if length == 0 {
+            break;
+        }
+        if let Some(head) = Head::of(&line) {
+            let id = hash_of(&head.id);
+            let order = match places.get(&id) {
+                Some(place) => Some((false, *place)),
+                None => (!head.is_input_error()).then_some((true, number)),
+            };
+            match order {
+                Some(order) => drop(last.insert(id, Spot { order, at, length })),
+                None => drop(last.remove(&id)),
+            }
+        }
+        at += length as u64;
+        number += 1;
+    }
+    let mut spots: Vec<Spot> = last.into_values().collect();
+    spots.sort_unstable_by_key(|spot| spot.order);
+    Ok(spots)
+}

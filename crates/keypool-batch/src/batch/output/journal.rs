@@ -1,0 +1,214 @@
+//! A file of results, one a line, that is only appended to.
+
+use std::{
+    collections::HashMap,
+    ffi::OsString,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{Before, OutputError, finish, hash_of};
+use crate::{
+    batch::{result::INPUT, task::TaskId},
+    json::compact,
+};
+
+/// How every line begins: by that a line that was cut is told from somebody else's.
+const BEGIN: &[u8] = b"{\"id\":";
+
+/// A file of results that this process alone writes to.
+pub(super) struct Journal {
+    /// The lines.
+    path: PathBuf,
+    /// The array that is made of them in the end.
+    array: Option<PathBuf>,
+    file: File,
+}
+
+/// What is read of a line.
+#[derive(Deserialize)]
+pub(super) struct Head {
+    pub(super) id: TaskId,
+    #[expect(dead_code, reason = "a line without it is no result")]
+    index: u64,
+    success: bool,
+    hash: String,
+    error: Option<ErrorHead>,
+}
+
+#[derive(Deserialize)]
+struct ErrorHead {
+    kind: String,
+}
+
+impl Head {
+    pub(super) fn of(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+
+    pub(super) fn is_input_error(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.kind == INPUT)
+    }
+}
+
+impl Journal {
+    /// Opens it, locks it, and mends its end.
+    pub(super) fn open(path: &Path) -> Result<(Self, HashMap<u64, Before>), OutputError> {
+        // A link's target is written to, and replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let is_array = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
+        let lines = if is_array { with_end(&path, ".journal") } else { path.clone() };
+        let fail = |error| OutputError::Io { path: lines.clone(), error };
+        let file = loop {
+            let options = OpenOptions::new().read(true).append(true).create(true).clone();
+            let file = options.open(&lines).map_err(fail)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(OutputError::Locked { path }),
+                Err(TryLockError::Error(error)) => return Err(fail(error)),
+            }
+            // Whoever had it may have replaced the file meanwhile: then this one is nobody's.
+            if is_at(&file, &lines) {
+                break file;
+            }
+        };
+        let mut journal = Self { path: lines, array: is_array.then_some(path), file };
+        let opened = journal.take_array().and_then(|()| journal.read());
+        match opened {
+            Ok(before) => Ok((journal, before)),
+            Err(error) => {
+                journal.remove_if_empty();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn is_array(&self) -> bool {
+        self.array.is_some()
+    }
+
+    /// Makes lines of an array that an earlier run has finished.
+    fn take_array(&mut self) -> Result<(), OutputError> {
+        let Some(array) = self.array.clone().filter(|array| array.exists()) else { return Ok(()) };
+        if self.file.metadata().map_err(|error| self.failed(error))?.len() > 0 {
+            return Ok(());
+        }
+        let read = fs::read(&array).map_err(|error| OutputError::Io { path: array.clone(), error })?;
+        if read.trim_ascii().is_empty() {
+            return Ok(());
+        }
+        let items: Vec<Box<RawValue>> =
+            serde_json::from_slice(&read).map_err(|_| OutputError::Foreign { path: array.clone(), line: 1 })?;
+        let mut lines = Vec::with_capacity(read.len());
+        for (line, item) in (1..).zip(items) {
+            let item = compact(item.get());
+            if Head::of(item.as_bytes()).is_none() {
+                return Err(OutputError::Foreign { path: array, line });
+            }
+            lines.extend_from_slice(item.as_bytes());
+            lines.push(b'\n');
+        }
+        // All or nothing: a part of them would be taken for the whole.
+        let file = finish::replace(&self.path, &lines).map_err(|error| self.failed(error))?;
+        self.file = file;
+        Ok(())
+    }
+
+    /// What is there; removes a last line that is not whole.
+    fn read(&mut self) -> Result<HashMap<u64, Before>, OutputError> {
+        let mut before = HashMap::new();
+        let mut reader = BufReader::with_capacity(1 << 18, &self.file);
+        reader.seek(SeekFrom::Start(0)).map_err(|error| self.failed(error))?;
+        let mut line = Vec::new();
+        let (mut whole, mut number, mut lacks_end) = (0, 0, false);
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line).map_err(|error| self.failed(error))?;
+            if read == 0 {
+                break;
+            }
+            number += 1;
+            lacks_end = line.last() != Some(&b'\n');
+            if let Some(head) = Head::of(&line) {
+                let hash = u64::from_str_radix(&head.hash, 16).unwrap_or_default();
+                let found = Before { hash, success: head.success, is_input_error: head.is_input_error() };
+                before.insert(hash_of(&head.id), found);
+                whole += read as u64;
+                continue;
+            }
+            let begin = BEGIN.len().min(line.len());
+            let is_cut = lacks_end && (line[..begin] == BEGIN[..begin] || line.iter().all(|byte| *byte == 0));
+            if !is_cut {
+                return Err(OutputError::Foreign { path: self.path.clone(), line: number });
+            }
+            lacks_end = false;
+        }
+        drop(reader);
+        self.file.set_len(whole).map_err(|error| self.failed(error))?;
+        if lacks_end {
+            self.append(b"\n")?;
+        }
+        Ok(before)
+    }
+
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), OutputError> {
+        self.file.write_all(lines).map_err(|error| self.failed(error))
+    }
+
+    pub(super) fn sync(&mut self) -> Result<(), OutputError> {
+        match self.file.sync_data() {
+            // A device or a pipe.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced.map_err(|error| self.failed(error)),
+        }
+    }
+
+    /// Writes each task's last result in the order of the tasks: over the lines, or as an array.
+    pub(super) fn finish(&mut self, places: &HashMap<u64, u64>) -> Result<(), OutputError> {
+        let result = match &self.array {
+            None => finish::lines(&self.file, &self.path, places).map(|file| self.file = file),
+            Some(array) => finish::array(&self.file, array, places).and_then(|()| fs::remove_file(&self.path)),
+        };
+        result.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: io::Error) -> OutputError {
+        OutputError::Io { path: self.path.clone(), error }
+    }
+
+    /// A journal that holds nothing is not left behind.
+    fn remove_if_empty(&self) {
+        if self.is_array() && self.file.metadata().is_ok_and(|meta| meta.len() == 0) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.remove_if_empty();
+    }
+}
+
+/// The path with more at its end.
+pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(end);
+    name.into()
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let (Ok(open), Ok(there)) = (file.metadata(), fs::metadata(path)) else { return false };
+    (open.dev(), open.ino()) == (there.dev(), there.ino())
+}
+
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
+}

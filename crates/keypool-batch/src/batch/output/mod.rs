@@ -1,0 +1,177 @@
+//! Where results go: lines that are only appended, so that a crash loses none of them.
+
+mod finish;
+mod journal;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    fs::OpenOptions,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use self::journal::Journal;
+use super::task::TaskId;
+
+/// Where results go.
+///
+/// ```no_run
+/// use keypool_batch::{Output, OutputOptions};
+///
+/// let file = Output::file("answers.jsonl", &OutputOptions::default())?;
+/// let standard_output = Output::writer(std::io::stdout());
+/// # drop((file, standard_output));
+/// # Ok::<(), keypool_batch::batch::OutputError>(())
+/// ```
+pub struct Output {
+    sink: Sink,
+    options: OutputOptions,
+    /// What is there of earlier runs, by the hash of the id.
+    before: HashMap<u64, Before>,
+}
+
+enum Sink {
+    File(Journal),
+    Writer(Box<dyn Write + Send>),
+}
+
+/// How results are kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OutputOptions {
+    /// In the end the results stand in the order of the tasks, each once. A file called `….json` always does.
+    pub ordered: bool,
+    /// Tasks that failed in an earlier run are tried again.
+    pub retry_failed: bool,
+}
+
+/// Why an output cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutputError {
+    /// It cannot be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another run writes to it.
+    #[error("{}: another run writes to it", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It holds something that is no result; nothing was changed.
+    #[error("{}, line {line}: this is no result of a batch; name another output", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: u64,
+    },
+}
+
+/// A result of an earlier run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) hash: u64,
+    pub(super) success: bool,
+    pub(super) is_input_error: bool,
+}
+
+impl Output {
+    /// A file: JSON lines, or one array if it is called `….json`. It may hold the results of an earlier run, which is resumed.
+    /// A last line that a crash left unfinished is removed. An array is written at the end; until then the results are
+    /// in the file `….json.journal`.
+    ///
+    /// # Errors
+    /// If the file cannot be written, another run writes to it, or it holds anything but results.
+    pub fn file(path: impl AsRef<Path>, options: &OutputOptions) -> Result<Self, OutputError> {
+        let path = path.as_ref();
+        if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            // A pipe or a device.
+            let file = OpenOptions::new().append(true).open(path);
+            return file.map(Self::writer).map_err(|error| OutputError::Io { path: path.to_owned(), error });
+        }
+        let (journal, before) = Journal::open(path)?;
+        Ok(Self { sink: Sink::File(journal), options: *options, before })
+    }
+
+    /// Any writer, such as standard output. Nothing is resumed or ordered.
+    pub fn writer(writer: impl Write + Send + 'static) -> Self {
+        Self { sink: Sink::Writer(Box::new(writer)), options: OutputOptions::default(), before: HashMap::new() }
+    }
+
+    /// How many results of earlier runs it holds.
+    pub fn earlier(&self) -> usize {
+        self.before.len()
+    }
+
+    /// Takes what is there of earlier runs.
+    pub(super) fn take_earlier(&mut self) -> Earlier {
+        Earlier { results: std::mem::take(&mut self.before), retry_failed: self.options.retry_failed }
+    }
+
+    /// Appends lines. They outlive the process from now on.
+    pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), OutputError> {
+        match &mut self.sink {
+            Sink::File(journal) => journal.append(lines),
+            Sink::Writer(writer) => writer.write_all(lines).and_then(|()| writer.flush()).map_err(of_writer),
+        }
+    }
+
+    /// What was appended outlives a power cut from now on.
+    pub(super) fn sync(&mut self) -> Result<(), OutputError> {
+        match &mut self.sink {
+            Sink::File(journal) => journal.sync(),
+            Sink::Writer(_) => Ok(()),
+        }
+    }
+
+    /// Gives the file its last form. `places` has the place of each task of this run, by the hash of its id.
+    pub(super) fn finish(&mut self, places: &HashMap<u64, u64>) -> Result<(), OutputError> {
+        match &mut self.sink {
+            Sink::File(journal) => {
+                journal.sync()?;
+                if self.options.ordered || journal.is_array() { journal.finish(places) } else { Ok(()) }
+            }
+            Sink::Writer(_) => Ok(()),
+        }
+    }
+}
+
+fn of_writer(error: io::Error) -> OutputError {
+    OutputError::Io { path: "output".into(), error }
+}
+
+/// The results of earlier runs.
+pub(super) struct Earlier {
+    results: HashMap<u64, Before>,
+    retry_failed: bool,
+}
+
+impl Earlier {
+    /// Whether a task, or a line that is none, has its result; and whether it succeeded.
+    pub(super) fn find(&self, id: u64, hash: u64, is_input_error: bool) -> Option<bool> {
+        let before = self.results.get(&id)?;
+        let same = before.hash == hash && before.is_input_error == is_input_error;
+        (same && (before.success || is_input_error || !self.retry_failed)).then_some(before.success)
+    }
+}
+
+/// The hash of an id.
+pub(super) fn hash_of(id: &TaskId) -> u64 {
+    let hash = match id {
+        TaskId::Number(number) => hmac_sha256::Hash::hash(&number.to_be_bytes()),
+        TaskId::Text(text) => hmac_sha256::Hash::hash(text.as_bytes()),
+    };
+    u64::from_be_bytes(*hash.first_chunk().expect("it has 32 bytes"))
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,338 @@
+//! A run: the reader, the workers and the writer.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::{AbortHandle, JoinHandle, JoinSet},
+    time::sleep_until,
+};
+use tower_keypool::{Event, pool::CircuitBreaker};
+
+use super::{
+    Input, Output, OutputError, Progress, RunOutcome, Summary,
+    input::Item,
+    output::{Earlier, hash_of},
+    result::{INPUT, TaskError, TaskResult},
+    task::TaskId,
+    worker::{Engine, Job, Stop, draining},
+};
+use crate::{client::Error, time::now};
+
+/// Results are safe from a power cut after this long at most.
+const SYNC: Duration = Duration::from_secs(1);
+/// Results that are written at once at most.
+const MAX_WRITTEN: usize = 1_024;
+/// Items that are read at once.
+const READ: usize = 256;
+
+/// A run that was started. It is aborted if it is dropped.
+pub struct Run {
+    engine: Arc<Engine>,
+    task: JoinHandle<Result<Summary, BatchError>>,
+    ended: watch::Receiver<()>,
+    _abort: AbortOnDrop,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// A setting cannot be.
+    #[error(transparent)]
+    Settings(#[from] Error),
+    /// The output cannot be used, or a result could not be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// Stops a run. A handle is cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Control(Arc<watch::Sender<Stop>>);
+
+#[derive(Debug)]
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Control {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(Stop::No)))
+    }
+
+    /// Starts no more requests, waits for the answers of those that are at the provider, and ends. What is left is for a later run.
+    pub fn stop(&self) {
+        self.set(Stop::Drain);
+    }
+
+    /// Ends now: answers that are on their way are lost, results that are there are written.
+    pub fn abort(&self) {
+        self.set(Stop::Abort);
+    }
+
+    fn set(&self, stop: Stop) {
+        self.0.send_if_modified(|now| {
+            let more = stop > *now;
+            if more {
+                *now = stop;
+            }
+            more
+        });
+    }
+
+    pub(super) fn listen(&self) -> watch::Receiver<Stop> {
+        self.0.subscribe()
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.0.borrow() != Stop::No
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
+
+impl Run {
+    pub(super) fn start(engine: Arc<Engine>, input: Input, output: Output) -> Self {
+        let (end, ended) = watch::channel(());
+        let conducted = conduct(Arc::clone(&engine), input, output);
+        let task = tokio::spawn(async move {
+            let summary = conducted.await;
+            drop(end);
+            summary
+        });
+        let abort = AbortOnDrop(task.abort_handle());
+        Self { engine, task, ended, _abort: abort }
+    }
+
+    /// How to stop it.
+    pub fn control(&self) -> Control {
+        self.engine.control.clone()
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let engine = &self.engine;
+        let breakers = engine.client.pool().snapshot(0, 0).open_breakers;
+        let cooling = breakers.iter().filter(|breaker| breaker.state == CircuitBreaker::Cooling);
+        let active = engine.seats.iter().filter(|seat| seat.in_flight.get()).count();
+        let summary = engine.summary();
+        Progress {
+            active,
+            workers: engine.seats.len(),
+            queued: engine.queue.len(),
+            ok: summary.ok,
+            failed: summary.failed,
+            skipped: summary.skipped,
+            cooling: cooling.map(|breaker| breaker.count).sum(),
+            total: engine.read_all.load(Ordering::Acquire).then_some(summary.tasks),
+            seconds: now().duration_since(engine.started).as_secs_f64(),
+            waits_for: engine.outage.waits_for().filter(|_| active == 0),
+        }
+    }
+
+    /// Ends when the run has.
+    pub async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+
+    /// What it came to, when it has ended.
+    ///
+    /// # Errors
+    /// [`BatchError::Output`] if a result could not be written.
+    pub async fn finish(self) -> Result<Summary, BatchError> {
+        match self.task.await {
+            Ok(summary) => summary,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+/// The place of each task of this run, by the hash of its id.
+type Places = Arc<Mutex<HashMap<u64, u64>>>;
+
+async fn conduct(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Summary, BatchError> {
+    let (results, written) = mpsc::channel(MAX_WRITTEN);
+    let places = Places::default();
+    let earlier = output.take_earlier();
+    let writer = tokio::spawn(write(Arc::clone(&engine), output, written));
+    let mut crew = JoinSet::new();
+    for seat in &engine.seats {
+        crew.spawn(Arc::clone(&engine).work(seat.clone(), results.clone()));
+    }
+    crew.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results));
+    let changes = AbortOnDrop(tokio::spawn(follow(Arc::clone(&engine))).abort_handle());
+    let mut stop = engine.control.listen();
+    tokio::select! {
+        () = async { while crew.join_next().await.is_some() {} } => {}
+        _ = stop.wait_for(|stop| *stop == Stop::Abort) => {}
+    }
+    crew.shutdown().await;
+    drop(changes);
+    let mut output = writer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
+    let places = std::mem::take(&mut *places.lock().unwrap_or_else(PoisonError::into_inner));
+    blocking(move || output.finish(&places)).await?;
+    let mut summary = engine.summary().clone();
+    summary.end(now().duration_since(engine.started), engine.settings.prices);
+    summary.error_log_failed = engine.settings.error_log.as_ref().is_some_and(super::ErrorLog::has_failed);
+    let is_done = summary.left == 0 && engine.read_all.load(Ordering::Acquire);
+    summary.outcome = match engine.outcome() {
+        _ if is_done => RunOutcome::Finished,
+        Some(outcome) => outcome,
+        None if engine.control.is_stopped() => RunOutcome::Stopped,
+        None => RunOutcome::Finished,
+    };
+    Ok(summary)
+}
+
+/// Runs what may take a while outside of the runtime's threads.
+async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Wakes who rests when keys may be ready sooner than was known.
+async fn follow(engine: Arc<Engine>) {
+    let mut events = engine.client.pool().events();
+    while let Some((event, _)) = events.next().await {
+        if matches!(event, Event::KeyAdded { .. } | Event::Closed { .. }) {
+            engine.outage.has_changed();
+        }
+    }
+}
+
+/// Fills the queue until the input ends or the run stops.
+async fn read(
+    engine: Arc<Engine>,
+    mut input: Input,
+    earlier: Earlier,
+    places: Places,
+    results: mpsc::Sender<TaskResult>,
+) {
+    let mut stop = engine.control.listen();
+    let filled = async {
+        let mut index = 0;
+        loop {
+            let most = if input.is_slow { 1 } else { READ };
+            let taken = tokio::task::spawn_blocking(move || {
+                let items: Vec<Item> = std::iter::from_fn(|| input.next()).take(most).collect();
+                (input, items)
+            });
+            let Ok((back, items)) = taken.await else {
+                engine.summary().input_error = Some("reading it panicked".to_owned());
+                break;
+            };
+            input = back;
+            if items.is_empty() {
+                break;
+            }
+            for item in items {
+                if item.is_fatal {
+                    engine.summary().input_error = item.task.as_ref().err().map(|why| format!("{}: {why}", item.place));
+                }
+                if let Some(result) = admit(&engine, item, index, &earlier, &places).await {
+                    engine.summary().count(&result);
+                    let _ = results.send(result).await;
+                }
+                index += 1;
+            }
+        }
+        engine.read_all.store(true, Ordering::Release);
+        engine.queue.close();
+    };
+    tokio::select! {
+        biased;
+        () = draining(&mut stop) => {}
+        () = filled => {}
+    }
+}
+
+/// Puts an item into the queue, unless it has its result; returns the result of what is no task.
+async fn admit(engine: &Engine, item: Item, index: u64, earlier: &Earlier, places: &Places) -> Option<TaskResult> {
+    engine.summary().tasks += 1;
+    let is_first = |id: &TaskId| {
+        let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = places.entry(hash_of(id)).or_insert(index);
+        *place == index
+    };
+    let why = match item.task {
+        Ok(mut task) => {
+            let id = task.id.take().unwrap_or(TaskId::Number(index as i64));
+            if is_first(&id) {
+                let hash = task.hash();
+                if let Some(success) = earlier.find(hash_of(&id), hash, false) {
+                    let mut summary = engine.summary();
+                    summary.skipped += 1;
+                    summary.skipped_failed += u64::from(!success);
+                    return None;
+                }
+                let options = task.prompt.options.clone().or(&engine.settings.options);
+                let prompt = task.prompt.options(options);
+                engine.queue.push(Job::new(id, index, hash, prompt, task.fields)).await;
+                return None;
+            }
+            format!("another task has the id {id}")
+        }
+        Err(why) => why,
+    };
+    let id = TaskId::from(item.place.to_string());
+    is_first(&id);
+    let message = format!("{}: {why}", item.place);
+    let hash = hash_of(&TaskId::from(&*message));
+    if earlier.find(hash_of(&id), hash, true).is_some() {
+        let mut summary = engine.summary();
+        summary.skipped += 1;
+        summary.skipped_failed += 1;
+        return None;
+    }
+    let mut result = TaskResult::new(id, index, hash);
+    result.error = Some(TaskError::new(INPUT, message));
+    Some(result)
+}
+
+/// Appends results until no more come.
+async fn write(
+    engine: Arc<Engine>,
+    mut output: Output,
+    mut results: mpsc::Receiver<TaskResult>,
+) -> Result<Output, OutputError> {
+    // When what was appended must be safe from a power cut.
+    let mut sync_at = None;
+    loop {
+        let mut taken = Vec::new();
+        let count = tokio::select! {
+            count = results.recv_many(&mut taken, MAX_WRITTEN) => Some(count),
+            () = sleep_until(sync_at.unwrap_or_else(now)), if sync_at.is_some() => None,
+        };
+        if count == Some(0) {
+            return Ok(output);
+        }
+        let is_due = *sync_at.get_or_insert_with(|| now() + SYNC) <= now();
+        let (back, written) = blocking(move || {
+            let mut lines = Vec::new();
+            for result in &taken {
+                result.write(&mut lines);
+            }
+            let written = output.append(&lines).and_then(|()| if is_due { output.sync() } else { Ok(()) });
+            (output, written)
+        })
+        .await;
+        output = back;
+        sync_at = sync_at.filter(|_| !is_due);
+        if let Err(error) = written {
+            engine.control.abort();
+            return Err(error);
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! A task: a prompt with an id and fields of its own.
+
+use std::{fmt, sync::Arc};
+
+use hmac_sha256::Hash;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    client::Prompt,
+    raw::{RawObject, is_null, object, raw},
+};
+
+/// A prompt with an id and fields of its own, which go into its result.
+///
+/// ```
+/// use keypool_batch::Task;
+///
+/// let task = Task::new("Name three rivers.").id("rivers").field("topic", "geography");
+/// let read = Task::from_json(r#"{"id": "rivers", "prompt": "Name three rivers.", "topic": "geography"}"#)?;
+/// assert_eq!(format!("{task:?}"), format!("{read:?}"));
+/// # Ok::<(), String>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Task {
+    pub(super) id: Option<TaskId>,
+    pub(super) prompt: Prompt,
+    pub(super) fields: RawObject,
+}
+
+/// The id of a task: a text, or a whole number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
+pub enum TaskId {
+    /// A whole number.
+    Number(i64),
+    /// A text.
+    Text(Arc<str>),
+}
+
+/// Top-level fields of a whole request of Gemini.
+const GEMINI: &str = "contents systemInstruction system_instruction generationConfig generation_config safetySettings \
+    safety_settings tools toolConfig tool_config cachedContent cached_content labels";
+
+/// Top-level fields of a whole request with `messages`, of OpenAI, Anthropic and those that speak like them.
+const MESSAGES: &str = "messages system temperature top_p top_k min_p n max_tokens max_completion_tokens stop \
+    stop_sequences presence_penalty frequency_penalty repetition_penalty logit_bias logprobs top_logprobs seed \
+    response_format output_config tools tool_choice parallel_tool_calls reasoning_effort reasoning thinking verbosity \
+    modalities audio prediction service_tier metadata user safety_identifier prompt_cache_key web_search_options \
+    chat_template_kwargs";
+
+impl Task {
+    /// A task of a prompt.
+    pub fn new(prompt: impl Into<Prompt>) -> Self {
+        Self { id: None, prompt: prompt.into(), fields: RawObject::new() }
+    }
+
+    /// Its id; its place in the input, from 0 on, unless set. Two tasks of one id: the second is an error.
+    pub fn id(mut self, id: impl Into<TaskId>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// A field of its own.
+    pub fn field(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        self.fields.insert(name.into(), raw(&value));
+        self
+    }
+
+    /// A task from JSON: a text, or an object with `prompt` or a whole request (`request`, or its `contents` or `messages` at the
+    /// top), and `id`, `model`, `system`, `temperature`, `max_output_tokens`. Other fields are its own. Lines for the batch APIs of
+    /// Gemini (`key`, `request`) and OpenAI (`custom_id`, `body`) are understood.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn from_json(json: &str) -> Result<Self, String> {
+        let value: &RawValue = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+        if value.get().starts_with('"') {
+            return Self::of_text(&text(value, "it")?);
+        }
+        let Some(mut fields) = object(value) else { return Err("a task is a text or an object".to_owned()) };
+        fields.retain(|_, value| !is_null(value));
+        let is_batch_line = fields.contains_key("custom_id") && fields.contains_key("body");
+        if is_batch_line {
+            fields.remove("method");
+            fields.remove("url");
+        }
+        let request = fields.remove("request").or_else(|| if is_batch_line { fields.remove("body") } else { None });
+        let name = ["id", "custom_id"].into_iter().find(|name| fields.contains_key(*name));
+        let name = name.or((request.is_some() && fields.contains_key("key")).then_some("key"));
+        let id = match name {
+            Some(name) => Some(
+                serde_json::from_str(fields.remove(name).unwrap_or_default().get())
+                    .map_err(|_| format!("`{name}` is neither a text nor a number"))?,
+            ),
+            None => None,
+        };
+        let prompt = match (fields.remove("prompt"), request) {
+            (Some(_), Some(_)) => return Err("it has both `prompt` and `request`".to_owned()),
+            (Some(prompt), None) => Self::of_text(&text(&prompt, "`prompt`")?)?.prompt,
+            (None, Some(request)) => {
+                Prompt::of_object(object(&request).ok_or_else(|| "`request` is not an object".to_owned())?)?
+            }
+            (None, None) => {
+                let known = if fields.contains_key("contents") { GEMINI } else { MESSAGES };
+                let mut request = RawObject::new();
+                if ["contents", "messages"].iter().any(|name| fields.contains_key(*name)) {
+                    for name in known.split_ascii_whitespace() {
+                        request.extend(fields.remove_entry(name));
+                    }
+                }
+                if request.is_empty() {
+                    return Err("it has none of `prompt`, `request`, `contents`, `messages`".to_owned());
+                }
+                Prompt::of_object(request)?
+            }
+        };
+        let mut options = prompt.options.clone();
+        if let Some(model) = fields.remove("model") {
+            options = options.model(text(&model, "`model`")?);
+        }
+        if let Some(system) = fields.remove("system") {
+            options = options.system(text(&system, "`system`")?);
+        }
+        if let Some(number) = fields.remove("temperature") {
+            options = options.temperature(temperature(number.get())?);
+        }
+        if let Some(number) = fields.remove("max_output_tokens") {
+            options = options.max_output_tokens(tokens(number.get())?);
+        }
+        options.check().map_err(|error| error.to_string())?;
+        Ok(Self { id, prompt: prompt.options(options), fields })
+    }
+
+    pub(super) fn of_text(text: &str) -> Result<Self, String> {
+        if text.trim().is_empty() {
+            return Err("the prompt is empty".to_owned());
+        }
+        Ok(Self::new(text))
+    }
+
+    /// What is asked, as a number: another prompt, or other options of the task, are another task. Those of the run do not count.
+    pub(super) fn hash(&self) -> u64 {
+        let options = &self.prompt.options;
+        let mut hash = Hash::new();
+        match &self.prompt.content {
+            crate::client::Content::Text(text) => hash.update(text.as_bytes()),
+            crate::client::Content::Request(request) => hash.update(raw(&**request).get()),
+        }
+        let options = (&options.model, &options.system, options.temperature, options.max_output_tokens);
+        hash.update(raw(&options).get());
+        let hash = hash.finalize();
+        u64::from_be_bytes(*hash.first_chunk().expect("it has 32 bytes"))
+    }
+}
+
+/// A number of a task, from 0 on.
+pub(super) fn temperature(number: &str) -> Result<f64, String> {
+    let value = number.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
+    value.ok_or_else(|| format!("`temperature` is not a number from 0 on: {number}"))
+}
+
+pub(super) fn tokens(number: &str) -> Result<u32, String> {
+    let value = number.trim().parse().ok().filter(|tokens| *tokens > 0);
+    value.ok_or_else(|| format!("`max_output_tokens` is not a whole number from 1 on: {number}"))
+}
+
+fn text(value: &RawValue, what: &str) -> Result<String, String> {
+    serde_json::from_str(value.get()).map_err(|_| format!("{what} is not a text"))
+}
+
+impl From<Prompt> for Task {
+    fn from(prompt: Prompt) -> Self {
+        Self::new(prompt)
+    }
+}
+
+impl From<&str> for TaskId {
+    fn from(id: &str) -> Self {
+        Self::Text(id.into())
+    }
+}
+
+impl From<String> for TaskId {
+    fn from(id: String) -> Self {
+        Self::Text(id.into())
+    }
+}
+
+impl From<i64> for TaskId {
+    fn from(id: i64) -> Self {
+        Self::Number(id)
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for TaskId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        let json = json.get();
+        if json.starts_with('"') {
+            return serde_json::from_str::<String>(json).map(Self::from).map_err(serde::de::Error::custom);
+        }
+        if !json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            return Err(serde::de::Error::custom("an id is a text or a number"));
+        }
+        // One that no whole number can hold is kept as it was written.
+        Ok(json.parse().map_or_else(|_| Self::Text(json.into()), Self::Number))
+    }
+}

@@ -1,0 +1,421 @@
+//! What a worker does with a task.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+use tower_keypool::{ErrorClass, KeyId};
+
+use super::{
+    Settings,
+    check::Wrong,
+    outage::{Advice, Lack, Outage},
+    queue::{Queue, Size},
+    result::{TaskError, TaskResult},
+    run::Control,
+    summary::{RunOutcome, Summary},
+    task::TaskId,
+};
+use crate::{
+    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt},
+    raw::RawObject,
+    time::now,
+};
+
+/// How long a worker waits in the pool's queue before it looks around.
+const SLICE: Duration = Duration::from_secs(2);
+/// How long it waits outside of that queue, unless something changes.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+
+/// What all workers share.
+pub(super) struct Engine {
+    pub(super) client: Client,
+    pub(super) settings: Settings,
+    pub(super) queue: Queue<Job>,
+    pub(super) outage: Outage,
+    pub(super) seats: Vec<Seat>,
+    pub(super) control: Control,
+    pub(super) started: Instant,
+    pub(super) read_all: AtomicBool,
+    summary: Mutex<Summary>,
+    outcome: Mutex<Option<RunOutcome>>,
+}
+
+/// A worker's place.
+#[derive(Clone, Debug)]
+pub(super) struct Seat {
+    number: usize,
+    /// The key that is its own.
+    key: Option<KeyId>,
+    pub(super) in_flight: InFlight,
+}
+
+/// A task on its way.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) prompt: Prompt,
+    /// Its own fields.
+    pub(super) fields: RawObject,
+    /// What is known of its result.
+    pub(super) result: TaskResult,
+    /// How often it was sent again because of its answers.
+    pub(super) retries: u32,
+}
+
+/// How a task leaves a worker.
+enum End {
+    Result(Box<TaskResult>),
+    /// Another worker may take it; this one pauses.
+    PutBack(Duration),
+    /// The run stops, and it is left for a later one.
+    Left,
+}
+
+/// What an answer, or the lack of one, leads to.
+enum Next {
+    End(End),
+    /// After a pause.
+    Again(Duration),
+    /// When keys may be ready, after this long at the latest.
+    Rest(Duration),
+}
+
+impl Size for Job {
+    fn size(&self) -> usize {
+        self.prompt.size()
+    }
+}
+
+impl Engine {
+    pub(super) fn new(client: &Client, settings: Settings) -> Arc<Self> {
+        let pool = client.pool();
+        let keys: Vec<Option<KeyId>> = if let Some(slots) = settings.slots {
+            let keys = pool.snapshot(0, usize::MAX).keys;
+            let of_key = |id: KeyId| std::iter::repeat_n(Some(id), slots.workers_per_key);
+            keys.into_iter().flat_map(|key| of_key(key.id)).collect()
+        } else {
+            let workers = settings.workers.unwrap_or_else(|| (8 * pool.stats().keys).clamp(32, 512));
+            vec![None; workers]
+        };
+        let seat = |(number, key)| Seat { number, key, in_flight: InFlight::default() };
+        let slice = settings.max_wait.map_or(SLICE, |wait| wait.min(SLICE));
+        Arc::new(Self {
+            // What is wrong with an answer is counted here.
+            client: client.with(slice, 1),
+            queue: Queue::new(),
+            outage: Outage::new(if settings.slots.is_some() { keys.len() } else { 0 }),
+            seats: keys.into_iter().enumerate().map(seat).collect(),
+            control: Control::new(),
+            started: now(),
+            read_all: AtomicBool::new(false),
+            summary: Mutex::default(),
+            outcome: Mutex::default(),
+            settings,
+        })
+    }
+
+    pub(super) fn summary(&self) -> MutexGuard<'_, Summary> {
+        self.summary.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the run for this reason, unless it ends already.
+    pub(super) fn end(&self, outcome: RunOutcome) {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(outcome);
+        self.control.stop();
+    }
+
+    pub(super) fn outcome(&self) -> Option<RunOutcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Works until no task is left or the run stops.
+    pub(super) async fn work(self: Arc<Self>, seat: Seat, results: mpsc::Sender<TaskResult>) {
+        let mut stop = self.control.listen();
+        let mut next_start = now();
+        loop {
+            tokio::select! {
+                biased;
+                () = draining(&mut stop) => return,
+                () = self.queue.is_over() => return,
+                () = sleep_until(next_start) => {}
+            }
+            let task = tokio::select! {
+                biased;
+                () = draining(&mut stop) => return,
+                task = self.queue.next() => task,
+            };
+            let Some(mut job) = task else { return };
+            let processed = self.process(&mut job, &seat, &mut next_start, &mut stop);
+            let end = AssertUnwindSafe(processed).catch_unwind().await.unwrap_or_else(|panic| {
+                let message = panic.downcast_ref::<String>().map(String::as_str);
+                let message = message.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic");
+                job.end(Some(TaskError::new("internal", message)))
+            });
+            seat.in_flight.set(false);
+            match end {
+                End::Result(result) => {
+                    self.summary().count(&result);
+                    // Nobody takes it if the output failed, which ends the run.
+                    let _ = results.send(*result).await;
+                    self.queue.done();
+                }
+                End::PutBack(pause) => {
+                    self.queue.put_back(job);
+                    tokio::select! {
+                        biased;
+                        () = draining(&mut stop) => return,
+                        () = self.queue.is_over() => return,
+                        () = self.outage.rest(pause) => {}
+                    }
+                }
+                End::Left => self.queue.done(),
+            }
+        }
+    }
+
+    /// Sends a task until it has a result.
+    async fn process(
+        &self,
+        job: &mut Job,
+        seat: &Seat,
+        next_start: &mut Instant,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> End {
+        loop {
+            tokio::select! {
+                biased;
+                () = draining(stop) => return End::Left,
+                () = self.outage.gate(self.patience()) => {}
+            }
+            let before = *next_start;
+            if let Some(slots) = self.settings.slots {
+                *next_start = now() + slots.interval;
+                self.outage.slot_tries(seat.number);
+            }
+            let Some(answer) = self.call(job, seat, stop).await else { return End::Left };
+            self.note(job, &answer);
+            if job.result.key_id.is_none() {
+                // It was not sent.
+                *next_start = before;
+            }
+            let next = match answer {
+                Ok(answer) => self.judge(job, answer),
+                Err(error) => self.fail(job, seat, &error),
+            };
+            let paused = async {
+                match next {
+                    Next::End(end) => return Some(end),
+                    Next::Again(pause) => sleep_until((*next_start).max(now() + pause)).await,
+                    Next::Rest(pause) => self.outage.rest(pause).await,
+                }
+                None
+            };
+            tokio::select! {
+                biased;
+                end = paused => if let Some(end) = end { return end },
+                () = draining(stop) => return End::Left,
+            }
+        }
+    }
+
+    /// Sends it once; none if the run stops before it is at the provider.
+    async fn call(&self, job: &Job, seat: &Seat, stop: &mut watch::Receiver<Stop>) -> Option<Result<Answer, Error>> {
+        const LOOK: Duration = Duration::from_millis(100);
+        let dispatch = Dispatch { key: seat.key.clone(), in_flight: seat.in_flight.clone() };
+        let mut call = std::pin::pin!(self.client.dispatch(&job.prompt, Some(&dispatch)));
+        tokio::select! {
+            biased;
+            answer = &mut call => return Some(answer),
+            () = draining(stop) => {}
+        }
+        // A request that is at the provider is paid for.
+        while seat.in_flight.get() {
+            tokio::select! {
+                biased;
+                answer = &mut call => return Some(answer),
+                () = sleep(LOOK) => {}
+            }
+        }
+        None
+    }
+
+    /// Counts and logs the attempts.
+    fn note(&self, job: &mut Job, answer: &Result<Answer, Error>) {
+        let attempts = match answer {
+            Ok(answer) => &answer.attempts,
+            Err(error) => error.attempts(),
+        };
+        job.result.key_id = attempts.last().map(|last| last.key().clone());
+        for attempt in attempts.iter() {
+            let failure = attempt.outcome().failure();
+            let was_sent = failure.is_none_or(tower_keypool::Failure::may_have_been_sent);
+            job.result.attempts += u32::from(was_sent);
+            job.result.key_faults += u32::from(attempt.class().is_some_and(ErrorClass::is_key_fault));
+            if let Some(log) = &self.settings.error_log {
+                log.attempt(self.client.pool().clock().wall(), &job.result.id, attempt);
+            }
+        }
+        if let Some(last) = attempts.last() {
+            job.result.seconds = (last.elapsed().as_secs_f64() * 1e3).round() / 1e3;
+            job.result.model = last.model().map(Into::into).or(job.result.model.take());
+        }
+    }
+
+    fn judge(&self, job: &mut Job, answer: Answer) -> Next {
+        self.outage.is_over();
+        if let Some(usage) = answer.usage {
+            let mut summary = self.summary();
+            summary.input_tokens += usage.input_tokens;
+            summary.output_tokens += usage.output_tokens;
+        }
+        let checked = self.settings.json.check(&answer, self.settings.retry_max_tokens);
+        let result = &mut job.result;
+        result.usage = answer.usage;
+        result.finish_reason = answer.finish_reason;
+        result.parts = answer.parts;
+        result.json = None;
+        result.text = Some(answer.text).filter(|text| !text.is_empty());
+        match checked {
+            Ok(None) => Next::End(job.end(None)),
+            Ok(Some(json)) => {
+                result.text = None;
+                result.json = Some(json);
+                Next::End(job.end(None))
+            }
+            Err(Wrong { error, is_worth_a_retry }) => {
+                if let Some(log) = &self.settings.error_log {
+                    let what = format!("{}: {}", error.kind, error.message);
+                    log.line(self.client.pool().clock().wall(), result.key_id.as_ref(), Some(&result.id), &what);
+                }
+                self.again_or_end(job, error, is_worth_a_retry, Duration::ZERO)
+            }
+        }
+    }
+
+    fn fail(&self, job: &mut Job, seat: &Seat, error: &Error) -> Next {
+        let slot = seat.key.as_ref().map(|_| seat.number);
+        match error.kind() {
+            ErrorKind::Unavailable => return self.without_key(job, slot, error),
+            kind @ (ErrorKind::Connect | ErrorKind::Store) => {
+                let what = if kind == ErrorKind::Store { "the store" } else { "the network" };
+                self.outage.unreachable(what, &error.to_string());
+                return self.wait_on(Next::Again(Duration::ZERO));
+            }
+            ErrorKind::ShutDown => {
+                self.end(RunOutcome::Stopped);
+                return Next::End(End::Left);
+            }
+            _ => {}
+        }
+        if !error.attempts().is_empty() {
+            self.outage.is_over();
+        }
+        let is_worth_a_retry = match error.kind() {
+            ErrorKind::Invalid | ErrorKind::Refused => self.settings.retry_invalid && !error.attempts().is_empty(),
+            ErrorKind::ModelNotFound => false,
+            _ => true,
+        };
+        let code = error.code().map(str::to_owned).or_else(|| Some(error.status()?.as_u16().to_string()));
+        let told = TaskError { code, ..TaskError::new(error.kind().as_str(), error.to_string()) };
+        self.again_or_end(job, told, is_worth_a_retry, error.retry_after().unwrap_or_default())
+    }
+
+    fn again_or_end(&self, job: &mut Job, error: TaskError, is_worth_a_retry: bool, least: Duration) -> Next {
+        if !is_worth_a_retry || job.retries >= self.settings.max_retries {
+            return Next::End(job.end(Some(error)));
+        }
+        job.retries += 1;
+        let backoff = FIRST_BACKOFF.saturating_mul(1 << (job.retries - 1).min(16)).min(LONGEST_BACKOFF);
+        Next::Again(backoff.mul_f64(0.5 + fastrand::f64() / 2.0).max(least.min(LONGEST_BACKOFF)))
+    }
+
+    /// No key served it.
+    fn without_key(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
+        let again = |pause| if slot.is_some() { Next::End(End::PutBack(pause)) } else { Next::Rest(pause) };
+        if !error.attempts().is_empty() {
+            // Keys failed; others may be ready.
+            self.outage.is_reachable();
+            return self.wait_on(again(Duration::ZERO));
+        }
+        let own = error.as_unavailable().map(Lack::of).unwrap_or_default();
+        let pause = match error.retry_after() {
+            // It was in the pool's queue, and goes back there at once.
+            Some(after) if slot.is_none() && (after <= SLICE || own.may_end_any_time()) => Duration::ZERO,
+            Some(after) if !own.may_end_any_time() => after.min(LONGEST_REST),
+            _ => SLICE,
+        };
+        let again = again(pause.min(self.patience()));
+        // Keys of other slots may be ready.
+        let Some(lack) = self.outage.no_key(slot, &own, &error.to_string()) else { return self.wait_on(again) };
+        let message = error.to_string();
+        let pool = self.client.pool();
+        match lack.advice(pool) {
+            Advice::Exhausted(after) if self.settings.until_exhausted => {
+                self.end(RunOutcome::Exhausted { seconds: after.as_secs(), message });
+                Next::End(End::Left)
+            }
+            Advice::NoKeys => {
+                self.end(RunOutcome::NoKeys { message });
+                Next::End(End::Left)
+            }
+            Advice::TooLarge => Next::End(job.end(Some(TaskError::new("invalid", message)))),
+            Advice::NoModel => Next::End(job.end(Some(TaskError::new("model_unavailable", message)))),
+            Advice::Wait | Advice::Exhausted(_) => self.wait_on(again),
+        }
+    }
+
+    /// For how much longer the run may wait.
+    fn patience(&self) -> Duration {
+        self.settings.max_wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.outage.silence()))
+    }
+
+    /// Goes on waiting, unless that took too long.
+    fn wait_on(&self, next: Next) -> Next {
+        if self.settings.max_wait.is_none_or(|wait| self.outage.silence() < wait) {
+            return next;
+        }
+        self.end(RunOutcome::WaitedTooLong { message: self.outage.waits_for().unwrap_or_default() });
+        Next::End(End::Left)
+    }
+}
+
+impl Job {
+    /// Its result.
+    fn end(&mut self, error: Option<TaskError>) -> End {
+        let mut result = self.result.clone();
+        result.success = error.is_none();
+        result.error = error;
+        result.fields = std::mem::take(&mut self.fields);
+        End::Result(Box::new(result))
+    }
+
+    pub(super) fn new(id: TaskId, index: u64, hash: u64, prompt: Prompt, fields: RawObject) -> Self {
+        let mut result = TaskResult::new(id, index, hash);
+        result.model.clone_from(&prompt.options.model);
+        Self { prompt, fields, result, retries: 0 }
+    }
+}
+
+/// Whether, and how, a run stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+pub(super) enum Stop {
+    No,
+    /// What is at the provider is waited for.
+    Drain,
+    Abort,
+}
+
+/// Ends when the run stops.
+pub(super) async fn draining(stop: &mut watch::Receiver<Stop>) {
+    // The sender lives as long as the run.
+    let _ = stop.wait_for(|stop| *stop >= Stop::Drain).await;
+}

@@ -1,0 +1,245 @@
+//! What came back.
+
+use serde::Serialize;
+use serde_json::Value;
+use tower_keypool::{Attempts, KeyId};
+
+use super::body::Api;
+
+/// The answer to a prompt.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answer {
+    /// What the model said, without its thoughts.
+    pub text: String,
+    /// What it said beside text: calls of functions, images; as the provider wrote it.
+    pub parts: Vec<Value>,
+    /// How it ended.
+    pub finish: Finish,
+    /// How it ended, in the provider's word.
+    pub finish_reason: Option<String>,
+    /// The tokens that it used, where the provider told them.
+    pub usage: Option<Usage>,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// The key that it was served by.
+    pub key: Option<KeyId>,
+    /// The keys that were tried, with what came of each.
+    pub attempts: Attempts,
+}
+
+/// How an answer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finish {
+    /// The model said all that it wanted to say.
+    Stop,
+    /// It was cut at the limit of output tokens.
+    MaxTokens,
+    /// The provider blocked it, for this reason.
+    Blocked(String),
+    /// It holds nothing.
+    Empty,
+    /// Something else, in the provider's word, such as `MALFORMED_FUNCTION_CALL`.
+    Other(String),
+}
+
+/// Tokens that an answer used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens of the answer, thoughts included.
+    pub output_tokens: u64,
+}
+
+/// Reads an answer, whole or event by event.
+#[derive(Debug)]
+pub(super) struct Reader {
+    api: Api,
+    text: String,
+    parts: Vec<Value>,
+    blocked: Option<String>,
+    finish_reason: Option<String>,
+    usage: Option<Usage>,
+    model: Option<String>,
+}
+
+impl Reader {
+    pub(super) fn new(api: Api) -> Self {
+        Self {
+            api,
+            text: String::new(),
+            parts: Vec::new(),
+            blocked: None,
+            finish_reason: None,
+            usage: None,
+            model: None,
+        }
+    }
+
+    /// Reads an answer, or an event of one; returns the text in it.
+    pub(super) fn read(&mut self, event: &Value) -> String {
+        let before = self.text.len();
+        match self.api {
+            Api::Gemini => self.gemini(event),
+            Api::Chat => self.chat(event),
+            Api::Anthropic => self.anthropic(event),
+        }
+        self.text[before..].to_owned()
+    }
+
+    fn gemini(&mut self, event: &Value) {
+        self.set_model(&event["modelVersion"]);
+        if let Some(reason) = event["promptFeedback"]["blockReason"].as_str() {
+            self.blocked = Some(reason.to_owned());
+        }
+        let candidate = &event["candidates"][0];
+        for part in list(&candidate["content"]["parts"]) {
+            match part["text"].as_str() {
+                _ if part["thought"] == true => {}
+                Some(text) => self.text.push_str(text),
+                None => self.parts.push(part.clone()),
+            }
+        }
+        self.set_finish(&candidate["finishReason"]);
+        let usage = &event["usageMetadata"];
+        if usage.is_object() {
+            self.usage = Some(Usage {
+                input_tokens: count(&usage["promptTokenCount"]) + count(&usage["toolUsePromptTokenCount"]),
+                output_tokens: count(&usage["candidatesTokenCount"]) + count(&usage["thoughtsTokenCount"]),
+            });
+        }
+    }
+
+    fn chat(&mut self, event: &Value) {
+        self.set_model(&event["model"]);
+        let choice = &event["choices"][0];
+        let is_delta = choice["delta"].is_object();
+        let message = if is_delta { &choice["delta"] } else { &choice["message"] };
+        match &message["content"] {
+            Value::String(text) => self.text.push_str(text),
+            parts => {
+                for part in list(parts) {
+                    match part["text"].as_str() {
+                        Some(text) => self.text.push_str(text),
+                        None => self.parts.push(part.clone()),
+                    }
+                }
+            }
+        }
+        if message["refusal"].as_str().is_some_and(|refusal| !refusal.is_empty()) {
+            self.blocked = Some("refusal".to_owned());
+        }
+        self.parts.extend(list(&message["tool_calls"]).iter().cloned());
+        self.set_finish(&choice["finish_reason"]);
+        let usage = &event["usage"];
+        if usage.is_object() {
+            self.usage = Some(Usage {
+                input_tokens: count(&usage["prompt_tokens"]),
+                output_tokens: count(&usage["completion_tokens"]),
+            });
+        }
+    }
+
+    fn anthropic(&mut self, event: &Value) {
+        let message = if event["message"].is_object() { &event["message"] } else { event };
+        self.set_model(&message["model"]);
+        let block = &event["content_block"];
+        for block in list(&message["content"]).iter().chain(block.is_object().then_some(block)) {
+            match block["type"].as_str() {
+                Some("text") => self.text.push_str(block["text"].as_str().unwrap_or_default()),
+                Some("thinking" | "redacted_thinking") => {}
+                _ => self.parts.push(block.clone()),
+            }
+        }
+        if event["delta"]["type"] == "text_delta" {
+            self.text.push_str(event["delta"]["text"].as_str().unwrap_or_default());
+        }
+        self.set_finish(&message["stop_reason"]);
+        self.set_finish(&event["delta"]["stop_reason"]);
+        let usage = &message["usage"];
+        if usage.is_object() {
+            let used = self.usage.get_or_insert_default();
+            let input = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
+            // The last event repeats both, or the output alone.
+            used.input_tokens = used.input_tokens.max(input.iter().map(|name| count(&usage[*name])).sum());
+            used.output_tokens = used.output_tokens.max(count(&usage["output_tokens"]));
+        }
+    }
+
+    fn set_model(&mut self, model: &Value) {
+        if let Some(model) = model.as_str() {
+            self.model = Some(model.to_owned());
+        }
+    }
+
+    fn set_finish(&mut self, reason: &Value) {
+        if let Some(reason) = reason.as_str() {
+            self.finish_reason = Some(reason.to_owned());
+        }
+    }
+
+    /// Whether a reason to end was told.
+    pub(super) fn has_ended(&self) -> bool {
+        self.finish_reason.is_some() || self.blocked.is_some()
+    }
+
+    pub(super) fn into_answer(self, attempts: Attempts) -> Answer {
+        let finish = self.finish();
+        let last = attempts.last();
+        Answer {
+            text: self.text,
+            parts: self.parts,
+            finish,
+            finish_reason: self.blocked.or(self.finish_reason),
+            usage: self.usage,
+            model: last.and_then(|last| last.model()).map(str::to_owned).or(self.model),
+            key: last.map(|last| last.key().clone()),
+            attempts,
+        }
+    }
+
+    fn finish(&self) -> Finish {
+        if let Some(reason) = &self.blocked {
+            return Finish::Blocked(reason.clone());
+        }
+        let reason = self.finish_reason.as_deref().unwrap_or_default();
+        match &*reason.to_ascii_lowercase() {
+            "max_tokens" | "length" | "model_context_window_exceeded" => Finish::MaxTokens,
+            "safety"
+            | "recitation"
+            | "blocklist"
+            | "prohibited_content"
+            | "spii"
+            | "language"
+            | "image_safety"
+            | "image_prohibited_content"
+            | "image_recitation"
+            | "content_filter"
+            | "refusal" => Finish::Blocked(reason.to_owned()),
+            ""
+            | "stop"
+            | "end_turn"
+            | "stop_sequence"
+            | "tool_calls"
+            | "tool_use"
+            | "function_call"
+            | "eos"
+            | "eos_token"
+            | "finish_reason_unspecified" => {
+                let is_empty = self.text.trim().is_empty() && self.parts.is_empty();
+                if is_empty { Finish::Empty } else { Finish::Stop }
+            }
+            _ => Finish::Other(reason.to_owned()),
+        }
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn count(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}

@@ -1,0 +1,210 @@
+//! What goes over the wire: the path and the body of a request, in the provider's form.
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
+use tower_keypool::Provider;
+
+use super::{
+    Error, ErrorKind, Prompt, PromptOptions,
+    request::{Content, JsonFormat},
+};
+use crate::raw::{RawObject, complete, object, raw};
+
+/// The form of requests and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Api {
+    Gemini,
+    /// Chat completions: OpenAI, and those that speak like it.
+    Chat,
+    Anthropic,
+}
+
+/// What Anthropic is told where nothing is set: it needs a number.
+const ANTHROPIC_MAX_TOKENS: u32 = 8_192;
+/// What a path segment cannot hold.
+const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
+
+/// A request, ready to be sent.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) api: Api,
+    pub(super) path: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Wire {
+    /// The request for a prompt, of a provider.
+    pub(super) fn new(provider: &dyn Provider, prompt: &Prompt, stream: bool) -> Result<Self, Error> {
+        let options = &prompt.options;
+        options.check()?;
+        let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
+        let Some(model) = options.model.as_deref().filter(|model| !model.is_empty()) else {
+            return Err(invalid("no model is named".to_owned()));
+        };
+        let mut body = match &prompt.content {
+            Content::Request(request) => (**request).clone(),
+            Content::Text(_) => RawObject::new(),
+        };
+        let whole = (!body.is_empty()).then(|| body.contains_key("contents"));
+        let api = match (provider.name(), whole) {
+            ("gemini", Some(false)) => Api::Chat,
+            ("gemini", _) => Api::Gemini,
+            (name, Some(true)) => {
+                return Err(invalid(format!("`contents` is a request of Gemini; {name} takes `messages`")));
+            }
+            ("anthropic", _) => Api::Anthropic,
+            _ => Api::Chat,
+        };
+        if let Some(extra) = &options.extra {
+            complete(&mut body, extra);
+        }
+        if let Content::Text(text) = &prompt.content {
+            match api {
+                Api::Gemini => {
+                    body.insert("contents".to_owned(), raw(&json!([{ "role": "user", "parts": [{ "text": text }] }])))
+                }
+                _ => body.insert("messages".to_owned(), raw(&json!([{ "role": "user", "content": text }]))),
+            };
+        }
+        let path = match api {
+            Api::Gemini => {
+                gemini(&mut body, options);
+                let name = model.strip_prefix('/').unwrap_or(model);
+                let name = if name.contains('/') { name.to_owned() } else { format!("models/{name}") };
+                let call = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+                format!("/v1beta/{}:{call}", utf8_percent_encode(&name, SEGMENT))
+            }
+            Api::Chat => {
+                let own = provider.base().authority().host();
+                chat(&mut body, options, own == "api.openai.com" || own.ends_with(".azure.com"));
+                let path = if provider.name() == "gemini" {
+                    "/v1beta/openai/chat/completions"
+                } else {
+                    "/v1/chat/completions"
+                };
+                path.to_owned()
+            }
+            Api::Anthropic => {
+                anthropic(&mut body, options);
+                "/v1/messages".to_owned()
+            }
+        };
+        if api != Api::Gemini {
+            body.insert("model".to_owned(), raw(&model));
+            body.remove("stream");
+            if stream {
+                body.insert("stream".to_owned(), raw(&true));
+            }
+            if stream && api == Api::Chat {
+                set(&mut body, "stream_options", &json!({ "include_usage": true }));
+            }
+        }
+        Ok(Self { api, path, body: serde_json::to_vec(&body).expect("an object of texts") })
+    }
+}
+
+fn set(object: &mut RawObject, name: &str, value: &impl serde::Serialize) {
+    object.entry(name.to_owned()).or_insert_with(|| raw(value));
+}
+
+/// Sets a field that the object has in neither of Google's two spellings.
+fn set_either(object: &mut RawObject, name: &str, value: &impl serde::Serialize) {
+    if !object.contains_key(&snake_case(name)) {
+        set(object, name, value);
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::with_capacity(name.len() + 4);
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.push(letter.to_ascii_lowercase());
+    }
+    out
+}
+
+fn gemini(body: &mut RawObject, options: &PromptOptions) {
+    if let Some(system) = &options.system {
+        set_either(body, "systemInstruction", &json!({ "parts": [{ "text": system }] }));
+    }
+    let name = if body.contains_key("generation_config") { "generation_config" } else { "generationConfig" };
+    let mut config = body.get(name).and_then(|config| object(config)).unwrap_or_default();
+    if let Some(temperature) = options.temperature {
+        set(&mut config, "temperature", &temperature);
+    }
+    if let Some(tokens) = options.max_output_tokens {
+        set_either(&mut config, "maxOutputTokens", &tokens);
+    }
+    if !matches!(options.json, JsonFormat::Off) {
+        set_either(&mut config, "responseMimeType", &"application/json");
+    }
+    if let JsonFormat::Schema(schema) = &options.json
+        && !["responseSchema", "response_schema"].iter().any(|name| config.contains_key(*name))
+    {
+        set_either(&mut config, "responseJsonSchema", schema);
+    }
+    if !config.is_empty() {
+        body.insert(name.to_owned(), raw(&config));
+    }
+}
+
+fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
+    if let Some(system) = &options.system {
+        put_system_first(body, system);
+    }
+    if let Some(temperature) = options.temperature {
+        set(body, "temperature", &temperature);
+    }
+    if let Some(tokens) = options.max_output_tokens
+        && !body.contains_key("max_tokens")
+        && !body.contains_key("max_completion_tokens")
+    {
+        // Others than OpenAI know only the old name.
+        set(body, if own { "max_completion_tokens" } else { "max_tokens" }, &tokens);
+    }
+    match &options.json {
+        JsonFormat::Off => {}
+        JsonFormat::Any => set(body, "response_format", &json!({ "type": "json_object" })),
+        JsonFormat::Schema(schema) => {
+            let schema = json!({ "type": "json_schema", "json_schema": { "name": "answer", "schema": schema } });
+            set(body, "response_format", &schema);
+        }
+    }
+}
+
+/// Puts the instruction before the messages, unless they have one.
+fn put_system_first(body: &mut RawObject, system: &str) {
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(default)]
+        role: String,
+    }
+    let Some(messages) = body.get("messages") else { return };
+    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return };
+    let is_system = |message: &&&RawValue| {
+        serde_json::from_str::<Message>(message.get())
+            .is_ok_and(|message| matches!(&*message.role, "system" | "developer"))
+    };
+    if list.iter().find(is_system).is_none() {
+        let first = raw(&json!({ "role": "system", "content": system }));
+        let all: Vec<&RawValue> = std::iter::once(&*first).chain(list).collect();
+        let all = raw(&all);
+        body.insert("messages".to_owned(), all);
+    }
+}
+
+fn anthropic(body: &mut RawObject, options: &PromptOptions) {
+    if let Some(system) = &options.system {
+        set(body, "system", system);
+    }
+    if let Some(temperature) = options.temperature {
+        set(body, "temperature", &temperature);
+    }
+    set(body, "max_tokens", &options.max_output_tokens.unwrap_or(ANTHROPIC_MAX_TOKENS));
+    if let JsonFormat::Schema(schema) = &options.json {
+        set(body, "output_config", &json!({ "format": { "type": "json_schema", "schema": schema } }));
+    }
+}

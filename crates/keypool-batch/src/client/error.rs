@@ -1,0 +1,238 @@
+//! Why there is no answer.
+
+use std::{error::Error as StdError, fmt, io, time::Duration};
+
+use http::StatusCode;
+use tower_keypool::{Attempts, Base, ErrorClass, Failure, KeyId};
+
+/// Why there is no answer. It never holds a secret.
+#[derive(Debug)]
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    code: Option<String>,
+    status: Option<StatusCode>,
+    retry_after: Option<Duration>,
+    attempts: Attempts,
+    library: Option<tower_keypool::Error>,
+}
+
+/// What kind of error it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The request is wrong: it was not sent, or the provider refused it. Sent again, it would be refused again.
+    Invalid,
+    /// The model does not exist.
+    ModelNotFound,
+    /// Keys of three projects were refused in the same way, and no reason was named.
+    Refused,
+    /// A fault of the provider: a 5xx, an error within a stream.
+    Provider,
+    /// No key can serve now; [`Error::retry_after`] says when one may.
+    Unavailable,
+    /// The provider could not be reached.
+    Connect,
+    /// It did not answer in time.
+    Timeout,
+    /// The connection ended before the answer did.
+    Closed,
+    /// The answer is not what the provider's API promises.
+    Unreadable,
+    /// The pool's store is away.
+    Store,
+    /// The pool was shut down.
+    ShutDown,
+}
+
+impl ErrorKind {
+    /// Its name in results and logs, such as `timeout`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::ModelNotFound => "model_unavailable",
+            Self::Refused => "refused",
+            Self::Provider => "model_error",
+            Self::Unavailable => "unavailable",
+            Self::Connect => "connect",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Unreadable => "unreadable",
+            Self::Store => "store",
+            Self::ShutDown => "shut_down",
+        }
+    }
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let inner = Inner {
+            kind,
+            message: message.into(),
+            code: None,
+            status: None,
+            retry_after: None,
+            attempts: Attempts::default(),
+            library: None,
+        };
+        Self { inner: Box::new(inner) }
+    }
+
+    pub(crate) fn with_attempts(mut self, attempts: Attempts) -> Self {
+        self.inner.attempts = attempts;
+        self
+    }
+
+    /// An error of the layers.
+    pub(super) fn of_library(error: tower_keypool::Error, base: &Base) -> Self {
+        use tower_keypool::ErrorKind as Library;
+        let attempts = error.attempts().clone();
+        let mut out = match error.kind() {
+            Library::Unavailable => Self::new(ErrorKind::Unavailable, error.to_string()),
+            Library::Store => Self::new(ErrorKind::Store, error.to_string()),
+            Library::ShutDown => Self::new(ErrorKind::ShutDown, error.to_string()),
+            Library::Transport => Self::of_transport(&error, base),
+            _ => Self::new(ErrorKind::Invalid, causes(&error)),
+        };
+        out.inner.retry_after = error.retry_after();
+        out.inner.library = Some(error);
+        out.with_attempts(attempts)
+    }
+
+    /// An error of the connection.
+    pub(super) fn of_transport(error: &(dyn StdError + 'static), base: &Base) -> Self {
+        let failure = Failure::of_transport(error);
+        let is_connect = chain(error).any(|cause| {
+            cause
+                .downcast_ref::<hyper_util::client::legacy::Error>()
+                .is_some_and(hyper_util::client::legacy::Error::is_connect)
+        });
+        let kind = match failure.error_code() {
+            Some("timeout") => ErrorKind::Timeout,
+            Some("connect") => ErrorKind::Connect,
+            _ if is_connect => ErrorKind::Connect,
+            _ => ErrorKind::Closed,
+        };
+        let authority = base.authority();
+        let usual = if base.scheme() == &http::uri::Scheme::HTTPS { 443 } else { 80 };
+        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(usual));
+        let cause =
+            chain(error).find_map(|cause| Some(words_of(cause.downcast_ref::<io::Error>()?.kind())?.to_owned()));
+        let cause = cause.unwrap_or_else(|| match kind {
+            ErrorKind::Timeout => "no answer in time".to_owned(),
+            _ => innermost(error),
+        });
+        Self::new(kind, format!("{cause} at {address}"))
+    }
+
+    /// The answer of the provider was an error.
+    pub(super) fn of_failure(failure: &Failure, status: StatusCode, attempts: Attempts) -> Self {
+        let kind = match failure.class() {
+            ErrorClass::Caller => ErrorKind::Invalid,
+            ErrorClass::ModelNotFound => ErrorKind::ModelNotFound,
+            ErrorClass::Transient => ErrorKind::Provider,
+            // A 404 for a model that nobody may use.
+            ErrorClass::NotEntitled if failure.status() == Some(StatusCode::NOT_FOUND) => ErrorKind::ModelNotFound,
+            _ => ErrorKind::Refused,
+        };
+        let status = failure.status().unwrap_or(status);
+        let mut message = status.as_u16().to_string();
+        for word in [failure.error_code(), failure.message()].into_iter().flatten() {
+            message.push_str(if message.len() == 3 { " " } else { ": " });
+            message.push_str(word);
+        }
+        let mut error = Self::new(kind, message).with_attempts(attempts);
+        error.inner.status = Some(status);
+        error.inner.code = failure.error_code().map(str::to_owned);
+        error.inner.retry_after = failure.delay();
+        error
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// The provider's code, such as `INVALID_ARGUMENT`.
+    pub fn code(&self) -> Option<&str> {
+        self.inner.code.as_deref()
+    }
+
+    /// The status of the provider's answer.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.inner.status
+    }
+
+    /// When another try may succeed, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.inner.retry_after
+    }
+
+    /// The key that was used last.
+    pub fn key(&self) -> Option<&KeyId> {
+        self.inner.attempts.last().map(tower_keypool::pool::Attempt::key)
+    }
+
+    /// The keys that were tried, with what came of each.
+    pub fn attempts(&self) -> &Attempts {
+        &self.inner.attempts
+    }
+
+    /// Why no key could serve, where that is the error.
+    pub fn as_unavailable(&self) -> Option<&tower_keypool::Unavailable> {
+        self.inner.library.as_ref()?.as_unavailable()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.message)
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.library.as_ref().map(|error| error as &(dyn StdError + 'static))
+    }
+}
+
+/// What an error of the system means, where its kind says it.
+fn words_of(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::ConnectionRefused => "connection refused",
+        io::ErrorKind::HostUnreachable => "host unreachable",
+        io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => "network unreachable",
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => "connection reset",
+        io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => "connection closed",
+        io::ErrorKind::TimedOut => "no answer in time",
+        _ => return None,
+    })
+}
+
+/// The error and its causes, with the errors that an [`io::Error`] wraps.
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    const DEEPEST: usize = 16;
+    let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {
+        let error: &'a (dyn StdError + 'static) = *error;
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source())
+    };
+    std::iter::successors(Some(error), next).take(DEEPEST)
+}
+
+fn innermost(error: &(dyn StdError + 'static)) -> String {
+    chain(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// The message of an error and of its cause.
+fn causes(error: &tower_keypool::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", innermost(source)),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,294 @@
+//! One prompt, one answer, over many keys.
+
+mod answer;
+mod body;
+mod error;
+mod request;
+mod stream;
+mod transport;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body::Body;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use tower::{Layer, Service, ServiceExt, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService};
+use tower_keypool::{
+    Affinity, Attempts, BoxError, KeyId, KeyPool, KeyPoolLayer, KeyRequest, ModelFallbackLayer, RetryPolicy,
+};
+
+pub(crate) use self::request::Content;
+use self::{answer::Reader, body::Wire, transport::Transport};
+pub use self::{
+    answer::{Answer, Finish, Usage},
+    error::{Error, ErrorKind},
+    request::{Prompt, PromptOptions},
+    stream::AnswerStream,
+    transport::TransportRequest,
+};
+
+/// An answer that takes longer fails.
+const TIMEOUT: Duration = Duration::from_secs(600);
+
+/// Sends prompts to the pool's provider: Gemini by `generateContent`, Anthropic by `messages`, all others by `chat/completions`.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use gemini_sim::GeminiSim;
+/// use keypool_batch::{Client, Finish, Prompt};
+/// use tower_keypool::{Gemini, Key, KeyPool};
+///
+/// // In place of the network, a simulator.
+/// let sim = GeminiSim::builder().key("AIza-not-a-real-key-001").build();
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).build()?;
+/// let client = Client::builder(&pool).service(sim.service());
+///
+/// let answer = client.send(&Prompt::text("Name three rivers.").model("gemini-2.5-flash")).await?;
+/// assert_eq!(answer.finish, Finish::Stop);
+/// assert!(!answer.text.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    builder: ClientBuilder,
+    transport: Transport,
+    stack: Stack,
+}
+
+/// The layers over the client at the bottom.
+type Stack = BoxCloneSyncService<Request<Full<Bytes>>, Response<AnswerBody>, tower_keypool::Error>;
+type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Builds a [`Client`].
+#[derive(Clone)]
+#[must_use]
+pub struct ClientBuilder {
+    pool: KeyPool,
+    fallback: Option<ModelFallbackLayer>,
+    timeout: Duration,
+    wait: Option<Duration>,
+    max_attempts: Option<usize>,
+}
+
+/// How the batch engine sends a prompt.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatch {
+    /// The key that must serve; it is not waited for.
+    pub(crate) key: Option<KeyId>,
+    /// Whether the request is at the provider, or its answer is read.
+    pub(crate) in_flight: InFlight,
+}
+
+/// Whether a request is at the provider.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InFlight(Arc<AtomicBool>);
+
+impl InFlight {
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(&self, value: bool) {
+        self.0.store(value, Ordering::Release);
+    }
+}
+
+impl Client {
+    /// A client over the network, with the defaults of [`ClientBuilder`].
+    pub fn new(pool: &KeyPool) -> Self {
+        Self::builder(pool).build()
+    }
+
+    /// Starts to build a client.
+    pub fn builder(pool: &KeyPool) -> ClientBuilder {
+        ClientBuilder { pool: pool.clone(), fallback: None, timeout: TIMEOUT, wait: None, max_attempts: None }
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &KeyPool {
+        &self.builder.pool
+    }
+
+    /// The same with another wait and number of attempts.
+    pub(crate) fn with(&self, wait: Duration, max_attempts: usize) -> Self {
+        let builder = ClientBuilder { wait: Some(wait), max_attempts: Some(max_attempts), ..self.builder.clone() };
+        builder.over(self.transport.clone())
+    }
+
+    /// Sends a prompt. An answer that was cut, blocked or is empty is an answer: see [`Answer::finish`].
+    ///
+    /// # Errors
+    /// When no key could serve it, no answer came, or the provider refused it.
+    pub async fn send(&self, prompt: &Prompt) -> Result<Answer, Error> {
+        self.dispatch(prompt, None).await
+    }
+
+    pub(crate) async fn dispatch(&self, prompt: &Prompt, dispatch: Option<&Dispatch>) -> Result<Answer, Error> {
+        let wire = Wire::new(self.pool().provider(), prompt, false)?;
+        let mut reader = Reader::new(wire.api);
+        let answer = self.call(wire, prompt, dispatch).await?;
+        let (head, body) = answer.into_parts();
+        let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+        let read = tokio::time::timeout(self.builder.timeout, body.collect()).await;
+        if let Some(dispatch) = dispatch {
+            dispatch.in_flight.set(false);
+        }
+        let base = self.pool().provider().base();
+        let broken = |error: BoxError| Error::of_transport(&*error, base).with_attempts(attempts.clone());
+        let bytes = read.map_err(|elapsed| broken(elapsed.into()))?.map_err(|error| broken(error.into()))?.to_bytes();
+        let unreadable = |why: String| Error::new(ErrorKind::Unreadable, why).with_attempts(attempts.clone());
+        let value: serde_json::Value = serde_json::from_slice(&bytes)
+            .map_err(|error| unreadable(format!("the provider's answer is not JSON: {error}")))?;
+        if !value.is_object() {
+            return Err(unreadable("the provider's answer is not a JSON object".to_owned()));
+        }
+        reader.read(&value);
+        Ok(reader.into_answer(attempts))
+    }
+
+    /// Sends a prompt, and returns the answer piece by piece.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub async fn stream(&self, prompt: &Prompt) -> Result<AnswerStream, Error> {
+        let wire = Wire::new(self.pool().provider(), prompt, true)?;
+        let reader = Reader::new(wire.api);
+        let answer = self.call(wire, prompt, None).await?;
+        Ok(AnswerStream::new(answer, reader, self.pool().provider().base().clone(), self.builder.timeout))
+    }
+
+    /// The good answer to a request.
+    async fn call(
+        &self,
+        wire: Wire,
+        prompt: &Prompt,
+        dispatch: Option<&Dispatch>,
+    ) -> Result<Response<AnswerBody>, Error> {
+        let provider = self.pool().provider();
+        let mut request = Request::post(&wire.path).header(header::CONTENT_TYPE, "application/json");
+        if let Some(dispatch) = dispatch {
+            request = request.extension(dispatch.in_flight.clone());
+            if let Some(key) = &dispatch.key {
+                let model = prompt.options.model.as_deref().unwrap_or_default();
+                // About four bytes a token.
+                let needs = KeyRequest::model(provider.quota_model(model)).input_tokens(wire.body.len() as u64 / 4);
+                request = request.extension(needs.affinity(Affinity::RequireKey(key.clone())).wait(Duration::ZERO));
+            }
+        }
+        let request = request.body(Full::from(wire.body)).map_err(|error| {
+            Error::new(ErrorKind::Invalid, format!("no request can be made for this model: {error}"))
+        })?;
+        let answer = self.stack.clone().oneshot(request).await;
+        let answer = answer.map_err(|error| Error::of_library(error, provider.base()))?;
+        let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
+        if let Some(failure) = attempts.last().and_then(|attempt| attempt.outcome().failure()) {
+            return Err(Error::of_failure(failure, answer.status(), attempts.clone()));
+        }
+        if !answer.status().is_success() {
+            let message = format!("{} from {}", answer.status(), provider.base());
+            return Err(Error::new(ErrorKind::Unreadable, message).with_attempts(attempts));
+        }
+        Ok(answer)
+    }
+}
+
+impl ClientBuilder {
+    /// Which models take the place of one that cannot serve; none unless set.
+    pub fn fallback(mut self, fallback: ModelFallbackLayer) -> Self {
+        self.fallback = Some(fallback);
+        self
+    }
+
+    /// How long one attempt may take until its head came, and the body after it; 10 minutes unless set.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// How long a prompt waits for a key; the pool's wait unless set. A [`Batch`](crate::Batch) has its own.
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// How often a prompt is sent if the provider or the network fails; 3 unless set. A [`Batch`](crate::Batch) has its own.
+    pub fn max_attempts(mut self, attempts: usize) -> Self {
+        self.max_attempts = Some(attempts);
+        self
+    }
+
+    /// Over the network: hyper with TLS, Mozilla's roots, HTTP/1.1 and HTTP/2. It knows no proxies, and not the keys' exits.
+    pub fn build(self) -> Client {
+        self.over(transport::network())
+    }
+
+    /// Over an HTTP client of your own: it has the keys' exits and proxies, or is a simulator. The extensions of the request hold
+    /// the `Arc<Lease>`.
+    pub fn service<S, R>(self, service: S) -> Client
+    where
+        S: Service<TransportRequest, Response = Response<R>> + Clone + Send + Sync + 'static,
+        S::Future: Send + 'static,
+        S::Error: Into<BoxError>,
+        R: Body<Data = Bytes> + Send + 'static,
+        R::Error: Into<BoxError>,
+    {
+        self.over(transport::over(service))
+    }
+
+    fn over(self, transport: Transport) -> Client {
+        let mut retry = RetryPolicy::new(&self.pool);
+        if let Some(attempts) = self.max_attempts {
+            retry = retry.max_attempts(attempts);
+        }
+        let mut layer = KeyPoolLayer::new(&self.pool).retry(retry);
+        if let Some(wait) = self.wait {
+            layer = layer.wait(wait);
+        }
+        if let Some(fallback) = &self.fallback {
+            layer = layer.fallback(fallback.clone());
+        }
+        let below = transport.clone();
+        let marked = service_fn(move |request: TransportRequest| marked(below.clone(), request));
+        let stack = layer.layer(TimeoutLayer::new(self.timeout).layer(marked));
+        let stack = BoxCloneSyncService::new(
+            stack.map_response(|answer| answer.map(|body| body.map_err(io::Error::other).boxed_unsync())),
+        );
+        Client { builder: self, transport, stack }
+    }
+}
+
+/// Sends a request, and marks meanwhile that it is at the provider.
+async fn marked(
+    transport: Transport,
+    request: TransportRequest,
+) -> Result<Response<transport::TransportBody>, BoxError> {
+    let Some(in_flight) = request.extensions().get::<InFlight>().cloned() else {
+        return transport.oneshot(request).await;
+    };
+    in_flight.set(true);
+    let answer = transport.oneshot(request).await;
+    // The body of a good answer is still to be read.
+    in_flight.set(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
+    answer
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("pool", self.pool()).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientBuilder").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+//! What is asked: a prompt and its options.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{Error, ErrorKind};
+use crate::raw::{RawObject, is_null, object};
+
+/// One request: a text, or a whole request of the provider, with [options](PromptOptions).
+///
+/// ```
+/// use keypool_batch::Prompt;
+/// use serde_json::json;
+///
+/// let prompt = Prompt::text("Name three rivers.").model("gemini-2.5-flash").system("Be brief.").temperature(0.2);
+/// let whole = Prompt::request(&json!({ "contents": [{ "parts": [{ "text": "Name three rivers." }] }] }))?;
+/// # drop((prompt, whole));
+/// # Ok::<(), keypool_batch::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Prompt {
+    pub(crate) content: Content,
+    pub(crate) options: PromptOptions,
+}
+
+/// What a prompt says.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Text(Arc<str>),
+    /// The body of a request: Gemini's with `contents`, or one with `messages`.
+    Request(Arc<RawObject>),
+}
+
+/// What goes with a prompt. What a whole request says itself is not changed.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct PromptOptions {
+    pub(crate) model: Option<Arc<str>>,
+    pub(crate) system: Option<Arc<str>>,
+    pub(crate) temperature: Option<f64>,
+    pub(crate) max_output_tokens: Option<u32>,
+    pub(crate) json: JsonFormat,
+    pub(crate) extra: Option<Arc<Map<String, Value>>>,
+}
+
+/// Whether the provider is asked for JSON.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum JsonFormat {
+    #[default]
+    Off,
+    Any,
+    Schema(Arc<Value>),
+}
+
+impl Prompt {
+    /// A text.
+    pub fn text(text: impl Into<Arc<str>>) -> Self {
+        Self { content: Content::Text(text.into()), options: PromptOptions::new() }
+    }
+
+    /// A whole request of the provider: an object with `contents` (Gemini) or `messages` (OpenAI, Anthropic). `model` in it is the
+    /// prompt's model.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if it is no such object.
+    pub fn request(request: &Value) -> Result<Self, Error> {
+        Self::of_object(object(&crate::raw::raw(request)).unwrap_or_default())
+            .map_err(|message| Error::new(ErrorKind::Invalid, message))
+    }
+
+    pub(crate) fn of_object(mut request: RawObject) -> Result<Self, String> {
+        request.retain(|_, value| !is_null(value));
+        if !["contents", "messages"].iter().any(|name| request.get(*name).is_some_and(|value| is_list(value))) {
+            return Err("a request is an object with the list `contents` or `messages`".to_owned());
+        }
+        let mut options = PromptOptions::new();
+        if let Some(model) = request.remove("model") {
+            let model: Arc<str> = serde_json::from_str(model.get()).map_err(|_| "`model` is not a text".to_owned())?;
+            options = options.model(model);
+        }
+        Ok(Self { content: Content::Request(Arc::new(request)), options })
+    }
+
+    /// The options, in place of those set before; see [`PromptOptions`].
+    pub fn options(mut self, options: PromptOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// See [`PromptOptions::model`].
+    pub fn model(mut self, model: impl Into<Arc<str>>) -> Self {
+        self.options = self.options.model(model);
+        self
+    }
+
+    /// See [`PromptOptions::system`].
+    pub fn system(mut self, system: impl Into<Arc<str>>) -> Self {
+        self.options = self.options.system(system);
+        self
+    }
+
+    /// See [`PromptOptions::temperature`].
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.options = self.options.temperature(temperature);
+        self
+    }
+
+    /// See [`PromptOptions::max_output_tokens`].
+    pub fn max_output_tokens(mut self, tokens: u32) -> Self {
+        self.options = self.options.max_output_tokens(tokens);
+        self
+    }
+
+    /// The size of what is said, in bytes.
+    pub(crate) fn size(&self) -> usize {
+        match &self.content {
+            Content::Text(text) => text.len(),
+            Content::Request(request) => request.iter().map(|(name, value)| name.len() + value.get().len()).sum(),
+        }
+    }
+}
+
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl PromptOptions {
+    /// Nothing: the provider's own defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The model.
+    pub fn model(mut self, model: impl Into<Arc<str>>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// The system instruction.
+    pub fn system(mut self, system: impl Into<Arc<str>>) -> Self {
+        self.system = Some(system.into());
+        self
+    }
+
+    /// How random the answer is, from 0 on; providers take up to 1 or 2.
+    pub fn temperature(mut self, temperature: f64) -> Self {
+        self.temperature = Some(temperature);
+        self
+    }
+
+    /// At most this many tokens of answer, thoughts included; at least 1. Anthropic needs a number: 8192 unless set.
+    pub fn max_output_tokens(mut self, tokens: u32) -> Self {
+        self.max_output_tokens = Some(tokens);
+        self
+    }
+
+    /// Asks for JSON of any form. Anthropic has no such mode: say it in the prompt.
+    pub fn json(mut self) -> Self {
+        self.json = JsonFormat::Any;
+        self
+    }
+
+    /// Asks for JSON of this JSON Schema. Anthropic is asked by its `output_config`.
+    pub fn json_schema(mut self, schema: Value) -> Self {
+        self.json = JsonFormat::Schema(Arc::new(schema));
+        self
+    }
+
+    /// More fields of the request's body, such as `{"generationConfig": {"topK": 40}}`. An object is completed, one level deep.
+    pub fn extra(mut self, fields: Map<String, Value>) -> Self {
+        self.extra = Some(Arc::new(fields));
+        self
+    }
+
+    /// Whether the numbers can be sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] if the temperature is negative or not finite, or `max_output_tokens` is 0.
+    pub fn check(&self) -> Result<(), Error> {
+        let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
+        match (self.temperature, self.max_output_tokens) {
+            (Some(temperature), _) if !temperature.is_finite() || temperature < 0.0 => {
+                invalid(format!("the temperature {temperature} is not a number from 0 on"))
+            }
+            (_, Some(0)) => invalid("max_output_tokens is 0".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    /// These options, and of `defaults` what they do not say.
+    pub(crate) fn or(self, defaults: &Self) -> Self {
+        Self {
+            model: self.model.or_else(|| defaults.model.clone()),
+            system: self.system.or_else(|| defaults.system.clone()),
+            temperature: self.temperature.or(defaults.temperature),
+            max_output_tokens: self.max_output_tokens.or(defaults.max_output_tokens),
+            json: if matches!(self.json, JsonFormat::Off) { defaults.json.clone() } else { self.json },
+            extra: self.extra.or_else(|| defaults.extra.clone()),
+        }
+    }
+}
+
+fn is_list(value: &RawValue) -> bool {
+    value.get().starts_with('[')
+}

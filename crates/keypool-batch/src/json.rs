@@ -1,0 +1,254 @@
+//! JSON out of what a model wrote: as it is, else out of a fence or from between words, else repaired.
+
+use std::borrow::Cow;
+
+use jsonrepair_rs::{RepairOptions, jsonrepair_with_options};
+use serde_json::value::RawValue;
+
+/// Longer texts are not repaired.
+const MAX_REPAIRED: usize = 8 << 20;
+/// Tags that models think between, before they answer.
+const THOUGHTS: [(&str, &str); 3] =
+    [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>")];
+
+/// JSON that was found in a text.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Found {
+    /// The value on one line, with every digit that the text had.
+    pub json: Box<RawValue>,
+    /// Where it was.
+    pub how: How,
+}
+
+/// Where JSON was in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum How {
+    /// The text was JSON.
+    AsItIs,
+    /// It stood in a fence, or between words.
+    Extracted,
+    /// It was broken, and was repaired.
+    Repaired,
+}
+
+/// No JSON is in a text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no JSON: {0}")]
+pub struct NoJson(String);
+
+/// Finds the JSON in a text. What parses is not changed.
+///
+/// ```
+/// use keypool_batch::json::{How, find};
+///
+/// let found = find("Sure!\n```json\n{\"a\": [1, 2.50,]}\n```\nAnything else?")?;
+/// assert_eq!((found.json.get(), found.how), (r#"{"a":[1,2.50]}"#, How::Repaired));
+/// assert_eq!(find("It is {\"a\": 1}.")?.how, How::Extracted);
+/// # Ok::<(), keypool_batch::json::NoJson>(())
+/// ```
+///
+/// # Errors
+/// If there is none, or it is broken beyond repair.
+pub fn find(text: &str) -> Result<Found, NoJson> {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    let error = match parse(text) {
+        Ok(json) => return Ok(Found { json, how: How::AsItIs }),
+        Err(error) => error,
+    };
+    let answer = after_thoughts(text);
+    let region = fenced(answer).unwrap_or(answer);
+    // The fields of an object without its brackets.
+    let bare = (region.starts_with(['"', '\'']) && region.contains(':')).then(|| format!("{{{region}}}"));
+    let extracted = parse(region).ok().or_else(|| if bare.is_none() { first_value(region) } else { None });
+    if let Some(json) = extracted {
+        return Ok(Found { json, how: How::Extracted });
+    }
+    let broken = bare.as_deref().or_else(|| openers(region).next().map(|at| &region[at..]));
+    let repaired = broken.and_then(repair);
+    repaired.map(|json| Found { json, how: How::Repaired }).ok_or(NoJson(error))
+}
+
+/// The whole text as a value, on one line.
+fn parse(text: &str) -> Result<Box<RawValue>, String> {
+    let value: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    RawValue::from_string(compact(value.get())).map_err(|error| error.to_string())
+}
+
+/// JSON without the white space between its tokens.
+pub(crate) fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut quoted, mut escaped) = (false, false);
+    out.extend(json.chars().filter(|letter| {
+        if quoted {
+            quoted = escaped || *letter != '"';
+            escaped = !escaped && *letter == '\\';
+            return true;
+        }
+        quoted = *letter == '"';
+        !letter.is_ascii_whitespace()
+    }));
+    out
+}
+
+/// What follows the thoughts that a text begins with.
+fn after_thoughts(text: &str) -> &str {
+    let after = THOUGHTS.iter().find_map(|(opens, closes)| text.strip_prefix(opens)?.split_once(closes));
+    after.map(|(_, after)| after.trim()).filter(|after| !after.is_empty()).unwrap_or(text)
+}
+
+/// What the first fence holds that begins like JSON. A fence within a value is part of its text.
+fn fenced(text: &str) -> Option<&str> {
+    let mut from = 0;
+    while let Some(at) = text[from..].find("```").map(|at| from + at) {
+        if let Some(opener) = openers(&text[from..at]).next().map(|opener| from + opener) {
+            // A value begins before the fence: the fence stands in it, unless the value ends before.
+            let ends = end_of(&text[opener..]).map(|length| opener + length)?;
+            if opener == 0 || ends > at {
+                return None;
+            }
+        }
+        let inside = &text[at + 3..];
+        let inside =
+            inside.trim_start_matches(|letter: char| letter.is_ascii_alphanumeric() || "-_+.".contains(letter));
+        if inside.trim_start().starts_with(['{', '[', '"']) {
+            let end = closing_fence(inside).unwrap_or(inside.len());
+            return Some(inside[..end].trim());
+        }
+        let begin = text.len() - inside.len();
+        from = begin + inside.find("```").map_or(inside.len(), |end| end + 3);
+    }
+    None
+}
+
+/// The fence after a value: outside of quotes, or, if they do not match, the last one that begins a line.
+fn closing_fence(inside: &str) -> Option<usize> {
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in inside.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'`' if !quoted && inside[at..].starts_with("```") => return Some(at),
+            _ => {}
+        }
+    }
+    inside.rfind("\n```")
+}
+
+/// The first balanced value between words. A number that cites a source (`as said in [1]`) gives way to what follows.
+fn first_value(text: &str) -> Option<Box<RawValue>> {
+    let mut cited = None;
+    let mut from = 0;
+    while let Some(at) = openers(&text[from..]).next().map(|at| from + at) {
+        // What is in a value without an end is only a part.
+        let length = end_of(&text[at..])?;
+        let json = parse(&text[at..at + length]).ok()?;
+        if !is_citation(json.get()) {
+            return Some(json);
+        }
+        cited.get_or_insert(json);
+        from = at + length;
+    }
+    cited
+}
+
+fn is_citation(json: &str) -> bool {
+    let number = json.strip_prefix('[').and_then(|json| json.strip_suffix(']'));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Where an object or a list may begin, by what follows its bracket: not `{name}`, `[see below]`, `[0, 1)`.
+fn openers(text: &str) -> impl Iterator<Item = usize> {
+    let begins = |(at, bracket): &(usize, &str)| {
+        let rest = text[at + 1..].trim_start();
+        let is_field = || {
+            let name = rest.trim_start_matches(|letter: char| letter.is_alphanumeric() || "_-$".contains(letter));
+            name.len() < rest.len() && name.trim_start().starts_with(':')
+        };
+        match (*bracket, rest.chars().next()) {
+            (_, None | Some('"' | '\'' | '}' | ']' | '\u{201c}' | '/' | '\\')) => true,
+            ("[", Some(next)) if next.is_ascii_digit() => {
+                let after =
+                    rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || " ,.;-+".contains(letter));
+                *at == 0 || !after.starts_with(')')
+            }
+            ("[", Some(next)) => {
+                "{[-".contains(next)
+                    || ["true", "false", "null", "True", "False", "None"].iter().any(|word| rest.starts_with(word))
+            }
+            (_, Some(_)) => is_field(),
+        }
+    };
+    text.match_indices(['{', '[']).filter(begins).map(|(at, _)| at)
+}
+
+/// How long the value is that begins here; `None` where its brackets do not match.
+fn end_of(text: &str) -> Option<usize> {
+    let mut open = Vec::new();
+    let (mut quoted, mut escaped) = (false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'{' => open.push(b'}'),
+            b'[' => open.push(b']'),
+            b'}' | b']' => {
+                if open.pop() != Some(byte) {
+                    return None;
+                }
+                if open.is_empty() {
+                    return Some(at + 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Repairs a broken value, after which words may stand.
+fn repair(broken: &str) -> Option<Box<RawValue>> {
+    if broken.len() > MAX_REPAIRED {
+        return None;
+    }
+    let fixed = double_backslashes(broken.trim_end_matches(['`', '\n', ' ']));
+    let closes = if fixed.starts_with('{') { '}' } else { ']' };
+    let up_to = fixed.rfind(closes).map(|end| &fixed[..=end]);
+    // What comes out must be of the kind that went in: words after an object would make it a list.
+    [Some(&*fixed), up_to].into_iter().flatten().find_map(|text| {
+        let options = RepairOptions::new().with_max_input_bytes(2 * MAX_REPAIRED);
+        let repaired = jsonrepair_with_options(text, options).ok()?;
+        (repaired.trim_start().as_bytes().first() == text.as_bytes().first()).then(|| parse(&repaired).ok())?
+    })
+}
+
+/// Doubles each backslash that begins no escape of JSON, as in `\alpha` or `C:\dir`.
+fn double_backslashes(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    let mut letters = text.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        out.push(letter);
+        if letter != '\\' {
+            continue;
+        }
+        let rest = &text[at + 1..];
+        let is_escape = match rest.chars().next() {
+            Some('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't' | '\'' | '\n' | '\r') | None => true,
+            Some('u') => rest.len() > 4 && rest.as_bytes()[1..5].iter().all(u8::is_ascii_hexdigit),
+            Some(_) => false,
+        };
+        if !is_escape {
+            out.push('\\');
+        } else if let Some((_, escaped)) = letters.next() {
+            out.push(escaped);
+        }
+    }
+    out.into()
+}

@@ -1,0 +1,60 @@
+//! How much of the rate that the limits allow a batch has.
+
+use std::time::Duration;
+
+use gemini_sim::{GeminiSim, Latency, Limits};
+use keypool_batch::{Batch, Client, Output};
+
+use crate::{MODEL, keyed, paused_with, pool, tasks};
+
+const KEYS: usize = 48;
+
+fn sink() -> Output {
+    Output::writer(std::io::sink())
+}
+
+/// 10 a minute for each of 48 keys: 5 windows of 60 s are followed by a sixth burst.
+#[tokio::test(start_paused = true)]
+async fn with_known_limits_48_keys_are_used_to_99_percent_and_none_is_exceeded() {
+    let latency = Latency::Uniform(Duration::from_millis(500), Duration::from_secs(3));
+    let limits = tower_keypool::Limits::new().per_minute(10);
+    let builder = GeminiSim::builder().latency(latency);
+    let (sim, client) = paused_with(builder, KEYS, Limits::none().rpm(10), |pool| pool.limits(MODEL, limits));
+    let summary = Batch::new(&client, MODEL).run(tasks(KEYS * 10 * 6), sink()).await.unwrap();
+    assert_eq!((summary.ok, summary.key_faults, sim.report().total.over_limit), (2_880, 0, 0), "{summary}");
+    let last = sim.log().iter().map(|arrival| arrival.at).max().unwrap();
+    let share = 300.0 / last.as_secs_f64();
+    println!("{:.2} % of the rate: the last of 2880 requests went out after {last:?} of 300 s", 100.0 * share);
+    assert!(share >= 0.99, "{share}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_slots_48_keys_are_used_to_99_percent() {
+    let (sim, client) =
+        paused_with(GeminiSim::builder().latency(Duration::from_millis(400)), KEYS, Limits::none(), |p| p);
+    let batch = Batch::new(&client, MODEL).slots(1, Duration::from_millis(500));
+    let summary = batch.run(tasks(KEYS * 101), sink()).await.unwrap();
+    let last = sim.log().iter().map(|arrival| arrival.at).max().unwrap();
+    let share = 50.0 / last.as_secs_f64();
+    println!("{:.2} % of the rate: {last:?} of 50 s; {summary}", 100.0 * share);
+    assert!(share >= 0.99, "{share}");
+}
+
+/// In real time over sockets: `cargo test -p keypool-batch --release --test it -- --ignored --nocapture real_sockets`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "it takes 20 s of real time and measures the machine"]
+async fn in_slots_over_real_sockets_the_rate_is_99_percent() {
+    let sim = keyed(GeminiSim::builder().latency(Duration::from_millis(400)), KEYS, Limits::none());
+    let sim = sim.start().await.unwrap();
+    let client = Client::new(&pool(&sim.url(), KEYS).build().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let output = Output::file(folder.path().join("out.jsonl"), &keypool_batch::OutputOptions::default()).unwrap();
+    let batch = Batch::new(&client, MODEL).slots(1, Duration::from_secs(1));
+    let summary = batch.run(tasks(KEYS * 21), output).await.unwrap();
+    let times: Vec<f64> = sim.log().iter().map(|arrival| arrival.at.as_secs_f64()).collect();
+    let first = times.iter().copied().fold(f64::MAX, f64::min);
+    let last = times.iter().copied().fold(0.0, f64::max);
+    let share = 20.0 / (last - first);
+    println!("{:.2} % of the rate: {:.3} s of 20 s; {summary}", 100.0 * share, last - first);
+    assert!(share >= 0.99, "{share}");
+}

@@ -1,0 +1,280 @@
+//! The client: what goes to each provider, what its answers mean, why there is none.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use gemini_sim::{Fault, GeminiSim, Limits, Rule};
+use http::Response;
+use http_body_util::{BodyExt, Full};
+use keypool_batch::{Client, ErrorKind, Finish, Prompt, PromptOptions, Usage};
+use serde_json::{Value, json};
+use tower_keypool::{Anthropic, BoxError, Gemini, Key, KeyPool, OpenAi, Provider};
+
+use crate::{MODEL, paused, paused_with, pool};
+
+/// What was sent: the address and the body.
+type Sent = Arc<Mutex<Vec<(String, Value)>>>;
+
+/// A client of a provider that always answers this.
+fn answering(provider: impl Provider, content_type: &'static str, body: String) -> (Sent, Client) {
+    let sent = Sent::default();
+    let log = Arc::clone(&sent);
+    let service = tower::service_fn(move |request: keypool_batch::client::TransportRequest| {
+        let (log, body) = (Arc::clone(&log), body.clone());
+        async move {
+            let (head, sent) = request.into_parts();
+            let bytes = sent.collect().await.map_err(BoxError::from)?.to_bytes();
+            log.lock().unwrap().push((head.uri.to_string(), serde_json::from_slice(&bytes).unwrap()));
+            let answer = Response::builder().header("content-type", content_type);
+            Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(body))?)
+        }
+    });
+    let pool = KeyPool::builder(provider).key(Key::new("not-a-real-key-0000001").named("k0")).build().unwrap();
+    (sent, Client::builder(&pool).service(service))
+}
+
+fn chat(text: &str, finish: &str) -> String {
+    json!({
+        "model": "gpt-x", "usage": { "prompt_tokens": 3, "completion_tokens": 5 },
+        "choices": [{ "message": { "role": "assistant", "content": text }, "finish_reason": finish }],
+    })
+    .to_string()
+}
+
+fn message(text: &str, stop: &str) -> String {
+    json!({
+        "type": "message", "model": "claude-x", "stop_reason": stop, "content": [
+            { "type": "thinking", "thinking": "hm" }, { "type": "text", "text": text },
+        ],
+        "usage": { "input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 5 },
+    })
+    .to_string()
+}
+
+async fn sent_by(client: &Client, sent: &Sent, prompt: &Prompt) -> (String, Value) {
+    client.send(prompt).await.unwrap();
+    sent.lock().unwrap().pop().unwrap()
+}
+
+fn gemini() -> (Sent, Client) {
+    let answer = json!({ "candidates": [{ "content": { "parts": [{ "text": "x" }] }, "finishReason": "STOP" }] });
+    answering(Gemini::new(), "application/json", answer.to_string())
+}
+
+#[tokio::test]
+async fn options_reach_every_provider() {
+    let schema = json!({ "type": "object" });
+    let options = || {
+        let extra = json!({ "top_p": 0.5, "generationConfig": { "topK": 1, "temperature": 2 } });
+        let extra = extra.as_object().unwrap().clone();
+        PromptOptions::new().model("m").system("Be brief.").temperature(0.25).max_output_tokens(77).extra(extra)
+    };
+    let prompt = |options| Prompt::text("hello").options(options);
+    let (sent, client) = gemini();
+    let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
+    assert_eq!(uri, "https://generativelanguage.googleapis.com/v1beta/models/m:generateContent");
+    assert_eq!(body["contents"], json!([{ "role": "user", "parts": [{ "text": "hello" }] }]));
+    assert_eq!(body["systemInstruction"], json!({ "parts": [{ "text": "Be brief." }] }));
+    let config = json!({
+        "topK": 1, "temperature": 2, "maxOutputTokens": 77, "responseMimeType": "application/json",
+        "responseJsonSchema": schema,
+    });
+    assert_eq!(body["generationConfig"], config, "more fields come before the options");
+
+    let (sent, client) = answering(OpenAi::new(), "application/json", chat("x", "stop"));
+    let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
+    assert_eq!(uri, "https://api.openai.com/v1/chat/completions");
+    let messages = json!([{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "hello" }]);
+    assert_eq!((&body["model"], &body["messages"]), (&json!("m"), &messages));
+    assert_eq!((&body["max_completion_tokens"], &body["temperature"]), (&json!(77), &json!(0.25)));
+    assert_eq!(body["response_format"]["json_schema"]["schema"], schema);
+
+    let other = OpenAi::at("https://llm.example/v1").unwrap().named("other");
+    let (sent, client) = answering(other, "application/json", chat("x", "stop"));
+    let (uri, body) = sent_by(&client, &sent, &prompt(options().json())).await;
+    assert_eq!((&*uri, &body["max_tokens"]), ("https://llm.example/v1/chat/completions", &json!(77)));
+    assert_eq!(body["response_format"], json!({ "type": "json_object" }));
+
+    let (sent, client) = answering(Anthropic::new(), "application/json", message("x", "end_turn"));
+    let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
+    assert_eq!(uri, "https://api.anthropic.com/v1/messages");
+    assert_eq!((&body["max_tokens"], &body["system"]), (&json!(77), &json!("Be brief.")));
+    assert_eq!(body["output_config"]["format"]["schema"], schema);
+    let (_, body) = sent_by(&client, &sent, &Prompt::text("hello").model("m")).await;
+    assert_eq!(body["max_tokens"], 8192, "it needs a number");
+}
+
+#[tokio::test]
+async fn a_whole_request_keeps_what_it_says() {
+    let options = || PromptOptions::new().model("m").system("S").temperature(0.25).max_output_tokens(77);
+    let (sent, client) = gemini();
+    let whole = json!({
+        "contents": [{ "parts": [{ "text": "x" }] }], "system_instruction": { "parts": [] },
+        "generation_config": { "temperature": 1, "max_output_tokens": 5, "topK": 3 }, "model": "models/own",
+    });
+    let prompt = Prompt::request(&whole).unwrap();
+    let (uri, body) = sent_by(&client, &sent, &prompt.clone().options(options().model("models/own"))).await;
+    assert!(uri.ends_with("/v1beta/models/own:generateContent"), "{uri}");
+    let mut expected = whole.clone();
+    expected.as_object_mut().unwrap().remove("model");
+    assert_eq!(body, expected);
+
+    // `messages` goes to the compatible path of Gemini.
+    let (sent, client) = answering(Gemini::new(), "application/json", chat("x", "stop"));
+    let messages = json!({ "messages": [{ "role": "developer", "content": "D" }, { "role": "user", "content": "x" }] });
+    let (uri, body) = sent_by(&client, &sent, &Prompt::request(&messages).unwrap().options(options())).await;
+    assert_eq!(uri, "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions");
+    assert_eq!((&body["messages"], &body["max_tokens"]), (&messages["messages"], &json!(77)));
+
+    let (_, client) = answering(OpenAi::new(), "application/json", chat("x", "stop"));
+    let error = client.send(&Prompt::request(&whole).unwrap().model("m")).await.unwrap_err();
+    assert_eq!((error.kind(), error.to_string().contains("`messages`")), (ErrorKind::Invalid, true), "{error}");
+    assert!(Prompt::request(&json!({ "prompt": "x" })).is_err() && Prompt::request(&json!([])).is_err());
+    let error = client.send(&Prompt::text("x")).await.unwrap_err();
+    assert_eq!(error.to_string(), "no model is named");
+}
+
+#[tokio::test]
+async fn how_an_answer_ended_is_known_for_every_provider() {
+    let blocked = |reason: &str| Finish::Blocked(reason.to_owned());
+    for (body, finish) in [
+        (chat("x", "stop"), Finish::Stop),
+        (chat("x", "length"), Finish::MaxTokens),
+        (chat("x", "content_filter"), blocked("content_filter")),
+        (chat(" ", "stop"), Finish::Empty),
+        (chat("x", "insufficient_system_resource"), Finish::Other("insufficient_system_resource".to_owned())),
+    ] {
+        let (_, client) = answering(OpenAi::new(), "application/json", body);
+        let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
+        assert_eq!((answer.finish, answer.usage), (finish, Some(Usage { input_tokens: 3, output_tokens: 5 })));
+    }
+    for (body, finish) in [
+        (message("x", "end_turn"), Finish::Stop),
+        (message("x", "max_tokens"), Finish::MaxTokens),
+        (message("x", "refusal"), blocked("refusal")),
+        (message("", "end_turn"), Finish::Empty),
+    ] {
+        let (_, client) = answering(Anthropic::new(), "application/json", body);
+        let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
+        assert_eq!((answer.finish, answer.usage), (finish, Some(Usage { input_tokens: 7, output_tokens: 5 })));
+        assert!(!answer.text.contains("hm"), "thoughts are no answer");
+        assert_eq!((answer.key.unwrap().as_str(), answer.attempts.len()), ("k0", 1));
+    }
+}
+
+fn events(events: &[Value]) -> String {
+    events.iter().flat_map(|event| ["data: ".to_owned(), event.to_string(), "\n\n".to_owned()]).collect()
+}
+
+#[tokio::test]
+async fn an_answer_can_be_read_piece_by_piece() {
+    let openai = events(&[
+        json!({ "model": "m", "choices": [{ "delta": { "role": "assistant", "content": "" } }] }),
+        json!({ "choices": [{ "delta": { "content": "one " } }] }),
+        json!({ "choices": [{ "delta": { "content": "two" }, "finish_reason": "stop" }] }),
+        json!({ "choices": [], "usage": { "prompt_tokens": 3, "completion_tokens": 5 } }),
+    ]) + "data: [DONE]\n\n";
+    let anthropic = events(&[
+        json!({ "type": "message_start", "message": { "model": "m", "content": [], "usage": { "input_tokens": 3, "output_tokens": 1 } } }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        json!({ "type": "ping" }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "one " } }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "two" } }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 5 } }),
+        json!({ "type": "message_stop" }),
+    ]);
+    let (sent, openai) = answering(OpenAi::new(), "text/event-stream", openai);
+    let (_, anthropic) = answering(Anthropic::new(), "text/event-stream", anthropic);
+    for client in [openai, anthropic] {
+        let mut stream = client.stream(&Prompt::text("x").model("m")).await.unwrap();
+        let mut pieces = Vec::new();
+        while let Some(piece) = stream.next().await {
+            pieces.push(piece.unwrap());
+        }
+        assert_eq!(pieces, ["one ", "two"]);
+        let answer = stream.finish().unwrap();
+        assert_eq!((&*answer.text, answer.finish), ("one two", Finish::Stop));
+        assert_eq!(answer.usage, Some(Usage { input_tokens: 3, output_tokens: 5 }));
+    }
+    let (_, body) = sent.lock().unwrap().pop().unwrap();
+    assert_eq!((&body["stream"], &body["stream_options"]["include_usage"]), (&json!(true), &json!(true)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_breaks_is_an_error_and_keeps_what_came() {
+    for (fault, kind) in [
+        (Fault::ErrorEventAfter(2, gemini_sim::Refusal::HighDemand), ErrorKind::Provider),
+        (Fault::ResetAfter(400), ErrorKind::Closed),
+        (Fault::StallAfter(400), ErrorKind::Timeout),
+    ] {
+        let (_sim, client) = paused(GeminiSim::builder().script([Rule::new(fault)]), 1);
+        let mut stream = client.stream(&Prompt::text("x").model(MODEL)).await.unwrap();
+        let mut text = String::new();
+        let error = loop {
+            match stream.next().await.expect("it breaks") {
+                Ok(piece) => text.push_str(&piece),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((error.kind(), text.is_empty()), (kind, false), "{error}");
+        assert!(stream.next().await.is_none());
+        assert_eq!(stream.finish().unwrap_err().kind(), ErrorKind::Closed);
+    }
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let mut stream = client.stream(&Prompt::text("x").model(MODEL)).await.unwrap();
+    let mut text = String::new();
+    while let Some(piece) = stream.next().await {
+        text.push_str(&piece.unwrap());
+    }
+    assert_eq!(stream.finish().unwrap().text, text);
+}
+
+#[tokio::test]
+async fn without_a_network_the_error_names_the_cause_and_the_address() {
+    let client = Client::builder(&pool("http://127.0.0.1:9", 1).build().unwrap()).max_attempts(1).build();
+    let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
+    assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Connect, "connection refused at 127.0.0.1:9"));
+    assert_eq!(error.key().map(tower_keypool::KeyId::as_str), Some("k0"));
+    let client = Client::builder(&pool("http://no-such-host.invalid", 1).build().unwrap()).max_attempts(1).build();
+    let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
+    assert!(error.to_string().ends_with("at no-such-host.invalid:80"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_the_error_says_when_there_may_be_one() {
+    let limits = tower_keypool::Limits::new().per_minute(1);
+    let (_sim, client) = paused_with(GeminiSim::builder(), 1, Limits::none(), |pool| pool.limits(MODEL, limits));
+    let prompt = Prompt::text("x").model(MODEL);
+    client.send(&prompt).await.unwrap();
+    let error = client.send(&prompt).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!((58..=61).contains(&error.retry_after().unwrap().as_secs()), "{error}");
+    assert!(error.as_unavailable().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_provider_refuses_is_told_in_its_words_and_without_the_key() {
+    let (_sim, client) = paused(GeminiSim::builder(), 4);
+    let error = client.send(&Prompt::request(&json!({ "contents": [] })).unwrap().model(MODEL)).await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, Some("INVALID_ARGUMENT")), "{error}");
+    assert_eq!(error.status().map(|status| status.as_u16()), Some(400));
+    let error = client.send(&Prompt::text("x").model("no-such-model")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ModelNotFound, "{error}");
+    for text in [format!("{error}"), format!("{error:?}"), format!("{client:?}")] {
+        assert!(!text.contains("not-a-real-key"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_of_any_kind_can_be_made_by_the_callers_client() {
+    // What the caller's client is given: the key is in the head.
+    let service = tower::service_fn(|request: keypool_batch::client::TransportRequest| async move {
+        assert!(request.extensions().get::<Arc<tower_keypool::Lease>>().is_some());
+        let key = request.headers()["x-goog-api-key"].to_str().unwrap().to_owned();
+        let answer = json!({ "candidates": [{ "content": { "parts": [{ "text": key }] }, "finishReason": "STOP" }] });
+        Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(answer.to_string())))
+    });
+    let client = Client::builder(&pool("http://somewhere.invalid", 1).build().unwrap()).service(service);
+    assert_eq!(client.send(&Prompt::text("x").model(MODEL)).await.unwrap().text, crate::secret(0));
+}

@@ -1,0 +1,133 @@
+//! Whose fault it is: the task's, the caller's, the provider's; and the error log.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use gemini_sim::{Canned, Fault, GeminiSim, Refusal, Rule};
+use keypool_batch::{Batch, Client, ErrorLog, Input, InputFormat};
+use serde_json::json;
+
+use crate::{MODEL, paused, results_of, tasks};
+
+/// A log that a test can read.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_is_tried_again_and_what_stays_fails() {
+    for (refusal, times, ok) in [(Refusal::Overloaded, 3, true), (Refusal::Internal, 4, false)] {
+        let rule = Rule::new(Fault::Refuse(refusal)).times(times);
+        let (sim, client) = paused(GeminiSim::builder().script([rule]), 1);
+        let (summary, results) = results_of(Batch::new(&client, MODEL), tasks(1)).await;
+        assert_eq!(summary.ok, u64::from(ok), "{summary}");
+        assert_eq!(sim.report().total.arrivals, 4);
+        assert!(sim.elapsed() > Duration::from_millis(1_500), "with pauses: {:?}", sim.elapsed());
+        if !ok {
+            assert_eq!((&results[0]["error"]["kind"], &results[0]["attempts"]), (&json!("model_error"), &json!(4)));
+            assert_eq!(results[0]["error"]["code"], "INTERNAL");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_provider_calls_invalid_is_not_sent_again() {
+    let rule = || [Rule::new(Fault::Refuse(Refusal::InvalidArgument)).times(1)];
+    let (sim, client) = paused(GeminiSim::builder().script(rule()), 1);
+    let (_, results) = results_of(Batch::new(&client, MODEL), tasks(1)).await;
+    assert_eq!((&results[0]["error"]["kind"], sim.report().total.arrivals), (&json!("invalid"), 1));
+    assert_eq!(results[0]["error"]["code"], "INVALID_ARGUMENT");
+    let (_sim, client) = paused(GeminiSim::builder().script(rule()), 1);
+    let (summary, _) = results_of(Batch::new(&client, MODEL).retry_invalid(), tasks(1)).await;
+    assert_eq!(summary.ok, 1, "unless that is asked for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_not_there_is_the_tasks_matter() {
+    let input = "{\"prompt\": \"a\", \"model\": \"no-such-model\"}\n{\"prompt\": \"b\", \"model\": \"a b?\"}\n\"c\"\n";
+    let (_sim, client) = paused(GeminiSim::builder(), 4);
+    let input = Input::read(input.as_bytes(), InputFormat::JsonLines).unwrap();
+    let (summary, results) = results_of(Batch::new(&client, MODEL), input).await;
+    assert_eq!((summary.ok, summary.failed), (1, 2), "{results:?}");
+    assert_eq!(results[0]["error"]["kind"], "model_unavailable", "{}", results[0]);
+    assert_eq!(results[0]["model"], "no-such-model");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_does_not_come_is_a_timeout_and_one_that_ends_early_is_closed() {
+    for (fault, kind) in [
+        (Fault::Hang, "timeout"),
+        (Fault::StallAfter(20), "timeout"),
+        (Fault::ResetAfter(20), "closed"),
+        (Fault::ResetBeforeHead, "closed"),
+        (Fault::Canned(Canned::new(200).body("<html>")), "unreadable"),
+        (Fault::Canned(Canned::new(200).body("[]")), "unreadable"),
+    ] {
+        let sim = crate::keyed(GeminiSim::builder().script([Rule::new(fault)]), 2, gemini_sim::Limits::none()).build();
+        let pool = crate::pool("http://gemini-sim.invalid", 2).build().unwrap();
+        let client = Client::builder(&pool).timeout(Duration::from_secs(30)).service(sim.service());
+        let (_, results) = results_of(Batch::new(&client, MODEL).max_retries(1), tasks(1)).await;
+        assert_eq!(results[0]["error"]["kind"], kind, "{}", results[0]);
+        assert_eq!(results[0]["attempts"], 2, "{}", results[0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_fault_is_a_line_of_the_error_log() {
+    let log = Lines::default();
+    let script = [
+        Rule::new(Fault::Refuse(Refusal::Overloaded)).nth(1),
+        Rule::new(Fault::Finish(gemini_sim::Finish::Empty)).nth(2),
+        Rule::new(Fault::Canned(
+            Canned::new(429).header("retry-after", "60").json(&json!({"error": {"status": "RESOURCE_EXHAUSTED"}})),
+        ))
+        .nth(3),
+    ];
+    let (_sim, client) = paused(GeminiSim::builder().script(script), 1);
+    let batch = Batch::new(&client, MODEL).error_log(ErrorLog::writer(log.clone()));
+    let (summary, _) = results_of(batch, tasks(1)).await;
+    assert!(!summary.error_log_failed && summary.ok == 1, "{summary}");
+    let text = log.text();
+    let whats: Vec<&str> = text.lines().map(|line| line.split_once(" ERROR key k0 task 0: ").unwrap().1).collect();
+    assert_eq!(
+        whats,
+        ["503 UNAVAILABLE", "empty: the answer holds nothing", "429 RESOURCE_EXHAUSTED (retry in 60s)"],
+        "{text}"
+    );
+    assert!(text.lines().all(|line| line.starts_with("2026-11-20 ")), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_log_that_cannot_be_written_is_told_and_stops_nothing() {
+    struct Full;
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let (_sim, client) =
+        paused(GeminiSim::builder().script([Rule::new(Fault::Refuse(Refusal::Overloaded)).times(1)]), 1);
+    let (summary, _) = results_of(Batch::new(&client, MODEL).error_log(ErrorLog::writer(Full)), tasks(3)).await;
+    assert!(summary.error_log_failed && summary.ok == 3, "{summary}");
+}

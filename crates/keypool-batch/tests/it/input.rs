@@ -1,0 +1,201 @@
+//! Where tasks come from: lines, JSON, CSV; and lines that are no tasks.
+
+use std::{fs, io::Read};
+
+use gemini_sim::GeminiSim;
+use keypool_batch::{Batch, Input, InputFormat, Summary, Task};
+use serde_json::{Value, json};
+
+use crate::{MODEL, paused, results_of};
+
+/// What a simulator that repeats the prompt answers.
+async fn of(text: &str, format: InputFormat) -> (Summary, Vec<Value>) {
+    let (_sim, client) = paused(GeminiSim::builder().answer(gemini_sim::AnswerText::Echo), 1);
+    let input = Input::read(std::io::Cursor::new(text.to_owned()), format).unwrap();
+    results_of(Batch::new(&client, MODEL), input).await
+}
+
+fn told(results: &[Value]) -> Vec<(Value, Value)> {
+    let text = |result: &Value| result.get("text").unwrap_or(&result["error"]["message"]).clone();
+    results.iter().map(|result| (result["id"].clone(), text(result))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_line_is_a_prompt_and_blank_ones_are_none() {
+    let (_, results) = of("\u{feff}one\r\n\n  \ntwo", InputFormat::Lines).await;
+    assert_eq!(told(&results), [(json!(0), json!("one")), (json!(1), json!("two"))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_is_no_task_is_a_result_with_its_place_and_the_run_goes_on() {
+    let input = r#"{"id": "a", "prompt": "one"}
+{"id": "b", "pro
+
+{"id": "c", "prompt": "three"}
+{"id": "a", "prompt": "again"}
+[1]
+{"id": "d", "prompt": 7}
+{"id": "e", "prompt": "x", "temperature": -1}
+{"id": "f", "prompt": "x", "max_output_tokens": 0}
+{"id": "g", "text": "x"}
+"last""#;
+    let (summary, results) = of(input, InputFormat::JsonLines).await;
+    let wrong: Vec<(&str, &str)> = results
+        .iter()
+        .filter(|result| result["success"] == json!(false))
+        .inspect(|result| assert_eq!(result["error"]["kind"], "input"))
+        .map(|result| (result["id"].as_str().unwrap(), result["error"]["message"].as_str().unwrap()))
+        .collect();
+    for ((id, message), (place, why)) in wrong.iter().zip([
+        ("line 2", "not JSON"),
+        ("line 5", "another task has the id a"),
+        ("line 6", "a task is a text or an object"),
+        ("line 7", "`prompt` is not a text"),
+        ("line 8", "`temperature` is not a number from 0 on: -1"),
+        ("line 9", "`max_output_tokens` is not a whole number from 1 on: 0"),
+        ("line 10", "it has none of `prompt`, `request`, `contents`, `messages`"),
+    ]) {
+        assert_eq!(*id, place);
+        assert!(message.starts_with(&format!("{place}: {why}")), "{message}");
+    }
+    assert_eq!((summary.tasks, summary.ok, summary.failed, summary.errors["input"]), (10, 3, 7, 7), "{summary}");
+    assert_eq!(results.last().unwrap()["id"], json!(9), "an id is the place among the items");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_task_is_said_once_until_it_is_mended() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, path) = (folder.path().join("in.jsonl"), folder.path().join("out.json"));
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    for (content, total, wrong, skipped) in
+        [("\"one\"\n{\n", 2, 1, 0), ("\"one\"\n{\n", 2, 1, 2), ("\"one\"\n\"two\"\n", 2, 0, 1)]
+    {
+        fs::write(&input, content).unwrap();
+        let all =
+            crate::run_to(&client, Input::open(&input).unwrap(), &path, keypool_batch::OutputOptions::default()).await;
+        assert_eq!(all.skipped, skipped, "{all}");
+        let lines = crate::lines(&path);
+        let failed = lines.iter().filter(|line| line["success"] == json!(false)).count();
+        assert_eq!((lines.len(), failed), (total, wrong), "{lines:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_array_is_a_list_of_tasks() {
+    let text = r#" ["one", {"id": "b", "prompt": "two", "n": 1.10}, 3] "#;
+    let (_, results) = of(text, InputFormat::JsonArray).await;
+    assert_eq!(told(&results)[..2], [(json!(0), json!("one")), (json!("b"), json!("two"))]);
+    assert_eq!((&results[2]["id"], &results[2]["error"]["kind"]), (&json!("item 3"), &json!("input")));
+    assert_eq!(results[1]["task"], json!({ "n": 1.10 }));
+    assert!(Input::read("{}".as_bytes(), InputFormat::JsonArray).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn columns_may_stand_apart_by_commas_semicolons_and_tabs() {
+    for text in [
+        "ID;Prompt;lang\na;\"one; two, \"\"three\"\"\";de\nb;second;en\n",
+        "\u{feff}id\tPROMPT\tlang\na\t\"one; two, \"\"three\"\"\"\tde\nb\tsecond\ten\n;;\n",
+        "id,prompt,lang\r\na,\"one; two, \"\"three\"\"\",de\r\n\r\nb,second,en\r\n,,\r\n",
+    ] {
+        let (_, results) = of(text, InputFormat::csv()).await;
+        let told = told(&results);
+        assert_eq!(told[0], (json!("a"), json!("one; two, \"three\"")), "{text}");
+        assert_eq!(told[1], (json!("b"), json!("second")), "{text}");
+        assert_eq!(results[0]["task"], json!({ "lang": "de" }), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_may_have_several_lines_and_a_model_of_their_own() {
+    let text = "prompt,model,temperature,max_output_tokens,question\n\"one\ntwo\",gemini-2.5-pro,0.5,9,q\nthree,,,,\n";
+    let (_, results) = of(text, InputFormat::csv()).await;
+    assert_eq!((&results[0]["text"], &results[0]["model"]), (&json!("one\ntwo"), &json!("gemini-2.5-pro")));
+    assert_eq!((&results[1]["text"], &results[1]["model"]), (&json!("three"), &json!(MODEL)));
+    let (_, results) = of(text, InputFormat::Csv { column: "question".to_owned() }).await;
+    assert_eq!((&results[0]["text"], &results[0]["task"]["prompt"]), (&json!("q"), &json!("one\ntwo")));
+    assert_eq!(results[1]["error"]["message"], "line 4: the prompt is empty");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_rows_are_named_by_line() {
+    let text = "id,prompt\na,one\nb,\"two\nlines\"\nc,1,2\nd\ne,\"never closed\nf,x\ng,y\n";
+    let (summary, results) = of(text, InputFormat::csv()).await;
+    let wrong: Vec<&str> = results.iter().filter_map(|result| result["error"]["message"].as_str()).collect();
+    assert_eq!(
+        wrong,
+        [
+            "line 5: the row has 3 fields, and the head has 2",
+            "line 6: the row has 1 fields, and the head has 2",
+            "line 7: a quote is opened and not closed before the end of the file",
+        ]
+    );
+    assert_eq!(summary.ok, 2);
+    assert!(summary.input_error.as_deref().is_some_and(|why| why.starts_with("line 7: a quote")), "{summary}");
+}
+
+#[test]
+fn a_head_that_names_no_prompt_is_an_error_before_the_start() {
+    for (text, why) in [
+        ("id;text\na;b\n", "no column is called `prompt`; there are: id, text"),
+        ("prompt,a,a\nx,y,z\n", "two columns are called `a`"),
+        ("p\0r\0", "UTF-16"),
+    ] {
+        let error = Input::read(text.as_bytes(), InputFormat::csv()).unwrap_err();
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    assert!(Input::open("/").is_err() && Input::open("no-such-file.txt").is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn text_that_is_not_utf8_is_named_and_the_run_goes_on() {
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let input = Input::read(&b"one\ncaf\xe9\nthree\n"[..], InputFormat::Lines).unwrap();
+    let (summary, results) = results_of(Batch::new(&client, MODEL), input).await;
+    assert_eq!((summary.ok, summary.failed), (2, 1));
+    assert!(results[1]["error"]["message"].as_str().unwrap().starts_with("line 2: the text is not UTF-8"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_breaks_ends_the_input_and_not_the_run() {
+    struct Breaks(bool);
+    impl Read for Breaks {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) {
+                return Err(std::io::Error::other("the disk is gone"));
+            }
+            into[..4].copy_from_slice(b"one\n");
+            Ok(4)
+        }
+    }
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let input = Input::read(Breaks(false), InputFormat::Lines).unwrap();
+    let (summary, _) = results_of(Batch::new(&client, MODEL), input).await;
+    assert_eq!((summary.ok, summary.failed), (1, 1));
+    assert_eq!(summary.input_error.as_deref(), Some("line 2: the disk is gone"));
+}
+
+#[test]
+fn a_task_is_read_with_all_its_forms() {
+    for good in [
+        r#"{"id": 12345678901234567890123, "prompt": "x"}"#,
+        r#"{"prompt": "x", "temperature": null}"#,
+        r#"{"key": "k", "request": {"contents": [{"parts": [{"text": "x"}]}]}}"#,
+        r#"{"custom_id": "c", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": []}}"#,
+        r#"{"contents": [], "generationConfig": {"topK": 1}, "meta": 1}"#,
+        r#"{"messages": [], "system": "s", "temperature": 0.5, "meta": 1}"#,
+    ] {
+        assert!(Task::from_json(good).is_ok(), "{good}: {:?}", Task::from_json(good));
+    }
+    for (bad, why) in [
+        ("", "not JSON"),
+        ("\"\"", "the prompt is empty"),
+        (r#"{"id": [1], "prompt": "x"}"#, "`id` is neither a text nor a number"),
+        (r#"{"prompt": "x", "request": {"contents": []}}"#, "both"),
+        (r#"{"request": {"prompt": "x"}}"#, "`contents` or `messages`"),
+        (r#"{"request": 1}"#, "not an object"),
+        (r#"{"prompt": "x", "model": 1}"#, "`model` is not a text"),
+        (r#"{"prompt": "x", "temperature": 1e999}"#, "temperature"),
+    ] {
+        assert!(Task::from_json(bad).unwrap_err().contains(why), "{bad}");
+    }
+}

@@ -1,0 +1,82 @@
+//! JSON as models make it: 40 broken texts with what was meant, and 40 that nothing may touch.
+
+use keypool_batch::json::{How, find};
+use serde_json::{Value, json};
+
+fn corpus(text: &str) -> Vec<Value> {
+    serde_json::from_str(text).unwrap()
+}
+
+fn value(text: &str) -> Option<Value> {
+    serde_json::from_str(find(text).ok()?.json.get()).ok()
+}
+
+#[test]
+fn what_models_break_is_repaired_to_what_they_meant() {
+    let cases = corpus(include_str!("../corpus/broken.json"));
+    assert_eq!(cases.len(), 40);
+    let wrong: Vec<String> = cases
+        .iter()
+        .filter(|case| value(case["text"].as_str().unwrap()).as_ref() != Some(&case["value"]))
+        .map(|case| format!("{}: {:?}", case["what"], find(case["text"].as_str().unwrap())))
+        .collect();
+    assert!(wrong.len() <= 2, "{} {wrong:#?}", wrong.len());
+}
+
+#[test]
+fn what_parses_is_never_touched() {
+    let cases = corpus(include_str!("../corpus/valid.json"));
+    assert_eq!(cases.len(), 40);
+    for case in &cases {
+        let text = case.as_str().unwrap();
+        assert_eq!(find(text).unwrap().how, How::AsItIs, "{text}");
+        assert_eq!(value(text), Some(serde_json::from_str(text).unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn nothing_is_made_of_nothing() {
+    for text in ["", "   ", "I cannot help with that.", "{", "see {name} and [0, 1)", "```\nlet x = 1;\n```"] {
+        let found = value(text);
+        assert!(found.is_none() || found == Some(json!({})), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn what_is_hostile_ends_soon() {
+    assert!(find(&"[".repeat(100_000)).is_err());
+    assert!(find(&"{\"a\":".repeat(100_000)).is_err());
+    let long = format!("{{\"a\": [{}]", "1, ".repeat(200_000));
+    assert_eq!(value(&long).unwrap()["a"].as_array().unwrap().len(), 200_000);
+    drop(find(&"{\"".repeat(20_000)));
+}
+
+#[test]
+fn the_answer_is_taken_and_not_what_was_thought_or_cited_before_it() {
+    for text in [
+        r#"<think>maybe {"a": 0}</think>{"a": 1}"#,
+        "<thinking>\n{\"a\": 0} or [2]?\n</thinking>\n```json\n{\"a\": 1}\n```",
+        "In the form {\"a\": 0}, as you asked, or {\"a\": 2}:\n```json\n{\"a\": 1}\n```",
+        "{\"a\": 1}\nThe form was:\n```json\n{\"a\": 0}\n```",
+        "As said in [1] and [2], it is {\"a\": 1}.",
+        "Over [0, 1) it is {\"a\": 1}.",
+    ] {
+        assert_eq!(value(text), Some(json!({ "a": 1 })), "{text}");
+    }
+    let fence = json!({ "a": "see ```json\n{}\n``` there" });
+    assert_eq!(value(&format!("So: {fence}")), Some(fence));
+}
+
+#[test]
+fn backslashes_of_formulas_and_paths_stay() {
+    for (text, meant) in [(r#"{"a": "C:\Dir",}"#, r"C:\Dir"), (r#"{"a": "\alpha + \\x"}"#, r"\alpha + \x")] {
+        assert_eq!(value(text), Some(json!({ "a": meant })), "{text}");
+    }
+}
+
+#[test]
+fn every_digit_stays_and_no_white_space_between() {
+    let text = "{ \"a b\" : [ 1.10,\n 12345678901234567890123 ],\t\"c\\\" \": \"x  y\\n\" }";
+    let on_a_line = "{\"a b\":[1.10,12345678901234567890123],\"c\\\" \":\"x  y\\n\"}";
+    assert_eq!(find(text).unwrap().json.get(), on_a_line);
+}

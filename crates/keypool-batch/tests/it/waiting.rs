@@ -1,0 +1,152 @@
+//! When nobody can be asked: limits, exhausted days, no keys, no network.
+
+use std::time::Duration;
+
+use gemini_sim::{GeminiSim, Limits, Refusal};
+use keypool_batch::{Batch, Client, Output, Run, RunOutcome};
+use tower_keypool::KeyPoolBuilder;
+
+use crate::{MODEL, paused, paused_with, pool, results_of, tasks};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn sink() -> Output {
+    Output::writer(std::io::sink())
+}
+
+fn per_day(requests: u64) -> impl FnOnce(KeyPoolBuilder) -> KeyPoolBuilder {
+    move |pool| pool.limits(MODEL, tower_keypool::Limits::new().per_day(requests))
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_keys_are_never_counted() {
+    let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpm(5), |pool| pool);
+    let (summary, results) = results_of(Batch::new(&client, MODEL).max_retries(0), tasks(40)).await;
+    assert_eq!((summary.ok, summary.failed), (40, 0), "{summary}");
+    assert!(summary.key_faults > 0, "the limits are not known before: {summary}");
+    assert!(results.iter().all(|result| result["attempts"].as_u64() > result["key_faults"].as_u64()));
+    assert_eq!(summary.requests, sim.report().total.arrivals);
+}
+
+#[tokio::test(start_paused = true)]
+async fn until_exhausted_ends_when_the_day_of_all_keys_is_used_up() {
+    // Known before, or learned by refusals.
+    let given: fn(KeyPoolBuilder) -> KeyPoolBuilder = |pool| per_day(10)(pool);
+    let learned: fn(KeyPoolBuilder) -> KeyPoolBuilder = |pool| pool;
+    for (pool_of, slots) in [(given, false), (learned, false), (given, true), (learned, true)] {
+        let (sim, client) = paused_with(GeminiSim::builder(), 3, Limits::none().rpd(10), pool_of);
+        let mut batch = Batch::new(&client, MODEL).until_exhausted();
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let summary = batch.run(tasks(100), sink()).await.unwrap();
+        let RunOutcome::Exhausted { seconds, message } = &summary.outcome else { panic!("{summary}") };
+        // Noon in UTC is four in the morning in Los Angeles.
+        assert!((19 * 3_600..=20 * 3_600 + 60).contains(seconds), "{seconds}");
+        assert!(message.starts_with("no key is available for gemini-2.5-flash"), "{message}");
+        assert_eq!((summary.ok, summary.failed, summary.left), (30, 0, 70), "slots {slots}: {summary}");
+        assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_it_the_run_waits_for_the_next_day_and_says_so() {
+    let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
+    let run = Batch::new(&client, MODEL).workers(2).start(tasks(30), sink()).unwrap();
+    tokio::time::sleep(HOUR).await;
+    let progress = run.progress();
+    let waits_for = progress.waits_for.as_deref().unwrap();
+    assert!(waits_for.contains("2 daily limit used up; try again in"), "{waits_for}");
+    assert_eq!((progress.active, progress.ok), (0, 20), "{progress}");
+    let summary = run.finish().await.unwrap();
+    assert_eq!((summary.ok, &summary.outcome), (30, &RunOutcome::Finished), "{summary}");
+    assert!(sim.elapsed() > 19 * HOUR && sim.elapsed() < 21 * HOUR, "{:?}", sim.elapsed());
+    assert_eq!(sim.report().total.over_limit, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minute_that_is_full_is_no_day_that_is_over() {
+    let limits = tower_keypool::Limits::new().per_minute(2).per_day(1_000);
+    let (_sim, client) =
+        paused_with(GeminiSim::builder(), 2, Limits::none().rpm(2).rpd(1_000), |pool| pool.limits(MODEL, limits));
+    for slots in [false, true] {
+        let mut batch = Batch::new(&client, MODEL).until_exhausted();
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let summary = batch.run(tasks(10), sink()).await.unwrap();
+        assert_eq!((summary.ok, &summary.outcome), (10, &RunOutcome::Finished), "{summary}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn max_wait_is_counted_from_the_last_answer() {
+    for slots in [false, true] {
+        let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
+        let mut batch = Batch::new(&client, MODEL).max_wait(600 * SECOND);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let summary = batch.run(tasks(30), sink()).await.unwrap();
+        let RunOutcome::WaitedTooLong { message } = &summary.outcome else { panic!("{summary}") };
+        assert!(message.contains("daily limit used up"), "{message}");
+        assert_eq!((summary.ok, summary.failed, summary.left), (20, 0, 10));
+        assert!((600..625).contains(&sim.elapsed().as_secs()), "{:?}", sim.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_without_any_usable_key_ends_and_fails_no_task() {
+    for slots in [false, true] {
+        let (sim, client) = paused(GeminiSim::builder(), 3);
+        for key in 0..3 {
+            sim.refuse_key(key, Some(Refusal::ApiKeyInvalid));
+        }
+        let mut batch = Batch::new(&client, MODEL);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let summary = batch.run(tasks(30), sink()).await.unwrap();
+        let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
+        assert!(message.contains("3 disabled") || slots && message.contains("1 disabled"), "{message}");
+        assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
+    }
+}
+
+async fn until(run: &Run, what: &str) {
+    for _ in 0..200 {
+        if run.progress().waits_for.is_some_and(|waits_for| waits_for.contains(what)) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{}", run.progress());
+}
+
+#[tokio::test]
+async fn while_the_provider_cannot_be_reached_the_run_waits_and_names_the_cause() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let client = Client::new(&pool(&format!("http://127.0.0.1:{port}"), 3).build().unwrap());
+    let run = Batch::new(&client, MODEL).start(tasks(20), sink()).unwrap();
+    until(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}, tries again in ")).await;
+    assert_eq!((run.progress().failed, run.progress().ok), (0, 0));
+    let sim = crate::keyed(GeminiSim::builder().port(port), 3, Limits::none()).start().await.unwrap();
+    let summary = run.finish().await.unwrap();
+    assert_eq!((summary.ok, summary.failed, &summary.outcome), (20, 0, &RunOutcome::Finished), "{summary}");
+    assert_eq!(summary.requests, 20, "what was not sent is not counted");
+    assert_eq!(sim.report().total.arrivals, 20);
+}
+
+#[tokio::test]
+async fn without_a_network_max_wait_ends_the_run() {
+    let client = Client::new(&pool("http://127.0.0.1:9", 3).build().unwrap());
+    let run = Batch::new(&client, MODEL).max_wait(2 * SECOND).start(tasks(20), sink()).unwrap();
+    let summary = run.finish().await.unwrap();
+    let RunOutcome::WaitedTooLong { message } = &summary.outcome else { panic!("{summary}") };
+    assert!(message.contains("connection refused at 127.0.0.1:9"), "{message}");
+    assert_eq!((summary.failed, summary.left), (0, 20));
+    assert!(summary.seconds < 6.0, "{summary}");
+}
