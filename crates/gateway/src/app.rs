@@ -1,37 +1,43 @@
-//! What a running gateway consists of, and the path of a request through it.
+//! What a running gateway consists of, and the path of a request through it ([`Gateway::answer`]):
 //!
 //! ```text
-//! request id        every answer has x-request-id
-//! access log        one line a request, one an attempt that failed
+//! request id, log   middleware/access_log: x-request-id; one line a request, one an attempt that failed
 //! catch panic       a bug is a 500, not a lost connection
-//! host guard        only our names, only the configured origins
+//! host guard        middleware/host_guard: only our names, only the configured origins
 //! CORS              answers preflights of those origins
-//! ├─ /health …      health.rs: health and readiness, where probes look for them
-//! ├─ /-/metrics     metrics.rs
-//! ├─ /-/admin, /-/ui  admin: behind a token of its own
+//! ├─ own pages      axum: /health …, /-/metrics, /-/admin, /-/ui
 //! └─ everything else
-//!    authenticate   the route and the tenant of a request; 404 and 401 take no key
-//!    proxy          proxy/handler.rs, top to bottom
+//!    authenticate   middleware/auth: the route and the tenant of a request; 404 and 401 take no key
+//!    proxy          proxy/handler, top to bottom
 //! ```
+//!
+//! The steps are functions and not boxed layers: a layer of axum's router copies the services below it for each request.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
-use axum::{Router, middleware::from_fn_with_state, routing::get};
-use http::{HeaderName, HeaderValue, header};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders},
-    request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+use axum::{Router, extract::Request, response::Response, routing::get};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either},
 };
+use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::{Layer, Service};
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Cors, CorsLayer, ExposeHeaders};
 use tower_keypool::Gemini;
 
 use crate::{
     admin::{self, Admin},
     config::{Inputs, Loaded},
     convert::{Media, Signatures},
-    error::ApiError,
+    error::{ApiError, Dialect},
     health,
     metrics::{self, Metrics},
     middleware::{
@@ -129,39 +135,111 @@ impl App {
     }
 }
 
-/// Everything that a gateway answers.
-pub fn router(app: &AppState) -> Router {
-    let proxy = Router::new().fallback(handler::handle).layer(from_fn_with_state(Arc::clone(app), auth::authenticate));
-    let mut router = Router::new()
-        .merge(health::routes())
-        .route("/-/metrics", get(metrics::serve))
-        .fallback_service(proxy.with_state(Arc::clone(app)));
-    if app.loaded.load().admin_listen.is_none() {
-        router = router.merge(admin::routes(app));
+/// What answers the requests of a listening socket.
+#[derive(Clone)]
+pub struct Gateway {
+    app: AppState,
+    served: Served,
+    cors: Option<Cors<Served>>,
+}
+
+impl Gateway {
+    /// Everything that a gateway answers.
+    pub fn new(app: &AppState) -> Self {
+        let own = Router::new().merge(health::routes()).route("/-/metrics", get(metrics::serve));
+        let own = if app.loaded.load().admin_listen.is_none() { own.merge(admin::routes(app)) } else { own };
+        Self::of(app, own, true)
     }
-    layered(app, router.with_state(Arc::clone(app)))
+
+    /// The admin API and the dashboard, where they have an address of their own.
+    pub fn admin(app: &AppState) -> Self {
+        Self::of(app, admin::routes(app).merge(health::routes()), false)
+    }
+
+    fn of(app: &AppState, own: Router<AppState>, proxies: bool) -> Self {
+        let own = own.fallback(not_found).with_state(Arc::clone(app));
+        let served = Served { app: Arc::clone(app), own, proxies };
+        let cors = (proxies && !app.origins.is_empty()).then(|| cors(app).layer(served.clone()));
+        Self { app: Arc::clone(app), served, cors }
+    }
+
+    async fn answer(mut self, request: Request) -> Response {
+        let entry = access_log::Entry::begin(&self.app, &request);
+        let (head, body) = request.into_parts();
+        let response = match host_guard::check(&self.app, &head) {
+            Err(refused) => refused,
+            Ok(()) => {
+                let request = Request::from_parts(head, body);
+                let answer = match &mut self.cors {
+                    Some(cors) => Either::Left(cors.call(request)),
+                    None => Either::Right(self.served.call(request)),
+                };
+                let answered = AssertUnwindSafe(answer).catch_unwind().await;
+                answered.map_or_else(|_| panicked(), |answer| answer.unwrap_or_else(|never| match never {}))
+            }
+        };
+        entry.end(&self.app, response)
+    }
 }
 
-/// The admin API and the dashboard, where they have an address of their own.
-pub fn admin_router(app: &AppState) -> Router {
-    let router = admin::routes(app).merge(health::routes()).with_state(Arc::clone(app));
-    layered(app, router)
+impl Service<Request> for Gateway {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let gateway = self.clone();
+        Box::pin(async move { Ok(gateway.answer(request).await) })
+    }
 }
 
-/// The layers that every request passes, innermost first.
-fn layered(app: &AppState, router: Router) -> Router {
-    const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-    let panicked = |_| {
-        ApiError::new(http::StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed: see its log")
-            .into_response(crate::error::Dialect::Gemini)
+/// What stands behind the host guard: own pages, or the proxy.
+#[derive(Clone)]
+struct Served {
+    app: AppState,
+    own: Router,
+    proxies: bool,
+}
+
+impl Service<Request> for Served {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        if !self.proxies || access_log::is_own_page(request.uri().path()) {
+            return Box::pin(self.own.call(request));
+        }
+        let app = Arc::clone(&self.app);
+        Box::pin(async move { Ok(proxy(app, request).await) })
+    }
+}
+
+async fn proxy(app: AppState, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let (route, tenant) = match auth::authenticate(&app, &head).await {
+        Ok(authenticated) => authenticated,
+        Err(refused) => return refused,
     };
-    let router = if app.origins.is_empty() { router } else { router.layer(cors(app)) };
-    router
-        .layer(from_fn_with_state(Arc::clone(app), host_guard::guard))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(app), access_log::log))
-        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
-        .layer(SetRequestIdLayer::new(REQUEST_ID, RandomId))
+    let mut response = handler::handle(&app, route, Arc::clone(&tenant), head, body).await;
+    response.extensions_mut().insert(tenant);
+    response
+}
+
+async fn not_found(uri: Uri) -> Response {
+    ApiError::not_found(format!("the gateway has no page {}", uri.path())).into_response(Dialect::Gemini)
+}
+
+fn panicked() -> Response {
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed: see its log").into_response(Dialect::Gemini)
 }
 
 /// Lets the pages of the configured origins read answers; never those of the gateway's own paths, which need another token.
@@ -181,13 +259,4 @@ fn cors(app: &AppState) -> CorsLayer {
             header::RETRY_AFTER,
         ]))
         .max_age(Duration::from_secs(600))
-}
-
-#[derive(Clone, Copy)]
-struct RandomId;
-
-impl MakeRequestId for RandomId {
-    fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
-        HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).ok().map(RequestId::new)
-    }
 }

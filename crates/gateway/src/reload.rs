@@ -1,16 +1,16 @@
 //! Changes while the gateway runs: SIGHUP, changed files, and what other processes changed in the database.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc, time::Duration};
-
-use notify_debouncer_mini::{DebounceEventResult, new_debouncer, notify::RecursiveMode};
-use tokio::sync::mpsc;
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use crate::{app::AppState, config::Loaded, server::Certificate};
 
-/// Changes of a file within so long are one.
-const DEBOUNCE: Duration = Duration::from_millis(500);
-/// How often the database is asked whether keys or tenants changed.
-const POLL: Duration = Duration::from_secs(1);
+/// How often files are looked at, and the database is asked whether keys or tenants changed.
+const POLL: Duration = Duration::from_millis(500);
 
 /// What a reload changed.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
@@ -56,23 +56,21 @@ fn text(section: &impl serde::Serialize) -> String {
 }
 
 /// Reloads whenever something changed, until the gateway ends.
+///
+/// Files are looked at and not watched: that also finds what changed behind links, in containers and on network file systems.
 pub async fn watch(app: AppState, certificate: Option<Certificate>) {
-    let (changed, mut changes) = mpsc::channel(1);
-    let watcher = watch_files(&app, certificate.as_ref(), changed);
-    if let Err(error) = &watcher {
-        tracing::warn!(%error, "files are not watched: send SIGHUP after a change");
-    }
     let mut hang_ups = HangUps::new();
     let mut revision = Revision::default();
     revision.changed(&app).await;
+    let mut files = Files::read(&app, certificate.as_ref());
     let mut poll = tokio::time::interval(POLL);
     loop {
         tokio::select! {
             () = app.shutdown.cancelled() => return,
-            Some(()) = changes.recv() => {}
             () = hang_ups.next() => {}
             _ = poll.tick() => {
-                if !revision.changed(&app).await {
+                let changed = files.changed(&app, certificate.as_ref());
+                if !revision.changed(&app).await && !changed {
                     continue;
                 }
             }
@@ -86,35 +84,39 @@ pub async fn watch(app: AppState, certificate: Option<Certificate>) {
     }
 }
 
-/// Watches the folders of all files that were read: editors and container systems replace files.
-fn watch_files(
-    app: &AppState,
-    certificate: Option<&Certificate>,
-    changed: mpsc::Sender<()>,
-) -> anyhow::Result<impl Sized + use<>> {
-    let loaded = app.loaded.load();
-    let mut files: HashSet<PathBuf> =
-        loaded.pools().iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>()).collect();
-    files.extend(app.inputs.file().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned())));
-    files.extend(certificate.iter().flat_map(|certificate| certificate.files()).cloned());
-    let folders: HashSet<PathBuf> = files.iter().filter_map(|file| Some(file.parent()?.to_owned())).collect();
-    let mut debouncer = new_debouncer(DEBOUNCE, move |events: DebounceEventResult| {
-        let is_ours =
-            |path: &PathBuf| files.iter().any(|file| file == path || file.parent() == path.parent() && is_link(file));
-        if events.is_ok_and(|events| events.iter().any(|event| is_ours(&event.path))) {
-            let _ = changed.try_send(());
-        }
-    })?;
-    for folder in folders {
-        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-        debouncer.watcher().watch(&folder, RecursiveMode::NonRecursive)?;
-    }
-    Ok(debouncer)
+/// All files that were read, as they were when they were looked at last.
+struct Files {
+    stamps: Stamps,
+    /// They were others a moment ago: somebody may still write.
+    unsettled: bool,
 }
 
-/// A link's target may change without an event at the link.
-fn is_link(file: &PathBuf) -> bool {
-    std::fs::symlink_metadata(file).is_ok_and(|metadata| metadata.is_symlink())
+/// When each file was written, and how long it is; none where it is not there.
+type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
+
+impl Files {
+    fn read(app: &AppState, certificate: Option<&Certificate>) -> Self {
+        Self { stamps: stamps(app, certificate), unsettled: false }
+    }
+
+    /// Whether they changed, and did not change again since the last look.
+    fn changed(&mut self, app: &AppState, certificate: Option<&Certificate>) -> bool {
+        let now = stamps(app, certificate);
+        let differ = std::mem::replace(&mut self.stamps, now) != self.stamps;
+        std::mem::replace(&mut self.unsettled, differ) && !differ
+    }
+}
+
+fn stamps(app: &AppState, certificate: Option<&Certificate>) -> Stamps {
+    let loaded = app.loaded.load();
+    let key_files = loaded.pools().into_iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>());
+    let certificate = certificate.into_iter().flat_map(|certificate| certificate.files().map(Clone::clone));
+    let files = key_files.chain(app.inputs.file().map(Into::into)).chain(certificate);
+    let stamp = |file: &PathBuf| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files.map(|file| (file.clone(), stamp(&file))).collect()
 }
 
 /// The revision of keys and tenants in the database.

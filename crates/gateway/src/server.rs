@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use axum::{Router, extract::ConnectInfo};
+use axum::{body::Body, extract::ConnectInfo};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -31,7 +31,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{config::GatewaySection, middleware::host_guard::LocalAddress};
+use crate::{app::Gateway, config::GatewaySection, middleware::host_guard::LocalAddress};
 
 /// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// Serves until `stop` is cancelled. Then no connection is accepted, and answers under way may take `grace` more.
-    pub async fn serve(self, router: Router, stop: CancellationToken, grace: Duration) {
+    pub async fn serve(self, gateway: Gateway, stop: CancellationToken, grace: Duration) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -75,7 +75,7 @@ impl Server {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.connect(stream, peer, &router, &graceful),
+                Ok((stream, peer)) => self.connect(stream, peer, &gateway, &graceful),
                 Err(error) => {
                     // Mostly too many open files: that does not get better by asking at once.
                     tracing::warn!(%error, "a connection was not accepted");
@@ -92,7 +92,7 @@ impl Server {
         }
     }
 
-    fn connect(&self, stream: TcpStream, peer: SocketAddr, router: &Router, graceful: &GracefulShutdown) {
+    fn connect(&self, stream: TcpStream, peer: SocketAddr, gateway: &Gateway, graceful: &GracefulShutdown) {
         let permit = Arc::clone(&self.all).try_acquire_owned().ok().ok_or("503 Service Unavailable");
         let admitted = permit.and_then(|permit| {
             Ok((permit, Addresses::enter(&self.by_address, peer.ip()).ok_or("429 Too Many Requests")?))
@@ -108,7 +108,8 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let mut timed = TimeoutStream::new(stream);
         timed.set_write_timeout(Some(self.reader_timeout));
-        let service = router.clone().map_request(move |mut request: http::Request<Incoming>| {
+        let service = gateway.clone().map_request(move |request: http::Request<Incoming>| {
+            let mut request = request.map(Body::new);
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
             request

@@ -151,7 +151,11 @@ impl Batch {
             let _ = tokio::time::timeout(Duration::from_secs(2), client.pool().shutdown()).await;
             let summary = summary.map_err(of_output)?;
             // Standard output may hold results.
-            if self.summary.json && self.output.is_some() { say_json(&summary) } else { note(&summary) }
+            if self.summary.json && self.output.is_some() {
+                say_json(&summary)
+            } else {
+                note(&summary)
+            }
             Ok(code(&summary))
         })
     }
@@ -217,7 +221,8 @@ impl Batch {
             engine = engine.json_schema(schema).map_err(|error| wrong(format!("--json-schema: {error}")))?;
         }
         if let Some(file) = &self.error_log {
-            let log = ErrorLog::file(file).map_err(|error| wrong(format!("--error-log {}: {error}", file.display())))?;
+            let log =
+                ErrorLog::file(file).map_err(|error| wrong(format!("--error-log {}: {error}", file.display())))?;
             engine = engine.error_log(log);
         }
         Ok(engine)
@@ -263,9 +268,7 @@ impl Batch {
             std::future::pending::<()>().await;
         };
         let every = self.monitor_interval.map_or(Duration::from_secs(10), |every| every.0);
-        let showing = async {
-            if self.no_progress { run.ended().await } else { Bar::new().follow(run, every).await }
-        };
+        let showing = async { if self.no_progress { run.ended().await } else { Bar::new().follow(run, every).await } };
         tokio::select! {
             () = showing => {}
             () = stopping => {}

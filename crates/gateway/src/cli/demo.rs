@@ -11,7 +11,11 @@ use std::{
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
-use crossterm::{cursor::MoveToPreviousLine, queue, terminal::{Clear, ClearType}};
+use crossterm::{
+    cursor::MoveToPreviousLine,
+    queue,
+    terminal::{Clear, ClearType},
+};
 use gemini_sim::{Builder, Fault, GeminiSim, Latency, Project, Refusal, Report, Rule, SimService, Tier};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -32,15 +36,17 @@ use super::{
     standing::{self, KeyRow},
 };
 use crate::{
-    app::{self, App, AppState},
+    app::{App, AppState, Gateway},
     config::Inputs,
     server::Server,
 };
 
 /// Ten keys of eight projects, some limited, one suspended, one invalid: clients see answers only. Needs no key and no network.
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 all requests were answered, 1 some were not, or this machine has no free port, 2 the command line \
-                        is wrong, 130 stopped.")]
+#[command(
+    after_help = "Exit codes: 0 all requests were answered, 1 some were not, or this machine has no free port, 2 the command line \
+                        is wrong, 130 stopped."
+)]
 pub(super) struct Demo {
     /// How long clients send requests, in seconds
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -65,8 +71,7 @@ struct Player {
     refused: Option<fn() -> Refusal>,
 }
 
-const GOOD: Player =
-    Player { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_told: true, refused: None };
+const GOOD: Player = Player { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_told: true, refused: None };
 
 const PLAYERS: [Player; 10] = [
     Player { id: "ada-1", project: "100000000001", ..GOOD },
@@ -135,7 +140,7 @@ impl Demo {
         let server = Server::bind(([127, 0, 0, 1], 0).into(), &app.loaded.load().config.gateway, None).await?;
         let url = format!("http://{}", server.address()?);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(app::router(&app), stop.clone(), Duration::from_secs(1)));
+        let serving = tokio::spawn(server.serve(Gateway::new(&app), stop.clone(), Duration::from_secs(1)));
         if !self.output.json {
             say(format_args!(
                 "{} requests over ten keys in {} s; the gateway is at {url}, a simulator of Gemini's API behind it",
@@ -298,7 +303,8 @@ impl Counts {
     }
 
     fn told(&self) -> Value {
-        let by_status: BTreeMap<String, u64> = self.answers.iter().map(|(status, n)| (status.to_string(), *n)).collect();
+        let by_status: BTreeMap<String, u64> =
+            self.answers.iter().map(|(status, n)| (status.to_string(), *n)).collect();
         json!({
             "answered": self.good(),
             "too_many_requests": self.answers.get(&429).copied().unwrap_or(0),
@@ -340,7 +346,8 @@ where
             let (status, key) = match answer {
                 None => (None, None),
                 Some(answer) => {
-                    let key = answer.headers().get("x-keypool-key").and_then(|key| key.to_str().ok().map(str::to_owned));
+                    let key =
+                        answer.headers().get("x-keypool-key").and_then(|key| key.to_str().ok().map(str::to_owned));
                     let status = answer.status();
                     (answer.into_body().collect().await.is_ok().then_some(status), key)
                 }

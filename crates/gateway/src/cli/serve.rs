@@ -8,7 +8,7 @@ use tower_keypool::Strategy;
 
 use super::{absolute, block_on, opened::Source};
 use crate::{
-    app::{self, App, AppState},
+    app::{App, AppState, Gateway},
     config::{Inputs, Loaded},
     reload,
     server::{Certificate, Server},
@@ -119,11 +119,11 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let mut servers = tokio::task::JoinSet::new();
     let address = server.address()?;
     let mut admin_address = app.loaded.load().admin_token.is_some().then_some(address);
-    servers.spawn(server.serve(app::router(&app), stop.clone(), gateway.grace.0));
+    servers.spawn(server.serve(Gateway::new(&app), stop.clone(), gateway.grace.0));
     if let Some(listen) = admin_listen {
         let server = Server::bind(listen, &gateway, certificate.clone()).await?;
         admin_address = Some(server.address()?);
-        servers.spawn(server.serve(app::admin_router(&app), stop.clone(), gateway.grace.0));
+        servers.spawn(server.serve(Gateway::admin(&app), stop.clone(), gateway.grace.0));
     }
     tell(address, admin_address, certificate.is_some());
     tokio::spawn(reload::watch(AppState::clone(&app), certificate));

@@ -6,18 +6,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
-use http::StatusCode;
+use axum::{extract::Request, response::Response};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use tokio::time::Instant;
-use tower_http::request_id::RequestId;
 use tower_keypool::{Attempts, ErrorClass};
 
-use crate::{app::AppState, error::Cause, tenants::Tenant};
+use crate::{app::App, error::Cause, metrics::InProgress, tenants::Tenant};
 
 /// So many requests are remembered.
 const RECENT: usize = 256;
@@ -117,34 +112,57 @@ pub fn is_own_page(path: &str) -> bool {
     path.starts_with("/-/") || matches!(path, "/" | "/health" | "/healthz" | "/livez" | "/readyz")
 }
 
-/// Logs each request when its answer begins.
-pub async fn log(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let arrived = Instant::now();
-    let (method, uri) = (request.method().clone(), request.uri().clone());
-    let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok().map(str::to_owned));
-    let in_progress = app.metrics.begin(uri.path());
-    let mut response = next.run(request).await;
-    drop(in_progress);
-    let extensions = response.extensions_mut();
-    let attempts = extensions.remove::<Attempts>().unwrap_or_default();
-    let record = RequestRecord {
-        id: id.unwrap_or_default(),
-        at_ms: jiff::Timestamp::now().as_millisecond(),
-        method: method.to_string(),
-        path: uri.path().to_owned(),
-        tenant: extensions.remove::<Arc<Tenant>>().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
-        cause: extensions.remove::<Cause>().map(|cause| cause.0),
-        result: RequestResult::of(response.status(), &attempts),
-        status: response.status().as_u16(),
-        milliseconds: milliseconds(arrived.elapsed()),
-        attempts: attempts.iter().map(attempt).collect(),
-    };
-    write(&record);
-    app.metrics.answered(&record);
-    if !is_own_page(&record.path) {
-        app.recent.push(record);
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request on its way.
+pub struct Entry {
+    arrived: Instant,
+    id: HeaderValue,
+    method: Method,
+    uri: Uri,
+    in_progress: InProgress,
+}
+
+impl Entry {
+    /// A request arrived. It keeps the `x-request-id` that it has, and gets one else.
+    pub fn begin(app: &App, request: &Request) -> Self {
+        let given = request.headers().get(REQUEST_ID).cloned();
+        let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("digits");
+        Self {
+            arrived: Instant::now(),
+            id: given.unwrap_or_else(random),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            in_progress: app.metrics.begin(request.uri().path()),
+        }
     }
-    response
+
+    /// Its answer begins: it is logged, counted and remembered.
+    pub fn end(self, app: &App, mut response: Response) -> Response {
+        let Self { arrived, id, method, uri, in_progress } = self;
+        drop(in_progress);
+        let extensions = response.extensions_mut();
+        let attempts = extensions.remove::<Attempts>().unwrap_or_default();
+        let record = RequestRecord {
+            id: id.to_str().unwrap_or_default().to_owned(),
+            at_ms: jiff::Timestamp::now().as_millisecond(),
+            method: method.to_string(),
+            path: uri.path().to_owned(),
+            tenant: extensions.remove::<Arc<Tenant>>().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
+            cause: extensions.remove::<Cause>().map(|cause| cause.0),
+            result: RequestResult::of(response.status(), &attempts),
+            status: response.status().as_u16(),
+            milliseconds: milliseconds(arrived.elapsed()),
+            attempts: attempts.iter().map(attempt).collect(),
+        };
+        response.headers_mut().insert(REQUEST_ID, id);
+        write(&record);
+        app.metrics.answered(&record);
+        if !is_own_page(&record.path) {
+            app.recent.push(record);
+        }
+        response
+    }
 }
 
 fn attempt(attempt: &tower_keypool::pool::Attempt) -> AttemptRecord {

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::response::Response;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
@@ -16,28 +12,20 @@ use crate::{
     tenants::Tenant,
 };
 
-/// Finds the [`Route`] and the [`Tenant`] of a request, and refuses who has no token.
-pub async fn authenticate(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let (mut head, body) = request.into_parts();
-    let route = match Route::of(&head) {
-        Ok(route) => route,
-        Err((dialect, error)) => return error.into_response(dialect),
-    };
+/// The [`Route`] and the [`Tenant`] of a request.
+///
+/// # Errors
+/// The answer to a path of no API, and to whoever has no token.
+pub async fn authenticate(app: &AppState, head: &Parts) -> Result<(Route, Arc<Tenant>), Response> {
+    let route = Route::of(head).map_err(|(dialect, error)| error.into_response(dialect))?;
     let dialect = route.dialect;
-    let tenant = match tokens(&head).find_map(|token| app.tenants.find(&token)) {
+    let tenant = match tokens(head).find_map(|token| app.tenants.find(&token)) {
         Some(tenant) => Some(tenant),
         // The address of an upload is a secret of its own; clients send no token there.
-        None => match uploads::owner(&app, &route, &head).await {
-            Ok(owner) => owner,
-            Err(error) => return error.into_response(dialect),
-        },
+        None => uploads::owner(app, &route, head).await.map_err(|error| error.into_response(dialect))?,
     };
-    let Some(tenant) = tenant else { return unauthorized().into_response(dialect) };
-    head.extensions.insert(route);
-    head.extensions.insert(Arc::clone(&tenant));
-    let mut response = next.run(Request::from_parts(head, body)).await;
-    response.extensions_mut().insert::<Arc<Tenant>>(tenant);
-    response
+    let tenant = tenant.ok_or_else(|| unauthorized().into_response(dialect))?;
+    Ok((route, tenant))
 }
 
 fn unauthorized() -> ApiError {

@@ -3,16 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
-use http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header, request::Parts};
 use percent_encoding::percent_decode_str;
 
 use super::auth;
-use crate::{app::AppState, error::ApiError};
+use crate::{app::App, error::ApiError};
 
 /// The address of this machine that a connection came in at.
 #[derive(Clone, Copy, Debug)]
@@ -20,15 +16,15 @@ pub struct LocalAddress(pub SocketAddr);
 
 /// Refuses a request for a host that is not ours (a page whose name was pointed at this machine), and one that a page of an
 /// origin sent that the configuration does not name.
-pub async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
-    let local = request.extensions().get::<LocalAddress>().map(|local| local.0.ip());
-    let refused = odd(request.headers(), request.uri())
+///
+/// # Errors
+/// The answer that refuses it.
+pub fn check(app: &App, head: &Parts) -> Result<(), Response> {
+    let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
+    let refused = odd(&head.headers, &head.uri)
         .map(ApiError::bad_request)
-        .or_else(|| refusal(request.headers(), request.uri(), local, &app.hosts, &app.origins));
-    match refused {
-        None => next.run(request).await,
-        Some(error) => error.into_response(auth::dialect(&request.into_parts().0)),
-    }
+        .or_else(|| refusal(&head.headers, &head.uri, local, &app.hosts, &app.origins));
+    refused.map_or(Ok(()), |error| Err(error.into_response(auth::dialect(head))))
 }
 
 /// Headers by which Google takes a request for one with another method.
@@ -84,7 +80,7 @@ fn refusal(
             let message = "requests from web pages of other origins are refused: name this page's in [gateway] origins";
             Some(ApiError::new(StatusCode::FORBIDDEN, message))
         }
-        None if text("sec-fetch-site".parse().expect("a header name")) == Some("cross-site") => {
+        None if text(HeaderName::from_static("sec-fetch-site")) == Some("cross-site") => {
             Some(ApiError::new(StatusCode::FORBIDDEN, "requests that web pages of other sites cause are refused"))
         }
         _ => None,

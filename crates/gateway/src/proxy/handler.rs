@@ -2,11 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
     Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _, provider::ModelIn,
@@ -41,15 +37,12 @@ pub struct Incoming {
 }
 
 /// Answers a request whose tenant and route are known.
-pub async fn handle(State(app): State<AppState>, request: Request) -> Response {
-    let (mut head, body) = request.into_parts();
-    let route = head.extensions.remove::<Route>().expect("the layer above found it");
-    let tenant = head.extensions.remove::<Arc<Tenant>>().expect("the layer above found it");
+pub async fn handle(app: &AppState, route: Route, tenant: Arc<Tenant>, head: Parts, body: Body) -> Response {
     let dialect = route.dialect;
     let answer = if route.endpoint == Endpoint::Live {
-        websocket::serve(&app, &route, &tenant, head).await
+        websocket::serve(app, &route, &tenant, head).await
     } else {
-        serve(&app, route, tenant, head, body).await
+        serve(app, route, tenant, head, body).await
     };
     answer.unwrap_or_else(|error| error.into_response(dialect))
 }

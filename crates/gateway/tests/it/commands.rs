@@ -101,13 +101,17 @@ fn of<'a>(keys: &'a Value, id: &str) -> &'a Value {
 #[test]
 fn a_key_is_added_changed_replaced_and_removed() {
     let home = Home::new();
-    let added = home.run_with_input(&["add-key", "-", "--id", "work", "--owner", "a", "--rpm", "10", "--json"], &key(1));
+    let added =
+        home.run_with_input(&["add-key", "-", "--id", "work", "--owner", "a", "--rpm", "10", "--json"], &key(1));
     assert_eq!(added.good().json()["id"], "work");
     home.add(2, &[]);
     let keys = home.json(&["keys"]);
     assert_eq!(ids(&keys).len(), 2);
     let work = of(&keys, "work");
-    assert_eq!((&work["project"], &work["listed_at"], &work["state"]), (&"a".into(), &"database".into(), &"ready".into()));
+    assert_eq!(
+        (&work["project"], &work["listed_at"], &work["state"]),
+        (&"a".into(), &"database".into(), &"ready".into())
+    );
     home.run(&["keys", "set", "work", "--tier", "paid", "--priority", "3", "--project", "b"]).good();
     let keys = home.json(&["keys"]);
     let work = of(&keys, "work");
@@ -219,7 +223,8 @@ async fn settle(gateway: &Gateway, status: u16) -> String {
 async fn mixed() -> GeminiSim {
     let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n));
     let bad = gemini_sim::Key::new(key(1)).refused(Refusal::ApiKeyInvalid);
-    let builder = GeminiSim::builder().gzip(false).project(project(0).key(key(0).as_str())).project(project(1).key(bad));
+    let builder =
+        GeminiSim::builder().gzip(false).project(project(0).key(key(0).as_str())).project(project(1).key(bad));
     builder.start().await.expect("a free port")
 }
 
@@ -290,7 +295,9 @@ async fn usage_is_summed_up_by_what_is_asked() {
 async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
-    let run = |arguments: &[&str]| run_in(gateway.folder.path(), &[&["tenants", "--db", "keys.db", "--json"], arguments].concat(), "", &[]);
+    let run = |arguments: &[&str]| {
+        run_in(gateway.folder.path(), &[&["tenants", "--db", "keys.db", "--json"], arguments].concat(), "", &[])
+    };
     let token = run(&["add", "alice", "--models", "gemini-2.5-flash*", "--rpm", "100"]).good().json()["token"].clone();
     let token = token.as_str().expect("a token").to_owned();
     let listed = run(&[]).good();
@@ -329,7 +336,8 @@ fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
     assert_eq!(said.code, 2);
     let told = said.json();
     assert_eq!(told["problems"].as_array().map(Vec::len), Some(3), "{told}");
-    let places: Vec<_> = told["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
+    let places: Vec<_> =
+        told["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
     assert!(places.contains(&Some("keypool.toml:5")), "{told}");
     home.run(&["keys"]).wrong("keypool.toml:5");
     let config = "[gateway]\ntoken = \"secret-token\"\nmax_wait = \"1m\"\n[admin]\ntoken = \"admin-token\"\n[[keys]]\nsecret = \"KEY\"\n";
@@ -338,7 +346,8 @@ fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
     let said = home.run(&["config", "show", "--json", "--db", "here.db"]).good();
     assert!(!said.out.contains("secret-token") && !said.out.contains("admin-token"), "{}", said.out);
     let told = said.json();
-    let setting = |name: &str| told["settings"].as_array().into_iter().flatten().find(|row| row["setting"] == name).cloned();
+    let setting =
+        |name: &str| told["settings"].as_array().into_iter().flatten().find(|row| row["setting"] == name).cloned();
     let wait = setting("gateway.max_wait").expect("it is listed");
     assert_eq!((&wait["value"], &wait["from"]), (&60.into(), &"keypool.toml:3".into()));
     assert_eq!(setting("store.path").expect("it is listed")["from"], "--db");
@@ -395,7 +404,10 @@ async fn a_prompt_is_answered_as_it_comes() {
     let said = home.run_with_input(&["generate", "-", "--upstream", &sim.url()], "Why is the sky blue?").good();
     assert!(said.out.ends_with('\n') && said.out.trim().len() > 3, "{:?}", said.out);
     let told = home.json(&["generate", "hello", "--system", "Be short.", "--upstream", &sim.url()]);
-    assert_eq!((&told["key"], &told["model"], &told["attempts"]), (&"one".into(), &"gemini-2.5-flash".into(), &1.into()));
+    assert_eq!(
+        (&told["key"], &told["model"], &told["attempts"]),
+        (&"one".into(), &"gemini-2.5-flash".into(), &1.into())
+    );
     assert!(told["usage"]["output_tokens"].as_u64() > Some(0), "{told}");
     let said = home.run(&["generate", "hello", "--model", "gemini-none", "--upstream", &sim.url()]);
     assert_eq!(said.code, 1);
@@ -505,7 +517,9 @@ fn shells_and_man_know_all_commands() {
     assert!(home.run(&["man"]).good().out.contains(".TH keypool"));
     home.run(&["man", "pages"]).good();
     assert!(home.path().join("pages/keypool-add-key.1").is_file());
-    for command in ["serve", "demo", "add-key", "import", "keys", "test-keys", "generate", "batch", "usage", "tenants", "db"] {
+    for command in
+        ["serve", "demo", "add-key", "import", "keys", "test-keys", "generate", "batch", "usage", "tenants", "db"]
+    {
         assert!(home.run(&[command, "--help"]).good().out.contains("Usage:"), "{command}");
     }
     home.run(&["nonsense"]).wrong("unrecognized subcommand");

@@ -3,14 +3,14 @@
 #![allow(clippy::disallowed_methods, reason = "real time, of a real program")]
 #![allow(unreachable_pub, reason = "nothing of a test is public")]
 
+mod admin;
 mod admission;
+mod commands;
+mod dashboard;
+mod demo;
 mod live;
 mod reload;
 mod resources;
-mod admin;
-mod dashboard;
-mod commands;
-mod demo;
 mod serving;
 mod support;
 mod tenants;
