@@ -46,12 +46,13 @@ impl ErrorLog {
     /// A failed attempt.
     pub(super) fn attempt(&self, wall: SystemTime, task: &TaskId, attempt: &Attempt) {
         let Some(failure) = attempt.outcome().failure() else { return };
-        let mut what = failure.status().map(|status| status.as_u16().to_string()).unwrap_or_default();
-        let code = failure.error_code().unwrap_or_else(|| failure.class().as_str());
-        what = if what.is_empty() { code.to_owned() } else { format!("{what} {code}") };
-        if failure.class() == ErrorClass::Caller
-            && let Some(message) = failure.message()
-        {
+        let status = failure.status().map(|status| status.as_u16().to_string());
+        let code = failure.error_code().unwrap_or(failure.class().as_str());
+        let mut what = [status.as_deref(), Some(code)].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        // Of limits and overload the code says all.
+        let is_plain =
+            matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota | ErrorClass::Transient);
+        if let Some(message) = failure.message().filter(|_| !is_plain) {
             what = format!("{what}: {message}");
         }
         if let Some(delay) = failure.delay() {

@@ -113,7 +113,8 @@ impl Lack {
             .chain(&snapshot.breakers)
             .filter(|breaker| breaker.state == CircuitBreaker::Cooling)
             .collect();
-        let is_daily = |class: Option<ErrorClass>| class == Some(ErrorClass::DailyQuota);
+        // A model that a project may not use has a quota of 0.
+        let is_daily = |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled));
         let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
         let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
         any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > after.as_secs())

@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tower_keypool::{ErrorClass, KeyId};
+use tower_keypool::{ErrorClass, KeyId, Scope};
 
 use super::{
     Settings,
@@ -24,7 +24,7 @@ use super::{
     task::TaskId,
 };
 use crate::{
-    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt},
+    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, failure_text},
     raw::RawObject,
     time::now,
 };
@@ -163,7 +163,14 @@ impl Engine {
             seat.in_flight.set(false);
             match end {
                 End::Result(result) => {
-                    self.summary().count(&result);
+                    let is_all_refused = {
+                        let mut summary = self.summary();
+                        summary.count(&result);
+                        summary.is_all_refused()
+                    };
+                    if is_all_refused && let Some(error) = &result.error {
+                        self.end(RunOutcome::Refused { message: error.message.clone() });
+                    }
                     // Nobody takes it if the output failed, which ends the run.
                     let _ = results.send(*result).await;
                     self.queue.done();
@@ -341,9 +348,16 @@ impl Engine {
     /// No key served it.
     fn without_key(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
         let again = |pause| if slot.is_some() { Next::End(End::PutBack(pause)) } else { Next::Rest(pause) };
-        if !error.attempts().is_empty() {
-            // Keys failed; others may be ready.
-            self.outage.is_reachable();
+        if let Some(last) = error.attempts().last() {
+            let what = last.outcome().failure().map(failure_text).unwrap_or_default();
+            match last.outcome().failure().map(|failure| (failure.class(), failure.concerns())) {
+                // No key can help: the provider refuses our address, or it is not the provider who answers.
+                Some((ErrorClass::Egress, _)) => self.outage.unreachable("the network", &what),
+                // No key cools down for it.
+                Some((_, Scope::Request)) => return Next::End(job.end(Some(TaskError::new("refused", what)))),
+                // Keys failed; others may be ready.
+                _ => self.outage.is_reachable(),
+            }
             return self.wait_on(again(Duration::ZERO));
         }
         let own = error.as_unavailable().map(Lack::of).unwrap_or_default();

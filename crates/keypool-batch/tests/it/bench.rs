@@ -28,6 +28,19 @@ async fn with_known_limits_48_keys_are_used_to_99_percent_and_none_is_exceeded()
     assert!(share >= 0.99, "{share}");
 }
 
+/// The same where the pool has to learn the limits from refusals.
+#[tokio::test(start_paused = true)]
+async fn with_limits_that_only_the_provider_knows_most_of_the_rate_is_used() {
+    let latency = Latency::Uniform(Duration::from_millis(500), Duration::from_secs(3));
+    let (sim, client) = paused_with(GeminiSim::builder().latency(latency), KEYS, Limits::none().rpm(10), |pool| pool);
+    let summary = Batch::new(&client, MODEL).run(tasks(KEYS * 10 * 6), sink()).await.unwrap();
+    assert_eq!((summary.ok, summary.failed), (2_880, 0), "{summary}");
+    let last = sim.log().iter().map(|arrival| arrival.at).max().unwrap();
+    let share = 300.0 / last.as_secs_f64();
+    println!("{:.2} % of the rate: {last:?} of 300 s; {summary}", 100.0 * share);
+    assert!(share >= 0.9, "{share}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn in_slots_48_keys_are_used_to_99_percent() {
     let (sim, client) =
