@@ -123,8 +123,8 @@ impl Batch {
         self
     }
 
-    /// In place of [`workers`](Self::workers): each key that the pool has now has so many workers of its own, at least 1, each of
-    /// which starts a request no sooner than `interval` after the one before.
+    /// In place of [`workers`](Self::workers): each key has so many workers of its own, at least 1, each of which starts a request
+    /// no sooner than `interval` after the one before. Keys that come later have theirs, too.
     pub fn slots(mut self, workers_per_key: usize, interval: Duration) -> Self {
         self.settings.slots = Some(Slots { workers_per_key, interval });
         self

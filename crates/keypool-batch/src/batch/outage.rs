@@ -122,14 +122,14 @@ impl Lack {
 }
 
 impl Outage {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(super) fn new() -> Self {
         let state = State {
             last_answer: now(),
             waits_for: None,
             next_try: None,
             is_trying: false,
             failed_tries: 0,
-            slots: vec![None; slots],
+            slots: Vec::new(),
         };
         Self { state: Mutex::new(state), over: Notify::new() }
     }
@@ -215,6 +215,13 @@ impl Outage {
         }
         let mut lacks = state.slots.iter();
         lacks.try_fold(Lack::default(), |all, lack| Some(all.merge(lack.as_ref()?)))
+    }
+
+    /// A slot begins; returns its number.
+    pub(super) fn add_slot(&self) -> usize {
+        let mut state = self.lock();
+        state.slots.push(None);
+        state.slots.len() - 1
     }
 
     /// A slot tries its key.
