@@ -321,10 +321,7 @@ impl Engine {
                 Next::End(job.end(None))
             }
             Err(Wrong { error, is_worth_a_retry }) => {
-                if let Some(log) = &self.settings.error_log {
-                    let what = format!("{}: {}", error.kind, error.message);
-                    log.line(self.client.pool().clock().wall(), result.key_id.as_ref(), Some(&result.id), &what);
-                }
+                self.log(job, error.kind, &error.message);
                 self.again_or_end(job, error, is_worth_a_retry, Duration::ZERO)
             }
         }
@@ -335,9 +332,13 @@ impl Engine {
         match error.kind() {
             ErrorKind::Unavailable => return self.without_key(job, slot, error),
             kind @ (ErrorKind::Connect | ErrorKind::Store) => {
+                self.log(job, kind.as_str(), &error.to_string());
                 let what = if kind == ErrorKind::Store { "the store" } else { "the network" };
                 self.outage.unreachable(what, &error.to_string());
                 return self.wait_on(Next::Again(Duration::ZERO));
+            }
+            kind @ (ErrorKind::Timeout | ErrorKind::Closed | ErrorKind::Unreadable) => {
+                self.log(job, kind.as_str(), &error.to_string());
             }
             ErrorKind::ShutDown => {
                 self.end(RunOutcome::Stopped);
@@ -356,6 +357,14 @@ impl Engine {
         let code = error.code().map(str::to_owned).or_else(|| Some(error.status()?.as_u16().to_string()));
         let told = TaskError { code, ..TaskError::new(error.kind().as_str(), error.to_string()) };
         self.again_or_end(job, told, is_worth_a_retry, error.retry_after().unwrap_or_default())
+    }
+
+    /// Logs what no answer of the provider tells.
+    fn log(&self, job: &Job, kind: &str, message: &str) {
+        if let Some(log) = &self.settings.error_log {
+            let (key, task) = (job.result.key_id.as_ref(), &job.result.id);
+            log.line(self.client.pool().clock().wall(), key, task, &format!("{kind}: {message}"));
+        }
     }
 
     fn again_or_end(&self, job: &mut Job, error: TaskError, is_worth_a_retry: bool, least: Duration) -> Next {

@@ -84,9 +84,12 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_one_that_ends_early_is_cl
         let sim = crate::keyed(GeminiSim::builder().script([Rule::new(fault)]), 2, gemini_sim::Limits::none()).build();
         let pool = crate::pool("http://gemini-sim.invalid", 2).build().unwrap();
         let client = Client::builder(&pool).timeout(Duration::from_secs(30)).service(sim.service());
-        let (_, results) = results_of(Batch::new(&client, MODEL).max_retries(1), tasks(1)).await;
+        let log = Lines::default();
+        let batch = Batch::new(&client, MODEL).max_retries(1).error_log(ErrorLog::writer(log.clone()));
+        let (_, results) = results_of(batch, tasks(1)).await;
         assert_eq!(results[0]["error"]["kind"], kind, "{}", results[0]);
         assert_eq!(results[0]["attempts"], 2, "{}", results[0]);
+        assert_eq!(log.text().matches(kind).count(), 2, "{}", log.text());
     }
 }
 

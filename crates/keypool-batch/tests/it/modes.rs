@@ -174,7 +174,7 @@ async fn another_model_takes_the_place_of_one_that_cannot_serve() {
         let script = [Rule::new(Fault::Refuse(gemini_sim::Refusal::LimitZero)).model("gemini-2.5-pro")];
         let sim = crate::keyed(GeminiSim::builder().script(script), 3, Limits::none()).build();
         let pool = pool("http://gemini-sim.invalid", 3).build().unwrap();
-        let fallback = tower_keypool::ModelFallbackLayer::new(&pool, [MODEL]);
+        let fallback = tower_keypool::ModelFallbackLayer::new(&pool, ["gemini-2.5-pro", MODEL]);
         let client = Client::builder(&pool).fallback(fallback).service(sim.service());
         let mut batch = Batch::new(&client, "gemini-2.5-pro");
         if slots {
