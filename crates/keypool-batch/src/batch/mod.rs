@@ -1,6 +1,8 @@
 //! Many prompts: each task has one result, which survives a crash.
 //!
-//! A reader fills a bounded queue, workers take tasks from it and send them, a writer appends their results.
+//! A reader fills a bounded queue, workers take tasks from it and send them, a writer appends their results (`run.rs`). What a
+//! worker makes of an answer or an error is in `worker.rs`, what it does while nobody can be asked in `outage.rs`, whether an answer
+//! is good in `check.rs`. How results outlive a crash is in `output/journal.rs`.
 
 mod check;
 mod error_log;
