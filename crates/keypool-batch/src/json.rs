@@ -73,7 +73,30 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
 /// The whole text as a value, on one line.
 fn parse(text: &str) -> Result<Box<RawValue>, String> {
     let value: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    RawValue::from_string(compact(value.get())).map_err(|error| error.to_string())
+    RawValue::from_string(pair_surrogates(&compact(value.get()))).map_err(|error| error.to_string())
+}
+
+/// Replaces each half of a character, such as `\\ud83d` alone: the grammar allows it, but no text can hold it.
+fn pair_surrogates(json: &str) -> String {
+    let unit = |at: usize| {
+        let digits = json.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::with_capacity(json.len());
+    let mut at = 0;
+    while let Some(escape) = json[at..].find('\\').map(|found| at + found) {
+        out.push_str(&json[at..escape]);
+        let (length, is_half) = match unit(escape) {
+            Some(0xd800..0xdc00) if matches!(unit(escape + 6), Some(0xdc00..0xe000)) => (12, false),
+            Some(0xd800..0xe000) => (6, true),
+            Some(_) => (6, false),
+            None => (2, false),
+        };
+        at = escape + length;
+        out.push_str(if is_half { "\\ufffd" } else { &json[escape..at] });
+    }
+    out.push_str(&json[at..]);
+    out
 }
 
 /// JSON without the white space between its tokens.

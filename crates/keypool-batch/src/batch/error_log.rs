@@ -43,30 +43,30 @@ impl ErrorLog {
         Ok(Self::writer(OpenOptions::new().append(true).create(true).open(path)?))
     }
 
-    /// A failed attempt.
+    /// An attempt that the provider answered with an error.
     pub(super) fn attempt(&self, wall: SystemTime, task: &TaskId, attempt: &Attempt) {
         let Some(failure) = attempt.outcome().failure() else { return };
-        let mut what = failure.status().map(|status| status.as_u16().to_string()).unwrap_or_default();
-        let code = failure.error_code().unwrap_or_else(|| failure.class().as_str());
-        what = if what.is_empty() { code.to_owned() } else { format!("{what} {code}") };
-        if failure.class() == ErrorClass::Caller
-            && let Some(message) = failure.message()
-        {
+        let Some(status) = failure.status() else { return };
+        let code = failure.error_code().unwrap_or(failure.class().as_str());
+        let mut what = format!("{} {code}", status.as_u16());
+        // Of limits and overload the code says all.
+        let is_plain =
+            matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota | ErrorClass::Transient);
+        if let Some(message) = failure.message().filter(|_| !is_plain) {
             what = format!("{what}: {message}");
         }
         if let Some(delay) = failure.delay() {
             what = format!("{what} (retry in {}s)", delay.as_secs_f64().ceil());
         }
-        self.line(wall, Some(attempt.key()), Some(task), &what);
+        self.line(wall, Some(attempt.key()), task, &what);
     }
 
-    /// Something else: an answer that is not good, a wait.
-    pub(super) fn line(&self, wall: SystemTime, key: Option<&KeyId>, task: Option<&TaskId>, what: &str) {
+    /// Something else: an answer that is not good.
+    pub(super) fn line(&self, wall: SystemTime, key: Option<&KeyId>, task: &TaskId, what: &str) {
         let time = Timestamp::try_from(wall).unwrap_or_default().to_zoned(TimeZone::system());
         let key = key.map(|key| format!(" key {key}")).unwrap_or_default();
-        let task = task.map(|task| format!(" task {task}")).unwrap_or_default();
         let what = what.replace(['\n', '\r'], " ");
-        let line = format!("{} ERROR{key}{task}: {what}\n", time.strftime("%Y-%m-%d %H:%M:%S"));
+        let line = format!("{} ERROR{key} task {task}: {what}\n", time.strftime("%Y-%m-%d %H:%M:%S"));
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = writer.write_all(line.as_bytes()).and_then(|()| writer.flush())
             && !self.failed.swap(true, Ordering::Relaxed)

@@ -1,6 +1,8 @@
 //! Many prompts: each task has one result, which survives a crash.
 //!
-//! A reader fills a bounded queue, workers take tasks from it and send them, a writer appends their results.
+//! A reader fills a bounded queue, workers take tasks from it and send them, a writer appends their results (`run.rs`). What a
+//! worker makes of an answer or an error is in `worker.rs`, what it does while nobody can be asked in `outage.rs`, whether an answer
+//! is good in `check.rs`. How results outlive a crash is in `output/journal.rs`.
 
 mod check;
 mod error_log;
@@ -123,8 +125,8 @@ impl Batch {
         self
     }
 
-    /// In place of [`workers`](Self::workers): each key that the pool has now has so many workers of its own, at least 1, each of
-    /// which starts a request no sooner than `interval` after the one before.
+    /// In place of [`workers`](Self::workers): each key has so many workers of its own, at least 1, each of which starts a request
+    /// no sooner than `interval` after the one before. Keys that come later have theirs, too.
     pub fn slots(mut self, workers_per_key: usize, interval: Duration) -> Self {
         self.settings.slots = Some(Slots { workers_per_key, interval });
         self

@@ -113,7 +113,8 @@ impl Lack {
             .chain(&snapshot.breakers)
             .filter(|breaker| breaker.state == CircuitBreaker::Cooling)
             .collect();
-        let is_daily = |class: Option<ErrorClass>| class == Some(ErrorClass::DailyQuota);
+        // A model that a project may not use has a quota of 0.
+        let is_daily = |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled));
         let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
         let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
         any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > after.as_secs())
@@ -121,14 +122,14 @@ impl Lack {
 }
 
 impl Outage {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(super) fn new() -> Self {
         let state = State {
             last_answer: now(),
             waits_for: None,
             next_try: None,
             is_trying: false,
             failed_tries: 0,
-            slots: vec![None; slots],
+            slots: Vec::new(),
         };
         Self { state: Mutex::new(state), over: Notify::new() }
     }
@@ -214,6 +215,13 @@ impl Outage {
         }
         let mut lacks = state.slots.iter();
         lacks.try_fold(Lack::default(), |all, lack| Some(all.merge(lack.as_ref()?)))
+    }
+
+    /// A slot begins; returns its number.
+    pub(super) fn add_slot(&self) -> usize {
+        let mut state = self.lock();
+        state.slots.push(None);
+        state.slots.len() - 1
     }
 
     /// A slot tries its key.

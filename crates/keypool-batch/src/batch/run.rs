@@ -126,11 +126,12 @@ impl Run {
         let engine = &self.engine;
         let breakers = engine.client.pool().snapshot(0, 0).open_breakers;
         let cooling = breakers.iter().filter(|breaker| breaker.state == CircuitBreaker::Cooling);
-        let active = engine.seats.iter().filter(|seat| seat.in_flight.get()).count();
+        let seats = engine.seats();
+        let active = seats.iter().filter(|seat| seat.in_flight.get()).count();
         let summary = engine.summary();
         Progress {
             active,
-            workers: engine.seats.len(),
+            workers: seats.len(),
             queued: engine.queue.len(),
             ok: summary.ok,
             failed: summary.failed,
@@ -169,18 +170,31 @@ async fn conduct(engine: Arc<Engine>, input: Input, mut output: Output) -> Resul
     let earlier = output.take_earlier();
     let writer = tokio::spawn(write(Arc::clone(&engine), output, written));
     let mut crew = JoinSet::new();
-    for seat in &engine.seats {
-        crew.spawn(Arc::clone(&engine).work(seat.clone(), results.clone()));
+    for seat in engine.new_seats() {
+        crew.spawn(Arc::clone(&engine).work(seat, results.clone()));
     }
-    crew.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results));
-    let changes = AbortOnDrop(tokio::spawn(follow(Arc::clone(&engine))).abort_handle());
+    crew.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results.clone()));
     let mut stop = engine.control.listen();
-    tokio::select! {
-        () = async { while crew.join_next().await.is_some() {} } => {}
-        _ = stop.wait_for(|stop| *stop == Stop::Abort) => {}
+    let mut events = engine.client.pool().events();
+    loop {
+        tokio::select! {
+            joined = crew.join_next() => if joined.is_none() { break },
+            _ = stop.wait_for(|stop| *stop == Stop::Abort) => break,
+            Some((event, _)) = events.next() => {
+                // Keys may be ready sooner than was known.
+                if matches!(event, Event::KeyAdded { .. } | Event::Closed { .. }) {
+                    engine.outage.has_changed();
+                }
+                if matches!(event, Event::KeyAdded { .. }) {
+                    for seat in engine.new_seats() {
+                        crew.spawn(Arc::clone(&engine).work(seat, results.clone()));
+                    }
+                }
+            }
+        }
     }
+    drop(results);
     crew.shutdown().await;
-    drop(changes);
     let mut output = writer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     let places = std::mem::take(&mut *places.lock().unwrap_or_else(PoisonError::into_inner));
     blocking(move || output.finish(&places)).await?;
@@ -200,16 +214,6 @@ async fn conduct(engine: Arc<Engine>, input: Input, mut output: Output) -> Resul
 /// Runs what may take a while outside of the runtime's threads.
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
-/// Wakes who rests when keys may be ready sooner than was known.
-async fn follow(engine: Arc<Engine>) {
-    let mut events = engine.client.pool().events();
-    while let Some((event, _)) = events.next().await {
-        if matches!(event, Event::KeyAdded { .. } | Event::Closed { .. }) {
-            engine.outage.has_changed();
-        }
-    }
 }
 
 /// Fills the queue until the input ends or the run stops.

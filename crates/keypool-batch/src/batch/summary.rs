@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::result::TaskResult;
+use super::result::{INPUT, TaskResult};
 use crate::client::{Error, ErrorKind};
 
 /// What a run came to.
@@ -71,6 +71,12 @@ pub enum RunOutcome {
         /// The keys, by reason.
         message: String,
     },
+    /// The first ten tasks, and no other, have an answer, and it was an error page or a refusal without a cause: most likely the
+    /// address is not the provider's, or what stands before it refuses everybody.
+    Refused {
+        /// The last of these answers.
+        message: String,
+    },
     /// It waited for as long as it may.
     WaitedTooLong {
         /// For what.
@@ -116,6 +122,14 @@ impl Summary {
         }
     }
 
+    /// Whether all answers so far, ten or more, were refusals without a cause, or nothing that the provider would say.
+    pub(super) fn is_all_refused(&self) -> bool {
+        const ENOUGH: u64 = 10;
+        let of = |kind| self.errors.get(kind).copied().unwrap_or_default();
+        let refused = of(ErrorKind::Refused.as_str()) + of(ErrorKind::Unreadable.as_str());
+        self.ok == 0 && refused >= ENOUGH && refused == self.failed - of(INPUT)
+    }
+
     pub(super) fn end(&mut self, elapsed: Duration, prices: Option<Prices>) {
         self.left = self.tasks - self.ok - self.failed - self.skipped;
         let round = |number: f64| (number * 1e3).round() / 1e3;
@@ -155,6 +169,7 @@ impl fmt::Display for Summary {
             RunOutcome::Stopped => f.write_str("; stopped"),
             RunOutcome::Exhausted { message, .. } => write!(f, "; the day's quota is used up: {message}"),
             RunOutcome::NoKeys { message } => write!(f, "; no key can be used: {message}"),
+            RunOutcome::Refused { message } => write!(f, "; all was refused, is the address right? {message}"),
             RunOutcome::WaitedTooLong { message } => write!(f, "; waited too long: {message}"),
         }
     }

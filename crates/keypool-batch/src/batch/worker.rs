@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tower_keypool::{ErrorClass, KeyId};
+use tower_keypool::{ErrorClass, KeyId, Scope};
 
 use super::{
     Settings,
@@ -24,7 +24,7 @@ use super::{
     task::TaskId,
 };
 use crate::{
-    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt},
+    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, failure_text},
     raw::RawObject,
     time::now,
 };
@@ -42,7 +42,7 @@ pub(super) struct Engine {
     pub(super) settings: Settings,
     pub(super) queue: Queue<Job>,
     pub(super) outage: Outage,
-    pub(super) seats: Vec<Seat>,
+    seats: Mutex<Vec<Seat>>,
     pub(super) control: Control,
     pub(super) started: Instant,
     pub(super) read_all: AtomicBool,
@@ -53,7 +53,8 @@ pub(super) struct Engine {
 /// A worker's place.
 #[derive(Clone, Debug)]
 pub(super) struct Seat {
-    number: usize,
+    /// Its number among those that have a key of their own.
+    slot: Option<usize>,
     /// The key that is its own.
     key: Option<KeyId>,
     pub(super) in_flight: InFlight,
@@ -97,23 +98,13 @@ impl Size for Job {
 
 impl Engine {
     pub(super) fn new(client: &Client, settings: Settings) -> Arc<Self> {
-        let pool = client.pool();
-        let keys: Vec<Option<KeyId>> = if let Some(slots) = settings.slots {
-            let keys = pool.snapshot(0, usize::MAX).keys;
-            let of_key = |id: KeyId| std::iter::repeat_n(Some(id), slots.workers_per_key);
-            keys.into_iter().flat_map(|key| of_key(key.id)).collect()
-        } else {
-            let workers = settings.workers.unwrap_or_else(|| (8 * pool.stats().keys).clamp(32, 512));
-            vec![None; workers]
-        };
-        let seat = |(number, key)| Seat { number, key, in_flight: InFlight::default() };
         let slice = settings.max_wait.map_or(SLICE, |wait| wait.min(SLICE));
         Arc::new(Self {
             // What is wrong with an answer is counted here.
             client: client.with(slice, 1),
             queue: Queue::new(),
-            outage: Outage::new(if settings.slots.is_some() { keys.len() } else { 0 }),
-            seats: keys.into_iter().enumerate().map(seat).collect(),
+            outage: Outage::new(),
+            seats: Mutex::default(),
             control: Control::new(),
             started: now(),
             read_all: AtomicBool::new(false),
@@ -121,6 +112,32 @@ impl Engine {
             outcome: Mutex::default(),
             settings,
         })
+    }
+
+    /// Places for workers that have none: at the start for all, later for those of keys that came.
+    pub(super) fn new_seats(&self) -> Vec<Seat> {
+        let pool = self.client.pool();
+        let mut seats = self.seats();
+        let before = seats.len();
+        if let Some(slots) = self.settings.slots {
+            for key in pool.snapshot(0, usize::MAX).keys {
+                if seats[..before].iter().all(|seat| seat.key.as_ref() != Some(&key.id)) {
+                    for _ in 0..slots.workers_per_key {
+                        let number = Some(self.outage.add_slot());
+                        seats.push(Seat { slot: number, key: Some(key.id.clone()), in_flight: InFlight::default() });
+                    }
+                }
+            }
+        } else {
+            let wanted = self.settings.workers.unwrap_or_else(|| (8 * pool.stats().keys).clamp(32, 512));
+            let free = || Seat { slot: None, key: None, in_flight: InFlight::default() };
+            seats.resize_with(before.max(wanted), free);
+        }
+        seats[before..].to_vec()
+    }
+
+    pub(super) fn seats(&self) -> MutexGuard<'_, Vec<Seat>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn summary(&self) -> MutexGuard<'_, Summary> {
@@ -163,9 +180,11 @@ impl Engine {
             seat.in_flight.set(false);
             match end {
                 End::Result(result) => {
-                    self.summary().count(&result);
                     // Nobody takes it if the output failed, which ends the run.
-                    let _ = results.send(*result).await;
+                    if let Ok(room) = results.reserve().await {
+                        self.count(&result);
+                        room.send(*result);
+                    }
                     self.queue.done();
                 }
                 End::PutBack(pause) => {
@@ -179,6 +198,16 @@ impl Engine {
                 }
                 End::Left => self.queue.done(),
             }
+        }
+    }
+
+    fn count(&self, result: &TaskResult) {
+        let mut summary = self.summary();
+        summary.count(result);
+        let is_all_refused = summary.is_all_refused();
+        drop(summary);
+        if let Some(error) = result.error.as_ref().filter(|_| is_all_refused) {
+            self.end(RunOutcome::Refused { message: error.message.clone() });
         }
     }
 
@@ -197,9 +226,9 @@ impl Engine {
                 () = self.outage.gate(self.patience()) => {}
             }
             let before = *next_start;
-            if let Some(slots) = self.settings.slots {
+            if let (Some(slots), Some(slot)) = (self.settings.slots, seat.slot) {
                 *next_start = now() + slots.interval;
-                self.outage.slot_tries(seat.number);
+                self.outage.slot_tries(slot);
             }
             let Some(answer) = self.call(job, seat, stop).await else { return End::Left };
             self.note(job, &answer);
@@ -292,23 +321,24 @@ impl Engine {
                 Next::End(job.end(None))
             }
             Err(Wrong { error, is_worth_a_retry }) => {
-                if let Some(log) = &self.settings.error_log {
-                    let what = format!("{}: {}", error.kind, error.message);
-                    log.line(self.client.pool().clock().wall(), result.key_id.as_ref(), Some(&result.id), &what);
-                }
+                self.log(job, error.kind, &error.message);
                 self.again_or_end(job, error, is_worth_a_retry, Duration::ZERO)
             }
         }
     }
 
     fn fail(&self, job: &mut Job, seat: &Seat, error: &Error) -> Next {
-        let slot = seat.key.as_ref().map(|_| seat.number);
+        let slot = seat.slot;
         match error.kind() {
             ErrorKind::Unavailable => return self.without_key(job, slot, error),
             kind @ (ErrorKind::Connect | ErrorKind::Store) => {
+                self.log(job, kind.as_str(), &error.to_string());
                 let what = if kind == ErrorKind::Store { "the store" } else { "the network" };
                 self.outage.unreachable(what, &error.to_string());
                 return self.wait_on(Next::Again(Duration::ZERO));
+            }
+            kind @ (ErrorKind::Timeout | ErrorKind::Closed | ErrorKind::Unreadable) => {
+                self.log(job, kind.as_str(), &error.to_string());
             }
             ErrorKind::ShutDown => {
                 self.end(RunOutcome::Stopped);
@@ -329,6 +359,14 @@ impl Engine {
         self.again_or_end(job, told, is_worth_a_retry, error.retry_after().unwrap_or_default())
     }
 
+    /// Logs what no answer of the provider tells.
+    fn log(&self, job: &Job, kind: &str, message: &str) {
+        if let Some(log) = &self.settings.error_log {
+            let (key, task) = (job.result.key_id.as_ref(), &job.result.id);
+            log.line(self.client.pool().clock().wall(), key, task, &format!("{kind}: {message}"));
+        }
+    }
+
     fn again_or_end(&self, job: &mut Job, error: TaskError, is_worth_a_retry: bool, least: Duration) -> Next {
         if !is_worth_a_retry || job.retries >= self.settings.max_retries {
             return Next::End(job.end(Some(error)));
@@ -341,9 +379,16 @@ impl Engine {
     /// No key served it.
     fn without_key(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
         let again = |pause| if slot.is_some() { Next::End(End::PutBack(pause)) } else { Next::Rest(pause) };
-        if !error.attempts().is_empty() {
-            // Keys failed; others may be ready.
-            self.outage.is_reachable();
+        if let Some(last) = error.attempts().last() {
+            let what = last.outcome().failure().map(failure_text).unwrap_or_default();
+            match last.outcome().failure().map(|failure| (failure.class(), failure.concerns())) {
+                // No key can help: the provider refuses our address, or it is not the provider who answers.
+                Some((ErrorClass::Egress, _)) => self.outage.unreachable("the network", &what),
+                // No key cools down for it.
+                Some((_, Scope::Request)) => return Next::End(job.end(Some(TaskError::new("refused", what)))),
+                // Keys failed; others may be ready.
+                _ => self.outage.is_reachable(),
+            }
             return self.wait_on(again(Duration::ZERO));
         }
         let own = error.as_unavailable().map(Lack::of).unwrap_or_default();

@@ -141,12 +141,7 @@ impl Error {
             _ => ErrorKind::Refused,
         };
         let status = failure.status().unwrap_or(status);
-        let mut message = status.as_u16().to_string();
-        for word in [failure.error_code(), failure.message()].into_iter().flatten() {
-            message.push_str(if message.len() == 3 { " " } else { ": " });
-            message.push_str(word);
-        }
-        let mut error = Self::new(kind, message).with_attempts(attempts);
+        let mut error = Self::new(kind, failure_text(failure)).with_attempts(attempts);
         error.inner.status = Some(status);
         error.inner.code = failure.error_code().map(str::to_owned);
         error.inner.retry_after = failure.delay();
@@ -199,6 +194,17 @@ impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.library.as_ref().map(|error| error as &(dyn StdError + 'static))
     }
+}
+
+/// Status, code and message of a refusal: `429 RESOURCE_EXHAUSTED: quota exceeded`.
+pub(crate) fn failure_text(failure: &Failure) -> String {
+    let status = failure.status().map(|status| status.as_u16().to_string());
+    let mut words = [status.as_deref(), failure.error_code()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    if let Some(message) = failure.message() {
+        words.push_str(if words.is_empty() { "" } else { ": " });
+        words.push_str(message);
+    }
+    words
 }
 
 /// What an error of the system means, where its kind says it.

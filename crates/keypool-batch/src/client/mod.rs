@@ -25,7 +25,6 @@ use tower_keypool::{
     Affinity, Attempts, BoxError, KeyId, KeyPool, KeyPoolLayer, KeyRequest, ModelFallbackLayer, RetryPolicy,
 };
 
-pub(crate) use self::request::Content;
 use self::{answer::Reader, body::Wire, transport::Transport};
 pub use self::{
     answer::{Answer, Finish, Usage},
@@ -34,6 +33,7 @@ pub use self::{
     stream::AnswerStream,
     transport::TransportRequest,
 };
+pub(crate) use self::{error::failure_text, request::Content};
 
 /// An answer that takes longer fails.
 const TIMEOUT: Duration = Duration::from_secs(600);

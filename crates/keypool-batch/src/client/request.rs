@@ -83,9 +83,10 @@ impl Prompt {
         Ok(Self { content: Content::Request(Arc::new(request)), options })
     }
 
-    /// The options, in place of those set before; see [`PromptOptions`].
+    /// The options, in place of those set before; the model stays if they name none.
     pub fn options(mut self, options: PromptOptions) -> Self {
-        self.options = options;
+        let model = self.options.model.take();
+        self.options = options.or(&PromptOptions { model, ..PromptOptions::default() });
         self
     }
 
@@ -170,7 +171,8 @@ impl PromptOptions {
         self
     }
 
-    /// More fields of the request's body, such as `{"generationConfig": {"topK": 40}}`. An object is completed, one level deep.
+    /// More fields of the request's body, such as `{"generationConfig": {"topK": 40}}`. They come before the other
+    /// options; an object that a whole request has is completed, one level deep.
     pub fn extra(mut self, fields: Map<String, Value>) -> Self {
         self.extra = Some(Arc::new(fields));
         self

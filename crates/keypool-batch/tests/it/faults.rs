@@ -7,7 +7,7 @@ use std::{
 };
 
 use gemini_sim::{Canned, Fault, GeminiSim, Refusal, Rule};
-use keypool_batch::{Batch, Client, ErrorLog, Input, InputFormat};
+use keypool_batch::{Batch, Client, ErrorLog, Input, InputFormat, RunOutcome};
 use serde_json::json;
 
 use crate::{MODEL, paused, results_of, tasks};
@@ -84,9 +84,12 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_one_that_ends_early_is_cl
         let sim = crate::keyed(GeminiSim::builder().script([Rule::new(fault)]), 2, gemini_sim::Limits::none()).build();
         let pool = crate::pool("http://gemini-sim.invalid", 2).build().unwrap();
         let client = Client::builder(&pool).timeout(Duration::from_secs(30)).service(sim.service());
-        let (_, results) = results_of(Batch::new(&client, MODEL).max_retries(1), tasks(1)).await;
+        let log = Lines::default();
+        let batch = Batch::new(&client, MODEL).max_retries(1).error_log(ErrorLog::writer(log.clone()));
+        let (_, results) = results_of(batch, tasks(1)).await;
         assert_eq!(results[0]["error"]["kind"], kind, "{}", results[0]);
         assert_eq!(results[0]["attempts"], 2, "{}", results[0]);
+        assert_eq!(log.text().matches(kind).count(), 2, "{}", log.text());
     }
 }
 
@@ -130,4 +133,45 @@ async fn an_error_log_that_cannot_be_written_is_told_and_stops_nothing() {
         paused(GeminiSim::builder().script([Rule::new(Fault::Refuse(Refusal::Overloaded)).times(1)]), 1);
     let (summary, _) = results_of(Batch::new(&client, MODEL).error_log(ErrorLog::writer(Full)), tasks(3)).await;
     assert!(summary.error_log_failed && summary.ok == 3, "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_to_an_address_that_is_no_providers_ends_early() {
+    let script = [Rule::new(Fault::Canned(Canned::new(200).header("content-type", "text/html").body("<html>")))];
+    let (sim, client) = paused(GeminiSim::builder().script(script), 4);
+    let (summary, _) = results_of(Batch::new(&client, MODEL).workers(4).max_retries(0), tasks(1_000)).await;
+    let RunOutcome::Refused { message } = &summary.outcome else { panic!("{summary}") };
+    assert!(message.starts_with("the provider's answer is not JSON"), "{message}");
+    assert!(summary.failed < 20 && summary.left > 200, "{summary}");
+    assert!(sim.report().total.arrivals < 20);
+
+    let script = [Rule::new(Fault::Canned(Canned::new(200).body("<html>"))).skip(1)];
+    let (_sim, client) = paused(GeminiSim::builder().script(script), 4);
+    let (summary, _) = results_of(Batch::new(&client, MODEL).workers(1).max_retries(0), tasks(20)).await;
+    assert_eq!((summary.ok, summary.failed), (1, 19), "after a good answer they fail for themselves: {summary}");
+}
+
+/// Whatever comes back, a run ends, and nothing is sent without end or pause.
+#[tokio::test(start_paused = true)]
+async fn whatever_is_answered_a_run_ends_and_keys_are_not_hammered() {
+    let google = |status: &str| json!({ "error": { "status": status, "message": "no" } }).to_string();
+    let statuses =
+        [201, 204, 300, 301, 304, 400, 401, 402, 403, 404, 407, 408, 409, 413, 418, 422, 429, 451, 499, 500, 503, 529];
+    for status in statuses {
+        for body in [String::new(), "<html>".to_owned(), google("RESOURCE_EXHAUSTED"), google("PERMISSION_DENIED")] {
+            for (keys, slots) in [(1, false), (4, false), (4, true)] {
+                let canned = Canned::new(status).body(body.clone());
+                let (sim, client) = paused(GeminiSim::builder().script([Rule::new(Fault::Canned(canned))]), keys);
+                let mut batch = Batch::new(&client, MODEL).max_wait(Duration::from_secs(600));
+                if slots {
+                    batch = batch.slots(1, Duration::from_secs(1));
+                }
+                let summary = batch.run(tasks(3), keypool_batch::Output::writer(std::io::sink())).await.unwrap();
+                let arrivals = sim.report().total.arrivals;
+                assert_eq!(summary.ok, 0, "{status} {body}: {summary}");
+                assert!(arrivals <= 400, "{status} {body}, {keys} keys: {arrivals} requests; {summary}");
+                assert!(sim.elapsed() < Duration::from_secs(3 * 3_600), "{status}: {:?}", sim.elapsed());
+            }
+        }
+    }
 }

@@ -75,6 +75,17 @@ fn backslashes_of_formulas_and_paths_stay() {
 }
 
 #[test]
+fn half_a_character_does_not_cost_the_rest() {
+    for (text, meant) in [
+        (r#"{"a": "x\ud83d", "b": "\ud83d\ude00"}"#, "x\u{fffd}"),
+        (r#"{"a": "\ude00 \\ud83d", "b": "\ud83d\ude00"}"#, "\u{fffd} \\ud83d"),
+        ("So:\n```json\n{\"a\": \"\\ud83d\\ud83d\\ude00\", \"b\": \"\\uD83D\\uDE00\"}\n```", "\u{fffd}\u{1f600}"),
+    ] {
+        assert_eq!(value(text), Some(json!({ "a": meant, "b": "\u{1f600}" })), "{text}");
+    }
+}
+
+#[test]
 fn every_digit_stays_and_no_white_space_between() {
     let text = "{ \"a b\" : [ 1.10,\n 12345678901234567890123 ],\t\"c\\\" \": \"x  y\\n\" }";
     let on_a_line = "{\"a b\":[1.10,12345678901234567890123],\"c\\\" \":\"x  y\\n\"}";

@@ -147,3 +147,41 @@ async fn large_prompts_are_not_all_held_in_memory() {
     let progress = run.progress();
     assert!((1..=4).contains(&progress.queued) && progress.total.is_none(), "{progress}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_come_have_slots_and_one_that_goes_keeps_no_task() {
+    let sim = crate::keyed(GeminiSim::builder(), 3, Limits::none()).build();
+    let pool = pool("http://gemini-sim.invalid", 1).build().unwrap();
+    let client = Client::builder(&pool).service(sim.service());
+    let run = Batch::new(&client, MODEL).slots(1, SECOND).start(tasks(60), sink()).unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(run.progress().workers, 1);
+    for n in 1..3 {
+        pool.add(tower_keypool::Key::new(crate::secret(n)).named(&*format!("k{n}"))).unwrap();
+    }
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(run.progress().workers, 3);
+    pool.remove(&"k0".into()).unwrap();
+    let summary = run.finish().await.unwrap();
+    assert_eq!((summary.ok, summary.failed), (60, 0), "{summary}");
+    let took = sim.elapsed();
+    assert!((33..38).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_model_takes_the_place_of_one_that_cannot_serve() {
+    for slots in [false, true] {
+        let script = [Rule::new(Fault::Refuse(gemini_sim::Refusal::LimitZero)).model("gemini-2.5-pro")];
+        let sim = crate::keyed(GeminiSim::builder().script(script), 3, Limits::none()).build();
+        let pool = pool("http://gemini-sim.invalid", 3).build().unwrap();
+        let fallback = tower_keypool::ModelFallbackLayer::new(&pool, ["gemini-2.5-pro", MODEL]);
+        let client = Client::builder(&pool).fallback(fallback).service(sim.service());
+        let mut batch = Batch::new(&client, "gemini-2.5-pro");
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let (summary, results) = results_of(batch, tasks(10)).await;
+        assert_eq!((summary.ok, summary.failed), (10, 0), "{summary}");
+        assert!(results.iter().all(|result| result["model"] == MODEL), "{results:?}");
+    }
+}

@@ -51,11 +51,14 @@ fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Re
     drop(target);
     file.sync_all()?;
     fs::rename(&new, path)?;
-    #[cfg(unix)]
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        File::open(folder)?.sync_all()?;
-    }
+    sync_folder(path)?;
     Ok(file)
+}
+
+/// A file's name outlives a power cut from now on.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| cfg!(unix) && !folder.as_os_str().is_empty());
+    folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn write(

@@ -76,6 +76,7 @@ impl Journal {
                 break file;
             }
         };
+        finish::sync_folder(&lines).map_err(fail)?;
         let mut journal = Self { path: lines, array: is_array.then_some(path), file };
         let opened = journal.take_array().and_then(|()| journal.read());
         match opened {
