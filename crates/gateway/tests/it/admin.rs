@@ -265,7 +265,8 @@ async fn requests_tell_whose_fault_they_were() {
     let results: Vec<_> = list.as_array().expect("a list").iter().map(|record| record["result"].clone()).collect();
     assert_eq!(results, ["unavailable", "caller", "good"]);
     let explained = get(&gateway, &format!("/requests/{}", refused.header("x-request-id"))).await;
-    assert_eq!(explained["steps"][0], "it reached no provider");
+    assert_eq!((&explained["result"], &explained["attempts"]), (&json!("unavailable"), &json!([])));
+    assert!(!explained["cause"].as_str().expect("a text").is_empty());
     let snapshot = get(&gateway, "/snapshot").await;
     assert_eq!(snapshot["requests"], json!({ "good": 1, "caller": 1, "unavailable": 1, "failed": 0 }));
     assert_eq!(snapshot["latency"]["requests"], 1, "refusals are left out");
@@ -321,7 +322,7 @@ async fn usage_is_summed_up_by_day() {
         assert_eq!(sum, 6, "{by}: {usage}");
     }
     assert_eq!(get(&gateway, "/usage?by=tenant").await["rows"], json!([]));
-    let wrong = ask(&gateway, Method::GET, "/usage?day=someday", Value::Null).await;
+    let wrong = ask(&gateway, Method::GET, "/usage?from=someday", Value::Null).await;
     assert_eq!(wrong.status, 400);
 }
 

@@ -165,7 +165,7 @@ const ACTIONS = {
   },
   async test({ key }) {
     const { works, status, class: kind, message, advice } = await send("POST", keyPath(key, "/test"));
-    const cause = [kind?.replaceAll("_", " "), message].filter(Boolean).join(": ");
+    const cause = [kind?.replaceAll("_", " "), message].filter(Boolean).join(": ").replace(/\.$/, "");
     if (works) say(`${key} works`);
     else say(`${key} does not work: ${status ?? ""} ${cause}. ${advice ? `What to do: ${advice}.` : ""}`, "bad");
   },
