@@ -6,8 +6,9 @@ use axum::{
     Extension, Json,
     body::Body as HttpBody,
     extract::{Path, State},
+    response::Response,
 };
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -18,6 +19,7 @@ use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as Loaded
 use super::{
     AdminError,
     body::{Body, Params},
+    routes::tagged,
     sessions::Administrator,
     views::{KeyRow, KeyState, ProjectRow, key_rows, project_row},
 };
@@ -62,7 +64,7 @@ pub struct KeyPage {
 
 /// The keys, without their secrets
 #[utoipa::path(get, path = "/-/admin/keys", tag = "keys", params(KeysQuery), responses((status = 200, body = KeyPage)))]
-pub async fn list(State(app): State<AppState>, Params(query): Params<KeysQuery>) -> Json<KeyPage> {
+pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query): Params<KeysQuery>) -> Response {
     let text = query.text.as_deref().unwrap_or_default().to_lowercase();
     let is_asked_for = |key: &KeyRow| {
         query.state.is_none_or(|state| key.state == state)
@@ -87,7 +89,7 @@ pub async fn list(State(app): State<AppState>, Params(query): Params<KeysQuery>)
             page.projects.extend(projects.filter(|project| !known.contains(&project.key())));
         }
     }
-    Json(page)
+    tagged(&headers, &page)
 }
 
 /// Pages of all keys.
@@ -365,12 +367,13 @@ async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
 async fn holds_secret(app: &App, text: &str) -> Result<bool, AdminError> {
     let loaded = app.loaded.load_full();
     let tokens = [Some(&loaded.token), loaded.admin_token.as_ref()];
+    let is_between = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
     if tokens.into_iter().flatten().any(|token| text.contains(token.expose())) {
         return Ok(true);
     }
     for provider in app.pools.iter() {
         let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
-        if text.split_whitespace().any(|word| listed.iter().any(|key| key.has_secret(word))) {
+        if text.split(is_between).any(|word| listed.iter().any(|key| key.has_secret(word))) {
             return Ok(true);
         }
     }

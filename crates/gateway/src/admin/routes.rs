@@ -96,7 +96,7 @@ fn latency(recent: &[RequestRecord]) -> Option<Latency> {
 }
 
 /// The value with an `ETag`, or a 304 for a client that has it.
-fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
+pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let body = match serde_json::to_vec(value) {
         Ok(body) => body,
         Err(error) => return AdminError::failed(error).into_response(),

@@ -385,7 +385,7 @@ async fn no_answer_holds_a_secret() {
         (Method::POST, "/keys".to_owned(), json!({ "secret": "AIzaSyTEST-new", "rpm": key(3) })),
         (Method::POST, "/keys".to_owned(), json!([key(1)])),
         (Method::POST, "/tenants".to_owned(), json!({ "name": "bob", "rpm": key(2) })),
-        (Method::POST, "/keys/key-0/disable".to_owned(), json!({ "reason": format!("it is {}", key(0)) })),
+        (Method::POST, "/keys/key-0/disable".to_owned(), json!({ "reason": format!("it is:{}", key(0)) })),
         (Method::PATCH, "/keys/stored".to_owned(), json!({ "label": key(3) })),
         (Method::POST, "/reload".to_owned(), Value::Null),
     ];

@@ -21,7 +21,11 @@ const mostRequests = () => (allRequests ? Infinity : innerWidth > 760 ? 50 : 15)
 /** What a page asks the API for, and shows. */
 const LOOKS = {
   async overview(snapshot) {
-    const [out, off, events] = await Promise.all([get("/keys?state=cooling&limit=20"), get("/keys?state=disabled&limit=20"), get("/events?limit=8")]);
+    const some = (state, of) =>
+      snapshot.pools.some(({ states }) => of.some((name) => states[name])) ? get(`/keys?state=${state}&limit=20`) : { keys: [] };
+    const [off, out, events] = await Promise.all([
+      some("disabled", ["disabled"]), some("cooling", ["cooling", "half_open"]), get("/events?limit=8"),
+    ]);
     return views.overview(snapshot, { keys: [...off.keys, ...out.keys] }, events, Math.max(280, by("view").clientWidth - 80));
   },
   async keys(snapshot) {
