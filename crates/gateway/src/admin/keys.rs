@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::Snapshot};
+use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::ProjectView};
 
 use super::{
     AdminError,
@@ -71,10 +71,18 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
             && query.project.as_deref().is_none_or(|project| key.project() == project)
             && key.mentions(&text)
     };
+    let are_all = query.state.is_none() && query.project.is_none() && text.is_empty();
     let limit = query.limit.unwrap_or(100).min(1_000);
     let mut page = KeyPage { total: 0, keys: Vec::new(), projects: Vec::new() };
     for provider in app.pools.iter().filter(|one| query.pool.as_deref().is_none_or(|name| *one.name == *name)) {
-        for snapshot in snapshots(provider) {
+        let mut known = HashSet::new();
+        let keys = provider.pool.stats().keys;
+        for offset in (0..keys).step_by(PAGE) {
+            if are_all && (page.total + PAGE <= query.offset || page.keys.len() == limit) {
+                page.total += PAGE.min(keys - offset);
+                continue;
+            }
+            let snapshot = provider.pool.snapshot(offset, PAGE);
             let mut shown = HashSet::new();
             for key in key_rows(provider, &snapshot).into_iter().filter(is_asked_for) {
                 if page.total >= query.offset && page.keys.len() < limit {
@@ -83,18 +91,12 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
                 }
                 page.total += 1;
             }
-            let known: HashSet<String> = page.projects.iter().map(ProjectRow::key).collect();
-            let projects = snapshot.projects.iter().filter(|project| shown.contains(&*project.name));
-            let projects = projects.map(|project| project_row(&provider.name, project));
-            page.projects.extend(projects.filter(|project| !known.contains(&project.key())));
+            let is_new = |project: &&ProjectView| shown.contains(&*project.name) && known.insert(project.name.clone());
+            let projects = snapshot.projects.iter().filter(is_new);
+            page.projects.extend(projects.map(|project| project_row(&provider.name, project)));
         }
     }
     tagged(&headers, &page)
-}
-
-/// Pages of all keys.
-fn snapshots(provider: &ProviderPool) -> impl Iterator<Item = Snapshot> {
-    (0..provider.pool.stats().keys).step_by(PAGE).map(|offset| provider.pool.snapshot(offset, PAGE))
 }
 
 /// One key
@@ -107,8 +109,9 @@ pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<
 /// A key that is in use, and its provider.
 fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> {
     let found = app.pools.iter().find_map(|provider| {
-        let mut rows = snapshots(provider).flat_map(|snapshot| key_rows(provider, &snapshot));
-        let key = rows.find(|key| key.id() == id)?;
+        let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
+        let page = pages.find(|page| page.keys.iter().any(|key| key.id.as_str() == id))?;
+        let key = key_rows(provider, &page).into_iter().find(|key| key.id() == id)?;
         Some((Arc::clone(provider), key))
     });
     found.ok_or_else(|| AdminError::not_found("there is no key of this name: GET /-/admin/keys lists them"))
