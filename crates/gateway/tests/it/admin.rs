@@ -307,6 +307,35 @@ async fn events_are_sentences_and_a_stream() {
 }
 
 #[tokio::test]
+async fn an_open_stream_does_not_hold_up_the_end() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let mut gateway = start(&upstream.url, 1);
+    let _stream = gateway.open(request(Method::GET, "/events/stream", &Value::Null)).await;
+    let began = std::time::Instant::now();
+    gateway.signal("TERM");
+    assert!(tokio::task::spawn_blocking(move || gateway.wait()).await.expect("it ends").success());
+    assert!(began.elapsed() < Duration::from_secs(8), "the grace of 10 s passed");
+}
+
+#[tokio::test]
+async fn it_may_have_an_address_of_its_own() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let mut gateway =
+        Gateway::start(&upstream.url, 1, &["--admin-token", ADMIN, "--db", "none", "--admin-listen", "127.0.0.1:0"]);
+    for path in ["/", "/-/ui", "/-/admin/snapshot"] {
+        assert_eq!(gateway.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    gateway.wait_for_log("dashboard at ").await;
+    let log = gateway.log();
+    let url = log.split_once("dashboard at ").expect("it says where").1.split_whitespace().next().expect("a URL");
+    gateway.url = url.trim_end_matches("/-/ui").to_owned();
+    get(&gateway, "/snapshot").await;
+    assert_eq!(gateway.get("/-/ui").await.status, StatusCode::OK);
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, StatusCode::NOT_FOUND);
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
 async fn usage_is_summed_up_by_day() {
     let sim = sim(2).await;
     let gateway = start(&sim.url(), 2);

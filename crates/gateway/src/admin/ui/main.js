@@ -71,7 +71,8 @@ async function refresh() {
 }
 
 function link(text, kind) {
-  by("link").textContent = text;
+  // Screen readers say it whenever it is set.
+  if (by("link").textContent !== text) by("link").textContent = text;
   by("link").className = `link ${kind}`;
 }
 
