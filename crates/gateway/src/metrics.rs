@@ -1,4 +1,4 @@
-//! Metrics in OpenMetrics text: the pools by the library's collector, and the requests of this gateway.
+//! Metrics in the text of `OpenMetrics`: the pools by the library's collector, and the requests of this gateway.
 
 use std::{
     collections::VecDeque,
@@ -174,7 +174,8 @@ pub async fn serve(
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let proxied = ["forwarded", "via", "x-forwarded-for"].iter().any(|name| headers.contains_key(*name));
     let is_local = peer.ip().to_canonical().is_loopback() && !proxied;
-    if !is_local && !bearer.is_some_and(|token| app.tenants.find(token).is_some_and(|tenant| tenant.name.is_none())) {
+    let has_token = |token| app.tenants.find(token).is_some_and(|tenant| tenant.name.is_none());
+    if !(is_local || bearer.is_some_and(has_token)) {
         let message = "metrics need the gateway's token, as Authorization: Bearer TOKEN\n";
         return (StatusCode::UNAUTHORIZED, message).into_response();
     }

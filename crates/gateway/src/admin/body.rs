@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header, request::Parts};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde_json::json;
 
 /// A body is not longer.
 const LONGEST: usize = 64 << 10;
@@ -58,17 +59,6 @@ pub struct AdminError {
     message: String,
 }
 
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct ErrorBody {
-    error: ErrorMessage,
-}
-
-#[derive(Serialize, utoipa::ToSchema)]
-struct ErrorMessage {
-    /// What happened, and what to do.
-    message: String,
-}
-
 impl AdminError {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
@@ -99,7 +89,7 @@ impl AdminError {
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: ErrorMessage { message: self.message } };
+        let body = json!({ "error": { "message": self.message } });
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::TOO_MANY_REQUESTS {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));

@@ -74,23 +74,20 @@ impl EventLog {
         let is_repeat = |known: &&mut EventRecord| {
             known.event == event && known.pool == pool && known.subject == subject && at_ms - known.at_ms < REPEAT_MS
         };
-        let record = match list.iter_mut().rev().find(is_repeat) {
-            Some(known) => {
-                known.at_ms = at_ms;
-                known.count += 1;
-                known.sentence = sentence;
-                known.clone()
+        let record = if let Some(known) = list.iter_mut().rev().find(is_repeat) {
+            known.at_ms = at_ms;
+            known.count += 1;
+            known.sentence = sentence;
+            known.clone()
+        } else {
+            *last_id += 1;
+            let (pool, event, subject) = (pool.to_owned(), event.to_owned(), subject.to_owned());
+            let record = EventRecord { id: *last_id, at_ms, count: 1, pool, event, sentence, subject };
+            if list.len() == RECENT {
+                list.pop_front();
             }
-            None => {
-                *last_id += 1;
-                let (pool, event, subject) = (pool.to_owned(), event.to_owned(), subject.to_owned());
-                let record = EventRecord { id: *last_id, at_ms, count: 1, pool, event, sentence, subject };
-                if list.len() == RECENT {
-                    list.pop_front();
-                }
-                list.push_back(record.clone());
-                record
-            }
+            list.push_back(record.clone());
+            record
         };
         // Nobody may listen.
         let _ = self.stream.send(record);

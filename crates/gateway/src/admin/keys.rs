@@ -6,26 +6,29 @@ use axum::{
     Extension, Json,
     body::Body as HttpBody,
     extract::{Path, State},
+    response::Response,
 };
-use http::{Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 use tower::ServiceExt;
-use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::Snapshot};
+use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::ProjectView};
 
 use super::{
     AdminError,
     body::{Body, Params},
+    routes::tagged,
     sessions::Administrator,
     views::{KeyRow, KeyState, ProjectRow, key_rows, project_row},
 };
 use crate::{
     app::{App, AppState},
+    config::SecretText,
     error::Dialect,
     keys as listed,
-    proxy::pools::ProviderPool,
+    proxy::{handler::failure, pools::ProviderPool},
 };
 
 /// Keys that are read while a pool is locked.
@@ -63,17 +66,25 @@ pub struct KeyPage {
 
 /// The keys, without their secrets
 #[utoipa::path(get, path = "/-/admin/keys", tag = "keys", params(KeysQuery), responses((status = 200, body = KeyPage)))]
-pub async fn list(State(app): State<AppState>, Params(query): Params<KeysQuery>) -> Json<KeyPage> {
+pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query): Params<KeysQuery>) -> Response {
     let text = query.text.as_deref().unwrap_or_default().to_lowercase();
     let is_asked_for = |key: &KeyRow| {
         query.state.is_none_or(|state| key.state == state)
             && query.project.as_deref().is_none_or(|project| key.project() == project)
             && key.mentions(&text)
     };
+    let are_all = query.state.is_none() && query.project.is_none() && text.is_empty();
     let limit = query.limit.unwrap_or(100).min(1_000);
     let mut page = KeyPage { total: 0, keys: Vec::new(), projects: Vec::new() };
     for provider in app.pools.iter().filter(|one| query.pool.as_deref().is_none_or(|name| *one.name == *name)) {
-        for snapshot in snapshots(provider) {
+        let mut known = HashSet::new();
+        let keys = provider.pool.stats().keys;
+        for offset in (0..keys).step_by(PAGE) {
+            if are_all && (page.total + PAGE <= query.offset || page.keys.len() == limit) {
+                page.total += PAGE.min(keys - offset);
+                continue;
+            }
+            let snapshot = provider.pool.snapshot(offset, PAGE);
             let mut shown = HashSet::new();
             for key in key_rows(provider, &snapshot).into_iter().filter(is_asked_for) {
                 if page.total >= query.offset && page.keys.len() < limit {
@@ -82,18 +93,12 @@ pub async fn list(State(app): State<AppState>, Params(query): Params<KeysQuery>)
                 }
                 page.total += 1;
             }
-            let known: HashSet<String> = page.projects.iter().map(ProjectRow::key).collect();
-            let projects = snapshot.projects.iter().filter(|project| shown.contains(&*project.name));
-            let projects = projects.map(|project| project_row(&provider.name, project));
-            page.projects.extend(projects.filter(|project| !known.contains(&project.key())));
+            let is_new = |project: &&ProjectView| shown.contains(&*project.name) && known.insert(project.name.clone());
+            let projects = snapshot.projects.iter().filter(is_new);
+            page.projects.extend(projects.map(|project| project_row(&provider.name, project)));
         }
     }
-    Json(page)
-}
-
-/// Pages of all keys.
-fn snapshots(provider: &ProviderPool) -> impl Iterator<Item = Snapshot> {
-    (0..provider.pool.stats().keys).step_by(PAGE).map(|offset| provider.pool.snapshot(offset, PAGE))
+    tagged(&headers, &page)
 }
 
 /// One key
@@ -106,8 +111,9 @@ pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<
 /// A key that is in use, and its provider.
 fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> {
     let found = app.pools.iter().find_map(|provider| {
-        let mut rows = snapshots(provider).flat_map(|snapshot| key_rows(provider, &snapshot));
-        let key = rows.find(|key| key.id() == id)?;
+        let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
+        let page = pages.find(|page| page.keys.iter().any(|key| key.id.as_str() == id))?;
+        let key = key_rows(provider, &page).into_iter().find(|key| key.id() == id)?;
         Some((Arc::clone(provider), key))
     });
     found.ok_or_else(|| AdminError::not_found("there is no key of this name: GET /-/admin/keys lists them"))
@@ -322,8 +328,9 @@ pub async fn test(
             Attempts::default()
         }
         Ok(Err(error)) => {
-            tested.message = Some(error.to_string());
-            error.attempts().clone()
+            let (error, attempts) = failure(&error);
+            tested.message = Some(error.message);
+            attempts
         }
         Ok(Ok(answer)) => {
             tested.status = Some(answer.status().as_u16());
@@ -366,12 +373,15 @@ async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
 async fn holds_secret(app: &App, text: &str) -> Result<bool, AdminError> {
     let loaded = app.loaded.load_full();
     let tokens = [Some(&loaded.token), loaded.admin_token.as_ref()];
-    if tokens.into_iter().flatten().any(|token| text.contains(token.expose())) {
+    let is_between = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
+    // A shorter token may stand in any word.
+    let mut tokens = tokens.into_iter().flatten().map(SecretText::expose).filter(|token| token.len() >= 8);
+    if tokens.any(|token| text.contains(token)) {
         return Ok(true);
     }
     for provider in app.pools.iter() {
         let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
-        if text.split_whitespace().any(|word| listed.iter().any(|key| key.has_secret(word))) {
+        if text.split(is_between).any(|word| listed.iter().any(|key| key.has_secret(word))) {
             return Ok(true);
         }
     }

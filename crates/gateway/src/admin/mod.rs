@@ -58,8 +58,7 @@ pub struct Admin {
         routes::add_tenant,
         routes::remove_tenant,
         routes::reload
-    ),
-    components(schemas(body::ErrorBody))
+    )
 )]
 struct Description;
 

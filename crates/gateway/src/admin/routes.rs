@@ -96,7 +96,7 @@ fn latency(recent: &[RequestRecord]) -> Option<Latency> {
 }
 
 /// The value with an `ETag`, or a 304 for a client that has it.
-fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
+pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let body = match serde_json::to_vec(value) {
         Ok(body) => body,
         Err(error) => return AdminError::failed(error).into_response(),
@@ -131,13 +131,11 @@ pub struct UsageQuery {
     #[serde(default)]
     #[param(inline)]
     by: UsageBy,
-    /// One day, such as 2026-06-15; today in the provider's zone unless set.
-    day: Option<String>,
-    /// The first of several days.
+    /// The first day, such as 2026-06-15.
     from: Option<String>,
-    /// The last of them.
+    /// The last day; today unless set.
     to: Option<String>,
-    /// So many days up to today, in the place of from and to.
+    /// So many days up to today, where `from` is not set; 1 unless set.
     days: Option<i32>,
 }
 
@@ -168,25 +166,16 @@ pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery
     let sqlite = super::database(&app)?;
     let zone = TimeZone::get(app.pools.own().pool.provider().zone()).unwrap_or(TimeZone::UTC);
     let today = Timestamp::now().to_zoned(zone).date();
-    let date = |name: &str, text: &Option<String>| match text.as_deref() {
-        None | Some("today") => Ok(today),
-        Some("yesterday") => Ok(today.yesterday().unwrap_or(today)),
-        Some(text) => text.parse::<Date>().map_err(|_| {
-            AdminError::bad_request(format!("{name}: expected a date such as 2026-06-15, today or yesterday"))
-        }),
+    let date = |name: &str, text: &Option<String>, usual: Date| match text {
+        None => Ok(usual),
+        Some(text) => text
+            .parse::<Date>()
+            .map_err(|_| AdminError::bad_request(format!("{name}: expected a date such as 2026-06-15"))),
     };
-    let (from, to) = match (&query.day, query.days) {
-        (Some(_), _) => (date("day", &query.day)?, date("day", &query.day)?),
-        (None, Some(days)) => {
-            // Other projects may have the next day already.
-            let first = i64::from(number(today)) - i64::from(days.clamp(1, 400)) + 1;
-            (of_number(first as i32), today.tomorrow().unwrap_or(today))
-        }
-        (None, None) => {
-            let to = date("to", &query.to)?;
-            (if query.from.is_some() { date("from", &query.from)? } else { to }, to)
-        }
-    };
+    let days = query.days.unwrap_or(1).clamp(1, 400);
+    let from = date("from", &query.from, of_number(number(today) + 1 - days))?;
+    // Some project may have the next day already.
+    let to = date("to", &query.to, of_number(number(today) + 1))?;
     let asked = StoredUsage::of_days(number(from)..=number(to)).by_day().by_project();
     let asked = match query.by {
         UsageBy::Key => asked.by_key(),
@@ -241,42 +230,12 @@ pub async fn requests(State(app): State<AppState>, headers: HeaderMap) -> Respon
     tagged(&headers, &app.recent.list())
 }
 
-/// A request, and what became of it.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct Explained {
-    request: RequestRecord,
-    /// What happened, step by step, for people.
-    steps: Vec<String>,
-}
-
 /// What became of one of the last 256 requests, by its `x-request-id`
 #[utoipa::path(get, path = "/-/admin/requests/{id}", tag = "look",
-    responses((status = 200, body = Explained), (status = 404, description = "It is not among the last 256")))]
-pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<Explained>, AdminError> {
+    responses((status = 200, body = RequestRecord), (status = 404, description = "It is not among the last 256")))]
+pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<RequestRecord>, AdminError> {
     let unknown = || AdminError::not_found("this request is not among the last 256 of this process");
-    let request = app.recent.find(&id).ok_or_else(unknown)?;
-    let mut steps: Vec<String> = Vec::new();
-    for attempt in &request.attempts {
-        let model = attempt.model.as_ref().map(|model| format!(" for {model}")).unwrap_or_default();
-        let result = match (attempt.class, &attempt.message) {
-            (None, _) => "served it".to_owned(),
-            (Some(class), None) => class.replace('_', " "),
-            (Some(class), Some(message)) => format!("{}, {message}", class.replace('_', " ")),
-        };
-        let (key, project, ms) = (&attempt.key, &attempt.project, attempt.milliseconds);
-        steps.push(format!("key {key} of project {project}{model}, {ms} ms: {result}"));
-    }
-    if request.attempts.is_empty() {
-        steps.push("it reached no provider".to_owned());
-    }
-    steps.extend(request.cause.clone());
-    steps.push(match request.result {
-        RequestResult::Good => format!("answered with {}", request.status),
-        RequestResult::Caller => format!("answered with {}: the request is to be mended by its caller", request.status),
-        RequestResult::Unavailable => format!("answered with {}: no key was available in time", request.status),
-        RequestResult::Failed => format!("answered with {}: the provider or the gateway failed", request.status),
-    });
-    Ok(Json(Explained { request, steps }))
+    app.recent.find(&id).map(Json).ok_or_else(unknown)
 }
 
 /// Failed attempts by class.

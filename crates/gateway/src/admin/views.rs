@@ -1,5 +1,7 @@
 //! What the API shows of pools: the library's views, with states and limits for people.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use tower_keypool::{
     Scope, Span, Unit,
@@ -134,17 +136,18 @@ impl PoolRow {
 
 /// The keys of a snapshot.
 pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot) -> Vec<KeyRow> {
+    let projects: HashMap<&str, &ProjectView> =
+        snapshot.projects.iter().map(|project| (&*project.name, project)).collect();
     let row = |key: &KeyView| KeyRow {
         pool: provider.name.to_string(),
-        state: state(key, snapshot),
+        state: state(key, projects.get(&*key.project).copied(), snapshot),
         in_database: provider.is_stored(&key.id),
         key: key.clone(),
     };
     snapshot.keys.iter().map(row).collect()
 }
 
-fn state(key: &KeyView, snapshot: &Snapshot) -> KeyState {
-    let project = snapshot.projects.iter().find(|project| project.name == key.project);
+fn state(key: &KeyView, project: Option<&ProjectView>, snapshot: &Snapshot) -> KeyState {
     let exit = key.exit.as_ref().map(|exit| format!("exit {exit}"));
     let account = project.and_then(|project| project.billing_account.as_ref());
     let account = account.map(|account| format!("billing account {account}"));
@@ -202,11 +205,6 @@ pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
 }
 
 impl ProjectRow {
-    /// It is known by.
-    pub fn key(&self) -> String {
-        format!("{}/{}", self.pool, self.name)
-    }
-
     /// How much of each limit is used, of all models together.
     pub fn into_limits(self) -> Vec<LimitRow> {
         self.models.into_iter().flat_map(|model| model.limits).collect()

@@ -59,10 +59,9 @@ impl RequestResult {
             _ if !status.is_client_error() && !status.is_server_error() => Self::Good,
             Some(ErrorClass::Caller | ErrorClass::ModelNotFound) => Self::Caller,
             Some(class) if class.is_key_fault() => Self::Unavailable,
-            Some(_) => Self::Failed,
             None if status.is_client_error() => Self::Caller,
             None if status == StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
-            None => Self::Failed,
+            _ => Self::Failed,
         }
     }
 }

@@ -265,7 +265,8 @@ async fn requests_tell_whose_fault_they_were() {
     let results: Vec<_> = list.as_array().expect("a list").iter().map(|record| record["result"].clone()).collect();
     assert_eq!(results, ["unavailable", "caller", "good"]);
     let explained = get(&gateway, &format!("/requests/{}", refused.header("x-request-id"))).await;
-    assert_eq!(explained["steps"][0], "it reached no provider");
+    assert_eq!((&explained["result"], &explained["attempts"]), (&json!("unavailable"), &json!([])));
+    assert!(!explained["cause"].as_str().expect("a text").is_empty());
     let snapshot = get(&gateway, "/snapshot").await;
     assert_eq!(snapshot["requests"], json!({ "good": 1, "caller": 1, "unavailable": 1, "failed": 0 }));
     assert_eq!(snapshot["latency"]["requests"], 1, "refusals are left out");
@@ -306,6 +307,35 @@ async fn events_are_sentences_and_a_stream() {
 }
 
 #[tokio::test]
+async fn an_open_stream_does_not_hold_up_the_end() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let mut gateway = start(&upstream.url, 1);
+    let _stream = gateway.open(request(Method::GET, "/events/stream", &Value::Null)).await;
+    let began = std::time::Instant::now();
+    gateway.signal("TERM");
+    assert!(tokio::task::spawn_blocking(move || gateway.wait()).await.expect("it ends").success());
+    assert!(began.elapsed() < Duration::from_secs(8), "the grace of 10 s passed");
+}
+
+#[tokio::test]
+async fn it_may_have_an_address_of_its_own() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let mut gateway =
+        Gateway::start(&upstream.url, 1, &["--admin-token", ADMIN, "--db", "none", "--admin-listen", "127.0.0.1:0"]);
+    for path in ["/", "/-/ui", "/-/admin/snapshot"] {
+        assert_eq!(gateway.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    gateway.wait_for_log("dashboard at ").await;
+    let log = gateway.log();
+    let url = log.split_once("dashboard at ").expect("it says where").1.split_whitespace().next().expect("a URL");
+    gateway.url = url.trim_end_matches("/-/ui").to_owned();
+    get(&gateway, "/snapshot").await;
+    assert_eq!(gateway.get("/-/ui").await.status, StatusCode::OK);
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, StatusCode::NOT_FOUND);
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
 async fn usage_is_summed_up_by_day() {
     let sim = sim(2).await;
     let gateway = start(&sim.url(), 2);
@@ -321,7 +351,7 @@ async fn usage_is_summed_up_by_day() {
         assert_eq!(sum, 6, "{by}: {usage}");
     }
     assert_eq!(get(&gateway, "/usage?by=tenant").await["rows"], json!([]));
-    let wrong = ask(&gateway, Method::GET, "/usage?day=someday", Value::Null).await;
+    let wrong = ask(&gateway, Method::GET, "/usage?from=someday", Value::Null).await;
     assert_eq!(wrong.status, 400);
 }
 
@@ -384,7 +414,7 @@ async fn no_answer_holds_a_secret() {
         (Method::POST, "/keys".to_owned(), json!({ "secret": "AIzaSyTEST-new", "rpm": key(3) })),
         (Method::POST, "/keys".to_owned(), json!([key(1)])),
         (Method::POST, "/tenants".to_owned(), json!({ "name": "bob", "rpm": key(2) })),
-        (Method::POST, "/keys/key-0/disable".to_owned(), json!({ "reason": format!("it is {}", key(0)) })),
+        (Method::POST, "/keys/key-0/disable".to_owned(), json!({ "reason": format!("it is:{}", key(0)) })),
         (Method::PATCH, "/keys/stored".to_owned(), json!({ "label": key(3) })),
         (Method::POST, "/reload".to_owned(), Value::Null),
     ];

@@ -1,4 +1,4 @@
-//! The dashboard in Chromium, by its DevTools protocol. Where there is no Chromium (`apt-get install chromium`), nothing is tested.
+//! The dashboard in Chromium, by its protocol for developer tools. Where there is no Chromium (`apt-get install chromium`), nothing is tested.
 //!
 //! Screenshots go to the folder that `KEYPOOL_SCREENSHOTS` names, if it is set.
 

@@ -21,7 +21,11 @@ const mostRequests = () => (allRequests ? Infinity : innerWidth > 760 ? 50 : 15)
 /** What a page asks the API for, and shows. */
 const LOOKS = {
   async overview(snapshot) {
-    const [out, off, events] = await Promise.all([get("/keys?state=cooling&limit=20"), get("/keys?state=disabled&limit=20"), get("/events?limit=8")]);
+    const some = (state, of) =>
+      snapshot.pools.some(({ states }) => of.some((name) => states[name])) ? get(`/keys?state=${state}&limit=20`) : { keys: [] };
+    const [off, out, events] = await Promise.all([
+      some("disabled", ["disabled"]), some("cooling", ["cooling", "half_open"]), get("/events?limit=8"),
+    ]);
     return views.overview(snapshot, { keys: [...off.keys, ...out.keys] }, events, Math.max(280, by("view").clientWidth - 80));
   },
   async keys(snapshot) {
@@ -67,7 +71,8 @@ async function refresh() {
 }
 
 function link(text, kind) {
-  by("link").textContent = text;
+  // Screen readers say it whenever it is set.
+  if (by("link").textContent !== text) by("link").textContent = text;
   by("link").className = `link ${kind}`;
 }
 
@@ -165,7 +170,7 @@ const ACTIONS = {
   },
   async test({ key }) {
     const { works, status, class: kind, message, advice } = await send("POST", keyPath(key, "/test"));
-    const cause = [kind?.replaceAll("_", " "), message].filter(Boolean).join(": ");
+    const cause = [kind?.replaceAll("_", " "), message].filter(Boolean).join(": ").replace(/\.$/, "");
     if (works) say(`${key} works`);
     else say(`${key} does not work: ${status ?? ""} ${cause}. ${advice ? `What to do: ${advice}.` : ""}`, "bad");
   },
