@@ -23,6 +23,9 @@ const NEVER_MS: i64 = 86_400_000;
 /// The longest time for which anything counts.
 pub(super) const LONGEST_MS: i64 = 86_400_000 + GUARD_MS;
 
+/// Requests, input tokens, output tokens and images that are added to a sum, or taken from it.
+pub(super) type Added = [i64; 4];
+
 /// The windows of one project and model, each with a span of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -65,24 +68,13 @@ impl Windows {
         opens
     }
 
-    /// Counts a cost at a time: in the windows of these limits, in that of a minute, and in those that count already. The
-    /// time of the latest entry.
-    pub(super) fn add(&mut self, limits: &[Limit], at_ms: i64, cost: &Amounts) -> i64 {
-        let spans = limits.iter().filter_map(|limit| match limit.span {
-            Span::Sliding(span) => Some(span.as_millis() as i64),
-            _ => None,
-        });
-        for span_ms in spans.chain([MINUTE_MS]) {
-            if self.0.iter().all(|window| window.0 != span_ms) {
-                self.0.push(Window(span_ms, VecDeque::new()));
+    /// Counts what is added at a time: in windows of these spans, in that of a minute, and in those that count already.
+    pub(super) fn add(&mut self, spans_ms: &[i64], at_ms: i64, more: &Added) {
+        for span_ms in spans_ms.iter().chain([&MINUTE_MS]) {
+            if self.0.iter().all(|window| window.0 != *span_ms) {
+                self.0.push(Window(*span_ms, VecDeque::new()));
             }
         }
-        self.correct(at_ms, &Amounts::default(), cost)
-    }
-
-    /// Replaces what was reserved at a time by what was used. The time of the latest entry.
-    pub(super) fn correct(&mut self, at_ms: i64, reserved: &Amounts, used: &Amounts) -> i64 {
-        let mut last_ms = 0;
         for window in &mut self.0 {
             let part_ms = (window.0 / PARTS).max(1);
             let at_ms = (at_ms + part_ms - 1).div_euclid(part_ms) * part_ms;
@@ -91,13 +83,16 @@ impl Windows {
                 place
             });
             let entry = &mut window.1[place];
-            entry.amounts = replaced(&entry.amounts, reserved, used);
+            entry.amounts = added(&entry.amounts, more);
             if entry.amounts == Amounts::default() {
                 window.1.remove(place);
             }
-            last_ms = last_ms.max(at_ms);
         }
-        last_ms
+    }
+
+    /// The time of the latest entry.
+    pub(super) fn last_ms(&self) -> i64 {
+        self.0.iter().filter_map(|window| window.1.back()).map(|entry| entry.at_ms).max().unwrap_or(0)
     }
 
     /// Drops what counts no longer.
@@ -126,14 +121,13 @@ impl Window {
     }
 }
 
-/// A sum in which what was reserved gives way to what was used.
-pub(super) fn replaced(sum: &Amounts, reserved: &Amounts, used: &Amounts) -> Amounts {
-    let replaced = |sum: u64, reserved: u64, used: u64| sum.saturating_add(used).saturating_sub(reserved);
+/// The sum of both, not below 0.
+pub(super) fn added(sum: &Amounts, more: &Added) -> Amounts {
     Amounts {
-        requests: replaced(sum.requests, reserved.requests, used.requests),
-        input_tokens: replaced(sum.input_tokens, reserved.input_tokens, used.input_tokens),
-        output_tokens: replaced(sum.output_tokens, reserved.output_tokens, used.output_tokens),
-        images: replaced(sum.images, reserved.images, used.images),
+        requests: sum.requests.saturating_add_signed(more[0]),
+        input_tokens: sum.input_tokens.saturating_add_signed(more[1]),
+        output_tokens: sum.output_tokens.saturating_add_signed(more[2]),
+        images: sum.images.saturating_add_signed(more[3]),
     }
 }
 

@@ -4,7 +4,15 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What the sliding windows of a project and model count.
+-- What was reserved and corrected since the log was folded into `quotas` and `usage`: a row a transaction.
+-- entries: JSON [{project, model, key, at: {at_ms, date}, spans_ms, added: [requests, input_tokens, output_tokens, images]}, ...]
+-- How often it was folded is in `meta`: 'folds'.
+CREATE TABLE log (
+    id INTEGER PRIMARY KEY,
+    entries TEXT NOT NULL
+) STRICT;
+
+-- What the sliding windows of a project and model count, but for the log.
 -- windows: JSON [[span_ms, [[at_ms, requests, input_tokens, output_tokens, images], ...]], ...]
 -- last_ms: the latest at_ms.
 CREATE TABLE quotas (
@@ -16,7 +24,8 @@ CREATE TABLE quotas (
     UNIQUE (project, model)
 ) STRICT;
 
--- What each key used on each day (days since 1970-01-01 in the zone of its project). A daily limit counts the sum over keys.
+-- What each key used on each day (days since 1970-01-01 in the zone of its project). A daily limit counts the sum over keys
+-- and the log.
 CREATE TABLE usage (
     date INTEGER NOT NULL,
     quota INTEGER NOT NULL REFERENCES quotas (id),
