@@ -20,17 +20,10 @@ const DAYS: i32 = 2;
 /// A project and model.
 pub(super) type Name = (Arc<str>, Arc<str>);
 
-/// A reservation, or the correction of one, as the log has it.
+/// A reservation, or the correction of one, as the log has it: project, model, key, where it is counted, the spans of the
+/// windows that limits name, and what is added.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Entry {
-    project: Arc<str>,
-    model: Arc<str>,
-    key: KeyId,
-    at: ReservedAt,
-    /// The spans of the windows that limits name.
-    spans_ms: Vec<i64>,
-    added: Added,
-}
+pub(super) struct Entry(Arc<str>, Arc<str>, KeyId, (i64, i32), Vec<i64>, Added);
 
 /// What one project and model used.
 pub(super) struct Quota {
@@ -38,6 +31,8 @@ pub(super) struct Quota {
     windows: Windows,
     /// The sums of the days around the present one on which anything was used.
     days: Vec<(i32, Amounts)>,
+    /// Up to this row of the log, days and long windows were read from the tables.
+    stored: i64,
     /// The usage of each day and key that only the log has.
     unfolded: HashMap<(i32, KeyId), Added>,
 }
@@ -47,48 +42,46 @@ impl Entry {
     pub(super) fn reserve(candidate: Candidate, at: ReservedAt, cost: &Amounts) -> Self {
         let Candidate { key, project, model, limits, .. } = candidate;
         let spans_ms = limits.iter().filter_map(|limit| match limit.span {
-            Span::Sliding(span) => Some(span.as_millis() as i64),
+            Span::Sliding(span) if limit.span != Span::MINUTE => Some(span.as_millis() as i64),
             _ => None,
         });
-        Self { project, model, key, at, spans_ms: spans_ms.collect(), added: columns(cost) }
+        Self(project, model, key, (at.at_ms, at.date), spans_ms.collect(), columns(cost))
     }
 
-    /// What was used in the end in place of what was reserved, if the record is about that.
-    pub(super) fn correct(record: &Record) -> Option<Self> {
-        let Record::Used { key, project, model, at, reserved, used } = record.clone() else { return None };
+    /// What was used in the end in place of what was reserved; the record, if it is about anything else.
+    pub(super) fn correct(record: Record) -> Result<Self, Record> {
+        let Record::Used { key, project, model, at, reserved, used } = record else { return Err(record) };
         let (reserved, used) = (columns(&reserved), columns(&used));
-        let added = std::array::from_fn(|column| used[column] - reserved[column]);
-        Some(Self { project, model, key, at, spans_ms: Vec::new(), added })
+        let more = std::array::from_fn(|column| used[column] - reserved[column]);
+        Ok(Self(project, model, key, (at.at_ms, at.date), Vec::new(), more))
     }
 
     pub(super) fn name(&self) -> Name {
-        (Arc::clone(&self.project), Arc::clone(&self.model))
+        (Arc::clone(&self.0), Arc::clone(&self.1))
     }
 }
 
 impl Quota {
-    /// Reads a quota of which the log has nothing; it is made where there is none.
-    pub(super) fn read(connection: &Connection, (project, model): &Name, today: i32) -> Result<Self, SqliteError> {
-        let read = "SELECT id, windows FROM quotas WHERE project = ? AND model = ?";
-        let row = connection
-            .prepare_cached(read)?
-            .query_row((project, model), |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))
-            .optional()?;
-        let Some((id, windows)) = row else {
-            let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
-            let id = connection.prepare_cached(insert)?.insert((project, model))?;
-            return Ok(Self { id, windows: Windows::default(), days: Vec::new(), unfolded: HashMap::new() });
+    /// A quota of which nothing counts; it has a row from now on.
+    pub(super) fn new(connection: &Connection, (project, model): &Name) -> Result<Self, SqliteError> {
+        let find = "SELECT id FROM quotas WHERE project = ? AND model = ?";
+        let found = connection.prepare_cached(find)?.query_row((project, model), |row| row.get(0)).optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => {
+                let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
+                connection.prepare_cached(insert)?.insert((project, model))?
+            }
         };
-        // It is still yesterday, or already tomorrow, in other zones.
-        let days = "SELECT date, sum(requests), sum(input_tokens), sum(output_tokens), sum(images) FROM usage
-             WHERE date IN (?1 - 2, ?1 - 1, ?1, ?1 + 1) AND quota = ? GROUP BY date";
-        let mut days = connection.prepare_cached(days)?;
-        let days = days.query_map((today, id), |row| Ok((row.get(0)?, amounts(row, 1)?)))?.collect::<Result<_, _>>()?;
-        Ok(Self { id, windows: serde_json::from_str(&windows)?, days, unfolded: HashMap::new() })
+        Ok(Self { id, windows: Windows::default(), days: Vec::new(), stored: 0, unfolded: HashMap::new() })
     }
 
-    /// All quotas of which anything counts, by their tables.
-    pub(super) fn read_all(connection: &Connection, today: i32) -> Result<Vec<(Name, Self)>, SqliteError> {
+    /// All quotas of which anything counts, by the tables, which have the log up to the row `stored`.
+    pub(super) fn read_all(
+        connection: &Connection,
+        stored: i64,
+        today: i32,
+    ) -> Result<HashMap<Name, Self>, SqliteError> {
         let mut days: HashMap<i64, Vec<(i32, Amounts)>> = HashMap::new();
         let mut read = connection.prepare(
             "SELECT quota, date, sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
@@ -99,17 +92,18 @@ impl Quota {
             days.entry(row.get(0)?).or_default().push((row.get(1)?, amounts(row, 2)?));
         }
         let mut models: HashMap<String, Arc<str>> = HashMap::new();
-        let mut quotas = Vec::new();
+        let mut quotas = HashMap::new();
         let mut read = connection.prepare("SELECT id, project, model, windows FROM quotas")?;
         let mut rows = read.query([])?;
         while let Some(row) = rows.next()? {
             let (id, project) = (row.get(0)?, row.get_ref(1)?.as_str().unwrap_or_default());
             let windows: Windows = serde_json::from_str(row.get_ref(3)?.as_str().unwrap_or_default())?;
             let days = days.remove(&id).unwrap_or_default();
-            if windows != Windows::default() || !days.is_empty() {
+            if !windows.is_empty() || !days.is_empty() {
                 let model = row.get(2)?;
                 let model = Arc::clone(models.entry(model).or_insert_with_key(|model| model.as_str().into()));
-                quotas.push(((project.into(), model), Self { id, windows, days, unfolded: HashMap::new() }));
+                let quota = Self { id, windows, days, stored, unfolded: HashMap::new() };
+                quotas.insert((project.into(), model), quota);
             }
         }
         Ok(quotas)
@@ -149,28 +143,44 @@ impl Quota {
         sliding.chain(daily).max().unwrap_or(0)
     }
 
-    /// Counts an entry of the log.
-    pub(super) fn count(&mut self, entry: &Entry) {
-        let Entry { key, at, spans_ms, added: more, .. } = entry;
-        self.windows.add(spans_ms, at.at_ms, more);
-        let sum = added(&self.used_on(at.date), more);
-        self.days.retain(|(day, _)| *day != at.date && *day > at.date - DAYS);
-        self.days.push((at.date, sum));
-        let sum = self.unfolded.entry((at.date, key.clone())).or_default();
-        *sum = std::array::from_fn(|column| sum[column].saturating_add(more[column]));
+    /// Counts an entry of a row of the log, which is folded up to a row.
+    pub(super) fn count(&mut self, entry: &Entry, row: i64, folded: i64) {
+        let Entry(_, _, key, (at_ms, date), spans_ms, more) = entry;
+        self.windows.add(spans_ms, *at_ms, more, row <= self.stored);
+        if row > self.stored {
+            let sum = added(&self.used_on(*date), more);
+            self.days.retain(|(day, _)| day != date && *day > date - DAYS);
+            self.days.push((*date, sum));
+        }
+        if row > folded {
+            let sum = self.unfolded.entry((*date, key.clone())).or_default();
+            *sum = std::array::from_fn(|column| sum[column].saturating_add(more[column]));
+        }
     }
 
-    /// Whether the log has anything of it.
+    /// Whether the log has usage of it that the tables do not have.
     pub(super) fn is_unfolded(&self) -> bool {
         !self.unfolded.is_empty()
     }
 
-    /// Writes to the tables what only the log has.
+    /// Whether nothing counts any more.
+    pub(super) fn is_over(&mut self, now: i64, today: i32) -> bool {
+        self.windows.prune(now);
+        self.windows.is_empty() && self.days.iter().all(|(date, _)| *date < today - DAYS)
+    }
+
+    /// Another process has written it to the tables.
+    pub(super) fn set_folded(&mut self) {
+        self.unfolded.clear();
+    }
+
+    /// Writes to the tables what only the log has, but for windows of a minute.
     pub(super) fn fold(&mut self, connection: &Connection) -> Result<(), SqliteError> {
-        let windows = serde_json::to_string(&self.windows)?;
-        connection
-            .prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?
-            .execute((windows, self.windows.last_ms(), self.id))?;
+        if let Some((windows, last_ms)) = self.windows.longer() {
+            connection
+                .prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?
+                .execute((serde_json::to_string(&windows)?, last_ms, self.id))?;
+        }
         for ((date, key), [requests, input_tokens, output_tokens, images]) in self.unfolded.drain() {
             connection
                 .prepare_cached(

@@ -14,8 +14,12 @@ const GUARD_MS: i64 = 250;
 /// Into how many parts a span is divided; what is reserved in one part is one entry, at the part's end.
 const PARTS: i64 = 240;
 
-/// Requests of a minute are always counted, so that a limit that is learned later can look back.
+/// Requests of a minute are always counted, so that a limit that is learned later can look back. The log is the truth of
+/// windows up to that span; longer ones are stored.
 const MINUTE_MS: i64 = 60_000;
+
+/// A row of the log concerns no window of a minute any more when it is so old.
+pub(super) const LOGGED_MS: i64 = HOLD_MS + MINUTE_MS / PARTS + MINUTE_MS + GUARD_MS;
 
 /// When a limit of nothing is asked for again.
 const NEVER_MS: i64 = 86_400_000;
@@ -69,13 +73,15 @@ impl Windows {
     }
 
     /// Counts what is added at a time: in windows of these spans, in that of a minute, and in those that count already.
-    pub(super) fn add(&mut self, spans_ms: &[i64], at_ms: i64, more: &Added) {
+    /// If the longer ones are stored they have it already.
+    pub(super) fn add(&mut self, spans_ms: &[i64], at_ms: i64, more: &Added, is_stored: bool) {
+        let is_due = |span_ms: i64| span_ms <= MINUTE_MS || !is_stored;
         for span_ms in spans_ms.iter().chain([&MINUTE_MS]) {
-            if self.0.iter().all(|window| window.0 != *span_ms) {
+            if is_due(*span_ms) && self.0.iter().all(|window| window.0 != *span_ms) {
                 self.0.push(Window(*span_ms, VecDeque::new()));
             }
         }
-        for window in &mut self.0 {
+        for window in self.0.iter_mut().filter(|window| is_due(window.0)) {
             let part_ms = (window.0 / PARTS).max(1);
             let at_ms = (at_ms + part_ms - 1).div_euclid(part_ms) * part_ms;
             let place = window.1.binary_search_by_key(&at_ms, |entry| entry.at_ms).unwrap_or_else(|place| {
@@ -90,9 +96,16 @@ impl Windows {
         }
     }
 
-    /// The time of the latest entry.
-    pub(super) fn last_ms(&self) -> i64 {
-        self.0.iter().filter_map(|window| window.1.back()).map(|entry| entry.at_ms).max().unwrap_or(0)
+    /// The windows that are longer than a minute, and the time of their latest entry; none if nothing counts there.
+    pub(super) fn longer(&self) -> Option<(Self, i64)> {
+        let longer: Vec<_> = self.0.iter().filter(|window| window.0 > MINUTE_MS).cloned().collect();
+        let last_ms = longer.iter().filter_map(|window| window.1.back()).map(|entry| entry.at_ms).max()?;
+        Some((Self(longer), last_ms))
+    }
+
+    /// Whether nothing counts.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Drops what counts no longer.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 use tower_keypool::store::{Changes, Day, Granted, Record, ReserveRequest, Reserved, ReservedAt};
 
@@ -18,20 +18,17 @@ use super::{
     quota::{Entry, Name, Quota},
     records,
     time::Time,
-    windows::HOLD_MS,
+    windows::{HOLD_MS, LOGGED_MS},
 };
 
 /// For how long jobs gather before a transaction begins.
-const GATHER: Duration = Duration::from_micros(500);
+const GATHER: Duration = Duration::from_millis(2);
 
 /// At most this many jobs share a transaction.
 const MOST_JOBS: usize = 256;
 
-/// At most this many quotas are kept in memory.
-const MOST_QUOTAS: usize = 200_000;
-
-/// The log is folded when it has so many entries.
-const MOST_ENTRIES: usize = 20_000;
+/// The log is folded when its first row that is not is so old.
+const FOLD_MS: i64 = 30_000;
 
 /// Between two tries to begin a transaction while another process has one.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
@@ -60,7 +57,7 @@ pub(super) struct Writer {
     tries: u32,
     /// The random number by which its records are known.
     id: i64,
-    /// The quotas that were used lately, and all of which the log has anything.
+    /// All quotas of which anything counts.
     quotas: HashMap<Name, Quota>,
     /// The file's version at which the log was read. It changes when another connection commits.
     version: i64,
@@ -71,14 +68,15 @@ pub(super) struct Writer {
     entries: Vec<Entry>,
 }
 
-/// How much of the log is counted in the quotas.
+/// What is known of the log.
 #[derive(Default)]
 struct Log {
-    /// How often it was folded before.
-    folds: i64,
-    /// Its last row.
+    /// Its last row; the quotas count all up to it.
     last: i64,
-    entries: usize,
+    /// Up to which row it is folded.
+    folded: i64,
+    /// When the row after that was written.
+    unfolded_ms: Option<i64>,
 }
 
 impl Writer {
@@ -92,8 +90,6 @@ impl Writer {
     pub(super) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut next = None;
         while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
-            // Under load more jobs arrive meanwhile, and share the cost of the commit.
-            std::thread::sleep(GATHER);
             let mut batch = Vec::new();
             next = Some(first);
             while let Some(job) = next.take() {
@@ -115,6 +111,8 @@ impl Writer {
             if !batch.is_empty() {
                 self.work(batch);
             }
+            // Under load more jobs arrive meanwhile, and share the cost of the commit.
+            std::thread::sleep(GATHER);
         }
     }
 
@@ -151,7 +149,7 @@ impl Writer {
                     }
                 }
                 Job::Record(records, answer) => {
-                    done = done.and_then(|()| self.record(&records));
+                    done = done.and_then(|()| self.record(records));
                     Pending::Recorded(answer)
                 }
                 Job::Work(_) => continue,
@@ -187,9 +185,6 @@ impl Writer {
                 }
             }
         }
-        if self.quotas.len() > MOST_QUOTAS {
-            self.forget();
-        }
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.version != version {
             self.read_log()?;
@@ -210,12 +205,8 @@ impl Writer {
         {
             tracing::error!(%error, "a transaction cannot be rolled back");
         }
+        // The next transaction reads the log from its beginning.
         self.entries.clear();
-        self.forget();
-    }
-
-    /// The next transaction reads the log from its beginning.
-    fn forget(&mut self) {
         self.quotas.clear();
         self.log = Log::default();
         self.version = -1;
@@ -223,53 +214,60 @@ impl Writer {
 
     /// Counts what others added to the log.
     fn read_log(&mut self) -> Result<(), SqliteError> {
-        let folds = "SELECT value FROM meta WHERE name = 'folds'";
-        let folds = self.connection.prepare_cached(folds)?.query_row([], |row| row.get(0)).optional()?.unwrap_or(0);
-        if folds != self.log.folds {
-            self.quotas.clear();
-            self.log = Log { folds, ..Log::default() };
+        let state = "SELECT folded, (SELECT min(id) FROM log), (SELECT at_ms FROM log WHERE id > folded ORDER BY id LIMIT 1)
+             FROM (SELECT ifnull((SELECT value FROM meta WHERE name = 'folded'), 0) AS folded)";
+        let state = self.connection.prepare_cached(state)?.query_row([], |row| row.try_into())?;
+        let (folded, first, unfolded_ms): (i64, Option<i64>, _) = state;
+        if folded != self.log.folded {
+            self.quotas.values_mut().for_each(Quota::set_folded);
+        }
+        (self.log.folded, self.log.unfolded_ms) = (folded, unfolded_ms);
+        let first = first.unwrap_or(folded + 1);
+        // At the beginning; or rows were deleted that were not read here. The tables have what was deleted.
+        if self.version < 0 || first > self.log.last + 1 {
+            self.quotas = Quota::read_all(&self.connection, folded, self.today())?;
+            self.log.last = first - 1;
         }
         let read = |connection: &Connection, last: i64| {
-            let mut read = connection.prepare_cached("SELECT id, entries FROM log WHERE id > ?")?;
+            let mut read = connection.prepare_cached("SELECT id, entries FROM log WHERE id > ? ORDER BY id")?;
             read.query_map([last], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<(i64, String)>, _>>()
         };
-        for (id, entries) in read(&self.connection, self.log.last)? {
-            let entries: Vec<Entry> = serde_json::from_str(&entries)?;
-            for entry in &entries {
-                self.quota(entry.name())?.count(entry);
+        for (row, entries) in read(&self.connection, self.log.last)? {
+            for entry in serde_json::from_str::<Vec<Entry>>(&entries)? {
+                self.quota(entry.name())?.count(&entry, row, folded);
             }
-            self.log.last = id;
-            self.log.entries += entries.len();
+            self.log.last = row;
         }
         Ok(())
     }
 
-    /// Adds the entries of this transaction to the log. A log that is long gives way to the tables.
+    /// Adds the entries of this transaction to the log.
     fn save(&mut self) -> Result<(), SqliteError> {
-        if self.log.entries + self.entries.len() >= MOST_ENTRIES {
-            return self.fold();
-        }
+        let now = self.time.now_ms();
         if !self.entries.is_empty() {
             let entries = serde_json::to_string(&self.entries)?;
-            self.log.last = self.connection.prepare_cached("INSERT INTO log (entries) VALUES (?)")?.insert([entries])?;
-            self.log.entries += self.entries.len();
+            self.log.last += 1;
+            let insert = "INSERT INTO log VALUES (?, ?, ?)";
+            self.connection.prepare_cached(insert)?.execute((self.log.last, now, entries))?;
+            self.log.unfolded_ms.get_or_insert(now);
             self.entries.clear();
         }
-        Ok(())
+        if self.log.unfolded_ms.is_some_and(|at_ms| now >= at_ms + FOLD_MS) { self.fold() } else { Ok(()) }
     }
 
-    /// Writes to the tables what only the log has, and empties it.
+    /// Writes to the tables what only the log has, and deletes what no window of a minute counts.
     pub(super) fn fold(&mut self) -> Result<(), SqliteError> {
-        // This makes room for the others.
-        self.connection.execute("DELETE FROM log", [])?;
+        let (now, today) = (self.time.now_ms(), self.today());
         let mut quotas: Vec<_> = self.quotas.values_mut().filter(|quota| quota.is_unfolded()).collect();
         quotas.sort_unstable_by_key(|quota| quota.id);
         for quota in quotas {
             quota.fold(&self.connection)?;
         }
-        self.log = Log { folds: self.log.folds + 1, ..Log::default() };
-        self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('folds', ?)", [self.log.folds])?;
-        self.entries.clear();
+        self.quotas.retain(|_, quota| !quota.is_over(now, today));
+        (self.log.folded, self.log.unfolded_ms) = (self.log.last, None);
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('folded', ?)", [self.log.folded])?;
+        let keep = "DELETE FROM log WHERE id < ifnull((SELECT min(id) FROM log WHERE at_ms > ?), ?)";
+        self.connection.execute(keep, (now - LOGGED_MS, self.log.last + 1))?;
         Ok(())
     }
 
@@ -280,9 +278,6 @@ impl Writer {
             records::prune(&writer.connection, now_ms, wall_ms, today - USAGE_DAYS)?;
             // No writer has the number 0.
             let (revision, mut records) = records::since(&writer.connection, 0, 0)?;
-            for (name, quota) in Quota::read_all(&writer.connection, today)? {
-                writer.quotas.entry(name).or_insert(quota);
-            }
             for (name, quota) in &mut writer.quotas {
                 records.extend(quota.records(name, now_ms, today));
             }
@@ -300,6 +295,7 @@ impl Writer {
         let mut opens = Vec::new();
         for (place, candidate) in request.candidates.into_iter().enumerate() {
             let (day, wall) = self.day(&candidate.zone)?;
+            let (row, folded) = (self.log.last + 1, self.log.folded);
             let quota = self.quota((Arc::clone(&candidate.project), Arc::clone(&candidate.model)))?;
             let opens_ms = quota.opens(&candidate.limits, &request.cost, now, &day, wall);
             if opens_ms > 0 {
@@ -308,7 +304,7 @@ impl Writer {
             }
             let at = ReservedAt { at_ms: now + HOLD_MS, date: day.date };
             let entry = Entry::reserve(candidate, at, &request.cost);
-            quota.count(&entry);
+            quota.count(&entry, row, folded);
             self.entries.push(entry);
             let usable_for = Duration::from_millis(HOLD_MS as u64);
             return Ok(Reserved { granted: Some(Granted { candidate: place, at, usable_for }), opens });
@@ -330,24 +326,25 @@ impl Writer {
         }
     }
 
-    fn record(&mut self, records: &[Record]) -> Result<(), SqliteError> {
+    fn record(&mut self, records: Vec<Record>) -> Result<(), SqliteError> {
+        let (row, folded) = (self.log.last + 1, self.log.folded);
         for record in records {
-            if let Some(entry) = Entry::correct(record) {
-                self.quota(entry.name())?.count(&entry);
-                self.entries.push(entry);
-            } else {
-                records::put(&self.connection, self.id, record, self.time.wall_ms())?;
+            match Entry::correct(record) {
+                Ok(entry) => {
+                    self.quota(entry.name())?.count(&entry, row, folded);
+                    self.entries.push(entry);
+                }
+                Err(record) => records::put(&self.connection, self.id, &record, self.time.wall_ms())?,
             }
         }
         Ok(())
     }
 
     fn quota(&mut self, name: Name) -> Result<&mut Quota, SqliteError> {
-        let today = self.today();
         match self.quotas.entry(name) {
             hash_map::Entry::Occupied(quota) => Ok(quota.into_mut()),
             hash_map::Entry::Vacant(place) => {
-                let quota = Quota::read(&self.connection, place.key(), today)?;
+                let quota = Quota::new(&self.connection, place.key())?;
                 Ok(place.insert(quota))
             }
         }

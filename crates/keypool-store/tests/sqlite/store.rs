@@ -255,8 +255,8 @@ async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for
     connection
         .execute_batch(
             "UPDATE meta SET value = 'another boot' WHERE name = 'boot_id';
-             UPDATE quotas SET last_ms = last_ms + 3600000,
-                 windows = json_replace(windows, '$[0][1][0][0]', last_ms + 3600000);",
+             UPDATE log SET at_ms = at_ms + 3600000,
+                 entries = json_replace(entries, '$[0][3][0]', (entries ->> '$[0][3][0]') + 3600000);",
         )
         .unwrap();
     drop(connection);

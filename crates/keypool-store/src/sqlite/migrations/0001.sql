@@ -4,16 +4,17 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What was reserved and corrected since the log was folded into `quotas` and `usage`: a row a transaction.
--- entries: JSON [{project, model, key, at: {at_ms, date}, spans_ms, added: [requests, input_tokens, output_tokens, images]}, ...]
--- How often it was folded is in `meta`: 'folds'.
+-- What was reserved and corrected: a row a transaction, kept while it concerns a window of a minute. Up to the row that
+-- `meta` names 'folded' it is in `usage` and `quotas`, too.
+-- entries: JSON [[project, model, key, [at_ms, date], spans_ms, [requests, input_tokens, output_tokens, images]], ...]
 CREATE TABLE log (
     id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
     entries TEXT NOT NULL
 ) STRICT;
 
--- What the sliding windows of a project and model count, but for the log.
--- windows: JSON [[span_ms, [[at_ms, requests, input_tokens, output_tokens, images], ...]], ...]
+-- windows: what sliding windows of more than a minute count, as of the log up to 'folded':
+-- JSON [[span_ms, [[at_ms, requests, input_tokens, output_tokens, images], ...]], ...]
 -- last_ms: the latest at_ms.
 CREATE TABLE quotas (
     id INTEGER PRIMARY KEY,
@@ -24,8 +25,7 @@ CREATE TABLE quotas (
     UNIQUE (project, model)
 ) STRICT;
 
--- What each key used on each day (days since 1970-01-01 in the zone of its project). A daily limit counts the sum over keys
--- and the log.
+-- What each key used on each day (days since 1970-01-01 in the zone of its project). A daily limit counts the sum over keys.
 CREATE TABLE usage (
     date INTEGER NOT NULL,
     quota INTEGER NOT NULL REFERENCES quotas (id),
