@@ -48,12 +48,12 @@ impl Entry {
         Self(project, model, key, (at.at_ms, at.date), spans_ms.collect(), columns(cost))
     }
 
-    /// What was used in the end in place of what was reserved; the record, if it is about anything else.
-    pub(super) fn correct(record: Record) -> Result<Self, Record> {
-        let Record::Used { key, project, model, at, reserved, used } = record else { return Err(record) };
-        let (reserved, used) = (columns(&reserved), columns(&used));
+    /// What was used in the end in place of what was reserved, if the record is about that.
+    pub(super) fn correct(record: &Record) -> Option<Self> {
+        let Record::Used { key, project, model, at, reserved, used } = record else { return None };
+        let (reserved, used) = (columns(reserved), columns(used));
         let more = std::array::from_fn(|column| used[column] - reserved[column]);
-        Ok(Self(project, model, key, (at.at_ms, at.date), Vec::new(), more))
+        Some(Self(Arc::clone(project), Arc::clone(model), key.clone(), (at.at_ms, at.date), Vec::new(), more))
     }
 
     pub(super) fn name(&self) -> Name {
@@ -66,12 +66,11 @@ impl Quota {
     pub(super) fn new(connection: &Connection, (project, model): &Name) -> Result<Self, SqliteError> {
         let find = "SELECT id FROM quotas WHERE project = ? AND model = ?";
         let found = connection.prepare_cached(find)?.query_row((project, model), |row| row.get(0)).optional()?;
-        let id = match found {
-            Some(id) => id,
-            None => {
-                let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
-                connection.prepare_cached(insert)?.insert((project, model))?
-            }
+        let id = if let Some(id) = found {
+            id
+        } else {
+            let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
+            connection.prepare_cached(insert)?.insert((project, model))?
         };
         Ok(Self { id, windows: Windows::default(), days: Vec::new(), stored: 0, unfolded: HashMap::new() })
     }
@@ -177,9 +176,11 @@ impl Quota {
     /// Writes to the tables what only the log has, but for windows of a minute.
     pub(super) fn fold(&mut self, connection: &Connection) -> Result<(), SqliteError> {
         if let Some((windows, last_ms)) = self.windows.longer() {
-            connection
-                .prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?
-                .execute((serde_json::to_string(&windows)?, last_ms, self.id))?;
+            connection.prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?.execute((
+                serde_json::to_string(&windows)?,
+                last_ms,
+                self.id,
+            ))?;
         }
         for ((date, key), [requests, input_tokens, output_tokens, images]) in self.unfolded.drain() {
             connection

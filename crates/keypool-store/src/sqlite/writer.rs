@@ -21,8 +21,8 @@ use super::{
     windows::{HOLD_MS, LOGGED_MS},
 };
 
-/// For how long jobs gather before a transaction begins.
-const GATHER: Duration = Duration::from_millis(2);
+/// For how long jobs gather between two transactions.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// At most this many jobs share a transaction.
 const MOST_JOBS: usize = 256;
@@ -123,8 +123,12 @@ impl Writer {
     ) -> Result<T, SqliteError> {
         let done = self.begin().and_then(|()| work(self));
         let done = done.and_then(|value| self.commit().map(|()| value));
-        if done.is_err() {
+        if let Err(error) = &done {
             self.roll_back();
+            // What is invalid changed no count.
+            if error.kind() != SqliteErrorKind::Invalid {
+                self.forget();
+            }
         }
         done
     }
@@ -149,7 +153,7 @@ impl Writer {
                     }
                 }
                 Job::Record(records, answer) => {
-                    done = done.and_then(|()| self.record(records));
+                    done = done.and_then(|()| self.record(&records));
                     Pending::Recorded(answer)
                 }
                 Job::Work(_) => continue,
@@ -159,6 +163,7 @@ impl Writer {
         let done = done.and_then(|()| self.save()).and_then(|()| self.commit());
         if done.is_err() {
             self.roll_back();
+            self.forget();
         }
         for pending in answers {
             // Whoever asked may be gone.
@@ -205,7 +210,10 @@ impl Writer {
         {
             tracing::error!(%error, "a transaction cannot be rolled back");
         }
-        // The next transaction reads the log from its beginning.
+    }
+
+    /// The next transaction reads all that counts again.
+    fn forget(&mut self) {
         self.entries.clear();
         self.quotas.clear();
         self.log = Log::default();
@@ -214,7 +222,8 @@ impl Writer {
 
     /// Counts what others added to the log.
     fn read_log(&mut self) -> Result<(), SqliteError> {
-        let state = "SELECT folded, (SELECT min(id) FROM log), (SELECT at_ms FROM log WHERE id > folded ORDER BY id LIMIT 1)
+        let state =
+            "SELECT folded, (SELECT min(id) FROM log), (SELECT at_ms FROM log WHERE id > folded ORDER BY id LIMIT 1)
              FROM (SELECT ifnull((SELECT value FROM meta WHERE name = 'folded'), 0) AS folded)";
         let state = self.connection.prepare_cached(state)?.query_row([], |row| row.try_into())?;
         let (folded, first, unfolded_ms): (i64, Option<i64>, _) = state;
@@ -326,15 +335,14 @@ impl Writer {
         }
     }
 
-    fn record(&mut self, records: Vec<Record>) -> Result<(), SqliteError> {
+    fn record(&mut self, records: &[Record]) -> Result<(), SqliteError> {
         let (row, folded) = (self.log.last + 1, self.log.folded);
         for record in records {
-            match Entry::correct(record) {
-                Ok(entry) => {
-                    self.quota(entry.name())?.count(&entry, row, folded);
-                    self.entries.push(entry);
-                }
-                Err(record) => records::put(&self.connection, self.id, &record, self.time.wall_ms())?,
+            if let Some(entry) = Entry::correct(record) {
+                self.quota(entry.name())?.count(&entry, row, folded);
+                self.entries.push(entry);
+            } else {
+                records::put(&self.connection, self.id, record, self.time.wall_ms())?;
             }
         }
         Ok(())
