@@ -7,7 +7,6 @@ use tower_keypool::{KeyId, Secret};
 use super::{
     MasterKey, SqliteError, SqliteStore, records,
     secrets::{self, Cipher},
-    writer::{Job, Writer},
 };
 
 /// A key as it is kept. Whether it is disabled is a [`Record`](tower_keypool::store::Record) of the pool.
@@ -174,17 +173,17 @@ impl SqliteStore {
         let path = self.path().to_owned();
         let is_beside = self.0.options.master_key.is_none();
         let ciphers = self.0.ciphers.clone();
-        let rekey = move |writer: &mut Writer| {
+        self.work(move |writer| {
             if is_beside {
                 key.write(&secrets::beside(&path, ".key.next"))?;
             }
-            writer.change(|connection, _| ciphers.change(connection, &key))?;
+            writer.transaction(|writer| ciphers.change(&writer.connection, &key))?;
             if is_beside {
                 secrets::rename(&secrets::beside(&path, ".key.next"), &secrets::beside(&path, ".key"))?;
             }
             Ok(())
-        };
-        self.ask(|answer| Job::Change(Box::new(move |writer| drop(answer.send(rekey(writer)))))).await
+        })
+        .await
     }
 
     /// Puts keys and lets `done` (time, added, merged) end the transaction.

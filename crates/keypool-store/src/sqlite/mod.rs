@@ -10,6 +10,7 @@ mod backup;
 mod error;
 mod file;
 mod keys;
+mod quota;
 mod records;
 mod resources;
 mod secrets;
@@ -182,7 +183,15 @@ impl SqliteStore {
         &self,
         change: impl FnOnce(&Connection, &Time) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, SqliteError> {
-        self.ask(|answer| Job::Change(Box::new(move |writer| drop(answer.send(writer.change(change)))))).await
+        self.work(|writer| writer.transaction(|writer| change(&writer.connection, &writer.time))).await
+    }
+
+    /// Has the writer do something between two batches.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, SqliteError> + Send + 'static,
+    ) -> Result<T, SqliteError> {
+        self.ask(|answer| Job::Work(Box::new(move |writer| drop(answer.send(work(writer)))))).await
     }
 
     /// Reads from the database, beside the writer.
@@ -215,22 +224,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn load(&self) -> StoreFuture<'_, Changes> {
-        Box::pin(async move {
-            let today = (self.0.time.wall_ms() / 86_400_000) as i32;
-            self.change(move |connection, time| {
-                records::prune(connection, time.now_ms(), time.wall_ms(), today - USAGE_DAYS)
-            })
-            .await?;
-            let load = move |connection: &Connection, shared: &Shared| {
-                let transaction = connection.unchecked_transaction()?;
-                let now_ms = shared.time.now_ms();
-                // No writer has the number 0.
-                let (revision, mut records) = records::since(&transaction, 0, 0)?;
-                records.extend(records::counts(&transaction, now_ms, today - 1, today + 1)?);
-                Ok(Changes { revision, now_ms, records })
-            };
-            Ok(self.read_long(load).await?)
-        })
+        Box::pin(async move { Ok(self.work(Writer::load).await?) })
     }
 
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {

@@ -6,7 +6,7 @@ use tower_keypool::{
     store::{BreakerTarget, Record},
 };
 
-use super::{error::SqliteError, writer::amounts};
+use super::error::SqliteError;
 
 /// For so long a closed breaker is told to others, and a learned limit holds.
 const DAY_MS: i64 = 86_400_000;
@@ -63,35 +63,6 @@ pub(super) fn since(connection: &Connection, since: u64, writer: i64) -> Result<
         }
     }
     Ok((revision, records))
-}
-
-/// What windows and days count.
-pub(super) fn counts(connection: &Connection, now: i64, first: i32, last: i32) -> Result<Vec<Record>, SqliteError> {
-    let mut records = Vec::new();
-    let mut read = connection.prepare("SELECT project, model, windows FROM quotas WHERE last_ms > ?")?;
-    let mut rows = read.query([now - super::windows::LONGEST_MS])?;
-    while let Some(row) = rows.next()? {
-        let (project, model): (String, String) = (row.get(0)?, row.get(1)?);
-        let mut windows: super::windows::Windows = serde_json::from_str(row.get_ref(2)?.as_str().unwrap_or_default())?;
-        windows.prune(now);
-        records.extend(windows.starts().map(|(span, starts)| Record::Starts {
-            project: project.as_str().into(),
-            model: model.as_str().into(),
-            span,
-            starts,
-        }));
-    }
-    let mut read = connection.prepare(
-        "SELECT project, model, date, sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
-         FROM usage JOIN quotas ON quotas.id = quota WHERE date BETWEEN ? AND ? GROUP BY date, quota",
-    )?;
-    let mut rows = read.query((first, last))?;
-    while let Some(row) = rows.next()? {
-        let (project, model): (String, String) = (row.get(0)?, row.get(1)?);
-        let (project, model) = (project.into(), model.into());
-        records.push(Record::Day { project, model, date: row.get(2)?, used: amounts(row, 3)? });
-    }
-    Ok(records)
 }
 
 /// Deletes what is over.

@@ -44,7 +44,7 @@ impl Time {
                 offset_ms
             } else {
                 // Not before what was counted: that would count for longer than its window.
-                let last = "SELECT ifnull(max(last_ms), 0) FROM quotas";
+                let last = "SELECT max(ifnull(max(at_ms), 0), (SELECT ifnull(max(last_ms), 0) FROM quotas)) FROM log";
                 let last_ms: i64 = connection.query_row(last, [], |row| row.get(0))?;
                 let offset_ms = time.wall_ms().max(last_ms) - since_boot_ms;
                 let set = "INSERT OR REPLACE INTO meta VALUES ('boot_id', ?), ('boot_offset_ms', ?)";

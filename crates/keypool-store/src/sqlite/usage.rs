@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use tower_keypool::{KeyId, store::Amounts};
 
-use super::{SqliteError, SqliteStore, writer::amounts};
+use super::{SqliteError, SqliteStore, quota::amounts, writer::Writer};
 
 /// Which usage is asked for, and by what it is summed up.
 ///
@@ -95,6 +95,7 @@ impl SqliteStore {
     /// # Errors
     /// Those of the file.
     pub async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, SqliteError> {
+        self.work(|writer| writer.transaction(Writer::fold)).await?;
         self.read_long(move |connection, _| {
             let columns: Vec<_> =
                 COLUMNS.iter().zip(query.by).map(|(column, by)| if by { *column } else { "NULL" }).collect();

@@ -14,14 +14,21 @@ const GUARD_MS: i64 = 250;
 /// Into how many parts a span is divided; what is reserved in one part is one entry, at the part's end.
 const PARTS: i64 = 240;
 
-/// Requests of a minute are always counted, so that a limit that is learned later can look back.
+/// Requests of a minute are always counted, so that a limit that is learned later can look back. The log is the truth of
+/// windows up to that span; longer ones are stored.
 const MINUTE_MS: i64 = 60_000;
+
+/// A row of the log concerns no window of a minute any more when it is so old.
+pub(super) const LOGGED_MS: i64 = HOLD_MS + MINUTE_MS / PARTS + MINUTE_MS + GUARD_MS;
 
 /// When a limit of nothing is asked for again.
 const NEVER_MS: i64 = 86_400_000;
 
 /// The longest time for which anything counts.
 pub(super) const LONGEST_MS: i64 = 86_400_000 + GUARD_MS;
+
+/// Requests, input tokens, output tokens and images that are added to a sum, or taken from it.
+pub(super) type Added = [i64; 4];
 
 /// The windows of one project and model, each with a span of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,25 +72,16 @@ impl Windows {
         opens
     }
 
-    /// Counts a cost at a time: in the windows of these limits, in that of a minute, and in those that count already. The
-    /// time of the latest entry.
-    pub(super) fn add(&mut self, limits: &[Limit], at_ms: i64, cost: &Amounts) -> i64 {
-        let spans = limits.iter().filter_map(|limit| match limit.span {
-            Span::Sliding(span) => Some(span.as_millis() as i64),
-            _ => None,
-        });
-        for span_ms in spans.chain([MINUTE_MS]) {
-            if self.0.iter().all(|window| window.0 != span_ms) {
-                self.0.push(Window(span_ms, VecDeque::new()));
+    /// Counts what is added at a time: in windows of these spans, in that of a minute, and in those that count already.
+    /// If the longer ones are stored they have it already.
+    pub(super) fn add(&mut self, spans_ms: &[i64], at_ms: i64, more: &Added, is_stored: bool) {
+        let is_due = |span_ms: i64| span_ms <= MINUTE_MS || !is_stored;
+        for span_ms in spans_ms.iter().chain([&MINUTE_MS]) {
+            if is_due(*span_ms) && self.0.iter().all(|window| window.0 != *span_ms) {
+                self.0.push(Window(*span_ms, VecDeque::new()));
             }
         }
-        self.correct(at_ms, &Amounts::default(), cost)
-    }
-
-    /// Replaces what was reserved at a time by what was used. The time of the latest entry.
-    pub(super) fn correct(&mut self, at_ms: i64, reserved: &Amounts, used: &Amounts) -> i64 {
-        let mut last_ms = 0;
-        for window in &mut self.0 {
+        for window in self.0.iter_mut().filter(|window| is_due(window.0)) {
             let part_ms = (window.0 / PARTS).max(1);
             let at_ms = (at_ms + part_ms - 1).div_euclid(part_ms) * part_ms;
             let place = window.1.binary_search_by_key(&at_ms, |entry| entry.at_ms).unwrap_or_else(|place| {
@@ -91,13 +89,23 @@ impl Windows {
                 place
             });
             let entry = &mut window.1[place];
-            entry.amounts = replaced(&entry.amounts, reserved, used);
+            entry.amounts = added(&entry.amounts, more);
             if entry.amounts == Amounts::default() {
                 window.1.remove(place);
             }
-            last_ms = last_ms.max(at_ms);
         }
-        last_ms
+    }
+
+    /// The windows that are longer than a minute, and the time of their latest entry; none if nothing counts there.
+    pub(super) fn longer(&self) -> Option<(Self, i64)> {
+        let longer: Vec<_> = self.0.iter().filter(|window| window.0 > MINUTE_MS).cloned().collect();
+        let last_ms = longer.iter().filter_map(|window| window.1.back()).map(|entry| entry.at_ms).max()?;
+        Some((Self(longer), last_ms))
+    }
+
+    /// Whether nothing counts.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Drops what counts no longer.
@@ -126,14 +134,13 @@ impl Window {
     }
 }
 
-/// A sum in which what was reserved gives way to what was used.
-pub(super) fn replaced(sum: &Amounts, reserved: &Amounts, used: &Amounts) -> Amounts {
-    let replaced = |sum: u64, reserved: u64, used: u64| sum.saturating_add(used).saturating_sub(reserved);
+/// The sum of both, not below 0.
+pub(super) fn added(sum: &Amounts, more: &Added) -> Amounts {
     Amounts {
-        requests: replaced(sum.requests, reserved.requests, used.requests),
-        input_tokens: replaced(sum.input_tokens, reserved.input_tokens, used.input_tokens),
-        output_tokens: replaced(sum.output_tokens, reserved.output_tokens, used.output_tokens),
-        images: replaced(sum.images, reserved.images, used.images),
+        requests: sum.requests.saturating_add_signed(more[0]),
+        input_tokens: sum.input_tokens.saturating_add_signed(more[1]),
+        output_tokens: sum.output_tokens.saturating_add_signed(more[2]),
+        images: sum.images.saturating_add_signed(more[3]),
     }
 }
 

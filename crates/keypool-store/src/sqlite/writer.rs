@@ -3,36 +3,32 @@
 //! Whatever arrived while the last transaction ran is one transaction: many requests share the cost of a commit.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, hash_map},
     sync::{Arc, mpsc},
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
-use tower_keypool::{
-    KeyId, Span,
-    store::{Amounts, Candidate, Day, Granted, MIDNIGHT_GUARD, Record, ReserveRequest, Reserved, ReservedAt},
-};
+use tower_keypool::store::{Changes, Day, Granted, Record, ReserveRequest, Reserved, ReservedAt};
 
 use super::{
+    USAGE_DAYS,
     error::{SqliteError, SqliteErrorKind},
+    quota::{Entry, Name, Quota},
     records,
     time::Time,
-    windows::{HOLD_MS, Windows, replaced},
+    windows::{HOLD_MS, LOGGED_MS},
 };
 
-/// For how long jobs gather before a transaction begins.
-const GATHER: Duration = Duration::from_micros(500);
+/// For how long jobs gather between two transactions.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// At most this many jobs share a transaction.
 const MOST_JOBS: usize = 256;
 
-/// At most this many quotas are kept in memory.
-const MOST_QUOTAS: usize = 200_000;
-
-/// How many days before the present one matter.
-const DAYS: i32 = 2;
+/// The log is folded when its first row that is not is so old.
+const FOLD_MS: i64 = 30_000;
 
 /// Between two tries to begin a transaction while another process has one.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
@@ -44,8 +40,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, SqliteError>>;
 pub(super) enum Job {
     Reserve(ReserveRequest, Answer<Reserved>),
     Record(Vec<Record>, Answer<()>),
-    /// Anything else, in a transaction of its own.
-    Change(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// Anything else.
+    Work(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
 /// An answer that waits for the commit.
@@ -55,54 +51,54 @@ enum Pending {
 }
 
 pub(super) struct Writer {
-    connection: Connection,
-    time: Time,
+    pub(super) connection: Connection,
+    pub(super) time: Time,
     /// How often a transaction is tried to begin.
     tries: u32,
     /// The random number by which its records are known.
     id: i64,
-    /// The quotas that were used lately, as they are in the file.
-    quotas: HashMap<(Arc<str>, Arc<str>), Quota>,
-    /// The file's version at which `quotas` was read. It changes when another connection commits.
+    /// All quotas of which anything counts.
+    quotas: HashMap<Name, Quota>,
+    /// The file's version at which the log was read. It changes when another connection commits.
     version: i64,
+    log: Log,
     /// The present day of each zone.
     days: HashMap<Arc<str>, Day>,
-    /// The quotas that this transaction changed, and what it adds to the usage of keys.
-    changed: HashSet<(Arc<str>, Arc<str>)>,
-    used: HashMap<(i32, i64, KeyId), [i64; 4]>,
+    /// What this transaction adds to the log.
+    entries: Vec<Entry>,
 }
 
-/// A project and model.
-struct Quota {
-    id: i64,
-    windows: Windows,
-    last_ms: i64,
-    /// The sums of the days around the present one on which anything was used.
-    days: Vec<(i32, Amounts)>,
+/// What is known of the log.
+#[derive(Default)]
+struct Log {
+    /// Its last row; the quotas count all up to it.
+    last: i64,
+    /// Up to which row it is folded.
+    folded: i64,
+    /// When the row after that was written.
+    unfolded_ms: Option<i64>,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection, time: Time, id: i64, busy_timeout: Duration) -> Self {
         let tries = (busy_timeout.as_millis() / TRY_AGAIN.as_millis()) as u32;
-        let (quotas, days, changed, used) = Default::default();
-        Self { connection, time, tries, id, quotas, version: -1, days, changed, used }
+        let (quotas, log, days, entries) = Default::default();
+        Self { connection, time, tries, id, quotas, version: -1, log, days, entries }
     }
 
     /// Works until nobody can send a job any more.
     pub(super) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut next = None;
         while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
-            // Under load more jobs arrive meanwhile, and share the cost of the commit.
-            std::thread::sleep(GATHER);
             let mut batch = Vec::new();
             next = Some(first);
             while let Some(job) = next.take() {
                 match job {
-                    Job::Change(change) if batch.is_empty() => {
-                        change(&mut self);
+                    Job::Work(work) if batch.is_empty() => {
+                        work(&mut self);
                         break;
                     }
-                    Job::Change(_) => {
+                    Job::Work(_) => {
                         next = Some(job);
                         break;
                     }
@@ -115,18 +111,24 @@ impl Writer {
             if !batch.is_empty() {
                 self.work(batch);
             }
+            // Under load more jobs arrive meanwhile, and share the cost of the commit.
+            std::thread::sleep(GATHER);
         }
     }
 
     /// A transaction of its own.
-    pub(super) fn change<T>(
+    pub(super) fn transaction<T>(
         &mut self,
-        change: impl FnOnce(&Connection, &Time) -> Result<T, SqliteError>,
+        work: impl FnOnce(&mut Self) -> Result<T, SqliteError>,
     ) -> Result<T, SqliteError> {
-        let done = self.begin().and_then(|()| change(&self.connection, &self.time));
-        let done = done.and_then(|value| Ok(self.connection.execute_batch("COMMIT").map(|()| value)?));
-        if done.is_err() {
+        let done = self.begin().and_then(|()| work(self));
+        let done = done.and_then(|value| self.commit().map(|()| value));
+        if let Err(error) = &done {
             self.roll_back();
+            // What is invalid changed no count.
+            if error.kind() != SqliteErrorKind::Invalid {
+                self.forget();
+            }
         }
         done
     }
@@ -139,7 +141,7 @@ impl Writer {
                 Job::Reserve(request, answer) => {
                     let mut reserved = Ok(Reserved::default());
                     if done.is_ok() {
-                        reserved = self.reserve(&request);
+                        reserved = self.reserve(request);
                     }
                     // An invalid request concerns nobody else.
                     match reserved {
@@ -154,13 +156,14 @@ impl Writer {
                     done = done.and_then(|()| self.record(&records));
                     Pending::Recorded(answer)
                 }
-                Job::Change(_) => continue,
+                Job::Work(_) => continue,
             };
             answers.push(pending);
         }
-        let done = done.and_then(|()| self.save()).and_then(|()| Ok(self.connection.execute_batch("COMMIT")?));
+        let done = done.and_then(|()| self.save()).and_then(|()| self.commit());
         if done.is_err() {
             self.roll_back();
+            self.forget();
         }
         for pending in answers {
             // Whoever asked may be gone.
@@ -188,10 +191,15 @@ impl Writer {
             }
         }
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-        if self.version != version || self.quotas.len() > MOST_QUOTAS {
-            self.quotas.clear();
+        if self.version != version {
+            self.read_log()?;
             self.version = version;
         }
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), SqliteError> {
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
 
@@ -202,57 +210,115 @@ impl Writer {
         {
             tracing::error!(%error, "a transaction cannot be rolled back");
         }
-        self.quotas.clear();
-        self.changed.clear();
-        self.used.clear();
     }
 
-    fn reserve(&mut self, request: &ReserveRequest) -> Result<Reserved, SqliteError> {
+    /// The next transaction reads all that counts again.
+    fn forget(&mut self) {
+        self.entries.clear();
+        self.quotas.clear();
+        self.log = Log::default();
+        self.version = -1;
+    }
+
+    /// Counts what others added to the log.
+    fn read_log(&mut self) -> Result<(), SqliteError> {
+        let state =
+            "SELECT folded, (SELECT min(id) FROM log), (SELECT at_ms FROM log WHERE id > folded ORDER BY id LIMIT 1)
+             FROM (SELECT ifnull((SELECT value FROM meta WHERE name = 'folded'), 0) AS folded)";
+        let state = self.connection.prepare_cached(state)?.query_row([], |row| row.try_into())?;
+        let (folded, first, unfolded_ms): (i64, Option<i64>, _) = state;
+        if folded != self.log.folded {
+            self.quotas.values_mut().for_each(Quota::set_folded);
+        }
+        (self.log.folded, self.log.unfolded_ms) = (folded, unfolded_ms);
+        let first = first.unwrap_or(folded + 1);
+        // At the beginning; or rows were deleted that were not read here. The tables have what was deleted.
+        if self.version < 0 || first > self.log.last + 1 {
+            self.quotas = Quota::read_all(&self.connection, folded, self.today())?;
+            self.log.last = first - 1;
+        }
+        let read = |connection: &Connection, last: i64| {
+            let mut read = connection.prepare_cached("SELECT id, entries FROM log WHERE id > ? ORDER BY id")?;
+            read.query_map([last], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<(i64, String)>, _>>()
+        };
+        for (row, entries) in read(&self.connection, self.log.last)? {
+            for entry in serde_json::from_str::<Vec<Entry>>(&entries)? {
+                self.quota(entry.name())?.count(&entry, row, folded);
+            }
+            self.log.last = row;
+        }
+        Ok(())
+    }
+
+    /// Adds the entries of this transaction to the log.
+    fn save(&mut self) -> Result<(), SqliteError> {
         let now = self.time.now_ms();
-        let at_ms = now + HOLD_MS;
+        if !self.entries.is_empty() {
+            let entries = serde_json::to_string(&self.entries)?;
+            self.log.last += 1;
+            let insert = "INSERT INTO log VALUES (?, ?, ?)";
+            self.connection.prepare_cached(insert)?.execute((self.log.last, now, entries))?;
+            self.log.unfolded_ms.get_or_insert(now);
+            self.entries.clear();
+        }
+        if self.log.unfolded_ms.is_some_and(|at_ms| now >= at_ms + FOLD_MS) { self.fold() } else { Ok(()) }
+    }
+
+    /// Writes to the tables what only the log has, and deletes what no window of a minute counts.
+    pub(super) fn fold(&mut self) -> Result<(), SqliteError> {
+        let (now, today) = (self.time.now_ms(), self.today());
+        let mut quotas: Vec<_> = self.quotas.values_mut().filter(|quota| quota.is_unfolded()).collect();
+        quotas.sort_unstable_by_key(|quota| quota.id);
+        for quota in quotas {
+            quota.fold(&self.connection)?;
+        }
+        self.quotas.retain(|_, quota| !quota.is_over(now, today));
+        (self.log.folded, self.log.unfolded_ms) = (self.log.last, None);
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('folded', ?)", [self.log.folded])?;
+        let keep = "DELETE FROM log WHERE id < ifnull((SELECT min(id) FROM log WHERE at_ms > ?), ?)";
+        self.connection.execute(keep, (now - LOGGED_MS, self.log.last + 1))?;
+        Ok(())
+    }
+
+    /// Deletes what is over, and reads all that is kept.
+    pub(super) fn load(&mut self) -> Result<Changes, SqliteError> {
+        self.transaction(|writer| {
+            let (now_ms, wall_ms, today) = (writer.time.now_ms(), writer.time.wall_ms(), writer.today());
+            records::prune(&writer.connection, now_ms, wall_ms, today - USAGE_DAYS)?;
+            // No writer has the number 0.
+            let (revision, mut records) = records::since(&writer.connection, 0, 0)?;
+            for (name, quota) in &mut writer.quotas {
+                records.extend(quota.records(name, now_ms, today));
+            }
+            Ok(Changes { revision, now_ms, records })
+        })
+    }
+
+    /// The date in UTC.
+    fn today(&self) -> i32 {
+        (self.time.wall_ms() / 86_400_000) as i32
+    }
+
+    fn reserve(&mut self, request: ReserveRequest) -> Result<Reserved, SqliteError> {
+        let now = self.time.now_ms();
         let mut opens = Vec::new();
-        for (place, candidate) in request.candidates.iter().enumerate() {
-            let opens_ms = self.opens(candidate, &request.cost, now)?;
+        for (place, candidate) in request.candidates.into_iter().enumerate() {
+            let (day, wall) = self.day(&candidate.zone)?;
+            let (row, folded) = (self.log.last + 1, self.log.folded);
+            let quota = self.quota((Arc::clone(&candidate.project), Arc::clone(&candidate.model)))?;
+            let opens_ms = quota.opens(&candidate.limits, &request.cost, now, &day, wall);
             if opens_ms > 0 {
                 opens.push(Duration::from_millis(opens_ms as u64));
                 continue;
             }
-            let date = self.day(&candidate.zone)?.0.date;
-            let Candidate { key, project, model, limits, .. } = candidate;
-            let quota = self.quota(project, model)?;
-            quota.last_ms = quota.windows.add(limits, at_ms, &request.cost).max(quota.last_ms);
-            self.count(key, project, model, date, &Amounts::default(), &request.cost)?;
+            let at = ReservedAt { at_ms: now + HOLD_MS, date: day.date };
+            let entry = Entry::reserve(candidate, at, &request.cost);
+            quota.count(&entry, row, folded);
+            self.entries.push(entry);
             let usable_for = Duration::from_millis(HOLD_MS as u64);
-            let granted = Some(Granted { candidate: place, at: ReservedAt { at_ms, date }, usable_for });
-            return Ok(Reserved { granted, opens });
+            return Ok(Reserved { granted: Some(Granted { candidate: place, at, usable_for }), opens });
         }
         Ok(Reserved { granted: None, opens })
-    }
-
-    /// After how many milliseconds a candidate has room; 0: now.
-    fn opens(&mut self, candidate: &Candidate, cost: &Amounts, now: i64) -> Result<i64, SqliteError> {
-        let Candidate { project, model, limits, zone, .. } = candidate;
-        let quota = self.quota(project, model)?;
-        quota.windows.prune(now);
-        let sliding = limits.iter().map(|limit| quota.windows.opens(limit, cost.of(limit.unit), now)).max();
-        let mut opens = sliding.unwrap_or(0);
-        for limit in limits.iter().filter(|limit| limit.span == Span::Day && cost.of(limit.unit) > 0) {
-            let (day, now) = self.day(zone)?;
-            let quota = self.quota(project, model)?;
-            let today = quota.used_on(day.date).of(limit.unit);
-            let (guard, cost) = (MIDNIGHT_GUARD.as_millis() as i64, cost.of(limit.unit));
-            let full = |used: u64| limit.amount == 0 || (used > 0 && used.saturating_add(cost) > limit.amount);
-            if full(today) {
-                opens = opens.max(day.ends_ms + guard - now);
-            } else if now < day.starts_ms + guard {
-                // All of today was counted within the guard: it counts for yesterday, too.
-                let yesterday = quota.used_on(day.date - 1).of(limit.unit);
-                if full(yesterday.saturating_add(today)) {
-                    opens = opens.max(day.starts_ms + guard - now);
-                }
-            }
-        }
-        Ok(opens)
     }
 
     /// The day for which a request counts that is reserved now: it may be sent a little later. And the wall clock.
@@ -270,114 +336,25 @@ impl Writer {
     }
 
     fn record(&mut self, records: &[Record]) -> Result<(), SqliteError> {
+        let (row, folded) = (self.log.last + 1, self.log.folded);
         for record in records {
-            let Record::Used { key, project, model, at, reserved, used } = record else {
+            if let Some(entry) = Entry::correct(record) {
+                self.quota(entry.name())?.count(&entry, row, folded);
+                self.entries.push(entry);
+            } else {
                 records::put(&self.connection, self.id, record, self.time.wall_ms())?;
-                continue;
-            };
-            let quota = self.quota(project, model)?;
-            quota.windows.correct(at.at_ms, reserved, used);
-            self.count(key, project, model, at.date, reserved, used)?;
-        }
-        Ok(())
-    }
-
-    /// Counts on a day what was used in place of what was reserved.
-    fn count(
-        &mut self,
-        key: &KeyId,
-        project: &Arc<str>,
-        model: &Arc<str>,
-        date: i32,
-        reserved: &Amounts,
-        used: &Amounts,
-    ) -> Result<(), SqliteError> {
-        let quota = self.quota(project, model)?;
-        let sum = replaced(&quota.used_on(date), reserved, used);
-        quota.days.retain(|(day, _)| *day != date && *day > date - DAYS);
-        quota.days.push((date, sum));
-        let id = quota.id;
-        let sum = self.used.entry((date, id, key.clone())).or_default();
-        let (reserved, used) = (columns(reserved), columns(used));
-        for (at, sum) in sum.iter_mut().enumerate() {
-            *sum = sum.saturating_add(used[at] - reserved[at]);
-        }
-        self.changed.insert((Arc::clone(project), Arc::clone(model)));
-        Ok(())
-    }
-
-    fn quota(&mut self, project: &Arc<str>, model: &Arc<str>) -> Result<&mut Quota, SqliteError> {
-        use std::collections::hash_map::Entry;
-        match self.quotas.entry((Arc::clone(project), Arc::clone(model))) {
-            Entry::Occupied(quota) => Ok(quota.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(Quota::read(&self.connection, project, model, &self.time)?)),
-        }
-    }
-
-    /// Writes what the transaction changed.
-    fn save(&mut self) -> Result<(), SqliteError> {
-        for name in self.changed.drain() {
-            let Some(quota) = self.quotas.get(&name) else { continue };
-            self.connection.prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?.execute((
-                serde_json::to_string(&quota.windows)?,
-                quota.last_ms,
-                quota.id,
-            ))?;
-        }
-        for ((date, quota, key), [requests, input_tokens, output_tokens, images]) in self.used.drain() {
-            self.connection
-                .prepare_cached(
-                    "INSERT INTO usage VALUES (?, ?, ?, max(?, 0), max(?, 0), max(?, 0), max(?, 0))
-                     ON CONFLICT DO UPDATE SET requests = max(requests + ?4, 0),
-                         input_tokens = max(input_tokens + ?5, 0),
-                         output_tokens = max(output_tokens + ?6, 0), images = max(images + ?7, 0)",
-                )?
-                .execute((date, quota, key.as_str(), requests, input_tokens, output_tokens, images))?;
-        }
-        Ok(())
-    }
-}
-
-impl Quota {
-    /// Reads a quota; it is made where there is none.
-    fn read(connection: &Connection, project: &str, model: &str, time: &Time) -> Result<Self, SqliteError> {
-        let read = "SELECT id, last_ms, windows FROM quotas WHERE project = ? AND model = ?";
-        let row = connection
-            .prepare_cached(read)?
-            .query_row((project, model), |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?)))
-            .optional()?;
-        let mut quota = Self { id: 0, windows: Windows::default(), last_ms: 0, days: Vec::new() };
-        if let Some((id, last_ms, windows)) = row {
-            (quota.id, quota.last_ms, quota.windows) = (id, last_ms, serde_json::from_str(&windows)?);
-            // It is still yesterday, or already tomorrow, in other zones.
-            let today = (time.wall_ms() / 86_400_000) as i32;
-            for date in today - DAYS..=today + 1 {
-                let sum = "SELECT sum(requests), sum(input_tokens), sum(output_tokens), sum(images)
-                     FROM usage WHERE date = ? AND quota = ? HAVING count(*) > 0";
-                let sum = connection.prepare_cached(sum)?.query_row((date, id), |row| amounts(row, 0)).optional()?;
-                quota.days.extend(sum.map(|sum| (date, sum)));
             }
-        } else {
-            let insert = "INSERT INTO quotas (project, model) VALUES (?, ?)";
-            quota.id = connection.prepare_cached(insert)?.insert((project, model))?;
         }
-        Ok(quota)
+        Ok(())
     }
 
-    fn used_on(&self, date: i32) -> Amounts {
-        self.days.iter().find(|(day, _)| *day == date).map_or_else(Amounts::default, |(_, sum)| *sum)
+    fn quota(&mut self, name: Name) -> Result<&mut Quota, SqliteError> {
+        match self.quotas.entry(name) {
+            hash_map::Entry::Occupied(quota) => Ok(quota.into_mut()),
+            hash_map::Entry::Vacant(place) => {
+                let quota = Quota::new(&self.connection, place.key())?;
+                Ok(place.insert(quota))
+            }
+        }
     }
-}
-
-/// Amounts as their columns.
-fn columns(amounts: &Amounts) -> [i64; 4] {
-    let Amounts { requests, input_tokens, output_tokens, images } = *amounts;
-    // The sum of a few is still an i64.
-    [requests, input_tokens, output_tokens, images].map(|amount| amount.min(1 << 60) as i64)
-}
-
-/// Amounts from four columns.
-pub(super) fn amounts(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Amounts> {
-    let column = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(first + at)?.max(0) as u64);
-    Ok(Amounts { requests: column(0)?, input_tokens: column(1)?, output_tokens: column(2)?, images: column(3)? })
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use keypool_store::{SqliteOptions, SqliteStore};
+use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
 use tower_keypool::{Clock, Limit, Limits, Span, Unit, store::Store};
 
 use super::{NOON, Time, days, reserve, starts};
@@ -72,6 +72,11 @@ async fn killed_process_loses_no_granted_reservation() {
         assert_eq!(windows, days);
         // At most what was under way is more.
         assert!((seen..=seen + round * 32).contains(&windows), "{windows} are kept, {seen} were granted");
+        // This folds the log.
+        let usage = store.usage(UsageQuery::of_days(0..=i32::MAX)).await.unwrap();
+        assert_eq!(usage[0].used.requests as usize, windows);
+        let records = store.load().await.unwrap().records;
+        assert_eq!(starts(&records) as usize, windows);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keypool_store::{SqliteOptions, SqliteStore};
+use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
 use tower_keypool::{
     ErrorClass, ErrorKind, Limit, Limits, Span, Unit,
     store::{Amounts, BreakerTarget, Record, ReserveRequest, ReservedAt, Store},
@@ -239,6 +239,42 @@ async fn limit_of_another_span_counts_what_all_send_once_it_is_named() {
 }
 
 #[tokio::test]
+async fn folding_loses_no_count_of_any_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keypool.db");
+    let time = Time::new(NOON);
+    let hour = Duration::from_secs(3_600);
+    let limit = Limit { unit: Unit::Requests, span: Span::Sliding(hour), amount: 60 };
+    let limits = Limits::new().with(limit).per_day(60);
+    // One reads nothing until rows of the log are deleted, and one is opened anew now and then.
+    let (idle, mut stores) = (time.open(&path), [time.open(&path), time.open(&path), time.open(&path)]);
+    assert!(reserve(&idle, "a", &limits).await.granted.is_some());
+    for n in 1..60 {
+        let store = &mut stores[n % 3];
+        assert!(reserve(store, "a", &limits).await.granted.is_some());
+        if n % 7 == 0 {
+            *store = time.open(&path);
+        }
+        if n % 10 == 0 {
+            let usage = store.usage(UsageQuery::of_days(0..=i32::MAX)).await.unwrap();
+            assert_eq!(usage[0].used.requests, n as u64 + 1);
+        }
+        time.advance(Duration::from_secs(7));
+    }
+    for store in stores.iter().chain([&idle, &time.open(&path)]) {
+        let records = store.load().await.unwrap().records;
+        let hours = records.iter().filter_map(|record| match record {
+            Record::Starts { span, starts, .. } if *span == hour => Some(starts),
+            _ => None,
+        });
+        assert_eq!(hours.flatten().map(|(_, used)| used.requests).sum::<u64>(), 60);
+        // The last 61.25 s, every 7 s.
+        assert_eq!((starts(&records), days(&records)), (8, 60));
+        assert_eq!(reserve(store, "a", &limits).await.granted, None);
+    }
+}
+
+#[tokio::test]
 async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for_longer_than_a_window() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
@@ -255,8 +291,8 @@ async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for
     connection
         .execute_batch(
             "UPDATE meta SET value = 'another boot' WHERE name = 'boot_id';
-             UPDATE quotas SET last_ms = last_ms + 3600000,
-                 windows = json_replace(windows, '$[0][1][0][0]', last_ms + 3600000);",
+             UPDATE log SET at_ms = at_ms + 3600000,
+                 entries = json_replace(entries, '$[0][3][0]', (entries ->> '$[0][3][0]') + 3600000);",
         )
         .unwrap();
     drop(connection);

@@ -4,8 +4,17 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What the sliding windows of a project and model count.
--- windows: JSON [[span_ms, [[at_ms, requests, input_tokens, output_tokens, images], ...]], ...]
+-- What was reserved and corrected: a row a transaction, kept while it concerns a window of a minute. Up to the row that
+-- `meta` names 'folded' it is in `usage` and `quotas`, too.
+-- entries: JSON [[project, model, key, [at_ms, date], spans_ms, [requests, input_tokens, output_tokens, images]], ...]
+CREATE TABLE log (
+    id INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    entries TEXT NOT NULL
+) STRICT;
+
+-- windows: what sliding windows of more than a minute count, as of the log up to 'folded':
+-- JSON [[span_ms, [[at_ms, requests, input_tokens, output_tokens, images], ...]], ...]
 -- last_ms: the latest at_ms.
 CREATE TABLE quotas (
     id INTEGER PRIMARY KEY,
