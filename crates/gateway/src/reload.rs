@@ -55,33 +55,36 @@ fn text(section: &impl serde::Serialize) -> String {
     serde_json::to_string(section).unwrap_or_default()
 }
 
-/// Reloads whenever something changed, until the gateway ends.
-pub async fn watch(app: AppState, certificate: Option<Certificate>) {
+/// Reloads whenever something changed, until the gateway ends. From this call on no change and no signal is missed.
+pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Output = ()> + Send {
     let (changed, mut changes) = mpsc::channel(1);
     let watcher = watch_files(&app, certificate.as_ref(), changed);
     if let Err(error) = &watcher {
         tracing::warn!(%error, "files are not watched: send SIGHUP after a change");
     }
     let mut hang_ups = HangUps::new();
-    let mut revision = Revision::default();
-    revision.changed(&app).await;
-    let mut poll = tokio::time::interval(POLL);
-    loop {
-        tokio::select! {
-            () = app.shutdown.cancelled() => return,
-            Some(()) = changes.recv() => {}
-            () = hang_ups.next() => {}
-            _ = poll.tick() => {
-                if !revision.changed(&app).await {
-                    continue;
+    async move {
+        let _watcher = watcher;
+        let mut revision = Revision::default();
+        revision.changed(&app).await;
+        let mut poll = tokio::time::interval(POLL);
+        loop {
+            tokio::select! {
+                () = app.shutdown.cancelled() => return,
+                Some(()) = changes.recv() => {}
+                () = hang_ups.next() => {}
+                _ = poll.tick() => {
+                    if !revision.changed(&app).await {
+                        continue;
+                    }
                 }
             }
-        }
-        if let Err(error) = reload(&app).await {
-            tracing::error!("the configuration is wrong, and the one before stays:\n{error}");
-        }
-        if let Some(Err(error)) = certificate.as_ref().map(Certificate::reload) {
-            tracing::error!(%error, "the certificate cannot be read, and the one before stays");
+            if let Err(error) = reload(&app).await {
+                tracing::error!("the configuration is wrong, and the one before stays:\n{error}");
+            }
+            if let Some(Err(error)) = certificate.as_ref().map(Certificate::reload) {
+                tracing::error!(%error, "the certificate cannot be read, and the one before stays");
+            }
         }
     }
 }
