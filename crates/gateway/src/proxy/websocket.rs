@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 use tower_keypool::{Affinity, ErrorClass, Failure, KeyId, KeyRequest, Lease, Outcome, Usage, classify::Retry};
 
 use super::{
-    handler, headers, names,
+    handler, headers,
     pools::ProviderPool,
     resources,
     route::{PathTarget, Route},
@@ -61,7 +61,7 @@ const RESUMABLE_MS: i64 = 24 * 3_600_000;
 ///
 /// # Errors
 /// Where the request is no handshake.
-pub async fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -> Result<Response, ApiError> {
+pub fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -> Result<Response, ApiError> {
     let mut request = Request::from_parts(head, ());
     let answer = create_response(&request).map_err(|error| {
         ApiError::new(
@@ -148,7 +148,8 @@ impl End {
 }
 
 fn close(code: CloseCode, reason: &str) -> CloseFrame {
-    CloseFrame { code, reason: reason[..reason.floor_char_boundary(REASON)].to_owned().into() }
+    let end = (0..=reason.len().min(REASON)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    CloseFrame { code, reason: reason[..end].to_owned().into() }
 }
 
 impl Session {
@@ -211,10 +212,7 @@ impl Session {
         if provider.dialect != Dialect::Gemini {
             return Err(refused(ApiError::not_found(format!("{named} is served by a provider without a Live API"))));
         }
-        let host = provider.pool.provider().base().authority().as_str();
-        let named_resources = names::in_body(Dialect::Gemini, &text, host);
-        let mut project =
-            resources::project_of(app, provider, &self.tenant, &named_resources).await.map_err(refused)?;
+        let mut project = resources::pinned_by_body(app, provider, &self.tenant, &text).await.map_err(refused)?;
         if let Some(handle) = content.pointer("/setup/sessionResumption/handle").and_then(Value::as_str) {
             let session = app.resources.find(&session_name(handle)).await.map_err(refused)?;
             let session = session.filter(|session| session.tenant.as_deref() == self.tenant.name.as_deref());
@@ -282,7 +280,7 @@ impl Session {
         let end = match opened.await {
             Ok(Ok((Ok(first), socket))) => {
                 let provider = Arc::clone(provider);
-                tracing::debug!(key = %lease.key(), project = lease.project(), model = lease.model(), "live session opened");
+                tracing::info!(key = %lease.key(), project = lease.project(), model = lease.model(), "live session opened");
                 return Ok(Some(Connected { socket, provider, lease, first }));
             }
             Ok(Ok((Err(end), _))) => end,
@@ -369,7 +367,7 @@ impl Session {
                     match message {
                         None => return End::ours(CloseCode::Error, "the provider's connection broke off"),
                         Some(Err(error)) => return End::broken(&error),
-                        Some(Ok(Message::Close(frame))) => return self.provider_closed(&provider, &lease, frame),
+                        Some(Ok(Message::Close(frame))) => return provider_closed(&provider, &lease, frame),
                         Some(Ok(Message::Pong(_))) => {}
                         Some(Ok(message)) => {
                             self.passed();
@@ -401,20 +399,6 @@ impl Session {
         };
         close_socket(&mut socket, end.to_provider.clone()).await;
         redacted(end, &lease)
-    }
-
-    /// What it means that the provider ended the session.
-    fn provider_closed(&self, provider: &ProviderPool, lease: &Lease, frame: Option<CloseFrame>) -> End {
-        if let Some(frame) =
-            frame.as_ref().filter(|frame| frame.code == CloseCode::Error || frame.code == CloseCode::Policy)
-        {
-            let failure = failure(provider, frame);
-            // Only a limit concerns the key: any other end may be one of this session.
-            if matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota) {
-                lease.report(&Outcome::from(failure));
-            }
-        }
-        End::closed(frame)
     }
 
     async fn send(&self, to: &mut SplitSink<&mut Socket, Message>, message: Message, whom: &str) -> Result<(), End> {
@@ -535,6 +519,20 @@ async fn refusal(answer: Response<super::pools::AnswerBody>) -> ApiError {
     let content: Value = serde_json::from_slice(&text).unwrap_or_default();
     let message = content.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
     ApiError::new(status, message.unwrap_or_else(|| format!("the provider refused the session: {status}")))
+}
+
+/// What it means that the provider ended the session.
+fn provider_closed(provider: &ProviderPool, lease: &Lease, frame: Option<CloseFrame>) -> End {
+    if let Some(frame) =
+        frame.as_ref().filter(|frame| frame.code == CloseCode::Error || frame.code == CloseCode::Policy)
+    {
+        let failure = failure(provider, frame);
+        // Only a limit concerns the key: any other end may be one of this session.
+        if matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota) {
+            lease.report(&Outcome::from(failure));
+        }
+    }
+    End::closed(frame)
 }
 
 /// What a close of the provider means: as the error that Google's other endpoints answer in its place.

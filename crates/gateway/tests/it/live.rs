@@ -181,6 +181,38 @@ async fn what_is_sent_first_must_be_the_setup() {
 }
 
 #[tokio::test]
+async fn a_session_is_a_connection_and_tokens_for_sessions_are_made() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nmax_connections = 2\n").expect("written");
+        command.args(["--db", "none"]);
+    });
+    let answer = gateway.post("/v1alpha/auth_tokens", &json!({ "uses": 1 })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    // The client of the request above and the session are two.
+    let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    let mut text = String::new();
+    let read = tokio::io::AsyncReadExt::read_to_string(&mut refused, &mut text);
+    timeout(Duration::from_secs(5), read).await.expect("an answer in time").expect("an answer");
+    assert!(text.starts_with("HTTP/1.1 503"), "{text}");
+    drop(client);
+}
+
+#[tokio::test]
+async fn other_addresses_send_websockets_back_to_plain_requests() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    let request = http::Request::get("/v1/responses")
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    let answer = gateway.send(request.body(http_body_util::Full::default()).expect("a request")).await;
+    assert_eq!(answer.status, http::StatusCode::UPGRADE_REQUIRED);
+    assert_eq!(sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
 async fn a_close_of_the_provider_reaches_the_client() {
     let (url, _) = upstream(|_, mut socket| async move {
         complete(&mut socket).await;
@@ -198,7 +230,7 @@ async fn a_close_of_the_provider_reaches_the_client() {
 async fn a_close_is_seen_while_the_provider_takes_nothing() {
     let (url, _) = upstream(|_, mut socket| async move {
         complete(&mut socket).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
