@@ -65,7 +65,7 @@ async fn serve(
     mut head: Parts,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let address = uploads::Address::of(app, &route, &head).filter(|_| route.endpoint == Endpoint::Upload);
+    let address = if route.endpoint == Endpoint::Upload { uploads::Address::of(app, &route, &head) } else { None };
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {
         body::uncollected(body, app.settings.body_timeout)

@@ -38,7 +38,8 @@ const MOST: u64 = 100_000;
 /// A larger answer is not read for names.
 const READ: usize = 1 << 20;
 /// What a provider keeps for a time that its answers do not tell (responses, interactions, operations) is forgotten after it.
-const KEPT: Duration = Duration::from_secs(60 * 24 * 3_600);
+const KEPT_DAYS: i64 = 60;
+const DAY_MS: i64 = 24 * 3_600_000;
 /// How many resources of a list are asked for at once, and are on a page unless the client says.
 const AT_ONCE: usize = 8;
 const PAGE: usize = 20;
@@ -86,6 +87,13 @@ impl Resources {
         let mut resource = Resource::new(name, project);
         resource.tenant = tenant.name.as_deref().map(str::to_owned);
         resource.expires_ms = expires_ms;
+        let is_same = |kept: &Resource| {
+            (&*kept.project, &kept.tenant, kept.expires_ms) == (project, &resource.tenant, expires_ms)
+        };
+        // Whoever waits for a batch asks for it often.
+        if self.cache.get(name).is_some_and(|kept| is_same(&kept)) {
+            return Ok(());
+        }
         if let Some(sqlite) = &self.sqlite {
             sqlite.put_resource(resource.clone()).await.map_err(|error| unreadable(&error))?;
         }
@@ -351,7 +359,9 @@ impl Learner {
                 ["files/", "tunedModels/", "fileSearchStores/", "vector_stores/", "assistants/", "conversations/"];
             let limited = || {
                 let lasts = stays.iter().any(|stays| name.starts_with(stays));
-                (!lasts).then(|| jiff::Timestamp::now().as_millisecond() + KEPT.as_millis() as i64)
+                // By the day, so that it is the same when it is told again.
+                let today = jiff::Timestamp::now().as_millisecond() / DAY_MS;
+                (!lasts).then(|| (today + KEPT_DAYS) * DAY_MS)
             };
             let expires = names::expiry(&answer).or_else(limited);
             self.app.resources.learn(&kept(&self.provider, &name), &self.project, &self.tenant, expires).await?;

@@ -138,13 +138,22 @@ impl End {
     }
 
     /// One side's connection broke off.
-    fn broken(error: &SocketError) -> Self {
-        match error {
-            SocketError::Capacity(_) => Self::ours(CloseCode::Size, "a message is longer than 16 MiB"),
-            SocketError::Protocol(_) | SocketError::Utf8(_) => Self::ours(CloseCode::Protocol, &error.to_string()),
-            _ => Self::ours(CloseCode::Error, &format!("the other side's connection broke off: {error}")),
+    fn broken(whose: Side, error: &SocketError) -> Self {
+        match (whose, error) {
+            (Side::Provider, _) => {
+                Self::ours(CloseCode::Error, &format!("the provider's connection broke off: {error}"))
+            }
+            (Side::Client, SocketError::Capacity(_)) => Self::ours(CloseCode::Size, "a message is longer than 16 MiB"),
+            (Side::Client, SocketError::Protocol(_)) => Self::ours(CloseCode::Protocol, &error.to_string()),
+            (Side::Client, _) => Self::ours(CloseCode::Invalid, &error.to_string()),
         }
     }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Provider,
 }
 
 fn close(code: CloseCode, reason: &str) -> CloseFrame {
@@ -155,9 +164,13 @@ fn close(code: CloseCode, reason: &str) -> CloseFrame {
 impl Session {
     async fn run(&self, mut client: Socket) {
         let begun = Instant::now();
-        let end = tokio::select! {
-            end = self.serve(&mut client) => end,
-            end = self.must_end() => end,
+        let opened = tokio::select! {
+            opened = self.open(&mut client) => opened,
+            end = self.must_end() => Err(end),
+        };
+        let end = match opened {
+            Err(end) => end,
+            Ok((connected, early, quota)) => self.pipe(&mut client, connected, early, quota).await,
         };
         let code = end.to_client.as_ref().map_or(1005, |frame| u16::from(frame.code));
         let reason = end.to_client.as_ref().map(|frame| frame.reason.as_str().to_owned());
@@ -174,21 +187,17 @@ impl Session {
         }
     }
 
-    async fn serve(&self, client: &mut Socket) -> End {
-        let setup = match timeout(self.app.settings.body_timeout, first_message(client)).await {
-            Ok(Ok(setup)) => setup,
-            Ok(Err(end)) => return end,
-            Err(_) => return End::ours(CloseCode::Policy, "the first message did not arrive in time"),
-        };
+    /// Waits for the client's first message, and connects to the provider that it needs.
+    async fn open(&self, client: &mut Socket) -> Result<(Connected, Vec<Message>, Option<Lease>), End> {
+        let setup = timeout(self.app.settings.body_timeout, first_message(client, Side::Client)).await;
+        let late = |_| End::ours(CloseCode::Policy, "the first message did not arrive in time");
+        let setup = setup.map_err(late)??;
         let mut early = Vec::new();
-        let connected = tokio::select! {
-            connected = self.connect(setup) => connected,
-            end = left(client, &mut early) => Err(end),
+        let (connected, quota) = tokio::select! {
+            connected = self.connect(setup) => connected?,
+            end = left(client, &mut early) => return Err(end),
         };
-        match connected {
-            Err(end) => end,
-            Ok((connected, quota)) => self.pipe(client, connected, early, quota).await,
-        }
+        Ok((connected, early, quota))
     }
 
     /// Reads the first message, and sends it with a key whose provider answers it well.
@@ -275,7 +284,7 @@ impl Session {
             let upgraded = hyper::upgrade::on(answer).await.map_err(|error| error.to_string())?;
             let mut socket = socket(upgraded, Role::Client).await;
             socket.send(Message::text(setup)).await.map_err(|error| error.to_string())?;
-            Ok::<_, String>((first_message(&mut socket).await, socket))
+            Ok::<_, String>((first_message(&mut socket, Side::Provider).await, socket))
         });
         let end = match opened.await {
             Ok(Ok((Ok(first), socket))) => {
@@ -336,7 +345,7 @@ impl Session {
                     };
                     match message {
                         None => return End::closed(None),
-                        Some(Err(error)) => return End::broken(&error),
+                        Some(Err(error)) => return End::broken(Side::Client, &error),
                         Some(Ok(Message::Close(frame))) => return End::closed(frame),
                         // What is pinged is answered here.
                         Some(Ok(Message::Pong(_))) => {}
@@ -351,7 +360,7 @@ impl Session {
             };
             let write = async {
                 while let Some((message, _taken)) = queued.recv().await {
-                    if let Err(end) = self.send(&mut to_provider, message, "the provider").await {
+                    if let Err(end) = self.send(&mut to_provider, message, Side::Provider).await {
                         return end;
                     }
                 }
@@ -366,7 +375,7 @@ impl Session {
                     };
                     match message {
                         None => return End::ours(CloseCode::Error, "the provider's connection broke off"),
-                        Some(Err(error)) => return End::broken(&error),
+                        Some(Err(error)) => return End::broken(Side::Provider, &error),
                         Some(Ok(Message::Close(frame))) => return provider_closed(&provider, &lease, frame),
                         Some(Ok(Message::Pong(_))) => {}
                         Some(Ok(message)) => {
@@ -375,7 +384,7 @@ impl Session {
                                 Ok(message) => message,
                                 Err(error) => return End::of(&error),
                             };
-                            if let Err(end) = self.send(&mut to_client, message, "the client").await {
+                            if let Err(end) = self.send(&mut to_client, message, Side::Client).await {
                                 return end;
                             }
                         }
@@ -401,11 +410,12 @@ impl Session {
         redacted(end, &lease)
     }
 
-    async fn send(&self, to: &mut SplitSink<&mut Socket, Message>, message: Message, whom: &str) -> Result<(), End> {
+    async fn send(&self, to: &mut SplitSink<&mut Socket, Message>, message: Message, whose: Side) -> Result<(), End> {
         match timeout(self.app.settings.reader_timeout, to.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(End::broken(&error)),
-            Err(_) => Err(End::ours(CloseCode::Policy, &format!("{whom} does not read"))),
+            Ok(Err(error)) => Err(End::broken(whose, &error)),
+            Err(_) if whose == Side::Client => Err(End::ours(CloseCode::Policy, "the client does not read")),
+            Err(_) => Err(End::ours(CloseCode::Error, "the provider does not read")),
         }
     }
 
@@ -484,11 +494,11 @@ fn session_name(handle: &str) -> String {
 }
 
 /// The next message with content.
-async fn first_message(socket: &mut Socket) -> Result<Message, End> {
+async fn first_message(socket: &mut Socket, whose: Side) -> Result<Message, End> {
     loop {
         match socket.next().await {
             None => return Err(End::closed(None)),
-            Some(Err(error)) => return Err(End::broken(&error)),
+            Some(Err(error)) => return Err(End::broken(whose, &error)),
             Some(Ok(Message::Close(frame))) => return Err(End::closed(frame)),
             Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => return Ok(message),
             Some(Ok(_)) => {}
@@ -500,7 +510,7 @@ async fn first_message(socket: &mut Socket) -> Result<Message, End> {
 async fn left(client: &mut Socket, early: &mut Vec<Message>) -> End {
     let mut kept = 0;
     while kept < LONGEST {
-        match first_message(client).await {
+        match first_message(client, Side::Client).await {
             Ok(message) => {
                 kept += message.len();
                 early.push(message);

@@ -274,6 +274,34 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
 }
 
 #[tokio::test]
+async fn a_provider_that_would_speak_http2_is_reached_over_tls() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let private = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let tls = tls.expect("versions").with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], private);
+    let mut tls = tls.expect("a configuration");
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
+    tokio::spawn(async move {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { continue };
+            let _ = socket.next().await;
+            let _ = socket.send(Message::text(r#"{"setupComplete":{}}"#)).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    });
+    let gateway = Gateway::start_with(&url, 1, |command, folder| {
+        std::fs::write(folder.join("ca.pem"), made.cert.pem()).expect("written");
+        command.args(["--db", "none", "--cacert", "ca.pem"]);
+    });
+    Client::set_up(&gateway, "gemini-2.5-flash").await;
+}
+
+#[tokio::test]
 async fn pings_and_binary_messages_pass() {
     let (url, _) = upstream(|_, mut socket| async move {
         complete(&mut socket).await;
