@@ -22,6 +22,22 @@ async fn a_keys_fault_never_reaches_the_caller_while_another_key_serves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sockets_and_unchanged_answers_are_not_asked_for_again() {
+    for status in [101, 304] {
+        let pool = pool(2);
+        let calls = Calls::default();
+        let counted = calls.clone();
+        let response = send(&pool, move |_| {
+            counted.next();
+            answer(status, "")
+        })
+        .await
+        .unwrap();
+        assert_eq!((response.status().as_u16(), calls.count()), (status, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn callers_fault_is_returned_and_changes_no_key() {
     let pool = pool(2);
     let calls = Calls::default();

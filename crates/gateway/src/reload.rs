@@ -55,31 +55,33 @@ fn text(section: &impl serde::Serialize) -> String {
     serde_json::to_string(section).unwrap_or_default()
 }
 
-/// Reloads whenever something changed, until the gateway ends.
+/// Reloads whenever something changed, until the gateway ends. From this call on no change and no signal is missed.
 ///
 /// Files are looked at and not watched: that also finds what changed behind links, in containers and on network file systems.
-pub async fn watch(app: AppState, certificate: Option<Certificate>) {
+pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Output = ()> + Send {
     let mut hang_ups = HangUps::new();
-    let mut revision = Revision::default();
-    revision.changed(&app).await;
     let mut files = Files::read(&app, certificate.as_ref());
-    let mut poll = tokio::time::interval(POLL);
-    loop {
-        tokio::select! {
-            () = app.shutdown.cancelled() => return,
-            () = hang_ups.next() => {}
-            _ = poll.tick() => {
-                let changed = files.changed(&app, certificate.as_ref());
-                if !revision.changed(&app).await && !changed {
-                    continue;
+    async move {
+        let mut revision = Revision::default();
+        revision.changed(&app).await;
+        let mut poll = tokio::time::interval(POLL);
+        loop {
+            tokio::select! {
+                () = app.shutdown.cancelled() => return,
+                () = hang_ups.next() => {}
+                _ = poll.tick() => {
+                    let changed = files.changed(&app, certificate.as_ref());
+                    if !revision.changed(&app).await && !changed {
+                        continue;
+                    }
                 }
             }
-        }
-        if let Err(error) = reload(&app).await {
-            tracing::error!("the configuration is wrong, and the one before stays:\n{error}");
-        }
-        if let Some(Err(error)) = certificate.as_ref().map(Certificate::reload) {
-            tracing::error!(%error, "the certificate cannot be read, and the one before stays");
+            if let Err(error) = reload(&app).await {
+                tracing::error!("the configuration is wrong, and the one before stays:\n{error}");
+            }
+            if let Some(Err(error)) = certificate.as_ref().map(Certificate::reload) {
+                tracing::error!(%error, "the certificate cannot be read, and the one before stays");
+            }
         }
     }
 }

@@ -33,6 +33,10 @@ use tower::ServiceExt;
 
 use crate::{app::Gateway, config::GatewaySection, middleware::host_guard::LocalAddress};
 
+/// A connection that counts against the limits for as long as a request of it, or a session, is under way.
+#[derive(Clone)]
+pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphorePermit, AddressGuard)>);
+
 /// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -97,8 +101,8 @@ impl Server {
         let admitted = permit.and_then(|permit| {
             Ok((permit, Addresses::enter(&self.by_address, peer.ip()).ok_or("429 Too Many Requests")?))
         });
-        let admitted: (OwnedSemaphorePermit, AddressGuard) = match admitted {
-            Ok(admitted) => admitted,
+        let connection = match admitted {
+            Ok(admitted) => Connection(Arc::new(admitted)),
             Err(status) => {
                 tokio::spawn(refuse(stream, status, self.tls.is_some()));
                 return;
@@ -108,8 +112,11 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let mut timed = TimeoutStream::new(stream);
         timed.set_write_timeout(Some(self.reader_timeout));
+        let counted = connection.clone();
         let service = gateway.clone().map_request(move |request: http::Request<Incoming>| {
             let mut request = request.map(Body::new);
+            // A WebSocket goes on when the HTTP connection is over.
+            request.extensions_mut().insert(counted.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
             request
@@ -117,7 +124,7 @@ impl Server {
         let watcher = graceful.watcher();
         let tls = self.tls.as_ref().map(Certificate::acceptor);
         tokio::spawn(async move {
-            let _admitted = admitted;
+            let _connection = connection;
             match tls {
                 None => serve_connection(Box::pin(timed), service, watcher).await,
                 Some(acceptor) => {

@@ -125,8 +125,10 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         admin_address = Some(server.address()?);
         servers.spawn(server.serve(Gateway::admin(&app), stop.clone(), gateway.grace.0));
     }
-    tell(address, admin_address, certificate.is_some());
-    tokio::spawn(reload::watch(AppState::clone(&app), certificate));
+    let is_tls = certificate.is_some();
+    let reloading = reload::watch(AppState::clone(&app), certificate);
+    tell(address, admin_address, is_tls);
+    tokio::spawn(reloading);
     signalled().await;
     tracing::info!("ending: answers under way may take {}", gateway.grace);
     app.shutdown.cancel();

@@ -135,7 +135,7 @@ impl<'a> Caller<'a> {
         };
         let (tenant, model) = (Arc::clone(&self.incoming.tenant), self.incoming.model.clone());
         let mut native = Incoming { route, tenant, head, body: Collected::Whole(native.body.clone()), model };
-        let pinned = resources::pinned(self.app, self.provider, &native, &resources::Asked::of(&native)).await?;
+        let pinned = resources::pinned(self.app, self.provider, &native).await?;
         let (provider, session) = (Arc::clone(self.provider), self.session.clone());
         let Incoming { head, body, .. } = &mut native;
         let needs = handler::key_request(self.app, &provider, head, body, pinned, session.as_ref())?;

@@ -42,19 +42,6 @@ pub async fn serve(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
     Ok(answer.unwrap_or_else(|failure| failure.into_response(app, frontend)))
 }
 
-/// Refuses a WebSocket where the API is spoken over HTTP: clients that try one first fall back at this status alone.
-///
-/// # Errors
-/// 426.
-pub fn refuse_upgrade(route: &Route, headers: &HeaderMap) -> Result<(), ApiError> {
-    let upgrade = headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    if upgrade && route.endpoint == Endpoint::Responses {
-        let message = "responses are not served over a WebSocket: send a POST, with \"stream\": true for events";
-        return Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, message));
-    }
-    Ok(())
-}
-
 /// Whose errors a client of this route understands, and how its conversation is read.
 fn frontend(route: &Route) -> Frontend {
     match route.endpoint {

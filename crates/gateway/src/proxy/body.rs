@@ -153,6 +153,13 @@ pin_project! {
         events: Option<Dialect>,
         ended: bool,
     }
+
+    // An answer of a known length is not read to its end, and a client may leave before it.
+    impl<B> PinnedDrop for MeteredBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            finish(this.project().meter);
+        }
+    }
 }
 
 struct Meter {

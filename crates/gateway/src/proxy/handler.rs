@@ -40,7 +40,11 @@ pub struct Incoming {
 pub async fn handle(app: &AppState, route: Route, tenant: Arc<Tenant>, head: Parts, body: Body) -> Response {
     let dialect = route.dialect;
     let answer = if route.endpoint == Endpoint::Live {
-        websocket::serve(app, &route, &tenant, head).await
+        websocket::serve(app, &route, &tenant, head)
+    } else if head.headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        // Clients that know both ways try plain requests after this answer, and after no other.
+        let message = "only the Live API (/ws/…) speaks over WebSockets here: send plain requests";
+        Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, message))
     } else {
         serve(app, route, tenant, head, body).await
     };
@@ -54,8 +58,7 @@ async fn serve(
     mut head: Parts,
     body: Body,
 ) -> Result<Response, ApiError> {
-    convert::refuse_upgrade(&route, &head.headers)?;
-    let address = uploads::Address::of(app, &route, &head).filter(|_| route.endpoint == Endpoint::Upload);
+    let address = if route.endpoint == Endpoint::Upload { uploads::Address::of(app, &route, &head) } else { None };
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {
         body::uncollected(body, app.settings.body_timeout)
@@ -89,7 +92,7 @@ async fn forward(
     if let Some(collection) = asked.list() {
         return resources::list(app, provider, &incoming, collection).await;
     }
-    let pinned = resources::pinned(app, provider, &incoming, &asked).await?;
+    let pinned = resources::pinned(app, provider, &incoming).await?;
     let Incoming { route, tenant, mut head, body, model } = incoming;
     let mut body = body;
     if route.dialect != Dialect::Gemini {
@@ -175,7 +178,8 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
 }
 
 fn has_cause<E: std::error::Error + 'static>(error: &Error) -> bool {
-    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source()).any(|error| error.is::<E>())
+    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
+        .any(<dyn std::error::Error>::is::<E>)
 }
 
 /// How long a client wants to wait for a key.

@@ -13,6 +13,7 @@ use http_body_util::{BodyExt, BodyStream, StreamBody};
 use keypool_store::{SqliteStore, sqlite::Resource};
 use memchr::{memchr, memmem};
 use moka::sync::Cache;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 use tower_keypool::{Affinity, Attempts, BoxError, KeyRequest};
 
@@ -37,7 +38,8 @@ const MOST: u64 = 100_000;
 /// A larger answer is not read for names.
 const READ: usize = 1 << 20;
 /// What a provider keeps for a time that its answers do not tell (responses, interactions, operations) is forgotten after it.
-const KEPT: Duration = Duration::from_secs(60 * 24 * 3_600);
+const KEPT_DAYS: i64 = 60;
+const DAY_MS: i64 = 24 * 3_600_000;
 /// How many resources of a list are asked for at once, and are on a page unless the client says.
 const AT_ONCE: usize = 8;
 const PAGE: usize = 20;
@@ -85,6 +87,13 @@ impl Resources {
         let mut resource = Resource::new(name, project);
         resource.tenant = tenant.name.as_deref().map(str::to_owned);
         resource.expires_ms = expires_ms;
+        let is_same = |kept: &Resource| {
+            (&*kept.project, &kept.tenant, kept.expires_ms) == (project, &resource.tenant, expires_ms)
+        };
+        // Whoever waits for a batch asks for it often.
+        if self.cache.get(name).is_some_and(|kept| is_same(&kept)) {
+            return Ok(());
+        }
         if let Some(sqlite) = &self.sqlite {
             sqlite.put_resource(resource.clone()).await.map_err(|error| unreadable(&error))?;
         }
@@ -202,7 +211,6 @@ pub async fn pinned(
     app: &AppState,
     provider: &ProviderPool,
     incoming: &Incoming,
-    asked: &Asked,
 ) -> Result<Option<Arc<str>>, ApiError> {
     let Incoming { route, tenant, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Upload
@@ -210,25 +218,52 @@ pub async fn pinned(
     {
         let session = app.resources.find(&uploads::name(id)).await?;
         let session = session.filter(|session| session.tenant.as_deref() == tenant.name.as_deref());
-        return Ok(Some(session.ok_or_else(|| not_found(asked.dialect, "this upload"))?.project.as_str().into()));
+        return Ok(Some(session.ok_or_else(|| not_found(route.dialect, "this upload"))?.project.as_str().into()));
     }
-    let mut named: Vec<String> = asked.place.iter().filter_map(|place| place.name.clone()).collect();
-    match body.data() {
-        Some(data) if is_json(head) => named.extend(names::in_body(asked.dialect, data, host(provider))),
-        None if is_json(head) && tenant.name.is_some() => {
-            let message = "the body is too large to be read for the files that it names: raise replay_mib of [gateway]";
-            return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+    let place = names::in_path(route.dialect, head.uri.path());
+    let mut named: Vec<String> = place.and_then(|place| place.name).into_iter().collect();
+    if is_json(head) {
+        let coding = head.headers.get(header::CONTENT_ENCODING);
+        if coding.is_some_and(|coding| coding != "identity") {
+            let message = "the body cannot be read for the files that it names: send it without Content-Encoding";
+            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
         }
-        _ => {}
+        match body.data() {
+            Some(data) => named.extend(named_in(provider, tenant, data)?),
+            None if tenant.name.is_some() => {
+                let message =
+                    "the body is too large to be read for the files that it names: raise replay_mib of [gateway]";
+                return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+            }
+            None => {}
+        }
     }
     project_of(app, provider, tenant, &named).await
 }
 
-/// The project that holds all of these resources of a tenant.
+/// The project that holds the resources which a body names, as it goes to the provider.
 ///
 /// # Errors
 /// Those of [`pinned`].
-pub async fn project_of(
+pub async fn pinned_by_body(
+    app: &AppState,
+    provider: &ProviderPool,
+    tenant: &Tenant,
+    body: &[u8],
+) -> Result<Option<Arc<str>>, ApiError> {
+    project_of(app, provider, tenant, &named_in(provider, tenant, body)?).await
+}
+
+/// A body of a tenant must be JSON: a provider could read a name in it that is not seen here.
+fn named_in(provider: &ProviderPool, tenant: &Tenant, body: &[u8]) -> Result<Vec<String>, ApiError> {
+    let is_read = tenant.name.is_none() || body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok();
+    if !is_read {
+        return Err(ApiError::bad_request("the body is not valid JSON"));
+    }
+    Ok(names::in_body(provider.dialect, body, provider.pool.provider().base().authority().as_str()))
+}
+
+async fn project_of(
     app: &AppState,
     provider: &ProviderPool,
     tenant: &Tenant,
@@ -324,7 +359,9 @@ impl Learner {
                 ["files/", "tunedModels/", "fileSearchStores/", "vector_stores/", "assistants/", "conversations/"];
             let limited = || {
                 let lasts = stays.iter().any(|stays| name.starts_with(stays));
-                (!lasts).then(|| jiff::Timestamp::now().as_millisecond() + KEPT.as_millis() as i64)
+                // By the day, so that it is the same when it is told again.
+                let today = jiff::Timestamp::now().as_millisecond() / DAY_MS;
+                (!lasts).then(|| (today + KEPT_DAYS) * DAY_MS)
             };
             let expires = names::expiry(&answer).or_else(limited);
             self.app.resources.learn(&kept(&self.provider, &name), &self.project, &self.tenant, expires).await?;

@@ -49,7 +49,7 @@ pub struct Upstream {
 #[derive(Clone)]
 struct Exit {
     usual: Way,
-    /// WebSockets begin in HTTP/1.1.
+    /// Sockets of the Live API begin in HTTP/1.1.
     sockets: Way,
 }
 

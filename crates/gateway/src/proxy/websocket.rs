@@ -30,7 +30,7 @@ use tokio_tungstenite::{
 use tower_keypool::{Affinity, ErrorClass, Failure, KeyId, KeyRequest, Lease, Outcome, Usage, classify::Retry};
 
 use super::{
-    handler, headers, names,
+    handler, headers,
     pools::ProviderPool,
     resources,
     route::{PathTarget, Route},
@@ -61,7 +61,7 @@ const RESUMABLE_MS: i64 = 24 * 3_600_000;
 ///
 /// # Errors
 /// Where the request is no handshake.
-pub async fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -> Result<Response, ApiError> {
+pub fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -> Result<Response, ApiError> {
     let mut request = Request::from_parts(head, ());
     let answer = create_response(&request).map_err(|error| {
         ApiError::new(
@@ -138,25 +138,39 @@ impl End {
     }
 
     /// One side's connection broke off.
-    fn broken(error: &SocketError) -> Self {
-        match error {
-            SocketError::Capacity(_) => Self::ours(CloseCode::Size, "a message is longer than 16 MiB"),
-            SocketError::Protocol(_) | SocketError::Utf8(_) => Self::ours(CloseCode::Protocol, &error.to_string()),
-            _ => Self::ours(CloseCode::Error, &format!("the other side's connection broke off: {error}")),
+    fn broken(whose: Side, error: &SocketError) -> Self {
+        match (whose, error) {
+            (Side::Provider, _) => {
+                Self::ours(CloseCode::Error, &format!("the provider's connection broke off: {error}"))
+            }
+            (Side::Client, SocketError::Capacity(_)) => Self::ours(CloseCode::Size, "a message is longer than 16 MiB"),
+            (Side::Client, SocketError::Protocol(_)) => Self::ours(CloseCode::Protocol, &error.to_string()),
+            (Side::Client, _) => Self::ours(CloseCode::Invalid, &error.to_string()),
         }
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Client,
+    Provider,
+}
+
 fn close(code: CloseCode, reason: &str) -> CloseFrame {
-    CloseFrame { code, reason: reason[..reason.floor_char_boundary(REASON)].to_owned().into() }
+    let end = (0..=reason.len().min(REASON)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    CloseFrame { code, reason: reason[..end].to_owned().into() }
 }
 
 impl Session {
     async fn run(&self, mut client: Socket) {
         let begun = Instant::now();
-        let end = tokio::select! {
-            end = self.serve(&mut client) => end,
-            end = self.must_end() => end,
+        let opened = tokio::select! {
+            opened = self.open(&mut client) => opened,
+            end = self.must_end() => Err(end),
+        };
+        let end = match opened {
+            Err(end) => end,
+            Ok((connected, early, quota)) => self.pipe(&mut client, connected, early, quota).await,
         };
         let code = end.to_client.as_ref().map_or(1005, |frame| u16::from(frame.code));
         let reason = end.to_client.as_ref().map(|frame| frame.reason.as_str().to_owned());
@@ -173,21 +187,17 @@ impl Session {
         }
     }
 
-    async fn serve(&self, client: &mut Socket) -> End {
-        let setup = match timeout(self.app.settings.body_timeout, first_message(client)).await {
-            Ok(Ok(setup)) => setup,
-            Ok(Err(end)) => return end,
-            Err(_) => return End::ours(CloseCode::Policy, "the first message did not arrive in time"),
-        };
+    /// Waits for the client's first message, and connects to the provider that it needs.
+    async fn open(&self, client: &mut Socket) -> Result<(Connected, Vec<Message>, Option<Lease>), End> {
+        let setup = timeout(self.app.settings.body_timeout, first_message(client, Side::Client)).await;
+        let late = |_| End::ours(CloseCode::Policy, "the first message did not arrive in time");
+        let setup = setup.map_err(late)??;
         let mut early = Vec::new();
-        let connected = tokio::select! {
-            connected = self.connect(setup) => connected,
-            end = left(client, &mut early) => Err(end),
+        let (connected, quota) = tokio::select! {
+            connected = self.connect(setup) => connected?,
+            end = left(client, &mut early) => return Err(end),
         };
-        match connected {
-            Err(end) => end,
-            Ok((connected, quota)) => self.pipe(client, connected, early, quota).await,
-        }
+        Ok((connected, early, quota))
     }
 
     /// Reads the first message, and sends it with a key whose provider answers it well.
@@ -211,10 +221,7 @@ impl Session {
         if provider.dialect != Dialect::Gemini {
             return Err(refused(ApiError::not_found(format!("{named} is served by a provider without a Live API"))));
         }
-        let host = provider.pool.provider().base().authority().as_str();
-        let named_resources = names::in_body(Dialect::Gemini, &text, host);
-        let mut project =
-            resources::project_of(app, provider, &self.tenant, &named_resources).await.map_err(refused)?;
+        let mut project = resources::pinned_by_body(app, provider, &self.tenant, &text).await.map_err(refused)?;
         if let Some(handle) = content.pointer("/setup/sessionResumption/handle").and_then(Value::as_str) {
             let session = app.resources.find(&session_name(handle)).await.map_err(refused)?;
             let session = session.filter(|session| session.tenant.as_deref() == self.tenant.name.as_deref());
@@ -277,12 +284,12 @@ impl Session {
             let upgraded = hyper::upgrade::on(answer).await.map_err(|error| error.to_string())?;
             let mut socket = socket(upgraded, Role::Client).await;
             socket.send(Message::text(setup)).await.map_err(|error| error.to_string())?;
-            Ok::<_, String>((first_message(&mut socket).await, socket))
+            Ok::<_, String>((first_message(&mut socket, Side::Provider).await, socket))
         });
         let end = match opened.await {
             Ok(Ok((Ok(first), socket))) => {
                 let provider = Arc::clone(provider);
-                tracing::debug!(key = %lease.key(), project = lease.project(), model = lease.model(), "live session opened");
+                tracing::info!(key = %lease.key(), project = lease.project(), model = lease.model(), "live session opened");
                 return Ok(Some(Connected { socket, provider, lease, first }));
             }
             Ok(Ok((Err(end), _))) => end,
@@ -338,7 +345,7 @@ impl Session {
                     };
                     match message {
                         None => return End::closed(None),
-                        Some(Err(error)) => return End::broken(&error),
+                        Some(Err(error)) => return End::broken(Side::Client, &error),
                         Some(Ok(Message::Close(frame))) => return End::closed(frame),
                         // What is pinged is answered here.
                         Some(Ok(Message::Pong(_))) => {}
@@ -353,7 +360,7 @@ impl Session {
             };
             let write = async {
                 while let Some((message, _taken)) = queued.recv().await {
-                    if let Err(end) = self.send(&mut to_provider, message, "the provider").await {
+                    if let Err(end) = self.send(&mut to_provider, message, Side::Provider).await {
                         return end;
                     }
                 }
@@ -368,8 +375,8 @@ impl Session {
                     };
                     match message {
                         None => return End::ours(CloseCode::Error, "the provider's connection broke off"),
-                        Some(Err(error)) => return End::broken(&error),
-                        Some(Ok(Message::Close(frame))) => return self.provider_closed(&provider, &lease, frame),
+                        Some(Err(error)) => return End::broken(Side::Provider, &error),
+                        Some(Ok(Message::Close(frame))) => return provider_closed(&provider, &lease, frame),
                         Some(Ok(Message::Pong(_))) => {}
                         Some(Ok(message)) => {
                             self.passed();
@@ -377,7 +384,7 @@ impl Session {
                                 Ok(message) => message,
                                 Err(error) => return End::of(&error),
                             };
-                            if let Err(end) = self.send(&mut to_client, message, "the client").await {
+                            if let Err(end) = self.send(&mut to_client, message, Side::Client).await {
                                 return end;
                             }
                         }
@@ -403,25 +410,12 @@ impl Session {
         redacted(end, &lease)
     }
 
-    /// What it means that the provider ended the session.
-    fn provider_closed(&self, provider: &ProviderPool, lease: &Lease, frame: Option<CloseFrame>) -> End {
-        if let Some(frame) =
-            frame.as_ref().filter(|frame| frame.code == CloseCode::Error || frame.code == CloseCode::Policy)
-        {
-            let failure = failure(provider, frame);
-            // Only a limit concerns the key: any other end may be one of this session.
-            if matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota) {
-                lease.report(&Outcome::from(failure));
-            }
-        }
-        End::closed(frame)
-    }
-
-    async fn send(&self, to: &mut SplitSink<&mut Socket, Message>, message: Message, whom: &str) -> Result<(), End> {
+    async fn send(&self, to: &mut SplitSink<&mut Socket, Message>, message: Message, whose: Side) -> Result<(), End> {
         match timeout(self.app.settings.reader_timeout, to.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(End::broken(&error)),
-            Err(_) => Err(End::ours(CloseCode::Policy, &format!("{whom} does not read"))),
+            Ok(Err(error)) => Err(End::broken(whose, &error)),
+            Err(_) if whose == Side::Client => Err(End::ours(CloseCode::Policy, "the client does not read")),
+            Err(_) => Err(End::ours(CloseCode::Error, "the provider does not read")),
         }
     }
 
@@ -500,11 +494,11 @@ fn session_name(handle: &str) -> String {
 }
 
 /// The next message with content.
-async fn first_message(socket: &mut Socket) -> Result<Message, End> {
+async fn first_message(socket: &mut Socket, whose: Side) -> Result<Message, End> {
     loop {
         match socket.next().await {
             None => return Err(End::closed(None)),
-            Some(Err(error)) => return Err(End::broken(&error)),
+            Some(Err(error)) => return Err(End::broken(whose, &error)),
             Some(Ok(Message::Close(frame))) => return Err(End::closed(frame)),
             Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => return Ok(message),
             Some(Ok(_)) => {}
@@ -516,7 +510,7 @@ async fn first_message(socket: &mut Socket) -> Result<Message, End> {
 async fn left(client: &mut Socket, early: &mut Vec<Message>) -> End {
     let mut kept = 0;
     while kept < LONGEST {
-        match first_message(client).await {
+        match first_message(client, Side::Client).await {
             Ok(message) => {
                 kept += message.len();
                 early.push(message);
@@ -535,6 +529,20 @@ async fn refusal(answer: Response<super::pools::AnswerBody>) -> ApiError {
     let content: Value = serde_json::from_slice(&text).unwrap_or_default();
     let message = content.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
     ApiError::new(status, message.unwrap_or_else(|| format!("the provider refused the session: {status}")))
+}
+
+/// What it means that the provider ended the session.
+fn provider_closed(provider: &ProviderPool, lease: &Lease, frame: Option<CloseFrame>) -> End {
+    if let Some(frame) =
+        frame.as_ref().filter(|frame| frame.code == CloseCode::Error || frame.code == CloseCode::Policy)
+    {
+        let failure = failure(provider, frame);
+        // Only a limit concerns the key: any other end may be one of this session.
+        if matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota) {
+            lease.report(&Outcome::from(failure));
+        }
+    }
+    End::closed(frame)
 }
 
 /// What a close of the provider means: as the error that Google's other endpoints answer in its place.

@@ -199,7 +199,7 @@ async fn answers_under_way_end_before_the_gateway_does() {
 #[tokio::test]
 async fn readiness_ends_before_connections_do() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"1s\"\n");
+    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"3s\"\n");
     assert_eq!(gateway.get("/readyz").await.status, 200);
     gateway.signal("TERM");
     tokio::time::sleep(Duration::from_millis(300)).await;

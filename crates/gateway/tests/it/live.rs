@@ -181,6 +181,38 @@ async fn what_is_sent_first_must_be_the_setup() {
 }
 
 #[tokio::test]
+async fn a_session_is_a_connection_and_tokens_for_sessions_are_made() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nmax_connections = 2\n").expect("written");
+        command.args(["--db", "none"]);
+    });
+    let answer = gateway.post("/v1alpha/auth_tokens", &json!({ "uses": 1 })).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    // The client of the request above and the session are two.
+    let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    let mut text = String::new();
+    let read = tokio::io::AsyncReadExt::read_to_string(&mut refused, &mut text);
+    timeout(Duration::from_secs(5), read).await.expect("an answer in time").expect("an answer");
+    assert!(text.starts_with("HTTP/1.1 503"), "{text}");
+    drop(client);
+}
+
+#[tokio::test]
+async fn other_addresses_send_websockets_back_to_plain_requests() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
+    let request = http::Request::get("/v1/responses")
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket");
+    let answer = gateway.send(request.body(http_body_util::Full::default()).expect("a request")).await;
+    assert_eq!(answer.status, http::StatusCode::UPGRADE_REQUIRED);
+    assert_eq!(sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
 async fn a_close_of_the_provider_reaches_the_client() {
     let (url, _) = upstream(|_, mut socket| async move {
         complete(&mut socket).await;
@@ -198,7 +230,7 @@ async fn a_close_of_the_provider_reaches_the_client() {
 async fn a_close_is_seen_while_the_provider_takes_nothing() {
     let (url, _) = upstream(|_, mut socket| async move {
         complete(&mut socket).await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
     .await;
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
@@ -226,10 +258,11 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
     let client = Client::connect(&gateway, TOKEN).await;
     let mut client = client;
     client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
-    while !gateway.log().contains("the client does not read") {
+    for _ in 0..15 {
         let _ = client.0.send(Message::text(turn("Hello").to_string())).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    gateway.wait_for_log("live session ended").await;
 
     let sim = sim(1).await;
     let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
@@ -238,6 +271,34 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
     });
     let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     assert_eq!(client.closed().await.0, 1001);
+}
+
+#[tokio::test]
+async fn a_provider_that_would_speak_http2_is_reached_over_tls() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let private = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let tls = tls.expect("versions").with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], private);
+    let mut tls = tls.expect("a configuration");
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://localhost:{}", listener.local_addr().expect("an address").port());
+    tokio::spawn(async move {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { continue };
+            let _ = socket.next().await;
+            let _ = socket.send(Message::text(r#"{"setupComplete":{}}"#)).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+    });
+    let gateway = Gateway::start_with(&url, 1, |command, folder| {
+        std::fs::write(folder.join("ca.pem"), made.cert.pem()).expect("written");
+        command.args(["--db", "none", "--cacert", "ca.pem"]);
+    });
+    Client::set_up(&gateway, "gemini-2.5-flash").await;
 }
 
 #[tokio::test]

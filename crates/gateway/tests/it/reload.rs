@@ -11,11 +11,10 @@ async fn keys_used(gateway: &Gateway, upstream: &Upstream) -> std::collections::
     for _ in 0..6 {
         assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
     }
-    let keys = upstream.requests()[from..]
+    upstream.requests()[from..]
         .iter()
         .map(|sent| sent.headers()["x-goog-api-key"].to_str().expect("text").to_owned())
-        .collect();
-    keys
+        .collect()
 }
 
 #[tokio::test]

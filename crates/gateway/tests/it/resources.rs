@@ -142,6 +142,19 @@ async fn what_is_another_tenants_or_nobodys_is_not_found_and_takes_no_key() {
 }
 
 #[tokio::test]
+async fn a_body_that_could_hide_a_name_is_refused() {
+    let sim = sim(2).await;
+    let gateway = with_tenants(&sim.url(), 2);
+    let lenient = "{contents:[{parts:[{fileData:{fileUri:'files/a'}}]}]}";
+    let request = || Request::post(GENERATE).header("x-goog-api-key", "token-of-b");
+    let answer = gateway.send(request().body(Full::from(lenient)).expect("a request")).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let packed = request().header("content-encoding", "gzip").body(Full::from("{}")).expect("a request");
+    assert_eq!(gateway.send(packed).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(sim.report().total.arrivals, 0);
+}
+
+#[tokio::test]
 async fn resources_of_two_projects_in_one_request_are_both_named() {
     let sim = sim(2).await;
     let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
