@@ -3,5 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "real time, of a real program")]
 #![allow(unreachable_pub, reason = "nothing of a test is public")]
 
+mod convert;
+#[path = "../../../keypool-dialect/tests/it/support.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the requests of the dialects' own tests")]
+mod dialect;
 mod serving;
 mod support;
