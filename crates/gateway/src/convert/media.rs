@@ -273,7 +273,7 @@ mod tests {
             (format!("http://127.0.0.1:{port}/none"), "404"),
             (format!("http://127.0.0.1:{port}/round"), "leads on and on"),
             (format!("http://127.0.0.1:{port}/inside"), NOT_PUBLIC),
-            (format!("http://127.0.0.1:{port}/file"), "http or https"),
+            (format!("http://127.0.0.1:{port}/file"), "not a URL"),
             (format!("http://127.0.0.1:{port}/page"), "text/html"),
             (format!("http://127.0.0.1:{port}/large"), "20 MiB"),
             (format!("http://127.0.0.2:{port}/a.png"), NOT_PUBLIC),

@@ -203,62 +203,67 @@ async fn c2_what_is_ours_does_not_reach_other_providers() {
     assert!(!sent(&other).to_string().contains("reasoning"), "{}", sent(&other));
 }
 
+/// An upstream that gives two answers by turns.
+async fn by_turns(answers: [(u16, Value); 2]) -> Upstream {
+    let next = AtomicUsize::new(0);
+    Upstream::start(move |request| in_form(request, &answers[next.fetch_add(1, Ordering::SeqCst) % 2])).await
+}
+
+/// The keys that the last requests came with.
+fn last_keys(upstream: &Upstream, count: usize) -> HashSet<String> {
+    let requests = upstream.requests();
+    let last = requests.iter().rev().take(count);
+    last.map(|request| request.headers()["x-goog-api-key"].to_str().expect("text").to_owned()).collect()
+}
+
 #[tokio::test]
 async fn c3_malformed_answers_are_tried_once_more_over_another_key() {
     for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"] {
         let malformed = json!({ "candidates": [{ "content": {}, "finishReason": reason }] });
+        let (mended, lasting) =
+            (by_turns([(200, malformed.clone()), (200, text("Hi"))]).await, always(malformed).await);
+        let (of_two, of_one) = (gateway(&mended, 2), gateway(&lasting, 1));
         for (frontend, stream) in each() {
             let body = with_stream(&hello(frontend, &json!({})), stream);
-            let upstream = scripted(vec![(200, malformed.clone()), (200, text("Hi"))]).await;
-            let gateway = gateway(&upstream, 2);
-            let answer = gateway.post(path(frontend), &body).await;
-            assert_eq!(answer.status, 200, "{}", answer.text());
-            assert!(answer.text().contains("Hi"), "{}", answer.text());
-            assert_eq!(answer.header("x-keypool-attempts"), "2");
-            assert_eq!(keys_of(&upstream).len(), 2, "another key");
-            // No key cools: both serve at once.
-            for _ in 0..2 {
-                assert_eq!(gateway.post(path(frontend), &body).await.status, 200);
+            // Again and again at once: no key cools.
+            for _ in 0..3 {
+                let answer = of_two.post(path(frontend), &body).await;
+                assert!(answer.status == 200 && answer.text().contains("Hi"), "{}", answer.text());
+                assert_eq!(answer.header("x-keypool-attempts"), "2");
+                assert_eq!(last_keys(&mended, 2).len(), 2, "another key");
             }
-            if reason == "MALFORMED_FUNCTION_CALL" {
-                let upstream = always(malformed.clone()).await;
-                let gateway = crate::convert::gateway(&upstream, 1);
-                let answer = gateway.post(path(frontend), &body).await;
-                assert_eq!(answer.status, 502, "{}", answer.text());
-                let message = answer.json()["error"]["message"].to_string();
-                assert!(message.contains(reason) && message.contains("send the request again"), "{message}");
-                assert_eq!(upstream.requests().len(), 2);
-            }
+            let before = lasting.requests().len();
+            let answer = of_one.post(path(frontend), &body).await;
+            assert_eq!(answer.status, 502, "{}", answer.text());
+            let message = answer.json()["error"]["message"].to_string();
+            assert!(message.contains(reason) && message.contains("send the request again"), "{message}");
+            assert_eq!(lasting.requests().len() - before, 2);
         }
     }
-}
-
-fn keys_of(upstream: &Upstream) -> HashSet<String> {
-    let keys = upstream.requests();
-    keys.iter().filter_map(|request| Some(request.headers().get("x-goog-api-key")?.to_str().ok()?.to_owned())).collect()
 }
 
 #[tokio::test]
 async fn c4_empty_answers_are_tried_once_more_and_then_told_as_they_came() {
     let thoughts = gemini(&json!([{ "text": "Hm", "thought": true }]), "STOP");
     let empty = json!({ "candidates": [{ "content": { "role": "model" }, "finishReason": "STOP" }] });
-    for (frontend, stream) in each() {
-        for nothing in [&empty, &thoughts, &text("")] {
+    let refused = json!({ "error": { "code": 400, "message": "no", "status": "INVALID_ARGUMENT" } });
+    for nothing in [empty, thoughts, text("")] {
+        let mended = by_turns([(200, nothing.clone()), (200, text("Hi"))]).await;
+        let (lasting, failing) =
+            (always(nothing.clone()).await, by_turns([(200, nothing), (400, refused.clone())]).await);
+        let (of_two, of_one, of_failing) = (gateway(&mended, 2), gateway(&lasting, 1), gateway(&failing, 1));
+        for (frontend, stream) in each() {
             let body = with_stream(&hello(frontend, &json!({})), stream);
-            let upstream = scripted(vec![(200, nothing.clone()), (200, text("Hi"))]).await;
-            let answer = gateway(&upstream, 2).post(path(frontend), &body).await;
+            let answer = of_two.post(path(frontend), &body).await;
             assert!(answer.status == 200 && answer.text().contains("Hi"), "{}", answer.text());
-            assert_eq!((upstream.requests().len(), keys_of(&upstream).len()), (2, 2));
-            let upstream = always(nothing.clone()).await;
-            let answer = gateway(&upstream, 1).post(path(frontend), &body).await;
-            assert_eq!(answer.status, 200);
-            assert_eq!(upstream.requests().len(), 2);
-            assert!(!stream || answer.text().contains(end_of(frontend)), "{}", answer.text());
-            // The second attempt fails: what came at first is told.
-            let refused = json!({ "error": { "code": 400, "message": "no", "status": "INVALID_ARGUMENT" } });
-            let upstream = scripted(vec![(200, nothing.clone()), (400, refused)]).await;
-            let answer = gateway(&upstream, 1).post(path(frontend), &body).await;
-            assert_eq!(answer.status, 200, "{}", answer.text());
+            assert_eq!(last_keys(&mended, 2).len(), 2);
+            // Both are empty, or the second attempt fails: what came is told.
+            for gateway in [&of_one, &of_failing] {
+                let answer = gateway.post(path(frontend), &body).await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                assert!(!stream || answer.text().contains(end_of(frontend)), "{}", answer.text());
+            }
+            assert_eq!((lasting.requests().len() % 2, failing.requests().len() % 2), (0, 0), "two attempts");
         }
     }
 }
