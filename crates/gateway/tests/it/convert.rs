@@ -545,11 +545,10 @@ async fn embeddings_are_asked_for_in_batches_of_100() {
 }
 
 fn form(fields: &[(&str, &str, &str)]) -> Bytes {
-    let mut body = String::new();
-    for (name, rest, value) in fields {
-        body.push_str(&format!("--border\r\nContent-Disposition: form-data; name=\"{name}\"{rest}\r\n\r\n{value}\r\n"));
-    }
-    Bytes::from(format!("{body}--border--\r\n"))
+    let fields = fields.iter().map(|(name, rest, value)| {
+        format!("--border\r\nContent-Disposition: form-data; name=\"{name}\"{rest}\r\n\r\n{value}\r\n")
+    });
+    Bytes::from(fields.chain(["--border--\r\n".to_owned()]).collect::<String>())
 }
 
 async fn post_form(gateway: &Gateway, path: &str, fields: &[(&str, &str, &str)]) -> Answer {
