@@ -88,22 +88,25 @@ def certificate():
 @contextlib.contextmanager
 def gateway(options="", latency=0, **settings):
     """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false". `options` are those of each
-    key, `latency` is the simulator's, in milliseconds. What is built already (KEYPOOL_BUILT) is taken as it is."""
+    key, `latency` is the simulator's, in milliseconds. What is built already (KEYPOOL_BUILT) is taken as it is;
+    KEYPOOL_PACKAGE and KEYPOOL_PROGRAM name another program than `keypool` (keypool-gateway, keypool-next)."""
+    package, program = os.environ.get("KEYPOOL_PACKAGE", "keypool"), os.environ.get("KEYPOOL_PROGRAM", "keypool")
+    project = "owner" if program == "keypool" else "project"
     if "KEYPOOL_BUILT" not in os.environ:
-        run("cargo", "build", "-q", "-p", "keypool", "--bin", "keypool", cwd=ROOT)
+        run("cargo", "build", "-q", "-p", package, "--bin", program, cwd=ROOT)
         run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
     upstream, port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         keys = pathlib.Path(folder) / "key.txt"
-        keys.write_text("".join(f"{key} owner=project-{n} {options}\n" for n, key in enumerate(KEYS)))
+        keys.write_text("".join(f"{key} {project}=project-{n} {options}\n" for n, key in enumerate(KEYS)))
         simulator = subprocess.Popen(
             [target / "examples" / "standalone", "--port", str(upstream), "--chunks", "5", "--latency-ms", str(latency)]
             + [argument for key in KEYS for argument in ("--project", f"free:0:{key}")],
             stdout=subprocess.DEVNULL,
         )
         served = subprocess.Popen(
-            [target / "keypool", "serve", "-q", "--keys", keys, "--listen", f"127.0.0.1:{port}"]
+            [target / program, "serve", "-q", "--keys", keys, "--listen", f"127.0.0.1:{port}"]
             + ["--upstream", f"http://127.0.0.1:{upstream}", "--db", pathlib.Path(folder) / "keypool.db"],
             env={**os.environ, **settings},
         )

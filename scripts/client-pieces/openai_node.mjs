@@ -13,8 +13,7 @@ for await (const chunk of await client.chat.completions.create({ ...wish, stream
   text += chunk.choices[0]?.delta?.content ?? "";
 }
 assert.equal(text, whole.choices[0].message.content);
-const continued = await client.completions.create({ model: "gemini-2.5-flash", prompt: "Once upon" });
-assert(continued.choices[0].text && continued.object === "text_completion");
+await assert.rejects(client.completions.create({ model: "gemini-2.5-flash", prompt: "Once upon" }), OpenAI.NotFoundError);
 const tools = [{ type: "function", function: { name: "weather", parameters: { type: "object", properties: {} } } }];
 const called = await client.chat.completions.create({ ...wish, tools, tool_choice: "required" });
 assert.equal(called.choices[0].message.tool_calls[0].function.name, "weather");

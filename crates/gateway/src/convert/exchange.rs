@@ -36,12 +36,12 @@ const AT_ONCE: usize = 4;
 pub struct Failure {
     pub error: Error,
     retry_after: Option<HeaderValue>,
-    attempts: Attempts,
+    attempts: Box<Attempts>,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, retry_after: None, attempts: Attempts::default() }
+        Self { error, retry_after: None, attempts: Box::default() }
     }
 }
 
@@ -59,13 +59,13 @@ impl From<ApiError> for Failure {
             _ => ErrorKind::Internal,
         };
         let retry_after = error.retry_after_seconds().map(HeaderValue::from);
-        Self { error: Error::new(kind, error.message), retry_after, attempts: Attempts::default() }
+        Self { error: Error::new(kind, error.message), retry_after, attempts: Box::default() }
     }
 }
 
 impl Failure {
     pub fn after(mut self, attempts: Attempts) -> Self {
-        self.attempts = attempts;
+        *self.attempts = attempts;
         self
     }
 
@@ -80,7 +80,7 @@ impl Failure {
         if app.settings.served_headers {
             headers::served(head, &self.attempts, None);
         }
-        response.extensions_mut().insert(self.attempts);
+        response.extensions_mut().insert(*self.attempts);
         response.extensions_mut().insert(Cause(self.error.message().to_owned()));
         response
     }
@@ -224,10 +224,10 @@ impl Exchange {
             if head.status.is_success() {
                 return Ok((body, attempts));
             }
-            let said = Limited::new(body, LARGEST_ERROR).collect().await.map(|said| said.to_bytes());
+            let said = Limited::new(body, LARGEST_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let error = Error::from_gemini(head.status, &said.unwrap_or_default());
             let retry_after = head.headers.get(header::RETRY_AFTER).cloned();
-            Err(Failure { error, retry_after, attempts })
+            Err(Failure { error, retry_after, attempts: Box::new(attempts) })
         })
     }
 

@@ -218,3 +218,112 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     };
     !special
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::HeaderMap, response::IntoResponse, routing::get};
+    use keypool_dialect2::{Frontend, Mode, Request};
+    use serde_json::json;
+
+    use super::*;
+
+    fn naming(url: &str) -> Request {
+        let image = json!({ "type": "image_url", "image_url": { "url": url } });
+        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": [image] }] });
+        Frontend::Chat.parse(body.to_string().as_bytes(), Mode::Strict).expect("a request")
+    }
+
+    fn typed(mime: &'static str, body: Vec<u8>) -> impl IntoResponse {
+        ([(header::CONTENT_TYPE, mime)], body)
+    }
+
+    fn to(location: String) -> impl IntoResponse {
+        (http::StatusCode::FOUND, [(header::LOCATION, location)])
+    }
+
+    #[tokio::test]
+    async fn media_is_fetched_from_allowed_addresses_alone() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let routes = Router::new()
+            .route("/a.png", get(async || typed("Image/PNG; x=y", b"PNG".to_vec())))
+            .route("/there", get(async || to("/a.png".to_owned())))
+            .route("/beside/there", get(async || to("a.png".to_owned())))
+            .route("/beside/a.png", get(async || typed("image/png", b"PNG".to_vec())))
+            .route("/round", get(async || to("/round".to_owned())))
+            .route("/inside", get(async move || to(format!("http://127.0.0.2:{port}/a.png"))))
+            .route("/file", get(async || to("file:///etc/passwd".to_owned())))
+            .route("/page", get(async || typed("text/html", b"<html>".to_vec())))
+            .route("/large", get(async || typed("image/png", vec![0; LARGEST + 1])))
+            .route(
+                "/headers",
+                get(async |headers: HeaderMap| typed("text/plain", format!("{headers:?}").into_bytes())),
+            );
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let tls = ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let allowed: fn(IpAddr) -> bool = |address| address == Ipv4Addr::LOCALHOST;
+        let media = Media::within(Some(tls), allowed);
+        for path in ["a.png", "there", "beside/there", "a.png#part"] {
+            let mut request = naming(&format!("http://127.0.0.1:{port}/{path}"));
+            media.fetch(&mut request.conversation).await.expect(path);
+            let native = String::from_utf8_lossy(&request.encode().expect("a request").body).into_owned();
+            assert!(native.contains(r#""inlineData":{"mimeType":"image/png","data":"UE5H"}"#), "{native}");
+        }
+        for (url, why) in [
+            (format!("http://127.0.0.1:{port}/none"), "404"),
+            (format!("http://127.0.0.1:{port}/round"), "leads on and on"),
+            (format!("http://127.0.0.1:{port}/inside"), NOT_PUBLIC),
+            (format!("http://127.0.0.1:{port}/file"), "not a URL"),
+            (format!("http://127.0.0.1:{port}/page"), "text/html"),
+            (format!("http://127.0.0.1:{port}/large"), "20 MiB"),
+            (format!("http://127.0.0.2:{port}/a.png"), NOT_PUBLIC),
+            (format!("http://user@127.0.0.1:{port}/a.png"), "plain"),
+        ] {
+            let error = media.fetch(&mut naming(&url).conversation).await.expect_err(&url);
+            assert!(error.message().contains(why), "{url}: {error}");
+            assert_eq!(error.param(), Some("messages[0].content[0].image_url.url"));
+        }
+        // A name is resolved by the connector, and its addresses are checked there.
+        let nowhere: fn(IpAddr) -> bool = |_| false;
+        let tls = ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let media = Media::within(Some(tls), nowhere);
+        let url = format!("http://localhost:{port}/a.png");
+        assert!(media.fetch(&mut naming(&url).conversation).await.is_err());
+    }
+
+    #[test]
+    fn special_addresses_are_not_public() {
+        for address in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.19.255.255",
+            "203.0.113.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:8.8.8.8",
+            "::ffff:127.0.0.1",
+            "64:ff9b::808:808",
+            "fc00::1",
+            "fe80::1",
+            "ff02::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::1",
+            "3fff::1",
+        ] {
+            assert!(!is_public(address.parse().expect(address)), "{address}");
+        }
+        for address in ["1.1.1.1", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2001:4860:4860::8888", "2606:4700::1111"]
+        {
+            assert!(is_public(address.parse().expect(address)), "{address}");
+        }
+    }
+}

@@ -113,7 +113,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
     }
     let (body, mut attempts) = exchange.send(None).await?;
     if let Ok(body) = exchange::whole(body).await {
-        answer.whole(&body)?;
+        answer.whole(&body).map_err(|error| Failure::from(error).after(attempts.clone()))?;
     }
     if answer.outcome().is_retryable()
         && let Ok((body, again)) = exchange.send(Some(&attempts)).await
@@ -121,7 +121,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
     {
         attempts = again;
         answer.restart(model);
-        answer.whole(&body)?;
+        answer.whole(&body).map_err(|error| Failure::from(error).after(attempts.clone()))?;
     }
     app.signatures.keep(&mut answer);
     let usage = answer.usage();
@@ -185,13 +185,13 @@ fn now() -> i64 {
 }
 
 /// The thought signatures of calls, by the calls' ids: clients send the calls back without them.
-pub struct Signatures(Cache<String, Box<str>>);
+pub struct Signatures(Cache<String, Arc<str>>);
 
 impl Default for Signatures {
     fn default() -> Self {
         const MOST_BYTES: u64 = 64 << 20;
         let bytes =
-            |id: &String, signature: &Box<str>| (id.len() + signature.len() + 100).try_into().unwrap_or(u32::MAX);
+            |id: &String, signature: &Arc<str>| (id.len() + signature.len() + 100).try_into().unwrap_or(u32::MAX);
         let kept = Cache::builder().max_capacity(MOST_BYTES).weigher(bytes);
         Self(kept.time_to_idle(Duration::from_secs(24 * 3_600)).build())
     }
@@ -205,7 +205,7 @@ impl Signatures {
     }
 
     fn restore(&self, conversation: &mut Conversation) {
-        conversation.restore_signatures(|id| self.0.get(id).map(Into::into));
+        conversation.restore_signatures(|id| self.0.get(id).map(|signature| (*signature).to_owned()));
     }
 }
 

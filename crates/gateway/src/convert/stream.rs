@@ -97,13 +97,12 @@ impl Translation {
                         return Err(failure);
                     }
                 },
-                Source::Reading(body) => match body.frame().await {
-                    Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) => self.answer.push(&data),
-                        Err(_) => continue,
-                    },
-                    // A connection that broke is an answer without an end.
-                    Some(Err(_)) | None => {
+                Source::Reading(body) => {
+                    if let Some(Ok(frame)) = body.frame().await {
+                        let Ok(data) = frame.into_data() else { continue };
+                        self.answer.push(&data)
+                    } else {
+                        // A connection that broke is an answer without an end.
                         let is_retryable = self.answer.outcome().is_retryable() && !self.answer.has_begun();
                         if is_retryable && !self.is_second {
                             self.is_second = true;
@@ -112,7 +111,7 @@ impl Translation {
                         }
                         self.answer.finish()
                     }
-                },
+                }
             };
             self.app.signatures.keep(&mut self.answer);
             let usage = self.answer.usage();

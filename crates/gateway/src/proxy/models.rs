@@ -24,6 +24,8 @@ use crate::{
 
 /// How old a list may be.
 const FRESH: Duration = Duration::from_secs(60);
+/// A provider that takes longer is left out.
+const TIMEOUT: Duration = Duration::from_secs(15);
 /// Pages of one provider; Gemini has two of its largest size.
 const MOST_PAGES: usize = 20;
 const LARGEST_PAGE: usize = 8 << 20;
@@ -100,8 +102,11 @@ impl Catalog {
         }
         let (mut models, mut failed): (Vec<Model>, Option<ApiError>) = (Vec::new(), None);
         let mut is_any = false;
-        for (provider, answer) in app.pools.iter().zip(join_all(app.pools.iter().map(|provider| all(provider))).await) {
-            match answer {
+        let lists = app.pools.iter().map(|provider| tokio::time::timeout(TIMEOUT, all(provider)));
+        for (provider, answer) in app.pools.iter().zip(join_all(lists).await) {
+            let late =
+                |_| Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("{} does not answer", provider.name)));
+            match answer.unwrap_or_else(late) {
                 Ok(more) => {
                     is_any = true;
                     let more = more.into_iter().filter(|model| models.iter().all(|known| known.id != model.id));

@@ -11,6 +11,10 @@ mod demo;
 mod live;
 mod reload;
 mod resources;
+mod convert;
+#[path = "../../../keypool-dialect/tests/it/support.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the requests of the dialects' own tests")]
+mod dialect;
 mod serving;
 mod support;
 mod tenants;

@@ -1,7 +1,6 @@
 //! Gemini's native API: requests are encoded for it, its answers decoded.
 
 pub(crate) mod embed;
-pub(crate) mod models;
 mod names;
 mod request;
 mod response;

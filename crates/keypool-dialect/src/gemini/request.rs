@@ -191,13 +191,18 @@ impl<'c> Encoder<'c> {
                 "parametersJsonSchema": tool.parameters.as_ref().map(schema::adapted),
             }))
         };
-        let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
+        let mut declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
+        declared.extend(answer_by_call(self.conversation).map(|schema| {
+            let what = "Gives the final answer. Call it when no other function is needed any more.";
+            json!({ "name": ANSWER, "description": what, "parametersJsonSchema": schema::adapted(schema) })
+        }));
         Some(Value::Array(vec![object([("functionDeclarations", declared.into())])]))
     }
 
     fn tool_config(&self) -> Option<Value> {
         let (mode, names) = match &self.conversation.tool_choice {
             _ if self.conversation.tools.is_empty() => return None,
+            _ if answer_by_call(self.conversation).is_some() => ("ANY", &[][..]),
             ToolChoice::Unset => return None,
             ToolChoice::Never => ("NONE", &[][..]),
             ToolChoice::May(names) if names.is_empty() => ("AUTO", &[][..]),
@@ -216,7 +221,7 @@ impl<'c> Encoder<'c> {
         let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
         let (mime_type, schema) = match format {
             // A call has no form.
-            _ if must_call => (None, None),
+            _ if must_call || answer_by_call(self.conversation).is_some() => (None, None),
             Format::Text => (None, None),
             Format::Json => (Some("application/json"), None),
             Format::Schema(schema) => (Some("application/json"), Some(schema::adapted(schema))),
@@ -247,6 +252,23 @@ impl<'c> Encoder<'c> {
             "responseModalities": modalities, "imageConfig": image, "speechConfig": speech,
         }))
     }
+}
+
+/// The function whose call is the answer.
+pub(super) const ANSWER: &str = "final_answer";
+
+/// The schema of the answer, where the answer must be a call by it: some models refuse JSON beside functions.
+pub(super) fn answer_by_call(conversation: &Conversation) -> Option<&Value> {
+    let Conversation { model, tools, tool_choice, format: Format::Schema(schema), .. } = conversation else {
+        return None;
+    };
+    let is_free = match tool_choice {
+        ToolChoice::Unset => true,
+        ToolChoice::May(names) => names.is_empty(),
+        _ => false,
+    };
+    let fits = schema["type"] == "object" && tools.iter().all(|tool| tool.name != ANSWER);
+    (is_free && fits && !tools.is_empty() && thinking::refuses_tools_beside_json(model)).then_some(schema)
 }
 
 /// Whether the model is to search the web. Gemini refuses that beside functions.

@@ -20,6 +20,7 @@ pub struct Decoder {
     unique: String,
     single_call: bool,
     searches: bool,
+    answer_by_call: bool,
     started: bool,
     choices: BTreeMap<u32, Choice>,
     /// Gemini's word for why the request itself was refused.
@@ -48,6 +49,7 @@ impl Decoder {
             unique: unique.chars().filter(char::is_ascii_alphanumeric).collect(),
             single_call: conversation.single_call,
             searches: request::may_search(conversation),
+            answer_by_call: request::answer_by_call(conversation).is_some(),
             started: false,
             choices: BTreeMap::new(),
             block_reason: None,
@@ -127,6 +129,13 @@ impl Decoder {
         state.has_parts = true;
         let thought = part["thought"] == true;
         if let Value::Object(mut function) = take(&mut part, "functionCall") {
+            let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let args = function.get_mut("args").map(Value::take).filter(Value::is_object).unwrap_or_else(|| json!({}));
+            if self.answer_by_call && name.ends_with(request::ANSWER) {
+                state.has_text = true;
+                events.push(Event::Text { choice, text: args.to_string() });
+                return;
+            }
             if state.calls > 0 && self.single_call {
                 return;
             }
@@ -134,9 +143,7 @@ impl Decoder {
             state.calls += 1;
             let own_id = function.get("id").and_then(Value::as_str);
             let id = ids::call_id(self.prefix, &self.unique, number, &self.model, own_id);
-            let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
-            let name = self.names.here(name).to_owned();
-            let args = function.get_mut("args").map(Value::take).filter(Value::is_object).unwrap_or_else(|| json!({}));
+            let name = self.names.here(&name).to_owned();
             let signature = part["thoughtSignature"].as_str().map(str::to_owned);
             self.signatures.extend(signature.clone().map(|signature| (id.clone(), signature)));
             events.push(Event::Call { choice, call: Call { id, name, args, signature } });

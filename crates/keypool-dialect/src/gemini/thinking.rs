@@ -55,6 +55,11 @@ pub(super) fn wants_all_signed(model: &str) -> bool {
     draws && matches!(understands(model), Understands::Levels { .. })
 }
 
+/// Whether a model refuses functions beside JSON: those before the third generation do.
+pub(super) fn refuses_tools_beside_json(model: &str) -> bool {
+    !matches!(understands(model), Understands::Levels { .. })
+}
+
 /// `generationConfig.thinkingConfig` for a model; `null` if there is nothing to set, or the model does not think. Gemini
 /// refuses a budget and a level at once.
 pub(super) fn config(model: &str, thinking: Thinking) -> Value {

@@ -5,6 +5,5 @@ pub(crate) mod chat_request;
 pub(crate) mod chat_response;
 pub mod embeddings;
 pub mod images;
-pub mod models;
 pub(crate) mod responses_request;
 pub(crate) mod responses_response;

@@ -75,3 +75,34 @@ fn sampling_is_said_in_geminis_words() {
         })
     );
 }
+
+#[test]
+fn older_models_answer_json_beside_tools_by_a_call() {
+    let schema = json!({ "type": "object", "properties": { "answer": { "type": "integer" } } });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let more =
+        json!({ "model": "gemini-2.5-flash", "tools": [crate::support::tool(CHAT, "f")], "response_format": format });
+    let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
+    let native = crate::support::native(&request);
+    assert!(native.get("generationConfig").is_none(), "these models refuse both at once: {native}");
+    assert_eq!(native["tools"][0]["functionDeclarations"][1]["name"], "final_answer");
+    assert_eq!(native["toolConfig"]["functionCallingConfig"], json!({ "mode": "ANY" }));
+    let call = |name: &str| json!([{ "functionCall": { "name": name, "args": { "answer": 4 } } }]);
+    let answer = whole(&request, &gemini(&call("final_answer"), "STOP")).1.unwrap();
+    assert_eq!(answer["choices"][0]["message"]["content"], r#"{"answer":4}"#);
+    assert_eq!(answer["choices"][0]["finish_reason"], "stop");
+    assert!(streamed(&request, &[gemini(&call("final_answer"), "STOP")]).sent.unwrap().contains(r#"{\"answer\":4}"#));
+    let (_, answer) = whole(&request, &gemini(&call("f"), "STOP"));
+    assert_eq!(answer.unwrap()["choices"][0]["finish_reason"], "tool_calls");
+    // Later models take both, and a call that must be is no answer.
+    let mut later = more.clone();
+    later["model"] = MODEL.into();
+    assert_eq!(
+        encoded(CHAT, &hello(CHAT, &later)).unwrap()["generationConfig"]["responseMimeType"],
+        "application/json"
+    );
+    let mut must = more;
+    must["tool_choice"] = "required".into();
+    let native = encoded(CHAT, &hello(CHAT, &must)).unwrap();
+    assert_eq!(native["tools"][0]["functionDeclarations"].as_array().unwrap().len(), 1);
+}

@@ -2,8 +2,7 @@
 
 use keypool_dialect2::{
     Call, Conversation, Encoder, Error, Media, MediaData, Mode, Part, Role, Tool, ToolResult, Turn,
-    openai::{embeddings::Embeddings, models},
-    without_ours,
+    openai::embeddings::Embeddings, without_ours,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
@@ -184,7 +183,6 @@ proptest! {
             }
         }
         let _ = Error::from_gemini(http::StatusCode::BAD_REQUEST, body.to_string().as_bytes());
-        let _ = models::page(body.to_string().as_bytes());
     }
 
 }

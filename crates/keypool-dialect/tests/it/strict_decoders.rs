@@ -3,13 +3,9 @@
 use async_openai::types::{
     chat::{CreateChatCompletionResponse, CreateChatCompletionStreamResponse},
     embeddings::CreateEmbeddingResponse,
-    models::ListModelResponse,
     responses::{Response, ResponseStreamEvent},
 };
-use keypool_dialect2::{
-    Mode,
-    openai::{embeddings::Embeddings, models},
-};
+use keypool_dialect2::{Mode, openai::embeddings::Embeddings};
 use serde_json::{Value, json};
 
 use crate::support::{CHAT, RESPONSES, gemini, hello, parse, streamed, tool, whole};
@@ -59,20 +55,10 @@ fn responses() {
 }
 
 #[test]
-fn embeddings_and_models() {
+fn embeddings() {
     let request =
         Embeddings::parse(br#"{"model": "gemini-embedding-001", "input": ["a", "b"]}"#, Mode::Strict).unwrap();
     let body = json!({ "embeddings": [{ "values": [3.0, 4.0] }, { "values": [0.0, 0.5] }] }).to_string();
     let typed: CreateEmbeddingResponse = serde_json::from_slice(&request.answer(&[body]).unwrap()).unwrap();
     assert_eq!(typed.data[0].embedding, [0.6, 0.8]);
-    let page = json!({ "models": [
-        { "name": "models/gemini-3.8-flash", "displayName": "Gemini", "supportedGenerationMethods": ["generateContent"] },
-        { "name": "models/veo", "supportedGenerationMethods": ["predictLongRunning"] },
-    ], "nextPageToken": "t" });
-    let (all, next) = models::page(page.to_string().as_bytes()).unwrap();
-    assert_eq!((all.len(), next.as_deref()), (1, Some("t")));
-    let typed: ListModelResponse = serde_json::from_slice(&models::list(&all, CHAT)).unwrap();
-    assert_eq!(typed.data[0].id, "gemini-3.8-flash");
-    let theirs: Value = serde_json::from_slice(&models::list(&all, crate::support::MESSAGES)).unwrap();
-    assert_eq!((&theirs["data"][0]["type"], &theirs["first_id"]), (&json!("model"), &json!("gemini-3.8-flash")));
 }
