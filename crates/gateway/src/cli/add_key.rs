@@ -58,11 +58,15 @@ impl AddKey {
             for stored in database.keys().await? {
                 if stored.secret.expose() == secret.expose() {
                     let id = stored.id;
-                    return Err(wrong(format!("the key is there already, as {id}: `keypool keys set {id}` changes it")));
+                    return Err(wrong(format!(
+                        "the key is there already, as {id}: `keypool keys set {id}` changes it"
+                    )));
                 }
                 if stored.id == key.id() {
                     let id = stored.id;
-                    return Err(wrong(format!("{id} is another key: `keypool keys replace {id}` gives it a new secret")));
+                    return Err(wrong(format!(
+                        "{id} is another key: `keypool keys replace {id}` gives it a new secret"
+                    )));
                 }
             }
             database.put_key(stored(key.id(), secret, options)).await?;

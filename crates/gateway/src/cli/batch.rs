@@ -52,7 +52,7 @@ pub(super) struct Batch {
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
     /// 0 to 2
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = temperature)]
     temperature: Option<f64>,
     /// The most tokens of an answer
     #[arg(long, value_name = "NUMBER")]
@@ -131,6 +131,10 @@ enum Format {
     Csv,
 }
 
+fn temperature(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|degree| (0.0..=2.0).contains(degree)).ok_or_else(|| "expected 0 to 2".to_owned())
+}
+
 fn time(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "expected seconds, or a time such as 500ms, 5s, 2m or 1h".to_owned())
 }
@@ -151,7 +155,11 @@ impl Batch {
             let _ = tokio::time::timeout(Duration::from_secs(2), client.pool().shutdown()).await;
             let summary = summary.map_err(of_output)?;
             // Standard output may hold results.
-            if self.summary.json && self.output.is_some() { say_json(&summary) } else { note(&summary) }
+            if self.summary.json && self.output.is_some() {
+                say_json(&summary)
+            } else {
+                note(&summary)
+            }
             Ok(code(&summary))
         })
     }
@@ -217,7 +225,8 @@ impl Batch {
             engine = engine.json_schema(schema).map_err(|error| wrong(format!("--json-schema: {error}")))?;
         }
         if let Some(file) = &self.error_log {
-            let log = ErrorLog::file(file).map_err(|error| wrong(format!("--error-log {}: {error}", file.display())))?;
+            let log =
+                ErrorLog::file(file).map_err(|error| wrong(format!("--error-log {}: {error}", file.display())))?;
             engine = engine.error_log(log);
         }
         Ok(engine)
@@ -263,9 +272,7 @@ impl Batch {
             std::future::pending::<()>().await;
         };
         let every = self.monitor_interval.map_or(Duration::from_secs(10), |every| every.0);
-        let showing = async {
-            if self.no_progress { run.ended().await } else { Bar::new().follow(run, every).await }
-        };
+        let showing = async { if self.no_progress { run.ended().await } else { Bar::new().follow(run, every).await } };
         tokio::select! {
             () = showing => {}
             () = stopping => {}

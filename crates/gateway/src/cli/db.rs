@@ -54,13 +54,17 @@ enum What {
 impl Db {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
         let loaded = inputs.load()?;
-        let path = store::database_path(&loaded)?.ok_or_else(|| wrong("there is no database: it is turned off by \"none\""))?;
+        let path = store::database_path(&loaded)?
+            .ok_or_else(|| wrong("there is no database: it is turned off by \"none\""))?;
         if matches!(self.what, What::Path) {
             self.tell(path.display(), json!({ "path": path.display().to_string() }));
             return Ok(ExitCode::SUCCESS);
         }
         if !path.is_file() {
-            return Err(wrong(format!("there is no database at {}: the first command that needs one makes it", path.display())));
+            return Err(wrong(format!(
+                "there is no database at {}: the first command that needs one makes it",
+                path.display()
+            )));
         }
         block_on(Some(1), async {
             let database = store::open_database(path.clone(), &loaded.environment)?;
@@ -72,14 +76,18 @@ impl Db {
                     }
                     database.backup(&copy).await?;
                     let copy = copy.display().to_string();
-                    self.tell(format_args!("copied to {copy}"), json!({ "path": path.display().to_string(), "copy": copy }));
+                    self.tell(
+                        format_args!("copied to {copy}"),
+                        json!({ "path": path.display().to_string(), "copy": copy }),
+                    );
                 }
                 What::Check => self.check(&database).await?,
                 What::Rekey { key } => {
                     let key = new_key(key.as_deref(), &loaded)?;
                     let keys = database.keys().await?.len();
                     database.rekey(key).await?;
-                    let told = format!("{} encrypted with the new master key; restart gateways that run", count(keys, "key"));
+                    let told =
+                        format!("{} encrypted with the new master key; restart gateways that run", count(keys, "key"));
                     self.tell(told, json!({ "keys": keys, "path": path.display().to_string() }));
                 }
                 What::Path => {}
@@ -128,5 +136,7 @@ fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
         }
         Some(file) => return MasterKey::read(file.as_ref()).map_err(|error| wrong(error.to_string())),
     };
-    MasterKey::parse(text.trim()).map_err(|error| wrong(error.to_string()))
+    MasterKey::parse(text.trim()).map_err(|_| {
+        wrong("that is no master key: expected 64 hexadecimal digits, such as `openssl rand -hex 32` makes")
+    })
 }

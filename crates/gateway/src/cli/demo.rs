@@ -11,7 +11,11 @@ use std::{
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
-use crossterm::{cursor::MoveToPreviousLine, queue, terminal::{Clear, ClearType}};
+use crossterm::{
+    cursor::MoveToPreviousLine,
+    queue,
+    terminal::{Clear, ClearType},
+};
 use gemini_sim::{Builder, Fault, GeminiSim, Latency, Project, Refusal, Report, Rule, SimService, Tier};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
@@ -39,8 +43,10 @@ use crate::{
 
 /// Ten keys of eight projects, some limited, one suspended, one invalid: clients see answers only. Needs no key and no network.
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 all requests were answered, 1 some were not, or this machine has no free port, 2 the command line \
-                        is wrong, 130 stopped.")]
+#[command(
+    after_help = "Exit codes: 0 all requests were answered, 1 some were not, or this machine has no free port, 2 the command line \
+                        is wrong, 130 stopped."
+)]
 pub(super) struct Demo {
     /// How long clients send requests, in seconds
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
@@ -65,8 +71,7 @@ struct Player {
     refused: Option<fn() -> Refusal>,
 }
 
-const GOOD: Player =
-    Player { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_told: true, refused: None };
+const GOOD: Player = Player { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_told: true, refused: None };
 
 const PLAYERS: [Player; 10] = [
     Player { id: "ada-1", project: "100000000001", ..GOOD },
@@ -298,7 +303,8 @@ impl Counts {
     }
 
     fn told(&self) -> Value {
-        let by_status: BTreeMap<String, u64> = self.answers.iter().map(|(status, n)| (status.to_string(), *n)).collect();
+        let by_status: BTreeMap<String, u64> =
+            self.answers.iter().map(|(status, n)| (status.to_string(), *n)).collect();
         json!({
             "answered": self.good(),
             "too_many_requests": self.answers.get(&429).copied().unwrap_or(0),
@@ -340,7 +346,8 @@ where
             let (status, key) = match answer {
                 None => (None, None),
                 Some(answer) => {
-                    let key = answer.headers().get("x-keypool-key").and_then(|key| key.to_str().ok().map(str::to_owned));
+                    let key =
+                        answer.headers().get("x-keypool-key").and_then(|key| key.to_str().ok().map(str::to_owned));
                     let status = answer.status();
                     (answer.into_body().collect().await.is_ok().then_some(status), key)
                 }

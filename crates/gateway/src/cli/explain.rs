@@ -15,8 +15,10 @@ use crate::config::Inputs;
 
 /// What became of a request: which keys were tried, and with what outcome. A running gateway remembers the last 256.
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 it is told, 1 the gateway does not answer or does not know the request, 2 the command line or \
-                        the configuration is wrong.")]
+#[command(
+    after_help = "Exit codes: 0 it is told, 1 the gateway does not answer or does not know the request, 2 the command line or \
+                        the configuration is wrong."
+)]
 pub(super) struct Explain {
     /// The x-request-id of its answer
     #[arg(value_name = "REQUEST-ID")]
@@ -34,7 +36,11 @@ impl Explain {
         let client = GatewayClient::new(&self.admin, &loaded)?;
         let id = utf8_percent_encode(&self.request, NON_ALPHANUMERIC);
         let told = block_on(Some(1), client.get(&format!("/-/admin/requests/{id}")))?;
-        if self.output.json { say_json(&told) } else { explain(&told) }
+        if self.output.json {
+            say_json(&told)
+        } else {
+            explain(&told)
+        }
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -56,7 +62,9 @@ fn explain(told: &Value) {
         text(&told["path"]),
         text(&told["status"]),
         text(&told["milliseconds"]),
-        told["tenant"].as_str().map_or_else(|| "whoever has the gateway's token".to_owned(), |name| format!("tenant {}", plain(name)))
+        told["tenant"]
+            .as_str()
+            .map_or_else(|| "whoever has the gateway's token".to_owned(), |name| format!("tenant {}", plain(name)))
     ));
     if !told["cause"].is_null() {
         say(format_args!("the gateway's own answer: {}", text(&told["cause"])));

@@ -59,7 +59,8 @@ impl GatewayClient {
     pub(super) fn new(admin: &Admin, loaded: &Loaded) -> anyhow::Result<Self> {
         let base = admin.admin.clone().unwrap_or_else(|| usual_address(loaded));
         let base = base.trim_end_matches('/').to_owned();
-        let uri: Uri = base.parse().map_err(|_| wrong(format!("{base} is no address: expected http(s)://HOST:PORT")))?;
+        let uri: Uri =
+            base.parse().map_err(|_| wrong(format!("{base} is no address: expected http(s)://HOST:PORT")))?;
         let host = uri.host().unwrap_or_default();
         match uri.scheme_str() {
             Some("https") => {}
@@ -72,7 +73,8 @@ impl GatewayClient {
             _ => return Err(wrong(format!("{base} is no address: expected http(s)://HOST:PORT"))),
         }
         let token = loaded.admin_token.clone();
-        let token = token.ok_or_else(|| wrong("the admin token is needed: --admin-token-file or KEYPOOL_ADMIN_TOKEN"))?;
+        let token =
+            token.ok_or_else(|| wrong("the admin token is needed: --admin-token-file or KEYPOOL_ADMIN_TOKEN"))?;
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(TIMEOUT));
         connector.enforce_http(false);

@@ -106,7 +106,13 @@ impl Generate {
     }
 }
 
-async fn answer(opened: &Opened, model: &str, prompt: &str, system: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
+async fn answer(
+    opened: &Opened,
+    model: &str,
+    prompt: &str,
+    system: Option<&str>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
     let claims = |provider: &&Arc<ProviderPool>| provider.models.iter().any(|pattern| matches(pattern, model));
     let provider = opened.pools.iter().find(claims).unwrap_or_else(|| opened.pools.own());
     let began = Instant::now();
@@ -123,7 +129,9 @@ async fn answer(opened: &Opened, model: &str, prompt: &str, system: Option<&str>
     let mut read = Answer::default();
     let mut left = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame.map_err(|error| read.error = Some(format!("the answer broke off: {error}"))) else { break };
+        let Ok(frame) = frame.map_err(|error| read.error = Some(format!("the answer broke off: {error}"))) else {
+            break;
+        };
         left.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         if !head.status.is_success() {
             continue;
@@ -226,7 +234,8 @@ impl Answer {
             Dialect::Gemini => {
                 let candidate = &event["candidates"][0];
                 let parts = candidate["content"]["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
-                let spoken = parts.iter().filter(|part| part["thought"] != true).filter_map(|part| part["text"].as_str());
+                let spoken =
+                    parts.iter().filter(|part| part["thought"] != true).filter_map(|part| part["text"].as_str());
                 let usage = &event["usageMetadata"];
                 let thoughts = usage["thoughtsTokenCount"].as_u64().unwrap_or(0);
                 let output = usage["candidatesTokenCount"].as_u64().map(|tokens| tokens + thoughts);
@@ -236,7 +245,12 @@ impl Answer {
             Dialect::OpenAi => {
                 let choice = &event["choices"][0];
                 let (usage, piece) = (&event["usage"], text(&choice["delta"]["content"]).unwrap_or_default());
-                (piece, text(&choice["finish_reason"]), usage["prompt_tokens"].as_u64(), usage["completion_tokens"].as_u64())
+                (
+                    piece,
+                    text(&choice["finish_reason"]),
+                    usage["prompt_tokens"].as_u64(),
+                    usage["completion_tokens"].as_u64(),
+                )
             }
             Dialect::Anthropic => {
                 let piece = text(&event["delta"]["text"]).unwrap_or_default();
@@ -254,24 +268,41 @@ impl Answer {
 
 /// What a model wrote must not act on the terminal.
 fn terminal(text: &str) -> String {
-    text.split_inclusive(['\n', '\t']).map(|line| {
-        let end = line.chars().last().filter(|last| matches!(last, '\n' | '\t'));
-        let body = end.map_or(line, |_| &line[..line.len() - 1]);
-        plain(body) + end.map(String::from).as_deref().unwrap_or_default()
-    }).collect()
+    text.split_inclusive(['\n', '\t'])
+        .map(|line| {
+            let end = line.chars().last().filter(|last| matches!(last, '\n' | '\t'));
+            let body = end.map_or(line, |_| &line[..line.len() - 1]);
+            plain(body) + end.map(String::from).as_deref().unwrap_or_default()
+        })
+        .collect()
 }
 
 /// Says why no key served, and lists what is known against keys where none is usable.
 async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyhow::Result<ExitCode> {
     let message = handler::failure(error).0.message;
     if let Some(unavailable) = error.as_unavailable() {
-        note(&message);
-        let is_for_good = |reason: &UnavailableReason| matches!(reason, UnavailableReason::Disabled | UnavailableReason::Model);
+        // The last attempt may have another cause, such as a connection that was refused.
+        let last = error.attempts().last().and_then(|attempt| attempt.outcome().failure());
+        match last.and_then(tower_keypool::Failure::message) {
+            Some(cause) => {
+                note(format_args!("{message}; the last attempt at {}: {cause}", provider.pool.provider().base()))
+            }
+            None => note(&message),
+        }
+        let is_for_good =
+            |reason: &UnavailableReason| matches!(reason, UnavailableReason::Disabled | UnavailableReason::Model);
         if !unavailable.reasons().iter().all(|(reason, _)| is_for_good(reason)) {
             return Ok(ExitCode::from(OUT_OF_QUOTA));
         }
         for row in rows(opened).await?.iter().filter(|row| *row.provider == *provider.name) {
-            note(format_args!("{} ({}): {} {}; {}", row.id, row.listed_at, row.state.as_str(), row.why(), row.advice()));
+            note(format_args!(
+                "{} ({}): {} {}; {}",
+                row.id,
+                row.listed_at,
+                row.state.as_str(),
+                row.why(),
+                row.advice()
+            ));
         }
         return Ok(ExitCode::from(NO_USABLE_KEY));
     }

@@ -72,7 +72,8 @@ impl Import {
                 }
                 if self.output.json {
                     let mut import = told(&import);
-                    import["problems"] = problems.iter().map(|(place, message)| json!({ "place": place, "message": message })).collect();
+                    import["problems"] =
+                        problems.iter().map(|(place, message)| json!({ "place": place, "message": message })).collect();
                     import["file"] = shown(file).into();
                     imports.push(import);
                     continue;
@@ -81,7 +82,10 @@ impl Import {
                     note(format_args!("{place}: {message}"));
                 }
                 let Imported { added, merged, rejected, .. } = &import;
-                say(format_args!("{}: {added} added, {merged} merged with keys that were there, {rejected} rejected", shown(file)));
+                say(format_args!(
+                    "{}: {added} added, {merged} merged with keys that were there, {rejected} rejected",
+                    shown(file)
+                ));
             }
             if self.output.json {
                 say_json(&imports);

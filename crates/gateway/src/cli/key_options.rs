@@ -102,7 +102,8 @@ impl KeyOptions {
 
     /// Notes an exit that the configuration does not describe.
     pub(super) fn note_exit(&self, loaded: &Loaded) {
-        if let Some(exit) = self.exit.as_deref().filter(|exit| !exit.is_empty() && !loaded.config.exits.contains_key(*exit))
+        if let Some(exit) =
+            self.exit.as_deref().filter(|exit| !exit.is_empty() && !loaded.config.exits.contains_key(*exit))
         {
             super::output::note(format_args!(
                 "the configuration describes no exit {exit}: the key is not used until [exits] has it"
@@ -138,7 +139,8 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
             ));
         }
     };
-    let secret = Secret::new(text.trim()).map_err(|_| wrong("that is no key: expected one word of visible ASCII letters"))?;
+    let secret =
+        Secret::new(text.trim()).map_err(|_| wrong("that is no key: expected one word of visible ASCII letters"))?;
     if secret.expose() == loaded.token.expose() {
         return Err(wrong("that is the token that clients send to the gateway, and no key of a provider"));
     }

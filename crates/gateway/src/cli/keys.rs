@@ -239,4 +239,3 @@ async fn remove(opened: &Opened, id: String) -> anyhow::Result<(String, &'static
     opened.database()?.remove_key(&key.id).await?;
     Ok((id, "removed"))
 }
-

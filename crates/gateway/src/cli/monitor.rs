@@ -30,8 +30,10 @@ use crate::config::{Inputs, Span};
 ///
 /// With --admin that of a running gateway, else that of the database.
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 ended by q or Ctrl-C, 1 the gateway does not answer or the database cannot be used, 2 the \
-                        command line or the configuration is wrong.")]
+#[command(
+    after_help = "Exit codes: 0 ended by q or Ctrl-C, 1 the gateway does not answer or the database cannot be used, 2 the \
+                        command line or the configuration is wrong."
+)]
 pub(super) struct Monitor {
     /// Print lines in place of a screen; in a pipe it does so anyway
     #[arg(long)]
@@ -114,7 +116,11 @@ impl Monitor {
                 Watched::Database(Box::new(Opened::open(&inputs).await?))
             };
             let pictures = self.count.unwrap_or(u64::MAX);
-            if is_plain { lines(&watched, interval, pictures).await } else { screen(&watched, interval, pictures).await }
+            if is_plain {
+                lines(&watched, interval, pictures).await
+            } else {
+                screen(&watched, interval, pictures).await
+            }
         })?;
         Ok(ExitCode::SUCCESS)
     }
@@ -147,7 +153,8 @@ pub(super) fn line(row: &KeyRow) -> String {
 pub(super) fn totals(rows: &[KeyRow]) -> String {
     let states = [State::Ready, State::Partly, State::HalfOpen, State::Cooling, State::Disabled];
     let of = |state: State| rows.iter().filter(|row| row.state == state).count();
-    let parts = states.into_iter().filter(|state| of(*state) > 0).map(|state| format!("{} {}", of(state), state.as_str()));
+    let parts =
+        states.into_iter().filter(|state| of(*state) > 0).map(|state| format!("{} {}", of(state), state.as_str()));
     let all = count(rows.len(), "key");
     [all].into_iter().chain(parts).collect::<Vec<_>>().join(", ")
 }
@@ -231,12 +238,7 @@ pub(super) fn table(rows: &[KeyRow], offset: usize) -> Table<'static> {
         ])
     };
     let widest = rows.iter().map(|row| row.id.chars().count()).max().unwrap_or(0).clamp(3, 16);
-    let widths = [
-        Constraint::Length(widest as u16),
-        Constraint::Length(9),
-        Constraint::Min(22),
-        Constraint::Fill(1),
-    ];
+    let widths = [Constraint::Length(widest as u16), Constraint::Length(9), Constraint::Min(22), Constraint::Fill(1)];
     let names = Row::new(["key", "state", "used/limit", "out until, why"]);
     Table::new(rows.iter().skip(offset).map(row), widths).header(names.style(Style::new().add_modifier(Modifier::BOLD)))
 }
@@ -269,7 +271,9 @@ mod tests {
     #[test]
     fn a_snapshot_may_be_of_several_pools() {
         let named = json!({ "name": "other", "snapshot": pool() });
-        for (snapshot, keys) in [(pool(), 1), (json!([pool(), named]), 2), (json!({ "providers": [pool(), pool()] }), 2)] {
+        for (snapshot, keys) in
+            [(pool(), 1), (json!([pool(), named]), 2), (json!({ "providers": [pool(), pool()] }), 2)]
+        {
             assert_eq!(of_gateway(snapshot).len(), keys);
         }
         assert_eq!(of_gateway(json!([named]))[0].provider, "other");

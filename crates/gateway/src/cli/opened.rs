@@ -73,9 +73,8 @@ impl Opened {
     async fn of(loaded: Loaded, stores: Stores, listed: Vec<(PoolPlan, Listed)>) -> anyhow::Result<Self> {
         let mut places = HashMap::new();
         for (plan, keys) in &listed {
-            let place = |key: &tower_keypool::Key| {
-                ((plan.name.as_str().into(), key.id()), keys.place(&key.id()).to_owned())
-            };
+            let place =
+                |key: &tower_keypool::Key| ((plan.name.as_str().into(), key.id()), keys.place(&key.id()).to_owned());
             places.extend(keys.keys.iter().map(place));
         }
         let pools = Pools::of(&loaded, &stores, listed).await?;

@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn times_are_told_in_units_that_people_use() {
-        for (seconds, text) in [(0, "0 s"), (119, "119 s"), (121, "3 min"), (7_260, "2 h 01 min"), (180_000, "2 d 2 h")] {
+        for (seconds, text) in [(0, "0 s"), (119, "119 s"), (121, "3 min"), (7_260, "2 h 01 min"), (180_000, "2 d 2 h")]
+        {
             assert_eq!(left(seconds), text);
         }
     }

@@ -160,7 +160,12 @@ pub(super) fn rows(snapshot: Value) -> Vec<KeyRow> {
             project: key.project.clone(),
             tier: key.tier.clone(),
             priority: key.priority,
-            state: breakers.iter().map(Breaker::of_key).chain(is_full.then_some(State::Partly)).max().unwrap_or_default(),
+            state: breakers
+                .iter()
+                .map(Breaker::of_key)
+                .chain(is_full.then_some(State::Partly))
+                .max()
+                .unwrap_or_default(),
             breakers,
             in_flight: key.in_flight,
             started: key.started,
@@ -251,7 +256,9 @@ impl KeyRow {
         let mut parts: Vec<String> = self.by_gravity().into_iter().map(Breaker::told).collect();
         let mut full: Vec<&LimitRow> = self.limits.iter().filter(|limit| limit.is_full()).collect();
         full.sort_by_key(|limit| limit.opens());
-        parts.extend(full.iter().map(|limit| format!("{} full, {} left", short_model(&limit.model), left(limit.opens()))));
+        parts.extend(
+            full.iter().map(|limit| format!("{} full, {} left", short_model(&limit.model), left(limit.opens()))),
+        );
         parts.join("; ")
     }
 

@@ -107,8 +107,10 @@ impl Stats {
 
 /// Whether keys are usable, for scripts. A key that cools comes back by itself, and is usable; a disabled one is not.
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 all keys are usable, 1 some are (or the database cannot be used), 2 none is (or the command \
-                        line or the configuration is wrong).")]
+#[command(
+    after_help = "Exit codes: 0 all keys are usable, 1 some are (or the database cannot be used), 2 none is (or the command \
+                        line or the configuration is wrong)."
+)]
 pub(super) struct Health {
     #[command(flatten)]
     source: Source,
@@ -124,9 +126,9 @@ impl Health {
             let rows = rows(&opened).await?;
             let (disabled, usable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_disabled());
             if self.output.json {
-                let out = disabled.iter().map(|row| {
-                    json!({ "id": row.id, "listed_at": row.listed_at, "why": row.why(), "advice": row.advice() })
-                });
+                let out = disabled.iter().map(
+                    |row| json!({ "id": row.id, "listed_at": row.listed_at, "why": row.why(), "advice": row.advice() }),
+                );
                 let out: Vec<_> = out.collect();
                 say_json(&json!({ "keys": rows.len(), "usable": usable.len(), "disabled": out }));
             } else {

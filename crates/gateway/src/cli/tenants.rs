@@ -99,7 +99,8 @@ impl Rights {
                 None => {}
                 Some("") => *to = None,
                 Some(text) => {
-                    *to = Some(text.parse().map_err(|_| wrong(format!("{option}: expected a whole number, 0 or more")))?)
+                    *to =
+                        Some(text.parse().map_err(|_| wrong(format!("{option}: expected a whole number, 0 or more")))?)
                 }
             }
             Ok(())
@@ -110,13 +111,16 @@ impl Rights {
         set("--tpd", self.tpd, &mut entry.tpd)?;
         set("--max-concurrent", self.max_concurrent, &mut entry.max_concurrent)?;
         if let Some(models) = self.models {
-            entry.models = models.split(',').map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned).collect();
+            entry.models =
+                models.split(',').map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned).collect();
         }
         match self.expires.as_deref() {
             None => {}
             Some("") => entry.expires = None,
             Some(time) if parse_time(time).is_some() => entry.expires = Some(time.to_owned()),
-            Some(_) => return Err(wrong("--expires: expected a day or a time, such as 2030-01-31 or 2030-01-31T12:00:00Z")),
+            Some(_) => {
+                return Err(wrong("--expires: expected a day or a time, such as 2030-01-31 or 2030-01-31T12:00:00Z"));
+            }
         }
         Ok(())
     }

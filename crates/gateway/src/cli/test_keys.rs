@@ -33,8 +33,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Ask the provider about each key, by its list of models, which costs no quota. A key at its limit is good.
 #[derive(Args)]
-#[command(after_help = "Exit codes: 0 all keys are good, 1 some are not, or were not tested, 2 the command line or the configuration \
-                        is wrong.")]
+#[command(
+    after_help = "Exit codes: 0 all keys are good, 1 some are not, or were not tested, 2 the command line or the configuration \
+                        is wrong."
+)]
 pub(super) struct TestKeys {
     /// Disable the keys that the provider rejects for good; `keypool keys enable` takes it back
     #[arg(long)]
