@@ -156,9 +156,9 @@ impl Batch {
             let summary = summary.map_err(of_output)?;
             // Standard output may hold results.
             if self.summary.json && self.output.is_some() {
-                say_json(&summary)
+                say_json(&summary);
             } else {
-                note(&summary)
+                note(&summary);
             }
             Ok(code(&summary))
         })

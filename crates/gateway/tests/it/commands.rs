@@ -318,7 +318,7 @@ async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
         panic!("it does not come to {wanted}: {}", gateway.log());
     };
     settle("gemini-2.5-flash", 200).await;
-    assert_eq!(status("gemini-2.5-pro").await, 404);
+    assert_eq!(status("gemini-2.5-pro").await, 403);
     run(&["set", "alice", "--models", "", "--rpm", "200"]).good();
     settle("gemini-2.5-pro", 200).await;
     run(&["revoke", "alice"]).good();
