@@ -168,7 +168,7 @@ async fn answer(
             "finish_reason": read.finish,
             "model": last.and_then(Attempt::model),
             "key": last.map(Attempt::key),
-            "project": last.map(|attempt| attempt.project()),
+            "project": last.map(Attempt::project),
             "provider": &*provider.name,
             "attempts": attempts.len(),
             "usage": { "input_tokens": read.input_tokens, "output_tokens": read.output_tokens },
