@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
 use tower_keypool::{
     Affinity, ErrorClass, ErrorKind, Failure, Key, KeyPool, KeyRequest, Limit, Limits, Scope, Span, Tier, Unit,
-    config::{Environment, Loaded, PoolConfig, read},
+    config::{Environment, KeyEntry, Loaded, PoolConfig, read},
 };
 
 const A: &str = "AIza-not-a-real-key-001";
@@ -540,4 +540,27 @@ fn every_amount_is_a_limit() {
     for (name, limits) in amounts {
         assert_eq!(config(&format!("[limits.m]\n{name} = 9")).limits["m"].limits(), limits);
     }
+}
+
+#[test]
+fn a_key_is_read_back_from_its_options() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("keys.json");
+    let entry = format!(
+        r#"[{{"key": "{A}", "id": "a", "owner": "p", "tier": "paid", "priority": 3, "weight": 2, "exit": "x", "billing_account": "b",
+             "rpm": 10, "rpd": 250, "concurrent": 4, "interval": "500ms", "zone": "UTC", "models": "m,n*",
+             "limits": {{"m": {{"tpm": 9, "output_tpm": 8}}}}}}]"#
+    );
+    std::fs::write(&file, entry).unwrap();
+    let mut read = Loaded::default();
+    read.add_file(&file);
+    let key = read.keys[0].clone();
+    let place = read.place(&key.id()).unwrap().to_owned();
+    assert!(place.ends_with("keys.json:1"), "{place}");
+    let options = KeyEntry::options(&key);
+    assert_eq!((&options["rpm"], &options["interval"]), (&10.into(), &0.5.into()));
+    let mut again = Loaded::default();
+    let entry = serde_json::from_value(options.into()).unwrap();
+    again.add_entry("elsewhere", entry, &nothing());
+    assert!(again.keys == [key.label(format!("{place} (elsewhere)"))], "{:?}", again.problems);
 }

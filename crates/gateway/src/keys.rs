@@ -1,6 +1,6 @@
 //! All keys from everywhere: variables, key files, the configuration and the database, each with the place where it is listed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use keypool_store::sqlite::StoredKey;
 use tower_keypool::{
@@ -18,8 +18,6 @@ pub struct Listed {
     pub keys: Vec<Key>,
     /// What is wrong with the entries that are left out.
     pub problems: Vec<Problem>,
-    /// Those that the database alone has.
-    pub stored: HashSet<KeyId>,
     places: HashMap<KeyId, String>,
 }
 
@@ -66,14 +64,13 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
             match entry(&key) {
                 Ok(entry) => from_database.add_entry(place, entry, &loaded.environment),
                 Err(error) => {
-                    tracing::warn!(key = %key.id, %error, "the key's options cannot be read; it is left out")
+                    tracing::warn!(key = %key.id, %error, "the key's options cannot be read; it is left out");
                 }
             }
         }
     }
-    let stored = from_database.keys.iter().map(Key::id).collect();
     let from_database = (from_database.keys.into_iter().map(|key| loaded.placed(plan, key)), from_database.problems);
-    let mut listed = Listed { keys: configured.keys, problems: configured.problems, stored, places };
+    let mut listed = Listed { keys: configured.keys, problems: configured.problems, places };
     listed.keys.extend(from_database.0);
     listed.problems.extend(from_database.1);
     listed

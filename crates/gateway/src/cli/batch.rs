@@ -52,7 +52,7 @@ pub(super) struct Batch {
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
     /// 0 to 2
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = temperature)]
     temperature: Option<f64>,
     /// The most tokens of an answer
     #[arg(long, value_name = "NUMBER")]
@@ -131,6 +131,10 @@ enum Format {
     Csv,
 }
 
+fn temperature(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|degree| (0.0..=2.0).contains(degree)).ok_or_else(|| "expected 0 to 2".to_owned())
+}
+
 fn time(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "expected seconds, or a time such as 500ms, 5s, 2m or 1h".to_owned())
 }
@@ -152,9 +156,9 @@ impl Batch {
             let summary = summary.map_err(of_output)?;
             // Standard output may hold results.
             if self.summary.json && self.output.is_some() {
-                say_json(&summary)
+                say_json(&summary);
             } else {
-                note(&summary)
+                note(&summary);
             }
             Ok(code(&summary))
         })

@@ -38,7 +38,8 @@ enum What {
 /// A setting that holds now.
 #[derive(Serialize)]
 struct Setting {
-    setting: String,
+    #[serde(rename = "setting")]
+    name: String,
     value: Value,
     /// An option, a variable, a line of the file, or `default`.
     from: String,
@@ -97,7 +98,7 @@ impl ConfigCommand {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
-        let cells = settings.iter().map(|row| [row.setting.clone(), value(&row.value), row.from.clone()]);
+        let cells = settings.iter().map(|row| [row.name.clone(), value(&row.value), row.from.clone()]);
         say(table(["setting", "value", "from"], cells));
         for (name, list) in lists.as_object().into_iter().flatten() {
             let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -154,7 +155,7 @@ fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
             let setting = format!("{section}.{name}");
             let from = origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
             let value = in_seconds(name, value);
-            settings.push(Setting { setting, value, from });
+            settings.push(Setting { name: setting, value, from });
         }
     }
     Ok(settings)

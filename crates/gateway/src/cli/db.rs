@@ -57,7 +57,7 @@ impl Db {
         let path = store::database_path(&loaded)?
             .ok_or_else(|| wrong("there is no database: it is turned off by \"none\""))?;
         if matches!(self.what, What::Path) {
-            self.tell(path.display(), json!({ "path": path.display().to_string() }));
+            self.tell(path.display(), &json!({ "path": path.display().to_string() }));
             return Ok(ExitCode::SUCCESS);
         }
         if !path.is_file() {
@@ -78,7 +78,7 @@ impl Db {
                     let copy = copy.display().to_string();
                     self.tell(
                         format_args!("copied to {copy}"),
-                        json!({ "path": path.display().to_string(), "copy": copy }),
+                        &json!({ "path": path.display().to_string(), "copy": copy }),
                     );
                 }
                 What::Check => self.check(&database).await?,
@@ -88,12 +88,12 @@ impl Db {
                     database.rekey(key).await?;
                     let told =
                         format!("{} encrypted with the new master key; restart gateways that run", count(keys, "key"));
-                    self.tell(told, json!({ "keys": keys, "path": path.display().to_string() }));
+                    self.tell(told, &json!({ "keys": keys, "path": path.display().to_string() }));
                 }
                 What::Path => {}
                 What::Size => {
                     let size = database.size()?;
-                    self.tell(size, json!({ "size_bytes": size, "path": path.display().to_string() }));
+                    self.tell(size, &json!({ "size_bytes": size, "path": path.display().to_string() }));
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -108,13 +108,13 @@ impl Db {
         let path = database.path().display().to_string();
         self.tell(
             format_args!("{path} is in order: {}, {}, {size} bytes", count(keys, "key"), count(tenants, "tenant")),
-            json!({ "ok": true, "path": path, "keys": keys, "tenants": tenants, "size_bytes": size }),
+            &json!({ "ok": true, "path": path, "keys": keys, "tenants": tenants, "size_bytes": size }),
         );
         Ok(())
     }
 
-    fn tell(&self, text: impl std::fmt::Display, value: serde_json::Value) {
-        if self.output.json { say_json(&value) } else { say(text) }
+    fn tell(&self, text: impl std::fmt::Display, value: &serde_json::Value) {
+        if self.output.json { say_json(value) } else { say(text) }
     }
 }
 
@@ -136,5 +136,7 @@ fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
         }
         Some(file) => return MasterKey::read(file.as_ref()).map_err(|error| wrong(error.to_string())),
     };
-    MasterKey::parse(text.trim()).map_err(|error| wrong(error.to_string()))
+    MasterKey::parse(text.trim()).map_err(|_| {
+        wrong("that is no master key: expected 64 hexadecimal digits, such as `openssl rand -hex 32` makes")
+    })
 }

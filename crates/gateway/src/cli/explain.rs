@@ -37,9 +37,9 @@ impl Explain {
         let id = utf8_percent_encode(&self.request, NON_ALPHANUMERIC);
         let told = block_on(Some(1), client.get(&format!("/-/admin/requests/{id}")))?;
         if self.output.json {
-            say_json(&told)
+            say_json(&told);
         } else {
-            explain(&told)
+            explain(&told);
         }
         Ok(ExitCode::SUCCESS)
     }

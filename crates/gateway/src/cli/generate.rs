@@ -13,13 +13,16 @@ use clap::Args;
 use http::Request;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tower_keypool::{Attempts, Error, ErrorKind, pool::UnavailableReason};
+use tower_keypool::{
+    Attempts, Error, ErrorKind,
+    pool::{Attempt, UnavailableReason},
+};
 
 use super::{
     block_on,
     keys::rows,
     opened::{Opened, Source},
-    output::{Json, note, plain, say_json, short, wrong},
+    output::{Json, no_answer, note, plain, say_json, short, wrong},
 };
 use crate::{
     config::Inputs,
@@ -163,9 +166,9 @@ async fn answer(
             "text": read.text,
             "error": read.error,
             "finish_reason": read.finish,
-            "model": last.and_then(|attempt| attempt.model()),
-            "key": last.map(|attempt| attempt.key()),
-            "project": last.map(|attempt| attempt.project()),
+            "model": last.and_then(Attempt::model),
+            "key": last.map(Attempt::key),
+            "project": last.map(Attempt::project),
             "provider": &*provider.name,
             "attempts": attempts.len(),
             "usage": { "input_tokens": read.input_tokens, "output_tokens": read.output_tokens },
@@ -281,7 +284,14 @@ fn terminal(text: &str) -> String {
 async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyhow::Result<ExitCode> {
     let message = handler::failure(error).0.message;
     if let Some(unavailable) = error.as_unavailable() {
-        note(&message);
+        // The last attempt may have another cause, such as a connection that was refused.
+        let last = error.attempts().last().and_then(|attempt| attempt.outcome().failure());
+        match last.and_then(tower_keypool::Failure::message) {
+            Some(cause) => {
+                note(format_args!("{message}; the last attempt at {}: {cause}", provider.pool.provider().base()));
+            }
+            None => note(&message),
+        }
         let is_for_good =
             |reason: &UnavailableReason| matches!(reason, UnavailableReason::Disabled | UnavailableReason::Model);
         if !unavailable.reasons().iter().all(|(reason, _)| is_for_good(reason)) {
@@ -300,7 +310,7 @@ async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyh
         return Ok(ExitCode::from(NO_USABLE_KEY));
     }
     match error.kind() {
-        ErrorKind::Transport => note(format_args!("no answer from {}: {message}", provider.pool.provider().base())),
+        ErrorKind::Transport => note(no_answer(&provider.pool, error)),
         _ => note(message),
     }
     Ok(ExitCode::FAILURE)

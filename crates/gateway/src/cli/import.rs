@@ -155,18 +155,15 @@ fn merged(
     let secret = options.get("secret").and_then(Value::as_str).unwrap_or_default().to_owned();
     anyhow::ensure!(secret != loaded.token.expose(), "that is the token that clients send to the gateway");
     label(&mut options, place, source);
-    let (id, options) = match by_secret.get(&*secret) {
-        Some(there) => {
-            let mut all = there.options.as_object().cloned().unwrap_or_default();
-            all.extend(there.project.iter().map(|project| ("project".to_owned(), project.as_str().into())));
-            all.extend(options);
-            (there.id.clone(), all)
-        }
-        None => {
-            let is_taken = before.iter().any(|stored| stored.id == key.id());
-            anyhow::ensure!(!is_taken, "the database has another key named {}", key.id());
-            (key.id(), options)
-        }
+    let (id, options) = if let Some(there) = by_secret.get(&*secret) {
+        let mut all = there.options.as_object().cloned().unwrap_or_default();
+        all.extend(there.project.iter().map(|project| ("project".to_owned(), project.as_str().into())));
+        all.extend(options);
+        (there.id.clone(), all)
+    } else {
+        let is_taken = before.iter().any(|stored| stored.id == key.id());
+        anyhow::ensure!(!is_taken, "the database has another key named {}", key.id());
+        (key.id(), options)
     };
     key_options::check(&options, loaded)?;
     Ok(stored(id, Secret::new(&secret)?, options))

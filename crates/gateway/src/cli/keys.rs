@@ -43,6 +43,7 @@ Examples:
 Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong, or there is no such key.";
 
 #[derive(Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and only at the start")]
 enum Change {
     /// Change options of a key of the database; an empty value takes an option back
     Set {
@@ -123,7 +124,7 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
         for mut row in standing::rows(snapshot) {
             let id = KeyId::new(row.id.as_str());
             row.provider = provider.name.to_string();
-            row.listed_at = opened.place(&provider.name, &id).to_owned();
+            opened.place(&provider.name, &id).clone_into(&mut row.listed_at);
             row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&id).copied().unwrap_or(0));
             all.push(row);
         }

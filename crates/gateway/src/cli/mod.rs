@@ -1,5 +1,7 @@
 //! The commands: one file each.
 
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+
 mod add_key;
 mod batch;
 mod config;
@@ -131,7 +133,7 @@ pub fn run() -> ExitCode {
         Command::Tenants(tenants) => tenants.run(&inputs),
         Command::Config(config) => config.run(&inputs),
         Command::Db(db) => db.run(&inputs),
-        Command::Completions(completions) => completions.run(),
+        Command::Completions(completions) => Ok(completions.run()),
         Command::Man(man) => man.run(),
     };
     result.unwrap_or_else(|error| {

@@ -52,7 +52,7 @@ pub(super) struct Monitor {
 
 /// Where pictures come from.
 enum Watched {
-    Gateway(GatewayClient),
+    Gateway(Box<GatewayClient>),
     Database(Box<Opened>),
 }
 
@@ -111,7 +111,7 @@ impl Monitor {
         let is_plain = self.plain || !std::io::stdout().is_terminal();
         block_on(Some(2), async {
             let watched = if self.admin.is_named() {
-                Watched::Gateway(GatewayClient::new(&self.admin, &inputs.load()?)?)
+                Watched::Gateway(Box::new(GatewayClient::new(&self.admin, &inputs.load()?)?))
             } else {
                 Watched::Database(Box::new(Opened::open(&inputs).await?))
             };

@@ -5,6 +5,7 @@ use std::{fmt, io::Write as _};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use tower_keypool::KeyPool;
 
 /// `--json`
 #[derive(Args, Clone, Copy)]
@@ -44,6 +45,13 @@ pub(super) fn say_json(value: &impl Serialize) {
 /// Tells a person something beside the output.
 pub(super) fn note(text: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "keypool: {text}");
+}
+
+/// Where no answer came from, and why: the deepest cause, such as `Connection refused`.
+pub(super) fn no_answer(pool: &KeyPool, error: &tower_keypool::Error) -> String {
+    let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
+    let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    format!("no answer from {}: {cause}", pool.provider().base())
 }
 
 /// Rows under names of columns, as wide as the terminal.

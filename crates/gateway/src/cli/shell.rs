@@ -15,12 +15,12 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(&self) -> ExitCode {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "keypool", &mut script);
         // A closed pipe is no error.
         let _ = std::io::stdout().write_all(&script);
-        Ok(ExitCode::SUCCESS)
+        ExitCode::SUCCESS
     }
 }
 
@@ -34,17 +34,14 @@ pub(super) struct Man {
 
 impl Man {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        match &self.folder {
-            Some(folder) => {
-                let failed = || format!("{}: the pages cannot be written", folder.display());
-                std::fs::create_dir_all(folder).with_context(failed)?;
-                clap_mangen::generate_to(Cli::command(), folder).with_context(failed)?;
-            }
-            None => {
-                let mut page = Vec::new();
-                clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-                let _ = std::io::stdout().write_all(&page);
-            }
+        if let Some(folder) = &self.folder {
+            let failed = || format!("{}: the pages cannot be written", folder.display());
+            std::fs::create_dir_all(folder).with_context(failed)?;
+            clap_mangen::generate_to(Cli::command(), folder).with_context(failed)?;
+        } else {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            let _ = std::io::stdout().write_all(&page);
         }
         Ok(ExitCode::SUCCESS)
     }

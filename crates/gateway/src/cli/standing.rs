@@ -125,7 +125,8 @@ struct Model {
 struct Limit {
     unit: String,
     span: Value,
-    limit: u64,
+    #[serde(rename = "limit")]
+    amount: u64,
     used: u64,
     source: String,
     #[serde(alias = "opens_in_seconds", deserialize_with = "seconds")]
@@ -182,7 +183,7 @@ fn limits(model: &Model) -> impl Iterator<Item = LimitRow> {
         unit: limit.unit.clone(),
         per: per(&limit.span),
         used: limit.used,
-        limit: limit.limit,
+        limit: limit.amount,
         source: limit.source.clone(),
         opens_in_seconds: limit.opens_in.map(|seconds| (seconds * 10.0).ceil() / 10.0),
     })
@@ -219,22 +220,18 @@ impl Breaker {
 
     /// What it covers of a key, why, until when, and what to do.
     fn told(&self) -> String {
-        let mut text = String::new();
         let model = self.target.rsplit_once(" for ").map(|(_, model)| model);
-        if let Some(model) = model.filter(|_| self.of_key() == State::Partly) {
-            text.push_str(&format!("{}: ", short_model(model)));
-        }
-        if let Some(seconds) = self.seconds_left {
-            text.push_str(&format!("{} left, ", left(seconds)));
-        }
-        match (&self.class, &self.reason) {
+        let model = model.filter(|_| self.of_key() == State::Partly);
+        let model = model.map(|model| format!("{}: ", short_model(model))).unwrap_or_default();
+        let until = self.seconds_left.map(|seconds| format!("{} left, ", left(seconds))).unwrap_or_default();
+        let why = match (&self.class, &self.reason) {
             (Some(class), Some(reason)) if !reason.is_empty() => {
-                text.push_str(&format!("{}: {}", class.replace('_', " "), short(reason, 60)));
+                format!("{}: {}", class.replace('_', " "), short(reason, 60))
             }
-            (Some(class), _) => text.push_str(&class.replace('_', " ")),
-            (None, reason) => text.push_str(reason.as_deref().unwrap_or("by hand")),
-        }
-        plain(&text)
+            (Some(class), _) => class.replace('_', " "),
+            (None, reason) => reason.clone().unwrap_or_else(|| "by hand".to_owned()),
+        };
+        plain(&format!("{model}{until}{why}"))
     }
 }
 

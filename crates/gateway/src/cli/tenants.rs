@@ -94,22 +94,22 @@ struct Rights {
 
 impl Rights {
     fn apply(self, entry: &mut TenantEntry) -> anyhow::Result<()> {
-        fn set<T: std::str::FromStr>(option: &str, text: Option<String>, to: &mut Option<T>) -> anyhow::Result<()> {
-            match text.as_deref().map(str::trim) {
+        fn set<T: std::str::FromStr>(option: &str, text: Option<&str>, to: &mut Option<T>) -> anyhow::Result<()> {
+            match text.map(str::trim) {
                 None => {}
                 Some("") => *to = None,
                 Some(text) => {
-                    *to =
-                        Some(text.parse().map_err(|_| wrong(format!("{option}: expected a whole number, 0 or more")))?)
+                    let number = text.parse();
+                    *to = Some(number.map_err(|_| wrong(format!("{option}: expected a whole number, 0 or more")))?);
                 }
             }
             Ok(())
         }
-        set("--rpm", self.rpm, &mut entry.rpm)?;
-        set("--rpd", self.rpd, &mut entry.rpd)?;
-        set("--tpm", self.tpm, &mut entry.tpm)?;
-        set("--tpd", self.tpd, &mut entry.tpd)?;
-        set("--max-concurrent", self.max_concurrent, &mut entry.max_concurrent)?;
+        set("--rpm", self.rpm.as_deref(), &mut entry.rpm)?;
+        set("--rpd", self.rpd.as_deref(), &mut entry.rpd)?;
+        set("--tpm", self.tpm.as_deref(), &mut entry.tpm)?;
+        set("--tpd", self.tpd.as_deref(), &mut entry.tpd)?;
+        set("--max-concurrent", self.max_concurrent.as_deref(), &mut entry.max_concurrent)?;
         if let Some(models) = self.models {
             entry.models =
                 models.split(',').map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned).collect();

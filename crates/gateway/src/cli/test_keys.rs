@@ -11,19 +11,19 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
-    Attempts, ErrorClass, Key, KeyPoolLayer,
+    Attempts, ErrorClass, Failure, Key, KeyPoolLayer,
     store::{BreakerTarget, Record},
 };
 
 use super::{
     block_on,
     opened::{Source, tell_problems},
-    output::{Json, count, note, plain, say, say_json, short, table, wrong},
+    output::{Json, count, no_answer, note, plain, say, say_json, short, table, wrong},
 };
 use crate::{
     config::{Inputs, PoolPlan, ProviderKind},
     keys,
-    proxy::{handler, upstream::Upstream},
+    proxy::upstream::Upstream,
     store::Stores,
 };
 
@@ -157,11 +157,11 @@ async fn test(plan: &PoolPlan, key: &Key, place: &str, upstream: &Upstream) -> F
         Ok(Err(message)) => found.message = Some(message),
         Ok(Ok((attempts, models))) => {
             let failure = attempts.last().and_then(|attempt| attempt.outcome().failure().cloned());
-            let class = failure.as_ref().map(|failure| failure.class());
+            let class = failure.as_ref().map(Failure::class);
             found.models = models;
             found.class = class.map(ErrorClass::as_str);
-            found.status = failure.as_ref().and_then(|failure| failure.status()).map(|status| status.as_u16());
-            found.message = failure.as_ref().and_then(|failure| failure.message()).map(plain);
+            found.status = failure.as_ref().and_then(Failure::status).map(|status| status.as_u16());
+            found.message = failure.as_ref().and_then(Failure::message).map(plain);
             found.advice = class.map(|class| class.policy().advice);
             found.is_rejected = class == Some(ErrorClass::KeyRejected);
             found.verdict = match class {
@@ -208,7 +208,7 @@ async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts
         Err(error) if error.attempts().last().is_some_and(|attempt| attempt.status().is_some()) => {
             Ok((error.attempts().clone(), None))
         }
-        Err(error) => Err(format!("{}: {}", pool.provider().base(), handler::failure(&error).0.message)),
+        Err(error) => Err(no_answer(&pool, &error)),
     }
 }
 

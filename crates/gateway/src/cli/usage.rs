@@ -9,6 +9,7 @@ use keypool_store::{
     sqlite::{UsageQuery, UsageRow},
 };
 use serde::Serialize;
+use tower_keypool::KeyId;
 
 use super::{
     block_on,
@@ -151,7 +152,7 @@ async fn sums(database: &SqliteStore, query: UsageQuery, by: By) -> anyhow::Resu
     };
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for row in database.usage(query).await? {
-        let key = row.key.as_ref().map(|key| key.as_str()).unwrap_or_default();
+        let key = row.key.as_ref().map(KeyId::as_str).unwrap_or_default();
         let tenant = key.strip_prefix("tenant:");
         let name = match (by, tenant) {
             (By::Tenant, Some(tenant)) => Some(tenant.to_owned()),

@@ -79,7 +79,9 @@ impl Pools {
     /// Those of the stores, and of the configuration.
     pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
         let listed = keys::all(loaded, stores).await?;
-        listed.iter().for_each(|(plan, keys)| tell(plan, keys));
+        for (plan, keys) in &listed {
+            tell(plan, keys);
+        }
         Self::of(loaded, stores, listed).await
     }
 
