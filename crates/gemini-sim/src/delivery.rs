@@ -1,119 +1,215 @@
-//! How a file's bytes come: in pieces that a URL is handed out for, all at once as they are, or in one body with what is said of
-//! them.
+//! From a reply to a response: what the script does to an answer on its way out.
 
-use http::HeaderMap;
-use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::time::Duration;
 
-use crate::engine::{Admission, Visit};
-use crate::refusal::ApiError;
+use bytes::Bytes;
+use fastrand::Rng;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::Body as _;
+use jiff::Timestamp;
 
-/// How a file's bytes come.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Delivery<'b> {
-    /// In pieces: what is said of them stands in the body.
-    Pieces,
-    /// All of them, of this kind; and what is said of them.
-    Whole { said: Value, bytes: &'b [u8], kind: Option<String> },
+use crate::Latency;
+use crate::answer::{Format, Reply, fill_in_key};
+use crate::body::{ConnectionReset, ScriptedBody, Step};
+use crate::fault::{Fault, Faults};
+use crate::refusal::Refused;
+
+/// What a delivery needs to know of the request and of the moment.
+pub(crate) struct Delivery<'a> {
+    pub(crate) refused: Refused<'a>,
+    pub(crate) wall: Timestamp,
+    pub(crate) accepts_gzip: bool,
+    pub(crate) chunk_latency: Latency,
+    pub(crate) reset: Option<ConnectionReset>,
 }
 
-impl<'b> Delivery<'b> {
-    /// Of the request that begins an upload, by its protocol or by `uploadType`.
-    pub(crate) fn of(visit: &Visit<'b>) -> Admission<Self> {
-        let protocol = text(visit.headers, "x-goog-upload-protocol").or_else(|| visit.query.get("upload_protocol"));
-        let kind = text(visit.headers, "content-type").unwrap_or_default();
-        match (protocol, visit.query.get("uploadType")) {
-            (Some("raw"), _) | (None, Some("media")) => {
-                let announced = text(visit.headers, "x-goog-upload-header-content-type").unwrap_or(kind);
-                let kind = Some(announced.to_owned()).filter(|kind| !kind.is_empty());
-                Ok(Self::Whole { said: json!({}), bytes: visit.body, kind })
+const FIXED_HEADERS: [(&str, &str); 5] = [
+    ("vary", "Origin, X-Origin, Referer"),
+    ("server", "scaffolding on HTTPServer2"),
+    ("x-xss-protection", "0"),
+    ("x-frame-options", "SAMEORIGIN"),
+    ("x-content-type-options", "nosniff"),
+];
+
+impl Delivery<'_> {
+    pub(crate) fn respond(self, mut reply: Reply, faults: &Faults, rng: &mut Rng) -> Response<ScriptedBody> {
+        // Errors are no streams: an error inside of a stream has no place there.
+        if reply.kind == "ok" {
+            faults.list.iter().find_map(|fault| self.insert_error(&mut reply, fault));
+        }
+        let key = self.refused.key;
+        let (mut own_headers, mut trailers) = (header_map(&reply.headers, key), HeaderMap::new());
+        let (mut gzip, mut more_length, mut max_frame) = (self.accepts_gzip, None, None);
+        for fault in &faults.list {
+            match fault {
+                Fault::Header(name, value) => {
+                    replace(&mut own_headers, &header_map(&[(name.clone(), value.clone())], key))
+                }
+                Fault::Trailers(list) => trailers.extend(header_map(list, key)),
+                Fault::Gzip => gzip = true,
+                Fault::LongLength(extra) => more_length = Some(*extra),
+                Fault::SmallFrames(bytes) => max_frame = Some((*bytes).max(1)),
+                _ => {}
             }
-            (Some("multipart"), _) | (None, Some("multipart")) => Self::in_parts(kind, visit.body),
-            _ => Ok(Self::Pieces),
+        }
+        gzip &= !own_headers.contains_key(CONTENT_ENCODING);
+        if gzip {
+            reply.chunks = compress(&reply.chunks);
+        }
+        let length: usize = reply.chunks.iter().map(Bytes::len).sum();
+
+        let mut headers = HeaderMap::new();
+        for (name, value) in FIXED_HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let date = self.wall.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        headers.extend(HeaderValue::try_from(date).ok().map(|date| (DATE, date)));
+        headers.extend(reply.content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
+        if gzip && length > 0 {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        if let Some(extra) = more_length {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from((length as u64).saturating_add(extra)));
+        }
+        if !trailers.is_empty() {
+            let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+            headers.extend(HeaderValue::try_from(names.join(", ")).ok().map(|names| (TRAILER, names)));
+        }
+        // Last: what a script says of headers stands above all else.
+        replace(&mut headers, &own_headers);
+
+        let (status, streamed) = (reply.status, reply.format != Format::Whole);
+        let mut steps = self.steps(reply, streamed, rng);
+        if let Some(cut) = faults.list.iter().rev().find(|fault| is_cut(fault)) {
+            cut_off(&mut steps, cut);
+        }
+        if !trailers.is_empty() {
+            steps.push_back(Step::Trailers(trailers));
+        }
+        let is_plain = steps.iter().all(|step| matches!(step, Step::Data(_)));
+        let body = ScriptedBody {
+            steps,
+            wait: None,
+            max_frame: max_frame.unwrap_or(usize::MAX),
+            exact: is_plain && !streamed && !headers.contains_key(CONTENT_LENGTH),
+            flush_each: streamed || max_frame.is_some(),
+            flush_due: false,
+            reset: self.reset,
+        };
+        if let Some(length) = body.size_hint().exact() {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// Replaces the rest of a stream by an error, where the fault is one.
+    fn insert_error(&self, reply: &mut Reply, fault: &Fault) -> Option<()> {
+        let (after, refusal) = match fault {
+            Fault::ErrorAsFirstEvent(refusal) => (0, refusal),
+            Fault::ErrorEventAfter(after, refusal) | Fault::RawErrorAfter(after, refusal) => (*after, refusal),
+            _ => return None,
+        };
+        let error = refusal.error(self.refused);
+        let mut kept = after.min(reply.chunks.len());
+        if reply.format == Format::List && kept == reply.chunks.len() {
+            // The last chunk closes the list.
+            kept = kept.saturating_sub(1);
+        }
+        reply.chunks.truncate(kept);
+        let text = match reply.format {
+            Format::Whole => error.to_body(false),
+            Format::Events if matches!(fault, Fault::RawErrorAfter(..)) => error.to_body(false),
+            Format::Events => format!("data: {}\r\n\r\n", error.to_line()),
+            Format::List => format!("{}{}\n]", if kept == 0 { "[" } else { "\n,\r\n" }, error.to_line()),
+        };
+        reply.chunks.push(text.into());
+        Some(())
+    }
+
+    /// The chunks, with the time between those of a stream.
+    fn steps(&self, reply: Reply, streamed: bool, rng: &mut Rng) -> VecDeque<Step> {
+        let mut steps = VecDeque::with_capacity(reply.chunks.len());
+        for chunk in reply.chunks.into_iter().filter(|chunk| !chunk.is_empty()) {
+            if streamed && !steps.is_empty() {
+                let wait = self.chunk_latency.draw(rng);
+                steps.extend((!wait.is_zero()).then_some(Step::Wait(wait)));
+            }
+            steps.push_back(Step::Data(chunk));
+        }
+        steps
+    }
+}
+
+fn is_cut(fault: &Fault) -> bool {
+    matches!(fault, Fault::Truncate(_) | Fault::ResetAfter(_) | Fault::StallAfter(_))
+}
+
+/// Ends a body after some bytes: as if that were all, with a reset, or never.
+fn cut_off(steps: &mut VecDeque<Step>, cut: &Fault) {
+    /// Long enough for what was sent before a reset to leave the machine.
+    const FLUSH: Duration = Duration::from_millis(5);
+    let (mut left, end) = match cut {
+        Fault::ResetAfter(bytes) => ((*bytes).max(1), vec![Step::Wait(FLUSH), Step::Reset]),
+        Fault::StallAfter(bytes) => (*bytes, vec![Step::Stall]),
+        Fault::Truncate(bytes) => (*bytes, vec![]),
+        _ => return,
+    };
+    let mut kept = 0;
+    while let Some(step) = steps.get_mut(kept).filter(|_| left > 0) {
+        if let Step::Data(data) = step {
+            data.truncate(left);
+            left -= data.len();
+        }
+        kept += 1;
+    }
+    steps.truncate(kept);
+    steps.extend(end);
+}
+
+/// Puts all values of `new` in the place of those of the same names.
+fn replace(headers: &mut HeaderMap, new: &HeaderMap) {
+    for name in new.keys() {
+        headers.remove(name);
+    }
+    for (name, value) in new {
+        headers.append(name, value.clone());
+    }
+}
+
+/// Names and values that HTTP cannot carry are left out.
+fn header_map(list: &[(String, String)], key: &str) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in list {
+        let value = fill_in_key(&Bytes::copy_from_slice(value.as_bytes()), key);
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(&value)) {
+            map.append(name, value);
         }
     }
-
-    /// `multipart/related`: first JSON, then the bytes.
-    fn in_parts(kind: &str, body: &'b [u8]) -> Admission<Self> {
-        let boundary = kind.split(';').skip(1).find_map(|pair| pair.trim().strip_prefix("boundary="));
-        let boundary = boundary.map(|boundary| boundary.trim_matches('"')).filter(|boundary| !boundary.is_empty());
-        let is_multipart = kind.to_ascii_lowercase().starts_with("multipart/");
-        let Some(boundary) = boundary.filter(|_| is_multipart) else {
-            return Err(invalid("Multipart body does not contain a boundary."));
-        };
-        let mut parts = parts(body, format!("--{boundary}").as_bytes()).into_iter();
-        let (Some((_, said)), Some((kind, bytes)), None) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(invalid("Multipart body must contain exactly 2 parts."));
-        };
-        let said = serde_json::from_slice(said).map_err(|_| invalid("The metadata part is no valid JSON."))?;
-        Ok(Self::Whole { said, bytes, kind })
-    }
+    map
 }
 
-/// The parts between these borders: what each says that it is, and what it holds. Lines end as the first one does: clients
-/// that write them with a line feed alone (google-gemini-php) are served, too.
-fn parts<'b>(body: &'b [u8], border: &[u8]) -> Vec<(Option<String>, &'b [u8])> {
-    let mut found = Vec::new();
-    let Some(mut rest) = position(body, border).map(|at| &body[at + border.len()..]) else { return found };
-    let line: &[u8] = if rest.starts_with(b"\n") { b"\n" } else { b"\r\n" };
-    while let Some(inner) = rest.strip_prefix(line) {
-        let end = position(inner, &[line, border].concat());
-        let Some((part, behind)) = end.map(|at| (&inner[..at], &inner[at + line.len() + border.len()..])) else {
-            break;
-        };
-        let (head, held) = match part.strip_prefix(line) {
-            // It says nothing of itself.
-            Some(held) => (&b""[..], held),
-            None => match position(part, &[line, line].concat()) {
-                Some(at) => (&part[..at], &part[at + 2 * line.len()..]),
-                None => break,
-            },
-        };
-        let head = String::from_utf8_lossy(head).into_owned();
-        let of_kind = |line: &str| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("content-type").then(|| value.trim().to_owned())
-        };
-        found.push((head.lines().find_map(of_kind), held));
-        rest = behind;
-    }
-    found
-}
-
-fn position(text: &[u8], word: &[u8]) -> Option<usize> {
-    text.windows(word.len()).position(|window| window == word)
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
-}
-
-fn invalid(what: &str) -> ApiError {
-    ApiError::invalid_argument("malformed_upload", what)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn two_parts_are_what_is_said_and_the_bytes() {
-        let body = b"--b\r\ncontent-type: application/json\r\n\r\n{\"file\":{}}\r\n--b\r\nContent-Type: text/plain\r\n\r\na\r\n--\r\nb\r\n--b--\r\n";
-        let read = Delivery::in_parts("multipart/related; boundary=\"b\"", body).unwrap();
-        let kind = Some("text/plain".to_owned());
-        assert_eq!(read, Delivery::Whole { said: json!({ "file": {} }), bytes: b"a\r\n--\r\nb", kind });
-        let feeds =
-            b"--b\nContent-Type: application/json\n\n{\"file\":{}}\n--b\nContent-Type: text/plain\n\na\r\n--\nb\n--b--";
-        let read = Delivery::in_parts("multipart/related; boundary=b", feeds).unwrap();
-        let kind = Some("text/plain".to_owned());
-        assert_eq!(read, Delivery::Whole { said: json!({ "file": {} }), bytes: b"a\r\n--\nb", kind });
-        for (kind, body) in [
-            ("multipart/related", &body[..]),
-            ("application/json; boundary=b", body),
-            ("multipart/related; boundary=c", body),
-            ("multipart/related; boundary=b", &body[..60]),
-            ("multipart/related; boundary=b", b"--b\r\n\r\nno JSON\r\n--b\r\n\r\na\r\n--b--"),
-        ] {
-            assert!(Delivery::in_parts(kind, body).is_err(), "{kind}");
+/// gzip over all chunks, flushed behind each, so that each can be read when it arrives.
+fn compress(chunks: &[Bytes]) -> Vec<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut compressed = Vec::with_capacity(chunks.len() + 1);
+    for chunk in chunks {
+        // Writing into a Vec does not fail.
+        let _ = encoder.write_all(chunk);
+        if chunks.len() > 1 {
+            let _ = encoder.flush();
+            compressed.push(std::mem::take(encoder.get_mut()).into());
         }
     }
+    if !chunks.is_empty() {
+        compressed.push(encoder.finish().unwrap_or_default().into());
+    }
+    compressed
 }

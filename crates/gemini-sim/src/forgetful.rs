@@ -1,23 +1,17 @@
-//! A provider whose connections are dropped without a word.
+//! A provider whose connections are dropped without notice.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    sync::Barrier,
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 
 const ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"hi"}]}}]}"#;
 
-/// A provider that can forget its connections, as a NAT or a balancer on the way does: one that was there before is
-/// closed as soon as it is written to, and the client had no way to know. It serves whoever asks, over HTTP/1.1 on
+/// A provider that can forget its connections, as a NAT or a load balancer on the way does: one that was there before
+/// is closed as soon as it is written to, and the client had no way to know. It serves whoever asks, over HTTP/1.1 on
 /// loopback, until the runtime ends.
 ///
 /// ```
@@ -34,16 +28,16 @@ const ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"hi"}]}}]}"#
 #[derive(Debug)]
 pub struct Forgetful {
     url: String,
-    told: Arc<Told>,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug)]
-struct Told {
-    /// How often it forgot.
-    forgot: AtomicUsize,
+struct Counts {
+    /// How often connections were forgotten.
+    forgotten: AtomicUsize,
     arrived: AtomicUsize,
-    /// Who was there before it first forgot.
-    warm: Barrier,
+    /// The requests before connections were first forgotten.
+    first: Barrier,
 }
 
 impl Forgetful {
@@ -51,43 +45,43 @@ impl Forgetful {
     /// each has a connection of its own.
     ///
     /// # Errors
-    /// When no port can be had.
+    /// When there is no free port.
     pub async fn start(warm: usize) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let told = Told { forgot: AtomicUsize::new(0), arrived: AtomicUsize::new(0), warm: Barrier::new(warm) };
-        let told = Arc::new(told);
-        let shared = Arc::clone(&told);
+        let (forgotten, arrived) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let counts = Arc::new(Counts { forgotten, arrived, first: Barrier::new(warm) });
+        let shared = Arc::clone(&counts);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, Arc::clone(&shared)));
             }
         });
-        Ok(Self { url, told })
+        Ok(Self { url, counts })
     }
 
-    /// Where it is, without a path.
+    /// Its address, without a path.
     pub fn url(&self) -> &str {
         &self.url
     }
 
     /// From now on the connections that there are get no answer.
     pub fn forget(&self) {
-        self.told.forgot.fetch_add(1, Ordering::SeqCst);
+        self.counts.forgotten.fetch_add(1, Ordering::SeqCst);
     }
 
     /// How many requests it took, those over dead connections not among them.
     pub fn arrived(&self) -> usize {
-        self.told.arrived.load(Ordering::SeqCst)
+        self.counts.arrived.load(Ordering::SeqCst)
     }
 }
 
-async fn serve(mut stream: TcpStream, told: Arc<Told>) {
-    let born = told.forgot.load(Ordering::SeqCst);
-    while has_request(&mut stream).await && told.forgot.load(Ordering::SeqCst) == born {
-        told.arrived.fetch_add(1, Ordering::SeqCst);
-        if born == 0 {
-            told.warm.wait().await;
+async fn serve(mut stream: TcpStream, counts: Arc<Counts>) {
+    let opened = counts.forgotten.load(Ordering::SeqCst);
+    while has_request(&mut stream).await && counts.forgotten.load(Ordering::SeqCst) == opened {
+        counts.arrived.fetch_add(1, Ordering::SeqCst);
+        if opened == 0 {
+            counts.first.wait().await;
         }
         let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{ANSWER}", ANSWER.len());
         if stream.write_all(answer.as_bytes()).await.is_err() {
@@ -96,7 +90,7 @@ async fn serve(mut stream: TcpStream, told: Arc<Told>) {
     }
 }
 
-/// Whether one came, whose body has a length and is not empty.
+/// Whether a request came, whose body has a length and is not empty.
 async fn has_request(stream: &mut TcpStream) -> bool {
     let mut read = Vec::new();
     loop {

@@ -1,5 +1,6 @@
 //! Projects, their keys and their tier: who owns which quota.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use crate::{Limits, Refusal};
@@ -47,8 +48,6 @@ impl Key {
         self
     }
 }
-
-// === impl Key ===
 
 impl From<&str> for Key {
     fn from(secret: &str) -> Self {
@@ -169,5 +168,50 @@ impl Project {
             },
             |(_, limits)| *limits,
         )
+    }
+}
+
+/// A key by its place in the order of definition.
+#[derive(Debug)]
+pub(crate) struct KnownKey {
+    pub(crate) label: String,
+    /// Its project's place in the order of definition.
+    pub(crate) project: usize,
+    pub(crate) refused: Option<Refusal>,
+}
+
+/// All projects and their keys.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    pub(crate) projects: Vec<Project>,
+    pub(crate) keys: Vec<KnownKey>,
+    by_secret: HashMap<String, usize>,
+}
+
+impl Accounts {
+    /// # Panics
+    ///
+    /// When one secret is given twice.
+    pub(crate) fn new(projects: Vec<Project>) -> Self {
+        let (mut keys, mut by_secret) = (Vec::new(), HashMap::new());
+        for (index, project) in projects.iter().enumerate() {
+            for key in &project.keys {
+                let number = keys.len();
+                let label = key.label.clone().unwrap_or_else(|| format!("key-{number}"));
+                let earlier = by_secret.insert(key.secret.clone(), number);
+                assert!(earlier.is_none(), "the secret of {label} is defined twice");
+                keys.push(KnownKey { label, project: index, refused: key.refused.clone() });
+            }
+        }
+        Self { projects, keys, by_secret }
+    }
+
+    pub(crate) fn by_secret(&self, secret: &str) -> Option<usize> {
+        self.by_secret.get(secret).copied()
+    }
+
+    /// A key by its label or its secret.
+    pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
+        self.keys.iter().position(|key| key.label == name).or_else(|| self.by_secret(name))
     }
 }

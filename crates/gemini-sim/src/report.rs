@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
+use crate::Arrival;
+
 /// Counts of one key, of one project, or of all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,7 +35,7 @@ impl Tally {
         self.rejected.get(kind).copied().unwrap_or(0)
     }
 
-    pub(crate) fn book(&mut self, arrival: &Booking) {
+    pub(crate) fn count(&mut self, arrival: &Arrival) {
         self.arrivals += 1;
         if arrival.accepted {
             self.accepted += 1;
@@ -48,6 +50,18 @@ impl Tally {
         }
     }
 
+    /// Adds another tally to this one.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.arrivals += other.arrivals;
+        self.accepted += other.accepted;
+        self.over_limit += other.over_limit;
+        self.tokens += other.tokens;
+        self.charged += other.charged;
+        for (kind, count) in &other.rejected {
+            *self.rejected.entry(kind).or_default() += count;
+        }
+    }
+
     fn to_json(&self) -> Value {
         json!({
             "arrivals": self.arrivals,
@@ -58,15 +72,6 @@ impl Tally {
             "rejected": self.rejected,
         })
     }
-}
-
-/// What one arrival adds to the counts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Booking {
-    pub(crate) kind: &'static str,
-    pub(crate) accepted: bool,
-    pub(crate) tokens: u64,
-    pub(crate) cost: u64,
 }
 
 /// The counts of one key.
@@ -158,19 +163,5 @@ impl fmt::Display for Report {
             line(&format!("{} ({})", key.label, key.project), &key.tally)?;
         }
         line("total", &self.total)
-    }
-}
-
-impl Tally {
-    /// Adds another count to this one.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.arrivals += other.arrivals;
-        self.accepted += other.accepted;
-        self.over_limit += other.over_limit;
-        self.tokens += other.tokens;
-        self.charged += other.charged;
-        for (kind, count) in &other.rejected {
-            *self.rejected.entry(kind).or_default() += count;
-        }
     }
 }

@@ -4,23 +4,22 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Content, Reply};
+use super::{Content, Format, Reply};
 use crate::Finish;
-use crate::route::Form;
 
-/// Tokens of thoughts that are told.
-const THOUGHTS: u64 = 5;
+/// The tokens of a thought summary.
+const THOUGHT_TOKENS: u64 = 5;
 
-/// A generated answer, before it is written in a form.
+/// A generated answer, before it is written in a format.
 #[derive(Clone, Debug)]
 pub(crate) struct Generated {
     pub(crate) content: Content,
     pub(crate) finish: Option<Finish>,
-    /// It is told what was thought.
+    /// The answer begins with a summary of thoughts.
     pub(crate) thoughts: bool,
-    pub(crate) cut: bool,
+    pub(crate) truncated: bool,
     /// How many candidates say it.
-    pub(crate) copies: usize,
+    pub(crate) candidates: u64,
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
     pub(crate) model: String,
@@ -46,7 +45,7 @@ struct Candidate<'a> {
     content: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     finish_reason: Option<&'a str>,
-    index: u32,
+    index: u64,
 }
 
 #[derive(Serialize)]
@@ -84,7 +83,7 @@ impl Generated {
 
     fn chunk<'a>(&'a self, candidate: Option<Candidate<'a>>, usage: Usage) -> Chunk<'a> {
         Chunk {
-            candidates: candidate.map(|candidate| self.copied(&candidate)),
+            candidates: candidate.map(|candidate| self.repeat(&candidate)),
             prompt_feedback: None,
             usage_metadata: usage,
             model_version: &self.model,
@@ -93,12 +92,12 @@ impl Generated {
     }
 
     /// The same for each candidate that was asked for.
-    fn copied<'a>(&self, candidate: &Candidate<'a>) -> Vec<Candidate<'a>> {
-        (0..).take(self.copies).map(|index| Candidate { index, ..candidate.clone() }).collect()
+    fn repeat<'a>(&self, candidate: &Candidate<'a>) -> Vec<Candidate<'a>> {
+        (0..self.candidates).map(|index| Candidate { index, ..candidate.clone() }).collect()
     }
 
-    /// The one chunk of an answer that is not what was hoped for.
-    fn unhappy<'a>(&'a self, finish: &'a Finish) -> Chunk<'a> {
+    /// The one chunk of an answer without the text that was asked for.
+    fn finished<'a>(&'a self, finish: &'a Finish) -> Chunk<'a> {
         let candidate = |content, reason| Some(Candidate { content, finish_reason: Some(reason), index: 0 });
         match finish {
             Finish::Reason(reason) => self.chunk(candidate(None, reason), self.usage(0, 0)),
@@ -116,12 +115,12 @@ impl Generated {
     /// The chunks in their order, usage cumulative on each.
     fn chunks(&self, most: usize) -> Vec<Chunk<'_>> {
         if let Some(finish) = &self.finish {
-            return vec![self.unhappy(finish)];
+            return vec![self.finished(finish)];
         }
         let pieces = self.content.split(most);
-        let (last, total) = (pieces.len() - 1, self.content.tokens() * self.copies as u64);
+        let (last, total) = (pieces.len() - 1, self.content.tokens() * self.candidates);
         let count = pieces.len() as u64;
-        let end = if self.cut { "MAX_TOKENS" } else { "STOP" };
+        let end = if self.truncated { "MAX_TOKENS" } else { "STOP" };
         (0u64..)
             .zip(&pieces)
             .map(|(index, piece)| {
@@ -134,47 +133,27 @@ impl Generated {
                     finish_reason: (index == last as u64).then_some(end),
                     index: 0,
                 };
-                self.chunk(Some(candidate), self.usage(so_far, u64::from(self.thoughts) * THOUGHTS))
+                self.chunk(Some(candidate), self.usage(so_far, u64::from(self.thoughts) * THOUGHT_TOKENS))
             })
             .collect()
     }
 }
 
-/// Writes the answer in the form that was asked for.
-pub(crate) fn generate(answer: &Generated, form: Form, chunks: usize) -> Reply {
-    if form == Form::Whole {
-        let whole = answer.chunks(1).remove(0);
-        return Reply::json(&whole);
+/// The answer as `generateContent` and `streamGenerateContent` give it.
+pub(crate) fn native(answer: &Generated, format: Format, chunks: usize) -> Reply {
+    if format == Format::Whole {
+        return Reply::json(&answer.chunks(1)[0]);
     }
     let chunks = answer.chunks(chunks);
     let last = chunks.len() - 1;
     let lines = chunks.iter().enumerate().map(|(index, chunk)| {
         let line = serde_json::to_string(chunk).expect("plain data");
-        Bytes::from(match form {
-            Form::Events | Form::Whole => format!("data: {line}\r\n\r\n"),
-            Form::List => {
-                let open = if index == 0 { "[" } else { "\n,\r\n" };
-                let close = if index == last { "\n]" } else { "" };
-                format!("{open}{line}{close}")
-            }
-        })
+        if format == Format::Events {
+            return Bytes::from(format!("data: {line}\r\n\r\n"));
+        }
+        let open = if index == 0 { "[" } else { "\n,\r\n" };
+        let close = if index == last { "\n]" } else { "" };
+        format!("{open}{line}{close}").into()
     });
-    Reply::stream(form, lines.collect())
-}
-
-/// Puts the caller's key where a script wrote `{key}`.
-pub(crate) fn template(text: &Bytes, key: &str) -> Bytes {
-    const MARK: &[u8] = b"{key}";
-    let mut out = Vec::new();
-    let mut rest: &[u8] = text;
-    while let Some(at) = rest.windows(MARK.len()).position(|found| found == MARK) {
-        out.extend_from_slice(&rest[..at]);
-        out.extend_from_slice(key.as_bytes());
-        rest = &rest[at + MARK.len()..];
-    }
-    if out.is_empty() && rest.len() == text.len() {
-        return text.clone();
-    }
-    out.extend_from_slice(rest);
-    out.into()
+    Reply::stream(format, lines.collect())
 }

@@ -1,89 +1,133 @@
-//! What the simulator says when nothing is wrong.
+//! Answers before they are sent.
 
-mod caches;
-mod chat;
 mod content;
-mod embed;
 mod example;
-mod files;
 mod generate;
-mod models;
-mod predict;
-mod speak;
-mod things;
 
 use bytes::Bytes;
 use http::StatusCode;
+use serde_json::Value;
 
-use crate::refusal::{ApiError, Wrapping};
-use crate::route::Form;
+use crate::builder::Settings;
+use crate::fault::Canned;
+use crate::refusal::ApiError;
 
-pub(crate) use chat::native_prompt;
 pub use content::AnswerText;
-pub(crate) use content::{Call, Content, signature};
-pub(crate) use embed::dimensions;
-pub(crate) use generate::{Generated, generate, template};
-pub(crate) use predict::pictures;
-
-/// A PNG of one pixel.
-pub(crate) const PIXEL: &str =
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+pub(crate) use content::{Content, FunctionCall, signature};
+pub(crate) use generate::{Generated, native};
 
 const JSON: &str = "application/json; charset=UTF-8";
 
-/// An answer before it is shaped and sent.
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One JSON document.
+    Whole,
+    /// Server-sent events.
+    Events,
+    /// One JSON list, streamed an item at a time.
+    List,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) content_type: Option<&'static str>,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) chunks: Vec<Bytes>,
-    pub(crate) form: Form,
+    pub(crate) format: Format,
     /// The word for it in reports.
     pub(crate) kind: &'static str,
 }
 
 impl Reply {
-    pub(crate) fn json(value: &impl serde::Serialize) -> Self {
-        let mut text = serde_json::to_vec_pretty(value).expect("plain data");
-        text.push(b'\n');
-        Self::whole(JSON, text)
-    }
-
-    pub(crate) fn whole(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+    /// 200 without a body.
+    pub(crate) fn empty() -> Self {
         Self {
             status: StatusCode::OK,
-            content_type: Some(content_type),
+            content_type: None,
             headers: Vec::new(),
-            chunks: vec![body.into()],
-            form: Form::Whole,
+            chunks: Vec::new(),
+            format: Format::Whole,
             kind: "ok",
         }
     }
 
-    pub(crate) fn empty() -> Self {
-        Self { content_type: None, chunks: Vec::new(), ..Self::whole(JSON, Bytes::new()) }
+    pub(crate) fn json(value: &impl serde::Serialize) -> Self {
+        let mut text = serde_json::to_vec_pretty(value).expect("plain data");
+        text.push(b'\n');
+        Self { content_type: Some(JSON), chunks: vec![text.into()], ..Self::empty() }
     }
 
-    pub(crate) fn stream(form: Form, chunks: Vec<Bytes>) -> Self {
+    pub(crate) fn stream(format: Format, chunks: Vec<Bytes>) -> Self {
+        let content_type = if format == Format::Events { "text/event-stream" } else { JSON };
+        Self { content_type: Some(content_type), chunks, format, ..Self::empty() }
+    }
+
+    pub(crate) fn error(error: &ApiError, in_list: bool) -> Self {
         Self {
-            content_type: Some(match form {
-                Form::Events => "text/event-stream",
-                Form::List | Form::Whole => JSON,
-            }),
-            chunks,
-            form,
+            status: error.status,
+            content_type: Some(error.content_type()),
+            chunks: vec![error.to_body(in_list).into()],
+            kind: error.kind,
             ..Self::empty()
         }
     }
 
-    pub(crate) fn error(error: &ApiError, wrapping: Wrapping) -> Self {
-        let whole = Self::whole(error.content_type(), error.text(wrapping));
-        Self { status: error.status(), kind: error.kind, ..whole }
+    pub(crate) fn canned(canned: &Canned, key: &str) -> Self {
+        Self {
+            status: StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: canned.headers.clone(),
+            chunks: canned.chunks.iter().map(|chunk| fill_in_key(chunk, key)).collect(),
+            format: if canned.streamed { Format::Events } else { Format::Whole },
+            kind: "canned",
+            ..Self::empty()
+        }
     }
 
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+}
+
+/// Puts the caller's key in the place of `{key}`.
+pub(crate) fn fill_in_key(text: &Bytes, key: &str) -> Bytes {
+    const MARK: &[u8] = b"{key}";
+    let mut filled = Vec::new();
+    let mut rest: &[u8] = text;
+    while let Some(at) = rest.windows(MARK.len()).position(|found| found == MARK) {
+        filled.extend_from_slice(&rest[..at]);
+        filled.extend_from_slice(key.as_bytes());
+        rest = &rest[at + MARK.len()..];
+    }
+    if rest.len() == text.len() {
+        return text.clone();
+    }
+    filled.extend_from_slice(rest);
+    filled.into()
+}
+
+/// For throughput benches: one answer for each format, made once and given to everyone.
+pub(crate) struct FastAnswers([Reply; 3]);
+
+impl FastAnswers {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let generated = Generated {
+            content: Content::Text(settings.answer.text(&Value::Null)),
+            finish: None,
+            thoughts: false,
+            truncated: false,
+            candidates: 1,
+            prompt_tokens: 1,
+            cached_tokens: 0,
+            model: "gemini-2.5-flash".to_owned(),
+            id: "fast".to_owned(),
+        };
+        Self([Format::Whole, Format::Events, Format::List].map(|format| native(&generated, format, settings.chunks)))
+    }
+
+    pub(crate) fn get(&self, format: Format) -> Reply {
+        self.0.iter().find(|reply| reply.format == format).cloned().unwrap_or_else(Reply::empty)
     }
 }

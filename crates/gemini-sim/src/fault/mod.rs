@@ -1,14 +1,14 @@
 //! What can go wrong, and when.
 
-mod effects;
 mod rule;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::SignedDuration;
 
 use crate::{Latency, Refusal};
 
-pub(crate) use effects::{Cut, Effects, Instead, Shape, StreamError};
 pub use rule::{KeyMatch, Rule, Script};
 pub(crate) use rule::{Rules, Subject};
 
@@ -149,5 +149,45 @@ impl Canned {
     #[must_use]
     pub fn json(self, body: &serde_json::Value) -> Self {
         self.header("content-type", "application/json; charset=UTF-8").body(body.to_string())
+    }
+}
+
+/// The faults of all rules that match one request.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    pub(crate) list: Vec<Fault>,
+    /// The sum of what the rules drew.
+    pub(crate) head_latency: Duration,
+}
+
+impl Faults {
+    /// The first fault that takes the answer's place: before the quota is charged, or in the model's place after it.
+    pub(crate) fn instead(&self, charged: bool) -> Option<&Fault> {
+        self.list.iter().find(|fault| match fault {
+            Fault::Refuse(refusal) => refusal.comes_after_quota() == charged,
+            Fault::Canned(canned) => canned.charged == charged,
+            Fault::Storm => !charged,
+            Fault::ResetBeforeHead | Fault::Hang => charged,
+            _ => false,
+        })
+    }
+
+    /// How far the wall clock is off, beside the simulator's own skew.
+    pub(crate) fn skew(&self) -> SignedDuration {
+        let skews = self.list.iter().filter_map(|fault| if let Fault::Skew(skew) = fault { Some(*skew) } else { None });
+        skews.fold(SignedDuration::ZERO, SignedDuration::saturating_add)
+    }
+
+    /// Of several faults the last counts.
+    pub(crate) fn answer_text(&self) -> Option<&str> {
+        self.list.iter().rev().find_map(|fault| if let Fault::AnswerText(text) = fault { Some(&**text) } else { None })
+    }
+
+    pub(crate) fn finish(&self) -> Option<&Finish> {
+        self.list.iter().rev().find_map(|fault| if let Fault::Finish(finish) = fault { Some(finish) } else { None })
+    }
+
+    pub(crate) fn chunk_latency(&self) -> Option<Latency> {
+        self.list.iter().rev().find_map(|fault| if let Fault::ChunkLatency(it) = fault { Some(*it) } else { None })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::{Effects, Fault};
+use super::{Fault, Faults};
 use crate::Refusal;
 
 /// Names a key: by its order of definition, by its label, or by the secret.
@@ -229,12 +229,12 @@ pub(crate) struct Subject<'a> {
 /// The rules in force, with what each has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
-    active: Vec<Active>,
+    active: Vec<ActiveRule>,
     added: u64,
 }
 
 #[derive(Debug)]
-struct Active {
+struct ActiveRule {
     rule: Rule,
     seen: u64,
     rng: Rng,
@@ -244,9 +244,9 @@ impl Rules {
     pub(crate) fn add(&mut self, script: Script, seed: u64) {
         for rule in script.0 {
             self.added += 1;
-            // Its own generator: one rule's dice do not move another's.
+            // Each rule has its own generator, so that one does not change what another draws.
             let rng = Rng::with_seed(seed ^ self.added.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-            self.active.push(Active { rule, seen: 0, rng });
+            self.active.push(ActiveRule { rule, seen: 0, rng });
         }
     }
 
@@ -254,53 +254,47 @@ impl Rules {
         self.active.clear();
     }
 
-    /// Whether any rule may strike before a request has arrived whole.
-    pub(crate) fn may_be_early(&self) -> bool {
-        self.active.iter().any(Active::is_early)
-    }
-
-    /// The refusal that does not wait for the body's end, and how many bytes
-    /// it does wait for.
-    pub(crate) fn early(&mut self, subject: &Subject<'_>) -> Option<(usize, Refusal)> {
-        let early = self.active.iter_mut().filter(|active| active.is_early());
+    /// The refusal that does not wait for the end of the request's body, and how many bytes it does wait for.
+    pub(crate) fn early_refusal(&mut self, subject: &Subject<'_>) -> Option<(usize, Refusal)> {
         let mut found = None;
-        for active in early {
-            if let (true, Fault::RefuseAfter(bytes, refusal)) = (active.strikes(subject), &active.rule.fault) {
+        for active in self.active.iter_mut().filter(|active| active.is_early()) {
+            if let (true, Fault::RefuseAfter(bytes, refusal)) = (active.matches(subject), &active.rule.fault) {
                 found.get_or_insert((*bytes, refusal.clone()));
             }
         }
         found
     }
 
-    /// Everything that happens to this request.
-    pub(crate) fn meet(&mut self, subject: &Subject<'_>) -> Effects {
-        let mut effects = Effects::default();
-        for active in &mut self.active {
-            if !active.is_early() && active.strikes(subject) {
-                effects.add(&active.rule.fault, &mut active.rng);
+    /// Everything that happens to this request once it has arrived.
+    pub(crate) fn faults(&mut self, subject: &Subject<'_>) -> Faults {
+        let mut faults = Faults::default();
+        for active in self.active.iter_mut().filter(|active| !active.is_early()) {
+            if active.matches(subject) {
+                if let Fault::HeadLatency(latency) = active.rule.fault {
+                    faults.head_latency += latency.draw(&mut active.rng);
+                }
+                faults.list.push(active.rule.fault.clone());
             }
         }
-        effects
+        faults
     }
 }
 
-impl Active {
+impl ActiveRule {
     fn is_early(&self) -> bool {
         matches!(self.rule.fault, Fault::RefuseAfter(..))
     }
 
-    fn strikes(&mut self, subject: &Subject<'_>) -> bool {
+    fn matches(&mut self, subject: &Subject<'_>) -> bool {
         let rule = &self.rule;
         if !rule.concerns(subject) {
             return false;
         }
         let number = self.seen;
         self.seen += 1;
-        let Some(behind) = number.checked_sub(rule.skip) else {
-            return false;
-        };
-        rule.times.is_none_or(|times| behind < times)
-            && behind % rule.every == 0
+        let Some(number) = number.checked_sub(rule.skip) else { return false };
+        rule.times.is_none_or(|times| number < times)
+            && number.is_multiple_of(rule.every)
             && (rule.probability >= 1.0 || self.rng.f64() < rule.probability)
     }
 }

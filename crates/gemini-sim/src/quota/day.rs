@@ -9,13 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 /// Which Pacific day an instant belongs to, and when that day ends. The last
 /// answer is kept: most requests fall on the same day as the one before.
 #[derive(Debug)]
-pub(crate) struct Calendar {
+pub(crate) struct PacificCalendar {
     zone: TimeZone,
     known: Option<(Timestamp, Timestamp, Date)>,
 }
 
-impl Calendar {
-    pub(crate) fn pacific() -> Self {
+impl PacificCalendar {
+    pub(crate) fn new() -> Self {
         Self { zone: TimeZone::get("America/Los_Angeles").expect("the time zone database is compiled in"), known: None }
     }
 
@@ -46,18 +46,18 @@ impl Calendar {
 /// Counts of the dates that were met last, so that a clock that jumps back
 /// finds its day again.
 #[derive(Debug, Default)]
-pub(crate) struct DayCount {
+pub(crate) struct DailyCount {
     days: Vec<(Date, u64)>,
 }
 
-impl DayCount {
+impl DailyCount {
     const KEPT: usize = 4;
 
     pub(crate) fn used(&self, date: Date) -> u64 {
         self.days.iter().find(|(day, _)| *day == date).map_or(0, |(_, used)| *used)
     }
 
-    pub(crate) fn book(&mut self, date: Date, amount: u64) {
+    pub(crate) fn add(&mut self, date: Date, amount: u64) {
         let used = self.used(date);
         self.days.retain(|(day, _)| *day != date);
         self.days.push((date, used + amount));
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn left(wall: &str) -> (String, u64) {
-        let (date, left) = Calendar::pacific().locate(wall.parse().unwrap());
+        let (date, left) = PacificCalendar::new().locate(wall.parse().unwrap());
         (date.to_string(), left.as_secs())
     }
 
@@ -92,25 +92,25 @@ mod tests {
 
     #[test]
     fn a_clock_that_jumps_back_finds_its_day_again() {
-        let mut count = DayCount::default();
+        let mut count = DailyCount::default();
         let monday = jiff::civil::date(2026, 11, 16);
-        count.book(monday, 3);
-        count.book(monday.tomorrow().unwrap(), 1);
-        count.book(monday, 2);
+        count.add(monday, 3);
+        count.add(monday.tomorrow().unwrap(), 1);
+        count.add(monday, 2);
         assert_eq!(count.used(monday), 5);
         assert_eq!(count.used(monday.tomorrow().unwrap()), 1);
     }
 
     #[test]
     fn a_clock_that_jumps_back_by_many_days_counts_there_too() {
-        let mut count = DayCount::default();
+        let mut count = DailyCount::default();
         let monday = jiff::civil::date(2026, 11, 16);
         for day in monday.series(jiff::Span::new().days(1)).take(10) {
-            count.book(day, 1);
+            count.add(day, 1);
         }
         let long_ago = jiff::civil::date(2026, 1, 1);
-        count.book(long_ago, 1);
-        count.book(long_ago, 1);
+        count.add(long_ago, 1);
+        count.add(long_ago, 1);
         assert_eq!(count.used(long_ago), 2);
     }
 }

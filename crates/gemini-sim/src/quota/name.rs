@@ -2,84 +2,65 @@
 
 use crate::Tier;
 
-/// What a limit limits.
+/// What a limit counts, and over which time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Axis {
+pub(crate) enum Unit {
     RequestsPerMinute,
     TokensPerMinute,
     RequestsPerDay,
     TokensPerDay,
 }
 
-/// Which family of methods a quota belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
-    Generate,
-    Embed,
+/// How an error names a quota.
+pub(crate) struct QuotaName {
+    pub(crate) id: String,
+    /// Without the service before it.
+    pub(crate) metric: String,
 }
 
-/// `quotaId` and metric (without the service's prefix). Those of free
-/// projects and of paid `GenerateContent` are on record; the paid names of
-/// embeddings and of tier 3 are built alike.
-pub(crate) fn quota_name(axis: Axis, family: Family, tier: Tier) -> (String, &'static str) {
-    let free = tier == Tier::Free;
-    let suffix = match tier {
-        Tier::Free => "-FreeTier",
-        Tier::Tier1 => "",
-        Tier::Tier2 => "-PaidTier2",
-        Tier::Tier3 => "-PaidTier3",
-    };
-    let plain = if free { "-FreeTier" } else { "" };
-    match (family, axis) {
-        (Family::Generate, Axis::RequestsPerMinute) => (
-            format!("GenerateRequestsPerMinutePerProjectPerModel{plain}"),
-            if free { "generate_content_free_tier_requests" } else { "generate_requests_per_model" },
-        ),
-        (Family::Generate, Axis::RequestsPerDay) => (
-            format!("GenerateRequestsPerDayPerProjectPerModel{plain}"),
-            if free { "generate_content_free_tier_requests" } else { "generate_requests_per_model_per_day" },
-        ),
-        (Family::Generate, Axis::TokensPerMinute) => (
-            if free {
-                "GenerateContentInputTokensPerModelPerMinute-FreeTier".to_owned()
-            } else {
-                format!("GenerateContentPaidTierInputTokensPerModelPerMinute{suffix}")
-            },
-            token_metric(tier),
-        ),
-        (Family::Generate, Axis::TokensPerDay) => {
-            (format!("GenerateContentInputTokensPerModelPerDay{plain}"), token_metric(tier))
-        }
-        (Family::Embed, axis) => (
-            match axis {
-                Axis::RequestsPerMinute => {
-                    format!("EmbedContentRequestsPerMinutePerProjectPerModel{plain}")
+impl QuotaName {
+    /// The names of free projects and of paid `GenerateContent` are on record; those of paid embeddings and of tier 3
+    /// are built alike.
+    pub(crate) fn of(unit: Unit, tier: Tier, embeds: bool) -> Self {
+        let free = tier == Tier::Free;
+        let suffix = if free { "-FreeTier" } else { "" };
+        let is_requests = matches!(unit, Unit::RequestsPerMinute | Unit::RequestsPerDay);
+        let is_minute = matches!(unit, Unit::RequestsPerMinute | Unit::TokensPerMinute);
+        let period = if is_minute { "Minute" } else { "Day" };
+        let (id, metric) = match (embeds, is_requests) {
+            (true, _) => {
+                let tier = if free { "free" } else { "paid" };
+                let (counted, metric) =
+                    if is_requests { ("Requests", "requests") } else { ("InputTokens", "input_token_count") };
+                (
+                    format!("EmbedContent{counted}Per{period}PerProjectPerModel{suffix}"),
+                    format!("embed_content_{tier}_tier_{metric}"),
+                )
+            }
+            (false, true) => (
+                format!("GenerateRequestsPer{period}PerProjectPerModel{suffix}"),
+                match (free, is_minute) {
+                    (true, _) => "generate_content_free_tier_requests",
+                    (false, true) => "generate_requests_per_model",
+                    (false, false) => "generate_requests_per_model_per_day",
                 }
-                Axis::RequestsPerDay => {
-                    format!("EmbedContentRequestsPerDayPerProjectPerModel{plain}")
-                }
-                Axis::TokensPerMinute => {
-                    format!("EmbedContentInputTokensPerMinutePerProjectPerModel{plain}")
-                }
-                Axis::TokensPerDay => {
-                    format!("EmbedContentInputTokensPerDayPerProjectPerModel{plain}")
-                }
-            },
-            match (axis, free) {
-                (Axis::RequestsPerMinute | Axis::RequestsPerDay, true) => "embed_content_free_tier_requests",
-                (Axis::RequestsPerMinute | Axis::RequestsPerDay, false) => "embed_content_paid_tier_requests",
-                (_, true) => "embed_content_free_tier_input_token_count",
-                (_, false) => "embed_content_paid_tier_input_token_count",
-            },
-        ),
-    }
-}
-
-fn token_metric(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Free => "generate_content_free_tier_input_token_count",
-        Tier::Tier1 => "generate_content_paid_tier_input_token_count",
-        Tier::Tier2 => "generate_content_paid_tier_2_input_token_count",
-        Tier::Tier3 => "generate_content_paid_tier_3_input_token_count",
+                .to_owned(),
+            ),
+            (false, false) => {
+                let (tier_metric, tier_suffix) = match tier {
+                    Tier::Free => ("free_tier", ""),
+                    Tier::Tier1 => ("paid_tier", ""),
+                    Tier::Tier2 => ("paid_tier_2", "-PaidTier2"),
+                    Tier::Tier3 => ("paid_tier_3", "-PaidTier3"),
+                };
+                let paid = if !free && is_minute { "PaidTier" } else { "" };
+                let suffix = if !free && is_minute { tier_suffix } else { suffix };
+                (
+                    format!("GenerateContent{paid}InputTokensPerModelPer{period}{suffix}"),
+                    format!("generate_content_{tier_metric}_input_token_count"),
+                )
+            }
+        };
+        Self { id, metric }
     }
 }

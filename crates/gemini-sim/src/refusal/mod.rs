@@ -1,16 +1,17 @@
-//! The provider's real ways of saying no.
+//! The provider's real refusals, loaded from `samples/`.
 
-mod body;
-mod envelope;
-mod page;
+mod error;
 mod quota;
 
 use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
 
-pub(crate) use body::{Scene, too_many_tokens};
-pub(crate) use envelope::{ApiError, Wrapping, bad_request};
-pub(crate) use page::not_found_page;
-pub(crate) use quota::{limit_zero, over_quota};
+use crate::Tier;
+use error::{Body, Status};
+
+pub(crate) use error::{ApiError, bad_request};
+pub(crate) use quota::{QuotaOwner, limit_zero, over_limit};
 
 /// A refusal with the real provider's status and body.
 ///
@@ -93,98 +94,153 @@ pub enum Refusal {
     DeadlineExceeded,
 }
 
+/// The text of a sample: an answer of the real provider, as JSON.
+macro_rules! sample {
+    ($name:literal) => {
+        include_str!(concat!("../../samples/", $name, ".json"))
+    };
+}
+
+/// The page for paths that do not exist.
+const UNKNOWN_PATH: (&str, &str) = ("unknown_path", sample!("gemini_404_unknown_path_html"));
+/// The page for methods that HTTP does not have.
+const UNKNOWN_METHOD: (&str, &str) = ("unknown_method", sample!("gemini_405_unknown_method_html"));
+
+/// Whose request is refused: what takes the place of the samples' own key, project and model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refused<'a> {
+    pub(crate) key: &'a str,
+    /// Its number.
+    pub(crate) project: &'a str,
+    pub(crate) model: &'a str,
+    /// `v1beta` and the like.
+    pub(crate) version: &'a str,
+    /// `generateContent` and the like.
+    pub(crate) method: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Sample {
+    status: u16,
+    body: Value,
+}
+
 impl Refusal {
     /// The word for it in reports.
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::ApiKeyInvalid => "api_key_invalid",
-            Self::ApiKeyNotFound => "api_key_not_found",
-            Self::ApiKeyExpired => "api_key_expired",
-            Self::MultipleCredentials => "multiple_credentials",
-            Self::UnregisteredCaller => "unregistered_caller",
-            Self::BadCredentials => "bad_credentials",
-            Self::AccessTokenUnsupported => "access_token_unsupported",
-            Self::ApiKeysUnsupported => "api_keys_unsupported",
-            Self::ConsumerSuspended => "consumer_suspended",
-            Self::KeyLeaked => "key_leaked",
-            Self::ServiceDisabled => "service_disabled",
-            Self::ServiceBlocked => "service_blocked",
-            Self::ReferrerBlocked => "referrer_blocked",
-            Self::IpAddressBlocked => "ip_address_blocked",
-            Self::NoPermission => "no_permission",
-            Self::LocationUnsupported => "location_unsupported",
-            Self::AddressBlocked => "address_blocked",
-            Self::ModelNotFound => "model_not_found",
-            Self::ModelRetired => "model_retired",
-            Self::PrepayDepleted | Self::PrepayDepletedPaymentRequired => "prepay_depleted",
-            Self::SpendingCap => "spending_cap",
-            Self::SpendRate => "spend_rate",
-            Self::LimitZero => "limit_zero",
-            Self::Exhausted => "exhausted",
-            Self::QuotaHelpOnly => "quota_help_only",
-            Self::CapacityExhausted => "capacity_exhausted",
-            Self::InvalidArgument => "invalid_argument",
-            Self::TooManyTokens => "too_many_tokens",
-            Self::Cancelled => "cancelled",
-            Self::Internal => "internal",
-            Self::BadGateway => "bad_gateway",
-            Self::Overloaded => "overloaded",
-            Self::HighDemand => "high_demand",
-            Self::DeadlineExceeded => "deadline_exceeded",
-        }
+        self.kind_and_sample().0
     }
 
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
-        let code = match self {
-            Self::ApiKeyInvalid
-            | Self::ApiKeyNotFound
-            | Self::ApiKeyExpired
-            | Self::MultipleCredentials
-            | Self::LocationUnsupported
-            | Self::InvalidArgument
-            | Self::TooManyTokens => 400,
-            Self::BadCredentials | Self::AccessTokenUnsupported | Self::ApiKeysUnsupported => 401,
-            Self::PrepayDepletedPaymentRequired => 402,
-            Self::UnregisteredCaller
-            | Self::ConsumerSuspended
-            | Self::KeyLeaked
-            | Self::ServiceDisabled
-            | Self::ServiceBlocked
-            | Self::ReferrerBlocked
-            | Self::IpAddressBlocked
-            | Self::NoPermission
-            | Self::AddressBlocked => 403,
-            Self::ModelNotFound | Self::ModelRetired => 404,
-            Self::PrepayDepleted
-            | Self::SpendingCap
-            | Self::SpendRate
-            | Self::LimitZero
-            | Self::Exhausted
-            | Self::QuotaHelpOnly
-            | Self::CapacityExhausted => 429,
-            Self::Cancelled => 499,
-            Self::Internal => 500,
-            Self::BadGateway => 502,
-            Self::Overloaded | Self::HighDemand => 503,
-            Self::DeadlineExceeded => 504,
-        };
-        StatusCode::from_u16(code).expect("a three-digit status")
+        load(self.kind_and_sample(), Refused::default()).status
     }
 
-    /// Whether a request that meets this had already been counted against its
-    /// quota: the model's failures come after the quota check, refusals before.
+    /// Whether a request that meets this had already been counted against its quota: the model's failures come after
+    /// the quota check, refusals before.
     pub(crate) fn comes_after_quota(&self) -> bool {
-        matches!(
-            self,
-            Self::InvalidArgument
-                | Self::TooManyTokens
-                | Self::Cancelled
-                | Self::Internal
-                | Self::BadGateway
-                | Self::Overloaded
-                | Self::HighDemand
-                | Self::DeadlineExceeded
-        )
+        let by_model = matches!(self, Self::InvalidArgument | Self::TooManyTokens | Self::Cancelled);
+        by_model || self.status().is_server_error()
+    }
+
+    pub(crate) fn error(&self, refused: Refused<'_>) -> ApiError {
+        match self {
+            Self::LimitZero => limit_zero(QuotaOwner { tier: Tier::Free, model: refused.model, embeds: false }),
+            _ => load(self.kind_and_sample(), refused),
+        }
+    }
+
+    fn kind_and_sample(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::ApiKeyInvalid => ("api_key_invalid", sample!("gemini_400_api_key_invalid")),
+            Self::ApiKeyNotFound => ("api_key_not_found", sample!("gemini_400_api_key_not_found")),
+            Self::ApiKeyExpired => ("api_key_expired", sample!("gemini_400_api_key_expired")),
+            Self::MultipleCredentials => ("multiple_credentials", sample!("gemini_400_multiple_credentials")),
+            Self::UnregisteredCaller => ("unregistered_caller", sample!("gemini_403_unregistered_callers")),
+            Self::BadCredentials => ("bad_credentials", sample!("gemini_401_unauthenticated_bad_credentials")),
+            Self::AccessTokenUnsupported => {
+                ("access_token_unsupported", sample!("gemini_401_access_token_type_unsupported"))
+            }
+            Self::ApiKeysUnsupported => {
+                ("api_keys_unsupported", sample!("gemini_401_unauthenticated_api_keys_not_supported"))
+            }
+            Self::ConsumerSuspended => ("consumer_suspended", sample!("gemini_403_consumer_suspended")),
+            Self::KeyLeaked => ("key_leaked", sample!("gemini_403_key_reported_leaked")),
+            Self::ServiceDisabled => ("service_disabled", sample!("gemini_403_service_disabled")),
+            Self::ServiceBlocked => ("service_blocked", sample!("gemini_403_api_key_service_blocked")),
+            Self::ReferrerBlocked => ("referrer_blocked", sample!("gemini_403_api_key_http_referrer_blocked")),
+            Self::IpAddressBlocked => ("ip_address_blocked", sample!("gemini_403_api_key_ip_address_blocked")),
+            Self::NoPermission => ("no_permission", sample!("gemini_403_caller_no_permission")),
+            Self::LocationUnsupported => ("location_unsupported", sample!("gemini_400_location_not_supported")),
+            Self::AddressBlocked => ("address_blocked", sample!("gemini_403_ip_banned_html")),
+            Self::ModelNotFound => ("model_not_found", sample!("gemini_404_model_not_found")),
+            Self::ModelRetired => ("model_retired", sample!("gemini_404_model_retired_new_users")),
+            Self::PrepayDepleted => ("prepay_depleted", sample!("gemini_429_prepay_depleted")),
+            Self::PrepayDepletedPaymentRequired => ("prepay_depleted", sample!("gemini_402_prepay_depleted")),
+            Self::SpendingCap => ("spending_cap", sample!("gemini_429_spending_cap")),
+            Self::SpendRate => ("spend_rate", sample!("gemini_429_spend_rate_limit")),
+            Self::LimitZero => ("limit_zero", sample!("gemini_429_free_tier_limit_zero")),
+            Self::Exhausted => ("exhausted", sample!("gemini_429_exhausted_no_details")),
+            Self::QuotaHelpOnly => ("quota_help_only", sample!("gemini_429_quota_help_only")),
+            Self::CapacityExhausted => ("capacity_exhausted", sample!("gemini_429_model_capacity_exhausted")),
+            Self::InvalidArgument => ("invalid_argument", sample!("gemini_400_invalid_argument_generic")),
+            Self::TooManyTokens => ("too_many_tokens", sample!("gemini_400_request_too_many_tokens")),
+            Self::Cancelled => ("cancelled", sample!("gemini_499_cancelled")),
+            Self::Internal => ("internal", sample!("gemini_500_internal")),
+            Self::BadGateway => ("bad_gateway", sample!("gemini_502_bad_gateway_html")),
+            Self::Overloaded => ("overloaded", sample!("gemini_503_overloaded")),
+            Self::HighDemand => ("high_demand", sample!("gemini_503_high_demand")),
+            Self::DeadlineExceeded => ("deadline_exceeded", sample!("gemini_504_deadline_exceeded")),
+        }
+    }
+}
+
+/// 404 or 405: no endpoint has this path, or HTTP has no such method.
+pub(crate) fn not_found_page(method: &http::Method) -> ApiError {
+    const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let page = if KNOWN.contains(&method.as_str()) { UNKNOWN_PATH } else { UNKNOWN_METHOD };
+    load(page, Refused::default())
+}
+
+/// 400: a prompt of more tokens than a model takes.
+pub(crate) fn too_many_tokens(most: u64) -> ApiError {
+    let why = format!("The input token count exceeds the maximum number of tokens allowed {most}.");
+    ApiError::invalid_argument(Refusal::TooManyTokens.kind(), why)
+}
+
+fn load((kind, sample): (&'static str, &str), refused: Refused<'_>) -> ApiError {
+    let sample: Sample = serde_json::from_str(sample).expect("a sample is JSON");
+    let body = match sample.body {
+        Value::String(page) => Body::Html(page),
+        mut body => {
+            fill_in(&mut body, refused);
+            Body::Json(Status::deserialize(body["error"].take()).expect("a sample is an error"))
+        }
+    };
+    ApiError { status: StatusCode::from_u16(sample.status).expect("a valid status"), kind, body }
+}
+
+/// Replaces what a sample says of the caller by the caller's own.
+fn fill_in(value: &mut Value, refused: Refused<'_>) {
+    const KEY: &str = "AIzaSyFAKE-FAKE-FAKE-FAKE-FAKE-FAKE-000";
+    const PROJECT: &str = "123456789012";
+    const METHOD: &str = "google.ai.generativelanguage.v1beta.GenerativeService.GenerateContent";
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, refused)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill_in(field, refused)),
+        Value::String(text) => {
+            let Refused { key, project, model, version, method } = refused;
+            let (first, rest) = method.split_at(method.len().min(1));
+            let service = format!("google.ai.generativelanguage.{version}.GenerativeService");
+            *text = text
+                .replace(METHOD, &format!("{service}.{}{rest}", first.to_ascii_uppercase()))
+                .replace("models/gemini-1.0-pro", &format!("models/{model}"))
+                .replace("models/gemini-2.5-flash", &format!("models/{model}"))
+                .replace("API version v1beta", &format!("API version {version}"))
+                .replace("supported for generateContent", &format!("supported for {method}"))
+                .replace(PROJECT, project)
+                .replace(KEY, key);
+        }
+        _ => {}
     }
 }

@@ -6,7 +6,6 @@ mod candidates;
 mod chat;
 mod client;
 mod faults;
-mod interactions;
 mod limits;
 mod models;
 mod replay;

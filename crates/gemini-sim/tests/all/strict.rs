@@ -6,6 +6,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, MODEL, body, generate, post, prompt, send};
+use crate::samples::sample;
 
 fn sim() -> GeminiSim {
     let project = Project::new("1").limits(Limits::none().rpm(1)).key("k");
@@ -155,6 +156,7 @@ async fn paths_that_lead_nowhere_get_a_page() {
         send(&sim, request.body(Full::default()).unwrap())
     };
     let generate = format!("/v1beta/models/{MODEL}:generateContent");
+    let unknown_path = sample("gemini_404_unknown_path_html");
     for (method, path) in [
         (Method::GET, "/"),
         (Method::GET, "/models"),
@@ -167,9 +169,11 @@ async fn paths_that_lead_nowhere_get_a_page() {
         let answer = ask(method.clone(), path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}");
         assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/html"));
+        assert_eq!(unknown_path["body"], answer.text());
     }
     let odd = ask(Method::from_bytes(b"BREW").unwrap(), &generate).await;
     assert_eq!(odd.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(sample("gemini_405_unknown_method_html")["body"], odd.text());
 }
 
 #[tokio::test]

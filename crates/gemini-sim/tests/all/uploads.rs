@@ -231,22 +231,3 @@ async fn a_file_may_come_in_one_request() {
         assert!(answer.message().contains(why), "{}", answer.message());
     }
 }
-
-#[tokio::test]
-async fn a_batch_of_embeddings_is_a_batch_of_the_project() {
-    let sim = sim();
-    let request = json!({ "request": { "content": { "parts": [{ "text": "a" }] } } });
-    let batch = json!({ "batch": { "displayName": "d", "inputConfig": { "requests": { "requests": [request] } } } });
-    let ask = |model: &str| {
-        let request = post(&format!("/v1beta/models/{model}:asyncBatchEmbedContent")).header("x-goog-api-key", "a");
-        request.body(body(&batch)).unwrap()
-    };
-    let made = send(&sim, ask("gemini-embedding-001")).await;
-    assert_eq!(made.status, StatusCode::OK, "{}", made.text());
-    let made = made.json();
-    assert!(made["metadata"]["@type"].as_str().unwrap().ends_with(".EmbedContentBatch"), "{made}");
-    let named = format!("/v1beta/{}", made["name"].as_str().unwrap());
-    assert_eq!(of(&sim, "GET", "a2", &named).await.json(), made);
-    assert_eq!(of(&sim, "GET", "b", &named).await.status, StatusCode::NOT_FOUND);
-    assert_eq!(send(&sim, ask(MODEL)).await.status, StatusCode::NOT_FOUND, "it embeds nothing");
-}

@@ -1,0 +1,278 @@
+//! The way of a request: read, authenticated, checked, charged, answered. The first that objects answers, and nothing
+//! is charged before all agree.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use fastrand::Rng;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::Endpoint;
+use super::auth::authenticate;
+use super::call::Call;
+use super::json::read_json;
+use crate::answer::Reply;
+use crate::body::{ConnectionReset, SimError};
+use crate::delivery::Delivery;
+use crate::fault::{Fault, Faults};
+use crate::log::Arrival;
+use crate::proto;
+use crate::quota::Charge;
+use crate::refusal::{ApiError, QuotaOwner, limit_zero, not_found_page, over_limit, too_many_tokens};
+use crate::simulator::{Simulator, State};
+use crate::{Latency, Model, Refusal};
+
+/// The handler behind every path.
+pub(super) async fn serve(
+    simulator: Arc<Simulator>,
+    endpoint: Option<&'static Endpoint>,
+    params: HashMap<String, String>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut call = Call::new(&simulator, endpoint, params, parts);
+    let is_fast = simulator.fast.is_some();
+    let max_body = if is_fast { 0 } else { simulator.settings.max_body };
+    let early = simulator.lock().rules.early_refusal(&call.subject(&simulator));
+    let answer = match read(body, max_body, early).await {
+        Received::Failed => return no_answer(SimError::RequestBody),
+        Received::Whole(_) if is_fast => return simulator.fast_answer(&call),
+        Received::Refused(refusal) => simulator.refuse(&call, &refusal),
+        Received::Whole(body) => {
+            pause(simulator.path_delay()).await;
+            call.arrive(&simulator, body);
+            simulator.answer(&mut call)
+        }
+    };
+    match answer {
+        Answer::Response(delay, response) => {
+            pause(delay).await;
+            response
+        }
+        Answer::Hang => std::future::pending().await,
+    }
+}
+
+/// What came of the request's body.
+enum Received {
+    /// At most one byte more than is allowed: enough to refuse the request.
+    Whole(Bytes),
+    /// A script refuses the request before its body has ended.
+    Refused(Refusal),
+    Failed,
+}
+
+async fn read(mut body: Body, max: usize, early: Option<(usize, Refusal)>) -> Received {
+    let (mut kept, mut arrived) = (Vec::new(), 0);
+    loop {
+        if let Some((_, refusal)) = early.as_ref().filter(|(bytes, _)| arrived >= *bytes) {
+            return Received::Refused(refusal.clone());
+        }
+        match body.frame().await {
+            None => return Received::Whole(kept.into()),
+            Some(Err(_)) => return Received::Failed,
+            Some(Ok(frame)) => {
+                let data = frame.into_data().unwrap_or_default();
+                arrived += data.len();
+                let room = (max + 1).saturating_sub(kept.len());
+                kept.extend_from_slice(&data[..data.len().min(room)]);
+            }
+        }
+    }
+}
+
+/// Even a sleep of zero takes until the timer's next tick.
+async fn pause(duration: Duration) {
+    if !duration.is_zero() {
+        sleep(duration).await;
+    }
+}
+
+/// A handler of axum cannot fail: [`SimService`](crate::SimService) and the server look for the error here.
+fn no_answer(error: SimError) -> Response {
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(error);
+    response
+}
+
+/// How a request ends: with a response (or a reset) after some time, or not at all.
+enum Answer {
+    Response(Duration, Response),
+    Hang,
+}
+
+/// What a request has come to.
+enum Outcome {
+    Reply(Reply),
+    Reset,
+    Hang,
+}
+
+impl Simulator {
+    /// How long a request takes from its sender to the quota check.
+    fn path_delay(&self) -> Duration {
+        match self.settings.path_jitter {
+            Duration::ZERO => Duration::ZERO,
+            bound => bound.mul_f64(self.lock().rng.f64()),
+        }
+    }
+
+    fn fast_answer(&self, call: &Call) -> Response {
+        let reply = self.fast.as_ref().map_or_else(Reply::empty, |fast| fast.get(call.format()));
+        let delivery = self.delivery(call, &Faults::default());
+        let delivery = Delivery { accepts_gzip: false, chunk_latency: Latency::None, ..delivery };
+        delivery.respond(reply, &Faults::default(), &mut Rng::with_seed(0)).map(Body::new)
+    }
+
+    fn refuse(&self, call: &Call, refusal: &Refusal) -> Answer {
+        let reply = call.error(&refusal.error(call.refused(self)));
+        self.conclude(&mut self.lock(), call, &Faults::default(), (Outcome::Reply(reply), call.arrival()))
+    }
+
+    fn answer(&self, call: &mut Call) -> Answer {
+        let mut state = self.lock();
+        let faults = state.rules.faults(&call.subject(self));
+        call.wall = call.wall.checked_add(faults.skew()).unwrap_or(call.wall);
+        let mut arrival = call.arrival();
+        let outcome = match faults.instead(false) {
+            Some(fault) => self.instead(call, fault),
+            None => self
+                .judge(&mut state, call, &faults, &mut arrival)
+                .unwrap_or_else(|error| Outcome::Reply(call.error(&error))),
+        };
+        self.conclude(&mut state, call, &faults, (outcome, arrival))
+    }
+
+    fn judge(
+        &self,
+        state: &mut State,
+        call: &Call,
+        faults: &Faults,
+        arrival: &mut Arrival,
+    ) -> Result<Outcome, ApiError> {
+        let Some(endpoint) = call.endpoint else { return Err(not_found_page(&call.parts.method)) };
+        let project = authenticate(self, state, call, endpoint.is_openai)?;
+        call.query.check(endpoint.query)?;
+        let request = match endpoint.message {
+            None => Value::Null,
+            Some(message) => proto::read(message, &read_json(call, self.settings.max_body)?)?,
+        };
+        let fault = faults.instead(true);
+        if let Some(fault) = fault.filter(|_| !endpoint.is_charged) {
+            arrival.accepted = true;
+            return Ok(self.instead(call, fault));
+        }
+        let reply =
+            (endpoint.handler)(&mut Exchange { simulator: self, state, call, faults, project, request, arrival });
+        if let Some(fault) = fault.filter(|_| arrival.accepted) {
+            return Ok(self.instead(call, fault));
+        }
+        let reply = reply?;
+        // An upload is refused by an answer of its own.
+        arrival.accepted = reply.kind == "ok";
+        Ok(Outcome::Reply(reply))
+    }
+
+    /// What a fault puts in an answer's place.
+    fn instead(&self, call: &Call, fault: &Fault) -> Outcome {
+        let refuse = |refusal: &Refusal| Outcome::Reply(call.error(&refusal.error(call.refused(self))));
+        match fault {
+            Fault::Refuse(refusal) => refuse(refusal),
+            Fault::Canned(canned) => Outcome::Reply(Reply::canned(canned, call.credentials.secret())),
+            Fault::ResetBeforeHead => Outcome::Reset,
+            Fault::Hang => Outcome::Hang,
+            _ => refuse(&Refusal::Exhausted),
+        }
+    }
+
+    fn conclude(
+        &self,
+        state: &mut State,
+        call: &Call,
+        faults: &Faults,
+        (outcome, mut arrival): (Outcome, Arrival),
+    ) -> Answer {
+        let delay = faults.head_latency + self.settings.latency.draw(&mut state.rng);
+        match outcome {
+            Outcome::Reply(reply) => {
+                arrival.status = reply.status.as_u16();
+                arrival.kind = reply.kind;
+                state.record(arrival);
+                let response = self.delivery(call, faults).respond(reply, faults, &mut state.rng);
+                Answer::Response(delay, response.map(Body::new))
+            }
+            Outcome::Reset => {
+                state.record(Arrival { kind: "reset", ..arrival });
+                Answer::Response(delay, no_answer(SimError::Reset))
+            }
+            Outcome::Hang => {
+                state.record(Arrival { kind: "hang", ..arrival });
+                Answer::Hang
+            }
+        }
+    }
+
+    fn delivery<'a>(&'a self, call: &'a Call, faults: &Faults) -> Delivery<'a> {
+        Delivery {
+            refused: call.refused(self),
+            wall: call.wall,
+            accepts_gzip: self.settings.gzip && call.accepts_gzip(),
+            chunk_latency: faults.chunk_latency().unwrap_or(self.settings.chunk_latency),
+            reset: call.parts.extensions.get::<ConnectionReset>().cloned(),
+        }
+    }
+}
+
+/// What a handler has: an authenticated request, whose body is a message as [`proto::read`] gives it.
+pub(super) struct Exchange<'a> {
+    pub(super) simulator: &'a Simulator,
+    pub(super) state: &'a mut State,
+    pub(super) call: &'a Call,
+    pub(super) faults: &'a Faults,
+    pub(super) project: usize,
+    pub(super) request: Value,
+    arrival: &'a mut Arrival,
+}
+
+impl Exchange<'_> {
+    /// The model that the request names.
+    pub(super) fn model(&self) -> Result<Model, ApiError> {
+        let method = self.call.endpoint.map_or("", |endpoint| endpoint.name);
+        let refuse = |refusal: Refusal| refusal.error(self.call.refused(self.simulator));
+        let model = self.simulator.catalogue.supporting(&self.call.model, method);
+        let model = model.ok_or_else(|| refuse(Refusal::ModelNotFound))?;
+        let retired = &self.simulator.accounts.projects[self.project].retired;
+        if retired.contains(&model.name) { Err(refuse(Refusal::ModelRetired)) } else { Ok(model) }
+    }
+
+    /// Counts the request against its quota.
+    ///
+    /// # Errors
+    /// 429 when it does not fit; 400 for a prompt that is too long, which costs its quota all the same.
+    pub(super) fn charge(&mut self, model: &Model, requests: u64, tokens: u64) -> Result<(), ApiError> {
+        (self.arrival.cost, self.arrival.tokens) = (requests, tokens);
+        let project = &self.simulator.accounts.projects[self.project];
+        let limits = project.limits_of(&model.quota_name);
+        let owner = QuotaOwner { tier: project.tier, model: &model.quota_name, embeds: model.dimensions.is_some() };
+        if limits.is_zero() {
+            return Err(limit_zero(owner));
+        }
+        let (at, of) = ((self.call.now, self.call.wall), (self.project, &*model.quota_name));
+        if let Err(violations) = self.state.quotas.charge(at, of, limits, Charge { requests, tokens }) {
+            let short_delay = Duration::from_secs_f64(1.0 + 58.0 * self.state.rng.f64());
+            return Err(over_limit(&violations, owner, short_delay));
+        }
+        self.arrival.accepted = true;
+        if tokens > model.input_limit.saturating_mul(requests) {
+            return Err(too_many_tokens(model.input_limit));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! `generateContent`, its streams, and `countTokens`.
+
+use serde_json::{Value, json};
+
+use super::exchange::Exchange;
+use crate::AnswerText;
+use crate::answer::{Content, Generated, Reply, native};
+use crate::check::{check_function_calls, check_model, check_prompt, file_ids, signs_calls};
+use crate::refusal::ApiError;
+use crate::tokens::tokens_of_prompt;
+
+pub(super) fn generate(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
+    let prompt = std::mem::take(&mut exchange.request);
+    let model = &exchange.call.model;
+    exchange.model()?;
+    check_prompt("GenerateContentRequest", &prompt)?;
+    check_function_calls(&prompt, model)?;
+    check_model(&prompt, model)?;
+    let generated = exchange.generated(&prompt)?;
+    Ok(native(&generated, exchange.call.format(), exchange.simulator.settings.chunks))
+}
+
+pub(super) fn count_tokens(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
+    exchange.model()?;
+    let request = &exchange.request;
+    let inner = request.get("generate_content_request");
+    if inner.is_some() && request.get("contents").is_some() {
+        return Err(ApiError::malformed(
+            "* CountTokensRequest.contents: contents and generate_content_request are mutually exclusive\n",
+        ));
+    }
+    let prompt = inner.unwrap_or(request);
+    check_prompt("CountTokensRequest", prompt)?;
+    let tokens = tokens_of_prompt(prompt);
+    Ok(Reply::json(&json!({
+        "totalTokens": tokens,
+        "promptTokensDetails": [{ "modality": "TEXT", "tokenCount": tokens }],
+    })))
+}
+
+impl Exchange<'_> {
+    /// Charges a checked prompt and generates its answer.
+    pub(super) fn generated(&mut self, prompt: &Value) -> Result<Generated, ApiError> {
+        let (call, model) = (self.call, self.model()?);
+        self.check_files(prompt)?;
+        let cached_tokens = self.cached_tokens(prompt)?;
+        let prompt_tokens = tokens_of_prompt(prompt) + cached_tokens;
+        self.charge(&model, 1, prompt_tokens)?;
+        let answer = match self.faults.answer_text() {
+            Some(text) => AnswerText::Fixed(text.replace("{key}", call.credentials.secret())),
+            None => self.simulator.settings.answer.clone(),
+        };
+        let signing_model = signs_calls(&call.model).then_some(&*call.model);
+        let (content, truncated) = Content::of(prompt, &answer, signing_model);
+        Ok(Generated {
+            candidates: content.candidates(prompt),
+            content,
+            finish: self.faults.finish().cloned(),
+            thoughts: prompt["generation_config"]["thinking_config"]["include_thoughts"] == true,
+            truncated,
+            prompt_tokens,
+            cached_tokens,
+            model: call.model.clone(),
+            id: self.state.new_id(),
+        })
+    }
+
+    /// All uploaded files of a prompt are the project's, and processed.
+    pub(super) fn check_files(&self, prompt: &Value) -> Result<(), ApiError> {
+        for id in file_ids(prompt) {
+            let file = self.state.files.get(self.project, id, self.call.wall)?;
+            if !file.is_active(self.call.wall) {
+                let why = format!("The File {id} is not in an ACTIVE state and usage is not allowed.");
+                return Err(ApiError::new(400, "file_not_active", "FAILED_PRECONDITION", why));
+            }
+        }
+        Ok(())
+    }
+
+    /// The tokens of the prompt's cache, which is the project's and made for the model; zero where there is none.
+    fn cached_tokens(&self, prompt: &Value) -> Result<u64, ApiError> {
+        let Some(name) = prompt["cached_content"].as_str() else { return Ok(0) };
+        let id = name.strip_prefix("cachedContents/").unwrap_or(name);
+        let cache = self.state.caches.get(self.project, id, self.call.wall)?;
+        let model = &self.call.model;
+        if cache.model != *model {
+            return Err(ApiError::malformed(format!(
+                "Model used by GenerateContent request (models/{model}) and CachedContent (models/{}) has to be the same.",
+                cache.model
+            )));
+        }
+        let is_given = |name: &str| prompt.get(name).is_some_and(|value| *value != json!([]));
+        if ["system_instruction", "tool_config", "tools"].into_iter().any(is_given) {
+            return Err(ApiError::malformed(
+                "CachedContent can not be used with GenerateContent request setting system_instruction, tools or \
+                 tool_config.",
+            ));
+        }
+        Ok(cache.tokens)
+    }
+}

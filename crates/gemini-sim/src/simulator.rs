@@ -1,0 +1,106 @@
+//! Everything that a simulator is: what never changes, and the state that each request changes.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fastrand::Rng;
+
+use crate::Refusal;
+use crate::answer::FastAnswers;
+use crate::api::{Caches, Files, Uploads};
+use crate::builder::Settings;
+use crate::clock::Clock;
+use crate::fault::Rules;
+use crate::log::{Arrival, Log};
+use crate::model::Catalogue;
+use crate::project::Accounts;
+use crate::quota::Quotas;
+use crate::report::{KeyReport, ProjectReport, Report, Tally};
+
+pub(crate) struct Simulator {
+    pub(crate) accounts: Accounts,
+    pub(crate) catalogue: Catalogue,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    /// Where the builder asked for speed.
+    pub(crate) fast: Option<FastAnswers>,
+    state: Mutex<State>,
+}
+
+pub(crate) struct State {
+    pub(crate) rng: Rng,
+    pub(crate) quotas: Quotas,
+    pub(crate) rules: Rules,
+    /// By key.
+    pub(crate) refused: Vec<Option<Refusal>>,
+    pub(crate) files: Files,
+    pub(crate) uploads: Uploads,
+    pub(crate) caches: Caches,
+    /// By key.
+    tallies: Vec<Tally>,
+    total: Tally,
+    log: Log,
+}
+
+impl Simulator {
+    pub(crate) fn new(accounts: Accounts, catalogue: Catalogue, settings: Settings) -> Self {
+        let state = State {
+            rng: Rng::with_seed(settings.seed),
+            quotas: Quotas::new(),
+            rules: Rules::default(),
+            refused: accounts.keys.iter().map(|key| key.refused.clone()).collect(),
+            files: Files::default(),
+            uploads: Uploads::default(),
+            caches: Caches::default(),
+            tallies: vec![Tally::default(); accounts.keys.len()],
+            total: Tally::default(),
+            log: Log::new(settings.log_capacity),
+        };
+        Self {
+            clock: Clock::new(settings.wall, settings.skew),
+            fast: settings.fast.then(|| FastAnswers::new(&settings)),
+            accounts,
+            catalogue,
+            settings,
+            state: Mutex::new(state),
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let state = self.lock();
+        let projects = self.accounts.projects.iter();
+        let mut projects: Vec<_> = projects
+            .map(|project| ProjectReport { name: format!("projects/{}", project.number), tally: Tally::default() })
+            .collect();
+        let mut keys = Vec::new();
+        for (key, tally) in self.accounts.keys.iter().zip(&state.tallies) {
+            let project = &mut projects[key.project];
+            project.tally.add(tally);
+            keys.push(KeyReport { label: key.label.clone(), project: project.name.clone(), tally: tally.clone() });
+        }
+        Report { keys, projects, total: state.total.clone() }
+    }
+
+    pub(crate) fn log(&self) -> Log {
+        self.lock().log.clone()
+    }
+}
+
+impl State {
+    /// Counts and logs a request that has its answer.
+    pub(crate) fn record(&mut self, arrival: Arrival) {
+        self.total.count(&arrival);
+        if let Some(key) = arrival.key {
+            self.tallies[key].count(&arrival);
+        }
+        self.log.push(arrival);
+    }
+
+    /// A name such as the provider gives to responses, files and caches.
+    pub(crate) fn new_id(&mut self) -> String {
+        (0..12).map(|_| self.rng.lowercase()).collect()
+    }
+}
