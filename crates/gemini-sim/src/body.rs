@@ -1,17 +1,15 @@
 //! The body of an answer.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use futures_util::stream;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
 
 /// What a connection's end looks like to an in-process caller: the answer, or
 /// the rest of it, never comes. Over HTTP the TCP connection is reset instead
@@ -83,78 +81,30 @@ impl ConnectionReset {
 pub(crate) enum Step {
     Data(Bytes),
     Wait(Duration),
-    Trailers(HeaderMap),
     Reset,
     /// The body neither goes on nor ends.
     Stall,
 }
 
-/// A body that does one step after the other.
-#[derive(Debug)]
-pub(crate) struct ScriptedBody {
-    pub(crate) steps: VecDeque<Step>,
-    // Boxed, so that the body is Unpin: few bodies wait at all.
-    pub(crate) wait: Option<Pin<Box<Sleep>>>,
-    /// The most bytes of a frame.
-    pub(crate) max_frame: usize,
-    /// The length is announced.
-    pub(crate) exact: bool,
-    /// Each frame is sent before the next is made, as by a model that takes its time.
-    pub(crate) flush_each: bool,
-    pub(crate) flush_due: bool,
-    pub(crate) reset: Option<ConnectionReset>,
-}
-
-impl Body for ScriptedBody {
-    type Data = Bytes;
-    type Error = SimError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
-        if std::mem::take(&mut self.flush_due) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
+/// A body without a length that does one step after the other.
+pub(crate) fn scripted(steps: Vec<Step>, reset: Option<ConnectionReset>) -> axum::body::Body {
+    axum::body::Body::from_stream(stream::unfold((steps.into_iter(), reset), async |(mut steps, reset)| {
         loop {
-            if let Some(wait) = &mut self.wait {
-                ready!(wait.as_mut().poll(cx));
-                self.wait = None;
-            }
-            return Poll::Ready(match self.steps.pop_front() {
-                None => None,
-                Some(Step::Wait(duration)) => {
-                    self.wait = Some(Box::pin(sleep(duration)));
-                    continue;
+            match steps.next()? {
+                Step::Data(data) => {
+                    // Each chunk is sent before the next is made, as by a model that takes its time.
+                    tokio::task::yield_now().await;
+                    return Some((Ok(data), (steps, reset)));
                 }
-                Some(Step::Data(mut data)) => {
-                    if data.len() > self.max_frame {
-                        let rest = data.split_off(self.max_frame);
-                        self.steps.push_front(Step::Data(rest));
-                    }
-                    self.flush_due = self.flush_each && !self.steps.is_empty();
-                    Some(Ok(Frame::data(data)))
-                }
-                Some(Step::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-                Some(Step::Reset) => {
-                    self.steps.clear();
-                    if let Some(reset) = &self.reset {
+                Step::Wait(duration) => tokio::time::sleep(duration).await,
+                Step::Stall => std::future::pending().await,
+                Step::Reset => {
+                    if let Some(reset) = &reset {
                         reset.request();
                     }
-                    Some(Err(SimError::Reset))
+                    return Some((Err(SimError::Reset), (Vec::new().into_iter(), None)));
                 }
-                Some(Step::Stall) => {
-                    self.steps.push_front(Step::Stall);
-                    return Poll::Pending;
-                }
-            });
+            }
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.steps.is_empty() && self.wait.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let length = |step: &Step| if let Step::Data(data) = step { data.len() as u64 } else { 0 };
-        if self.exact { SizeHint::with_exact(self.steps.iter().map(length).sum()) } else { SizeHint::default() }
-    }
+    }))
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::fault::Script;
 use crate::model::{Catalogue, default_models};
@@ -85,12 +85,6 @@ impl Builder {
         self
     }
 
-    /// How far the simulator's wall clock is off (default 0).
-    pub fn skew(mut self, skew: SignedDuration) -> Self {
-        self.settings.skew = skew;
-        self
-    }
-
     /// Requests take up to this long from their sender to the quota check
     /// (default 0), each a random part of it. A client that counts its own
     /// sends must allow for it.
@@ -148,26 +142,7 @@ impl Builder {
         self
     }
 
-    /// Chunks of an upload, except the last, must be a multiple of this many
-    /// bytes (default 8 MiB).
-    pub fn upload_granularity(mut self, bytes: u64) -> Self {
-        self.settings.upload_granularity = bytes.max(1);
-        self
-    }
-
-    /// The least tokens of a cache (default 1,024).
-    pub fn min_cache_tokens(mut self, tokens: u64) -> Self {
-        self.settings.min_cache_tokens = tokens;
-        self
-    }
-
-    /// How long an uploaded video is `PROCESSING` (default 2 s).
-    pub fn video_processing(mut self, duration: Duration) -> Self {
-        self.settings.video_processing = duration;
-        self
-    }
-
-    /// The port of the HTTP face on 127.0.0.1 (default: any that is free).
+    /// The HTTP port on 127.0.0.1 (default: any that is free).
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -209,7 +184,6 @@ impl Builder {
 pub(crate) struct Settings {
     pub(crate) seed: u64,
     pub(crate) wall: Option<Timestamp>,
-    pub(crate) skew: SignedDuration,
     pub(crate) path_jitter: Duration,
     pub(crate) latency: Latency,
     pub(crate) chunk_latency: Latency,
@@ -220,9 +194,6 @@ pub(crate) struct Settings {
     pub(crate) any_model: bool,
     pub(crate) log_capacity: usize,
     pub(crate) max_body: usize,
-    pub(crate) upload_granularity: u64,
-    pub(crate) min_cache_tokens: u64,
-    pub(crate) video_processing: Duration,
 }
 
 impl Default for Settings {
@@ -230,7 +201,6 @@ impl Default for Settings {
         Self {
             seed: 0,
             wall: None,
-            skew: SignedDuration::ZERO,
             path_jitter: Duration::ZERO,
             latency: Latency::None,
             chunk_latency: Latency::None,
@@ -241,9 +211,6 @@ impl Default for Settings {
             any_model: false,
             log_capacity: 100_000,
             max_body: 100 * 1024 * 1024,
-            upload_granularity: 8 * 1024 * 1024,
-            min_cache_tokens: 1_024,
-            video_processing: Duration::from_secs(2),
         }
     }
 }

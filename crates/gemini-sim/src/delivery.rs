@@ -1,21 +1,20 @@
 //! From a reply to a response: what the script does to an answer on its way out.
 
-use std::collections::VecDeque;
 use std::io::Write as _;
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::Bytes;
 use fastrand::Rng;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE, TRAILER};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use http_body::Body as _;
 use jiff::Timestamp;
 
 use crate::Latency;
 use crate::answer::{Format, Reply, fill_in_key};
-use crate::body::{ConnectionReset, ScriptedBody, Step};
+use crate::body::{ConnectionReset, Step, scripted};
 use crate::fault::{Fault, Faults};
 use crate::refusal::Refused;
 
@@ -37,32 +36,22 @@ const FIXED_HEADERS: [(&str, &str); 5] = [
 ];
 
 impl Delivery<'_> {
-    pub(crate) fn respond(self, mut reply: Reply, faults: &Faults, rng: &mut Rng) -> Response<ScriptedBody> {
+    pub(crate) fn respond(self, mut reply: Reply, faults: &Faults, rng: &mut Rng) -> Response<Body> {
         // Errors are no streams: an error inside of a stream has no place there.
         if reply.kind == "ok" {
-            faults.list.iter().find_map(|fault| self.insert_error(&mut reply, fault));
+            faults.0.iter().find_map(|fault| self.insert_error(&mut reply, fault));
         }
-        let key = self.refused.key;
-        let (mut own_headers, mut trailers) = (header_map(&reply.headers, key), HeaderMap::new());
-        let (mut gzip, mut more_length, mut max_frame) = (self.accepts_gzip, None, None);
-        for fault in &faults.list {
-            match fault {
-                Fault::Header(name, value) => {
-                    replace(&mut own_headers, &header_map(&[(name.clone(), value.clone())], key))
-                }
-                Fault::Trailers(list) => trailers.extend(header_map(list, key)),
-                Fault::Gzip => gzip = true,
-                Fault::LongLength(extra) => more_length = Some(*extra),
-                Fault::SmallFrames(bytes) => max_frame = Some((*bytes).max(1)),
-                _ => {}
+        for fault in &faults.0 {
+            if let Fault::Header(name, value) = fault {
+                reply.headers.retain(|(known, _)| known != name);
+                reply.headers.push((name.clone(), value.clone()));
             }
         }
-        gzip &= !own_headers.contains_key(CONTENT_ENCODING);
-        if gzip {
+        let own_headers = header_map(&reply.headers, self.refused.key);
+        if self.accepts_gzip && !own_headers.contains_key(CONTENT_ENCODING) && !reply.chunks.is_empty() {
             reply.chunks = compress(&reply.chunks);
+            reply.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
         }
-        let length: usize = reply.chunks.iter().map(Bytes::len).sum();
-
         let mut headers = HeaderMap::new();
         for (name, value) in FIXED_HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
@@ -70,40 +59,24 @@ impl Delivery<'_> {
         let date = self.wall.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         headers.extend(HeaderValue::try_from(date).ok().map(|date| (DATE, date)));
         headers.extend(reply.content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
-        if gzip && length > 0 {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        if let Some(extra) = more_length {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from((length as u64).saturating_add(extra)));
-        }
-        if !trailers.is_empty() {
-            let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
-            headers.extend(HeaderValue::try_from(names.join(", ")).ok().map(|names| (TRAILER, names)));
-        }
         // Last: what a script says of headers stands above all else.
-        replace(&mut headers, &own_headers);
+        let own_headers = header_map(&reply.headers, self.refused.key);
+        for name in own_headers.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in &own_headers {
+            headers.append(name, value.clone());
+        }
 
-        let (status, streamed) = (reply.status, reply.format != Format::Whole);
-        let mut steps = self.steps(reply, streamed, rng);
-        if let Some(cut) = faults.list.iter().rev().find(|fault| is_cut(fault)) {
-            cut_off(&mut steps, cut);
-        }
-        if !trailers.is_empty() {
-            steps.push_back(Step::Trailers(trailers));
-        }
-        let is_plain = steps.iter().all(|step| matches!(step, Step::Data(_)));
-        let body = ScriptedBody {
-            steps,
-            wait: None,
-            max_frame: max_frame.unwrap_or(usize::MAX),
-            exact: is_plain && !streamed && !headers.contains_key(CONTENT_LENGTH),
-            flush_each: streamed || max_frame.is_some(),
-            flush_due: false,
-            reset: self.reset,
+        let status = reply.status;
+        let cut = faults.0.iter().rev().find(|fault| is_cut(fault));
+        let body = if reply.format == Format::Whole && cut.is_none() && !headers.contains_key(CONTENT_LENGTH) {
+            Body::from(reply.chunks.concat())
+        } else {
+            let mut steps = self.steps(reply, rng);
+            cut.into_iter().for_each(|cut| cut_off(&mut steps, cut));
+            scripted(steps, self.reset)
         };
-        if let Some(length) = body.size_hint().exact() {
-            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-        }
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;
@@ -113,7 +86,6 @@ impl Delivery<'_> {
     /// Replaces the rest of a stream by an error, where the fault is one.
     fn insert_error(&self, reply: &mut Reply, fault: &Fault) -> Option<()> {
         let (after, refusal) = match fault {
-            Fault::ErrorAsFirstEvent(refusal) => (0, refusal),
             Fault::ErrorEventAfter(after, refusal) | Fault::RawErrorAfter(after, refusal) => (*after, refusal),
             _ => return None,
         };
@@ -135,14 +107,14 @@ impl Delivery<'_> {
     }
 
     /// The chunks, with the time between those of a stream.
-    fn steps(&self, reply: Reply, streamed: bool, rng: &mut Rng) -> VecDeque<Step> {
-        let mut steps = VecDeque::with_capacity(reply.chunks.len());
+    fn steps(&self, reply: Reply, rng: &mut Rng) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(reply.chunks.len());
         for chunk in reply.chunks.into_iter().filter(|chunk| !chunk.is_empty()) {
-            if streamed && !steps.is_empty() {
+            if reply.format != Format::Whole && !steps.is_empty() {
                 let wait = self.chunk_latency.draw(rng);
                 steps.extend((!wait.is_zero()).then_some(Step::Wait(wait)));
             }
-            steps.push_back(Step::Data(chunk));
+            steps.push(Step::Data(chunk));
         }
         steps
     }
@@ -153,7 +125,7 @@ fn is_cut(fault: &Fault) -> bool {
 }
 
 /// Ends a body after some bytes: as if that were all, with a reset, or never.
-fn cut_off(steps: &mut VecDeque<Step>, cut: &Fault) {
+fn cut_off(steps: &mut Vec<Step>, cut: &Fault) {
     /// Long enough for what was sent before a reset to leave the machine.
     const FLUSH: Duration = Duration::from_millis(5);
     let (mut left, end) = match cut {
@@ -172,16 +144,6 @@ fn cut_off(steps: &mut VecDeque<Step>, cut: &Fault) {
     }
     steps.truncate(kept);
     steps.extend(end);
-}
-
-/// Puts all values of `new` in the place of those of the same names.
-fn replace(headers: &mut HeaderMap, new: &HeaderMap) {
-    for name in new.keys() {
-        headers.remove(name);
-    }
-    for (name, value) in new {
-        headers.append(name, value.clone());
-    }
 }
 
 /// Names and values that HTTP cannot carry are left out.

@@ -1,7 +1,5 @@
 //! What a project may use of one model.
 
-use crate::Tier;
-
 /// The quotas of one project for one model; what is not set is not limited.
 ///
 /// Minutes are exact sliding windows: at no instant may the last 60 seconds
@@ -57,28 +55,6 @@ impl Limits {
     pub const fn tpd(mut self, tokens: u64) -> Self {
         self.tpd = Some(tokens);
         self
-    }
-
-    /// Limits as they were observed in 2026 for a tier and a model, for runs
-    /// that should feel like the real thing. They are figures of that time,
-    /// not a promise of the provider.
-    pub fn observed(tier: Tier, model: &str) -> Self {
-        if model.contains("embedding") {
-            return match tier {
-                Tier::Free => Self::none().rpm(100).tpm(30_000).rpd(1_000),
-                _ => Self::none().rpm(3_000).tpm(1_000_000),
-            };
-        }
-        let pro = model.contains("pro");
-        match tier {
-            Tier::Free if pro => Self::zero(),
-            Tier::Free if model.contains("lite") => Self::none().rpm(15).tpm(250_000).rpd(20),
-            Tier::Free => Self::none().rpm(10).tpm(250_000).rpd(20),
-            Tier::Tier1 if pro => Self::none().rpm(150).tpm(1_000_000).rpd(1_000),
-            Tier::Tier1 => Self::none().rpm(1_000).tpm(1_000_000).rpd(10_000),
-            Tier::Tier2 => Self::none().rpm(2_000).tpm(3_000_000),
-            Tier::Tier3 => Self::none().rpm(10_000).tpm(8_000_000),
-        }
     }
 
     pub(crate) fn is_zero(self) -> bool {

@@ -84,10 +84,8 @@ pub struct Project {
     pub(crate) number: String,
     pub(crate) tier: Tier,
     pub(crate) keys: Vec<Key>,
-    pub(crate) observed: bool,
     pub(crate) limits: Limits,
     pub(crate) per_model: Vec<(String, Limits)>,
-    pub(crate) retired: Vec<String>,
     pub(crate) refused: Option<Refusal>,
 }
 
@@ -100,10 +98,8 @@ impl Project {
             number: name.strip_prefix("projects/").unwrap_or(name).to_owned(),
             tier: Tier::Free,
             keys: Vec::new(),
-            observed: false,
             limits: Limits::none(),
             per_model: Vec::new(),
-            retired: Vec::new(),
             refused: None,
         }
     }
@@ -127,15 +123,6 @@ impl Project {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
-        self.observed = false;
-        self
-    }
-
-    /// Takes [`Limits::observed`] of the tier for each model that has no
-    /// limits of its own.
-    #[must_use]
-    pub fn observed_limits(mut self) -> Self {
-        self.observed = true;
         self
     }
 
@@ -143,14 +130,6 @@ impl Project {
     #[must_use]
     pub fn limit(mut self, model: impl Into<String>, limits: Limits) -> Self {
         self.per_model.push((model.into(), limits));
-        self
-    }
-
-    /// This project may no longer use the model: 404 "no longer available to
-    /// new users".
-    #[must_use]
-    pub fn retired(mut self, model: impl Into<String>) -> Self {
-        self.retired.push(model.into());
         self
     }
 
@@ -162,12 +141,8 @@ impl Project {
     }
 
     pub(crate) fn limits_of(&self, quota_model: &str) -> Limits {
-        self.per_model.iter().rev().find(|(model, _)| model == quota_model).map_or_else(
-            || {
-                if self.observed { Limits::observed(self.tier, quota_model) } else { self.limits }
-            },
-            |(_, limits)| *limits,
-        )
+        let own = self.per_model.iter().rev().find(|(model, _)| model == quota_model);
+        own.map_or(self.limits, |(_, limits)| *limits)
     }
 }
 

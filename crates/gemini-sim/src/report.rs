@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use crate::Arrival;
 
 /// Counts of one key, of one project, or of all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Tally {
     /// Requests that arrived, whatever became of them.
@@ -61,21 +62,10 @@ impl Tally {
             *self.rejected.entry(kind).or_default() += count;
         }
     }
-
-    fn to_json(&self) -> Value {
-        json!({
-            "arrivals": self.arrivals,
-            "accepted": self.accepted,
-            "over_limit": self.over_limit,
-            "tokens": self.tokens,
-            "charged": self.charged,
-            "rejected": self.rejected,
-        })
-    }
 }
 
 /// The counts of one key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyReport {
     /// Its label; never the secret.
@@ -83,21 +73,23 @@ pub struct KeyReport {
     /// Its project, as `projects/NNN`.
     pub project: String,
     /// Its counts.
+    #[serde(flatten)]
     pub tally: Tally,
 }
 
 /// The counts of one project: the sum of its keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ProjectReport {
     /// `projects/NNN`.
     pub name: String,
     /// Its counts.
+    #[serde(flatten)]
     pub tally: Tally,
 }
 
 /// A snapshot of all counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// Every key, in order of definition.
@@ -125,22 +117,7 @@ impl Report {
 
     /// The report as JSON, for other languages and for files.
     pub fn to_json(&self) -> Value {
-        let keys = self.keys.iter().map(|key| {
-            let mut value = key.tally.to_json();
-            value["label"] = key.label.clone().into();
-            value["project"] = key.project.clone().into();
-            value
-        });
-        let projects = self.projects.iter().map(|project| {
-            let mut value = project.tally.to_json();
-            value["name"] = project.name.clone().into();
-            value
-        });
-        json!({
-            "keys": keys.collect::<Vec<_>>(),
-            "projects": projects.collect::<Vec<_>>(),
-            "total": self.total.to_json(),
-        })
+        serde_json::to_value(self).expect("plain data")
     }
 }
 

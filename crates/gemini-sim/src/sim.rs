@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::fault::{KeyMatch, Script};
 use crate::server::Server;
@@ -81,11 +81,6 @@ impl GeminiSim {
         let mut state = self.simulator.lock();
         let slot = index.and_then(|index| state.refused.get_mut(index));
         slot.map(|slot| *slot = refusal).is_some()
-    }
-
-    /// Sets how far the simulator's wall clock is off, from now on.
-    pub fn set_skew(&self, skew: SignedDuration) {
-        self.simulator.clock.set_skew(skew);
     }
 
     /// Time since it was built, as its rules and its log count it.

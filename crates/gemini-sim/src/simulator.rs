@@ -5,7 +5,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fastrand::Rng;
 
 use crate::Refusal;
-use crate::answer::FastAnswers;
 use crate::api::{Caches, Files, Uploads};
 use crate::builder::Settings;
 use crate::clock::Clock;
@@ -21,8 +20,6 @@ pub(crate) struct Simulator {
     pub(crate) catalogue: Catalogue,
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
-    /// Where the builder asked for speed.
-    pub(crate) fast: Option<FastAnswers>,
     state: Mutex<State>,
 }
 
@@ -55,14 +52,7 @@ impl Simulator {
             total: Tally::default(),
             log: Log::new(settings.log_capacity),
         };
-        Self {
-            clock: Clock::new(settings.wall, settings.skew),
-            fast: settings.fast.then(|| FastAnswers::new(&settings)),
-            accounts,
-            catalogue,
-            settings,
-            state: Mutex::new(state),
-        }
+        Self { clock: Clock::new(settings.wall), accounts, catalogue, settings, state: Mutex::new(state) }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {

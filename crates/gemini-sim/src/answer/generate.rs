@@ -1,7 +1,6 @@
 //! `generateContent` and its streams.
 
 use bytes::Bytes;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Content, Format, Reply};
@@ -26,116 +25,89 @@ pub(crate) struct Generated {
     pub(crate) id: String,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Chunk<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    candidates: Option<Vec<Candidate<'a>>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_feedback: Option<Value>,
-    usage_metadata: Usage,
-    model_version: &'a str,
-    response_id: &'a str,
-}
-
-#[derive(Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Candidate<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content: Option<Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finish_reason: Option<&'a str>,
-    index: u64,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Usage {
-    prompt_token_count: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    candidates_token_count: u64,
-    total_token_count: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    cached_content_token_count: u64,
-    prompt_tokens_details: [Value; 1],
-    #[serde(skip_serializing_if = "is_zero")]
-    thoughts_token_count: u64,
-    service_tier: &'static str,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
 impl Generated {
-    fn usage(&self, candidates: u64, thoughts: u64) -> Usage {
-        Usage {
-            prompt_token_count: self.prompt_tokens,
-            candidates_token_count: candidates,
-            total_token_count: self.prompt_tokens + candidates + thoughts,
-            cached_content_token_count: self.cached_tokens,
-            prompt_tokens_details: [json!({ "modality": "TEXT", "tokenCount": self.prompt_tokens })],
-            thoughts_token_count: thoughts,
-            service_tier: "standard",
+    pub(crate) fn new(content: Content, model: &str, id: String) -> Self {
+        Self {
+            content,
+            finish: None,
+            thoughts: false,
+            truncated: false,
+            candidates: 1,
+            prompt_tokens: 1,
+            cached_tokens: 0,
+            model: model.to_owned(),
+            id,
         }
     }
 
-    fn chunk<'a>(&'a self, candidate: Option<Candidate<'a>>, usage: Usage) -> Chunk<'a> {
-        Chunk {
-            candidates: candidate.map(|candidate| self.repeat(&candidate)),
-            prompt_feedback: None,
-            usage_metadata: usage,
-            model_version: &self.model,
-            response_id: &self.id,
+    /// One chunk: a candidate, as often as was asked for, and the usage so far.
+    fn chunk(&self, mut candidate: Value, candidate_tokens: u64, thought_tokens: u64) -> Value {
+        let mut usage = json!({
+            "promptTokenCount": self.prompt_tokens,
+            "totalTokenCount": self.prompt_tokens + candidate_tokens + thought_tokens,
+            "promptTokensDetails": [{ "modality": "TEXT", "tokenCount": self.prompt_tokens }],
+            "serviceTier": "standard",
+        });
+        // Protobuf leaves zeros out.
+        for (name, tokens) in [
+            ("candidatesTokenCount", candidate_tokens),
+            ("thoughtsTokenCount", thought_tokens),
+            ("cachedContentTokenCount", self.cached_tokens),
+        ] {
+            if tokens > 0 {
+                usage[name] = tokens.into();
+            }
         }
-    }
-
-    /// The same for each candidate that was asked for.
-    fn repeat<'a>(&self, candidate: &Candidate<'a>) -> Vec<Candidate<'a>> {
-        (0..self.candidates).map(|index| Candidate { index, ..candidate.clone() }).collect()
+        let candidates = (0..self.candidates).map(|index| {
+            candidate["index"] = index.into();
+            candidate.clone()
+        });
+        json!({
+            "candidates": candidates.collect::<Vec<_>>(),
+            "usageMetadata": usage,
+            "modelVersion": self.model,
+            "responseId": self.id,
+        })
     }
 
     /// The one chunk of an answer without the text that was asked for.
-    fn finished<'a>(&'a self, finish: &'a Finish) -> Chunk<'a> {
-        let candidate = |content, reason| Some(Candidate { content, finish_reason: Some(reason), index: 0 });
+    fn finished(&self, finish: &Finish) -> Value {
         match finish {
-            Finish::Reason(reason) => self.chunk(candidate(None, reason), self.usage(0, 0)),
-            Finish::OnlyThoughts => self.chunk(candidate(Some(json!({})), "MAX_TOKENS"), self.usage(0, 3)),
+            Finish::Reason(reason) => self.chunk(json!({ "finishReason": reason }), 0, 0),
+            Finish::OnlyThoughts => self.chunk(json!({ "content": {}, "finishReason": "MAX_TOKENS" }), 0, 3),
             Finish::Empty => {
                 let content = json!({ "parts": [{ "text": "" }], "role": "model" });
-                self.chunk(candidate(Some(content), "STOP"), self.usage(0, 0))
+                self.chunk(json!({ "content": content, "finishReason": "STOP" }), 0, 0)
             }
             Finish::PromptBlocked(reason) => {
-                Chunk { prompt_feedback: Some(json!({ "blockReason": reason })), ..self.chunk(None, self.usage(0, 0)) }
+                let mut chunk = self.chunk(json!({}), 0, 0);
+                chunk["promptFeedback"] = json!({ "blockReason": reason });
+                chunk.as_object_mut().expect("built above").remove("candidates");
+                chunk
             }
         }
     }
 
-    /// The chunks in their order, usage cumulative on each.
-    fn chunks(&self, most: usize) -> Vec<Chunk<'_>> {
+    /// The chunks in their order, each with the usage up to it.
+    fn chunks(&self, most: usize) -> Vec<Value> {
         if let Some(finish) = &self.finish {
             return vec![self.finished(finish)];
         }
         let pieces = self.content.split(most);
-        let (last, total) = (pieces.len() - 1, self.content.tokens() * self.candidates);
-        let count = pieces.len() as u64;
-        let end = if self.truncated { "MAX_TOKENS" } else { "STOP" };
-        (0u64..)
-            .zip(&pieces)
-            .map(|(index, piece)| {
-                let so_far = (total * (index + 1)).div_ceil(count);
-                let thought = json!({ "text": "Simulated thoughts.", "thought": true });
-                let first = (index == 0 && self.thoughts).then_some(thought);
-                let parts: Vec<Value> = first.into_iter().chain(piece.parts()).collect();
-                let candidate = Candidate {
-                    content: Some(json!({ "parts": parts, "role": "model" })),
-                    finish_reason: (index == last as u64).then_some(end),
-                    index: 0,
-                };
-                self.chunk(Some(candidate), self.usage(so_far, u64::from(self.thoughts) * THOUGHT_TOKENS))
-            })
-            .collect()
+        let (count, tokens) = (pieces.len(), self.content.tokens() * self.candidates);
+        let chunk = |(index, piece): (usize, &Content)| {
+            let mut parts = piece.parts();
+            if index == 0 && self.thoughts {
+                parts.insert(0, json!({ "text": "Simulated thoughts.", "thought": true }));
+            }
+            let mut candidate = json!({ "content": { "parts": parts, "role": "model" } });
+            if index + 1 == count {
+                candidate["finishReason"] = if self.truncated { "MAX_TOKENS" } else { "STOP" }.into();
+            }
+            let so_far = (tokens * (index as u64 + 1)).div_ceil(count as u64);
+            self.chunk(candidate, so_far, u64::from(self.thoughts) * THOUGHT_TOKENS)
+        };
+        pieces.iter().enumerate().map(chunk).collect()
     }
 }
 
@@ -147,13 +119,12 @@ pub(crate) fn native(answer: &Generated, format: Format, chunks: usize) -> Reply
     let chunks = answer.chunks(chunks);
     let last = chunks.len() - 1;
     let lines = chunks.iter().enumerate().map(|(index, chunk)| {
-        let line = serde_json::to_string(chunk).expect("plain data");
         if format == Format::Events {
-            return Bytes::from(format!("data: {line}\r\n\r\n"));
+            return Bytes::from(format!("data: {chunk}\r\n\r\n"));
         }
         let open = if index == 0 { "[" } else { "\n,\r\n" };
         let close = if index == last { "\n]" } else { "" };
-        format!("{open}{line}{close}").into()
+        format!("{open}{chunk}{close}").into()
     });
     Reply::stream(format, lines.collect())
 }

@@ -6,9 +6,7 @@ mod generate;
 
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
 
-use crate::builder::Settings;
 use crate::fault::Canned;
 use crate::refusal::ApiError;
 
@@ -106,28 +104,4 @@ pub(crate) fn fill_in_key(text: &Bytes, key: &str) -> Bytes {
     }
     filled.extend_from_slice(rest);
     filled.into()
-}
-
-/// For throughput benches: one answer for each format, made once and given to everyone.
-pub(crate) struct FastAnswers([Reply; 3]);
-
-impl FastAnswers {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let generated = Generated {
-            content: Content::Text(settings.answer.text(&Value::Null)),
-            finish: None,
-            thoughts: false,
-            truncated: false,
-            candidates: 1,
-            prompt_tokens: 1,
-            cached_tokens: 0,
-            model: "gemini-2.5-flash".to_owned(),
-            id: "fast".to_owned(),
-        };
-        Self([Format::Whole, Format::Events, Format::List].map(|format| native(&generated, format, settings.chunks)))
-    }
-
-    pub(crate) fn get(&self, format: Format) -> Reply {
-        self.0.iter().find(|reply| reply.format == format).cloned().unwrap_or_else(Reply::empty)
-    }
 }

@@ -12,6 +12,9 @@ use crate::check::check_prompt;
 use crate::refusal::ApiError;
 use crate::tokens::tokens_of_prompt;
 
+/// The least tokens of a cache.
+const MIN_TOKENS: u64 = 1_024;
+
 /// The beginning of a prompt that the provider keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Cache {
@@ -70,10 +73,10 @@ pub(super) fn create(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
         check_prompt("CreateCachedContentRequest", request)?;
     }
     exchange.check_files(request)?;
-    let (tokens, least) = (tokens_of_prompt(request), exchange.simulator.settings.min_cache_tokens);
-    if tokens < least {
+    let tokens = tokens_of_prompt(request);
+    if tokens < MIN_TOKENS {
         return Err(ApiError::malformed(format!(
-            "Cached content is too small. total_token_count={tokens}, min_total_token_count={least}"
+            "Cached content is too small. total_token_count={tokens}, min_total_token_count={MIN_TOKENS}"
         )));
     }
     let cache = Cache {

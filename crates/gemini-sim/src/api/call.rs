@@ -76,7 +76,7 @@ impl Call {
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             let model = body["model"].as_str().unwrap_or_default();
             let model = model.strip_prefix("models/").unwrap_or(model);
-            self.model = model.strip_prefix("google/").unwrap_or(model).to_owned();
+            model.strip_prefix("google/").unwrap_or(model).clone_into(&mut self.model);
         }
         self.body = body;
     }

@@ -18,7 +18,7 @@ use super::Endpoint;
 use super::auth::authenticate;
 use super::call::Call;
 use super::json::read_json;
-use crate::answer::Reply;
+use crate::answer::{Content, Generated, Reply, native};
 use crate::body::{ConnectionReset, SimError};
 use crate::delivery::Delivery;
 use crate::fault::{Fault, Faults};
@@ -38,20 +38,16 @@ pub(super) async fn serve(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let mut call = Call::new(&simulator, endpoint, params, parts);
-    let is_fast = simulator.fast.is_some();
-    let max_body = if is_fast { 0 } else { simulator.settings.max_body };
-    let early = simulator.lock().rules.early_refusal(&call.subject(&simulator));
-    let answer = match read(body, max_body, early).await {
-        Received::Failed => return no_answer(SimError::RequestBody),
-        Received::Whole(_) if is_fast => return simulator.fast_answer(&call),
-        Received::Refused(refusal) => simulator.refuse(&call, &refusal),
-        Received::Whole(body) => {
-            pause(simulator.path_delay()).await;
-            call.arrive(&simulator, body);
-            simulator.answer(&mut call)
-        }
+    let is_fast = simulator.settings.fast;
+    let Ok(body) = read(body, if is_fast { 0 } else { simulator.settings.max_body }).await else {
+        return no_answer(SimError::RequestBody);
     };
-    match answer {
+    if is_fast {
+        return simulator.fast_answer(&call);
+    }
+    pause(simulator.path_delay()).await;
+    call.arrive(&simulator, body);
+    match simulator.answer(&call) {
         Answer::Response(delay, response) => {
             pause(delay).await;
             response
@@ -60,32 +56,15 @@ pub(super) async fn serve(
     }
 }
 
-/// What came of the request's body.
-enum Received {
-    /// At most one byte more than is allowed: enough to refuse the request.
-    Whole(Bytes),
-    /// A script refuses the request before its body has ended.
-    Refused(Refusal),
-    Failed,
-}
-
-async fn read(mut body: Body, max: usize, early: Option<(usize, Refusal)>) -> Received {
-    let (mut kept, mut arrived) = (Vec::new(), 0);
-    loop {
-        if let Some((_, refusal)) = early.as_ref().filter(|(bytes, _)| arrived >= *bytes) {
-            return Received::Refused(refusal.clone());
-        }
-        match body.frame().await {
-            None => return Received::Whole(kept.into()),
-            Some(Err(_)) => return Received::Failed,
-            Some(Ok(frame)) => {
-                let data = frame.into_data().unwrap_or_default();
-                arrived += data.len();
-                let room = (max + 1).saturating_sub(kept.len());
-                kept.extend_from_slice(&data[..data.len().min(room)]);
-            }
-        }
+/// The request's body; of one that is too large, one byte more than is allowed: enough to refuse it.
+async fn read(mut body: Body, max: usize) -> Result<Bytes, axum::Error> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await.transpose()? {
+        let data = frame.into_data().unwrap_or_default();
+        let room = (max + 1).saturating_sub(read.len());
+        read.extend_from_slice(&data[..data.len().min(room)]);
     }
+    Ok(read.into())
 }
 
 /// Even a sleep of zero takes until the timer's next tick.
@@ -124,22 +103,18 @@ impl Simulator {
         }
     }
 
+    /// For throughput benches: no keys, no limits, no report.
     fn fast_answer(&self, call: &Call) -> Response {
-        let reply = self.fast.as_ref().map_or_else(Reply::empty, |fast| fast.get(call.format()));
-        let delivery = self.delivery(call, &Faults::default());
-        let delivery = Delivery { accepts_gzip: false, chunk_latency: Latency::None, ..delivery };
-        delivery.respond(reply, &Faults::default(), &mut Rng::with_seed(0)).map(Body::new)
+        let text = self.settings.answer.text(&Value::Null);
+        let generated = Generated::new(Content::Text(text), "gemini-2.5-flash", "fast".to_owned());
+        let reply = native(&generated, call.format(), self.settings.chunks);
+        let delivery = Delivery { accepts_gzip: false, chunk_latency: Latency::None, ..self.delivery(call) };
+        delivery.respond(reply, &Faults::default(), &mut Rng::with_seed(0))
     }
 
-    fn refuse(&self, call: &Call, refusal: &Refusal) -> Answer {
-        let reply = call.error(&refusal.error(call.refused(self)));
-        self.conclude(&mut self.lock(), call, &Faults::default(), (Outcome::Reply(reply), call.arrival()))
-    }
-
-    fn answer(&self, call: &mut Call) -> Answer {
+    fn answer(&self, call: &Call) -> Answer {
         let mut state = self.lock();
         let faults = state.rules.faults(&call.subject(self));
-        call.wall = call.wall.checked_add(faults.skew()).unwrap_or(call.wall);
         let mut arrival = call.arrival();
         let outcome = match faults.instead(false) {
             Some(fault) => self.instead(call, fault),
@@ -147,7 +122,21 @@ impl Simulator {
                 .judge(&mut state, call, &faults, &mut arrival)
                 .unwrap_or_else(|error| Outcome::Reply(call.error(&error))),
         };
-        self.conclude(&mut state, call, &faults, (outcome, arrival))
+        let delay = faults.head_latency(&mut state.rng) + self.settings.latency.draw(&mut state.rng);
+        match outcome {
+            Outcome::Reply(reply) => {
+                state.record(Arrival { status: reply.status.as_u16(), kind: reply.kind, ..arrival });
+                Answer::Response(delay, self.delivery(call).respond(reply, &faults, &mut state.rng))
+            }
+            Outcome::Reset => {
+                state.record(Arrival { kind: "reset", ..arrival });
+                Answer::Response(delay, no_answer(SimError::Reset))
+            }
+            Outcome::Hang => {
+                state.record(Arrival { kind: "hang", ..arrival });
+                Answer::Hang
+            }
+        }
     }
 
     fn judge(
@@ -192,39 +181,12 @@ impl Simulator {
         }
     }
 
-    fn conclude(
-        &self,
-        state: &mut State,
-        call: &Call,
-        faults: &Faults,
-        (outcome, mut arrival): (Outcome, Arrival),
-    ) -> Answer {
-        let delay = faults.head_latency + self.settings.latency.draw(&mut state.rng);
-        match outcome {
-            Outcome::Reply(reply) => {
-                arrival.status = reply.status.as_u16();
-                arrival.kind = reply.kind;
-                state.record(arrival);
-                let response = self.delivery(call, faults).respond(reply, faults, &mut state.rng);
-                Answer::Response(delay, response.map(Body::new))
-            }
-            Outcome::Reset => {
-                state.record(Arrival { kind: "reset", ..arrival });
-                Answer::Response(delay, no_answer(SimError::Reset))
-            }
-            Outcome::Hang => {
-                state.record(Arrival { kind: "hang", ..arrival });
-                Answer::Hang
-            }
-        }
-    }
-
-    fn delivery<'a>(&'a self, call: &'a Call, faults: &Faults) -> Delivery<'a> {
+    fn delivery<'a>(&'a self, call: &'a Call) -> Delivery<'a> {
         Delivery {
             refused: call.refused(self),
             wall: call.wall,
             accepts_gzip: self.settings.gzip && call.accepts_gzip(),
-            chunk_latency: faults.chunk_latency().unwrap_or(self.settings.chunk_latency),
+            chunk_latency: self.settings.chunk_latency,
             reset: call.parts.extensions.get::<ConnectionReset>().cloned(),
         }
     }
@@ -245,11 +207,8 @@ impl Exchange<'_> {
     /// The model that the request names.
     pub(super) fn model(&self) -> Result<Model, ApiError> {
         let method = self.call.endpoint.map_or("", |endpoint| endpoint.name);
-        let refuse = |refusal: Refusal| refusal.error(self.call.refused(self.simulator));
         let model = self.simulator.catalogue.supporting(&self.call.model, method);
-        let model = model.ok_or_else(|| refuse(Refusal::ModelNotFound))?;
-        let retired = &self.simulator.accounts.projects[self.project].retired;
-        if retired.contains(&model.name) { Err(refuse(Refusal::ModelRetired)) } else { Ok(model) }
+        model.ok_or_else(|| Refusal::ModelNotFound.error(self.call.refused(self.simulator)))
     }
 
     /// Counts the request against its quota.

@@ -20,6 +20,10 @@ use crate::proto;
 use crate::refusal::ApiError;
 
 const LIFETIME: SignedDuration = SignedDuration::from_hours(48);
+/// Chunks of an upload, except the last, are a multiple of this many bytes.
+const GRANULARITY: u64 = 8 * 1024 * 1024;
+/// How long an uploaded video is `PROCESSING`.
+const VIDEO_PROCESSING: SignedDuration = SignedDuration::from_secs(2);
 const STATUS: &str = "x-goog-upload-status";
 
 /// What the uploader says of a file.
@@ -160,7 +164,7 @@ fn start_upload(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
         .header("x-goog-upload-url", url.clone())
         .header("x-goog-upload-control-url", url)
         .header(STATUS, "active")
-        .header("x-goog-upload-chunk-granularity", settings.upload_granularity.to_string()))
+        .header("x-goog-upload-chunk-granularity", GRANULARITY.to_string()))
 }
 
 fn upload_whole(exchange: &mut Exchange<'_>, file: WholeFile<'_>) -> Result<Reply, ApiError> {
@@ -232,9 +236,9 @@ impl Upload {
             return Err(invalid("The chunk is too large."));
         }
         // On record for storage uploads; here the granularity is only announced.
-        let (length, granularity) = (call.body.len() as u64, settings.upload_granularity);
-        if !is_last && !length.is_multiple_of(granularity) {
-            return Err(invalid(format!("Chunks before the last must be a multiple of {granularity} bytes.")));
+        let length = call.body.len() as u64;
+        if !is_last && !length.is_multiple_of(GRANULARITY) {
+            return Err(invalid(format!("Chunks before the last must be a multiple of {GRANULARITY} bytes.")));
         }
         if self.announced.is_some_and(|announced| self.received + length > announced) {
             return Err(invalid("More bytes than the announced length."));
@@ -275,10 +279,7 @@ impl Exchange<'_> {
     fn finish_upload(&mut self, upload: Upload) -> Reply {
         let wall = self.call.wall;
         let is_video = upload.metadata.mime_type.starts_with("video/");
-        let active = match SignedDuration::try_from(self.simulator.settings.video_processing) {
-            Ok(processing) if is_video => wall.saturating_add(processing).unwrap_or(wall),
-            _ => wall,
-        };
+        let active = if is_video { wall.saturating_add(VIDEO_PROCESSING).unwrap_or(wall) } else { wall };
         let id = upload.metadata.id.clone().unwrap_or_else(|| self.state.new_id());
         let file = File { id, upload, created: wall, active };
         let described = file.describe(wall);

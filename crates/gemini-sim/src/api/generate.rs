@@ -54,14 +54,12 @@ impl Exchange<'_> {
         let (content, truncated) = Content::of(prompt, &answer, signing_model);
         Ok(Generated {
             candidates: content.candidates(prompt),
-            content,
             finish: self.faults.finish().cloned(),
             thoughts: prompt["generation_config"]["thinking_config"]["include_thoughts"] == true,
             truncated,
             prompt_tokens,
             cached_tokens,
-            model: call.model.clone(),
-            id: self.state.new_id(),
+            ..Generated::new(content, &call.model, self.state.new_id())
         })
     }
 

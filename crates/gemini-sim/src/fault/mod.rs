@@ -5,7 +5,7 @@ mod rule;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::SignedDuration;
+use fastrand::Rng;
 
 use crate::{Latency, Refusal};
 
@@ -22,11 +22,6 @@ pub enum Fault {
     /// The real refusal. Refusals of the key, the quota and the address come
     /// before the quota is charged, failures of the model after it.
     Refuse(Refusal),
-    /// The refusal comes when this many bytes of the request's body have
-    /// arrived, and the rest is not read. Bodies that are shorter are answered
-    /// as ever. Nothing is charged; the model is only known to the rule where
-    /// the path names it.
-    RefuseAfter(usize, Refusal),
     /// An answer made by hand; comes before everything and charges nothing,
     /// unless it is [`charged`](Canned::charged).
     Canned(Canned),
@@ -41,15 +36,9 @@ pub enum Fault {
     StallAfter(usize),
     /// Time before the head, in addition to the simulator's own.
     HeadLatency(Latency),
-    /// Time before each chunk of a stream.
-    ChunkLatency(Latency),
     /// The body ends after this many bytes, as if that were all.
     Truncate(usize),
-    /// `content-length` announces this many bytes more than will come.
-    LongLength(u64),
-    /// A stream whose first event is an error, under a 200.
-    ErrorAsFirstEvent(Refusal),
-    /// A stream with an error event after this many chunks, then its end.
+    /// A stream with an error event after this many chunks (0: as the first), then its end.
     ErrorEventAfter(usize, Refusal),
     /// A stream with an error object without `data:` after this many chunks,
     /// then its end.
@@ -60,17 +49,6 @@ pub enum Fault {
     AnswerText(String),
     /// A header more (or another value). May contain `{key}`.
     Header(String, String),
-    /// Frames of at most this many bytes: 1 tears every character apart.
-    SmallFrames(usize),
-    /// gzip, whether or not the client accepts it.
-    Gzip,
-    /// Trailers behind the body. HTTP/1.1 clients see them when they send
-    /// `te: trailers`.
-    Trailers(Vec<(String, String)>),
-    /// The simulator's wall clock is off by this for the request, in addition
-    /// to [`Builder::skew`](crate::Builder::skew): its `date` header and the
-    /// day that it counts on.
-    Skew(SignedDuration),
     /// A storm: 429 without details to everyone matched, nothing charged.
     Storm,
 }
@@ -154,16 +132,12 @@ impl Canned {
 
 /// The faults of all rules that match one request.
 #[derive(Debug, Default)]
-pub(crate) struct Faults {
-    pub(crate) list: Vec<Fault>,
-    /// The sum of what the rules drew.
-    pub(crate) head_latency: Duration,
-}
+pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 impl Faults {
     /// The first fault that takes the answer's place: before the quota is charged, or in the model's place after it.
     pub(crate) fn instead(&self, charged: bool) -> Option<&Fault> {
-        self.list.iter().find(|fault| match fault {
+        self.0.iter().find(|fault| match fault {
             Fault::Refuse(refusal) => refusal.comes_after_quota() == charged,
             Fault::Canned(canned) => canned.charged == charged,
             Fault::Storm => !charged,
@@ -172,22 +146,17 @@ impl Faults {
         })
     }
 
-    /// How far the wall clock is off, beside the simulator's own skew.
-    pub(crate) fn skew(&self) -> SignedDuration {
-        let skews = self.list.iter().filter_map(|fault| if let Fault::Skew(skew) = fault { Some(*skew) } else { None });
-        skews.fold(SignedDuration::ZERO, SignedDuration::saturating_add)
-    }
-
-    /// Of several faults the last counts.
+    /// Of several texts the last counts.
     pub(crate) fn answer_text(&self) -> Option<&str> {
-        self.list.iter().rev().find_map(|fault| if let Fault::AnswerText(text) = fault { Some(&**text) } else { None })
+        self.0.iter().rev().find_map(|fault| if let Fault::AnswerText(text) = fault { Some(&**text) } else { None })
     }
 
     pub(crate) fn finish(&self) -> Option<&Finish> {
-        self.list.iter().rev().find_map(|fault| if let Fault::Finish(finish) = fault { Some(finish) } else { None })
+        self.0.iter().rev().find_map(|fault| if let Fault::Finish(finish) = fault { Some(finish) } else { None })
     }
 
-    pub(crate) fn chunk_latency(&self) -> Option<Latency> {
-        self.list.iter().rev().find_map(|fault| if let Fault::ChunkLatency(it) = fault { Some(*it) } else { None })
+    pub(crate) fn head_latency(&self, rng: &mut Rng) -> Duration {
+        let latencies = self.0.iter().map(|fault| if let Fault::HeadLatency(it) = fault { *it } else { Latency::None });
+        latencies.map(|latency| latency.draw(rng)).sum()
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{Fault, Faults};
-use crate::Refusal;
 
 /// Names a key: by its order of definition, by its label, or by the secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -254,37 +253,17 @@ impl Rules {
         self.active.clear();
     }
 
-    /// The refusal that does not wait for the end of the request's body, and how many bytes it does wait for.
-    pub(crate) fn early_refusal(&mut self, subject: &Subject<'_>) -> Option<(usize, Refusal)> {
-        let mut found = None;
-        for active in self.active.iter_mut().filter(|active| active.is_early()) {
-            if let (true, Fault::RefuseAfter(bytes, refusal)) = (active.matches(subject), &active.rule.fault) {
-                found.get_or_insert((*bytes, refusal.clone()));
-            }
-        }
-        found
-    }
-
-    /// Everything that happens to this request once it has arrived.
+    /// Everything that happens to this request.
     pub(crate) fn faults(&mut self, subject: &Subject<'_>) -> Faults {
-        let mut faults = Faults::default();
-        for active in self.active.iter_mut().filter(|active| !active.is_early()) {
-            if active.matches(subject) {
-                if let Fault::HeadLatency(latency) = active.rule.fault {
-                    faults.head_latency += latency.draw(&mut active.rng);
-                }
-                faults.list.push(active.rule.fault.clone());
-            }
-        }
-        faults
+        let matching = self.active.iter_mut().filter_map(|active| {
+            let matches = active.matches(subject);
+            matches.then(|| active.rule.fault.clone())
+        });
+        Faults(matching.collect())
     }
 }
 
 impl ActiveRule {
-    fn is_early(&self) -> bool {
-        matches!(self.rule.fault, Fault::RefuseAfter(..))
-    }
-
     fn matches(&mut self, subject: &Subject<'_>) -> bool {
         let rule = &self.rule;
         if !rule.concerns(subject) {

@@ -15,13 +15,13 @@ pub(crate) struct ApiError {
 
 #[derive(Clone, Debug)]
 pub(super) enum Body {
-    Json(Status),
+    Json(RpcStatus),
     Html(String),
 }
 
 /// `google.rpc.Status` in JSON, in the real order of its fields.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Status {
+pub(super) struct RpcStatus {
     pub(super) code: u16,
     pub(super) message: String,
     pub(super) status: String,
@@ -31,12 +31,12 @@ pub(super) struct Status {
 
 #[derive(Serialize)]
 struct Envelope<'a> {
-    error: &'a Status,
+    error: &'a RpcStatus,
 }
 
 impl ApiError {
     pub(crate) fn new(code: u16, kind: &'static str, status: &str, message: impl Into<String>) -> Self {
-        let body = Status { code, message: message.into(), status: status.to_owned(), details: Vec::new() };
+        let body = RpcStatus { code, message: message.into(), status: status.to_owned(), details: Vec::new() };
         Self { status: StatusCode::from_u16(code).expect("a valid status"), kind, body: Body::Json(body) }
     }
 
@@ -54,7 +54,7 @@ impl ApiError {
     }
 
     pub(crate) fn with(mut self, more: impl IntoIterator<Item = Value>) -> Self {
-        if let Body::Json(Status { details, .. }) = &mut self.body {
+        if let Body::Json(RpcStatus { details, .. }) = &mut self.body {
             details.extend(more);
         }
         self
@@ -73,9 +73,10 @@ impl ApiError {
             Body::Html(page) => page.clone(),
             Body::Json(error) => {
                 let envelope = Envelope { error };
-                let text = match in_list {
-                    true => serde_json::to_string_pretty(&[envelope]),
-                    false => serde_json::to_string_pretty(&envelope),
+                let text = if in_list {
+                    serde_json::to_string_pretty(&[envelope])
+                } else {
+                    serde_json::to_string_pretty(&envelope)
                 };
                 text.expect("plain data") + "\n"
             }

@@ -8,11 +8,33 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::Tier;
-use error::{Body, Status};
+use error::{Body, RpcStatus};
 
 pub(crate) use error::{ApiError, bad_request};
 pub(crate) use quota::{QuotaOwner, limit_zero, over_limit};
 
+/// The text of a sample: an answer of the real provider, as JSON.
+macro_rules! sample {
+    ($name:literal) => {
+        include_str!(concat!("../../samples/", $name, ".json"))
+    };
+}
+
+/// Each refusal with its word in reports and its sample.
+macro_rules! refusals {
+    ($(#[$enum_doc:meta])* pub enum Refusal { $($(#[$doc:meta])* $name:ident: $kind:literal, $sample:literal;)* }) => {
+        $(#[$enum_doc])*
+        pub enum Refusal { $($(#[$doc])* $name,)* }
+
+        impl Refusal {
+            fn kind_and_sample(&self) -> (&'static str, &'static str) {
+                match self { $(Self::$name => ($kind, sample!($sample)),)* }
+            }
+        }
+    };
+}
+
+refusals! {
 /// A refusal with the real provider's status and body.
 ///
 /// Give one to a [`Key`](crate::Key) or a [`Project`](crate::Project) that is
@@ -22,83 +44,77 @@ pub(crate) use quota::{QuotaOwner, limit_zero, over_limit};
 #[non_exhaustive]
 pub enum Refusal {
     /// 400 `API_KEY_INVALID`: "API key not valid".
-    ApiKeyInvalid,
+    ApiKeyInvalid: "api_key_invalid", "gemini_400_api_key_invalid";
     /// 400 `API_KEY_INVALID`: "API Key not found", as while keys propagate.
-    ApiKeyNotFound,
+    ApiKeyNotFound: "api_key_not_found", "gemini_400_api_key_not_found";
     /// 400 `API_KEY_INVALID`: "API key expired".
-    ApiKeyExpired,
+    ApiKeyExpired: "api_key_expired", "gemini_400_api_key_expired";
     /// 400: two credentials came with one request.
-    MultipleCredentials,
+    MultipleCredentials: "multiple_credentials", "gemini_400_multiple_credentials";
     /// 403: no credential came at all.
-    UnregisteredCaller,
+    UnregisteredCaller: "unregistered_caller", "gemini_403_unregistered_callers";
     /// 401: a Bearer token on a native path.
-    BadCredentials,
+    BadCredentials: "bad_credentials", "gemini_401_unauthenticated_bad_credentials";
     /// 401 `ACCESS_TOKEN_TYPE_UNSUPPORTED`: the key's service account is gone.
-    AccessTokenUnsupported,
+    AccessTokenUnsupported: "access_token_unsupported", "gemini_401_access_token_type_unsupported";
     /// 401 `CREDENTIALS_MISSING`: this API wants no API keys.
-    ApiKeysUnsupported,
+    ApiKeysUnsupported: "api_keys_unsupported", "gemini_401_unauthenticated_api_keys_not_supported";
     /// 403 `CONSUMER_SUSPENDED`. The body contains the caller's full key, as
     /// the real one does.
-    ConsumerSuspended,
+    ConsumerSuspended: "consumer_suspended", "gemini_403_consumer_suspended";
     /// 403: the key was reported as leaked.
-    KeyLeaked,
+    KeyLeaked: "key_leaked", "gemini_403_key_reported_leaked";
     /// 403 `SERVICE_DISABLED`: the API is off in this project.
-    ServiceDisabled,
+    ServiceDisabled: "service_disabled", "gemini_403_service_disabled";
     /// 403 `API_KEY_SERVICE_BLOCKED`: the key may not call this API.
-    ServiceBlocked,
+    ServiceBlocked: "service_blocked", "gemini_403_api_key_service_blocked";
     /// 403 `API_KEY_HTTP_REFERRER_BLOCKED`.
-    ReferrerBlocked,
+    ReferrerBlocked: "referrer_blocked", "gemini_403_api_key_http_referrer_blocked";
     /// 403 `API_KEY_IP_ADDRESS_BLOCKED`.
-    IpAddressBlocked,
+    IpAddressBlocked: "ip_address_blocked", "gemini_403_api_key_ip_address_blocked";
     /// 403 without any reason.
-    NoPermission,
+    NoPermission: "no_permission", "gemini_403_caller_no_permission";
     /// 400 `FAILED_PRECONDITION`: the caller's address is in the wrong country.
-    LocationUnsupported,
+    LocationUnsupported: "location_unsupported", "gemini_400_location_not_supported";
     /// 403 with an HTML page: the caller's address is blocked.
-    AddressBlocked,
+    AddressBlocked: "address_blocked", "gemini_403_ip_banned_html";
     /// 404: the model does not exist.
-    ModelNotFound,
+    ModelNotFound: "model_not_found", "gemini_404_model_not_found";
     /// 404: the model is closed to this project.
-    ModelRetired,
+    ModelRetired: "model_retired", "gemini_404_model_retired_new_users";
     /// 429: the billing account is out of prepaid credits.
-    PrepayDepleted,
+    PrepayDepleted: "prepay_depleted", "gemini_429_prepay_depleted";
     /// 402: the same, as newer servers say it.
-    PrepayDepletedPaymentRequired,
+    PrepayDepletedPaymentRequired: "prepay_depleted", "gemini_402_prepay_depleted";
     /// 429: the project's monthly spending cap.
-    SpendingCap,
+    SpendingCap: "spending_cap", "gemini_429_spending_cap";
     /// 429: the billing account's ten-minute spending window.
-    SpendRate,
+    SpendRate: "spend_rate", "gemini_429_spend_rate_limit";
     /// 429 with the limit-zero body: no entitlement to this model.
-    LimitZero,
+    LimitZero: "limit_zero", "gemini_429_free_tier_limit_zero";
     /// 429 without details.
-    Exhausted,
+    Exhausted: "exhausted", "gemini_429_exhausted_no_details";
     /// 429 with a help link and no quota.
-    QuotaHelpOnly,
+    QuotaHelpOnly: "quota_help_only", "gemini_429_quota_help_only";
     /// 429 `MODEL_CAPACITY_EXHAUSTED`.
-    CapacityExhausted,
+    CapacityExhausted: "capacity_exhausted", "gemini_429_model_capacity_exhausted";
     /// 400: "Request contains an invalid argument."
-    InvalidArgument,
+    InvalidArgument: "invalid_argument", "gemini_400_invalid_argument_generic";
     /// 400: the prompt is longer than the model's context.
-    TooManyTokens,
+    TooManyTokens: "too_many_tokens", "gemini_400_request_too_many_tokens";
     /// 499.
-    Cancelled,
+    Cancelled: "cancelled", "gemini_499_cancelled";
     /// 500.
-    Internal,
+    Internal: "internal", "gemini_500_internal";
     /// 502 with an HTML page.
-    BadGateway,
+    BadGateway: "bad_gateway", "gemini_502_bad_gateway_html";
     /// 503 "The model is overloaded".
-    Overloaded,
+    Overloaded: "overloaded", "gemini_503_overloaded";
     /// 503 "This model is currently experiencing high demand".
-    HighDemand,
+    HighDemand: "high_demand", "gemini_503_high_demand";
     /// 504.
-    DeadlineExceeded,
+    DeadlineExceeded: "deadline_exceeded", "gemini_504_deadline_exceeded";
 }
-
-/// The text of a sample: an answer of the real provider, as JSON.
-macro_rules! sample {
-    ($name:literal) => {
-        include_str!(concat!("../../samples/", $name, ".json"))
-    };
 }
 
 /// The page for paths that do not exist.
@@ -149,50 +165,6 @@ impl Refusal {
             _ => load(self.kind_and_sample(), refused),
         }
     }
-
-    fn kind_and_sample(&self) -> (&'static str, &'static str) {
-        match self {
-            Self::ApiKeyInvalid => ("api_key_invalid", sample!("gemini_400_api_key_invalid")),
-            Self::ApiKeyNotFound => ("api_key_not_found", sample!("gemini_400_api_key_not_found")),
-            Self::ApiKeyExpired => ("api_key_expired", sample!("gemini_400_api_key_expired")),
-            Self::MultipleCredentials => ("multiple_credentials", sample!("gemini_400_multiple_credentials")),
-            Self::UnregisteredCaller => ("unregistered_caller", sample!("gemini_403_unregistered_callers")),
-            Self::BadCredentials => ("bad_credentials", sample!("gemini_401_unauthenticated_bad_credentials")),
-            Self::AccessTokenUnsupported => {
-                ("access_token_unsupported", sample!("gemini_401_access_token_type_unsupported"))
-            }
-            Self::ApiKeysUnsupported => {
-                ("api_keys_unsupported", sample!("gemini_401_unauthenticated_api_keys_not_supported"))
-            }
-            Self::ConsumerSuspended => ("consumer_suspended", sample!("gemini_403_consumer_suspended")),
-            Self::KeyLeaked => ("key_leaked", sample!("gemini_403_key_reported_leaked")),
-            Self::ServiceDisabled => ("service_disabled", sample!("gemini_403_service_disabled")),
-            Self::ServiceBlocked => ("service_blocked", sample!("gemini_403_api_key_service_blocked")),
-            Self::ReferrerBlocked => ("referrer_blocked", sample!("gemini_403_api_key_http_referrer_blocked")),
-            Self::IpAddressBlocked => ("ip_address_blocked", sample!("gemini_403_api_key_ip_address_blocked")),
-            Self::NoPermission => ("no_permission", sample!("gemini_403_caller_no_permission")),
-            Self::LocationUnsupported => ("location_unsupported", sample!("gemini_400_location_not_supported")),
-            Self::AddressBlocked => ("address_blocked", sample!("gemini_403_ip_banned_html")),
-            Self::ModelNotFound => ("model_not_found", sample!("gemini_404_model_not_found")),
-            Self::ModelRetired => ("model_retired", sample!("gemini_404_model_retired_new_users")),
-            Self::PrepayDepleted => ("prepay_depleted", sample!("gemini_429_prepay_depleted")),
-            Self::PrepayDepletedPaymentRequired => ("prepay_depleted", sample!("gemini_402_prepay_depleted")),
-            Self::SpendingCap => ("spending_cap", sample!("gemini_429_spending_cap")),
-            Self::SpendRate => ("spend_rate", sample!("gemini_429_spend_rate_limit")),
-            Self::LimitZero => ("limit_zero", sample!("gemini_429_free_tier_limit_zero")),
-            Self::Exhausted => ("exhausted", sample!("gemini_429_exhausted_no_details")),
-            Self::QuotaHelpOnly => ("quota_help_only", sample!("gemini_429_quota_help_only")),
-            Self::CapacityExhausted => ("capacity_exhausted", sample!("gemini_429_model_capacity_exhausted")),
-            Self::InvalidArgument => ("invalid_argument", sample!("gemini_400_invalid_argument_generic")),
-            Self::TooManyTokens => ("too_many_tokens", sample!("gemini_400_request_too_many_tokens")),
-            Self::Cancelled => ("cancelled", sample!("gemini_499_cancelled")),
-            Self::Internal => ("internal", sample!("gemini_500_internal")),
-            Self::BadGateway => ("bad_gateway", sample!("gemini_502_bad_gateway_html")),
-            Self::Overloaded => ("overloaded", sample!("gemini_503_overloaded")),
-            Self::HighDemand => ("high_demand", sample!("gemini_503_high_demand")),
-            Self::DeadlineExceeded => ("deadline_exceeded", sample!("gemini_504_deadline_exceeded")),
-        }
-    }
 }
 
 /// 404 or 405: no endpoint has this path, or HTTP has no such method.
@@ -214,7 +186,7 @@ fn load((kind, sample): (&'static str, &str), refused: Refused<'_>) -> ApiError 
         Value::String(page) => Body::Html(page),
         mut body => {
             fill_in(&mut body, refused);
-            Body::Json(Status::deserialize(body["error"].take()).expect("a sample is an error"))
+            Body::Json(RpcStatus::deserialize(body["error"].take()).expect("a sample is an error"))
         }
     };
     ApiError { status: StatusCode::from_u16(sample.status).expect("a valid status"), kind, body }

@@ -72,18 +72,14 @@ async fn keys_and_projects_may_be_refused_from_the_start() {
     let sim = GeminiSim::builder()
         .project(Project::new("1").key("good").key(Key::new("bad").refused(Refusal::KeyLeaked)))
         .project(Project::new("2").key("poor").refused(Refusal::PrepayDepleted))
-        .project(Project::new("3").key("late").retired(MODEL))
         .build();
     assert_eq!(ask(&sim, "good").await.status, StatusCode::OK);
     assert_eq!(ask(&sim, "bad").await.status, StatusCode::FORBIDDEN);
     assert_eq!(ask(&sim, "poor").await.status, StatusCode::TOO_MANY_REQUESTS);
-    let late = ask(&sim, "late").await;
-    assert_eq!(late.status, StatusCode::NOT_FOUND);
-    assert!(late.message().contains("no longer available to new users"));
     let report = sim.report();
     assert_eq!(report.key("key-1").unwrap().rejected_as("key_leaked"), 1);
     assert_eq!(report.project("2").unwrap().rejected_as("prepay_depleted"), 1);
-    assert_eq!(report.total.arrivals, 4);
+    assert_eq!(report.total.arrivals, 3);
 }
 
 #[tokio::test]

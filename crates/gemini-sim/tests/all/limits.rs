@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gemini_sim::{Fault, GeminiSim, Limits, Project, Rule, tokens_of_text};
+use gemini_sim::{GeminiSim, Limits, Project, tokens_of_text};
 use http::StatusCode;
 use jiff::SignedDuration;
 
@@ -139,44 +139,6 @@ async fn a_free_day_lies_about_the_delay_and_a_paid_one_does_not() {
     };
     assert!(wait(gemini_sim::Tier::Free).await < 60);
     assert_eq!(wait(gemini_sim::Tier::Tier1).await, 12 * 3_600);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_skewed_clock_has_its_midnight_elsewhere() {
-    let sim = GeminiSim::builder()
-        .project(project(Limits::none().rpd(1)))
-        .wall("2026-01-15T07:59:30Z".parse().unwrap())
-        .skew(SignedDuration::from_secs(-60))
-        .build();
-    assert_eq!(ask(&sim, "a").await.status, OK);
-    advance(60.0).await;
-    assert_eq!(ask(&sim, "a").await.status, FULL, "its clock shows 07:59:30");
-    sim.set_skew(SignedDuration::ZERO);
-    assert_eq!(ask(&sim, "a").await.status, OK);
-    sim.set_skew(SignedDuration::from_secs(-60));
-    assert_eq!(ask(&sim, "a").await.status, FULL, "back on the day before");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_script_may_skew_the_clock_for_some_time_and_some_keys() {
-    let slow = Rule::new(Fault::Skew(SignedDuration::from_secs(-3_600)));
-    let sim = GeminiSim::builder()
-        .project(project(Limits::none().rpd(1)))
-        .wall("2026-01-15T07:59:30Z".parse().unwrap())
-        .script(slow.from(Duration::from_secs(50)).until(Duration::from_secs(80)))
-        .build();
-    let first = ask(&sim, "a").await;
-    assert_eq!((first.status, first.headers["date"].to_str().unwrap()), (OK, "Thu, 15 Jan 2026 07:59:30 GMT"));
-    advance(60.0).await;
-    let skewed = ask(&sim, "a").await;
-    assert_eq!((skewed.status, skewed.headers["date"].to_str().unwrap()), (FULL, "Thu, 15 Jan 2026 07:00:30 GMT"));
-    advance(30.0).await;
-    let after = ask(&sim, "a").await;
-    assert_eq!(
-        (after.status, after.headers["date"].to_str().unwrap()),
-        (OK, "Thu, 15 Jan 2026 08:01:00 GMT"),
-        "a new day by then"
-    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -55,23 +55,6 @@ async fn a_reset_after_the_first_byte_resets_the_connection() {
 }
 
 #[tokio::test]
-async fn a_length_that_was_never_reached() {
-    let sim = start(GeminiSim::builder().script(Fault::LongLength(100))).await;
-    let request = generate(MODEL).header("x-goog-api-key", "k");
-    let result = send_http(&sim, request.body(body(&prompt("x"))).unwrap()).await;
-    assert!(result.is_err(), "the body must be seen to be incomplete");
-}
-
-#[tokio::test]
-async fn trailers_are_sent_to_those_who_ask() {
-    let trailers = vec![("x-sum".into(), "7".into())];
-    let sim = start(GeminiSim::builder().script(Fault::Trailers(trailers))).await;
-    let (answer, end) = raw(&sim, "te: trailers\r\n").await;
-    assert!(end.is_ok());
-    assert!(answer.ends_with("\r\n0\r\nx-sum: 7\r\n\r\n"), "{answer:?}");
-}
-
-#[tokio::test]
 async fn http_2_without_tls_is_spoken_too() {
     let sim = start(GeminiSim::builder().script(Rule::new(Fault::ResetBeforeHead).nth(2))).await;
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
@@ -198,23 +181,4 @@ async fn chunks_of_a_stream_keep_their_bounds() {
         assert!(data.starts_with(b"data: ") && data.ends_with(b"\r\n\r\n"));
     }
     assert_eq!(frames, 20);
-}
-
-#[tokio::test]
-async fn an_early_refusal_overtakes_the_upload() {
-    let early = Fault::RefuseAfter(1 << 20, gemini_sim::Refusal::Exhausted);
-    let sim = start(GeminiSim::builder().script(early)).await;
-    let address = sim.url().replace("http://", "");
-    let mut socket = TcpStream::connect(address).await.unwrap();
-    let head = format!(
-        "POST /v1/models/{MODEL}:generateContent HTTP/1.1\r\nhost: sim\r\nx-goog-api-key: k\r\n\
-content-length: {}\r\n\r\n",
-        20 << 20
-    );
-    socket.write_all(head.as_bytes()).await.unwrap();
-    // A little more than a MiB of twenty is all that is sent.
-    socket.write_all(&vec![b' '; (1 << 20) + 1]).await.unwrap();
-    let mut answer = [0; 12];
-    socket.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 429");
 }

@@ -13,20 +13,8 @@ const ANSWER: &str = r#"{"candidates":[{"content":{"parts":[{"text":"hi"}]}}]}"#
 /// A provider that can forget its connections, as a NAT or a load balancer on the way does: one that was there before
 /// is closed as soon as it is written to, and the client had no way to know. It serves whoever asks, over HTTP/1.1 on
 /// loopback, until the runtime ends.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> std::io::Result<()> {
-/// let provider = gemini_sim::Forgetful::start(1).await?;
-/// // ... one request through a client that keeps its connections, then:
-/// provider.forget();
-/// // The client's next request meets a dead connection first.
-/// assert_eq!(provider.arrived(), 0);
-/// # Ok(())
-/// # }
-/// ```
 #[derive(Debug)]
-pub struct Forgetful {
+pub(crate) struct Forgetful {
     url: String,
     counts: Arc<Counts>,
 }
@@ -46,7 +34,7 @@ impl Forgetful {
     ///
     /// # Errors
     /// When there is no free port.
-    pub async fn start(warm: usize) -> io::Result<Self> {
+    pub(crate) async fn start(warm: usize) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let (forgotten, arrived) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -61,17 +49,17 @@ impl Forgetful {
     }
 
     /// Its address, without a path.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// From now on the connections that there are get no answer.
-    pub fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.counts.forgotten.fetch_add(1, Ordering::SeqCst);
     }
 
     /// How many requests it took, those over dead connections not among them.
-    pub fn arrived(&self) -> usize {
+    pub(crate) fn arrived(&self) -> usize {
         self.counts.arrived.load(Ordering::SeqCst)
     }
 }
