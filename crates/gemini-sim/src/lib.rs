@@ -68,7 +68,6 @@ mod body;
 mod builder;
 mod check;
 mod clock;
-mod delivery;
 mod fault;
 pub mod guide;
 mod latency;

@@ -106,19 +106,9 @@ impl Catalogue {
 
 /// The models that a simulator begins with.
 pub(crate) fn default_models() -> Vec<Model> {
-    let generative = [
-        "gemini-pro",
-        "gemini-2.0-flash",
-        "gemini-2.5-flash",
-        "gemini-2.5-flash-lite",
-        "gemini-2.5-pro",
-        "gemini-2.5-flash-image",
-        "gemini-2.5-flash-preview-tts",
-        "gemini-3.1-pro",
-        "gemini-3.8-flash",
-        "gemini-3.8-flash-tts",
-    ];
-    let mut models: Vec<_> = generative.into_iter().map(Model::generative).collect();
+    const GENERATIVE: &str = "gemini-pro gemini-2.0-flash gemini-2.5-flash gemini-2.5-flash-lite gemini-2.5-pro \
+                              gemini-3.1-pro gemini-3.8-flash";
+    let mut models: Vec<_> = GENERATIVE.split_whitespace().map(Model::generative).collect();
     models.push(Model::generative("gemini-3.1-pro-preview-customtools").quota_model("gemini-3.1-pro"));
     models.push(Model::embedding("gemini-embedding-001", 3_072));
     models.push(Model::embedding("text-embedding-004", 768));

@@ -119,13 +119,7 @@ pub(crate) fn enum_values(name: &str) -> &'static [String] {
 pub(crate) fn read(message: &str, value: &Value) -> Result<Value, ApiError> {
     let mut reader = Reader::default();
     let Value::Object(fields) = value else {
-        let kind = match value {
-            Value::Array(_) => "a list",
-            Value::String(_) => "a string",
-            Value::Number(_) => "a number",
-            Value::Bool(_) => "a bool",
-            _ => "null",
-        };
+        let kind = if value.is_array() { "a list" } else { "a scalar" };
         let why =
             format!("Invalid JSON payload received. Unknown name \"\": Root element must be a message, not {kind}.");
         return Err(bad_request(&[(String::new(), why)]));

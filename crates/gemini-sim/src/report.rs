@@ -1,7 +1,6 @@
 //! What arrived, what was accepted, and what came over a limit.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -118,27 +117,5 @@ impl Report {
     /// The report as JSON, for other languages and for files.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("plain data")
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |name: &str, tally: &Tally| {
-            write!(
-                f,
-                "{name}: {} arrived, {} accepted, {} over a limit, {} tokens",
-                tally.arrivals, tally.accepted, tally.over_limit, tally.tokens
-            )?;
-            for (kind, count) in &tally.rejected {
-                if *kind != "over_limit" {
-                    write!(f, ", {count} {kind}")?;
-                }
-            }
-            writeln!(f)
-        };
-        for key in &self.keys {
-            line(&format!("{} ({})", key.label, key.project), &key.tally)?;
-        }
-        line("total", &self.total)
     }
 }

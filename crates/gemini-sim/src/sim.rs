@@ -4,8 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::fault::{KeyMatch, Script};
 use crate::server::Server;
 use crate::simulator::Simulator;
@@ -86,11 +84,6 @@ impl GeminiSim {
     /// Time since it was built, as its rules and its log count it.
     pub fn elapsed(&self) -> Duration {
         self.simulator.clock.elapsed()
-    }
-
-    /// What its wall clock shows.
-    pub fn now(&self) -> Timestamp {
-        self.simulator.clock.wall_at(self.simulator.clock.elapsed())
     }
 
     /// Closes the port: no new connections, open answers get two seconds to

@@ -42,7 +42,7 @@ impl Simulator {
     pub(crate) fn new(accounts: Accounts, catalogue: Catalogue, settings: Settings) -> Self {
         let state = State {
             rng: Rng::with_seed(settings.seed),
-            quotas: Quotas::new(),
+            quotas: Quotas::default(),
             rules: Rules::default(),
             refused: accounts.keys.iter().map(|key| key.refused.clone()).collect(),
             files: Files::default(),

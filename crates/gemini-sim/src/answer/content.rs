@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::example::example;
-use crate::check::{calling_mode, functions, modalities};
+use crate::check::{calling_mode, functions};
 use crate::tokens::tokens_of_text;
 
 /// The text of generated answers.
@@ -30,59 +30,26 @@ impl AnswerText {
     }
 }
 
-/// A PNG of one pixel.
-const PIXEL: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
-/// Three samples of sound.
-const SOUND: &str = "AAABAAIA";
-
-/// The content of one candidate.
+/// The content of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Text(String),
-    Calls(Vec<FunctionCall>),
-    /// A picture or a sound, in base64.
-    Blob {
-        mime_type: &'static str,
-        data: &'static str,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FunctionCall {
-    pub(crate) name: String,
-    pub(crate) args: Value,
-    signature: Option<String>,
-}
-
-/// The thought signature of a call: always the same for a model and a function, so that the simulator recognises it.
-pub(crate) fn signature(model: &str, function: &str) -> String {
-    // Base64 as it stands, of a length that needs no padding.
-    let plain: String = format!("{model}/{function}").chars().filter(char::is_ascii_alphanumeric).collect();
-    let length = plain.len().div_ceil(4) * 4;
-    format!("{plain:A<length$}")
+    /// `functionCall` parts.
+    Calls(Vec<Value>),
 }
 
 impl Content {
-    /// What a prompt makes the model say, and whether `maxOutputTokens` cut it: a picture or a sound where it asks for
-    /// one; a call where it must call, or may and the last text says `name()`; JSON where it asks for JSON; else the
-    /// answer's text up to a stop sequence. `signing_model`: the model's name where it signs its calls.
-    pub(crate) fn of(prompt: &Value, answer: &AnswerText, signing_model: Option<&str>) -> (Self, bool) {
-        let modalities = modalities(prompt);
-        if modalities.contains(&"IMAGE") {
-            return (Self::Blob { mime_type: "image/png", data: PIXEL }, false);
-        }
-        if modalities.contains(&"AUDIO") {
-            return (Self::Blob { mime_type: "audio/L16;codec=pcm;rate=24000", data: SOUND }, false);
-        }
+    /// What a prompt makes the model say, and whether `maxOutputTokens` cut it: a call where it must call, or may and
+    /// the last text says `name()`; JSON where it asks for JSON; else the answer's text up to a stop sequence.
+    pub(crate) fn of(prompt: &Value, answer: &AnswerText) -> (Self, bool) {
         let called = forced_function(prompt).map_or_else(|| requested_functions(prompt), |name| vec![name]);
         if !called.is_empty() {
-            let call = |(index, name): (usize, String)| FunctionCall {
-                args: parameters(prompt, &name).map_or_else(|| json!({}), |schema| example(schema, "simulated")),
-                // The first of several calls is signed.
-                signature: signing_model.filter(|_| index == 0).map(|model| signature(model, &name)),
-                name,
+            let call = |name: &&str| {
+                let schema = parameters(prompt, name);
+                let args = schema.map_or_else(|| json!({}), |schema| example(schema, "simulated"));
+                json!({ "functionCall": { "name": name, "args": args } })
             };
-            return (Self::Calls(called.into_iter().enumerate().map(call).collect()), false);
+            return (Self::Calls(called.iter().map(call).collect()), false);
         }
         let config = &prompt["generation_config"];
         let text = answer.text(prompt);
@@ -90,10 +57,6 @@ impl Content {
         let text = match (config["response_mime_type"].as_str(), schema) {
             (Some("application/json"), Some(schema)) => example(schema, &text).to_string(),
             (Some("application/json"), None) => json!({ "answer": text }).to_string(),
-            (Some("text/x.enum"), Some(schema)) => match example(schema, &text) {
-                Value::String(word) => word,
-                other => other.to_string(),
-            },
             _ => before_stop(config, text),
         };
         match config["max_output_tokens"].as_u64() {
@@ -104,56 +67,26 @@ impl Content {
         }
     }
 
-    /// How many candidates a prompt asks for. A picture or a sound is one.
-    pub(crate) fn candidates(&self, prompt: &Value) -> u64 {
-        match self {
-            Self::Blob { .. } => 1,
-            _ => prompt["generation_config"]["candidate_count"].as_u64().unwrap_or(1).clamp(1, 8),
-        }
-    }
-
     pub(crate) fn tokens(&self) -> u64 {
         match self {
             Self::Text(text) => tokens_of_text(text),
-            Self::Calls(calls) => calls.iter().map(|call| tokens_of_text(&call.name).max(1)).sum(),
-            Self::Blob { .. } => 1_290,
+            Self::Calls(calls) => calls.iter().map(|call| tokens_of_text(&call.to_string())).sum(),
         }
     }
 
-    /// As the native API shows it.
-    pub(crate) fn parts(&self) -> Vec<Value> {
-        match self {
-            Self::Text(text) => vec![json!({ "text": text })],
-            Self::Blob { mime_type, data } => vec![json!({ "inlineData": { "mimeType": mime_type, "data": data } })],
-            Self::Calls(calls) => calls.iter().map(FunctionCall::part).collect(),
-        }
-    }
-
-    /// The content in at most `most` pieces, none of them empty.
-    pub(crate) fn split(&self, most: usize) -> Vec<Self> {
+    /// The parts of the content, in at most `most` pieces, none of them empty.
+    pub(crate) fn pieces(&self, most: usize) -> Vec<Value> {
         match self {
             Self::Text(text) => {
                 let characters: Vec<char> = text.chars().collect();
-                let pieces = most.clamp(1, characters.len().max(1));
-                let bound = |piece: usize| characters.len() * piece / pieces;
-                let piece = |index| characters[bound(index)..bound(index + 1)].iter().collect();
-                (0..pieces).map(|index| Self::Text(piece(index))).collect()
+                let count = most.clamp(1, characters.len().max(1));
+                let bound = |piece: usize| characters.len() * piece / count;
+                let piece = |index| String::from_iter(&characters[bound(index)..bound(index + 1)]);
+                (0..count).map(|index| json!([{ "text": piece(index) }])).collect()
             }
-            Self::Calls(calls) if calls.len() <= most => {
-                calls.iter().map(|call| Self::Calls(vec![call.clone()])).collect()
-            }
-            Self::Calls(_) | Self::Blob { .. } => vec![self.clone()],
+            Self::Calls(calls) if calls.len() <= most => calls.iter().map(|call| json!([call])).collect(),
+            Self::Calls(calls) => vec![json!(calls)],
         }
-    }
-}
-
-impl FunctionCall {
-    fn part(&self) -> Value {
-        let mut part = json!({ "functionCall": { "name": self.name, "args": self.args } });
-        if let Some(signature) = &self.signature {
-            part["thoughtSignature"] = signature.clone().into();
-        }
-        part
     }
 }
 
@@ -173,16 +106,14 @@ fn last_text(prompt: &Value) -> String {
 }
 
 /// The function that must be called.
-fn forced_function(prompt: &Value) -> Option<String> {
-    if calling_mode(prompt) != Some("ANY") {
-        return None;
-    }
+fn forced_function(prompt: &Value) -> Option<&str> {
     let allowed = &prompt["tool_config"]["function_calling_config"]["allowed_function_names"][0];
-    allowed.as_str().or_else(|| functions(prompt).next()?["name"].as_str()).map(str::to_owned)
+    let name = allowed.as_str().or_else(|| functions(prompt).next()?["name"].as_str());
+    name.filter(|_| calling_mode(prompt) == Some("ANY"))
 }
 
 /// The functions that the last text asks for as `name()`, in its order.
-fn requested_functions(prompt: &Value) -> Vec<String> {
+fn requested_functions(prompt: &Value) -> Vec<&str> {
     if calling_mode(prompt) == Some("NONE") {
         return Vec::new();
     }
@@ -194,7 +125,7 @@ fn requested_functions(prompt: &Value) -> Vec<String> {
         requested.extend(text.match_indices(&call).map(|(at, _)| at).filter(is_whole).map(|at| (at, name)));
     }
     requested.sort_unstable();
-    requested.into_iter().map(|(_, name)| name.to_owned()).collect()
+    requested.into_iter().map(|(_, name)| name).collect()
 }
 
 /// The schema of a function's arguments.

@@ -1,4 +1,4 @@
-//! `generateContent` and its streams.
+//! Generated answers, as `generateContent` and its streams give them.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -6,16 +6,11 @@ use serde_json::{Value, json};
 use super::{Content, Format, Reply};
 use crate::Finish;
 
-/// The tokens of a thought summary.
-const THOUGHT_TOKENS: u64 = 5;
-
 /// A generated answer, before it is written in a format.
 #[derive(Clone, Debug)]
 pub(crate) struct Generated {
     pub(crate) content: Content,
     pub(crate) finish: Option<Finish>,
-    /// The answer begins with a summary of thoughts.
-    pub(crate) thoughts: bool,
     pub(crate) truncated: bool,
     /// How many candidates say it.
     pub(crate) candidates: u64,
@@ -26,21 +21,41 @@ pub(crate) struct Generated {
 }
 
 impl Generated {
-    pub(crate) fn new(content: Content, model: &str, id: String) -> Self {
-        Self {
-            content,
-            finish: None,
-            thoughts: false,
-            truncated: false,
-            candidates: 1,
-            prompt_tokens: 1,
-            cached_tokens: 0,
-            model: model.to_owned(),
-            id,
+    /// The chunks in their order, each with the usage up to it.
+    pub(crate) fn chunks(&self, most: usize) -> Vec<Value> {
+        let content = |parts: &Value| json!({ "parts": parts, "role": "model" });
+        match &self.finish {
+            None => {
+                let (pieces, tokens) = (self.content.pieces(most), self.content.tokens() * self.candidates);
+                let count = pieces.len();
+                let chunk = |(index, parts): (usize, &Value)| {
+                    let mut candidate = json!({ "content": content(parts) });
+                    if index + 1 == count {
+                        candidate["finishReason"] = if self.truncated { "MAX_TOKENS" } else { "STOP" }.into();
+                    }
+                    let so_far = (tokens * (index as u64 + 1)).div_ceil(count as u64);
+                    self.chunk(candidate, so_far, 0)
+                };
+                pieces.iter().enumerate().map(chunk).collect()
+            }
+            Some(Finish::Reason(reason)) => vec![self.chunk(json!({ "finishReason": reason }), 0, 0)],
+            Some(Finish::OnlyThoughts) => {
+                vec![self.chunk(json!({ "content": {}, "finishReason": "MAX_TOKENS" }), 0, 3)]
+            }
+            Some(Finish::Empty) => {
+                let content = content(&json!([{ "text": "" }]));
+                vec![self.chunk(json!({ "content": content, "finishReason": "STOP" }), 0, 0)]
+            }
+            Some(Finish::PromptBlocked(reason)) => {
+                let mut chunk = self.chunk(json!({}), 0, 0);
+                chunk["promptFeedback"] = json!({ "blockReason": reason });
+                chunk.as_object_mut().expect("built below").remove("candidates");
+                vec![chunk]
+            }
         }
     }
 
-    /// One chunk: a candidate, as often as was asked for, and the usage so far.
+    /// A candidate, as often as was asked for, and the usage so far.
     fn chunk(&self, mut candidate: Value, candidate_tokens: u64, thought_tokens: u64) -> Value {
         let mut usage = json!({
             "promptTokenCount": self.prompt_tokens,
@@ -69,49 +84,8 @@ impl Generated {
             "responseId": self.id,
         })
     }
-
-    /// The one chunk of an answer without the text that was asked for.
-    fn finished(&self, finish: &Finish) -> Value {
-        match finish {
-            Finish::Reason(reason) => self.chunk(json!({ "finishReason": reason }), 0, 0),
-            Finish::OnlyThoughts => self.chunk(json!({ "content": {}, "finishReason": "MAX_TOKENS" }), 0, 3),
-            Finish::Empty => {
-                let content = json!({ "parts": [{ "text": "" }], "role": "model" });
-                self.chunk(json!({ "content": content, "finishReason": "STOP" }), 0, 0)
-            }
-            Finish::PromptBlocked(reason) => {
-                let mut chunk = self.chunk(json!({}), 0, 0);
-                chunk["promptFeedback"] = json!({ "blockReason": reason });
-                chunk.as_object_mut().expect("built above").remove("candidates");
-                chunk
-            }
-        }
-    }
-
-    /// The chunks in their order, each with the usage up to it.
-    fn chunks(&self, most: usize) -> Vec<Value> {
-        if let Some(finish) = &self.finish {
-            return vec![self.finished(finish)];
-        }
-        let pieces = self.content.split(most);
-        let (count, tokens) = (pieces.len(), self.content.tokens() * self.candidates);
-        let chunk = |(index, piece): (usize, &Content)| {
-            let mut parts = piece.parts();
-            if index == 0 && self.thoughts {
-                parts.insert(0, json!({ "text": "Simulated thoughts.", "thought": true }));
-            }
-            let mut candidate = json!({ "content": { "parts": parts, "role": "model" } });
-            if index + 1 == count {
-                candidate["finishReason"] = if self.truncated { "MAX_TOKENS" } else { "STOP" }.into();
-            }
-            let so_far = (tokens * (index as u64 + 1)).div_ceil(count as u64);
-            self.chunk(candidate, so_far, u64::from(self.thoughts) * THOUGHT_TOKENS)
-        };
-        pieces.iter().enumerate().map(chunk).collect()
-    }
 }
 
-/// The answer as `generateContent` and `streamGenerateContent` give it.
 pub(crate) fn native(answer: &Generated, format: Format, chunks: usize) -> Reply {
     if format == Format::Whole {
         return Reply::json(&answer.chunks(1)[0]);

@@ -11,7 +11,7 @@ use crate::fault::Canned;
 use crate::refusal::ApiError;
 
 pub use content::AnswerText;
-pub(crate) use content::{Content, FunctionCall, signature};
+pub(crate) use content::Content;
 pub(crate) use generate::{Generated, native};
 
 const JSON: &str = "application/json; charset=UTF-8";

@@ -63,7 +63,7 @@ pub(super) fn authenticate(
     call: &Call,
     is_openai: bool,
 ) -> Result<usize, ApiError> {
-    let refuse = |refusal: &Refusal| Err(refusal.error(call.refused(simulator)));
+    let refuse = |refusal: &Refusal| Err(refusal.error(call.caller(simulator)));
     match (&call.credentials, is_openai) {
         (Credentials::Multiple, _) => return refuse(&Refusal::MultipleCredentials),
         (Credentials::ApiKey(_), false) | (Credentials::Bearer(_), true) => {}

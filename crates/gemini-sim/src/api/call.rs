@@ -13,9 +13,8 @@ use super::auth::Credentials;
 use super::query::Query;
 use super::{Endpoint, VERSIONS};
 use crate::answer::{Format, Reply};
-use crate::fault::Subject;
 use crate::log::Arrival;
-use crate::refusal::{ApiError, Refused};
+use crate::refusal::{ApiError, Caller};
 use crate::simulator::Simulator;
 
 /// One request.
@@ -81,30 +80,18 @@ impl Call {
         self.body = body;
     }
 
-    pub(super) fn subject<'a>(&'a self, simulator: &'a Simulator) -> Subject<'a> {
-        Subject {
-            at: self.now,
+    pub(super) fn caller<'a>(&'a self, simulator: &'a Simulator) -> Caller<'a> {
+        let accounts = &simulator.accounts;
+        Caller {
             key: self.key,
-            label: self.key.map_or("", |key| &simulator.accounts.keys[key].label),
+            label: self.key.map_or("", |key| &accounts.keys[key].label),
             secret: self.credentials.secret(),
-            project: self.project_number(simulator),
-            model: &self.model,
-            path: self.parts.uri.path(),
-        }
-    }
-
-    pub(super) fn refused<'a>(&'a self, simulator: &'a Simulator) -> Refused<'a> {
-        Refused {
-            key: self.credentials.secret(),
-            project: self.project_number(simulator),
+            project: self.project.map_or("", |project| &accounts.projects[project].number),
             model: &self.model,
             version: &self.version,
             method: self.endpoint.map_or("", |endpoint| endpoint.name),
+            path: self.parts.uri.path(),
         }
-    }
-
-    fn project_number<'a>(&self, simulator: &'a Simulator) -> &'a str {
-        self.project.map_or("", |project| &simulator.accounts.projects[project].number)
     }
 
     /// What is logged before anything is known of the outcome.

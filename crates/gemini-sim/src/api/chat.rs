@@ -4,8 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::exchange::Exchange;
-use crate::Finish;
-use crate::answer::{Content, Format, FunctionCall, Generated, Reply};
+use crate::answer::{Format, Generated, Reply};
 use crate::check::check_prompt;
 use crate::refusal::ApiError;
 
@@ -15,7 +14,7 @@ pub(super) fn complete(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let prompt = to_prompt(&request)?;
     check_prompt("GenerateContentRequest", &prompt)?;
     let generated = exchange.generated(&prompt)?;
-    let completion = Completion { generated: &generated, created: exchange.call.wall.as_second() };
+    let completion = Completion { generated: &generated, created: exchange.call.wall.as_second(), calls: 0 };
     if request["stream"] != true {
         return Ok(completion.whole());
     }
@@ -129,75 +128,83 @@ fn to_media(url: &str) -> Option<Value> {
     Some(json!({ "inline_data": { "mime_type": mime_type, "data": data } }))
 }
 
+/// The answer's chunks as chat completion objects.
 struct Completion<'a> {
     generated: &'a Generated,
     /// In seconds since 1970.
     created: i64,
+    /// Function calls of earlier chunks.
+    calls: usize,
 }
 
 impl Completion<'_> {
-    fn whole(&self) -> Reply {
-        let (content, reason) = self.content();
-        let mut message = delta(&content, None);
-        message["role"] = "assistant".into();
-        let mut whole = self.envelope("chat.completion", self.choices("message", &message, Some(reason)));
-        whole["usage"] = self.usage();
+    fn whole(mut self) -> Reply {
+        let chunk = &self.generated.chunks(1)[0];
+        let choices = self.choices(chunk, "message");
+        let mut whole = self.envelope("chat.completion", &choices);
+        whole["usage"] = usage(chunk);
         Reply::json(&whole)
     }
 
     /// The last event is `[DONE]`.
-    fn stream(&self, chunks: usize, with_usage: bool) -> Reply {
-        const CHUNK: &str = "chat.completion.chunk";
-        let (content, reason) = self.content();
-        let pieces = content.split(chunks);
-        let (last, mut calls) = (pieces.len() - 1, 0);
+    fn stream(mut self, chunks: usize, with_usage: bool) -> Reply {
+        const OBJECT: &str = "chat.completion.chunk";
+        let chunks = self.generated.chunks(chunks);
         let mut events = Vec::new();
-        for (index, piece) in pieces.iter().enumerate() {
-            let mut delta = delta(piece, Some(calls));
-            calls += if let Content::Calls(calls) = piece { calls.len() } else { 0 };
-            if index == 0 {
-                delta["role"] = "assistant".into();
+        for chunk in &chunks {
+            let mut choices = self.choices(chunk, "delta");
+            if !events.is_empty() {
+                for choice in choices.as_array_mut().into_iter().flatten() {
+                    choice["delta"].as_object_mut().map(|delta| delta.remove("role"));
+                }
             }
-            let reason = (index == last).then_some(reason);
-            events.push(self.envelope(CHUNK, self.choices("delta", &delta, reason)));
+            events.push(self.envelope(OBJECT, &choices));
         }
         if with_usage {
-            let mut usage = self.envelope(CHUNK, json!([]));
-            usage["usage"] = self.usage();
-            events.push(usage);
+            let mut last = self.envelope(OBJECT, &json!([]));
+            last["usage"] = usage(chunks.last().unwrap_or(&Value::Null));
+            events.push(last);
         }
         let mut events: Vec<Bytes> = events.iter().map(|event| format!("data: {event}\n\n").into()).collect();
         events.push(Bytes::from_static(b"data: [DONE]\n\n"));
         Reply::stream(Format::Events, events)
     }
 
-    /// What is said, and the `finish_reason`.
-    fn content(&self) -> (Content, &'static str) {
-        let content = &self.generated.content;
-        let empty = Content::Text(String::new());
-        match (&self.generated.finish, content) {
-            (Some(Finish::Reason(_) | Finish::PromptBlocked(_)), _) => (empty, "content_filter"),
-            (Some(Finish::OnlyThoughts), _) => (empty, "length"),
-            (Some(Finish::Empty), _) => (empty, "stop"),
-            (None, Content::Calls(_)) => (content.clone(), "tool_calls"),
-            (None, Content::Text(_)) if self.generated.truncated => (content.clone(), "length"),
-            (None, Content::Text(_) | Content::Blob { .. }) => (content.clone(), "stop"),
-        }
+    /// The candidates of a chunk. `field`: `message` or `delta`.
+    fn choices(&mut self, chunk: &Value, field: &str) -> Value {
+        let blocked = json!([{ "finishReason": "PROHIBITED_CONTENT" }]);
+        let candidates = chunk.get("candidates").unwrap_or(&blocked).as_array();
+        let parts = |candidate: &Value| candidate["content"]["parts"].as_array().cloned().unwrap_or_default();
+        let first_call = self.calls;
+        let choice = |(index, candidate): (usize, &Value)| {
+            let (mut text, mut calls) = (String::new(), Vec::new());
+            for part in parts(candidate) {
+                text.push_str(part["text"].as_str().unwrap_or_default());
+                if let Some(call) = part.get("functionCall") {
+                    let index = first_call + calls.len();
+                    let function = json!({ "name": call["name"], "arguments": call["args"].to_string() });
+                    let id = format!("call_simulated_{index}");
+                    calls.push(json!({ "index": index, "id": id, "type": "function", "function": function }));
+                }
+            }
+            let reason = match candidate["finishReason"].as_str() {
+                None => None,
+                Some("STOP") if !calls.is_empty() => Some("tool_calls"),
+                Some("STOP") => Some("stop"),
+                Some("MAX_TOKENS") => Some("length"),
+                Some(_) => Some("content_filter"),
+            };
+            self.calls = first_call + calls.len();
+            let mut message = json!({ "role": "assistant", "content": text });
+            if !calls.is_empty() {
+                message = json!({ "role": "assistant", "tool_calls": calls });
+            }
+            json!({ "index": index, field: message, "finish_reason": reason })
+        };
+        candidates.into_iter().flatten().enumerate().map(choice).collect()
     }
 
-    fn usage(&self) -> Value {
-        let (prompt, completion) =
-            (self.generated.prompt_tokens, self.content().0.tokens() * self.generated.candidates);
-        json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion })
-    }
-
-    fn choices(&self, name: &str, value: &Value, reason: Option<&str>) -> Value {
-        (0..self.generated.candidates)
-            .map(|index| json!({ "index": index, name: value, "finish_reason": reason }))
-            .collect()
-    }
-
-    fn envelope(&self, object: &str, choices: Value) -> Value {
+    fn envelope(&self, object: &str, choices: &Value) -> Value {
         json!({
             "id": format!("chatcmpl-{}", self.generated.id),
             "object": object,
@@ -208,23 +215,11 @@ impl Completion<'_> {
     }
 }
 
-/// `first_index`: of the calls, where they stand in a stream.
-fn delta(content: &Content, first_index: Option<usize>) -> Value {
-    let call = |(index, call): (usize, &FunctionCall)| {
-        let index = first_index.unwrap_or(0) + index;
-        let mut value = json!({
-            "id": format!("call_simulated_{index}"),
-            "type": "function",
-            "function": { "name": call.name, "arguments": call.args.to_string() },
-        });
-        if first_index.is_some() {
-            value["index"] = index.into();
-        }
-        value
-    };
-    match content {
-        Content::Text(text) => json!({ "content": text }),
-        Content::Blob { .. } => json!({ "content": "" }),
-        Content::Calls(calls) => json!({ "tool_calls": calls.iter().enumerate().map(call).collect::<Vec<_>>() }),
-    }
+fn usage(chunk: &Value) -> Value {
+    let tokens = |name: &str| chunk["usageMetadata"][name].as_u64().unwrap_or(0);
+    json!({
+        "prompt_tokens": tokens("promptTokenCount"),
+        "completion_tokens": tokens("candidatesTokenCount"),
+        "total_tokens": tokens("totalTokenCount"),
+    })
 }

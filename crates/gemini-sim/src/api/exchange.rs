@@ -19,15 +19,14 @@ use super::auth::authenticate;
 use super::call::Call;
 use super::json::read_json;
 use crate::answer::{Content, Generated, Reply, native};
-use crate::body::{ConnectionReset, SimError};
-use crate::delivery::Delivery;
+use crate::body::SimError;
 use crate::fault::{Fault, Faults};
 use crate::log::Arrival;
 use crate::proto;
 use crate::quota::Charge;
 use crate::refusal::{ApiError, QuotaOwner, limit_zero, not_found_page, over_limit, too_many_tokens};
 use crate::simulator::{Simulator, State};
-use crate::{Latency, Model, Refusal};
+use crate::{Model, Refusal};
 
 /// The handler behind every path.
 pub(super) async fn serve(
@@ -105,16 +104,23 @@ impl Simulator {
 
     /// For throughput benches: no keys, no limits, no report.
     fn fast_answer(&self, call: &Call) -> Response {
-        let text = self.settings.answer.text(&Value::Null);
-        let generated = Generated::new(Content::Text(text), "gemini-2.5-flash", "fast".to_owned());
+        let generated = Generated {
+            content: Content::Text(self.settings.answer.text(&Value::Null)),
+            finish: None,
+            truncated: false,
+            candidates: 1,
+            prompt_tokens: 1,
+            cached_tokens: 0,
+            model: call.model.clone(),
+            id: "fast".to_owned(),
+        };
         let reply = native(&generated, call.format(), self.settings.chunks);
-        let delivery = Delivery { accepts_gzip: false, chunk_latency: Latency::None, ..self.delivery(call) };
-        delivery.respond(reply, &Faults::default(), &mut Rng::with_seed(0))
+        self.deliver(call, reply, &Faults::default(), &mut Rng::with_seed(0))
     }
 
     fn answer(&self, call: &Call) -> Answer {
         let mut state = self.lock();
-        let faults = state.rules.faults(&call.subject(self));
+        let faults = state.rules.faults(call.now, call.caller(self));
         let mut arrival = call.arrival();
         let outcome = match faults.instead(false) {
             Some(fault) => self.instead(call, fault),
@@ -126,7 +132,7 @@ impl Simulator {
         match outcome {
             Outcome::Reply(reply) => {
                 state.record(Arrival { status: reply.status.as_u16(), kind: reply.kind, ..arrival });
-                Answer::Response(delay, self.delivery(call).respond(reply, &faults, &mut state.rng))
+                Answer::Response(delay, self.deliver(call, reply, &faults, &mut state.rng))
             }
             Outcome::Reset => {
                 state.record(Arrival { kind: "reset", ..arrival });
@@ -171,23 +177,13 @@ impl Simulator {
 
     /// What a fault puts in an answer's place.
     fn instead(&self, call: &Call, fault: &Fault) -> Outcome {
-        let refuse = |refusal: &Refusal| Outcome::Reply(call.error(&refusal.error(call.refused(self))));
+        let refuse = |refusal: &Refusal| Outcome::Reply(call.error(&refusal.error(call.caller(self))));
         match fault {
             Fault::Refuse(refusal) => refuse(refusal),
             Fault::Canned(canned) => Outcome::Reply(Reply::canned(canned, call.credentials.secret())),
             Fault::ResetBeforeHead => Outcome::Reset,
             Fault::Hang => Outcome::Hang,
             _ => refuse(&Refusal::Exhausted),
-        }
-    }
-
-    fn delivery<'a>(&'a self, call: &'a Call) -> Delivery<'a> {
-        Delivery {
-            refused: call.refused(self),
-            wall: call.wall,
-            accepts_gzip: self.settings.gzip && call.accepts_gzip(),
-            chunk_latency: self.settings.chunk_latency,
-            reset: call.parts.extensions.get::<ConnectionReset>().cloned(),
         }
     }
 }
@@ -208,7 +204,7 @@ impl Exchange<'_> {
     pub(super) fn model(&self) -> Result<Model, ApiError> {
         let method = self.call.endpoint.map_or("", |endpoint| endpoint.name);
         let model = self.simulator.catalogue.supporting(&self.call.model, method);
-        model.ok_or_else(|| Refusal::ModelNotFound.error(self.call.refused(self.simulator)))
+        model.ok_or_else(|| Refusal::ModelNotFound.error(self.call.caller(self.simulator)))
     }
 
     /// Counts the request against its quota.

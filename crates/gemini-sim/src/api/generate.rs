@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::exchange::Exchange;
 use crate::AnswerText;
 use crate::answer::{Content, Generated, Reply, native};
-use crate::check::{check_function_calls, check_model, check_prompt, file_ids, signs_calls};
+use crate::check::{check_function_calls, check_model, check_prompt, file_ids};
 use crate::refusal::ApiError;
 use crate::tokens::tokens_of_prompt;
 
@@ -14,7 +14,7 @@ pub(super) fn generate(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let model = &exchange.call.model;
     exchange.model()?;
     check_prompt("GenerateContentRequest", &prompt)?;
-    check_function_calls(&prompt, model)?;
+    check_function_calls(&prompt)?;
     check_model(&prompt, model)?;
     let generated = exchange.generated(&prompt)?;
     Ok(native(&generated, exchange.call.format(), exchange.simulator.settings.chunks))
@@ -50,16 +50,16 @@ impl Exchange<'_> {
             Some(text) => AnswerText::Fixed(text.replace("{key}", call.credentials.secret())),
             None => self.simulator.settings.answer.clone(),
         };
-        let signing_model = signs_calls(&call.model).then_some(&*call.model);
-        let (content, truncated) = Content::of(prompt, &answer, signing_model);
+        let (content, truncated) = Content::of(prompt, &answer);
         Ok(Generated {
-            candidates: content.candidates(prompt),
+            content,
             finish: self.faults.finish().cloned(),
-            thoughts: prompt["generation_config"]["thinking_config"]["include_thoughts"] == true,
             truncated,
+            candidates: prompt["generation_config"]["candidate_count"].as_u64().unwrap_or(1),
             prompt_tokens,
             cached_tokens,
-            ..Generated::new(content, &call.model, self.state.new_id())
+            model: call.model.clone(),
+            id: self.state.new_id(),
         })
     }
 

@@ -44,7 +44,7 @@ pub(super) fn read_json(call: &Call, max: usize) -> Result<Value, ApiError> {
 
 fn syntax_error(error: &serde_json::Error, body: &[u8]) -> ApiError {
     let what = match error.classify() {
-        Category::Eof => &*format!("Unexpected end of string. {}", expected(error, body)),
+        Category::Eof => "Unexpected end of string. Expected a value.",
         _ if error.to_string().starts_with("recursion limit") => "Message too deep.",
         _ if error.to_string().starts_with("key must be") => "Expected an object key or }.",
         _ => "Unexpected token.",
@@ -53,20 +53,6 @@ fn syntax_error(error: &serde_json::Error, body: &[u8]) -> ApiError {
     let mark = " ".repeat(column);
     let why = format!("Invalid JSON payload received. {what}\n{excerpt}\n{mark}^");
     bad_request(&[(String::new(), why)])
-}
-
-/// What would have gone on where a body ends, in the words of protobuf's parser.
-fn expected(error: &serde_json::Error, body: &[u8]) -> &'static str {
-    let error = error.to_string();
-    let is_open = matches!(body.trim_ascii_end().last(), Some(b'{' | b'[' | b','));
-    match (is_open, error.contains("an object"), error.contains("a list")) {
-        (true, true, _) => "Expected an object key or }.",
-        (false, true, _) => "Expected , or } after key:value pair.",
-        (true, _, true) => "Expected a value or ] within an array.",
-        (false, _, true) => "Expected , or ] after array value.",
-        _ if error.contains("a string") => "Closing quote expected in string.",
-        _ => "Expected a value.",
-    }
 }
 
 /// The surroundings of the error on its line, and where in them it stands.

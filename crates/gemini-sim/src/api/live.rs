@@ -8,6 +8,8 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -60,8 +62,8 @@ pub(super) async fn open(
 }
 
 /// A session: `setup` first, then turns, each with an answer. To a turn that says `echo-key` the answer is the key that
-/// opened the socket, to one that says `repeat-turn` the turn itself; after one that says `exceed-quota` the session
-/// ends. A session that may be resumed gets a handle, which is good for the same key alone.
+/// opened the socket; after one that says `exceed-quota` the session ends. A session that may be resumed
+/// gets a handle, which is good for the same key alone.
 async fn converse(
     mut socket: WebSocket,
     simulator: &Simulator,
@@ -82,9 +84,7 @@ async fn converse(
                 );
                 return close(socket, 1008, &reason).await;
             }
-            let resumption = &message["setup"]["sessionResumption"];
-            let digest = Sha256::digest(secret);
-            let handle = format!("handle-{:02x}{:02x}{:02x}{:02x}", digest[0], digest[1], digest[2], digest[3]);
+            let (resumption, handle) = (&message["setup"]["sessionResumption"], handle_of(secret));
             if resumption["handle"].as_str().is_some_and(|given| given != handle) {
                 return close(socket, 1008, "BidiGenerateContent session not found").await;
             }
@@ -101,19 +101,19 @@ async fn converse(
             let reason = "You exceeded your current quota, please check your plan and billing details.";
             return close(socket, 1011, reason).await;
         }
-        let text = if turn.contains("echo-key") {
-            format!("the key is {secret}")
-        } else if turn.contains("repeat-turn") {
-            format!("you said {turn}")
-        } else {
-            "Hello.".to_owned()
-        };
+        let text = if turn.contains("echo-key") { format!("the key is {secret}") } else { "Hello.".to_owned() };
         let answer = json!({ "serverContent": { "modelTurn": { "role": "model", "parts": [{ "text": text }] } } });
         send(&mut socket, &answer).await?;
         let usage = json!({ "promptTokenCount": 9, "responseTokenCount": 3, "totalTokenCount": 12 });
         send(&mut socket, &json!({ "serverContent": { "turnComplete": true }, "usageMetadata": usage })).await?;
     }
     Ok(())
+}
+
+/// Of the sessions of a key.
+fn handle_of(secret: &str) -> String {
+    let digest: [u8; 32] = Sha256::digest(secret).into();
+    format!("handle-{}", URL_SAFE_NO_PAD.encode(&digest[..9]))
 }
 
 /// The next message as JSON, null where it is none. None: the client closed the socket.

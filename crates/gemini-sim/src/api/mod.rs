@@ -4,6 +4,7 @@ mod auth;
 mod caches;
 mod call;
 mod chat;
+mod delivery;
 mod embed;
 mod exchange;
 mod files;

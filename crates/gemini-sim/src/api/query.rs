@@ -5,23 +5,8 @@ use percent_encoding::percent_decode_str;
 use crate::refusal::{ApiError, bad_request};
 
 /// Parameters that every method understands.
-const STANDARD: &[&str] = &[
-    "key",
-    "access_token",
-    "oauth_token",
-    "alt",
-    "$alt",
-    "prettyPrint",
-    "$prettyPrint",
-    "fields",
-    "$fields",
-    "quotaUser",
-    "$.xgafv",
-    "callback",
-    "uploadType",
-    "upload_protocol",
-    "$httpHeaders",
-];
+const STANDARD: &str = "key access_token oauth_token alt $alt prettyPrint $prettyPrint fields $fields quotaUser $.xgafv \
+                        callback uploadType upload_protocol $httpHeaders";
 
 /// Name and value pairs in their order.
 #[derive(Debug, Default)]
@@ -61,7 +46,9 @@ impl Query {
     pub(super) fn check(&self, known: &[&str]) -> Result<(), ApiError> {
         let unknown = self.0.iter().map(|(name, _)| name.as_str()).find(|name| {
             let snake = *name == "page_size" || *name == "page_token";
-            !(STANDARD.contains(name) || known.contains(name) || snake && known.contains(&"pageSize"))
+            !(STANDARD.split_whitespace().any(|standard| standard == *name)
+                || known.contains(name)
+                || snake && known.contains(&"pageSize"))
         });
         if let Some(name) = unknown {
             return Err(unknown_parameter(name));

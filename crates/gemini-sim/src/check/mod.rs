@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::refusal::ApiError;
 
 pub(crate) use calls::check_function_calls;
-pub(crate) use model::{check_model, modalities, signs_calls};
+pub(crate) use model::check_model;
 pub(crate) use prompt::{check_embedded, check_prompt, empty_part, file_ids, not_specified};
 pub(crate) use tools::{calling_mode, functions};
 

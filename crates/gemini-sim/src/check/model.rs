@@ -9,21 +9,15 @@ use crate::refusal::ApiError;
 /// The budget that leaves it to the model.
 const DYNAMIC_BUDGET: i64 = -1;
 
-/// Whether a model signs its function calls and wants the signatures back.
-pub(crate) fn signs_calls(model: &str) -> bool {
+fn is_third_generation(model: &str) -> bool {
     model.starts_with("gemini-3")
-}
-
-/// The modalities that a prompt asks for.
-pub(crate) fn modalities(prompt: &Value) -> Vec<&str> {
-    items(&prompt["generation_config"]["response_modalities"]).filter_map(Value::as_str).collect()
 }
 
 pub(crate) fn check_model(prompt: &Value, model: &str) -> Result<(), ApiError> {
     let invalid = |message: &str| Err(ApiError::malformed(message));
     let config = &prompt["generation_config"];
     check_thinking(&config["thinking_config"], model)?;
-    if !signs_calls(model) {
+    if !is_third_generation(model) {
         let has_tools = items(&prompt["tools"]).next().is_some();
         if config["response_mime_type"] == "application/json" && has_tools {
             return invalid("Function calling with a response mime type: 'application/json' is unsupported");
@@ -32,12 +26,10 @@ pub(crate) fn check_model(prompt: &Value, model: &str) -> Result<(), ApiError> {
             return invalid("Tool use with function calling is unsupported");
         }
     }
-    // Models that draw have `image` in their names; those that speak have `tts`, and do nothing else.
-    let (draws, speaks) = (model.contains("image"), model.contains("tts"));
-    let wanted = modalities(prompt);
-    let (wants_image, wants_audio) = (wanted.contains(&"IMAGE"), wanted.contains(&"AUDIO"));
-    if (wants_image && !draws) || wants_audio != speaks {
-        let wanted = if wanted.is_empty() { "text".to_owned() } else { wanted.join(",").to_ascii_lowercase() };
+    // Only text is simulated.
+    let modalities = || items(&config["response_modalities"]).filter_map(Value::as_str);
+    if modalities().any(|modality| modality != "TEXT") {
+        let wanted = modalities().collect::<Vec<_>>().join(",").to_ascii_lowercase();
         return Err(ApiError::malformed(format!(
             "The requested combination of response modalities ({wanted}) is not supported by the model."
         )));
@@ -46,7 +38,7 @@ pub(crate) fn check_model(prompt: &Value, model: &str) -> Result<(), ApiError> {
 }
 
 fn check_thinking(thinking: &Value, model: &str) -> Result<(), ApiError> {
-    if !thinking["thinking_level"].is_null() && !signs_calls(model) {
+    if !thinking["thinking_level"].is_null() && !is_third_generation(model) {
         return Err(ApiError::malformed("Thinking level is not supported for this model."));
     }
     let Some(budget) = thinking["thinking_budget"].as_i64() else { return Ok(()) };

@@ -94,39 +94,22 @@ fn check_parts(at: &str, content: &Value, problems: &mut Problems) -> Result<(),
 }
 
 fn has_data(part: &Value) -> bool {
-    const DATA: [&str; 7] = [
-        "text",
-        "inline_data",
-        "file_data",
-        "function_call",
-        "function_response",
-        "executable_code",
-        "code_execution_result",
-    ];
-    DATA.iter().any(|name| !part[name].is_null())
+    const DATA: &str =
+        "text inline_data file_data function_call function_response executable_code code_execution_result";
+    DATA.split(' ').any(|name| !part[name].is_null())
 }
 
 /// Of sounds, films, pictures and texts the types that the provider refuses are on record; of all others those that it
 /// takes.
 fn is_supported(mime_type: &str) -> bool {
     const REFUSED: [&str; 2] = ["image/jpg", "image/svg+xml"];
-    const TAKEN: [&str; 10] = [
-        "application/pdf",
-        "application/json",
-        "application/xml",
-        "application/rtf",
-        "application/javascript",
-        "application/x-javascript",
-        "application/typescript",
-        "application/x-typescript",
-        "application/x-python-code",
-        "application/x-ipynb+json",
-    ];
+    const TAKEN: &str = "pdf json xml rtf javascript x-javascript typescript x-typescript x-python-code x-ipynb+json";
     let essence = mime_type.split(';').next().unwrap_or_default().trim();
     match essence.split_once('/') {
         None => mime_type.is_empty(),
         Some(("audio" | "image" | "text" | "video", subtype)) => !subtype.is_empty() && !REFUSED.contains(&essence),
-        Some(_) => TAKEN.contains(&essence),
+        Some(("application", subtype)) => TAKEN.split(' ').any(|taken| taken == subtype),
+        Some(_) => false,
     }
 }
 

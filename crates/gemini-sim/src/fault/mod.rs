@@ -9,8 +9,8 @@ use fastrand::Rng;
 
 use crate::{Latency, Refusal};
 
+pub(crate) use rule::Rules;
 pub use rule::{KeyMatch, Rule, Script};
-pub(crate) use rule::{Rules, Subject};
 
 /// Something that a script does to the requests it matches.
 ///
@@ -22,8 +22,7 @@ pub enum Fault {
     /// The real refusal. Refusals of the key, the quota and the address come
     /// before the quota is charged, failures of the model after it.
     Refuse(Refusal),
-    /// An answer made by hand; comes before everything and charges nothing,
-    /// unless it is [`charged`](Canned::charged).
+    /// An answer made by hand; comes before everything and charges nothing.
     Canned(Canned),
     /// The connection is reset before a head; the quota has been charged.
     ResetBeforeHead,
@@ -81,13 +80,12 @@ pub struct Canned {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) streamed: bool,
-    pub(crate) charged: bool,
 }
 
 impl Canned {
     /// An empty answer with this status. An impossible one becomes 500.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), chunks: Vec::new(), streamed: false, charged: false }
+        Self { status, headers: Vec::new(), chunks: Vec::new(), streamed: false }
     }
 
     /// Adds a header; names and values that HTTP cannot carry are left out.
@@ -115,14 +113,6 @@ impl Canned {
         self
     }
 
-    /// Comes in the model's place: the request is authenticated, checked and
-    /// charged first.
-    #[must_use]
-    pub fn charged(mut self) -> Self {
-        self.charged = true;
-        self
-    }
-
     /// A JSON body, with its content type.
     #[must_use]
     pub fn json(self, body: &serde_json::Value) -> Self {
@@ -139,8 +129,7 @@ impl Faults {
     pub(crate) fn instead(&self, charged: bool) -> Option<&Fault> {
         self.0.iter().find(|fault| match fault {
             Fault::Refuse(refusal) => refusal.comes_after_quota() == charged,
-            Fault::Canned(canned) => canned.charged == charged,
-            Fault::Storm => !charged,
+            Fault::Canned(_) | Fault::Storm => !charged,
             Fault::ResetBeforeHead | Fault::Hang => charged,
             _ => false,
         })

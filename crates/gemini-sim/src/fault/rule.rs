@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{Fault, Faults};
+use crate::refusal::Caller;
 
 /// Names a key: by its order of definition, by its label, or by the secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl std::fmt::Debug for KeyMatch {
 /// All rules that match a request act on it together; of several that answer
 /// in the provider's place the first wins. Conditions are tested in a fixed
 /// order: key, project, model and path, then the time, then the count
-/// ([`skip`](Self::skip), [`times`](Self::times), [`every`](Self::every)),
+/// ([`skip`](Self::skip), [`times`](Self::times)),
 /// then the [`probability`](Self::probability).
 ///
 /// ```
@@ -69,7 +70,6 @@ pub struct Rule {
     until: Option<Duration>,
     skip: u64,
     times: Option<u64>,
-    every: u64,
     probability: f64,
 }
 
@@ -86,7 +86,6 @@ impl Rule {
             until: None,
             skip: 0,
             times: None,
-            every: 1,
             probability: 1.0,
         }
     }
@@ -154,13 +153,6 @@ impl Rule {
         self.skip(n.saturating_sub(1)).times(1)
     }
 
-    /// Only each n-th that matches: the first, the one n later, ….
-    #[must_use]
-    pub fn every(mut self, n: u64) -> Self {
-        self.every = n.max(1);
-        self
-    }
-
     /// Each that matches with this probability, 0 to 1, by the simulator's
     /// seed.
     #[must_use]
@@ -169,19 +161,19 @@ impl Rule {
         self
     }
 
-    fn concerns(&self, subject: &Subject<'_>) -> bool {
+    fn concerns(&self, at: Duration, caller: Caller<'_>) -> bool {
         let key = match &self.key {
             None => true,
-            Some(KeyMatch::Index(index)) => subject.key == Some(*index),
-            Some(KeyMatch::Name(name)) => subject.label == name || subject.secret == name,
+            Some(KeyMatch::Index(index)) => caller.key == Some(*index),
+            Some(KeyMatch::Name(name)) => caller.label == name || caller.secret == name,
         };
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
         let path = self.path.as_deref();
-        key && is(&self.project, subject.project)
-            && is(&self.model, subject.model)
-            && path.is_none_or(|part| subject.path.contains(part))
-            && self.from <= subject.at
-            && self.until.is_none_or(|until| subject.at < until)
+        key && is(&self.project, caller.project)
+            && is(&self.model, caller.model)
+            && path.is_none_or(|part| caller.path.contains(part))
+            && self.from <= at
+            && self.until.is_none_or(|until| at < until)
     }
 }
 
@@ -213,18 +205,6 @@ impl<const N: usize> From<[Rule; N]> for Script {
     }
 }
 
-/// What a rule may ask about a request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Subject<'a> {
-    pub(crate) at: Duration,
-    pub(crate) key: Option<usize>,
-    pub(crate) label: &'a str,
-    pub(crate) secret: &'a str,
-    pub(crate) project: &'a str,
-    pub(crate) model: &'a str,
-    pub(crate) path: &'a str,
-}
-
 /// The rules in force, with what each has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
@@ -254,9 +234,9 @@ impl Rules {
     }
 
     /// Everything that happens to this request.
-    pub(crate) fn faults(&mut self, subject: &Subject<'_>) -> Faults {
+    pub(crate) fn faults(&mut self, at: Duration, caller: Caller<'_>) -> Faults {
         let matching = self.active.iter_mut().filter_map(|active| {
-            let matches = active.matches(subject);
+            let matches = active.matches(at, caller);
             matches.then(|| active.rule.fault.clone())
         });
         Faults(matching.collect())
@@ -264,16 +244,14 @@ impl Rules {
 }
 
 impl ActiveRule {
-    fn matches(&mut self, subject: &Subject<'_>) -> bool {
+    fn matches(&mut self, at: Duration, caller: Caller<'_>) -> bool {
         let rule = &self.rule;
-        if !rule.concerns(subject) {
+        if !rule.concerns(at, caller) {
             return false;
         }
         let number = self.seen;
         self.seen += 1;
         let Some(number) = number.checked_sub(rule.skip) else { return false };
-        rule.times.is_none_or(|times| number < times)
-            && number.is_multiple_of(rule.every)
-            && (rule.probability >= 1.0 || self.rng.f64() < rule.probability)
+        rule.times.is_none_or(|times| number < times) && (rule.probability >= 1.0 || self.rng.f64() < rule.probability)
     }
 }

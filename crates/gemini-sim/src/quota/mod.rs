@@ -11,15 +11,13 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::Limits;
-use day::{DailyCount, PacificCalendar};
+use day::pacific_day;
 use window::SlidingWindow;
 
 pub(crate) use name::{QuotaName, Unit};
 
-const MINUTE: Duration = Duration::from_secs(60);
-
 /// What a request takes from a quota.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Charge {
     pub(crate) requests: u64,
     pub(crate) tokens: u64,
@@ -33,27 +31,21 @@ pub(crate) struct Violation {
     pub(crate) wait: Duration,
 }
 
-/// All counts. Knows nothing of keys: quotas belong to projects.
-#[derive(Debug)]
-pub(crate) struct Quotas {
-    calendar: PacificCalendar,
-    by_project: HashMap<usize, HashMap<String, Quota>>,
-}
+/// All quotas. Knows nothing of keys: quotas belong to projects.
+#[derive(Debug, Default)]
+pub(crate) struct Quotas(HashMap<(usize, String), Quota>);
 
 /// The counts of one project and model.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Quota {
     minute_requests: SlidingWindow,
     minute_tokens: SlidingWindow,
-    day_requests: DailyCount,
-    day_tokens: DailyCount,
+    day: Date,
+    /// Of this day.
+    used: Charge,
 }
 
 impl Quotas {
-    pub(crate) fn new() -> Self {
-        Self { calendar: PacificCalendar::new(), by_project: HashMap::new() }
-    }
-
     /// Counts `charge` when it fits every limit, else names all limits that it would exceed and counts nothing.
     pub(crate) fn charge(
         &mut self,
@@ -62,13 +54,25 @@ impl Quotas {
         limits: Limits,
         charge: Charge,
     ) -> Result<(), Vec<Violation>> {
-        let (date, until_midnight) = self.calendar.locate(wall);
-        let models = self.by_project.entry(project).or_default();
-        if !models.contains_key(model) {
-            models.insert(model.to_owned(), Quota::new());
+        let quota = self.0.entry((project, model.to_owned())).or_default();
+        let (date, until_midnight) = pacific_day(wall);
+        if quota.day != date {
+            (quota.day, quota.used) = (date, Charge::default());
         }
-        let quota = models.get_mut(model).expect("inserted above");
-        let violations = quota.violations(now, (date, until_midnight), limits, charge);
+        let used =
+            Charge { requests: quota.used.requests + charge.requests, tokens: quota.used.tokens + charge.tokens };
+        let day_wait = |used: u64, limit: u64| if used > limit { until_midnight } else { Duration::ZERO };
+        let mut violations = Vec::new();
+        let mut check = |unit, limit: Option<u64>, wait: &mut dyn FnMut(u64) -> Duration| {
+            let wait = limit.map(|limit| (limit, wait(limit))).filter(|(_, wait)| !wait.is_zero());
+            violations.extend(wait.map(|(limit, wait)| Violation { unit, limit, wait }));
+        };
+        check(Unit::TokensPerMinute, limits.tpm, &mut |limit| quota.minute_tokens.wait(now, charge.tokens, limit));
+        check(Unit::RequestsPerMinute, limits.rpm, &mut |limit| {
+            quota.minute_requests.wait(now, charge.requests, limit)
+        });
+        check(Unit::RequestsPerDay, limits.rpd, &mut |limit| day_wait(used.requests, limit));
+        check(Unit::TokensPerDay, limits.tpd, &mut |limit| day_wait(used.tokens, limit));
         if !violations.is_empty() {
             return Err(violations);
         }
@@ -79,45 +83,7 @@ impl Quotas {
         if limits.tpm.is_some() {
             quota.minute_tokens.add(now, charge.tokens);
         }
-        quota.day_requests.add(date, charge.requests);
-        quota.day_tokens.add(date, charge.tokens);
+        quota.used = used;
         Ok(())
-    }
-}
-
-impl Quota {
-    fn new() -> Self {
-        Self {
-            minute_requests: SlidingWindow::new(MINUTE),
-            minute_tokens: SlidingWindow::new(MINUTE),
-            day_requests: DailyCount::default(),
-            day_tokens: DailyCount::default(),
-        }
-    }
-
-    fn violations(
-        &mut self,
-        now: Duration,
-        (date, until_midnight): (Date, Duration),
-        limits: Limits,
-        Charge { requests, tokens }: Charge,
-    ) -> Vec<Violation> {
-        let mut found = Vec::new();
-        let mut check = |unit, limit: Option<u64>, wait: &mut dyn FnMut(u64) -> Duration| {
-            if let Some(limit) = limit {
-                let wait = wait(limit);
-                if !wait.is_zero() {
-                    found.push(Violation { unit, limit, wait });
-                }
-            }
-        };
-        let day = |count: &DailyCount, amount: u64, limit: u64| {
-            if count.used(date) + amount > limit { until_midnight } else { Duration::ZERO }
-        };
-        check(Unit::TokensPerMinute, limits.tpm, &mut |limit| self.minute_tokens.wait(now, tokens, limit));
-        check(Unit::RequestsPerMinute, limits.rpm, &mut |limit| self.minute_requests.wait(now, requests, limit));
-        check(Unit::RequestsPerDay, limits.rpd, &mut |limit| day(&self.day_requests, requests, limit));
-        check(Unit::TokensPerDay, limits.tpd, &mut |limit| day(&self.day_tokens, tokens, limit));
-        found
     }
 }

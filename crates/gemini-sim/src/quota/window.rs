@@ -3,20 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Every entry of the last `span`. An entry made at `t` counts in `[t, t + span)`.
-#[derive(Debug)]
-pub(crate) struct SlidingWindow {
-    span: Duration,
+const SPAN: Duration = Duration::from_secs(60);
+
+/// Every entry of the last minute. An entry made at `t` counts in `[t, t + 60 s)`.
+#[derive(Debug, Default)]
+pub(super) struct SlidingWindow {
     entries: VecDeque<(Duration, u64)>,
     sum: u64,
 }
 
 impl SlidingWindow {
-    pub(crate) fn new(span: Duration) -> Self {
-        Self { span, entries: VecDeque::new(), sum: 0 }
-    }
-
-    pub(crate) fn add(&mut self, now: Duration, amount: u64) {
+    pub(super) fn add(&mut self, now: Duration, amount: u64) {
         self.expire(now);
         if amount > 0 {
             self.entries.push_back((now, amount));
@@ -24,11 +21,11 @@ impl SlidingWindow {
         }
     }
 
-    /// How long until `amount` more fits under `limit`: zero when it does now, the whole span when it never will.
-    pub(crate) fn wait(&mut self, now: Duration, amount: u64, limit: u64) -> Duration {
+    /// How long until `amount` more fits under `limit`: zero when it does now, the whole minute when it never will.
+    pub(super) fn wait(&mut self, now: Duration, amount: u64, limit: u64) -> Duration {
         self.expire(now);
         if amount > limit {
-            return self.span;
+            return SPAN;
         }
         let mut used = self.sum;
         for &(at, entry) in &self.entries {
@@ -37,7 +34,7 @@ impl SlidingWindow {
             }
             used -= entry;
             if used + amount <= limit {
-                return (at + self.span).saturating_sub(now);
+                return (at + SPAN).saturating_sub(now);
             }
         }
         Duration::ZERO
@@ -45,7 +42,7 @@ impl SlidingWindow {
 
     fn expire(&mut self, now: Duration) {
         while let Some(&(at, amount)) = self.entries.front() {
-            if at + self.span > now {
+            if at + SPAN > now {
                 break;
             }
             self.entries.pop_front();
@@ -66,12 +63,12 @@ mod tests {
     fn no_span_holds_more_than_the_limit() {
         let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
-            let (span, limit) = (SECOND * rng.u32(1..70), rng.u64(1..9));
-            let (mut window, mut taken, mut now) = (SlidingWindow::new(span), Vec::new(), Duration::ZERO);
+            let limit = rng.u64(1..9);
+            let (mut window, mut taken, mut now) = (SlidingWindow::default(), Vec::new(), Duration::ZERO);
             for _ in 0..200 {
-                now += SECOND.mul_f64(rng.f64() * 10.0);
+                now += SECOND.mul_f64(rng.f64() * 40.0);
                 let amount = rng.u64(1..4);
-                let used: u64 = taken.iter().filter(|(at, _)| *at + span > now).map(|(_, amount)| amount).sum();
+                let used: u64 = taken.iter().filter(|(at, _)| *at + SPAN > now).map(|(_, amount)| amount).sum();
                 let fits = used + amount <= limit;
                 assert_eq!(window.wait(now, amount, limit).is_zero(), fits);
                 if fits {
@@ -84,7 +81,7 @@ mod tests {
 
     #[test]
     fn it_tells_when_there_is_room() {
-        let mut window = SlidingWindow::new(SECOND * 60);
+        let mut window = SlidingWindow::default();
         window.add(SECOND, 2);
         window.add(SECOND * 10, 1);
         assert_eq!(window.wait(SECOND * 20, 1, 3), SECOND * 41);

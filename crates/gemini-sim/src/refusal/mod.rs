@@ -122,10 +122,14 @@ const UNKNOWN_PATH: (&str, &str) = ("unknown_path", sample!("gemini_404_unknown_
 /// The page for methods that HTTP does not have.
 const UNKNOWN_METHOD: (&str, &str) = ("unknown_method", sample!("gemini_405_unknown_method_html"));
 
-/// Whose request is refused: what takes the place of the samples' own key, project and model.
+/// Whose request it is: what a rule may ask about it, and what takes the place of the samples' own key, project and
+/// model in a refusal.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Refused<'a> {
-    pub(crate) key: &'a str,
+pub(crate) struct Caller<'a> {
+    /// The key's place in the order of definition.
+    pub(crate) key: Option<usize>,
+    pub(crate) label: &'a str,
+    pub(crate) secret: &'a str,
     /// Its number.
     pub(crate) project: &'a str,
     pub(crate) model: &'a str,
@@ -133,6 +137,7 @@ pub(crate) struct Refused<'a> {
     pub(crate) version: &'a str,
     /// `generateContent` and the like.
     pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -149,7 +154,7 @@ impl Refusal {
 
     /// The HTTP status of the answer.
     pub fn status(&self) -> StatusCode {
-        load(self.kind_and_sample(), Refused::default()).status
+        load(self.kind_and_sample(), Caller::default()).status
     }
 
     /// Whether a request that meets this had already been counted against its quota: the model's failures come after
@@ -159,10 +164,10 @@ impl Refusal {
         by_model || self.status().is_server_error()
     }
 
-    pub(crate) fn error(&self, refused: Refused<'_>) -> ApiError {
+    pub(crate) fn error(&self, caller: Caller<'_>) -> ApiError {
         match self {
-            Self::LimitZero => limit_zero(QuotaOwner { tier: Tier::Free, model: refused.model, embeds: false }),
-            _ => load(self.kind_and_sample(), refused),
+            Self::LimitZero => limit_zero(QuotaOwner { tier: Tier::Free, model: caller.model, embeds: false }),
+            _ => load(self.kind_and_sample(), caller),
         }
     }
 }
@@ -171,7 +176,7 @@ impl Refusal {
 pub(crate) fn not_found_page(method: &http::Method) -> ApiError {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let page = if KNOWN.contains(&method.as_str()) { UNKNOWN_PATH } else { UNKNOWN_METHOD };
-    load(page, Refused::default())
+    load(page, Caller::default())
 }
 
 /// 400: a prompt of more tokens than a model takes.
@@ -180,12 +185,12 @@ pub(crate) fn too_many_tokens(most: u64) -> ApiError {
     ApiError::invalid_argument(Refusal::TooManyTokens.kind(), why)
 }
 
-fn load((kind, sample): (&'static str, &str), refused: Refused<'_>) -> ApiError {
+fn load((kind, sample): (&'static str, &str), caller: Caller<'_>) -> ApiError {
     let sample: Sample = serde_json::from_str(sample).expect("a sample is JSON");
     let body = match sample.body {
         Value::String(page) => Body::Html(page),
         mut body => {
-            fill_in(&mut body, refused);
+            fill_in(&mut body, caller);
             Body::Json(RpcStatus::deserialize(body["error"].take()).expect("a sample is an error"))
         }
     };
@@ -193,15 +198,15 @@ fn load((kind, sample): (&'static str, &str), refused: Refused<'_>) -> ApiError 
 }
 
 /// Replaces what a sample says of the caller by the caller's own.
-fn fill_in(value: &mut Value, refused: Refused<'_>) {
+fn fill_in(value: &mut Value, caller: Caller<'_>) {
     const KEY: &str = "AIzaSyFAKE-FAKE-FAKE-FAKE-FAKE-FAKE-000";
     const PROJECT: &str = "123456789012";
     const METHOD: &str = "google.ai.generativelanguage.v1beta.GenerativeService.GenerateContent";
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, refused)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| fill_in(field, refused)),
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, caller)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill_in(field, caller)),
         Value::String(text) => {
-            let Refused { key, project, model, version, method } = refused;
+            let Caller { secret, project, model, version, method, .. } = caller;
             let (first, rest) = method.split_at(method.len().min(1));
             let service = format!("google.ai.generativelanguage.{version}.GenerativeService");
             *text = text
@@ -211,7 +216,7 @@ fn fill_in(value: &mut Value, refused: Refused<'_>) {
                 .replace("API version v1beta", &format!("API version {version}"))
                 .replace("supported for generateContent", &format!("supported for {method}"))
                 .replace(PROJECT, project)
-                .replace(KEY, key);
+                .replace(KEY, secret);
         }
         _ => {}
     }

@@ -95,8 +95,7 @@ async fn reports_show_no_secret() {
     let request = generate(MODEL).header("x-goog-api-key", secret);
     send(&sim, request.body(body(&prompt("x"))).unwrap()).await;
     let shown = format!(
-        "{} {:?} {} {sim:?} {:?} {:?}",
-        sim.report(),
+        "{:?} {} {sim:?} {:?} {:?}",
         sim.report(),
         sim.report().to_json(),
         sim.log(),

@@ -4,28 +4,23 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use fastrand::Rng;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE};
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
-use jiff::Timestamp;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::Latency;
+use super::call::Call;
 use crate::answer::{Format, Reply, fill_in_key};
 use crate::body::{ConnectionReset, Step, scripted};
 use crate::fault::{Fault, Faults};
-use crate::refusal::Refused;
+use crate::refusal::Caller;
+use crate::simulator::Simulator;
 
-/// What a delivery needs to know of the request and of the moment.
-pub(crate) struct Delivery<'a> {
-    pub(crate) refused: Refused<'a>,
-    pub(crate) wall: Timestamp,
-    pub(crate) accepts_gzip: bool,
-    pub(crate) chunk_latency: Latency,
-    pub(crate) reset: Option<ConnectionReset>,
-}
+/// Long enough for what was sent before an error to leave the machine.
+const FLUSH: Duration = Duration::from_millis(5);
 
 const FIXED_HEADERS: [(&str, &str); 5] = [
     ("vary", "Origin, X-Origin, Referer"),
@@ -35,11 +30,11 @@ const FIXED_HEADERS: [(&str, &str); 5] = [
     ("x-content-type-options", "nosniff"),
 ];
 
-impl Delivery<'_> {
-    pub(crate) fn respond(self, mut reply: Reply, faults: &Faults, rng: &mut Rng) -> Response<Body> {
+impl Simulator {
+    pub(super) fn deliver(&self, call: &Call, mut reply: Reply, faults: &Faults, rng: &mut Rng) -> Response {
         // Errors are no streams: an error inside of a stream has no place there.
         if reply.kind == "ok" {
-            faults.0.iter().find_map(|fault| self.insert_error(&mut reply, fault));
+            faults.0.iter().find_map(|fault| insert_error(&mut reply, fault, call.caller(self)));
         }
         for fault in &faults.0 {
             if let Fault::Header(name, value) = fault {
@@ -47,8 +42,12 @@ impl Delivery<'_> {
                 reply.headers.push((name.clone(), value.clone()));
             }
         }
-        let own_headers = header_map(&reply.headers, self.refused.key);
-        if self.accepts_gzip && !own_headers.contains_key(CONTENT_ENCODING) && !reply.chunks.is_empty() {
+        let own_headers = header_map(&reply.headers, call.credentials.secret());
+        if self.settings.gzip
+            && call.accepts_gzip()
+            && !own_headers.contains_key(CONTENT_ENCODING)
+            && !reply.chunks.is_empty()
+        {
             reply.chunks = compress(&reply.chunks);
             reply.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
         }
@@ -56,11 +55,11 @@ impl Delivery<'_> {
         for (name, value) in FIXED_HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        let date = self.wall.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        let date = call.wall.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         headers.extend(HeaderValue::try_from(date).ok().map(|date| (DATE, date)));
         headers.extend(reply.content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
         // Last: what a script says of headers stands above all else.
-        let own_headers = header_map(&reply.headers, self.refused.key);
+        let own_headers = header_map(&reply.headers, call.credentials.secret());
         for name in own_headers.keys() {
             headers.remove(name);
         }
@@ -74,8 +73,13 @@ impl Delivery<'_> {
             Body::from(reply.chunks.concat())
         } else {
             let mut steps = self.steps(reply, rng);
-            cut.into_iter().for_each(|cut| cut_off(&mut steps, cut));
-            scripted(steps, self.reset)
+            if let Some(cut) = cut {
+                cut_off(&mut steps, cut);
+            } else if headers.contains_key(CONTENT_LENGTH) {
+                // The announced length may be wrong, which hyper takes for an error.
+                steps.push(Step::Wait(FLUSH));
+            }
+            scripted(steps, call.parts.extensions.get::<ConnectionReset>().cloned())
         };
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -83,35 +87,12 @@ impl Delivery<'_> {
         response
     }
 
-    /// Replaces the rest of a stream by an error, where the fault is one.
-    fn insert_error(&self, reply: &mut Reply, fault: &Fault) -> Option<()> {
-        let (after, refusal) = match fault {
-            Fault::ErrorEventAfter(after, refusal) | Fault::RawErrorAfter(after, refusal) => (*after, refusal),
-            _ => return None,
-        };
-        let error = refusal.error(self.refused);
-        let mut kept = after.min(reply.chunks.len());
-        if reply.format == Format::List && kept == reply.chunks.len() {
-            // The last chunk closes the list.
-            kept = kept.saturating_sub(1);
-        }
-        reply.chunks.truncate(kept);
-        let text = match reply.format {
-            Format::Whole => error.to_body(false),
-            Format::Events if matches!(fault, Fault::RawErrorAfter(..)) => error.to_body(false),
-            Format::Events => format!("data: {}\r\n\r\n", error.to_line()),
-            Format::List => format!("{}{}\n]", if kept == 0 { "[" } else { "\n,\r\n" }, error.to_line()),
-        };
-        reply.chunks.push(text.into());
-        Some(())
-    }
-
     /// The chunks, with the time between those of a stream.
     fn steps(&self, reply: Reply, rng: &mut Rng) -> Vec<Step> {
         let mut steps = Vec::with_capacity(reply.chunks.len());
         for chunk in reply.chunks.into_iter().filter(|chunk| !chunk.is_empty()) {
             if reply.format != Format::Whole && !steps.is_empty() {
-                let wait = self.chunk_latency.draw(rng);
+                let wait = self.settings.chunk_latency.draw(rng);
                 steps.extend((!wait.is_zero()).then_some(Step::Wait(wait)));
             }
             steps.push(Step::Data(chunk));
@@ -120,14 +101,35 @@ impl Delivery<'_> {
     }
 }
 
+/// Replaces the rest of a stream by an error, where the fault is one.
+fn insert_error(reply: &mut Reply, fault: &Fault, caller: Caller<'_>) -> Option<()> {
+    let (after, refusal) = match fault {
+        Fault::ErrorEventAfter(after, refusal) | Fault::RawErrorAfter(after, refusal) => (*after, refusal),
+        _ => return None,
+    };
+    let error = refusal.error(caller);
+    let mut kept = after.min(reply.chunks.len());
+    if reply.format == Format::List && kept == reply.chunks.len() {
+        // The last chunk closes the list.
+        kept = kept.saturating_sub(1);
+    }
+    reply.chunks.truncate(kept);
+    let text = match reply.format {
+        Format::Whole => error.to_body(false),
+        Format::Events if matches!(fault, Fault::RawErrorAfter(..)) => error.to_body(false),
+        Format::Events => format!("data: {}\r\n\r\n", error.to_line()),
+        Format::List => format!("{}{}\n]", if kept == 0 { "[" } else { "\n,\r\n" }, error.to_line()),
+    };
+    reply.chunks.push(text.into());
+    Some(())
+}
+
 fn is_cut(fault: &Fault) -> bool {
     matches!(fault, Fault::Truncate(_) | Fault::ResetAfter(_) | Fault::StallAfter(_))
 }
 
 /// Ends a body after some bytes: as if that were all, with a reset, or never.
 fn cut_off(steps: &mut Vec<Step>, cut: &Fault) {
-    /// Long enough for what was sent before a reset to leave the machine.
-    const FLUSH: Duration = Duration::from_millis(5);
     let (mut left, end) = match cut {
         Fault::ResetAfter(bytes) => ((*bytes).max(1), vec![Step::Wait(FLUSH), Step::Reset]),
         Fault::StallAfter(bytes) => (*bytes, vec![Step::Stall]),
