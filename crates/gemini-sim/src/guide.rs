@@ -1,7 +1,7 @@
 //! # Testing your own service with gemini-sim under paused time
 //!
 //! Code that waits for quotas is slow to test against a clock on the wall: a
-//! minute's window takes a minute. The in-process face takes its time from
+//! minute's window takes a minute. The service takes its time from
 //! tokio, and tokio's clock can stand still: with
 //! `#[tokio::test(start_paused = true)]` every sleep is skipped to its end as
 //! soon as nothing else can run, and a day of waiting takes milliseconds. The
@@ -9,7 +9,7 @@
 //! clock, from the start that [`Builder::wall`](crate::Builder::wall) gives it.
 //!
 //! (Over real sockets time cannot be paused: the kernel does not know that it
-//! should hurry. Use the HTTP face for what only a socket can show: resets,
+//! should hurry. Use HTTP for what only a socket can show: resets,
 //! lengths, HTTP versions, clients in other languages.)
 //!
 //! ## A client that waits

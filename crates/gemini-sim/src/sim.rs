@@ -41,7 +41,7 @@ impl GeminiSim {
             .map_or_else(|| "http://gemini-sim.invalid".to_owned(), |server| format!("http://{}", server.address))
     }
 
-    /// The in-process face.
+    /// The simulator in process.
     pub fn service(&self) -> SimService {
         SimService::new(Arc::clone(&self.simulator))
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fastrand::Rng;
 
 use crate::Refusal;
-use crate::api::{Caches, Files, Uploads};
+use crate::api::{Resources, Uploads};
 use crate::builder::Settings;
 use crate::clock::Clock;
 use crate::fault::Rules;
@@ -29,9 +29,8 @@ pub(crate) struct State {
     pub(crate) rules: Rules,
     /// By key.
     pub(crate) refused: Vec<Option<Refusal>>,
-    pub(crate) files: Files,
     pub(crate) uploads: Uploads,
-    pub(crate) caches: Caches,
+    pub(crate) resources: Resources,
     /// By key.
     tallies: Vec<Tally>,
     total: Tally,
@@ -45,9 +44,8 @@ impl Simulator {
             quotas: Quotas::default(),
             rules: Rules::default(),
             refused: accounts.keys.iter().map(|key| key.refused.clone()).collect(),
-            files: Files::default(),
             uploads: Uploads::default(),
-            caches: Caches::default(),
+            resources: Resources::default(),
             tallies: vec![Tally::default(); accounts.keys.len()],
             total: Tally::default(),
             log: Log::new(settings.log_capacity),

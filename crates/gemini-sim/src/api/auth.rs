@@ -57,14 +57,9 @@ impl Credentials {
 }
 
 /// The project that pays for a request.
-pub(super) fn authenticate(
-    simulator: &Simulator,
-    state: &State,
-    call: &Call,
-    is_openai: bool,
-) -> Result<usize, ApiError> {
+pub(super) fn authenticate(simulator: &Simulator, state: &State, call: &Call) -> Result<usize, ApiError> {
     let refuse = |refusal: &Refusal| Err(refusal.error(call.caller(simulator)));
-    match (&call.credentials, is_openai) {
+    match (&call.credentials, call.is_openai()) {
         (Credentials::Multiple, _) => return refuse(&Refusal::MultipleCredentials),
         (Credentials::ApiKey(_), false) | (Credentials::Bearer(_), true) => {}
         (_, true) => {

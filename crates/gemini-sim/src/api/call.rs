@@ -71,7 +71,7 @@ impl Call {
     pub(super) fn arrive(&mut self, simulator: &Simulator, body: Bytes) {
         self.now = simulator.clock.elapsed();
         self.wall = simulator.clock.wall_at(self.now);
-        if self.endpoint.is_some_and(|endpoint| endpoint.model_in_body) {
+        if self.model.is_empty() {
             let body: Value = serde_json::from_slice(&body).unwrap_or_default();
             let model = body["model"].as_str().unwrap_or_default();
             let model = model.strip_prefix("models/").unwrap_or(model);
@@ -119,6 +119,11 @@ impl Call {
         }
     }
 
+    /// OpenAI-compatible endpoints take a Bearer key, and their errors are lists.
+    pub(super) fn is_openai(&self) -> bool {
+        self.endpoint.is_some() && self.parts.uri.path().contains("/openai/")
+    }
+
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok().map(str::trim)
     }
@@ -133,7 +138,7 @@ impl Call {
     }
 
     pub(super) fn error(&self, error: &ApiError) -> Reply {
-        let in_list = self.format() == Format::List || self.endpoint.is_some_and(|endpoint| endpoint.is_openai);
+        let in_list = self.format() == Format::List || self.is_openai();
         Reply::error(error, in_list)
     }
 

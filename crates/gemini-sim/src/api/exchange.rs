@@ -153,7 +153,7 @@ impl Simulator {
         arrival: &mut Arrival,
     ) -> Result<Outcome, ApiError> {
         let Some(endpoint) = call.endpoint else { return Err(not_found_page(&call.parts.method)) };
-        let project = authenticate(self, state, call, endpoint.is_openai)?;
+        let project = authenticate(self, state, call)?;
         call.query.check(endpoint.query)?;
         let request = match endpoint.message {
             None => Value::Null,

@@ -1,11 +1,10 @@
-//! Uploads, resumable or in one request, and the files that come of them: for their project, and for 48 hours. Bytes
-//! are counted and hashed, not kept.
+//! Uploads of files, resumable or in one request. Bytes are counted and hashed, not kept.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +12,7 @@ use super::call::Call;
 use super::exchange::Exchange;
 use super::json::read_json;
 use super::multipart::WholeFile;
-use super::paging::{listed, page};
+use super::resources::Resource;
 use crate::answer::Reply;
 use crate::builder::Settings;
 use crate::proto;
@@ -26,97 +25,12 @@ const GRANULARITY: u64 = 8 * 1024 * 1024;
 const VIDEO_PROCESSING: SignedDuration = SignedDuration::from_secs(2);
 const STATUS: &str = "x-goog-upload-status";
 
-/// What the uploader says of a file.
-#[derive(Clone, Debug)]
-struct Metadata {
-    id: Option<String>,
-    display_name: Option<String>,
-    mime_type: String,
-}
-
-/// A file that was uploaded to its end.
-#[derive(Clone, Debug)]
-pub(crate) struct File {
-    id: String,
-    upload: Upload,
-    created: Timestamp,
-    /// When it leaves `PROCESSING`.
-    active: Timestamp,
-}
-
-impl File {
-    pub(super) fn is_active(&self, now: Timestamp) -> bool {
-        now >= self.active
-    }
-
-    fn is_expired(&self, now: Timestamp) -> bool {
-        now.duration_since(self.created) >= LIFETIME
-    }
-
-    /// As the API shows it.
-    fn describe(&self, now: Timestamp) -> Value {
-        let Self { id, upload, .. } = self;
-        // Its hexadecimal digits, in base64.
-        let hash: String = upload.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut value = json!({
-            "name": format!("files/{id}"),
-            "mimeType": upload.metadata.mime_type,
-            "sizeBytes": upload.received.to_string(),
-            "createTime": self.created.to_string(),
-            "updateTime": self.created.to_string(),
-            "expirationTime": self.created.saturating_add(LIFETIME).unwrap_or(self.created).to_string(),
-            "sha256Hash": STANDARD.encode(hash),
-            "uri": format!("https://generativelanguage.googleapis.com/{}/files/{id}", upload.version),
-            "state": if self.is_active(now) { "ACTIVE" } else { "PROCESSING" },
-            "source": "UPLOADED",
-        });
-        if let Some(name) = &upload.metadata.display_name {
-            value["displayName"] = name.clone().into();
-        }
-        value
-    }
-}
-
-/// All files of all projects, by id.
-#[derive(Debug, Default)]
-pub(crate) struct Files(BTreeMap<String, File>);
-
-impl Files {
-    /// A file of this project that has not expired. Of others the API says the same as of those that do not exist.
-    pub(super) fn get(&self, project: usize, id: &str, now: Timestamp) -> Result<&File, ApiError> {
-        let found = self.0.get(id).filter(|file| file.upload.project == project && !file.is_expired(now));
-        found.ok_or_else(|| {
-            let why = format!("You do not have permission to access the File {id} or it may not exist.");
-            ApiError::denied("file_denied", why)
-        })
-    }
-
-    /// 409 for a name that any project's file has.
-    fn check_free(&self, id: &str, now: Timestamp) -> Result<(), ApiError> {
-        match self.0.get(id) {
-            Some(file) if !file.is_expired(now) => {
-                let why = format!("Requested entity already exists: files/{id}");
-                Err(ApiError::new(409, "already_exists", "ALREADY_EXISTS", why))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The files of one project, newest first.
-    fn of(&self, project: usize, now: Timestamp) -> Vec<&File> {
-        let own = self.0.values().filter(|file| file.upload.project == project && !file.is_expired(now));
-        let mut own: Vec<_> = own.collect();
-        own.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
-        own
-    }
-}
-
-/// An upload in progress, or the one that a file came of.
+/// An upload in progress.
 #[derive(Clone, Debug)]
 struct Upload {
     project: usize,
-    version: String,
-    metadata: Metadata,
+    /// What the API will show of the file, as far as it is known.
+    shown: Value,
     /// The length that the start announced.
     announced: Option<u64>,
     received: u64,
@@ -219,8 +133,8 @@ fn continue_upload(exchange: &mut Exchange<'_>, id: &str) -> Result<Reply, ApiEr
         return Ok(Reply::empty().header(STATUS, "active"));
     }
     // Another upload of this name may have ended first.
-    if let Some(name) = &upload.metadata.id {
-        state.files.check_free(name, call.wall)?;
+    if let Some(name) = upload.shown["name"].as_str() {
+        state.resources.check_free(name, call.wall)?;
     }
     let upload = state.uploads.0.remove(id).expect("found above");
     Ok(exchange.finish_upload(upload))
@@ -252,59 +166,50 @@ impl Upload {
 impl Exchange<'_> {
     /// An upload without bytes. `mime_type`: of the part that holds them.
     fn new_upload(&self, file: &Value, mime_type: Option<String>) -> Result<Upload, ApiError> {
-        let id = match file["name"].as_str().unwrap_or_default() {
-            "" => None,
-            name => {
-                let id = name.strip_prefix("files/").unwrap_or(name);
-                let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-                if id.is_empty() || id.len() > 40 || !id.bytes().all(is_good) {
-                    let why = "The file name must be files/ and at most 40 lowercase letters, digits and dashes.";
-                    return Err(invalid(why));
-                }
-                self.state.files.check_free(id, self.call.wall)?;
-                Some(id.to_owned())
-            }
-        };
         let announced = self.call.header("x-goog-upload-header-content-type").map(str::to_owned);
         let mime_type = file["mime_type"].as_str().map(str::to_owned).or(mime_type).or(announced);
-        let metadata = Metadata {
-            id,
-            display_name: file["display_name"].as_str().map(str::to_owned),
-            mime_type: mime_type.unwrap_or_else(|| "application/octet-stream".to_owned()),
-        };
-        let (project, version) = (self.project, self.call.version.clone());
-        Ok(Upload { project, version, metadata, announced: None, received: 0, hash: Sha256::new() })
+        let mime_type = mime_type.unwrap_or_else(|| "application/octet-stream".to_owned());
+        let mut shown = json!({ "mimeType": mime_type, "state": "ACTIVE", "source": "UPLOADED" });
+        if let Some(name) = file.get("display_name") {
+            shown["displayName"] = name.clone();
+        }
+        let name = file["name"].as_str().unwrap_or_default();
+        if !name.is_empty() {
+            let id = name.strip_prefix("files/").unwrap_or(name);
+            let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if id.is_empty() || id.len() > 40 || !id.bytes().all(is_good) {
+                let why = "The file name must be files/ and at most 40 lowercase letters, digits and dashes.";
+                return Err(invalid(why));
+            }
+            self.state.resources.check_free(&format!("files/{id}"), self.call.wall)?;
+            shown["name"] = format!("files/{id}").into();
+        }
+        Ok(Upload { project: self.project, shown, announced: None, received: 0, hash: Sha256::new() })
     }
 
     fn finish_upload(&mut self, upload: Upload) -> Reply {
-        let wall = self.call.wall;
-        let is_video = upload.metadata.mime_type.starts_with("video/");
-        let active = if is_video { wall.saturating_add(VIDEO_PROCESSING).unwrap_or(wall) } else { wall };
-        let id = upload.metadata.id.clone().unwrap_or_else(|| self.state.new_id());
-        let file = File { id, upload, created: wall, active };
-        let described = file.describe(wall);
-        self.state.files.0.insert(file.id.clone(), file);
-        Reply::json(&json!({ "file": described })).header(STATUS, "final")
+        let Upload { project, mut shown, received, hash, .. } = upload;
+        let now = self.call.wall;
+        let name = shown["name"].as_str().map(str::to_owned);
+        let name = name.unwrap_or_else(|| format!("files/{}", self.state.new_id()));
+        let is_video = shown["mimeType"].as_str().is_some_and(|mime_type| mime_type.starts_with("video/"));
+        let after = |duration: SignedDuration| now.saturating_add(duration).unwrap_or(now);
+        let active = if is_video { after(VIDEO_PROCESSING) } else { now };
+        // Its hexadecimal digits, in base64.
+        let hash = hash.finalize().iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+        shown["name"] = name.clone().into();
+        shown["sizeBytes"] = received.to_string().into();
+        shown["createTime"] = now.to_string().into();
+        shown["updateTime"] = now.to_string().into();
+        shown["expirationTime"] = after(LIFETIME).to_string().into();
+        shown["sha256Hash"] = STANDARD.encode(hash).into();
+        let version = &self.call.version;
+        shown["uri"] = format!("https://generativelanguage.googleapis.com/{version}/{name}").into();
+        let resource = Resource { project, created: now, expires: after(LIFETIME), active, shown };
+        let reply = Reply::json(&json!({ "file": resource.show(now) })).header(STATUS, "final");
+        self.state.resources.insert(name, resource);
+        reply
     }
-}
-
-pub(super) fn list(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
-    let wall = exchange.call.wall;
-    let (files, next) = page(exchange.state.files.of(exchange.project, wall), &exchange.call.query, (10, 100))?;
-    Ok(Reply::json(&listed("files", files.iter().map(|file| file.describe(wall)).collect(), next)))
-}
-
-pub(super) fn get(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
-    let call = exchange.call;
-    let file = exchange.state.files.get(exchange.project, &call.id, call.wall)?;
-    Ok(Reply::json(&file.describe(call.wall)))
-}
-
-pub(super) fn delete(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
-    let call = exchange.call;
-    exchange.state.files.get(exchange.project, &call.id, call.wall)?;
-    exchange.state.files.0.remove(&call.id);
-    Ok(Reply::json(&json!({})))
 }
 
 fn invalid(what: impl Into<String>) -> ApiError {

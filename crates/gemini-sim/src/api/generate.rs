@@ -64,10 +64,10 @@ impl Exchange<'_> {
     }
 
     /// All uploaded files of a prompt are the project's, and processed.
-    pub(super) fn check_files(&self, prompt: &Value) -> Result<(), ApiError> {
+    pub(super) fn check_files(&mut self, prompt: &Value) -> Result<(), ApiError> {
         for id in file_ids(prompt) {
-            let file = self.state.files.get(self.project, id, self.call.wall)?;
-            if !file.is_active(self.call.wall) {
+            let file = self.state.resources.get(self.project, &format!("files/{id}"), self.call.wall)?;
+            if self.call.wall < file.active {
                 let why = format!("The File {id} is not in an ACTIVE state and usage is not allowed.");
                 return Err(ApiError::new(400, "file_not_active", "FAILED_PRECONDITION", why));
             }
@@ -76,15 +76,15 @@ impl Exchange<'_> {
     }
 
     /// The tokens of the prompt's cache, which is the project's and made for the model; zero where there is none.
-    fn cached_tokens(&self, prompt: &Value) -> Result<u64, ApiError> {
+    fn cached_tokens(&mut self, prompt: &Value) -> Result<u64, ApiError> {
         let Some(name) = prompt["cached_content"].as_str() else { return Ok(0) };
         let id = name.strip_prefix("cachedContents/").unwrap_or(name);
-        let cache = self.state.caches.get(self.project, id, self.call.wall)?;
-        let model = &self.call.model;
-        if cache.model != *model {
+        let cache = self.state.resources.get(self.project, &format!("cachedContents/{id}"), self.call.wall)?;
+        let (model, cached) =
+            (format!("models/{}", self.call.model), cache.shown["model"].as_str().unwrap_or_default());
+        if model != cached {
             return Err(ApiError::malformed(format!(
-                "Model used by GenerateContent request (models/{model}) and CachedContent (models/{}) has to be the same.",
-                cache.model
+                "Model used by GenerateContent request ({model}) and CachedContent ({cached}) has to be the same."
             )));
         }
         let is_given = |name: &str| prompt.get(name).is_some_and(|value| *value != json!([]));
@@ -94,6 +94,6 @@ impl Exchange<'_> {
                  tool_config.",
             ));
         }
-        Ok(cache.tokens)
+        Ok(cache.shown["usageMetadata"]["totalTokenCount"].as_u64().unwrap_or(0))
     }
 }

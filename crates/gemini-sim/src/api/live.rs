@@ -37,9 +37,7 @@ pub(super) async fn open(
     let opened = match (version, upgrade) {
         (None, _) => Err(ApiError::new(404, "unknown_socket", "NOT_FOUND", "Requested entity was not found.")),
         (_, Err(_)) => Err(ApiError::malformed("Invalid WebSocket handshake.")),
-        (Some(version), Ok(upgrade)) => {
-            authenticate(&simulator, &state, &call, false).map(|_| (version.to_owned(), upgrade))
-        }
+        (Some(version), Ok(upgrade)) => authenticate(&simulator, &state, &call).map(|_| (version.to_owned(), upgrade)),
     };
     match opened {
         Ok((version, upgrade)) => {

@@ -15,6 +15,7 @@ mod models;
 mod multipart;
 mod paging;
 mod query;
+mod resources;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,8 +31,8 @@ use crate::refusal::ApiError;
 use crate::simulator::Simulator;
 use exchange::{Exchange, serve};
 
-pub(crate) use caches::Caches;
-pub(crate) use files::{Files, Uploads};
+pub(crate) use files::Uploads;
+pub(crate) use resources::Resources;
 
 /// What is known of an endpoint before a request is read.
 pub(crate) struct Endpoint {
@@ -39,29 +40,20 @@ pub(crate) struct Endpoint {
     name: &'static str,
     /// The message in its body; see `messages.proto`.
     message: Option<&'static str>,
-    /// The body names the model, not the path.
-    model_in_body: bool,
     /// Query parameters beside those that every endpoint has.
     query: &'static [&'static str],
     /// Requests count against the quota.
     is_charged: bool,
-    /// It takes a Bearer key, and its errors are lists.
-    is_openai: bool,
     handler: fn(&mut Exchange<'_>) -> Result<Reply, ApiError>,
 }
 
 impl Endpoint {
     const fn new(name: &'static str, handler: fn(&mut Exchange<'_>) -> Result<Reply, ApiError>) -> Self {
-        Self { name, message: None, model_in_body: false, query: &[], is_charged: false, is_openai: false, handler }
+        Self { name, message: None, query: &[], is_charged: false, handler }
     }
 
     const fn message(mut self, message: &'static str) -> Self {
         self.message = Some(message);
-        self
-    }
-
-    const fn model_in_body(mut self) -> Self {
-        self.model_in_body = true;
         self
     }
 
@@ -72,11 +64,6 @@ impl Endpoint {
 
     const fn charged(mut self) -> Self {
         self.is_charged = true;
-        self
-    }
-
-    const fn openai(mut self) -> Self {
-        self.is_openai = true;
         self
     }
 }
@@ -95,16 +82,12 @@ static ROUTES: [(MethodFilter, &str, Endpoint); 16] = [
         "/upload/{version}/files",
         Endpoint::new("createFile", files::upload).query(&["upload_id"]),
     ),
-    (GET, "/{version}/files", Endpoint::new("listFiles", files::list).query(PAGES)),
-    (GET, "/{version}/files/{id}", Endpoint::new("getFile", files::get)),
-    (DELETE, "/{version}/files/{id}", Endpoint::new("deleteFile", files::delete)),
-    (
-        POST,
-        "/{version}/cachedContents",
-        Endpoint::new("createCachedContent", caches::create).message("CachedContent").model_in_body(),
-    ),
-    (GET, "/{version}/cachedContents", Endpoint::new("listCachedContents", caches::list).query(PAGES)),
-    (GET, "/{version}/cachedContents/{id}", Endpoint::new("getCachedContent", caches::get)),
+    (GET, "/{version}/files", Endpoint::new("listFiles", resources::list).query(PAGES)),
+    (GET, "/{version}/files/{id}", Endpoint::new("getFile", resources::get)),
+    (DELETE, "/{version}/files/{id}", Endpoint::new("deleteFile", resources::delete)),
+    (POST, "/{version}/cachedContents", Endpoint::new("createCachedContent", caches::create).message("CachedContent")),
+    (GET, "/{version}/cachedContents", Endpoint::new("listCachedContents", resources::list).query(PAGES)),
+    (GET, "/{version}/cachedContents/{id}", Endpoint::new("getCachedContent", resources::get)),
     (
         PATCH,
         "/{version}/cachedContents/{id}",
@@ -112,24 +95,20 @@ static ROUTES: [(MethodFilter, &str, Endpoint); 16] = [
             .message("UpdateCachedContentRequest")
             .query(&["updateMask"]),
     ),
-    (DELETE, "/{version}/cachedContents/{id}", Endpoint::new("deleteCachedContent", caches::delete)),
+    (DELETE, "/{version}/cachedContents/{id}", Endpoint::new("deleteCachedContent", resources::delete)),
     (
         POST,
         "/{version}/openai/chat/completions",
-        Endpoint::new("generateContent", chat::complete)
-            .message("ChatCompletionRequest")
-            .model_in_body()
-            .charged()
-            .openai(),
+        Endpoint::new("generateContent", chat::complete).message("ChatCompletionRequest").charged(),
     ),
     (
         POST,
         "/{version}/openai/embeddings",
-        Endpoint::new("embedContent", embed::openai).message("EmbeddingsRequest").model_in_body().charged().openai(),
+        Endpoint::new("embedContent", embed::openai).message("EmbeddingsRequest").charged(),
     ),
-    (GET, "/{version}/openai/models", Endpoint::new("listModels", models::list_openai).openai()),
-    (GET, "/{version}/openai/models/{model}", Endpoint::new("getModel", models::get_openai).openai()),
-    (GET, "/{version}/openai/models/models/{model}", Endpoint::new("getModel", models::get_openai).openai()),
+    (GET, "/{version}/openai/models", Endpoint::new("listModels", models::list_openai)),
+    (GET, "/{version}/openai/models/{model}", Endpoint::new("getModel", models::get_openai)),
+    (GET, "/{version}/openai/models/models/{model}", Endpoint::new("getModel", models::get_openai)),
     (GET, "/{version}/models/{model}", Endpoint::new("getModel", models::get)),
 ];
 

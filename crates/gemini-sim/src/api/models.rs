@@ -22,6 +22,7 @@ pub(super) fn get(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     })
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature of a handler")]
 pub(super) fn list_openai(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let models = exchange.simulator.catalogue.iter().map(|model| describe_openai(&model.name));
     Ok(Reply::json(&json!({ "object": "list", "data": models.collect::<Vec<_>>() })))

@@ -18,13 +18,13 @@ async fn with(sim: &GeminiSim, headers: &[(&str, &str)], query: &str) -> Answer 
 }
 
 #[tokio::test]
-async fn header_and_query_are_taken() {
+async fn a_key_may_come_in_a_header_or_in_the_query() {
     assert_eq!(with(&sim(), &[("x-goog-api-key", "k")], "").await.status, StatusCode::OK);
     assert_eq!(with(&sim(), &[], "?key=k").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn everything_else_is_refused_as_it_deserves() {
+async fn other_credentials_are_refused() {
     let sim = sim();
     let bearer = ("authorization", "Bearer k");
     let header = ("x-goog-api-key", "k");
@@ -51,7 +51,7 @@ async fn everything_else_is_refused_as_it_deserves() {
 }
 
 #[tokio::test]
-async fn refusal_comes_before_quota_and_can_come_later() {
+async fn a_key_may_be_refused_later_and_before_its_quota() {
     let sim = sim();
     assert_eq!(ask(&sim, "k").await.status, StatusCode::OK);
     assert_eq!(ask(&sim, "k").await.status, StatusCode::TOO_MANY_REQUESTS);

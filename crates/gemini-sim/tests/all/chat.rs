@@ -73,7 +73,7 @@ async fn a_required_tool_is_called() {
 }
 
 #[tokio::test]
-async fn media_are_taken_however_they_come() {
+async fn every_kind_of_media_part_is_read() {
     let sim = GeminiSim::builder().key("k").build();
     for (part, tokens) in [
         (json!({ "type": "image_url", "image_url": { "url": "data:image/png;base64,aGk=" } }), 258),
@@ -100,7 +100,7 @@ async fn media_are_taken_however_they_come() {
 }
 
 #[tokio::test]
-async fn a_form_and_no_tool_are_as_wished() {
+async fn response_format_and_tool_choice_none_are_obeyed() {
     let sim = GeminiSim::builder().key("k").build();
     let mut request = chat();
     request["messages"] = json!([{ "role": "user", "content": "warmth()" }]);
@@ -116,7 +116,7 @@ async fn a_form_and_no_tool_are_as_wished() {
 }
 
 #[tokio::test]
-async fn what_it_refuses() {
+async fn malformed_completions_are_refused() {
     let sim = sim();
     let mut penalised = chat();
     penalised["frequency_penalty"] = 1.into();

@@ -57,7 +57,7 @@ async fn rules_choose_by_key_project_model_path_and_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_have_their_time() {
+async fn rules_have_a_time() {
     let sim = builder()
         .script(
             Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
@@ -78,7 +78,7 @@ async fn rules_have_their_time() {
 }
 
 #[tokio::test]
-async fn a_rate_is_kept_in_the_long_run() {
+async fn a_probability_is_kept_in_the_long_run() {
     let rule = Rule::new(Fault::Refuse(Refusal::Internal)).probability(0.2);
     let sim = builder().script(rule).seed(3).build();
     for _ in 0..1_000 {
@@ -138,7 +138,7 @@ async fn latency_before_the_head_and_between_chunks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_before_and_in_the_answer() {
+async fn hang_and_stall_never_end() {
     let sim = builder().script(Rule::new(Fault::Hang).key("a")).build();
     let minute = Duration::from_secs(60);
     assert!(tokio::time::timeout(minute, head(&sim, plain("a"))).await.is_err());
@@ -237,7 +237,7 @@ async fn gzip_for_those_who_accept_it() {
 }
 
 #[tokio::test]
-async fn each_event_of_a_zipped_stream_can_be_read_when_it_comes() {
+async fn gzip_is_flushed_after_each_event() {
     let sim = builder().build();
     let mut request = stream("a");
     request.headers_mut().insert("accept-encoding", "gzip".parse().unwrap());
@@ -250,7 +250,7 @@ async fn each_event_of_a_zipped_stream_can_be_read_when_it_comes() {
 }
 
 #[tokio::test]
-async fn canned_headers_stand_above_all_else() {
+async fn canned_headers_replace_all_others() {
     let canned = Canned::new(200)
         .header("content-type", "text/plain")
         .header("content-encoding", "gzip")

@@ -41,7 +41,7 @@ async fn a_minute_slides_and_belongs_to_the_project() {
 }
 
 #[tokio::test]
-async fn the_same_over_http() {
+async fn limits_hold_over_http() {
     let sim = GeminiSim::builder().project(project(Limits::none().rpm(1)));
     let sim = sim.start().await.unwrap();
     let ask = || {
@@ -74,7 +74,7 @@ async fn models_have_limits_of_their_own_and_projects_share_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_costs_nothing() {
+async fn refused_requests_are_not_charged() {
     let sim = sim(Limits::none().rpm(2).tpm(10));
     let ask_with = |text: &str| {
         let request = generate(MODEL).header("x-goog-api-key", "a");
@@ -125,7 +125,7 @@ async fn the_long_day_is_one_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_free_day_lies_about_the_delay_and_a_paid_one_does_not() {
+async fn a_full_day_names_a_short_delay_on_the_free_tier_only() {
     let wait = |tier| async move {
         let sim = GeminiSim::builder()
             .project(project(Limits::none().rpd(0).rpm(5).rpd(1)).tier(tier))
@@ -154,7 +154,7 @@ async fn a_prompt_that_is_too_long_costs_its_quota() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_way_takes_a_random_time_below_the_bound() {
+async fn path_jitter_delays_by_less_than_its_bound() {
     let bound = Duration::from_millis(200);
     let sim = GeminiSim::builder().project(project(Limits::none())).path_jitter(bound).build();
     let mut sent = Vec::new();
@@ -172,7 +172,7 @@ async fn the_way_takes_a_random_time_below_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_log_convicts_a_caller_that_sends_too_much() {
+async fn the_log_shows_what_was_sent_over_a_limit() {
     let sim = sim(Limits::none().rpm(3));
     for _ in 0..8 {
         ask(&sim, "a").await;

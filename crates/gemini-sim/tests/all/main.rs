@@ -1,4 +1,4 @@
-//! The simulator's behaviour, over both faces.
+//! The simulator's behaviour, in process and over HTTP.
 
 mod access;
 mod caches;
@@ -7,6 +7,7 @@ mod chat;
 mod client;
 mod faults;
 mod limits;
+mod live;
 mod models;
 mod replay;
 mod samples;

@@ -88,7 +88,7 @@ async fn embeddings_depend_on_the_text_alone() {
 
 /// The quota is what a limit of requests says is left.
 #[tokio::test]
-async fn what_a_model_cannot_give_uses_up_no_quota() {
+async fn refused_embeddings_use_no_quota() {
     let sim = sim();
     let content = json!({ "parts": [{ "text": "x" }] });
     let large = json!({ "content": content, "outputDimensionality": 4_000 });
@@ -133,7 +133,7 @@ async fn usage_grows_over_a_stream_to_the_whole() {
 }
 
 #[tokio::test]
-async fn an_echo_says_what_it_was_told() {
+async fn an_echo_repeats_the_prompt() {
     let sim = GeminiSim::builder().key("k").answer(AnswerText::Echo).build();
     let text = "ça \u{1F980} \" \\ \u{0} end";
     let request = generate(MODEL).header("x-goog-api-key", "k");
@@ -142,7 +142,7 @@ async fn an_echo_says_what_it_was_told() {
 }
 
 #[tokio::test]
-async fn any_model_may_do() {
+async fn any_model_accepts_every_name() {
     let sim = GeminiSim::builder().key("k").any_model().build();
     let request = generate("made-up-1").header("x-goog-api-key", "k");
     let answer = send(&sim, request.body(body(&prompt("x"))).unwrap()).await;

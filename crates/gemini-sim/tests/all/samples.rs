@@ -195,7 +195,7 @@ async fn an_error_of_the_list_form_is_a_list() {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_what_was_hoped_for() {
+async fn finish_reasons_are_as_in_the_samples() {
     let table = [
         (Finish::Reason("BLOCKLIST".into()), "gemini_200_finish_blocklist"),
         (Finish::Reason("SAFETY".into()), "gemini_200_finish_safety"),
@@ -208,7 +208,7 @@ async fn answers_that_are_not_what_was_hoped_for() {
         sim.script(Fault::Finish(finish));
         let answer = asked(&sim, "gemini-2.5-flash").await;
         let (answer, sample) = (answer.json(), &sample(name)["body"]);
-        let told = |value: &Value| {
+        let outcome = |value: &Value| {
             let candidate = &value["candidates"][0];
             let usage = &value["usageMetadata"];
             (
@@ -218,7 +218,7 @@ async fn answers_that_are_not_what_was_hoped_for() {
                 usage.get("thoughtsTokenCount").cloned(),
             )
         };
-        assert_eq!(told(&answer), told(sample), "{name}");
+        assert_eq!(outcome(&answer), outcome(sample), "{name}");
     }
 }
 
@@ -269,7 +269,7 @@ async fn good_answers_have_the_outline_of_the_samples() {
 }
 
 #[tokio::test]
-async fn what_no_switch_makes_can_be_canned() {
+async fn any_sample_can_be_canned() {
     // The sample that names several quotas without values, word for word.
     let sample = sample("gemini_429_multi_violation_2_0_flash");
     let sim = builder(project().key(Key::new(KEY)))
@@ -281,7 +281,7 @@ async fn what_no_switch_makes_can_be_canned() {
 }
 
 #[tokio::test]
-async fn a_stream_breaks_off_as_it_was_seen_to() {
+async fn a_broken_stream_ends_as_in_the_sample() {
     let sample = sample("gemini_200_midstream_raw_json_tail");
     let tail = |text: &str| -> Value {
         let at = text.find("\n{\n").expect("a bare object");
@@ -346,7 +346,7 @@ async fn an_upload_answers_as_the_samples_do() {
 }
 
 #[tokio::test]
-async fn an_api_that_wants_no_keys_says_so() {
+async fn api_keys_unsupported_is_as_in_the_sample() {
     let sim = builder(project().key(KEY)).build();
     sim.script(Fault::Refuse(Refusal::ApiKeysUnsupported));
     let answer = asked(&sim, "gemini-2.5-flash").await.json();

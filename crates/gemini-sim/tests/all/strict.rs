@@ -26,7 +26,7 @@ async fn post_json(sim: &GeminiSim, path: &str, value: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn malformed_bodies_are_told_where_and_cost_nothing() {
+async fn malformed_bodies_are_refused_with_the_place() {
     let sim = sim();
     let json = "application/json";
     let cases = [
@@ -65,7 +65,7 @@ async fn malformed_bodies_are_told_where_and_cost_nothing() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_together_is_refused_and_costs_nothing() {
+async fn contradictory_requests_are_refused_and_not_charged() {
     let sim = sim();
     let path = format!("/v1beta/models/{MODEL}:generateContent");
     let with = |name: &str, value: Value| {
@@ -132,7 +132,7 @@ async fn what_makes_no_sense_together_is_refused_and_costs_nothing() {
 
 /// The old `google-generativeai` sends all words by their numbers.
 #[tokio::test]
-async fn harms_have_their_numbers_and_the_old_ones_are_refused() {
+async fn harm_categories_may_be_numbers_and_old_ones_are_refused() {
     let ask = async |category: Value| {
         let mut request = prompt("x");
         request["safetySettings"] = json!([{ "category": category, "threshold": 4 }]);
@@ -149,7 +149,7 @@ async fn harms_have_their_numbers_and_the_old_ones_are_refused() {
 }
 
 #[tokio::test]
-async fn paths_that_lead_nowhere_get_a_page() {
+async fn unknown_paths_get_a_page() {
     let sim = sim();
     let ask = |method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path).header("x-goog-api-key", "k");
@@ -194,7 +194,7 @@ async fn unknown_query_parameters_are_refused() {
 }
 
 #[tokio::test]
-async fn models_do_only_what_they_can() {
+async fn models_refuse_methods_that_they_do_not_have() {
     let sim = sim();
     let path = "/v1beta/models/gemini-embedding-001:generateContent";
     let answer = post_json(&sim, path, prompt("x")).await;
@@ -223,7 +223,7 @@ async fn batches_are_checked_item_by_item() {
 }
 
 #[tokio::test]
-async fn what_is_embedded_says_something() {
+async fn empty_content_is_not_embedded() {
     let sim = sim();
     let model = "models/text-embedding-004";
     let empty = |content: &Value| {
@@ -248,7 +248,7 @@ async fn what_is_embedded_says_something() {
 
 /// One where many may be, numbers as text and with a fraction of nothing, words in any case: what is taken is also done.
 #[tokio::test]
-async fn what_may_be_written_otherwise_means_the_same() {
+async fn every_spelling_of_a_request_means_the_same() {
     let sim = GeminiSim::builder().key("k").build();
     let path = format!("/v1beta/models/{MODEL}:generateContent");
     let asked = |config: Value, tools: Value| {

@@ -98,7 +98,7 @@ async fn an_upload_goes_chunk_by_chunk() {
 }
 
 #[tokio::test]
-async fn the_url_is_a_credential_but_not_for_another_project() {
+async fn an_upload_url_is_a_credential_for_its_project() {
     let sim = sim();
     let url = url(&send(&sim, start("a", &json!({}), 5)).await);
     let mut foreign = chunk(&url, "upload, finalize", 0, "hello");
@@ -113,7 +113,7 @@ async fn the_url_is_a_credential_but_not_for_another_project() {
 }
 
 #[tokio::test]
-async fn a_file_is_its_projects_alone() {
+async fn a_file_belongs_to_its_project() {
     let sim = sim();
     let file = upload(&sim, "a", &json!({ "name": "files/mine" })).await;
     assert_eq!(file["name"], "files/mine");
@@ -146,7 +146,7 @@ async fn a_file_is_its_projects_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_uploads_of_one_name_the_first_to_end_has_it() {
+async fn the_first_of_two_uploads_of_one_name_wins() {
     let sim = sim();
     let named = json!({ "name": "files/mine" });
     let [first, second] =
@@ -174,7 +174,7 @@ async fn files_expire_and_videos_are_processed() {
 }
 
 #[tokio::test]
-async fn over_http_the_url_leads_back() {
+async fn over_http_the_upload_url_is_the_servers() {
     let sim = GeminiSim::builder().key("a").start().await.unwrap();
     let mut request = start("a", &json!({}), 5);
     request.headers_mut().remove("host");

@@ -46,7 +46,7 @@ async fn a_reset_before_the_head_resets_the_connection() {
 }
 
 #[tokio::test]
-async fn a_reset_after_the_first_byte_resets_the_connection() {
+async fn reset_after_bytes_resets_the_connection() {
     let sim = start(GeminiSim::builder().script(Fault::ResetAfter(10))).await;
     let (answer, end) = raw(&sim, "").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -55,7 +55,7 @@ async fn a_reset_after_the_first_byte_resets_the_connection() {
 }
 
 #[tokio::test]
-async fn http_2_without_tls_is_spoken_too() {
+async fn http_2_resets_one_stream() {
     let sim = start(GeminiSim::builder().script(Rule::new(Fault::ResetBeforeHead).nth(2))).await;
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let ask = || {
@@ -72,7 +72,7 @@ async fn http_2_without_tls_is_spoken_too() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_lets_answers_end_and_takes_no_more() {
+async fn shutdown_lets_open_answers_end() {
     let slow = Duration::from_millis(100);
     let sim = start(GeminiSim::builder().latency(slow)).await;
     let request = generate(MODEL).header("x-goog-api-key", "k");
@@ -108,7 +108,7 @@ async fn dropping_it_closes_the_port() {
 }
 
 #[tokio::test]
-async fn the_fast_answers_look_like_the_others_and_are_not_counted() {
+async fn fast_answers_look_like_others_and_are_not_counted() {
     let sim = GeminiSim::builder().fast().chunks(50).start().await.unwrap();
     let ask = |path: &str| {
         let request = post(path).body(body(&prompt(&"x".repeat(1 << 20)))).unwrap();
@@ -124,7 +124,7 @@ async fn the_fast_answers_look_like_the_others_and_are_not_counted() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_handed_out_as_it_is() {
+async fn a_canned_redirect_is_sent_as_it_is() {
     let moved = Canned::new(307).header("location", "http://127.0.0.1:1/x");
     let sim = start(GeminiSim::builder().script(Fault::Canned(moved))).await;
     let (answer, _) = raw(&sim, "").await;
