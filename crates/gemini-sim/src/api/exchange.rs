@@ -15,9 +15,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use super::Endpoint;
-use super::auth::authenticate;
-use super::call::Call;
-use super::json::read_json;
+use super::call::{Call, authenticate, read_json};
 use crate::answer::{Content, Generated, Reply, native};
 use crate::body::SimError;
 use crate::fault::{Fault, Faults};
@@ -46,13 +44,9 @@ pub(super) async fn serve(
     }
     pause(simulator.path_delay()).await;
     call.arrive(&simulator, body);
-    match simulator.answer(&call) {
-        Answer::Response(delay, response) => {
-            pause(delay).await;
-            response
-        }
-        Answer::Hang => std::future::pending().await,
-    }
+    let Some((delay, response)) = simulator.answer(&call) else { return std::future::pending().await };
+    pause(delay).await;
+    response
 }
 
 /// The request's body; of one that is too large, one byte more than is allowed: enough to refuse it.
@@ -78,12 +72,6 @@ fn no_answer(error: SimError) -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(error);
     response
-}
-
-/// How a request ends: with a response (or a reset) after some time, or not at all.
-enum Answer {
-    Response(Duration, Response),
-    Hang,
 }
 
 /// What a request has come to.
@@ -118,7 +106,8 @@ impl Simulator {
         self.deliver(call, reply, &Faults::default(), &mut Rng::with_seed(0))
     }
 
-    fn answer(&self, call: &Call) -> Answer {
+    /// The response and the time before it; None where it never comes.
+    fn answer(&self, call: &Call) -> Option<(Duration, Response)> {
         let mut state = self.lock();
         let faults = state.rules.faults(call.now, call.caller(self));
         let mut arrival = call.arrival();
@@ -132,15 +121,15 @@ impl Simulator {
         match outcome {
             Outcome::Reply(reply) => {
                 state.record(Arrival { status: reply.status.as_u16(), kind: reply.kind, ..arrival });
-                Answer::Response(delay, self.deliver(call, reply, &faults, &mut state.rng))
+                Some((delay, self.deliver(call, reply, &faults, &mut state.rng)))
             }
             Outcome::Reset => {
                 state.record(Arrival { kind: "reset", ..arrival });
-                Answer::Response(delay, no_answer(SimError::Reset))
+                Some((delay, no_answer(SimError::Reset)))
             }
             Outcome::Hang => {
                 state.record(Arrival { kind: "hang", ..arrival });
-                Answer::Hang
+                None
             }
         }
     }

@@ -13,8 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::auth::authenticate;
-use super::call::Call;
+use super::call::{Call, authenticate};
 use crate::answer::Reply;
 use crate::refusal::ApiError;
 use crate::simulator::Simulator;

@@ -1,7 +1,5 @@
 //! The endpoints: which paths there are, and what each takes.
 
-mod auth;
-mod caches;
 mod call;
 mod chat;
 mod delivery;
@@ -9,12 +7,8 @@ mod embed;
 mod exchange;
 mod files;
 mod generate;
-mod json;
 mod live;
 mod models;
-mod multipart;
-mod paging;
-mod query;
 mod resources;
 
 use std::collections::HashMap;
@@ -85,13 +79,17 @@ static ROUTES: [(MethodFilter, &str, Endpoint); 16] = [
     (GET, "/{version}/files", Endpoint::new("listFiles", resources::list).query(PAGES)),
     (GET, "/{version}/files/{id}", Endpoint::new("getFile", resources::get)),
     (DELETE, "/{version}/files/{id}", Endpoint::new("deleteFile", resources::delete)),
-    (POST, "/{version}/cachedContents", Endpoint::new("createCachedContent", caches::create).message("CachedContent")),
+    (
+        POST,
+        "/{version}/cachedContents",
+        Endpoint::new("createCachedContent", resources::create_cache).message("CachedContent"),
+    ),
     (GET, "/{version}/cachedContents", Endpoint::new("listCachedContents", resources::list).query(PAGES)),
     (GET, "/{version}/cachedContents/{id}", Endpoint::new("getCachedContent", resources::get)),
     (
         PATCH,
         "/{version}/cachedContents/{id}",
-        Endpoint::new("updateCachedContent", caches::update)
+        Endpoint::new("updateCachedContent", resources::update_cache)
             .message("UpdateCachedContentRequest")
             .query(&["updateMask"]),
     ),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::exchange::Exchange;
-use super::paging::{listed, page};
+use super::resources::{listed, page};
 use crate::answer::Reply;
 use crate::refusal::ApiError;
 

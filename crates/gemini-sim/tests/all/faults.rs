@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use gemini_sim::{AnswerText, Builder, Canned, Fault, GeminiSim, Latency, Project, Refusal, Rule, SimError};
+use gemini_sim::{Builder, Canned, Fault, GeminiSim, Latency, Project, Refusal, Rule, SimError};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 
