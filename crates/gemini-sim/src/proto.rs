@@ -20,23 +20,10 @@ struct Schema {
 
 struct Field {
     name: String,
-    camel: String,
-    kind: Kind,
+    /// As the file writes it.
+    kind: String,
     repeated: bool,
     oneof: Option<String>,
-}
-
-enum Kind {
-    Any,
-    Struct,
-    Text,
-    Bytes,
-    Float,
-    Int32,
-    Bool,
-    Map(Box<Kind>),
-    /// A message or an enum.
-    Named(String),
 }
 
 impl Schema {
@@ -67,43 +54,18 @@ impl Schema {
 
 impl Field {
     fn parse(line: &str, oneof: Option<String>) -> Self {
-        let (repeated, line) = match line.strip_prefix("repeated ") {
-            Some(rest) => (true, rest),
-            None => (false, line),
-        };
         let (kind, name) = line.rsplit_once(' ').expect("a type and a name");
-        Self { name: name.to_owned(), camel: camel_case(name), kind: Kind::parse(kind), repeated, oneof }
+        let (repeated, kind) = kind.strip_prefix("repeated ").map_or((false, kind), |kind| (true, kind));
+        Self { name: name.to_owned(), kind: kind.to_owned(), repeated, oneof }
     }
 }
 
-impl Kind {
-    fn parse(name: &str) -> Self {
-        match name {
-            "any" => Self::Any,
-            "Struct" => Self::Struct,
-            "string" => Self::Text,
-            "bytes" => Self::Bytes,
-            "float" => Self::Float,
-            "int32" => Self::Int32,
-            "bool" => Self::Bool,
-            _ => match name.strip_prefix("map<string, ") {
-                Some(values) => Self::Map(Box::new(Self::parse(values.trim_end_matches('>')))),
-                None => Self::Named(name.to_owned()),
-            },
-        }
-    }
-
-    /// As error messages write it.
-    fn type_name(&self) -> String {
-        match self {
-            Self::Any | Self::Text => "TYPE_STRING".to_owned(),
-            Self::Bytes => "TYPE_BYTES".to_owned(),
-            Self::Float => "TYPE_FLOAT".to_owned(),
-            Self::Int32 => "TYPE_INT32".to_owned(),
-            Self::Bool => "TYPE_BOOL".to_owned(),
-            Self::Struct | Self::Map(_) => "type.googleapis.com/google.protobuf.Struct".to_owned(),
-            Self::Named(name) => format!("type.googleapis.com/google.ai.generativelanguage.v1beta.{name}"),
-        }
+/// A type as error messages write it.
+fn type_name(kind: &str) -> String {
+    match kind {
+        "string" | "bytes" | "float" | "int32" | "bool" => format!("TYPE_{}", kind.to_ascii_uppercase()),
+        "Struct" | "map<string, Schema>" => "type.googleapis.com/google.protobuf.Struct".to_owned(),
+        _ => format!("type.googleapis.com/google.ai.generativelanguage.v1beta.{kind}"),
     }
 }
 
@@ -138,7 +100,7 @@ impl Reader {
     fn message(&mut self, known: &[Field], given: &Map<String, Value>, at: &str) -> Value {
         let (mut read, mut set_oneofs) = (Map::new(), Vec::new());
         for (name, value) in given {
-            let Some(field) = known.iter().find(|field| field.name == *name || field.camel == *name) else {
+            let Some(field) = known.iter().find(|field| field.name == *name || camel_case(&field.name) == *name) else {
                 let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
                 let why = format!("Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field.");
                 self.violations.push((at.to_owned(), why));
@@ -170,37 +132,34 @@ impl Reader {
         Value::Object(read)
     }
 
-    fn value(&mut self, kind: &Kind, value: &Value, at: &str) -> Value {
+    fn value(&mut self, kind: &str, value: &Value, at: &str) -> Value {
         let read = match (kind, value) {
-            (Kind::Any, _)
+            ("any", _)
             | (_, Value::Null)
-            | (Kind::Text, Value::String(_))
-            | (Kind::Bool, Value::Bool(_))
-            | (Kind::Struct, Value::Object(_)) => Some(value.clone()),
-            (Kind::Bytes, Value::String(text)) => is_base64(text).then(|| value.clone()),
-            (Kind::Float, _) => float(value),
-            (Kind::Int32, _) => int32(value).map(Value::from),
-            (Kind::Map(kind), Value::Object(fields)) => {
+            | ("string", Value::String(_))
+            | ("bool", Value::Bool(_))
+            | ("Struct", Value::Object(_)) => Some(value.clone()),
+            ("bytes", Value::String(text)) => is_base64(text).then(|| value.clone()),
+            ("float", _) => float(value),
+            ("int32", _) => int32(value).map(Value::from),
+            ("map<string, Schema>", Value::Object(fields)) => {
                 let values = fields.iter();
-                Some(
-                    values
-                        .map(|(key, value)| (key.clone(), self.value(kind, value, &format!("{at}[{key}]"))))
-                        .collect(),
-                )
+                let value =
+                    |(key, value): (&String, _)| (key.clone(), self.value("Schema", value, &format!("{at}[{key}]")));
+                Some(values.map(value).collect())
             }
-            (Kind::Named(name), _) => match (SCHEMA.enums.get(name), value) {
-                (Some(values), _) => enum_value(value, values).map(Value::from),
-                (None, Value::Object(fields)) => Some(self.message(&SCHEMA.messages[name], fields, at)),
+            _ => match (SCHEMA.enums.get(kind), SCHEMA.messages.get(kind), value) {
+                (Some(values), _, _) => enum_value(value, values).map(Value::from),
+                (_, Some(message), Value::Object(fields)) => Some(self.message(message, fields, at)),
                 _ => None,
             },
-            _ => None,
         };
         read.unwrap_or_else(|| {
             let shown = match (kind, value) {
-                (Kind::Bytes, Value::String(_)) => format!("Base64 decoding failed for {value}"),
+                ("bytes", Value::String(_)) => format!("Base64 decoding failed for {value}"),
                 _ => value.to_string(),
             };
-            let why = format!("Invalid value at '{at}' ({}), {shown}", kind.type_name());
+            let why = format!("Invalid value at '{at}' ({}), {shown}", type_name(kind));
             self.violations.push((at.to_owned(), why));
             Value::Null
         })
@@ -299,16 +258,12 @@ mod tests {
 
     #[test]
     fn every_type_that_a_field_names_is_defined() {
-        fn check(kind: &Kind) {
-            match kind {
-                Kind::Map(of) => check(of),
-                Kind::Named(name) => {
-                    assert!(SCHEMA.messages.contains_key(name) || SCHEMA.enums.contains_key(name), "{name}");
-                }
-                _ => {}
-            }
+        const SCALARS: [&str; 8] =
+            ["any", "Struct", "string", "bytes", "float", "int32", "bool", "map<string, Schema>"];
+        for Field { kind, .. } in SCHEMA.messages.values().flatten() {
+            let is_known = SCHEMA.messages.contains_key(kind) || SCHEMA.enums.contains_key(kind);
+            assert!(is_known || SCALARS.contains(&&**kind), "{kind}");
         }
-        SCHEMA.messages.values().flatten().for_each(|field| check(&field.kind));
         assert_eq!(SCHEMA.enums["HarmCategory"].len(), 12);
     }
 }
