@@ -72,8 +72,7 @@ impl Reply {
         Self {
             status: StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             headers: canned.headers.clone(),
-            chunks: canned.chunks.iter().map(|chunk| fill_in_key(chunk, key)).collect(),
-            format: if canned.streamed { Format::Events } else { Format::Whole },
+            chunks: vec![fill_in_key(&canned.body, key)],
             kind: "canned",
             ..Self::empty()
         }
@@ -130,29 +129,21 @@ impl AnswerText {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Text(String),
-    /// `functionCall` parts.
-    Calls(Vec<Value>),
+    /// A `functionCall` part.
+    Call(Value),
 }
 
 impl Content {
-    /// What a prompt makes the model say, and whether `maxOutputTokens` cut it: a call where it must call, or may and
-    /// the last text says `name()`; JSON where it asks for JSON; else the answer's text up to a stop sequence.
+    /// What a prompt makes the model say, and whether `maxOutputTokens` cut it: a call where it must call, JSON where it
+    /// asks for JSON, else the answer's text up to a stop sequence.
     pub(crate) fn of(prompt: &Value, answer: &AnswerText) -> (Self, bool) {
-        let called = forced_function(prompt).map_or_else(|| requested_functions(prompt), |name| vec![name]);
-        if !called.is_empty() {
-            let call = |name: &&str| {
-                let schema = parameters(prompt, name);
-                let args = schema.map_or_else(|| json!({}), |schema| example(schema, "simulated"));
-                json!({ "functionCall": { "name": name, "args": args } })
-            };
-            return (Self::Calls(called.iter().map(call).collect()), false);
+        if let Some(name) = forced_function(prompt) {
+            return (Self::Call(json!({ "functionCall": { "name": name, "args": {} } })), false);
         }
         let config = &prompt["generation_config"];
         let text = answer.text(prompt);
-        let schema = config.get("response_json_schema").or_else(|| config.get("response_schema"));
-        let text = match (config["response_mime_type"].as_str(), schema) {
-            (Some("application/json"), Some(schema)) => example(schema, &text).to_string(),
-            (Some("application/json"), None) => json!({ "answer": text }).to_string(),
+        let text = match config["response_mime_type"].as_str() {
+            Some("application/json") => json!({ "answer": text }).to_string(),
             _ => before_stop(config, text),
         };
         match config["max_output_tokens"].as_u64() {
@@ -166,7 +157,7 @@ impl Content {
     pub(crate) fn tokens(&self) -> u64 {
         match self {
             Self::Text(text) => tokens_of_text(text),
-            Self::Calls(calls) => calls.iter().map(|call| tokens_of_text(&call.to_string())).sum(),
+            Self::Call(call) => tokens_of_text(&call.to_string()),
         }
     }
 
@@ -180,8 +171,7 @@ impl Content {
                 let piece = |index| String::from_iter(&characters[bound(index)..bound(index + 1)]);
                 (0..count).map(|index| json!([{ "text": piece(index) }])).collect()
             }
-            Self::Calls(calls) if calls.len() <= most => calls.iter().map(|call| json!([call])).collect(),
-            Self::Calls(calls) => vec![json!(calls)],
+            Self::Call(call) => vec![json!([call])],
         }
     }
 }
@@ -206,28 +196,6 @@ fn forced_function(prompt: &Value) -> Option<&str> {
     let allowed = &prompt["tool_config"]["function_calling_config"]["allowed_function_names"][0];
     let name = allowed.as_str().or_else(|| functions(prompt).next()?["name"].as_str());
     name.filter(|_| calling_mode(prompt) == Some("ANY"))
-}
-
-/// The functions that the last text asks for as `name()`, in its order.
-fn requested_functions(prompt: &Value) -> Vec<&str> {
-    if calling_mode(prompt) == Some("NONE") {
-        return Vec::new();
-    }
-    let text = last_text(prompt);
-    let mut requested = Vec::new();
-    for name in functions(prompt).filter_map(|function| function["name"].as_str()) {
-        let is_whole = |at: &usize| !text[..*at].ends_with(|before: char| before.is_alphanumeric() || before == '_');
-        let call = format!("{name}()");
-        requested.extend(text.match_indices(&call).map(|(at, _)| at).filter(is_whole).map(|at| (at, name)));
-    }
-    requested.sort_unstable();
-    requested.into_iter().map(|(_, name)| name).collect()
-}
-
-/// The schema of a function's arguments.
-fn parameters<'a>(prompt: &'a Value, name: &str) -> Option<&'a Value> {
-    let function = functions(prompt).find(|function| function["name"] == name)?;
-    function.get("parameters_json_schema").or_else(|| function.get("parameters"))
 }
 
 /// A generated answer, before it is written in a format.
@@ -325,76 +293,4 @@ pub(crate) fn native(answer: &Generated, format: Format, chunks: usize) -> Reply
         format!("{open}{chunk}{close}").into()
     });
     Reply::stream(format, lines.collect())
-}
-
-/// Deeper than this a schema refers to itself.
-const MAX_DEPTH: usize = 24;
-
-/// The simplest value of a schema, whose strings are `text`.
-fn example(schema: &Value, text: &str) -> Value {
-    fitting(schema, schema, text, 0)
-}
-
-fn fitting(root: &Value, schema: &Value, text: &str, depth: usize) -> Value {
-    if depth > MAX_DEPTH {
-        return Value::Null;
-    }
-    let inner = |schema: &Value| fitting(root, schema, text, depth + 1);
-    if let Some(reference) = schema["$ref"].as_str() {
-        return reference.strip_prefix('#').and_then(|place| root.pointer(place)).map_or(Value::Null, inner);
-    }
-    if let Some(first) = schema["enum"].get(0) {
-        return first.clone();
-    }
-    for choice in ["anyOf", "any_of", "oneOf"] {
-        if let Some(first) = schema[choice].get(0) {
-            return inner(first);
-        }
-    }
-    // JSON Schema may name several types.
-    let kind = schema["type"].get(0).unwrap_or(&schema["type"]);
-    let kind = kind.as_str().unwrap_or("object").to_ascii_lowercase();
-    let minimum = schema["minimum"].as_f64();
-    match &*kind {
-        "string" => text.into(),
-        "integer" => minimum.map_or(1, |least| least.ceil() as i64).into(),
-        "number" => minimum.unwrap_or(1.0).into(),
-        "boolean" => true.into(),
-        "null" => Value::Null,
-        "array" => {
-            let count = schema.get("minItems").or_else(|| schema.get("min_items")).and_then(Value::as_u64);
-            (0..count.unwrap_or(1).min(100)).map(|_| schema.get("items").map_or(Value::Null, inner)).collect()
-        }
-        _ => {
-            // All properties are required where the schema does not say.
-            let required = schema["required"].as_array();
-            let is_required = |name: &str| required.is_none_or(|names| names.iter().any(|known| known == name));
-            let properties = schema["properties"].as_object().into_iter().flatten();
-            let properties = properties.filter(|(name, _)| is_required(name));
-            properties.map(|(name, schema)| (name.clone(), inner(schema))).collect()
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_example_fits_its_schema() {
-        let schema = json!({
-            "type": "OBJECT",
-            "properties": {
-                "name": { "type": "STRING" },
-                "age": { "type": ["integer", "null"], "minimum": 2.5 },
-                "tags": { "type": "array", "items": { "$ref": "#/$defs/tag" }, "minItems": 2 },
-                "extra": { "type": "string" },
-            },
-            "required": ["name", "age", "tags"],
-            "$defs": { "tag": { "enum": ["a", "b"] } },
-        });
-        assert_eq!(example(&schema, "x"), json!({ "name": "x", "age": 3, "tags": ["a", "a"] }));
-        let endless = json!({ "type": "object", "properties": { "self": { "$ref": "#" } } });
-        assert!(example(&endless, "x").is_object());
-    }
 }

@@ -42,8 +42,6 @@ pub enum Fault {
     Finish(Finish),
     /// The answer's text. May contain `{key}`.
     AnswerText(String),
-    /// A header more (or another value). May contain `{key}`.
-    Header(String, String),
     /// A storm: 429 without details to everyone matched, nothing charged.
     Storm,
 }
@@ -74,14 +72,13 @@ pub enum Finish {
 pub struct Canned {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) chunks: Vec<Bytes>,
-    pub(crate) streamed: bool,
+    pub(crate) body: Bytes,
 }
 
 impl Canned {
     /// An empty answer with this status. An impossible one becomes 500.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), chunks: Vec::new(), streamed: false }
+        Self { status, headers: Vec::new(), body: Bytes::new() }
     }
 
     /// Adds a header; names and values that HTTP cannot carry are left out.
@@ -95,17 +92,7 @@ impl Canned {
     /// The whole body. May contain `{key}`.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
-        self.chunks = vec![body.into()];
-        self.streamed = false;
-        self
-    }
-
-    /// A body of several chunks of a stream. Each may contain `{key}`; a
-    /// `{key}` torn over two chunks is not found.
-    #[must_use]
-    pub fn chunks<T: Into<Bytes>>(mut self, chunks: impl IntoIterator<Item = T>) -> Self {
-        self.chunks = chunks.into_iter().map(Into::into).collect();
-        self.streamed = true;
+        self.body = body.into();
         self
     }
 

@@ -49,18 +49,6 @@ impl Tally {
             *self.rejected.entry(arrival.kind).or_default() += 1;
         }
     }
-
-    /// Adds another tally to this one.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.arrivals += other.arrivals;
-        self.accepted += other.accepted;
-        self.over_limit += other.over_limit;
-        self.tokens += other.tokens;
-        self.charged += other.charged;
-        for (kind, count) in &other.rejected {
-            *self.rejected.entry(kind).or_default() += count;
-        }
-    }
 }
 
 /// The counts of one key.

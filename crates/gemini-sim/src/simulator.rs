@@ -31,8 +31,8 @@ pub(crate) struct State {
     pub(crate) refused: Vec<Option<Refusal>>,
     pub(crate) uploads: Uploads,
     pub(crate) resources: Resources,
-    /// By key.
-    tallies: Vec<Tally>,
+    by_key: Vec<Tally>,
+    by_project: Vec<Tally>,
     total: Tally,
     log: Log,
 }
@@ -46,7 +46,8 @@ impl Simulator {
             refused: accounts.keys.iter().map(|key| key.refused.clone()).collect(),
             uploads: Uploads::default(),
             resources: Resources::default(),
-            tallies: vec![Tally::default(); accounts.keys.len()],
+            by_key: vec![Tally::default(); accounts.keys.len()],
+            by_project: vec![Tally::default(); accounts.projects.len()],
             total: Tally::default(),
             log: Log::new(settings.log_capacity),
         };
@@ -59,17 +60,16 @@ impl Simulator {
 
     pub(crate) fn report(&self) -> Report {
         let state = self.lock();
-        let projects = self.accounts.projects.iter();
-        let mut projects: Vec<_> = projects
-            .map(|project| ProjectReport { name: format!("projects/{}", project.number), tally: Tally::default() })
-            .collect();
-        let mut keys = Vec::new();
-        for (key, tally) in self.accounts.keys.iter().zip(&state.tallies) {
-            let project = &mut projects[key.project];
-            project.tally.add(tally);
-            keys.push(KeyReport { label: key.label.clone(), project: project.name.clone(), tally: tally.clone() });
-        }
-        Report { keys, projects, total: state.total.clone() }
+        let name = |project: usize| format!("projects/{}", self.accounts.projects[project].number);
+        let keys = self.accounts.keys.iter().zip(&state.by_key);
+        let keys = keys.map(|(key, tally)| KeyReport {
+            label: key.label.clone(),
+            project: name(key.project),
+            tally: tally.clone(),
+        });
+        let projects = state.by_project.iter().enumerate();
+        let projects = projects.map(|(project, tally)| ProjectReport { name: name(project), tally: tally.clone() });
+        Report { keys: keys.collect(), projects: projects.collect(), total: state.total.clone() }
     }
 
     pub(crate) fn log(&self) -> Log {
@@ -81,8 +81,9 @@ impl State {
     /// Counts and logs a request that has its answer.
     pub(crate) fn record(&mut self, arrival: Arrival) {
         self.total.count(&arrival);
-        if let Some(key) = arrival.key {
-            self.tallies[key].count(&arrival);
+        if let (Some(key), Some(project)) = (arrival.key, arrival.project) {
+            self.by_key[key].count(&arrival);
+            self.by_project[project].count(&arrival);
         }
         self.log.push(arrival);
     }

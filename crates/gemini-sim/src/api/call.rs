@@ -6,9 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, Uri};
 use jiff::Timestamp;
-use percent_encoding::percent_decode_str;
 use serde_json::error::Category;
 use serde_json::{Value, json};
 
@@ -48,7 +47,7 @@ impl Call {
         parts: Parts,
     ) -> Self {
         let mut param = |name: &str| params.remove(name).unwrap_or_default();
-        let query = Query::parse(parts.uri.query());
+        let query = Query::parse(&parts.uri);
         let credentials = Credentials::read(&parts.headers, &query);
         let key = simulator.accounts.by_secret(credentials.secret());
         let now = simulator.clock.elapsed();
@@ -145,13 +144,9 @@ impl Call {
     }
 
     pub(super) fn accepts_gzip(&self) -> bool {
-        let accepted = self.parts.headers.get_all(ACCEPT_ENCODING).iter();
-        let mut codings = accepted.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-        codings.any(|coding| {
-            let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
-            let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
-            name.trim().eq_ignore_ascii_case("gzip") && weight != Some(0.0)
-        })
+        let accepted = self.parts.headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let mut codings = accepted.flat_map(|value| value.split(',')).map(|coding| coding.replace(' ', ""));
+        codings.any(|coding| coding.starts_with("gzip") && !coding.ends_with(";q=0"))
     }
 }
 
@@ -233,20 +228,8 @@ const STANDARD: &str = "key access_token oauth_token alt $alt prettyPrint $prett
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn parse(query: Option<&str>) -> Self {
-        let decode = |text: &str| {
-            let text = text.replace('+', " ");
-            percent_decode_str(&text).decode_utf8_lossy().into_owned()
-        };
-        Self(
-            query
-                .unwrap_or_default()
-                .split('&')
-                .filter(|pair| !pair.is_empty())
-                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-                .map(|(name, value)| (decode(name), decode(value)))
-                .collect(),
-        )
+    pub(super) fn parse(uri: &Uri) -> Self {
+        axum::extract::Query::try_from_uri(uri).map(|query| Self(query.0)).unwrap_or_default()
     }
 
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {

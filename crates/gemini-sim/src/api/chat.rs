@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::exchange::Exchange;
-use crate::answer::{Format, Generated, Reply};
+use crate::answer::{Format, Reply};
 use crate::check::check_prompt;
 use crate::refusal::ApiError;
 
@@ -14,12 +14,35 @@ pub(super) fn complete(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let prompt = to_prompt(&request)?;
     check_prompt("GenerateContentRequest", &prompt)?;
     let generated = exchange.generated(&prompt)?;
-    let completion = Completion { generated: &generated, created: exchange.call.wall.as_second(), calls: 0 };
-    if request["stream"] != true {
-        return Ok(completion.whole());
+    let streamed = request["stream"] == true;
+    let (object, field, chunks) = if streamed {
+        ("chat.completion.chunk", "delta", exchange.simulator.settings.chunks)
+    } else {
+        ("chat.completion", "message", 1)
+    };
+    let envelope = |choices: Value| {
+        json!({
+            "id": format!("chatcmpl-{}", generated.id),
+            "object": object,
+            "created": exchange.call.wall.as_second(),
+            "model": generated.model,
+            "choices": choices,
+        })
+    };
+    let (chunks, mut calls) = (generated.chunks(chunks), 0);
+    let mut objects: Vec<Value> = chunks.iter().map(|chunk| envelope(choices(chunk, field, &mut calls))).collect();
+    let usage = usage(chunks.last().unwrap_or(&Value::Null));
+    if !streamed {
+        objects[0]["usage"] = usage;
+        return Ok(Reply::json(&objects[0]));
     }
-    let with_usage = request["stream_options"]["include_usage"] == true;
-    Ok(completion.stream(exchange.simulator.settings.chunks, with_usage))
+    if request["stream_options"]["include_usage"] == true {
+        objects.push(envelope(json!([])));
+        objects.last_mut().expect("pushed above")["usage"] = usage;
+    }
+    let mut events: Vec<Bytes> = objects.iter().map(|object| format!("data: {object}\n\n").into()).collect();
+    events.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    Ok(Reply::stream(Format::Events, events))
 }
 
 /// The request as a `GenerateContentRequest`, in the form of [`crate::proto::read`].
@@ -128,91 +151,37 @@ fn to_media(url: &str) -> Option<Value> {
     Some(json!({ "inline_data": { "mime_type": mime_type, "data": data } }))
 }
 
-/// The answer's chunks as chat completion objects.
-struct Completion<'a> {
-    generated: &'a Generated,
-    /// In seconds since 1970.
-    created: i64,
-    /// Function calls of earlier chunks.
-    calls: usize,
-}
-
-impl Completion<'_> {
-    fn whole(mut self) -> Reply {
-        let chunk = &self.generated.chunks(1)[0];
-        let choices = self.choices(chunk, "message");
-        let mut whole = self.envelope("chat.completion", &choices);
-        whole["usage"] = usage(chunk);
-        Reply::json(&whole)
-    }
-
-    /// The last event is `[DONE]`.
-    fn stream(mut self, chunks: usize, with_usage: bool) -> Reply {
-        const OBJECT: &str = "chat.completion.chunk";
-        let chunks = self.generated.chunks(chunks);
-        let mut events = Vec::new();
-        for chunk in &chunks {
-            let mut choices = self.choices(chunk, "delta");
-            if !events.is_empty() {
-                for choice in choices.as_array_mut().into_iter().flatten() {
-                    choice["delta"].as_object_mut().map(|delta| delta.remove("role"));
-                }
+/// The candidates of a chunk. `field`: `message` or `delta`; `calls`: how many function calls earlier chunks had.
+fn choices(chunk: &Value, field: &str, calls: &mut usize) -> Value {
+    let blocked = json!([{ "finishReason": "PROHIBITED_CONTENT" }]);
+    let candidates = chunk.get("candidates").unwrap_or(&blocked).as_array();
+    let first_call = *calls;
+    let choice = |(index, candidate): (usize, &Value)| {
+        let (mut text, mut tool_calls) = (String::new(), Vec::new());
+        for part in candidate["content"]["parts"].as_array().into_iter().flatten() {
+            text.push_str(part["text"].as_str().unwrap_or_default());
+            if let Some(call) = part.get("functionCall") {
+                let index = first_call + tool_calls.len();
+                let function = json!({ "name": call["name"], "arguments": call["args"].to_string() });
+                let id = format!("call_simulated_{index}");
+                tool_calls.push(json!({ "index": index, "id": id, "type": "function", "function": function }));
             }
-            events.push(self.envelope(OBJECT, &choices));
         }
-        if with_usage {
-            let mut last = self.envelope(OBJECT, &json!([]));
-            last["usage"] = usage(chunks.last().unwrap_or(&Value::Null));
-            events.push(last);
-        }
-        let mut events: Vec<Bytes> = events.iter().map(|event| format!("data: {event}\n\n").into()).collect();
-        events.push(Bytes::from_static(b"data: [DONE]\n\n"));
-        Reply::stream(Format::Events, events)
-    }
-
-    /// The candidates of a chunk. `field`: `message` or `delta`.
-    fn choices(&mut self, chunk: &Value, field: &str) -> Value {
-        let blocked = json!([{ "finishReason": "PROHIBITED_CONTENT" }]);
-        let candidates = chunk.get("candidates").unwrap_or(&blocked).as_array();
-        let parts = |candidate: &Value| candidate["content"]["parts"].as_array().cloned().unwrap_or_default();
-        let first_call = self.calls;
-        let choice = |(index, candidate): (usize, &Value)| {
-            let (mut text, mut calls) = (String::new(), Vec::new());
-            for part in parts(candidate) {
-                text.push_str(part["text"].as_str().unwrap_or_default());
-                if let Some(call) = part.get("functionCall") {
-                    let index = first_call + calls.len();
-                    let function = json!({ "name": call["name"], "arguments": call["args"].to_string() });
-                    let id = format!("call_simulated_{index}");
-                    calls.push(json!({ "index": index, "id": id, "type": "function", "function": function }));
-                }
-            }
-            let reason = match candidate["finishReason"].as_str() {
-                None => None,
-                Some("STOP") if !calls.is_empty() => Some("tool_calls"),
-                Some("STOP") => Some("stop"),
-                Some("MAX_TOKENS") => Some("length"),
-                Some(_) => Some("content_filter"),
-            };
-            self.calls = first_call + calls.len();
-            let mut message = json!({ "role": "assistant", "content": text });
-            if !calls.is_empty() {
-                message = json!({ "role": "assistant", "tool_calls": calls });
-            }
-            json!({ "index": index, field: message, "finish_reason": reason })
+        let reason = match candidate["finishReason"].as_str() {
+            None => None,
+            Some("STOP") if !tool_calls.is_empty() => Some("tool_calls"),
+            Some("STOP") => Some("stop"),
+            Some("MAX_TOKENS") => Some("length"),
+            Some(_) => Some("content_filter"),
         };
-        candidates.into_iter().flatten().enumerate().map(choice).collect()
-    }
-
-    fn envelope(&self, object: &str, choices: &Value) -> Value {
-        json!({
-            "id": format!("chatcmpl-{}", self.generated.id),
-            "object": object,
-            "created": self.created,
-            "model": self.generated.model,
-            "choices": choices,
-        })
-    }
+        *calls = first_call + tool_calls.len();
+        let mut message = json!({ "role": "assistant", "content": text });
+        if !tool_calls.is_empty() {
+            message = json!({ "role": "assistant", "tool_calls": tool_calls });
+        }
+        json!({ "index": index, field: message, "finish_reason": reason })
+    };
+    candidates.into_iter().flatten().enumerate().map(choice).collect()
 }
 
 fn usage(chunk: &Value) -> Value {

@@ -36,12 +36,6 @@ impl Simulator {
         if reply.kind == "ok" {
             faults.0.iter().find_map(|fault| insert_error(&mut reply, fault, call.caller(self)));
         }
-        for fault in &faults.0 {
-            if let Fault::Header(name, value) = fault {
-                reply.headers.retain(|(known, _)| known != name);
-                reply.headers.push((name.clone(), value.clone()));
-            }
-        }
         let own_headers = header_map(&reply.headers, call.credentials.secret());
         if self.settings.gzip
             && call.accepts_gzip()

@@ -19,8 +19,6 @@ use crate::refusal::ApiError;
 const LIFETIME: SignedDuration = SignedDuration::from_hours(48);
 /// Chunks of an upload, except the last, are a multiple of this many bytes.
 const GRANULARITY: u64 = 8 * 1024 * 1024;
-/// How long an uploaded video is `PROCESSING`.
-const VIDEO_PROCESSING: SignedDuration = SignedDuration::from_secs(2);
 const STATUS: &str = "x-goog-upload-status";
 
 /// An upload in progress.
@@ -190,21 +188,19 @@ impl Exchange<'_> {
         let now = self.call.wall;
         let name = shown["name"].as_str().map(str::to_owned);
         let name = name.unwrap_or_else(|| format!("files/{}", self.state.new_id()));
-        let is_video = shown["mimeType"].as_str().is_some_and(|mime_type| mime_type.starts_with("video/"));
-        let after = |duration: SignedDuration| now.saturating_add(duration).unwrap_or(now);
-        let active = if is_video { after(VIDEO_PROCESSING) } else { now };
+        let expires = now.saturating_add(LIFETIME).unwrap_or(now);
         // Its hexadecimal digits, in base64.
         let hash = hash.finalize().iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
         shown["name"] = name.clone().into();
         shown["sizeBytes"] = received.to_string().into();
         shown["createTime"] = now.to_string().into();
         shown["updateTime"] = now.to_string().into();
-        shown["expirationTime"] = after(LIFETIME).to_string().into();
+        shown["expirationTime"] = expires.to_string().into();
         shown["sha256Hash"] = STANDARD.encode(hash).into();
         let version = &self.call.version;
         shown["uri"] = format!("https://generativelanguage.googleapis.com/{version}/{name}").into();
-        let resource = Resource { project, created: now, expires: after(LIFETIME), active, shown };
-        let reply = Reply::json(&json!({ "file": resource.show(now) })).header(STATUS, "final");
+        let resource = Resource { project, created: now, expires, shown };
+        let reply = Reply::json(&json!({ "file": resource.shown })).header(STATUS, "final");
         self.state.resources.insert(name, resource);
         reply
     }

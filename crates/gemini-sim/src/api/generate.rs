@@ -63,14 +63,10 @@ impl Exchange<'_> {
         })
     }
 
-    /// All uploaded files of a prompt are the project's, and processed.
+    /// All uploaded files of a prompt are the project's.
     pub(super) fn check_files(&mut self, prompt: &Value) -> Result<(), ApiError> {
         for id in file_ids(prompt) {
-            let file = self.state.resources.get(self.project, &format!("files/{id}"), self.call.wall)?;
-            if self.call.wall < file.active {
-                let why = format!("The File {id} is not in an ACTIVE state and usage is not allowed.");
-                return Err(ApiError::new(400, "file_not_active", "FAILED_PRECONDITION", why));
-            }
+            self.state.resources.get(self.project, &format!("files/{id}"), self.call.wall)?;
         }
         Ok(())
     }

@@ -17,20 +17,8 @@ pub(crate) struct Resource {
     pub(super) project: usize,
     pub(super) created: Timestamp,
     pub(super) expires: Timestamp,
-    /// When a file leaves `PROCESSING`.
-    pub(super) active: Timestamp,
     /// As the API shows it.
     pub(super) shown: Value,
-}
-
-impl Resource {
-    pub(super) fn show(&self, now: Timestamp) -> Value {
-        let mut shown = self.shown.clone();
-        if now < self.active {
-            shown["state"] = "PROCESSING".into();
-        }
-        shown
-    }
 }
 
 /// All resources of all projects by name: `files/...` and `cachedContents/...`.
@@ -76,13 +64,13 @@ pub(super) fn list(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     own.sort_by_key(|resource| std::cmp::Reverse(resource.created));
     let sizes = if collection == "files" { (10, 100) } else { (50, 1_000) };
     let (resources, next) = page(own, &exchange.call.query, sizes)?;
-    Ok(Reply::json(&listed(collection, resources.iter().map(|resource| resource.show(now)).collect(), next)))
+    Ok(Reply::json(&listed(collection, resources.iter().map(|resource| resource.shown.clone()).collect(), next)))
 }
 
 pub(super) fn get(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let (call, name) = (exchange.call, name(exchange.call));
     let resource = exchange.state.resources.get(exchange.project, &name, call.wall)?;
-    Ok(Reply::json(&resource.show(call.wall)))
+    Ok(Reply::json(&resource.shown))
 }
 
 pub(super) fn delete(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
@@ -132,7 +120,7 @@ pub(super) fn create_cache(exchange: &mut Exchange<'_>) -> Result<Reply, ApiErro
         shown["displayName"] = display_name.clone();
     }
     let reply = Reply::json(&shown);
-    let resource = Resource { project: exchange.project, created: now, expires, active: now, shown };
+    let resource = Resource { project: exchange.project, created: now, expires, shown };
     exchange.state.resources.insert(name, resource);
     Ok(reply)
 }
@@ -218,7 +206,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut query = "pageSize=2".to_owned();
         loop {
-            let found = page(all.clone(), &Query::parse(Some(&query)), (50, 100)).unwrap();
+            let found = page(all.clone(), &Query::parse(&format!("/?{query}").parse().unwrap()), (50, 100)).unwrap();
             seen.extend(found.0);
             match found.1 {
                 Some(token) => query = format!("pageSize=2&pageToken={token}"),
@@ -226,7 +214,7 @@ mod tests {
             }
         }
         assert_eq!(seen, all);
-        let bad = Query::parse(Some("pageToken=made-up"));
+        let bad = Query::parse(&"/?pageToken=made-up".parse().unwrap());
         assert!(page(all, &bad, (50, 100)).is_err());
     }
 }

@@ -6,7 +6,7 @@ use gemini_sim::{GeminiSim, Limits, Project, tokens_of_text};
 use http::StatusCode;
 use jiff::SignedDuration;
 
-use crate::client::{MODEL, advance, ask, body, generate, prompt, send, send_http};
+use crate::client::{MODEL, advance, ask, body, generate, prompt, send};
 
 const OK: StatusCode = StatusCode::OK;
 const FULL: StatusCode = StatusCode::TOO_MANY_REQUESTS;
@@ -38,20 +38,6 @@ async fn a_minute_slides_and_belongs_to_the_project() {
     assert_eq!(report.total.accepted, 3);
     assert_eq!(report.key("key-0").unwrap().over_limit, 1);
     assert_eq!(report.project("projects/1").unwrap().over_limit, 3);
-}
-
-#[tokio::test]
-async fn limits_hold_over_http() {
-    let sim = GeminiSim::builder().project(project(Limits::none().rpm(1)));
-    let sim = sim.start().await.unwrap();
-    let ask = || {
-        let request = generate(MODEL).header("x-goog-api-key", "a");
-        send_http(&sim, request.body(body(&prompt("hello"))).unwrap())
-    };
-    let first = ask().await.unwrap();
-    assert_eq!(first.status, OK, "{}", first.text());
-    assert_eq!(ask().await.unwrap().status, FULL);
-    assert_eq!(sim.shutdown().await.report().total.arrivals, 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,19 +95,6 @@ async fn a_day_ends_at_midnight_in_los_angeles() {
         assert_eq!(ask(&sim, "a").await.status, OK, "{midnight}");
         assert_eq!(ask(&sim, "a").await.status, FULL, "{midnight}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_long_day_is_one_day() {
-    let sim = GeminiSim::builder()
-        .project(project(Limits::none().rpd(1)))
-        .wall("2026-11-01T07:00:00Z".parse().unwrap())
-        .build();
-    assert_eq!(ask(&sim, "a").await.status, OK);
-    advance(24.0 * 3_600.0 + 3_599.0).await;
-    assert_eq!(ask(&sim, "a").await.status, FULL);
-    advance(1.0).await;
-    assert_eq!(ask(&sim, "a").await.status, OK);
 }
 
 #[tokio::test(start_paused = true)]
