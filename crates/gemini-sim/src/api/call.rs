@@ -69,7 +69,7 @@ impl Call {
     }
 
     /// The body is there, and the request has come as far as the quota check.
-    pub(super) fn arrive(&mut self, simulator: &Simulator, body: Bytes) {
+    pub(super) fn receive_body(&mut self, simulator: &Simulator, body: Bytes) {
         self.now = simulator.clock.elapsed();
         self.wall = simulator.clock.wall_at(self.now);
         if self.model.is_empty() {

@@ -43,7 +43,7 @@ pub(super) async fn serve(
         return simulator.fast_answer(&call);
     }
     pause(simulator.path_delay()).await;
-    call.arrive(&simulator, body);
+    call.receive_body(&simulator, body);
     let Some((delay, response)) = simulator.answer(&call) else { return std::future::pending().await };
     pause(delay).await;
     response
