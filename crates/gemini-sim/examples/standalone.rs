@@ -14,21 +14,13 @@ use gemini_sim::{Builder, GeminiSim, Limits, Project, Tier};
 const USAGE: &str = "usage: standalone [--port N] [--project TIER:RPM:KEY,KEY]... [--rpd N] \
 [--seed N] [--latency-ms N] [--chunks N] [--any-model] [--fast]";
 
-struct Wish {
-    builder: Builder,
-    projects: Vec<Project>,
-    limits: Vec<Limits>,
-    rpd: Option<u64>,
+fn number<T: std::str::FromStr>(flag: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{flag}: {text:?} is no number"))
 }
 
-fn number<T: std::str::FromStr>(flag: &str, text: Option<String>) -> Result<T, String> {
-    let text = text.ok_or_else(|| format!("{flag} needs a number"))?;
-    text.parse().map_err(|_| format!("{flag}: {text} is no number"))
-}
-
+/// `TIER:RPM:KEY,KEY,...`
 fn project(index: usize, text: &str) -> Result<(Project, Limits), String> {
-    let mut fields = text.splitn(3, ':');
-    let (Some(tier), Some(rpm), Some(keys)) = (fields.next(), fields.next(), fields.next()) else {
+    let [tier, rpm, keys] = text.splitn(3, ':').collect::<Vec<_>>()[..] else {
         return Err("--project wants TIER:RPM:KEY,KEY".to_owned());
     };
     let tier = match tier {
@@ -38,49 +30,36 @@ fn project(index: usize, text: &str) -> Result<(Project, Limits), String> {
         "tier3" => Tier::Tier3,
         other => return Err(format!("{other} is no tier: free, tier1, tier2 or tier3")),
     };
-    let limits = match number("RPM", Some(rpm.to_owned()))? {
-        0 => Limits::none(),
-        rpm => Limits::none().rpm(rpm),
-    };
-    let mut project = Project::new(format!("projects/{}", 100_000_000_001 + index)).tier(tier);
-    for key in keys.split(',').filter(|key| !key.is_empty()) {
-        project = project.key(key);
-    }
-    Ok((project, limits))
+    let rpm = number("RPM", rpm)?;
+    let limits = if rpm == 0 { Limits::none() } else { Limits::none().rpm(rpm) };
+    let project = Project::new(format!("projects/{}", 100_000_000_001 + index)).tier(tier);
+    Ok((keys.split(',').filter(|key| !key.is_empty()).fold(project, Project::key), limits))
 }
 
 fn read(mut arguments: impl Iterator<Item = String>) -> Result<Builder, String> {
-    let mut wish =
-        Wish { builder: GeminiSim::builder().port(8081), projects: Vec::new(), limits: Vec::new(), rpd: None };
+    let (mut builder, mut projects, mut rpd) = (GeminiSim::builder().port(8081), Vec::new(), None);
     while let Some(flag) = arguments.next() {
-        let builder = wish.builder;
-        wish.builder = match flag.as_str() {
-            "--port" => builder.port(number(&flag, arguments.next())?),
-            "--seed" => builder.seed(number(&flag, arguments.next())?),
-            "--chunks" => builder.chunks(number(&flag, arguments.next())?),
-            "--latency-ms" => builder.latency(Duration::from_millis(number(&flag, arguments.next())?)),
+        builder = match flag.as_str() {
             "--any-model" => builder.any_model(),
             "--fast" => builder.fast(),
-            "--rpd" => {
-                wish.rpd = Some(number(&flag, arguments.next())?);
+            _ => {
+                let value = arguments.next().ok_or_else(|| format!("{flag} wants a value"))?;
+                match flag.as_str() {
+                    "--port" => builder = builder.port(number(&flag, &value)?),
+                    "--seed" => builder = builder.seed(number(&flag, &value)?),
+                    "--chunks" => builder = builder.chunks(number(&flag, &value)?),
+                    "--latency-ms" => builder = builder.latency(Duration::from_millis(number(&flag, &value)?)),
+                    "--rpd" => rpd = Some(number(&flag, &value)?),
+                    "--project" => projects.push(project(projects.len(), &value)?),
+                    other => return Err(format!("{other} is not known")),
+                }
                 builder
             }
-            "--project" => {
-                let text = arguments.next().ok_or("--project wants a value")?;
-                let (project, limits) = project(wish.projects.len(), &text)?;
-                wish.projects.push(project);
-                wish.limits.push(limits);
-                builder
-            }
-            other => return Err(format!("{other} is not known")),
         };
     }
-    let mut builder = wish.builder;
-    for (project, limits) in wish.projects.into_iter().zip(wish.limits) {
-        let limits = wish.rpd.map_or(limits, |rpd| limits.rpd(rpd));
-        builder = builder.project(project.limits(limits));
-    }
-    Ok(builder)
+    Ok(projects.into_iter().fold(builder, |builder, (project, limits)| {
+        builder.project(project.limits(rpd.map_or(limits, |rpd| limits.rpd(rpd))))
+    }))
 }
 
 #[tokio::main]

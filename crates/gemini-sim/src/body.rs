@@ -1,18 +1,15 @@
-//! The body of an answer, over either face.
+//! The body of an answer.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use futures_util::stream;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
 
 /// What a connection's end looks like to an in-process caller: the answer, or
 /// the rest of it, never comes. Over HTTP the TCP connection is reset instead
@@ -37,84 +34,13 @@ impl fmt::Display for SimError {
 
 impl std::error::Error for SimError {}
 
-/// Lets an answer tell its connection to die with a reset.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Abort(Arc<AtomicBool>);
-
-impl Abort {
-    pub(crate) fn order(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_ordered(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-/// One step of an answer's body.
-#[derive(Clone, Debug)]
-pub(crate) enum Piece {
-    Data(Bytes),
-    Wait(Duration),
-    Trailers(HeaderMap),
-    Reset,
-    /// The body neither goes on nor ends.
-    Hang,
-}
-
 /// The body of a simulated answer.
 #[derive(Debug)]
-pub struct SimBody {
-    pieces: VecDeque<Piece>,
-    // Boxed, so that the body is Unpin: few bodies wait at all.
-    wait: Option<Pin<Box<Sleep>>>,
-    // Upper bound of a frame, where a script wants small ones.
-    frame: usize,
-    abort: Option<Abort>,
-    exact: bool,
-    // Lets each frame leave the machine before the next is made, as a stream
-    // that takes its time does.
-    breathes: bool,
-    breath_due: bool,
-}
+pub struct SimBody(axum::body::Body);
 
 impl SimBody {
-    /// A body in one piece, or none.
-    pub(crate) fn whole(data: Option<Bytes>) -> Self {
-        Self::announced(data.into_iter().map(Piece::Data).collect::<VecDeque<_>>())
-    }
-
-    /// A body of pieces of data, whose length is announced.
-    pub(crate) fn announced(pieces: impl Into<VecDeque<Piece>>) -> Self {
-        Self { exact: true, ..Self::pieces(pieces) }
-    }
-
-    /// A body whose length is not announced.
-    pub(crate) fn pieces(pieces: impl Into<VecDeque<Piece>>) -> Self {
-        Self {
-            pieces: pieces.into(),
-            wait: None,
-            frame: usize::MAX,
-            abort: None,
-            exact: false,
-            breathes: false,
-            breath_due: false,
-        }
-    }
-
-    pub(crate) fn frames_of(mut self, bytes: usize) -> Self {
-        self.frame = bytes.max(1);
-        self.breathing()
-    }
-
-    pub(crate) fn breathing(mut self) -> Self {
-        self.breathes = true;
-        self
-    }
-
-    pub(crate) fn aborting(mut self, abort: Option<Abort>) -> Self {
-        self.abort = abort;
-        self
+    pub(crate) fn new(body: axum::body::Body) -> Self {
+        Self(body)
     }
 }
 
@@ -122,59 +48,63 @@ impl Body for SimBody {
     type Data = Bytes;
     type Error = SimError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
-        let this = self.get_mut();
-        if std::mem::take(&mut this.breath_due) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        loop {
-            if let Some(wait) = &mut this.wait {
-                ready!(wait.as_mut().poll(cx));
-                this.wait = None;
-            }
-            return Poll::Ready(match this.pieces.pop_front() {
-                None => None,
-                Some(Piece::Wait(duration)) => {
-                    this.wait = Some(Box::pin(sleep(duration)));
-                    continue;
-                }
-                Some(Piece::Data(mut data)) => {
-                    if data.len() > this.frame {
-                        let rest = data.split_off(this.frame);
-                        this.pieces.push_front(Piece::Data(rest));
-                    }
-                    this.breath_due = this.breathes && !this.pieces.is_empty();
-                    Some(Ok(Frame::data(data)))
-                }
-                Some(Piece::Trailers(trailers)) => Some(Ok(Frame::trailers(trailers))),
-                Some(Piece::Reset) => {
-                    this.pieces.clear();
-                    if let Some(abort) = &this.abort {
-                        abort.order();
-                    }
-                    Some(Err(SimError::Reset))
-                }
-                Some(Piece::Hang) => {
-                    this.pieces.push_front(Piece::Hang);
-                    return Poll::Pending;
-                }
-            });
-        }
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
+        // The only error of a scripted body.
+        Pin::new(&mut self.0).poll_frame(cx).map_err(|_| SimError::Reset)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.pieces.is_empty() && self.wait.is_none()
+        self.0.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if !self.exact {
-            return SizeHint::default();
-        }
-        let left = self.pieces.iter().map(|piece| match piece {
-            Piece::Data(data) => data.len() as u64,
-            _ => 0,
-        });
-        SizeHint::with_exact(left.sum())
+        self.0.size_hint()
     }
+}
+
+/// Lets an answer reset its connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionReset(Arc<AtomicBool>);
+
+impl ConnectionReset {
+    pub(crate) fn request(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// One step of an answer's body.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Data(Bytes),
+    Wait(Duration),
+    Reset,
+    /// The body neither goes on nor ends.
+    Stall,
+}
+
+/// A body without a length that does one step after the other.
+pub(crate) fn scripted(steps: Vec<Step>, reset: Option<ConnectionReset>) -> axum::body::Body {
+    axum::body::Body::from_stream(stream::unfold((steps.into_iter(), reset), async |(mut steps, reset)| {
+        loop {
+            match steps.next()? {
+                Step::Data(data) => {
+                    // Each chunk is sent before the next is made, as by a model that takes its time.
+                    tokio::task::yield_now().await;
+                    return Some((Ok(data), (steps, reset)));
+                }
+                Step::Wait(duration) => tokio::time::sleep(duration).await,
+                Step::Stall => std::future::pending().await,
+                Step::Reset => {
+                    if let Some(reset) = &reset {
+                        reset.request();
+                    }
+                    return Some((Err(SimError::Reset), (Vec::new().into_iter(), None)));
+                }
+            }
+        }
+    }))
 }

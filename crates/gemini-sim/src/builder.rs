@@ -5,15 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::engine::Engine;
 use crate::fault::Script;
-use crate::model::catalogue;
-use crate::serve::Server;
-use crate::settings::Settings;
-use crate::world::World;
-use crate::{AnswerText, GeminiSim, Key, Latency, Model, Project, SimService};
+use crate::model::{Catalogue, default_models};
+use crate::project::Accounts;
+use crate::server::Server;
+use crate::simulator::Simulator;
+use crate::{AnswerText, GeminiSim, Key, Latency, Model, Project};
 
 /// Settles what a [`GeminiSim`] is. Every setting has a default that fits
 /// tests: no limits, no delays, no faults.
@@ -31,7 +30,7 @@ impl Builder {
     pub(crate) fn new() -> Self {
         Self {
             projects: Vec::new(),
-            models: catalogue(),
+            models: default_models(),
             script: Script::default(),
             settings: Settings::default(),
             port: 0,
@@ -72,7 +71,7 @@ impl Builder {
         self
     }
 
-    /// The seed of all dice (default 0): same seed, same requests at the same
+    /// The seed of all random choices (default 0): same seed, same requests at the same
     /// times, same answers.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
@@ -83,12 +82,6 @@ impl Builder {
     /// system's time). It decides on days, dates and expiries.
     pub fn wall(mut self, start: Timestamp) -> Self {
         self.settings.wall = Some(start);
-        self
-    }
-
-    /// How far the simulator's wall clock is off (default 0).
-    pub fn skew(mut self, skew: SignedDuration) -> Self {
-        self.settings.skew = skew;
         self
     }
 
@@ -149,26 +142,7 @@ impl Builder {
         self
     }
 
-    /// Chunks of an upload, except the last, must be a multiple of this many
-    /// bytes (default 8 MiB).
-    pub fn upload_granularity(mut self, bytes: u64) -> Self {
-        self.settings.upload_granularity = bytes.max(1);
-        self
-    }
-
-    /// The least tokens of a cache (default 1,024).
-    pub fn min_cache_tokens(mut self, tokens: u64) -> Self {
-        self.settings.min_cache_tokens = tokens;
-        self
-    }
-
-    /// How long an uploaded video is `PROCESSING` (default 2 s).
-    pub fn video_processing(mut self, duration: Duration) -> Self {
-        self.settings.video_processing = duration;
-        self
-    }
-
-    /// The port of the HTTP face on 127.0.0.1 (default: any that is free).
+    /// The HTTP port on 127.0.0.1 (default: any that is free).
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
@@ -181,9 +155,9 @@ impl Builder {
     ///
     /// When one secret is given twice.
     pub fn build(self) -> GeminiSim {
-        let world = World::new(self.projects, self.models, self.settings.any_model);
-        let engine = Engine::new(world, self.settings);
-        let sim = GeminiSim::new(Arc::new(engine));
+        let accounts = Accounts::new(self.projects);
+        let catalogue = Catalogue::new(self.models, self.settings.any_model);
+        let sim = GeminiSim::new(Arc::new(Simulator::new(accounts, catalogue, self.settings)));
         sim.script(self.script);
         sim
     }
@@ -200,8 +174,43 @@ impl Builder {
     pub async fn start(self) -> io::Result<GeminiSim> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let sim = self.build();
-        let service: SimService = sim.service();
-        let server = Server::start(address, service).await?;
-        Ok(sim.serving(server))
+        let server = Server::start(address, sim.service()).await?;
+        Ok(sim.with_server(server))
+    }
+}
+
+/// What the builder has settled, apart from projects and models.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) seed: u64,
+    pub(crate) wall: Option<Timestamp>,
+    pub(crate) path_jitter: Duration,
+    pub(crate) latency: Latency,
+    pub(crate) chunk_latency: Latency,
+    pub(crate) chunks: usize,
+    pub(crate) answer: AnswerText,
+    pub(crate) gzip: bool,
+    pub(crate) fast: bool,
+    pub(crate) any_model: bool,
+    pub(crate) log_capacity: usize,
+    pub(crate) max_body: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            wall: None,
+            path_jitter: Duration::ZERO,
+            latency: Latency::None,
+            chunk_latency: Latency::None,
+            chunks: 5,
+            answer: AnswerText::Words(24),
+            gzip: true,
+            fast: false,
+            any_model: false,
+            log_capacity: 100_000,
+            max_body: 100 * 1024 * 1024,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! # Testing your own service with gemini-sim under paused time
 //!
 //! Code that waits for quotas is slow to test against a clock on the wall: a
-//! minute's window takes a minute. The in-process face takes its time from
+//! minute's window takes a minute. The service takes its time from
 //! tokio, and tokio's clock can stand still: with
 //! `#[tokio::test(start_paused = true)]` every sleep is skipped to its end as
 //! soon as nothing else can run, and a day of waiting takes milliseconds. The
@@ -9,7 +9,7 @@
 //! clock, from the start that [`Builder::wall`](crate::Builder::wall) gives it.
 //!
 //! (Over real sockets time cannot be paused: the kernel does not know that it
-//! should hurry. Use the HTTP face for what only a socket can show: resets,
+//! should hurry. Use HTTP for what only a socket can show: resets,
 //! lengths, HTTP versions, clients in other languages.)
 //!
 //! ## A client that waits
@@ -91,7 +91,7 @@
 //! A [`Rule`](crate::Rule) is a [`Fault`](crate::Fault) and the requests it is
 //! for. Rules can be there from the start ([`Builder::script`](crate::Builder::script)),
 //! join later ([`GeminiSim::script`](crate::GeminiSim::script)), have a time
-//! (`from`, `until`), a count (`skip`, `times`, `every`) and a probability.
+//! (`from`, `until`), a count (`skip`, `times`, `nth`) and a probability.
 //!
 //! ```
 //! use std::time::Duration;
@@ -106,8 +106,8 @@
 //!         Rule::new(Fault::Refuse(Refusal::ConsumerSuspended)).key(1).from(seconds(30)),
 //!         // One request in ten finds the model overloaded.
 //!         Rule::new(Fault::Refuse(Refusal::Overloaded)).probability(0.1),
-//!         // Every fifth stream breaks with an error in the middle.
-//!         Rule::new(Fault::RawErrorAfter(2, Refusal::HighDemand)).path(":stream").every(5),
+//!         // The fifth stream breaks with an error in the middle.
+//!         Rule::new(Fault::RawErrorAfter(2, Refusal::HighDemand)).path(":stream").nth(5),
 //!         // Heads take a while.
 //!         Rule::new(Fault::HeadLatency(Latency::Exponential(Duration::from_millis(300)))),
 //!         // And once the provider sends someone elsewhere.
@@ -124,6 +124,4 @@
 //! part of a bound, so that two sent a minute apart may arrive less than a
 //! minute apart: a limiter without a margin is convicted by
 //! [`Tally::over_limit`](crate::Tally::over_limit). Days are tested by starting
-//! the wall clock shortly before midnight in Los Angeles, and clocks that
-//! disagree by [`Builder::skew`](crate::Builder::skew), or for some requests or
-//! some time by [`Fault::Skew`](crate::Fault::Skew) in a script.
+//! the wall clock shortly before midnight in Los Angeles.

@@ -3,7 +3,7 @@
 //! It knows projects, their keys, tiers and limits; it authenticates, checks,
 //! counts and answers as the real thing does, with the real thing's words; it
 //! fails as a script tells it to; and it reports what arrived, what was
-//! accepted and what came over a limit. One engine has two faces:
+//! accepted and what came over a limit. It is used in two ways:
 //!
 //! - **over HTTP** on loopback, HTTP/1.1 and h2c: [`Builder::start`], then
 //!   [`GeminiSim::url`];
@@ -36,11 +36,10 @@
 //!
 //! Under `/v1`, `/v1beta` and `/v1alpha`: `generateContent`,
 //! `streamGenerateContent` (events with `alt=sse`, else one JSON list),
-//! `countTokens`, `embedContent`, `batchEmbedContents`, `models`, resumable
-//! uploads and `files`, `cachedContents`, `tunedModels`, batches, long-running
-//! operations, `interactions` and `auth_tokens`; over HTTP the Live API's
-//! sockets; under `/v1beta/openai` with a Bearer
-//! key: `chat/completions`, `embeddings` and `models`.
+//! `countTokens`, `embedContent`, `batchEmbedContents`, `models`, uploads
+//! (resumable, raw and multipart), `files` and `cachedContents`; under
+//! `/v1beta/openai` with a Bearer key: `chat/completions`, `embeddings` and
+//! `models`; over HTTP the Live API's WebSocket.
 //!
 //! A request passes the path, the credentials, its own shape, the model, what
 //! it refers to, and the quotas, in this order; the first that objects answers.
@@ -55,57 +54,44 @@
 //! # What it is not
 //!
 //! It does not think: answers are canned words, an echo, or a text you give
-//! ([`AnswerText`]). Bytes of uploads are counted and not kept; what takes long
-//! is done at once.
+//! ([`AnswerText`]). Bytes of uploads are counted and not kept. Batches, tuned
+//! models, interactions, images of `:predict` and videos are not simulated.
 //! Where the real behaviour is not on record it takes the stricter reading,
-//! and says so at the place.
+//! and a comment says so.
 //!
 //! Everything random comes from one seed ([`Builder::seed`]): the same requests
 //! at the same times get the same answers.
 
 mod answer;
-mod auth;
+mod api;
 mod body;
 mod builder;
+mod check;
 mod clock;
-mod delivery;
-mod engine;
-mod fast;
 mod fault;
-mod forgetful;
 pub mod guide;
 mod latency;
-mod limits;
-mod live;
 mod log;
 mod model;
 mod project;
-mod proto_json;
-mod query;
+mod proto;
 mod quota;
 mod refusal;
 mod report;
-mod route;
-mod serve;
+mod server;
 mod service;
-mod settings;
-mod shape;
 mod sim;
-mod store;
-mod strict;
+mod simulator;
 mod tokens;
-mod world;
 
 pub use answer::AnswerText;
 pub use body::{SimBody, SimError};
 pub use builder::Builder;
 pub use fault::{Canned, Fault, Finish, KeyMatch, Rule, Script};
-pub use forgetful::Forgetful;
 pub use latency::Latency;
-pub use limits::Limits;
 pub use log::{Arrival, Log};
 pub use model::Model;
-pub use project::{Key, Project, Tier};
+pub use project::{Key, Limits, Project, Tier};
 pub use refusal::Refusal;
 pub use report::{KeyReport, ProjectReport, Report, Tally};
 pub use service::{ResponseFuture, SimService};

@@ -1,5 +1,7 @@
 //! The models on offer.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 /// A model of the simulated catalogue.
@@ -48,15 +50,9 @@ impl Model {
     pub(crate) fn methods(&self) -> &'static [&'static str] {
         if self.dimensions.is_some() {
             &["embedContent", "countTokens", "batchEmbedContents"]
-        } else if self.name.starts_with("imagen") {
-            &["predict"]
         } else {
             &["generateContent", "streamGenerateContent", "countTokens", "createCachedContent"]
         }
-    }
-
-    pub(crate) fn supports(&self, method: &str) -> bool {
-        self.methods().contains(&method)
     }
 
     /// As `models.list` and `models.get` show it.
@@ -73,28 +69,48 @@ impl Model {
     }
 }
 
-/// The models a simulator begins with.
-pub(crate) fn catalogue() -> Vec<Model> {
-    let generative = [
-        "gemini-pro",
-        "gemini-2.0-flash",
-        "gemini-2.5-flash",
-        "gemini-2.5-flash-lite",
-        "gemini-2.5-pro",
-        "gemini-3.1-pro",
-        "gemini-3.8-flash",
-    ];
-    generative
-        .into_iter()
-        .map(Model::generative)
-        .chain([
-            Model::generative("gemini-3.1-pro-preview-customtools").quota_model("gemini-3.1-pro"),
-            Model::embedding("gemini-embedding-001", 3_072),
-            Model::embedding("text-embedding-004", 768),
-            Model::generative("gemini-2.5-flash-image"),
-            Model::generative("gemini-2.5-flash-preview-tts"),
-            Model::generative("gemini-3.8-flash-tts"),
-            Model::generative("imagen-4.0-generate-001"),
-        ])
-        .collect()
+/// The models on offer, by name.
+#[derive(Debug)]
+pub(crate) struct Catalogue {
+    models: BTreeMap<String, Model>,
+    any_model: bool,
+}
+
+impl Catalogue {
+    pub(crate) fn new(models: Vec<Model>, any_model: bool) -> Self {
+        Self { models: models.into_iter().map(|model| (model.name.clone(), model)).collect(), any_model }
+    }
+
+    /// A model that supports a method; where any model will do, one made for the name.
+    pub(crate) fn supporting(&self, name: &str, method: &str) -> Option<Model> {
+        let model = self.models.get(name).cloned().or_else(|| {
+            let wanted = self.any_model && !name.is_empty();
+            let embeds = name.contains("embed");
+            wanted.then(|| if embeds { Model::embedding(name, 768) } else { Model::generative(name) })
+        })?;
+        model.methods().contains(&method).then_some(model)
+    }
+
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.any_model || self.models.contains_key(name)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Model> {
+        self.models.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+}
+
+/// The models that a simulator begins with.
+pub(crate) fn default_models() -> Vec<Model> {
+    const GENERATIVE: &str = "gemini-pro gemini-2.0-flash gemini-2.5-flash gemini-2.5-flash-lite gemini-2.5-pro \
+                              gemini-3.1-pro gemini-3.8-flash";
+    let mut models: Vec<_> = GENERATIVE.split_whitespace().map(Model::generative).collect();
+    models.push(Model::generative("gemini-3.1-pro-preview-customtools").quota_model("gemini-3.1-pro"));
+    models.push(Model::embedding("gemini-embedding-001", 3_072));
+    models.push(Model::embedding("text-embedding-004", 768));
+    models
 }

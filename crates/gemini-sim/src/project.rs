@@ -1,8 +1,9 @@
-//! Projects, their keys and their tier: who owns which quota.
+//! Projects, their keys, tiers and limits: who owns which quota.
 
+use std::collections::HashMap;
 use std::fmt;
 
-use crate::{Limits, Refusal};
+use crate::Refusal;
 
 /// The billing tier of a project; it decides the names of its quotas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +49,6 @@ impl Key {
     }
 }
 
-// === impl Key ===
-
 impl From<&str> for Key {
     fn from(secret: &str) -> Self {
         Self::new(secret)
@@ -85,10 +84,8 @@ pub struct Project {
     pub(crate) number: String,
     pub(crate) tier: Tier,
     pub(crate) keys: Vec<Key>,
-    pub(crate) observed: bool,
     pub(crate) limits: Limits,
     pub(crate) per_model: Vec<(String, Limits)>,
-    pub(crate) retired: Vec<String>,
     pub(crate) refused: Option<Refusal>,
 }
 
@@ -101,10 +98,8 @@ impl Project {
             number: name.strip_prefix("projects/").unwrap_or(name).to_owned(),
             tier: Tier::Free,
             keys: Vec::new(),
-            observed: false,
             limits: Limits::none(),
             per_model: Vec::new(),
-            retired: Vec::new(),
             refused: None,
         }
     }
@@ -128,15 +123,6 @@ impl Project {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
-        self.observed = false;
-        self
-    }
-
-    /// Takes [`Limits::observed`] of the tier for each model that has no
-    /// limits of its own.
-    #[must_use]
-    pub fn observed_limits(mut self) -> Self {
-        self.observed = true;
         self
     }
 
@@ -144,14 +130,6 @@ impl Project {
     #[must_use]
     pub fn limit(mut self, model: impl Into<String>, limits: Limits) -> Self {
         self.per_model.push((model.into(), limits));
-        self
-    }
-
-    /// This project may no longer use the model: 404 "no longer available to
-    /// new users".
-    #[must_use]
-    pub fn retired(mut self, model: impl Into<String>) -> Self {
-        self.retired.push(model.into());
         self
     }
 
@@ -163,11 +141,114 @@ impl Project {
     }
 
     pub(crate) fn limits_of(&self, quota_model: &str) -> Limits {
-        self.per_model.iter().rev().find(|(model, _)| model == quota_model).map_or_else(
-            || {
-                if self.observed { Limits::observed(self.tier, quota_model) } else { self.limits }
-            },
-            |(_, limits)| *limits,
-        )
+        let own = self.per_model.iter().rev().find(|(model, _)| model == quota_model);
+        own.map_or(self.limits, |(_, limits)| *limits)
+    }
+}
+
+/// A key by its place in the order of definition.
+#[derive(Debug)]
+pub(crate) struct KnownKey {
+    pub(crate) label: String,
+    /// Its project's place in the order of definition.
+    pub(crate) project: usize,
+    pub(crate) refused: Option<Refusal>,
+}
+
+/// All projects and their keys.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    pub(crate) projects: Vec<Project>,
+    pub(crate) keys: Vec<KnownKey>,
+    by_secret: HashMap<String, usize>,
+}
+
+impl Accounts {
+    /// # Panics
+    ///
+    /// When one secret is given twice.
+    pub(crate) fn new(projects: Vec<Project>) -> Self {
+        let (mut keys, mut by_secret) = (Vec::new(), HashMap::new());
+        for (index, project) in projects.iter().enumerate() {
+            for key in &project.keys {
+                let number = keys.len();
+                let label = key.label.clone().unwrap_or_else(|| format!("key-{number}"));
+                let earlier = by_secret.insert(key.secret.clone(), number);
+                assert!(earlier.is_none(), "the secret of {label} is defined twice");
+                keys.push(KnownKey { label, project: index, refused: key.refused.clone() });
+            }
+        }
+        Self { projects, keys, by_secret }
+    }
+
+    pub(crate) fn by_secret(&self, secret: &str) -> Option<usize> {
+        self.by_secret.get(secret).copied()
+    }
+
+    /// A key by its label or its secret.
+    pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
+        self.keys.iter().position(|key| key.label == name).or_else(|| self.by_secret(name))
+    }
+}
+
+/// The quotas of one project for one model; what is not set is not limited.
+///
+/// Minutes are exact sliding windows: at no instant may the last 60 seconds
+/// hold more than the limit. Days begin at midnight in `America/Los_Angeles`.
+///
+/// ```
+/// use gemini_sim::Limits;
+/// let limits = Limits::none().rpm(10).tpm(250_000).rpd(250);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub(crate) rpm: Option<u64>,
+    pub(crate) tpm: Option<u64>,
+    pub(crate) rpd: Option<u64>,
+    pub(crate) tpd: Option<u64>,
+}
+
+impl Limits {
+    /// No limit at all.
+    pub const fn none() -> Self {
+        Self { rpm: None, tpm: None, rpd: None, tpd: None }
+    }
+
+    /// No entitlement: every request is answered with the real 429 that says
+    /// `limit: 0`.
+    pub const fn zero() -> Self {
+        Self { rpm: Some(0), tpm: Some(0), rpd: Some(0), tpd: Some(0) }
+    }
+
+    /// Requests in any 60 seconds.
+    #[must_use]
+    pub const fn rpm(mut self, requests: u64) -> Self {
+        self.rpm = Some(requests);
+        self
+    }
+
+    /// Input tokens in any 60 seconds.
+    #[must_use]
+    pub const fn tpm(mut self, tokens: u64) -> Self {
+        self.tpm = Some(tokens);
+        self
+    }
+
+    /// Requests in a Pacific day.
+    #[must_use]
+    pub const fn rpd(mut self, requests: u64) -> Self {
+        self.rpd = Some(requests);
+        self
+    }
+
+    /// Input tokens in a Pacific day.
+    #[must_use]
+    pub const fn tpd(mut self, tokens: u64) -> Self {
+        self.tpd = Some(tokens);
+        self
+    }
+
+    pub(crate) fn is_zero(self) -> bool {
+        self.rpm == Some(0) || self.rpd == Some(0)
     }
 }

@@ -1,12 +1,14 @@
 //! What arrived, what was accepted, and what came over a limit.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::Arrival;
 
 /// Counts of one key, of one project, or of all.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Tally {
     /// Requests that arrived, whatever became of them.
@@ -33,7 +35,7 @@ impl Tally {
         self.rejected.get(kind).copied().unwrap_or(0)
     }
 
-    pub(crate) fn book(&mut self, arrival: &Booking) {
+    pub(crate) fn count(&mut self, arrival: &Arrival) {
         self.arrivals += 1;
         if arrival.accepted {
             self.accepted += 1;
@@ -47,30 +49,10 @@ impl Tally {
             *self.rejected.entry(arrival.kind).or_default() += 1;
         }
     }
-
-    fn to_json(&self) -> Value {
-        json!({
-            "arrivals": self.arrivals,
-            "accepted": self.accepted,
-            "over_limit": self.over_limit,
-            "tokens": self.tokens,
-            "charged": self.charged,
-            "rejected": self.rejected,
-        })
-    }
-}
-
-/// What one arrival adds to the counts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Booking {
-    pub(crate) kind: &'static str,
-    pub(crate) accepted: bool,
-    pub(crate) tokens: u64,
-    pub(crate) cost: u64,
 }
 
 /// The counts of one key.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyReport {
     /// Its label; never the secret.
@@ -78,21 +60,23 @@ pub struct KeyReport {
     /// Its project, as `projects/NNN`.
     pub project: String,
     /// Its counts.
+    #[serde(flatten)]
     pub tally: Tally,
 }
 
 /// The counts of one project: the sum of its keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ProjectReport {
     /// `projects/NNN`.
     pub name: String,
     /// Its counts.
+    #[serde(flatten)]
     pub tally: Tally,
 }
 
 /// A snapshot of all counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
     /// Every key, in order of definition.
@@ -120,57 +104,6 @@ impl Report {
 
     /// The report as JSON, for other languages and for files.
     pub fn to_json(&self) -> Value {
-        let keys = self.keys.iter().map(|key| {
-            let mut value = key.tally.to_json();
-            value["label"] = key.label.clone().into();
-            value["project"] = key.project.clone().into();
-            value
-        });
-        let projects = self.projects.iter().map(|project| {
-            let mut value = project.tally.to_json();
-            value["name"] = project.name.clone().into();
-            value
-        });
-        json!({
-            "keys": keys.collect::<Vec<_>>(),
-            "projects": projects.collect::<Vec<_>>(),
-            "total": self.total.to_json(),
-        })
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut line = |name: &str, tally: &Tally| {
-            write!(
-                f,
-                "{name}: {} arrived, {} accepted, {} over a limit, {} tokens",
-                tally.arrivals, tally.accepted, tally.over_limit, tally.tokens
-            )?;
-            for (kind, count) in &tally.rejected {
-                if *kind != "over_limit" {
-                    write!(f, ", {count} {kind}")?;
-                }
-            }
-            writeln!(f)
-        };
-        for key in &self.keys {
-            line(&format!("{} ({})", key.label, key.project), &key.tally)?;
-        }
-        line("total", &self.total)
-    }
-}
-
-impl Tally {
-    /// Adds another count to this one.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.arrivals += other.arrivals;
-        self.accepted += other.accepted;
-        self.over_limit += other.over_limit;
-        self.tokens += other.tokens;
-        self.charged += other.charged;
-        for (kind, count) in &other.rejected {
-            *self.rejected.entry(kind).or_default() += count;
-        }
+        serde_json::to_value(self).expect("plain data")
     }
 }

@@ -4,18 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-
-use crate::engine::Engine;
 use crate::fault::{KeyMatch, Script};
-use crate::serve::Server;
+use crate::server::Server;
+use crate::simulator::Simulator;
 use crate::{Builder, Log, Refusal, Report, SimService};
 
 /// A simulated Gemini API.
 ///
 /// Dropping it closes its port; services taken from it live on.
 pub struct GeminiSim {
-    engine: Arc<Engine>,
+    simulator: Arc<Simulator>,
     server: Option<Server>,
 }
 
@@ -25,11 +23,11 @@ impl GeminiSim {
         Builder::new()
     }
 
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, server: None }
+    pub(crate) fn new(simulator: Arc<Simulator>) -> Self {
+        Self { simulator, server: None }
     }
 
-    pub(crate) fn serving(mut self, server: Server) -> Self {
+    pub(crate) fn with_server(mut self, server: Server) -> Self {
         self.server = Some(server);
         self
     }
@@ -43,32 +41,32 @@ impl GeminiSim {
             .map_or_else(|| "http://gemini-sim.invalid".to_owned(), |server| format!("http://{}", server.address))
     }
 
-    /// The in-process face.
+    /// The simulator in process.
     pub fn service(&self) -> SimService {
-        SimService::new(Arc::clone(&self.engine))
+        SimService::new(Arc::clone(&self.simulator))
     }
 
     /// What has arrived so far.
     pub fn report(&self) -> Report {
-        self.engine.report()
+        self.simulator.report()
     }
 
     /// The arrivals one by one.
     pub fn log(&self) -> Log {
-        self.engine.log()
+        self.simulator.log()
     }
 
     /// Adds faults: a [`Rule`](crate::Rule), several in an array or a `Vec`,
     /// or a bare [`Fault`](crate::Fault) for every request.
     pub fn script(&self, script: impl Into<Script>) {
-        let seed = self.engine.settings.seed;
-        self.engine.lock().rules.add(script.into(), seed);
+        let seed = self.simulator.settings.seed;
+        self.simulator.lock().rules.add(script.into(), seed);
     }
 
     /// Takes all faults away; what the builder said of keys and projects
     /// stays.
     pub fn clear_script(&self) {
-        self.engine.lock().rules.clear();
+        self.simulator.lock().rules.clear();
     }
 
     /// From now on this key (index, label or secret) is refused like this, or
@@ -76,26 +74,16 @@ impl GeminiSim {
     pub fn refuse_key(&self, key: impl Into<KeyMatch>, refusal: Option<Refusal>) -> bool {
         let index = match key.into() {
             KeyMatch::Index(index) => Some(index),
-            KeyMatch::Name(name) => self.engine.world.find_named(&name),
+            KeyMatch::Name(name) => self.simulator.accounts.by_name(&name),
         };
-        let mut state = self.engine.lock();
+        let mut state = self.simulator.lock();
         let slot = index.and_then(|index| state.refused.get_mut(index));
         slot.map(|slot| *slot = refusal).is_some()
     }
 
-    /// Sets how far the simulator's wall clock is off, from now on.
-    pub fn set_skew(&self, skew: SignedDuration) {
-        self.engine.clock.set_skew(skew);
-    }
-
     /// Time since it was built, as its rules and its log count it.
     pub fn elapsed(&self) -> Duration {
-        self.engine.clock.elapsed()
-    }
-
-    /// What its wall clock shows.
-    pub fn now(&self) -> Timestamp {
-        self.engine.clock.wall_at(self.engine.clock.elapsed())
+        self.simulator.clock.elapsed()
     }
 
     /// Closes the port: no new connections, open answers get two seconds to
@@ -113,7 +101,7 @@ impl fmt::Debug for GeminiSim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GeminiSim")
             .field("url", &self.url())
-            .field("keys", &self.engine.world.keys.len())
+            .field("keys", &self.simulator.accounts.keys.len())
             .finish_non_exhaustive()
     }
 }

@@ -66,7 +66,7 @@ async fn a_cache_lives_for_its_project_and_its_time() {
 }
 
 #[tokio::test]
-async fn what_makes_no_cache() {
+async fn small_and_malformed_caches_are_refused() {
     let sim = sim();
     let made = |cache: Value| {
         let sim = &sim;

@@ -1,4 +1,4 @@
-//! A small client for both faces.
+//! A small client, in process and over HTTP.
 
 use std::time::Duration;
 

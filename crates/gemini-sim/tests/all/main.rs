@@ -1,4 +1,4 @@
-//! The simulator's behaviour, over both faces.
+//! The simulator's behaviour, in process and over HTTP.
 
 mod access;
 mod caches;
@@ -6,8 +6,8 @@ mod candidates;
 mod chat;
 mod client;
 mod faults;
-mod interactions;
 mod limits;
+mod live;
 mod models;
 mod replay;
 mod samples;

@@ -29,7 +29,7 @@ async fn hour(seed: u64) -> Vec<String> {
         seen.push(format!("{:?} {} {}", sim.elapsed(), answer.status, answer.text()));
         advance(1.0).await;
     }
-    seen.push(sim.report().to_string());
+    seen.push(sim.report().to_json().to_string());
     seen
 }
 

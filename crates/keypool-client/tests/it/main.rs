@@ -7,6 +7,7 @@ mod client;
 mod closed;
 mod exact;
 mod few_keys;
+mod forgetful;
 mod joining;
 mod json;
 mod lent;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use gemini_sim::Forgetful;
 use keypool_client::Client;
 use tower_keypool::{Backoff, Retry};
 
+use crate::forgetful::Forgetful;
 use crate::stage;
 
 const WARM: usize = 12;

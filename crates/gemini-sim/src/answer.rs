@@ -1,0 +1,296 @@
+//! Answers before they are sent: what the simulated model says, and how it is written.
+
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::Finish;
+use crate::check::{calling_mode, functions};
+use crate::fault::Canned;
+use crate::refusal::ApiError;
+use crate::tokens::tokens_of_text;
+
+const JSON: &str = "application/json; charset=UTF-8";
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One JSON document.
+    Whole,
+    /// Server-sent events.
+    Events,
+    /// One JSON list, streamed an item at a time.
+    List,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: Option<&'static str>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) format: Format,
+    /// The word for it in reports.
+    pub(crate) kind: &'static str,
+}
+
+impl Reply {
+    /// 200 without a body.
+    pub(crate) fn empty() -> Self {
+        Self {
+            status: StatusCode::OK,
+            content_type: None,
+            headers: Vec::new(),
+            chunks: Vec::new(),
+            format: Format::Whole,
+            kind: "ok",
+        }
+    }
+
+    pub(crate) fn json(value: &impl serde::Serialize) -> Self {
+        let mut text = serde_json::to_vec_pretty(value).expect("plain data");
+        text.push(b'\n');
+        Self { content_type: Some(JSON), chunks: vec![text.into()], ..Self::empty() }
+    }
+
+    pub(crate) fn stream(format: Format, chunks: Vec<Bytes>) -> Self {
+        let content_type = if format == Format::Events { "text/event-stream" } else { JSON };
+        Self { content_type: Some(content_type), chunks, format, ..Self::empty() }
+    }
+
+    pub(crate) fn error(error: &ApiError, in_list: bool) -> Self {
+        Self {
+            status: error.status,
+            content_type: Some(error.content_type()),
+            chunks: vec![error.to_body(in_list).into()],
+            kind: error.kind,
+            ..Self::empty()
+        }
+    }
+
+    pub(crate) fn canned(canned: &Canned, key: &str) -> Self {
+        Self {
+            status: StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            headers: canned.headers.clone(),
+            chunks: vec![fill_in_key(&canned.body, key)],
+            kind: "canned",
+            ..Self::empty()
+        }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+/// Puts the caller's key in the place of `{key}`.
+pub(crate) fn fill_in_key(text: &Bytes, key: &str) -> Bytes {
+    const MARK: &[u8] = b"{key}";
+    let mut filled = Vec::new();
+    let mut rest: &[u8] = text;
+    while let Some(at) = rest.windows(MARK.len()).position(|found| found == MARK) {
+        filled.extend_from_slice(&rest[..at]);
+        filled.extend_from_slice(key.as_bytes());
+        rest = &rest[at + MARK.len()..];
+    }
+    if rest.len() == text.len() {
+        return text.clone();
+    }
+    filled.extend_from_slice(rest);
+    filled.into()
+}
+
+/// The text of generated answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnswerText {
+    /// This many words.
+    Words(usize),
+    /// This text.
+    Fixed(String),
+    /// The text of the request's last content: shows that a body came through
+    /// unharmed.
+    Echo,
+}
+
+impl AnswerText {
+    pub(crate) fn text(&self, prompt: &Value) -> String {
+        const WORDS: [&str; 8] = ["simulated", "answers", "are", "plain", "words", "in", "one", "order"];
+        match self {
+            Self::Words(count) => WORDS.iter().copied().cycle().take(*count).collect::<Vec<_>>().join(" "),
+            Self::Fixed(text) => text.clone(),
+            Self::Echo => last_text(prompt),
+        }
+    }
+}
+
+/// The content of a candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Content {
+    Text(String),
+    /// A `functionCall` part.
+    Call(Value),
+}
+
+impl Content {
+    /// What a prompt makes the model say, and whether `maxOutputTokens` cut it: a call where it must call, JSON where it
+    /// asks for JSON, else the answer's text up to a stop sequence.
+    pub(crate) fn of(prompt: &Value, answer: &AnswerText) -> (Self, bool) {
+        if let Some(name) = forced_function(prompt) {
+            return (Self::Call(json!({ "functionCall": { "name": name, "args": {} } })), false);
+        }
+        let config = &prompt["generation_config"];
+        let text = answer.text(prompt);
+        let text = match config["response_mime_type"].as_str() {
+            Some("application/json") => json!({ "answer": text }).to_string(),
+            _ => before_stop(config, text),
+        };
+        match config["max_output_tokens"].as_u64() {
+            Some(most) if tokens_of_text(&text) > most => {
+                (Self::Text(text.chars().take(most as usize * 4).collect()), true)
+            }
+            _ => (Self::Text(text), false),
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> u64 {
+        match self {
+            Self::Text(text) => tokens_of_text(text),
+            Self::Call(call) => tokens_of_text(&call.to_string()),
+        }
+    }
+
+    /// The parts of the content, in at most `most` pieces, none of them empty.
+    pub(crate) fn pieces(&self, most: usize) -> Vec<Value> {
+        match self {
+            Self::Text(text) => {
+                let characters: Vec<char> = text.chars().collect();
+                let count = most.clamp(1, characters.len().max(1));
+                let bound = |piece: usize| characters.len() * piece / count;
+                let piece = |index| String::from_iter(&characters[bound(index)..bound(index + 1)]);
+                (0..count).map(|index| json!([{ "text": piece(index) }])).collect()
+            }
+            Self::Call(call) => vec![json!([call])],
+        }
+    }
+}
+
+/// The text before the first stop sequence.
+fn before_stop(config: &Value, mut text: String) -> String {
+    let stops = config["stop_sequences"].as_array().into_iter().flatten();
+    let stops = stops.filter_map(Value::as_str).filter(|stop| !stop.is_empty());
+    if let Some(end) = stops.filter_map(|stop| text.find(stop)).min() {
+        text.truncate(end);
+    }
+    text
+}
+
+fn last_text(prompt: &Value) -> String {
+    let last = prompt["contents"].as_array().and_then(|contents| contents.last()).unwrap_or(&Value::Null);
+    last["parts"].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect()
+}
+
+/// The function that must be called.
+fn forced_function(prompt: &Value) -> Option<&str> {
+    let allowed = &prompt["tool_config"]["function_calling_config"]["allowed_function_names"][0];
+    let name = allowed.as_str().or_else(|| functions(prompt).next()?["name"].as_str());
+    name.filter(|_| calling_mode(prompt) == Some("ANY"))
+}
+
+/// A generated answer, before it is written in a format.
+#[derive(Clone, Debug)]
+pub(crate) struct Generated {
+    pub(crate) content: Content,
+    pub(crate) finish: Option<Finish>,
+    pub(crate) truncated: bool,
+    /// How many candidates say it.
+    pub(crate) candidates: u64,
+    pub(crate) prompt_tokens: u64,
+    pub(crate) cached_tokens: u64,
+    pub(crate) model: String,
+    pub(crate) id: String,
+}
+
+impl Generated {
+    /// The chunks in their order, each with the usage up to it.
+    pub(crate) fn chunks(&self, most: usize) -> Vec<Value> {
+        let content = |parts: &Value| json!({ "parts": parts, "role": "model" });
+        match &self.finish {
+            None => {
+                let (pieces, tokens) = (self.content.pieces(most), self.content.tokens() * self.candidates);
+                let count = pieces.len();
+                let chunk = |(index, parts): (usize, &Value)| {
+                    let mut candidate = json!({ "content": content(parts) });
+                    if index + 1 == count {
+                        candidate["finishReason"] = if self.truncated { "MAX_TOKENS" } else { "STOP" }.into();
+                    }
+                    let so_far = (tokens * (index as u64 + 1)).div_ceil(count as u64);
+                    self.chunk(candidate, so_far, 0)
+                };
+                pieces.iter().enumerate().map(chunk).collect()
+            }
+            Some(Finish::Reason(reason)) => vec![self.chunk(json!({ "finishReason": reason }), 0, 0)],
+            Some(Finish::OnlyThoughts) => {
+                vec![self.chunk(json!({ "content": {}, "finishReason": "MAX_TOKENS" }), 0, 3)]
+            }
+            Some(Finish::Empty) => {
+                let content = content(&json!([{ "text": "" }]));
+                vec![self.chunk(json!({ "content": content, "finishReason": "STOP" }), 0, 0)]
+            }
+            Some(Finish::PromptBlocked(reason)) => {
+                let mut chunk = self.chunk(json!({}), 0, 0);
+                chunk["promptFeedback"] = json!({ "blockReason": reason });
+                chunk.as_object_mut().expect("built below").remove("candidates");
+                vec![chunk]
+            }
+        }
+    }
+
+    /// A candidate, as often as was asked for, and the usage so far.
+    fn chunk(&self, mut candidate: Value, candidate_tokens: u64, thought_tokens: u64) -> Value {
+        let mut usage = json!({
+            "promptTokenCount": self.prompt_tokens,
+            "totalTokenCount": self.prompt_tokens + candidate_tokens + thought_tokens,
+            "promptTokensDetails": [{ "modality": "TEXT", "tokenCount": self.prompt_tokens }],
+            "serviceTier": "standard",
+        });
+        // Protobuf leaves zeros out.
+        for (name, tokens) in [
+            ("candidatesTokenCount", candidate_tokens),
+            ("thoughtsTokenCount", thought_tokens),
+            ("cachedContentTokenCount", self.cached_tokens),
+        ] {
+            if tokens > 0 {
+                usage[name] = tokens.into();
+            }
+        }
+        let candidates = (0..self.candidates).map(|index| {
+            candidate["index"] = index.into();
+            candidate.clone()
+        });
+        json!({
+            "candidates": candidates.collect::<Vec<_>>(),
+            "usageMetadata": usage,
+            "modelVersion": self.model,
+            "responseId": self.id,
+        })
+    }
+}
+
+pub(crate) fn native(answer: &Generated, format: Format, chunks: usize) -> Reply {
+    if format == Format::Whole {
+        return Reply::json(&answer.chunks(1)[0]);
+    }
+    let chunks = answer.chunks(chunks);
+    let last = chunks.len() - 1;
+    let lines = chunks.iter().enumerate().map(|(index, chunk)| {
+        if format == Format::Events {
+            return Bytes::from(format!("data: {chunk}\r\n\r\n"));
+        }
+        let open = if index == 0 { "[" } else { "\n,\r\n" };
+        let close = if index == last { "\n]" } else { "" };
+        format!("{open}{chunk}{close}").into()
+    });
+    Reply::stream(format, lines.collect())
+}

@@ -1,0 +1,339 @@
+//! One request, read but not yet judged: its query, its credentials, its JSON.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Uri};
+use jiff::Timestamp;
+use serde_json::error::Category;
+use serde_json::{Value, json};
+
+use super::{Endpoint, VERSIONS};
+use crate::Refusal;
+use crate::answer::{Format, Reply};
+use crate::log::Arrival;
+use crate::refusal::{ApiError, Caller, bad_request};
+use crate::simulator::{Simulator, State};
+
+/// One request.
+pub(super) struct Call {
+    /// None where no endpoint has this path.
+    pub(super) endpoint: Option<&'static Endpoint>,
+    pub(super) parts: Parts,
+    pub(super) query: Query,
+    pub(super) body: Bytes,
+    /// When it arrived, since the simulator was built and on its wall clock.
+    pub(super) now: Duration,
+    pub(super) wall: Timestamp,
+    pub(super) credentials: Credentials,
+    pub(super) key: Option<usize>,
+    pub(super) project: Option<usize>,
+    /// From the path.
+    pub(super) version: String,
+    /// From the path or the body, without `models/`; empty where there is none.
+    pub(super) model: String,
+    /// Of a file or a cache, from the path.
+    pub(super) id: String,
+}
+
+impl Call {
+    pub(super) fn new(
+        simulator: &Simulator,
+        endpoint: Option<&'static Endpoint>,
+        mut params: HashMap<String, String>,
+        parts: Parts,
+    ) -> Self {
+        let mut param = |name: &str| params.remove(name).unwrap_or_default();
+        let query = Query::parse(&parts.uri);
+        let credentials = Credentials::read(&parts.headers, &query);
+        let key = simulator.accounts.by_secret(credentials.secret());
+        let now = simulator.clock.elapsed();
+        let version = param("version");
+        Self {
+            endpoint: endpoint.filter(|_| VERSIONS.contains(&&*version)),
+            query,
+            body: Bytes::new(),
+            now,
+            wall: simulator.clock.wall_at(now),
+            key,
+            project: key.map(|key| simulator.accounts.keys[key].project),
+            credentials,
+            version,
+            model: param("model"),
+            id: param("id"),
+            parts,
+        }
+    }
+
+    /// The body is there, and the request has come as far as the quota check.
+    pub(super) fn receive_body(&mut self, simulator: &Simulator, body: Bytes) {
+        self.now = simulator.clock.elapsed();
+        self.wall = simulator.clock.wall_at(self.now);
+        if self.model.is_empty() {
+            let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let model = body["model"].as_str().unwrap_or_default();
+            let model = model.strip_prefix("models/").unwrap_or(model);
+            model.strip_prefix("google/").unwrap_or(model).clone_into(&mut self.model);
+        }
+        self.body = body;
+    }
+
+    pub(super) fn caller<'a>(&'a self, simulator: &'a Simulator) -> Caller<'a> {
+        let accounts = &simulator.accounts;
+        Caller {
+            key: self.key,
+            label: self.key.map_or("", |key| &accounts.keys[key].label),
+            secret: self.credentials.secret(),
+            project: self.project.map_or("", |project| &accounts.projects[project].number),
+            model: &self.model,
+            version: &self.version,
+            method: self.endpoint.map_or("", |endpoint| endpoint.name),
+            path: self.parts.uri.path(),
+        }
+    }
+
+    /// What is logged before anything is known of the outcome.
+    pub(super) fn arrival(&self) -> Arrival {
+        Arrival {
+            at: self.now,
+            key: self.key,
+            project: self.project,
+            model: self.model.as_str().into(),
+            method: self.endpoint.map_or("", |endpoint| endpoint.name),
+            status: 0,
+            kind: "ok",
+            accepted: false,
+            cost: self.endpoint.is_some_and(|endpoint| endpoint.is_charged).into(),
+            tokens: 0,
+        }
+    }
+
+    /// How the answer of a generating endpoint is written.
+    pub(super) fn format(&self) -> Format {
+        match self.endpoint.map(|endpoint| endpoint.name) {
+            Some("streamGenerateContent") if self.query.wants_events() => Format::Events,
+            Some("streamGenerateContent") => Format::List,
+            _ => Format::Whole,
+        }
+    }
+
+    /// OpenAI-compatible endpoints take a Bearer key, and their errors are lists.
+    pub(super) fn is_openai(&self) -> bool {
+        self.endpoint.is_some() && self.parts.uri.path().contains("/openai/")
+    }
+
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok().map(str::trim)
+    }
+
+    /// The base of URLs in answers, as the caller sees it.
+    pub(super) fn origin(&self) -> String {
+        match (self.parts.uri.authority(), self.header(HOST.as_str())) {
+            (Some(authority), _) => format!("{}://{authority}", self.parts.uri.scheme_str().unwrap_or("http")),
+            (None, Some(host)) => format!("http://{host}"),
+            (None, None) => "https://generativelanguage.googleapis.com".to_owned(),
+        }
+    }
+
+    pub(super) fn error(&self, error: &ApiError) -> Reply {
+        let in_list = self.format() == Format::List || self.is_openai();
+        Reply::error(error, in_list)
+    }
+
+    pub(super) fn accepts_gzip(&self) -> bool {
+        let accepted = self.parts.headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let mut codings = accepted.flat_map(|value| value.split(',')).map(|coding| coding.replace(' ', ""));
+        codings.any(|coding| coding.starts_with("gzip") && !coding.ends_with(";q=0"))
+    }
+}
+
+/// The credentials of one request, before anyone asks whether they are good.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Credentials {
+    None,
+    /// `x-goog-api-key` or `?key=`.
+    ApiKey(String),
+    /// `Authorization: Bearer …` or `?access_token=`.
+    Bearer(String),
+    /// `Authorization` of another scheme.
+    Unreadable,
+    /// More than one.
+    Multiple,
+}
+
+impl Credentials {
+    /// Two credentials are one too many even when they are the same. The
+    /// provider takes `openai-organization` and `openai-project` for
+    /// credentials too; `x-api-key` means nothing to it.
+    pub(super) fn read(headers: &HeaderMap, query: &Query) -> Self {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let mut found: Vec<_> = headers.get_all("x-goog-api-key").iter().map(text).map(Self::ApiKey).collect();
+        found.extend(query.all("key").map(|key| Self::ApiKey(key.to_owned())));
+        for value in headers.get_all(AUTHORIZATION).iter().map(text) {
+            found.push(match value.split_once(' ') {
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(token.trim().to_owned()),
+                _ => Self::Unreadable,
+            });
+        }
+        let tokens = query.all("access_token").chain(query.all("oauth_token"));
+        found.extend(tokens.map(|token| Self::Bearer(token.to_owned())));
+        let has_more = ["openai-organization", "openai-project"].iter().any(|name| headers.contains_key(*name));
+        match (found.len(), has_more) {
+            (0, _) => Self::None,
+            (1, false) => found.remove(0),
+            _ => Self::Multiple,
+        }
+    }
+
+    /// The secret, whichever way it came.
+    pub(super) fn secret(&self) -> &str {
+        match self {
+            Self::ApiKey(secret) | Self::Bearer(secret) => secret,
+            Self::None | Self::Unreadable | Self::Multiple => "",
+        }
+    }
+}
+
+/// The project that pays for a request.
+pub(super) fn authenticate(simulator: &Simulator, state: &State, call: &Call) -> Result<usize, ApiError> {
+    let refuse = |refusal: &Refusal| Err(refusal.error(call.caller(simulator)));
+    match (&call.credentials, call.is_openai()) {
+        (Credentials::Multiple, _) => return refuse(&Refusal::MultipleCredentials),
+        (Credentials::ApiKey(_), false) | (Credentials::Bearer(_), true) => {}
+        (_, true) => {
+            return Err(ApiError::invalid_argument("missing_bearer", "Missing or invalid Authorization header."));
+        }
+        (Credentials::None, false) => {
+            // The URL of an upload is a credential of its own.
+            let upload = call.query.get("upload_id").and_then(|id| state.uploads.project_of(id));
+            return upload.map_or_else(|| refuse(&Refusal::UnregisteredCaller), Ok);
+        }
+        (Credentials::Bearer(_) | Credentials::Unreadable, false) => return refuse(&Refusal::BadCredentials),
+    }
+    let Some(key) = call.key else { return refuse(&Refusal::ApiKeyInvalid) };
+    let project = simulator.accounts.keys[key].project;
+    let refused = state.refused[key].as_ref().or(simulator.accounts.projects[project].refused.as_ref());
+    refused.map_or(Ok(project), refuse)
+}
+
+/// Parameters that every method understands.
+const STANDARD: &str = "key access_token oauth_token alt $alt prettyPrint $prettyPrint fields $fields quotaUser $.xgafv \
+                        callback uploadType upload_protocol $httpHeaders";
+
+/// Name and value pairs in their order.
+#[derive(Debug, Default)]
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(super) fn parse(uri: &Uri) -> Self {
+        axum::extract::Query::try_from_uri(uri).map(|query| Self(query.0)).unwrap_or_default()
+    }
+
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.all(name).next()
+    }
+
+    /// Whether the caller asked for events (`alt=sse`).
+    pub(super) fn wants_events(&self) -> bool {
+        self.get("alt").or_else(|| self.get("$alt")) == Some("sse")
+    }
+
+    /// Refuses names that neither every method nor this one knows.
+    pub(super) fn check(&self, known: &[&str]) -> Result<(), ApiError> {
+        let unknown = self.0.iter().map(|(name, _)| name.as_str()).find(|name| {
+            let snake = *name == "page_size" || *name == "page_token";
+            !(STANDARD.split_whitespace().any(|standard| standard == *name)
+                || known.contains(name)
+                || snake && known.contains(&"pageSize"))
+        });
+        if let Some(name) = unknown {
+            return Err(unknown_parameter(name));
+        }
+        let form = self.get("alt").or_else(|| self.get("$alt"));
+        // Google's generated clients ask for `json;enum-encoding=int`, and read names as well.
+        let is_known = |form: &str| matches!(form.split(';').next(), Some("" | "json" | "sse" | "media" | "proto"));
+        match form.filter(|form| !is_known(form)) {
+            None => Ok(()),
+            Some(form) => {
+                let message = format!("Invalid value \"{form}\" for query parameter 'alt'");
+                Err(ApiError::malformed(message))
+            }
+        }
+    }
+}
+
+/// 400 for a query (or form) parameter that does not exist.
+pub(super) fn unknown_parameter(name: &str) -> ApiError {
+    let quoted = name.replace('"', "\\\"");
+    let why = format!(
+        "Invalid JSON payload received. Unknown name \"{quoted}\": Cannot bind query parameter. Field '{quoted}' could \
+         not be found in request message."
+    );
+    bad_request(&[(String::new(), why)])
+}
+
+/// Reads a JSON body. No body at all is an empty message; a form (which is
+/// what curl's `-d` announces) is taken for query parameters.
+pub(super) fn read_json(call: &Call, max: usize) -> Result<Value, ApiError> {
+    let body = &*call.body;
+    if body.len() > max {
+        return Err(ApiError::invalid_argument(
+            "too_large",
+            format!("Request payload size exceeds the limit: {max} bytes."),
+        ));
+    }
+    let content_type = call.parts.headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    match essence.to_ascii_lowercase().as_str() {
+        // Node says `text/plain` of every text that comes without a type; `@google/generative-ai` sends caches so.
+        "" | "application/json" | "text/plain" => {}
+        "application/x-www-form-urlencoded" => {
+            let text = String::from_utf8_lossy(body);
+            let name = text.split(['=', '&']).next().unwrap_or_default();
+            return Err(unknown_parameter(name));
+        }
+        // Not on record: the words are ours.
+        _ => {
+            return Err(ApiError::invalid_argument(
+                "content_type",
+                format!("Content type \"{essence}\" is not supported. Use application/json."),
+            ));
+        }
+    }
+    if body.is_empty() {
+        return Ok(json!({}));
+    }
+    serde_json::from_slice(body).map_err(|error| syntax_error(&error, body))
+}
+
+fn syntax_error(error: &serde_json::Error, body: &[u8]) -> ApiError {
+    let what = match error.classify() {
+        Category::Eof => "Unexpected end of string. Expected a value.",
+        _ if error.to_string().starts_with("recursion limit") => "Message too deep.",
+        _ if error.to_string().starts_with("key must be") => "Expected an object key or }.",
+        _ => "Unexpected token.",
+    };
+    let (excerpt, column) = excerpt(error, body);
+    let mark = " ".repeat(column);
+    let why = format!("Invalid JSON payload received. {what}\n{excerpt}\n{mark}^");
+    bad_request(&[(String::new(), why)])
+}
+
+/// The surroundings of the error on its line, and where in them it stands.
+fn excerpt(error: &serde_json::Error, body: &[u8]) -> (String, usize) {
+    const AROUND: usize = 20;
+    let line = body.split(|byte| *byte == b'\n');
+    let line = line.clone().nth(error.line().saturating_sub(1));
+    let line = String::from_utf8_lossy(line.unwrap_or_default()).into_owned();
+    let at = error.column().saturating_sub(1);
+    let from = at.saturating_sub(AROUND);
+    let shown = line.chars().skip(from).take(2 * AROUND).collect();
+    (shown, at - from)
+}

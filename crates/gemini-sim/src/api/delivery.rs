@@ -1,0 +1,173 @@
+//! From a reply to a response: what the script does to an answer on its way out.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use fastrand::Rng;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::call::Call;
+use crate::answer::{Format, Reply, fill_in_key};
+use crate::body::{ConnectionReset, Step, scripted};
+use crate::fault::{Fault, Faults};
+use crate::refusal::Caller;
+use crate::simulator::Simulator;
+
+/// Long enough for what was sent before an error to leave the machine.
+const FLUSH: Duration = Duration::from_millis(5);
+
+const FIXED_HEADERS: [(&str, &str); 5] = [
+    ("vary", "Origin, X-Origin, Referer"),
+    ("server", "scaffolding on HTTPServer2"),
+    ("x-xss-protection", "0"),
+    ("x-frame-options", "SAMEORIGIN"),
+    ("x-content-type-options", "nosniff"),
+];
+
+impl Simulator {
+    pub(super) fn deliver(&self, call: &Call, mut reply: Reply, faults: &Faults, rng: &mut Rng) -> Response {
+        // Errors are no streams: an error inside of a stream has no place there.
+        if reply.kind == "ok" {
+            faults.0.iter().find_map(|fault| insert_error(&mut reply, fault, call.caller(self)));
+        }
+        let own_headers = header_map(&reply.headers, call.credentials.secret());
+        if self.settings.gzip
+            && call.accepts_gzip()
+            && !own_headers.contains_key(CONTENT_ENCODING)
+            && !reply.chunks.is_empty()
+        {
+            reply.chunks = compress(&reply.chunks);
+            reply.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
+        }
+        let mut headers = HeaderMap::new();
+        for (name, value) in FIXED_HEADERS {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let date = call.wall.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        headers.extend(HeaderValue::try_from(date).ok().map(|date| (DATE, date)));
+        headers.extend(reply.content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
+        // Last: what a script says of headers stands above all else.
+        let own_headers = header_map(&reply.headers, call.credentials.secret());
+        for name in own_headers.keys() {
+            headers.remove(name);
+        }
+        for (name, value) in &own_headers {
+            headers.append(name, value.clone());
+        }
+
+        let status = reply.status;
+        let cut = faults.0.iter().rev().find(|fault| is_cut(fault));
+        let body = if reply.format == Format::Whole && cut.is_none() && !headers.contains_key(CONTENT_LENGTH) {
+            Body::from(reply.chunks.concat())
+        } else {
+            let mut steps = self.steps(reply, rng);
+            if let Some(cut) = cut {
+                cut_off(&mut steps, cut);
+            } else if headers.contains_key(CONTENT_LENGTH) {
+                // The announced length may be wrong, which hyper takes for an error.
+                steps.push(Step::Wait(FLUSH));
+            }
+            scripted(steps, call.parts.extensions.get::<ConnectionReset>().cloned())
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+
+    /// The chunks, with the time between those of a stream.
+    fn steps(&self, reply: Reply, rng: &mut Rng) -> Vec<Step> {
+        let mut steps = Vec::with_capacity(reply.chunks.len());
+        for chunk in reply.chunks.into_iter().filter(|chunk| !chunk.is_empty()) {
+            if reply.format != Format::Whole && !steps.is_empty() {
+                let wait = self.settings.chunk_latency.draw(rng);
+                steps.extend((!wait.is_zero()).then_some(Step::Wait(wait)));
+            }
+            steps.push(Step::Data(chunk));
+        }
+        steps
+    }
+}
+
+/// Replaces the rest of a stream by an error, where the fault is one.
+fn insert_error(reply: &mut Reply, fault: &Fault, caller: Caller<'_>) -> Option<()> {
+    let (after, refusal) = match fault {
+        Fault::ErrorEventAfter(after, refusal) | Fault::RawErrorAfter(after, refusal) => (*after, refusal),
+        _ => return None,
+    };
+    let error = refusal.error(caller);
+    let mut kept = after.min(reply.chunks.len());
+    if reply.format == Format::List && kept == reply.chunks.len() {
+        // The last chunk closes the list.
+        kept = kept.saturating_sub(1);
+    }
+    reply.chunks.truncate(kept);
+    let text = match reply.format {
+        Format::Whole => error.to_body(false),
+        Format::Events if matches!(fault, Fault::RawErrorAfter(..)) => error.to_body(false),
+        Format::Events => format!("data: {}\r\n\r\n", error.to_line()),
+        Format::List => format!("{}{}\n]", if kept == 0 { "[" } else { "\n,\r\n" }, error.to_line()),
+    };
+    reply.chunks.push(text.into());
+    Some(())
+}
+
+fn is_cut(fault: &Fault) -> bool {
+    matches!(fault, Fault::Truncate(_) | Fault::ResetAfter(_) | Fault::StallAfter(_))
+}
+
+/// Ends a body after some bytes: as if that were all, with a reset, or never.
+fn cut_off(steps: &mut Vec<Step>, cut: &Fault) {
+    let (mut left, end) = match cut {
+        Fault::ResetAfter(bytes) => ((*bytes).max(1), vec![Step::Wait(FLUSH), Step::Reset]),
+        Fault::StallAfter(bytes) => (*bytes, vec![Step::Stall]),
+        Fault::Truncate(bytes) => (*bytes, vec![]),
+        _ => return,
+    };
+    let mut kept = 0;
+    while let Some(step) = steps.get_mut(kept).filter(|_| left > 0) {
+        if let Step::Data(data) = step {
+            data.truncate(left);
+            left -= data.len();
+        }
+        kept += 1;
+    }
+    steps.truncate(kept);
+    steps.extend(end);
+}
+
+/// Names and values that HTTP cannot carry are left out.
+fn header_map(list: &[(String, String)], key: &str) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for (name, value) in list {
+        let value = fill_in_key(&Bytes::copy_from_slice(value.as_bytes()), key);
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(&value)) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+/// gzip over all chunks, flushed behind each, so that each can be read when it arrives.
+fn compress(chunks: &[Bytes]) -> Vec<Bytes> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut compressed = Vec::with_capacity(chunks.len() + 1);
+    for chunk in chunks {
+        // Writing into a Vec does not fail.
+        let _ = encoder.write_all(chunk);
+        if chunks.len() > 1 {
+            let _ = encoder.flush();
+            compressed.push(std::mem::take(encoder.get_mut()).into());
+        }
+    }
+    if !chunks.is_empty() {
+        compressed.push(encoder.finish().unwrap_or_default().into());
+    }
+    compressed
+}

@@ -1,0 +1,222 @@
+//! The way of a request: read, authenticated, checked, charged, answered. The first that objects answers, and nothing
+//! is charged before all agree.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use fastrand::Rng;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::Endpoint;
+use super::call::{Call, authenticate, read_json};
+use crate::answer::{Content, Generated, Reply, native};
+use crate::body::SimError;
+use crate::fault::{Fault, Faults};
+use crate::log::Arrival;
+use crate::proto;
+use crate::quota::Charge;
+use crate::refusal::{ApiError, QuotaOwner, limit_zero, not_found_page, over_limit, too_many_tokens};
+use crate::simulator::{Simulator, State};
+use crate::{Model, Refusal};
+
+/// The handler behind every path.
+pub(super) async fn serve(
+    simulator: Arc<Simulator>,
+    endpoint: Option<&'static Endpoint>,
+    params: HashMap<String, String>,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut call = Call::new(&simulator, endpoint, params, parts);
+    let is_fast = simulator.settings.fast;
+    let Ok(body) = read(body, if is_fast { 0 } else { simulator.settings.max_body }).await else {
+        return no_answer(SimError::RequestBody);
+    };
+    if is_fast {
+        return simulator.fast_answer(&call);
+    }
+    pause(simulator.path_delay()).await;
+    call.receive_body(&simulator, body);
+    let Some((delay, response)) = simulator.answer(&call) else { return std::future::pending().await };
+    pause(delay).await;
+    response
+}
+
+/// The request's body; of one that is too large, one byte more than is allowed: enough to refuse it.
+async fn read(mut body: Body, max: usize) -> Result<Bytes, axum::Error> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await.transpose()? {
+        let data = frame.into_data().unwrap_or_default();
+        let room = (max + 1).saturating_sub(read.len());
+        read.extend_from_slice(&data[..data.len().min(room)]);
+    }
+    Ok(read.into())
+}
+
+/// Even a sleep of zero takes until the timer's next tick.
+async fn pause(duration: Duration) {
+    if !duration.is_zero() {
+        sleep(duration).await;
+    }
+}
+
+/// A handler of axum cannot fail: [`SimService`](crate::SimService) and the server look for the error here.
+fn no_answer(error: SimError) -> Response {
+    let mut response = Response::new(Body::empty());
+    response.extensions_mut().insert(error);
+    response
+}
+
+/// What a request has come to.
+enum Outcome {
+    Reply(Reply),
+    Reset,
+    Hang,
+}
+
+impl Simulator {
+    /// How long a request takes from its sender to the quota check.
+    fn path_delay(&self) -> Duration {
+        match self.settings.path_jitter {
+            Duration::ZERO => Duration::ZERO,
+            bound => bound.mul_f64(self.lock().rng.f64()),
+        }
+    }
+
+    /// For throughput benches: no keys, no limits, no report.
+    fn fast_answer(&self, call: &Call) -> Response {
+        let generated = Generated {
+            content: Content::Text(self.settings.answer.text(&Value::Null)),
+            finish: None,
+            truncated: false,
+            candidates: 1,
+            prompt_tokens: 1,
+            cached_tokens: 0,
+            model: call.model.clone(),
+            id: "fast".to_owned(),
+        };
+        let reply = native(&generated, call.format(), self.settings.chunks);
+        self.deliver(call, reply, &Faults::default(), &mut Rng::with_seed(0))
+    }
+
+    /// The response and the time before it; None where it never comes.
+    fn answer(&self, call: &Call) -> Option<(Duration, Response)> {
+        let mut state = self.lock();
+        let faults = state.rules.faults(call.now, call.caller(self));
+        let mut arrival = call.arrival();
+        let outcome = match faults.instead(false) {
+            Some(fault) => self.instead(call, fault),
+            None => self
+                .judge(&mut state, call, &faults, &mut arrival)
+                .unwrap_or_else(|error| Outcome::Reply(call.error(&error))),
+        };
+        let delay = faults.head_latency(&mut state.rng) + self.settings.latency.draw(&mut state.rng);
+        match outcome {
+            Outcome::Reply(reply) => {
+                state.record(Arrival { status: reply.status.as_u16(), kind: reply.kind, ..arrival });
+                Some((delay, self.deliver(call, reply, &faults, &mut state.rng)))
+            }
+            Outcome::Reset => {
+                state.record(Arrival { kind: "reset", ..arrival });
+                Some((delay, no_answer(SimError::Reset)))
+            }
+            Outcome::Hang => {
+                state.record(Arrival { kind: "hang", ..arrival });
+                None
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        state: &mut State,
+        call: &Call,
+        faults: &Faults,
+        arrival: &mut Arrival,
+    ) -> Result<Outcome, ApiError> {
+        let Some(endpoint) = call.endpoint else { return Err(not_found_page(&call.parts.method)) };
+        let project = authenticate(self, state, call)?;
+        call.query.check(endpoint.query)?;
+        let request = match endpoint.message {
+            None => Value::Null,
+            Some(message) => proto::read(message, &read_json(call, self.settings.max_body)?)?,
+        };
+        let fault = faults.instead(true);
+        if let Some(fault) = fault.filter(|_| !endpoint.is_charged) {
+            arrival.accepted = true;
+            return Ok(self.instead(call, fault));
+        }
+        let reply =
+            (endpoint.handler)(&mut Exchange { simulator: self, state, call, faults, project, request, arrival });
+        if let Some(fault) = fault.filter(|_| arrival.accepted) {
+            return Ok(self.instead(call, fault));
+        }
+        let reply = reply?;
+        // An upload is refused by an answer of its own.
+        arrival.accepted = reply.kind == "ok";
+        Ok(Outcome::Reply(reply))
+    }
+
+    /// What a fault puts in an answer's place.
+    fn instead(&self, call: &Call, fault: &Fault) -> Outcome {
+        let refuse = |refusal: &Refusal| Outcome::Reply(call.error(&refusal.error(call.caller(self))));
+        match fault {
+            Fault::Refuse(refusal) => refuse(refusal),
+            Fault::Canned(canned) => Outcome::Reply(Reply::canned(canned, call.credentials.secret())),
+            Fault::ResetBeforeHead => Outcome::Reset,
+            Fault::Hang => Outcome::Hang,
+            _ => refuse(&Refusal::Exhausted),
+        }
+    }
+}
+
+/// What a handler has: an authenticated request, whose body is a message as [`proto::read`] gives it.
+pub(super) struct Exchange<'a> {
+    pub(super) simulator: &'a Simulator,
+    pub(super) state: &'a mut State,
+    pub(super) call: &'a Call,
+    pub(super) faults: &'a Faults,
+    pub(super) project: usize,
+    pub(super) request: Value,
+    arrival: &'a mut Arrival,
+}
+
+impl Exchange<'_> {
+    /// The model that the request names.
+    pub(super) fn model(&self) -> Result<Model, ApiError> {
+        let method = self.call.endpoint.map_or("", |endpoint| endpoint.name);
+        let model = self.simulator.catalogue.supporting(&self.call.model, method);
+        model.ok_or_else(|| Refusal::ModelNotFound.error(self.call.caller(self.simulator)))
+    }
+
+    /// Counts the request against its quota.
+    ///
+    /// # Errors
+    /// 429 when it does not fit; 400 for a prompt that is too long, which costs its quota all the same.
+    pub(super) fn charge(&mut self, model: &Model, requests: u64, tokens: u64) -> Result<(), ApiError> {
+        (self.arrival.cost, self.arrival.tokens) = (requests, tokens);
+        let project = &self.simulator.accounts.projects[self.project];
+        let limits = project.limits_of(&model.quota_name);
+        let owner = QuotaOwner { tier: project.tier, model: &model.quota_name, embeds: model.dimensions.is_some() };
+        if limits.is_zero() {
+            return Err(limit_zero(owner));
+        }
+        let (at, of) = ((self.call.now, self.call.wall), (self.project, &*model.quota_name));
+        if let Err(violations) = self.state.quotas.charge(at, of, limits, Charge { requests, tokens }) {
+            let short_delay = Duration::from_secs_f64(1.0 + 58.0 * self.state.rng.f64());
+            return Err(over_limit(&violations, owner, short_delay));
+        }
+        self.arrival.accepted = true;
+        if tokens > model.input_limit.saturating_mul(requests) {
+            return Err(too_many_tokens(model.input_limit));
+        }
+        Ok(())
+    }
+}

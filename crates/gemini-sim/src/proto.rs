@@ -1,0 +1,269 @@
+//! Reads JSON as protobuf does, by the messages of `messages.proto`.
+//!
+//! Fields may be spelled in snake or camel case, a list of one may be its item, numbers may be texts, and enum values
+//! have any case or their number. [`read`] gives back one form: snake case, lists, numbers, capitals, no nulls.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use crate::refusal::{ApiError, bad_request};
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::parse(include_str!("messages.proto")));
+
+#[derive(Default)]
+struct Schema {
+    messages: HashMap<String, Vec<Field>>,
+    enums: HashMap<String, Vec<String>>,
+}
+
+struct Field {
+    name: String,
+    /// As the file writes it.
+    kind: String,
+    repeated: bool,
+    oneof: Option<String>,
+}
+
+impl Schema {
+    fn parse(text: &str) -> Self {
+        let mut schema = Self::default();
+        let (mut message, mut oneof) = (String::new(), None);
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")) {
+            let line = line.trim_end_matches([';', '{']).trim_end();
+            if let Some(name) = line.strip_prefix("message ") {
+                name.clone_into(&mut message);
+                schema.messages.insert(message.clone(), Vec::new());
+            } else if let Some(name) = line.strip_prefix("enum ") {
+                name.clone_into(&mut message);
+                schema.enums.insert(message.clone(), Vec::new());
+            } else if let Some(name) = line.strip_prefix("oneof ") {
+                oneof = Some(name.to_owned());
+            } else if line == "}" {
+                oneof = None;
+            } else if let Some(values) = schema.enums.get_mut(&message) {
+                values.push(line.to_owned());
+            } else if let Some(fields) = schema.messages.get_mut(&message) {
+                fields.push(Field::parse(line, oneof.clone()));
+            }
+        }
+        schema
+    }
+}
+
+impl Field {
+    fn parse(line: &str, oneof: Option<String>) -> Self {
+        let (kind, name) = line.rsplit_once(' ').expect("a type and a name");
+        let (repeated, kind) = kind.strip_prefix("repeated ").map_or((false, kind), |kind| (true, kind));
+        Self { name: name.to_owned(), kind: kind.to_owned(), repeated, oneof }
+    }
+}
+
+/// A type as error messages write it.
+fn type_name(kind: &str) -> String {
+    match kind {
+        "string" | "bytes" | "float" | "int32" | "bool" => format!("TYPE_{}", kind.to_ascii_uppercase()),
+        "Struct" | "map<string, Schema>" => "type.googleapis.com/google.protobuf.Struct".to_owned(),
+        _ => format!("type.googleapis.com/google.ai.generativelanguage.v1beta.{kind}"),
+    }
+}
+
+/// The values of an enum, in the order of their numbers.
+pub(crate) fn enum_values(name: &str) -> &'static [String] {
+    &SCHEMA.enums[name]
+}
+
+/// The request as a message of this name.
+///
+/// # Errors
+/// 400 that names every field that the message does not have, and every value that does not fit.
+pub(crate) fn read(message: &str, value: &Value) -> Result<Value, ApiError> {
+    let mut reader = Reader::default();
+    let Value::Object(fields) = value else {
+        let kind = if value.is_array() { "a list" } else { "a scalar" };
+        let why =
+            format!("Invalid JSON payload received. Unknown name \"\": Root element must be a message, not {kind}.");
+        return Err(bad_request(&[(String::new(), why)]));
+    };
+    let read = reader.message(&SCHEMA.messages[message], fields, "");
+    if reader.violations.is_empty() { Ok(read) } else { Err(bad_request(&reader.violations)) }
+}
+
+#[derive(Default)]
+struct Reader {
+    /// Field and description.
+    violations: Vec<(String, String)>,
+}
+
+impl Reader {
+    fn message(&mut self, known: &[Field], given: &Map<String, Value>, at: &str) -> Value {
+        let (mut read, mut set_oneofs) = (Map::new(), Vec::new());
+        for (name, value) in given {
+            let Some(field) = known.iter().find(|field| field.name == *name || camel_case(&field.name) == *name) else {
+                let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
+                let why = format!("Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field.");
+                self.violations.push((at.to_owned(), why));
+                continue;
+            };
+            if value.is_null() {
+                continue;
+            }
+            if let Some(oneof) = &field.oneof {
+                if set_oneofs.contains(&oneof) {
+                    let why = format!(
+                        "Invalid value at '{at}' (oneof), oneof field '{oneof}' is already set. Cannot set '{name}'"
+                    );
+                    self.violations.push((at.to_owned(), why));
+                }
+                set_oneofs.push(oneof);
+            }
+            let at = if at.is_empty() { field.name.clone() } else { format!("{at}.{}", field.name) };
+            let value = match value {
+                Value::Array(items) if field.repeated => {
+                    let items = items.iter().enumerate();
+                    items.map(|(index, item)| self.value(&field.kind, item, &format!("{at}[{index}]"))).collect()
+                }
+                single if field.repeated => json!([self.value(&field.kind, single, &at)]),
+                value => self.value(&field.kind, value, &at),
+            };
+            read.insert(field.name.clone(), value);
+        }
+        Value::Object(read)
+    }
+
+    fn value(&mut self, kind: &str, value: &Value, at: &str) -> Value {
+        let read = match (kind, value) {
+            ("any", _)
+            | (_, Value::Null)
+            | ("string", Value::String(_))
+            | ("bool", Value::Bool(_))
+            | ("Struct", Value::Object(_)) => Some(value.clone()),
+            ("bytes", Value::String(text)) => is_base64(text).then(|| value.clone()),
+            ("float", _) => float(value),
+            ("int32", _) => int32(value).map(Value::from),
+            ("map<string, Schema>", Value::Object(fields)) => {
+                let values = fields.iter();
+                let value =
+                    |(key, value): (&String, _)| (key.clone(), self.value("Schema", value, &format!("{at}[{key}]")));
+                Some(values.map(value).collect())
+            }
+            _ => match (SCHEMA.enums.get(kind), SCHEMA.messages.get(kind), value) {
+                (Some(values), _, _) => enum_value(value, values).map(Value::from),
+                (_, Some(message), Value::Object(fields)) => Some(self.message(message, fields, at)),
+                _ => None,
+            },
+        };
+        read.unwrap_or_else(|| {
+            let shown = match (kind, value) {
+                ("bytes", Value::String(_)) => format!("Base64 decoding failed for {value}"),
+                _ => value.to_string(),
+            };
+            let why = format!("Invalid value at '{at}' ({}), {shown}", type_name(kind));
+            self.violations.push((at.to_owned(), why));
+            Value::Null
+        })
+    }
+}
+
+/// `NaN` and the infinities stay texts: JSON has no numbers for them.
+fn float(value: &Value) -> Option<Value> {
+    match value {
+        Value::Number(_) => Some(value.clone()),
+        Value::String(text) if matches!(&**text, "NaN" | "Infinity" | "-Infinity") => Some(value.clone()),
+        Value::String(text) => {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+            text.parse::<f64>().ok().filter(|_| digits).map(Value::from)
+        }
+        _ => None,
+    }
+}
+
+fn int32(value: &Value) -> Option<i32> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        number => {
+            let number = number.as_f64()?;
+            let fits = number.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
+            fits.then_some(number as i32)
+        }
+    }
+}
+
+fn enum_value<'a>(value: &Value, values: &'a [String]) -> Option<&'a str> {
+    let found = match value {
+        Value::String(name) => values.iter().find(|known| known.eq_ignore_ascii_case(name)),
+        number => values.get(usize::try_from(number.as_u64()?).ok()?),
+    };
+    found.map(String::as_str)
+}
+
+/// Of one alphabet, padded or not. White space is ignored, as by the real parser.
+fn is_base64(text: &str) -> bool {
+    let digits: String = text.chars().filter(|character| !character.is_ascii_whitespace()).collect();
+    let body = digits.trim_end_matches('=');
+    let padding = digits.len() - body.len();
+    let standard = body.contains(['+', '/']);
+    let url_safe = body.contains(['-', '_']);
+    body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte))
+        && body.len() % 4 != 1
+        && padding <= 2
+        && (padding == 0 || digits.len().is_multiple_of(4))
+        && !(standard && url_safe)
+}
+
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_').filter(|word| !word.is_empty());
+    let mut camel = if name.starts_with('_') { "_".to_owned() } else { String::new() };
+    camel.push_str(words.next().unwrap_or_default());
+    for word in words {
+        camel.push_str(&word[..1].to_ascii_uppercase());
+        camel.push_str(&word[1..]);
+    }
+    camel
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_gives_one_form() {
+        let request = json!({
+            "contents": { "role": "user", "parts": { "text": "x" } },
+            "generationConfig": { "candidateCount": "2", "temperature": "1e-1", "stop_sequences": "a", "topK": 2.0 },
+            "toolConfig": { "functionCallingConfig": { "mode": "any" } },
+            "safetySettings": [{ "category": 7 }],
+            "tools": null,
+        });
+        let read = read("GenerateContentRequest", &request).unwrap();
+        let expected = json!({
+            "contents": [{ "role": "user", "parts": [{ "text": "x" }] }],
+            "generation_config": { "candidate_count": 2, "temperature": 0.1, "stop_sequences": ["a"], "top_k": 2 },
+            "tool_config": { "function_calling_config": { "mode": "ANY" } },
+            "safety_settings": [{ "category": "HARM_CATEGORY_HARASSMENT" }],
+        });
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn base64_has_one_alphabet_and_the_right_padding() {
+        for good in ["", "aGk=", "aGk", "aG k=", "a-_b", "a+/b"] {
+            assert!(is_base64(good), "{good}");
+        }
+        for bad in ["a", "a+_b", "aGk==", "aG!k", "====", "=aGk"] {
+            assert!(!is_base64(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_type_that_a_field_names_is_defined() {
+        const SCALARS: [&str; 8] =
+            ["any", "Struct", "string", "bytes", "float", "int32", "bool", "map<string, Schema>"];
+        for Field { kind, .. } in SCHEMA.messages.values().flatten() {
+            let is_known = SCHEMA.messages.contains_key(kind) || SCHEMA.enums.contains_key(kind);
+            assert!(is_known || SCALARS.contains(&&**kind), "{kind}");
+        }
+        assert_eq!(SCHEMA.enums["HarmCategory"].len(), 12);
+    }
+}

@@ -1,0 +1,134 @@
+//! The simulator over HTTP: HTTP/1.1 and h2c on one loopback port.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::{JoinHandle, JoinSet};
+use tower_service::Service as _;
+
+use crate::SimService;
+use crate::body::ConnectionReset;
+
+/// How long open answers may take when the server stops.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// A running server. Dropping it stops it at once.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(address: SocketAddr, service: SimService) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(accept(listener, service, stopped));
+        Ok(Self { address, stop: Some(stop), task })
+    }
+
+    /// Lets open answers end (for at most two seconds), then closes.
+    pub(crate) async fn shutdown(mut self) {
+        drop(self.stop.take());
+        // The task ends by itself; only a drop aborts it.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot::Receiver<()>) {
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stopped => break,
+            Some(_) = connections.join_next() => continue,
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of file descriptors, most likely: let some close.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let _ = stream.set_nodelay(true);
+        let (service, reset) = (service.clone(), ConnectionReset::default());
+        let socket = Socket { stream, reset: reset.clone() };
+        let answer = service_fn(move |mut request: Request<Incoming>| {
+            // Under HTTP/2 hyper resets the one stream; the connection has others.
+            let whole_connection = request.version() < Version::HTTP_2;
+            if whole_connection {
+                request.extensions_mut().insert(reset.clone());
+            }
+            let (mut service, reset) = (service.clone(), reset.clone());
+            async move {
+                let result = service.call(request).await;
+                if result.is_err() && whole_connection {
+                    reset.request();
+                }
+                result
+            }
+        });
+        let builder = Builder::new(TokioExecutor::new());
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), answer).into_owned();
+        let watched = graceful.watch(connection);
+        connections.spawn(async move {
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, "connection ended early");
+            }
+        });
+    }
+    let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
+}
+
+/// A socket that can be closed with a reset.
+struct Socket {
+    stream: TcpStream,
+    reset: ConnectionReset,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.reset.is_requested() {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
