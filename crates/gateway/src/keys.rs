@@ -1,6 +1,6 @@
 //! All keys from everywhere: variables, key files, the configuration and the database, each with the place where it is listed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use keypool_store::sqlite::StoredKey;
 use tower_keypool::{
@@ -25,6 +25,11 @@ impl Listed {
     /// Where a key is listed: `keys.txt:3`, the name of a variable, `database`.
     pub fn place(&self, id: &KeyId) -> &str {
         self.places.get(id).map_or("database", String::as_str)
+    }
+
+    /// The keys that the database alone lists.
+    pub fn stored(&self) -> HashSet<KeyId> {
+        self.keys.iter().map(Key::id).filter(|id| !self.places.contains_key(id)).collect()
     }
 }
 

@@ -7,7 +7,7 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method};
 use keypool_dialect2::{
     Answer, Conversation, Encoder, Error, ErrorKind, Frontend, Mode, Request,
     anthropic::count_tokens,

@@ -93,6 +93,7 @@ impl Pools {
         let upstream = Upstream::new(loaded)?;
         let mut pools = Vec::new();
         for (plan, keys) in listed {
+            let stored = keys.stored();
             let pool = stores.open_pool(plan.builder()?.keys(keys.keys)).await?;
             let layer = KeyPoolLayer::new(&pool)
                 .replay_up_to((loaded.config.gateway.replay_mib as usize) << 20)
@@ -103,7 +104,7 @@ impl Pools {
                 models: plan.models.clone(),
                 service: layer.layer(upstream.clone()),
                 pool,
-                stored: ArcSwap::from_pointee(keys.stored),
+                stored: ArcSwap::from_pointee(stored),
             }));
         }
         Ok(Self { providers: pools, upstream })
@@ -117,7 +118,7 @@ impl Pools {
         for (plan, keys) in keys::all(loaded, stores).await? {
             let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
             tell(&plan, &keys);
-            provider.stored.store(Arc::new(keys.stored));
+            provider.stored.store(Arc::new(keys.stored()));
             if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
                 tracing::warn!(provider = plan.name, %error, "a key was not added");
             }
