@@ -21,7 +21,7 @@ use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
     opened::{Opened, Source},
-    output::{count, plain, say},
+    output::{Json, count, plain, say},
     standing::{self, KeyRow, State},
 };
 use crate::config::{Inputs, Span};
@@ -44,6 +44,8 @@ pub(super) struct Monitor {
     /// End after so many pictures
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
+    #[command(flatten)]
+    output: Json,
     #[command(flatten)]
     admin: Admin,
     #[command(flatten)]
@@ -108,7 +110,7 @@ impl Monitor {
         };
         self.admin.set(&mut inputs);
         self.source.set(&mut inputs);
-        let is_plain = self.plain || !std::io::stdout().is_terminal();
+        let is_plain = self.plain || self.output.json || !std::io::stdout().is_terminal();
         block_on(Some(2), async {
             let watched = if self.admin.is_named() {
                 Watched::Gateway(Box::new(GatewayClient::new(&self.admin, &inputs.load()?)?))
@@ -117,7 +119,7 @@ impl Monitor {
             };
             let pictures = self.count.unwrap_or(u64::MAX);
             if is_plain {
-                lines(&watched, interval, pictures).await
+                lines(&watched, interval, pictures, self.output.json).await
             } else {
                 screen(&watched, interval, pictures).await
             }
@@ -126,8 +128,8 @@ impl Monitor {
     }
 }
 
-/// One line a key and picture.
-async fn lines(watched: &Watched, interval: Duration, pictures: u64) -> anyhow::Result<()> {
+/// One line a key and picture; of JSON one a picture.
+async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool) -> anyhow::Result<()> {
     for n in 0..pictures {
         if n > 0 {
             tokio::select! {
@@ -136,6 +138,10 @@ async fn lines(watched: &Watched, interval: Duration, pictures: u64) -> anyhow::
             }
         }
         let picture = watched.picture().await?;
+        if json {
+            say(serde_json::json!({ "of": picture.title, "keys": picture.rows }));
+            continue;
+        }
         say(format_args!("{}: {}", picture.title, totals(&picture.rows)));
         for row in &picture.rows {
             say(plain(&line(row)));

@@ -504,6 +504,8 @@ async fn a_monitor_prints_lines() {
     assert_eq!(said.out.matches("mine ready").count(), 2, "{}", said.out);
     let said = run_in(home.path(), &["monitor", "--admin", &admin.url, "--count", "1"], "", &ADMIN).good();
     assert!(said.out.contains("k-1 partly | 2.5-flash full, 41 s left | 2.5-flash 10/10/min"), "{}", said.out);
+    let picture = home.json(&["monitor", "--count", "1"]);
+    assert_eq!(picture["keys"][0]["id"], "mine");
     home.run(&["monitor", "--interval", "0"]).wrong("--interval");
 }
 
