@@ -9,11 +9,11 @@ test:
     scripts/test
 
 check:
-    cargo check --workspace --exclude keypool-legacy --all-targets --all-features
+    cargo check --workspace --all-targets --all-features
 
 lint:
     cargo fmt --all --check
-    cargo clippy --workspace --exclude keypool-legacy --all-targets --all-features -- -D warnings
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 doc:
     RUSTDOCFLAGS='-D warnings' cargo doc -p tower-keypool --no-deps --all-features

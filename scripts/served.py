@@ -89,7 +89,7 @@ def certificate():
 def gateway(options="", latency=0, **settings):
     """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false". `options` are those of each
     key, `latency` is the simulator's, in milliseconds. What is built already (KEYPOOL_BUILT) is taken as it is;
-    KEYPOOL_PACKAGE and KEYPOOL_PROGRAM name another program than `keypool` (keypool-gateway, keypool-next)."""
+    KEYPOOL_PACKAGE and KEYPOOL_PROGRAM name another program than `keypool` (keypool, keypool)."""
     package, program = os.environ.get("KEYPOOL_PACKAGE", "keypool"), os.environ.get("KEYPOOL_PROGRAM", "keypool")
     project = "owner" if program == "keypool" else "project"
     if "KEYPOOL_BUILT" not in os.environ:

@@ -1,8 +1,8 @@
-//! What a chunk of a stream costs: `cargo bench -p keypool-dialect2`.
+//! What a chunk of a stream costs: `cargo bench -p keypool-dialect`.
 
 use std::time::Duration;
 
-use keypool_dialect2::{Error, Frontend, Mode};
+use keypool_dialect::{Error, Frontend, Mode};
 
 /// Time of the processor that this process used, of which Linux tells in hundredths of a second.
 fn cpu() -> Duration {

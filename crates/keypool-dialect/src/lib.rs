@@ -5,7 +5,7 @@
 //! dialect. Nothing here does I/O: bytes in, bytes out.
 //!
 //! ```
-//! use keypool_dialect2::{Frontend, Mode, Outcome};
+//! use keypool_dialect::{Frontend, Mode, Outcome};
 //!
 //! let body = br#"{"model": "gemini-2.5-flash", "stream": true, "user": "u-1",
 //!                 "messages": [{"role": "user", "content": "Hello"}]}"#;
@@ -32,7 +32,7 @@
 //! assert_eq!(answer.outcome(), Outcome::Complete);
 //! sent.extend_from_slice(&answer.finish()?);
 //! assert!(sent.ends_with(b"data: [DONE]\n\n"));
-//! # Ok::<(), keypool_dialect2::Error>(())
+//! # Ok::<(), keypool_dialect::Error>(())
 //! ```
 
 mod answer;

@@ -1,12 +1,30 @@
-//! The binary `keypool`; everything it does stands in the library beside it.
+//! `keypool`: many API keys for LLM providers, used as if they were one.
 
-use std::process::ExitCode;
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "a program asks the real time")]
+#![allow(unreachable_pub, reason = "nothing of a program is public")]
 
-/// Of the static binary: that of musl takes turns over one lock.
+mod admin;
+mod app;
+mod cli;
+mod config;
+mod convert;
+mod error;
+mod health;
+mod keys;
+mod metrics;
+mod middleware;
+mod proxy;
+mod reload;
+mod server;
+mod store;
+mod telemetry;
+mod tenants;
+
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
-    keypool::cli::run()
+fn main() -> std::process::ExitCode {
+    cli::run()
 }

@@ -74,7 +74,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, hy
             r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{text}"}}],"role":"model"}},"finishReason":"STOP","index":0}}],"usageMetadata":{{"promptTokenCount":9,"candidatesTokenCount":80,"totalTokenCount":89}},"modelVersion":"gemini-2.5-flash"}}"#
         );
         let mut response = Response::new(Full::from(body).map_err(|never| match never {}).boxed());
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));
         return Ok(response);
     }
     let chunks = futures_util::stream::unfold(0, |n| async move {
@@ -106,7 +108,8 @@ async fn pass(
 async fn load(port: usize, kind: &str, seconds: usize) -> Result<(), Error> {
     let text = "word ".repeat(if kind == "large" { 200_000 } else { 180 });
     let gemini = format!(r#"{{"contents":[{{"role":"user","parts":[{{"text":"{text}"}}]}}]}}"#);
-    let chat = format!(r#"{{"model":"gemini-2.5-flash","stream":true,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
+    let chat =
+        format!(r#"{{"model":"gemini-2.5-flash","stream":true,"messages":[{{"role":"user","content":"{text}"}}]}}"#);
     let (path, body) = match kind {
         "json" | "large" => ("/v1beta/models/gemini-2.5-flash:generateContent", gemini),
         "stream" => ("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", gemini),

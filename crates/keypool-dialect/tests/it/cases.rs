@@ -1,6 +1,6 @@
 //! Public reports that this crate must be right about, in each dialect, whole and streamed.
 
-use keypool_dialect2::{ErrorKind, Outcome, without_ours};
+use keypool_dialect::{ErrorKind, Outcome, without_ours};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -291,7 +291,7 @@ fn c5_googles_own_499_is_a_503_that_clients_retry() {
     let body = json!({ "error": { "code": 499, "message": "The operation was cancelled.", "status": "CANCELLED",
         "errors": [{ "reason": "backendError" }] } });
     let status = http::StatusCode::from_u16(499).unwrap();
-    let error = keypool_dialect2::Error::from_gemini(status, body.to_string().as_bytes());
+    let error = keypool_dialect::Error::from_gemini(status, body.to_string().as_bytes());
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     for frontend in ALL {
         assert_eq!(error.status(frontend), if frontend == MESSAGES { 529 } else { 503 });
@@ -447,7 +447,7 @@ fn c10_tool_reference_is_a_line_of_text() {
         body["messages"][2]["content"][0]["content"] = content;
         let request = parse(MESSAGES, &body).unwrap();
         assert_eq!(native(&request)["contents"][2]["parts"][0]["functionResponse"]["response"]["result"], said);
-        let counted = keypool_dialect2::Encoder::new(&request.conversation).count_tokens().unwrap();
+        let counted = keypool_dialect::Encoder::new(&request.conversation).count_tokens().unwrap();
         assert_eq!(counted.path, format!("/v1beta/models/{MODEL}:countTokens"));
         let counted: Value = serde_json::from_slice(&counted.body).unwrap();
         assert_eq!(counted["generateContentRequest"]["model"], format!("models/{MODEL}"));
@@ -506,7 +506,7 @@ fn c10_blocks_of_other_providers_tools_do_not_lock_a_conversation() {
 }
 
 /// Messages of a dialect.
-fn conversation(frontend: keypool_dialect2::Frontend, messages: &[(&str, &str)]) -> Value {
+fn conversation(frontend: keypool_dialect::Frontend, messages: &[(&str, &str)]) -> Value {
     let messages: Vec<Value> = messages.iter().map(|(role, text)| json!({ "role": role, "content": text })).collect();
     let field = if frontend == RESPONSES { "input" } else { "messages" };
     json!({ "model": MODEL, field: messages })
@@ -734,14 +734,14 @@ fn text_that_strict_decoders_refuse_is_mended() {
             ("a\\\\ud83d", "a\\ud83d"),
         ] {
             let body = body.replace("Hello", cut);
-            let request = frontend.parse(body.as_bytes(), keypool_dialect2::Mode::Strict).unwrap();
+            let request = frontend.parse(body.as_bytes(), keypool_dialect::Mode::Strict).unwrap();
             assert_eq!(native(&request)["contents"][0]["parts"][0]["text"], mended);
         }
         let mut bytes = b"\xef\xbb\xbf".to_vec();
         bytes.extend(body.replace("Hello", "Hell\u{f6}").into_bytes());
         let at = bytes.iter().position(|byte| *byte == 0xc3).unwrap();
         bytes.remove(at);
-        let request = frontend.parse(&bytes, keypool_dialect2::Mode::Strict).unwrap();
+        let request = frontend.parse(&bytes, keypool_dialect::Mode::Strict).unwrap();
         assert_eq!(native(&request)["contents"][0]["parts"][0]["text"], "Hell\u{fffd}");
     }
 }

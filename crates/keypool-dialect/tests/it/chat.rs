@@ -1,7 +1,7 @@
 //! `/v1/chat/completions`.
 
 use crate::support::{CHAT, MODEL, answer, encoded, gemini, hello, parse, streamed, whole};
-use keypool_dialect2::Outcome;
+use keypool_dialect::Outcome;
 use serde_json::{Value, json};
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use http::StatusCode;
-use keypool_dialect2::{Error, ErrorKind, Outcome};
+use keypool_dialect::{Error, ErrorKind, Outcome};
 use serde_json::{Value, json};
 
 use crate::support::{ALL, CHAT, MESSAGES, answer, hello, parse, streamed_raw, whole};

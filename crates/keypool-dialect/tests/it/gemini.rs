@@ -1,6 +1,6 @@
 //! What Gemini's models take: schemas, thinking, signatures, names of types.
 
-use keypool_dialect2::Conversation;
+use keypool_dialect::Conversation;
 use serde_json::{Value, json};
 
 use crate::support::{CHAT, MESSAGES, RESPONSES, encoded, hello, history, native, parse};
@@ -142,7 +142,7 @@ fn media_elsewhere_may_be_put_in_before_it_is_encoded() {
     assert_eq!(request.encode().unwrap_err().param(), Some("messages[0].content[0].image_url.url"));
     let media = request.conversation.media_mut().next().unwrap();
     media.mime = Some("image/png".into());
-    media.data = keypool_dialect2::MediaData::Base64("AAAA".into());
+    media.data = keypool_dialect::MediaData::Base64("AAAA".into());
     assert_eq!(native(&request)["contents"][0]["parts"][0]["inlineData"]["data"], "AAAA");
 }
 
@@ -154,12 +154,12 @@ fn a_model_is_one_segment_of_the_path() {
         ("a/b?c#d:é", "/v1beta/models/a%2Fb%3Fc%23d%3A%C3%A9:generateContent"),
     ] {
         let conversation = Conversation { model: model.into(), ..Conversation::default() };
-        assert_eq!(keypool_dialect2::Encoder::new(&conversation).generate().unwrap().path, path);
+        assert_eq!(keypool_dialect::Encoder::new(&conversation).generate().unwrap().path, path);
     }
     for model in ["", "..", "models/", "models/.."] {
         let conversation = Conversation { model: model.into(), ..Conversation::default() };
         assert_eq!(
-            keypool_dialect2::Encoder::new(&conversation).generate().unwrap_err().param(),
+            keypool_dialect::Encoder::new(&conversation).generate().unwrap_err().param(),
             Some("model"),
             "{model}"
         );

@@ -1,6 +1,6 @@
 //! Whatever comes: no panic, what goes out is whole, and however a stream is cut it says the same.
 
-use keypool_dialect2::{
+use keypool_dialect::{
     Call, Conversation, Encoder, Error, Media, MediaData, Mode, Part, Role, Tool, ToolResult, Turn,
     openai::embeddings::Embeddings, without_ours,
 };

@@ -1,6 +1,6 @@
 //! `/v1/messages` and `/v1/messages/count_tokens`.
 
-use keypool_dialect2::{Encoder, Outcome, anthropic::count_tokens};
+use keypool_dialect::{Encoder, Outcome, anthropic::count_tokens};
 use serde_json::{Value, json};
 
 use crate::support::{MESSAGES, MODEL, encoded, gemini, hello, parse, streamed, whole};

@@ -1,6 +1,6 @@
 //! OpenAI's other APIs: embeddings, images, speech, transcripts.
 
-use keypool_dialect2::{
+use keypool_dialect::{
     Error, ErrorKind, Frontend, Mode, model_of_form,
     openai::{embeddings::Embeddings, images::Images},
 };

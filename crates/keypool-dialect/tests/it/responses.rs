@@ -1,6 +1,6 @@
 //! `/v1/responses`.
 
-use keypool_dialect2::Outcome;
+use keypool_dialect::Outcome;
 use serde_json::{Value, json};
 
 use crate::support::{MODEL, RESPONSES, encoded, gemini, hello, native, parse, parse_lax, streamed, whole};

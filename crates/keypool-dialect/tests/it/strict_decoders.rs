@@ -5,7 +5,7 @@ use async_openai::types::{
     embeddings::CreateEmbeddingResponse,
     responses::{Response, ResponseStreamEvent},
 };
-use keypool_dialect2::{Mode, openai::embeddings::Embeddings};
+use keypool_dialect::{Mode, openai::embeddings::Embeddings};
 use serde_json::{Value, json};
 
 use crate::support::{CHAT, RESPONSES, gemini, hello, parse, streamed, tool, whole};

@@ -1,6 +1,6 @@
 //! What the tests share: requests and answers as values, and streams cut anywhere.
 
-use keypool_dialect2::{Answer, Error, Frontend, Mode, Outcome, Request};
+use keypool_dialect::{Answer, Error, Frontend, Mode, Outcome, Request};
 use serde_json::{Value, json};
 
 pub(crate) const CHAT: Frontend = Frontend::Chat;

@@ -1,86 +1,430 @@
-//! The keys, as the database and this process's pool have them.
+//! Keys: which there are, and changes. New keys go to the database, encrypted, and into the pool at once.
 
-use std::collections::HashMap;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use serde_json::{Value, json};
-use tower_keypool::{KeyPool, KeyView};
+use axum::{
+    Extension, Json,
+    body::Body as HttpBody,
+    extract::{Path, State},
+    response::Response,
+};
+use http::{HeaderMap, Request, StatusCode, header};
+use keypool_store::{SqliteStore, sqlite::StoredKey};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::time::Instant;
+use tower::ServiceExt;
+use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::ProjectView};
 
-use super::{Admin, Asked, answer::Fault};
-use crate::standing::{Stand, State};
+use super::{
+    AdminError,
+    body::{Body, Params},
+    routes::tagged,
+    sessions::Administrator,
+    views::{KeyRow, KeyState, ProjectRow, key_rows, project_row},
+};
+use crate::{
+    app::{App, AppState},
+    config::SecretText,
+    error::Dialect,
+    keys as listed,
+    proxy::{handler::failure, pools::ProviderPool},
+};
 
-/// So many on a page, unless said otherwise, and at most.
-const USUAL: usize = 100;
-const MOST: usize = 1000;
+/// Keys that are read while a pool is locked.
+const PAGE: usize = 1_000;
+/// A provider that said nothing about a key by then says nothing.
+const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The state that is asked for.
-#[derive(Clone, Copy)]
-enum Wanted {
-    Present,
-    All,
-    Only(State),
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct KeysQuery {
+    /// Only keys in this state.
+    #[param(inline)]
+    state: Option<KeyState>,
+    /// Only keys of this project.
+    project: Option<String>,
+    /// Only keys of this provider.
+    pool: Option<String>,
+    /// Only keys whose id, label or project has this text.
+    text: Option<String>,
+    /// So many are left out in front.
+    #[serde(default)]
+    offset: usize,
+    /// At most so many: 100 unless set, at most 1000.
+    limit: Option<usize>,
 }
 
-impl Wanted {
-    fn of(text: Option<&str>) -> Result<Self, Fault> {
-        use State as S;
-        let states = [S::Usable, S::Partly, S::Resting, S::OutForToday, S::Faulty, S::Disabled, S::Removed];
-        match text {
-            None => Ok(Self::Present),
-            Some("all") => Ok(Self::All),
-            Some(text) => states.into_iter().find(|state| word(*state) == text).map(Self::Only).ok_or(Fault::wrong(
-                "state: expected usable, partly, resting, out_for_today, faulty, disabled, removed or all",
-            )),
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct KeyPage {
+    /// How many keys there are of those that were asked for.
+    total: usize,
+    keys: Vec<KeyRow>,
+    /// The projects of these keys.
+    projects: Vec<ProjectRow>,
+}
+
+/// The keys, without their secrets
+#[utoipa::path(get, path = "/-/admin/keys", tag = "keys", params(KeysQuery), responses((status = 200, body = KeyPage)))]
+pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query): Params<KeysQuery>) -> Response {
+    let text = query.text.as_deref().unwrap_or_default().to_lowercase();
+    let is_asked_for = |key: &KeyRow| {
+        query.state.is_none_or(|state| key.state == state)
+            && query.project.as_deref().is_none_or(|project| key.project() == project)
+            && key.mentions(&text)
+    };
+    let are_all = query.state.is_none() && query.project.is_none() && text.is_empty();
+    let limit = query.limit.unwrap_or(100).min(1_000);
+    let mut page = KeyPage { total: 0, keys: Vec::new(), projects: Vec::new() };
+    for provider in app.pools.iter().filter(|one| query.pool.as_deref().is_none_or(|name| *one.name == *name)) {
+        let mut known = HashSet::new();
+        let keys = provider.pool.stats().keys;
+        for offset in (0..keys).step_by(PAGE) {
+            if are_all && (page.total + PAGE <= query.offset || page.keys.len() == limit) {
+                page.total += PAGE.min(keys - offset);
+                continue;
+            }
+            let snapshot = provider.pool.snapshot(offset, PAGE);
+            let mut shown = HashSet::new();
+            for key in key_rows(provider, &snapshot).into_iter().filter(is_asked_for) {
+                if page.total >= query.offset && page.keys.len() < limit {
+                    shown.insert(key.project().to_owned());
+                    page.keys.push(key);
+                }
+                page.total += 1;
+            }
+            let is_new = |project: &&ProjectView| shown.contains(&*project.name) && known.insert(project.name.clone());
+            let projects = snapshot.projects.iter().filter(is_new);
+            page.projects.extend(projects.map(|project| project_row(&provider.name, project)));
         }
     }
+    tagged(&headers, &page)
+}
 
-    fn holds(self, state: State) -> bool {
-        match self {
-            Self::Present => state != State::Removed,
-            Self::All => true,
-            Self::Only(only) => state == only,
+/// One key
+#[utoipa::path(get, path = "/-/admin/keys/{id}", tag = "keys",
+    responses((status = 200, body = KeyRow), (status = 404, description = "There is no such key")))]
+pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<KeyRow>, AdminError> {
+    Ok(Json(find(&app, &id)?.1))
+}
+
+/// A key that is in use, and its provider.
+fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> {
+    let found = app.pools.iter().find_map(|provider| {
+        let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
+        let page = pages.find(|page| page.keys.iter().any(|key| key.id.as_str() == id))?;
+        let key = key_rows(provider, &page).into_iter().find(|key| key.id() == id)?;
+        Some((Arc::clone(provider), key))
+    });
+    found.ok_or_else(|| AdminError::not_found("there is no key of this name: GET /-/admin/keys lists them"))
+}
+
+/// A key that the database lists.
+async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), AdminError> {
+    let (provider, key) = find(app, id)?;
+    if !provider.is_stored(&KeyId::new(id)) {
+        let message =
+            format!("key {id} is listed at {}: change it there. Here it can be disabled and enabled", key.place());
+        return Err(AdminError::conflict(message));
+    }
+    let sqlite = super::database(app)?;
+    let stored = sqlite.key(&KeyId::new(id)).await.map_err(AdminError::failed)?;
+    Ok((sqlite, stored.ok_or_else(|| AdminError::not_found("another process has removed this key"))?))
+}
+
+/// What was done with a key.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Changed {
+    /// The key's id.
+    id: String,
+    /// Whether it outlives the gateway; without a database, or Redis, it does not.
+    outlives: bool,
+}
+
+/// Add a key to the database, and use it at once
+///
+/// Beside its `secret` and `id` a key has the options of key files: `project`, `tier`, `priority`, `weight`, `exit`,
+/// `billing_account`, `rpm`, `rpd`, `tpm`, `concurrent`, `interval`, `zone`, `models`, `label` and `limits` by model.
+#[utoipa::path(post, path = "/-/admin/keys", tag = "keys", request_body = Object,
+    responses((status = 201, body = Changed), (status = 409, description = "It is there already, or there is no database")))]
+pub async fn add(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Body(mut options): Body<Map<String, Value>>,
+) -> Result<(StatusCode, Json<Changed>), AdminError> {
+    let Some(Value::String(secret)) = options.remove("secret") else {
+        return Err(AdminError::bad_request("secret: expected the key as a text"));
+    };
+    let id = match options.remove("id") {
+        None | Some(Value::Null) => KeyId::of_secret(secret.trim()),
+        Some(Value::String(id)) if !id.trim().is_empty() => KeyId::new(id.trim()),
+        Some(_) => return Err(AdminError::bad_request("id: expected a name")),
+    };
+    let sqlite = super::database(&app)?;
+    let mut key = StoredKey::new(id.clone(), new_secret(&app, &secret).await?);
+    set_options(&mut key, options)?;
+    check(&app, &key)?;
+    if find(&app, id.as_str()).is_ok() {
+        return Err(AdminError::conflict(format!("there is a key {id} already: give this one another id")));
+    }
+    sqlite.put_key(key).await.map_err(AdminError::failed)?;
+    reload(&app).await?;
+    super::note(&app, who, &format!("added key {id}"));
+    Ok((StatusCode::CREATED, Json(Changed { id: id.to_string(), outlives: true })))
+}
+
+/// Change options of a key
+///
+/// Those of `POST /-/admin/keys`; `null` removes one. What is not named stays.
+#[utoipa::path(patch, path = "/-/admin/keys/{id}", tag = "keys", request_body = Object,
+    responses((status = 200, body = Changed), (status = 409, description = "It is listed in a file or a variable")))]
+pub async fn set(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Path(id): Path<String>,
+    Body(options): Body<Map<String, Value>>,
+) -> Result<Json<Changed>, AdminError> {
+    if let Some(name) = ["secret", "id"].iter().find(|name| options.contains_key(**name)) {
+        return Err(AdminError::bad_request(format!("{name}: it cannot be changed; for the secret there is /replace")));
+    }
+    let (sqlite, mut key) = find_stored(&app, &id).await?;
+    let names: Vec<String> = options.keys().cloned().collect();
+    set_options(&mut key, options)?;
+    check(&app, &key)?;
+    sqlite.put_key(key).await.map_err(AdminError::failed)?;
+    reload(&app).await?;
+    super::note(&app, who, &format!("changed {} of key {id}", names.join(", ")));
+    Ok(Json(Changed { id, outlives: true }))
+}
+
+/// Remove a key from the database
+#[utoipa::path(delete, path = "/-/admin/keys/{id}", tag = "keys",
+    responses((status = 200, body = Changed), (status = 409, description = "It is listed in a file or a variable")))]
+pub async fn remove(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Path(id): Path<String>,
+) -> Result<Json<Changed>, AdminError> {
+    let (sqlite, key) = find_stored(&app, &id).await?;
+    sqlite.remove_key(&key.id).await.map_err(AdminError::failed)?;
+    reload(&app).await?;
+    super::note(&app, who, &format!("removed key {id}"));
+    Ok(Json(Changed { id, outlives: true }))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Disable {
+    /// Why, in your own words; it is shown with the key.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Do not use a key until it is enabled
+#[utoipa::path(post, path = "/-/admin/keys/{id}/disable", tag = "keys", request_body = Disable, responses((status = 200, body = Changed)))]
+pub async fn disable(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Path(id): Path<String>,
+    Body(Disable { reason }): Body<Disable>,
+) -> Result<Json<Changed>, AdminError> {
+    let (provider, _) = find(&app, &id)?;
+    let reason = if reason.trim().is_empty() { "disabled by an administrator" } else { reason.trim() };
+    if reason.len() > 300 || holds_secret(&app, reason).await? {
+        return Err(AdminError::bad_request("reason: expected at most 300 characters that hold no key or token"));
+    }
+    provider.pool.disable(&KeyId::new(&*id), reason).map_err(AdminError::failed)?;
+    super::note(&app, who, &format!("disabled key {id}: {reason}"));
+    Ok(Json(Changed { id, outlives: app.stores.sqlite.is_some() || app.stores.redis.is_some() }))
+}
+
+/// Use a key again: its failures, and cooldowns of what covers it, are forgotten
+#[utoipa::path(post, path = "/-/admin/keys/{id}/enable", tag = "keys", responses((status = 200, body = Changed)))]
+pub async fn enable(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Path(id): Path<String>,
+) -> Result<Json<Changed>, AdminError> {
+    let (provider, _) = find(&app, &id)?;
+    provider.pool.enable(&KeyId::new(&*id)).map_err(AdminError::failed)?;
+    super::note(&app, who, &format!("enabled key {id}"));
+    Ok(Json(Changed { id, outlives: app.stores.sqlite.is_some() || app.stores.redis.is_some() }))
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replace {
+    /// The new secret.
+    secret: String,
+}
+
+/// Give a key another secret: its name, counts and project stay
+#[utoipa::path(post, path = "/-/admin/keys/{id}/replace", tag = "keys", request_body = Replace,
+    responses((status = 200, body = Changed), (status = 409, description = "It is listed in a file or a variable")))]
+pub async fn replace(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Path(id): Path<String>,
+    Body(Replace { secret }): Body<Replace>,
+) -> Result<Json<Changed>, AdminError> {
+    let (sqlite, mut key) = find_stored(&app, &id).await?;
+    key.secret = new_secret(&app, &secret).await?;
+    check(&app, &key)?;
+    let change = KeyChange::Secret(key.id.clone(), key.secret.expose().to_owned());
+    sqlite.put_key(key).await.map_err(AdminError::failed)?;
+    app.pools.own().pool.apply(change).map_err(AdminError::failed)?;
+    reload(&app).await?;
+    super::note(&app, who, &format!("replaced the secret of key {id}"));
+    Ok(Json(Changed { id, outlives: true }))
+}
+
+/// What the provider says about a key.
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct Tested {
+    id: String,
+    /// Whether the provider took it.
+    works: bool,
+    status: Option<u16>,
+    /// The class of the error.
+    class: Option<&'static str>,
+    /// What the provider said.
+    message: Option<String>,
+    /// What to do.
+    advice: Option<&'static str>,
+    milliseconds: u64,
+}
+
+/// Ask the provider for its models with a key: free of quota
+///
+/// The pool's own state of the key stays as it is.
+#[utoipa::path(post, path = "/-/admin/keys/{id}/test", tag = "keys", responses((status = 200, body = Tested)))]
+pub async fn test(
+    State(app): State<AppState>,
+    Extension(who): Extension<Administrator>,
+    Path(id): Path<String>,
+) -> Result<Json<Tested>, AdminError> {
+    let (provider, _) = find(&app, &id)?;
+    let loaded = app.loaded.load_full();
+    let keys = app.pools.listed(&loaded, &app.stores, &provider).await.map_err(AdminError::failed)?;
+    let key = keys.into_iter().find(|key| key.id().as_str() == id);
+    let key = key.ok_or_else(|| AdminError::not_found("this key is not listed any more"))?;
+    let service = app.pools.alone(&loaded, &provider, key).map_err(AdminError::failed)?;
+    let path = match provider.dialect {
+        Dialect::Gemini => "/v1beta/models?pageSize=1",
+        Dialect::OpenAi | Dialect::Anthropic => "/v1/models",
+    };
+    let mut request = Request::get(path);
+    if provider.dialect == Dialect::Anthropic {
+        request = request.header("anthropic-version", "2023-06-01");
+    }
+    let request = request.header(header::ACCEPT, "application/json").body(HttpBody::empty());
+    let began = Instant::now();
+    let answer = tokio::time::timeout(TEST_TIMEOUT, service.oneshot(request.expect("a request"))).await;
+    let milliseconds = began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
+    let mut tested = Tested { id, works: false, status: None, class: None, message: None, advice: None, milliseconds };
+    let attempts = match answer {
+        Err(_) => {
+            tested.message = Some("the provider did not answer within 15 s".to_owned());
+            Attempts::default()
+        }
+        Ok(Err(error)) => {
+            let (error, attempts) = failure(&error);
+            tested.message = Some(error.message);
+            attempts
+        }
+        Ok(Ok(answer)) => {
+            tested.status = Some(answer.status().as_u16());
+            tested.works = answer.status().is_success();
+            answer.extensions().get::<Attempts>().cloned().unwrap_or_default()
+        }
+    };
+    if let Some(failure) = attempts.last().and_then(|last| last.outcome().failure()) {
+        tested.status = failure.status().map(|status| status.as_u16()).or(tested.status);
+        tested.class = Some(failure.class().as_str());
+        tested.advice = Some(failure.policy().advice);
+        tested.message = failure.message().map(str::to_owned).or(tested.message);
+    }
+    let result = tested.class.unwrap_or(if tested.works { "it works" } else { "no answer" });
+    super::note(&app, who, &format!("tested key {}: {result}", tested.id));
+    Ok(Json(tested))
+}
+
+/// A secret that is new here.
+async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
+    let text = text.trim();
+    let loaded = app.loaded.load_full();
+    if text == loaded.token.expose() || loaded.admin_token.as_ref().is_some_and(|token| token.expose() == text) {
+        return Err(AdminError::bad_request("secret: this is a token of the gateway, and no provider's key"));
+    }
+    for provider in app.pools.iter() {
+        let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
+        if let Some(key) = listed.iter().find(|key| key.has_secret(text)) {
+            let place = key.label_text().unwrap_or("the configuration");
+            return Err(AdminError::conflict(format!(
+                "this key is there already: it is {}, listed at {place}",
+                key.id()
+            )));
         }
     }
+    Secret::new(text).map_err(|error| AdminError::bad_request(format!("secret: {error}")))
 }
 
-fn word(state: State) -> String {
-    serde_json::to_value(state).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-impl Admin {
-    pub(super) async fn keys(&self, asked: &Asked) -> Result<Value, Fault> {
-        let (offset, limit) = (asked.number("offset", 0)?, asked.number("limit", USUAL)?.min(MOST));
-        let wanted = Wanted::of(asked.query("state"))?;
-        let theirs = self.theirs(asked)?;
-        let (standings, live) = (theirs.standings().await?, theirs.live().await?);
-        let fitting: Vec<&Stand> = standings.keys.iter().filter(|key| wanted.holds(key.state)).collect();
-        let shown: Vec<Value> = fitting.iter().skip(offset).take(limit).map(|key| theirs.told(key, &live)).collect();
-        Ok(json!({ "total": fitting.len(), "offset": offset, "keys": shown }))
+/// Whether a text that people will see holds a key or a token.
+async fn holds_secret(app: &App, text: &str) -> Result<bool, AdminError> {
+    let loaded = app.loaded.load_full();
+    let tokens = [Some(&loaded.token), loaded.admin_token.as_ref()];
+    let is_between = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
+    // A shorter token may stand in any word.
+    let mut tokens = tokens.into_iter().flatten().map(SecretText::expose).filter(|token| token.len() >= 8);
+    if tokens.any(|token| text.contains(token)) {
+        return Ok(true);
     }
+    for provider in app.pools.iter() {
+        let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
+        if text.split(is_between).any(|word| listed.iter().any(|key| key.has_secret(word))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
-    pub(super) async fn key(&self, id: &str, asked: &Asked) -> Result<Value, Fault> {
-        let theirs = self.theirs(asked)?;
-        let standings = theirs.standings().await?;
-        let present = standings.present().find(|key| key.id == id);
-        let found = present.or_else(|| standings.keys.iter().find(|key| key.id == id));
-        let key = found.ok_or_else(unknown)?;
-        Ok(theirs.told(key, &theirs.live().await?))
+/// Sets options over those that a key has; null removes one.
+fn set_options(key: &mut StoredKey, options: Map<String, Value>) -> Result<(), AdminError> {
+    let mut all = match std::mem::take(&mut key.options) {
+        Value::Object(options) => options,
+        _ => Map::new(),
+    };
+    for (name, value) in options {
+        match (&*name, value) {
+            ("project" | "owner", Value::Null) => key.project = None,
+            ("project" | "owner", Value::String(project)) => {
+                key.project = Some(project).filter(|project| !project.trim().is_empty());
+            }
+            ("project" | "owner", _) => return Err(AdminError::bad_request("project: expected a name")),
+            ("secret_env" | "key" | "api_key" | "apikey" | "apiKey" | "name", _) => {
+                return Err(AdminError::bad_request(format!("{name}: a key of the database has none")));
+            }
+            (_, Value::Null) => drop(all.remove(&name)),
+            (_, value) => drop(all.insert(name, value)),
+        }
+    }
+    key.options = Value::Object(all);
+    Ok(())
+}
+
+/// Whether the pool will take the key as it is.
+fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
+    let loaded = app.loaded.load();
+    let mut keys = LoadedKeys::default();
+    let entry = listed::entry(key).map_err(|error| AdminError::bad_request(error.to_string()))?;
+    keys.add_entry(format!("key {}", key.id), entry, &loaded.environment);
+    match keys.problems.first() {
+        None => Ok(()),
+        Some(problem) => Err(AdminError::bad_request(problem.message.clone())),
     }
 }
 
-/// No key is called so. What was asked for may be a secret: it is not repeated.
-pub(super) fn unknown() -> Fault {
-    Fault::not_found("no key is called so (GET /-/admin/keys lists them by name)")
-}
-
-pub(super) async fn views(pool: KeyPool) -> Result<Vec<KeyView>, Fault> {
-    let looked = tokio::task::spawn_blocking(move || pool.snapshot_in_pieces(usize::MAX).keys).await;
-    looked.map_err(|_| super::broken())
-}
-
-/// How a key of this pool stands.
-pub(super) fn told(key: &Stand, pool: &str, live: &HashMap<String, KeyView>) -> Value {
-    let mut value = serde_json::to_value(key).unwrap_or_default();
-    value["provider"] = pool.into();
-    value["live"] = live.get(&key.id).and_then(|view| serde_json::to_value(view).ok()).unwrap_or_default();
-    value
+/// Takes into the pools what the database lists now.
+async fn reload(app: &App) -> Result<(), AdminError> {
+    app.pools.reload(&app.loaded.load_full(), &app.stores).await.map_err(AdminError::failed)
 }

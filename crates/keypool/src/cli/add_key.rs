@@ -1,148 +1,98 @@
-//! `keypool add-key`: a key into the database.
+//! `keypool add-key`
 
-#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+use std::process::ExitCode;
 
-use std::path::{Path, PathBuf};
-
-use anyhow::{Context, anyhow};
 use clap::Args;
-use serde_json::json;
-use tower_keypool::{
-    config::KeySpec,
-    store::{Added, KeptSecret},
-};
+use keypool_store::sqlite::StoredKey;
+use serde_json::{Map, Value, json};
+use tower_keypool::KeyId;
 
 use super::{
-    Failure,
-    options::{Options, wrong},
-    say, say_json, secret,
+    block_on,
+    key_options::{self, KeyOptions},
+    opened::database,
+    output::{Json, say, say_json, wrong},
 };
-use crate::{
-    database::Whose,
-    edits::{self, Kept},
-    standing,
-    telemetry::plain,
-};
+use crate::{config::Inputs, store::Stores};
 
-/// Keep a key in the database, for every keypool command on this machine; a gateway that runs takes it within 2 s.
+/// Keep a key in the database, for all commands on this machine; a running gateway uses it within 2 s.
 ///
-/// Its secret is encrypted with KEYPOOL_SECRET_KEY, else with a key that is made in a file beside the database when it
-/// is first needed.
-#[derive(Debug, Args)]
+/// Its secret is encrypted with KEYPOOL_SECRET_KEY, or with the key in the file beside the database, which is made with it.
+#[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct AddKey {
-    /// The key; `-` or nothing: from a prompt that does not show it, or from standard input, which are better places
-    #[arg(value_name = "KEY|-", allow_hyphen_values = true)]
+    /// Nothing: you are asked for the key, and it is not shown; -: it is read from standard input
+    #[arg(value_name = "-", allow_hyphen_values = true)]
     key: Option<String>,
-
-    /// Keep only the name of the variable that holds the secret: it must be set wherever the key is to serve
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "file", "plain"])]
-    env: Option<String>,
-
-    /// Keep only the path of the file that holds the secret, and nothing else
-    #[arg(long, value_name = "PATH", conflicts_with_all = ["key", "plain"])]
-    file: Option<PathBuf>,
-
-    /// Keep the secret as it is: whoever reads the database has it
-    #[arg(long)]
-    plain: bool,
-
-    /// Names it in logs [default: k- and 8 hex digits of the secret's hash]
+    /// Its name in logs [default: k- and 12 hexadecimal digits of its hash]
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
-
     #[command(flatten)]
-    options: Options,
-
+    options: KeyOptions,
     #[command(flatten)]
-    database: Whose,
-
-    /// Print what became of it as JSON
-    #[arg(long)]
-    json: bool,
+    output: Json,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  keypool add-key                                 asks for the key and does not show it
-  pass show gemini | keypool add-key - --id work --tier free --owner project-a
-  keypool add-key --env WORK_KEY --id work        keeps the variable's name, not the secret
-  keypool add-key --file /run/secrets/gemini --weight 1.5 --source vault
-  keypool add-key && keypool serve
+  keypool add-key --id work --tier free --project project-a
+  pass show gemini | keypool add-key - --rpm 10 --rpd 250
 
-Exit codes: 0 it is in the database, now or already, 1 the database cannot be read or written, 2 the command line is \
-wrong, or that is no key.";
+Exit codes: 0 it is in the database, 1 the database cannot be used, 2 the command line is wrong, that is no key, or it is \
+there already.";
 
 impl AddKey {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let (mut spec, reference) = self.secret()?;
-        if let Some(id) = &self.id {
-            spec.set("id", id).map_err(|error| wrong(&edits::wrong("id", &error)))?;
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        let loaded = inputs.load()?;
+        let secret = key_options::read_secret(self.key.as_deref(), &loaded)?;
+        let mut options = Map::new();
+        options.insert("secret".to_owned(), secret.expose().into());
+        if let Some(id) = self.id {
+            options.insert("id".to_owned(), id.into());
         }
-        self.options.words().apply(&mut spec).map_err(|error| wrong(&error))?;
-        let runtime = super::runtime()?;
-        let store = runtime.block_on(self.database.open())?;
-        edits::no_token(&spec, &runtime.block_on(self.database.tokens(&store))?)?;
-        super::options::note_unknown_tokens(&self.database);
-        let kept = match reference {
-            Some(reference) => Kept::by_reference(reference),
-            None => runtime.block_on(edits::keep(&spec, self.plain, &store, None))?,
-        };
-        let made = kept.made.clone();
-        let how = match kept.secret() {
-            KeptSecret::Reference(place) => format!("its secret is in {}", plain(place)),
-            KeptSecret::Plain(_) => "its secret is kept as it is".to_owned(),
-            _ => "its secret is encrypted".to_owned(),
-        };
-        let created = standing::now_ms();
-        let added = edits::edit(&store, move |book| {
-            let secret = kept.for_book(book, None)?;
-            edits::add(book, &spec, secret, created)
-        });
-        let (added, off) = runtime.block_on(added)?;
-        self.options.note_exit(&self.database);
-        let path = store.to_string();
-        if let (Some(file), false) = (&made, self.json) {
-            say(&secret::made(file));
-        }
-        let (id, new) = match added {
-            Added::New(id) => (id, true),
-            Added::Known(id) => (id, false),
-        };
-        if self.json {
-            say_json(&json!({ "id": id, "added": new, "database": path, "disabled": off, "secret_key_file": made }));
-        } else if new {
-            say(&format!("added {} to {}; {how}", plain(&id), plain(&path)));
-        } else {
-            let id = plain(&id);
-            say(&format!("it is there already: {id}; nothing was changed (`keypool keys set {id} …` does)"));
-        }
-        if let (Some(reason), false) = (&off, self.json) {
-            say(&format!("it is switched off: {} (`keypool keys enable {}`)", plain(reason), plain(&id)));
-        }
-        Ok(())
+        self.options.apply(&mut options);
+        let key = key_options::check(&options, &loaded)?;
+        block_on(Some(1), async {
+            let stores = Stores::open(&loaded).await?;
+            let database = database(&stores)?;
+            for stored in database.keys().await? {
+                if stored.secret.expose() == secret.expose() {
+                    let id = stored.id;
+                    return Err(wrong(format!(
+                        "the key is there already, as {id}: `keypool keys set {id}` changes it"
+                    )));
+                }
+                if stored.id == key.id() {
+                    let id = stored.id;
+                    return Err(wrong(format!(
+                        "{id} is another key: `keypool keys replace {id}` gives it a new secret"
+                    )));
+                }
+            }
+            database.put_key(stored(key.id(), secret, options)).await?;
+            self.options.note_exit(&loaded);
+            let path = database.path().display();
+            if self.output.json {
+                say_json(&json!({ "id": key.id(), "project": key.project_name(), "database": path.to_string() }));
+            } else {
+                say(format_args!("added {} to {path}", key.id()));
+            }
+            Ok(ExitCode::SUCCESS)
+        })
     }
+}
 
-    /// The key, and where its secret is where that alone is kept.
-    fn secret(&self) -> Result<(KeySpec, Option<KeptSecret>), Failure> {
-        if let Some(name) = &self.env {
-            let value = std::env::var(name).map_err(|_| {
-                let name = if secret::read(name).is_ok() { "(not shown: it may be a key)" } else { name };
-                Failure::config(anyhow!("--env: the variable {} is not set", plain(name)))
-            })?;
-            return Ok((secret::read(&value)?, Some(KeptSecret::Reference(format!("env:{name}")))));
-        }
-        if let Some(path) = &self.file {
-            let path = std::path::absolute(path).map_err(Failure::run)?;
-            let value = tower_keypool::config::read_text(&path)
-                .with_context(|| format!("--file {}: it cannot be read", path.display()))
-                .map_err(Failure::config)?;
-            let place = path.to_str().ok_or_else(|| Failure::config(anyhow!("--file: a path must be UTF-8")))?;
-            return Ok((secret::read(&value)?, Some(KeptSecret::Reference(format!("file:{place}")))));
-        }
-        if let Some(key) = self.key.as_deref().filter(|key| key.contains('/') && Path::new(key).is_file()) {
-            return Err(Failure::config(anyhow!("{} is a file: --file keeps its path", plain(key))));
-        }
-        Ok((secret::ask(self.key.as_deref())?, None))
-    }
+/// A key as the database keeps it: the id, the secret and the project have columns of their own.
+pub(super) fn stored(id: KeyId, secret: tower_keypool::Secret, mut options: Map<String, Value>) -> StoredKey {
+    options.remove("secret");
+    options.remove("id");
+    let project = options.remove("project").and_then(|project| match project {
+        Value::String(project) => Some(project),
+        Value::Null => None,
+        other => Some(other.to_string()),
+    });
+    let mut stored = StoredKey::new(id, secret);
+    stored.project = project;
+    stored.options = Value::Object(options);
+    stored
 }

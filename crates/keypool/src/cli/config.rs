@@ -1,241 +1,183 @@
-//! `keypool config`: what it goes by, and what is wrong with that.
+//! `keypool config`
 
-#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
-
-use std::path::PathBuf;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::{Args, Subcommand};
+use serde::Serialize;
 use serde_json::{Value, json};
-use tower_keypool::{config::ConfigErrors, store::StoreError};
 
-use super::{Failure, say, say_json, secret, serve::NoKey};
+use super::output::{Json, count, note, say, say_json, table};
 use crate::{
-    config::{self, Effective, Inputs},
-    database::{Place, Site, Stored},
-    telemetry::pretty,
+    config::{Config, Inputs, Loaded, Problems},
+    proxy::upstream::Upstream,
+    server::Certificate,
 };
 
-/// Check the configuration, show what it comes to, or print its schema.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
-pub(super) struct Config {
+/// The configuration: a file, variables over it, and options over both.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
+pub(super) struct ConfigCommand {
     #[command(subcommand)]
-    action: Action,
+    what: What,
+    #[command(flatten)]
+    output: Json,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  keypool config check keypool.toml           every error, each with file, line and what is allowed
-  keypool config show                         every setting, and where it was set
-  keypool config schema > keypool.schema.json for editors
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 something is wrong with the configuration.";
 
-Exit codes: 0 all is well, 2 something is wrong, or there is no key anywhere.";
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// Say everything that is wrong with file and environment, or that nothing is
-    #[command(after_help = "\
-Examples:
-  keypool config check
-  keypool config check keypool.toml")]
-    Check(Check),
-    /// Print every setting with its value and where it came from; secrets are not shown
-    #[command(after_help = "\
-Examples:
-  keypool config show
-  keypool config show --json | jq .pool")]
-    Show(Show),
-    /// Print the JSON schema of the file
-    #[command(after_help = "\
-Examples:
-  keypool config schema > keypool.schema.json")]
+#[derive(Clone, Copy, Subcommand)]
+enum What {
+    /// Name everything that is wrong, each with its place; entries that are no keys, too
+    Check,
+    /// Print all settings, where each comes from, and no secret
+    Show,
+    /// Print the JSON schema of keypool.toml, for editors
     Schema,
 }
 
-#[derive(Debug, Args)]
-struct File {
-    /// The file [default: as `keypool serve` finds it] [env: KEYPOOL_CONFIG]
-    #[arg(value_name = "FILE")]
-    file: Option<PathBuf>,
-
-    #[command(flatten)]
-    database: Place,
+/// A setting that holds now.
+#[derive(Serialize)]
+struct Setting {
+    #[serde(rename = "setting")]
+    name: String,
+    value: Value,
+    /// An option, a variable, a line of the file, or `default`.
+    from: String,
 }
 
-#[derive(Debug, Args)]
-struct Check {
-    #[command(flatten)]
-    file: File,
-
-    /// As JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Args)]
-struct Show {
-    #[command(flatten)]
-    file: File,
-
-    /// As JSON
-    #[arg(long)]
-    json: bool,
-}
-
-impl File {
-    fn inputs(&self) -> Inputs {
-        Inputs { file: self.file.clone().or_else(|| self.database.config().cloned()), ..self.database.inputs() }
-    }
-}
-
-impl Config {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        match self.action {
-            Action::Check(check) => return check.run(),
-            Action::Show(Show { file, json }) => {
-                let read = |error: &dyn std::fmt::Display| format!("it cannot be read: {error}");
-                let look = |site: &Site| {
-                    let looked = look(site).map_err(|error| read(&error))?;
-                    looked.map_err(|error| read(&error))
-                };
-                let effective = Effective::of(&file.inputs(), look).map_err(|errors| wrong(&errors))?;
-                let text = if json { pretty(&effective.json()) } else { effective.to_string() };
-                say(text.trim_end());
-            }
-            Action::Schema => say(&format!("{:#}", config::schema())),
+impl ConfigCommand {
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        match self.what {
+            What::Check => return Ok(self.check(inputs)),
+            What::Show => self.show(inputs, &inputs.load()?)?,
+            What::Schema => say_json(&schemars::schema_for!(Config)),
         }
-        Ok(())
-    }
-}
-
-/// What a check found wrong.
-struct Wrong {
-    failure: Failure,
-    /// A sentence each.
-    errors: Vec<String>,
-    /// What else is known.
-    told: Value,
-}
-
-impl Wrong {
-    fn all(errors: &ConfigErrors) -> Self {
-        Self {
-            failure: wrong(errors),
-            errors: errors.iter().map(|problem| secret::masked(problem.to_string())).collect(),
-            told: json!({}),
-        }
-    }
-}
-
-impl From<Failure> for Wrong {
-    fn from(failure: Failure) -> Self {
-        Self { errors: vec![secret::masked(failure.to_string())], failure, told: json!({}) }
-    }
-}
-
-impl Check {
-    fn run(self) -> Result<(), Failure> {
-        let json = self.json;
-        self.find().map_err(|Wrong { failure, errors, mut told }| {
-            if json {
-                (told["status"], told["errors"]) = ("wrong".into(), errors.into());
-                say_json(&told);
-            }
-            failure
-        })
+        Ok(ExitCode::SUCCESS)
     }
 
-    fn find(self) -> Result<(), Wrong> {
-        let Self { file, json } = self;
-        let mut notes = Vec::new();
-        let inputs = file.inputs();
-        let loaded = inputs.load_to_serve().map_err(|errors| Wrong::all(&errors))?;
-        let site = Site::of(&loaded.store);
-        let rejected = loaded.rejected();
-        let stored = match look(&site)? {
-            Ok(stored) => stored,
-            // A server that is away does not make what stands here wrong, nor does a broken file, which is set
-            // aside; a password does.
-            Err(error) if error.is_unreachable() || site.path().is_some() => {
-                let note = format!("the keys of the database {site} are not looked at: {error}");
-                if loaded.lacks_keys() {
-                    return Err(Failure::run(anyhow::anyhow!(note)).into());
-                }
-                notes.push(note);
-                None
-            }
-            Err(error) => return Err(Wrong::all(&inputs.of_store(error))),
+    fn check(self, inputs: &Inputs) -> ExitCode {
+        let (problems, told): (Vec<(String, String)>, String) = match inputs.load() {
+            Ok(loaded) => check(&loaded),
+            Err(problems) => (owned(&problems), String::new()),
         };
-        let mut locked = Vec::new();
-        let mut shut = 0;
-        let mut count_of = |site: &Site, stored: Option<&Stored>| {
-            shut += stored.map_or(0, Stored::shut);
-            locked.extend(stored.filter(|stored| stored.locked > 0).map(|stored| (site.to_string(), stored.locked)));
-        };
-        count_of(&site, stored.as_ref());
-        let mut loaded = loaded.with(&Stored::sources(stored));
-        for beside in &mut loaded.beside {
-            let site = site.beside(&beside.name);
-            let stored = look(&site)?.unwrap_or_else(|error| {
-                notes.push(format!("the keys of the database {site} are not looked at: {error}"));
-                None
-            });
-            count_of(&site, stored.as_ref());
-            *beside = beside.with(&Stored::sources(stored));
-        }
-        if rejected == 0 {
-            super::runtime()?.block_on(NoKey::check(&loaded, &site)).map_err(Failure::config)?;
-        }
-        if let Err(error) = loaded.builder().build() {
-            return Err(Failure::config(anyhow::anyhow!("the keys: {error}")).into());
-        }
-        notes.extend(loaded.notes().map(ToString::to_string));
-        notes.extend(loaded.beside.iter().filter_map(config::Beside::none));
-        notes.extend(loaded.near_only.iter().map(ToString::to_string));
-        notes.extend(loaded.astray());
-        if !json {
-            for note in &notes {
-                say(&format!("note: {note}"));
+        if self.output.json {
+            let problems = problems.iter().map(|(place, message)| json!({ "place": place, "message": message }));
+            let problems: Vec<Value> = problems.collect();
+            say_json(&json!({ "ok": problems.is_empty(), "problems": problems }));
+        } else {
+            for (place, message) in &problems {
+                note(format_args!("{place}: {message}"));
+            }
+            match problems.len() {
+                0 => say(told),
+                problems => note(format_args!("{} to fix", count(problems, "thing"))),
             }
         }
-        if rejected > 0 {
-            let lines = config::count(rejected, "line");
-            let failure = Failure::config(anyhow::anyhow!("{lines} of key files cannot be used"));
-            return Err(Wrong { told: json!({ "rejected_lines": rejected, "notes": notes }), ..failure.into() });
-        }
-        if let Some((site, locked)) = locked.into_iter().next() {
-            let keys = config::count(locked, "key");
-            let failure = Failure::config(anyhow::anyhow!(
-                "{keys} in the database {site} cannot be decrypted with KEYPOOL_SECRET_KEY, or the file beside it, as \
-                 it is here"
-            ));
-            return Err(Wrong { told: json!({ "not_decrypted": locked, "notes": notes }), ..failure.into() });
-        }
-        if json {
-            let keys = loaded.keys.keys.len();
-            say_json(&json!({ "status": "all is well", "keys": keys, "not_to_be_had": shut, "notes": notes }));
+        if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::WRONG) }
+    }
+
+    fn show(self, inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
+        let settings = settings(inputs, loaded)?;
+        let config = &loaded.config;
+        let lists = json!({
+            "keys": config.keys.len(),
+            "models": config.models.iter().map(|model| &model.name).collect::<Vec<_>>(),
+            "errors": config.errors.len(),
+            "providers": loaded.pools()[1..].iter().map(|plan| &plan.name).collect::<Vec<_>>(),
+            "exits": config.exits.keys().collect::<Vec<_>>(),
+            "tenants": config.tenants.iter().map(|tenant| &tenant.name).collect::<Vec<_>>(),
+        });
+        let file = inputs.file().map(|file| file.display().to_string());
+        if self.output.json {
+            say_json(&json!({ "file": file, "settings": settings, "lists": lists }));
             return Ok(());
         }
-        let shut = match shut {
-            0 => String::new(),
-            n => format!("; {} in the database whose secret is not to be had here", config::count(n, "key")),
+        say(format_args!("file: {}", file.as_deref().unwrap_or("none")));
+        let value = |value: &Value| match value {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
         };
-        let beside =
-            |beside: &config::Beside| format!("; provider {}: {}", beside.name, config::by_place(beside.keys()));
-        let beside: String = loaded.beside.iter().map(beside).collect();
-        say(&format!("all is well: {}{shut}{beside}", config::by_place(&loaded.keys)));
+        let cells = settings.iter().map(|row| [row.name.clone(), value(&row.value), row.from.clone()]);
+        say(table(["setting", "value", "from"], cells));
+        for (name, list) in lists.as_object().into_iter().flatten() {
+            let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let text = if list.is_number() { list.to_string() } else { names.join(", ") };
+            say(format_args!("{name}: {}", if text.is_empty() { "none" } else { &text }));
+        }
         Ok(())
     }
 }
 
-fn look(site: &Site) -> Result<Result<Option<Stored>, StoreError>, Failure> {
-    Ok(super::runtime()?.block_on(Stored::look(site)))
+fn owned(problems: &Problems) -> Vec<(String, String)> {
+    problems.iter().map(|(place, message)| (place.to_owned(), message.to_owned())).collect()
 }
 
-/// Every error, a line each.
-pub(super) fn wrong(errors: &ConfigErrors) -> Failure {
-    let count = errors.iter().count();
-    let what = if count == 1 { "the configuration is wrong" } else { "the configuration is wrong in several places" };
-    let lines: Vec<String> = errors.iter().map(|problem| format!("\n  {problem}")).collect();
-    Failure::config(anyhow::anyhow!("{what}:{}", lines.concat()))
+/// What only shows when the configuration is used: keys, files of certificates, exits.
+fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
+    let mut problems = Vec::new();
+    let mut keys = 0;
+    for plan in loaded.pools() {
+        let listed = loaded.keys(&plan);
+        keys += listed.keys.len();
+        problems.extend(listed.problems.into_iter().map(|problem| (problem.place, problem.message)));
+        if let Err(error) = plan.builder().and_then(|builder| builder.keys(listed.keys).build()) {
+            problems.push((format!("provider {}", plan.name), error.to_string()));
+        }
+    }
+    if let Err(error) = Upstream::new(loaded) {
+        problems.push(("configuration".to_owned(), format!("{error:#}")));
+    }
+    let gateway = &loaded.config.gateway;
+    if let (Some(certificate), Some(key)) = (&gateway.tls_cert_file, &gateway.tls_key_file) {
+        let read = Certificate::read(loaded.folder().join(certificate), loaded.folder().join(key));
+        if let Err(error) = read {
+            problems.push(("gateway.tls_cert_file".to_owned(), format!("{error:#}")));
+        }
+    }
+    (problems, format!("the configuration is in order: {} from files, variables and [[keys]]", count(keys, "key")))
+}
+
+fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
+    let config = &loaded.config;
+    let sections: BTreeMap<&str, Value> = BTreeMap::from([
+        ("pool", serde_json::to_value(&config.pool)?),
+        ("gateway", serde_json::to_value(&config.gateway)?),
+        ("admin", serde_json::to_value(&config.admin)?),
+        ("log", serde_json::to_value(&config.log)?),
+        ("store", serde_json::to_value(&config.store)?),
+        ("batch", serde_json::to_value(&config.batch)?),
+    ]);
+    let origins = inputs.origins()?;
+    let mut settings = Vec::new();
+    for (section, values) in sections {
+        for (name, value) in values.as_object().into_iter().flatten() {
+            let setting = format!("{section}.{name}");
+            let from = origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
+            let value = in_seconds(name, value);
+            settings.push(Setting { name: setting, value, from });
+        }
+    }
+    Ok(settings)
+}
+
+/// Times are numbers of seconds.
+fn in_seconds(name: &str, value: &Value) -> Value {
+    const TIMES: [&str; 9] = [
+        "wait",
+        "drain_delay",
+        "grace",
+        "max_wait",
+        "body_timeout",
+        "reader_timeout",
+        "answer_timeout",
+        "rate_limit_per_slot",
+        "timeout",
+    ];
+    let span = value.as_str().filter(|_| TIMES.contains(&name)).and_then(crate::config::Span::parse);
+    match span {
+        Some(span) if span.0.subsec_nanos() == 0 => span.0.as_secs().into(),
+        Some(span) => span.0.as_secs_f64().into(),
+        None => value.clone(),
+    }
 }

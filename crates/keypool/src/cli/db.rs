@@ -1,173 +1,142 @@
-//! `keypool db`: care for the database.
+//! `keypool db`
 
-use std::path::{Path, PathBuf};
+use std::{io::Read, path::PathBuf, process::ExitCode};
 
-use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use keypool_store::{SqliteStore, sqlite::MasterKey};
 use serde_json::json;
-use tower_keypool::store::Sqlite;
 
-use super::{Failure, rekey::Rekey, say, say_json};
-use crate::database::{Place, SecretKey, Site};
+use super::{
+    block_on,
+    output::{Json, count, say, say_json, wrong},
+};
+use crate::{
+    config::{Inputs, Loaded},
+    store,
+};
 
-/// Copy the database, look through it, or encrypt its secrets anew.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+/// Look after the database of counts, cooldowns, keys and tenants.
+#[derive(Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Db {
     #[command(subcommand)]
-    task: Task,
+    what: What,
+    #[command(flatten)]
+    output: Json,
 }
 
-#[derive(Debug, Subcommand)]
-enum Task {
-    /// Copy all that is in it to a new file, while others may work on it
-    #[command(after_help = "\
-A copy is put back with mv, also under processes that go on. Never with cp onto a database in use: what they hold of the one before \
-would go into it, and it is broken.
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 the database cannot be used or is damaged, 2 the command line or the configuration is wrong.";
 
-Examples:
-  keypool db backup keypool-2026-06-15.db
-  mv keypool-2026-06-15.db ~/.local/state/keypool/keypool.db    put it back")]
+#[derive(Subcommand)]
+enum What {
+    /// Write a copy while the database is in use; its master key is not in it, so keep a copy of that, too
     Backup {
-        /// The copy: a file that is not there yet
-        file: PathBuf,
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        database: Place,
+        /// Where no file is yet
+        copy: PathBuf,
     },
-    /// Look through all of it: exit code 1 when something is wrong
-    #[command(after_help = "\
-Examples:
-  keypool db check --db /var/lib/keypool/keypool.db")]
-    Check {
-        /// As JSON
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        database: Place,
+    /// Check the database, and whether all secrets can be read
+    Check,
+    /// Encrypt all secrets with another master key; restart gateways afterwards
+    ///
+    /// Where the master key is in the file beside the database, that file is replaced by a new one.
+    Rekey {
+        /// The file that holds the new master key, or - for standard input: needed where KEYPOOL_SECRET_KEY is used
+        #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
+        key: Option<String>,
     },
-    Rekey(Rekey),
+    /// Print where it is
+    Path,
+    /// Print its size in bytes
+    Size,
 }
-
-const EXAMPLES: &str = "\
-Examples:
-  keypool db backup keypool-2026-06-15.db
-  keypool db check --db /var/lib/keypool/keypool.db
-  KEYPOOL_SECRET_KEY=\"$NEW,$OLD\" keypool db rekey
-
-Exit codes: 0 done, 1 the database is not whole or cannot be copied, 2 the command line is wrong, or names no \
-database that this user may open.";
 
 impl Db {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let database = match &self.task {
-            Task::Backup { database, .. } | Task::Check { database, .. } => database,
-            Task::Rekey(rekey) => return super::runtime()?.block_on(rekey.run()),
-        };
-        let site = database.site().map_err(|errors| super::config::wrong(&errors))?;
-        let path = match &site {
-            Site::File { path, .. } => path.clone(),
-            Site::Memory => return Err(Failure::config(anyhow!("name the database with --db"))),
-            Site::Server(_) => {
-                return Err(Failure::config(anyhow!(
-                    "{site} is looked after with Redis' own tools (redis-cli BGSAVE, INFO persistence); this is for files"
-                )));
-            }
-        };
-        if !path.exists() {
-            return Err(Failure::config(anyhow!("there is no database {}", path.display())));
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        let loaded = inputs.load()?;
+        let path = store::database_path(&loaded)?
+            .ok_or_else(|| wrong("there is no database: it is turned off by \"none\""))?;
+        if matches!(self.what, What::Path) {
+            self.tell(path.display(), &json!({ "path": path.display().to_string() }));
+            return Ok(ExitCode::SUCCESS);
         }
-        super::runtime()?.block_on(async {
-            let wrong = |error| super::config::wrong(&database.inputs().of_store(error));
-            Sqlite::may_open(&path).map_err(wrong)?;
-            let store = Sqlite::inspect(&path).map_err(Failure::run)?;
-            match &self.task {
-                Task::Rekey(_) => Ok(()),
-                Task::Backup { file, json, .. } => backup(&store, &path, file, *json).await,
-                Task::Check { json, .. } => check(&store, &path, *json).await,
+        if !path.is_file() {
+            return Err(wrong(format!(
+                "there is no database at {}: the first command that needs one makes it",
+                path.display()
+            )));
+        }
+        block_on(Some(1), async {
+            let database = store::open_database(path.clone(), &loaded.environment)?;
+            match &self.what {
+                What::Backup { copy } => {
+                    let copy = std::path::absolute(copy)?;
+                    if copy.exists() {
+                        return Err(wrong(format!("{}: there is a file already", copy.display())));
+                    }
+                    database.backup(&copy).await?;
+                    let copy = copy.display().to_string();
+                    self.tell(
+                        format_args!("copied to {copy}"),
+                        &json!({ "path": path.display().to_string(), "copy": copy }),
+                    );
+                }
+                What::Check => self.check(&database).await?,
+                What::Rekey { key } => {
+                    let key = new_key(key.as_deref(), &loaded)?;
+                    let keys = database.keys().await?.len();
+                    database.rekey(key).await?;
+                    let told =
+                        format!("{} encrypted with the new master key; restart gateways that run", count(keys, "key"));
+                    self.tell(told, &json!({ "keys": keys, "path": path.display().to_string() }));
+                }
+                What::Path => {}
+                What::Size => {
+                    let size = database.size()?;
+                    self.tell(size, &json!({ "size_bytes": size, "path": path.display().to_string() }));
+                }
             }
+            Ok(ExitCode::SUCCESS)
         })
     }
+
+    /// Opening it has checked the structure.
+    async fn check(&self, database: &SqliteStore) -> anyhow::Result<()> {
+        let keys = database.keys().await?.len();
+        let tenants = database.tenants().await?.len();
+        let size = database.size()?;
+        let path = database.path().display().to_string();
+        self.tell(
+            format_args!("{path} is in order: {}, {}, {size} bytes", count(keys, "key"), count(tenants, "tenant")),
+            &json!({ "ok": true, "path": path, "keys": keys, "tenants": tenants, "size_bytes": size }),
+        );
+        Ok(())
+    }
+
+    fn tell(&self, text: impl std::fmt::Display, value: &serde_json::Value) {
+        if self.output.json { say_json(value) } else { say(text) }
+    }
 }
 
-async fn backup(store: &Sqlite, path: &Path, file: &Path, json: bool) -> Result<(), Failure> {
-    // First: a copy that is told of as a failure would be in the way of the next try.
-    let secret_key = SecretKey::of(Some(path)).map_err(Failure::config)?;
-    store.backup(file).await.map_err(Failure::run)?;
-    let key = secret_key.file();
-    if json {
-        say_json(&json!({ "database": path, "copy": file, "secret_key": key }));
-        return Ok(());
-    }
-    say(&format!("{} is copied to {}", path.display(), file.display()));
-    if let Some(key) = key {
-        say(&format!("what opens its secrets is not in the copy: {}", key.display()));
-    }
-    Ok(())
-}
-
-async fn check(store: &Sqlite, path: &Path, json: bool) -> Result<(), Failure> {
-    let mut problems = store.check().await.map_err(Failure::run)?;
-    let key = SecretKey::of(Some(path)).map_err(Failure::run)?;
-    // Of a broken one, or one of an earlier version, not all can be read. A copy has no key beside it.
-    let mut untried = 0;
-    if let (true, Ok(book)) = (problems.is_empty(), store.command_keys().await) {
-        let records = || book.keys().map(|(_, key)| &key.record);
-        untried = key.cannot_try(records());
-        if key.is_there() {
-            problems.extend(key.opens(records()).err().map(|error| error.to_string()));
+fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
+    let text = match given {
+        None => {
+            let from_outside = ["KEYPOOL_SECRET_KEY", "KEYPOOL_SECRET_KEY_FILE"];
+            if let Some(name) = from_outside.into_iter().find(|name| loaded.environment.get(name).is_some()) {
+                return Err(wrong(format!(
+                    "the master key comes from {name}: name the file of the new one, such as one made by `openssl rand -hex 32`"
+                )));
+            }
+            return Ok(MasterKey::generate()?);
         }
-    }
-    if !problems.is_empty() {
-        if json {
-            say_json(&json!({ "database": path, "whole": false, "problems": problems }));
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            text
         }
-        return Err(Failure::run(anyhow!("{} is not whole: {}", path.display(), problems.join("; "))));
-    }
-    let held = store.contents().await.map_err(Failure::run)?;
-    if json {
-        say_json(&json!({
-            "database": path, "whole": true, "problems": problems, "schema": held.schema, "bytes": held.bytes,
-            "wal_bytes": held.wal_bytes, "keys": held.keys, "rests": held.rests, "windows": held.windows,
-            "usage": held.usage, "imports": held.imports, "journal": held.journal,
-            "processes": held.processes, "lent": held.lent, "untried_secrets": untried,
-        }));
-        return Ok(());
-    }
-    say(&format!(
-        "{} is whole: schema {}, {} KiB and {} KiB of -wal; {}, {}, counts of {} by model, {}, {}, {}; \
-         {} on it; {} that processes share",
-        path.display(),
-        held.schema,
-        held.bytes.div_ceil(1024),
-        held.wal_bytes.div_ceil(1024),
-        many(held.keys, "key"),
-        many(held.rests, "rest"),
-        many(held.windows, "owner"),
-        many(held.usage, "row of use"),
-        many(held.imports, "import"),
-        many(held.journal, "batch to be summed up"),
-        many(held.processes, "process"),
-        many(held.lent, "owner"),
-    ));
-    if untried > 0 {
-        say(&format!(
-            "not tried, since the key for what is encrypted is not here (KEYPOOL_SECRET_KEY, or the file beside the \
-             database): {}",
-            many(untried as u64, "secret"),
-        ));
-    }
-    Ok(())
-}
-
-/// `1 row of use`, `2 rows of use`.
-fn many(n: u64, what: &str) -> String {
-    if n == 1 {
-        return format!("1 {what}");
-    }
-    let (noun, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
-    let end = if noun.ends_with("ch") || noun.ends_with('s') { "es" } else { "s" };
-    format!("{n} {noun}{end}{rest}")
+        Some(file) => return MasterKey::read(file.as_ref()).map_err(|error| wrong(error.to_string())),
+    };
+    MasterKey::parse(text.trim()).map_err(|_| {
+        wrong("that is no master key: expected 64 hexadecimal digits, such as `openssl rand -hex 32` makes")
+    })
 }

@@ -1,248 +1,341 @@
-//! `keypool generate`: one prompt, answered on the terminal.
-
-#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+//! `keypool generate`
 
 use std::{
-    io::{IsTerminal, Read, Write},
-    time::Duration,
+    io::{Read, Write as _},
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
-use anyhow::anyhow;
-use clap::{Args, builder::NonEmptyStringValueParser};
-use keypool_client::{Client, ErrorKind, Generate as Request, api::is_block};
-use serde_json::json;
-use tower_keypool::{Exhausted, KeyPool, OutReason};
+use axum::body::Body;
+use bytes::BytesMut;
+use clap::Args;
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower_keypool::{
+    Attempts, Error, ErrorKind,
+    pool::{Attempt, UnavailableReason},
+};
 
 use super::{
-    Failure, STOPPED,
-    batch::{at, of_each_key, time},
-    model_name, said, say_json,
-    source::{self, Source},
+    block_on,
+    keys::rows,
+    opened::{Opened, Source},
+    output::{Json, no_answer, note, plain, say_json, short, wrong},
 };
 use crate::{
-    client::Calls,
-    config::{Loaded, ProviderName},
-    telemetry::{plain, plain_text},
+    config::Inputs,
+    error::Dialect,
+    proxy::{handler, pools::ProviderPool},
+    tenants::matches,
 };
 
-/// Answer one prompt, on the terminal as it comes.
-#[derive(Debug, Args)]
+const OUT_OF_QUOTA: u8 = 3;
+const NO_USABLE_KEY: u8 = 4;
+const STOPPED: u8 = 130;
+
+/// Answer one prompt over the keys that `keypool serve` has. The answer is printed as it comes.
+#[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Generate {
-    /// The prompt; `-`: standard input
-    #[arg(value_name = "PROMPT|-")]
+    /// The prompt; -: standard input
+    #[arg(value_name = "PROMPT|-", allow_hyphen_values = true)]
     prompt: String,
-
     /// The model
-    #[arg(long, value_name = "MODEL", default_value = keypool_client::DEFAULT_MODEL, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "MODEL", default_value = "gemini-2.5-flash")]
     model: String,
-
-    /// What the model goes by; @FILE reads it from a file
+    /// The system instruction; @FILE reads it from a file
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
-
-    /// How free the answer is: 0 to 2 [default: the model's own]
-    #[arg(long, value_name = "NUMBER", value_parser = temperature)]
-    temperature: Option<f64>,
-
-    /// Models to step down to, best first, when no key may serve the one asked for
-    #[arg(long, value_name = "MODEL,…", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
+    /// Models that take the place of one that no key can serve, best first
+    #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-
-    /// How long to wait for a key, in seconds or as 10m [default: pool.wait, 5 s unless set]
-    #[arg(long, value_name = "SECONDS")]
-    max_wait: Option<String>,
-
-    /// The whole answer as JSON: text, key, model, attempts, usage
-    #[arg(long)]
-    json: bool,
-
+    /// How long to wait for a key: seconds, or 500ms, 5s, 1m [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    wait: Option<String>,
     #[command(flatten)]
-    pool: Source,
+    source: Source,
+    #[command(flatten)]
+    output: Json,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   keypool generate 'Why is the sky blue?'
-  git diff | keypool generate - --system 'Write a commit message' --temperature 0.2
-  keypool generate 'Three colours' --model gemini-2.5-pro --fallback gemini-2.5-flash
-  keypool generate 'Three colours' --json | jq -r '.text, .key_id'
+  git diff | keypool generate - --system 'Write a commit message' --model gemini-2.5-pro --fallback gemini-2.5-flash
 
-Exit codes: 0 answered, 1 not answered (refused, blocked, broken off), 2 the command line or the configuration is wrong, \
-3 out of quota (and when to come back), 4 no usable key, 130 stopped.";
+Exit codes: 0 answered, 1 not answered, 2 the command line or the configuration is wrong, 3 out of quota, 4 no usable key, \
+130 stopped.";
 
-fn temperature(text: &str) -> Result<f64, String> {
-    let given = text.parse().ok().filter(|degree| (0.0..=2.0).contains(degree));
-    given.ok_or_else(|| "expected 0 to 2".to_owned())
+/// What came of a prompt.
+#[derive(Default)]
+struct Answer {
+    text: String,
+    finish: Option<String>,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    error: Option<String>,
 }
 
 impl Generate {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let fallback = (!self.fallback.is_empty()).then(|| self.fallback.join(","));
-        let given = [("--fallback", "pool.fallback", fallback), ("--max-wait", "pool.wait", self.max_wait.clone())];
-        let inputs = self.pool.inputs(given);
-        let mut loaded = inputs.load().map_err(|errors| super::config::wrong(&errors))?;
-        if loaded.config.gateway.provider != ProviderName::Gemini {
-            return Err(Failure::config(anyhow!(
-                "generate speaks Gemini's API, and these keys are for another: `echo PROMPT | keypool batch - --model \
-                 MODEL` speaks theirs"
-            )));
-        }
-        model_name::check(Some(&self.model), &loaded)?;
-        let system = self.system.as_deref().map(source::text_or_file).transpose()?;
-        let prompt = self.prompt()?;
-        // What befalls keys is in the error, or of no matter.
-        super::batch::warn_on_stderr(false);
-        super::runtime()?.block_on(async {
-            let source::Opened { pool, .. } = source::pool(inputs, &mut loaded).await?;
-            let asked = self.asked(&client(&loaded, &pool), prompt, system);
-            let answered = tokio::select! {
-                answered = self.answer(asked, &pool) => answered,
-                () = super::interrupted() => Err(Failure::with(STOPPED, anyhow!("stopped"))),
-            };
-            pool.shutdown().await;
-            answered
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        let prompt = self.read_prompt()?;
+        let system = match self.system.as_deref().map(|system| (system, system.strip_prefix('@'))) {
+            Some((_, Some(file))) => {
+                Some(std::fs::read_to_string(file).map_err(|error| wrong(format!("--system {file}: {error}")))?)
+            }
+            system => system.map(|(text, _)| text.to_owned()),
+        };
+        inputs.option("--fallback", "pool.fallback", self.fallback.iter().cloned());
+        inputs.option("--wait", "pool.wait", self.wait.clone());
+        self.source.set(&mut inputs);
+        block_on(Some(2), async {
+            let opened = Opened::open(&inputs).await?;
+            tokio::select! {
+                code = answer(&opened, &self.model, &prompt, system.as_deref(), self.output.json) => code,
+                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(STOPPED)),
+            }
         })
     }
 
-    fn prompt(&self) -> Result<String, Failure> {
-        let mut text = self.prompt.clone();
-        if text == "-" {
-            text.clear();
-            std::io::stdin().read_to_string(&mut text).map_err(Failure::config)?;
+    fn read_prompt(&self) -> anyhow::Result<String> {
+        let mut prompt = self.prompt.clone();
+        if prompt == "-" {
+            prompt.clear();
+            std::io::stdin().read_to_string(&mut prompt).map_err(|error| wrong(format!("standard input: {error}")))?;
         }
-        if text.trim().is_empty() {
-            return Err(Failure::config(anyhow!("the prompt is empty")));
-        }
-        Ok(text)
+        if prompt.trim().is_empty() { Err(wrong("the prompt is empty")) } else { Ok(prompt) }
     }
+}
 
-    fn asked(&self, client: &Client, prompt: String, system: Option<String>) -> Request {
-        let mut asked = client.generate(prompt).model(&*self.model);
-        if let Some(system) = system {
-            asked = asked.system(system);
+async fn answer(
+    opened: &Opened,
+    model: &str,
+    prompt: &str,
+    system: Option<&str>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let claims = |provider: &&Arc<ProviderPool>| provider.models.iter().any(|pattern| matches(pattern, model));
+    let provider = opened.pools.iter().find(claims).unwrap_or_else(|| opened.pools.own());
+    let began = Instant::now();
+    let answer = provider.send(request(provider.dialect, model, prompt, system)?).await;
+    let (head, mut body) = match answer {
+        Ok(answer) => answer.into_parts(),
+        Err(error) => {
+            let code = failed(opened, provider, &error).await?;
+            flush(provider).await;
+            return Ok(code);
         }
-        self.temperature.into_iter().fold(asked, Request::temperature)
-    }
-
-    async fn answer(&self, asked: Request, pool: &KeyPool) -> Result<(), Failure> {
-        let failed = |error| failure(&error, pool);
-        if self.json {
-            let answer = asked.await.map_err(failed)?;
-            let blocked = answer.response().block_reason();
-            say_json(&json!({
-                "text": answer.text(),
-                "finish_reason": answer.finish_reason().or(blocked),
-                "requested_model": answer.requested_model(),
-                "model": answer.used_model(),
-                "key_id": answer.key_id().map(ToString::to_string),
-                "attempts": answer.attempts(),
-                "usage": answer.usage(),
-            }));
-            let empty = answer.text().is_empty();
-            return ending(empty, answer.finish_reason(), blocked);
+    };
+    let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+    let mut read = Answer::default();
+    let mut left = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame.map_err(|error| read.error = Some(format!("the answer broke off: {error}"))) else {
+            break;
+        };
+        left.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        if !head.status.is_success() {
+            continue;
         }
-        let mut stream = asked.stream().await.map_err(failed)?;
-        let on_terminal = std::io::stdout().is_terminal();
-        let (mut empty, mut ends_line, mut finish, mut blocked) = (true, false, None, None);
-        while let Some(piece) = stream.next().await {
-            let piece = piece.map_err(|error| {
-                if !empty {
-                    // What is wrong does not stand behind half a sentence.
-                    let _ = writeln!(std::io::stdout());
-                }
-                failed(error)
-            })?;
-            finish = piece.finish_reason().map(str::to_owned).or(finish);
-            blocked = piece.block_reason().map(str::to_owned).or(blocked);
-            let text = piece.text();
-            if text.is_empty() {
-                continue;
-            }
-            empty = false;
-            ends_line = text.ends_with('\n');
-            let text = if on_terminal { plain_text(&text) } else { text };
-            let mut out = std::io::stdout().lock();
-            if !said::note(out.write_all(text.as_bytes()).and_then(|()| out.flush())) {
-                // Nobody reads any more.
-                return Ok(());
+        while let Some(end) = left.iter().position(|byte| *byte == b'\n') {
+            let line = left.split_to(end + 1);
+            let Some(event) = line.strip_prefix(b"data:") else { continue };
+            let Ok(event) = serde_json::from_slice::<Value>(event) else { continue };
+            let piece = read.take(provider.dialect, &event);
+            if !json {
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(terminal(&piece).as_bytes()).and_then(|()| out.flush());
             }
         }
-        if !empty && !ends_line {
-            said::note(writeln!(std::io::stdout()));
-        }
-        ending(empty, finish.as_deref(), blocked.as_deref())
     }
-}
-
-fn client(loaded: &Loaded, pool: &KeyPool) -> Client {
-    let settings = loaded.config.pool();
-    Client::builder(pool)
-        .timeout(loaded.config.batch.timeout.0)
-        .transport(Calls::new(&loaded.roots, &loaded.exits.ways))
-        .fallback(settings.fallback())
-        // Where no key is left, what is said is when to come back.
-        .retry(settings.retry().exhausted_instead(true))
-        .build()
-}
-
-/// How it ended, where that is not as it should be.
-fn ending(empty: bool, finish: Option<&str>, blocked: Option<&str>) -> Result<(), Failure> {
-    match (blocked, finish) {
-        (Some(why), _) => Err(Failure::with(1, anyhow!("the prompt was blocked: {}", plain(why)))),
-        (None, why) if empty => {
-            Err(Failure::with(1, anyhow!("the answer is empty: {}", plain(why.unwrap_or("no reason is given")))))
-        }
-        (None, Some(why)) if is_block(why) => Err(Failure::with(1, anyhow!("the answer was blocked: {}", plain(why)))),
-        (None, Some(why)) if why != "STOP" => {
-            eprintln!("keypool: note: the answer ended early: {}", plain(why));
-            Ok(())
-        }
-        _ => Ok(()),
+    drop(body);
+    if !head.status.is_success() {
+        let value: Value = serde_json::from_slice(&left).unwrap_or_default();
+        let said = value["error"]["message"].as_str().unwrap_or_default();
+        read.error = Some(format!("the provider answered {}: {}", head.status, plain(&short(said, 500))));
     }
-}
-
-fn failure(error: &keypool_client::Error, pool: &KeyPool) -> Failure {
-    let said = plain(&told(error));
-    if !error.is_exhausted() {
-        return Failure::with(1, anyhow!(said));
+    if read.error.is_none() && read.text.is_empty() {
+        let why = read.finish.as_deref().unwrap_or("no reason is given");
+        read.error = Some(format!("the answer is empty: {why}"));
     }
-    let out = error.pool().and_then(tower_keypool::Error::exhausted);
-    match error.retry_after().or(out.and_then(Exhausted::may_serve_in)) {
-        Some(next) if !out.is_some_and(is_of_keys) => {
-            let back: Duration = next;
-            let when = format!("come back at {} (in {})", at(pool, back), time(back.as_secs_f64()));
-            Failure::with(3, anyhow!("out of quota: {said}; {when}"))
-        }
-        // Keys are well, and another process has them, or they are busy, or the provider told of a limit and not for how long:
-        // nobody knows when they come, and they do.
-        None if out.is_none_or(Exhausted::may_end_any_time) => {
-            Failure::with(3, anyhow!("out of quota: {said}; come back in a minute, or wait longer (--max-wait)"))
-        }
-        _ => {
-            let each = out.map(|out| of_each_key(out, pool)).unwrap_or_default();
-            Failure::with(4, anyhow!("no usable key: {said} (`keypool test-keys` says what to do){each}"))
-        }
+    let last = attempts.last();
+    if json {
+        say_json(&json!({
+            "text": read.text,
+            "error": read.error,
+            "finish_reason": read.finish,
+            "model": last.and_then(Attempt::model),
+            "key": last.map(Attempt::key),
+            "project": last.map(Attempt::project),
+            "provider": &*provider.name,
+            "attempts": attempts.len(),
+            "usage": { "input_tokens": read.input_tokens, "output_tokens": read.output_tokens },
+            "seconds": (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
+        }));
+    } else if !read.text.is_empty() && !read.text.ends_with('\n') {
+        println!();
     }
-}
-
-/// What went wrong, and what can be done about it where that is known. A web page is told by what it means alone.
-fn told(error: &keypool_client::Error) -> String {
-    let ErrorKind::Refused { status, message, .. } = error.kind() else { return error.to_string() };
-    let advice = error.served_by().map_or("", |served| served.verdict().advice_of());
-    match (advice, error.key_id()) {
-        ("", _) => error.to_string(),
-        (advice, Some(key)) if message.starts_with('<') => {
-            format!("{status}, a web page: {advice} (key {key}, attempt {})", error.attempts())
+    flush(provider).await;
+    Ok(match &read.error {
+        None => ExitCode::SUCCESS,
+        Some(error) => {
+            note(error);
+            ExitCode::FAILURE
         }
-        (advice, _) => format!("{error}: {advice}"),
-    }
-}
-
-/// Whether all keys are out for what they are themselves: time alone brings none of them back, though it is tried. Money may come.
-fn is_of_keys(out: &Exhausted) -> bool {
-    use OutReason::{DisabledByHand, DisabledInvalid, DisabledSuspended, Elsewhere, Held, Resting};
-    out.reasons().all(|(reason, _)| {
-        matches!(reason, DisabledByHand | DisabledInvalid | DisabledSuspended | Elsewhere | Held | Resting)
     })
+}
+
+/// What was counted goes to the store.
+async fn flush(provider: &ProviderPool) {
+    let _ = tokio::time::timeout(Duration::from_secs(2), provider.pool.shutdown()).await;
+}
+
+fn request(dialect: Dialect, model: &str, prompt: &str, system: Option<&str>) -> anyhow::Result<Request<Body>> {
+    let messages = |system: Option<&str>| {
+        let system = system.map(|text| json!({ "role": "system", "content": text }));
+        system.into_iter().chain([json!({ "role": "user", "content": prompt })]).collect::<Vec<_>>()
+    };
+    let (path, body) = match dialect {
+        Dialect::Gemini => {
+            let mut body = json!({ "contents": [{ "role": "user", "parts": [{ "text": prompt }] }] });
+            if let Some(system) = system {
+                body["systemInstruction"] = json!({ "parts": [{ "text": system }] });
+            }
+            let model = model.strip_prefix("models/").unwrap_or(model);
+            (format!("/v1beta/models/{model}:streamGenerateContent?alt=sse"), body)
+        }
+        Dialect::OpenAi => {
+            let usage = json!({ "include_usage": true });
+            let body = json!({ "model": model, "messages": messages(system), "stream": true, "stream_options": usage });
+            ("/v1/chat/completions".to_owned(), body)
+        }
+        Dialect::Anthropic => {
+            let mut body = json!({ "model": model, "max_tokens": 8_192, "messages": messages(None), "stream": true });
+            if let Some(system) = system {
+                body["system"] = system.into();
+            }
+            ("/v1/messages".to_owned(), body)
+        }
+    };
+    let mut request = Request::post(path).header("content-type", "application/json");
+    if dialect == Dialect::Anthropic {
+        request = request.header("anthropic-version", "2023-06-01");
+    }
+    request.body(Body::from(body.to_string())).map_err(|_| wrong(format!("{model} is no name of a model")))
+}
+
+impl Answer {
+    /// Takes what an event brings. The new text is returned.
+    fn take(&mut self, dialect: Dialect, event: &Value) -> String {
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        if let Some(message) = event["error"]["message"].as_str() {
+            self.error = Some(format!("the answer broke off: {}", plain(&short(message, 500))));
+        }
+        let (piece, finish, input, output) = match dialect {
+            Dialect::Gemini => {
+                let candidate = &event["candidates"][0];
+                let parts = candidate["content"]["parts"].as_array().map(Vec::as_slice).unwrap_or_default();
+                let spoken =
+                    parts.iter().filter(|part| part["thought"] != true).filter_map(|part| part["text"].as_str());
+                let usage = &event["usageMetadata"];
+                let thoughts = usage["thoughtsTokenCount"].as_u64().unwrap_or(0);
+                let output = usage["candidatesTokenCount"].as_u64().map(|tokens| tokens + thoughts);
+                let finish = text(&candidate["finishReason"]).or_else(|| text(&event["promptFeedback"]["blockReason"]));
+                (spoken.collect::<String>(), finish, usage["promptTokenCount"].as_u64(), output)
+            }
+            Dialect::OpenAi => {
+                let choice = &event["choices"][0];
+                let (usage, piece) = (&event["usage"], text(&choice["delta"]["content"]).unwrap_or_default());
+                (
+                    piece,
+                    text(&choice["finish_reason"]),
+                    usage["prompt_tokens"].as_u64(),
+                    usage["completion_tokens"].as_u64(),
+                )
+            }
+            Dialect::Anthropic => {
+                let piece = text(&event["delta"]["text"]).unwrap_or_default();
+                let input = event["message"]["usage"]["input_tokens"].as_u64();
+                (piece, text(&event["delta"]["stop_reason"]), input, event["usage"]["output_tokens"].as_u64())
+            }
+        };
+        self.text.push_str(&piece);
+        self.finish = finish.or(self.finish.take());
+        self.input_tokens = input.or(self.input_tokens);
+        self.output_tokens = output.or(self.output_tokens);
+        piece
+    }
+}
+
+/// What a model wrote must not act on the terminal.
+fn terminal(text: &str) -> String {
+    text.split_inclusive(['\n', '\t'])
+        .map(|line| {
+            let end = line.chars().last().filter(|last| matches!(last, '\n' | '\t'));
+            let body = end.map_or(line, |_| &line[..line.len() - 1]);
+            plain(body) + end.map(String::from).as_deref().unwrap_or_default()
+        })
+        .collect()
+}
+
+/// Says why no key served, and lists what is known against keys where none is usable.
+async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyhow::Result<ExitCode> {
+    let message = handler::failure(error).0.message;
+    if let Some(unavailable) = error.as_unavailable() {
+        // The last attempt may have another cause, such as a connection that was refused.
+        let last = error.attempts().last().and_then(|attempt| attempt.outcome().failure());
+        match last.and_then(tower_keypool::Failure::message) {
+            Some(cause) => {
+                note(format_args!("{message}; the last attempt at {}: {cause}", provider.pool.provider().base()));
+            }
+            None => note(&message),
+        }
+        let is_for_good =
+            |reason: &UnavailableReason| matches!(reason, UnavailableReason::Disabled | UnavailableReason::Model);
+        if !unavailable.reasons().iter().all(|(reason, _)| is_for_good(reason)) {
+            return Ok(ExitCode::from(OUT_OF_QUOTA));
+        }
+        for row in rows(opened).await?.iter().filter(|row| *row.provider == *provider.name) {
+            note(format_args!(
+                "{} ({}): {} {}; {}",
+                row.id,
+                row.listed_at,
+                row.state.as_str(),
+                row.why(),
+                row.advice()
+            ));
+        }
+        return Ok(ExitCode::from(NO_USABLE_KEY));
+    }
+    match error.kind() {
+        ErrorKind::Transport => note(no_answer(&provider.pool, error)),
+        _ => note(message),
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_dialect_is_read() {
+        let mut answer = Answer::default();
+        let event = json!({ "candidates": [{ "content": { "parts": [{ "text": "no", "thought": true }, { "text": "Hi" }] },
+            "finishReason": "STOP" }], "usageMetadata": { "promptTokenCount": 3, "candidatesTokenCount": 1 } });
+        assert_eq!(answer.take(Dialect::Gemini, &event), "Hi");
+        assert_eq!((answer.input_tokens, answer.finish.as_deref()), (Some(3), Some("STOP")));
+        let event = json!({ "choices": [{ "delta": { "content": " you" } }] });
+        assert_eq!(answer.take(Dialect::OpenAi, &event), " you");
+        let event = json!({ "type": "content_block_delta", "delta": { "type": "text_delta", "text": "!" } });
+        answer.take(Dialect::Anthropic, &event);
+        assert_eq!(answer.text, "Hi you!");
+    }
+
+    #[test]
+    fn lines_are_kept_and_control_letters_are_not() {
+        assert_eq!(terminal("a\n\tb\u{1b}[0m\n"), "a\n\tb [0m\n");
+    }
 }

@@ -1,158 +1,195 @@
-//! `keypool import`: many keys into the database, and what came of it for the record.
+//! `keypool import`
 
-use std::{io::Read, path::Path};
+use std::{collections::HashMap, process::ExitCode};
 
-use anyhow::anyhow;
 use clap::Args;
-use serde_json::json;
+use keypool_store::{
+    SqliteStore,
+    sqlite::{Import as Imported, StoredKey},
+};
+use serde_json::{Map, Value, json};
 use tower_keypool::{
-    config::{KeySpec, Origin, key_file::KeyFile},
-    store::ImportRecord,
+    Key, Secret,
+    config::{KeyEntry, Loaded as LoadedKeys},
 };
 
-use super::{Failure, say, say_json, secret, table::Columns};
-use crate::{config::count, database::Whose, edits, gateway::token::PLACEHOLDER, telemetry::plain};
+use super::{
+    add_key::stored,
+    block_on, key_options,
+    opened::database,
+    output::{Json, moment, note, say, say_json, table, wrong},
+};
+use crate::{
+    config::{Inputs, Loaded},
+    store::Stores,
+};
 
-/// Keep the keys of a file in the database: a key a line with options behind it, CSV or TSV with a header, or a JSON array.
+/// Keep the keys of files in the database: one key a line with its options behind it, CSV, TSV or JSON.
 ///
-/// A key that is there already is counted and left as it is; a line that is wrong is named and costs no other. The file
-/// itself is not needed afterwards.
-#[derive(Debug, Args)]
+/// A bad line is named and skipped. The options of a key that is there already are replaced where the file has them. The files
+/// are not needed afterwards.
+#[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Import {
-    /// The file; `-`: standard input
+    /// The files; -: standard input
     #[arg(value_name = "FILE|-", required_unless_present = "history")]
-    file: Option<String>,
-
-    /// Where the keys are from: their label of that name, unless a line says another
-    #[arg(long, value_name = "TEXT", default_value = "import")]
-    source: String,
-
-    /// Keep the secrets as they are: whoever reads the database has them
-    #[arg(long)]
-    plain: bool,
-
-    /// Show the imports made so far instead
-    #[arg(long, conflicts_with_all = ["file", "plain"])]
+    files: Vec<String>,
+    /// Where the keys are from, for the history and their labels [default: the file's name]
+    #[arg(long, value_name = "TEXT")]
+    source: Option<String>,
+    /// List the imports so far
+    #[arg(long, conflicts_with_all = ["files", "source"])]
     history: bool,
-
     #[command(flatten)]
-    database: Whose,
-
-    /// Print what became of it as JSON
-    #[arg(long)]
-    json: bool,
+    output: Json,
 }
 
 const EXAMPLES: &str = "\
 Examples:
-  keypool import keys.txt --source mail
+  keypool import keys.txt more.csv --source mail
   vault kv get -field=keys gemini | keypool import - --source vault
   keypool import --history
 
-Exit codes: 0 done (see what was rejected), 1 the database cannot be read or written, 2 the command line is wrong, or \
-there is no usable key.";
+Exit codes: 0 done (bad lines are named), 1 the database cannot be used, 2 the command line is wrong, or a file has no key.";
 
 impl Import {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        if self.history {
-            return self.tell_history();
-        }
-        let from = self.file.as_deref().unwrap_or("-");
-        let path = Path::new(from);
-        let bytes = read(path)?;
-        let mut file = KeyFile::parse(path, &bytes, &[PLACEHOLDER]).map_err(Failure::config)?;
-        let mut source = KeySpec::new("", Origin::Default);
-        source.set("source", &self.source).map_err(|error| super::options::wrong(&edits::wrong("source", &error)))?;
+    pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
+        let loaded = inputs.load()?;
+        block_on(Some(1), async {
+            let stores = Stores::open(&loaded).await?;
+            let database = database(&stores)?;
+            if self.history {
+                self.tell_history(&database.imports(1_000).await?);
+                return Ok(ExitCode::SUCCESS);
+            }
+            let mut code = ExitCode::SUCCESS;
+            let mut imports = Vec::new();
+            for file in &self.files {
+                let (import, problems) = self.import(file, database, &loaded).await?;
+                if import.added + import.merged == 0 {
+                    code = ExitCode::from(super::WRONG);
+                    note(format_args!("{}: it has no key", shown(file)));
+                }
+                if self.output.json {
+                    let mut import = told(&import);
+                    import["problems"] =
+                        problems.iter().map(|(place, message)| json!({ "place": place, "message": message })).collect();
+                    import["file"] = shown(file).into();
+                    imports.push(import);
+                    continue;
+                }
+                for (place, message) in &problems {
+                    note(format_args!("{place}: {message}"));
+                }
+                let Imported { added, merged, rejected, .. } = &import;
+                say(format_args!(
+                    "{}: {added} added, {merged} merged with keys that were there, {rejected} rejected",
+                    shown(file)
+                ));
+            }
+            if self.output.json {
+                say_json(&imports);
+            }
+            Ok(code)
+        })
+    }
 
-        let runtime = super::runtime()?;
-        let store = runtime.block_on(self.database.open())?;
-        edits::without_tokens(&mut file, &runtime.block_on(self.database.tokens(&store))?);
-        super::options::note_unknown_tokens(&self.database);
-        let from = if from == "-" { from.to_owned() } else { shown(path) };
-        let imported = edits::import(&store, file, (from, self.source.clone()), self.plain);
-        let (record, made) = runtime.block_on(imported)?;
-        if self.json {
-            let mut told = json(&record);
-            told["secret_key_file"] = json!(made);
-            say_json(&told);
+    /// Imports a file. What is wrong with entries is returned with its place.
+    async fn import(
+        &self,
+        file: &str,
+        database: &SqliteStore,
+        loaded: &Loaded,
+    ) -> anyhow::Result<(Imported, Vec<(String, String)>)> {
+        let path = if file == "-" { "/dev/stdin" } else { file };
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(wrong(format!("{}: the file cannot be read: {error}", shown(file))));
+        }
+        let mut read = LoadedKeys::default();
+        read.add_file(path);
+        let place = |place: &str| place.replace("/dev/stdin:", "standard input, line ");
+        let mut problems: Vec<(String, String)> =
+            read.problems.iter().map(|problem| (place(&problem.place), problem.message.clone())).collect();
+        let source = self.source.clone().unwrap_or_else(|| shown(file).to_owned());
+        let before = database.keys().await?;
+        let by_secret: HashMap<&str, &StoredKey> = before.iter().map(|key| (key.secret.expose(), key)).collect();
+        let mut keys = Vec::new();
+        for key in &read.keys {
+            let at = read.place(&key.id()).unwrap_or_default();
+            match merged(key, at, &source, &by_secret, &before, loaded) {
+                Ok(key) => keys.push(key),
+                Err(error) => problems.push((place(at), error.to_string())),
+            }
+        }
+        // A key that is listed twice is told among the problems, and counts once.
+        let rejected = problems.len() as u64;
+        let import = database.import_keys(source, keys, rejected).await?;
+        Ok((import, problems))
+    }
+
+    fn tell_history(&self, imports: &[Imported]) {
+        if self.output.json {
+            say_json(&imports.iter().map(told).collect::<Vec<_>>());
+        } else if imports.is_empty() {
+            say("there was no import yet");
         } else {
-            if let Some(file) = &made {
-                say(&secret::made(file));
-            }
-            for (line, why) in &record.rejected {
-                say(&format!("line {line}: {why}"));
-            }
-            let ImportRecord { added, duplicate, rejected, .. } = &record;
-            let keys = count(usize::try_from(*added).unwrap_or(usize::MAX), "key");
-            let rejected = rejected.len();
-            say(&format!("{keys} added from {}, {duplicate} there already, {rejected} rejected", called(&record.from)));
+            let rows = imports.iter().map(|import| {
+                let [added, merged, rejected] = [import.added, import.merged, import.rejected].map(|n| n.to_string());
+                [moment(import.at_ms), import.source.clone(), added, merged, rejected]
+            });
+            say(table(["time", "source", "added", "merged", "rejected"], rows));
         }
-        if record.added + record.duplicate == 0 {
-            return Err(Failure::config(anyhow!("no usable key in {}: it takes a key a line", called(&record.from))));
-        }
-        Ok(())
-    }
-
-    fn tell_history(&self) -> Result<(), Failure> {
-        let runtime = super::runtime()?;
-        let store = runtime.block_on(self.database.look())?;
-        let imports = runtime.block_on(store.imports()).map_err(Failure::run)?;
-        if self.json {
-            say_json(&imports.iter().map(json).collect::<Vec<_>>());
-            return Ok(());
-        }
-        let mut table = Columns::new(["time", "from", "source", "lines", "added", "duplicate", "rejected"]);
-        for import in &imports {
-            let rejected: Vec<String> = import.rejected.iter().map(|(line, why)| format!("{line}: {why}")).collect();
-            table.row([
-                super::table::moment(import.time),
-                import.from.clone(),
-                import.source.clone(),
-                import.lines.to_string(),
-                import.added.to_string(),
-                import.duplicate.to_string(),
-                rejected.join("; "),
-            ]);
-        }
-        say(&table.to_string());
-        Ok(())
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let read = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+/// A key to put: with the options of the key that has the same secret where the file says nothing else.
+fn merged(
+    key: &Key,
+    place: &str,
+    source: &str,
+    by_secret: &HashMap<&str, &StoredKey>,
+    before: &[StoredKey],
+    loaded: &Loaded,
+) -> anyhow::Result<StoredKey> {
+    let mut options = KeyEntry::options(key);
+    let secret = options.get("secret").and_then(Value::as_str).unwrap_or_default().to_owned();
+    anyhow::ensure!(secret != loaded.token.expose(), "that is the token that clients send to the gateway");
+    label(&mut options, place, source);
+    let (id, options) = if let Some(there) = by_secret.get(&*secret) {
+        let mut all = there.options.as_object().cloned().unwrap_or_default();
+        all.extend(there.project.iter().map(|project| ("project".to_owned(), project.as_str().into())));
+        all.extend(options);
+        (there.id.clone(), all)
     } else {
-        tower_keypool::config::read_bytes(path)
+        let is_taken = before.iter().any(|stored| stored.id == key.id());
+        anyhow::ensure!(!is_taken, "the database has another key named {}", key.id());
+        (key.id(), options)
     };
-    read.map_err(|error| {
-        let name = path.display().to_string();
-        let name = if secret::may_be(&name) { "that file (it may be a secret, and is not shown)" } else { &*name };
-        Failure::config(anyhow!("{name}: {error}: name a file with a key a line, or - for standard input"))
-    })
+    key_options::check(&options, loaded)?;
+    Ok(stored(id, Secret::new(&secret)?, options))
 }
 
-/// Where keys came from, as a person says it.
-fn called(from: &str) -> String {
-    if from == "-" { "standard input".to_owned() } else { plain(from) }
+/// The place in the file gives way to the source.
+fn label(options: &mut Map<String, Value>, place: &str, source: &str) {
+    if let Some(label) = options.remove("label").as_ref().and_then(Value::as_str) {
+        let own = label.strip_suffix(&format!(" ({place})")).unwrap_or(if label == place { "" } else { label });
+        if !own.is_empty() {
+            options.insert("label".to_owned(), own.into());
+        }
+    }
+    options.insert("source".to_owned(), source.into());
 }
 
-/// The file as it is called from anywhere.
-fn shown(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+fn shown(file: &str) -> &str {
+    if file == "-" { "standard input" } else { file }
 }
 
-fn json(import: &ImportRecord) -> serde_json::Value {
-    let rejected: Vec<_> = import.rejected.iter().map(|(line, why)| json!({ "line": line, "why": why })).collect();
+fn told(import: &Imported) -> Value {
     json!({
-        "time": super::table::moment(import.time),
-        "from": import.from,
+        "time": moment(import.at_ms),
         "source": import.source,
-        "lines": import.lines,
         "added": import.added,
-        "duplicate": import.duplicate,
-        "rejected": rejected,
+        "merged": import.merged,
+        "rejected": import.rejected,
     })
 }

@@ -1,299 +1,153 @@
-//! The command line: one file a command.
+//! The commands: one file each.
+
+#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
 mod add_key;
-mod administrator;
 mod batch;
-mod beside;
-mod completions;
 mod config;
 mod db;
 mod demo;
 mod explain;
+mod gateway_client;
 mod generate;
-mod health;
-mod hidden;
 mod import;
+mod key_options;
 mod keys;
-mod man;
-mod model_name;
 mod monitor;
-mod options;
-mod refused;
-mod rekey;
-mod said;
-mod secret;
+mod opened;
+mod output;
 mod serve;
-mod source;
+mod shell;
+mod standing;
 mod stats;
-mod table;
 mod tenants;
 mod test_keys;
 mod usage;
 
-use std::{fmt, num::NonZero, process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
-use tower_keypool::{config::Whole, store::StoreError};
+use clap::{Args, Parser, Subcommand};
+use tower_keypool::config::Environment;
 
-use self::said::{say, say_json};
-use crate::{database::DatabaseError, edits::EditError};
+use crate::config::Inputs;
 
-/// Many LLM API keys, used as if they were one key that never runs dry.
-#[derive(Debug, Parser)]
-#[command(name = "keypool", version, max_term_width = 100, arg_required_else_help = true, after_help = EXAMPLES)]
+/// Many API keys for LLM providers, used as if they were one key that never runs dry.
+#[derive(Parser)]
+#[command(name = "keypool", version, propagate_version = true)]
 struct Cli {
+    #[command(flatten)]
+    common: Common,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+/// Options of every command.
+#[derive(Args)]
+struct Common {
+    /// The configuration [default: keypool.toml here, or ~/.config/keypool/keypool.toml] [env: KEYPOOL_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The database of counts, cooldowns, keys and tenants; "none": nothing outlives the process
+    /// [default: ~/.local/state/keypool/keypool.db] [env: KEYPOOL_DB]
+    #[arg(long, global = true, value_name = "FILE")]
+    db: Option<String>,
+    /// A Redis server where several machines share counts and cooldowns [env: KEYPOOL_REDIS_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    redis: Option<String>,
+    /// Log more
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    verbose: bool,
+    /// Log errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+}
+
+impl Common {
+    fn inputs(&self) -> Inputs {
+        let mut inputs = Inputs::new(self.config.clone(), Environment::process());
+        inputs.option("--db", "store.path", self.db.clone().map(|db| absolute(&db)));
+        inputs.option("--redis", "store.redis", self.redis.clone());
+        let level = if self.verbose {
+            Some("debug")
+        } else if self.quiet {
+            Some("error")
+        } else {
+            None
+        };
+        inputs.option(if self.quiet { "--quiet" } else { "--verbose" }, "log.level", level.map(str::to_owned));
+        inputs
+    }
+}
+
+/// A path of the command line is relative to the working directory, not to the configuration.
+fn absolute(path: &str) -> String {
+    if matches!(path, "none" | "auto") {
+        return path.to_owned();
+    }
+    std::path::absolute(path).map_or_else(|_| path.to_owned(), |path| path.display().to_string())
+}
+
+#[derive(Subcommand)]
 enum Command {
     Serve(serve::Serve),
-    Batch(Box<batch::Batch>),
-    Generate(Box<generate::Generate>),
     Demo(demo::Demo),
-    AddKey(Box<add_key::AddKey>),
+    AddKey(add_key::AddKey),
     Import(import::Import),
     Keys(keys::Keys),
     TestKeys(test_keys::TestKeys),
-    Tenants(tenants::Tenants),
+    Generate(generate::Generate),
+    Batch(batch::Batch),
     Usage(usage::Usage),
     Stats(stats::Stats),
+    Health(stats::Health),
     Monitor(monitor::Monitor),
-    Health(health::Health),
     Explain(explain::Explain),
+    Tenants(tenants::Tenants),
+    Config(config::ConfigCommand),
     Db(db::Db),
-    Config(config::Config),
-    Completions(completions::Completions),
-    Man(man::Man),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
-/// A command line that serves. The options of all commands are half a megabyte of code, which nobody needs again and which
-/// would stay in a gateway's memory; whatever else a command line says, or says wrong, [`Cli`] reads.
-#[derive(Debug, Parser)]
-#[command(name = "keypool")]
-struct Alone {
-    #[command(subcommand)]
-    command: Served,
-}
+/// Exit code of a wrong command line, configuration or input.
+const WRONG: u8 = 2;
 
-#[derive(Debug, Subcommand)]
-enum Served {
-    Serve(serve::Serve),
-}
-
-impl From<Alone> for Cli {
-    fn from(Alone { command: Served::Serve(serve) }: Alone) -> Self {
-        Self { command: Command::Serve(serve) }
-    }
-}
-
-const EXAMPLES: &str = "\
-Examples:
-  keypool demo                      watch a pool of ten keys at work, against a simulator
-  GEMINI_API_KEY=… keypool serve    one key or many, on http://127.0.0.1:5000
-  keypool batch prompts.txt -o answers.jsonl    every prompt answered once, at the full rate
-  keypool generate 'Why is the sky blue?'       one prompt, answered as it comes
-  keypool add-key                   ask for a key, and keep it in the database for serve
-  keypool test-keys                 which keys are good, and what to do about the others
-  keypool monitor                   keys and models, live
-  keypool serve --help              all about serving
-  keypool config show               every setting, and who set it";
-
-/// Reads the command line and runs the command. Exit codes: 0 when it ended as asked, 2 for a wrong command line or
-/// configuration, 1 for anything else, unless a command says otherwise.
+/// Runs the command of the command line.
 pub fn run() -> ExitCode {
-    let (cli, json) = match Alone::try_parse().map(|alone| (alone.into(), false)).or_else(|_| parsed()) {
-        Ok(parsed) => parsed,
-        Err(error) => return refused::refused(&error),
-    };
-    let ended = match cli.command {
-        Command::Serve(serve) => serve.run(),
-        Command::Batch(batch) => batch.run(),
-        Command::Generate(generate) => generate.run(),
+    let cli = Cli::parse();
+    let inputs = cli.common.inputs();
+    let result = match cli.command {
+        Command::Serve(serve) => serve.run(inputs),
         Command::Demo(demo) => demo.run(),
-        Command::AddKey(add) => add.run(),
-        Command::Import(import) => import.run(),
-        Command::Keys(keys) => keys.run(),
-        Command::TestKeys(test) => test.run(),
-        Command::Tenants(tenants) => tenants.run(),
-        Command::Usage(usage) => usage.run(),
-        Command::Stats(stats) => stats.run(),
-        Command::Monitor(monitor) => monitor.run(),
-        Command::Health(health) => health.run(),
-        Command::Explain(explain) => explain.run(),
-        Command::Completions(completions) => {
-            completions.run();
-            Ok(())
-        }
+        Command::AddKey(add_key) => add_key.run(&inputs),
+        Command::Import(import) => import.run(&inputs),
+        Command::Keys(keys) => keys.run(inputs),
+        Command::TestKeys(test_keys) => test_keys.run(inputs),
+        Command::Generate(generate) => generate.run(inputs),
+        Command::Batch(batch) => batch.run(inputs),
+        Command::Usage(usage) => usage.run(&inputs),
+        Command::Stats(stats) => stats.run(inputs),
+        Command::Health(health) => health.run(inputs),
+        Command::Monitor(monitor) => monitor.run(inputs),
+        Command::Explain(explain) => explain.run(inputs),
+        Command::Tenants(tenants) => tenants.run(&inputs),
+        Command::Config(config) => config.run(&inputs),
+        Command::Db(db) => db.run(&inputs),
+        Command::Completions(completions) => Ok(completions.run()),
         Command::Man(man) => man.run(),
-        Command::Db(db) => db.run(),
-        Command::Config(config) => config.run(),
     };
-    match ended.and_then(|()| said::whole()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => refused::failed(&failure, json),
+    result.unwrap_or_else(|error| {
+        eprintln!("keypool: {error:#}");
+        let wrong = error.is::<crate::config::Problems>() || error.is::<output::Wrong>();
+        ExitCode::from(if wrong { WRONG } else { 1 })
+    })
+}
+
+/// Runs a command on a runtime with these worker threads; one a core unless given.
+fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
     }
-}
-
-/// All of the command line, and whether it asks for JSON.
-fn parsed() -> Result<(Cli, bool), clap::Error> {
-    let mut command = with_numbers(Cli::command());
-    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
-    let json = refused::asks_json(&matches);
-    let cli = Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
-    Ok((cli, json))
-}
-
-/// With numbers below none as values of options: whoever reads them says what is allowed, and no option is unknown.
-fn with_numbers(command: clap::Command) -> clap::Command {
-    let takes = |arg: &Arg| !arg.is_positional() && arg.get_action().takes_values();
-    let command = command.mut_args(|arg| if takes(&arg) { arg.allow_negative_numbers(true) } else { arg });
-    command.mut_subcommands(with_numbers)
-}
-
-/// The exit code of what somebody stopped.
-const STOPPED: u8 = 130;
-
-/// Why a command ended otherwise than asked.
-#[derive(Debug)]
-struct Failure {
-    code: u8,
-    error: anyhow::Error,
-}
-
-impl Failure {
-    /// The command line, or what it names, is wrong: a person can set it right.
-    fn config(error: impl Into<anyhow::Error>) -> Self {
-        Self { code: 2, error: error.into() }
-    }
-
-    /// What is asked for comes with an exit code of its own.
-    fn with(code: u8, error: impl Into<anyhow::Error>) -> Self {
-        Self { code, error: error.into() }
-    }
-
-    /// The system did not play along. Where it lets this user not at a database, a person can set that right, too.
-    fn run(error: impl Into<anyhow::Error>) -> Self {
-        let error = error.into();
-        if is_denied(&error) { Self::config(error) } else { Self { code: 1, error } }
-    }
-
-    /// What keeps a database, or whatever else, from being looked at.
-    fn of_look(error: anyhow::Error) -> Self {
-        match error.downcast::<DatabaseError>() {
-            Ok(error) => error.into(),
-            Err(error) => Self::run(error),
-        }
-    }
-}
-
-fn is_denied(error: &anyhow::Error) -> bool {
-    let of_database = match error.downcast_ref() {
-        Some(DatabaseError::Store(error)) => Some(error),
-        _ => None,
-    };
-    of_database.or_else(|| error.downcast_ref()).is_some_and(StoreError::is_denied)
-}
-
-impl From<EditError> for Failure {
-    fn from(error: EditError) -> Self {
-        match error {
-            EditError::Store(error) => Self::run(error),
-            error => Self::config(anyhow::anyhow!("{error}")),
-        }
-    }
-}
-
-impl From<DatabaseError> for Failure {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::Config(errors) => config::wrong(&errors),
-            error @ DatabaseError::Missing(_) => Self::config(error),
-            error @ DatabaseError::Store(_) => Self::run(error),
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The chain of causes on one line.
-        write!(f, "{:#}", self.error)
-    }
-}
-
-/// Signals so soon after the first are the same one: `timeout` sends its own to the process and to its group.
-const ONE_SIGNAL: Duration = Duration::from_millis(200);
-
-/// Resolves at the first Ctrl-C or SIGTERM from now on; a second one, later than a moment, ends the process at once.
-fn interrupted() -> impl Future<Output = ()> {
-    let mut signals = StopSignals::new();
-    async move {
-        signals.next().await;
-        tokio::spawn(async move {
-            let same = async {
-                loop {
-                    signals.next().await;
-                }
-            };
-            let _: Result<(), _> = tokio::time::timeout(ONE_SIGNAL, same).await;
-            signals.next().await;
-            std::process::exit(130);
-        });
-    }
-}
-
-/// They are heard from when this is made, not from when somebody waits.
-struct StopSignals {
-    #[cfg(unix)]
-    unix: Option<[tokio::signal::unix::Signal; 2]>,
-}
-
-impl StopSignals {
-    fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            unix: {
-                use tokio::signal::unix::{SignalKind, signal};
-                let both = signal(SignalKind::interrupt()).and_then(|int| Ok([int, signal(SignalKind::terminate())?]));
-                both.ok()
-            },
-        }
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        if let Some([interrupt, terminate]) = &mut self.unix {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-        let _ = tokio::signal::ctrl_c().await;
-    }
-}
-
-/// A runtime for a command.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::run)
-}
-
-/// A runtime for the gateway. Where one thread serves it needs no second one to hand its tasks to, and no queues that could
-/// be stolen from.
-fn runtime_to_serve(threads: Option<Whole<1, 1_024>>) -> Result<tokio::runtime::Runtime, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = threads.map_or_else(|| threads_to_serve(cores), |threads| threads.0.into());
-    let mut runtime = match threads {
-        1 => tokio::runtime::Builder::new_current_thread(),
-        _ => tokio::runtime::Builder::new_multi_thread(),
-    };
-    runtime.worker_threads(threads).enable_all().build().map_err(Failure::run)
-}
-
-/// Threads that serve, unless somebody says how many. One answers some 40,000 requests a second; each further one takes what
-/// they share (the pool, the counts) out of the others' caches: two on two cores cost a sixth more CPU a request than one. The
-/// other half is for the threads of the database and the log, for what takes long, and for whoever else is on the machine.
-fn threads_to_serve(cores: usize) -> usize {
-    cores.div_ceil(2)
+    builder.enable_all().build()?.block_on(command)
 }

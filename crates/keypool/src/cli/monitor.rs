@@ -1,161 +1,287 @@
-//! `keypool monitor`: keys and lanes, live.
-
-#![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
+//! `keypool monitor`
 
 use std::{
-    io::{IsTerminal, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    io::IsTerminal,
+    process::ExitCode,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
 use clap::Args;
-use tower_keypool::Clock;
-
-use super::{Failure, StopSignals, administrator::Administrator, hidden::Signals, said, table::moment};
-use crate::{
-    config::Inputs,
-    database::Whose,
-    monitor::{Course, Gateway, Live, Source, Store, block},
-    standing::now_ms,
-    telemetry::plain,
+use crossterm::event::{self, Event, KeyCode, KeyModifiers};
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout},
+    style::{Color, Modifier, Style},
+    text::Line,
+    widgets::{Cell, Paragraph, Row, Table},
 };
+use serde_json::Value;
 
-/// Watch keys and models live: what is in flight, what is used of which limit, what rests, why, and until when.
+use super::{
+    block_on,
+    gateway_client::{Admin, GatewayClient},
+    opened::{Opened, Source},
+    output::{Json, count, plain, say},
+    standing::{self, KeyRow, State},
+};
+use crate::config::{Inputs, Span};
+
+/// Watch keys live: how each stands, how much of its limits is used, and until when it is out.
 ///
-/// From the database of all commands, where gateways and batches write what they use; or from a running gateway, by its
-/// admin API, which tells what is in flight as well.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+/// With --admin that of a running gateway, else that of the database.
+#[derive(Args)]
+#[command(
+    after_help = "Exit codes: 0 ended by q or Ctrl-C, 1 the gateway does not answer or the database cannot be used, 2 the \
+                        command line or the configuration is wrong."
+)]
 pub(super) struct Monitor {
-    /// Seconds from look to look
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = seconds)]
-    interval: f64,
-
-    /// A running gateway: http(s)://HOST:PORT
-    #[arg(long, value_name = "URL")]
-    admin: Option<String>,
-
-    #[command(flatten)]
-    administrator: Administrator,
-
-    /// Lines in the place of a screen, as where standard output is no terminal
+    /// Print lines in place of a screen; in a pipe it does so anyway
     #[arg(long)]
     plain: bool,
-
-    /// A line of JSON each time
-    #[arg(long, conflicts_with = "plain")]
-    json: bool,
-
-    /// Look once, and end
-    #[arg(long)]
-    once: bool,
-
+    /// From picture to picture: seconds, or 500ms, 2s [default: 1s]
+    #[arg(long, value_name = "TIME")]
+    interval: Option<String>,
+    /// End after so many pictures
+    #[arg(long, value_name = "NUMBER")]
+    count: Option<u64>,
     #[command(flatten)]
-    database: Whose,
+    output: Json,
+    #[command(flatten)]
+    admin: Admin,
+    #[command(flatten)]
+    source: Source,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  keypool monitor
-  keypool monitor --admin http://127.0.0.1:5000 --admin-token-file admin.token
-  keypool monitor --plain --interval 10 >> keys.log
-  keypool monitor --once --json | jq '.keys[] | select(.rests != []) | .id'
+/// Where pictures come from.
+enum Watched {
+    Gateway(Box<GatewayClient>),
+    Database(Box<Opened>),
+}
 
-q, Esc or Ctrl-C end it; the arrows scroll.
+/// How all keys stand at a time.
+struct Picture {
+    title: String,
+    rows: Vec<KeyRow>,
+}
 
-Exit codes: 0 somebody ended it, 1 what is to be watched cannot be read, 2 the command line is wrong, or there is no such \
-database.";
+impl Watched {
+    async fn picture(&self) -> anyhow::Result<Picture> {
+        Ok(match self {
+            Self::Gateway(client) => {
+                let snapshot = client.get("/-/admin/snapshot?limit=1000").await?;
+                Picture { title: format!("gateway {}", client.base), rows: of_gateway(snapshot) }
+            }
+            Self::Database(opened) => {
+                let title = match &opened.stores.sqlite {
+                    Some(database) => format!("database {}", database.path().display()),
+                    None => "no database".to_owned(),
+                };
+                Picture { title, rows: super::keys::rows(&opened.again().await?).await? }
+            }
+        })
+    }
+}
 
-/// How soon it is seen that the terminal went away, where nobody hears of hang-ups.
-const GONE: Duration = Duration::from_secs(1);
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds| (0.1..=3_600.0).contains(seconds));
-    seconds.ok_or_else(|| "expected seconds, 0.1 to 3600".to_owned())
+/// The keys of a gateway's snapshot: of one pool, or of a list of pools.
+fn of_gateway(mut snapshot: Value) -> Vec<KeyRow> {
+    let mut pools = ["pools", "providers"].into_iter().find_map(|name| Some(snapshot.get_mut(name)?.take()));
+    let pools = match (pools.as_mut(), &mut snapshot) {
+        (Some(Value::Array(pools)), _) | (None, Value::Array(pools)) => std::mem::take(pools),
+        (_, one) => vec![one.take()],
+    };
+    let of_pool = |mut pool: Value| {
+        let name = pool["name"].as_str().map(str::to_owned);
+        let inner = pool.get_mut("snapshot").map(Value::take).unwrap_or(pool);
+        let mut rows = standing::rows(inner);
+        for row in &mut rows {
+            row.provider = name.clone().unwrap_or_else(|| row.provider.clone());
+        }
+        rows
+    };
+    pools.into_iter().flat_map(of_pool).collect()
 }
 
 impl Monitor {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let source = self.source()?;
-        let runtime = super::runtime()?;
-        // Somebody sees at once what is wrong, and where it is said, rather than on a screen that goes.
-        let first = runtime.block_on(source.look()).map_err(Failure::of_look)?;
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let interval = Duration::from_secs_f64(self.interval);
-        if self.plain || self.json || self.once || dumb || !std::io::stdout().is_terminal() {
-            return runtime.block_on(self.lines(&source, first, interval));
-        }
-        let stopped = Arc::new(AtomicBool::new(false));
-        let _guard = runtime.enter();
-        let mut signals = StopSignals::new();
-        let stop = Arc::clone(&stopped);
-        runtime.spawn(async move {
-            signals.next().await;
-            stop.store(true, Ordering::Relaxed);
-        });
-        runtime.spawn(async {
-            while std::io::stdout().is_terminal() {
-                tokio::time::sleep(GONE).await;
-            }
-            // Whoever waits for a key that is pressed there turns round and round, and hears of nothing.
-            let _ = writeln!(std::io::stderr(), "keypool: the terminal is gone");
-            std::process::exit(1);
-        });
-        Live::new(interval).run(source, runtime.handle(), &stopped).context("the terminal").map_err(Failure::run)
-    }
-
-    fn source(&self) -> Result<Source, Failure> {
-        let Some(url) = &self.admin else {
-            if self.administrator.is_given() {
-                return Err(Failure::config(anyhow!("--admin-token and --admin-token-file go with --admin URL")));
-            }
-            self.database.site().map_err(|errors| super::config::wrong(&errors))?;
-            return Ok(Source::Store(Store::at(self.database.clone())));
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        let interval = match self.interval.as_deref().map(Span::parse) {
+            None => Duration::from_secs(1),
+            Some(Some(interval)) if interval.0 >= Duration::from_millis(100) => interval.0,
+            Some(_) => return Err(super::output::wrong("--interval: expected 100ms or more, such as 2s")),
         };
-        let inputs = Inputs::new(self.database.config().cloned(), self.database.flags());
-        let token = self.administrator.token(&inputs, Signals::Heard)?;
-        Ok(Source::Gateway(Gateway::at(url, token).map_err(Failure::config)?))
-    }
-
-    /// A block of lines each time, until somebody ends it or reads no more.
-    async fn lines(&self, source: &Source, first: crate::monitor::Picture, interval: Duration) -> Result<(), Failure> {
-        let (clock, mut course) = (Clock::system(), Course::default());
-        let (mut looked, mut before) = (Ok(first), clock.tick());
-        let mut signals = StopSignals::new();
-        loop {
-            let now = clock.tick();
-            let text = match &looked {
-                Ok(picture) => {
-                    course.note(picture, now.since(before));
-                    before = now;
-                    if self.json {
-                        let mut told = serde_json::to_value(picture).unwrap_or_default();
-                        told["time"] = moment(now_ms()).into();
-                        told["per_second"] = course.per_second().into();
-                        format!("{told}\n")
-                    } else {
-                        format!("{}\n", block(picture, &course, &moment(now_ms())))
-                    }
-                }
-                Err(error) => {
-                    eprintln!("keypool: {}", plain(&format!("{error:#}")));
-                    String::new()
-                }
+        self.admin.set(&mut inputs);
+        self.source.set(&mut inputs);
+        let is_plain = self.plain || self.output.json || !std::io::stdout().is_terminal();
+        block_on(Some(2), async {
+            let watched = if self.admin.is_named() {
+                Watched::Gateway(Box::new(GatewayClient::new(&self.admin, &inputs.load()?)?))
+            } else {
+                Watched::Database(Box::new(Opened::open(&inputs).await?))
             };
-            let mut out = std::io::stdout().lock();
-            if !said::note(out.write_all(text.as_bytes()).and_then(|()| out.flush())) || self.once {
-                return Ok(());
+            let pictures = self.count.unwrap_or(u64::MAX);
+            if is_plain {
+                lines(&watched, interval, pictures, self.output.json).await
+            } else {
+                screen(&watched, interval, pictures).await
             }
-            drop(out);
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// One line a key and picture; of JSON one a picture.
+async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool) -> anyhow::Result<()> {
+    for n in 0..pictures {
+        if n > 0 {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
-                () = signals.next() => return Ok(()),
+                _ = tokio::signal::ctrl_c() => return Ok(()),
             }
-            looked = source.look().await;
         }
+        let picture = watched.picture().await?;
+        if json {
+            say(serde_json::json!({ "of": picture.title, "keys": picture.rows }));
+            continue;
+        }
+        say(format_args!("{}: {}", picture.title, totals(&picture.rows)));
+        for row in &picture.rows {
+            say(plain(&line(row)));
+        }
+    }
+    Ok(())
+}
+
+/// A key in a line.
+pub(super) fn line(row: &KeyRow) -> String {
+    let parts = [row.why(), row.used()].into_iter().filter(|part| !part.is_empty());
+    [format!("{} {}", row.id, row.state.as_str())].into_iter().chain(parts).collect::<Vec<_>>().join(" | ")
+}
+
+pub(super) fn totals(rows: &[KeyRow]) -> String {
+    let states = [State::Ready, State::Partly, State::HalfOpen, State::Cooling, State::Disabled];
+    let of = |state: State| rows.iter().filter(|row| row.state == state).count();
+    let parts =
+        states.into_iter().filter(|state| of(*state) > 0).map(|state| format!("{} {}", of(state), state.as_str()));
+    let all = count(rows.len(), "key");
+    [all].into_iter().chain(parts).collect::<Vec<_>>().join(", ")
+}
+
+async fn screen(watched: &Watched, interval: Duration, pictures: u64) -> anyhow::Result<()> {
+    let first = watched.picture().await?;
+    let mut terminal = ratatui::try_init()?;
+    let watching = watch(watched, interval, pictures, first, &mut terminal).await;
+    ratatui::restore();
+    watching
+}
+
+async fn watch(
+    watched: &Watched,
+    interval: Duration,
+    pictures: u64,
+    mut picture: Picture,
+    terminal: &mut ratatui::DefaultTerminal,
+) -> anyhow::Result<()> {
+    let (mut offset, mut fault) = (0_usize, None);
+    for _ in 0..pictures {
+        let until = Instant::now() + interval;
+        loop {
+            terminal.draw(|frame| draw(frame, &picture, offset, fault.as_deref()))?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            // Blocks this worker alone; the other one keeps the pools up to date.
+            if !tokio::task::block_in_place(|| event::poll(left))? {
+                break;
+            }
+            let Event::Key(key) = event::read()? else { continue };
+            let last = picture.rows.len().saturating_sub(1);
+            match key.code {
+                KeyCode::Char('q') | KeyCode::Esc => return Ok(()),
+                KeyCode::Char('c') if key.modifiers.contains(KeyModifiers::CONTROL) => return Ok(()),
+                KeyCode::Down => offset = (offset + 1).min(last),
+                KeyCode::PageDown => offset = (offset + 10).min(last),
+                KeyCode::Up => offset = offset.saturating_sub(1),
+                KeyCode::PageUp => offset = offset.saturating_sub(10),
+                _ => {}
+            }
+        }
+        match watched.picture().await {
+            Ok(next) => (picture, fault) = (next, None),
+            Err(error) => fault = Some(format!("{error:#}")),
+        }
+    }
+    Ok(())
+}
+
+fn draw(frame: &mut Frame<'_>, picture: &Picture, offset: usize, fault: Option<&str>) {
+    let [head, keys, foot] =
+        Layout::vertical([Constraint::Length(2), Constraint::Min(1), Constraint::Length(1)]).areas(frame.area());
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let title = Line::styled(plain(&picture.title), bold);
+    frame.render_widget(Paragraph::new(vec![title, Line::from(totals(&picture.rows))]), head);
+    frame.render_widget(table(&picture.rows, offset), keys);
+    let foot_text = match fault {
+        Some(fault) => Line::styled(plain(fault), Style::new().fg(Color::Red)),
+        None => Line::styled("q ends, ↑ ↓ scroll", Style::new().fg(Color::DarkGray)),
+    };
+    frame.render_widget(Paragraph::new(foot_text), foot);
+}
+
+/// At 80 columns what is used, and until when a key is out, can be seen.
+pub(super) fn table(rows: &[KeyRow], offset: usize) -> Table<'static> {
+    let row = |row: &KeyRow| {
+        let colour = match row.state {
+            State::Ready => Color::Green,
+            State::Partly | State::HalfOpen => Color::Yellow,
+            State::Cooling => Color::Blue,
+            State::Disabled => Color::Red,
+        };
+        Row::new([
+            Cell::new(plain(&row.id)),
+            Cell::new(row.state.as_str()).style(Style::new().fg(colour)),
+            Cell::new(plain(&row.used())),
+            Cell::new(plain(&row.why())),
+        ])
+    };
+    let widest = rows.iter().map(|row| row.id.chars().count()).max().unwrap_or(0).clamp(3, 16);
+    let widths = [Constraint::Length(widest as u16), Constraint::Length(9), Constraint::Min(22), Constraint::Fill(1)];
+    let names = Row::new(["key", "state", "used/limit", "out until, why"]);
+    Table::new(rows.iter().skip(offset).map(row), widths).header(names.style(Style::new().add_modifier(Modifier::BOLD)))
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::{Terminal, backend::TestBackend};
+    use serde_json::json;
+
+    use super::*;
+
+    fn pool() -> Value {
+        json!({ "provider": "gemini",
+            "keys": [{ "id": "key-of-a-long-name", "project": "p", "tier": "free" }],
+            "projects": [{ "name": "p", "models": [{ "model": "gemini-2.5-flash", "limits": [
+                { "unit": "requests", "span": "day", "limit": 250, "used": 250, "source": "given", "opens_in": 7_260.0 }] }] }] })
+    }
+
+    #[test]
+    fn at_80_columns_used_and_until_when_are_seen() {
+        let picture = Picture { title: "gateway".to_owned(), rows: of_gateway(pool()) };
+        let mut terminal = Terminal::new(TestBackend::new(80, 10)).expect("a terminal");
+        terminal.draw(|frame| draw(frame, &picture, 0, None)).expect("it is drawn");
+        let buffer = terminal.backend().buffer().clone();
+        let line: String = (0..80).map(|x| buffer[(x, 3)].symbol().to_owned()).collect();
+        assert!(line.contains("2.5-flash 250/250/day"), "{line}");
+        assert!(line.contains("2 h 01 min"), "{line}");
+    }
+
+    #[test]
+    fn a_snapshot_may_be_of_several_pools() {
+        let named = json!({ "name": "other", "snapshot": pool() });
+        for (snapshot, keys) in
+            [(pool(), 1), (json!([pool(), named]), 2), (json!({ "providers": [pool(), pool()] }), 2)]
+        {
+            assert_eq!(of_gateway(snapshot).len(), keys);
+        }
+        assert_eq!(of_gateway(json!([named]))[0].provider, "other");
     }
 }

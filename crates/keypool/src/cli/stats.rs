@@ -1,133 +1,147 @@
-//! `keypool stats`: totals, each key's, and what the gateways that run hold.
+//! `keypool stats` and `keypool health`
 
-use std::collections::BTreeMap;
+use std::process::ExitCode;
 
-use super::{
-    Failure, say, say_json,
-    table::{Columns, moment},
-};
-use crate::{
-    config::count,
-    database::{
-        DatabaseError, Records, Whose,
-        processes::{self, Process},
-    },
-    standing::{Configured, Standings, State},
-};
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
-/// What the database knows of all that was ever used: totals, and each key's. Of each gateway that runs on it, as it
-/// said within the last seconds: its memory, how much of that these keys take, and how many of their requests spilled to
-/// keys of a later priority since it began.
-#[derive(Debug, Args)]
-#[command(after_help = EXAMPLES)]
+use super::{
+    block_on,
+    keys::rows,
+    opened::{Opened, Source},
+    output::{Json, count, say, say_json, table},
+    standing::{Breaker, KeyRow, State},
+    usage::{self, Sum},
+};
+use crate::config::Inputs;
+
+/// Totals: keys by state, models that are out, what was used today.
+#[derive(Args)]
 pub(super) struct Stats {
     #[command(flatten)]
-    database: Whose,
-
-    /// As JSON
-    #[arg(long)]
-    json: bool,
+    source: Source,
+    #[command(flatten)]
+    output: Json,
 }
 
-const EXAMPLES: &str = "\
-Examples:
-  keypool stats
-  keypool stats --json | jq .total
-  keypool stats --json | jq '.processes[] | {name, memory_bytes, spills}'
+/// How many keys are in which state.
+#[derive(Clone, Debug, Default, Serialize)]
+struct States {
+    provider: String,
+    keys: usize,
+    ready: usize,
+    partly: usize,
+    half_open: usize,
+    cooling: usize,
+    disabled: usize,
+    /// Models that are out for all keys.
+    models_out: Vec<Breaker>,
+}
 
-Exit codes: 0 done, 1 the database cannot be read, 2 the command line is wrong, or there is no such database.";
-
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-struct Total {
-    requests: i64,
-    input_tokens: u64,
-    output_tokens: u64,
-    errors: u64,
-    requests_today: i64,
+impl States {
+    fn of(provider: &str, rows: &[KeyRow]) -> Self {
+        let count = |state| rows.iter().filter(|row| row.provider == provider && row.state == state).count();
+        Self {
+            provider: provider.to_owned(),
+            keys: rows.iter().filter(|row| row.provider == provider).count(),
+            ready: count(State::Ready),
+            partly: count(State::Partly),
+            half_open: count(State::HalfOpen),
+            cooling: count(State::Cooling),
+            disabled: count(State::Disabled),
+            models_out: Vec::new(),
+        }
+    }
 }
 
 impl Stats {
-    pub(super) fn run(self) -> Result<(), Failure> {
-        let looked = super::runtime()?.block_on(async {
-            let store = self.database.look().await?;
-            let standings = Standings::of(Some(&store), &Configured::of(&self.database)).await?;
-            let used = store.usage("0000-00-00", "9999-12-31").await?;
-            Ok::<_, DatabaseError>((used, standings, processes::all(&Records::Kept(store)).await?))
-        });
-        let (used, standings, running) = looked?;
-        let (mut total, mut keys) = (Total::default(), BTreeMap::<String, Total>::new());
-        for key in standings.present() {
-            keys.entry(key.id.clone()).or_default();
-        }
-        for record in &used {
-            for sum in [&mut total, keys.entry(record.id.to_string()).or_default()] {
-                sum.requests += record.requests;
-                sum.input_tokens = sum.input_tokens.saturating_add(record.input_tokens);
-                sum.output_tokens = sum.output_tokens.saturating_add(record.output_tokens);
-                sum.errors += record.errors.values().sum::<u64>();
-                if *record.day == *standings.days.of(&record.key).today() {
-                    sum.requests_today += record.requests;
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        self.source.set(&mut inputs);
+        block_on(Some(2), async {
+            let opened = Opened::open(&inputs).await?;
+            let rows = rows(&opened).await?;
+            let mut providers = Vec::new();
+            for provider in opened.pools.iter() {
+                let breakers = provider.pool.snapshot(0, 0).breakers;
+                let breakers: Vec<Breaker> = serde_json::from_value(serde_json::to_value(breakers)?)?;
+                let models_out = breakers.into_iter().filter(|breaker| breaker.scope == "model").collect();
+                providers.push(States { models_out, ..States::of(&provider.name, &rows) });
+            }
+            let mut today = Sum::default();
+            let mut database = None;
+            if let Some(sqlite) = &opened.stores.sqlite {
+                let day = usage::today(opened.pools.own().pool.provider().zone());
+                today = usage::of_day(sqlite, day).await?;
+                database = Some(json!({ "path": sqlite.path().display().to_string(), "size_bytes": sqlite.size()? }));
+            }
+            if self.output.json {
+                say_json(&json!({ "providers": providers, "today": today, "database": database }));
+                return Ok(ExitCode::SUCCESS);
+            }
+            let cells = providers.iter().map(|states| {
+                let numbers =
+                    [states.keys, states.ready, states.partly, states.half_open, states.cooling, states.disabled];
+                let [keys, ready, partly, half_open, cooling, disabled] = numbers.map(|number| number.to_string());
+                [states.provider.clone(), keys, ready, partly, half_open, cooling, disabled]
+            });
+            say(table(["provider", "keys", "ready", "partly", "half-open", "cooling", "disabled"], cells));
+            for breaker in providers.iter().flat_map(|states| &states.models_out) {
+                say(format_args!("{} is {}", breaker.target, breaker.state));
+            }
+            match &opened.stores.sqlite {
+                Some(sqlite) => say(format_args!(
+                    "today: {} requests, {} input tokens, {} output tokens\ndatabase: {}, {} bytes",
+                    today.requests,
+                    today.input_tokens,
+                    today.output_tokens,
+                    sqlite.path().display(),
+                    sqlite.size()?
+                )),
+                None => say("there is no database: what was used is not known"),
+            }
+            Ok(ExitCode::SUCCESS)
+        })
+    }
+}
+
+/// Whether keys are usable, for scripts. A key that cools comes back by itself, and is usable; a disabled one is not.
+#[derive(Args)]
+#[command(
+    after_help = "Exit codes: 0 all keys are usable, 1 some are (or the database cannot be used), 2 none is (or the command \
+                        line or the configuration is wrong)."
+)]
+pub(super) struct Health {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    output: Json,
+}
+
+impl Health {
+    pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
+        self.source.set(&mut inputs);
+        block_on(Some(2), async {
+            let opened = Opened::open(&inputs).await?;
+            let rows = rows(&opened).await?;
+            let (disabled, usable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_disabled());
+            if self.output.json {
+                let out = disabled.iter().map(
+                    |row| json!({ "id": row.id, "listed_at": row.listed_at, "why": row.why(), "advice": row.advice() }),
+                );
+                let out: Vec<_> = out.collect();
+                say_json(&json!({ "keys": rows.len(), "usable": usable.len(), "disabled": out }));
+            } else {
+                say(format_args!("{} of {} usable", usable.len(), count(rows.len(), "key")));
+                for row in &disabled {
+                    say(format_args!("{} ({}): {}; {}", row.id, row.listed_at, row.why(), row.advice()));
                 }
             }
-        }
-        let mut states: BTreeMap<State, usize> = BTreeMap::new();
-        standings.present().for_each(|key| *states.entry(key.state).or_default() += 1);
-        let days = used.iter().map(|record| &record.day).min().cloned();
-        if self.json {
-            let states: BTreeMap<&str, usize> = states.iter().map(|(state, n)| (state.name(), *n)).collect();
-            say_json(&json!({ "since": days, "states": states, "total": total, "keys": keys, "processes": running }));
-            return Ok(());
-        }
-        let states: Vec<String> = states.iter().map(|(state, n)| format!("{n} {}", state.name())).collect();
-        let all = count(standings.present().count(), "key");
-        let since = days.map_or_else(|| "never used".to_owned(), |day| format!("since {day}"));
-        say(&format!("{all}: {}; {since}", states.join(", ")));
-        let mut table =
-            Columns::new(["key", "requests", "today", "tokens in", "tokens out", "errors", "share of requests"]);
-        for (name, sum) in keys.iter().chain([(&"all".to_owned(), &total)]) {
-            let share = 100.0 * sum.requests as f64 / total.requests.max(1) as f64;
-            table.row([
-                name.clone(),
-                sum.requests.to_string(),
-                sum.requests_today.to_string(),
-                sum.input_tokens.to_string(),
-                sum.output_tokens.to_string(),
-                sum.errors.to_string(),
-                format!("{share:.1} %"),
-            ]);
-        }
-        say(&table.to_string());
-        say(&of_processes(&running));
-        Ok(())
-    }
-}
-
-/// What each process of the database last said of itself.
-fn of_processes(running: &[Process]) -> String {
-    if running.is_empty() {
-        return "memory and spills: no gateway runs on this database".to_owned();
-    }
-    let mut table = Columns::new(["gateway", "listens on", "since", "memory", "of it keys", "spills"]);
-    let told = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-    for process in running {
-        table.row([
-            process.name.clone(),
-            process.listen.clone(),
-            moment(process.started),
-            process.memory_bytes.map_or_else(|| "-".to_owned(), size),
-            process.pool_bytes.map_or_else(|| "-".to_owned(), |bytes| size(bytes as u64)),
-            told(process.spills),
-        ]);
-    }
-    table.to_string()
-}
-
-fn size(bytes: u64) -> String {
-    match bytes as f64 / 1024.0 {
-        kib if kib < 1024.0 => format!("{kib:.1} KiB"),
-        kib => format!("{:.1} MiB", kib / 1024.0),
+            Ok(match (usable.len(), disabled.len()) {
+                (0, _) => ExitCode::from(2),
+                (_, 0) => ExitCode::SUCCESS,
+                _ => ExitCode::FAILURE,
+            })
+        })
     }
 }

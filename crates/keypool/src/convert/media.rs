@@ -1,0 +1,329 @@
+//! Images, sounds and documents that a translated request names by URL.
+//!
+//! The URL is a stranger's, and is followed from inside of this machine's network: only public addresses are connected to,
+//! at each redirect anew. A name is resolved by the connector itself, so what was checked is what is connected to.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Request, Uri, header, uri::Scheme};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{
+        Client,
+        connect::{HttpConnector, dns::Name},
+    },
+    rt::TokioExecutor,
+};
+use keypool_dialect::{Conversation, Error, ErrorKind, MediaData};
+use rustls::ClientConfig;
+use tower::Service;
+
+const MOST_REDIRECTS: usize = 3;
+/// Of one request.
+const MOST: usize = 16;
+const LARGEST: usize = 20 << 20;
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+type Connector = HttpsConnector<HttpConnector<PublicOnly>>;
+
+/// Fetches media.
+pub struct Media {
+    /// None where that is switched off.
+    client: Option<Client<Connector, Empty<Bytes>>>,
+    is_allowed: fn(IpAddr) -> bool,
+}
+
+impl Media {
+    /// Over connections whose certificates are checked so; of none, nothing is fetched.
+    pub fn new(tls: Option<ClientConfig>) -> Self {
+        Self::within(tls, is_public)
+    }
+
+    fn within(tls: Option<ClientConfig>, is_allowed: fn(IpAddr) -> bool) -> Self {
+        let client = |tls| {
+            let mut connector = HttpConnector::new_with_resolver(PublicOnly(is_allowed));
+            connector.enforce_http(false);
+            connector.set_connect_timeout(Some(Duration::from_secs(5)));
+            let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https.wrap_connector(connector))
+        };
+        Self { client: tls.map(client), is_allowed }
+    }
+
+    /// Puts the data of what a conversation names by URL in its place.
+    ///
+    /// # Errors
+    /// 400 that names the field, where it cannot be fetched or may not.
+    pub async fn fetch(&self, conversation: &mut Conversation) -> Result<(), Error> {
+        let mut fetched = 0;
+        for media in conversation.media_mut() {
+            let MediaData::Remote { url, field } = &media.data else { continue };
+            let wrong =
+                |why: &str| Error::new(ErrorKind::InvalidRequest, format!("{field}: {why}")).with_param(field.clone());
+            let Some(client) = &self.client else {
+                return Err(wrong(
+                    "media by URL is not fetched here: send the data (data:image/png;base64,…), or set \
+                     gateway.fetch_images = true",
+                ));
+            };
+            fetched += 1;
+            if fetched > MOST {
+                return Err(wrong("too many URLs: send the data of some"));
+            }
+            let answer = tokio::time::timeout(TIMEOUT, self.follow(client, url)).await;
+            let (mime, data) =
+                answer.unwrap_or_else(|_| Err("the URL answers too slowly".to_owned())).map_err(|why| wrong(&why))?;
+            *media = keypool_dialect::Media { mime: Some(mime), data: MediaData::Base64(STANDARD.encode(data)) };
+        }
+        Ok(())
+    }
+
+    async fn follow(&self, client: &Client<Connector, Empty<Bytes>>, url: &str) -> Result<(String, Bytes), String> {
+        let mut uri = self.checked(url)?;
+        for _ in 0..=MOST_REDIRECTS {
+            let request = Request::get(&uri).header(header::USER_AGENT, "keypool").body(Empty::new());
+            let request = request.map_err(|_| "it is not a URL".to_owned())?;
+            // The error may tell what there is in this network.
+            let answer = client.request(request).await.map_err(|_| "the URL's host cannot be reached".to_owned())?;
+            let status = answer.status();
+            if status.is_redirection() {
+                let location = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
+                uri = self.checked(&onward(&uri, location.ok_or("the URL leads nowhere")?))?;
+                continue;
+            }
+            if !status.is_success() {
+                return Err(format!("the URL answers with {status}"));
+            }
+            let content_type = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            let mime =
+                content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+            let is_media = ["image/", "audio/", "video/"].iter().any(|kind| mime.starts_with(kind))
+                || ["", "application/octet-stream", "binary/octet-stream", "application/pdf", "text/plain"]
+                    .contains(&&*mime);
+            if !is_media {
+                return Err(format!("the URL is no image, sound, film or PDF: it is {mime}"));
+            }
+            let body = Limited::new(answer.into_body(), LARGEST).collect().await;
+            let body = body.map_err(|_| "the URL has more than 20 MiB, or broke off".to_owned())?;
+            return Ok((mime, body.to_bytes()));
+        }
+        Err("the URL leads on and on".to_owned())
+    }
+
+    fn checked(&self, url: &str) -> Result<Uri, String> {
+        let uri: Uri = url.split('#').next().unwrap_or_default().parse().map_err(|_| "it is not a URL".to_owned())?;
+        let is_http = uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+        let authority = uri.authority().filter(|authority| is_http && !authority.as_str().contains('@'));
+        let host = authority.ok_or("expected a plain http or https URL")?.host();
+        // The connector resolves names; an address goes past it.
+        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(address) if !(self.is_allowed)(address) => Err(NOT_PUBLIC.to_owned()),
+            _ => Ok(uri),
+        }
+    }
+}
+
+const NOT_PUBLIC: &str = "the URL's host has no public address";
+
+/// Where a redirect leads.
+fn onward(from: &Uri, location: &str) -> String {
+    let scheme = from.scheme_str().unwrap_or("https");
+    let authority = from.authority().map_or("", |authority| authority.as_str());
+    if location.contains("://") {
+        location.to_owned()
+    } else if location.starts_with("//") {
+        format!("{scheme}:{location}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{scheme}://{authority}{folder}/{location}")
+    }
+}
+
+/// Finds the public addresses of a name.
+#[derive(Clone)]
+struct PublicOnly(fn(IpAddr) -> bool);
+
+impl Service<Name> for PublicOnly {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let is_allowed = self.0;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            // A name that leads inside as well is no name of a picture.
+            if found.iter().all(|address| is_allowed(address.ip())) {
+                Ok(found.into_iter())
+            } else {
+                Err(std::io::Error::other(NOT_PUBLIC))
+            }
+        })
+    }
+}
+
+/// Whether an address is of the public network, by IANA's registries of special addresses.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [first, second, third, _] = address.octets();
+    let special = match first {
+        // this network, private, loopback, multicast, reserved, broadcast
+        0 | 10 | 127 | 224..=255 => true,
+        // carrier-grade NAT
+        100 => (64..=127).contains(&second),
+        // link-local: metadata of clouds
+        169 => second == 254,
+        172 => (16..=31).contains(&second),
+        // private, protocol assignments, documentation, relays
+        192 => matches!((second, third), (168, _) | (0, 0 | 2) | (88, 99)),
+        // benchmarks, documentation
+        198 => matches!((second, third), (18 | 19, _) | (51, 100)),
+        203 => (second, third) == (0, 113),
+        _ => false,
+    };
+    !special
+}
+
+/// Public addresses are in `2000::/3`; loopback, mapped, NAT64, local and multicast ones are not.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    let special = match first {
+        // protocol assignments (Teredo and others carry IPv4), documentation
+        0x2001 => second < 0x200 || second == 0xdb8,
+        // 6to4
+        0x2002 => true,
+        // documentation
+        0x3fff => second < 0x1000,
+        _ => first & 0xe000 != 0x2000,
+    };
+    !special
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, http::HeaderMap, response::IntoResponse, routing::get};
+    use keypool_dialect::{Frontend, Mode, Request};
+    use serde_json::json;
+
+    use super::*;
+
+    fn naming(url: &str) -> Request {
+        let image = json!({ "type": "image_url", "image_url": { "url": url } });
+        let body = json!({ "model": "m", "messages": [{ "role": "user", "content": [image] }] });
+        Frontend::Chat.parse(body.to_string().as_bytes(), Mode::Strict).expect("a request")
+    }
+
+    fn typed(mime: &'static str, body: Vec<u8>) -> impl IntoResponse {
+        ([(header::CONTENT_TYPE, mime)], body)
+    }
+
+    fn to(location: String) -> impl IntoResponse {
+        (http::StatusCode::FOUND, [(header::LOCATION, location)])
+    }
+
+    #[tokio::test]
+    async fn media_is_fetched_from_allowed_addresses_alone() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let routes = Router::new()
+            .route("/a.png", get(async || typed("Image/PNG; x=y", b"PNG".to_vec())))
+            .route("/there", get(async || to("/a.png".to_owned())))
+            .route("/beside/there", get(async || to("a.png".to_owned())))
+            .route("/beside/a.png", get(async || typed("image/png", b"PNG".to_vec())))
+            .route("/round", get(async || to("/round".to_owned())))
+            .route("/inside", get(async move || to(format!("http://127.0.0.2:{port}/a.png"))))
+            .route("/file", get(async || to("file:///etc/passwd".to_owned())))
+            .route("/page", get(async || typed("text/html", b"<html>".to_vec())))
+            .route("/large", get(async || typed("image/png", vec![0; LARGEST + 1])))
+            .route(
+                "/headers",
+                get(async |headers: HeaderMap| typed("text/plain", format!("{headers:?}").into_bytes())),
+            );
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let tls = ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let allowed: fn(IpAddr) -> bool = |address| address == Ipv4Addr::LOCALHOST;
+        let media = Media::within(Some(tls), allowed);
+        for path in ["a.png", "there", "beside/there", "a.png#part"] {
+            let mut request = naming(&format!("http://127.0.0.1:{port}/{path}"));
+            media.fetch(&mut request.conversation).await.expect(path);
+            let native = String::from_utf8_lossy(&request.encode().expect("a request").body).into_owned();
+            assert!(native.contains(r#""inlineData":{"mimeType":"image/png","data":"UE5H"}"#), "{native}");
+        }
+        for (url, why) in [
+            (format!("http://127.0.0.1:{port}/none"), "404"),
+            (format!("http://127.0.0.1:{port}/round"), "leads on and on"),
+            (format!("http://127.0.0.1:{port}/inside"), NOT_PUBLIC),
+            (format!("http://127.0.0.1:{port}/file"), "not a URL"),
+            (format!("http://127.0.0.1:{port}/page"), "text/html"),
+            (format!("http://127.0.0.1:{port}/large"), "20 MiB"),
+            (format!("http://127.0.0.2:{port}/a.png"), NOT_PUBLIC),
+            (format!("http://user@127.0.0.1:{port}/a.png"), "plain"),
+        ] {
+            let error = media.fetch(&mut naming(&url).conversation).await.expect_err(&url);
+            assert!(error.message().contains(why), "{url}: {error}");
+            assert_eq!(error.param(), Some("messages[0].content[0].image_url.url"));
+        }
+        // A name is resolved by the connector, and its addresses are checked there.
+        let nowhere: fn(IpAddr) -> bool = |_| false;
+        let tls = ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
+        let media = Media::within(Some(tls), nowhere);
+        let url = format!("http://localhost:{port}/a.png");
+        assert!(media.fetch(&mut naming(&url).conversation).await.is_err());
+    }
+
+    #[test]
+    fn special_addresses_are_not_public() {
+        for address in [
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.31.255.255",
+            "192.0.2.1",
+            "192.168.1.1",
+            "198.19.255.255",
+            "203.0.113.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:8.8.8.8",
+            "::ffff:127.0.0.1",
+            "64:ff9b::808:808",
+            "fc00::1",
+            "fe80::1",
+            "ff02::1",
+            "2001::1",
+            "2001:db8::1",
+            "2002:7f00:1::1",
+            "3fff::1",
+        ] {
+            assert!(!is_public(address.parse().expect(address)), "{address}");
+        }
+        for address in ["1.1.1.1", "100.128.0.1", "172.32.0.1", "198.20.0.1", "2001:4860:4860::8888", "2606:4700::1111"]
+        {
+            assert!(is_public(address.parse().expect(address)), "{address}");
+        }
+    }
+}

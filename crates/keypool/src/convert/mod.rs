@@ -1,0 +1,226 @@
+//! Clients of other APIs in front of Gemini's keys: the dialect crate at work.
+
+mod exchange;
+mod media;
+mod stream;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::response::Response;
+use http::{HeaderMap, HeaderValue, Method};
+use keypool_dialect::{
+    Answer, Conversation, Encoder, Error, ErrorKind, Frontend, Mode, Request,
+    anthropic::count_tokens,
+    openai::{embeddings::Embeddings, images::Images},
+};
+use moka::sync::Cache;
+use tower_keypool::Usage;
+
+pub use self::media::Media;
+use self::{
+    exchange::{Caller, Failure},
+    stream::Translation,
+};
+use crate::{
+    app::AppState,
+    error::{ApiError, Dialect},
+    proxy::{
+        body::Collected,
+        handler::Incoming,
+        pools::ProviderPool,
+        route::{Endpoint, Route},
+    },
+};
+
+/// Translates a request for Gemini, sends it, and translates the answer.
+///
+/// # Errors
+/// 426 for a WebSocket. All other errors are answers, as clients of the dialect know them.
+pub async fn serve(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, ApiError> {
+    let frontend = frontend(&incoming.route);
+    let answer = translate(app, provider, incoming).await;
+    Ok(answer.unwrap_or_else(|failure| failure.into_response(app, frontend)))
+}
+
+/// Whose errors a client of this route understands, and how its conversation is read.
+fn frontend(route: &Route) -> Frontend {
+    match route.endpoint {
+        Endpoint::Responses => Frontend::Responses,
+        Endpoint::Speech => Frontend::Speech,
+        Endpoint::Transcription => Frontend::Transcription,
+        Endpoint::Translation => Frontend::Translation,
+        _ if route.dialect == Dialect::Anthropic => Frontend::Messages,
+        _ => Frontend::Chat,
+    }
+}
+
+async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, Failure> {
+    let Incoming { route, head, body, .. } = &incoming;
+    check_dialects(provider, &incoming)?;
+    if route.endpoint == Endpoint::Other {
+        return Err(untranslatable(&route.path).into());
+    }
+    if head.method != Method::POST {
+        return Err(Error::new(ErrorKind::UnknownPath, format!("{} takes a POST", route.path)).into());
+    }
+    let Collected::Whole(data) = body else {
+        let most = app.settings.replay_limit >> 20;
+        let why = format!("a request that is translated may have {most} MiB (gateway.replay_mib)");
+        return Err(Error::new(ErrorKind::TooLarge, why).into());
+    };
+    let mode = mode(app, &head.headers)?;
+    let caller = Caller::new(app, provider, &incoming);
+    match route.endpoint {
+        Endpoint::Embeddings => {
+            let request = Embeddings::parse(data, mode)?;
+            let answers = caller.all(request.encode()?).await?;
+            let answer = request.answer(&answers.bodies)?;
+            Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()))
+        }
+        Endpoint::Images => {
+            let is_edit = route.path.trim_end_matches('/').ends_with("/edits");
+            let request = if is_edit { Images::parse_edit(data, mode) } else { Images::parse(data, mode) }?;
+            let answers = caller.all(request.encode()?).await?;
+            let answer = request.answer(&answers.bodies, now())?;
+            Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()))
+        }
+        Endpoint::CountTokens => {
+            let mut request = Frontend::Messages.parse(data, mode)?;
+            app.media.fetch(&mut request.conversation).await?;
+            let native = Encoder::new(&request.conversation).count_tokens()?;
+            let answers = caller.all(vec![native]).await?;
+            let answer = count_tokens::answer(&answers.bodies[0])?;
+            Ok(answers.head.respond(app, "application/json", request.ignored(), answer.into()))
+        }
+        _ => {
+            let mut request = frontend(route).parse(data, mode)?;
+            app.media.fetch(&mut request.conversation).await?;
+            app.signatures.restore(&mut request.conversation);
+            converse(app, &caller, &request).await
+        }
+    }
+}
+
+/// A conversation, whose answer may be a stream.
+async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Result<Response, Failure> {
+    let native = request.encode()?;
+    let quota = caller.admit(native.estimated_tokens).await?;
+    let exchange = caller.exchange(native).await?;
+    let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
+    let model = &request.conversation.model;
+    if request.conversation.stream {
+        return Translation::new(app, exchange, answer, model, quota).respond(caller, request.ignored()).await;
+    }
+    let (body, mut attempts) = exchange.send(None).await?;
+    if let Ok(body) = exchange::whole(body).await {
+        answer.whole(&body).map_err(|error| Failure::from(error).after(attempts.clone()))?;
+    }
+    if answer.outcome().is_retryable()
+        && let Ok((body, again)) = exchange.send(Some(&attempts)).await
+        && let Ok(body) = exchange::whole(body).await
+    {
+        attempts = again;
+        answer.restart(model);
+        answer.whole(&body).map_err(|error| Failure::from(error).after(attempts.clone()))?;
+    }
+    app.signatures.keep(&mut answer);
+    let usage = answer.usage();
+    quota.used(Usage::new(usage.input, usage.output));
+    let told = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
+    Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), told.into()))
+}
+
+/// A client and a provider of different dialects, of which none is translated to the other.
+fn check_dialects(provider: &ProviderPool, incoming: &Incoming) -> Result<(), Error> {
+    let path = match provider.dialect {
+        Dialect::Gemini => return Ok(()),
+        Dialect::OpenAi => "/v1/chat/completions",
+        Dialect::Anthropic => "/v1/messages",
+    };
+    let model = incoming.model.as_deref().map_or_else(|| "this".to_owned(), |model| format!("the model {model}"));
+    let why = format!(
+        "{model} is served by {}, which speaks another API than that of {}: send it to {path}, as its own clients do",
+        provider.name, incoming.route.path
+    );
+    Err(Error::new(ErrorKind::InvalidRequest, why))
+}
+
+/// An endpoint of OpenAI's or Anthropic's that Gemini has nothing for.
+fn untranslatable(path: &str) -> Error {
+    let behind = path.trim_start_matches('/');
+    let behind = behind.strip_prefix("v1/").unwrap_or(behind).trim_end_matches('/');
+    let instead = match behind.split('/').next().unwrap_or_default() {
+        "completions" => "send a chat to /v1/chat/completions",
+        "files" | "uploads" => {
+            "send data in the messages (data URLs), or upload with a Gemini client to /upload/v1beta/files and name the \
+             file as files/…"
+        }
+        "batches" => "use `keypool batch`, or Gemini's own batches at /v1beta/models/MODEL:batchGenerateContent",
+        "messages" => "send each message to /v1/messages",
+        "moderations" => "Gemini's own safety settings tell what is blocked",
+        "responses" | "conversations" => "responses are not kept here: send the whole conversation to /v1/responses",
+        "images" => "use /v1/images/generations or /v1/images/edits",
+        "realtime" => "use Gemini's Live API at /ws/",
+        _ => {
+            "use /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings, /v1/images/generations, \
+             /v1/audio/speech, /v1/audio/transcriptions or Gemini's own API at /v1beta"
+        }
+    };
+    Error::new(ErrorKind::UnknownPath, format!("{path} is not translated for Gemini models: {instead}"))
+}
+
+/// How strictly a request is read: as the configuration says, unless the request says so itself.
+fn mode(app: &AppState, headers: &HeaderMap) -> Result<Mode, Error> {
+    let strict = match headers.get("x-keypool-strict").map(HeaderValue::as_bytes) {
+        None => app.settings.strict,
+        Some(b"true" | b"1") => true,
+        Some(b"false" | b"0") => false,
+        Some(_) => return Err(Error::new(ErrorKind::InvalidRequest, "x-keypool-strict: expected true or false")),
+    };
+    Ok(if strict { Mode::Strict } else { Mode::Lax })
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// The thought signatures of calls, by the calls' ids: clients send the calls back without them.
+pub struct Signatures(Cache<String, Arc<str>>);
+
+impl Default for Signatures {
+    fn default() -> Self {
+        const MOST_BYTES: u64 = 64 << 20;
+        let bytes =
+            |id: &String, signature: &Arc<str>| (id.len() + signature.len() + 100).try_into().unwrap_or(u32::MAX);
+        let kept = Cache::builder().max_capacity(MOST_BYTES).weigher(bytes);
+        Self(kept.time_to_idle(Duration::from_secs(24 * 3_600)).build())
+    }
+}
+
+impl Signatures {
+    fn keep(&self, answer: &mut Answer) {
+        for (id, signature) in answer.take_signatures() {
+            self.0.insert(id, signature.into());
+        }
+    }
+
+    fn restore(&self, conversation: &mut Conversation) {
+        conversation.restore_signatures(|id| self.0.get(id).map(|signature| (*signature).to_owned()));
+    }
+}
+
+/// Leaves out of a body for Anthropic or OpenAI the blocks that only this gateway understands.
+pub fn without_ours(route: &Route, body: &mut Collected) {
+    let frontend = match route.endpoint {
+        Endpoint::Messages | Endpoint::CountTokens => Frontend::Messages,
+        Endpoint::Chat => Frontend::Chat,
+        Endpoint::Responses => Frontend::Responses,
+        _ => return,
+    };
+    debug_assert_ne!(route.dialect, Dialect::Gemini);
+    if let Collected::Whole(data) = body
+        && let Some(cleaned) = keypool_dialect::without_ours(frontend, data)
+    {
+        *data = cleaned;
+    }
+}

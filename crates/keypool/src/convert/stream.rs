@@ -1,0 +1,128 @@
+//! A streamed answer, translated as it comes.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
+use keypool_dialect::Answer;
+use tower_keypool::{Attempts, Usage, provider::UsageFormat};
+
+use super::exchange::{Caller, Exchange, Failure, Quota, Sent};
+use crate::{
+    app::AppState,
+    proxy::{body, pools::AnswerBody},
+};
+
+/// A stream that brings nothing for so long is kept alive: proxies cut it otherwise, some after 30 s.
+const PING: Duration = Duration::from_secs(15);
+
+/// An answer on its way. Dropping it ends the request to the provider.
+pub struct Translation {
+    app: AppState,
+    exchange: Exchange,
+    answer: Answer,
+    model: String,
+    quota: Quota,
+    source: Source,
+    attempts: Attempts,
+    is_second: bool,
+}
+
+/// Where the next bytes come from.
+enum Source {
+    Sending(BoxFuture<'static, Sent>),
+    Reading(AnswerBody),
+    Ended,
+}
+
+impl Translation {
+    pub fn new(app: &AppState, exchange: Exchange, answer: Answer, model: &str, quota: Quota) -> Self {
+        let source = Source::Sending(exchange.send(None));
+        Self {
+            app: app.clone(),
+            exchange,
+            answer,
+            model: model.to_owned(),
+            quota,
+            source,
+            attempts: Attempts::default(),
+            is_second: false,
+        }
+    }
+
+    /// Answers with a stream. As long as nothing of it is there, an error has a status of its own.
+    pub async fn respond(mut self, caller: &Caller<'_>, ignored: &[String]) -> Result<Response, Failure> {
+        let first = self.next_or_ping().await?;
+        let app = self.app.clone();
+        let head = self.exchange.served(self.attempts.clone());
+        let media_type = self.answer.media_type();
+        let begun = futures_util::stream::iter(first.map(Ok::<_, Infallible>));
+        let rest = futures_util::stream::unfold(Box::new(self), |mut translation| async {
+            let bytes = match translation.next_or_ping().await {
+                Ok(bytes) => bytes?,
+                Err(failure) => translation.answer.fail(&failure.error),
+            };
+            Some((Ok(bytes), translation))
+        });
+        let body = Body::from_stream(futures_util::StreamExt::chain(begun, rest));
+        let dialect = caller.dialect();
+        let body = body::metered(body, UsageFormat::Gemini, None, caller.tenant(), Some(dialect));
+        Ok(head.respond(&app, media_type, ignored, body))
+    }
+
+    async fn next_or_ping(&mut self) -> Result<Option<Bytes>, Failure> {
+        let next = tokio::time::timeout(PING, self.next()).await;
+        next.unwrap_or_else(|_| Ok(Some(self.answer.ping())))
+    }
+
+    /// The next bytes for the caller; `None` at the end. It may be dropped and called again at any time.
+    async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+        loop {
+            let bytes = match &mut self.source {
+                Source::Ended => return Ok(None),
+                Source::Sending(sent) => match sent.await {
+                    Ok((body, attempts)) => {
+                        if self.is_second {
+                            self.answer.restart(&self.model);
+                        }
+                        (self.attempts, self.source) = (attempts, Source::Reading(body));
+                        continue;
+                    }
+                    // What came at first is told.
+                    Err(_) if self.is_second => self.answer.finish(),
+                    Err(failure) => {
+                        self.source = Source::Ended;
+                        return Err(failure);
+                    }
+                },
+                Source::Reading(body) => {
+                    if let Some(Ok(frame)) = body.frame().await {
+                        let Ok(data) = frame.into_data() else { continue };
+                        self.answer.push(&data)
+                    } else {
+                        // A connection that broke is an answer without an end.
+                        let is_retryable = self.answer.outcome().is_retryable() && !self.answer.has_begun();
+                        if is_retryable && !self.is_second {
+                            self.is_second = true;
+                            self.source = Source::Sending(self.exchange.send(Some(&self.attempts)));
+                            continue;
+                        }
+                        self.answer.finish()
+                    }
+                }
+            };
+            self.app.signatures.keep(&mut self.answer);
+            let usage = self.answer.usage();
+            self.quota.used(Usage::new(usage.input, usage.output));
+            if bytes.is_err() || self.answer.is_over() {
+                self.source = Source::Ended;
+            }
+            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()))?;
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
+            }
+        }
+    }
+}

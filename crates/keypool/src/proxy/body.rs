@@ -1,0 +1,235 @@
+//! Bodies: collected on the way in, metered on the way out.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http::{StatusCode, header, request::Parts};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+use pin_project_lite::pin_project;
+use sync_wrapper::SyncWrapper;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tower_http::timeout::TimeoutBody;
+use tower_keypool::{BoxError, Lease, classify::UsageReader, provider::UsageFormat, replay::CollectedBody};
+
+use crate::{
+    error::{ApiError, Dialect},
+    tenants::Tenant,
+};
+
+/// The body of a request.
+pub enum Collected {
+    /// All of it.
+    Whole(Bytes),
+    /// It is larger than what is kept for another attempt; it is sent once, as it arrives.
+    Streamed(SyncWrapper<Body>),
+}
+
+/// Collects a body of up to `limit` bytes. Trailers of requests are dropped.
+///
+/// # Errors
+/// 408 where nothing arrives for `timeout`; 400 where the body breaks off.
+pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Collected, ApiError> {
+    if body.is_end_stream() {
+        return Ok(Collected::Whole(Bytes::new()));
+    }
+    let mut body = body;
+    let mut first = Bytes::new();
+    let mut rest: Option<BytesMut> = None;
+    while let Some(frame) = next(&mut body, timeout).await? {
+        let Ok(data) = frame.into_data() else { continue };
+        if first.is_empty() && rest.is_none() {
+            first = data;
+        } else {
+            rest.get_or_insert_with(|| BytesMut::from(std::mem::take(&mut first))).extend_from_slice(&data);
+        }
+        if first.len() + rest.as_ref().map_or(0, BytesMut::len) > limit {
+            let begun = rest.map_or(first, BytesMut::freeze);
+            return Ok(Collected::Streamed(SyncWrapper::new(streamed(begun, body, timeout))));
+        }
+    }
+    Ok(Collected::Whole(rest.map_or(first, BytesMut::freeze)))
+}
+
+async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Frame<Bytes>>, ApiError> {
+    match tokio::time::timeout(timeout, body.frame()).await {
+        Ok(frame) => frame
+            .transpose()
+            .map_err(|error| ApiError::bad_request(format!("the body of the request broke off: {error}"))),
+        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "the body of the request stopped arriving")),
+    }
+}
+
+/// What was read, and then the rest as it arrives. Its length is known where the client told it.
+fn streamed(begun: Bytes, rest: Body, timeout: Duration) -> Body {
+    Body::new(Streamed { begun: Some(begun), rest: TimeoutBody::new(timeout, rest) })
+}
+
+/// A body that is sent as it arrives.
+pub fn uncollected(body: Body, timeout: Duration) -> Collected {
+    Collected::Streamed(SyncWrapper::new(streamed(Bytes::new(), body, timeout)))
+}
+
+pin_project! {
+    struct Streamed {
+        begun: Option<Bytes>,
+        #[pin]
+        rest: TimeoutBody<Body>,
+    }
+}
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        match this.begun.take().filter(|begun| !begun.is_empty()) {
+            Some(begun) => Poll::Ready(Some(Ok(Frame::data(begun)))),
+            None => this.rest.poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (begun, rest) = (self.begun.as_ref().map_or(0, |begun| begun.len() as u64), self.rest.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(begun));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(begun));
+        }
+        hint
+    }
+}
+
+impl Collected {
+    /// The bytes, if all of them are here.
+    pub fn data(&self) -> Option<&Bytes> {
+        match self {
+            Self::Whole(data) => Some(data),
+            Self::Streamed(_) => None,
+        }
+    }
+
+    /// The model that the body names: the top-level `model` of JSON, or of a form.
+    pub fn model(&self, head: &Parts) -> Option<String> {
+        let Self::Whole(data) = self else { return None };
+        let content_type = head.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+        if content_type.starts_with(b"multipart/form-data") {
+            return keypool_dialect::model_of_form(data);
+        }
+        CollectedBody::new(data.clone()).model().map(ToString::to_string)
+    }
+
+    /// About how many tokens it has: a quarter of its bytes.
+    pub fn estimated_tokens(&self) -> u64 {
+        match self {
+            Self::Whole(data) => data.len() as u64 / 4,
+            Self::Streamed(_) => 0,
+        }
+    }
+
+    pub fn into_body(self) -> Body {
+        match self {
+            Self::Whole(data) => Body::from(data),
+            Self::Streamed(body) => body.into_inner(),
+        }
+    }
+}
+
+pin_project! {
+    /// The body of an answer: it ends when its tenant is revoked, and tells the tenant's quota what was used.
+    pub struct MeteredBody<B> {
+        #[pin]
+        inner: B,
+        #[pin]
+        revoked: WaitForCancellationFutureOwned,
+        meter: Option<Meter>,
+        events: Option<Dialect>,
+        ended: bool,
+    }
+
+    // An answer of a known length is not read to its end, and a client may leave before it.
+    impl<B> PinnedDrop for MeteredBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            finish(this.project().meter);
+        }
+    }
+}
+
+struct Meter {
+    reader: UsageReader,
+    lease: Lease,
+}
+
+/// Wraps an answer's body. `quota` is the tenant's reservation, if it has limits.
+pub fn metered<B>(inner: B, format: UsageFormat, quota: Option<Lease>, tenant: &Tenant, events: Option<Dialect>) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let meter = quota.map(|lease| Meter { reader: UsageReader::new(format), lease });
+    if meter.is_none() && tenant.name.is_none() {
+        return Body::new(inner);
+    }
+    let revoked = Arc::new(tenant.revoked.clone());
+    Body::new(MeteredBody { inner, revoked: (*revoked).clone().cancelled_owned(), meter, events, ended: false })
+}
+
+impl<B> http_body::Body for MeteredBody<B>
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        if *this.ended {
+            return Poll::Ready(None);
+        }
+        if this.revoked.poll(cx).is_ready() {
+            *this.ended = true;
+            finish(this.meter);
+            let error = ApiError::new(StatusCode::UNAUTHORIZED, "this token was revoked");
+            return Poll::Ready(Some(match this.events {
+                Some(dialect) => Ok(Frame::data(error.into_event(*dialect))),
+                None => Err("the token was revoked".into()),
+            }));
+        }
+        let frame = ready!(this.inner.poll_frame(cx));
+        if let Some(meter) = this.meter.as_mut()
+            && let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            meter.reader.push(data);
+        }
+        if !matches!(frame, Some(Ok(_))) {
+            *this.ended = true;
+            finish(this.meter);
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || (self.meter.is_none() && self.inner.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+fn finish(meter: &mut Option<Meter>) {
+    if let Some(Meter { mut reader, lease }) = meter.take()
+        && let Some(usage) = reader.finish()
+    {
+        lease.used(usage);
+    }
+}

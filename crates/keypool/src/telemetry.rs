@@ -1,0 +1,46 @@
+//! The log.
+
+use anyhow::Context;
+use tracing_appender::{non_blocking::WorkerGuard, rolling};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Level, Loaded};
+
+/// Starts to log. Hold the guard until the end: what is written late is lost without it.
+///
+/// # Errors
+/// If the folder of the log cannot be written.
+pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
+    let log = &loaded.config.log;
+    let (writer, guard) = match &log.directory {
+        None => tracing_appender::non_blocking(std::io::stdout()),
+        Some(folder) => {
+            let folder = loaded.folder().join(folder);
+            let files = rolling::Builder::new()
+                .rotation(rolling::Rotation::DAILY)
+                .filename_prefix("keypool")
+                .filename_suffix("log")
+                .max_log_files(log.keep)
+                .build(&folder)
+                .with_context(|| format!("log.directory: {}", folder.display()))?;
+            tracing_appender::non_blocking(files)
+        }
+    };
+    let filter = match log.level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        // Of libraries only what a person should know.
+        Level::Info => "warn,keypool=info,tower_keypool=info,keypool_store=info",
+        Level::Debug => "info,keypool=debug,tower_keypool=debug,keypool_store=debug",
+        Level::Trace => "trace",
+    };
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(writer).with_target(false);
+    if loaded.is_json_log() {
+        builder.json().flatten_event(true).with_current_span(false).init();
+    } else {
+        use std::io::IsTerminal;
+        builder.with_ansi(log.directory.is_none() && std::io::stdout().is_terminal()).init();
+    }
+    Ok(guard)
+}

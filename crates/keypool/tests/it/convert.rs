@@ -1,0 +1,816 @@
+//! Clients of OpenAI's and Anthropic's APIs in front of Gemini's keys: the cases of public reports, whole and streamed, in each
+//! dialect, and what the gateway adds to the translation.
+
+use std::{
+    collections::HashSet,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use keypool_dialect::Frontend;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::{
+    dialect::{ALL, CHAT, MESSAGES, MODEL, RESPONSES, calls_of, gemini, hello, history, tool},
+    support::{Answer, Gateway, TOKEN, Upstream, get, post, reply},
+};
+
+fn path(frontend: Frontend) -> &'static str {
+    match frontend {
+        Frontend::Responses => "/v1/responses",
+        Frontend::Messages => "/v1/messages",
+        _ => "/v1/chat/completions",
+    }
+}
+
+/// An upstream that gives these answers in turn, the last of them again and again; as events where a stream is asked for.
+async fn scripted(answers: Vec<(u16, Value)>) -> Upstream {
+    let next = AtomicUsize::new(0);
+    Upstream::start(move |request| {
+        let n = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
+        in_form(request, &answers[n])
+    })
+    .await
+}
+
+fn in_form(request: &Request<Bytes>, (status, body): &(u16, Value)) -> Response<Full<Bytes>> {
+    if request.uri().path().ends_with(":streamGenerateContent") && *status == 200 {
+        return reply(200, "text/event-stream", format!("data: {body}\r\n\r\n"));
+    }
+    reply(*status, "application/json", body.to_string())
+}
+
+async fn always(body: Value) -> Upstream {
+    scripted(vec![(200, body)]).await
+}
+
+fn text(text: &str) -> Value {
+    gemini(&json!([{ "text": text }]), "STOP")
+}
+
+fn call(name: &str) -> Value {
+    gemini(&json!([{ "functionCall": { "name": name, "args": { "x": "1" } } }]), "STOP")
+}
+
+fn gateway(upstream: &Upstream, keys: usize) -> Gateway {
+    Gateway::start(&upstream.url, keys, &["--db", "none"])
+}
+
+fn with_stream(body: &Value, stream: bool) -> Value {
+    let mut body = body.clone();
+    body["stream"] = stream.into();
+    body
+}
+
+/// The data of each event of a stream.
+fn data(answer: &Answer) -> Vec<Value> {
+    let text = answer.text();
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    data.map(|data| serde_json::from_str(data).expect("JSON")).collect()
+}
+
+/// The body of the last request upstream.
+fn sent(upstream: &Upstream) -> Value {
+    serde_json::from_slice(upstream.requests().last().expect("a request").body()).expect("JSON")
+}
+
+/// Each dialect, whole and streamed.
+fn each() -> impl Iterator<Item = (Frontend, bool)> {
+    ALL.into_iter().flat_map(|frontend| [(frontend, false), (frontend, true)])
+}
+
+fn end_of(frontend: Frontend) -> &'static str {
+    match frontend {
+        Frontend::Responses => "response.completed",
+        Frontend::Messages => "message_stop",
+        _ => "[DONE]",
+    }
+}
+
+#[tokio::test]
+async fn answers_come_in_the_callers_dialect() {
+    let upstream = always(text("Hi there")).await;
+    let gateway = gateway(&upstream, 1);
+    for (frontend, stream) in each() {
+        let body = with_stream(&hello(frontend, &json!({ "user": "u" })), stream);
+        let mut request = post(path(frontend), &body);
+        request.headers_mut().insert("accept-encoding", "gzip, br".parse().expect("a value"));
+        let answer = gateway.send(request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.text().contains("Hi there"), "{}", answer.text());
+        assert_eq!(answer.header("x-keypool-key"), "key-0");
+        assert_eq!(answer.header("x-keypool-attempts"), "1");
+        assert_eq!(answer.header("x-keypool-model"), MODEL);
+        let is_ignored = answer.header("x-keypool-ignored") == "user";
+        assert!(is_ignored || frontend == MESSAGES, "{:?}", answer.headers);
+        if stream {
+            assert_eq!(answer.header("content-type"), "text/event-stream");
+            assert_eq!((answer.header("x-accel-buffering"), answer.header("cache-control")), ("no", "no-cache"));
+            assert!(answer.text().contains(end_of(frontend)), "{}", answer.text());
+        } else {
+            assert_eq!(answer.header("content-type"), "application/json");
+        }
+        let requests = upstream.requests();
+        let request = requests.last().expect("a request");
+        let verb = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+        assert_eq!(request.uri().to_string(), format!("/v1beta/models/{MODEL}:{verb}"));
+        assert!(request.headers().get("accept-encoding").is_none(), "what comes back must be readable");
+        assert!(!format!("{:?}", request.headers()).contains(TOKEN));
+    }
+    gateway.wait_for_log("model=\"gemini-3.8-flash\"").await;
+}
+
+#[tokio::test]
+async fn c1_signatures_come_back_with_calls_whose_ids_are_short() {
+    let signature = "c2lnbmF0dXJl".repeat(34);
+    for (frontend, stream) in each() {
+        let parts = json!([
+            { "functionCall": { "id": "abc", "name": "one", "args": {} }, "thoughtSignature": signature },
+            { "functionCall": { "name": "one", "args": {} } },
+        ]);
+        let upstream = always(gemini(&parts, "STOP")).await;
+        let gateway = gateway(&upstream, 1);
+        let tools = json!({ "tools": [tool(frontend, "one")] });
+        let body = with_stream(&hello(frontend, &tools), stream);
+        let answer = gateway.post(path(frontend), &body).await;
+        let ids = ids(&answer.text());
+        assert_eq!(ids.len(), 2, "{}", answer.text());
+        assert!(ids.iter().all(|id| id.len() <= 64), "{ids:?}");
+        let calls: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), "one")).collect();
+        let results: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), "done")).collect();
+        let answer = gateway.post(path(frontend), &history(frontend, &calls, &results)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let parts = sent(&upstream)["contents"][1]["parts"].clone();
+        assert_eq!(parts[0]["thoughtSignature"], signature.as_str(), "{parts}");
+    }
+}
+
+/// Ids of calls in an answer of any dialect, in order, each once.
+fn ids(answer: &str) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for word in answer.split('"').filter(|word| word.contains("_kp") && !word.starts_with("fc_")) {
+        if !ids.iter().any(|id| id == word) {
+            ids.push(word.to_owned());
+        }
+    }
+    ids
+}
+
+/// A gateway with providers of the other dialects beside Gemini.
+fn with_providers(gemini: &Upstream, openai: &str, anthropic: &str) -> Gateway {
+    Gateway::start_with(&gemini.url, 1, |command, folder| {
+        let providers = [("openai", openai), ("anthropic", anthropic)].map(|(kind, url)| {
+            let key = format!("sk-not-a-real-key-of-{kind}");
+            format!("[[providers]]\nkind = \"{kind}\"\nupstream = \"{url}\"\nkeys = [{{ secret = \"{key}\" }}]\n")
+        });
+        let models = "[[models]]\nname = \"gemini-3.8-flash\"\naliases = [\"fast\"]\n";
+        let tenant =
+            "[[tenants]]\nname = \"few\"\ntoken = \"the-token-of-a-few-models\"\nmodels = [\"fast\", \"claude-*\"]\n";
+        let config = format!("{}{models}{tenant}", providers.concat());
+        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        command.args(["--db", "none", "--config", "keypool.toml"]);
+    })
+}
+
+#[tokio::test]
+async fn c2_what_is_ours_does_not_reach_other_providers() {
+    let thinking = json!([{ "text": "Hm", "thought": true }, { "text": "Hi" }]);
+    let (gemini, other) = (always(gemini(&thinking, "STOP")).await, always(json!({})).await);
+    let gateway = with_providers(&gemini, &other.url, &other.url);
+    let ask = json!({ "thinking": { "type": "enabled", "budget_tokens": 2_000 }, "max_tokens": 5_000 });
+    let answer = gateway.post(path(MESSAGES), &hello(MESSAGES, &ask)).await.json();
+    assert_eq!(answer["content"][0]["type"], "thinking");
+    let messages = json!([
+        { "role": "user", "content": "Go" }, { "role": "assistant", "content": answer["content"] },
+        { "role": "user", "content": "more" },
+    ]);
+    let body = json!({ "model": "claude-x", "max_tokens": 9, "messages": messages });
+    assert_eq!(gateway.post(path(MESSAGES), &body).await.status, 200);
+    assert_eq!(sent(&other)["messages"][1]["content"], json!([answer["content"][1]]));
+    let answer = gateway.post(path(RESPONSES), &hello(RESPONSES, &json!({ "reasoning": { "summary": "auto" } }))).await;
+    let mut input = answer.json()["output"].as_array().expect("a list").clone();
+    assert_eq!(input[0]["type"], "reasoning");
+    input.push(json!({ "role": "user", "content": "more" }));
+    let body = json!({ "model": "gpt-x", "input": input });
+    assert_eq!(gateway.post(path(RESPONSES), &body).await.status, 200);
+    assert!(!sent(&other).to_string().contains("reasoning"), "{}", sent(&other));
+}
+
+/// An upstream that gives two answers by turns.
+async fn by_turns(answers: [(u16, Value); 2]) -> Upstream {
+    let next = AtomicUsize::new(0);
+    Upstream::start(move |request| in_form(request, &answers[next.fetch_add(1, Ordering::SeqCst) % 2])).await
+}
+
+/// The keys that the last requests came with.
+fn last_keys(upstream: &Upstream, count: usize) -> HashSet<String> {
+    let requests = upstream.requests();
+    let last = requests.iter().rev().take(count);
+    last.map(|request| request.headers()["x-goog-api-key"].to_str().expect("text").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn c3_malformed_answers_are_tried_once_more_over_another_key() {
+    for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"] {
+        let malformed = json!({ "candidates": [{ "content": {}, "finishReason": reason }] });
+        let (mended, lasting) =
+            (by_turns([(200, malformed.clone()), (200, text("Hi"))]).await, always(malformed).await);
+        let (of_two, of_one) = (gateway(&mended, 2), gateway(&lasting, 1));
+        for (frontend, stream) in each() {
+            let body = with_stream(&hello(frontend, &json!({})), stream);
+            // Again and again at once: no key cools.
+            for _ in 0..3 {
+                let answer = of_two.post(path(frontend), &body).await;
+                assert!(answer.status == 200 && answer.text().contains("Hi"), "{}", answer.text());
+                assert_eq!(answer.header("x-keypool-attempts"), "2");
+                assert_eq!(last_keys(&mended, 2).len(), 2, "another key");
+            }
+            let before = lasting.requests().len();
+            let answer = of_one.post(path(frontend), &body).await;
+            assert_eq!(answer.status, 502, "{}", answer.text());
+            let message = answer.json()["error"]["message"].to_string();
+            assert!(message.contains(reason) && message.contains("send the request again"), "{message}");
+            assert_eq!(lasting.requests().len() - before, 2);
+        }
+    }
+}
+
+#[tokio::test]
+async fn c4_empty_answers_are_tried_once_more_and_then_told_as_they_came() {
+    let thoughts = gemini(&json!([{ "text": "Hm", "thought": true }]), "STOP");
+    let empty = json!({ "candidates": [{ "content": { "role": "model" }, "finishReason": "STOP" }] });
+    let refused = json!({ "error": { "code": 400, "message": "no", "status": "INVALID_ARGUMENT" } });
+    for nothing in [empty, thoughts, text("")] {
+        let mended = by_turns([(200, nothing.clone()), (200, text("Hi"))]).await;
+        let (lasting, failing) =
+            (always(nothing.clone()).await, by_turns([(200, nothing), (400, refused.clone())]).await);
+        let (of_two, of_one, of_failing) = (gateway(&mended, 2), gateway(&lasting, 1), gateway(&failing, 1));
+        for (frontend, stream) in each() {
+            let body = with_stream(&hello(frontend, &json!({})), stream);
+            let answer = of_two.post(path(frontend), &body).await;
+            assert!(answer.status == 200 && answer.text().contains("Hi"), "{}", answer.text());
+            assert_eq!(last_keys(&mended, 2).len(), 2);
+            // Both are empty, or the second attempt fails: what came is told.
+            for gateway in [&of_one, &of_failing] {
+                let answer = gateway.post(path(frontend), &body).await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                assert!(!stream || answer.text().contains(end_of(frontend)), "{}", answer.text());
+            }
+            assert_eq!((lasting.requests().len() % 2, failing.requests().len() % 2), (0, 0), "two attempts");
+        }
+    }
+}
+
+#[tokio::test]
+async fn c5_googles_own_499_is_a_status_that_clients_retry() {
+    let cancelled = json!({ "error": { "code": 499, "message": "The operation was cancelled.", "status": "CANCELLED",
+        "errors": [{ "reason": "backendError" }] } });
+    for status in [499, 200] {
+        let upstream = scripted(vec![(status, cancelled.clone())]).await;
+        let gateway = Gateway::start(&upstream.url, 2, &["--db", "none", "--wait", "0"]);
+        for (frontend, stream) in each() {
+            let answer = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
+            // 529 is Anthropic's word for it; when its breaker opens, the pool says 503.
+            let is_retried = [503, if frontend == MESSAGES { 529 } else { 503 }].contains(&answer.status.as_u16());
+            assert!(is_retried, "{status} {frontend:?} {stream}: {} {}", answer.status, answer.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn c7_c8_tools_of_any_shape_are_called_by_their_declared_names() {
+    let schema = json!({ "type": "object", "properties": { "x": { "type": "string" } } });
+    let flat = json!({ "type": "function", "name": "create-docx-file", "parameters": schema });
+    let anthropic = json!({ "name": "create-docx-file", "input_schema": schema });
+    for said in ["create_docx_file", "default_api:create_docx_file", "default_api.create_docx_file"] {
+        let upstream = always(call(said)).await;
+        let gateway = gateway(&upstream, 1);
+        for (frontend, stream) in each() {
+            for shape in [&flat, &anthropic, &tool(frontend, "create-docx-file")] {
+                let body = hello(frontend, &json!({ "tools": [shape, tool(frontend, "read_file")] }));
+                let answer = gateway.post(path(frontend), &with_stream(&body, stream)).await;
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                assert!(answer.text().contains("\"create-docx-file\""), "{}", answer.text());
+                if !stream {
+                    assert_eq!(calls_of(frontend, &answer.json())[0].2, json!({ "x": "1" }));
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn c9_a_body_at_the_wrong_path_is_answered_or_told_the_right_one() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 1);
+    let answer = gateway.post(path(CHAT), &hello(RESPONSES, &json!({}))).await;
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "Hi");
+    let answer = gateway.post(path(CHAT), &with_stream(&hello(RESPONSES, &json!({})), true)).await;
+    assert!(answer.text().contains("chat.completion.chunk"));
+    for (at, body, names) in [
+        (RESPONSES, hello(CHAT, &json!({})), "/v1/chat/completions"),
+        (MESSAGES, hello(RESPONSES, &json!({})), "/v1/responses"),
+    ] {
+        let answer = gateway.post(path(at), &body).await;
+        assert!(answer.status == 400 && answer.text().contains(names), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn c10_tool_references_do_not_lock_a_conversation() {
+    let upstream = Upstream::start(|request| {
+        let counted = request.uri().path().ends_with(":countTokens");
+        in_form(request, &(200, if counted { json!({ "totalTokens": 31 }) } else { text("Hi") }))
+    })
+    .await;
+    let gateway = gateway(&upstream, 1);
+    let mut body = history(MESSAGES, &[("toolu_1", "ToolSearch")], &[("toolu_1", "")]);
+    body["messages"][2]["content"][0]["content"] = json!([{ "type": "tool_reference", "tool_name": "TaskStop" }]);
+    for stream in [false, true] {
+        assert_eq!(gateway.post(path(MESSAGES), &with_stream(&body, stream)).await.status, 200);
+        assert!(sent(&upstream).to_string().contains("The tool TaskStop is available."));
+    }
+    let answer = gateway.post("/v1/messages/count_tokens", &body).await;
+    assert_eq!(answer.json(), json!({ "input_tokens": 31 }));
+    assert!(sent(&upstream)["generateContentRequest"].to_string().contains("The tool TaskStop is available."));
+}
+
+#[tokio::test]
+async fn c11_later_system_messages_stay_at_their_place() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 1);
+    let said = [("system", "one"), ("user", "a"), ("assistant", "b"), ("system", "three"), ("user", "c")];
+    for (frontend, stream) in each() {
+        let field = if frontend == RESPONSES { "input" } else { "messages" };
+        let mut before: Option<Value> = None;
+        for count in [2, 5] {
+            let messages: Vec<Value> =
+                said[..count].iter().map(|(role, text)| json!({ "role": role, "content": text })).collect();
+            let body = json!({ "model": MODEL, "max_tokens": 9, field: messages, "stream": stream });
+            let body =
+                if frontend == RESPONSES { json!({ "model": MODEL, field: messages, "stream": stream }) } else { body };
+            let answer = gateway.post(path(frontend), &body).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let native = sent(&upstream);
+            assert_eq!(native["systemInstruction"], json!({ "parts": [{ "text": "one" }] }));
+            if let Some(before) = &before {
+                assert_eq!(before["contents"][0], native["contents"][0], "one turn is the beginning of the next");
+            }
+            before = Some(native);
+        }
+        let last = before.expect("a body")["contents"][2].clone();
+        assert_eq!(last, json!({ "role": "user", "parts": [{ "text": "three" }, { "text": "c" }] }));
+    }
+}
+
+#[tokio::test]
+async fn c16_neutral_values_are_ignored_and_others_are_named() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 1);
+    for (frontend, stream) in each() {
+        for (name, neutral, other) in [
+            ("repetition_penalty", json!(1), json!(1.1)),
+            ("min_p", json!(0), json!(0.05)),
+            ("top_k", json!(-1), json!(-2)),
+            ("think", json!(false), json!(true)),
+            ("chat_template_kwargs", json!({}), json!({ "enable_thinking": false })),
+        ] {
+            let body = with_stream(&hello(frontend, &json!({ name: neutral })), stream);
+            let answer = gateway.post(path(frontend), &body).await;
+            assert_eq!((answer.status.as_u16(), answer.header("x-keypool-ignored")), (200, name), "{}", answer.text());
+            let body = with_stream(&hello(frontend, &json!({ name: other })), stream);
+            let answer = gateway.post(path(frontend), &body).await;
+            assert!(answer.status == 400 && answer.text().contains(name), "{name}: {}", answer.text());
+            // A request may ask to be read less strictly.
+            if name != "top_k" {
+                let mut lax = post(path(frontend), &body);
+                lax.headers_mut().insert("x-keypool-strict", "false".parse().expect("a value"));
+                let answer = gateway.send(lax).await;
+                assert_eq!((answer.status.as_u16(), answer.header("x-keypool-ignored")), (200, name));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn c18_a_call_without_its_result_is_named_or_repaired() {
+    let upstream = always(text("Hi")).await;
+    let strict = gateway(&upstream, 1);
+    let lax = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nstrict = false\n").expect("it can be written");
+        command.args(["--db", "none", "--config", "keypool.toml"]);
+    });
+    for (frontend, stream) in each() {
+        for body in [history(frontend, &[("call_7", "one")], &[]), history(frontend, &[], &[("call_7", "done")])] {
+            let body = with_stream(&body, stream);
+            let answer = strict.post(path(frontend), &body).await;
+            assert!(answer.status == 400 && answer.text().contains("call_7"), "{}", answer.text());
+            assert_eq!(lax.post(path(frontend), &body).await.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_of_gemini_are_told_in_the_callers_dialect() {
+    let error = |code: u16, status: &str, message: &str| {
+        (code, json!({ "error": { "code": code, "message": message, "status": status } }))
+    };
+    for (answer, openai, anthropic) in [
+        (
+            error(400, "INVALID_ARGUMENT", "Invalid value at 'x'"),
+            (400, "invalid_request_error"),
+            (400, "invalid_request_error"),
+        ),
+        (error(404, "NOT_FOUND", "models/x is not found"), (404, "invalid_request_error"), (404, "not_found_error")),
+        (
+            error(400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed"),
+            (400, "invalid_request_error"),
+            (400, "invalid_request_error"),
+        ),
+    ] {
+        let upstream = scripted(vec![answer]).await;
+        let gateway = gateway(&upstream, 1);
+        for (frontend, stream) in each() {
+            let told = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
+            let (status, kind) = if frontend == MESSAGES { anthropic } else { openai };
+            assert_eq!(told.status, status, "{}", told.text());
+            assert_eq!(told.json()["error"]["type"], kind, "{}", told.text());
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_key_is_a_503_with_retry_after_also_for_streams() {
+    let quota = json!({ "error": { "code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED", "details": [
+        { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "31s" },
+    ] } });
+    let upstream = scripted(vec![(429, quota)]).await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--wait", "0"]);
+    for (frontend, stream) in each() {
+        let told = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
+        assert!([503, 429].contains(&told.status.as_u16()), "{}", told.text());
+        let after: u64 = told.header("retry-after").parse().unwrap_or_else(|_| panic!("{:?}", told.headers));
+        assert!((1..=40).contains(&after), "{after}");
+        assert!(told.json()["error"]["message"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn endpoints_that_cannot_be_translated_name_what_to_use() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 1);
+    for (path, names) in [
+        ("/v1/completions", "/v1/chat/completions"),
+        ("/v1/files", "/upload/v1beta/files"),
+        ("/v1/batches", "keypool batch"),
+        ("/v1/moderations", "safety"),
+        ("/v1/vector_stores", "/v1beta"),
+        ("/v1/messages/batches", "/v1/messages"),
+        ("/v1/images/variations", "/v1/images/edits"),
+    ] {
+        let answer = gateway.post(path, &json!({ "model": MODEL })).await;
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains(path) && message.contains(names), "{message}");
+    }
+    assert_eq!(gateway.get("/v1/responses/resp_1").await.status, 404);
+    assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_websocket_for_responses_is_refused_with_426() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 1);
+    let mut request = get("/v1/responses");
+    for (name, value) in [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ] {
+        request.headers_mut().insert(name, value.parse().expect("a value"));
+    }
+    assert_eq!(gateway.send(request).await.status, 426);
+}
+
+#[tokio::test]
+async fn a_provider_of_another_dialect_names_the_path_to_use() {
+    let (gemini, other) = (always(text("Hi")).await, always(json!({})).await);
+    let gateway = with_providers(&gemini, &other.url, &other.url);
+    for (path, body, names) in [
+        ("/v1/chat/completions", json!({ "model": "claude-x", "messages": [] }), "/v1/messages"),
+        ("/v1/messages", json!({ "model": "gpt-x", "messages": [] }), "/v1/chat/completions"),
+        ("/v1beta/models/gpt-x:generateContent", json!({}), "/v1/chat/completions"),
+    ] {
+        let answer = gateway.post(path, &body).await;
+        assert!(answer.status == 400 && answer.text().contains(names), "{}", answer.text());
+    }
+    assert!(gemini.requests().is_empty() && other.requests().is_empty());
+}
+
+#[tokio::test]
+async fn embeddings_are_asked_for_in_batches_of_100() {
+    let upstream = Upstream::start(|request| {
+        let asked: Value = serde_json::from_slice(request.body()).expect("JSON");
+        let texts = asked["requests"].as_array().expect("a list").iter();
+        let vectors: Vec<Value> = texts
+            .map(|request| {
+                let n: f64 =
+                    request["content"]["parts"][0]["text"].as_str().and_then(|n| n.parse().ok()).expect("a number");
+                json!({ "values": [n, 0.5] })
+            })
+            .collect();
+        in_form(request, &(200, json!({ "embeddings": vectors, "usageMetadata": { "promptTokenCount": 5 } })))
+    })
+    .await;
+    let gateway = gateway(&upstream, 2);
+    let texts: Vec<String> = (0..250).map(|n| n.to_string()).collect();
+    let body = json!({ "model": "gemini-embedding-2", "input": texts, "encoding_format": "float" });
+    let answer = gateway.post("/v1/embeddings", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let answer = answer.json();
+    assert_eq!(upstream.requests().len(), 3);
+    assert_eq!(answer["data"].as_array().expect("a list").len(), 250);
+    assert!((0..250).all(|n| answer["data"][n]["embedding"][0] == json!(n as f64)), "in order");
+    assert_eq!(answer["usage"]["total_tokens"], 15);
+    let answer = gateway.post("/v1/embeddings", &json!({ "model": "gemini-embedding-2", "input": [[1, 2]] })).await;
+    assert!(answer.status == 400 && answer.text().contains("input[0]"));
+}
+
+fn form(fields: &[(&str, &str, &str)]) -> Bytes {
+    let fields = fields.iter().map(|(name, rest, value)| {
+        format!("--border\r\nContent-Disposition: form-data; name=\"{name}\"{rest}\r\n\r\n{value}\r\n")
+    });
+    Bytes::from(fields.chain(["--border--\r\n".to_owned()]).collect::<String>())
+}
+
+async fn post_form(gateway: &Gateway, path: &str, fields: &[(&str, &str, &str)]) -> Answer {
+    let mut request = post(path, &json!({}));
+    let value = "multipart/form-data; boundary=border".parse().expect("a value");
+    request.headers_mut().insert("content-type", value);
+    *request.body_mut() = Full::from(form(fields));
+    gateway.send(request).await
+}
+
+#[tokio::test]
+async fn images_and_sound_are_mapped() {
+    let drawn = gemini(&json!([{ "inlineData": { "mimeType": "image/png", "data": "iVBORw0K" } }]), "STOP");
+    let upstream = always(drawn).await;
+    let images = gateway(&upstream, 2);
+    let body = json!({ "model": "gemini-image", "prompt": "a cat", "n": 2, "size": "1024x1024" });
+    let answer = images.post("/v1/images/generations", &body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["data"], json!([{ "b64_json": "iVBORw0K" }, { "b64_json": "iVBORw0K" }]));
+    assert_eq!(upstream.requests().len(), 2);
+    let fields = [
+        ("image", "; filename=\"a.png\"\r\nContent-Type: image/png", "PNG"),
+        ("prompt", "", "a dog"),
+        ("model", "", "gemini-image"),
+    ];
+    let answer = post_form(&images, "/v1/images/edits", &fields).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(sent(&upstream)["contents"][0]["parts"][0]["inlineData"]["data"], "UE5H");
+
+    let spoken = gemini(&json!([{ "inlineData": { "mimeType": "audio/L16;rate=24000", "data": "AAAA" } }]), "STOP");
+    let speech = gateway(&always(spoken).await, 1);
+    let body = json!({ "model": "gemini-tts", "input": "Hello", "voice": "alloy", "response_format": "wav" });
+    let answer = speech.post("/v1/audio/speech", &body).await;
+    assert_eq!((answer.status.as_u16(), answer.header("content-type")), (200, "audio/wav"), "{}", answer.text());
+    assert!(answer.body.starts_with(b"RIFF") && answer.body.len() == 47);
+
+    let upstream = always(text("as it was said")).await;
+    let heard = gateway(&upstream, 1);
+    let file = ("file", "; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg", "MP3");
+    for path in ["/v1/audio/transcriptions", "/v1/audio/translations"] {
+        let answer = post_form(&heard, path, &[file, ("model", "", MODEL)]).await;
+        assert_eq!(answer.json()["text"], "as it was said");
+    }
+    let answer =
+        post_form(&heard, "/v1/audio/transcriptions", &[file, ("model", "", MODEL), ("stream", "", "true")]).await;
+    assert!(answer.text().contains("transcript.text.done"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn media_by_url_is_refused_unless_it_is_public_and_allowed() {
+    let upstream = always(text("Hi")).await;
+    let off = gateway(&upstream, 1);
+    let on = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nfetch_images = true\n").expect("it can be written");
+        command.args(["--db", "none", "--config", "keypool.toml"]);
+    });
+    let body = |url: &str| {
+        let image = json!({ "type": "image_url", "image_url": { "url": url } });
+        json!({ "model": MODEL, "messages": [{ "role": "user", "content": [image] }] })
+    };
+    let answer = off.post(path(CHAT), &body("https://example.com/a.png")).await;
+    assert!(answer.status == 400 && answer.text().contains("gateway.fetch_images"), "{}", answer.text());
+    let port = upstream.url.rsplit(':').next().expect("a port");
+    for host in ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+        let answer = on.post(path(CHAT), &body(&format!("http://{host}:{port}/a.png"))).await;
+        assert_eq!(answer.status, 400, "{host}: {}", answer.text());
+        assert!(answer.text().contains("messages[0].content[0]"), "{}", answer.text());
+    }
+    assert!(upstream.requests().is_empty());
+}
+
+/// An upstream that answers one stream; the test writes its events.
+struct Paced(TcpListener);
+
+impl Paced {
+    async fn start() -> (Self, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        (Self(listener), url)
+    }
+
+    /// Takes a request and answers with the head of a stream.
+    async fn accept(&self) -> TcpStream {
+        let (mut stream, _) = self.0.accept().await.expect("a connection");
+        let mut head = vec![0; 65_536];
+        let _ = stream.read(&mut head).await.expect("a request");
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(answer).await.expect("it is open");
+        stream
+    }
+}
+
+async fn event(stream: &mut TcpStream, value: &Value) {
+    let data = format!("data: {value}\r\n\r\n");
+    stream.write_all(format!("{:x}\r\n{data}\r\n", data.len()).as_bytes()).await.expect("it is open");
+}
+
+fn part(text: &str) -> Value {
+    json!({ "candidates": [{ "content": { "role": "model", "parts": [{ "text": text }] } }] })
+}
+
+async fn next(body: &mut hyper::body::Incoming) -> String {
+    let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.expect("in time");
+    let data = frame.expect("not the end").expect("no error").into_data().expect("data");
+    String::from_utf8(data.to_vec()).expect("text")
+}
+
+#[tokio::test]
+async fn streams_pass_as_they_come_and_a_client_that_goes_ends_the_request_upstream() {
+    for frontend in ALL {
+        let (upstream, url) = Paced::start().await;
+        let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+        let request = post(path(frontend), &with_stream(&hello(frontend, &json!({})), true));
+        let (answer, mut stream) = tokio::join!(gateway.open(request), async {
+            let mut stream = upstream.accept().await;
+            event(&mut stream, &part("first")).await;
+            stream
+        });
+        let mut body = answer.into_body();
+        let mut seen = String::new();
+        while !seen.contains("first") {
+            seen.push_str(&next(&mut body).await);
+        }
+        event(&mut stream, &part("second")).await;
+        while !seen.contains("second") {
+            seen.push_str(&next(&mut body).await);
+        }
+        drop(body);
+        let gone = async { while stream.read(&mut [0; 1_024]).await.unwrap_or(0) > 0 {} };
+        tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the request upstream ends");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_ends_with_an_error_event() {
+    for frontend in ALL {
+        let (upstream, url) = Paced::start().await;
+        let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+        let body = with_stream(&hello(frontend, &json!({})), true);
+        let (answer, ()) = tokio::join!(gateway.post(path(frontend), &body), async {
+            let mut stream = upstream.accept().await;
+            event(&mut stream, &part("begun")).await;
+        });
+        assert_eq!(answer.status, 200);
+        let last = data(&answer).pop().expect("an event").to_string();
+        assert!(last.contains("broke off") && answer.text().contains("begun"), "{}", answer.text());
+        assert!(!answer.text().contains(end_of(frontend)));
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_waits_is_kept_alive() {
+    let (upstream, url) = Paced::start().await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let request = post(path(MESSAGES), &with_stream(&hello(MESSAGES, &json!({})), true));
+    let begun = Instant::now();
+    let (answer, mut stream) = tokio::join!(gateway.open(request), upstream.accept());
+    let mut body = answer.into_body();
+    let first = next(&mut body).await;
+    assert!(first.contains("keep-alive"), "{first}");
+    assert!((14..18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    event(&mut stream, &text("Hi")).await;
+    stream.write_all(b"0\r\n\r\n").await.expect("it is open");
+    let rest = body.collect().await.expect("no error").to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("message_stop"));
+}
+
+#[tokio::test]
+async fn a_session_by_prompt_cache_key_prefers_the_project_that_served_it() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 8);
+    let body = hello(CHAT, &json!({ "prompt_cache_key": "session-1" }));
+    let mut keys = HashSet::new();
+    for _ in 0..6 {
+        keys.insert(gateway.post(path(CHAT), &body).await.header("x-keypool-key").to_owned());
+    }
+    assert_eq!(keys.len(), 1, "{keys:?}");
+}
+
+#[tokio::test]
+async fn models_of_all_providers_are_one_list_in_each_dialect() {
+    let gemini = Upstream::start(|request| {
+        let second = request.uri().query().is_some_and(|query| query.contains("pageToken=p%2F2"));
+        let methods = json!(["generateContent"]);
+        let body = if second {
+            json!({ "models": [{ "name": "models/gemini-3.8-flash", "displayName": "Flash", "supportedGenerationMethods": methods }] })
+        } else {
+            json!({ "models": [{ "name": "models/aqa", "supportedGenerationMethods": ["generateAnswer"] }], "nextPageToken": "p/2" })
+        };
+        reply(200, "application/json", body.to_string())
+    })
+    .await;
+    let openai = always(
+        json!({ "object": "list", "data": [{ "id": "gpt-x", "object": "model", "created": 7, "owned_by": "o" }] }),
+    )
+    .await;
+    let refused = scripted(vec![(500, json!({}))]).await;
+    let gateway = with_providers(&gemini, &openai.url, &refused.url);
+    // Many at once ask once.
+    let answers = futures_util::future::join_all((0..10).map(|_| gateway.get("/v1/models"))).await;
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_eq!((gemini.requests().len(), openai.requests().len()), (2, 1));
+    let ids = |list: &Value, field: &str| -> Vec<String> {
+        list.as_array().expect("a list").iter().map(|model| model[field].as_str().expect("text").to_owned()).collect()
+    };
+    assert_eq!(ids(&answers[0].json()["data"], "id"), ["gemini-3.8-flash", "gpt-x", "fast"]);
+    assert_eq!(answers[0].json()["data"][1]["created"], 7, "as its provider lists it");
+    let listed = gateway.get("/v1beta/models").await.json();
+    assert_eq!(
+        ids(&listed["models"], "name"),
+        ["models/aqa", "models/gemini-3.8-flash", "models/gpt-x", "models/fast"]
+    );
+    let anthropic = |path: &str, token: &str| {
+        let request = Request::get(path).header("x-api-key", token).header("anthropic-version", "2023-06-01");
+        request.body(Full::default()).expect("a request")
+    };
+    let listed = gateway.send(anthropic("/v1/models", TOKEN)).await.json();
+    assert_eq!((&listed["first_id"], &listed["has_more"]), (&json!("gemini-3.8-flash"), &json!(false)));
+    // A tenant sees what it may use.
+    let few = gateway.send(anthropic("/v1/models", "the-token-of-a-few-models")).await.json();
+    assert_eq!(ids(&few["data"], "id"), ["fast"]);
+    for (path, status) in [("/v1/models/gpt-x", 200), ("/v1/models/fast", 200), ("/v1/models/none", 404)] {
+        assert_eq!(gateway.get(path).await.status, status, "{path}");
+    }
+    let hidden = gateway.send(anthropic("/v1/models/gpt-x", "the-token-of-a-few-models")).await;
+    assert_eq!(hidden.status, 404);
+    assert_eq!(gateway.get("/v1beta/models/gemini-3.8-flash").await.json()["displayName"], "Flash");
+    assert_eq!(gemini.requests().len(), 2, "all of the same list");
+}
+
+#[tokio::test]
+async fn one_providers_list_is_passed_on_as_it_is() {
+    let body = "{ \"models\": [ ],\n \"nextPageToken\": \"x\" }";
+    let upstream = Upstream::always(200, "application/json", body).await;
+    let gateway = gateway(&upstream, 1);
+    let answer = gateway.get("/v1beta/models?pageSize=3&pageToken=a").await;
+    assert_eq!(answer.text(), body);
+    assert_eq!(upstream.requests()[0].uri().query(), Some("pageSize=3&pageToken=a"));
+    let answer = gateway.get("/v1/models").await;
+    assert_eq!(answer.json(), json!({ "object": "list", "data": [] }));
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_tenant_is_revoked() {
+    let (upstream, url) = Paced::start().await;
+    let gateway = Gateway::start_with(&url, 1, |command, folder| {
+        let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"the-token-of-a-tenant\"\n";
+        std::fs::write(folder.join("keypool.toml"), tenant).expect("it can be written");
+        command.args(["--db", "none", "--config", "keypool.toml"]);
+    });
+    let mut request = post(path(CHAT), &with_stream(&hello(CHAT, &json!({})), true));
+    request.headers_mut().insert("authorization", "Bearer the-token-of-a-tenant".parse().expect("a value"));
+    let (answer, _stream) = tokio::join!(gateway.open(request), async {
+        let mut stream = upstream.accept().await;
+        event(&mut stream, &part("first")).await;
+        stream
+    });
+    let mut body = answer.into_body();
+    assert!(next(&mut body).await.contains("first"));
+    std::fs::write(gateway.folder.path().join("keypool.toml"), "").expect("it can be written");
+    gateway.signal("HUP");
+    let rest = tokio::time::timeout(Duration::from_secs(10), body.collect()).await.expect("in time");
+    let rest = rest.expect("no error").to_bytes();
+    assert!(String::from_utf8_lossy(&rest).contains("revoked"), "{rest:?}");
+}
