@@ -166,17 +166,16 @@ impl Gateway {
     async fn answer(mut self, request: Request) -> Response {
         let entry = access_log::Entry::begin(&self.app, &request);
         let (head, body) = request.into_parts();
-        let response = match host_guard::check(&self.app, &head) {
-            Err(refused) => refused,
-            Ok(()) => {
-                let request = Request::from_parts(head, body);
-                let answer = match &mut self.cors {
-                    Some(cors) => Either::Left(cors.call(request)),
-                    None => Either::Right(self.served.call(request)),
-                };
-                let answered = AssertUnwindSafe(answer).catch_unwind().await;
-                answered.map_or_else(|_| panicked(), |answer| answer.unwrap_or_else(|never| match never {}))
-            }
+        let response = if let Some(refused) = host_guard::refused(&self.app, &head) {
+            refused
+        } else {
+            let request = Request::from_parts(head, body);
+            let answer = match &mut self.cors {
+                Some(cors) => Either::Left(cors.call(request)),
+                None => Either::Right(self.served.call(request)),
+            };
+            let answered = AssertUnwindSafe(answer).catch_unwind().await;
+            answered.map_or_else(|_| panicked(), |answer| answer.unwrap_or_else(|never| match never {}))
         };
         entry.end(&self.app, response)
     }
@@ -227,7 +226,7 @@ async fn proxy(app: AppState, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let (route, tenant) = match auth::authenticate(&app, &head).await {
         Ok(authenticated) => authenticated,
-        Err(refused) => return refused,
+        Err((dialect, error)) => return error.into_response(dialect),
     };
     let mut response = handler::handle(&app, route, Arc::clone(&tenant), head, body).await;
     response.extensions_mut().insert(tenant);

@@ -222,7 +222,7 @@ pub fn network(ip: IpAddr) -> IpAddr {
 /// The certificate that clients are shown. It is read again when its files change.
 #[derive(Clone)]
 pub struct Certificate {
-    certificate: PathBuf,
+    chain: PathBuf,
     key: PathBuf,
     config: Arc<ArcSwap<ServerConfig>>,
 }
@@ -234,7 +234,7 @@ impl Certificate {
     /// If a file cannot be read, or the key is not the certificate's.
     pub fn read(certificate: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
         let config = server_config(&certificate, &key)?;
-        Ok(Self { certificate, key, config: Arc::new(ArcSwap::from_pointee(config)) })
+        Ok(Self { chain: certificate, key, config: Arc::new(ArcSwap::from_pointee(config)) })
     }
 
     /// Reads the files again.
@@ -242,12 +242,12 @@ impl Certificate {
     /// # Errors
     /// Those of [`read`](Self::read); the certificate stays as it was then.
     pub fn reload(&self) -> anyhow::Result<()> {
-        self.config.store(Arc::new(server_config(&self.certificate, &self.key)?));
+        self.config.store(Arc::new(server_config(&self.chain, &self.key)?));
         Ok(())
     }
 
     pub fn files(&self) -> [&PathBuf; 2] {
-        [&self.certificate, &self.key]
+        [&self.chain, &self.key]
     }
 
     fn acceptor(&self) -> TlsAcceptor {

@@ -142,11 +142,11 @@ impl Tenants {
                 let options = serde_json::from_value::<TenantEntry>(tenant.options.clone());
                 match options {
                     Ok(entry) if !in_file => {
-                        listed.push((TenantEntry { name: tenant.name, ..entry }, tenant.token_hash))
+                        listed.push((TenantEntry { name: tenant.name, ..entry }, tenant.token_hash));
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::warn!(tenant = tenant.name, %error, "the tenant's options cannot be read; it is left out")
+                        tracing::warn!(tenant = tenant.name, %error, "the tenant's options cannot be read; it is left out");
                     }
                 }
             }

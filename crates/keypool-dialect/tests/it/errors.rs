@@ -31,7 +31,8 @@ fn every_sample_has_a_kind_that_says_whose_fault_it_is() {
     let mut seen = 0;
     for (name, sample) in samples.iter().filter(|(name, _)| !name.starts_with("200")) {
         let expected = match &**name {
-            "400_api_key_invalid"
+            "400_api_key_expired"
+            | "400_api_key_invalid"
             | "400_api_key_not_found"
             | "400_location_not_supported"
             | "400_multiple_credentials" => ErrorKind::NoKeys,

@@ -116,13 +116,13 @@ impl Checker<'_> {
                 continue;
             }
             let proxy = match &exit.proxy_env {
-                Some(variable) => match environment.get(variable) {
-                    Some(proxy) => Some(SecretText::new(proxy)),
-                    None => {
+                Some(variable) => {
+                    let proxy = environment.get(variable).map(SecretText::new);
+                    if proxy.is_none() {
                         self.problem(&setting, format!("the variable {variable} is not set"));
-                        None
                     }
-                },
+                    proxy
+                }
                 None => self.secret(&setting, exit.proxy.as_ref(), exit.proxy_file.as_deref()),
             };
             let Some(proxy) = proxy else { continue };

@@ -67,10 +67,6 @@ impl Inputs {
         }
     }
 
-    pub fn environment(&self) -> &Environment {
-        &self.environment
-    }
-
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }

@@ -9,7 +9,7 @@ use std::{
 
 use tower_keypool::{
     Key, KeyPoolBuilder,
-    config::{Environment, Loaded as LoadedKeys, PoolConfig, Problem},
+    config::{Environment, Loaded as LoadedKeys, PoolConfig},
 };
 
 use super::{Config, ProviderKind, SecretText, check, schema::LogFormat};
@@ -186,11 +186,6 @@ impl PoolPlan {
         let folder = self.config.path.parent().unwrap_or(Path::new("")).to_owned();
         self.config.key_files.iter().map(move |file| folder.join(file))
     }
-}
-
-/// Text for a list of problems.
-pub fn told(problems: &[Problem]) -> impl Iterator<Item = String> {
-    problems.iter().map(Problem::to_string)
 }
 
 fn usual_key_file() -> Vec<PathBuf> {

@@ -12,8 +12,5 @@ mod values;
 pub use check::parse_time;
 pub use inputs::Inputs;
 pub use loaded::{Loaded, PoolPlan, Problems};
-pub use schema::{
-    AdminSection, BatchSection, Config, ExitEntry, GatewaySection, Level, LogFormat, LogSection, ModelEntry,
-    OnStoreLoss, PoolSection, ProviderEntry, ProviderKind, StoreSection, TenantEntry,
-};
+pub use schema::{BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderKind, TenantEntry};
 pub use values::{SecretText, Span};

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::response::Response;
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
@@ -15,16 +14,16 @@ use crate::{
 /// The [`Route`] and the [`Tenant`] of a request.
 ///
 /// # Errors
-/// The answer to a path of no API, and to whoever has no token.
-pub async fn authenticate(app: &AppState, head: &Parts) -> Result<(Route, Arc<Tenant>), Response> {
-    let route = Route::of(head).map_err(|(dialect, error)| error.into_response(dialect))?;
+/// For a path of no API, and for whoever has no token; each with the dialect that it is to be told in.
+pub async fn authenticate(app: &AppState, head: &Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
+    let route = Route::of(head)?;
     let dialect = route.dialect;
     let tenant = match tokens(head).find_map(|token| app.tenants.find(&token)) {
         Some(tenant) => Some(tenant),
         // The address of an upload is a secret of its own; clients send no token there.
-        None => uploads::owner(app, &route, head).await.map_err(|error| error.into_response(dialect))?,
+        None => uploads::owner(app, &route, head).await.map_err(|error| (dialect, error))?,
     };
-    let tenant = tenant.ok_or_else(|| unauthorized().into_response(dialect))?;
+    let tenant = tenant.ok_or_else(|| (dialect, unauthorized()))?;
     Ok((route, tenant))
 }
 

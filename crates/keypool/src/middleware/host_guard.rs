@@ -16,15 +16,13 @@ pub struct LocalAddress(pub SocketAddr);
 
 /// Refuses a request for a host that is not ours (a page whose name was pointed at this machine), and one that a page of an
 /// origin sent that the configuration does not name.
-///
-/// # Errors
-/// The answer that refuses it.
-pub fn check(app: &App, head: &Parts) -> Result<(), Response> {
+/// The answer is returned.
+pub fn refused(app: &App, head: &Parts) -> Option<Response> {
     let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
     let refused = odd(&head.headers, &head.uri)
         .map(ApiError::bad_request)
         .or_else(|| refusal(&head.headers, &head.uri, local, &app.hosts, &app.origins));
-    refused.map_or(Ok(()), |error| Err(error.into_response(auth::dialect(head))))
+    refused.map(|error| error.into_response(auth::dialect(head)))
 }
 
 /// Headers by which Google takes a request for one with another method.

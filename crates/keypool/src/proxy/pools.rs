@@ -59,11 +59,6 @@ impl ProviderPool {
         let disabled = open.iter().filter(|count| count.scope == Scope::Key && count.state == CircuitBreaker::Disabled);
         stats.keys > disabled.map(|count| count.count).sum::<usize>()
     }
-
-    /// The same over one connection that stays: without another attempt once it is open.
-    pub fn service(&self) -> KeyPoolService<Upstream> {
-        self.service.clone()
-    }
 }
 
 /// All providers; the first is the gateway's own.

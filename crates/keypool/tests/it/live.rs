@@ -22,7 +22,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{Gateway, TOKEN, key, sim};
+use crate::support::{GENERATE, Gateway, TOKEN, hello, key, sim};
 
 const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
 
@@ -181,14 +181,13 @@ async fn what_is_sent_first_must_be_the_setup() {
 }
 
 #[tokio::test]
-async fn a_session_is_a_connection_and_tokens_for_sessions_are_made() {
+async fn a_session_counts_as_a_connection() {
     let sim = sim(1).await;
     let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
         std::fs::write(folder.join("keypool.toml"), "[gateway]\nmax_connections = 2\n").expect("written");
         command.args(["--db", "none"]);
     });
-    let answer = gateway.post("/v1alpha/auth_tokens", &json!({ "uses": 1 })).await;
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
     let client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     // The client of the request above and the session are two.
     let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");

@@ -1,6 +1,7 @@
 //! Files, caches, batches and the like go to the project that holds them, and are seen by the tenant that made them.
 
-use http::{Method, Request, StatusCode};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
@@ -66,7 +67,7 @@ async fn a_file_is_read_by_its_own_project() {
 }
 
 #[tokio::test]
-async fn caches_batches_operations_and_interactions_stay_with_their_project() {
+async fn caches_stay_with_their_project() {
     let sim = sim(3).await;
     let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
     let text = "words ".repeat(6_000);
@@ -81,32 +82,58 @@ async fn caches_batches_operations_and_interactions_stay_with_their_project() {
             let answer = gateway.post(GENERATE, &ask).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
         }
-        let file = upload(&gateway, TOKEN).await;
-        let batch = json!({ "batch": { "display_name": "b", "input_config": { "file_name": file } } });
-        let answer = gateway.post("/v1beta/models/gemini-2.5-flash:batchGenerateContent", &batch).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let results = answer.json()["response"]["responsesFile"].as_str().expect("a file").to_owned();
-        let batch = answer.json()["name"].as_str().expect("a name").to_owned();
-        for path in [format!("/v1beta/{batch}"), format!("/v1beta/{results}")] {
+    }
+}
+
+/// A provider each of whose keys sees what it made itself, and nothing else.
+fn own_things_only(request: &Request<Bytes>) -> Response<Full<Bytes>> {
+    let key = request.headers()["x-goog-api-key"].to_str().expect("a key").to_owned();
+    let owner = format!("of-{}", &key[key.len() - 2..]);
+    let path = request.uri().path();
+    let body = String::from_utf8_lossy(request.body()).into_owned();
+    let made = |name: String| reply(200, "application/json", json!({ "name": name }).to_string());
+    if request.method() == Method::GET {
+        let status = if path.ends_with(&owner) { 200 } else { 403 };
+        return reply(status, "application/json", json!({ "name": path }).to_string());
+    }
+    if path.ends_with(":batchGenerateContent") {
+        return made(format!("batches/{owner}"));
+    }
+    if path.ends_with(":predictLongRunning") {
+        return made(format!("models/veo/operations/{owner}"));
+    }
+    if body.contains("previous_interaction_id") && !body.contains(&owner) {
+        return reply(403, "application/json", "{}");
+    }
+    if body.contains("\"stream\":true") {
+        let event = json!({ "event_type": "interaction.start", "interaction": { "id": owner } });
+        return reply(200, "text/event-stream", format!("data: {event}\n\n"));
+    }
+    reply(200, "application/json", json!({ "id": owner, "object": "interaction" }).to_string())
+}
+
+#[tokio::test]
+async fn batches_operations_and_interactions_stay_with_their_project() {
+    let upstream = Upstream::start(own_things_only).await;
+    let gateway = Gateway::start(&upstream.url, 3, &["--db", "none"]);
+    for _ in 0..3 {
+        for (verb, asked) in
+            [("batchGenerateContent", json!({ "batch": {} })), ("predictLongRunning", json!({ "instances": [] }))]
+        {
+            let answer = gateway.post(&format!("/v1beta/models/gemini-2.5-flash:{verb}"), &asked).await;
+            assert_eq!(answer.status, 200, "{verb}: {}", answer.text());
+            let name = answer.json()["name"].as_str().expect("a name").to_owned();
             for _ in 0..3 {
-                let answer = gateway.get(&path).await;
-                assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+                let answer = gateway.get(&format!("/v1beta/{name}")).await;
+                assert_eq!(answer.status, 200, "{name}: {}", answer.text());
             }
-        }
-        let video = json!({ "instances": [{ "prompt": "a hat" }] });
-        let answer = gateway.post("/v1beta/models/gemini-2.5-flash:predictLongRunning", &video).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        let operation = answer.json()["name"].as_str().expect("a name").to_owned();
-        for _ in 0..3 {
-            let answer = gateway.get(&format!("/v1beta/{operation}")).await;
-            assert_eq!(answer.status, 200, "{}", answer.text());
         }
         for stream in [false, true] {
             let ask = json!({ "model": "gemini-2.5-flash", "input": "Hello", "stream": stream });
             let answer = gateway.post("/v1beta/interactions", &ask).await;
             assert_eq!(answer.status, 200, "{}", answer.text());
-            let text = answer.text().replace("\": \"", "\":\"");
-            let id = text.split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).expect("an id");
+            let id = answer.text().split("\"id\":\"").nth(1).and_then(|rest| rest.split('"').next().map(str::to_owned));
+            let id = id.expect("an id");
             for _ in 0..3 {
                 let next = json!({ "model": "gemini-2.5-flash", "input": "And?", "previous_interaction_id": id });
                 let answer = gateway.post("/v1beta/interactions", &next).await;
