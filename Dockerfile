@@ -29,7 +29,7 @@ ENV LISTEN_HOST=0.0.0.0 \
 WORKDIR /app
 USER 65532:65532
 VOLUME ["/data"]
+# /healthz and /readyz are for the probes of whoever runs it: there is no shell in the image.
 EXPOSE 5000
-HEALTHCHECK --interval=10s --timeout=6s --start-period=10s --retries=3 CMD ["keypool", "health", "--url"]
 ENTRYPOINT ["keypool"]
 CMD ["serve"]
