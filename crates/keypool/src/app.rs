@@ -11,7 +11,7 @@
 //!    proxy          proxy/handler, top to bottom
 //! ```
 //!
-//! The steps are functions and not boxed layers: a layer of axum's router copies the services below it for each request.
+//! The steps are functions; axum serves the own pages.
 
 use std::{
     convert::Infallible,
