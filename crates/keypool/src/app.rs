@@ -163,7 +163,8 @@ impl Gateway {
         Self { app: Arc::clone(app), served, cors }
     }
 
-    async fn answer(mut self, request: Request) -> Response {
+    /// The answer to a request.
+    pub async fn answer(mut self, request: Request) -> Response {
         let entry = access_log::Entry::begin(&self.app, &request);
         let (head, body) = request.into_parts();
         let response = if let Some(refused) = host_guard::refused(&self.app, &head) {
@@ -178,21 +179,6 @@ impl Gateway {
             answered.map_or_else(|_| panicked(), |answer| answer.unwrap_or_else(|never| match never {}))
         };
         entry.end(&self.app, response)
-    }
-}
-
-impl Service<Request> for Gateway {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let gateway = self.clone();
-        Box::pin(async move { Ok(gateway.answer(request).await) })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -11,11 +12,13 @@ use std::{
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::{body::Body, extract::ConnectInfo};
-use hyper::body::Incoming;
+use hyper::{
+    body::Incoming,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
-    service::TowerToHyperService,
 };
 use rustls::{
     ServerConfig,
@@ -29,7 +32,6 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 
 use crate::{app::Gateway, config::GatewaySection, middleware::host_guard::LocalAddress};
 
@@ -113,13 +115,15 @@ impl Server {
         let mut timed = TimeoutStream::new(stream);
         timed.set_write_timeout(Some(self.reader_timeout));
         let counted = connection.clone();
-        let service = gateway.clone().map_request(move |request: http::Request<Incoming>| {
+        let gateway = gateway.clone();
+        let service = service_fn(move |request: http::Request<Incoming>| {
             let mut request = request.map(Body::new);
             // A WebSocket goes on when the HTTP connection is over.
             request.extensions_mut().insert(counted.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
-            request
+            let answer = gateway.clone().answer(request);
+            async move { Ok::<_, Infallible>(answer.await) }
         });
         let watcher = graceful.watcher();
         let tls = self.tls.as_ref().map(Certificate::acceptor);
@@ -143,10 +147,7 @@ impl Server {
 async fn serve_connection<I, S>(stream: I, service: S, watcher: hyper_util::server::graceful::Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    S: tower::Service<http::Request<Incoming>, Response = axum::response::Response, Error = std::convert::Infallible>
-        + Clone
-        + Send
-        + 'static,
+    S: Service<http::Request<Incoming>, Response = axum::response::Response, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -156,8 +157,7 @@ where
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(60)))
         .max_concurrent_streams(1_000);
-    let connection =
-        builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(service)).into_owned();
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error = &*error, "a connection ended");
     }

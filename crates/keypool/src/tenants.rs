@@ -151,10 +151,6 @@ impl Tenants {
                 }
             }
         }
-        let own = hash(loaded.token.expose());
-        if self.own.load().hash != own {
-            self.own.swap(Arc::new(Tenant::new(TenantEntry::default(), own))).revoked.cancel();
-        }
         let before = self.by_hash.load_full();
         let mut after = HashMap::new();
         for (entry, hash) in listed {
@@ -163,6 +159,10 @@ impl Tenants {
         }
         let keys = after.values().filter(|tenant| tenant.has_limits()).map(|tenant| tenant.key()).collect();
         self.quota.apply(KeyChange::ReplaceAll(keys))?;
+        let own = hash(loaded.token.expose());
+        if self.own.load().hash != own {
+            self.own.swap(Arc::new(Tenant::new(TenantEntry::default(), own))).revoked.cancel();
+        }
         let after = Arc::new(after);
         self.by_hash.store(Arc::clone(&after));
         for (hash, tenant) in before.iter() {

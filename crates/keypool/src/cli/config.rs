@@ -154,30 +154,8 @@ fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
         for (name, value) in values.as_object().into_iter().flatten() {
             let setting = format!("{section}.{name}");
             let from = origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
-            let value = in_seconds(name, value);
-            settings.push(Setting { name: setting, value, from });
+            settings.push(Setting { name: setting, value: value.clone(), from });
         }
     }
     Ok(settings)
-}
-
-/// Times are numbers of seconds.
-fn in_seconds(name: &str, value: &Value) -> Value {
-    const TIMES: [&str; 9] = [
-        "wait",
-        "drain_delay",
-        "grace",
-        "max_wait",
-        "body_timeout",
-        "reader_timeout",
-        "answer_timeout",
-        "rate_limit_per_slot",
-        "timeout",
-    ];
-    let span = value.as_str().filter(|_| TIMES.contains(&name)).and_then(crate::config::Span::parse);
-    match span {
-        Some(span) if span.0.subsec_nanos() == 0 => span.0.as_secs().into(),
-        Some(span) => span.0.as_secs_f64().into(),
-        None => value.clone(),
-    }
 }

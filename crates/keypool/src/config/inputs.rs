@@ -82,7 +82,7 @@ impl Inputs {
                 .map_err(|error| Problems::one(path.display(), format!("the file cannot be read: {error}")))?,
             None => String::new(),
         };
-        let (environment, origins) = self.overlay();
+        let (environment, origins) = self.overlay(&text);
         let config: Config = read(&path, &text, &environment).map_err(|problems| {
             let problems = problems.into_iter().map(|problem| {
                 let place = origins.get(&problem.place).cloned().unwrap_or(problem.place);
@@ -99,8 +99,9 @@ impl Inputs {
     /// If the file cannot be read.
     pub fn origins(&self) -> std::io::Result<BTreeMap<String, String>> {
         let mut origins = BTreeMap::new();
+        let mut text = String::new();
         if let Some(path) = &self.file {
-            let text = std::fs::read_to_string(path)?;
+            text = std::fs::read_to_string(path)?;
             if let Ok(table) = toml::de::DeTable::parse(&text) {
                 for (section, value) in table.get_ref() {
                     let Some(settings) = value.get_ref().as_table() else { continue };
@@ -112,21 +113,34 @@ impl Inputs {
                 }
             }
         }
-        for (name, origin) in self.overlay().1 {
+        for (name, origin) in self.overlay(&text).1 {
             let setting = name.trim_start_matches("KEYPOOL__").to_ascii_lowercase().replace("__", ".");
             origins.insert(setting, origin);
         }
         Ok(origins)
     }
 
-    /// The environment with every other variable and option as `KEYPOOL__SECTION__SETTING`, and what each of these stands for.
-    fn overlay(&self) -> (Environment, BTreeMap<String, String>) {
-        let mut settings: BTreeMap<String, String> = BTreeMap::new();
-        let mut origins = BTreeMap::new();
+    /// The provider that is set: by an option, a variable or the file of this text.
+    fn provider(&self, text: &str) -> String {
+        let by_option = self.options.iter().rev().find(|(_, setting, _)| *setting == "gateway.provider");
+        let variables = ["KEYPOOL__GATEWAY__PROVIDER", "KEYPOOL_PROVIDER"];
+        let by_variable = || variables.iter().find_map(|name| self.environment.get(name));
+        let by_file = || {
+            let file: toml::Table = toml::from_str(text).ok()?;
+            Some(file.get("gateway")?.get("provider")?.as_str()?.to_owned())
+        };
+        let named = by_option.and_then(|(.., values)| values.first().cloned());
+        named.or_else(|| by_variable().map(str::to_owned)).or_else(by_file).unwrap_or_else(|| "gemini".to_owned())
+    }
+
+    /// The environment with every other variable and option as `KEYPOOL__SECTION__SETTING` above the file of this text, and what each
+    /// of these stands for.
+    fn overlay(&self, text: &str) -> (Environment, BTreeMap<String, String>) {
+        // Each setting with its value, and what that comes from.
+        let mut all: BTreeMap<String, (String, String)> = BTreeMap::new();
         let mut set = |setting: &str, value: String, origin: &str| {
             let name = format!("KEYPOOL__{}", setting.to_ascii_uppercase().replace('.', "__"));
-            origins.insert(name.clone(), origin.to_owned());
-            settings.insert(name, value);
+            all.insert(name, (value, origin.to_owned()));
         };
         let get = |names: &[&'static str]| names.iter().find_map(|name| Some((*name, self.environment.get(name)?)));
         let (host, port) = (self.environment.get("LISTEN_HOST"), self.environment.get("LISTEN_PORT"));
@@ -136,7 +150,7 @@ impl Inputs {
             let listen = format!("{host}:{}", port.unwrap_or("5000"));
             set("gateway.listen", toml_text(&listen), "LISTEN_HOST and LISTEN_PORT");
         }
-        let provider = get(&["KEYPOOL__GATEWAY__PROVIDER", "KEYPOOL_PROVIDER"]).map_or("gemini", |(_, value)| value);
+        let provider = self.provider(text);
         let upstream = UPSTREAMS.iter().find(|(name, _)| *name == provider).and_then(|(_, names)| get(names));
         if let Some((name, value)) = upstream {
             set("gateway.upstream", toml_text(value), name);
@@ -151,14 +165,9 @@ impl Inputs {
             set(setting, value, name);
         }
         for (name, value) in self.environment.overlay() {
-            origins.insert(name.to_owned(), name.to_owned());
-            settings.insert(name.to_owned(), value.to_owned());
+            let setting = name.trim_start_matches("KEYPOOL__").replace("__", ".");
+            set(&setting, value.to_owned(), name);
         }
-        let mut set = |setting: &str, value: String, origin: &str| {
-            let name = format!("KEYPOOL__{}", setting.to_ascii_uppercase().replace('.', "__"));
-            origins.insert(name.clone(), origin.to_owned());
-            settings.insert(name, value);
-        };
         for (option, setting, values) in &self.options {
             let is_list = matches!(*setting, "pool.key_files" | "gateway.hosts" | "gateway.origins" | "pool.fallback");
             let value = match &values[..] {
@@ -167,7 +176,8 @@ impl Inputs {
             };
             set(setting, value, option);
         }
-        (Environment::of(settings), origins)
+        let origins = all.iter().map(|(name, (_, origin))| (name.clone(), origin.clone())).collect();
+        (Environment::of(all.into_iter().map(|(name, (value, _))| (name, value))), origins)
     }
 }
 
@@ -188,4 +198,29 @@ fn usual_file(environment: &Environment) -> Option<PathBuf> {
     let xdg = environment.get("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let users = xdg.or_else(home).map(|folder| folder.join("keypool").join("keypool.toml"));
     [Some(PathBuf::from("keypool.toml")), users].into_iter().flatten().find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_upstream_of_another_provider_is_not_taken() {
+        let variables =
+            [("GEMINI_API_BASE_URL", "http://gemini.example"), ("OPENAI_BASE_URL", "http://openai.example")];
+        let upstream = |option: Option<&str>, file: &str| {
+            let mut inputs = Inputs { environment: Environment::of(variables), ..Inputs::default() };
+            inputs.option("--provider", "gateway.provider", option.map(str::to_owned));
+            inputs.overlay(file).0.get("KEYPOOL__GATEWAY__UPSTREAM").map(str::to_owned)
+        };
+        let openai = "[gateway]\nprovider = \"openai\"\n";
+        for (option, file, expected) in [
+            (None, "", Some("\"http://gemini.example\"")),
+            (None, openai, Some("\"http://openai.example\"")),
+            (Some("gemini"), openai, Some("\"http://gemini.example\"")),
+            (Some("anthropic"), openai, None),
+        ] {
+            assert_eq!(upstream(option, file).as_deref(), expected, "{option:?} {file}");
+        }
+    }
 }

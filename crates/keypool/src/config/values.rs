@@ -52,9 +52,13 @@ impl<'de> Deserialize<'de> for Span {
 
 const EXPECTED: &str = "expected seconds, or a time such as 500ms, 5s, 2m, 1h or 1d";
 
+/// As a number of seconds.
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self.0.subsec_nanos() {
+            0 => serializer.serialize_u64(self.0.as_secs()),
+            _ => serializer.serialize_f64(self.0.as_secs_f64()),
+        }
     }
 }
 

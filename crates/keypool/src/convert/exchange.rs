@@ -134,13 +134,14 @@ impl<'a> Caller<'a> {
             path: head.uri.path().to_owned(),
         };
         let (tenant, model) = (Arc::clone(&self.incoming.tenant), self.incoming.model.clone());
-        let mut native = Incoming { route, tenant, head, body: Collected::Whole(native.body.clone()), model };
+        let bytes = native.body.clone();
+        let mut native = Incoming { route, tenant, head, body: Collected::whole(native.body), model };
         let pinned = resources::pinned(self.app, self.provider, &native).await?;
         let (provider, session) = (Arc::clone(self.provider), self.session.clone());
         let Incoming { head, body, .. } = &mut native;
         let needs = handler::key_request(self.app, &provider, head, body, pinned, session.as_ref())?;
         headers::for_upstream(&mut head.headers);
-        Ok(Exchange { app: Arc::clone(self.app), provider, head: native.head, body: data(native.body), needs, session })
+        Ok(Exchange { app: Arc::clone(self.app), provider, head: native.head, body: bytes, needs, session })
     }
 
     /// The whole answers to native requests, in their order.
@@ -160,13 +161,6 @@ impl<'a> Caller<'a> {
         let (mut heads, bodies): (Vec<Head>, Vec<Bytes>) = answers.into_iter().unzip();
         let head = heads.pop().ok_or_else(|| Error::new(ErrorKind::Internal, "nothing was sent"))?;
         Ok(Answers { head, bodies })
-    }
-}
-
-fn data(body: Collected) -> Bytes {
-    match body {
-        Collected::Whole(data) => data,
-        Collected::Streamed(_) => Bytes::new(),
     }
 }
 

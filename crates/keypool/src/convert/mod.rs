@@ -63,7 +63,7 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
     if head.method != Method::POST {
         return Err(Error::new(ErrorKind::UnknownPath, format!("{} takes a POST", route.path)).into());
     }
-    let Collected::Whole(data) = body else {
+    let Some(data) = body.data() else {
         let most = app.settings.replay_limit >> 20;
         let why = format!("a request that is translated may have {most} MiB (gateway.replay_mib)");
         return Err(Error::new(ErrorKind::TooLarge, why).into());
@@ -218,9 +218,7 @@ pub fn without_ours(route: &Route, body: &mut Collected) {
         _ => return,
     };
     debug_assert_ne!(route.dialect, Dialect::Gemini);
-    if let Collected::Whole(data) = body
-        && let Some(cleaned) = keypool_dialect::without_ours(frontend, data)
-    {
-        *data = cleaned;
+    if let Some(cleaned) = body.data().and_then(|data| keypool_dialect::without_ours(frontend, data)) {
+        *body = Collected::whole(cleaned);
     }
 }

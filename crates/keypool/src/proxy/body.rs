@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,8 +24,8 @@ use crate::{
 
 /// The body of a request.
 pub enum Collected {
-    /// All of it.
-    Whole(Bytes),
+    /// All of it; clones share the model that was read.
+    Whole(CollectedBody),
     /// It is larger than what is kept for another attempt; it is sent once, as it arrives.
     Streamed(SyncWrapper<Body>),
 }
@@ -37,7 +36,7 @@ pub enum Collected {
 /// 408 where nothing arrives for `timeout`; 400 where the body breaks off.
 pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Collected, ApiError> {
     if body.is_end_stream() {
-        return Ok(Collected::Whole(Bytes::new()));
+        return Ok(Collected::whole(Bytes::new()));
     }
     let mut body = body;
     let mut first = Bytes::new();
@@ -54,7 +53,7 @@ pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Coll
             return Ok(Collected::Streamed(SyncWrapper::new(streamed(begun, body, timeout))));
         }
     }
-    Ok(Collected::Whole(rest.map_or(first, BytesMut::freeze)))
+    Ok(Collected::whole(rest.map_or(first, BytesMut::freeze)))
 }
 
 async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Frame<Bytes>>, ApiError> {
@@ -108,35 +107,37 @@ impl http_body::Body for Streamed {
 }
 
 impl Collected {
+    /// A body of these bytes.
+    pub fn whole(data: Bytes) -> Self {
+        Self::Whole(CollectedBody::new(data))
+    }
+
     /// The bytes, if all of them are here.
     pub fn data(&self) -> Option<&Bytes> {
         match self {
-            Self::Whole(data) => Some(data),
+            Self::Whole(body) => Some(body.data()),
             Self::Streamed(_) => None,
         }
     }
 
     /// The model that the body names: the top-level `model` of JSON, or of a form.
     pub fn model(&self, head: &Parts) -> Option<String> {
-        let Self::Whole(data) = self else { return None };
+        let Self::Whole(body) = self else { return None };
         let content_type = head.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
         if content_type.starts_with(b"multipart/form-data") {
-            return keypool_dialect::model_of_form(data);
+            return keypool_dialect::model_of_form(body.data());
         }
-        CollectedBody::new(data.clone()).model().map(ToString::to_string)
+        body.model().map(ToString::to_string)
     }
 
     /// About how many tokens it has: a quarter of its bytes.
     pub fn estimated_tokens(&self) -> u64 {
-        match self {
-            Self::Whole(data) => data.len() as u64 / 4,
-            Self::Streamed(_) => 0,
-        }
+        self.data().map_or(0, |data| data.len() as u64 / 4)
     }
 
     pub fn into_body(self) -> Body {
         match self {
-            Self::Whole(data) => Body::from(data),
+            Self::Whole(body) => Body::from(body.data().clone()),
             Self::Streamed(body) => body.into_inner(),
         }
     }
@@ -177,8 +178,7 @@ where
     if meter.is_none() && tenant.name.is_none() {
         return Body::new(inner);
     }
-    let revoked = Arc::new(tenant.revoked.clone());
-    Body::new(MeteredBody { inner, revoked: (*revoked).clone().cancelled_owned(), meter, events, ended: false })
+    Body::new(MeteredBody { inner, revoked: tenant.revoked.clone().cancelled_owned(), meter, events, ended: false })
 }
 
 impl<B> http_body::Body for MeteredBody<B>

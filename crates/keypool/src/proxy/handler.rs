@@ -6,7 +6,6 @@ use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
     Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _, provider::ModelIn,
-    replay::CollectedBody,
 };
 
 use super::{
@@ -143,8 +142,8 @@ pub fn key_request(
     pinned: Option<Arc<str>>,
     session: Option<&Session>,
 ) -> Result<KeyRequest, ApiError> {
-    if let Collected::Whole(data) = body {
-        head.extensions.insert(CollectedBody::new(data.clone()));
+    if let Collected::Whole(body) = body {
+        head.extensions.insert(body.clone());
     }
     let mut needs = KeyRotationLayer::key_request(provider.pool.provider(), head);
     if let Some(wait) = asked_wait(&head.headers)? {
@@ -190,7 +189,7 @@ fn asked_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     Ok(Some(span.ok_or_else(wrong)?.0))
 }
 
-/// The model that a request names, with its alias resolved where another provider serves it.
+/// The model that a request names, as the caller wrote it.
 fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) -> Option<String> {
     if let Endpoint::Models(one) = &route.endpoint {
         return one.clone();
