@@ -125,6 +125,15 @@ impl Error {
         std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
     }
 
+    /// The message, and that of the deepest cause: `the request failed: connection refused`.
+    pub fn with_cause(&self) -> String {
+        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        match causes.last() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
     /// What kind of error it is.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind

@@ -172,7 +172,7 @@ fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes>
     let status = known.map_or_else(|| transport_status(error), status);
     let retry_after = known.and_then(Error::retry_after);
     let message = match known {
-        Some(known) => message(known),
+        Some(known) => known.with_cause(),
         None => "the request to the provider failed".to_owned(),
     };
     let body = pool.provider().error_body(status, &message, retry_after);
@@ -191,15 +191,6 @@ fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes>
 /// Rounded up, so that a retry is not too early.
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
-}
-
-/// The error, and its deepest cause.
-fn message(error: &Error) -> String {
-    let causes = std::iter::successors(error.source(), |&cause| cause.source());
-    match causes.last() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 fn status(error: &Error) -> StatusCode {

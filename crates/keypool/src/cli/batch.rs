@@ -17,10 +17,7 @@ use super::{
     opened::{Opened, Source},
     output::{Json, note, say_json, wrong},
 };
-use crate::{
-    config::{BatchSection, Inputs, ProviderKind, Span},
-    proxy::{pools, upstream::Upstream},
-};
+use crate::config::{BatchSection, Inputs, ProviderKind, Span};
 
 const OUT_OF_QUOTA: u8 = 3;
 const NO_USABLE_KEY: u8 = 4;
@@ -146,7 +143,7 @@ impl Batch {
         block_on(None, async {
             let opened = Opened::open(&inputs).await?;
             let settings = self.settings(&opened.loaded.config.batch)?;
-            let client = client(&opened, settings.timeout.0)?;
+            let client = opened.client(opened.pools.own(), settings.timeout.0)?;
             let engine = self.engine(&client, &settings, opened.loaded.config.gateway.provider)?;
             let (input, output) = (self.open_input()?, self.open_output()?);
             let run = engine.start(input, output).map_err(|error| wrong(error.to_string()))?;
@@ -278,13 +275,6 @@ impl Batch {
             () = stopping => {}
         }
     }
-}
-
-fn client(opened: &Opened, timeout: Duration) -> anyhow::Result<Client> {
-    let pool = &opened.pools.own().pool;
-    let plans = opened.loaded.pools();
-    let fallback = pools::fallback(&opened.loaded, &plans[0], pool);
-    Ok(Client::builder(pool).fallback(fallback).timeout(timeout).service(Upstream::new(&opened.loaded)?))
 }
 
 fn read(file: &Path, option: &str) -> anyhow::Result<String> {

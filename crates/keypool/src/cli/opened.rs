@@ -1,8 +1,10 @@
 //! What most commands work with: the configuration, the stores, and the pools with all keys.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use anyhow::Context;
 use clap::Args;
+use keypool_batch::Client;
 use keypool_store::SqliteStore;
 use tower_keypool::{KeyId, store::Store};
 
@@ -13,7 +15,10 @@ use super::{
 use crate::{
     config::{Inputs, Loaded, PoolPlan},
     keys::{self, Listed},
-    proxy::pools::{Pools, ProviderPool},
+    proxy::{
+        pools::{self, Pools, ProviderPool},
+        upstream::Upstream,
+    },
     store::Stores,
 };
 
@@ -91,6 +96,15 @@ impl Opened {
         let provider = self.pools.iter().find(has);
         let provider = provider.ok_or_else(|| wrong(format!("there is no key {id}: `keypool keys` lists all")))?;
         Ok((provider, self.place(&provider.name, id)))
+    }
+
+    /// A client for prompts over the keys of a provider, their exits and its fallback models.
+    pub(super) fn client(&self, provider: &ProviderPool, timeout: Duration) -> anyhow::Result<Client> {
+        let plans = self.loaded.pools();
+        let plan = plans.iter().find(|plan| plan.name == *provider.name).context("every pool has a plan")?;
+        let fallback = pools::fallback(&self.loaded, plan, &provider.pool);
+        let client = Client::builder(&provider.pool).fallback(fallback).timeout(timeout);
+        Ok(client.service(Upstream::new(&self.loaded)?))
     }
 
     /// The database, for commands that cannot do without.

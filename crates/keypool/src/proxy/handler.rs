@@ -168,12 +168,7 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
         ErrorKind::Transport => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
-    let message = match causes.last() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
-    (ApiError::new(status, message).retry_after(error.retry_after()), error.attempts().clone())
+    (ApiError::new(status, error.with_cause()).retry_after(error.retry_after()), error.attempts().clone())
 }
 
 fn has_cause<E: std::error::Error + 'static>(error: &Error) -> bool {
