@@ -183,7 +183,7 @@ async fn keys_are_added_changed_tested_and_removed() {
 
     assert_eq!(ask(&gateway, Method::DELETE, "/keys/new", Value::Null).await.status, 200);
     assert_eq!(ask(&gateway, Method::GET, "/keys/new", Value::Null).await.status, 404);
-    assert!(gateway.log().contains("removed key new"), "{}", gateway.log());
+    gateway.wait_for_log("removed key new").await;
 }
 
 #[tokio::test]
