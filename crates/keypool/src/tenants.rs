@@ -34,7 +34,7 @@ pub struct Tenant {
     entry: TenantEntry,
     expires: Option<jiff::Timestamp>,
     hash: TokenHash,
-    /// Is cancelled when the tenant may not go on.
+    /// Is cancelled when the tenant is gone, or its token is another.
     pub revoked: CancellationToken,
 }
 
@@ -128,7 +128,7 @@ impl Tenants {
         Ok(tenants)
     }
 
-    /// Reads all anew. Who is gone, or has other rights, is cut off; who is as before goes on.
+    /// Reads all anew. The streams of who is gone end; other rights are those of the next request.
     ///
     /// # Errors
     /// Those of the database; everything is as before then.
@@ -154,8 +154,11 @@ impl Tenants {
         let before = self.by_hash.load_full();
         let mut after = HashMap::new();
         for (entry, hash) in listed {
-            let same = before.get(&hash).filter(|tenant| tenant.entry == entry).cloned();
-            after.insert(hash, same.unwrap_or_else(|| Arc::new(Tenant::new(entry, hash))));
+            let mut tenant = Tenant::new(entry, hash);
+            if let Some(before) = before.get(&hash) {
+                tenant.revoked = before.revoked.clone();
+            }
+            after.insert(hash, Arc::new(tenant));
         }
         let keys = after.values().filter(|tenant| tenant.has_limits()).map(|tenant| tenant.key()).collect();
         self.quota.apply(KeyChange::ReplaceAll(keys))?;
@@ -165,10 +168,8 @@ impl Tenants {
         }
         let after = Arc::new(after);
         self.by_hash.store(Arc::clone(&after));
-        for (hash, tenant) in before.iter() {
-            if !after.get(hash).is_some_and(|now| Arc::ptr_eq(now, tenant)) {
-                tenant.revoked.cancel();
-            }
+        for (_, tenant) in before.iter().filter(|(hash, _)| !after.contains_key(*hash)) {
+            tenant.revoked.cancel();
         }
         Ok(())
     }

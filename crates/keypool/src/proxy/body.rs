@@ -152,6 +152,7 @@ pin_project! {
         revoked: WaitForCancellationFutureOwned,
         meter: Option<Meter>,
         events: Option<Dialect>,
+        begun: bool,
         ended: bool,
     }
 
@@ -178,7 +179,14 @@ where
     if meter.is_none() && tenant.name.is_none() {
         return Body::new(inner);
     }
-    Body::new(MeteredBody { inner, revoked: tenant.revoked.clone().cancelled_owned(), meter, events, ended: false })
+    Body::new(MeteredBody {
+        inner,
+        revoked: tenant.revoked.clone().cancelled_owned(),
+        meter,
+        events,
+        begun: false,
+        ended: false,
+    })
 }
 
 impl<B> http_body::Body for MeteredBody<B>
@@ -194,7 +202,8 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
-        if this.revoked.poll(cx).is_ready() {
+        // An answer of one frame is not cut: its client would not even get the head.
+        if *this.begun && this.revoked.poll(cx).is_ready() {
             *this.ended = true;
             finish(this.meter);
             let error = ApiError::new(StatusCode::UNAUTHORIZED, "this token was revoked");
@@ -204,6 +213,7 @@ where
             }));
         }
         let frame = ready!(this.inner.poll_frame(cx));
+        *this.begun = true;
         if let Some(meter) = this.meter.as_mut()
             && let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()

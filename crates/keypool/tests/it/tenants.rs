@@ -79,7 +79,14 @@ async fn a_revoked_tenants_stream_ends_with_an_error() {
     let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
     let mut answer = gateway.open(request(path, "token-of-a")).await.into_body();
     answer.frame().await.expect("a frame").expect("a frame");
-    std::fs::write(gateway.folder.path().join("keypool.toml"), "").expect("it can be written");
+    let write = |config: &str| std::fs::write(gateway.folder.path().join("keypool.toml"), config).expect("written");
+    // Other rights are those of the next request.
+    write("[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"none\"]\n");
+    gateway.wait_for_log("configuration reloaded").await;
+    assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::FORBIDDEN);
+    let frame = answer.frame().await.expect("a frame").expect("a frame").into_data().expect("data");
+    assert!(!String::from_utf8_lossy(&frame).contains("revoked"), "{frame:?}");
+    write("");
     let rest = tokio::time::timeout(Duration::from_secs(5), answer.collect()).await.expect("it ends soon");
     let rest = rest.expect("an end").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("this token was revoked"), "{rest:?}");
