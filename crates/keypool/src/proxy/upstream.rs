@@ -42,18 +42,16 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 #[derive(Clone)]
 pub struct Upstream {
     exits: Arc<HashMap<String, Exit>>,
-    usual: Exit,
+    usual: Arc<Exit>,
     answer_timeout: Duration,
 }
 
-#[derive(Clone)]
 struct Exit {
     usual: Way,
     /// Sockets of the Live API begin in HTTP/1.1.
     sockets: Way,
 }
 
-#[derive(Clone)]
 enum Way {
     Direct(Client<HttpsConnector<HttpConnector>, Body>),
     Tunnel(Client<HttpsConnector<Tunnel<HttpConnector>>, Body>),
@@ -84,7 +82,11 @@ impl Upstream {
             exits.insert(name.clone(), exit);
         }
         let usual = Exit::of(|http2| Ok(Way::Direct(client(http_connector(), &tls, http2))))?;
-        Ok(Self { exits: Arc::new(exits), usual, answer_timeout: loaded.config.gateway.answer_timeout.0 })
+        Ok(Self {
+            exits: Arc::new(exits),
+            usual: Arc::new(usual),
+            answer_timeout: loaded.config.gateway.answer_timeout.0,
+        })
     }
 }
 
@@ -110,7 +112,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let lease = request.extensions().get::<Arc<Lease>>();
         let exit = match lease.and_then(|lease| lease.exit()) {
-            None => Some(&self.usual),
+            None => Some(&*self.usual),
             Some(name) => self.exits.get(name),
         };
         let Some(exit) = exit else {
