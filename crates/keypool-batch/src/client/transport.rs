@@ -34,7 +34,7 @@ pub(super) fn network() -> Transport {
     // The TLS connector above it decides on the scheme.
     http.enforce_http(false);
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let tls = ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+    let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
         .with_safe_default_protocol_versions()
         .expect("the provider's own suites fit the default versions")
         .with_root_certificates(roots)

@@ -132,7 +132,7 @@ impl RedisOptions {
         let info = info.set_redis_settings(login).set_tcp_settings(tcp);
         if let ConnectionAddr::TcpTls { .. } = info.addr() {
             // Without one the client panics; where the program installed another, that holds.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+            let _ = rustls::crypto::ring::default_provider().install_default();
         }
         match &self.root_certificates {
             Some(pem) => {

@@ -276,7 +276,7 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
 async fn a_provider_that_would_speak_http2_is_reached_over_tls() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let private = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let tls = tls.expect("versions").with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], private);
     let mut tls = tls.expect("a configuration");
