@@ -1,7 +1,8 @@
 //! Answers before they are sent: what the simulated model says, and how it is written.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use crate::Finish;
@@ -26,8 +27,7 @@ pub(crate) enum Format {
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
-    pub(crate) content_type: Option<&'static str>,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) format: Format,
     /// The word for it in reports.
@@ -39,8 +39,7 @@ impl Reply {
     pub(crate) fn empty() -> Self {
         Self {
             status: StatusCode::OK,
-            content_type: None,
-            headers: Vec::new(),
+            headers: HeaderMap::new(),
             chunks: Vec::new(),
             format: Format::Whole,
             kind: "ok",
@@ -50,55 +49,42 @@ impl Reply {
     pub(crate) fn json(value: &impl serde::Serialize) -> Self {
         let mut text = serde_json::to_vec_pretty(value).expect("plain data");
         text.push(b'\n');
-        Self { content_type: Some(JSON), chunks: vec![text.into()], ..Self::empty() }
+        Self { chunks: vec![text.into()], ..Self::empty() }.header(CONTENT_TYPE, JSON)
     }
 
     pub(crate) fn stream(format: Format, chunks: Vec<Bytes>) -> Self {
         let content_type = if format == Format::Events { "text/event-stream" } else { JSON };
-        Self { content_type: Some(content_type), chunks, format, ..Self::empty() }
+        Self { chunks, format, ..Self::empty() }.header(CONTENT_TYPE, content_type)
     }
 
     pub(crate) fn error(error: &ApiError, in_list: bool) -> Self {
-        Self {
-            status: error.status,
-            content_type: Some(error.content_type()),
-            chunks: vec![error.to_body(in_list).into()],
-            kind: error.kind,
-            ..Self::empty()
-        }
+        let chunks = vec![error.to_body(in_list).into()];
+        Self { status: error.status, chunks, kind: error.kind, ..Self::empty() }
+            .header(CONTENT_TYPE, error.content_type())
     }
 
     pub(crate) fn canned(canned: &Canned, key: &str) -> Self {
-        Self {
-            status: StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            headers: canned.headers.clone(),
-            chunks: vec![fill_in_key(&canned.body, key)],
-            kind: "canned",
-            ..Self::empty()
+        let status = StatusCode::from_u16(canned.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = canned.body.clone();
+        let body = fill_in_key(&body, key).unwrap_or(body);
+        let mut headers = canned.headers.clone();
+        for value in headers.values_mut() {
+            let filled = fill_in_key(value.as_bytes(), key).and_then(|text| HeaderValue::from_maybe_shared(text).ok());
+            *value = filled.unwrap_or_else(|| value.clone());
         }
+        Self { status, headers, chunks: vec![body], kind: "canned", ..Self::empty() }
     }
 
-    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
+    pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        let value = HeaderValue::try_from(value.into()).expect("a value of our own");
+        self.headers.insert(name, value);
         self
     }
 }
 
-/// Puts the caller's key in the place of `{key}`.
-pub(crate) fn fill_in_key(text: &Bytes, key: &str) -> Bytes {
-    const MARK: &[u8] = b"{key}";
-    let mut filled = Vec::new();
-    let mut rest: &[u8] = text;
-    while let Some(at) = rest.windows(MARK.len()).position(|found| found == MARK) {
-        filled.extend_from_slice(&rest[..at]);
-        filled.extend_from_slice(key.as_bytes());
-        rest = &rest[at + MARK.len()..];
-    }
-    if rest.len() == text.len() {
-        return text.clone();
-    }
-    filled.extend_from_slice(rest);
-    filled.into()
+/// A text with the caller's key in the place of `{key}`; None where it is no text.
+fn fill_in_key(text: &[u8], key: &str) -> Option<Bytes> {
+    Some(std::str::from_utf8(text).ok()?.replace("{key}", key).into())
 }
 
 /// The text of generated answers.

@@ -1,15 +1,15 @@
 //! The body of an answer.
 
 use std::fmt;
-use std::pin::Pin;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use socket2::{SockRef, Socket};
+use tokio::net::TcpStream;
 
 /// What a connection's end looks like to an in-process caller: the answer, or
 /// the rest of it, never comes. Over HTTP the TCP connection is reset instead
@@ -35,44 +35,20 @@ impl fmt::Display for SimError {
 impl std::error::Error for SimError {}
 
 /// The body of a simulated answer.
-#[derive(Debug)]
-pub struct SimBody(axum::body::Body);
-
-impl SimBody {
-    pub(crate) fn new(body: axum::body::Body) -> Self {
-        Self(body)
-    }
-}
-
-impl Body for SimBody {
-    type Data = Bytes;
-    type Error = SimError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SimError>>> {
-        // The only error of a scripted body.
-        Pin::new(&mut self.0).poll_frame(cx).map_err(|_| SimError::Reset)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
-    }
-}
+pub type SimBody = UnsyncBoxBody<Bytes, SimError>;
 
 /// Lets an answer reset its connection.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ConnectionReset(Arc<AtomicBool>);
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionReset(Arc<Socket>);
 
 impl ConnectionReset {
-    pub(crate) fn request(&self) {
-        self.0.store(true, Ordering::Release);
+    pub(crate) fn of(stream: &TcpStream) -> io::Result<Self> {
+        SockRef::from(stream).try_clone().map(|socket| Self(Arc::new(socket)))
     }
 
-    pub(crate) fn is_requested(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+    /// When the connection is closed, it ends with a reset.
+    pub(crate) fn request(&self) {
+        let _ = self.0.set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::fault::Script;
 use crate::model::{Catalogue, default_models};
 use crate::project::Accounts;
 use crate::server::Server;
 use crate::simulator::Simulator;
-use crate::{AnswerText, GeminiSim, Key, Latency, Model, Project};
+use crate::{AnswerText, GeminiSim, Key, Latency, Model, Project, Rule};
 
 /// Settles what a [`GeminiSim`] is. Every setting has a default that fits
 /// tests: no limits, no delays, no faults.
@@ -21,7 +20,7 @@ use crate::{AnswerText, GeminiSim, Key, Latency, Model, Project};
 pub struct Builder {
     projects: Vec<Project>,
     models: Vec<Model>,
-    script: Script,
+    rules: Vec<Rule>,
     settings: Settings,
     port: u16,
 }
@@ -31,7 +30,7 @@ impl Builder {
         Self {
             projects: Vec::new(),
             models: default_models(),
-            script: Script::default(),
+            rules: Vec::new(),
             settings: Settings::default(),
             port: 0,
         }
@@ -65,9 +64,9 @@ impl Builder {
         self
     }
 
-    /// Adds faults from the start.
-    pub fn script(mut self, script: impl Into<Script>) -> Self {
-        self.script.0.extend(script.into().0);
+    /// Adds rules from the start, or bare [`Fault`](crate::Fault)s for every request.
+    pub fn script(mut self, rules: impl IntoIterator<Item = impl Into<Rule>>) -> Self {
+        self.rules.extend(rules.into_iter().map(Into::into));
         self
     }
 
@@ -117,25 +116,6 @@ impl Builder {
         self
     }
 
-    /// Whether answers are gzip'd for clients that accept it (default true).
-    pub fn gzip(mut self, gzip: bool) -> Self {
-        self.settings.gzip = gzip;
-        self
-    }
-
-    /// For throughput benches: reads the request to its end and gives a canned
-    /// answer. No keys, no limits, no report.
-    pub fn fast(mut self) -> Self {
-        self.settings.fast = true;
-        self
-    }
-
-    /// How many arrivals the log holds (default 100,000); 0 for none.
-    pub fn log_capacity(mut self, arrivals: usize) -> Self {
-        self.settings.log_capacity = arrivals;
-        self
-    }
-
     /// The largest request body, in bytes (default 100 MiB).
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.settings.max_body = bytes;
@@ -157,8 +137,9 @@ impl Builder {
     pub fn build(self) -> GeminiSim {
         let accounts = Accounts::new(self.projects);
         let catalogue = Catalogue::new(self.models, self.settings.any_model);
-        let sim = GeminiSim::new(Arc::new(Simulator::new(accounts, catalogue, self.settings)));
-        sim.script(self.script);
+        let simulator = Arc::new(Simulator::new(accounts, catalogue, self.settings));
+        let sim = GeminiSim { simulator, server: None };
+        sim.script(self.rules);
         sim
     }
 
@@ -173,9 +154,9 @@ impl Builder {
     /// When one secret is given twice.
     pub async fn start(self) -> io::Result<GeminiSim> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let sim = self.build();
-        let server = Server::start(address, sim.service()).await?;
-        Ok(sim.with_server(server))
+        let mut sim = self.build();
+        sim.server = Some(Server::start(address, sim.service()).await?);
+        Ok(sim)
     }
 }
 
@@ -189,10 +170,7 @@ pub(crate) struct Settings {
     pub(crate) chunk_latency: Latency,
     pub(crate) chunks: usize,
     pub(crate) answer: AnswerText,
-    pub(crate) gzip: bool,
-    pub(crate) fast: bool,
     pub(crate) any_model: bool,
-    pub(crate) log_capacity: usize,
     pub(crate) max_body: usize,
 }
 
@@ -202,14 +180,11 @@ impl Default for Settings {
             seed: 0,
             wall: None,
             path_jitter: Duration::ZERO,
-            latency: Latency::None,
-            chunk_latency: Latency::None,
+            latency: Duration::ZERO.into(),
+            chunk_latency: Duration::ZERO.into(),
             chunks: 5,
             answer: AnswerText::Words(24),
-            gzip: true,
-            fast: false,
             any_model: false,
-            log_capacity: 100_000,
             max_body: 100 * 1024 * 1024,
         }
     }

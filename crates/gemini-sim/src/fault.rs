@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fastrand::Rng;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::refusal::Caller;
 use crate::{Latency, Refusal};
@@ -42,8 +43,6 @@ pub enum Fault {
     Finish(Finish),
     /// The answer's text. May contain `{key}`.
     AnswerText(String),
-    /// A storm: 429 without details to everyone matched, nothing charged.
-    Storm,
 }
 
 /// A 200 whose answer is not the one hoped for.
@@ -71,21 +70,23 @@ pub enum Finish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canned {
     pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
 impl Canned {
     /// An empty answer with this status. An impossible one becomes 500.
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Bytes::new() }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
     /// Adds a header; names and values that HTTP cannot carry are left out.
     /// The value may contain `{key}`.
     #[must_use]
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
+    pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
+        if let (Ok(name), Ok(value)) = (name.try_into(), value.try_into()) {
+            self.headers.append(name, value);
+        }
         self
     }
 
@@ -112,7 +113,7 @@ impl Faults {
     pub(crate) fn instead(&self, charged: bool) -> Option<&Fault> {
         self.0.iter().find(|fault| match fault {
             Fault::Refuse(refusal) => refusal.comes_after_quota() == charged,
-            Fault::Canned(_) | Fault::Storm => !charged,
+            Fault::Canned(_) => !charged,
             Fault::ResetBeforeHead | Fault::Hang => charged,
             _ => false,
         })
@@ -128,40 +129,9 @@ impl Faults {
     }
 
     pub(crate) fn head_latency(&self, rng: &mut Rng) -> Duration {
-        let latencies = self.0.iter().map(|fault| if let Fault::HeadLatency(it) = fault { *it } else { Latency::None });
+        let latencies =
+            self.0.iter().filter_map(|fault| if let Fault::HeadLatency(it) = fault { Some(it) } else { None });
         latencies.map(|latency| latency.draw(rng)).sum()
-    }
-}
-
-/// Names a key: by its order of definition, by its label, or by the secret.
-#[derive(Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyMatch {
-    /// The n-th key defined, from 0.
-    Index(usize),
-    /// A label or a secret.
-    Name(String),
-}
-
-impl From<usize> for KeyMatch {
-    fn from(index: usize) -> Self {
-        Self::Index(index)
-    }
-}
-
-impl From<&str> for KeyMatch {
-    fn from(name: &str) -> Self {
-        Self::Name(name.to_owned())
-    }
-}
-
-impl std::fmt::Debug for KeyMatch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Index(index) => write!(f, "key {index}"),
-            // It may be a secret.
-            Self::Name(_) => f.write_str("key by name"),
-        }
     }
 }
 
@@ -178,7 +148,7 @@ impl std::fmt::Debug for KeyMatch {
 /// use gemini_sim::{Fault, Refusal, Rule};
 /// // Key 2 is suspended from the 30th second on.
 /// let suspended = Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
-///     .key(2)
+///     .key("key-2")
 ///     .from(Duration::from_secs(30));
 /// // One request in twenty meets an overloaded model.
 /// let overloaded = Rule::new(Fault::Refuse(Refusal::Overloaded)).probability(0.05);
@@ -188,7 +158,7 @@ impl std::fmt::Debug for KeyMatch {
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(crate) fault: Fault,
-    key: Option<KeyMatch>,
+    key: Option<String>,
     project: Option<String>,
     model: Option<String>,
     path: Option<String>,
@@ -216,10 +186,10 @@ impl Rule {
         }
     }
 
-    /// Only requests with this key: its index, label or secret.
+    /// Only requests with the key of this label.
     #[must_use]
-    pub fn key(mut self, key: impl Into<KeyMatch>) -> Self {
-        self.key = Some(key.into());
+    pub fn key(mut self, label: impl Into<String>) -> Self {
+        self.key = Some(label.into());
         self
     }
 
@@ -288,46 +258,19 @@ impl Rule {
     }
 
     fn concerns(&self, at: Duration, caller: Caller<'_>) -> bool {
-        let key = match &self.key {
-            None => true,
-            Some(KeyMatch::Index(index)) => caller.key == Some(*index),
-            Some(KeyMatch::Name(name)) => caller.label == name || caller.secret == name,
-        };
         let is = |wanted: &Option<String>, found: &str| wanted.as_deref().is_none_or(|wanted| wanted == found);
-        let path = self.path.as_deref();
-        key && is(&self.project, caller.project)
+        is(&self.key, caller.label)
+            && is(&self.project, caller.project)
             && is(&self.model, caller.model)
-            && path.is_none_or(|part| caller.path.contains(part))
+            && self.path.as_ref().is_none_or(|part| caller.path.contains(part))
             && self.from <= at
             && self.until.is_none_or(|until| at < until)
     }
 }
 
-/// Rules in their order.
-#[derive(Clone, Debug, Default)]
-pub struct Script(pub(crate) Vec<Rule>);
-
-impl From<Rule> for Script {
-    fn from(rule: Rule) -> Self {
-        Self(vec![rule])
-    }
-}
-
-impl From<Fault> for Script {
+impl From<Fault> for Rule {
     fn from(fault: Fault) -> Self {
-        Rule::new(fault).into()
-    }
-}
-
-impl From<Vec<Rule>> for Script {
-    fn from(rules: Vec<Rule>) -> Self {
-        Self(rules)
-    }
-}
-
-impl<const N: usize> From<[Rule; N]> for Script {
-    fn from(rules: [Rule; N]) -> Self {
-        Self(rules.into())
+        Self::new(fault)
     }
 }
 
@@ -346,8 +289,8 @@ struct ActiveRule {
 }
 
 impl Rules {
-    pub(crate) fn add(&mut self, script: Script, seed: u64) {
-        for rule in script.0 {
+    pub(crate) fn add(&mut self, rules: impl IntoIterator<Item = Rule>, seed: u64) {
+        for rule in rules {
             self.added += 1;
             // Each rule has its own generator, so that one does not change what another draws.
             let rng = Rng::with_seed(seed ^ self.added.wrapping_mul(0x9E37_79B9_7F4A_7C15));

@@ -103,13 +103,13 @@
 //!     .key("AIzaSy-second")
 //!     .script([
 //!         // The second key is suspended after half a minute.
-//!         Rule::new(Fault::Refuse(Refusal::ConsumerSuspended)).key(1).from(seconds(30)),
+//!         Rule::new(Fault::Refuse(Refusal::ConsumerSuspended)).key("key-1").from(seconds(30)),
 //!         // One request in ten finds the model overloaded.
 //!         Rule::new(Fault::Refuse(Refusal::Overloaded)).probability(0.1),
 //!         // The fifth stream breaks with an error in the middle.
 //!         Rule::new(Fault::RawErrorAfter(2, Refusal::HighDemand)).path(":stream").nth(5),
 //!         // Heads take a while.
-//!         Rule::new(Fault::HeadLatency(Latency::Exponential(Duration::from_millis(300)))),
+//!         Rule::new(Fault::HeadLatency(Latency::Uniform(Duration::ZERO, Duration::from_millis(300)))),
 //!         // And once the provider sends someone elsewhere.
 //!         Rule::new(Fault::Canned(Canned::new(302).header("location", "/elsewhere"))).nth(40),
 //!     ])

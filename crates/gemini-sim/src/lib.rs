@@ -87,7 +87,7 @@ mod tokens;
 pub use answer::AnswerText;
 pub use body::{SimBody, SimError};
 pub use builder::Builder;
-pub use fault::{Canned, Fault, Finish, KeyMatch, Rule, Script};
+pub use fault::{Canned, Fault, Finish, Rule};
 pub use latency::Latency;
 pub use log::{Arrival, Log};
 pub use model::Model;

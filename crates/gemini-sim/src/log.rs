@@ -30,25 +30,19 @@ pub struct Arrival {
     pub tokens: u64,
 }
 
-/// The last arrivals, up to a bound.
+/// How many arrivals are held.
+const CAPACITY: usize = 100_000;
+
+/// The last 100,000 arrivals.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     arrivals: VecDeque<Arrival>,
-    capacity: usize,
     dropped: u64,
 }
 
 impl Log {
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { arrivals: VecDeque::new(), capacity, dropped: 0 }
-    }
-
     pub(crate) fn push(&mut self, arrival: Arrival) {
-        if self.capacity == 0 {
-            self.dropped += 1;
-            return;
-        }
-        if self.arrivals.len() == self.capacity {
+        if self.arrivals.len() == CAPACITY {
             self.arrivals.pop_front();
             self.dropped += 1;
         }
@@ -58,16 +52,6 @@ impl Log {
     /// The arrivals in order of their time, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arrival> {
         self.arrivals.iter()
-    }
-
-    /// How many are held.
-    pub fn len(&self) -> usize {
-        self.arrivals.len()
-    }
-
-    /// Whether none is held.
-    pub fn is_empty(&self) -> bool {
-        self.arrivals.is_empty()
     }
 
     /// How many older ones the bound has cost. An oracle that needs all of
@@ -129,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_peak_is_over_any_alignment() {
-        let mut log = Log::new(100);
+        let mut log = Log::default();
         for second in [0, 30, 59, 60, 61, 200] {
             log.push(arrival(second, 0));
         }
@@ -141,9 +125,9 @@ mod tests {
 
     #[test]
     fn the_bound_costs_the_oldest_and_says_so() {
-        let mut log = Log::new(2);
-        (0..5).for_each(|second| log.push(arrival(second, 0)));
-        assert_eq!(log.len(), 2);
+        let mut log = Log::default();
+        (0..CAPACITY as u64 + 3).for_each(|second| log.push(arrival(second, 0)));
+        assert_eq!(log.iter().count(), CAPACITY);
         assert_eq!(log.dropped(), 3);
         assert_eq!(log.iter().next().unwrap().at, Duration::from_secs(3));
     }

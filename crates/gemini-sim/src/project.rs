@@ -33,7 +33,7 @@ impl Key {
         Self { secret: secret.into(), label: None, refused: None }
     }
 
-    /// A name for reports, which never show the secret. `key-0`, `key-1`, …
+    /// A name for rules and reports, which never show the secret. `key-0`, `key-1`, …
     /// (in order of definition) when none is given.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
@@ -86,7 +86,6 @@ pub struct Project {
     pub(crate) keys: Vec<Key>,
     pub(crate) limits: Limits,
     pub(crate) per_model: Vec<(String, Limits)>,
-    pub(crate) refused: Option<Refusal>,
 }
 
 impl Project {
@@ -100,7 +99,6 @@ impl Project {
             keys: Vec::new(),
             limits: Limits::none(),
             per_model: Vec::new(),
-            refused: None,
         }
     }
 
@@ -130,13 +128,6 @@ impl Project {
     #[must_use]
     pub fn limit(mut self, model: impl Into<String>, limits: Limits) -> Self {
         self.per_model.push((model.into(), limits));
-        self
-    }
-
-    /// Every request of every key is refused like this, from the start.
-    #[must_use]
-    pub fn refused(mut self, refusal: Refusal) -> Self {
-        self.refused = Some(refusal);
         self
     }
 
@@ -183,11 +174,6 @@ impl Accounts {
 
     pub(crate) fn by_secret(&self, secret: &str) -> Option<usize> {
         self.by_secret.get(secret).copied()
-    }
-
-    /// A key by its label or its secret.
-    pub(crate) fn by_name(&self, name: &str) -> Option<usize> {
-        self.keys.iter().position(|key| key.label == name).or_else(|| self.by_secret(name))
     }
 }
 

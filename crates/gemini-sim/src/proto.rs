@@ -1,4 +1,6 @@
-//! Reads JSON as protobuf does, by the messages of `messages.proto`.
+//! Reads JSON as protobuf does, by the request messages of the API and of its OpenAI-compatible endpoints, which
+//! `messages.json` lists. `any` is any JSON value, unchecked; `Struct` any object. Enum values are in the order of their
+//! numbers.
 //!
 //! Fields may be spelled in snake or camel case, a list of one may be its item, numbers may be texts, and enum values
 //! have any case or their number. [`read`] gives back one form: snake case, lists, numbers, capitals, no nulls.
@@ -6,58 +8,29 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::refusal::{ApiError, bad_request};
 
-static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::parse(include_str!("messages.proto")));
+static SCHEMA: LazyLock<Schema> =
+    LazyLock::new(|| serde_json::from_str(include_str!("messages.json")).expect("a schema"));
 
-#[derive(Default)]
+#[derive(Deserialize)]
 struct Schema {
-    messages: HashMap<String, Vec<Field>>,
+    messages: HashMap<String, HashMap<String, Field>>,
     enums: HashMap<String, Vec<String>>,
 }
 
+#[derive(Deserialize)]
 struct Field {
-    name: String,
-    /// As the file writes it.
+    #[serde(rename = "type")]
     kind: String,
+    #[serde(default)]
     repeated: bool,
     oneof: Option<String>,
-}
-
-impl Schema {
-    fn parse(text: &str) -> Self {
-        let mut schema = Self::default();
-        let (mut message, mut oneof) = (String::new(), None);
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//")) {
-            let line = line.trim_end_matches([';', '{']).trim_end();
-            if let Some(name) = line.strip_prefix("message ") {
-                name.clone_into(&mut message);
-                schema.messages.insert(message.clone(), Vec::new());
-            } else if let Some(name) = line.strip_prefix("enum ") {
-                name.clone_into(&mut message);
-                schema.enums.insert(message.clone(), Vec::new());
-            } else if let Some(name) = line.strip_prefix("oneof ") {
-                oneof = Some(name.to_owned());
-            } else if line == "}" {
-                oneof = None;
-            } else if let Some(values) = schema.enums.get_mut(&message) {
-                values.push(line.to_owned());
-            } else if let Some(fields) = schema.messages.get_mut(&message) {
-                fields.push(Field::parse(line, oneof.clone()));
-            }
-        }
-        schema
-    }
-}
-
-impl Field {
-    fn parse(line: &str, oneof: Option<String>) -> Self {
-        let (kind, name) = line.rsplit_once(' ').expect("a type and a name");
-        let (repeated, kind) = kind.strip_prefix("repeated ").map_or((false, kind), |kind| (true, kind));
-        Self { name: name.to_owned(), kind: kind.to_owned(), repeated, oneof }
-    }
 }
 
 /// A type as error messages write it.
@@ -97,10 +70,12 @@ struct Reader {
 }
 
 impl Reader {
-    fn message(&mut self, known: &[Field], given: &Map<String, Value>, at: &str) -> Value {
+    fn message(&mut self, known: &HashMap<String, Field>, given: &Map<String, Value>, at: &str) -> Value {
         let (mut read, mut set_oneofs) = (Map::new(), Vec::new());
         for (name, value) in given {
-            let Some(field) = known.iter().find(|field| field.name == *name || camel_case(&field.name) == *name) else {
+            let found =
+                known.get_key_value(name).or_else(|| known.iter().find(|(known, _)| camel_case(known) == *name));
+            let Some((own_name, field)) = found else {
                 let place = if at.is_empty() { String::new() } else { format!(" at '{at}'") };
                 let why = format!("Invalid JSON payload received. Unknown name \"{name}\"{place}: Cannot find field.");
                 self.violations.push((at.to_owned(), why));
@@ -118,7 +93,7 @@ impl Reader {
                 }
                 set_oneofs.push(oneof);
             }
-            let at = if at.is_empty() { field.name.clone() } else { format!("{at}.{}", field.name) };
+            let at = if at.is_empty() { own_name.clone() } else { format!("{at}.{own_name}") };
             let value = match value {
                 Value::Array(items) if field.repeated => {
                     let items = items.iter().enumerate();
@@ -127,7 +102,7 @@ impl Reader {
                 single if field.repeated => json!([self.value(&field.kind, single, &at)]),
                 value => self.value(&field.kind, value, &at),
             };
-            read.insert(field.name.clone(), value);
+            read.insert(own_name.clone(), value);
         }
         Value::Object(read)
     }
@@ -198,29 +173,25 @@ fn enum_value<'a>(value: &Value, values: &'a [String]) -> Option<&'a str> {
     found.map(String::as_str)
 }
 
+const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_allow_trailing_bits(true)
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent);
+static ALPHABETS: [GeneralPurpose; 2] =
+    [GeneralPurpose::new(&alphabet::STANDARD, LENIENT), GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT)];
+
 /// Of one alphabet, padded or not. White space is ignored, as by the real parser.
 fn is_base64(text: &str) -> bool {
-    let digits: String = text.chars().filter(|character| !character.is_ascii_whitespace()).collect();
-    let body = digits.trim_end_matches('=');
-    let padding = digits.len() - body.len();
-    let standard = body.contains(['+', '/']);
-    let url_safe = body.contains(['-', '_']);
-    body.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte))
-        && body.len() % 4 != 1
-        && padding <= 2
-        && (padding == 0 || digits.len().is_multiple_of(4))
-        && !(standard && url_safe)
+    let digits = text.replace(|character: char| character.is_ascii_whitespace(), "");
+    ALPHABETS.iter().any(|alphabet| alphabet.decode(&digits).is_ok())
 }
 
+/// A leading underscore stays.
 fn camel_case(name: &str) -> String {
-    let mut words = name.split('_').filter(|word| !word.is_empty());
-    let mut camel = if name.starts_with('_') { "_".to_owned() } else { String::new() };
-    camel.push_str(words.next().unwrap_or_default());
-    for word in words {
-        camel.push_str(&word[..1].to_ascii_uppercase());
-        camel.push_str(&word[1..]);
-    }
-    camel
+    let (start, rest) = name.split_at(1);
+    let words = rest.split('_').enumerate();
+    let words =
+        words.map(|(index, word)| if index == 0 { word.to_owned() } else { word[..1].to_uppercase() + &word[1..] });
+    words.fold(start.to_owned(), |camel, word| camel + &word)
 }
 
 #[cfg(test)]
@@ -260,7 +231,7 @@ mod tests {
     fn every_type_that_a_field_names_is_defined() {
         const SCALARS: [&str; 8] =
             ["any", "Struct", "string", "bytes", "float", "int32", "bool", "map<string, Schema>"];
-        for Field { kind, .. } in SCHEMA.messages.values().flatten() {
+        for Field { kind, .. } in SCHEMA.messages.values().flat_map(HashMap::values) {
             let is_known = SCHEMA.messages.contains_key(kind) || SCHEMA.enums.contains_key(kind);
             assert!(is_known || SCALARS.contains(&&**kind), "{kind}");
         }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Tier;
-use crate::quota::{QuotaName, Unit, Violation};
+use crate::quota::{Unit, Violation, quota_names};
 
 /// The text of a sample: an answer of the real provider, as JSON.
 macro_rules! sample {
@@ -34,9 +34,9 @@ macro_rules! refusals {
 refusals! {
 /// A refusal with the real provider's status and body.
 ///
-/// Give one to a [`Key`](crate::Key) or a [`Project`](crate::Project) that is
-/// refused from the start, to [`GeminiSim::refuse_key`](crate::GeminiSim::refuse_key)
-/// while it runs, or to a [`Fault`](crate::Fault) of a script.
+/// Give one to a [`Key`](crate::Key) that is refused from the start, to
+/// [`GeminiSim::refuse_key`](crate::GeminiSim::refuse_key) while it runs, or to
+/// a [`Fault`](crate::Fault) of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -123,8 +123,7 @@ const UNKNOWN_METHOD: (&str, &str) = ("unknown_method", sample!("gemini_405_unkn
 /// model in a refusal.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Caller<'a> {
-    /// The key's place in the order of definition.
-    pub(crate) key: Option<usize>,
+    /// The key's.
     pub(crate) label: &'a str,
     pub(crate) secret: &'a str,
     /// Its number.
@@ -356,7 +355,7 @@ fn quota_failure(kind: &'static str, exceeded: &[(Unit, u64)], owner: QuotaOwner
     let mut message = MESSAGE.to_owned();
     let mut violations = Vec::new();
     for &(unit, limit) in exceeded {
-        let QuotaName { id, metric } = QuotaName::of(unit, owner.tier, owner.embeds);
+        let (id, metric) = quota_names(unit, owner.tier, owner.embeds);
         let metric = format!("generativelanguage.googleapis.com/{metric}");
         let _ = write!(message, "\n* Quota exceeded for metric: {metric}, limit: {limit}, model: {model}");
         let mut violation = json!({

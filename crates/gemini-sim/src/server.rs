@@ -2,8 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Version};
@@ -12,8 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 use tower_service::Service as _;
@@ -70,8 +67,7 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (service, reset) = (service.clone(), ConnectionReset::default());
-        let socket = Socket { stream, reset: reset.clone() };
+        let (service, Ok(reset)) = (service.clone(), ConnectionReset::of(&stream)) else { continue };
         let answer = service_fn(move |mut request: Request<Incoming>| {
             // Under HTTP/2 hyper resets the one stream; the connection has others.
             let whole_connection = request.version() < Version::HTTP_2;
@@ -88,7 +84,7 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
             }
         });
         let builder = Builder::new(TokioExecutor::new());
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(socket), answer).into_owned();
+        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), answer).into_owned();
         let watched = graceful.watch(connection);
         connections.spawn(async move {
             if let Err(error) = watched.await {
@@ -97,38 +93,4 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
         });
     }
     let _ = tokio::time::timeout(GRACE, graceful.shutdown()).await;
-}
-
-/// A socket that can be closed with a reset.
-struct Socket {
-    stream: TcpStream,
-    reset: ConnectionReset,
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if self.reset.is_requested() {
-            let _ = self.stream.set_zero_linger();
-        }
-    }
-}
-
-impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, data)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }

@@ -21,7 +21,7 @@ use crate::simulator::Simulator;
 /// A simulator as a [`tower_service::Service`]: clone it, put layers on it,
 /// call it. Always ready. Its time is tokio's, so a paused runtime decides how
 /// fast its minutes pass.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct SimService {
     router: Router,
 }
@@ -32,12 +32,6 @@ pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<SimBody>, 
 impl SimService {
     pub(crate) fn new(simulator: Arc<Simulator>) -> Self {
         Self { router: api::router(simulator) }
-    }
-}
-
-impl std::fmt::Debug for SimService {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SimService").finish_non_exhaustive()
     }
 }
 
@@ -64,7 +58,8 @@ where
             match response.extensions().get::<SimError>() {
                 // A handler of axum cannot fail: this is how one says that there is no answer.
                 Some(error) => Err(*error),
-                None => Ok(response.map(SimBody::new)),
+                // The only error of a scripted body.
+                None => Ok(response.map(|body| body.map_err(|_| SimError::Reset).boxed_unsync())),
             }
         })
     }

@@ -4,32 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::fault::{KeyMatch, Script};
 use crate::server::Server;
 use crate::simulator::Simulator;
-use crate::{Builder, Log, Refusal, Report, SimService};
+use crate::{Builder, Log, Refusal, Report, Rule, SimService};
 
 /// A simulated Gemini API.
 ///
 /// Dropping it closes its port; services taken from it live on.
 pub struct GeminiSim {
-    simulator: Arc<Simulator>,
-    server: Option<Server>,
+    pub(crate) simulator: Arc<Simulator>,
+    pub(crate) server: Option<Server>,
 }
 
 impl GeminiSim {
     /// Begins a new one.
     pub fn builder() -> Builder {
         Builder::new()
-    }
-
-    pub(crate) fn new(simulator: Arc<Simulator>) -> Self {
-        Self { simulator, server: None }
-    }
-
-    pub(crate) fn with_server(mut self, server: Server) -> Self {
-        self.server = Some(server);
-        self
     }
 
     /// Its base URL without a slash at the end: `http://127.0.0.1:PORT`. One
@@ -56,29 +46,21 @@ impl GeminiSim {
         self.simulator.log()
     }
 
-    /// Adds faults: a [`Rule`](crate::Rule), several in an array or a `Vec`,
-    /// or a bare [`Fault`](crate::Fault) for every request.
-    pub fn script(&self, script: impl Into<Script>) {
+    /// Adds rules, or bare [`Fault`](crate::Fault)s for every request.
+    pub fn script(&self, rules: impl IntoIterator<Item = impl Into<Rule>>) {
         let seed = self.simulator.settings.seed;
-        self.simulator.lock().rules.add(script.into(), seed);
+        self.simulator.lock().rules.add(rules.into_iter().map(Into::into), seed);
     }
 
-    /// Takes all faults away; what the builder said of keys and projects
-    /// stays.
+    /// Takes all rules away; keys that are refused stay so.
     pub fn clear_script(&self) {
         self.simulator.lock().rules.clear();
     }
 
-    /// From now on this key (index, label or secret) is refused like this, or
-    /// works again (None). False when there is no such key.
-    pub fn refuse_key(&self, key: impl Into<KeyMatch>, refusal: Option<Refusal>) -> bool {
-        let index = match key.into() {
-            KeyMatch::Index(index) => Some(index),
-            KeyMatch::Name(name) => self.simulator.accounts.by_name(&name),
-        };
-        let mut state = self.simulator.lock();
-        let slot = index.and_then(|index| state.refused.get_mut(index));
-        slot.map(|slot| *slot = refusal).is_some()
+    /// From now on the key of this label is refused like this, or works again (None). False when there is no such key.
+    pub fn refuse_key(&self, label: &str, refusal: Option<Refusal>) -> bool {
+        let index = self.simulator.accounts.keys.iter().position(|key| key.label == label);
+        index.map(|index| self.simulator.lock().refused[index] = refusal).is_some()
     }
 
     /// Time since it was built, as its rules and its log count it.

@@ -49,7 +49,7 @@ impl Simulator {
             by_key: vec![Tally::default(); accounts.keys.len()],
             by_project: vec![Tally::default(); accounts.projects.len()],
             total: Tally::default(),
-            log: Log::new(settings.log_capacity),
+            log: Log::default(),
         };
         Self { clock: Clock::new(settings.wall), accounts, catalogue, settings, state: Mutex::new(state) }
     }

@@ -84,7 +84,6 @@ impl Call {
     pub(super) fn caller<'a>(&'a self, simulator: &'a Simulator) -> Caller<'a> {
         let accounts = &simulator.accounts;
         Caller {
-            key: self.key,
             label: self.key.map_or("", |key| &accounts.keys[key].label),
             secret: self.credentials.secret(),
             project: self.project.map_or("", |project| &accounts.projects[project].number),
@@ -144,9 +143,7 @@ impl Call {
     }
 
     pub(super) fn accepts_gzip(&self) -> bool {
-        let accepted = self.parts.headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        let mut codings = accepted.flat_map(|value| value.split(',')).map(|coding| coding.replace(' ', ""));
-        codings.any(|coding| coding.starts_with("gzip") && !coding.ends_with(";q=0"))
+        self.header(ACCEPT_ENCODING.as_str()).is_some_and(|codings| codings.contains("gzip"))
     }
 }
 
@@ -215,8 +212,7 @@ pub(super) fn authenticate(simulator: &Simulator, state: &State, call: &Call) ->
     }
     let Some(key) = call.key else { return refuse(&Refusal::ApiKeyInvalid) };
     let project = simulator.accounts.keys[key].project;
-    let refused = state.refused[key].as_ref().or(simulator.accounts.projects[project].refused.as_ref());
-    refused.map_or(Ok(project), refuse)
+    state.refused[key].as_ref().map_or(Ok(project), refuse)
 }
 
 /// Parameters that every method understands.
@@ -281,14 +277,8 @@ pub(super) fn unknown_parameter(name: &str) -> ApiError {
 
 /// Reads a JSON body. No body at all is an empty message; a form (which is
 /// what curl's `-d` announces) is taken for query parameters.
-pub(super) fn read_json(call: &Call, max: usize) -> Result<Value, ApiError> {
+pub(super) fn read_json(call: &Call) -> Result<Value, ApiError> {
     let body = &*call.body;
-    if body.len() > max {
-        return Err(ApiError::invalid_argument(
-            "too_large",
-            format!("Request payload size exceeds the limit: {max} bytes."),
-        ));
-    }
     let content_type = call.parts.headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
@@ -314,26 +304,18 @@ pub(super) fn read_json(call: &Call, max: usize) -> Result<Value, ApiError> {
 }
 
 fn syntax_error(error: &serde_json::Error, body: &[u8]) -> ApiError {
+    const AROUND: usize = 20;
     let what = match error.classify() {
         Category::Eof => "Unexpected end of string. Expected a value.",
         _ if error.to_string().starts_with("recursion limit") => "Message too deep.",
         _ if error.to_string().starts_with("key must be") => "Expected an object key or }.",
         _ => "Unexpected token.",
     };
-    let (excerpt, column) = excerpt(error, body);
-    let mark = " ".repeat(column);
-    let why = format!("Invalid JSON payload received. {what}\n{excerpt}\n{mark}^");
+    // The surroundings of the error on its line, and a mark below it.
+    let text = String::from_utf8_lossy(body);
+    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let from = error.column().saturating_sub(AROUND);
+    let (shown, column): (String, _) = (line.chars().skip(from).take(2 * AROUND).collect(), error.column() - from);
+    let why = format!("Invalid JSON payload received. {what}\n{shown}\n{:>column$}", "^");
     bad_request(&[(String::new(), why)])
-}
-
-/// The surroundings of the error on its line, and where in them it stands.
-fn excerpt(error: &serde_json::Error, body: &[u8]) -> (String, usize) {
-    const AROUND: usize = 20;
-    let line = body.split(|byte| *byte == b'\n');
-    let line = line.clone().nth(error.line().saturating_sub(1));
-    let line = String::from_utf8_lossy(line.unwrap_or_default()).into_owned();
-    let at = error.column().saturating_sub(1);
-    let from = at.saturating_sub(AROUND);
-    let shown = line.chars().skip(from).take(2 * AROUND).collect();
-    (shown, at - from)
 }

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use fastrand::Rng;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, DATE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, DATE};
+use http::{HeaderMap, HeaderValue};
 
 use super::call::Call;
-use crate::answer::{Format, Reply, fill_in_key};
+use crate::answer::{Format, Reply};
 use crate::body::{ConnectionReset, Step, scripted};
 use crate::fault::{Fault, Faults};
 use crate::refusal::Caller;
@@ -36,30 +36,18 @@ impl Simulator {
         if reply.kind == "ok" {
             faults.0.iter().find_map(|fault| insert_error(&mut reply, fault, call.caller(self)));
         }
-        let own_headers = header_map(&reply.headers, call.credentials.secret());
-        if self.settings.gzip
-            && call.accepts_gzip()
-            && !own_headers.contains_key(CONTENT_ENCODING)
-            && !reply.chunks.is_empty()
-        {
-            reply.chunks = compress(&reply.chunks);
-            reply.headers.push(("content-encoding".to_owned(), "gzip".to_owned()));
-        }
         let mut headers = HeaderMap::new();
         for (name, value) in FIXED_HEADERS {
             headers.insert(name, HeaderValue::from_static(value));
         }
         let date = call.wall.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         headers.extend(HeaderValue::try_from(date).ok().map(|date| (DATE, date)));
-        headers.extend(reply.content_type.map(|value| (CONTENT_TYPE, HeaderValue::from_static(value))));
+        if call.accepts_gzip() && !reply.headers.contains_key(CONTENT_ENCODING) && !reply.chunks.is_empty() {
+            reply.chunks = compress(&reply.chunks);
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
         // Last: what a script says of headers stands above all else.
-        let own_headers = header_map(&reply.headers, call.credentials.secret());
-        for name in own_headers.keys() {
-            headers.remove(name);
-        }
-        for (name, value) in &own_headers {
-            headers.append(name, value.clone());
-        }
+        headers.extend(std::mem::take(&mut reply.headers));
 
         let status = reply.status;
         let cut = faults.0.iter().rev().find(|fault| is_cut(fault));
@@ -142,32 +130,15 @@ fn cut_off(steps: &mut Vec<Step>, cut: &Fault) {
     steps.extend(end);
 }
 
-/// Names and values that HTTP cannot carry are left out.
-fn header_map(list: &[(String, String)], key: &str) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in list {
-        let value = fill_in_key(&Bytes::copy_from_slice(value.as_bytes()), key);
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::from_bytes(&value)) {
-            map.append(name, value);
-        }
-    }
-    map
-}
-
 /// gzip over all chunks, flushed behind each, so that each can be read when it arrives.
 fn compress(chunks: &[Bytes]) -> Vec<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let mut compressed = Vec::with_capacity(chunks.len() + 1);
     for chunk in chunks {
         // Writing into a Vec does not fail.
-        let _ = encoder.write_all(chunk);
-        if chunks.len() > 1 {
-            let _ = encoder.flush();
-            compressed.push(std::mem::take(encoder.get_mut()).into());
-        }
+        let _ = encoder.write_all(chunk).and_then(|()| encoder.flush());
+        compressed.push(std::mem::take(encoder.get_mut()).into());
     }
-    if !chunks.is_empty() {
-        compressed.push(encoder.finish().unwrap_or_default().into());
-    }
+    compressed.push(encoder.finish().unwrap_or_default().into());
     compressed
 }

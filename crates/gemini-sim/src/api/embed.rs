@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::exchange::Exchange;
 use crate::Model;
@@ -106,12 +107,8 @@ fn dimensions(model: &Model, wanted: &Value) -> Result<usize, ApiError> {
 
 /// A unit vector that depends on the content alone.
 fn vector(content: &Value, dimensions: usize) -> Vec<f32> {
-    // FNV-1a: the standard library's hasher may change from release to release.
-    let hash = content
-        .to_string()
-        .bytes()
-        .fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3));
-    let mut rng = Rng::with_seed(hash);
+    let digest: [u8; 32] = Sha256::digest(content.to_string()).into();
+    let mut rng = Rng::with_seed(u64::from_le_bytes(*digest.first_chunk().expect("32 bytes")));
     let values: Vec<f32> = (0..dimensions).map(|_| rng.f32() - 0.5).collect();
     let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
     values.iter().map(|value| value / length).collect()

@@ -9,14 +9,13 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
-use fastrand::Rng;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::Endpoint;
 use super::call::{Call, authenticate, read_json};
-use crate::answer::{Content, Generated, Reply, native};
+use crate::answer::Reply;
 use crate::body::SimError;
 use crate::fault::{Fault, Faults};
 use crate::log::Arrival;
@@ -35,14 +34,11 @@ pub(super) async fn serve(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let mut call = Call::new(&simulator, endpoint, params, parts);
-    let is_fast = simulator.settings.fast;
-    let Ok(body) = read(body, if is_fast { 0 } else { simulator.settings.max_body }).await else {
+    let Ok(body) = read(body, simulator.settings.max_body).await else {
         return no_answer(SimError::RequestBody);
     };
-    if is_fast {
-        return simulator.fast_answer(&call);
-    }
-    pause(simulator.path_delay()).await;
+    let part = simulator.lock().rng.f64();
+    pause(simulator.settings.path_jitter.mul_f64(part)).await;
     call.receive_body(&simulator, body);
     let Some((delay, response)) = simulator.answer(&call) else { return std::future::pending().await };
     pause(delay).await;
@@ -82,30 +78,6 @@ enum Outcome {
 }
 
 impl Simulator {
-    /// How long a request takes from its sender to the quota check.
-    fn path_delay(&self) -> Duration {
-        match self.settings.path_jitter {
-            Duration::ZERO => Duration::ZERO,
-            bound => bound.mul_f64(self.lock().rng.f64()),
-        }
-    }
-
-    /// For throughput benches: no keys, no limits, no report.
-    fn fast_answer(&self, call: &Call) -> Response {
-        let generated = Generated {
-            content: Content::Text(self.settings.answer.text(&Value::Null)),
-            finish: None,
-            truncated: false,
-            candidates: 1,
-            prompt_tokens: 1,
-            cached_tokens: 0,
-            model: call.model.clone(),
-            id: "fast".to_owned(),
-        };
-        let reply = native(&generated, call.format(), self.settings.chunks);
-        self.deliver(call, reply, &Faults::default(), &mut Rng::with_seed(0))
-    }
-
     /// The response and the time before it; None where it never comes.
     fn answer(&self, call: &Call) -> Option<(Duration, Response)> {
         let mut state = self.lock();
@@ -144,9 +116,14 @@ impl Simulator {
         let Some(endpoint) = call.endpoint else { return Err(not_found_page(&call.parts.method)) };
         let project = authenticate(self, state, call)?;
         call.query.check(endpoint.query)?;
+        let max = self.settings.max_body;
+        if call.body.len() > max {
+            let why = format!("Request payload size exceeds the limit: {max} bytes.");
+            return Err(ApiError::invalid_argument("too_large", why));
+        }
         let request = match endpoint.message {
             None => Value::Null,
-            Some(message) => proto::read(message, &read_json(call, self.settings.max_body)?)?,
+            Some(message) => proto::read(message, &read_json(call)?)?,
         };
         let fault = faults.instead(true);
         if let Some(fault) = fault.filter(|_| !endpoint.is_charged) {
@@ -166,13 +143,11 @@ impl Simulator {
 
     /// What a fault puts in an answer's place.
     fn instead(&self, call: &Call, fault: &Fault) -> Outcome {
-        let refuse = |refusal: &Refusal| Outcome::Reply(call.error(&refusal.error(call.caller(self))));
         match fault {
-            Fault::Refuse(refusal) => refuse(refusal),
+            Fault::Refuse(refusal) => Outcome::Reply(call.error(&refusal.error(call.caller(self)))),
             Fault::Canned(canned) => Outcome::Reply(Reply::canned(canned, call.credentials.secret())),
             Fault::ResetBeforeHead => Outcome::Reset,
-            Fault::Hang => Outcome::Hang,
-            _ => refuse(&Refusal::Exhausted),
+            _ => Outcome::Hang,
         }
     }
 }

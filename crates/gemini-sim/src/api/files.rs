@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -12,14 +13,13 @@ use super::call::{Call, read_json};
 use super::exchange::Exchange;
 use super::resources::Resource;
 use crate::answer::Reply;
-use crate::builder::Settings;
 use crate::proto;
 use crate::refusal::ApiError;
 
 const LIFETIME: SignedDuration = SignedDuration::from_hours(48);
 /// Chunks of an upload, except the last, are a multiple of this many bytes.
 const GRANULARITY: u64 = 8 * 1024 * 1024;
-const STATUS: &str = "x-goog-upload-status";
+const STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 
 /// An upload in progress.
 #[derive(Clone, Debug)]
@@ -56,8 +56,8 @@ pub(super) fn upload(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
 
 /// The answer has no body; a header has the URL for the chunks.
 fn start_upload(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
-    let (call, settings) = (exchange.call, &exchange.simulator.settings);
-    let request = proto::read("CreateFileRequest", &read_json(call, settings.max_body)?)?;
+    let call = exchange.call;
+    let request = proto::read("CreateFileRequest", &read_json(call)?)?;
     if call.header("x-goog-upload-protocol") != Some("resumable") {
         return Err(invalid("X-Goog-Upload-Protocol must be resumable."));
     }
@@ -71,16 +71,13 @@ fn start_upload(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let url = format!("{}/upload/{}/files?upload_id={id}&upload_protocol=resumable", call.origin(), call.version);
     exchange.state.uploads.0.insert(id, Upload { announced, ..upload });
     Ok(Reply::empty()
-        .header("x-goog-upload-url", url.clone())
-        .header("x-goog-upload-control-url", url)
+        .header(HeaderName::from_static("x-goog-upload-url"), url.clone())
+        .header(HeaderName::from_static("x-goog-upload-control-url"), url)
         .header(STATUS, "active")
-        .header("x-goog-upload-chunk-granularity", GRANULARITY.to_string()))
+        .header(HeaderName::from_static("x-goog-upload-chunk-granularity"), GRANULARITY.to_string()))
 }
 
 fn upload_whole(exchange: &mut Exchange<'_>, file: WholeFile<'_>) -> Result<Reply, ApiError> {
-    if exchange.call.body.len() > exchange.simulator.settings.max_body {
-        return Err(invalid("The file is too large."));
-    }
     let request = proto::read("CreateFileRequest", &file.metadata)?;
     let upload = exchange.new_upload(&request["file"], file.mime_type)?;
     let (received, hash) = (file.bytes.len() as u64, Sha256::new_with_prefix(file.bytes));
@@ -102,14 +99,16 @@ fn continue_upload(exchange: &mut Exchange<'_>, id: &str) -> Result<Reply, ApiEr
     let result = match command[..] {
         ["query"] => {
             let received = upload.received.to_string();
-            return Ok(Reply::empty().header(STATUS, "active").header("x-goog-upload-size-received", received));
+            return Ok(Reply::empty()
+                .header(STATUS, "active")
+                .header(HeaderName::from_static("x-goog-upload-size-received"), received));
         }
         ["cancel"] => {
             state.uploads.0.remove(id);
             return Ok(Reply::empty().header(STATUS, "cancelled"));
         }
-        ["upload"] => upload.add_chunk(call, &exchange.simulator.settings, false),
-        ["upload", "finalize"] => upload.add_chunk(call, &exchange.simulator.settings, true),
+        ["upload"] => upload.add_chunk(call, false),
+        ["upload", "finalize"] => upload.add_chunk(call, true),
         ["finalize"] if call.body.is_empty() => Ok(()),
         ["finalize"] => Err(invalid("Bytes come with the command upload.")),
         _ => Err(invalid("Unknown X-Goog-Upload-Command.")),
@@ -137,13 +136,10 @@ fn continue_upload(exchange: &mut Exchange<'_>, id: &str) -> Result<Reply, ApiEr
 }
 
 impl Upload {
-    fn add_chunk(&mut self, call: &Call, settings: &Settings, is_last: bool) -> Result<(), ApiError> {
+    fn add_chunk(&mut self, call: &Call, is_last: bool) -> Result<(), ApiError> {
         let offset = call.header("x-goog-upload-offset").and_then(|offset| offset.parse().ok());
         if offset != Some(self.received) {
             return Err(invalid(format!("Invalid X-Goog-Upload-Offset: {} bytes were received.", self.received)));
-        }
-        if call.body.len() > settings.max_body {
-            return Err(invalid("The chunk is too large."));
         }
         // On record for storage uploads; here the granularity is only announced.
         let length = call.body.len() as u64;

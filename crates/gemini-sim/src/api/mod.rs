@@ -32,7 +32,7 @@ pub(crate) use resources::Resources;
 pub(crate) struct Endpoint {
     /// As error messages write it.
     name: &'static str,
-    /// The message in its body; see `messages.proto`.
+    /// The message in its body; see `messages.json`.
     message: Option<&'static str>,
     /// Query parameters beside those that every endpoint has.
     query: &'static [&'static str],

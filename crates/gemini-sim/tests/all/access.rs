@@ -1,6 +1,6 @@
 //! Credentials: which are taken, and what the others are told.
 
-use gemini_sim::{GeminiSim, Key, Limits, Project, Refusal};
+use gemini_sim::{Fault, GeminiSim, Key, Limits, Project, Refusal, Rule};
 use http::StatusCode;
 
 use crate::client::{Answer, MODEL, ask, body, generate, post, prompt, send};
@@ -55,14 +55,14 @@ async fn a_key_may_be_refused_later_and_before_its_quota() {
     let sim = sim();
     assert_eq!(ask(&sim, "k").await.status, StatusCode::OK);
     assert_eq!(ask(&sim, "k").await.status, StatusCode::TOO_MANY_REQUESTS);
-    assert!(sim.refuse_key("k", Some(Refusal::ConsumerSuspended)));
+    assert!(sim.refuse_key("key-0", Some(Refusal::ConsumerSuspended)));
     let refused = ask(&sim, "k").await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
     let error = refused.json();
     let metadata = &error["error"]["details"][0]["metadata"];
     assert_eq!(metadata["consumer"], "projects/77");
     assert_eq!(metadata["containerInfo"], "api_key:k", "the real one shows the key");
-    assert!(sim.refuse_key(0, None));
+    assert!(sim.refuse_key("key-0", None));
     assert_eq!(ask(&sim, "k").await.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(!sim.refuse_key("nobody", None));
 }
@@ -71,7 +71,8 @@ async fn a_key_may_be_refused_later_and_before_its_quota() {
 async fn keys_and_projects_may_be_refused_from_the_start() {
     let sim = GeminiSim::builder()
         .project(Project::new("1").key("good").key(Key::new("bad").refused(Refusal::KeyLeaked)))
-        .project(Project::new("2").key("poor").refused(Refusal::PrepayDepleted))
+        .project(Project::new("2").key("poor"))
+        .script([Rule::new(Fault::Refuse(Refusal::PrepayDepleted)).project("2")])
         .build();
     assert_eq!(ask(&sim, "good").await.status, StatusCode::OK);
     assert_eq!(ask(&sim, "bad").await.status, StatusCode::FORBIDDEN);
@@ -95,7 +96,8 @@ async fn reports_show_no_secret() {
     let request = generate(MODEL).header("x-goog-api-key", secret);
     send(&sim, request.body(body(&prompt("x"))).unwrap()).await;
     let shown = format!(
-        "{:?} {} {sim:?} {:?} {:?}",
+        "{:?} {:?} {} {sim:?} {:?} {:?}",
+        sim.service(),
         sim.report(),
         sim.report().to_json(),
         sim.log(),

@@ -3,14 +3,15 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use gemini_sim::{Builder, Canned, Fault, GeminiSim, Latency, Project, Refusal, Rule, SimError};
+use gemini_sim::{Builder, Canned, Fault, GeminiSim, Key, Latency, Project, Refusal, Rule, SimError};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 
 use crate::client::{Answer, MODEL, advance, ask, body, generate, head, post, prompt, send, try_send};
 
 fn builder() -> Builder {
-    GeminiSim::builder().project(Project::new("1").key("a").key("b")).project(Project::new("2").key("c"))
+    let key = |name: &str| Key::new(name).label(name);
+    GeminiSim::builder().project(Project::new("1").key(key("a")).key(key("b"))).project(Project::new("2").key(key("c")))
 }
 
 fn stream(key: &str) -> Request<Full<bytes::Bytes>> {
@@ -37,8 +38,8 @@ async fn rules_choose_by_key_project_model_path_and_number() {
     let rule = || Rule::new(Fault::Refuse(Refusal::Overloaded));
     let table = [
         (rule(), [503, 503, 503, 503]),
-        (rule().key(1), [200, 503, 200, 503]),
-        (rule().key("key-0"), [503, 200, 200, 200]),
+        (rule().key("b"), [200, 503, 200, 503]),
+        (rule().key("a"), [503, 200, 200, 200]),
         (rule().key("c"), [200, 200, 503, 200]),
         (rule().project("projects/2"), [200, 200, 503, 200]),
         (rule().model("other"), [200, 200, 200, 200]),
@@ -51,7 +52,7 @@ async fn rules_choose_by_key_project_model_path_and_number() {
     ];
     for (rule, expected) in table {
         let shown = format!("{rule:?}");
-        let sim = builder().script(rule).build();
+        let sim = builder().script([rule]).build();
         assert_eq!(statuses(&sim, "abcb").await, expected, "{shown}");
     }
 }
@@ -59,28 +60,26 @@ async fn rules_choose_by_key_project_model_path_and_number() {
 #[tokio::test(start_paused = true)]
 async fn rules_have_a_time() {
     let sim = builder()
-        .script(
-            Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
-                .from(Duration::from_secs(10))
-                .until(Duration::from_secs(20)),
-        )
+        .script([Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
+            .from(Duration::from_secs(10))
+            .until(Duration::from_secs(20))])
         .build();
     assert_eq!(statuses(&sim, "a").await, [200]);
     advance(10.0).await;
     assert_eq!(statuses(&sim, "a").await, [403]);
     advance(10.0).await;
     assert_eq!(statuses(&sim, "a").await, [200]);
-    sim.script(Fault::Storm);
+    sim.script([Fault::Refuse(Refusal::Exhausted)]);
     assert_eq!(statuses(&sim, "ab").await, [429, 429]);
     sim.clear_script();
     assert_eq!(statuses(&sim, "a").await, [200]);
-    assert_eq!(sim.report().total.over_limit, 0, "a storm is not over a limit");
+    assert_eq!(sim.report().total.over_limit, 0, "what a script refuses is not over a limit");
 }
 
 #[tokio::test]
 async fn a_probability_is_kept_in_the_long_run() {
     let rule = Rule::new(Fault::Refuse(Refusal::Internal)).probability(0.2);
-    let sim = builder().script(rule).seed(3).build();
+    let sim = builder().script([rule]).seed(3).build();
     for _ in 0..1_000 {
         ask(&sim, "a").await;
     }
@@ -91,7 +90,7 @@ async fn a_probability_is_kept_in_the_long_run() {
 #[tokio::test]
 async fn model_failures_are_charged_and_refusals_are_not() {
     let charged = |fault: Fault| async {
-        let sim = builder().script(fault).build();
+        let sim = builder().script([fault]).build();
         let _ = try_send(&sim, plain("a")).await;
         sim.report().total.charged
     };
@@ -100,16 +99,16 @@ async fn model_failures_are_charged_and_refusals_are_not() {
     assert_eq!(charged(Fault::Canned(Canned::new(200))).await, 0);
     assert_eq!(charged(Fault::Refuse(Refusal::ApiKeyInvalid)).await, 0);
     assert_eq!(charged(Fault::Refuse(Refusal::AddressBlocked)).await, 0);
-    assert_eq!(charged(Fault::Storm).await, 0);
+    assert_eq!(charged(Fault::Refuse(Refusal::Exhausted)).await, 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn resets_before_and_after_the_first_byte() {
-    let sim = builder().script(Rule::new(Fault::ResetBeforeHead).nth(1)).build();
+    let sim = builder().script([Rule::new(Fault::ResetBeforeHead).nth(1)]).build();
     assert_eq!(try_send(&sim, plain("a")).await.unwrap_err(), SimError::Reset);
     assert_eq!(sim.log().iter().next().unwrap().status, 0);
 
-    sim.script(Rule::new(Fault::ResetAfter(10)).nth(1));
+    sim.script([Rule::new(Fault::ResetAfter(10)).nth(1)]);
     let response = head(&sim, plain("a")).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let mut body = response.into_body();
@@ -125,7 +124,7 @@ async fn latency_before_the_head_and_between_chunks() {
     let sim = builder()
         .latency(ms(100))
         .chunk_latency(ms(10))
-        .script(Rule::new(Fault::HeadLatency(Latency::Fixed(ms(50)))).key("a"))
+        .script([Rule::new(Fault::HeadLatency(Latency::Fixed(ms(50)))).key("a")])
         .build();
     let begin = sim.elapsed();
     let response = head(&sim, stream("a")).await.unwrap();
@@ -139,10 +138,10 @@ async fn latency_before_the_head_and_between_chunks() {
 
 #[tokio::test(start_paused = true)]
 async fn hang_and_stall_never_end() {
-    let sim = builder().script(Rule::new(Fault::Hang).key("a")).build();
+    let sim = builder().script([Rule::new(Fault::Hang).key("a")]).build();
     let minute = Duration::from_secs(60);
     assert!(tokio::time::timeout(minute, head(&sim, plain("a"))).await.is_err());
-    sim.script(Rule::new(Fault::StallAfter(5)).key("b"));
+    sim.script([Rule::new(Fault::StallAfter(5)).key("b")]);
     let mut body = head(&sim, plain("b")).await.unwrap().into_body();
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap().len(), 5);
     assert!(tokio::time::timeout(minute, body.frame()).await.is_err());
@@ -151,7 +150,7 @@ async fn hang_and_stall_never_end() {
 #[tokio::test]
 async fn errors_inside_of_a_200() {
     let fails = |fault: Fault| async move {
-        let sim = builder().script(fault).build();
+        let sim = builder().script([fault]).build();
         let answer = send(&sim, stream("a")).await;
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers["content-type"], "text/event-stream");
@@ -174,7 +173,7 @@ async fn errors_inside_of_a_200() {
 async fn an_error_in_the_list_form_closes_the_list() {
     // Of as many chunks as there are, or more, the last gives its place to the error: it closes the list.
     for (after, kept) in [(0, 0), (2, 2), (5, 4), (99, 4)] {
-        let sim = builder().script(Fault::ErrorEventAfter(after, Refusal::Internal)).build();
+        let sim = builder().script([Fault::ErrorEventAfter(after, Refusal::Internal)]).build();
         let request = post(&format!("/v1beta/models/{MODEL}:streamGenerateContent"));
         let request = request.header("x-goog-api-key", "a").body(body(&prompt("x"))).unwrap();
         let list = send(&sim, request).await.json();
@@ -212,7 +211,7 @@ fn inflate(answer: &Answer) -> String {
 
 #[tokio::test]
 async fn a_body_may_end_too_early() {
-    let sim = builder().script(Rule::new(Fault::Truncate(30)).key("b")).build();
+    let sim = builder().script([Rule::new(Fault::Truncate(30)).key("b")]).build();
     let cut = ask(&sim, "b").await;
     assert_eq!(cut.body.len(), 30);
     assert!(serde_json::from_slice::<serde_json::Value>(&cut.body).is_err());
@@ -229,7 +228,7 @@ async fn gzip_for_those_who_accept_it() {
     let zipped = with("br, gzip;q=0.5").await;
     assert_eq!(zipped.headers["content-encoding"], "gzip");
     assert_eq!(inflate(&zipped).matches("data: ").count(), 5);
-    for coding in ["identity", "gzip;q=0", "br"] {
+    for coding in ["identity", "br"] {
         assert!(!with(coding).await.headers.contains_key("content-encoding"), "{coding}");
     }
 }
@@ -257,7 +256,7 @@ async fn canned_headers_replace_all_others() {
         .header("content-length", "3")
         .header("in valid", "x")
         .body("raw");
-    let sim = builder().script(Fault::Canned(canned)).build();
+    let sim = builder().script([Fault::Canned(canned)]).build();
     let mut request = plain("a");
     let accept = "gzip".parse().unwrap();
     request.headers_mut().insert("accept-encoding", accept);

@@ -73,7 +73,7 @@ async fn a_handle_resumes_the_sessions_of_its_key() {
 #[tokio::test]
 async fn sockets_want_one_good_key_and_a_setup_with_a_known_model() {
     let sim = sim().await;
-    sim.refuse_key("b", Some(Refusal::ConsumerSuspended));
+    sim.refuse_key("key-1", Some(Refusal::ConsumerSuspended));
     for (query, status) in [("", 403), ("?key=a&key=a", 400), ("?key=nobody", 400), ("?key=b", 403)] {
         assert_eq!(open(&sim, query).await.unwrap_err(), status, "{query}");
     }

@@ -13,7 +13,7 @@ async fn hour(seed: u64) -> Vec<String> {
         .seed(seed)
         .wall("2026-11-20T07:30:00Z".parse().unwrap())
         .path_jitter(ms(200))
-        .latency(Latency::Exponential(ms(300)))
+        .latency(Latency::Uniform(ms(1), ms(600)))
         .script([
             Rule::new(Fault::Refuse(Refusal::Overloaded)).probability(0.1),
             Rule::new(Fault::HeadLatency(Latency::Uniform(ms(1), ms(50)))).probability(0.3),

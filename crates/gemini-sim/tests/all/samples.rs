@@ -67,7 +67,7 @@ async fn every_refusal_is_the_sample() {
     ];
     for (refusal, name) in table {
         let sim = builder(project().key(KEY)).build();
-        sim.script(Fault::Refuse(refusal.clone()));
+        sim.script([Fault::Refuse(refusal.clone())]);
         let answer = asked(&sim, "gemini-2.5-flash").await;
         let sample = sample(name);
         assert_eq!(answer.status, refusal.status(), "{name}");
@@ -188,7 +188,7 @@ async fn unknown_models_files_and_fields() {
 #[tokio::test]
 async fn an_error_of_the_list_form_is_a_list() {
     let sim = builder(project().key(KEY)).build();
-    sim.script(Fault::Storm);
+    sim.script([Fault::Refuse(Refusal::Exhausted)]);
     let ask = post("/v1beta/models/gemini-2.5-flash:streamGenerateContent");
     let ask = ask.header("x-goog-api-key", KEY);
     let answer = send(&sim, ask.body(body(&prompt("x"))).unwrap()).await;
@@ -206,7 +206,7 @@ async fn finish_reasons_are_as_in_the_samples() {
     ];
     for (finish, name) in table {
         let sim = builder(project().key(KEY)).build();
-        sim.script(Fault::Finish(finish));
+        sim.script([Fault::Finish(finish)]);
         let answer = asked(&sim, "gemini-2.5-flash").await;
         let (answer, sample) = (answer.json(), &sample(name)["body"]);
         let outcome = |value: &Value| {
@@ -275,7 +275,7 @@ async fn any_sample_can_be_canned() {
     let sample = sample("gemini_429_multi_violation_2_0_flash");
     let sim = builder(project().key(Key::new(KEY)))
         .model(Model::generative("gemini-2.0-flash"))
-        .script(Rule::new(Fault::Canned(Canned::new(429).json(&sample["body"]))).times(1))
+        .script([Rule::new(Fault::Canned(Canned::new(429).json(&sample["body"]))).times(1)])
         .build();
     assert_eq!(asked(&sim, "gemini-2.0-flash").await.json(), sample["body"]);
     assert_eq!(asked(&sim, "gemini-2.0-flash").await.status, StatusCode::OK);
@@ -289,7 +289,7 @@ async fn a_broken_stream_ends_as_in_the_sample() {
         serde_json::from_str(&text[at..]).unwrap()
     };
     let sim = builder(project().key(KEY)).build();
-    sim.script(Fault::RawErrorAfter(1, Refusal::HighDemand));
+    sim.script([Fault::RawErrorAfter(1, Refusal::HighDemand)]);
     let ask = post("/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
     let ask = ask.header("x-goog-api-key", KEY);
     let answer = send(&sim, ask.body(body(&prompt("x"))).unwrap()).await;

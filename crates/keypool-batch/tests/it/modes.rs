@@ -44,7 +44,7 @@ async fn a_slot_starts_a_request_no_sooner_than_its_interval() {
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_slot_has_a_bad_key_goes_to_another() {
     let (sim, client) = paused(GeminiSim::builder(), 3);
-    sim.refuse_key(0, Some(gemini_sim::Refusal::ApiKeyInvalid));
+    sim.refuse_key("key-0", Some(gemini_sim::Refusal::ApiKeyInvalid));
     let (summary, results) = results_of(Batch::new(&client, MODEL).slots(1, SECOND), tasks(30)).await;
     assert_eq!((summary.ok, summary.failed), (30, 0), "{summary}");
     assert!(summary.key_faults >= 1, "{summary}");

@@ -101,7 +101,7 @@ async fn a_run_without_any_usable_key_ends_and_fails_no_task() {
     for slots in [false, true] {
         let (sim, client) = paused(GeminiSim::builder(), 3);
         for key in 0..3 {
-            sim.refuse_key(key, Some(Refusal::ApiKeyInvalid));
+            sim.refuse_key(&format!("key-{key}"), Some(Refusal::ApiKeyInvalid));
         }
         let mut batch = Batch::new(&client, MODEL);
         if slots {

@@ -104,7 +104,7 @@ impl Player {
 
 /// The provider, with the pace and the small faults of a real one.
 fn simulator(seed: u64) -> Builder {
-    let mut sim = GeminiSim::builder().seed(seed).gzip(false);
+    let mut sim = GeminiSim::builder().seed(seed);
     for players in PLAYERS.chunk_by(|a, b| a.project == b.project) {
         let Some(first) = players.first() else { continue };
         let limits = gemini_sim::Limits::none().rpm(first.rpm);

@@ -177,7 +177,6 @@ async fn trailers_of_answers_pass() {
 #[tokio::test]
 async fn answers_under_way_end_before_the_gateway_does() {
     let sim = gemini_sim::GeminiSim::builder()
-        .gzip(false)
         .key(crate::support::key(0).as_str())
         .chunks(10)
         .chunk_latency(Duration::from_millis(150))

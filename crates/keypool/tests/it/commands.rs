@@ -223,8 +223,7 @@ async fn settle(gateway: &Gateway, status: u16) -> String {
 async fn mixed() -> GeminiSim {
     let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n));
     let bad = gemini_sim::Key::new(key(1)).refused(Refusal::ApiKeyInvalid);
-    let builder =
-        GeminiSim::builder().gzip(false).project(project(0).key(key(0).as_str())).project(project(1).key(bad));
+    let builder = GeminiSim::builder().project(project(0).key(key(0).as_str())).project(project(1).key(bad));
     builder.start().await.expect("a free port")
 }
 
@@ -556,7 +555,7 @@ async fn a_batch_is_answered_once_and_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_ends_where_there_is_no_quota_or_no_key() {
     let project = Project::new("projects/100000000001").limits(Limits::none().rpd(1)).key(key(0).as_str());
-    let sim = GeminiSim::builder().gzip(false).project(project).start().await.expect("a free port");
+    let sim = GeminiSim::builder().project(project).start().await.expect("a free port");
     let home = Home::new();
     home.add(0, &["--id", "one", "--rpd", "1"]);
     home.write("prompts.txt", "one\ntwo\nthree\n");

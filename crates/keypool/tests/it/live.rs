@@ -129,8 +129,8 @@ async fn a_session_is_served_and_the_key_is_never_seen() {
 #[tokio::test]
 async fn a_key_that_is_refused_is_followed_by_another() {
     let sim = sim(3).await;
-    sim.refuse_key(0, Some(Refusal::ApiKeyInvalid));
-    sim.refuse_key(1, Some(Refusal::ConsumerSuspended));
+    sim.refuse_key("key-0", Some(Refusal::ApiKeyInvalid));
+    sim.refuse_key("key-1", Some(Refusal::ConsumerSuspended));
     let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
     for _ in 0..4 {
         let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;

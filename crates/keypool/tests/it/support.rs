@@ -34,7 +34,7 @@ pub fn key(n: usize) -> String {
 
 /// A simulator with so many keys, each in a project of its own without limits.
 pub async fn sim(keys: usize) -> GeminiSim {
-    let builder = GeminiSim::builder().gzip(false);
+    let builder = GeminiSim::builder();
     let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n)).key(key(n).as_str());
     (0..keys).fold(builder, |builder, n| builder.project(project(n))).start().await.expect("a free port")
 }

@@ -68,7 +68,6 @@ async fn only_its_models_may_be_used_until_its_time_ends() {
 #[tokio::test]
 async fn a_revoked_tenants_stream_ends_with_an_error() {
     let sim = gemini_sim::GeminiSim::builder()
-        .gzip(false)
         .key(crate::support::key(0).as_str())
         .chunks(100)
         .chunk_latency(Duration::from_millis(100))
@@ -96,7 +95,6 @@ async fn a_revoked_tenants_stream_ends_with_an_error() {
 #[tokio::test]
 async fn a_request_counts_when_it_comes_not_when_a_key_is_free() {
     let sim = gemini_sim::GeminiSim::builder()
-        .gzip(false)
         .key(crate::support::key(0).as_str())
         .latency(Duration::from_millis(1_500))
         .start()
