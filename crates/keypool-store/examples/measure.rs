@@ -47,11 +47,121 @@ impl Store for Grants {
     }
 }
 
+
+struct Slot(std::sync::Mutex<(Option<Reserved>, Option<std::task::Waker>)>);
+struct Fut(Arc<Slot>);
+impl Future for Fut {
+    type Output = Result<Reserved, tower_keypool::Error>;
+    fn poll(self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        let mut slot = self.0.0.lock().unwrap();
+        if let Some(done) = slot.0.take() { return std::task::Poll::Ready(Ok(done)); }
+        slot.1 = Some(cx.waker().clone());
+        std::task::Poll::Pending
+    }
+}
+fn granted() -> Reserved {
+    Reserved { granted: Some(Granted { candidate: 0, at: ReservedAt::default(), usable_for: Duration::MAX }), opens: Vec::new() }
+}
+fn gather() -> Duration { Duration::from_micros(std::env::var("GATHER_US").map_or(1800, |us| us.parse().unwrap())) }
+enum How {
+    Channel(std::sync::mpsc::Sender<(ReserveRequest, tokio::sync::oneshot::Sender<Reserved>)>),
+    Slots(Arc<(Mutex<Vec<(ReserveRequest, Arc<Slot>)>>, std::sync::Condvar)>),
+    Task(Arc<Mutex<Vec<(ReserveRequest, Arc<Slot>)>>>),
+    BlockTask(Arc<Mutex<Vec<(ReserveRequest, Arc<Slot>)>>>),
+}
+fn new_channel() -> How {
+    let (s, r) = std::sync::mpsc::channel::<(ReserveRequest, tokio::sync::oneshot::Sender<Reserved>)>();
+    std::thread::spawn(move || while let Ok(first) = r.recv() {
+        let mut batch = vec![first];
+        while let Ok(x) = r.try_recv() { batch.push(x); }
+        let mut answers = Vec::with_capacity(batch.len());
+        for (q, a) in batch { drop(q); answers.push(a); }
+        for a in answers { let _ = a.send(granted()); }
+        std::thread::sleep(gather());
+    });
+    How::Channel(s)
+}
+fn new_slots() -> How {
+    let s = Arc::new((Mutex::new(Vec::<(ReserveRequest, Arc<Slot>)>::new()), std::sync::Condvar::new()));
+    let t = Arc::clone(&s);
+    std::thread::spawn(move || { let mut batch = Vec::new(); loop {
+        let mut l = t.0.lock().unwrap();
+        while l.is_empty() { l = t.1.wait(l).unwrap(); }
+        std::mem::swap(&mut *l, &mut batch);
+        drop(l);
+        for (q, a) in batch.drain(..) { drop(q); let mut l = a.0.lock().unwrap(); l.0 = Some(granted()); let w = l.1.take(); drop(l); if let Some(w) = w { w.wake() } }
+        std::thread::sleep(gather());
+    }});
+    How::Slots(s)
+}
+struct HandOver(How);
+impl Store for HandOver {
+    fn load(&self) -> StoreFuture<'_, Changes> {
+        Box::pin(std::future::ready(Ok(Changes::default())))
+    }
+    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
+        match &self.0 {
+            How::Channel(s) => {
+                let (a, b) = tokio::sync::oneshot::channel();
+                s.send((request, a)).unwrap();
+                Box::pin(async move { Ok(b.await.unwrap()) })
+            }
+            How::Slots(s) => {
+                let slot = Arc::new(Slot(Mutex::new((None, None))));
+                let mut l = s.0.lock().unwrap();
+                l.push((request, Arc::clone(&slot)));
+                let wake = l.len() == 1;
+                drop(l);
+                if wake { s.1.notify_one(); }
+                Box::pin(Fut(slot))
+            }
+            How::Task(s) => {
+                let slot = Arc::new(Slot(Mutex::new((None, None))));
+                let mut l = s.lock().unwrap();
+                l.push((request, Arc::clone(&slot)));
+                let first = l.len() == 1;
+                drop(l);
+                if first { let s = Arc::clone(s); tokio::spawn(async move {
+                    tokio::time::sleep(gather()).await;
+                    let batch = std::mem::take(&mut *s.lock().unwrap());
+                    for (q, a) in batch { drop(q); let mut l = a.0.lock().unwrap(); l.0 = Some(granted()); let w = l.1.take(); drop(l); if let Some(w) = w { w.wake() } }
+                }); }
+                Box::pin(Fut(slot))
+            }
+            How::BlockTask(s) => {
+                let slot = Arc::new(Slot(Mutex::new((None, None))));
+                let mut l = s.lock().unwrap();
+                l.push((request, Arc::clone(&slot)));
+                let first = l.len() == 1;
+                drop(l);
+                if first { let s = Arc::clone(s); tokio::spawn(async move {
+                    tokio::time::sleep(gather()).await;
+                    tokio::task::spawn_blocking(move || {
+                    let batch = std::mem::take(&mut *s.lock().unwrap());
+                    for (q, a) in batch { drop(q); let mut l = a.0.lock().unwrap(); l.0 = Some(granted()); let w = l.1.take(); drop(l); if let Some(w) = w { w.wake() } }
+                    }).await.unwrap();
+                }); }
+                Box::pin(Fut(slot))
+            }
+        }
+    }
+    fn record(&self, _records: Vec<Record>) -> StoreFuture<'_, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+    fn changes(&self, _since: u64) -> StoreFuture<'_, Changes> {
+        Box::pin(std::future::ready(Ok(Changes::default())))
+    }
+}
+
 async fn open(store: &str, keys: usize) -> Result<KeyPool, BoxError> {
     let builder = builder(keys).wait(Duration::from_secs(10));
     Ok(match store.strip_prefix("sqlite:") {
         _ if store == "memory" => builder.build()?,
         _ if store == "grants" => builder.store(Grants).open().await?,
+        _ if store == "channel" => builder.store(HandOver(new_channel())).open().await?,
+        _ if store == "slots" => builder.store(HandOver(new_slots())).open().await?,
+        _ if store == "task" => builder.store(HandOver(How::Task(Arc::default()))).open().await?,
+        _ if store == "blocktask" => builder.store(HandOver(How::BlockTask(Arc::default()))).open().await?,
         Some(path) => builder.store(SqliteStore::open(path, SqliteOptions::new())?).open().await?,
         None => builder.store(RedisStore::connect(RedisOptions::new(store)).await?).open().await?,
     })
