@@ -67,7 +67,8 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
             continue;
         };
         let _ = stream.set_nodelay(true);
-        let (service, Ok(reset)) = (service.clone(), ConnectionReset::of(&stream)) else { continue };
+        let Ok(reset) = ConnectionReset::of(&stream) else { continue };
+        let service = service.clone();
         let answer = service_fn(move |mut request: Request<Incoming>| {
             // Under HTTP/2 hyper resets the one stream; the connection has others.
             let whole_connection = request.version() < Version::HTTP_2;

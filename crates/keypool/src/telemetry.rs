@@ -1,11 +1,5 @@
 //! The log.
 
-use std::{
-    io::{self, BufWriter, Write},
-    thread,
-    time::Duration,
-};
-
 use anyhow::Context;
 use tracing_appender::{non_blocking::WorkerGuard, rolling};
 use tracing_subscriber::EnvFilter;
@@ -19,7 +13,7 @@ use crate::config::{Level, Loaded};
 pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
     let log = &loaded.config.log;
     let (writer, guard) = match &log.directory {
-        None => tracing_appender::non_blocking(Gathered(BufWriter::new(std::io::stdout()))),
+        None => tracing_appender::non_blocking(std::io::stdout()),
         Some(folder) => {
             let folder = loaded.folder().join(folder);
             let files = rolling::Builder::new()
@@ -29,7 +23,7 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
                 .max_log_files(log.keep)
                 .build(&folder)
                 .with_context(|| format!("log.directory: {}", folder.display()))?;
-            tracing_appender::non_blocking(Gathered(BufWriter::new(files)))
+            tracing_appender::non_blocking(files)
         }
     };
     let filter = match log.level {
@@ -49,20 +43,4 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
         builder.with_ansi(log.directory.is_none() && std::io::stdout().is_terminal()).init();
     }
     Ok(guard)
-}
-
-/// Writes the lines of ten milliseconds together: to wake the writing thread for each line costs more than the line.
-struct Gathered<W: Write>(BufWriter<W>);
-
-impl<W: Write> Write for Gathered<W> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.write(line)
-    }
-
-    /// Called when no line waits.
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()?;
-        thread::sleep(Duration::from_millis(10));
-        Ok(())
-    }
 }

@@ -143,7 +143,9 @@ impl Call {
     }
 
     pub(super) fn accepts_gzip(&self) -> bool {
-        self.header(ACCEPT_ENCODING.as_str()).is_some_and(|codings| codings.contains("gzip"))
+        let accepted = self.parts.headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let mut codings = accepted.flat_map(|value| value.split(',')).map(|coding| coding.replace(' ', ""));
+        codings.any(|coding| coding.starts_with("gzip") && !coding.ends_with(";q=0"))
     }
 }
 
