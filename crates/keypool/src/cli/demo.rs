@@ -19,11 +19,7 @@ use crossterm::{
 use gemini_sim::{Builder, Fault, GeminiSim, Latency, Project, Refusal, Report, Rule, SimService, Tier};
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +34,7 @@ use super::{
 use crate::{
     app::{App, AppState, Gateway},
     config::Inputs,
+    proxy::upstream::{client, client_tls, http_connector, https},
     server::Server,
 };
 
@@ -151,7 +148,7 @@ impl Demo {
         let calls = calls(self.seconds, self.seed);
         let (ours, random) = (Arc::<Tally>::default(), Arc::<Tally>::default());
         let token = app.loaded.load().token.expose().to_owned();
-        let client: Client<HttpConnector, Full<Bytes>> = Client::builder(TokioExecutor::new()).build_http();
+        let client = client(https(http_connector(), &client_tls(&app.loaded.load())?, false));
         // The same requests, at the same time, to a provider of its own, each with a key at random.
         let rival = simulator(self.seed).build();
         let traffic = async {
@@ -263,8 +260,8 @@ fn call(at: Duration, rng: &mut fastrand::Rng) -> Call {
 }
 
 impl Call {
-    fn request(&self, base: &str, key: &str) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+    fn request(&self, base: &str, key: &str) -> Request<axum::body::Body> {
+        let mut request = Request::new(self.body.clone().into());
         *request.method_mut() = http::Method::POST;
         *request.uri_mut() = format!("{base}{}", self.path).parse().expect("paths of the demo are good");
         request.headers_mut().insert("x-goog-api-key", key.parse().expect("keys of the demo are good"));
@@ -325,9 +322,9 @@ impl Counts {
 }
 
 /// Sends all calls, each at its time, and waits for their answers.
-async fn send_all<S, B>(calls: &[Call], tally: &Arc<Tally>, mut to: impl FnMut(&Call) -> (S, Request<Full<Bytes>>))
+async fn send_all<S, B>(calls: &[Call], tally: &Arc<Tally>, mut to: impl FnMut(&Call) -> (S, Request<axum::body::Body>))
 where
-    S: Service<Request<Full<Bytes>>, Response = Response<B>> + Send + 'static,
+    S: Service<Request<axum::body::Body>, Response = Response<B>> + Send + 'static,
     S::Future: Send,
     S::Error: Send,
     B: Body + Send + 'static,

@@ -3,15 +3,10 @@
 use std::{net::IpAddr, time::Duration};
 
 use anyhow::Context;
-use bytes::Bytes;
+use axum::body::Body;
 use clap::Args;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::{
@@ -20,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Inputs, Loaded, SecretText},
-    proxy::upstream::client_tls,
+    proxy::upstream::{HttpClient, client, client_tls, http_connector, https},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -52,7 +47,7 @@ impl Admin {
 pub(super) struct GatewayClient {
     pub base: String,
     token: SecretText,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: HttpClient,
 }
 
 impl GatewayClient {
@@ -75,21 +70,14 @@ impl GatewayClient {
         let token = loaded.admin_token.clone();
         let token =
             token.ok_or_else(|| wrong("the admin token is needed: --admin-token-file or KEYPOOL_ADMIN_TOKEN"))?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(TIMEOUT));
-        connector.enforce_http(false);
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(client_tls(loaded)?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(connector);
-        Ok(Self { base, token, client: Client::builder(TokioExecutor::new()).build(https) })
+        let connector = https(http_connector(), &client_tls(loaded)?, false);
+        Ok(Self { base, token, client: client(connector) })
     }
 
     /// What stands at a path such as `/-/admin/snapshot`. Redirects are not followed.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let request = Request::get(format!("{}{path}", self.base)).header("x-keypool-admin", self.token.expose());
-        let request = request.body(Empty::new())?;
+        let request = request.body(Body::empty())?;
         let answered = tokio::time::timeout(TIMEOUT, async {
             let answer = self.client.request(request).await?;
             let status = answer.status();

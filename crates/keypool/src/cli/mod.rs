@@ -24,7 +24,7 @@ mod tenants;
 mod test_keys;
 mod usage;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, pin::Pin, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use tower_keypool::config::Environment;
@@ -149,5 +149,7 @@ fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Res
     if let Some(threads) = threads {
         builder.worker_threads(threads);
     }
+    // Boxed: the runtime is compiled once for each type of future.
+    let command: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(command);
     builder.enable_all().build()?.block_on(command)
 }

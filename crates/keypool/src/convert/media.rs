@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
+use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Uri, header, uri::Scheme};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use http_body_util::{BodyExt, Limited};
 use hyper_util::{
     client::legacy::{
         Client,
@@ -26,18 +26,18 @@ use keypool_dialect::{Conversation, Error, ErrorKind, MediaData};
 use rustls::ClientConfig;
 use tower::Service;
 
+use crate::proxy::upstream::{HttpClient, https};
+
 const MOST_REDIRECTS: usize = 3;
 /// Of one request.
 const MOST: usize = 16;
 const LARGEST: usize = 20 << 20;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-type Connector = HttpsConnector<HttpConnector<PublicOnly>>;
-
 /// Fetches media.
 pub struct Media {
     /// None where that is switched off.
-    client: Option<Client<Connector, Empty<Bytes>>>,
+    client: Option<HttpClient>,
     is_allowed: fn(IpAddr) -> bool,
 }
 
@@ -48,12 +48,11 @@ impl Media {
     }
 
     fn within(tls: Option<ClientConfig>, is_allowed: fn(IpAddr) -> bool) -> Self {
-        let client = |tls| {
+        let client = |tls: ClientConfig| {
             let mut connector = HttpConnector::new_with_resolver(PublicOnly(is_allowed));
             connector.enforce_http(false);
             connector.set_connect_timeout(Some(Duration::from_secs(5)));
-            let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https.wrap_connector(connector))
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https(connector, &tls, false))
         };
         Self { client: tls.map(client), is_allowed }
     }
@@ -86,10 +85,10 @@ impl Media {
         Ok(())
     }
 
-    async fn follow(&self, client: &Client<Connector, Empty<Bytes>>, url: &str) -> Result<(String, Bytes), String> {
+    async fn follow(&self, client: &HttpClient, url: &str) -> Result<(String, Bytes), String> {
         let mut uri = self.checked(url)?;
         for _ in 0..=MOST_REDIRECTS {
-            let request = Request::get(&uri).header(header::USER_AGENT, "keypool").body(Empty::new());
+            let request = Request::get(&uri).header(header::USER_AGENT, "keypool").body(Body::empty());
             let request = request.map_err(|_| "it is not a URL".to_owned())?;
             // The error may tell what there is in this network.
             let answer = client.request(request).await.map_err(|_| "the URL's host cannot be reached".to_owned())?;

@@ -13,22 +13,23 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri, header};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
     client::legacy::{
         Client,
         connect::{
-            Connect, HttpConnector,
+            HttpConnector,
             proxy::{SocksV5, Tunnel},
         },
     },
-    rt::{TokioExecutor, TokioTimer},
+    rt::{TokioExecutor, TokioIo, TokioTimer},
 };
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tower::Service;
+use tokio::net::TcpStream;
+use tower::{Service, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
 use crate::config::Loaded;
@@ -47,16 +48,16 @@ pub struct Upstream {
 }
 
 struct Exit {
-    usual: Way,
+    usual: HttpClient,
     /// Sockets of the Live API begin in HTTP/1.1.
-    sockets: Way,
+    sockets: HttpClient,
 }
 
-enum Way {
-    Direct(Client<HttpsConnector<HttpConnector>, Body>),
-    Tunnel(Client<HttpsConnector<Tunnel<HttpConnector>>, Body>),
-    Socks(Client<HttpsConnector<SocksV5<HttpConnector>>, Body>),
-}
+/// One type for every connector: each further type of client takes seconds of compilation.
+pub type HttpClient = Client<Connector, Body>;
+
+/// Connects to a host, in whatever way.
+pub type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
 impl Upstream {
     /// A client with all exits of the configuration.
@@ -74,14 +75,14 @@ impl Upstream {
             };
             let exit = match loaded.proxies.get(name) {
                 Some(proxy) => {
-                    let way = |http2| proxied(proxy.expose(), connector(None), &tls, http2);
-                    Exit::of(way).with_context(|| format!("exits.{name}"))?
+                    let over = |http2| proxied(proxy.expose(), connector(None), &tls, http2);
+                    Exit::of(over).with_context(|| format!("exits.{name}"))?
                 }
-                None => Exit::of(|http2| Ok(Way::Direct(client(connector(exit.local_address), &tls, http2))))?,
+                None => Exit::of(|http2| Ok(https(connector(exit.local_address), &tls, http2)))?,
             };
             exits.insert(name.clone(), exit);
         }
-        let usual = Exit::of(|http2| Ok(Way::Direct(client(http_connector(), &tls, http2))))?;
+        let usual = Exit::of(|http2| Ok(https(http_connector(), &tls, http2)))?;
         Ok(Self {
             exits: Arc::new(exits),
             usual: Arc::new(usual),
@@ -91,8 +92,8 @@ impl Upstream {
 }
 
 impl Exit {
-    fn of(way: impl Fn(bool) -> anyhow::Result<Way>) -> anyhow::Result<Self> {
-        Ok(Self { usual: way(true)?, sockets: way(false)? })
+    fn of(over: impl Fn(bool) -> anyhow::Result<Connector>) -> anyhow::Result<Self> {
+        Ok(Self { usual: client(over(true)?), sockets: client(over(false)?) })
     }
 }
 
@@ -122,17 +123,15 @@ where
         let request = request.map(Body::new);
         // hyper-util's future is boxed already, in a type that says so.
         let is_socket = request.headers().contains_key(header::UPGRADE);
-        let answer = match if is_socket { &exit.sockets } else { &exit.usual } {
-            Way::Direct(client) => client.request(request),
-            Way::Tunnel(client) => client.request(request),
-            Way::Socks(client) => client.request(request),
-        };
+        let client = if is_socket { &exit.sockets } else { &exit.usual };
+        let answer = client.request(request);
         let timeout = self.answer_timeout;
         Box::pin(async move { Ok(tokio::time::timeout(timeout, answer).await??) })
     }
 }
 
-fn http_connector() -> HttpConnector {
+/// Connects by TCP.
+pub fn http_connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
@@ -141,21 +140,27 @@ fn http_connector() -> HttpConnector {
     connector
 }
 
-fn client<C>(connector: C, tls: &ClientConfig, http2: bool) -> Client<HttpsConnector<C>, Body>
-where
-    C: Service<Uri> + Clone + Send + Sync + 'static,
-    HttpsConnector<C>: Connect + Clone + Send + Sync + 'static,
-{
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1();
-    let https = if http2 { https.enable_http2().wrap_connector(connector) } else { https.wrap_connector(connector) };
+/// A client that keeps connections while providers do.
+pub fn client(connector: Connector) -> HttpClient {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .build(https)
+        .build(connector)
 }
 
-fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool) -> anyhow::Result<Way> {
+/// TLS over a connector, where the URL asks for it.
+pub fn https<C>(connector: C, tls: &ClientConfig, http2: bool) -> Connector
+where
+    C: Service<Uri, Response = TokioIo<TcpStream>, Error: Into<BoxError>, Future: Send> + Clone + Send + Sync + 'static,
+{
+    let https = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1();
+    let https: HttpsConnector<C> =
+        if http2 { https.enable_http2().wrap_connector(connector) } else { https.wrap_connector(connector) };
+    BoxCloneSyncService::new(https)
+}
+
+fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool) -> anyhow::Result<Connector> {
     let uri: Uri = url.parse().context("it is not a URL")?;
     let authority = uri.authority().context("it names no host")?;
     let (login, host) = match authority.as_str().rsplit_once('@') {
@@ -171,7 +176,7 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool)
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
             socks = socks.with_auth(decoded(user), decoded(password));
         }
-        return Ok(Way::Socks(client(socks, tls, http2)));
+        return Ok(https(socks, tls, http2));
     }
     let mut tunnel = Tunnel::new(address, connector);
     if let Some(login) = login {
@@ -183,7 +188,7 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool)
         value.set_sensitive(true);
         tunnel = tunnel.with_auth(value);
     }
-    Ok(Way::Tunnel(client(tunnel, tls, http2)))
+    Ok(https(tunnel, tls, http2))
 }
 
 /// What the providers' certificates are checked by.
