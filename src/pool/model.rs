@@ -79,7 +79,7 @@ impl Models {
     /// known.
     pub(crate) fn confirm(&mut self, name: &str) -> ModelIx {
         let model = self.remember(name);
-        let counted = self.own(model);
+        let counted = self.effective(model);
         let entry = &mut self.entries[model.0 as usize];
         if !std::mem::replace(&mut entry.confirmed, true) {
             entry.counted = Some(counted);
@@ -100,7 +100,7 @@ impl Models {
             return false;
         }
         let model = self.insert(name);
-        let counted = self.own(model);
+        let counted = self.effective(model);
         let entry = &mut self.entries[model.0 as usize];
         let new = !std::mem::replace(&mut entry.confirmed, true);
         if new && running {
@@ -158,7 +158,7 @@ impl Models {
     }
 
     /// The model whose windows and order a model uses: its own, or the one that it shares with others.
-    pub(crate) fn own(&self, model: ModelIx) -> ModelIx {
+    pub(crate) fn effective(&self, model: ModelIx) -> ModelIx {
         let entry = &self.entries[model.0 as usize];
         if entry.confirmed { model } else { self.shared(&entry.name) }
     }
