@@ -1,16 +1,11 @@
 //! What an answer changes.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
 use super::{
     breaker::{Change, Target, Times},
     events::Event,
     model::ModelIx,
-    registry::Slot,
     select::Grant,
     state::{Now, State},
 };
@@ -143,11 +138,8 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             publish_breaker_change(state, target, None, None, now);
         }
     }
-    state.guard.in_a_row = 0;
-    if state.guard.paused {
-        for target in state.guard.resume() {
-            try_again(state, target, now);
-        }
+    for target in state.guard.succeeded() {
+        try_again(state, target, now);
     }
 }
 
@@ -201,7 +193,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         },
     };
     let permanent = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
-    let was_paused = state.guard.paused;
+    let was_paused = state.guard.is_paused();
     let paused = state.guard.failed(grant.slot, permanent.then_some(target), now.tick);
     if paused && !was_paused {
         let id = grant.key.id.clone();
@@ -283,60 +275,4 @@ pub(crate) fn publish_breaker_change(
             Event::Disabled { target: name, key, class: Some(class), message: failure.message.clone() }
         }
     });
-}
-
-/// Notices when nearly every key is refused for good, which is an outage and no fault of the keys.
-#[derive(Debug, Default)]
-pub(crate) struct FailureGuard {
-    /// The failures in the span: of which key, and what they disable where they are for good.
-    outcomes: VecDeque<(Tick, Slot, Option<Target>)>,
-    /// How many of them came after the last success.
-    in_a_row: usize,
-    pub(crate) paused: bool,
-    held: BTreeSet<Target>,
-}
-
-const GUARD_SPAN: Duration = Duration::from_secs(30);
-const GUARD_KEYS: usize = 5;
-const GUARD_OUTCOMES: usize = 1_024;
-
-impl FailureGuard {
-    /// A key failed; for good, where that disables a target. Whether disabling is paused.
-    fn failed(&mut self, slot: Slot, disables: Option<Target>, now: Tick) -> bool {
-        let begins = now.minus(GUARD_SPAN);
-        while self.outcomes.front().is_some_and(|(at, ..)| *at < begins) || self.outcomes.len() >= GUARD_OUTCOMES {
-            self.outcomes.pop_front();
-        }
-        self.in_a_row = (self.in_a_row + 1).min(self.outcomes.len() + 1);
-        self.outcomes.push_back((now, slot, disables));
-        let Some(target) = disables else { return self.paused };
-        if self.paused {
-            self.held.insert(target);
-            return true;
-        }
-        if self.in_a_row < GUARD_KEYS {
-            return false;
-        }
-        let in_a_row = self.outcomes.iter().rev().take(self.in_a_row);
-        let mut keys: Vec<_> = in_a_row.map(|(_, slot, disables)| (*slot, disables.is_some())).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
-        if failed >= GUARD_KEYS && failed * 10 >= keys.len() * 9 {
-            self.paused = true;
-            self.held = self.outcomes.iter().filter_map(|(.., disables)| *disables).collect();
-        }
-        self.paused
-    }
-
-    /// A key succeeded: disabling goes on, and what was held is tried again.
-    fn resume(&mut self) -> BTreeSet<Target> {
-        self.paused = false;
-        self.outcomes.clear();
-        std::mem::take(&mut self.held)
-    }
-
-    fn held(&self) -> Vec<Target> {
-        self.held.iter().copied().collect()
-    }
 }

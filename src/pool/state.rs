@@ -5,9 +5,9 @@ use std::{collections::HashMap, sync::Arc, task::Waker};
 use super::{
     breaker::{Breakers, Target},
     events::Event,
+    failure_guard::FailureGuard,
     learning::Learned,
     model::{ModelIx, Models},
-    outcome::FailureGuard,
     queue::WaitQueue,
     quotas::Quotas,
     registry::{ProjectIx, Registry, Slot},
