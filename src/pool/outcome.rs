@@ -6,6 +6,7 @@ use super::{
     breaker::{Change, Target, Times},
     events::Event,
     model::ModelIx,
+    registry::ProjectIx,
     select::Grant,
     state::{Now, State},
 };
@@ -72,8 +73,9 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
                 entry.last_start = grant.started_before;
             }
         }
-        let waits = !sent && entry.data.min_interval().is_some();
-        if waits {
+        // Its interval opens at once.
+        let interval_opens = !sent && entry.data.min_interval().is_some();
+        if interval_opens {
             state.make_ready_everywhere(grant.slot);
         }
         state.unpark(Target::Key(grant.slot));
@@ -169,29 +171,13 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
     let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.remember_model(name));
-    // Too many names are known: what this one met must not concern the others.
-    let forgotten = state.models.is_shared(model) && grant.model_name.is_some();
-    if forgotten && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
+    // Where too many names are known this one shares a model with others, which its error must not concern.
+    let shares_model = grant.model_name.is_some() && state.models.is_shared(model);
+    if shares_model && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
         return;
     }
     super::learning::learn_limits(state, project, grant, failure, now);
-    let target = match failure.scope {
-        Scope::Request => return,
-        Scope::Key => Target::Key(grant.slot),
-        Scope::KeyModel => Target::KeyModel(grant.slot, model),
-        Scope::Project => Target::Project(project),
-        Scope::ProjectModel => Target::ProjectModel(project, model),
-        Scope::Model => Target::Model(model),
-        Scope::BillingAccount => match state.registry.project(project).account {
-            Some(account) => Target::Account(account),
-            None => Target::Project(project),
-        },
-        // With one exit for all there is nothing to choose.
-        Scope::Exit => match state.registry.get(grant.slot).and_then(|entry| entry.exit) {
-            Some(exit) if state.registry.has_exits() => Target::Exit(exit),
-            _ => return,
-        },
-    };
+    let Some(target) = target_of(state, grant, failure, project, model) else { return };
     let permanent = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
     let was_paused = state.guard.is_paused();
     let paused = state.guard.failed(grant.slot, permanent.then_some(target), now.tick);
@@ -205,7 +191,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
             }
         }
     }
-    // The day on which the request started counts; near midnight the later end.
+    // The day on which the request started counts; just after midnight it counts for two, and the later end holds.
     let today = match &grant.reservation {
         Some(reservation) => reservation.today(),
         None => state.quotas.today(state.registry.project(project).zone, now),
@@ -221,6 +207,27 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     // Whoever waited for the trial's outcome waits for the cooldown now.
     state.unpark(target);
+}
+
+/// What a failure is held against; `None`: nothing.
+fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx, model: ModelIx) -> Option<Target> {
+    Some(match failure.scope {
+        Scope::Request => return None,
+        Scope::Key => Target::Key(grant.slot),
+        Scope::KeyModel => Target::KeyModel(grant.slot, model),
+        Scope::Project => Target::Project(project),
+        Scope::ProjectModel => Target::ProjectModel(project, model),
+        Scope::Model => Target::Model(model),
+        Scope::BillingAccount => match state.registry.project(project).account {
+            Some(account) => Target::Account(account),
+            None => Target::Project(project),
+        },
+        // With one exit for all there is nothing to choose.
+        Scope::Exit => match state.registry.get(grant.slot).and_then(|entry| entry.exit) {
+            Some(exit) if state.registry.has_exits() => Target::Exit(exit),
+            _ => return None,
+        },
+    })
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.
