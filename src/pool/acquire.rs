@@ -110,7 +110,7 @@ impl Future for Acquire {
                 Ok(grant) => grant,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            if this.shared.asks_store && !this.request.free {
+            if this.shared.asks_store && !this.request.uncounted {
                 if !this.shared.goes_on_without_store() {
                     *this.reserving = Some(Reserving::new(this.shared, this.request, grant, *this.late));
                     continue;

@@ -13,7 +13,7 @@ impl ModelIx {
     /// Every name that nothing is known of, and requests that name no model.
     pub(crate) const DEFAULT: Self = Self(0);
     /// Requests that count against no limit: a full window must not hold them up.
-    pub(crate) const FREE: Self = Self(1);
+    pub(crate) const UNCOUNTED: Self = Self(1);
 }
 
 /// So many names are known at the most: callers choose them.
@@ -171,7 +171,7 @@ impl Models {
 
     /// Whether several names use the windows and the order of a model.
     pub(crate) fn is_shared(&self, model: ModelIx) -> bool {
-        model <= ModelIx::FREE || self.patterns.iter().any(|(_, pattern)| *pattern == model)
+        model <= ModelIx::UNCOUNTED || self.patterns.iter().any(|(_, pattern)| *pattern == model)
     }
 
     /// The model that its requests counted for before it had windows of its own.

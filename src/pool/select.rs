@@ -315,7 +315,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
             return Readiness::Until(opens, Reason::Limit);
         }
     }
-    if request.free {
+    if request.uncounted {
         return Readiness::Ready { over_assumed: false };
     }
     if let Some(until) = state.quotas.closed_until(entry.project, model, &request.cost, now.tick) {
@@ -350,7 +350,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
     let project_name = Arc::clone(&project.name);
     let today = state.quotas.today(project.zone, now);
     let reservation =
-        (!selection.request.free).then(|| state.quota(at, model).reserve(selection.request.cost, now.tick, today));
+        (!selection.request.uncounted).then(|| state.quota(at, model).reserve(selection.request.cost, now.tick, today));
     let probe = over_assumed && !state.quotas.is_probing(at, model);
     if probe {
         state.quotas.begin_probe(at, model);

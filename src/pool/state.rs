@@ -119,7 +119,7 @@ impl State {
     /// The model that a request names, and the one whose windows and order of keys it uses.
     pub(crate) fn models_of(&self, request: &KeyRequest) -> (ModelIx, ModelIx) {
         let named = self.models.find(request.model_name());
-        let model = if request.free { ModelIx::FREE } else { self.models.effective(named) };
+        let model = if request.uncounted { ModelIx::UNCOUNTED } else { self.models.effective(named) };
         (named, model)
     }
 
