@@ -42,7 +42,7 @@ pub(crate) struct Grant {
     pub(crate) trials: Vec<Target>,
     /// It was over the assumed limit.
     pub(crate) over_assumed: bool,
-    /// It finds out whether more than the assumed limit is allowed.
+    /// It is the one request of its project and model that finds out whether more than the assumed limit is allowed.
     pub(crate) probe: bool,
 }
 
@@ -165,7 +165,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
     let mut skips = 0;
     let mut found = None;
     for priority in 0..state.scheduler.priorities(model) {
-        // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
+        // Some key is over its assumed limit, and another request finds out at present whether more is allowed.
         let mut probing = false;
         while skips < MOST_SKIPPED
             && let Some((rank, slot)) = state.first_ready(model, priority)
@@ -198,6 +198,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     blocked.reasons[reason as usize] += 1;
                     state.scheduler.take_first(model, priority);
                     skipped.push((slot, rank));
+                    // In a shared order, keys for other models may be any number: they must hide no key behind them.
                     skips += usize::from(reason != Reason::Model);
                 }
             }
@@ -207,6 +208,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             break;
         }
     }
+    // With the rank that they had there: what it is now is seen when they come first again.
     for (slot, rank) in skipped {
         if let Some((priority, _)) = state.rank(slot) {
             state.scheduler.ready(model, slot, priority, rank);
