@@ -80,6 +80,16 @@ async fn every_block_of_the_docs_is_run() {
     }
 }
 
+#[test]
+fn the_page_of_settings_is_written_from_the_schema() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/configuration");
+    let mut check = Command::new("python3");
+    match check.arg(script).arg("--check").env("KEYPOOL", PROGRAM).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(_) => redis_fixture::skipped("python3 is missing (scripts/test installs it)"),
+    }
+}
+
 /// A fenced block.
 struct Block {
     line: usize,
