@@ -463,8 +463,6 @@ fn a_base_that_could_not_be_reached_is_refused_at_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     /// However the caller spells and places a credential, it is gone and the rest of the query is as it was.
     #[test]
     fn the_callers_secret_never_survives(
