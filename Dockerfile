@@ -13,7 +13,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     scripts/static >/tmp/built \
     && install -D "$(cat /tmp/built)" /image/keypool \
-    && mkdir /image/empty
+    && mkdir /image/empty \
+    && install -d -m 1777 /image/root/tmp
 
 FROM scratch
 LABEL org.opencontainers.image.title="keypool" \
@@ -23,7 +24,8 @@ COPY --from=build /image/keypool /usr/local/bin/keypool
 COPY --from=build --chown=65532:65532 /image/empty /app
 # a volume that is made for it belongs to the same user
 COPY --from=build --chown=65532:65532 /image/empty /data
-COPY --from=build --chmod=1777 /image/empty /tmp
+# not by --chmod, which buildah applies to what is in a folder and not to the folder
+COPY --from=build /image/root /
 ENV LISTEN_HOST=0.0.0.0 \
     KEYPOOL_DB=/data/keypool.db
 WORKDIR /app

@@ -140,7 +140,8 @@ pub use secret::Secret;
 pub use stack::KeyPoolLayer;
 pub use time::{Clock, ManualClock};
 
-/// The README's Rust, compiled.
+/// The Rust of README.md and docs/library.md, compiled.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/library.md")]
 mod readme {}

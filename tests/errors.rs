@@ -218,7 +218,7 @@ fn deep_and_endless_bodies_are_classified_by_their_status() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Bytes of recorded answers are changed, left out and put in: there is always a verdict, no delay is absurd, and no good
     /// answer that is not JSON becomes an error.

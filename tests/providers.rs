@@ -123,18 +123,18 @@ fn the_key_is_marked_sensitive() {
     }
 }
 
-/// Model (`-` nowhere, `body`, else in the head), array whose items cost, free, once.
+/// Model (`-` nowhere, `body`, else in the head), array whose items cost, uncounted, once.
 type Asked<'a> = (&'a str, Option<&'a str>, bool, bool);
 
 fn assert_asks(provider: &dyn Provider, method: &str, path: &str, expected: Asked<'_>) {
     let check = |head: &Parts| {
-        let RequestInfo { model, cost_of_items, free, once, .. } = provider.inspect(head);
+        let RequestInfo { model, cost_of_items, uncounted, once, .. } = provider.inspect(head);
         let model = match model {
             ModelIn::Head(name) => name.into_owned(),
             ModelIn::Body => "body".to_owned(),
             _ => "-".to_owned(),
         };
-        assert_eq!((model.as_str(), cost_of_items, free, once), expected, "{} {method} {path}", provider.name());
+        assert_eq!((model.as_str(), cost_of_items, uncounted, once), expected, "{} {method} {path}", provider.name());
     };
     let mut head = head(method, path, &[]);
     check(&head);
@@ -145,7 +145,7 @@ fn assert_asks(provider: &dyn Provider, method: &str, path: &str, expected: Aske
 #[test]
 fn what_requests_of_gemini_ask_for() {
     let one = |model| (model, None, false, false);
-    let free = ("-", None, true, false);
+    let uncounted = ("-", None, true, false);
     let makes = ("-", None, true, true);
     for gemini in [Gemini::new(), Gemini::at("http://127.0.0.1:9/gate").unwrap()] {
         for (method, path, expected) in [
@@ -169,27 +169,27 @@ fn what_requests_of_gemini_ask_for() {
             ("POST", "/v1beta/models/m:batchGenerateContent", ("m", None, true, true)),
             ("POST", "/v1beta/models/m:asyncBatchEmbedContent", ("m", None, true, true)),
             ("POST", "/v1beta/models/veo:predictLongRunning", ("veo", None, false, true)),
-            ("GET", "/v1beta/models", free),
-            ("GET", "/v1beta/models/gemini-2.5-flash", free),
-            ("GET", "/v1beta/models/veo/operations/abc", free),
-            ("GET", "/v1beta/operations/abc", free),
+            ("GET", "/v1beta/models", uncounted),
+            ("GET", "/v1beta/models/gemini-2.5-flash", uncounted),
+            ("GET", "/v1beta/models/veo/operations/abc", uncounted),
+            ("GET", "/v1beta/operations/abc", uncounted),
             ("POST", "/upload/v1beta/files?upload_id=x", makes),
             ("PUT", "/upload/v1beta/files?upload_id=x", makes),
             ("POST", "/upload/v1beta/fileSearchStores/s:uploadToFileSearchStore", makes),
             ("POST", "/v1beta/files:register", makes),
-            ("GET", "/v1beta/files/abc:download?alt=media", free),
-            ("DELETE", "/v1beta/files/abc", free),
+            ("GET", "/v1beta/files/abc:download?alt=media", uncounted),
+            ("DELETE", "/v1beta/files/abc", uncounted),
             ("POST", "/v1beta/fileSearchStores", makes),
             ("POST", "/v1beta/fileSearchStores/abc:importFile", makes),
             ("POST", "/v1beta/cachedContents", ("body", None, false, true)),
-            ("PATCH", "/v1beta/cachedContents/abc", free),
-            ("GET", "/v1beta/batches/abc", free),
-            ("POST", "/v1beta/batches/abc:cancel", free),
+            ("PATCH", "/v1beta/cachedContents/abc", uncounted),
+            ("GET", "/v1beta/batches/abc", uncounted),
+            ("POST", "/v1beta/batches/abc:cancel", uncounted),
             ("POST", "/v1beta/tunedModels", makes),
             ("POST", "/v1alpha/auth_tokens", makes),
             ("POST", "/v1beta/interactions", one("body")),
-            ("GET", "/v1beta/interactions/abc", free),
-            ("POST", "/v1beta/interactions/abc/cancel", free),
+            ("GET", "/v1beta/interactions/abc", uncounted),
+            ("POST", "/v1beta/interactions/abc/cancel", uncounted),
             ("GET", "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent", one("-")),
             ("POST", "/v1beta/openai/chat/completions", one("body")),
             ("POST", "/v1beta/openai/images/generations", one("body")),
@@ -197,8 +197,8 @@ fn what_requests_of_gemini_ask_for() {
             ("POST", "/v1beta/openai/videos", ("body", None, false, true)),
             ("POST", "/v1beta/openai/files", makes),
             ("POST", "/v1beta/openai/batches", makes),
-            ("POST", "/v1beta/openai/batches/b/cancel", free),
-            ("GET", "/v1beta/openai/models", free),
+            ("POST", "/v1beta/openai/batches/b/cancel", uncounted),
+            ("GET", "/v1beta/openai/models", uncounted),
             ("POST", "/v1beta/models/:generateContent", makes),
         ] {
             assert_asks(&gemini, method, path, expected);
@@ -209,7 +209,7 @@ fn what_requests_of_gemini_ask_for() {
 #[test]
 fn what_requests_of_the_openai_family_ask_for() {
     let one = |model| (model, None, false, false);
-    let free = ("-", None, true, false);
+    let uncounted = ("-", None, true, false);
     let makes = ("-", None, true, true);
     for base in ["https://api.openai.com/v1", "https://openrouter.ai/api/v1", "https://api.z.ai/api/paas/v4"] {
         let openai = OpenAi::at(base).unwrap();
@@ -226,11 +226,11 @@ fn what_requests_of_the_openai_family_ask_for() {
             ("POST", "/v1/batches", makes),
             ("POST", "/v1/uploads/u/parts", makes),
             ("POST", "/v1/fine_tuning/jobs", makes),
-            ("POST", "/v1/responses/r/cancel", free),
-            ("POST", "/v1/batches/b/cancel", free),
-            ("GET", "/v1/responses/r", free),
-            ("GET", "/v1/models", free),
-            ("DELETE", "/v1/files/f", free),
+            ("POST", "/v1/responses/r/cancel", uncounted),
+            ("POST", "/v1/batches/b/cancel", uncounted),
+            ("GET", "/v1/responses/r", uncounted),
+            ("GET", "/v1/models", uncounted),
+            ("DELETE", "/v1/files/f", uncounted),
             ("GET", "/v1/realtime?model=gpt%2Drealtime", one("gpt-realtime")),
             ("GET", "/v1/realtime?call_id=c", one("-")),
         ] {
@@ -463,8 +463,6 @@ fn a_base_that_could_not_be_reached_is_refused_at_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     /// However the caller spells and places a credential, it is gone and the rest of the query is as it was.
     #[test]
     fn the_callers_secret_never_survives(

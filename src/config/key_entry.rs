@@ -127,7 +127,7 @@ const OPTIONS: [(&str, &str, &str); 19] = [
     ("source", "", NAME),
     ("limits", "", "a table of limits by model"),
 ];
-const NAME: &str = "at most 256 characters that are no key, since people see them";
+const NAME: &str = "a text of at most 256 characters that does not look like a key";
 const AMOUNT: &str = "a whole number, 0 or more";
 
 /// The option of this name, and what is expected of its value.

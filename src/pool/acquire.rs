@@ -110,7 +110,7 @@ impl Future for Acquire {
                 Ok(grant) => grant,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            if this.shared.asks_store && !this.request.free {
+            if this.shared.asks_store && !this.request.uncounted {
                 if !this.shared.goes_on_without_store() {
                     *this.reserving = Some(Reserving::new(this.shared, this.request, grant, *this.late));
                     continue;
@@ -143,7 +143,7 @@ fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>
         let selection = Selection::new(state, request, false);
         // A model of the provider's table gets windows of its own before its first answer.
         let is_new =
-            request.model.is_some() && state.models.is_shared(selection.model) && state.settings.may_assume_more();
+            request.model.is_some() && state.models.is_shared(selection.named) && state.settings.may_assume_more();
         (!is_new).then(|| try_or_join(shared, state, &selection, deadline, first, now))
     });
     begun.unwrap_or_else(|| {
@@ -164,7 +164,7 @@ fn try_or_join(
     if state.closed {
         return Begun::Failed(Error::shut_down());
     }
-    let (request, model) = (selection.request, selection.own);
+    let (request, model) = (selection.request, selection.model);
     let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
     let patient = deadline > now.tick;
     // Whoever waits comes first.

@@ -186,7 +186,7 @@ impl KeyPool {
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
         let lease = super::acquire::at_once(&self.shared, &request)?;
-        if !self.shared.asks_store || request.free {
+        if !self.shared.asks_store || request.uncounted {
             return Ok(lease);
         }
         // The store is not asked: what it reserved for an answer that nobody waits for would count.

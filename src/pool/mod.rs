@@ -9,6 +9,7 @@ mod attempts;
 mod breaker;
 mod builder;
 mod events;
+mod failure_guard;
 mod handle;
 mod learning;
 mod lease;

@@ -13,7 +13,7 @@ impl ModelIx {
     /// Every name that nothing is known of, and requests that name no model.
     pub(crate) const DEFAULT: Self = Self(0);
     /// Requests that count against no limit: a full window must not hold them up.
-    pub(crate) const FREE: Self = Self(1);
+    pub(crate) const UNCOUNTED: Self = Self(1);
 }
 
 /// So many names are known at the most: callers choose them.
@@ -79,7 +79,7 @@ impl Models {
     /// known.
     pub(crate) fn confirm(&mut self, name: &str) -> ModelIx {
         let model = self.remember(name);
-        let counted = self.own(model);
+        let counted = self.effective(model);
         let entry = &mut self.entries[model.0 as usize];
         if !std::mem::replace(&mut entry.confirmed, true) {
             entry.counted = Some(counted);
@@ -100,7 +100,7 @@ impl Models {
             return false;
         }
         let model = self.insert(name);
-        let counted = self.own(model);
+        let counted = self.effective(model);
         let entry = &mut self.entries[model.0 as usize];
         let new = !std::mem::replace(&mut entry.confirmed, true);
         if new && running {
@@ -158,7 +158,7 @@ impl Models {
     }
 
     /// The model whose windows and order a model uses: its own, or the one that it shares with others.
-    pub(crate) fn own(&self, model: ModelIx) -> ModelIx {
+    pub(crate) fn effective(&self, model: ModelIx) -> ModelIx {
         let entry = &self.entries[model.0 as usize];
         if entry.confirmed { model } else { self.shared(&entry.name) }
     }
@@ -171,7 +171,7 @@ impl Models {
 
     /// Whether several names use the windows and the order of a model.
     pub(crate) fn is_shared(&self, model: ModelIx) -> bool {
-        model <= ModelIx::FREE || self.patterns.iter().any(|(_, pattern)| *pattern == model)
+        model <= ModelIx::UNCOUNTED || self.patterns.iter().any(|(_, pattern)| *pattern == model)
     }
 
     /// The model that its requests counted for before it had windows of its own.

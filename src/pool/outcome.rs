@@ -1,16 +1,12 @@
 //! What an answer changes.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::sync::Arc;
 
 use super::{
     breaker::{Change, Target, Times},
     events::Event,
     model::ModelIx,
-    registry::Slot,
+    registry::ProjectIx,
     select::Grant,
     state::{Now, State},
 };
@@ -77,8 +73,9 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
                 entry.last_start = grant.started_before;
             }
         }
-        let waits = !sent && entry.data.min_interval().is_some();
-        if waits {
+        // Its interval opens at once.
+        let interval_opens = !sent && entry.data.min_interval().is_some();
+        if interval_opens {
             state.make_ready_everywhere(grant.slot);
         }
         state.unpark(Target::Key(grant.slot));
@@ -143,11 +140,8 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             publish_breaker_change(state, target, None, None, now);
         }
     }
-    state.guard.in_a_row = 0;
-    if state.guard.paused {
-        for target in state.guard.resume() {
-            try_again(state, target, now);
-        }
+    for target in state.guard.succeeded() {
+        try_again(state, target, now);
     }
 }
 
@@ -177,31 +171,15 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
     let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.remember_model(name));
-    // Too many names are known: what this one met must not concern the others.
-    let forgotten = state.models.is_shared(model) && grant.model_name.is_some();
-    if forgotten && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
+    // Where too many names are known this one shares a model with others, which its error must not concern.
+    let shares_model = grant.model_name.is_some() && state.models.is_shared(model);
+    if shares_model && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
         return;
     }
     super::learning::learn_limits(state, project, grant, failure, now);
-    let target = match failure.scope {
-        Scope::Request => return,
-        Scope::Key => Target::Key(grant.slot),
-        Scope::KeyModel => Target::KeyModel(grant.slot, model),
-        Scope::Project => Target::Project(project),
-        Scope::ProjectModel => Target::ProjectModel(project, model),
-        Scope::Model => Target::Model(model),
-        Scope::BillingAccount => match state.registry.project(project).account {
-            Some(account) => Target::Account(account),
-            None => Target::Project(project),
-        },
-        // With one exit for all there is nothing to choose.
-        Scope::Exit => match state.registry.get(grant.slot).and_then(|entry| entry.exit) {
-            Some(exit) if state.registry.has_exits() => Target::Exit(exit),
-            _ => return,
-        },
-    };
+    let Some(target) = target_of(state, grant, failure, project, model) else { return };
     let permanent = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
-    let was_paused = state.guard.paused;
+    let was_paused = state.guard.is_paused();
     let paused = state.guard.failed(grant.slot, permanent.then_some(target), now.tick);
     if paused && !was_paused {
         let id = grant.key.id.clone();
@@ -213,7 +191,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
             }
         }
     }
-    // The day on which the request started counts; near midnight the later end.
+    // The day on which the request started counts; just after midnight it counts for two, and the later end holds.
     let today = match &grant.reservation {
         Some(reservation) => reservation.today(),
         None => state.quotas.today(state.registry.project(project).zone, now),
@@ -229,6 +207,27 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     // Whoever waited for the trial's outcome waits for the cooldown now.
     state.unpark(target);
+}
+
+/// What a failure is held against; `None`: nothing.
+fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx, model: ModelIx) -> Option<Target> {
+    Some(match failure.scope {
+        Scope::Request => return None,
+        Scope::Key => Target::Key(grant.slot),
+        Scope::KeyModel => Target::KeyModel(grant.slot, model),
+        Scope::Project => Target::Project(project),
+        Scope::ProjectModel => Target::ProjectModel(project, model),
+        Scope::Model => Target::Model(model),
+        Scope::BillingAccount => match state.registry.project(project).account {
+            Some(account) => Target::Account(account),
+            None => Target::Project(project),
+        },
+        // With one exit for all there is nothing to choose.
+        Scope::Exit => match state.registry.get(grant.slot).and_then(|entry| entry.exit) {
+            Some(exit) if state.registry.has_exits() => Target::Exit(exit),
+            _ => return None,
+        },
+    })
 }
 
 /// The refusals of these requests were the caller's fault: they are undone.
@@ -283,60 +282,4 @@ pub(crate) fn publish_breaker_change(
             Event::Disabled { target: name, key, class: Some(class), message: failure.message.clone() }
         }
     });
-}
-
-/// Notices when nearly every key is refused for good, which is an outage and no fault of the keys.
-#[derive(Debug, Default)]
-pub(crate) struct FailureGuard {
-    /// The failures in the span: of which key, and what they disable where they are for good.
-    outcomes: VecDeque<(Tick, Slot, Option<Target>)>,
-    /// How many of them came after the last success.
-    in_a_row: usize,
-    pub(crate) paused: bool,
-    held: BTreeSet<Target>,
-}
-
-const GUARD_SPAN: Duration = Duration::from_secs(30);
-const GUARD_KEYS: usize = 5;
-const GUARD_OUTCOMES: usize = 1_024;
-
-impl FailureGuard {
-    /// A key failed; for good, where that disables a target. Whether disabling is paused.
-    fn failed(&mut self, slot: Slot, disables: Option<Target>, now: Tick) -> bool {
-        let begins = now.minus(GUARD_SPAN);
-        while self.outcomes.front().is_some_and(|(at, ..)| *at < begins) || self.outcomes.len() >= GUARD_OUTCOMES {
-            self.outcomes.pop_front();
-        }
-        self.in_a_row = (self.in_a_row + 1).min(self.outcomes.len() + 1);
-        self.outcomes.push_back((now, slot, disables));
-        let Some(target) = disables else { return self.paused };
-        if self.paused {
-            self.held.insert(target);
-            return true;
-        }
-        if self.in_a_row < GUARD_KEYS {
-            return false;
-        }
-        let in_a_row = self.outcomes.iter().rev().take(self.in_a_row);
-        let mut keys: Vec<_> = in_a_row.map(|(_, slot, disables)| (*slot, disables.is_some())).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
-        if failed >= GUARD_KEYS && failed * 10 >= keys.len() * 9 {
-            self.paused = true;
-            self.held = self.outcomes.iter().filter_map(|(.., disables)| *disables).collect();
-        }
-        self.paused
-    }
-
-    /// A key succeeded: disabling goes on, and what was held is tried again.
-    fn resume(&mut self) -> BTreeSet<Target> {
-        self.paused = false;
-        self.outcomes.clear();
-        std::mem::take(&mut self.held)
-    }
-
-    fn held(&self) -> Vec<Target> {
-        self.held.iter().copied().collect()
-    }
 }

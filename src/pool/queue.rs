@@ -79,7 +79,7 @@ impl WaitQueue {
 
     /// A request begins to wait: behind all others, or before them if it had its turn and the store refused it.
     pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, first: bool) -> WaiterId {
-        let plain = request.affinity == Affinity::Any && request.excluded.is_empty() && !request.free;
+        let plain = request.affinity == Affinity::Any && request.excluded.is_empty() && !request.uncounted;
         self.joined += 1;
         let sequence = if first { 0 } else { self.joined };
         let waiter = Waiter { request, model, waker: None, served: false, granted: None, sequence, plain };

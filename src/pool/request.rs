@@ -19,7 +19,7 @@ use crate::{key::KeyId, limit::Cost};
 pub struct KeyRequest {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) cost: Cost,
-    pub(crate) free: bool,
+    pub(crate) uncounted: bool,
     pub(crate) once: bool,
     pub(crate) wait: Option<Duration>,
     pub(crate) affinity: Affinity,
@@ -105,8 +105,8 @@ impl KeyRequest {
 
     /// It counts against no model's limits (a list of models, the state of a file).
     #[must_use]
-    pub fn free(mut self) -> Self {
-        self.free = true;
+    pub fn uncounted(mut self) -> Self {
+        self.uncounted = true;
         self
     }
 

@@ -42,7 +42,7 @@ pub(crate) struct Grant {
     pub(crate) trials: Vec<Target>,
     /// It was over the assumed limit.
     pub(crate) over_assumed: bool,
-    /// It finds out whether more than the assumed limit is allowed.
+    /// It is the one request of its project and model that finds out whether more than the assumed limit is allowed.
     pub(crate) probe: bool,
 }
 
@@ -76,18 +76,18 @@ pub(crate) type Found = (Slot, bool);
 #[derive(Clone, Copy)]
 pub(crate) struct Selection<'a> {
     pub(crate) request: &'a KeyRequest,
-    /// The model of its name.
+    /// The model of its name, which breakers concern.
+    pub(crate) named: ModelIx,
+    /// The model whose windows and order of keys it uses: the same, or one that several names share.
     pub(crate) model: ModelIx,
-    /// The model whose windows and order it uses.
-    pub(crate) own: ModelIx,
     /// Do not wait for a running probe of an assumed limit.
     pub(crate) last_chance: bool,
 }
 
 impl<'a> Selection<'a> {
     pub(crate) fn new(state: &State, request: &'a KeyRequest, last_chance: bool) -> Self {
-        let (model, own) = state.models_of(request);
-        Self { request, model, own, last_chance }
+        let (named, model) = state.models_of(request);
+        Self { request, named, model, last_chance }
     }
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> 
 pub(crate) fn alternate(state: &mut State, selection: &Selection<'_>, now: Now) -> Option<Slot> {
     let (slot, over_assumed) = find(state, selection, now).ok()?;
     let is_trial = |target: Target| state.breakers.gate(target, now.tick) == Gate::Trial;
-    (!over_assumed && !state.covering(slot, selection.model).any(is_trial)).then_some(slot)
+    (!over_assumed && !state.covering(slot, selection.named).any(is_trial)).then_some(slot)
 }
 
 /// Takes a key that the store chose, if it is still ready.
@@ -121,13 +121,12 @@ pub(crate) fn take_alternate(
 
 /// Chooses a key.
 pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found, Blocked> {
-    let model = selection.model;
     let mut blocked = Blocked { until: None, permanent: false, reasons: [0; Reason::COUNT] };
     if state.closed {
         blocked.permanent = true;
         return Err(blocked);
     }
-    match state.breakers.gate(Target::Model(model), now.tick) {
+    match state.breakers.gate(Target::Model(selection.named), now.tick) {
         Gate::Pass | Gate::Trial => {}
         Gate::Until(until) => {
             blocked.until = Some(until);
@@ -157,19 +156,19 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
 
 /// The ready key of the lowest priority and rank.
 fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
-    let own = selection.own;
-    build(state, own);
-    while let Some(slot) = state.scheduler.wake_due(own, now.tick) {
-        state.make_ready(own, slot);
+    let model = selection.model;
+    build(state, model);
+    while let Some(slot) = state.scheduler.wake_due(model, now.tick) {
+        state.make_ready(model, slot);
     }
     let mut skipped = Vec::new();
     let mut skips = 0;
     let mut found = None;
-    for priority in 0..state.scheduler.priorities(own) {
-        // Whether keys are over their assumed limit, while other requests find out whether more is allowed.
+    for priority in 0..state.scheduler.priorities(model) {
+        // Some key is over its assumed limit, and another request finds out at present whether more is allowed.
         let mut probing = false;
         while skips < MOST_SKIPPED
-            && let Some((rank, slot)) = state.first_ready(own, priority)
+            && let Some((rank, slot)) = state.first_ready(model, priority)
         {
             match readiness(state, selection, slot, now) {
                 Readiness::Ready { over_assumed: false } => {
@@ -178,7 +177,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                 }
                 // Keys under their assumed limit come before it.
                 Readiness::Ready { .. } if rank < OVER_ASSUMED => {
-                    state.scheduler.raise_first(own, priority, slot, rank | OVER_ASSUMED);
+                    state.scheduler.raise_first(model, priority, slot, rank | OVER_ASSUMED);
                 }
                 Readiness::Ready { .. } => {
                     if !may_exceed(state, selection, slot) {
@@ -188,17 +187,18 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                         // One behind it may be under its assumed limit again.
                         found = Some((slot, true));
                     }
-                    state.scheduler.take_first(own, priority);
+                    state.scheduler.take_first(model, priority);
                     skipped.push((slot, rank));
                     skips += 1;
                 }
-                Readiness::Until(until, reason) => state.scheduler.block_until(own, slot, until, reason),
-                Readiness::BlockedBy(target, reason) => state.scheduler.park(own, slot, target, reason),
+                Readiness::Until(until, reason) => state.scheduler.block_until(model, slot, until, reason),
+                Readiness::BlockedBy(target, reason) => state.scheduler.park(model, slot, target, reason),
                 Readiness::NotThisRequest(until, reason) => {
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
-                    state.scheduler.take_first(own, priority);
+                    state.scheduler.take_first(model, priority);
                     skipped.push((slot, rank));
+                    // In a shared order, keys for other models may be any number: they must hide no key behind them.
                     skips += usize::from(reason != Reason::Model);
                 }
             }
@@ -208,14 +208,15 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             break;
         }
     }
+    // With the rank that they had there: what it is now is seen when they come first again.
     for (slot, rank) in skipped {
         if let Some((priority, _)) = state.rank(slot) {
-            state.scheduler.ready(own, slot, priority, rank);
+            state.scheduler.ready(model, slot, priority, rank);
         }
     }
     if found.is_none() {
-        blocked.until = earliest(blocked.until, state.scheduler.next_wake(own));
-        for (count, more) in blocked.reasons.iter_mut().zip(state.scheduler.blocked(own)) {
+        blocked.until = earliest(blocked.until, state.scheduler.next_wake(model));
+        for (count, more) in blocked.reasons.iter_mut().zip(state.scheduler.blocked(model)) {
             *count += more;
         }
     }
@@ -224,7 +225,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
 
 /// The best of the keys that an affinity names.
 fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
-    build(state, selection.own);
+    build(state, selection.model);
     let slots = match &selection.request.affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
         Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
@@ -261,28 +262,28 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
     best
 }
 
-fn build(state: &mut State, own: ModelIx) {
-    if !state.scheduler.has(own) {
+fn build(state: &mut State, model: ModelIx) {
+    if !state.scheduler.has(model) {
         let strategy = state.settings.strategy;
         let keys = state.registry.iter().map(|(slot, entry)| (slot, entry.data.priority, entry.rank(strategy)));
-        state.scheduler.build(own, keys);
+        state.scheduler.build(model, keys);
     }
 }
 
 /// One request at a time goes over the assumed limit of a project to find out whether more is allowed.
 fn may_exceed(state: &State, selection: &Selection<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
-    selection.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, selection.own))
+    selection.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))
 }
 
 fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now) -> Readiness {
     let Some(entry) = state.registry.get(slot) else { return Readiness::NotThisRequest(None, Reason::Disabled) };
-    let Selection { request, model, own, .. } = *selection;
+    let Selection { request, named, model, .. } = *selection;
     if request.excluded.contains(&entry.data.id) {
         return Readiness::NotThisRequest(None, Reason::Tried);
     }
     // Several models share this list: only what blocks them all may block a key in it.
-    let shared = model != own || request.model.is_some() && state.models.is_shared(own);
+    let shared = named != model || request.model.is_some() && state.models.is_shared(model);
     if !entry.data.allows(request.model.as_deref()) {
         return if shared {
             Readiness::NotThisRequest(None, Reason::Model)
@@ -291,7 +292,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
         };
     }
     if !state.breakers.is_empty() {
-        for target in state.covering(slot, model) {
+        for target in state.covering(slot, named) {
             let (until, reason) = match state.breakers.gate(target, now.tick) {
                 Gate::Pass | Gate::Trial => continue,
                 Gate::Until(until) => (Some(until), Reason::Cooling),
@@ -316,16 +317,16 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
             return Readiness::Until(opens, Reason::Limit);
         }
     }
-    if request.free {
+    if request.uncounted {
         return Readiness::Ready { over_assumed: false };
     }
-    if let Some(until) = state.quotas.closed_until(entry.project, own, &request.cost, now.tick) {
+    if let Some(until) = state.quotas.closed_until(entry.project, model, &request.cost, now.tick) {
         // A smaller request may have room.
         return Readiness::NotThisRequest(Some(until), Reason::Store);
     }
     let project = entry.project;
     let today = state.quotas.today(state.registry.project(project).zone, now);
-    match state.quota(project, own).room(&request.cost, now.tick, today) {
+    match state.quota(project, model).room(&request.cost, now.tick, today) {
         Room::Free => Readiness::Ready { over_assumed: false },
         Room::OverAssumed => Readiness::Ready { over_assumed: true },
         Room::Full { until, reason } => match reason {
@@ -338,7 +339,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
 }
 
 fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Found, now: Now) -> Grant {
-    let own = selection.own;
+    let model = selection.model;
     state.uses += 1;
     let uses = state.uses;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
@@ -351,15 +352,15 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
     let project_name = Arc::clone(&project.name);
     let today = state.quotas.today(project.zone, now);
     let reservation =
-        (!selection.request.free).then(|| state.quota(at, own).reserve(selection.request.cost, now.tick, today));
-    let probe = over_assumed && !state.quotas.is_probing(at, own);
+        (!selection.request.uncounted).then(|| state.quota(at, model).reserve(selection.request.cost, now.tick, today));
+    let probe = over_assumed && !state.quotas.is_probing(at, model);
     if probe {
-        state.quotas.begin_probe(at, own);
+        state.quotas.begin_probe(at, model);
     }
     let is_trial = |target: &Target| state.breakers.gate(*target, now.tick) == Gate::Trial;
     let mut trials = Vec::new();
     if !state.breakers.is_empty() {
-        trials.extend(state.covering(slot, selection.model).filter(is_trial));
+        trials.extend(state.covering(slot, selection.named).filter(is_trial));
     }
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);
@@ -373,7 +374,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
         project: at,
         project_name,
         model_name: selection.request.model.clone(),
-        model: own,
+        model,
         started: now.tick,
         started_before,
         reservation,

@@ -161,7 +161,7 @@ impl State {
         Stats {
             keys: self.registry.len(),
             waiting: self.queue.len(),
-            disabling_paused: self.guard.paused,
+            disabling_paused: self.guard.is_paused(),
             ..self.stats.clone()
         }
     }

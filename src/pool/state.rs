@@ -5,9 +5,9 @@ use std::{collections::HashMap, sync::Arc, task::Waker};
 use super::{
     breaker::{Breakers, Target},
     events::Event,
+    failure_guard::FailureGuard,
     learning::Learned,
     model::{ModelIx, Models},
-    outcome::FailureGuard,
     queue::WaitQueue,
     quotas::Quotas,
     registry::{ProjectIx, Registry, Slot},
@@ -116,11 +116,11 @@ impl State {
         }
     }
 
-    /// The model of a request, and the one whose windows and order it uses.
+    /// The model that a request names, and the one whose windows and order of keys it uses.
     pub(crate) fn models_of(&self, request: &KeyRequest) -> (ModelIx, ModelIx) {
-        let model = self.models.find(request.model_name());
-        let own = if request.free { ModelIx::FREE } else { self.models.own(model) };
-        (model, own)
+        let named = self.models.find(request.model_name());
+        let model = if request.uncounted { ModelIx::UNCOUNTED } else { self.models.effective(named) };
+        (named, model)
     }
 
     /// The model of a name that an error or a good answer concerned, remembered from now on.

@@ -27,8 +27,8 @@ pub enum Strategy {
 /// What strategies know of a key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
-    /// By what the key is ordered among its equals. For `weighted` its grants divided by its weight, in units of 1/65536; otherwise
-    /// when it was used last, counted in grants and ends of the pool.
+    /// By what the key is ordered among its equals. For `weighted` its pass of stride scheduling: its grants divided by its weight, in
+    /// units of 1/65536. Otherwise when it was used last, counted in grants and ends of the pool.
     order: u64,
     pub(crate) in_flight: u32,
     /// Moving average of the time to an answer, in milliseconds; errors count ten times.
@@ -54,8 +54,8 @@ impl Strategy {
         }
     }
 
-    /// A key's rank. When it rises, the order is corrected when the key comes first; when it falls, at the end of a lease. So a rank
-    /// may only fall by what [`Load::ended`] or [`Load::answered`] changes.
+    /// A key's rank, the same for all models. When it rises, the order is corrected when the key comes first; when it falls, at the end
+    /// of a lease. So a rank may only fall by what [`Load::ended`] or [`Load::answered`] changes, and never because time passes.
     pub(crate) fn rank(self, load: &Load, weight: u16) -> u64 {
         let rank = match self {
             Self::LeastLoaded => {

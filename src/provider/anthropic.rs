@@ -93,9 +93,9 @@ impl Provider for Anthropic {
         match path.rsplit('/').next() {
             Some("messages" | "complete" | "completions") if is_post => RequestInfo::new(ModelIn::Body),
             // Counted against a quota of its own.
-            Some("count_tokens") if is_post => RequestInfo { free: true, ..RequestInfo::new(ModelIn::Body) },
+            Some("count_tokens") if is_post => RequestInfo { uncounted: true, ..RequestInfo::new(ModelIn::Body) },
             // A post makes a batch, a file or a skill, unless it cancels one.
-            last => RequestInfo { free: true, once: is_post && last != Some("cancel"), ..RequestInfo::default() },
+            last => RequestInfo { uncounted: true, once: is_post && last != Some("cancel"), ..RequestInfo::default() },
         }
     }
 

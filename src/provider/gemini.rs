@@ -107,20 +107,20 @@ impl Provider for Gemini {
         let is_upload = path.contains("/upload/");
         if head.method != Method::POST {
             // Lists, reads, deletes and polls. The opening of a WebSocket counts as a request.
-            return RequestInfo { free: !path.contains("/ws/"), once: is_upload, ..RequestInfo::default() };
+            return RequestInfo { uncounted: !path.contains("/ws/"), once: is_upload, ..RequestInfo::default() };
         }
         let resource = self.resource(path).trim_end_matches('/');
         let in_body = RequestInfo::new(ModelIn::Body);
         match resource {
             "/interactions" => in_body,
             "/cachedContents" => RequestInfo { once: true, ..in_body },
-            _ if is_upload => RequestInfo { free: true, once: true, ..RequestInfo::default() },
+            _ if is_upload => RequestInfo { uncounted: true, once: true, ..RequestInfo::default() },
             _ => match resource.strip_prefix("/openai/") {
                 Some("embeddings") => RequestInfo { cost_of_items: Some("input"), ..in_body },
                 Some("videos") => RequestInfo { once: true, ..in_body },
                 Some(rest) if !rest.starts_with("files") && !rest.starts_with("batches") => in_body,
                 // It makes a file, a batch, a store or the like, unless it cancels one.
-                _ => RequestInfo { free: true, once: !resource.ends_with("cancel"), ..RequestInfo::default() },
+                _ => RequestInfo { uncounted: true, once: !resource.ends_with("cancel"), ..RequestInfo::default() },
             },
         }
     }
@@ -224,8 +224,8 @@ fn of_verb<'a>(verb: &str, model: Cow<'a, str>) -> RequestInfo<'a> {
     match verb {
         "batchEmbedContents" => RequestInfo { cost_of_items: Some("requests"), ..info },
         // Tokens are counted, and batches made, against quotas of their own.
-        "countTokens" => RequestInfo { free: true, ..info },
-        "batchGenerateContent" | "asyncBatchEmbedContent" => RequestInfo { free: true, once: true, ..info },
+        "countTokens" => RequestInfo { uncounted: true, ..info },
+        "batchGenerateContent" | "asyncBatchEmbedContent" => RequestInfo { uncounted: true, once: true, ..info },
         "predictLongRunning" => RequestInfo { once: true, ..info },
         _ => info,
     }

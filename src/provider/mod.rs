@@ -64,7 +64,7 @@ use crate::{
 ///     fn inspect<'a>(&self, head: &'a request::Parts) -> RequestInfo<'a> {
 ///         match head.uri.path().strip_prefix("/engines/") {
 ///             Some(engine) => RequestInfo::new(ModelIn::Head(engine.into())),
-///             None => RequestInfo::new(ModelIn::Nowhere).free(),
+///             None => RequestInfo::new(ModelIn::Nowhere).uncounted(),
 ///         }
 ///     }
 ///
@@ -160,7 +160,7 @@ pub struct RequestInfo<'a> {
     /// The top-level array of the body whose items each cost a request, such as `requests` of a batch embedding.
     pub cost_of_items: Option<&'static str>,
     /// It is counted against no model's quota: a list of models.
-    pub free: bool,
+    pub uncounted: bool,
     /// It makes something that stays (a batch, a file, a video) and is not sent again if nobody knows whether it was made.
     pub once: bool,
 }
@@ -173,8 +173,8 @@ impl<'a> RequestInfo<'a> {
 
     /// It counts against no quota.
     #[must_use]
-    pub fn free(mut self) -> Self {
-        self.free = true;
+    pub fn uncounted(mut self) -> Self {
+        self.uncounted = true;
         self
     }
 

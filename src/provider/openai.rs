@@ -131,9 +131,9 @@ impl Provider for OpenAi {
                     .map_or(ModelIn::Nowhere, |(_, name)| ModelIn::Head(percent_decode_str(name).decode_utf8_lossy())),
             );
         }
-        if !is_post || FREE.contains(&first) || rest.ends_with("cancel") {
+        if !is_post || UNCOUNTED.contains(&first) || rest.ends_with("cancel") {
             let once = is_post && !rest.ends_with("cancel");
-            return RequestInfo { free: true, once, ..RequestInfo::default() };
+            return RequestInfo { uncounted: true, once, ..RequestInfo::default() };
         }
         // Audio and images come as forms, whose model is not looked for.
         let is_form =
@@ -143,7 +143,7 @@ impl Provider for OpenAi {
             // At Google each text counts as a request.
             cost_of_items: (self.google && first == "embeddings").then_some("input"),
             once: matches!(first, "videos" | "threads"),
-            free: false,
+            uncounted: false,
         }
     }
 
@@ -204,7 +204,7 @@ impl Provider for OpenAi {
 }
 
 /// First segments whose requests ask no model for anything. Those that are posted to make something that stays.
-const FREE: [&str; 12] = [
+const UNCOUNTED: [&str; 12] = [
     "assistants",
     "batches",
     "containers",

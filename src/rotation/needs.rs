@@ -31,8 +31,8 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
         }),
         ModelIn::Nowhere => None,
     };
-    let mut needs = KeyRequest { model, free: info.free, once: info.once, ..KeyRequest::default() };
-    if info.free {
+    let mut needs = KeyRequest { model, uncounted: info.uncounted, once: info.once, ..KeyRequest::default() };
+    if info.uncounted {
         return needs;
     }
     if let Some(collected) = collected {

@@ -85,7 +85,9 @@ fn check(attempts: &Attempts, status: Option<StatusCode>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: ProptestConfig::default().cases / 5, failure_persistence: None, ..ProptestConfig::default()
+    })]
 
     #[test]
     fn leases_end_keys_stay_secret_and_faults_of_keys_stay_here(

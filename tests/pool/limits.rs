@@ -196,10 +196,10 @@ fn a_lease_that_is_given_back_counts_for_nothing() {
 #[test]
 fn free_requests_pass_full_windows_and_take_nothing_from_them() {
     let (pool, _) = manual(builder().key(key(0)).limits("*", Limits::new().per_minute(1)));
-    assert_eq!(room(&pool, &KeyRequest::any_model().free()), 1_000);
+    assert_eq!(room(&pool, &KeyRequest::any_model().uncounted()), 1_000);
     assert_eq!(room(&pool, &M.into()), 1);
-    assert_eq!(room(&pool, &KeyRequest::any_model().free()), 1_000);
-    assert_eq!(room(&pool, &KeyRequest::model(M).free()), 1_000);
+    assert_eq!(room(&pool, &KeyRequest::any_model().uncounted()), 1_000);
+    assert_eq!(room(&pool, &KeyRequest::model(M).uncounted()), 1_000);
 }
 
 #[test]

@@ -377,7 +377,7 @@ async fn the_store_is_told_what_a_request_used() {
     pool.acquire(M).await.unwrap().give_back();
     // Nothing to correct, and a request that counts against no limit.
     drop(pool.acquire(M).await.unwrap());
-    drop(pool.acquire(KeyRequest::model(M).free()).await.unwrap());
+    drop(pool.acquire(KeyRequest::model(M).uncounted()).await.unwrap());
     tokio::time::sleep(secs(2)).await;
     let records = store.0.records.lock().unwrap().clone();
     let used: Vec<_> = records

@@ -267,7 +267,7 @@ async fn run<S: Storage>(storage: &S, limits: &[Limits], steps: &[Step]) -> Resu
 /// Runs schedules, each on storage of its own that begins at the given time.
 fn is_never_over_and_never_too_careful<S: Storage>(storage: impl AsyncFn(i64) -> S) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(Config { cases: 250, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let limits = prop::collection::vec(limits(), QUOTAS);
     let result = runner.run(&(starts_ms(), limits, steps()), |(start_ms, limits, steps)| {
         runtime.block_on(async { run(&storage(start_ms).await, &limits, &steps).await })

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! request id, log   middleware/access_log: x-request-id; one line a request, one an attempt that failed
-//! catch panic       a bug is a 500, not a lost connection
 //! host guard        middleware/host_guard: only our names, only the configured origins
+//! catch panic       a bug is a 500, not a lost connection
 //! CORS              answers preflights of those origins
 //! ├─ own pages      axum: /health …, /-/metrics, /-/admin, /-/ui
 //! └─ everything else
@@ -11,7 +11,8 @@
 //!    proxy          proxy/handler, top to bottom
 //! ```
 //!
-//! The steps are functions; axum serves the own pages.
+//! The steps are functions, called from top to bottom; axum serves the gateway's own pages, which
+//! [`access_log::is_own_page`] tells from the paths of APIs.
 
 use std::{
     convert::Infallible,

@@ -27,6 +27,16 @@ pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token).into()
 }
 
+/// The key, and the project, for which a tenant's requests are counted in the store.
+pub fn counted_as(tenant: &str) -> String {
+    format!("tenant:{tenant}")
+}
+
+/// The tenant for which a key or project of the store is counted; none for those of providers.
+pub fn of_counted(id: &str) -> Option<&str> {
+    id.strip_prefix("tenant:")
+}
+
 /// Whoever sends a request.
 pub struct Tenant {
     /// `None`: whoever has the gateway's own token.
@@ -69,7 +79,7 @@ impl Tenant {
     }
 
     fn key_id(&self) -> KeyId {
-        KeyId::new(format!("tenant:{}", self.entry.name))
+        KeyId::new(counted_as(&self.entry.name))
     }
 
     /// The tenant as a key of the pool that counts.

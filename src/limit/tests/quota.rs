@@ -371,8 +371,6 @@ fn peak(limit: &Limit, starts: &[Start]) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     /// Whatever is asked, cancelled and corrected, no span has more than its limit; and who is refused is told when to
     /// come back.
     #[test]

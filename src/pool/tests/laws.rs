@@ -8,7 +8,7 @@ use std::{
 use proptest::prelude::{Strategy as Values, TestCaseError, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::{
-    cases,
+    config,
     oracle::{Asked, Given, MINUTE, Options, Oracle},
 };
 use crate::{
@@ -282,7 +282,7 @@ fn strategy() -> impl Values<Value = Strategy> {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(config())]
 
     #[test]
     fn a_key_serves_if_and_only_if_nothing_forbids_it(

@@ -14,7 +14,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::cases;
+use super::config;
 use crate::{
     Affinity, Clock, Key, KeyPool, Lease, Limits, OpenAi,
     pool::{Acquire, KeyRequest},
@@ -155,7 +155,7 @@ impl Queue {
 }
 
 proptest! {
-    #![proptest_config(cases(150))]
+    #![proptest_config(config())]
 
     #[test]
     fn whoever_waits_is_served_in_order_and_no_wake_up_is_lost(

@@ -133,8 +133,6 @@ fn complaint(body: &Value) -> Option<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
-
     #[test]
     fn any_conversation_is_encoded_as_gemini_takes_it(conversation in any_conversation()) {
         let native = Encoder::new(&conversation).generate().unwrap();
@@ -188,8 +186,8 @@ proptest! {
 }
 
 proptest! {
-    // Each stream is cut at forty places, and into single bytes.
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    // Each stream is cut at forty places, and into single bytes, so a twentieth of PROPTEST_CASES is tried.
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(20)))]
 
     #[test]
     fn any_stream_says_the_same_however_it_is_cut(

@@ -52,6 +52,9 @@ const CLOSED_KEPT_MS: i64 = 86_400_000;
 /// A learned limit is forgotten after so long.
 const LIMIT_KEPT_MS: i64 = 86_400_000;
 
+/// What `reserve.lua` answers in place of a candidate's number when it must be asked again.
+const ASK_AGAIN: i64 = -1;
+
 /// At most this many records or states are sent with one call: a script holds up the server.
 const PAGE: usize = 64;
 
@@ -110,7 +113,8 @@ impl RedisOptions {
         self
     }
 
-    /// For tests: the time in milliseconds since the Unix epoch, in place of the server's.
+    /// The time in milliseconds since the Unix epoch in place of the server's, for tests.
+    #[doc(hidden)]
     #[must_use]
     pub fn with_time(mut self, time: Arc<dyn Fn() -> i64 + Send + Sync>) -> Self {
         self.time = Some(time);
@@ -320,18 +324,20 @@ impl Shared {
                 call.arg(zones).arg(candidates);
             });
             let (head, granted, date, (number, packed), mut opens): Reply = reserve.await?;
-            let granted = usize::try_from(granted).map(|place| place.checked_sub(1));
-            let name = granted.ok().flatten().and_then(|candidate| names.get(candidate));
+            let candidate = usize::try_from(granted - 1).ok();
+            let name = candidate.and_then(|candidate| names.get(candidate));
             if !self.memory.accept(&head, name.map(|name| (&**name, number, packed))) {
                 self.restore().await?;
                 continue;
             }
             // The days did not fit the server's time, which is known now.
-            let Ok(granted) = granted else { continue };
+            if granted == ASK_AGAIN {
+                continue;
+            }
             if head.wait_ms > 0 {
                 opens = vec![head.wait_ms; names.len()];
             }
-            let granted = granted.map(|candidate| {
+            let granted = candidate.map(|candidate| {
                 let at = ReservedAt { at_ms: head.now_ms + HOLD.as_millis() as i64, date };
                 Granted { candidate, at, usable_for: HOLD }
             });
@@ -464,7 +470,8 @@ impl Shared {
     }
 }
 
-/// What `reserve.lua` answers.
+/// What `reserve.lua` answers: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the date that it
+/// counts on, the number and state of its quota, and when those before it open.
 type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
 
 /// A record as it is kept: its writer, the time and its JSON.

@@ -173,7 +173,7 @@ impl SqliteStore {
         let path = self.path().to_owned();
         let is_beside = self.0.options.master_key.is_none();
         let ciphers = self.0.ciphers.clone();
-        self.work(move |writer| {
+        self.on_writer(move |writer| {
             if is_beside {
                 key.write(&secrets::beside(&path, ".key.next"))?;
             }

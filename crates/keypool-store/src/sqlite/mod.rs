@@ -183,15 +183,15 @@ impl SqliteStore {
         &self,
         change: impl FnOnce(&Connection, &Time) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, SqliteError> {
-        self.work(|writer| writer.transaction(|writer| change(&writer.connection, &writer.time))).await
+        self.on_writer(|writer| writer.transaction(|writer| change(&writer.connection, &writer.time))).await
     }
 
     /// Has the writer do something between two batches.
-    async fn work<T: Send + 'static>(
+    async fn on_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, SqliteError> {
-        self.ask(|answer| Job::Work(Box::new(move |writer| drop(answer.send(work(writer)))))).await
+        self.ask(|answer| Job::Alone(Box::new(move |writer| drop(answer.send(work(writer)))))).await
     }
 
     /// Reads from the database, beside the writer.
@@ -224,7 +224,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn load(&self) -> StoreFuture<'_, Changes> {
-        Box::pin(async move { Ok(self.work(Writer::load).await?) })
+        Box::pin(async move { Ok(self.on_writer(Writer::load).await?) })
     }
 
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {

@@ -1,4 +1,8 @@
 //! What a project and model used: its row, and what the log adds to it.
+//!
+//! Two rows of the log say what must be added from it. Up to [`stored`](Quota) the quota was read from the tables, so that a row
+//! before it adds to windows of a minute alone. Up to `folded` (the writer's `Log`) the tables have its usage, so that only a row
+//! after it adds to what is written to them.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -23,7 +27,7 @@ pub(super) type Name = (Arc<str>, Arc<str>);
 /// A reservation, or the correction of one, as the log has it: project, model, key, where it is counted, the spans of the
 /// windows that limits name, and what is added.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Entry(Arc<str>, Arc<str>, KeyId, (i64, i32), Vec<i64>, Added);
+pub(super) struct LogEntry(Arc<str>, Arc<str>, KeyId, (i64, i32), Vec<i64>, Added);
 
 /// What one project and model used.
 pub(super) struct Quota {
@@ -37,7 +41,7 @@ pub(super) struct Quota {
     unfolded: HashMap<(i32, KeyId), Added>,
 }
 
-impl Entry {
+impl LogEntry {
     /// What a request reserves.
     pub(super) fn reserve(candidate: Candidate, at: ReservedAt, cost: &Amounts) -> Self {
         let Candidate { key, project, model, limits, .. } = candidate;
@@ -143,8 +147,8 @@ impl Quota {
     }
 
     /// Counts an entry of a row of the log, which is folded up to a row.
-    pub(super) fn count(&mut self, entry: &Entry, row: i64, folded: i64) {
-        let Entry(_, _, key, (at_ms, date), spans_ms, more) = entry;
+    pub(super) fn count(&mut self, entry: &LogEntry, row: i64, folded: i64) {
+        let LogEntry(_, _, key, (at_ms, date), spans_ms, more) = entry;
         self.windows.add(spans_ms, *at_ms, more, row <= self.stored);
         if row > self.stored {
             let sum = added(&self.used_on(*date), more);

@@ -20,12 +20,13 @@ pub(super) type InjectedTime = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// processes. What is added to it is in the file, so that it goes on after a restart of the machine.
 #[derive(Clone)]
 pub(super) struct Time {
-    windows: Windows,
+    of_windows: WindowClock,
     clock: Clock,
 }
 
+/// Which clock windows go by.
 #[derive(Clone)]
-enum Windows {
+enum WindowClock {
     SinceBoot { offset_ms: i64 },
     Wall,
     Injected(InjectedTime),
@@ -34,9 +35,9 @@ enum Windows {
 impl Time {
     /// The time of a database that is open for writing.
     pub(super) fn of(connection: &Connection, injected: Option<&InjectedTime>) -> Result<Self, SqliteError> {
-        let mut time = Self { windows: Windows::Wall, clock: Clock::system() };
+        let mut time = Self { of_windows: WindowClock::Wall, clock: Clock::system() };
         if let Some(injected) = injected {
-            time.windows = Windows::Injected(Arc::clone(injected));
+            time.of_windows = WindowClock::Injected(Arc::clone(injected));
         } else if let Some((boot_id, since_boot_ms)) = boot() {
             let row = "SELECT (SELECT value FROM meta WHERE name = 'boot_offset_ms') FROM meta WHERE name = 'boot_id' AND value = ?";
             let stored = connection.query_row(row, [&boot_id], |row| row.get(0)).optional()?;
@@ -51,25 +52,25 @@ impl Time {
                 connection.execute(set, (boot_id, offset_ms))?;
                 offset_ms
             };
-            time.windows = Windows::SinceBoot { offset_ms };
+            time.of_windows = WindowClock::SinceBoot { offset_ms };
         }
         Ok(time)
     }
 
     /// The time of windows.
     pub(super) fn now_ms(&self) -> i64 {
-        match &self.windows {
-            Windows::SinceBoot { offset_ms } => boot_ms() + offset_ms,
-            Windows::Wall => self.wall_ms(),
-            Windows::Injected(time) => time(),
+        match &self.of_windows {
+            WindowClock::SinceBoot { offset_ms } => boot_ms() + offset_ms,
+            WindowClock::Wall => self.wall_ms(),
+            WindowClock::Injected(time) => time(),
         }
     }
 
     /// The time of days and expiries.
     pub(super) fn wall_ms(&self) -> i64 {
         let since = |wall: SystemTime| wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        match &self.windows {
-            Windows::Injected(time) => time(),
+        match &self.of_windows {
+            WindowClock::Injected(time) => time(),
             _ => since(self.clock.wall()),
         }
     }

@@ -95,7 +95,7 @@ impl SqliteStore {
     /// # Errors
     /// Those of the file.
     pub async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, SqliteError> {
-        self.work(|writer| writer.transaction(Writer::fold)).await?;
+        self.on_writer(|writer| writer.transaction(Writer::fold)).await?;
         self.read_long(move |connection, _| {
             let columns: Vec<_> =
                 COLUMNS.iter().zip(query.by).map(|(column, by)| if by { *column } else { "NULL" }).collect();

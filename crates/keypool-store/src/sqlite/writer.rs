@@ -15,7 +15,7 @@ use tower_keypool::store::{Changes, Day, Granted, Record, ReserveRequest, Reserv
 use super::{
     USAGE_DAYS,
     error::{SqliteError, SqliteErrorKind},
-    quota::{Entry, Name, Quota},
+    quota::{LogEntry, Name, Quota},
     records,
     time::Time,
     windows::{HOLD_MS, LOGGED_MS},
@@ -40,8 +40,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, SqliteError>>;
 pub(super) enum Job {
     Reserve(ReserveRequest, Answer<Reserved>),
     Record(Vec<Record>, Answer<()>),
-    /// Anything else.
-    Work(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// Anything else, in no transaction with others.
+    Alone(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
 /// An answer that waits for the commit.
@@ -65,7 +65,7 @@ pub(super) struct Writer {
     /// The present day of each zone.
     days: HashMap<Arc<str>, Day>,
     /// What this transaction adds to the log.
-    entries: Vec<Entry>,
+    entries: Vec<LogEntry>,
 }
 
 /// What is known of the log.
@@ -88,28 +88,15 @@ impl Writer {
 
     /// Works until nobody can send a job any more.
     pub(super) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
-        let mut next = None;
-        while let Some(first) = next.take().or_else(|| jobs.recv().ok()) {
-            let mut batch = Vec::new();
-            next = Some(first);
-            while let Some(job) = next.take() {
-                match job {
-                    Job::Work(work) if batch.is_empty() => {
-                        work(&mut self);
-                        break;
-                    }
-                    Job::Work(_) => {
-                        next = Some(job);
-                        break;
-                    }
-                    job => batch.push(job),
+        let mut left = None;
+        while let Some(first) = left.take().or_else(|| jobs.recv().ok()) {
+            match first {
+                Job::Alone(work) => work(&mut self),
+                first => {
+                    let batch;
+                    (batch, left) = gather(first, jobs);
+                    self.run_batch(batch);
                 }
-                if batch.len() < MOST_JOBS {
-                    next = jobs.try_recv().ok();
-                }
-            }
-            if !batch.is_empty() {
-                self.work(batch);
             }
             // Under load more jobs arrive meanwhile, and share the cost of the commit.
             std::thread::sleep(GATHER);
@@ -119,9 +106,9 @@ impl Writer {
     /// A transaction of its own.
     pub(super) fn transaction<T>(
         &mut self,
-        work: impl FnOnce(&mut Self) -> Result<T, SqliteError>,
+        change: impl FnOnce(&mut Self) -> Result<T, SqliteError>,
     ) -> Result<T, SqliteError> {
-        let done = self.begin().and_then(|()| work(self));
+        let done = self.begin().and_then(|()| change(self));
         let done = done.and_then(|value| self.commit().map(|()| value));
         if let Err(error) = &done {
             self.roll_back();
@@ -133,18 +120,16 @@ impl Writer {
         done
     }
 
-    fn work(&mut self, jobs: Vec<Job>) {
+    /// Jobs that share a transaction; they are answered after its commit.
+    fn run_batch(&mut self, jobs: Vec<Job>) {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut done = self.begin();
         for job in jobs {
             let pending = match job {
                 Job::Reserve(request, answer) => {
-                    let mut reserved = Ok(Reserved::default());
-                    if done.is_ok() {
-                        reserved = self.reserve(request);
-                    }
-                    // An invalid request concerns nobody else.
+                    let reserved = if done.is_ok() { self.reserve(request) } else { Ok(Reserved::default()) };
                     match reserved {
+                        // An invalid request concerns nobody else.
                         Err(error) if error.kind() != SqliteErrorKind::Invalid => {
                             done = Err(error);
                             Pending::Reserved(answer, Ok(Reserved::default()))
@@ -156,7 +141,7 @@ impl Writer {
                     done = done.and_then(|()| self.record(&records));
                     Pending::Recorded(answer)
                 }
-                Job::Work(_) => continue,
+                Job::Alone(_) => continue,
             };
             answers.push(pending);
         }
@@ -242,7 +227,7 @@ impl Writer {
             read.query_map([last], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<Vec<(i64, String)>, _>>()
         };
         for (row, entries) in read(&self.connection, self.log.last)? {
-            for entry in serde_json::from_str::<Vec<Entry>>(&entries)? {
+            for entry in serde_json::from_str::<Vec<LogEntry>>(&entries)? {
                 self.quota(entry.name())?.count(&entry, row, folded);
             }
             self.log.last = row;
@@ -312,7 +297,7 @@ impl Writer {
                 continue;
             }
             let at = ReservedAt { at_ms: now + HOLD_MS, date: day.date };
-            let entry = Entry::reserve(candidate, at, &request.cost);
+            let entry = LogEntry::reserve(candidate, at, &request.cost);
             quota.count(&entry, row, folded);
             self.entries.push(entry);
             let usable_for = Duration::from_millis(HOLD_MS as u64);
@@ -338,7 +323,7 @@ impl Writer {
     fn record(&mut self, records: &[Record]) -> Result<(), SqliteError> {
         let (row, folded) = (self.log.last + 1, self.log.folded);
         for record in records {
-            if let Some(entry) = Entry::correct(record) {
+            if let Some(entry) = LogEntry::correct(record) {
                 self.quota(entry.name())?.count(&entry, row, folded);
                 self.entries.push(entry);
             } else {
@@ -357,4 +342,18 @@ impl Writer {
             }
         }
     }
+}
+
+/// The jobs that share a transaction with the first one, and the one that shares none and came next, where there is one.
+fn gather(first: Job, jobs: &mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
+    let mut batch = vec![first];
+    while batch.len() < MOST_JOBS
+        && let Ok(job) = jobs.try_recv()
+    {
+        if matches!(job, Job::Alone(_)) {
+            return (batch, Some(job));
+        }
+        batch.push(job);
+    }
+    (batch, None)
 }

@@ -185,7 +185,7 @@ pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery
     let mut sums: BTreeMap<(i32, Option<String>), UsageRow> = BTreeMap::new();
     for row in sqlite.usage(asked).await.map_err(AdminError::failed)? {
         // Tenants are counted as projects of their own, beside those of the keys that served them.
-        let tenant = row.project.as_deref().and_then(|project| project.strip_prefix("tenant:")).map(str::to_owned);
+        let tenant = row.project.as_deref().and_then(tenants::of_counted).map(str::to_owned);
         if tenant.is_some() != (query.by == UsageBy::Tenant) {
             continue;
         }
@@ -312,7 +312,7 @@ pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
     let snapshot = app.tenants.snapshot();
     let row = |tenant: &std::sync::Arc<tenants::Tenant>| {
         let entry = tenant.entry();
-        let project = format!("tenant:{}", entry.name);
+        let project = tenants::counted_as(&entry.name);
         let used = snapshot.projects.iter().find(|known| *known.name == *project);
         TenantRow {
             name: entry.name.clone(),

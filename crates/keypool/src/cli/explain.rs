@@ -35,11 +35,11 @@ impl Explain {
         let loaded = inputs.load()?;
         let client = GatewayClient::new(&self.admin, &loaded)?;
         let id = utf8_percent_encode(&self.request, NON_ALPHANUMERIC);
-        let told = block_on(Some(1), client.get(&format!("/-/admin/requests/{id}")))?;
+        let record = block_on(Some(1), client.get(&format!("/-/admin/requests/{id}")))?;
         if self.output.json {
-            say_json(&told);
+            say_json(&record);
         } else {
-            explain(&told);
+            explain(&record);
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -53,23 +53,22 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn explain(told: &Value) {
-    let told = if told["request"].is_object() { &told["request"] } else { told };
-    let at = told["at_ms"].as_i64().map(moment).unwrap_or_default();
+fn explain(record: &Value) {
+    let at = record["at_ms"].as_i64().map(moment).unwrap_or_default();
     say(format_args!(
         "{} {}: {} after {} ms, at {at}, of {}",
-        text(&told["method"]),
-        text(&told["path"]),
-        text(&told["status"]),
-        text(&told["milliseconds"]),
-        told["tenant"]
+        text(&record["method"]),
+        text(&record["path"]),
+        text(&record["status"]),
+        text(&record["milliseconds"]),
+        record["tenant"]
             .as_str()
             .map_or_else(|| "whoever has the gateway's token".to_owned(), |name| format!("tenant {}", plain(name)))
     ));
-    if !told["cause"].is_null() {
-        say(format_args!("the gateway's own answer: {}", text(&told["cause"])));
+    if !record["cause"].is_null() {
+        say(format_args!("the gateway's own answer: {}", text(&record["cause"])));
     }
-    let attempts = told["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let attempts = record["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     if attempts.is_empty() {
         say("no key was tried");
         return;

@@ -93,7 +93,7 @@ impl GatewayClient {
         if status.is_success() {
             return Ok(value);
         }
-        let said = value["error"]["message"].as_str().or(value["error"].as_str()).or(value["message"].as_str());
+        let said = value["error"]["message"].as_str();
         let said = said.map(|said| format!(": {}", plain(&short(said, 300)))).unwrap_or_default();
         let hint = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; is that its admin token?",

@@ -82,19 +82,14 @@ impl Watched {
     }
 }
 
-/// The keys of a gateway's snapshot: of one pool, or of a list of pools.
+/// The keys of a gateway's snapshot, which has a list of pools.
 fn of_gateway(mut snapshot: Value) -> Vec<KeyRow> {
-    let mut pools = ["pools", "providers"].into_iter().find_map(|name| Some(snapshot.get_mut(name)?.take()));
-    let pools = match (pools.as_mut(), &mut snapshot) {
-        (Some(Value::Array(pools)), _) | (None, Value::Array(pools)) => std::mem::take(pools),
-        (_, one) => vec![one.take()],
-    };
-    let of_pool = |mut pool: Value| {
-        let name = pool["name"].as_str().map(str::to_owned);
-        let inner = pool.get_mut("snapshot").map(Value::take).unwrap_or(pool);
-        let mut rows = standing::rows(inner);
+    let Value::Array(pools) = snapshot["pools"].take() else { return Vec::new() };
+    let of_pool = |pool: Value| {
+        let name = pool["name"].as_str().unwrap_or_default().to_owned();
+        let mut rows = standing::rows(pool);
         for row in &mut rows {
-            row.provider = name.clone().unwrap_or_else(|| row.provider.clone());
+            row.provider.clone_from(&name);
         }
         rows
     };
@@ -256,8 +251,8 @@ mod tests {
 
     use super::*;
 
-    fn pool() -> Value {
-        json!({ "provider": "gemini",
+    fn pool(name: &str) -> Value {
+        json!({ "name": name,
             "keys": [{ "id": "key-of-a-long-name", "project": "p", "tier": "free" }],
             "projects": [{ "name": "p", "models": [{ "model": "gemini-2.5-flash", "limits": [
                 { "unit": "requests", "span": "day", "limit": 250, "used": 250, "source": "given", "opens_in": 7_260.0 }] }] }] })
@@ -265,7 +260,7 @@ mod tests {
 
     #[test]
     fn at_80_columns_used_and_until_when_are_seen() {
-        let picture = Picture { title: "gateway".to_owned(), rows: of_gateway(pool()) };
+        let picture = Picture { title: "gateway".to_owned(), rows: of_gateway(json!({ "pools": [pool("gemini")] })) };
         let mut terminal = Terminal::new(TestBackend::new(80, 10)).expect("a terminal");
         terminal.draw(|frame| draw(frame, &picture, 0, None)).expect("it is drawn");
         let buffer = terminal.backend().buffer().clone();
@@ -275,13 +270,8 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_may_be_of_several_pools() {
-        let named = json!({ "name": "other", "snapshot": pool() });
-        for (snapshot, keys) in
-            [(pool(), 1), (json!([pool(), named]), 2), (json!({ "providers": [pool(), pool()] }), 2)]
-        {
-            assert_eq!(of_gateway(snapshot).len(), keys);
-        }
-        assert_eq!(of_gateway(json!([named]))[0].provider, "other");
+    fn a_snapshot_is_of_several_pools() {
+        let rows = of_gateway(json!({ "pools": [pool("gemini"), pool("other")] }));
+        assert_eq!(rows.iter().map(|row| &*row.provider).collect::<Vec<_>>(), ["gemini", "other"]);
     }
 }

@@ -127,9 +127,11 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     }
     let is_tls = certificate.is_some();
     let reloading = reload::watch(AppState::clone(&app), certificate);
+    // Whoever reads that it listens may end it.
+    let mut signals = EndSignals::catch()?;
     tell(address, admin_address, is_tls);
     tokio::spawn(reloading);
-    signalled().await;
+    signals.next().await;
     tracing::info!("ending: answers under way may take {}", gateway.grace);
     app.shutdown.cancel();
     tokio::time::sleep(gateway.drain_delay.0).await;
@@ -141,7 +143,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     };
     tokio::select! {
         () = ended => {}
-        () = signalled() => tracing::warn!("ended at once by a second signal"),
+        () = signals.next() => tracing::warn!("ended at once by a second signal"),
     }
     // What was counted goes to the store.
     for provider in app.pools.iter() {
@@ -158,20 +160,34 @@ fn tell(address: SocketAddr, admin: Option<SocketAddr>, is_tls: bool) {
     }
 }
 
-/// Ends at Ctrl-C or SIGTERM.
-async fn signalled() {
+/// Ctrl-C and SIGTERM. From when it is made on they end the gateway in order, and no longer the process at once.
+struct EndSignals {
     #[cfg(unix)]
-    {
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl EndSignals {
+    #[cfg(unix)]
+    fn catch() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-            let _ = tokio::signal::ctrl_c().await;
-            return;
-        };
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
-            _ = terminate.recv() => {}
-        }
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
+
     #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

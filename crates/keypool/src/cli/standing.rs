@@ -1,4 +1,5 @@
-//! How keys stand: from a snapshot of a pool of this process, or of a running gateway.
+//! How keys stand: from a snapshot of a pool of this process ([`tower_keypool::pool::Snapshot`]), or of a running gateway (a
+//! `PoolRow` of its admin API). Both are read as JSON, which they have nearly in common.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -129,11 +130,11 @@ struct Limit {
     amount: u64,
     used: u64,
     source: String,
-    #[serde(alias = "opens_in_seconds", deserialize_with = "seconds")]
+    #[serde(deserialize_with = "seconds")]
     opens_in: Option<f64>,
 }
 
-/// A number of seconds, or a `Duration` as serde writes it.
+/// A number of seconds, as the admin API has it, or a `Duration` as serde writes it.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(value.as_f64().or_else(|| Some(value["secs"].as_f64()? + value["nanos"].as_f64()? / 1e9)))
@@ -196,9 +197,9 @@ fn short_model(model: &str) -> &str {
     }
 }
 
+/// A span as the library writes it (`{"sliding": {"secs": 60, …}}` or `"day"`), or as the admin API does (`minute`, `day`, `30s`).
 fn per(span: &Value) -> String {
-    let length = span["sliding"]["secs"].as_u64().or_else(|| span["sliding"].as_u64()).or_else(|| span.as_u64());
-    match length {
+    match span["sliding"]["secs"].as_u64() {
         Some(60) => "minute".to_owned(),
         Some(seconds) => format!("{seconds} s"),
         None => span.as_str().unwrap_or("day").to_owned(),

@@ -214,7 +214,7 @@ async fn list(loaded: &Loaded, database: Option<&SqliteStore>, json: bool) -> an
         }
         let today = usage::today("UTC");
         for row in database.usage(UsageQuery::of_days(today..=today).by_key()).await? {
-            if let Some(name) = row.key.as_ref().and_then(|key| key.as_str().strip_prefix("tenant:")) {
+            if let Some(name) = row.key.as_ref().and_then(|key| tenants::of_counted(key.as_str())) {
                 used.insert(name.to_owned(), row.used.requests);
             }
         }

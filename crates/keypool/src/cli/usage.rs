@@ -16,7 +16,7 @@ use super::{
     opened::database,
     output::{Json, say, say_json, table},
 };
-use crate::{config::Inputs, store::Stores};
+use crate::{config::Inputs, store::Stores, tenants};
 
 /// What was used: requests and tokens by key, project, model, day or tenant. Days are those of the provider.
 #[derive(Args)]
@@ -153,7 +153,7 @@ async fn sums(database: &SqliteStore, query: UsageQuery, by: By) -> anyhow::Resu
     let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
     for row in database.usage(query).await? {
         let key = row.key.as_ref().map(KeyId::as_str).unwrap_or_default();
-        let tenant = key.strip_prefix("tenant:");
+        let tenant = tenants::of_counted(key);
         let name = match (by, tenant) {
             (By::Tenant, Some(tenant)) => Some(tenant.to_owned()),
             (By::Tenant, None) | (_, Some(_)) => None,
@@ -173,7 +173,7 @@ async fn sums(database: &SqliteStore, query: UsageQuery, by: By) -> anyhow::Resu
 pub(super) async fn of_day(database: &SqliteStore, day: i32) -> anyhow::Result<Sum> {
     let mut all = Sum::default();
     for row in database.usage(UsageQuery::of_days(day..=day).by_key()).await? {
-        if !row.key.as_ref().is_some_and(|key| key.as_str().starts_with("tenant:")) {
+        if row.key.as_ref().and_then(|key| tenants::of_counted(key.as_str())).is_none() {
             all.add(&row);
         }
     }

@@ -18,28 +18,28 @@ use super::values::{SecretText, Span};
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Keys of the gateway's own provider.
+    /// Keys of the gateway's own provider. The table shows what values an option takes; keys-and-limits.md says what it does.
     pub keys: Vec<KeyEntry>,
     /// How keys are chosen.
     pub pool: PoolSection,
     /// Models: their limits, and other names for them.
     pub models: Vec<ModelEntry>,
-    /// Rows of the table of errors that are tried before the built-in ones.
+    /// Your own rows for the table of errors. They are tried before the built-in rows.
     #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     pub errors: Vec<Rule>,
-    /// What `keypool serve` listens on, and where it sends to.
+    /// Where `keypool serve` listens, and where it sends requests.
     pub gateway: GatewaySection,
-    /// Providers beside that of the gateway, each with keys of its own.
+    /// More providers, each with keys of its own.
     pub providers: Vec<ProviderEntry>,
-    /// Exits to the providers by name: proxies, or addresses of this machine. A key names its own (exit = "NAME").
+    /// Exits: proxies or local addresses by which requests leave this machine. A key chooses one by `exit = "NAME"`.
     pub exits: BTreeMap<String, ExitEntry>,
-    /// Who may use the gateway beside whoever has its token.
+    /// Users of the gateway, each with a token and limits of their own.
     pub tenants: Vec<TenantEntry>,
     /// The admin API and the dashboard.
     pub admin: AdminSection,
     /// The log.
     pub log: LogSection,
-    /// Where counts, cooldowns and keys outlive the process, and processes share them.
+    /// Where counts, cooldowns and keys are stored, so that they survive a restart and several processes can share them.
     pub store: StoreSection,
     /// How `keypool batch` works.
     pub batch: BatchSection,
@@ -76,7 +76,7 @@ impl ProviderKind {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSection {
-    /// Key files; key.txt unless set, if there is one.
+    /// Key files. Unless set: key.txt, if it exists.
     pub key_files: Option<Vec<PathBuf>>,
     /// Whether variables such as GEMINI_API_KEYS are read.
     pub key_variables: bool,
@@ -85,7 +85,7 @@ pub struct PoolSection {
     pub strategy: Strategy,
     /// How long a request waits for a key; at most 1h.
     pub wait: Span,
-    /// Models that take the place of one that no key can serve, best first.
+    /// Models to use instead when no key can serve the requested model, best first.
     pub fallback: Vec<String>,
 }
 
@@ -105,12 +105,12 @@ impl Default for PoolSection {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
-    /// Its name; in limits it may end in `*`.
+    /// The model's name. It may end in `*` where the entry only sets limits.
     pub name: String,
     /// Other names that clients may use for it.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Limits of every project that has none of its own.
+    /// Limits of each project that has no limits of its own for this model.
     #[serde(default)]
     pub limits: Option<LimitsEntry>,
 }
@@ -119,58 +119,58 @@ pub struct ModelEntry {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GatewaySection {
-    /// HOST:PORT to listen on; beyond loopback a token is required.
+    /// HOST:PORT to listen on. An address other than loopback requires a token.
     pub listen: String,
     /// The shape of the API that the keys are for.
     pub provider: ProviderKind,
-    /// Where requests go, such as https://host:port/path; the provider's own address unless set.
+    /// Where requests are sent, such as https://host:port/path. Unless set: the provider's own address.
     pub upstream: Option<String>,
-    /// Certificates to trust in place of Mozilla's, in PEM.
+    /// A PEM file of certificates to trust instead of Mozilla's.
     pub cacert: Option<PathBuf>,
-    /// What clients send in place of a key; on loopback PLACEHOLDER_GEMINI_TOKEN unless set.
+    /// The token that clients send instead of a key. Unless set, on loopback: PLACEHOLDER_GEMINI_TOKEN.
     pub token: Option<SecretText>,
-    /// The file that holds the token.
+    /// A file that holds the token.
     pub token_file: Option<PathBuf>,
-    /// The file with the certificate chain, in PEM: clients connect over TLS, by HTTP/1.1 or HTTP/2.
+    /// A PEM file with the certificate chain. If set, clients connect over TLS, by HTTP/1.1 or HTTP/2.
     pub tls_cert_file: Option<PathBuf>,
-    /// The file with the certificate's private key, in PEM.
+    /// A PEM file with the certificate's private key.
     pub tls_key_file: Option<PathBuf>,
-    /// Names that clients may reach the gateway by, beside loopback and its addresses.
+    /// Host names under which clients may reach the gateway, in addition to loopback and its IP addresses.
     pub hosts: Vec<String>,
     /// Origins of web pages and apps that may send requests, such as http://localhost:3000.
     pub origins: Vec<String>,
-    /// A field that would change an answer and cannot be translated is an error; false: it is ignored.
+    /// Whether a field that would change the answer but cannot be translated is an error. If false, it is ignored.
     pub strict: bool,
-    /// Media that a translated request names by URL is fetched, from public addresses only.
+    /// Whether media that a translated request names by URL is fetched. Only public addresses are used.
     pub fetch_images: bool,
-    /// Answers say who served: x-keypool-key, x-keypool-attempts and x-keypool-model.
+    /// Whether answers have the headers x-keypool-key, x-keypool-attempts and x-keypool-model.
     pub served_headers: bool,
-    /// Requests of one session prefer one project, for the sake of its prompt cache.
+    /// Whether requests of one session prefer one project, which may have the prompt in its cache.
     pub session_affinity: bool,
     /// The header by which a client names its session.
     pub session_header: String,
-    /// How long connections are still accepted at the end, while /-/ready says 503.
+    /// At shutdown: how long connections are still accepted while /-/ready answers 503.
     pub drain_delay: Span,
-    /// How long answers under way may take at the end.
+    /// At shutdown: how long requests in progress may take.
     pub grace: Span,
-    /// The longest wait for a key that a request may ask for with x-keypool-wait.
+    /// The longest wait for a key that a request may ask for by the header x-keypool-wait.
     pub max_wait: Span,
-    /// Bodies of up to so many MiB can be sent again over another key; larger ones are streamed once.
+    /// Bodies of up to this many MiB are kept, so that they can be sent again with another key. Larger ones are sent once.
     #[schemars(range(min = 1, max = 1024))]
     pub replay_mib: u32,
-    /// Connections at once; more get a 503.
+    /// Connections at the same time. Any more get a 503.
     #[schemars(range(min = 1, max = 65535))]
     pub max_connections: u32,
-    /// Connections of one address beyond this machine (IPv6: of one /64); more get a 429.
+    /// Connections at the same time from one address (IPv6: one /64). Any more get a 429. It does not apply to loopback.
     #[schemars(range(min = 1, max = 65535))]
     pub max_connections_per_address: u32,
-    /// A body of a request that brings nothing for so long is given up: 408.
+    /// A request gets a 408 when no byte of its body has come for this long.
     pub body_timeout: Span,
-    /// A client that reads nothing of its answer for so long is disconnected.
+    /// A client is disconnected when it has read nothing of its answer for this long.
     pub reader_timeout: Span,
-    /// An attempt without an answer after so long has failed.
+    /// An attempt fails when the provider has not answered after this long.
     pub answer_timeout: Span,
-    /// Worker threads; one a core unless set.
+    /// Worker threads. Unless set: one for each core.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
 }
@@ -211,23 +211,23 @@ impl Default for GatewaySection {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderEntry {
-    /// Its name: in paths (/to/NAME/), logs and metrics; that of its kind unless set.
+    /// The provider's name in paths (/to/NAME/), logs and metrics. Unless set: the name of its kind.
     pub name: Option<String>,
-    /// The shape of its API.
+    /// The shape of the provider's API.
     pub kind: ProviderKind,
-    /// Where it lives; the provider's own address unless set.
+    /// Where requests are sent. Unless set: the provider's own address.
     pub upstream: Option<String>,
-    /// The header that carries the key, for `api-key-header`; `Authorization: Bearer` unless set.
+    /// For `api-key-header`: the header that carries the key. Unless set: `Authorization: Bearer`.
     pub header: Option<String>,
-    /// Requests for these models go to it; a name may end in `*`. Those that its kind is known for unless set.
+    /// Requests for these models go to this provider; a name may end in `*`. Unless set: the usual models of its kind.
     pub models: Option<Vec<String>>,
     /// Keys.
     pub keys: Vec<KeyEntry>,
     /// Key files.
     pub key_files: Vec<PathBuf>,
-    /// Limits of every project by model; a name may end in `*`.
+    /// Limits of each project, by model. A model's name may end in `*`.
     pub limits: BTreeMap<String, LimitsEntry>,
-    /// Models that take the place of one that no key can serve, best first.
+    /// Models to use instead when no key can serve the requested model, best first.
     pub fallback: Vec<String>,
 }
 
@@ -237,13 +237,13 @@ pub struct ProviderEntry {
 pub struct ExitEntry {
     /// The proxy: http://user:password@host:port or socks5://host:port.
     pub proxy: Option<SecretText>,
-    /// The variable that holds the proxy's URL.
+    /// An environment variable that holds the proxy's URL.
     pub proxy_env: Option<String>,
-    /// The file that holds the proxy's URL.
+    /// A file that holds the proxy's URL.
     pub proxy_file: Option<PathBuf>,
-    /// An address of this machine that connections leave from.
+    /// The local IP address from which connections are made.
     pub local_address: Option<std::net::IpAddr>,
-    /// Projects whose keys leave by it unless they name another exit.
+    /// Projects whose keys use this exit, except keys that name another one.
     pub projects: Vec<String>,
 }
 
@@ -251,15 +251,15 @@ pub struct ExitEntry {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantEntry {
-    /// Its name.
+    /// The tenant's name.
     pub name: String,
-    /// Its token.
+    /// The tenant's token.
     pub token: Option<SecretText>,
-    /// The file that holds its token.
+    /// A file that holds the token.
     pub token_file: Option<PathBuf>,
-    /// SHA-256 of its token, in hex, in place of the token.
+    /// The SHA-256 hash of the token, in hex, instead of the token itself.
     pub token_hash: Option<String>,
-    /// Models that it may use; a name may end in `*`. All unless set.
+    /// Models that the tenant may use; a name may end in `*`. Unless set: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
     /// Requests a minute.
@@ -277,7 +277,7 @@ pub struct TenantEntry {
     /// Requests at the same time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
-    /// The day, or the time, from which on it may not: 2030-01-31 or 2030-01-31T12:00:00Z.
+    /// When the token stops working: 2030-01-31 or 2030-01-31T12:00:00Z.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
 }
@@ -286,11 +286,11 @@ pub struct TenantEntry {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSection {
-    /// The administrator's token; another than clients send.
+    /// The administrator's token. It must differ from the tokens of clients.
     pub token: Option<SecretText>,
-    /// The file that holds it.
+    /// A file that holds the token.
     pub token_file: Option<PathBuf>,
-    /// HOST:PORT of their own for the admin API and the dashboard; the gateway's unless set.
+    /// A separate HOST:PORT for the admin API and the dashboard. Unless set: the gateway's.
     pub listen: Option<String>,
 }
 
@@ -332,11 +332,11 @@ pub enum LogFormat {
 pub struct LogSection {
     /// How much is logged.
     pub level: Level,
-    /// How a line is written.
+    /// The format of a line.
     pub format: LogFormat,
-    /// A folder for the log, in files of a day each; standard output unless set.
+    /// A folder for the log, which has one file a day. Unless set: standard output.
     pub directory: Option<PathBuf>,
-    /// How many of those files are kept.
+    /// How many log files are kept.
     pub keep: usize,
 }
 
@@ -346,14 +346,14 @@ impl Default for LogSection {
     }
 }
 
-/// What happens to requests while the store is away.
+/// What happens to requests while the store cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnStoreLoss {
     /// They get a 503.
     #[default]
     FailClosed,
-    /// They go on by the limits of this process alone, and may exceed limits together with others.
+    /// They are sent within the limits of this process alone. Several processes together may then exceed limits.
     FailOpen,
 }
 
@@ -361,21 +361,21 @@ pub enum OnStoreLoss {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
-    /// The database of counts, cooldowns, keys and tenants: a path, "auto" (~/.local/state/keypool/keypool.db) or "none".
+    /// The database file for counts, cooldowns, keys and tenants; "auto" is ~/.local/state/keypool/keypool.db, "none" is no database.
     pub path: String,
-    /// redis://HOST:PORT or rediss://HOST:PORT: counts and cooldowns are shared there, by several machines.
+    /// A Redis server through which several machines share counts and cooldowns: redis://HOST:PORT or rediss://HOST:PORT.
     pub redis: Option<SecretText>,
     /// The user of Redis.
     pub redis_user: Option<String>,
     /// The password of Redis.
     pub redis_password: Option<SecretText>,
-    /// The file that holds the password of Redis.
+    /// A file that holds the password of Redis.
     pub redis_password_file: Option<PathBuf>,
-    /// Certificates to trust for rediss://, in PEM.
+    /// A PEM file of certificates to trust for rediss://.
     pub redis_ca_file: Option<PathBuf>,
-    /// Processes with the same namespace share keys in Redis.
+    /// Processes with the same namespace share their counts in Redis.
     pub namespace: String,
-    /// What happens to requests while the store is away.
+    /// What happens to requests while the store cannot be reached.
     pub on_store_loss: OnStoreLoss,
 }
 
@@ -398,21 +398,21 @@ impl Default for StoreSection {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchSection {
-    /// The model of tasks that name none; gemini-2.5-flash for Gemini unless set.
+    /// The model for tasks that name none. Unless set, for Gemini: gemini-2.5-flash.
     pub model: Option<String>,
-    /// The system instruction of tasks that have none.
+    /// The system instruction for tasks that have none.
     pub system: Option<String>,
-    /// The temperature of tasks that have none, 0 to 2.
+    /// The temperature for tasks that have none, from 0 to 2.
     pub temperature: Option<f64>,
-    /// The most tokens of an answer; the provider's own limit unless set.
+    /// The most tokens of an answer. Unless set: the provider's own limit.
     pub max_output_tokens: Option<u32>,
-    /// Slots of a key.
+    /// Workers for each key. Unless set: as many requests as the limits allow.
     pub workers_per_key: Option<u32>,
-    /// The shortest time from start to start of one slot.
+    /// The shortest time between two requests of one worker.
     pub rate_limit_per_slot: Option<Span>,
-    /// Requests at once without slots; what the limits allow unless set.
+    /// Requests at the same time, without `workers_per_key`. Unless set: as many as the limits allow.
     pub concurrency: Option<usize>,
-    /// How often a task is tried again after faults of the task or the model.
+    /// How often a failed task is tried again. Failures of keys are not counted.
     pub max_retries: u32,
     /// How long one answer may take.
     pub timeout: Span,

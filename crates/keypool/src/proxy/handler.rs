@@ -58,6 +58,7 @@ async fn serve(
     body: Body,
 ) -> Result<Response, ApiError> {
     let address = if route.endpoint == Endpoint::Upload { uploads::Address::of(app, &route, &head) } else { None };
+    // The address is as the client named it; from here on the path is the provider's.
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {
         body::uncollected(body, app.settings.body_timeout)
@@ -92,8 +93,7 @@ async fn forward(
         return resources::list(app, provider, &incoming, collection).await;
     }
     let pinned = resources::pinned(app, provider, &incoming).await?;
-    let Incoming { route, tenant, mut head, body, model } = incoming;
-    let mut body = body;
+    let Incoming { route, tenant, mut head, mut body, model } = incoming;
     if route.dialect != Dialect::Gemini {
         convert::without_ours(&route, &mut body);
     }
@@ -133,7 +133,8 @@ async fn forward(
     Ok(Response::from_parts(head, answer))
 }
 
-/// What a request needs of a key: what its head and body say, with the wait, the session and the resource that it names.
+/// What a request needs of a key: what its head and body say, with the wait, the session and the resource that it names. The body
+/// goes into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and the cost.
 pub fn key_request(
     app: &AppState,
     provider: &ProviderPool,

@@ -496,7 +496,7 @@ async fn object(
     headers::for_upstream(request.headers_mut());
     request.headers_mut().remove(header::ACCEPT_ENCODING);
     let project = Affinity::RequireProject(resource.project.as_str().into());
-    request.extensions_mut().insert(KeyRequest::any_model().free().affinity(project));
+    request.extensions_mut().insert(KeyRequest::any_model().uncounted().affinity(project));
     let answer = provider.send(request).await.map_err(|error| handler::failure(&error).0)?;
     let status = answer.status();
     let text: Bytes = http_body_util::Limited::new(answer.into_body(), READ)

@@ -79,7 +79,7 @@ async fn a_connection_too_many_of_one_address_gets_a_429() {
     // An address of this machine that is not loopback, which has no limit.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a port");
     if socket.connect("192.0.2.1:9").is_err() {
-        eprintln!("skipped: this machine has no address but loopback");
+        redis_fixture::skipped("this machine has no address but loopback");
         return;
     }
     let own = socket.local_addr().expect("an address").ip();

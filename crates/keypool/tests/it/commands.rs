@@ -446,9 +446,9 @@ async fn admin() -> Upstream {
         }
         let body = match request.uri().path() {
             "/-/admin/requests/abc" => serde_json::json!({
-                "request": { "id": "abc", "at_ms": 0, "method": "POST", "path": GENERATE, "status": 200, "milliseconds": 7,
-                    "attempts": [{ "key": "k-1", "project": "p", "model": "m", "class": "key_rejected", "status": 400,
-                        "message": "API key not valid", "milliseconds": 3 }] } }),
+                "id": "abc", "at_ms": 0, "method": "POST", "path": GENERATE, "status": 200, "milliseconds": 7,
+                "attempts": [{ "key": "k-1", "project": "p", "model": "m", "class": "key_rejected", "status": 400,
+                    "message": "API key not valid", "milliseconds": 3 }] }),
             "/-/admin/snapshot" => serde_json::json!({ "pools": [{ "name": "gemini",
                 "keys": [{ "id": "k-1", "project": "p", "tier": "free", "breakers": [] }],
                 "projects": [{ "name": "p", "breakers": [], "models": [{ "model": "gemini-2.5-flash", "limits": [
