@@ -19,7 +19,7 @@ doc:
     RUSTDOCFLAGS='-D warnings' cargo doc -p tower-keypool --no-deps --all-features
 
 demo:
-    cargo run --release -- demo
+    cargo run -- demo
 
 # what the figures measure; names select some
 figures *names:

@@ -25,7 +25,7 @@ enum Instead {
 use Instead::{Command as Run, Nothing};
 
 const COMMANDS: [(&str, Instead); 8] = [
-    ("cargo run --release -- demo", Run("keypool demo --seconds 2")),
+    ("cargo run -- demo", Run("keypool demo --seconds 2")),
     ("keypool demo", Run("keypool demo --seconds 2")),
     ("scripts/test", Nothing("it runs this test")),
     ("cargo install --path crates/keypool", Nothing("the program is built already")),
