@@ -181,11 +181,11 @@ impl Error {
             Some("DEADLINE_EXCEEDED") => 504,
             _ => 500,
         };
-        error.is_object().then(|| Self::said_by_gemini(error, error["code"].as_u64().unwrap_or_else(by_word)))
+        (!error.is_null()).then(|| Self::said_by_gemini(error, error["code"].as_u64().unwrap_or_else(by_word)))
     }
 
     fn said_by_gemini(error: &Value, status: u64) -> Self {
-        let message = match error["message"].as_str() {
+        let message = match error["message"].as_str().or(error.as_str()) {
             None | Some("") => format!("the provider answered with an error ({status}) that says nothing"),
             Some(message) => message.to_owned(),
         };
