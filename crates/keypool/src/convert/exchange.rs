@@ -51,6 +51,8 @@ impl From<ApiError> for Failure {
             StatusCode::FORBIDDEN => ErrorKind::PermissionDenied,
             StatusCode::NOT_FOUND => ErrorKind::NotFound,
             StatusCode::CONFLICT => ErrorKind::Conflict,
+            StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorKind::UnsupportedMedia,
             StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
             StatusCode::BAD_GATEWAY => ErrorKind::BadUpstream,
             StatusCode::SERVICE_UNAVAILABLE => ErrorKind::NoKeys,
@@ -217,6 +219,9 @@ impl Exchange {
             let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
             if head.status.is_success() {
                 return Ok((body, attempts));
+            }
+            if let Some(error) = handler::misled(&Method::POST, head.status, &head.headers) {
+                return Err(Failure::from(error).after(attempts));
             }
             let said = Limited::new(body, LARGEST_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let error = Error::from_gemini(head.status, &said.unwrap_or_default());

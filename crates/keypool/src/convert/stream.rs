@@ -9,7 +9,10 @@ use http_body_util::BodyExt;
 use keypool_dialect::Answer;
 use tower_keypool::{Attempts, Usage, provider::UsageFormat};
 
-use super::exchange::{Caller, Exchange, Failure, Quota, Sent};
+use super::{
+    exchange::{Caller, Exchange, Failure, Quota, Sent},
+    may_be_better,
+};
 use crate::{
     app::AppState,
     proxy::{body, pools::AnswerBody},
@@ -98,18 +101,22 @@ impl Translation {
                     }
                 },
                 Source::Reading(body) => {
-                    if let Some(Ok(frame)) = body.frame().await {
-                        let Ok(data) = frame.into_data() else { continue };
-                        self.answer.push(&data)
-                    } else {
-                        // A connection that broke is an answer without an end.
-                        let is_retryable = self.answer.outcome().is_retryable() && !self.answer.has_begun();
-                        if is_retryable && !self.is_second {
-                            self.is_second = true;
-                            self.source = Source::Sending(self.exchange.send(Some(&self.attempts)));
-                            continue;
-                        }
-                        self.answer.finish()
+                    // A connection that broke is an answer without an end.
+                    let (read, ended) = match body.frame().await {
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(data) => (self.answer.push(&data), false),
+                            Err(_) => continue,
+                        },
+                        _ => (self.answer.close(), true),
+                    };
+                    if (ended || read.is_err()) && !self.is_second && may_be_better(&read, &self.answer) {
+                        self.is_second = true;
+                        self.source = Source::Sending(self.exchange.send(Some(&self.attempts)));
+                        continue;
+                    }
+                    match read {
+                        Ok(begun) if ended => self.answer.finish().map(|end| [begun, end].concat().into()),
+                        read => read,
                     }
                 }
             };

@@ -12,6 +12,7 @@ mod demo;
 #[path = "../../../keypool-dialect/tests/it/support.rs"]
 #[allow(dead_code, clippy::unwrap_used, reason = "the requests of the dialects' own tests")]
 mod dialect;
+mod hostile;
 mod live;
 mod reload;
 mod resources;
