@@ -58,6 +58,15 @@ fn arguments_of_a_call_may_come_as_text() {
 fn an_error_that_is_only_a_text_is_told() {
     let error = Error::from_gemini(StatusCode::BAD_REQUEST, br#"{"error": "temperature is too high"}"#);
     assert_eq!(error.message(), "temperature is too high");
+    for body in [r#"{"detail": "too high"}"#, r#"{"message": "too high", "code": 7}"#, "too high\n"] {
+        assert_eq!(Error::from_gemini(StatusCode::BAD_REQUEST, body.as_bytes()).message(), "too high", "{body}");
+    }
+    for body in ["", "<html>400</html>", "[]", r#"{"error": {}}"#] {
+        let error = Error::from_gemini(StatusCode::BAD_REQUEST, body.as_bytes());
+        assert!(error.message().contains("(400) that says nothing"), "{body}: {error}");
+    }
+    let tuned = br#"{"error": {"message": "You do not have permission to access tuned model x", "code": 403}}"#;
+    assert_eq!(Error::from_gemini(StatusCode::FORBIDDEN, tuned).status(CHAT), StatusCode::FORBIDDEN);
     let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
     let told = whole(&request, &json!({ "error": "no backend" })).1.unwrap_err();
     assert_eq!((told.message(), told.status(CHAT).as_u16()), ("no backend", 500));
