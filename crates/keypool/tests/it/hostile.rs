@@ -101,6 +101,28 @@ async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
 }
 
 #[tokio::test]
+async fn an_answer_that_nobody_asked_to_compress_is_read() {
+    let upstream = Upstream::start(|request| {
+        let (mut head, _) = as_asked(request).into_parts();
+        let mut body = good().to_string();
+        if request.uri().path().ends_with(":streamGenerateContent") {
+            body = format!("data: {body}\r\n\r\n");
+        }
+        head.headers.insert(header::CONTENT_ENCODING, "gzip".parse().expect("a value"));
+        Response::from_parts(head, Full::new(gzip(body.as_bytes())))
+    })
+    .await;
+    let gateway = gateway(&upstream);
+    for (path, frontend) in PATHS.into_iter().zip(ALL) {
+        for stream in [false, true] {
+            let answer = gateway.post(path, &hello(frontend, &json!({ "stream": stream }))).await;
+            assert!(answer.text().contains("Hi there"), "{path} {stream}: {}", answer.text());
+            assert_eq!((answer.header("x-keypool-attempts"), answer.header("content-encoding")), ("1", ""));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_relay_that_knows_no_events_is_asked_once() {
     let upstream = Upstream::start(|_| reply(200, "application/json", json!([good()]).to_string())).await;
     let gateway = gateway(&upstream);
