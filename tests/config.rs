@@ -54,7 +54,7 @@ fn options_behind_a_key() {
         "{A} id=work project=a tier=paid priority=3 weight=2 exit=berlin billing_account=acme rpm=10 tpm=250_000 rpd=250 \
          concurrent=4 interval=500ms zone=America/Los_Angeles source=console label=\"of the team\" models=gemini-2.5-*,gemma-3"
     )
-    .replace("250_000", "250000");
+    .replace("tier=paid", "tier=Paid");
     let (keys, problems) = loaded("keys.txt", &line);
     assert_eq!(problems, [""; 0]);
     let expected = Key::paid(A)
@@ -74,6 +74,34 @@ fn options_behind_a_key() {
 }
 
 #[test]
+fn a_key_may_stand_in_a_line_of_another_format() {
+    for line in [
+        "GEMINI_API_KEY=…",
+        "export GEMINI_API_KEY='…'",
+        "api_key=\"…\"",
+        "- …",
+        "- '…'",
+        "'…',",
+        "\"…\",",
+        "`…`;",
+        "// a comment\n; and another\n…",
+    ] {
+        let (keys, problems) = loaded("keys.txt", &line.replace('…', A));
+        assert_eq!((keys.len(), problems), (1, Vec::new()), "{line}");
+        assert!(keys[0].clone().label("") == Key::new(A).label(""), "{line}");
+    }
+    // As PowerShell writes files.
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("keys.txt");
+    let units = format!("\u{feff}{A} project=ä\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    std::fs::write(&path, units).unwrap();
+    let mut read = Loaded::default();
+    read.add_file(&path);
+    assert_eq!((read.keys.len(), read.problems.len()), (1, 0));
+    assert!(read.keys[0].clone().label("") == Key::new(A).project("ä").label(""));
+}
+
+#[test]
 fn bad_lines_are_named_and_the_good_ones_serve() {
     let text = format!(
         "# our keys\n\
@@ -84,7 +112,7 @@ fn bad_lines_are_named_and_the_good_ones_serve() {
          {B} project=a stray\n\
          {B} label=\"open\n\
          short\n\
-         GEMINI_API_KEY={B}\n\
+         project=a {B}\n\
          {B},{C}\n\
          schlüssel-mit-umlaut\n\
          {B} zone=Mars/Olympus\n\
@@ -211,7 +239,7 @@ fn keys_of_the_providers_variables() {
         ("GEMINI_API_KEY_10", "key-number-0010"),
         ("GEMINI_API_KEY_9", "key-number-0009"),
         ("GOOGLE_API_KEY", "key-number-0006"),
-        ("GEMINI_FREE_KEYS", "key-number-0007"),
+        ("GEMINI_FREE_KEYS", "[\"key-number-0007\"]"),
         ("GEMINI_PAID_KEYS", "key-number-0008 ünlesbar"),
         ("GEMINI_API_KEY_OLD", "key-number-0099"),
         ("OPENAI_API_KEY", "key-number-0098"),

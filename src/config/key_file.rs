@@ -40,16 +40,29 @@ fn is_key_field(name: &str) -> bool {
 
 /// A line: the key, then `name=value` options. `None` for a blank line or a comment.
 fn line(text: &str) -> Result<Option<Options>, String> {
-    let words = words(text)?;
-    let Some((secret, options)) = words.split_first() else { return Ok(None) };
-    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if secret.split_once('=').is_some_and(|(name, value)| is_name(name) && !value.trim_matches('=').is_empty()) {
-        return Err("the line does not begin with the key; options stand behind it".to_owned());
+    let text = text.trim();
+    if text.starts_with("//") || text.starts_with(';') {
+        return Ok(None);
     }
+    // Lines of shells, lists and code hold a key, too.
+    let text = text.strip_prefix("export ").or(text.strip_prefix("- ")).unwrap_or(text);
+    let words = words(text.trim_end_matches([',', ';']))?;
+    let Some((first, options)) = words.split_first() else { return Ok(None) };
+    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let secret = match first.split_once('=') {
+        Some((name, value)) if is_name(name) && !value.trim_matches('=').is_empty() => {
+            if !name.to_ascii_lowercase().ends_with("key") {
+                return Err("the line does not begin with the key; options stand behind it".to_owned());
+            }
+            value
+        }
+        _ => first,
+    };
+    let secret = secret.trim_matches(['\'', '`']);
     if secret.len() < 8 {
         return Err("the key is shorter than 8 characters".to_owned());
     }
-    let mut pairs = vec![("key", secret.as_str())];
+    let mut pairs = vec![("key", secret)];
     for (n, word) in options.iter().enumerate() {
         let expected = || format!("word {} is no option: options are name=value, with quotes around spaces", n + 2);
         pairs.push(word.split_once('=').ok_or_else(expected)?);

@@ -59,7 +59,14 @@ impl Loaded {
                 return self.problems.push(problem);
             }
         };
-        let text = String::from_utf8_lossy(&bytes);
+        let text = match bytes.strip_prefix(b"\xff\xfe") {
+            // As PowerShell writes it.
+            Some(utf16) => {
+                let units = utf16.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+                char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+            }
+            None => String::from_utf8_lossy(&bytes),
+        };
         key_file::parse(path, text.trim_start_matches('\u{feff}'), &mut |line, entry| {
             self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
         });
@@ -84,7 +91,8 @@ impl Loaded {
             };
             let value = environment.get(name).unwrap_or_default();
             let secrets = value.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace());
-            let secrets = secrets.map(|secret| secret.trim_matches(['"', '\''])).filter(|secret| !secret.is_empty());
+            let secrets =
+                secrets.map(|secret| secret.trim_matches(['"', '\'', '[', ']'])).filter(|secret| !secret.is_empty());
             for (n, secret) in secrets.enumerate() {
                 let entry = Options::of([("secret", secret), ("tier", tier)]);
                 self.add(format!("{name}, value {}", n + 1), entry, environment);

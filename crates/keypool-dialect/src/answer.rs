@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use crate::{Conversation, Error, Event, Frontend, Outcome, Usage, gemini::Decoder, request::Reply, sse};
+use crate::{
+    Conversation, Error, Event, Frontend, Outcome, Usage, fields::json_text, gemini::Decoder, request::Reply, sse,
+};
 
 /// Writes an answer in a dialect: a whole answer at its end, the events of a stream as they come.
 pub(crate) trait Writer: Send {
@@ -160,6 +162,27 @@ impl Answer {
         self.over
     }
 
+    /// Gemini's bytes ended: reads what is left of a stream. After it the [`outcome`](Self::outcome) is known.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push).
+    pub fn close(&mut self) -> Result<Bytes, Error> {
+        let (mut out, mut events) = (Vec::new(), Vec::new());
+        let (stray, open) = self.parser.finish();
+        let stray = json_text(&stray);
+        // An error may stand behind the last event, as it is; and some relays answer without events.
+        let stray = serde_json::Deserializer::from_str(&stray).into_iter().map_while(Result::ok);
+        let mut decoded = stray.into_iter().try_for_each(|answer| self.decoder.answer(answer, &mut events));
+        if !open.is_empty() {
+            decoded = decoded.and_then(|()| self.decoder.decode(&open, &mut events));
+        }
+        self.take(events, &mut out);
+        match decoded {
+            Ok(()) => Ok(out.into()),
+            Err(error) => self.end_with(error, out),
+        }
+    }
+
     /// Gemini's answer ended. Returns the whole answer, or the end of a stream.
     ///
     /// An [empty](Outcome::Empty) answer is returned as it is: check [`outcome`](Self::outcome) before.
@@ -170,17 +193,11 @@ impl Answer {
         if self.over {
             return Ok(Bytes::new());
         }
-        let mut out = Vec::new();
-        let mut events = Vec::new();
-        if self.stream {
-            let (stray, open) = self.parser.finish();
-            let decoded = if open.is_empty() { Ok(()) } else { self.decoder.decode(&open, &mut events) };
-            // An error may stand behind the last event, as it is.
-            let stray = serde_json::from_slice(&stray).unwrap_or_default();
-            if let Some(error) = Error::in_gemini_answer(&stray).or(decoded.err()) {
-                return self.end_with(error, out);
-            }
+        let mut out = self.close()?.to_vec();
+        if self.over {
+            return Ok(out.into());
         }
+        let mut events = Vec::new();
         if let Some(error) = self.decoder.outcome().error() {
             return self.end_with(error, out);
         }

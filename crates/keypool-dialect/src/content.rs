@@ -121,10 +121,10 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
         }
         // Thoughts are not sent back: Gemini wants only the signature, which is kept with the call. The results of a search
         // are in the text that the model made of them.
-        "thinking" | "redacted_thinking" | "reasoning" | "compaction" | "fallback" | "web_search_tool_result" => {}
+        "thinking" | "redacted_thinking" | "reasoning" | "fallback" | "web_search_tool_result" => {}
         "server_tool_use" if value["name"] == "web_search" => {}
-        // A tool that another provider ran: the model reads it as text.
-        kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") => {
+        // A tool that another provider ran, or what stands for earlier turns: the model reads it as text.
+        kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") || kind == "compaction" => {
             transcript.say(role, Part::Text(as_text(&value)));
         }
         kind if !is_part(&value) => {
@@ -244,7 +244,6 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Erro
 fn recording(Recording { data, format }: Recording, place: &str) -> Result<Media, Error> {
     match &*data {
         "" => Err(Error::invalid(format!("{place}.input_audio.data"), "is empty")),
-        url if url.starts_with("data:") => media::from_url(url, &format!("{place}.input_audio.data")),
         _ => Ok(media::base64(format!("audio/{format}"), data)),
     }
 }

@@ -261,8 +261,13 @@ impl Effort {
 }
 
 impl Sampling {
-    /// Reads the fields that all dialects have; `limit` and `stop` are the dialect's names of two of them.
-    pub(crate) fn read(fields: &mut Fields, limit: &str, stop: &str, notes: &mut Notes) -> Result<Self, Error> {
+    /// Reads the fields that all dialects have, by any dialect's name.
+    pub(crate) fn read(fields: &mut Fields, notes: &mut Notes) -> Result<Self, Error> {
+        let stop = if fields.has("stop_sequences") { "stop_sequences" } else { "stop" };
+        let mut max_tokens = None;
+        for limit in ["max_output_tokens", "max_completion_tokens", "max_tokens"] {
+            max_tokens = max_tokens.or(fields.limit(limit, notes)?);
+        }
         let top_k = match fields.integer("top_k")? {
             // Other servers take these for "no limit".
             Some(0 | -1) => {
@@ -289,7 +294,7 @@ impl Sampling {
             temperature: fields.number("temperature")?,
             top_p: fields.number("top_p")?,
             top_k,
-            max_tokens: fields.limit(limit, notes)?,
+            max_tokens,
             stop: words.into_iter().take(5).collect(),
             ..Self::default()
         })

@@ -165,8 +165,10 @@ impl Error {
 
     /// An error that Gemini answered with this status.
     pub fn from_gemini(status: StatusCode, body: &[u8]) -> Self {
-        let body: Value = serde_json::from_slice(body).unwrap_or_default();
-        Self::said_by_gemini(gemini_error(&body), u64::from(status.as_u16()))
+        // Proxies and other vendors in between say it at the top, or as plain text.
+        let body: Value = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into());
+        let error = Some(gemini_error(&body)).filter(|error| !error.is_null()).unwrap_or(&body);
+        Self::said_by_gemini(error, u64::from(status.as_u16()))
     }
 
     /// An error inside of an answer whose status was good; `None`: there is none.
@@ -181,20 +183,21 @@ impl Error {
             Some("DEADLINE_EXCEEDED") => 504,
             _ => 500,
         };
-        error.is_object().then(|| Self::said_by_gemini(error, error["code"].as_u64().unwrap_or_else(by_word)))
+        (!error.is_null()).then(|| Self::said_by_gemini(error, error["code"].as_u64().unwrap_or_else(by_word)))
     }
 
     fn said_by_gemini(error: &Value, status: u64) -> Self {
-        let message = match error["message"].as_str() {
-            None | Some("") => format!("the provider answered with an error ({status}) that says nothing"),
-            Some(message) => message.to_owned(),
-        };
+        let said = error["message"].as_str().or(error["detail"].as_str()).or(error.as_str()).unwrap_or_default().trim();
+        let mut message = said.to_owned();
+        if message.is_empty() || message.starts_with('<') {
+            message = format!("the provider answered with an error ({status}) that says nothing");
+        }
         let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
         // What is wrong with the gateway's key, account or address is not the caller's to mend, whatever the status.
         let mut details = error["details"].as_array().into_iter().flatten();
         let of_key = details.any(|detail| detail["reason"] == "API_KEY_INVALID")
             || says(&["API key", "authentication credentials", "location is not supported", "billing"]);
-        let of_file = says(&["permission to access the File", "CachedContent"]);
+        let of_file = says(&["permission to access the File", "CachedContent", "tuned model"]);
         match ErrorKind::of_gemini(status) {
             kind @ (ErrorKind::InvalidRequest | ErrorKind::NoKeys | ErrorKind::PermissionDenied)
                 if !of_file && (of_key || kind != ErrorKind::InvalidRequest) =>

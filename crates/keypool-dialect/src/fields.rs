@@ -86,9 +86,9 @@ impl Fields {
         }
     }
 
-    /// A field; none where it is missing or `null`.
+    /// A field; none where it is missing or says nothing. An empty input is one all the same.
     pub(crate) fn raw(&mut self, name: &str) -> Option<Value> {
-        self.0.shift_remove(name).filter(|value| !value.is_null())
+        self.0.shift_remove(name).filter(|value| !says_nothing(value) || name == "input" && !value.is_null())
     }
 
     /// A field of a type.
@@ -177,15 +177,12 @@ pub(crate) fn without_nulls(mut object: Value) -> Value {
 /// `strictJsonSchema` is a setting of Mastra's that gets into bodies.
 const NEVER_MATTER: &str = "user store metadata client_metadata safety_identifier service_tier inference_geo cache_control \
     prompt_cache_key prompt_cache_retention prompt_cache_options prediction anthropic_version anthropic_beta betas keep_alive \
-    chunking_strategy max_tool_calls context_management stream_options strictJsonSchema";
+    chunking_strategy max_tool_calls context_management stream_options strictJsonSchema summary";
 
 /// Values that say "as without me", and the fields of which, as other servers of these dialects have them.
 const NEUTRAL: [(&str, &str); 15] = [
-    (
-        "0",
-        "min_p min_tokens mirostat top_a dry_multiplier xtc_probability no_repeat_ngram_size partial_images best_of n",
-    ),
-    ("0", "presence_penalty frequency_penalty"),
+    ("0", "min_p min_tokens mirostat top_a dry_multiplier xtc_probability no_repeat_ngram_size"),
+    ("0", "partial_images best_of n presence_penalty frequency_penalty"),
     ("1", "repetition_penalty repeat_penalty length_penalty tfs_z typical_p speed best_of n"),
     ("100", "output_compression"),
     ("false", "echo ignore_eos include_reasoning logprobs raw safe_prompt stream think background use_beam_search"),
@@ -194,7 +191,7 @@ const NEUTRAL: [(&str, &str); 15] = [
     ("\"auto\"", "background truncation quality moderation"),
     ("\"opaque\"", "background"),
     ("\"disabled\"", "truncation"),
-    ("\"standard\"", "quality"),
+    ("\"standard\"", "quality speed"),
     ("\"medium\"", "verbosity"),
     ("\"low\"", "input_fidelity"),
     ("\"png\"", "output_format"),
@@ -205,16 +202,19 @@ fn lists(names: &str, name: &str) -> bool {
     names.split_whitespace().any(|listed| listed == name)
 }
 
-/// Whether a value says "as without me": `null`, an empty one (`{}`, `[]`, `""`, members that are all `null`), or a known one.
+/// Whether a value is `null`, `""` or an object without members, or with none but `null`.
+fn says_nothing(value: &Value) -> bool {
+    value.is_null() || value == "" || value.as_object().is_some_and(|members| members.values().all(Value::is_null))
+}
+
+/// Whether a value says "as without me": one that says nothing, `[]`, or a known one.
 fn is_neutral(name: &str, value: &Value) -> bool {
     let text = value.to_string();
     let is_known = |known: &str| match (value.as_f64(), known.parse::<f64>()) {
         (Some(value), Ok(known)) => (value - known).abs() < f64::EPSILON,
         _ => text == known,
     };
-    let nothing = matches!(&*text, "null" | "[]" | "\"\"")
-        || value.as_object().is_some_and(|members| members.values().all(Value::is_null));
-    nothing || NEUTRAL.iter().any(|(known, names)| is_known(known) && lists(names, name))
+    says_nothing(value) || text == "[]" || NEUTRAL.iter().any(|(known, names)| is_known(known) && lists(names, name))
 }
 
 /// A body as JSON text. What clients cut through is mended: bytes that are no UTF-8, halves of surrogate pairs.

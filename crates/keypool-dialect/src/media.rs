@@ -13,10 +13,11 @@ pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
         let kind = kind.to_ascii_lowercase();
         let kind = kind.strip_suffix(";base64").ok_or_else(|| Error::invalid(field, "a data URL must say ;base64"))?;
         let mime = kind.split(';').next().unwrap_or_default();
-        if !mime.contains('/') || data.is_empty() {
-            return Err(Error::invalid(field, "expected a data URL with a type and data (data:image/png;base64,…)"));
+        if data.is_empty() {
+            return Err(Error::invalid(field, "the data URL is empty"));
         }
-        return Ok(base64(mime.to_owned(), data.to_owned()));
+        let data = data.replace("%2B", "+").replace("%2F", "/").replace("%3D", "=");
+        return Ok(base64(mime.to_owned(), data));
     }
     if is_geminis(&head) {
         return Ok(Media { mime: None, data: MediaData::GeminiUri(url.to_owned()) });
@@ -28,8 +29,11 @@ pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
     Err(Error::invalid(field, "expected a data URL (data:image/png;base64,…)"))
 }
 
-/// Data in base64, which Gemini takes without the line breaks that some encoders put in.
+/// Data in base64, which Gemini takes without the line breaks that some encoders put in, and without the head of a data URL.
 pub(crate) fn base64(mime: String, mut data: String) -> Media {
+    if data.starts_with("data:") {
+        data.drain(..=data.find(',').unwrap_or(4));
+    }
     if data.contains(|letter: char| letter.is_ascii_whitespace()) {
         data.retain(|letter| !letter.is_ascii_whitespace());
     }
@@ -95,7 +99,7 @@ pub(crate) fn mime_of_name(name: &str) -> Option<String> {
 pub(crate) fn gemini_mime(mime: &str, data: &str) -> String {
     let bare = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let known = match &*bare {
-        "" | "application/octet-stream" | "binary/octet-stream" => match data.get(..4) {
+        "" | "image/*" | "application/octet-stream" | "binary/octet-stream" => match data.get(..4) {
             Some("iVBO") => "image/png",
             Some("/9j/") => "image/jpeg",
             Some("UklG") => "image/webp",

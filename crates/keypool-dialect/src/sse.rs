@@ -6,8 +6,6 @@ use crate::Error;
 
 /// A longer event ends the stream: whole images come in one.
 const MAX_EVENT: usize = 32 << 20;
-/// So much is kept of lines that are no event's: an error may stand there.
-const MAX_STRAY: usize = 64 << 10;
 
 /// Takes chunks, gives the data of whole events.
 #[derive(Debug, Default)]
@@ -16,6 +14,7 @@ pub(crate) struct Parser {
     line: Vec<u8>,
     /// Of the event that is not whole yet.
     data: Vec<u8>,
+    /// Lines that are no event's: an error, or an answer that did not come as events.
     stray: Vec<u8>,
 }
 
@@ -60,7 +59,7 @@ impl Parser {
             }
             self.data.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
         } else if !["event", "id", "retry", ":"].iter().any(|field| line.starts_with(field.as_bytes())) {
-            let room = MAX_STRAY.saturating_sub(self.stray.len());
+            let room = MAX_EVENT.saturating_sub(self.stray.len());
             self.stray.extend_from_slice(&line[..line.len().min(room)]);
             self.stray.push(b'\n');
         }

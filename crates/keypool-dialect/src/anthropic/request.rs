@@ -16,7 +16,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "Field required"))?;
     conversation.model = fields.take("model")?.unwrap_or_default();
     conversation.stream = fields.take("stream")?.unwrap_or_default();
-    conversation.sampling = Sampling::read(&mut fields, "max_tokens", "stop_sequences", notes)?;
+    conversation.sampling = Sampling::read(&mut fields, notes)?;
     if let Some(value) = fields.take("tools")? {
         tools::read(value, conversation, notes)?;
     }
@@ -77,9 +77,7 @@ pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(),
     let WireThinking { kind, budget_tokens, display } = fields::read(value, "thinking")?;
     thinking.shown = Some(kind != "disabled" && display.as_deref() != Some("omitted"));
     match &*kind {
-        "enabled" => {
-            thinking.effort = budget_tokens.map(Effort::Tokens).or(thinking.effort);
-        }
+        "enabled" => thinking.effort = budget_tokens.map(Effort::Tokens).or(thinking.effort),
         "disabled" => thinking.effort = Some(Effort::Off),
         "adaptive" => {}
         _ => return Err(Error::invalid("thinking.type", "expected enabled, disabled or adaptive")),

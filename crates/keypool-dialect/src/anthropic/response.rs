@@ -6,6 +6,8 @@ use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer,
 
 /// Signs thoughts that are Gemini's, so that they are left out before a conversation goes to Anthropic.
 pub(crate) const SIGNATURE: &str = "keypool";
+/// The beginning of the ids of our searches.
+pub(crate) const SEARCH: &str = "srvtoolu_kp";
 
 fn id(upstream: &str, reply: &Reply) -> String {
     format!("msg_{}", if upstream.is_empty() { &reply.unique } else { upstream })
@@ -56,7 +58,7 @@ fn citations(sources: &[Source]) -> Vec<Value> {
 
 /// The search and its results. Gemini sends them after the text, so they come after it here, too.
 fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Value; 2] {
-    let id = format!("srvtoolu_{}", reply.unique);
+    let id = format!("{SEARCH}{}", reply.unique);
     let found = |page: &Source| {
         let mut found = json!({ "type": "web_search_result", "url": page.url, "title": page.title });
         found["encrypted_content"] = "".into();

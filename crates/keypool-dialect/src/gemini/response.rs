@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{names::Names, request, sources::Grounded};
 use crate::{
-    Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage,
+    Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, content,
     fields::{json_text, take},
     ids,
 };
@@ -65,14 +65,23 @@ impl Decoder {
         if json.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
-        let mut answer: Value = serde_json::from_str(&json_text(json)).map_err(|_| Error::bad_upstream())?;
+        match serde_json::from_str(&json_text(json)) {
+            Ok(answer) => self.answer(answer, events),
+            // What stands behind a whole answer changes nothing of it.
+            Err(_) if self.outcome() == Outcome::Complete => Ok(()),
+            Err(_) => Err(Error::bad_upstream()),
+        }
+    }
+
+    /// Takes an answer, or a list of them.
+    pub(crate) fn answer(&mut self, mut answer: Value, events: &mut Vec<Event>) -> Result<(), Error> {
+        if let Value::Array(answers) = answer {
+            return answers.into_iter().try_for_each(|answer| self.answer(answer, events));
+        }
         if let Some(error) = Error::in_gemini_answer(&answer) {
             return Err(error);
         }
-        if !answer.is_object() {
-            return Err(Error::bad_upstream());
-        }
-        if !std::mem::replace(&mut self.started, true) {
+        if answer.is_object() && !std::mem::replace(&mut self.started, true) {
             events.push(Event::Start { id: answer["responseId"].as_str().unwrap_or_default().to_owned() });
         }
         if answer["usageMetadata"].is_object() {
@@ -130,7 +139,7 @@ impl Decoder {
         let thought = part["thought"] == true;
         if let Value::Object(mut function) = take(&mut part, "functionCall") {
             let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let args = function.get_mut("args").map(Value::take).filter(Value::is_object).unwrap_or_else(|| json!({}));
+            let args = content::arguments(function.get_mut("args").map(Value::take).unwrap_or_default());
             if self.answer_by_call && name.ends_with(request::ANSWER) {
                 state.has_text = true;
                 events.push(Event::Text { choice, text: args.to_string() });

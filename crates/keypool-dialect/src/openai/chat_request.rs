@@ -44,11 +44,9 @@ pub(crate) fn read(
             conversation.modality = Modality::Image { aspect_ratio: None, size: None };
         }
     }
-    if let Some(options) = fields.raw("web_search_options") {
-        if options != json!({}) {
-            notes.ignore("web_search_options");
-        }
-        conversation.web_search = true;
+    conversation.web_search |= fields.has("web_search_options");
+    if fields.raw("web_search_options").is_some() {
+        notes.ignore("web_search_options");
     }
     let mut transcript = Transcript::new(notes);
     // Anthropic's word, which some clients keep.
@@ -76,10 +74,8 @@ fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
 }
 
 fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    let older = fields.limit("max_tokens", notes)?;
-    conversation.sampling = Sampling::read(fields, "max_completion_tokens", "stop", notes)?;
+    conversation.sampling = Sampling::read(fields, notes)?;
     let sampling = &mut conversation.sampling;
-    sampling.max_tokens = sampling.max_tokens.or(older);
     sampling.seed = fields.integer("seed")?;
     match fields.integer("n")? {
         None | Some(1) => {}

@@ -27,7 +27,7 @@ pub(crate) fn read(
     let input: Content = fields.take("input")?.ok_or_else(|| Error::invalid("input", "is missing"))?;
     conversation.model = fields.take("model")?.unwrap_or_default();
     conversation.stream = fields.take("stream")?.unwrap_or_default();
-    conversation.sampling = Sampling::read(&mut fields, "max_output_tokens", "stop", notes)?;
+    conversation.sampling = Sampling::read(&mut fields, notes)?;
     let sampling = &mut conversation.sampling;
     let top = fields.integer("top_logprobs")?.and_then(|top| u32::try_from(top).ok());
     sampling.logprobs = top.filter(|top| *top > 0);
@@ -93,8 +93,9 @@ fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut N
     if !matches!(text["verbosity"].as_str(), None | Some("medium")) {
         notes.refuse(Error::invalid("text.verbosity", "not supported for Gemini models; say it in instructions"))?;
     }
-    let format = fields::take(&mut text, "format");
-    if !format.is_null() {
+    // The second is what chats call it.
+    let format = Some(fields::take(&mut text, "format")).filter(|format| !format.is_null());
+    if let Some(format) = format.or(fields.raw("response_format")) {
         conversation.format = tools::read_format(format, "text.format")?;
     }
     Ok(())
@@ -104,7 +105,8 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, too
     let text = |name: &str| value[name].as_str().map(str::to_owned);
     let needed = |name: &str| text(name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "is missing"));
     let id = || needed("call_id").or_else(|missing| text("id").ok_or(missing));
-    let kind = value["type"].as_str().unwrap_or("message").to_owned();
+    let usual = if value["role"].is_null() && value["id"].is_string() { "item_reference" } else { "message" };
+    let kind = value["type"].as_str().unwrap_or(usual).to_owned();
     match &*kind {
         "message" if value.is_string() => {
             content::say(Role::User, Content::List(vec![value]), place, transcript)?;

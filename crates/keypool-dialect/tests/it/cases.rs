@@ -131,6 +131,53 @@ fn c2_blocks_that_we_signed_do_not_reach_anthropic() {
 }
 
 #[test]
+fn c2_searches_of_geminis_do_not_reach_anthropic() {
+    let tools = json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search" }] });
+    let request = parse(MESSAGES, &hello(MESSAGES, &tools)).unwrap();
+    let mut found = gemini(&json!([{ "text": "Ulm" }]), "STOP");
+    found["candidates"][0]["groundingMetadata"] = json!({
+        "webSearchQueries": ["q"], "groundingChunks": [{ "web": { "uri": "https://x.example", "title": "x" } }],
+        "groundingSupports": [{ "segment": { "startIndex": 0, "endIndex": 3, "text": "Ulm" }, "groundingChunkIndices": [0] }],
+    });
+    let mut content = whole(&request, &found).1.unwrap()["content"].as_array().unwrap().clone();
+    assert_eq!(content.len(), 3);
+    let theirs = json!([
+        { "type": "server_tool_use", "id": "srvtoolu_01", "name": "web_search", "input": { "query": "q" } },
+        { "type": "web_search_tool_result", "tool_use_id": "srvtoolu_01", "content": [{ "type": "web_search_result", "url": "u", "title": "t", "encrypted_content": "E" }] },
+        { "type": "text", "text": "a", "citations": [{ "type": "web_search_result_location", "url": "u", "encrypted_index": "E" }] },
+    ]);
+    content.extend(theirs.as_array().unwrap().clone());
+    let body = json!({ "model": "claude", "messages": [
+        { "role": "user", "content": "Go" }, { "role": "assistant", "content": content }, { "role": "user", "content": "On" },
+    ] });
+    let sent: Value = serde_json::from_slice(&without_ours(MESSAGES, body.to_string().as_bytes()).unwrap()).unwrap();
+    let mut left = vec![json!({ "type": "text", "text": "Ulm", "citations": [] })];
+    left.extend(theirs.as_array().unwrap().clone());
+    assert_eq!(sent["messages"][1]["content"], json!(left));
+    assert_eq!(sent["messages"][0], body["messages"][0]);
+}
+
+#[test]
+fn c2_fields_of_ours_do_not_reach_openai() {
+    let mut request = parse(CHAT, &hello(CHAT, &json!({ "reasoning": { "effort": "low" } }))).unwrap();
+    request.conversation.thinking.shown = Some(true);
+    let parts = json!([{ "text": "Hm", "thought": true }, { "inlineData": { "mimeType": "image/png", "data": "AAAA" } }, signed_call("one")]);
+    let message = whole(&request, &gemini(&parts, "STOP")).1.unwrap()["choices"][0]["message"].clone();
+    assert!(message["reasoning_content"].is_string() && message["images"].is_array(), "{message}");
+    let user = json!({ "role": "user", "content": "Go" });
+    let theirs = json!({ "role": "assistant", "content": "a", "reasoning_content": "t" });
+    let answer = json!({ "role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "ok" });
+    let body = json!({ "model": "gpt", "messages": [user, theirs, user, message, answer] });
+    let sent: Value = serde_json::from_slice(&without_ours(CHAT, body.to_string().as_bytes()).unwrap()).unwrap();
+    let messages = &sent["messages"];
+    assert_eq!((&messages[0], &messages[1], &messages[4]), (&user, &theirs, &answer));
+    let names: Vec<&String> = messages[3].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["role", "content", "refusal", "tool_calls"]);
+    let names: Vec<&String> = messages[3]["tool_calls"][0].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["id", "type", "function"]);
+}
+
+#[test]
 fn c2_reasoning_items_of_ours_do_not_reach_openai() {
     let request = parse(RESPONSES, &hello(RESPONSES, &json!({ "reasoning": { "summary": "auto" } }))).unwrap();
     let (_, answer) = whole(&request, &gemini(&json!([{ "text": "Hm", "thought": true }, { "text": "Hi" }]), "STOP"));

@@ -8,5 +8,6 @@ mod laws;
 mod messages;
 mod openai;
 mod responses;
+mod shapes;
 mod strict_decoders;
 mod support;

@@ -188,7 +188,7 @@ fn a_search_is_geminis_and_its_pages_are_told() {
     assert_eq!(content[0]["citations"][0]["url"], "https://a");
     assert_eq!(
         content[1],
-        json!({ "type": "server_tool_use", "id": "srvtoolu_0abc", "name": "web_search", "input": { "query": "ulm" } })
+        json!({ "type": "server_tool_use", "id": "srvtoolu_kp0abc", "name": "web_search", "input": { "query": "ulm" } })
     );
     assert_eq!(content[2]["content"][0]["url"], "https://a");
     let sent = streamed(&request, &[answer.clone()]).sent.unwrap();

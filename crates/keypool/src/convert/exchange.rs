@@ -1,9 +1,10 @@
 //! One request of a caller's as native requests: who sends it, over which key, and what came of it.
 
-use std::sync::Arc;
+use std::{io::Read, sync::Arc};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
@@ -51,6 +52,8 @@ impl From<ApiError> for Failure {
             StatusCode::FORBIDDEN => ErrorKind::PermissionDenied,
             StatusCode::NOT_FOUND => ErrorKind::NotFound,
             StatusCode::CONFLICT => ErrorKind::Conflict,
+            StatusCode::PAYLOAD_TOO_LARGE => ErrorKind::TooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ErrorKind::UnsupportedMedia,
             StatusCode::TOO_MANY_REQUESTS => ErrorKind::RateLimited,
             StatusCode::BAD_GATEWAY => ErrorKind::BadUpstream,
             StatusCode::SERVICE_UNAVAILABLE => ErrorKind::NoKeys,
@@ -218,6 +221,9 @@ impl Exchange {
             if head.status.is_success() {
                 return Ok((body, attempts));
             }
+            if let Some(error) = handler::misled(&Method::POST, head.status, &head.headers) {
+                return Err(Failure::from(error).after(attempts));
+            }
             let said = Limited::new(body, LARGEST_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let error = Error::from_gemini(head.status, &said.unwrap_or_default());
             let retry_after = head.headers.get(header::RETRY_AFTER).cloned();
@@ -237,12 +243,25 @@ impl Exchange {
 /// All of a body.
 pub async fn whole(body: AnswerBody) -> Result<Bytes, Failure> {
     match Limited::new(body, LARGEST_ANSWER).collect().await {
-        Ok(body) => Ok(body.to_bytes()),
+        Ok(body) => Ok(unpacked(body.to_bytes())),
         Err(error) => {
             let why = format!("the provider's answer broke off: {error}");
             Err(Error::new(ErrorKind::BadUpstream, why).into())
         }
     }
+}
+
+/// What data in gzip begins with, and JSON and events never do: some relays compress what nobody asked them to.
+pub const GZIP: &[u8] = b"\x1f\x8b";
+
+/// A whole answer without its compression. One that cannot be unpacked is not to be read either.
+fn unpacked(body: Bytes) -> Bytes {
+    if !body.starts_with(GZIP) {
+        return body;
+    }
+    let mut data = Vec::new();
+    let read = MultiGzDecoder::new(&body[..]).take(LARGEST_ANSWER as u64).read_to_end(&mut data);
+    if read.is_ok() { data.into() } else { body }
 }
 
 fn usage(body: &Bytes) -> Option<Usage> {

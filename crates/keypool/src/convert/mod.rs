@@ -25,7 +25,7 @@ use crate::{
     app::AppState,
     error::{ApiError, Dialect},
     proxy::{
-        body::Collected,
+        body::{Collected, check_readable},
         handler::Incoming,
         pools::ProviderPool,
         route::{Endpoint, Route},
@@ -68,6 +68,7 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
         let why = format!("a request that is translated may have {most} MiB (gateway.replay_mib)");
         return Err(Error::new(ErrorKind::TooLarge, why).into());
     };
+    check_readable(&head.headers)?;
     let mode = mode(app, &head.headers)?;
     let caller = Caller::new(app, provider, &incoming);
     match route.endpoint {
@@ -112,22 +113,33 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
         return Translation::new(app, exchange, answer, model, quota).respond(caller, request.ignored()).await;
     }
     let (body, mut attempts) = exchange.send(None).await?;
+    let mut read = Ok(());
     if let Ok(body) = exchange::whole(body).await {
-        answer.whole(&body).map_err(|error| Failure::from(error).after(attempts.clone()))?;
+        read = answer.whole(&body);
     }
-    if answer.outcome().is_retryable()
+    if may_be_better(&read, &answer)
         && let Ok((body, again)) = exchange.send(Some(&attempts)).await
         && let Ok(body) = exchange::whole(body).await
     {
         attempts = again;
         answer.restart(model);
-        answer.whole(&body).map_err(|error| Failure::from(error).after(attempts.clone()))?;
+        read = answer.whole(&body);
     }
+    read.map_err(|error| Failure::from(error).after(attempts.clone()))?;
     app.signatures.keep(&mut answer);
     let usage = answer.usage();
     quota.used(Usage::new(usage.input, usage.output));
     let told = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
     Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), told.into()))
+}
+
+/// Whether a second attempt may bring what this one did not: nothing of its answer went out, and none of it is of use.
+fn may_be_better<T>(read: &Result<T, Error>, answer: &Answer) -> bool {
+    let is_useless = match read {
+        Ok(_) => answer.outcome().is_retryable(),
+        Err(error) => matches!(error.kind(), ErrorKind::BadUpstream | ErrorKind::Unavailable),
+    };
+    is_useless && !answer.has_begun()
 }
 
 /// A client and a provider of different dialects, of which none is translated to the other.

@@ -1,15 +1,19 @@
 //! A streamed answer, translated as it comes.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, io::Write, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
+use flate2::write::MultiGzDecoder;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use keypool_dialect::Answer;
 use tower_keypool::{Attempts, Usage, provider::UsageFormat};
 
-use super::exchange::{Caller, Exchange, Failure, Quota, Sent};
+use super::{
+    exchange::{Caller, Exchange, Failure, GZIP, Quota, Sent},
+    may_be_better,
+};
 use crate::{
     app::AppState,
     proxy::{body, pools::AnswerBody},
@@ -26,6 +30,8 @@ pub struct Translation {
     model: String,
     quota: Quota,
     source: Source,
+    /// Unpacks an answer that came compressed.
+    gzip: Option<MultiGzDecoder<Vec<u8>>>,
     attempts: Attempts,
     is_second: bool,
 }
@@ -47,6 +53,7 @@ impl Translation {
             model: model.to_owned(),
             quota,
             source,
+            gzip: None,
             attempts: Attempts::default(),
             is_second: false,
         }
@@ -87,7 +94,7 @@ impl Translation {
                         if self.is_second {
                             self.answer.restart(&self.model);
                         }
-                        (self.attempts, self.source) = (attempts, Source::Reading(body));
+                        (self.attempts, self.source, self.gzip) = (attempts, Source::Reading(body), None);
                         continue;
                     }
                     // What came at first is told.
@@ -98,18 +105,22 @@ impl Translation {
                     }
                 },
                 Source::Reading(body) => {
-                    if let Some(Ok(frame)) = body.frame().await {
-                        let Ok(data) = frame.into_data() else { continue };
-                        self.answer.push(&data)
-                    } else {
-                        // A connection that broke is an answer without an end.
-                        let is_retryable = self.answer.outcome().is_retryable() && !self.answer.has_begun();
-                        if is_retryable && !self.is_second {
-                            self.is_second = true;
-                            self.source = Source::Sending(self.exchange.send(Some(&self.attempts)));
-                            continue;
-                        }
-                        self.answer.finish()
+                    // A connection that broke is an answer without an end.
+                    let (read, ended) = match body.frame().await {
+                        Some(Ok(frame)) => match frame.into_data() {
+                            Ok(data) => (self.answer.push(&unpacked(&mut self.gzip, data)), false),
+                            Err(_) => continue,
+                        },
+                        _ => (self.answer.close(), true),
+                    };
+                    if (ended || read.is_err()) && !self.is_second && may_be_better(&read, &self.answer) {
+                        self.is_second = true;
+                        self.source = Source::Sending(self.exchange.send(Some(&self.attempts)));
+                        continue;
+                    }
+                    match read {
+                        Ok(begun) if ended => self.answer.finish().map(|end| [begun, end].concat().into()),
+                        read => read,
                     }
                 }
             };
@@ -125,4 +136,14 @@ impl Translation {
             }
         }
     }
+}
+
+/// A chunk without its compression. What follows one that cannot be unpacked is lost: the answer breaks off.
+fn unpacked(gzip: &mut Option<MultiGzDecoder<Vec<u8>>>, data: Bytes) -> Bytes {
+    if gzip.is_none() && data.starts_with(GZIP) {
+        *gzip = Some(MultiGzDecoder::new(Vec::new()));
+    }
+    let Some(decoder) = gzip else { return data };
+    let _ = decoder.write_all(&data).and_then(|()| decoder.flush());
+    std::mem::take(decoder.get_mut()).into()
 }

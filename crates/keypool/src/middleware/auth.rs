@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
@@ -39,17 +40,24 @@ fn tokens(head: &Parts) -> impl Iterator<Item = String> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::trim).map(str::to_owned);
     let plain =
         ["x-goog-api-key", "x-api-key", "api-key"].into_iter().filter_map(move |name| text(head.headers.get(name)?));
-    let bearer = head.headers.get(header::AUTHORIZATION).and_then(|value| {
-        let value = value.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    let authorization = head.headers.get_all(header::AUTHORIZATION).iter().filter_map(text).filter_map(|value| {
+        match value.split_once(' ') {
+            None => Some(value),
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
+            Some((scheme, login)) if scheme.eq_ignore_ascii_case("basic") => {
+                let login = String::from_utf8(STANDARD.decode(login.trim()).ok()?).ok()?;
+                let (user, password) = login.split_once(':')?;
+                Some(if password.is_empty() { user } else { password }.to_owned())
+            }
+            Some(_) => None,
+        }
     });
     let pairs = head.uri.query().into_iter().flat_map(|query| query.split('&'));
     let query = pairs.filter_map(|pair| {
         let value = pair.strip_prefix("key=")?;
         Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
     });
-    plain.chain(bearer).chain(query)
+    plain.chain(authorization).chain(query)
 }
 
 /// The dialect in which a request that failed early is answered.

@@ -1,6 +1,7 @@
 //! Bodies: collected on the way in, metered on the way out.
 
 use std::{
+    io::Read,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -8,7 +9,8 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{StatusCode, header, request::Parts};
+use flate2::read::{MultiGzDecoder, ZlibDecoder};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
@@ -54,6 +56,42 @@ pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Coll
         }
     }
     Ok(Collected::whole(rest.map_or(first, BytesMut::freeze)))
+}
+
+/// A body without its compression, which hides what it names. The headers lose the encoding, too.
+///
+/// # Errors
+/// 400 for a body that is damaged, 413 for one of more than `limit` bytes.
+pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Result<Collected, ApiError> {
+    let coding = headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
+    let (Some(coding), Some(packed)) = (coding, body.data().filter(|packed| !packed.is_empty())) else {
+        return Ok(body);
+    };
+    let (mut data, most) = (Vec::new(), limit as u64 + 1);
+    let read = match &*coding {
+        b"gzip" | b"x-gzip" => MultiGzDecoder::new(&packed[..]).take(most).read_to_end(&mut data),
+        b"deflate" => ZlibDecoder::new(&packed[..]).take(most).read_to_end(&mut data),
+        _ => return Ok(body),
+    };
+    read.map_err(|error| ApiError::bad_request(format!("the body is not what its Content-Encoding says: {error}")))?;
+    if data.len() > limit {
+        let message = format!("a compressed body may have {} MiB (gateway.replay_mib)", limit >> 20);
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
+    }
+    headers.remove(header::CONTENT_ENCODING);
+    Ok(Collected::whole(data.into()))
+}
+
+/// # Errors
+/// 415 for a body in an encoding that is not [read](unpacked) here.
+pub fn check_readable(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
+            let message = "the body cannot be read: send it without Content-Encoding, or with gzip";
+            Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Frame<Bytes>>, ApiError> {

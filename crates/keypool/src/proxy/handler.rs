@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
-use http::{HeaderMap, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
+use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
     Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _, provider::ModelIn,
 };
@@ -57,13 +57,19 @@ async fn serve(
     mut head: Parts,
     body: Body,
 ) -> Result<Response, ApiError> {
+    if matches!(head.method, Method::OPTIONS | Method::TRACE | Method::CONNECT) {
+        let message = format!("{} is no method of an API", head.method);
+        return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message));
+    }
     let address = if route.endpoint == Endpoint::Upload { uploads::Address::of(app, &route, &head) } else { None };
     // The address is as the client named it; from here on the path is the provider's.
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {
         body::uncollected(body, app.settings.body_timeout)
     } else {
-        body::collect(body, app.settings.replay_limit, app.settings.body_timeout).await?
+        let limit = app.settings.replay_limit;
+        let body = body::collect(body, limit, app.settings.body_timeout).await?;
+        body::unpacked(&mut head.headers, body, limit)?
     };
     let model = named_model(app, &route, &head, &body);
     let incoming = Incoming { route, tenant, head, body, model };
@@ -105,9 +111,20 @@ async fn forward(
         head.headers.remove(header::ACCEPT_ENCODING);
     }
     head.extensions.insert(needs);
+    let method = head.method.clone();
     let request = Request::from_parts(head, body.into_body());
-    let answer = provider.send(request).await.map_err(|error| failure(&error));
-    let answer = match answer {
+    let answer = match provider.send(request).await {
+        Ok(answer) => {
+            let (head, answer) = answer.into_parts();
+            let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+            match misled(&method, head.status, &head.headers) {
+                None => Ok((head, answer, attempts)),
+                Some(error) => Err((error, attempts)),
+            }
+        }
+        Err(error) => Err(failure(&error)),
+    };
+    let (mut head, answer, attempts) = match answer {
         Ok(answer) => answer,
         Err((error, attempts)) => {
             let mut response = error.into_response(route.dialect);
@@ -115,9 +132,7 @@ async fn forward(
             return Ok(response);
         }
     };
-    let (mut head, answer) = answer.into_parts();
     headers::for_client(&mut head.headers);
-    let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
     if app.settings.served_headers {
         headers::served(&mut head.headers, &attempts, model.as_deref());
     }
@@ -157,6 +172,23 @@ pub fn key_request(
             None => needs,
         },
     })
+}
+
+/// The error of an answer that leads elsewhere: a client would follow with the gateway's token, and no key is sent there.
+/// Downloads may be elsewhere.
+pub fn misled(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
+    let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
+    let message = match location {
+        Some(location) if status.is_redirection() && method != Method::GET && method != Method::HEAD => {
+            let place = location.split(['?', '#']).next().unwrap_or_default();
+            format!(
+                "the provider redirects ({status}) to {place}, where no key is sent: set upstream to where it lives"
+            )
+        }
+        _ if status.is_informational() => format!("the provider switched protocols ({status}), which nobody asked for"),
+        _ => return None,
+    };
+    Some(ApiError::new(StatusCode::BAD_GATEWAY, message))
 }
 
 /// The error of a request that no key could serve, or that no provider answered.

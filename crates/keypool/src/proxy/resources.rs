@@ -18,6 +18,7 @@ use serde_json::{Map, Value, json};
 use tower_keypool::{Affinity, Attempts, BoxError, KeyRequest};
 
 use super::{
+    body::check_readable,
     handler::{self, Incoming},
     headers,
     names::{self, PathName},
@@ -223,11 +224,7 @@ pub async fn pinned(
     let place = names::in_path(route.dialect, head.uri.path());
     let mut named: Vec<String> = place.and_then(|place| place.name).into_iter().collect();
     if is_json(head) {
-        let coding = head.headers.get(header::CONTENT_ENCODING);
-        if coding.is_some_and(|coding| coding != "identity") {
-            let message = "the body cannot be read for the files that it names: send it without Content-Encoding";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-        }
+        check_readable(&head.headers)?;
         match body.data() {
             Some(data) => named.extend(named_in(provider, tenant, data)?),
             None if tenant.name.is_some() => {

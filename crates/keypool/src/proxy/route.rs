@@ -86,6 +86,8 @@ impl Route {
     /// 404 for a path that is no API's. It takes no key.
     pub fn of(head: &Parts) -> Result<Self, (Dialect, ApiError)> {
         let path = collapsed(head.uri.path());
+        // Some clients encode the colon in front of a method.
+        let path = if path.contains("%3") { path.replace("%3A", ":").replace("%3a", ":").into() } else { path };
         let by_credential = dialect_of_credential(head);
         let (target, forced, path) = match prefix(&path) {
             Some((target, forced, rest)) => (target, forced, rest),
@@ -114,11 +116,19 @@ impl Route {
         let (version, rest) = versions(path);
         let rest = if rest.len() > 1 { rest.trim_end_matches('/') } else { rest };
         let known = ENDPOINTS.iter().find(|(known, ..)| *known == rest);
+        let is_geminis = version.is_some_and(|version| version.starts_with("v1beta") || version.starts_with("v1alpha"));
         if let Some((_, dialect, endpoint)) = known
-            && forced.is_none_or(|forced| forced == *dialect)
-            && !version.is_some_and(|version| version.starts_with("v1beta"))
+            && !is_geminis
         {
-            return route(*dialect, endpoint.clone());
+            match forced {
+                // Gemini has no such endpoint: who wants its models by this API is served by the model's name.
+                Some(Dialect::Gemini) => {
+                    let (dialect, endpoint, target) = (*dialect, endpoint.clone(), PathTarget::ByModel);
+                    return Ok(Self { dialect, endpoint, target, path: path.to_owned() });
+                }
+                Some(other) if other != *dialect => {}
+                _ => return route(*dialect, endpoint.clone()),
+            }
         }
         let family = FAMILIES
             .iter()
@@ -133,10 +143,11 @@ impl Route {
             return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path: path.to_owned() });
         }
         let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
-        let dialect = forced.or(by_credential).unwrap_or(usual);
+        let dialect = forced.or(is_geminis.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
         let is_call = rest.strip_prefix("/models/").is_some_and(|model| model.contains(':'));
         if is_call {
-            return route(Dialect::Gemini, Endpoint::Other);
+            let path = format!("{}{}", if version.is_none() { "/v1beta" } else { "" }, path.trim_end_matches('/'));
+            return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path });
         }
         if head.method == Method::GET && rest == "/models" {
             return route(dialect, Endpoint::Models(None));

@@ -13,6 +13,7 @@ mod demo;
 #[allow(dead_code, clippy::unwrap_used, reason = "the requests of the dialects' own tests")]
 mod dialect;
 mod docs;
+mod hostile;
 mod live;
 mod reload;
 mod resources;

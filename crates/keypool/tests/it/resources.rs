@@ -5,7 +5,10 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use crate::support::{Answer, GENERATE, Gateway, TOKEN, Upstream, hello, key, reply, sim};
+use crate::{
+    hostile::gzip,
+    support::{Answer, GENERATE, Gateway, TOKEN, Upstream, hello, key, reply, sim},
+};
 
 const TENANTS: &str =
     "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n[[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\n";
@@ -176,8 +179,12 @@ async fn a_body_that_could_hide_a_name_is_refused() {
     let request = || Request::post(GENERATE).header("x-goog-api-key", "token-of-b");
     let answer = gateway.send(request().body(Full::from(lenient)).expect("a request")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let packed = request().header("content-encoding", "gzip").body(Full::from("{}")).expect("a request");
-    assert_eq!(gateway.send(packed).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let names_one = gzip(asks_about("files/of-nobody").to_string().as_bytes());
+    for (coding, status) in [("br", StatusCode::UNSUPPORTED_MEDIA_TYPE), ("gzip", StatusCode::NOT_FOUND)] {
+        let packed =
+            request().header("content-encoding", coding).body(Full::new(names_one.clone())).expect("a request");
+        assert_eq!(gateway.send(packed).await.status, status);
+    }
     assert_eq!(sim.report().total.arrivals, 0);
 }
 

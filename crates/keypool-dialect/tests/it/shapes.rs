@@ -1,0 +1,151 @@
+//! What clients and relays send in another shape than the documented one, where it is plain what they mean.
+
+use http::StatusCode;
+use keypool_dialect::{Error, Outcome};
+use serde_json::{Value, json};
+
+use crate::support::{
+    ALL, CHAT, MESSAGES, MODEL, RESPONSES, encoded, events, gemini, hello, native, parse, streamed_raw, whole,
+};
+
+#[test]
+fn a_stream_may_come_as_plain_json() {
+    let (first, last) = (gemini(&json!([{ "text": "One, " }]), ""), gemini(&json!([{ "text": "two" }]), "STOP"));
+    let pretty = serde_json::to_string_pretty(&json!([first, last])).unwrap();
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        for stream in [
+            pretty.clone(),
+            pretty.replace('\n', "\r\n"),
+            format!("{first}\n{last}\n"),
+            gemini(&json!([{ "text": "One, two" }]), "STOP").to_string(),
+        ] {
+            let told = streamed_raw(&request, &stream);
+            let sent = told.sent.unwrap();
+            assert!(sent.contains("One, ") && sent.contains("two"), "{stream}: {sent}");
+            assert!(["[DONE]", "response.completed", "message_stop"].iter().any(|end| sent.contains(end)), "{sent}");
+        }
+        let refused = json!([{ "error": { "code": 503, "message": "Overloaded", "status": "UNAVAILABLE" } }]);
+        assert_eq!(streamed_raw(&request, &refused.to_string()).sent.unwrap_err().message(), "Overloaded");
+        assert!(streamed_raw(&request, "<html>Sign in</html>").sent.is_err());
+    }
+}
+
+#[test]
+fn what_is_no_answer_beside_a_whole_answer_changes_nothing() {
+    let answer = events(&[gemini(&json!([{ "text": "All" }]), "STOP")]);
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        let alone = streamed_raw(&request, &answer);
+        for (before, after) in [("data: null\n\n", ""), ("data: []\n\n", "data: {}\n\n"), ("", "data: bye\n\n")] {
+            assert_eq!(streamed_raw(&request, &format!("{before}{answer}{after}")).sent, alone.sent, "{before}{after}");
+        }
+        let broken = streamed_raw(&request, &format!("data: {{\"candi\n\n{answer}"));
+        assert_eq!(broken.sent.unwrap_err().status(frontend), StatusCode::BAD_GATEWAY);
+        let listed = json!([gemini(&json!([{ "text": "All" }]), "STOP")]);
+        assert_eq!(whole(&request, &listed).0, Outcome::Complete);
+    }
+}
+
+#[test]
+fn arguments_of_a_call_may_come_as_text() {
+    let call = json!([{ "functionCall": { "name": "f", "args": "{\"x\": 1}" } }]);
+    let request = parse(MESSAGES, &hello(MESSAGES, &json!({}))).unwrap();
+    assert_eq!(whole(&request, &gemini(&call, "STOP")).1.unwrap()["content"][0]["input"], json!({ "x": 1 }));
+}
+
+#[test]
+fn an_error_that_is_only_a_text_is_told() {
+    let error = Error::from_gemini(StatusCode::BAD_REQUEST, br#"{"error": "temperature is too high"}"#);
+    assert_eq!(error.message(), "temperature is too high");
+    for body in [r#"{"detail": "too high"}"#, r#"{"message": "too high", "code": 7}"#, "too high\n"] {
+        assert_eq!(Error::from_gemini(StatusCode::BAD_REQUEST, body.as_bytes()).message(), "too high", "{body}");
+    }
+    for body in ["", "<html>400</html>", "[]", r#"{"error": {}}"#] {
+        let error = Error::from_gemini(StatusCode::BAD_REQUEST, body.as_bytes());
+        assert!(error.message().contains("(400) that says nothing"), "{body}: {error}");
+    }
+    let tuned = br#"{"error": {"message": "You do not have permission to access tuned model x", "code": 403}}"#;
+    assert_eq!(Error::from_gemini(StatusCode::FORBIDDEN, tuned).status(CHAT), StatusCode::FORBIDDEN);
+    let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
+    let told = whole(&request, &json!({ "error": "no backend" })).1.unwrap_err();
+    assert_eq!((told.message(), told.status(CHAT).as_u16()), ("no backend", 500));
+}
+
+#[test]
+fn empty_values_of_known_fields_say_nothing() {
+    let fields = [
+        (CHAT, "tool_choice function_call response_format reasoning_effort reasoning thinking stream temperature stop"),
+        (RESPONSES, "tool_choice text reasoning stream max_output_tokens instructions"),
+        (MESSAGES, "tool_choice thinking output_config output_format stream top_p system"),
+    ];
+    for (frontend, names) in fields {
+        let plain = encoded(frontend, &hello(frontend, &json!({}))).unwrap();
+        for name in names.split(' ') {
+            for value in [json!(""), json!({}), json!({ "effort": null })] {
+                let body = hello(frontend, &json!({ name: value }));
+                let sent = encoded(frontend, &body).unwrap_or_else(|error| panic!("{name} {value}: {error}"));
+                assert_eq!(sent, plain, "{name} {value}");
+            }
+        }
+    }
+    // This one means something by being there.
+    let sent = encoded(CHAT, &hello(CHAT, &json!({ "web_search_options": {} }))).unwrap();
+    assert_eq!(sent["tools"], json!([{ "googleSearch": {} }]));
+    parse(MESSAGES, &hello(MESSAGES, &json!({ "speed": "standard" }))).unwrap();
+}
+
+#[test]
+fn other_dialects_names_of_a_field_are_read() {
+    for frontend in ALL {
+        for name in ["max_tokens", "max_completion_tokens", "max_output_tokens"] {
+            let mut body = hello(frontend, &json!({}));
+            body.as_object_mut().unwrap().remove("max_tokens");
+            body[name] = json!(7);
+            assert_eq!(encoded(frontend, &body).unwrap()["generationConfig"]["maxOutputTokens"], 7, "{name}");
+        }
+        for name in ["stop", "stop_sequences"] {
+            let sent = encoded(frontend, &hello(frontend, &json!({ name: ["end"] }))).unwrap();
+            assert_eq!(sent["generationConfig"]["stopSequences"], json!(["end"]), "{name}");
+        }
+    }
+    let sent = encoded(RESPONSES, &hello(RESPONSES, &json!({ "response_format": { "type": "json_object" } }))).unwrap();
+    assert_eq!(sent["generationConfig"]["responseMimeType"], "application/json");
+    let more = json!({ "reasoning": { "effort": "low", "summary": "auto" } });
+    assert_eq!(parse(CHAT, &hello(CHAT, &more)).unwrap().ignored(), ["reasoning.summary"]);
+}
+
+#[test]
+fn data_in_odd_wrappings_is_read() {
+    let png = "iVBORw0KGgo=";
+    let url = |url: &str| json!({ "type": "image_url", "image_url": { "url": url } });
+    let source = |mime: &str, data: &str| json!({ "type": "image", "source": { "type": "base64", "media_type": mime, "data": data } });
+    for part in [
+        url("data:image/png;base64,iVBORw0KGgo%3D"),
+        url("data:image/*;base64,iVBORw0KGgo="),
+        url("data:;base64,iVBORw0KGgo="),
+        source("image/png", "data:image/png;base64,iVBORw0KGgo="),
+    ] {
+        let body = json!({ "model": MODEL, "max_tokens": 9, "messages": [{ "role": "user", "content": [part] }] });
+        for frontend in [CHAT, MESSAGES] {
+            let sent = encoded(frontend, &body).unwrap_or_else(|error| panic!("{body}: {error}"));
+            let data = json!({ "mimeType": "image/png", "data": png });
+            assert_eq!(sent["contents"][0]["parts"][0]["inlineData"], data, "{body}");
+        }
+    }
+}
+
+#[test]
+fn what_a_client_shortened_is_kept_and_what_it_refers_to_is_named() {
+    let messages = json!([
+        { "role": "user", "content": "Go on" },
+        { "role": "assistant", "content": [{ "type": "compaction", "content": "They built a boat." }, { "type": "text", "text": "Yes" }] },
+        { "role": "user", "content": "On" },
+    ]);
+    let sent: Value =
+        native(&parse(MESSAGES, &json!({ "model": MODEL, "max_tokens": 9, "messages": messages })).unwrap());
+    assert!(sent["contents"][1]["parts"][0]["text"].as_str().unwrap().contains("They built a boat."));
+    let body = json!({ "model": MODEL, "input": [{ "id": "msg_1" }, { "role": "user", "content": "On" }] });
+    let error = parse(RESPONSES, &body).unwrap_err();
+    assert!(error.message().contains("send the item itself"), "{error}");
+}

@@ -1,0 +1,212 @@
+//! Clients that send their requests oddly, and providers that answer oddly.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::{Value, json};
+
+use crate::{
+    dialect::{ALL, CHAT, gemini, hello},
+    support::{GENERATE, Gateway, TOKEN, Upstream, get, post, reply},
+};
+
+const PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/responses", "/v1/messages"];
+
+fn good() -> Value {
+    gemini(&json!([{ "text": "Hi there" }]), "STOP")
+}
+
+fn as_asked(request: &Request<Bytes>) -> Response<Full<Bytes>> {
+    if request.uri().path().ends_with(":streamGenerateContent") {
+        return reply(200, "text/event-stream", format!("data: {}\r\n\r\n", good()));
+    }
+    reply(200, "application/json", good().to_string())
+}
+
+fn gateway(upstream: &Upstream) -> Gateway {
+    Gateway::start(&upstream.url, 3, &["--db", "none"])
+}
+
+pub fn gzip(data: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(data).expect("memory");
+    encoder.finish().expect("memory").into()
+}
+
+#[tokio::test]
+async fn compressed_requests_are_read() {
+    let upstream = Upstream::start(as_asked).await;
+    let gateway = gateway(&upstream);
+    let packed = |path: &str, coding: &str, body: Bytes| {
+        let (mut head, _) = post(path, &Value::Null).into_parts();
+        head.headers.insert(header::CONTENT_ENCODING, coding.parse().expect("a value"));
+        Request::from_parts(head, Full::new(body))
+    };
+    let native = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
+    let bodies = ALL.map(|frontend| hello(frontend, &json!({})));
+    for (path, body) in PATHS.into_iter().zip(bodies).chain([(GENERATE, native)]) {
+        let body = body.to_string();
+        for coding in ["gzip", "X-GZIP"] {
+            let answer = gateway.send(packed(path, coding, gzip(body.as_bytes()))).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            let sent = upstream.requests().pop().expect("a request");
+            assert!(sent.headers().get(header::CONTENT_ENCODING).is_none());
+            assert!(serde_json::from_slice::<Value>(sent.body()).expect("JSON")["contents"].is_array());
+        }
+        let before = upstream.requests().len();
+        let bomb = gzip(&vec![b' '; 33 << 20]);
+        for (coding, body, status) in [("br", Bytes::from("x"), 415), ("gzip", "{}".into(), 400), ("gzip", bomb, 413)] {
+            let answer = gateway.send(packed(path, coding, body)).await;
+            assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
+            assert!(answer.json()["error"].is_object());
+        }
+        assert_eq!(upstream.requests().len(), before);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
+    for (kind, body) in
+        [("text/html", "<html>Sign in</html>"), ("text/event-stream", "data: {\"cand\n\n"), ("text/plain", "")]
+    {
+        let first = std::sync::atomic::AtomicBool::new(true);
+        let upstream = Upstream::start(move |request| {
+            if first.fetch_xor(true, std::sync::atomic::Ordering::SeqCst) {
+                reply(200, kind, body)
+            } else {
+                as_asked(request)
+            }
+        })
+        .await;
+        let gateway = gateway(&upstream);
+        for (path, frontend) in PATHS.into_iter().zip(ALL) {
+            for stream in [false, true] {
+                let answer = gateway.post(path, &hello(frontend, &json!({ "stream": stream }))).await;
+                assert!(answer.text().contains("Hi there"), "{path} {stream}: {}", answer.text());
+                assert_eq!(answer.header("x-keypool-attempts"), "2");
+                let keys: Vec<_> = upstream
+                    .requests()
+                    .iter()
+                    .rev()
+                    .take(2)
+                    .map(|sent| sent.headers()["x-goog-api-key"].clone())
+                    .collect();
+                assert_ne!(keys[0], keys[1]);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_asked_to_compress_is_read() {
+    let upstream = Upstream::start(|request| {
+        let (mut head, _) = as_asked(request).into_parts();
+        let mut body = good().to_string();
+        if request.uri().path().ends_with(":streamGenerateContent") {
+            body = format!("data: {body}\r\n\r\n");
+        }
+        head.headers.insert(header::CONTENT_ENCODING, "gzip".parse().expect("a value"));
+        Response::from_parts(head, Full::new(gzip(body.as_bytes())))
+    })
+    .await;
+    let gateway = gateway(&upstream);
+    for (path, frontend) in PATHS.into_iter().zip(ALL) {
+        for stream in [false, true] {
+            let answer = gateway.post(path, &hello(frontend, &json!({ "stream": stream }))).await;
+            assert!(answer.text().contains("Hi there"), "{path} {stream}: {}", answer.text());
+            assert_eq!((answer.header("x-keypool-attempts"), answer.header("content-encoding")), ("1", ""));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_knows_no_events_is_asked_once() {
+    let upstream = Upstream::start(|_| reply(200, "application/json", json!([good()]).to_string())).await;
+    let gateway = gateway(&upstream);
+    for (path, frontend) in PATHS.into_iter().zip(ALL) {
+        let answer = gateway.post(path, &hello(frontend, &json!({ "stream": true }))).await;
+        assert!(answer.text().contains("Hi there"), "{}", answer.text());
+        assert_eq!(answer.header("x-keypool-attempts"), "1");
+    }
+    assert_eq!(upstream.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn nobody_is_led_to_another_place() {
+    let upstream = Upstream::start(|_| {
+        let mut answer = reply(307, "text/html", "");
+        answer
+            .headers_mut()
+            .insert(header::LOCATION, "https://elsewhere.example/v1?key=s3cret".parse().expect("a value"));
+        answer
+    })
+    .await;
+    let gateway = gateway(&upstream);
+    let bodies = ALL.map(|frontend| hello(frontend, &json!({})));
+    for (path, body) in PATHS.into_iter().zip(bodies).chain([(GENERATE, json!({}))]) {
+        let answer = gateway.post(path, &body).await;
+        assert_eq!((answer.status, answer.header("location")), (StatusCode::BAD_GATEWAY, ""), "{path}");
+        let text = answer.text();
+        assert!(text.contains("elsewhere.example") && text.contains("upstream") && !text.contains("s3cret"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn odd_paths_lead_where_they_mean() {
+    let upstream = Upstream::start(as_asked).await;
+    let gateway = gateway(&upstream);
+    let native = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
+    let with_bearer = |method: Method, path: &str, body: &Value| {
+        let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"));
+        request.header("content-type", "application/json").body(Full::from(body.to_string())).expect("a request")
+    };
+    for (path, sent) in [
+        ("/models/gemini-2.5-flash:generateContent", GENERATE),
+        ("/gemini/models/gemini-2.5-flash:generateContent", GENERATE),
+        ("/v1beta/models/gemini-2.5-flash%3AgenerateContent", GENERATE),
+        ("/v1/models/gemini-2.5-flash%3agenerateContent", "/v1/models/gemini-2.5-flash:generateContent"),
+        ("/v1beta/models/gemini-2.5-flash:generateContent/", GENERATE),
+        (
+            "/v1beta1/publishers/google/models/gemini-2.5-flash:generateContent",
+            "/v1beta1/publishers/google/models/gemini-2.5-flash:generateContent",
+        ),
+    ] {
+        let answer = gateway.send(with_bearer(Method::POST, path, &native)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        assert_eq!(upstream.requests().pop().expect("a request").uri().path(), sent);
+    }
+    let answer = gateway.send(with_bearer(Method::POST, "/gemini/v1/chat/completions", &hello(CHAT, &json!({})))).await;
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "Hi there");
+    let before = upstream.requests().len();
+    for method in [Method::TRACE, Method::OPTIONS] {
+        assert_eq!(gateway.send(with_bearer(method, GENERATE, &native)).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let unknown = gateway.send(get("/v1beta/unknown/x?key=wrong")).await;
+    assert_ne!(unknown.status, 500);
+    assert!(upstream.requests().len() <= before + 1);
+}
+
+#[tokio::test]
+async fn the_token_is_found_in_any_form_of_authorization() {
+    let upstream = Upstream::start(as_asked).await;
+    let gateway = gateway(&upstream);
+    // user:TOKEN, and TOKEN: without a password.
+    let basic = ["dXNlcjpQTEFDRUhPTERFUl9HRU1JTklfVE9LRU4=", "UExBQ0VIT0xERVJfR0VNSU5JX1RPS0VOOg=="];
+    let good =
+        [TOKEN.to_owned(), format!("bearer  {TOKEN}"), format!("Basic {}", basic[0]), format!("basic {}", basic[1])];
+    let bad = ["Basic ?".to_owned(), "Bearer x".to_owned(), format!("Digest {TOKEN}"), "Basic dXNlcjp4".to_owned()];
+    for (values, status) in [(good, 200), (bad, 401)] {
+        for value in values {
+            let request = Request::post("/v1/chat/completions").header("authorization", &value);
+            let answer =
+                gateway.send(request.body(Full::from(hello(CHAT, &json!({})).to_string())).expect("a request")).await;
+            assert_eq!(answer.status.as_u16(), status, "{value}");
+        }
+    }
+    for sent in upstream.requests() {
+        assert!(sent.headers().get("authorization").is_none());
+    }
+}
