@@ -13,7 +13,6 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
-use memchr::memmem;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -115,7 +114,7 @@ where
         let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
         let mut filter = Filter { secret, held: Bytes::new() };
         for value in response.headers_mut().values_mut() {
-            if filter.holds_secret(value.as_bytes()) {
+            if filter.secret.find(value.as_bytes()).is_some() {
                 let masked = filter.mask(Bytes::copy_from_slice(value.as_bytes()), true);
                 *value = HeaderValue::from_maybe_shared(masked).unwrap_or_else(|_| HeaderValue::from_static("***"));
             }
@@ -212,39 +211,23 @@ impl Filter {
             joined.extend_from_slice(&bytes);
             joined.freeze()
         };
-        if self.holds_secret(&bytes) {
+        if self.secret.find(&bytes).is_some() {
             let mut masked = BytesMut::from(bytes);
-            for form in self.secret.forms() {
-                let mut from = 0;
-                while let Some(found) = memmem::find(&masked[from..], form.as_bytes()) {
-                    from += found + form.len();
-                    masked[from - form.len()..from].fill(b'*');
-                }
+            let mut from = 0;
+            while let Some(found) = self.secret.find(&masked[from..]) {
+                masked[from + found.start..from + found.end].fill(b'*');
+                from += found.end;
             }
             bytes = masked.freeze();
         }
-        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - begun(&self.secret, &bytes)) };
+        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - self.secret.begun_in(&bytes)) };
         bytes
-    }
-
-    fn holds_secret(&self, bytes: &[u8]) -> bool {
-        self.secret.forms().any(|form| memmem::find(bytes, form.as_bytes()).is_some())
     }
 }
 
 /// How many bytes there are at the end from where the secret stands, or may begin.
 pub(crate) fn from_secret(secret: &Secret, bytes: &[u8]) -> usize {
-    let found = secret.forms().filter_map(|form| memmem::find(bytes, form.as_bytes())).min();
-    found.map_or_else(|| begun(secret, bytes), |at| bytes.len() - at)
-}
-
-/// How many bytes at the end may be the beginning of the secret.
-pub(crate) fn begun(secret: &Secret, bytes: &[u8]) -> usize {
-    let begun = |form: &str| {
-        let longest = bytes.len().min(form.len() - 1);
-        (1..=longest).rev().find(|length| bytes.ends_with(&form.as_bytes()[..*length])).unwrap_or(0)
-    };
-    secret.forms().map(|form| begun(&form)).max().unwrap_or(0)
+    secret.find(bytes).map_or_else(|| secret.begun_in(bytes), |found| bytes.len() - found.start)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! The part of a key that is never shown.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use http::HeaderValue;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 /// What a query shows as it is; the rest of a key is percent-encoded there.
 pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -67,57 +67,81 @@ impl Secret {
         &self.header
     }
 
-    /// The text with `***` in place of this secret, plain or percent-encoded. A secret of fewer than 8 bytes is left alone.
+    /// The text with `***` in place of this secret, whichever of its bytes are percent-encoded. A secret of fewer than 8 bytes is
+    /// left alone.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        let mut text = Cow::Borrowed(text);
-        for form in self.forms() {
-            if text.contains(&*form) {
-                text = Cow::Owned(text.replace(&*form, "***"));
-            }
+        match self.redact_bytes(text.as_bytes()) {
+            Some(redacted) => Cow::Owned(String::from_utf8_lossy(&redacted).into_owned()),
+            None => Cow::Borrowed(text),
         }
-        text
     }
 
-    /// The same of bytes; `None` where the secret does not stand there.
+    /// The same of bytes; `None` if the secret is not there.
     pub(crate) fn redact_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let mut redacted: Option<Vec<u8>> = None;
-        for form in self.forms() {
-            let bytes = redacted.as_deref().unwrap_or(bytes);
-            if let Some(changed) = replace_all(bytes, form.as_bytes()) {
-                redacted = Some(changed);
+        let mut found = self.find(bytes)?;
+        let mut redacted = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        loop {
+            redacted.extend_from_slice(&rest[..found.start]);
+            redacted.extend_from_slice(b"***");
+            rest = &rest[found.end..];
+            match self.find(rest) {
+                Some(next) => found = next,
+                None => break,
             }
         }
-        redacted
+        redacted.extend_from_slice(rest);
+        Some(redacted)
     }
 
-    /// The spellings under which it is looked for; none where it is too short.
-    pub(crate) fn forms(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let plain = self.expose();
-        let encoded = Cow::from(utf8_percent_encode(plain, UNRESERVED));
-        let differs = (*encoded != *plain).then_some(encoded);
-        std::iter::once(Cow::Borrowed(plain)).chain(differs).filter(move |_| plain.len() >= SHORTEST_REDACTED)
+    /// Where it is first, plain or with any of its bytes percent-encoded.
+    pub(crate) fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let first = *self.redactable()?.first()?;
+        memchr::memchr2_iter(first, b'%', bytes).find_map(|start| match self.spelled_in(&bytes[start..]) {
+            Spelled::Until(length) => Some(start..start + length),
+            Spelled::Begun | Spelled::Not => None,
+        })
+    }
+
+    /// How many bytes at the end may be its beginning.
+    pub(crate) fn begun_in(&self, bytes: &[u8]) -> usize {
+        let Some(secret) = self.redactable() else { return 0 };
+        let longest = bytes.len().min(3 * secret.len() - 1);
+        let begins = |length: &usize| matches!(self.spelled_in(&bytes[bytes.len() - length..]), Spelled::Begun);
+        (1..=longest).rev().find(begins).unwrap_or(0)
+    }
+
+    fn redactable(&self) -> Option<&[u8]> {
+        Some(self.expose().as_bytes()).filter(|secret| secret.len() >= SHORTEST_REDACTED)
+    }
+
+    /// Whether the bytes begin with it.
+    fn spelled_in(&self, bytes: &[u8]) -> Spelled {
+        let mut rest = bytes;
+        for &letter in self.expose().as_bytes() {
+            rest = match rest {
+                [b'%', high, low, rest @ ..] if hex(*high, *low) == Some(letter) => rest,
+                [first, rest @ ..] if *first == letter => rest,
+                [] | [b'%'] => return Spelled::Begun,
+                [b'%', high] if hex(*high, b'0').is_some_and(|high| high >> 4 == letter >> 4) => return Spelled::Begun,
+                _ => return Spelled::Not,
+            };
+        }
+        Spelled::Until(bytes.len() - rest.len())
     }
 }
 
-fn replace_all(bytes: &[u8], form: &[u8]) -> Option<Vec<u8>> {
-    let mut changed = None::<Vec<u8>>;
-    let mut rest = 0;
-    let mut at = 0;
-    while at + form.len() <= bytes.len() {
-        if &bytes[at..at + form.len()] == form {
-            let changed = changed.get_or_insert_with(|| Vec::with_capacity(bytes.len()));
-            changed.extend_from_slice(&bytes[rest..at]);
-            changed.extend_from_slice(b"***");
-            at += form.len();
-            rest = at;
-        } else {
-            at += 1;
-        }
-    }
-    changed.map(|mut changed| {
-        changed.extend_from_slice(&bytes[rest..]);
-        changed
-    })
+enum Spelled {
+    /// The secret ends after so many bytes.
+    Until(usize),
+    /// The bytes end before the secret does.
+    Begun,
+    Not,
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
 }
 
 impl fmt::Debug for Secret {
@@ -151,6 +175,12 @@ mod tests {
         assert_eq!(secret.redact("?key=sk-a%2Fb%2Bc%3Dd-123 sk-a/b+c=d-123."), "?key=*** ***.");
         assert_eq!(secret.redact_bytes(b"\xffsk-a/b+c=d-123").unwrap(), b"\xff***");
         assert_eq!(secret.redact_bytes(b"nothing here"), None);
+        let every_byte: String = secret.expose().bytes().map(percent_encoding::percent_encode_byte).collect();
+        assert_eq!(secret.redact(&format!("%{every_byte}%73k-a/b+c=%64-123!")), "%******!");
+        for cut in 1..every_byte.len() {
+            assert_eq!(secret.begun_in(format!("key: {}", &every_byte[..cut]).as_bytes()), cut);
+        }
+        assert_eq!(secret.begun_in(format!("key: {every_byte}").as_bytes()), 0);
     }
 
     #[test]

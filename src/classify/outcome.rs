@@ -34,9 +34,8 @@ impl Outcome {
     /// The same without a secret in its message and code; `None` if it holds none.
     pub(crate) fn redacted(&self, secret: &Secret) -> Option<Self> {
         let failure = self.failure()?;
-        let holds = |text: &Option<Box<str>>| {
-            text.as_deref().is_some_and(|text| secret.forms().any(|form| text.contains(&*form)))
-        };
+        let holds =
+            |text: &Option<Box<str>>| text.as_deref().is_some_and(|text| secret.find(text.as_bytes()).is_some());
         if !holds(&failure.message) && !holds(&failure.code) {
             return None;
         }

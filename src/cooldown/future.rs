@@ -24,7 +24,6 @@ use super::{
 use crate::{
     BoxError, Lease,
     classify::{Failure, Outcome, UsageReader, may_be_error},
-    redact::begun,
 };
 
 /// How much of an error is read, and for how long.
@@ -187,7 +186,7 @@ impl<B: Body> Answer<B> {
             None if whole => return,
             None => text,
         };
-        let end = redacted.len() - if whole { 0 } else { begun(secret, &redacted) };
+        let end = redacted.len() - if whole { 0 } else { secret.begun_in(&redacted) };
         let plain = self.encoding == Encoding::Identity;
         if !plain {
             headers.remove(header::CONTENT_ENCODING);
