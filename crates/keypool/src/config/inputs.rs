@@ -223,4 +223,18 @@ mod tests {
             assert_eq!(upstream(option, file).as_deref(), expected, "{option:?} {file}");
         }
     }
+
+    #[test]
+    fn flags_are_read_as_containers_spell_them() {
+        for (value, expected) in [("1", true), ("yes", true), ("on", true), ("0", false), ("No", false), ("off", false)]
+        {
+            let environment = [("KEYPOOL__GATEWAY__STRICT", value), ("KEYPOOL__POOL__STRATEGY", "round-robin")];
+            let inputs = Inputs { environment: Environment::of(environment), ..Inputs::default() };
+            let config = inputs.load().expect("a good configuration").config;
+            assert_eq!((config.gateway.strict, config.pool.strategy.as_str()), (expected, "round-robin"), "{value}");
+        }
+        let environment = Environment::of([("KEYPOOL__GATEWAY__STRICT", "maybe")]);
+        let problems = Inputs { environment, ..Inputs::default() }.load().unwrap_err().to_string();
+        assert!(problems.contains("expected true or false"), "{problems}");
+    }
 }

@@ -12,7 +12,7 @@ use tower_keypool::{
     config::{KeyEntry, LimitsEntry},
 };
 
-use super::values::{SecretText, Span};
+use super::values::{SecretText, Span, flag};
 
 /// All of `keypool.toml`. Every setting is optional. Paths are relative to the folder of the file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -79,6 +79,7 @@ pub struct PoolSection {
     /// Key files. Unless set: key.txt, if it exists.
     pub key_files: Option<Vec<PathBuf>>,
     /// Whether variables such as GEMINI_API_KEYS are read.
+    #[serde(deserialize_with = "flag")]
     pub key_variables: bool,
     /// How ready keys of one priority are ordered.
     #[schemars(with = "String", extend("enum" = Strategy::ALL.map(Strategy::as_str)))]
@@ -140,12 +141,16 @@ pub struct GatewaySection {
     /// Origins of web pages and apps that may send requests, such as http://localhost:3000.
     pub origins: Vec<String>,
     /// Whether a field that would change the answer but cannot be translated is an error. If false, it is ignored.
+    #[serde(deserialize_with = "flag")]
     pub strict: bool,
     /// Whether media that a translated request names by URL is fetched. Only public addresses are used.
+    #[serde(deserialize_with = "flag")]
     pub fetch_images: bool,
     /// Whether answers have the headers x-keypool-key, x-keypool-attempts and x-keypool-model.
+    #[serde(deserialize_with = "flag")]
     pub served_headers: bool,
     /// Whether requests of one session prefer one project, which may have the prompt in its cache.
+    #[serde(deserialize_with = "flag")]
     pub session_affinity: bool,
     /// The header by which a client names its session.
     pub session_header: String,

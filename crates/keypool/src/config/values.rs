@@ -75,6 +75,27 @@ impl JsonSchema for Span {
     }
 }
 
+/// Reads `true` or `false`, also as variables of containers have it: `1`, `yes`, `on`, `"false"`.
+pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Raw {
+        Flag(bool),
+        Number(u8),
+        Text(String),
+    }
+    let text = match Raw::deserialize(deserializer).map_err(|_| D::Error::custom("expected true or false"))? {
+        Raw::Flag(flag) => return Ok(flag),
+        Raw::Number(number) => number.to_string(),
+        Raw::Text(text) => text.to_ascii_lowercase(),
+    };
+    match text.as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err(D::Error::custom("expected true or false")),
+    }
+}
+
 /// A text that nobody may see: a token, a password, a private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(String);
