@@ -35,7 +35,7 @@ pub enum How {
 
 /// No JSON is in a text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no JSON: {0}")]
+#[error("not JSON: {0}")]
 pub struct NoJson(String);
 
 /// Finds the JSON in a text. What parses is not changed.

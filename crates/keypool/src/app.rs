@@ -221,11 +221,12 @@ async fn proxy(app: AppState, request: Request) -> Response {
 }
 
 async fn not_found(uri: Uri) -> Response {
-    ApiError::not_found(format!("the gateway has no page {}", uri.path())).into_response(Dialect::Gemini)
+    ApiError::not_found(format!("the gateway has no path {}", uri.path())).into_response(Dialect::Gemini)
 }
 
 fn panicked() -> Response {
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the gateway failed: see its log").into_response(Dialect::Gemini)
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error of the gateway: see its log")
+        .into_response(Dialect::Gemini)
 }
 
 /// Lets the pages of the configured origins read answers; never those of the gateway's own paths, which need another token.

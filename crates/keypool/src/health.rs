@@ -20,11 +20,11 @@ pub fn routes() -> Router<AppState> {
 /// 200 while some key is not disabled and the gateway is not about to end. Keys that cool come back: 200.
 async fn ready(State(app): State<AppState>) -> impl IntoResponse {
     if app.shutdown.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the gateway is about to end\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, "the gateway is shutting down\n");
     }
     if app.pools.iter().any(|provider| provider.has_usable_key()) {
         (StatusCode::OK, "ready\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "no key is usable: all are disabled, or there is none\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "no key is usable: there is no key, or all are disabled\n")
     }
 }

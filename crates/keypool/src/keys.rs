@@ -69,7 +69,7 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
             match entry(&key) {
                 Ok(entry) => from_database.add_entry(place, entry, &loaded.environment),
                 Err(error) => {
-                    tracing::warn!(key = %key.id, %error, "the key's options cannot be read; it is left out");
+                    tracing::warn!(key = %key.id, %error, "the key is skipped, because its options in the database are invalid");
                 }
             }
         }

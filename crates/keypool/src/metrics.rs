@@ -176,7 +176,7 @@ pub async fn serve(
     let is_local = peer.ip().to_canonical().is_loopback() && !proxied;
     let has_token = |token| app.tenants.find(token).is_some_and(|tenant| tenant.name.is_none());
     if !(is_local || bearer.is_some_and(has_token)) {
-        let message = "metrics need the gateway's token, as Authorization: Bearer TOKEN\n";
+        let message = "the gateway's token is required for metrics: send it as Authorization: Bearer TOKEN\n";
         return (StatusCode::UNAUTHORIZED, message).into_response();
     }
     let mut registry = Registry::default();
@@ -194,15 +194,15 @@ pub async fn serve(
         registry.register_collector(Box::new(collector));
     }
     let metrics = &app.metrics;
-    registry.register("keypool_gateway_requests", "Requests by the status of their answer", metrics.requests.clone());
+    registry.register("keypool_gateway_requests", "Requests by status of the answer", metrics.requests.clone());
     registry.register(
         "keypool_gateway_seconds",
-        "Seconds until the head of an answer, by the class of its status",
+        "Seconds until the headers of an answer, by class of its status",
         metrics.seconds.clone(),
     );
     registry.register(
         "keypool_gateway_in_progress",
-        "Requests whose answer has not begun",
+        "Requests whose answer has not started",
         metrics.in_progress.clone(),
     );
     let unreserved = Family::<PoolLabels, Counter>::default();
@@ -210,7 +210,7 @@ pub async fn serve(
         let labels = PoolLabels { pool: provider.name.to_string() };
         unreserved.get_or_create(&labels).inc_by(provider.pool.stats().unreserved);
     }
-    let help = "Requests that went out without the store, which was away";
+    let help = "Requests sent without a reservation, because the store was unavailable";
     registry.register("keypool_gateway_unreserved", help, unreserved);
     let mut text = String::new();
     if encode(&mut text, &registry).is_err() {

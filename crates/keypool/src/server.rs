@@ -84,7 +84,7 @@ impl Server {
                 Ok((stream, peer)) => self.connect(stream, peer, &gateway, &graceful),
                 Err(error) => {
                     // Mostly too many open files: that does not get better by asking at once.
-                    tracing::warn!(%error, "a connection was not accepted");
+                    tracing::warn!(%error, "a connection could not be accepted");
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_millis(100)) => {}
                         () = stop.cancelled() => break,
@@ -94,7 +94,7 @@ impl Server {
         }
         drop(self.listener);
         if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-            tracing::warn!("answers that did not end in time were cut off");
+            tracing::warn!("requests that did not finish in time were cut off");
         }
     }
 

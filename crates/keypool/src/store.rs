@@ -39,7 +39,8 @@ impl Stores {
                 }
                 if let Some(file) = &store.redis_ca_file {
                     let file = loaded.folder().join(file);
-                    let pem = std::fs::read(&file).with_context(|| format!("{}: cannot be read", file.display()))?;
+                    let pem =
+                        std::fs::read(&file).with_context(|| format!("{}: the file cannot be read", file.display()))?;
                     options = options.root_certificates(pem);
                 }
                 Some(RedisStore::connect(options).await?)
@@ -84,7 +85,7 @@ pub fn database_path(loaded: &Loaded) -> anyhow::Result<Option<PathBuf>> {
             let home = || environment.get("HOME").map(|home| PathBuf::from(home).join(".local").join("state"));
             let state = environment.get("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
             let folder =
-                state.or_else(home).context("neither XDG_STATE_HOME nor HOME is set: name a database by --db")?;
+                state.or_else(home).context("XDG_STATE_HOME and HOME are not set: name a database with --db")?;
             Ok(Some(folder.join("keypool").join("keypool.db")))
         }
         path => Ok(Some(loaded.folder().join(path))),

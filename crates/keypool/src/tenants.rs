@@ -156,7 +156,7 @@ impl Tenants {
                     }
                     Ok(_) => {}
                     Err(error) => {
-                        tracing::warn!(tenant = tenant.name, %error, "the tenant's options cannot be read; it is left out");
+                        tracing::warn!(tenant = tenant.name, %error, "the tenant is skipped, because its options in the database are invalid");
                     }
                 }
             }
@@ -218,7 +218,7 @@ impl Tenants {
         match self.quota.acquire(request).await {
             Ok(lease) => Ok(Some(lease)),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
-                let message = "this token is at its limit of requests or tokens at this gateway";
+                let message = "this token has reached its limit of requests or tokens at this gateway";
                 Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(error.retry_after()))
             }
             Err(error) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())),

@@ -50,9 +50,9 @@ impl JsonCheck {
                 return Err(Wrong { is_worth_a_retry: retry_max_tokens, ..Wrong::new("max_tokens", max_tokens) });
             }
             Finish::Blocked(reason) => {
-                return Err(Wrong::new("blocked", format!("the provider blocked it: {reason}")));
+                return Err(Wrong::new("blocked", format!("the provider blocked the answer: {reason}")));
             }
-            Finish::Empty => return Err(Wrong::new("empty", "the answer holds nothing")),
+            Finish::Empty => return Err(Wrong::new("empty", "the answer is empty")),
             Finish::Other(reason) => {
                 return Err(Wrong::new("unfinished", format!("the provider ended the answer with {reason}")));
             }
@@ -63,7 +63,7 @@ impl JsonCheck {
         let found = json::find(&answer.text).map_err(|error| Wrong::new("invalid_json", error.to_string()))?;
         if let Self::Schema(validator) = self {
             let value: Value = serde_json::from_str(found.json.get())
-                .map_err(|error| Wrong::new("invalid_json", format!("no JSON that can be checked: {error}")))?;
+                .map_err(|error| Wrong::new("invalid_json", format!("the JSON cannot be checked: {error}")))?;
             if let Some(error) = validator.iter_errors(&value).next() {
                 let path = error.instance_path().to_string();
                 let place = if path.is_empty() { String::new() } else { format!("{path}: ") };

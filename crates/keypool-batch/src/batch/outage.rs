@@ -189,7 +189,7 @@ impl Outage {
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
-        state.waits_for = Some(format!("waiting for {what}: {cause}, tries again in {} s", pause.as_secs()));
+        state.waits_for = Some(format!("waiting for {what}: {cause}; next try in {} s", pause.as_secs()));
     }
 
     /// Waits until keys may be ready, or something changed.

@@ -234,7 +234,7 @@ async fn read(
                 (input, items)
             });
             let Ok((back, items)) = taken.await else {
-                engine.summary().input_error = Some("reading it panicked".to_owned());
+                engine.summary().input_error = Some("the reader panicked".to_owned());
                 break;
             };
             input = back;

@@ -100,7 +100,10 @@ impl Prices {
         if [input, output].iter().all(|price| price.is_finite() && *price >= 0.0) {
             Ok(Self { input, output })
         } else {
-            Err(Error::new(ErrorKind::Invalid, format!("{input} and {output} are no prices: numbers from 0 on")))
+            Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{input} and {output} are not prices: expected numbers of 0 or more"),
+            ))
         }
     }
 
@@ -147,7 +150,7 @@ impl fmt::Display for Summary {
         }
         f.write_str(if self.errors.is_empty() { "" } else { ")" })?;
         if self.skipped > 0 {
-            write!(f, ", {} done before", self.skipped)?;
+            write!(f, ", {} done in earlier runs", self.skipped)?;
             if self.skipped_failed > 0 {
                 write!(f, " ({} of them failed)", self.skipped_failed)?;
             }
@@ -155,22 +158,26 @@ impl fmt::Display for Summary {
         if self.left > 0 {
             write!(f, ", {} left", self.left)?;
         }
-        write!(f, " in {:.1} s ({:.1} a second); ", self.seconds, self.per_second)?;
-        write!(f, "{} requests, {} key faults; ", self.requests, self.key_faults)?;
-        write!(f, "{} tokens in, {} out", self.input_tokens, self.output_tokens)?;
+        write!(f, " in {:.1} s ({:.1} per second); ", self.seconds, self.per_second)?;
+        write!(f, "{} requests, {} key failures; ", self.requests, self.key_faults)?;
+        write!(f, "{} input tokens, {} output tokens", self.input_tokens, self.output_tokens)?;
         if let Some(cost) = self.cost {
             write!(f, "; cost {cost:.4}")?;
         }
         if let Some(error) = &self.input_error {
-            write!(f, "; the input could not be read to its end: {error}")?;
+            write!(f, "; the input could not be read completely: {error}")?;
         }
         match &self.outcome {
             RunOutcome::Finished => Ok(()),
             RunOutcome::Stopped => f.write_str("; stopped"),
-            RunOutcome::Exhausted { message, .. } => write!(f, "; the day's quota is used up: {message}"),
-            RunOutcome::NoKeys { message } => write!(f, "; no key can be used: {message}"),
-            RunOutcome::Refused { message } => write!(f, "; all was refused, is the address right? {message}"),
-            RunOutcome::WaitedTooLong { message } => write!(f, "; waited too long: {message}"),
+            RunOutcome::Exhausted { message, .. } => write!(f, "; the daily quota is used up: {message}"),
+            RunOutcome::NoKeys { message } => write!(f, "; no key is usable: {message}"),
+            RunOutcome::Refused { message } => {
+                write!(f, "; every request was refused, check the provider's address: {message}")
+            }
+            RunOutcome::WaitedTooLong { message } => {
+                write!(f, "; stopped because --max-wait has passed without an answer: {message}")
+            }
         }
     }
 }

@@ -79,7 +79,7 @@ impl Task {
         if value.get().starts_with('"') {
             return Self::of_text(&text(value, "it")?);
         }
-        let Some(mut fields) = object(value) else { return Err("a task is a text or an object".to_owned()) };
+        let Some(mut fields) = object(value) else { return Err("a task must be a string or an object".to_owned()) };
         fields.retain(|_, value| !is_null(value));
         let is_batch_line = fields.contains_key("custom_id") && fields.contains_key("body");
         if is_batch_line {
@@ -92,12 +92,12 @@ impl Task {
         let id = match name {
             Some(name) => Some(
                 serde_json::from_str(fields.remove(name).unwrap_or_default().get())
-                    .map_err(|_| format!("`{name}` is neither a text nor a number"))?,
+                    .map_err(|_| format!("`{name}` must be a string or a number"))?,
             ),
             None => None,
         };
         let prompt = match (fields.remove("prompt"), request) {
-            (Some(_), Some(_)) => return Err("it has both `prompt` and `request`".to_owned()),
+            (Some(_), Some(_)) => return Err("the task has both `prompt` and `request`".to_owned()),
             (Some(prompt), None) => Self::of_text(&text(&prompt, "`prompt`")?)?.prompt,
             (None, Some(request)) => {
                 Prompt::of_object(object(&request).ok_or_else(|| "`request` is not an object".to_owned())?)?
@@ -111,7 +111,7 @@ impl Task {
                     }
                 }
                 if request.is_empty() {
-                    return Err("it has none of `prompt`, `request`, `contents`, `messages`".to_owned());
+                    return Err("the task has none of `prompt`, `request`, `contents` and `messages`".to_owned());
                 }
                 Prompt::of_object(request)?
             }
@@ -158,16 +158,16 @@ impl Task {
 /// A number of a task, from 0 on.
 pub(super) fn temperature(number: &str) -> Result<f64, String> {
     let value = number.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
-    value.ok_or_else(|| format!("`temperature` is not a number from 0 on: {number}"))
+    value.ok_or_else(|| format!("`temperature` is not a number of 0 or more: {number}"))
 }
 
 pub(super) fn tokens(number: &str) -> Result<u32, String> {
     let value = number.trim().parse().ok().filter(|tokens| *tokens > 0);
-    value.ok_or_else(|| format!("`max_output_tokens` is not a whole number from 1 on: {number}"))
+    value.ok_or_else(|| format!("`max_output_tokens` is not a whole number of 1 or more: {number}"))
 }
 
 fn text(value: &RawValue, what: &str) -> Result<String, String> {
-    serde_json::from_str(value.get()).map_err(|_| format!("{what} is not a text"))
+    serde_json::from_str(value.get()).map_err(|_| format!("{what} is not a string"))
 }
 
 impl From<Prompt> for Task {
@@ -211,7 +211,7 @@ impl<'de> Deserialize<'de> for TaskId {
             return serde_json::from_str::<String>(json).map(Self::from).map_err(serde::de::Error::custom);
         }
         if !json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-            return Err(serde::de::Error::custom("an id is a text or a number"));
+            return Err(serde::de::Error::custom("an id must be a string or a number"));
         }
         // One that no whole number can hold is kept as it was written.
         Ok(json.parse().map_or_else(|_| Self::Text(json.into()), Self::Number))

@@ -40,7 +40,7 @@ impl Wire {
         options.check()?;
         let invalid = |message: String| Error::new(ErrorKind::Invalid, message);
         let Some(model) = options.model.as_deref().filter(|model| !model.is_empty()) else {
-            return Err(invalid("no model is named".to_owned()));
+            return Err(invalid("no model is set".to_owned()));
         };
         let mut body = match &prompt.content {
             Content::Request(request) => (**request).clone(),
@@ -51,7 +51,7 @@ impl Wire {
             ("gemini", Some(false)) => Api::Chat,
             ("gemini", _) => Api::Gemini,
             (name, Some(true)) => {
-                return Err(invalid(format!("`contents` is a request of Gemini; {name} takes `messages`")));
+                return Err(invalid(format!("`contents` is a request in Gemini's format; {name} expects `messages`")));
             }
             ("anthropic", _) => Api::Anthropic,
             _ => Api::Chat,

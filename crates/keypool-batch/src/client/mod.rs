@@ -185,7 +185,7 @@ impl Client {
             }
         }
         let request = request.body(Full::from(wire.body)).map_err(|error| {
-            Error::new(ErrorKind::Invalid, format!("no request can be made for this model: {error}"))
+            Error::new(ErrorKind::Invalid, format!("the request for this model is invalid: {error}"))
         })?;
         let answer = self.stack.clone().oneshot(request).await;
         let answer = answer.map_err(|error| Error::of_library(error, provider.base()))?;

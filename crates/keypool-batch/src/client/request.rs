@@ -73,11 +73,12 @@ impl Prompt {
     pub(crate) fn of_object(mut request: RawObject) -> Result<Self, String> {
         request.retain(|_, value| !is_null(value));
         if !["contents", "messages"].iter().any(|name| request.get(*name).is_some_and(|value| is_list(value))) {
-            return Err("a request is an object with the list `contents` or `messages`".to_owned());
+            return Err("expected an object with the list `contents` or `messages`".to_owned());
         }
         let mut options = PromptOptions::new();
         if let Some(model) = request.remove("model") {
-            let model: Arc<str> = serde_json::from_str(model.get()).map_err(|_| "`model` is not a text".to_owned())?;
+            let model: Arc<str> =
+                serde_json::from_str(model.get()).map_err(|_| "`model` is not a string".to_owned())?;
             options = options.model(model);
         }
         Ok(Self { content: Content::Request(Arc::new(request)), options })
@@ -186,9 +187,9 @@ impl PromptOptions {
         let invalid = |message: String| Err(Error::new(ErrorKind::Invalid, message));
         match (self.temperature, self.max_output_tokens) {
             (Some(temperature), _) if !temperature.is_finite() || temperature < 0.0 => {
-                invalid(format!("the temperature {temperature} is not a number from 0 on"))
+                invalid(format!("the temperature {temperature} is not a number of 0 or more"))
             }
-            (_, Some(0)) => invalid("max_output_tokens is 0".to_owned()),
+            (_, Some(0)) => invalid("max_output_tokens is 0: expected 1 or more".to_owned()),
             _ => Ok(()),
         }
     }

@@ -68,7 +68,7 @@ impl AnswerStream {
             let Some(event) = next else { return Ok(None) };
             let event = event.map_err(|error| match error {
                 sse_stream::Error::Body(error) => Error::of_transport(&*BoxError::from(error), &self.base),
-                error => Error::new(ErrorKind::Unreadable, format!("the stream is not of events: {error}")),
+                error => Error::new(ErrorKind::Unreadable, format!("the answer is not an event stream: {error}")),
             })?;
             let Some(data) = event.data.filter(|data| !data.trim().is_empty()) else { continue };
             if data.trim() == "[DONE]" {
@@ -90,7 +90,7 @@ impl AnswerStream {
     /// [`ErrorKind::Closed`] if the stream ended, or was left, before the provider said why.
     pub fn finish(self) -> Result<Answer, Error> {
         if !self.reader.has_ended() {
-            let error = Error::new(ErrorKind::Closed, "the stream ended before the answer did");
+            let error = Error::new(ErrorKind::Closed, "the stream ended before the answer was complete");
             return Err(error.with_attempts(self.attempts));
         }
         Ok(self.reader.into_answer(self.attempts))

@@ -131,7 +131,7 @@ async fn a_whole_request_keeps_what_it_says() {
     assert_eq!((error.kind(), error.to_string().contains("`messages`")), (ErrorKind::Invalid, true), "{error}");
     assert!(Prompt::request(&json!({ "prompt": "x" })).is_err() && Prompt::request(&json!([])).is_err());
     let error = client.send(&Prompt::text("x")).await.unwrap_err();
-    assert_eq!(error.to_string(), "no model is named");
+    assert_eq!(error.to_string(), "no model is set");
 }
 
 #[tokio::test]

@@ -112,7 +112,7 @@ async fn each_fault_is_a_line_of_the_error_log() {
     let whats: Vec<&str> = text.lines().map(|line| line.split_once(" ERROR key k0 task 0: ").unwrap().1).collect();
     assert_eq!(
         whats,
-        ["503 UNAVAILABLE", "empty: the answer holds nothing", "429 RESOURCE_EXHAUSTED (retry in 60s)"],
+        ["503 UNAVAILABLE", "empty: the answer is empty", "429 RESOURCE_EXHAUSTED (retry in 60s)"],
         "{text}"
     );
     assert!(text.lines().all(|line| line.starts_with("2026-11-20 ")), "{text}");

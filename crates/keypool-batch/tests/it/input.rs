@@ -49,11 +49,11 @@ async fn a_line_that_is_no_task_is_a_result_with_its_place_and_the_run_goes_on()
     for ((id, message), (place, why)) in wrong.iter().zip([
         ("line 2", "not JSON"),
         ("line 5", "another task has the id a"),
-        ("line 6", "a task is a text or an object"),
-        ("line 7", "`prompt` is not a text"),
-        ("line 8", "`temperature` is not a number from 0 on: -1"),
-        ("line 9", "`max_output_tokens` is not a whole number from 1 on: 0"),
-        ("line 10", "it has none of `prompt`, `request`, `contents`, `messages`"),
+        ("line 6", "a task must be a string or an object"),
+        ("line 7", "`prompt` is not a string"),
+        ("line 8", "`temperature` is not a number of 0 or more: -1"),
+        ("line 9", "`max_output_tokens` is not a whole number of 1 or more: 0"),
+        ("line 10", "the task has none of `prompt`, `request`, `contents` and `messages`"),
     ]) {
         assert_eq!(*id, place);
         assert!(message.starts_with(&format!("{place}: {why}")), "{message}");
@@ -124,9 +124,9 @@ async fn bad_rows_are_named_by_line() {
     assert_eq!(
         wrong,
         [
-            "line 5: the row has 3 fields, and the head has 2",
-            "line 6: the row has 1 fields, and the head has 2",
-            "line 7: a quote is opened and not closed before the end of the file",
+            "line 5: the row has 3 fields, but the header has 2",
+            "line 6: the row has 1 fields, but the header has 2",
+            "line 7: a quote is not closed before the end of the file",
         ]
     );
     assert_eq!(summary.ok, 2);
@@ -136,8 +136,8 @@ async fn bad_rows_are_named_by_line() {
 #[test]
 fn a_head_that_names_no_prompt_is_an_error_before_the_start() {
     for (text, why) in [
-        ("id;text\na;b\n", "no column is called `prompt`; there are: id, text"),
-        ("prompt,a,a\nx,y,z\n", "two columns are called `a`"),
+        ("id;text\na;b\n", "there is no column `prompt`; the columns are: id, text"),
+        ("prompt,a,a\nx,y,z\n", "two columns are named `a`"),
         ("p\0r\0", "UTF-16"),
     ] {
         let error = Input::read(text.as_bytes(), InputFormat::csv()).unwrap_err();
@@ -189,11 +189,11 @@ fn a_task_is_read_with_all_its_forms() {
     for (bad, why) in [
         ("", "not JSON"),
         ("\"\"", "the prompt is empty"),
-        (r#"{"id": [1], "prompt": "x"}"#, "`id` is neither a text nor a number"),
+        (r#"{"id": [1], "prompt": "x"}"#, "`id` must be a string or a number"),
         (r#"{"prompt": "x", "request": {"contents": []}}"#, "both"),
         (r#"{"request": {"prompt": "x"}}"#, "`contents` or `messages`"),
         (r#"{"request": 1}"#, "not an object"),
-        (r#"{"prompt": "x", "model": 1}"#, "`model` is not a text"),
+        (r#"{"prompt": "x", "model": 1}"#, "`model` is not a string"),
         (r#"{"prompt": "x", "temperature": 1e999}"#, "temperature"),
     ] {
         assert!(Task::from_json(bad).unwrap_err().contains(why), "{bad}");

@@ -123,7 +123,7 @@ async fn an_input_that_panics_ends_the_input_and_not_the_run() {
     let (_sim, client) = paused(GeminiSim::builder(), 1);
     let input = Input::tasks((0..).map(|n| if n < 300 { Task::new("x") } else { panic!("no more") }));
     let summary = Batch::new(&client, MODEL).run(input, sink()).await.unwrap();
-    assert_eq!((summary.ok, summary.input_error.as_deref()), (256, Some("reading it panicked")), "{summary}");
+    assert_eq!((summary.ok, summary.input_error.as_deref()), (256, Some("the reader panicked")), "{summary}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,7 +131,7 @@ async fn while_the_provider_cannot_be_reached_the_run_waits_and_names_the_cause(
     drop(listener);
     let client = Client::new(&pool(&format!("http://127.0.0.1:{port}"), 3).build().unwrap());
     let run = Batch::new(&client, MODEL).start(tasks(20), sink()).unwrap();
-    until(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}, tries again in ")).await;
+    until(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}; next try in ")).await;
     assert_eq!((run.progress().failed, run.progress().ok), (0, 0));
     let sim = crate::keyed(GeminiSim::builder().port(port), 3, Limits::none()).start().await.unwrap();
     let summary = run.finish().await.unwrap();

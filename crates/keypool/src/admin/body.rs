@@ -20,8 +20,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, AdminError> {
         let body = axum::body::to_bytes(request.into_body(), LONGEST).await;
-        let body =
-            body.map_err(|_| AdminError::bad_request("the body is longer than 64 KiB, or did not come whole"))?;
+        let body = body.map_err(|_| AdminError::bad_request("the body is longer than 64 KiB or incomplete"))?;
         let body = if body.is_empty() { &b"{}"[..] } else { &body[..] };
         match serde_json::from_slice(body) {
             Ok(body) => Ok(Self(body)),
@@ -66,7 +65,7 @@ impl AdminError {
 
     /// There is no admin token.
     pub fn off() -> Self {
-        Self::not_found("the admin API is off: give it a token by --admin-token-file or KEYPOOL_ADMIN_TOKEN")
+        Self::not_found("the admin API is off: set a token with --admin-token-file or KEYPOOL_ADMIN_TOKEN")
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {

@@ -113,7 +113,12 @@ pub fn follow(app: &AppState) {
                 let (kind, subject, sentence) = told(&event, &pool);
                 app.admin.events.tell(&name, kind, &subject, sentence);
                 if lost > 0 {
-                    app.admin.events.tell(&name, "lost", "", format!("{lost} events came too fast to be listed"));
+                    app.admin.events.tell(
+                        &name,
+                        "lost",
+                        "",
+                        format!("{lost} events are not listed, because they came too fast"),
+                    );
                 }
             }
         });
@@ -141,7 +146,9 @@ fn told(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
             ("disabled", target.clone(), format!("{target} is disabled{}", because(*class, message)))
         }
         Event::GuardPaused { key } => {
-            let sentence = format!("nearly every key is refused, last {key}: none is disabled until one succeeds");
+            let sentence = format!(
+                "the provider refuses nearly every key, most recently {key}: no key is disabled until one succeeds"
+            );
             ("guard_paused", String::new(), sentence)
         }
         Event::LimitLearned { project, model, limit } => {
@@ -150,10 +157,10 @@ fn told(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
         }
         Event::ProjectLearned { key, project, name } => {
             let sentence =
-                format!("the provider says that key {key} belongs to {name}, which is project {project} here");
+                format!("the provider reports that key {key} belongs to {name}, but its project here is {project}");
             ("project_learned", key.to_string(), sentence)
         }
-        _ => ("other", String::new(), "something happened that this gateway has no words for".to_owned()),
+        _ => ("other", String::new(), "an unknown event".to_owned()),
     }
 }
 

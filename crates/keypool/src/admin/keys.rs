@@ -103,7 +103,7 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
 
 /// One key
 #[utoipa::path(get, path = "/-/admin/keys/{id}", tag = "keys",
-    responses((status = 200, body = KeyRow), (status = 404, description = "There is no such key")))]
+    responses((status = 200, body = KeyRow), (status = 404, description = "The key does not exist")))]
 pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<KeyRow>, AdminError> {
     Ok(Json(find(&app, &id)?.1))
 }
@@ -116,7 +116,7 @@ fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> 
         let key = key_rows(provider, &page).into_iter().find(|key| key.id() == id)?;
         Some((Arc::clone(provider), key))
     });
-    found.ok_or_else(|| AdminError::not_found("there is no key of this name: GET /-/admin/keys lists them"))
+    found.ok_or_else(|| AdminError::not_found("there is no key with this id: list all keys with GET /-/admin/keys"))
 }
 
 /// A key that the database lists.
@@ -124,7 +124,7 @@ async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), Ad
     let (provider, key) = find(app, id)?;
     if !provider.is_stored(&KeyId::new(id)) {
         let message =
-            format!("key {id} is listed at {}: change it there. Here it can be disabled and enabled", key.place());
+            format!("key {id} is listed in {}: change it there (disable and enable work for all keys)", key.place());
         return Err(AdminError::conflict(message));
     }
     let sqlite = super::database(app)?;
@@ -146,14 +146,14 @@ pub struct Changed {
 /// Beside its `secret` and `id` a key has the options of key files: `project`, `tier`, `priority`, `weight`, `exit`,
 /// `billing_account`, `rpm`, `rpd`, `tpm`, `concurrent`, `interval`, `zone`, `models`, `label` and `limits` by model.
 #[utoipa::path(post, path = "/-/admin/keys", tag = "keys", request_body = Object,
-    responses((status = 201, body = Changed), (status = 409, description = "It is there already, or there is no database")))]
+    responses((status = 201, body = Changed), (status = 409, description = "The key exists already, or there is no database")))]
 pub async fn add(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
     Body(mut options): Body<Map<String, Value>>,
 ) -> Result<(StatusCode, Json<Changed>), AdminError> {
     let Some(Value::String(secret)) = options.remove("secret") else {
-        return Err(AdminError::bad_request("secret: expected the key as a text"));
+        return Err(AdminError::bad_request("secret: expected the key as a string"));
     };
     let id = match options.remove("id") {
         None | Some(Value::Null) => KeyId::of_secret(secret.trim()),
@@ -165,7 +165,7 @@ pub async fn add(
     set_options(&mut key, options)?;
     check(&app, &key)?;
     if find(&app, id.as_str()).is_ok() {
-        return Err(AdminError::conflict(format!("there is a key {id} already: give this one another id")));
+        return Err(AdminError::conflict(format!("there is a key {id} already: choose another id")));
     }
     sqlite.put_key(key).await.map_err(AdminError::failed)?;
     reload(&app).await?;
@@ -177,7 +177,7 @@ pub async fn add(
 ///
 /// Those of `POST /-/admin/keys`; `null` removes one. What is not named stays.
 #[utoipa::path(patch, path = "/-/admin/keys/{id}", tag = "keys", request_body = Object,
-    responses((status = 200, body = Changed), (status = 409, description = "It is listed in a file or a variable")))]
+    responses((status = 200, body = Changed), (status = 409, description = "The key is listed in a file or a variable")))]
 pub async fn set(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
@@ -185,7 +185,9 @@ pub async fn set(
     Body(options): Body<Map<String, Value>>,
 ) -> Result<Json<Changed>, AdminError> {
     if let Some(name) = ["secret", "id"].iter().find(|name| options.contains_key(**name)) {
-        return Err(AdminError::bad_request(format!("{name}: it cannot be changed; for the secret there is /replace")));
+        return Err(AdminError::bad_request(format!(
+            "{name}: this field cannot be changed; change the secret with /replace"
+        )));
     }
     let (sqlite, mut key) = find_stored(&app, &id).await?;
     let names: Vec<String> = options.keys().cloned().collect();
@@ -199,7 +201,7 @@ pub async fn set(
 
 /// Remove a key from the database
 #[utoipa::path(delete, path = "/-/admin/keys/{id}", tag = "keys",
-    responses((status = 200, body = Changed), (status = 409, description = "It is listed in a file or a variable")))]
+    responses((status = 200, body = Changed), (status = 409, description = "The key is listed in a file or a variable")))]
 pub async fn remove(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
@@ -231,7 +233,7 @@ pub async fn disable(
     let (provider, _) = find(&app, &id)?;
     let reason = if reason.trim().is_empty() { "disabled by an administrator" } else { reason.trim() };
     if reason.len() > 300 || holds_secret(&app, reason).await? {
-        return Err(AdminError::bad_request("reason: expected at most 300 characters that hold no key or token"));
+        return Err(AdminError::bad_request("reason: expected at most 300 characters without a key or token"));
     }
     provider.pool.disable(&KeyId::new(&*id), reason).map_err(AdminError::failed)?;
     super::note(&app, who, &format!("disabled key {id}: {reason}"));
@@ -260,7 +262,7 @@ pub struct Replace {
 
 /// Give a key another secret: its name, counts and project stay
 #[utoipa::path(post, path = "/-/admin/keys/{id}/replace", tag = "keys", request_body = Replace,
-    responses((status = 200, body = Changed), (status = 409, description = "It is listed in a file or a variable")))]
+    responses((status = 200, body = Changed), (status = 409, description = "The key is listed in a file or a variable")))]
 pub async fn replace(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
@@ -307,7 +309,7 @@ pub async fn test(
     let loaded = app.loaded.load_full();
     let keys = app.pools.listed(&loaded, &app.stores, &provider).await.map_err(AdminError::failed)?;
     let key = keys.into_iter().find(|key| key.id().as_str() == id);
-    let key = key.ok_or_else(|| AdminError::not_found("this key is not listed any more"))?;
+    let key = key.ok_or_else(|| AdminError::not_found("this key is no longer listed"))?;
     let service = app.pools.alone(&loaded, &provider, key).map_err(AdminError::failed)?;
     let path = match provider.dialect {
         Dialect::Gemini => "/v1beta/models?pageSize=1",
@@ -354,16 +356,13 @@ async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
     let text = text.trim();
     let loaded = app.loaded.load_full();
     if text == loaded.token.expose() || loaded.admin_token.as_ref().is_some_and(|token| token.expose() == text) {
-        return Err(AdminError::bad_request("secret: this is a token of the gateway, and no provider's key"));
+        return Err(AdminError::bad_request("secret: this is a token of the gateway, not a key of a provider"));
     }
     for provider in app.pools.iter() {
         let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
         if let Some(key) = listed.iter().find(|key| key.has_secret(text)) {
             let place = key.label_text().unwrap_or("the configuration");
-            return Err(AdminError::conflict(format!(
-                "this key is there already: it is {}, listed at {place}",
-                key.id()
-            )));
+            return Err(AdminError::conflict(format!("this key exists already as {}, listed in {place}", key.id())));
         }
     }
     Secret::new(text).map_err(|error| AdminError::bad_request(format!("secret: {error}")))
@@ -402,7 +401,7 @@ fn set_options(key: &mut StoredKey, options: Map<String, Value>) -> Result<(), A
             }
             ("project" | "owner", _) => return Err(AdminError::bad_request("project: expected a name")),
             ("secret_env" | "key" | "api_key" | "apikey" | "apiKey" | "name", _) => {
-                return Err(AdminError::bad_request(format!("{name}: a key of the database has none")));
+                return Err(AdminError::bad_request(format!("{name}: a key in the database cannot have this option")));
             }
             (_, Value::Null) => drop(all.remove(&name)),
             (_, value) => drop(all.insert(name, value)),

@@ -96,8 +96,7 @@ pub fn routes(app: &AppState) -> Router<AppState> {
 
 /// The database, for a change that must outlive the gateway.
 fn database(app: &App) -> Result<SqliteStore, AdminError> {
-    let none =
-        || AdminError::conflict("the gateway has no database (--db): keys and tenants are listed in files alone");
+    let none = || AdminError::conflict("the gateway has no database (--db): change keys and tenants in their files");
     app.stores.sqlite.clone().ok_or_else(none)
 }
 

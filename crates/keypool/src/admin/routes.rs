@@ -232,7 +232,7 @@ pub async fn requests(State(app): State<AppState>, headers: HeaderMap) -> Respon
 
 /// What became of one of the last 256 requests, by its `x-request-id`
 #[utoipa::path(get, path = "/-/admin/requests/{id}", tag = "look",
-    responses((status = 200, body = RequestRecord), (status = 404, description = "It is not among the last 256")))]
+    responses((status = 200, body = RequestRecord), (status = 404, description = "The request is not among the last 256")))]
 pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<RequestRecord>, AdminError> {
     let unknown = || AdminError::not_found("this request is not among the last 256 of this process");
     app.recent.find(&id).map(Json).ok_or_else(unknown)
@@ -282,7 +282,7 @@ pub async fn config(State(app): State<AppState>) -> Json<Value> {
 
 /// Read configuration, key files and database again, as SIGHUP does
 #[utoipa::path(post, path = "/-/admin/reload", tag = "change",
-    responses((status = 200, body = Reloaded), (status = 409, description = "Something is wrong, and all stays as it was")))]
+    responses((status = 200, body = Reloaded), (status = 409, description = "The configuration is wrong; nothing was changed")))]
 pub async fn reload(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
@@ -358,7 +358,7 @@ pub struct AddedTenant {
 
 /// Add a tenant to the database
 #[utoipa::path(post, path = "/-/admin/tenants", tag = "tenants", request_body = NewTenant,
-    responses((status = 201, body = AddedTenant), (status = 409, description = "It is there already, or there is no database")))]
+    responses((status = 201, body = AddedTenant), (status = 409, description = "The tenant exists already, or there is no database")))]
 pub async fn add_tenant(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
@@ -394,7 +394,7 @@ pub async fn add_tenant(
 
 /// Remove a tenant from the database: its token is refused from now on, and its requests under way are cut off
 #[utoipa::path(delete, path = "/-/admin/tenants/{name}", tag = "tenants",
-    responses((status = 204), (status = 409, description = "It is listed in the configuration")))]
+    responses((status = 204), (status = 409, description = "The tenant is listed in the configuration")))]
 pub async fn remove_tenant(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,

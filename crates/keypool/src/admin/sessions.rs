@@ -140,7 +140,10 @@ async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrato
     let headers = &head.headers;
     let origin = is_own_origin(headers, &head.uri);
     if origin == Some(false) {
-        return Err(AdminError::new(StatusCode::FORBIDDEN, "pages of other origins may not use the admin API"));
+        return Err(AdminError::new(
+            StatusCode::FORBIDDEN,
+            "the admin API refuses requests from pages of other origins",
+        ));
     }
     if let Some(token) = token(headers) {
         check(app, peer, &token, &expected).await?;
@@ -148,11 +151,11 @@ async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrato
     }
     let session = session(headers, head.extensions.get::<LocalAddress>());
     let Some(session) = session.filter(|session| app.admin.sessions.is_valid(session, &expected)) else {
-        let message = "the admin API needs its token: send it as x-keypool-admin or Authorization: Bearer, or log in";
+        let message = "the admin token is missing: send it as x-keypool-admin or Authorization: Bearer, or log in";
         return Err(AdminError::new(StatusCode::UNAUTHORIZED, message));
     };
     if origin.is_none() && !matches!(head.method, Method::GET | Method::HEAD) {
-        return Err(AdminError::new(StatusCode::FORBIDDEN, "a change by a session needs the header Origin"));
+        return Err(AdminError::new(StatusCode::FORBIDDEN, "a change in a session needs the Origin header"));
     }
     Ok(Administrator::Session(session))
 }
@@ -161,15 +164,15 @@ async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrato
 async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -> Result<(), AdminError> {
     let address = server::network(peer.ip());
     if !app.admin.sessions.may_try(address) {
-        let message = "too many wrong admin tokens came from this address: wait a minute";
+        let message = "this address sent too many wrong admin tokens: try again in a minute";
         return Err(AdminError::new(StatusCode::TOO_MANY_REQUESTS, message));
     }
     if hash(token).ct_eq(expected).into() {
         return Ok(());
     }
     app.admin.sessions.failed(address);
-    tracing::warn!(%address, "a wrong admin token was sent");
-    app.admin.events.tell("admin", "wrong_token", "", format!("a wrong admin token came from {address}"));
+    tracing::warn!(%address, "a client sent a wrong admin token");
+    app.admin.events.tell("admin", "wrong_token", "", format!("{address} sent a wrong admin token"));
     tokio::time::sleep(DELAY).await;
     Err(AdminError::new(StatusCode::UNAUTHORIZED, "this is not the admin token"))
 }
@@ -215,9 +218,9 @@ pub struct Login {
 
 /// Begin a session: a cookie for the admin token
 #[utoipa::path(post, path = "/-/admin/login", request_body = Login, tag = "sessions", responses(
-    (status = 204, description = "The cookie of the session is set"),
-    (status = 401, description = "It is not the admin token"),
-    (status = 429, description = "Too many wrong tokens came from this address")
+    (status = 204, description = "The session cookie is set"),
+    (status = 401, description = "The admin token is wrong"),
+    (status = 429, description = "This address sent too many wrong tokens")
 ))]
 pub async fn login(
     State(app): State<AppState>,
@@ -229,7 +232,7 @@ pub async fn login(
 ) -> Result<Response, AdminError> {
     let Some(expected) = token_hash(&app) else { return Err(AdminError::off()) };
     if is_own_origin(&headers, &uri) == Some(false) {
-        return Err(AdminError::new(StatusCode::FORBIDDEN, "pages of other origins may not log in"));
+        return Err(AdminError::new(StatusCode::FORBIDDEN, "a login from a page of another origin is refused"));
     }
     check(&app, peer, login.token.trim(), &expected).await?;
     let value = app.admin.sessions.begin(expected);
@@ -238,7 +241,7 @@ pub async fn login(
 }
 
 /// End the session
-#[utoipa::path(post, path = "/-/admin/logout", tag = "sessions", responses((status = 204, description = "It is ended")))]
+#[utoipa::path(post, path = "/-/admin/logout", tag = "sessions", responses((status = 204, description = "The session has ended")))]
 pub async fn logout(
     State(app): State<AppState>,
     Extension(administrator): Extension<Administrator>,

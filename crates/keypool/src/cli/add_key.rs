@@ -11,20 +11,21 @@ use super::{
     block_on,
     key_options::{self, KeyOptions},
     opened::database,
-    output::{Json, say, say_json, wrong},
+    output::{Json, print, print_json, wrong},
 };
 use crate::{config::Inputs, store::Stores};
 
-/// Keep a key in the database, for all commands on this machine; a running gateway uses it within 2 s.
+/// Add a key to the database. A running gateway uses it within 2 s.
 ///
-/// Its secret is encrypted with KEYPOOL_SECRET_KEY, or with the key in the file beside the database, which is made with it.
+/// The key is encrypted with KEYPOOL_SECRET_KEY. If that is not set, it is encrypted with the master key in the file next to the
+/// database, which keypool creates.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct AddKey {
-    /// Nothing: you are asked for the key, and it is not shown; -: it is read from standard input
+    /// - reads the key from standard input; without it, you are asked for the key, which is not shown
     #[arg(value_name = "-", allow_hyphen_values = true)]
     key: Option<String>,
-    /// Its name in logs [default: k- and 12 hexadecimal digits of its hash]
+    /// The id of the key, which logs show [default: k- and 12 hexadecimal digits of its hash]
     #[arg(long, value_name = "NAME")]
     id: Option<String>,
     #[command(flatten)]
@@ -38,8 +39,8 @@ Examples:
   keypool add-key --id work --tier free --project project-a
   pass show gemini | keypool add-key - --rpm 10 --rpd 250
 
-Exit codes: 0 it is in the database, 1 the database cannot be used, 2 the command line is wrong, that is no key, or it is \
-there already.";
+Exit codes: 0 the key was added, 1 the database cannot be used, 2 the command line or the key is wrong, or the database has the \
+key already.";
 
 impl AddKey {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
@@ -59,23 +60,23 @@ impl AddKey {
                 if stored.secret.expose() == secret.expose() {
                     let id = stored.id;
                     return Err(wrong(format!(
-                        "the key is there already, as {id}: `keypool keys set {id}` changes it"
+                        "the database has this key already, as {id}: change it with `keypool keys set {id}`"
                     )));
                 }
                 if stored.id == key.id() {
                     let id = stored.id;
                     return Err(wrong(format!(
-                        "{id} is another key: `keypool keys replace {id}` gives it a new secret"
+                        "the database has another key named {id}: choose another --id, or change its secret with `keypool keys replace {id}`"
                     )));
                 }
             }
             database.put_key(stored(key.id(), secret, options)).await?;
-            self.options.note_exit(&loaded);
+            self.options.warn_of_unknown_exit(&loaded);
             let path = database.path().display();
             if self.output.json {
-                say_json(&json!({ "id": key.id(), "project": key.project_name(), "database": path.to_string() }));
+                print_json(&json!({ "id": key.id(), "project": key.project_name(), "database": path.to_string() }));
             } else {
-                say(format_args!("added {} to {path}", key.id()));
+                print(format_args!("added {} to {path}", key.id()));
             }
             Ok(ExitCode::SUCCESS)
         })

@@ -15,7 +15,7 @@ use keypool_batch::{
 use super::{
     block_on,
     opened::{Opened, Source},
-    output::{Json, note, say_json, wrong},
+    output::{Json, print_json, warn, wrong},
 };
 use crate::config::{BatchSection, Inputs, ProviderKind, Span};
 
@@ -23,80 +23,81 @@ const OUT_OF_QUOTA: u8 = 3;
 const NO_USABLE_KEY: u8 = 4;
 const STOPPED: u8 = 130;
 
-/// Answer a file of prompts, each once, at the rate that the keys allow. Run it again, and it goes on where it was.
+/// Answer a file of prompts as fast as the keys allow. A second run resumes where the first one stopped.
 ///
-/// Tasks are lines of text, JSON lines, a JSON array, CSV or TSV. Results are JSON lines, or an array where the output is called
-/// .json; failed tasks are among them. Faults of keys are never counted: such a task is sent again with another key.
+/// The input is lines of text, JSON lines, a JSON array, CSV or TSV. Results are JSON lines, or a JSON array if the output file ends
+/// in .json; they include failed tasks. A task that fails because of its key is sent again with another key, and this does not
+/// count as a retry.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Batch {
-    /// The tasks; -: standard input
+    /// The file of prompts; - reads standard input
     #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
     input: PathBuf,
-    /// Where results go; they are resumed there [default: standard output]
+    /// The file of results, which a later run resumes [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How tasks are written [default: by the name of the file]
+    /// The format of the input [default: from the name of the file]
     #[arg(long, value_name = "NAME")]
     format: Option<Format>,
     /// The column of CSV or TSV that holds the prompt
     #[arg(long, value_name = "NAME", default_value = "prompt")]
     column: String,
-    /// The model of tasks that name none [default: gemini-2.5-flash, for Gemini]
+    /// The model for tasks that do not name one [default with Gemini: gemini-2.5-flash]
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
     /// The system instruction; @FILE reads it from a file
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
-    /// 0 to 2
+    /// The temperature, 0 to 2
     #[arg(long, value_name = "NUMBER", value_parser = temperature)]
     temperature: Option<f64>,
-    /// The most tokens of an answer
+    /// The maximum number of tokens in an answer
     #[arg(long, value_name = "NUMBER")]
     max_output_tokens: Option<u32>,
-    /// Requests at once of each key
+    /// Number of requests at the same time with each key
     #[arg(long, value_name = "NUMBER")]
     workers_per_key: Option<u32>,
-    /// The shortest time from start to start of one of these: seconds, or 500ms, 12s
+    /// The minimum time between the starts of two requests of a worker: seconds, or 500ms, 12s
     #[arg(long, value_name = "TIME", value_parser = time)]
     rate_limit_per_slot: Option<Span>,
-    /// Requests at once, in place of --workers-per-key
+    /// Number of requests at the same time with all keys, instead of --workers-per-key
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
     concurrency: Option<usize>,
-    /// How often a task is tried again after what is wrong with its answer [default: 3]
+    /// How often a task is retried because of its answer [default: 3]
     #[arg(long, value_name = "NUMBER")]
     max_retries: Option<u32>,
-    /// How long one answer may take [default: 600s]
+    /// The maximum time for one answer [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     timeout: Option<Span>,
-    /// Try again what failed in an earlier run
+    /// Retry the tasks that failed in an earlier run
     #[arg(long, requires = "output")]
     retry_failed: bool,
-    /// Try again what the provider refused as invalid, too
+    /// Also retry tasks that the provider refused as invalid
     #[arg(long)]
     retry_invalid: bool,
-    /// Models that take the place of one that no key can serve, best first
+    /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-    /// End when there was no answer for so long
+    /// Stop when there was no answer for this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     max_wait: Option<Span>,
-    /// End with exit code 3 when the day's quota of all keys is used up
+    /// Stop with exit code 3 when the daily quota of all keys is used up
     #[arg(long, conflicts_with = "max_wait")]
     until_exhausted: bool,
-    /// Results in the order of the tasks
+    /// Write results in the order of the tasks
     #[arg(long, requires = "output")]
     ordered: bool,
-    /// Answers are JSON
+    /// Parse answers as JSON; an answer that is not JSON is retried
     #[arg(long)]
     parse_json: bool,
-    /// Answers are JSON of this JSON schema
+    /// Check answers against this JSON schema; an answer that does not match is retried
     #[arg(long, value_name = "FILE")]
     json_schema: Option<PathBuf>,
-    /// A line for each fault goes there
+    /// Write a line for each error to this file
     #[arg(long, value_name = "FILE")]
     error_log: Option<PathBuf>,
-    /// From line to line of progress where there is no terminal [default: 10s]
+    /// The time between two lines of progress when standard error is not a terminal [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = time)]
     monitor_interval: Option<Span>,
     /// Show no progress
@@ -104,7 +105,7 @@ pub(super) struct Batch {
     no_progress: bool,
     #[command(flatten)]
     source: Source,
-    /// `--json`: the summary; results are JSON anyway
+    // With `--json` the summary is JSON; results always are.
     #[command(flatten)]
     summary: Json,
 }
@@ -115,10 +116,10 @@ Examples:
   keypool batch prompts.csv -o parsed.jsonl --parse-json --json-schema answer.schema.json
   keypool batch many.txt -o many.jsonl --until-exhausted
 
-Ctrl-C once ends when the answers under way are there, twice at once.
+The first Ctrl-C waits for the requests in flight, the second one stops at once.
 
-Exit codes: 0 all answered, 1 some failed, 2 command line, configuration or input is wrong, 3 out of quota, 4 no usable key, \
-130 stopped.";
+Exit codes: 0 all tasks were answered, 1 some failed, 2 the command line, the configuration or the input is wrong, 3 out of \
+quota, 4 no usable key, 130 stopped.";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
@@ -153,15 +154,15 @@ impl Batch {
             let summary = summary.map_err(of_output)?;
             // Standard output may hold results.
             if self.summary.json && self.output.is_some() {
-                say_json(&summary);
+                print_json(&summary);
             } else {
-                note(&summary);
+                warn(&summary);
             }
             Ok(code(&summary))
         })
     }
 
-    /// What the command line says, and else the configuration.
+    /// The options of the command line, then those of the configuration.
     fn settings(&self, configured: &BatchSection) -> anyhow::Result<BatchSection> {
         let system = match self.system.as_deref().map(|text| (text, text.strip_prefix('@'))) {
             Some((_, Some(file))) => Some(read(Path::new(file), "--system")?),
@@ -184,7 +185,7 @@ impl Batch {
     fn engine(&self, client: &Client, settings: &BatchSection, provider: ProviderKind) -> anyhow::Result<Engine> {
         let usual = (provider == ProviderKind::Gemini).then(|| "gemini-2.5-flash".to_owned());
         let model = settings.model.clone().or(usual);
-        let model = model.ok_or_else(|| wrong("name the model: --model, or model in [batch]"))?;
+        let model = model.ok_or_else(|| wrong("no model is set: use --model, or set model in [batch]"))?;
         let mut options = PromptOptions::new();
         if let Some(system) = &settings.system {
             options = options.system(system.as_str());
@@ -262,7 +263,7 @@ impl Batch {
         let control = run.control();
         let stopping = async {
             let _ = tokio::signal::ctrl_c().await;
-            note("no more requests are sent; once more ends at once");
+            warn("stopping: waiting for the requests in flight; press Ctrl-C again to stop at once");
             control.stop();
             let _ = tokio::signal::ctrl_c().await;
             control.abort();

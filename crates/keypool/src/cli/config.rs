@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::output::{Json, count, note, say, say_json, table};
+use super::output::{Json, count, print, print_json, table, warn};
 use crate::{
     config::{Config, Inputs, Loaded, Problems},
     proxy::upstream::Upstream,
     server::Certificate,
 };
 
-/// The configuration: a file, variables over it, and options over both.
+/// Check or show the configuration. Options override environment variables, which override the file.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct ConfigCommand {
@@ -23,13 +23,13 @@ pub(super) struct ConfigCommand {
     output: Json,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 2 something is wrong with the configuration.";
+const EXIT_CODES: &str = "Exit codes: 0 done, 2 the configuration is wrong.";
 
 #[derive(Clone, Copy, Subcommand)]
 enum What {
-    /// Name everything that is wrong, each with its place; entries that are no keys, too
+    /// Check the configuration and the key files, and list each problem with its place
     Check,
-    /// Print all settings, where each comes from, and no secret
+    /// Show all settings and where each comes from, without secrets
     Show,
     /// Print the JSON schema of keypool.toml, for editors
     Schema,
@@ -50,27 +50,27 @@ impl ConfigCommand {
         match self.what {
             What::Check => return Ok(self.check(inputs)),
             What::Show => self.show(inputs, &inputs.load()?)?,
-            What::Schema => say_json(&schemars::schema_for!(Config)),
+            What::Schema => print_json(&schemars::schema_for!(Config)),
         }
         Ok(ExitCode::SUCCESS)
     }
 
     fn check(self, inputs: &Inputs) -> ExitCode {
-        let (problems, told): (Vec<(String, String)>, String) = match inputs.load() {
+        let (problems, summary): (Vec<(String, String)>, String) = match inputs.load() {
             Ok(loaded) => check(&loaded),
             Err(problems) => (owned(&problems), String::new()),
         };
         if self.output.json {
             let problems = problems.iter().map(|(place, message)| json!({ "place": place, "message": message }));
             let problems: Vec<Value> = problems.collect();
-            say_json(&json!({ "ok": problems.is_empty(), "problems": problems }));
+            print_json(&json!({ "ok": problems.is_empty(), "problems": problems }));
         } else {
             for (place, message) in &problems {
-                note(format_args!("{place}: {message}"));
+                warn(format_args!("{place}: {message}"));
             }
             match problems.len() {
-                0 => say(told),
-                problems => note(format_args!("{} to fix", count(problems, "thing"))),
+                0 => print(summary),
+                problems => warn(format_args!("{} found", count(problems, "problem"))),
             }
         }
         if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(super::WRONG) }
@@ -89,21 +89,21 @@ impl ConfigCommand {
         });
         let file = inputs.file().map(|file| file.display().to_string());
         if self.output.json {
-            say_json(&json!({ "file": file, "settings": settings, "lists": lists }));
+            print_json(&json!({ "file": file, "settings": settings, "lists": lists }));
             return Ok(());
         }
-        say(format_args!("file: {}", file.as_deref().unwrap_or("none")));
+        print(format_args!("file: {}", file.as_deref().unwrap_or("none")));
         let value = |value: &Value| match value {
             Value::Null => "-".to_owned(),
             Value::String(text) => text.clone(),
             other => other.to_string(),
         };
         let cells = settings.iter().map(|row| [row.name.clone(), value(&row.value), row.from.clone()]);
-        say(table(["setting", "value", "from"], cells));
+        print(table(["setting", "value", "from"], cells));
         for (name, list) in lists.as_object().into_iter().flatten() {
             let names: Vec<&str> = list.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
             let text = if list.is_number() { list.to_string() } else { names.join(", ") };
-            say(format_args!("{name}: {}", if text.is_empty() { "none" } else { &text }));
+            print(format_args!("{name}: {}", if text.is_empty() { "none" } else { &text }));
         }
         Ok(())
     }
@@ -135,7 +135,7 @@ fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
             problems.push(("gateway.tls_cert_file".to_owned(), format!("{error:#}")));
         }
     }
-    (problems, format!("the configuration is in order: {} from files, variables and [[keys]]", count(keys, "key")))
+    (problems, format!("the configuration is valid: {} from files, variables and [[keys]]", count(keys, "key")))
 }
 
 fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {

@@ -8,14 +8,14 @@ use serde_json::json;
 
 use super::{
     block_on,
-    output::{Json, count, say, say_json, wrong},
+    output::{Json, count, print, print_json, wrong},
 };
 use crate::{
     config::{Inputs, Loaded},
     store,
 };
 
-/// Look after the database of counts, cooldowns, keys and tenants.
+/// Back up, check or re-encrypt the database of counts, cooldowns, keys and tenants.
 #[derive(Args)]
 #[command(after_help = EXIT_CODES)]
 pub(super) struct Db {
@@ -30,39 +30,40 @@ Exit codes: 0 done, 1 the database cannot be used or is damaged, 2 the command l
 
 #[derive(Subcommand)]
 enum What {
-    /// Write a copy while the database is in use; its master key is not in it, so keep a copy of that, too
+    /// Copy the database, which may be in use; back up its master key as well, which the copy does not contain
     Backup {
-        /// Where no file is yet
+        /// The path of the copy, which must not exist yet
         copy: PathBuf,
     },
-    /// Check the database, and whether all secrets can be read
+    /// Check that the database is intact and that all secrets can be decrypted
     Check,
     /// Encrypt all secrets with another master key; restart gateways afterwards
     ///
-    /// Where the master key is in the file beside the database, that file is replaced by a new one.
+    /// If the master key is in the file next to the database, that file is replaced.
     Rekey {
-        /// The file that holds the new master key, or - for standard input: needed where KEYPOOL_SECRET_KEY is used
+        /// The file with the new master key, or - for standard input; required if the present one is in KEYPOOL_SECRET_KEY
         #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
         key: Option<String>,
     },
-    /// Print where it is
+    /// Print the path of the database
     Path,
-    /// Print its size in bytes
+    /// Print the size of the database in bytes
     Size,
 }
 
 impl Db {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
         let loaded = inputs.load()?;
-        let path = store::database_path(&loaded)?
-            .ok_or_else(|| wrong("there is no database: it is turned off by \"none\""))?;
+        let path = store::database_path(&loaded)?.ok_or_else(|| {
+            wrong("there is no database: it is turned off by \"none\" (--db, KEYPOOL_DB or [store] path)")
+        })?;
         if matches!(self.what, What::Path) {
-            self.tell(path.display(), &json!({ "path": path.display().to_string() }));
+            self.print(path.display(), &json!({ "path": path.display().to_string() }));
             return Ok(ExitCode::SUCCESS);
         }
         if !path.is_file() {
             return Err(wrong(format!(
-                "there is no database at {}: the first command that needs one makes it",
+                "there is no database at {}: the first command that needs one creates it",
                 path.display()
             )));
         }
@@ -72,11 +73,11 @@ impl Db {
                 What::Backup { copy } => {
                     let copy = std::path::absolute(copy)?;
                     if copy.exists() {
-                        return Err(wrong(format!("{}: there is a file already", copy.display())));
+                        return Err(wrong(format!("{}: the file exists already: choose another path", copy.display())));
                     }
                     database.backup(&copy).await?;
                     let copy = copy.display().to_string();
-                    self.tell(
+                    self.print(
                         format_args!("copied to {copy}"),
                         &json!({ "path": path.display().to_string(), "copy": copy }),
                     );
@@ -86,14 +87,14 @@ impl Db {
                     let key = new_key(key.as_deref(), &loaded)?;
                     let keys = database.keys().await?.len();
                     database.rekey(key).await?;
-                    let told =
-                        format!("{} encrypted with the new master key; restart gateways that run", count(keys, "key"));
-                    self.tell(told, &json!({ "keys": keys, "path": path.display().to_string() }));
+                    let done =
+                        format!("{} encrypted with the new master key: restart running gateways", count(keys, "key"));
+                    self.print(done, &json!({ "keys": keys, "path": path.display().to_string() }));
                 }
                 What::Path => {}
                 What::Size => {
                     let size = database.size()?;
-                    self.tell(size, &json!({ "size_bytes": size, "path": path.display().to_string() }));
+                    self.print(size, &json!({ "size_bytes": size, "path": path.display().to_string() }));
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -106,15 +107,15 @@ impl Db {
         let tenants = database.tenants().await?.len();
         let size = database.size()?;
         let path = database.path().display().to_string();
-        self.tell(
-            format_args!("{path} is in order: {}, {}, {size} bytes", count(keys, "key"), count(tenants, "tenant")),
+        self.print(
+            format_args!("{path} is intact: {}, {}, {size} bytes", count(keys, "key"), count(tenants, "tenant")),
             &json!({ "ok": true, "path": path, "keys": keys, "tenants": tenants, "size_bytes": size }),
         );
         Ok(())
     }
 
-    fn tell(&self, text: impl std::fmt::Display, value: &serde_json::Value) {
-        if self.output.json { say_json(value) } else { say(text) }
+    fn print(&self, text: impl std::fmt::Display, value: &serde_json::Value) {
+        if self.output.json { print_json(value) } else { print(text) }
     }
 }
 
@@ -124,7 +125,7 @@ fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
             let from_outside = ["KEYPOOL_SECRET_KEY", "KEYPOOL_SECRET_KEY_FILE"];
             if let Some(name) = from_outside.into_iter().find(|name| loaded.environment.get(name).is_some()) {
                 return Err(wrong(format!(
-                    "the master key comes from {name}: name the file of the new one, such as one made by `openssl rand -hex 32`"
+                    "the master key comes from {name}: give the file with the new one, such as `openssl rand -hex 32` makes"
                 )));
             }
             return Ok(MasterKey::generate()?);
@@ -137,6 +138,6 @@ fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
         Some(file) => return MasterKey::read(file.as_ref()).map_err(|error| wrong(error.to_string())),
     };
     MasterKey::parse(text.trim()).map_err(|_| {
-        wrong("that is no master key: expected 64 hexadecimal digits, such as `openssl rand -hex 32` makes")
+        wrong("this is not a master key: expected 64 hexadecimal digits, such as `openssl rand -hex 32` makes")
     })
 }

@@ -28,7 +28,7 @@ use tower::{Service, ServiceExt};
 use super::{
     block_on,
     monitor::{line, totals},
-    output::{Json, say, say_json, short},
+    output::{Json, print, print_json, short},
     standing::{self, KeyRow},
 };
 use crate::{
@@ -38,17 +38,19 @@ use crate::{
     server::Server,
 };
 
-/// Ten keys of eight projects, some limited, one suspended, one invalid: clients see answers only. Needs no key and no network.
+/// Run a gateway with ten keys in front of a simulated provider and compare it with random keys. Needs no key and no network.
+///
+/// The ten keys belong to eight projects; most are limited, one is suspended and one is invalid.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 all requests were answered, 1 some were not, or this machine has no free port, 2 the command line \
-                        is wrong, 130 stopped."
+    after_help = "Exit codes: 0 all requests were answered, 1 some were not, or no port is free, 2 the command line is wrong, 130 \
+                        stopped."
 )]
 pub(super) struct Demo {
     /// How long clients send requests, in seconds
     #[arg(long, value_name = "NUMBER", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
-    /// Settles the traffic and the simulator's chances
+    /// The seed of the random traffic and of the simulator
     #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
@@ -63,12 +65,13 @@ struct Player {
     /// Requests a minute and model that its project has.
     rpm: u64,
     rpd: Option<u64>,
-    /// Whether the gateway is told the limits; else it learns them.
-    is_told: bool,
+    /// Whether the gateway's configuration has the limits; else it learns them.
+    is_configured: bool,
     refused: Option<fn() -> Refusal>,
 }
 
-const GOOD: Player = Player { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_told: true, refused: None };
+const GOOD: Player =
+    Player { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_configured: true, refused: None };
 
 const PLAYERS: [Player; 10] = [
     Player { id: "ada-1", project: "100000000001", ..GOOD },
@@ -91,7 +94,7 @@ impl Player {
 
     fn entry(&self) -> Value {
         let mut entry = json!({ "secret": self.secret(), "id": self.id, "project": self.project, "tier": self.tier });
-        if self.is_told {
+        if self.is_configured {
             entry["rpm"] = self.rpm.into();
             entry["rpd"] = self.rpd.into();
         }
@@ -132,14 +135,14 @@ impl Demo {
     }
 
     async fn play(&self) -> anyhow::Result<ExitCode> {
-        let sim = simulator(self.seed).start().await.context("the simulator found no free port")?;
+        let sim = simulator(self.seed).start().await.context("the simulator cannot listen on 127.0.0.1")?;
         let app = gateway(&sim.url()).await?;
         let server = Server::bind(([127, 0, 0, 1], 0).into(), &app.loaded.load().config.gateway, None).await?;
         let url = format!("http://{}", server.address()?);
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server.serve(Gateway::new(&app), stop.clone(), Duration::from_secs(1)));
         if !self.output.json {
-            say(format_args!(
+            print(format_args!(
                 "{} requests over ten keys in {} s; the gateway is at {url}, a simulator of Gemini's API behind it",
                 calls(self.seconds, self.seed).len(),
                 self.seconds
@@ -178,10 +181,10 @@ impl Demo {
         let upstream = &report.total;
         let refused = upstream.rejected_as("consumer_suspended") + upstream.rejected_as("api_key_invalid");
         if self.output.json {
-            say_json(&json!({
+            print_json(&json!({
                 "requests": ours.sent,
-                "keypool": ours.told(),
-                "random_key": random.told(),
+                "keypool": ours.summary(),
+                "random_key": random.summary(),
                 "provider": {
                     "requests": upstream.arrivals,
                     "over_limit": upstream.over_limit,
@@ -191,7 +194,7 @@ impl Demo {
             }));
             return;
         }
-        say(format_args!(
+        print(format_args!(
             "\n{} requests over ten keys of eight projects\n  through keypool    {}\n  with a random key  {}\n  the provider got {} \
              requests: {} over a limit, {refused} with a bad key,\n  {} that it failed by itself\n  the longest answer took {:.1} s",
             ours.sent,
@@ -299,7 +302,7 @@ impl Counts {
         self.answers.get(&200).copied().unwrap_or(0)
     }
 
-    fn told(&self) -> Value {
+    fn summary(&self) -> Value {
         let by_status: BTreeMap<String, u64> =
             self.answers.iter().map(|(status, n)| (status.to_string(), *n)).collect();
         json!({
@@ -390,7 +393,7 @@ impl View<'_> {
         }
         let is_terminal = std::io::stdout().is_terminal();
         let mut is_first_told = false;
-        let mut said = Instant::now();
+        let mut printed = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(if is_terminal { 200 } else { 20 })).await;
             if is_terminal {
@@ -398,12 +401,12 @@ impl View<'_> {
                 continue;
             }
             if !is_first_told && let Some((after, key)) = self.tally.counts().first {
-                say(format_args!("first answer after {:.2} s, by {key}", after.as_secs_f64()));
+                print(format_args!("first answer after {:.2} s, by {key}", after.as_secs_f64()));
                 is_first_told = true;
             }
-            if said.elapsed() >= Duration::from_secs(2) {
-                said = Instant::now();
-                say(self.headline());
+            if printed.elapsed() >= Duration::from_secs(2) {
+                printed = Instant::now();
+                print(self.headline());
             }
         }
     }
@@ -451,7 +454,7 @@ impl View<'_> {
             return self.draw();
         }
         for line in self.lines() {
-            say(line);
+            print(line);
         }
     }
 }

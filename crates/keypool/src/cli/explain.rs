@@ -9,18 +9,18 @@ use serde_json::Value;
 use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
-    output::{Json, moment, plain, say, say_json, table},
+    output::{Json, moment, plain, print, print_json, table},
 };
 use crate::config::Inputs;
 
-/// What became of a request: which keys were tried, and with what outcome. A running gateway remembers the last 256.
+/// Show one request of a running gateway and its attempts. The gateway keeps the last 256 requests.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 it is told, 1 the gateway does not answer or does not know the request, 2 the command line or \
-                        the configuration is wrong."
+    after_help = "Exit codes: 0 done, 1 the gateway does not answer or does not know the request, 2 the command line or the \
+                        configuration is wrong."
 )]
 pub(super) struct Explain {
-    /// The x-request-id of its answer
+    /// The x-request-id header of the answer
     #[arg(value_name = "REQUEST-ID")]
     request: String,
     #[command(flatten)]
@@ -37,7 +37,7 @@ impl Explain {
         let id = utf8_percent_encode(&self.request, NON_ALPHANUMERIC);
         let record = block_on(Some(1), client.get(&format!("/-/admin/requests/{id}")))?;
         if self.output.json {
-            say_json(&record);
+            print_json(&record);
         } else {
             explain(&record);
         }
@@ -55,22 +55,22 @@ fn text(value: &Value) -> String {
 
 fn explain(record: &Value) {
     let at = record["at_ms"].as_i64().map(moment).unwrap_or_default();
-    say(format_args!(
-        "{} {}: {} after {} ms, at {at}, of {}",
+    print(format_args!(
+        "{} {}: {} after {} ms, at {at}, by {}",
         text(&record["method"]),
         text(&record["path"]),
         text(&record["status"]),
         text(&record["milliseconds"]),
         record["tenant"]
             .as_str()
-            .map_or_else(|| "whoever has the gateway's token".to_owned(), |name| format!("tenant {}", plain(name)))
+            .map_or_else(|| "a client with the gateway's token".to_owned(), |name| format!("tenant {}", plain(name)))
     ));
     if !record["cause"].is_null() {
-        say(format_args!("the gateway's own answer: {}", text(&record["cause"])));
+        print(format_args!("the gateway itself answered: {}", text(&record["cause"])));
     }
     let attempts = record["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     if attempts.is_empty() {
-        say("no key was tried");
+        print("no key was tried");
         return;
     }
     let cells = attempts.iter().map(|attempt| {
@@ -79,5 +79,5 @@ fn explain(record: &Value) {
             ["key", "project", "model", "status", "message", "milliseconds"].map(|name| text(&attempt[name]));
         [key, project, model, outcome, status, message, ms]
     });
-    say(table(["key", "project", "model", "outcome", "status", "the provider said", "ms"], cells));
+    print(table(["key", "project", "model", "outcome", "status", "provider's message", "ms"], cells));
 }

@@ -1,4 +1,4 @@
-//! Questions to the admin API of a running gateway.
+//! A client of a running gateway's admin API.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -24,10 +24,10 @@ const LARGEST_ANSWER: usize = 256 << 20;
 /// Which gateway, and its admin token.
 #[derive(Args)]
 pub(super) struct Admin {
-    /// The gateway: http(s)://HOST:PORT [default: where the configuration lets one listen]
+    /// The address of the gateway, http(s)://HOST:PORT [default: the address in the configuration]
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
-    /// The file that holds the admin token [env: KEYPOOL_ADMIN_TOKEN, KEYPOOL_ADMIN_TOKEN_FILE]
+    /// The file with the admin token [env: KEYPOOL_ADMIN_TOKEN, KEYPOOL_ADMIN_TOKEN_FILE]
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<String>,
 }
@@ -43,7 +43,7 @@ impl Admin {
     }
 }
 
-/// A client with the admin token. It sends that over verified TLS, and without TLS to this machine alone.
+/// A client with the admin token, which it sends over verified TLS, or to this machine.
 pub(super) struct GatewayClient {
     pub base: String,
     token: SecretText,
@@ -54,27 +54,26 @@ impl GatewayClient {
     pub(super) fn new(admin: &Admin, loaded: &Loaded) -> anyhow::Result<Self> {
         let base = admin.admin.clone().unwrap_or_else(|| usual_address(loaded));
         let base = base.trim_end_matches('/').to_owned();
-        let uri: Uri =
-            base.parse().map_err(|_| wrong(format!("{base} is no address: expected http(s)://HOST:PORT")))?;
+        let uri: Uri = base
+            .parse()
+            .map_err(|_| wrong(format!("--admin: {base} is not an address: expected http(s)://HOST:PORT")))?;
         let host = uri.host().unwrap_or_default();
         match uri.scheme_str() {
             Some("https") => {}
             Some("http") if is_loopback(host) => {}
             Some("http") => {
-                return Err(wrong(format!(
-                    "the admin token is not sent to {host} without TLS, where anybody between could read it: use https://"
-                )));
+                return Err(wrong(format!("the admin token is sent to {host} only over TLS: use https://")));
             }
-            _ => return Err(wrong(format!("{base} is no address: expected http(s)://HOST:PORT"))),
+            _ => return Err(wrong(format!("--admin: {base} is not an address: expected http(s)://HOST:PORT"))),
         }
         let token = loaded.admin_token.clone();
         let token =
-            token.ok_or_else(|| wrong("the admin token is needed: --admin-token-file or KEYPOOL_ADMIN_TOKEN"))?;
+            token.ok_or_else(|| wrong("the admin token is missing: set --admin-token-file or KEYPOOL_ADMIN_TOKEN"))?;
         let connector = https(http_connector(), &client_tls(loaded)?, false);
         Ok(Self { base, token, client: client(connector) })
     }
 
-    /// What stands at a path such as `/-/admin/snapshot`. Redirects are not followed.
+    /// Gets a path such as `/-/admin/snapshot`. Redirects are not followed.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
         let request = Request::get(format!("{}{path}", self.base)).header("x-keypool-admin", self.token.expose());
         let request = request.body(Body::empty())?;
@@ -93,14 +92,16 @@ impl GatewayClient {
         if status.is_success() {
             return Ok(value);
         }
-        let said = value["error"]["message"].as_str();
-        let said = said.map(|said| format!(": {}", plain(&short(said, 300)))).unwrap_or_default();
+        let message = value["error"]["message"].as_str();
+        let message = message.map(|text| format!(": {}", plain(&short(text, 300)))).unwrap_or_default();
         let hint = match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "; is that its admin token?",
-            StatusCode::NOT_FOUND if said.is_empty() => "; has it an admin token, and is this its admin address?",
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ": check the admin token",
+            StatusCode::NOT_FOUND if message.is_empty() => {
+                ": check that it has an admin token and that this is its admin address"
+            }
             _ => "",
         };
-        anyhow::bail!("the gateway at {} answered {status}{said}{hint}", self.base)
+        anyhow::bail!("the gateway at {} answered {status}{message}{hint}", self.base)
     }
 }
 

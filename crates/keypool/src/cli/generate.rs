@@ -19,7 +19,7 @@ use super::{
     block_on,
     keys::rows,
     opened::{Opened, Source},
-    output::{Json, no_answer, note, plain, say_json, short, wrong},
+    output::{Json, no_answer, plain, print_json, short, warn, wrong},
 };
 use crate::{
     config::Inputs,
@@ -30,14 +30,14 @@ use crate::{
 const OUT_OF_QUOTA: u8 = 3;
 const NO_USABLE_KEY: u8 = 4;
 const STOPPED: u8 = 130;
-/// An answer of which nothing comes for so long has broken off.
+/// The longest time without a piece of an answer.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Answer one prompt over the keys that `keypool serve` has. The answer is printed as it comes.
+/// Send one prompt with the pooled keys and print the answer as it arrives.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Generate {
-    /// The prompt; -: standard input
+    /// The prompt; - reads it from standard input
     #[arg(value_name = "PROMPT|-", allow_hyphen_values = true)]
     prompt: String,
     /// The model
@@ -46,7 +46,7 @@ pub(super) struct Generate {
     /// The system instruction; @FILE reads it from a file
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
-    /// Models that take the place of one that no key can serve, best first
+    /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
     /// How long to wait for a key: seconds, or 500ms, 5s, 1m [default: 5s]
@@ -130,7 +130,7 @@ async fn answer(
     };
     if json {
         let (answer, last) = (answered.as_ref().ok(), attempts.last());
-        say_json(&json!({
+        print_json(&json!({
             "text": text,
             "error": error,
             "finish_reason": answer.and_then(|answer| answer.finish_reason.as_deref()),
@@ -149,7 +149,7 @@ async fn answer(
     Ok(match error {
         None => ExitCode::SUCCESS,
         Some(error) => {
-            note(error);
+            warn(error);
             ExitCode::FAILURE
         }
     })
@@ -170,7 +170,7 @@ async fn read(mut stream: AnswerStream, json: bool, text: &mut String) -> Result
 
 /// What is wrong with an answer that holds nothing.
 fn is_empty(answer: &Answer) -> Option<String> {
-    let why = || answer.finish_reason.as_deref().unwrap_or("no reason is given");
+    let why = || answer.finish_reason.as_deref().unwrap_or("the provider gave no reason");
     (answer.text.is_empty() && answer.parts.is_empty()).then(|| format!("the answer is empty: {}", why()))
 }
 
@@ -195,7 +195,7 @@ fn terminal(text: &str) -> String {
         .collect()
 }
 
-/// Says why no key served, and lists what is known against keys where none is usable.
+/// Prints why no key served, and the state of each key if none is usable.
 async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyhow::Result<ExitCode> {
     let message = handler::failure(error).0.message;
     if let Some(unavailable) = error.as_unavailable() {
@@ -203,9 +203,9 @@ async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyh
         let last = error.attempts().last().and_then(|attempt| attempt.outcome().failure());
         match last.and_then(tower_keypool::Failure::message) {
             Some(cause) => {
-                note(format_args!("{message}; the last attempt at {}: {cause}", provider.pool.provider().base()));
+                warn(format_args!("{message}; the last attempt at {}: {cause}", provider.pool.provider().base()));
             }
-            None => note(&message),
+            None => warn(&message),
         }
         let is_for_good =
             |reason: &UnavailableReason| matches!(reason, UnavailableReason::Disabled | UnavailableReason::Model);
@@ -213,7 +213,7 @@ async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyh
             return Ok(ExitCode::from(OUT_OF_QUOTA));
         }
         for row in rows(opened).await?.iter().filter(|row| *row.provider == *provider.name) {
-            note(format_args!(
+            warn(format_args!(
                 "{} ({}): {} {}; {}",
                 row.id,
                 row.listed_at,
@@ -225,8 +225,8 @@ async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyh
         return Ok(ExitCode::from(NO_USABLE_KEY));
     }
     match error.kind() {
-        ErrorKind::Transport => note(no_answer(&provider.pool, error)),
-        _ => note(message),
+        ErrorKind::Transport => warn(no_answer(&provider.pool, error)),
+        _ => warn(message),
     }
     Ok(ExitCode::FAILURE)
 }

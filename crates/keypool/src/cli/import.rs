@@ -17,27 +17,27 @@ use super::{
     add_key::stored,
     block_on, key_options,
     opened::database,
-    output::{Json, moment, note, say, say_json, table, wrong},
+    output::{Json, moment, print, print_json, table, warn, wrong},
 };
 use crate::{
     config::{Inputs, Loaded},
     store::Stores,
 };
 
-/// Keep the keys of files in the database: one key a line with its options behind it, CSV, TSV or JSON.
+/// Copy keys from files into the database.
 ///
-/// A bad line is named and skipped. The options of a key that is there already are replaced where the file has them. The files
-/// are not needed afterwards.
+/// A file has one key per line, followed by its options, or is CSV, TSV or JSON. Bad lines are reported and skipped. If the database
+/// has a key already, the options in the file replace its options. The files are not needed afterwards.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Import {
-    /// The files; -: standard input
+    /// The key files; - reads standard input
     #[arg(value_name = "FILE|-", required_unless_present = "history")]
     files: Vec<String>,
-    /// Where the keys are from, for the history and their labels [default: the file's name]
+    /// Where the keys come from, for the history and their labels [default: the name of the file]
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
-    /// List the imports so far
+    /// List earlier imports
     #[arg(long, conflicts_with_all = ["files", "source"])]
     history: bool,
     #[command(flatten)]
@@ -50,7 +50,8 @@ Examples:
   vault kv get -field=keys gemini | keypool import - --source vault
   keypool import --history
 
-Exit codes: 0 done (bad lines are named), 1 the database cannot be used, 2 the command line is wrong, or a file has no key.";
+Exit codes: 0 done, even if bad lines were skipped, 1 the database cannot be used, 2 the command line is wrong, or a file has no \
+key.";
 
 impl Import {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
@@ -59,7 +60,7 @@ impl Import {
             let stores = Stores::open(&loaded).await?;
             let database = database(&stores)?;
             if self.history {
-                self.tell_history(&database.imports(1_000).await?);
+                self.print_history(&database.imports(1_000).await?);
                 return Ok(ExitCode::SUCCESS);
             }
             let mut code = ExitCode::SUCCESS;
@@ -68,10 +69,10 @@ impl Import {
                 let (import, problems) = self.import(file, database, &loaded).await?;
                 if import.added + import.merged == 0 {
                     code = ExitCode::from(super::WRONG);
-                    note(format_args!("{}: it has no key", shown(file)));
+                    warn(format_args!("{}: the file has no key", shown(file)));
                 }
                 if self.output.json {
-                    let mut import = told(&import);
+                    let mut import = as_json(&import);
                     import["problems"] =
                         problems.iter().map(|(place, message)| json!({ "place": place, "message": message })).collect();
                     import["file"] = shown(file).into();
@@ -79,16 +80,16 @@ impl Import {
                     continue;
                 }
                 for (place, message) in &problems {
-                    note(format_args!("{place}: {message}"));
+                    warn(format_args!("{place}: {message}"));
                 }
                 let Imported { added, merged, rejected, .. } = &import;
-                say(format_args!(
-                    "{}: {added} added, {merged} merged with keys that were there, {rejected} rejected",
+                print(format_args!(
+                    "{}: {added} added, {merged} merged with existing keys, {rejected} rejected",
                     shown(file)
                 ));
             }
             if self.output.json {
-                say_json(&imports);
+                print_json(&imports);
             }
             Ok(code)
         })
@@ -121,23 +122,23 @@ impl Import {
                 Err(error) => problems.push((place(at), error.to_string())),
             }
         }
-        // A key that is listed twice is told among the problems, and counts once.
+        // A key that is listed twice is a problem, and counts once.
         let rejected = problems.len() as u64;
         let import = database.import_keys(source, keys, rejected).await?;
         Ok((import, problems))
     }
 
-    fn tell_history(&self, imports: &[Imported]) {
+    fn print_history(&self, imports: &[Imported]) {
         if self.output.json {
-            say_json(&imports.iter().map(told).collect::<Vec<_>>());
+            print_json(&imports.iter().map(as_json).collect::<Vec<_>>());
         } else if imports.is_empty() {
-            say("there was no import yet");
+            print("no keys have been imported yet");
         } else {
             let rows = imports.iter().map(|import| {
                 let [added, merged, rejected] = [import.added, import.merged, import.rejected].map(|n| n.to_string());
                 [moment(import.at_ms), import.source.clone(), added, merged, rejected]
             });
-            say(table(["time", "source", "added", "merged", "rejected"], rows));
+            print(table(["time", "source", "added", "merged", "rejected"], rows));
         }
     }
 }
@@ -153,7 +154,7 @@ fn merged(
 ) -> anyhow::Result<StoredKey> {
     let mut options = KeyEntry::options(key);
     let secret = options.get("secret").and_then(Value::as_str).unwrap_or_default().to_owned();
-    anyhow::ensure!(secret != loaded.token.expose(), "that is the token that clients send to the gateway");
+    anyhow::ensure!(secret != loaded.token.expose(), "this is the gateway's own token, not a key of a provider");
     label(&mut options, place, source);
     let (id, options) = if let Some(there) = by_secret.get(&*secret) {
         let mut all = there.options.as_object().cloned().unwrap_or_default();
@@ -184,7 +185,7 @@ fn shown(file: &str) -> &str {
     if file == "-" { "standard input" } else { file }
 }
 
-fn told(import: &Imported) -> Value {
+fn as_json(import: &Imported) -> Value {
     json!({
         "time": moment(import.at_ms),
         "source": import.source,

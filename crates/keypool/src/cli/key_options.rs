@@ -12,52 +12,52 @@ use tower_keypool::{
 use super::output::wrong;
 use crate::config::Loaded;
 
-/// Options of a key. An empty value takes an option back.
+/// Options of a key. An empty value removes an option.
 #[derive(Args)]
 pub(super) struct KeyOptions {
-    /// The project that owns the quota: its keys share limits and cooldowns
+    /// The project that owns the quota; keys of one project share limits and cooldowns
     #[arg(long, alias = "owner", value_name = "NAME")]
     project: Option<String>,
-    /// Whether the account pays: free, paid or unknown
+    /// The tier of the project: free, paid or unknown
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
-    /// Keys of a lower number are used first [default: 0, of paid keys 10]
+    /// The priority; keys with a lower number are used first [default: 0, for paid keys 10]
     #[arg(long, value_name = "NUMBER")]
     priority: Option<String>,
-    /// Its share of the requests compared with others [default: 1]
+    /// The share of requests relative to other keys [default: 1]
     #[arg(long, value_name = "NUMBER")]
     weight: Option<String>,
-    /// Requests a minute of its project, for each model
+    /// The project's limit of requests per minute for each model
     #[arg(long, value_name = "NUMBER")]
     rpm: Option<String>,
-    /// Prompt tokens a minute of its project, for each model
+    /// The project's limit of prompt tokens per minute for each model
     #[arg(long, value_name = "NUMBER")]
     tpm: Option<String>,
-    /// Requests a day of its project, for each model
+    /// The project's limit of requests per day for each model
     #[arg(long, value_name = "NUMBER")]
     rpd: Option<String>,
-    /// The only models that it may be used for; a name may end in *
+    /// The models that the key may be used for; a name may end in * [default: all]
     #[arg(long, alias = "models", value_name = "MODEL,…")]
     model: Option<String>,
-    /// Requests at the same time at most
+    /// The maximum number of requests at the same time
     #[arg(long, value_name = "NUMBER")]
     concurrent: Option<String>,
-    /// The shortest time from start to start of its requests: seconds, or 500ms, 2s, 1m
+    /// The minimum time between the starts of two requests: seconds, or 500ms, 2s, 1m
     #[arg(long, value_name = "TIME")]
     interval: Option<String>,
-    /// The time zone in which its project's days end, such as America/Los_Angeles
+    /// The time zone of the project's days, such as America/Los_Angeles
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// What people call it
+    /// A description of the key
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
-    /// Where it is from
+    /// Where the key comes from
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
-    /// The exit that its requests leave by: a name of [exits]
+    /// The exit (proxy) for requests with this key: a name in [exits]
     #[arg(long, value_name = "NAME")]
     exit: Option<String>,
-    /// The account that pays for its project
+    /// The billing account of the project
     #[arg(long, value_name = "NAME")]
     billing_account: Option<String>,
 }
@@ -89,7 +89,7 @@ impl KeyOptions {
         self.given().next().is_none()
     }
 
-    /// Sets the options in those of a key, and takes those back that are empty.
+    /// Sets the options in those of a key, and removes those that are empty.
     pub(super) fn apply(&self, options: &mut Map<String, Value>) {
         for (name, value) in self.given() {
             match (value.trim(), value.trim().parse::<u64>()) {
@@ -100,13 +100,13 @@ impl KeyOptions {
         }
     }
 
-    /// Notes an exit that the configuration does not describe.
-    pub(super) fn note_exit(&self, loaded: &Loaded) {
+    /// Warns of an exit that the configuration does not describe.
+    pub(super) fn warn_of_unknown_exit(&self, loaded: &Loaded) {
         if let Some(exit) =
             self.exit.as_deref().filter(|exit| !exit.is_empty() && !loaded.config.exits.contains_key(*exit))
         {
-            super::output::note(format_args!(
-                "the configuration describes no exit {exit}: the key is not used until [exits] has it"
+            super::output::warn(format_args!(
+                "the configuration has no exit {exit}: the key is not used until you add it to [exits]"
             ));
         }
     }
@@ -134,15 +134,15 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
         Some("-") | None => rpassword::prompt_password("API key (not shown): ")?,
         Some(_) => {
             return Err(wrong(
-                "a key on the command line is seen by everybody on this machine: leave it out to be asked, or use - to read it \
-                 from standard input",
+                "other users of this machine can see a key on the command line: leave it out to be asked for it, or use - to \
+                 read it from standard input",
             ));
         }
     };
-    let secret =
-        Secret::new(text.trim()).map_err(|_| wrong("that is no key: expected one word of visible ASCII letters"))?;
+    let secret = Secret::new(text.trim())
+        .map_err(|_| wrong("this is not a key: expected visible ASCII characters without spaces"))?;
     if secret.expose() == loaded.token.expose() {
-        return Err(wrong("that is the token that clients send to the gateway, and no key of a provider"));
+        return Err(wrong("this is the gateway's own token, not a key of a provider"));
     }
     Ok(secret)
 }

@@ -15,13 +15,13 @@ use super::{
     block_on,
     key_options::{self, KeyOptions},
     opened::{Opened, Source},
-    output::{Json, say, say_json, short, table, wrong},
+    output::{Json, print, print_json, short, table, wrong},
     standing::{self, KeyRow},
     usage,
 };
 use crate::config::Inputs;
 
-/// All keys: where each is listed, how it stands, what it used. Or change one; a running gateway follows within 2 s.
+/// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Keys {
@@ -45,37 +45,37 @@ Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the con
 #[derive(Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "there is one, and only at the start")]
 enum Change {
-    /// Change options of a key of the database; an empty value takes an option back
+    /// Change options of a key in the database; an empty value removes an option
     Set {
-        /// Its name
+        /// The id of the key
         id: String,
         #[command(flatten)]
         options: KeyOptions,
     },
-    /// Do not use a key until it is enabled, wherever it is listed
+    /// Stop using a key until it is enabled; works for all keys, also those in files
     Disable {
-        /// Its name
+        /// The id of the key
         id: String,
-        /// Why, for whoever looks later
+        /// The reason, which `keypool keys` shows
         #[arg(long, value_name = "TEXT", default_value = "disabled by keypool keys disable")]
         reason: String,
     },
-    /// Use a key again; its cooldowns, and those of its project, end
+    /// Use a key again, and end its cooldowns and those of its project
     Enable {
-        /// Its name
+        /// The id of the key
         id: String,
     },
-    /// Give a key of the database another secret; its name, counts and options stay
+    /// Change the secret of a key in the database; its id, counts and options stay
     Replace {
-        /// Its name
+        /// The id of the key
         id: String,
-        /// Nothing: you are asked for the secret, and it is not shown; -: it is read from standard input
+        /// - reads the secret from standard input; without it, you are asked for the secret, which is not shown
         #[arg(value_name = "-", allow_hyphen_values = true)]
         key: Option<String>,
     },
-    /// Remove a key from the database; its usage stays
+    /// Remove a key from the database; its recorded usage stays
     Remove {
-        /// Its name
+        /// The id of the key
         id: String,
     },
 }
@@ -86,7 +86,7 @@ impl Keys {
         let json = self.output.json;
         block_on(Some(2), async {
             let opened = Opened::open(&inputs).await?;
-            let told = match self.change {
+            let changed = match self.change {
                 None => {
                     list(&opened, json).await?;
                     return Ok(ExitCode::SUCCESS);
@@ -97,11 +97,11 @@ impl Keys {
                 Some(Change::Replace { id, key }) => replace(&opened, id, key.as_deref()).await?,
                 Some(Change::Remove { id }) => remove(&opened, id).await?,
             };
-            let (id, what) = told;
+            let (id, what) = changed;
             if json {
-                say_json(&json!({ "id": id, "done": what }));
+                print_json(&json!({ "id": id, "done": what }));
             } else {
-                say(format_args!("{id} is {what}"));
+                print(format_args!("{id} is {what}"));
             }
             Ok(ExitCode::SUCCESS)
         })
@@ -141,11 +141,11 @@ async fn list(opened: &Opened, json: bool) -> anyhow::Result<()> {
             value["advice"] = row.advice().into();
             value
         });
-        say_json(&advised.collect::<Vec<_>>());
+        print_json(&advised.collect::<Vec<_>>());
         return Ok(());
     }
     if rows.is_empty() {
-        say("there is no key: `keypool add-key` adds one, and --keys FILE, key.txt or GEMINI_API_KEY name others");
+        print("there is no key: add one with `keypool add-key`, --keys FILE, key.txt or GEMINI_API_KEY");
         return Ok(());
     }
     let cells = rows.iter().map(|row| {
@@ -154,7 +154,7 @@ async fn list(opened: &Opened, json: bool) -> anyhow::Result<()> {
         let project = if row.project == row.id { "-".to_owned() } else { row.project.clone() };
         [row.id.clone(), short(&row.listed_at, 40), project, row.state.as_str().to_owned(), used, row.used(), why]
     });
-    say(table(["key", "listed at", "project", "state", "today", "used/limit", "why, until when, what to do"], cells));
+    print(table(["key", "listed at", "project", "state", "today", "used/limit", "why, time left, what to do"], cells));
     Ok(())
 }
 
@@ -165,7 +165,7 @@ async fn of_database(opened: &Opened, id: &KeyId) -> anyhow::Result<StoredKey> {
     let is_listed_elsewhere = place != "database" || *provider.name != *opened.pools.own().name;
     match stored {
         Some(stored) if !is_listed_elsewhere => Ok(stored),
-        _ => Err(wrong(format!("{id} is listed at {place}: change it there (disable and enable work for all keys)"))),
+        _ => Err(wrong(format!("{id} is listed in {place}: change it there (disable and enable work for all keys)"))),
     }
 }
 
@@ -181,7 +181,7 @@ async fn set(opened: &Opened, id: String, given: &KeyOptions) -> anyhow::Result<
     given.apply(&mut options);
     key_options::check(&options, &opened.loaded)?;
     opened.database()?.put_key(stored(key.id, key.secret, options)).await?;
-    given.note_exit(&opened.loaded);
+    given.warn_of_unknown_exit(&opened.loaded);
     Ok((id, "changed"))
 }
 
@@ -225,7 +225,7 @@ async fn replace(opened: &Opened, id: String, given: Option<&str>) -> anyhow::Re
     let database = opened.database()?;
     let all = database.keys().await?;
     if let Some(other) = all.iter().find(|other| other.secret.expose() == secret.expose()) {
-        return Err(wrong(format!("that is the secret of {} already", other.id)));
+        return Err(wrong(format!("{} has this secret already: give another one", other.id)));
     }
     key.secret = secret;
     let target = BreakerTarget::Key(key.id.clone());

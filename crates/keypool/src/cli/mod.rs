@@ -31,7 +31,7 @@ use tower_keypool::config::Environment;
 
 use crate::config::Inputs;
 
-/// Many API keys for LLM providers, used as if they were one key that never runs dry.
+/// A gateway and command-line tool that pools many API keys of LLM providers behind one address.
 #[derive(Parser)]
 #[command(name = "keypool", version, propagate_version = true)]
 struct Cli {
@@ -43,18 +43,19 @@ struct Cli {
 
 /// Options of every command.
 #[derive(Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Common {
-    /// The configuration [default: keypool.toml here, or ~/.config/keypool/keypool.toml] [env: KEYPOOL_CONFIG]
+    /// The configuration file [default: keypool.toml here, or ~/.config/keypool/keypool.toml] [env: KEYPOOL_CONFIG]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The database of counts, cooldowns, keys and tenants; "none": nothing outlives the process
+    /// The database of counts, cooldowns, keys and tenants; "none" keeps them in memory only
     /// [default: ~/.local/state/keypool/keypool.db] [env: KEYPOOL_DB]
     #[arg(long, global = true, value_name = "FILE")]
     db: Option<String>,
-    /// A Redis server where several machines share counts and cooldowns [env: KEYPOOL_REDIS_URL]
+    /// A Redis server through which several machines share counts and cooldowns [env: KEYPOOL_REDIS_URL]
     #[arg(long, global = true, value_name = "URL")]
     redis: Option<String>,
-    /// Log more
+    /// Log debug messages too
     #[arg(short, long, global = true, conflicts_with = "quiet")]
     verbose: bool,
     /// Log errors only

@@ -21,27 +21,27 @@ use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
     opened::{Opened, Source},
-    output::{Json, count, plain, say},
+    output::{Json, count, plain, print},
     standing::{self, KeyRow, State},
 };
 use crate::config::{Inputs, Span};
 
-/// Watch keys live: how each stands, how much of its limits is used, and until when it is out.
+/// Watch the state of all keys: how much of each limit is used, and how long each cooldown lasts.
 ///
-/// With --admin that of a running gateway, else that of the database.
+/// With --admin, shows the keys of a running gateway; otherwise those of the database.
 #[derive(Args)]
 #[command(
     after_help = "Exit codes: 0 ended by q or Ctrl-C, 1 the gateway does not answer or the database cannot be used, 2 the \
                         command line or the configuration is wrong."
 )]
 pub(super) struct Monitor {
-    /// Print lines in place of a screen; in a pipe it does so anyway
+    /// Print lines instead of a full-screen table; always the case in a pipe
     #[arg(long)]
     plain: bool,
-    /// From picture to picture: seconds, or 500ms, 2s [default: 1s]
+    /// The time between two updates: seconds, or 500ms, 2s [default: 1s]
     #[arg(long, value_name = "TIME")]
     interval: Option<String>,
-    /// End after so many pictures
+    /// Stop after this number of updates
     #[arg(long, value_name = "NUMBER")]
     count: Option<u64>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ enum Watched {
     Database(Box<Opened>),
 }
 
-/// How all keys stand at a time.
+/// The state of all keys at a time.
 struct Picture {
     title: String,
     rows: Vec<KeyRow>,
@@ -101,7 +101,7 @@ impl Monitor {
         let interval = match self.interval.as_deref().map(Span::parse) {
             None => Duration::from_secs(1),
             Some(Some(interval)) if interval.0 >= Duration::from_millis(100) => interval.0,
-            Some(_) => return Err(super::output::wrong("--interval: expected 100ms or more, such as 2s")),
+            Some(_) => return Err(super::output::wrong("--interval: expected a time of at least 100ms, such as 2s")),
         };
         self.admin.set(&mut inputs);
         self.source.set(&mut inputs);
@@ -134,12 +134,12 @@ async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool)
         }
         let picture = watched.picture().await?;
         if json {
-            say(serde_json::json!({ "of": picture.title, "keys": picture.rows }));
+            print(serde_json::json!({ "of": picture.title, "keys": picture.rows }));
             continue;
         }
-        say(format_args!("{}: {}", picture.title, totals(&picture.rows)));
+        print(format_args!("{}: {}", picture.title, totals(&picture.rows)));
         for row in &picture.rows {
-            say(plain(&line(row)));
+            print(plain(&line(row)));
         }
     }
     Ok(())
@@ -217,12 +217,12 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture, offset: usize, fault: Option<&
     frame.render_widget(table(&picture.rows, offset), keys);
     let foot_text = match fault {
         Some(fault) => Line::styled(plain(fault), Style::new().fg(Color::Red)),
-        None => Line::styled("q ends, ↑ ↓ scroll", Style::new().fg(Color::DarkGray)),
+        None => Line::styled("q: quit, ↑ ↓: scroll", Style::new().fg(Color::DarkGray)),
     };
     frame.render_widget(Paragraph::new(foot_text), foot);
 }
 
-/// At 80 columns what is used, and until when a key is out, can be seen.
+/// At 80 columns the used amount and the time left can be seen.
 pub(super) fn table(rows: &[KeyRow], offset: usize) -> Table<'static> {
     let row = |row: &KeyRow| {
         let colour = match row.state {
@@ -240,7 +240,7 @@ pub(super) fn table(rows: &[KeyRow], offset: usize) -> Table<'static> {
     };
     let widest = rows.iter().map(|row| row.id.chars().count()).max().unwrap_or(0).clamp(3, 16);
     let widths = [Constraint::Length(widest as u16), Constraint::Length(9), Constraint::Min(22), Constraint::Fill(1)];
-    let names = Row::new(["key", "state", "used/limit", "out until, why"]);
+    let names = Row::new(["key", "state", "used/limit", "time left, why"]);
     Table::new(rows.iter().skip(offset).map(row), widths).header(names.style(Style::new().add_modifier(Modifier::BOLD)))
 }
 

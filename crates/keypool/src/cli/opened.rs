@@ -10,7 +10,7 @@ use tower_keypool::{KeyId, store::Store};
 
 use super::{
     absolute,
-    output::{note, wrong},
+    output::{warn, wrong},
 };
 use crate::{
     config::{Inputs, Loaded, PoolPlan},
@@ -25,17 +25,17 @@ use crate::{
 /// Where keys come from, and where they are used.
 #[derive(Args)]
 pub(super) struct Source {
-    /// Key file (repeatable): one key a line with its options behind it, or CSV, TSV or JSON [default: key.txt, if there is one]
+    /// Key file (repeatable): one key per line, followed by its options, or CSV, TSV or JSON [default: key.txt, if it exists]
     /// [env: KEYPOOL_KEYS, API_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     keys: Vec<String>,
-    /// The shape of the API that the keys are for: gemini, openai, anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
+    /// The API of the provider: gemini, openai or anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
     #[arg(long, global = true, value_name = "NAME")]
     provider: Option<String>,
-    /// Where requests go [default: the provider's address] [env: KEYPOOL_UPSTREAM, GEMINI_API_BASE_URL]
+    /// The base URL of the provider [default: the provider's own] [env: KEYPOOL_UPSTREAM, GEMINI_API_BASE_URL]
     #[arg(long, global = true, value_name = "URL")]
     upstream: Option<String>,
-    /// Certificates to trust in place of Mozilla's, in PEM [env: KEYPOOL_CACERT]
+    /// Certificates to trust instead of Mozilla's, in PEM [env: KEYPOOL_CACERT]
     #[arg(long, global = true, value_name = "FILE")]
     cacert: Option<String>,
 }
@@ -64,7 +64,7 @@ impl Opened {
         let stores = Stores::open(&loaded).await?;
         let listed = keys::all(&loaded, &stores).await?;
         for (_, keys) in &listed {
-            tell_problems(keys.problems.iter().map(ToString::to_string));
+            warn_of_problems(keys.problems.iter().map(ToString::to_string));
         }
         Self::of(loaded, stores, listed).await
     }
@@ -94,7 +94,8 @@ impl Opened {
     pub(super) fn find(&self, id: &KeyId) -> anyhow::Result<(&Arc<ProviderPool>, &str)> {
         let has = |provider: &&Arc<ProviderPool>| self.places.contains_key(&(Arc::clone(&provider.name), id.clone()));
         let provider = self.pools.iter().find(has);
-        let provider = provider.ok_or_else(|| wrong(format!("there is no key {id}: `keypool keys` lists all")))?;
+        let provider =
+            provider.ok_or_else(|| wrong(format!("there is no key {id}: list all keys with `keypool keys`")))?;
         Ok((provider, self.place(&provider.name, id)))
     }
 
@@ -118,20 +119,21 @@ impl Opened {
     }
 }
 
-const NO_DATABASE: &str = "this needs a database, which \"none\" turns off (--db, KEYPOOL_DB or [store] path)";
+const NO_DATABASE: &str =
+    "this command needs a database, but it is turned off by \"none\" (--db, KEYPOOL_DB or [store] path)";
 
 pub(super) fn database(stores: &Stores) -> anyhow::Result<&SqliteStore> {
     stores.sqlite.as_ref().ok_or_else(|| wrong(NO_DATABASE))
 }
 
-/// Names the entries that are skipped, and counts them.
-pub(super) fn tell_problems(problems: impl ExactSizeIterator<Item = String>) {
+/// Lists the entries that are skipped, and counts them.
+pub(super) fn warn_of_problems(problems: impl ExactSizeIterator<Item = String>) {
     const SHOWN: usize = 20;
     let all = problems.len();
     for problem in problems.take(SHOWN) {
-        note(format_args!("{problem}; the entry is skipped"));
+        warn(format_args!("{problem}; the entry is skipped"));
     }
     if all > SHOWN {
-        note(format_args!("{} more entries are skipped; {all} in all", all - SHOWN));
+        warn(format_args!("{} more entries are skipped, {all} in total", all - SHOWN));
     }
 }

@@ -32,18 +32,18 @@ pub(super) fn wrong(message: impl Into<String>) -> anyhow::Error {
 }
 
 /// Prints text and a line's end. A closed pipe is no error.
-pub(super) fn say(text: impl fmt::Display) {
+pub(super) fn print(text: impl fmt::Display) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
     let _ = out.flush();
 }
 
-pub(super) fn say_json(value: &impl Serialize) {
-    say(serde_json::to_string_pretty(value).unwrap_or_default());
+pub(super) fn print_json(value: &impl Serialize) {
+    print(serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
-/// Tells a person something beside the output.
-pub(super) fn note(text: impl fmt::Display) {
+/// Prints a message for people on standard error.
+pub(super) fn warn(text: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "keypool: {text}");
 }
 
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_in_units_that_people_use() {
+    fn times_are_shown_in_units_that_people_use() {
         for (seconds, text) in [(0, "0 s"), (119, "119 s"), (121, "3 min"), (7_260, "2 h 01 min"), (180_000, "2 d 2 h")]
         {
             assert_eq!(left(seconds), text);

@@ -15,51 +15,51 @@ use crate::{
     telemetry,
 };
 
-/// Serve many keys as if they were one, to any Gemini, OpenAI or Anthropic client.
+/// Run the gateway: a reverse proxy that sends each request with one of the pooled keys.
 ///
-/// Clients keep their code: the gateway's address is their base URL, and its token their API key. Keys come from key files, the
-/// environment (GEMINI_API_KEY and others), keypool.toml and the database (keypool add-key).
+/// Gemini, OpenAI and Anthropic clients work unchanged: they use the gateway's address as base URL and its token as API key. Keys
+/// come from key files, the environment (GEMINI_API_KEY and others), keypool.toml and the database (keypool add-key).
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
     #[command(flatten)]
     source: Source,
-    /// Address to listen on; beyond loopback a token is required [default: 127.0.0.1:5000] [env: KEYPOOL_LISTEN, LISTEN_HOST,
+    /// The address to listen on; a token is required unless it is a loopback address [default: 127.0.0.1:5000] [env: KEYPOOL_LISTEN, LISTEN_HOST,
     /// LISTEN_PORT]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Certificate chain for clients, in PEM: they connect over TLS [env: KEYPOOL_TLS_CERT_FILE]
+    /// Serve over TLS with this certificate chain, in PEM [env: KEYPOOL_TLS_CERT_FILE]
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<String>,
-    /// The certificate's private key, in PEM [env: KEYPOOL_TLS_KEY_FILE]
+    /// The private key of the certificate, in PEM [env: KEYPOOL_TLS_KEY_FILE]
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<String>,
-    /// Token that clients send in place of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN,
+    /// The token that clients send instead of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN,
     /// PLACEHOLDER_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// Token of the admin API (/-/admin) and the dashboard (/-/ui), which are off without one [env: KEYPOOL_ADMIN_TOKEN]
+    /// The token of the admin API (/-/admin) and the dashboard (/-/ui), which are off without it [env: KEYPOOL_ADMIN_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     admin_token: Option<String>,
-    /// The file that holds the admin token [env: KEYPOOL_ADMIN_TOKEN_FILE]
+    /// The file with the admin token [env: KEYPOOL_ADMIN_TOKEN_FILE]
     #[arg(long, value_name = "FILE", conflicts_with = "admin_token")]
     admin_token_file: Option<String>,
-    /// An address of their own for the admin API and the dashboard [env: KEYPOOL_ADMIN_LISTEN]
+    /// A separate address for the admin API and the dashboard [env: KEYPOOL_ADMIN_LISTEN]
     #[arg(long, value_name = "HOST:PORT")]
     admin_listen: Option<String>,
-    /// A name that clients may reach the gateway by, beside loopback and its addresses (repeatable)
+    /// A host name that clients may use for the gateway, besides loopback names and its addresses (repeatable)
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// Order among the ready keys of one priority [default: least-loaded]
+    /// How the next key is chosen among ready keys of one priority [default: least-loaded]
     #[arg(long, value_name = "NAME", value_parser = Strategy::ALL.map(Strategy::as_str))]
     strategy: Option<String>,
-    /// Models that take the place of one that no key can serve, best first
+    /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-    /// How long a request waits for a key before it gets a 503: seconds, or 500ms, 5s, 1m [default: 5s]
+    /// How long a request may wait for a key before it fails: seconds, or 500ms, 5s, 1m [default: 5s]
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
-    /// How a line of the log is written: text or json [default: text] [env: KEYPOOL_LOG_FORMAT, LOG_FORMAT]
+    /// The format of the log: text or json [default: text] [env: KEYPOOL_LOG_FORMAT, LOG_FORMAT]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<String>,
 }
@@ -74,7 +74,7 @@ Examples:
     http://localhost:5000/v1beta/models/gemini-2.5-flash:generateContent \\
     -d '{\"contents\":[{\"parts\":[{\"text\":\"Hello\"}]}]}'
 
-Exit codes: 0 ended by a signal, 1 the system failed, 2 command line or configuration is wrong.";
+Exit codes: 0 stopped by a signal, 1 a system error, such as a port in use, 2 the command line or the configuration is wrong.";
 
 impl Serve {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
@@ -111,7 +111,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    // A port that is taken is said after what is said of the keys.
+    // Problems of keys are logged before a port that is in use.
     let (listen, admin_listen) = (loaded.listen, loaded.admin_listen);
     let app = App::open(inputs, loaded).await?;
     let server = Server::bind(listen, &gateway, certificate.clone()).await?;
@@ -127,12 +127,12 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     }
     let is_tls = certificate.is_some();
     let reloading = reload::watch(AppState::clone(&app), certificate);
-    // Whoever reads that it listens may end it.
+    // A script may stop the gateway as soon as it logs its address.
     let mut signals = EndSignals::catch()?;
-    tell(address, admin_address, is_tls);
+    log_addresses(address, admin_address, is_tls);
     tokio::spawn(reloading);
     signals.next().await;
-    tracing::info!("ending: answers under way may take {}", gateway.grace);
+    tracing::info!("shutting down: requests in flight have {} to finish", gateway.grace);
     app.shutdown.cancel();
     tokio::time::sleep(gateway.drain_delay.0).await;
     stop.cancel();
@@ -143,7 +143,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     };
     tokio::select! {
         () = ended => {}
-        () = signals.next() => tracing::warn!("ended at once by a second signal"),
+        () = signals.next() => tracing::warn!("stopped at once by a second signal"),
     }
     // What was counted goes to the store.
     for provider in app.pools.iter() {
@@ -152,7 +152,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell(address: SocketAddr, admin: Option<SocketAddr>, is_tls: bool) {
+fn log_addresses(address: SocketAddr, admin: Option<SocketAddr>, is_tls: bool) {
     let scheme = if is_tls { "https" } else { "http" };
     tracing::info!("listening at {scheme}://{address}");
     if let Some(admin) = admin {

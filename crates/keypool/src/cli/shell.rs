@@ -8,9 +8,10 @@ use clap_complete::Shell;
 
 use super::Cli;
 
-/// Print completions for a shell
+/// Print the completion script for a shell
 #[derive(Args)]
 pub(super) struct Completions {
+    /// The shell
     shell: Shell,
 }
 
@@ -24,10 +25,10 @@ impl Completions {
     }
 }
 
-/// Print the manual page of the program, or write those of all commands into a folder
+/// Print the manual page of keypool, or write the manual pages of all commands into a folder
 #[derive(Args)]
 pub(super) struct Man {
-    /// The folder
+    /// The folder for the manual pages
     #[arg(value_name = "FOLDER")]
     folder: Option<PathBuf>,
 }
@@ -35,7 +36,7 @@ pub(super) struct Man {
 impl Man {
     pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
         if let Some(folder) = &self.folder {
-            let failed = || format!("{}: the pages cannot be written", folder.display());
+            let failed = || format!("{}: the manual pages cannot be written", folder.display());
             std::fs::create_dir_all(folder).with_context(failed)?;
             clap_mangen::generate_to(Cli::command(), folder).with_context(failed)?;
         } else {

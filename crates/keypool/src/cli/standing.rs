@@ -1,4 +1,4 @@
-//! How keys stand: from a snapshot of a pool of this process ([`tower_keypool::pool::Snapshot`]), or of a running gateway (a
+//! The state of keys: from a snapshot of a pool of this process ([`tower_keypool::pool::Snapshot`]), or of a running gateway (a
 //! `PoolRow` of its admin API). Both are read as JSON, which they have nearly in common.
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -220,7 +220,7 @@ impl Breaker {
     }
 
     /// What it covers of a key, why, until when, and what to do.
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let model = self.target.rsplit_once(" for ").map(|(_, model)| model);
         let model = model.filter(|_| self.of_key() == State::Partly);
         let model = model.map(|model| format!("{}: ", short_model(model))).unwrap_or_default();
@@ -251,7 +251,7 @@ impl KeyRow {
 
     /// Why it is not used, until when; of a limit when it opens.
     pub(super) fn why(&self) -> String {
-        let mut parts: Vec<String> = self.by_gravity().into_iter().map(Breaker::told).collect();
+        let mut parts: Vec<String> = self.by_gravity().into_iter().map(Breaker::text).collect();
         let mut full: Vec<&LimitRow> = self.limits.iter().filter(|limit| limit.is_full()).collect();
         full.sort_by_key(|limit| limit.opens());
         parts.extend(
@@ -260,7 +260,7 @@ impl KeyRow {
         parts.join("; ")
     }
 
-    /// What a person should do, where it is out of use.
+    /// What a person should do.
     pub(super) fn advice(&self) -> String {
         let advice = self.by_gravity().into_iter().find_map(|breaker| breaker.advice.clone());
         let by_hand = || self.breakers.iter().any(|breaker| breaker.class.is_none() && breaker.state == "disabled");
@@ -276,7 +276,7 @@ impl KeyRow {
         let share = |limit: &LimitRow| (limit.used * 1_000).checked_div(limit.limit).unwrap_or(0);
         limits.sort_by_key(|limit| std::cmp::Reverse(share(limit)));
         let shown = 2;
-        let mut parts: Vec<String> = limits.iter().take(shown).map(|limit| limit.told()).collect();
+        let mut parts: Vec<String> = limits.iter().take(shown).map(|limit| limit.text()).collect();
         if limits.len() > shown {
             parts.push(format!("+{}", limits.len() - shown));
         }
@@ -294,7 +294,7 @@ impl LimitRow {
         self.opens_in_seconds.map_or(0, |seconds| seconds.ceil() as u64)
     }
 
-    fn told(&self) -> String {
+    fn text(&self) -> String {
         let model = short_model(&self.model);
         let unit = match self.unit.as_str() {
             "requests" => String::new(),

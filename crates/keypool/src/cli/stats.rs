@@ -10,13 +10,13 @@ use super::{
     block_on,
     keys::rows,
     opened::{Opened, Source},
-    output::{Json, count, say, say_json, table},
+    output::{Json, count, print, print_json, table},
     standing::{Breaker, KeyRow, State},
     usage::{self, Sum},
 };
 use crate::config::Inputs;
 
-/// Totals: keys by state, models that are out, what was used today.
+/// Show totals: keys by state, unavailable models, and today's usage.
 #[derive(Args)]
 pub(super) struct Stats {
     #[command(flatten)]
@@ -35,7 +35,7 @@ struct States {
     half_open: usize,
     cooling: usize,
     disabled: usize,
-    /// Models that are out for all keys.
+    /// Models that are unavailable with all keys.
     models_out: Vec<Breaker>,
 }
 
@@ -76,7 +76,7 @@ impl Stats {
                 database = Some(json!({ "path": sqlite.path().display().to_string(), "size_bytes": sqlite.size()? }));
             }
             if self.output.json {
-                say_json(&json!({ "providers": providers, "today": today, "database": database }));
+                print_json(&json!({ "providers": providers, "today": today, "database": database }));
                 return Ok(ExitCode::SUCCESS);
             }
             let cells = providers.iter().map(|states| {
@@ -85,12 +85,12 @@ impl Stats {
                 let [keys, ready, partly, half_open, cooling, disabled] = numbers.map(|number| number.to_string());
                 [states.provider.clone(), keys, ready, partly, half_open, cooling, disabled]
             });
-            say(table(["provider", "keys", "ready", "partly", "half-open", "cooling", "disabled"], cells));
+            print(table(["provider", "keys", "ready", "partly", "half-open", "cooling", "disabled"], cells));
             for breaker in providers.iter().flat_map(|states| &states.models_out) {
-                say(format_args!("{} is {}", breaker.target, breaker.state));
+                print(format_args!("{} is {}", breaker.target, breaker.state));
             }
             match &opened.stores.sqlite {
-                Some(sqlite) => say(format_args!(
+                Some(sqlite) => print(format_args!(
                     "today: {} requests, {} input tokens, {} output tokens\ndatabase: {}, {} bytes",
                     today.requests,
                     today.input_tokens,
@@ -98,18 +98,18 @@ impl Stats {
                     sqlite.path().display(),
                     sqlite.size()?
                 )),
-                None => say("there is no database: what was used is not known"),
+                None => print("there is no database, so today's usage is unknown"),
             }
             Ok(ExitCode::SUCCESS)
         })
     }
 }
 
-/// Whether keys are usable, for scripts. A key that cools comes back by itself, and is usable; a disabled one is not.
+/// Check whether keys are usable, for scripts. Cooling keys count as usable, disabled keys do not.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 all keys are usable, 1 some are (or the database cannot be used), 2 none is (or the command \
-                        line or the configuration is wrong)."
+    after_help = "Exit codes: 0 all keys are usable, 1 some are, or the database cannot be used, 2 none is, or the command line \
+                        or the configuration is wrong."
 )]
 pub(super) struct Health {
     #[command(flatten)]
@@ -130,11 +130,11 @@ impl Health {
                     |row| json!({ "id": row.id, "listed_at": row.listed_at, "why": row.why(), "advice": row.advice() }),
                 );
                 let out: Vec<_> = out.collect();
-                say_json(&json!({ "keys": rows.len(), "usable": usable.len(), "disabled": out }));
+                print_json(&json!({ "keys": rows.len(), "usable": usable.len(), "disabled": out }));
             } else {
-                say(format_args!("{} of {} usable", usable.len(), count(rows.len(), "key")));
+                print(format_args!("{} of {} usable", usable.len(), count(rows.len(), "key")));
                 for row in &disabled {
-                    say(format_args!("{} ({}): {}; {}", row.id, row.listed_at, row.why(), row.advice()));
+                    print(format_args!("{} ({}): {}; {}", row.id, row.listed_at, row.why(), row.advice()));
                 }
             }
             Ok(match (usable.len(), disabled.len()) {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     block_on,
     opened::database,
-    output::{Json, moment, say, say_json, table, wrong},
+    output::{Json, moment, print, print_json, table, wrong},
     usage,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     tenants,
 };
 
-/// Who may use the gateway beside whoever has its token. A running gateway takes a change within 2 s.
+/// Manage tenants: clients with their own token, models and limits. A running gateway applies a change within 2 s.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Tenants {
@@ -42,26 +42,26 @@ Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the con
 
 #[derive(Subcommand)]
 enum Change {
-    /// List all
+    /// List all tenants
     List,
-    /// Add one: its token is printed once, and only its hash is kept
+    /// Add a tenant and print its token, which is not shown again
     Add {
-        /// Its name
+        /// The name of the tenant
         name: String,
         #[command(flatten)]
         rights: Rights,
     },
-    /// Change what one may do; an empty value takes a limit back
+    /// Change the models or limits of a tenant; an empty value removes a limit
     Set {
-        /// Its name
+        /// The name of the tenant
         name: String,
         #[command(flatten)]
         rights: Rights,
     },
-    /// Remove one: its token is refused, and its streams end
+    /// Remove a tenant: its token is refused, and its open streams are closed
     #[command(alias = "revoke")]
     Remove {
-        /// Its name
+        /// The name of the tenant
         name: String,
     },
 }
@@ -69,25 +69,25 @@ enum Change {
 /// What a tenant may do.
 #[derive(Args)]
 struct Rights {
-    /// Models that it may use; a name may end in * [default: all]
+    /// Models that the tenant may use; a name may end in * [default: all]
     #[arg(long, value_name = "MODEL,…")]
     models: Option<String>,
-    /// Requests a minute
+    /// The limit of requests per minute
     #[arg(long, value_name = "NUMBER")]
     rpm: Option<String>,
-    /// Requests a day (UTC)
+    /// The limit of requests per day (UTC)
     #[arg(long, value_name = "NUMBER")]
     rpd: Option<String>,
-    /// Tokens of prompts and answers a minute
+    /// The limit of prompt and answer tokens per minute
     #[arg(long, value_name = "NUMBER")]
     tpm: Option<String>,
-    /// Tokens of prompts and answers a day (UTC)
+    /// The limit of prompt and answer tokens per day (UTC)
     #[arg(long, value_name = "NUMBER")]
     tpd: Option<String>,
-    /// Requests at the same time
+    /// The maximum number of requests at the same time
     #[arg(long, value_name = "NUMBER")]
     max_concurrent: Option<String>,
-    /// The day, or the time, from which on it may not: 2030-01-31 or 2030-01-31T12:00:00Z
+    /// When the tenant's access ends: 2030-01-31 or 2030-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
 }
@@ -142,13 +142,13 @@ impl Tenants {
                     rights.apply(&mut entry)?;
                     tenant.options = options(&entry)?;
                     database.put_tenant(tenant).await?;
-                    tell(json, &name, "changed");
+                    print_done(json, &name, "changed");
                 }
                 Some(Change::Remove { name }) => {
                     let database = database(&stores)?;
                     let tenant = find(&loaded, database, &name).await?;
                     database.remove_tenant(&tenant.id).await?;
-                    tell(json, &name, "removed");
+                    print_done(json, &name, "removed");
                 }
             }
             Ok(ExitCode::SUCCESS)
@@ -156,18 +156,20 @@ impl Tenants {
     }
 }
 
-fn tell(json: bool, name: &str, done: &str) {
-    if json { say_json(&json!({ "name": name, "done": done })) } else { say(format_args!("{name} is {done}")) }
+fn print_done(json: bool, name: &str, done: &str) {
+    if json { print_json(&json!({ "name": name, "done": done })) } else { print(format_args!("{name} is {done}")) }
 }
 
 async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Rights, json: bool) -> anyhow::Result<()> {
     let is_name = !name.is_empty() && name.len() <= 256 && !name.chars().any(char::is_control);
     if !is_name {
-        return Err(wrong("a name is a text of 1 to 256 bytes"));
+        return Err(wrong("the name must have 1 to 256 bytes and no control characters"));
     }
     let in_file = loaded.config.tenants.iter().any(|entry| entry.name == name);
     if in_file || database.tenants().await?.iter().any(|tenant| tenant.name == name) {
-        return Err(wrong(format!("there is a tenant {name} already")));
+        return Err(wrong(format!(
+            "there is a tenant {name} already: choose another name, or change it with `keypool tenants set {name}`"
+        )));
     }
     let mut entry = TenantEntry { name: name.clone(), ..TenantEntry::default() };
     rights.apply(&mut entry)?;
@@ -178,9 +180,9 @@ async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Righ
     tenant.options = options(&entry)?;
     database.put_tenant(tenant).await?;
     if json {
-        say_json(&json!({ "name": name, "token": token }));
+        print_json(&json!({ "name": name, "token": token }));
     } else {
-        say(format_args!("the token of {name}, which is not shown again:\n{token}"));
+        print(format_args!("the token of {name} (it is not shown again):\n{token}"));
     }
     Ok(())
 }
@@ -199,7 +201,7 @@ async fn find(loaded: &Loaded, database: &SqliteStore, name: &str) -> anyhow::Re
     }
     let tenants = database.tenants().await?;
     let found = tenants.into_iter().find(|tenant| tenant.name == name);
-    found.ok_or_else(|| wrong(format!("there is no tenant {name}: `keypool tenants` lists all")))
+    found.ok_or_else(|| wrong(format!("there is no tenant {name}: list all tenants with `keypool tenants`")))
 }
 
 async fn list(loaded: &Loaded, database: Option<&SqliteStore>, json: bool) -> anyhow::Result<()> {
@@ -221,7 +223,7 @@ async fn list(loaded: &Loaded, database: Option<&SqliteStore>, json: bool) -> an
     }
     let requests = |name: &str| used.get(name).copied().unwrap_or(0);
     if json {
-        let told = all.iter().map(|(entry, place, created)| {
+        let values = all.iter().map(|(entry, place, created)| {
             json!({
                 "name": entry.name,
                 "listed_at": place,
@@ -236,11 +238,11 @@ async fn list(loaded: &Loaded, database: Option<&SqliteStore>, json: bool) -> an
                 "requests_today": requests(&entry.name),
             })
         });
-        say_json(&told.collect::<Vec<_>>());
+        print_json(&values.collect::<Vec<_>>());
         return Ok(());
     }
     if all.is_empty() {
-        say("there is no tenant: `keypool tenants add NAME` adds one");
+        print("there is no tenant: add one with `keypool tenants add NAME`");
         return Ok(());
     }
     let cells = all.iter().map(|(entry, place, _)| {
@@ -257,6 +259,6 @@ async fn list(loaded: &Loaded, database: Option<&SqliteStore>, json: bool) -> an
         let limits = limits.collect::<Vec<_>>().join(", ");
         [entry.name.clone(), place.clone(), models, limits, requests(&entry.name).to_string(), expires]
     });
-    say(table(["tenant", "listed at", "models", "limits", "requests today", "expires"], cells));
+    print(table(["tenant", "listed at", "models", "limits", "requests today", "expires"], cells));
     Ok(())
 }

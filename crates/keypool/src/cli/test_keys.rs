@@ -17,8 +17,8 @@ use tower_keypool::{
 
 use super::{
     block_on,
-    opened::{Source, tell_problems},
-    output::{Json, count, no_answer, note, plain, say, say_json, short, table, wrong},
+    opened::{Source, warn_of_problems},
+    output::{Json, count, no_answer, plain, print, print_json, short, table, warn, wrong},
 };
 use crate::{
     config::{Inputs, PoolPlan, ProviderKind},
@@ -31,14 +31,14 @@ use crate::{
 const CONCURRENCY: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Ask the provider about each key, by its list of models, which costs no quota. A key at its limit is good.
+/// Test each key by listing the provider's models, which uses no quota. A key at its limit counts as good.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 all keys are good, 1 some are not, or were not tested, 2 the command line or the configuration \
-                        is wrong."
+    after_help = "Exit codes: 0 all keys are good, 1 some are bad or could not be tested, 2 the command line or the \
+                        configuration is wrong."
 )]
 pub(super) struct TestKeys {
-    /// Disable the keys that the provider rejects for good; `keypool keys enable` takes it back
+    /// Disable the keys that the provider rejects permanently; undo this with `keypool keys enable`
     #[arg(long)]
     fix: bool,
     #[command(flatten)]
@@ -87,31 +87,33 @@ impl TestKeys {
             let listed = keys::all(&loaded, &stores).await?;
             let mut tests = Vec::new();
             for (plan, keys) in &listed {
-                tell_problems(keys.problems.iter().map(ToString::to_string));
+                warn_of_problems(keys.problems.iter().map(ToString::to_string));
                 let of_plan = keys.keys.iter().map(|key| (plan, key, keys.place(&key.id())));
                 tests.extend(of_plan);
             }
             if tests.is_empty() {
-                return Err(wrong("there is no key to test: `keypool add-key` adds one, and --keys FILE names others"));
+                return Err(wrong(
+                    "there is no key to test: add one with `keypool add-key`, or name a key file with --keys FILE",
+                ));
             }
             let tests = tests.into_iter().map(|(plan, key, place)| test(plan, key, place, &upstream));
             let mut found: Vec<Finding> = stream::iter(tests).buffered(CONCURRENCY).collect().await;
             if self.fix {
                 fix(&mut found, &stores).await?;
             }
-            self.tell(&found);
+            self.print(&found);
             let all_good = found.iter().all(|key| matches!(key.verdict, Verdict::Good | Verdict::AtLimit));
             Ok(if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         })
     }
 
-    fn tell(&self, found: &[Finding]) {
+    fn print(&self, found: &[Finding]) {
         let of = |verdict| found.iter().filter(|key| key.verdict == verdict).count();
         let [good, at_limit, bad, untested] =
             [Verdict::Good, Verdict::AtLimit, Verdict::Bad, Verdict::Untested].map(of);
         if self.output.json {
             let summary = json!({ "good": good, "at_limit": at_limit, "bad": bad, "untested": untested });
-            say_json(&json!({ "keys": found, "summary": summary }));
+            print_json(&json!({ "keys": found, "summary": summary }));
             return;
         }
         let cells = found.iter().map(|key| {
@@ -127,8 +129,8 @@ impl TestKeys {
             let models = key.models.map_or_else(|| "-".to_owned(), |models| models.to_string());
             [key.id.clone(), short(&key.listed_at, 40), verdict.to_owned(), models, short(&why, 120), to_do.to_owned()]
         });
-        say(table(["key", "listed at", "verdict", "models", "why", "what to do"], cells));
-        say(format_args!(
+        print(table(["key", "listed at", "verdict", "models", "why", "what to do"], cells));
+        print(format_args!(
             "{}: {good} good, {at_limit} good at their limits, {bad} bad, {untested} not tested",
             count(found.len(), "key")
         ));
@@ -219,7 +221,7 @@ async fn fix(found: &mut [Finding], stores: &Stores) -> anyhow::Result<()> {
         return Ok(());
     }
     let Some(store) = stores.counting() else {
-        note("nothing is disabled: there is no database to keep that (--db)");
+        warn("no key was disabled, because there is no database (--db)");
         return Ok(());
     };
     let record = |key: &Finding| Record::Open {

@@ -14,21 +14,21 @@ use tower_keypool::KeyId;
 use super::{
     block_on,
     opened::database,
-    output::{Json, say, say_json, table},
+    output::{Json, print, print_json, table},
 };
 use crate::{config::Inputs, store::Stores, tenants};
 
-/// What was used: requests and tokens by key, project, model, day or tenant. Days are those of the provider.
+/// Show requests and tokens by key, project, model, day or tenant. Days are in the provider's time zone.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Usage {
-    /// The day [default: today]
+    /// The day to show [default: today]
     #[arg(long, value_name = "YYYY-MM-DD", conflicts_with = "days")]
     day: Option<Date>,
-    /// The last so many days, today among them; 400 are kept
+    /// The number of days to show, up to today; 400 days are kept
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=400))]
     days: Option<i32>,
-    /// What it is summed up by
+    /// What to group by
     #[arg(long, value_name = "WHAT", default_value = "key")]
     by: By,
     /// Print CSV
@@ -97,11 +97,11 @@ impl Usage {
             let stores = Stores::open(&loaded).await?;
             sums(database(&stores)?, UsageQuery::of_days(days), self.by).await
         })?;
-        self.tell(&sums)?;
+        self.print(&sums)?;
         Ok(ExitCode::SUCCESS)
     }
 
-    fn tell(&self, sums: &BTreeMap<String, Sum>) -> anyhow::Result<()> {
+    fn print(&self, sums: &BTreeMap<String, Sum>) -> anyhow::Result<()> {
         let name = match self.by {
             By::Key => "key",
             By::Project => "project",
@@ -116,16 +116,16 @@ impl Usage {
         };
         if self.output.json {
             let row = |(by, sum)| Row { by: BTreeMap::from([(name, by)]), sum };
-            say_json(&sums.iter().map(|(by, sum)| row((by.as_str(), sum))).collect::<Vec<_>>());
+            print_json(&sums.iter().map(|(by, sum)| row((by.as_str(), sum))).collect::<Vec<_>>());
         } else if self.csv {
             let mut writer = csv::Writer::from_writer(Vec::new());
             writer.write_record(names)?;
             for (by, sum) in sums {
                 writer.write_record(cells(by, sum))?;
             }
-            say(String::from_utf8(writer.into_inner()?)?.trim_end());
+            print(String::from_utf8(writer.into_inner()?)?.trim_end());
         } else if sums.is_empty() {
-            say("nothing was used");
+            print("no usage is recorded for this time");
         } else {
             let mut all = Sum::default();
             for sum in sums.values() {
@@ -135,7 +135,7 @@ impl Usage {
                 all.images += sum.images;
             }
             let rows = sums.iter().map(|(by, sum)| cells(by, sum)).chain([cells("all", &all)]);
-            say(table([name, "requests", "input tokens", "output tokens", "images"], rows));
+            print(table([name, "requests", "input tokens", "output tokens", "images"], rows));
         }
         Ok(())
     }

@@ -34,18 +34,18 @@ pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> 
     if token.is_none() && !listen.ip().is_loopback() {
         checker.problem(
             "gateway.token",
-            format!("{listen} is reached from other machines, so that a token is required (--token, KEYPOOL_TOKEN)"),
+            format!("other machines can reach {listen}, so a token is required (--token, KEYPOOL_TOKEN)"),
         );
     }
     let token = token.unwrap_or_else(|| SecretText::new(PLACEHOLDER));
     if admin_token.as_ref().is_some_and(|admin| admin.expose() == token.expose()) {
-        checker.problem("admin.token", "it is the token that clients send: choose another");
+        checker.problem("admin.token", "the admin token equals the token that clients send: choose another one");
     }
     if config.gateway.tls_cert_file.is_some() != config.gateway.tls_key_file.is_some() {
         checker.problem("gateway.tls_cert_file", "TLS needs both tls_cert_file and tls_key_file");
     }
     if config.gateway.session_header.parse::<http::HeaderName>().is_err() {
-        checker.problem("gateway.session_header", "expected the name of a header");
+        checker.problem("gateway.session_header", "expected a header name");
     }
     let proxies = checker.exits(&config, &environment);
     let tenant_hashes = checker.tenants(&config, &token);
@@ -144,7 +144,7 @@ impl Checker<'_> {
         for (n, tenant) in config.tenants.iter().enumerate() {
             let setting = format!("tenants, entry {}", n + 1);
             if tenant.name.is_empty() || !names.insert(tenant.name.as_str()) {
-                self.problem(&setting, "expected a name that no other tenant has");
+                self.problem(&setting, "expected a name that is not empty and that no other tenant has");
             }
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
             let hash = match (&given, &tenant.token_hash) {
@@ -154,7 +154,7 @@ impl Checker<'_> {
             };
             match hash {
                 Some(hash) if seen.insert(hash) => hashes.push(hash),
-                Some(_) => self.problem(&setting, "its token is somebody else's, too"),
+                Some(_) => self.problem(&setting, "this token is in use already: choose another one"),
                 None => self.problem(&setting, "expected one of token, token_file and token_hash (SHA-256 in hex)"),
             }
             if tenant.expires.as_deref().is_some_and(|expires| parse_time(expires).is_none()) {
@@ -172,7 +172,7 @@ impl Checker<'_> {
         for model in &config.models {
             for name in std::iter::once(&model.name).chain(&model.aliases) {
                 if !seen.insert(name.as_str()) {
-                    self.problem("models", format!("{name} is named twice"));
+                    self.problem("models", format!("{name} is listed twice"));
                 }
             }
         }
@@ -188,8 +188,10 @@ fn providers(loaded: &Loaded) -> Vec<(String, String)> {
     for (n, plan) in loaded.pools().iter().enumerate() {
         let setting = if n == 0 { "gateway.upstream".to_owned() } else { format!("providers, entry {n}") };
         if !names.insert(plan.name.clone()) {
-            problems
-                .push((format!("{shown}: {setting}"), format!("another provider is named {}: set name", plan.name)));
+            problems.push((
+                format!("{shown}: {setting}"),
+                format!("another provider is named {}: set another name", plan.name),
+            ));
         }
         if let Err(error) = plan.builder() {
             problems.push((format!("{shown}: {setting}"), error.to_string()));

@@ -124,7 +124,7 @@ impl<'de> Deserialize<'de> for SecretText {
             Text(String),
             Number(u64),
         }
-        match Raw::deserialize(deserializer).map_err(|_| D::Error::custom("expected a text"))? {
+        match Raw::deserialize(deserializer).map_err(|_| D::Error::custom("expected a string"))? {
             Raw::Text(text) => Ok(Self(text)),
             // A variable of digits is read as a number.
             Raw::Number(number) => Ok(Self(number.to_string())),

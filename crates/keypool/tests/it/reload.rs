@@ -38,7 +38,7 @@ async fn a_file_with_errors_keeps_the_one_before_and_names_each() {
     });
     file(&gateway, "keypool.toml", "[pool]\nstrategy = \"fastest\"\n\n[gateway]\nlisten = \"nowhere\"\ncolour = 3\n");
     gateway.signal("HUP");
-    gateway.wait_for_log("the one before stays").await;
+    gateway.wait_for_log("the previous one stays in use").await;
     gateway.wait_for_log("keypool.toml:2").await;
     gateway.wait_for_log("colour").await;
     let request = http::Request::post(GENERATE).header("x-goog-api-key", "token-of-a");

@@ -23,11 +23,11 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
     let Some((delimiter, head)) = heads.iter().find(|(_, head)| head.iter().any(is_prompt)).cloned() else {
         let most = heads.iter().map(|(_, head)| head).max_by_key(|head| head.len());
         let names = most.map(|head| head.join(", ")).unwrap_or_default();
-        return Err(invalid(format!("line 1: no column is called `{column}`; there are: {names}")));
+        return Err(invalid(format!("line 1: there is no column `{column}`; the columns are: {names}")));
     };
     for (at, name) in head.iter().enumerate() {
         if !name.is_empty() && head[..at].iter().any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(invalid(format!("line 1: two columns are called `{name}`")));
+            return Err(invalid(format!("line 1: two columns are named `{name}`")));
         }
     }
     let prompt = head.iter().position(is_prompt).expect("the head was chosen by it");
@@ -68,7 +68,7 @@ fn parse(record: &[u8], delimiter: u8) -> Result<csv::StringRecord, String> {
 
 fn task(head: &[String], prompt: usize, row: &csv::StringRecord) -> Result<Task, String> {
     if row.len() != head.len() {
-        return Err(format!("the row has {} fields, and the head has {}", row.len(), head.len()));
+        return Err(format!("the row has {} fields, but the header has {}", row.len(), head.len()));
     }
     let mut task = Task::of_text(&row[prompt])?;
     for (at, (name, value)) in head.iter().zip(row).enumerate().filter(|(at, _)| *at != prompt) {
@@ -124,7 +124,7 @@ impl<R: BufRead> RecordReader<R> {
                 Ok(false) if record.is_empty() => return None,
                 Ok(false) => {
                     self.failed = true;
-                    let why = "a quote is opened and not closed before the end of the file";
+                    let why = "a quote is not closed before the end of the file";
                     return Some(Err(Item::fatal(Place::Line(opened), why)));
                 }
                 Err(error) => {

@@ -232,7 +232,7 @@ fn not_utf8(bytes: &[u8]) -> &'static str {
     if bytes.contains(&0) || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         "the text is UTF-16, not UTF-8: `iconv -f utf-16 -t utf-8` converts it"
     } else {
-        "the text is not UTF-8: `iconv -f windows-1252 -t utf-8` converts what a Western European spreadsheet wrote"
+        "the text is not UTF-8: `iconv -f windows-1252 -t utf-8` converts text of a Western European spreadsheet"
     }
 }
 

@@ -58,13 +58,13 @@ pub enum OutputError {
         error: io::Error,
     },
     /// Another run writes to it.
-    #[error("{}: another run writes to it", path.display())]
+    #[error("{}: another run is writing to this file", path.display())]
     Locked {
         /// The file.
         path: PathBuf,
     },
     /// It holds something that is no result; nothing was changed.
-    #[error("{}, line {line}: this is no result of a batch; name another output", path.display())]
+    #[error("{}, line {line}: this is not a result of a batch; choose another output file", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
