@@ -21,6 +21,7 @@ mod store;
 mod telemetry;
 mod tenants;
 
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
