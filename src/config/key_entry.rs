@@ -155,6 +155,7 @@ impl Options {
     fn set(&mut self, option: &str, text: &str) -> Option<()> {
         let key = &mut self.key;
         let named = || (text.chars().count() <= 256 && !looks_like_key(text)).then_some(text);
+        let amount = || text.replace('_', "").parse().ok();
         match option {
             "secret" => key.secret = secret(text)?,
             "secret_env" => self.secret_env = Some(named()?.to_owned()),
@@ -165,9 +166,9 @@ impl Options {
             "weight" => key.weight = text.parse().ok().filter(|weight| *weight > 0)?,
             "exit" => key.exit = Some(named()?.into()),
             "billing_account" => key.billing_account = Some(named()?.into()),
-            "rpm" => self.every_model().rpm = Some(text.replace('_', "").parse().ok()?),
-            "tpm" => self.every_model().tpm = Some(text.replace('_', "").parse().ok()?),
-            "rpd" => self.every_model().rpd = Some(text.replace('_', "").parse().ok()?),
+            "rpm" => self.every_model().rpm = Some(amount()?),
+            "tpm" => self.every_model().tpm = Some(amount()?),
+            "rpd" => self.every_model().rpd = Some(amount()?),
             "concurrent" => key.max_concurrent = Some(text.parse().ok().filter(|requests| *requests > 0)?),
             "interval" => key.min_interval = Some(duration(text)?),
             "zone" => key.zone = Some(jiff::tz::TimeZone::get(text).ok()?.iana_name()?.into()),

@@ -84,10 +84,11 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
         Number(u8),
         Text(String),
     }
-    let text = match Raw::deserialize(deserializer).map_err(|_| D::Error::custom("expected true or false"))? {
-        Raw::Flag(flag) => return Ok(flag),
-        Raw::Number(number) => number.to_string(),
-        Raw::Text(text) => text.to_ascii_lowercase(),
+    let text = match Raw::deserialize(deserializer) {
+        Ok(Raw::Flag(flag)) => flag.to_string(),
+        Ok(Raw::Number(number)) => number.to_string(),
+        Ok(Raw::Text(text)) => text.to_ascii_lowercase(),
+        Err(_) => String::new(),
     };
     match text.as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),

@@ -1,6 +1,6 @@
 //! One request of a caller's as native requests: who sends it, over which key, and what came of it.
 
-use std::{io::Read, sync::Arc};
+use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::{
     app::AppState,
     error::{ApiError, Cause, Dialect},
     proxy::{
-        body::Collected,
+        body::{Collected, inflated},
         handler::{self, Incoming},
         headers,
         pools::{AnswerBody, ProviderPool},
@@ -221,7 +221,7 @@ impl Exchange {
             if head.status.is_success() {
                 return Ok((body, attempts));
             }
-            if let Some(error) = handler::misled(&Method::POST, head.status, &head.headers) {
+            if let Some(error) = handler::redirect_error(&Method::POST, head.status, &head.headers) {
                 return Err(Failure::from(error).after(attempts));
             }
             let said = Limited::new(body, LARGEST_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
@@ -259,9 +259,7 @@ fn unpacked(body: Bytes) -> Bytes {
     if !body.starts_with(GZIP) {
         return body;
     }
-    let mut data = Vec::new();
-    let read = MultiGzDecoder::new(&body[..]).take(LARGEST_ANSWER as u64).read_to_end(&mut data);
-    if read.is_ok() { data.into() } else { body }
+    inflated(MultiGzDecoder::new(&body[..]), LARGEST_ANSWER).unwrap_or(body)
 }
 
 fn usage(body: &Bytes) -> Option<Usage> {

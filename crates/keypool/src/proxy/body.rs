@@ -1,7 +1,7 @@
 //! Bodies: collected on the way in, metered on the way out.
 
 use std::{
-    io::Read,
+    io::{self, Read},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -67,19 +67,29 @@ pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Resul
     let (Some(coding), Some(packed)) = (coding, body.data().filter(|packed| !packed.is_empty())) else {
         return Ok(body);
     };
-    let (mut data, most) = (Vec::new(), limit as u64 + 1);
     let read = match &*coding {
-        b"gzip" | b"x-gzip" => MultiGzDecoder::new(&packed[..]).take(most).read_to_end(&mut data),
-        b"deflate" => ZlibDecoder::new(&packed[..]).take(most).read_to_end(&mut data),
+        b"gzip" | b"x-gzip" => inflated(MultiGzDecoder::new(&packed[..]), limit + 1),
+        b"deflate" => inflated(ZlibDecoder::new(&packed[..]), limit + 1),
         _ => return Ok(body),
     };
-    read.map_err(|error| ApiError::bad_request(format!("the body is not what its Content-Encoding says: {error}")))?;
+    let wrong = |error| ApiError::bad_request(format!("the body is not what its Content-Encoding says: {error}"));
+    let data = read.map_err(wrong)?;
     if data.len() > limit {
         let message = format!("a compressed body may have {} MiB (gateway.replay_mib)", limit >> 20);
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
     headers.remove(header::CONTENT_ENCODING);
-    Ok(Collected::whole(data.into()))
+    Ok(Collected::whole(data))
+}
+
+/// What a decoder reads, at most so many bytes.
+///
+/// # Errors
+/// If the compressed data is damaged.
+pub fn inflated(decoder: impl Read, most: usize) -> io::Result<Bytes> {
+    let mut data = Vec::new();
+    decoder.take(most as u64).read_to_end(&mut data)?;
+    Ok(data.into())
 }
 
 /// # Errors

@@ -117,7 +117,7 @@ async fn forward(
         Ok(answer) => {
             let (head, answer) = answer.into_parts();
             let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-            match misled(&method, head.status, &head.headers) {
+            match redirect_error(&method, head.status, &head.headers) {
                 None => Ok((head, answer, attempts)),
                 Some(error) => Err((error, attempts)),
             }
@@ -174,16 +174,14 @@ pub fn key_request(
     })
 }
 
-/// The error of an answer that leads elsewhere: a client would follow with the gateway's token, and no key is sent there.
-/// Downloads may be elsewhere.
-pub fn misled(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
+/// The error for an answer that redirects a request or switches protocols: a client would follow a redirect with the gateway's
+/// token, and no key is sent there. GET may be redirected, as downloads are.
+pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
     let message = match location {
         Some(location) if status.is_redirection() && method != Method::GET && method != Method::HEAD => {
             let place = location.split(['?', '#']).next().unwrap_or_default();
-            format!(
-                "the provider redirects ({status}) to {place}, where no key is sent: set upstream to where it lives"
-            )
+            format!("the provider redirects ({status}) to {place}, where no key is sent: set upstream to that address")
         }
         _ if status.is_informational() => format!("the provider switched protocols ({status}), which nobody asked for"),
         _ => return None,

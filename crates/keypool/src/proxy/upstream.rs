@@ -56,7 +56,7 @@ struct Exit {
 /// One type for every connector: each further type of client takes seconds of compilation.
 pub type HttpClient = Client<Connector, Body>;
 
-/// Connects to a host, in whatever way.
+/// Connects to a host: directly, or through a proxy.
 pub type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
 impl Upstream {
@@ -75,8 +75,8 @@ impl Upstream {
             };
             let exit = match loaded.proxies.get(name) {
                 Some(proxy) => {
-                    let over = |http2| proxied(proxy.expose(), connector(None), &tls, http2);
-                    Exit::of(over).with_context(|| format!("exits.{name}"))?
+                    let connect = |http2| proxied(proxy.expose(), connector(None), &tls, http2);
+                    Exit::of(connect).with_context(|| format!("exits.{name}"))?
                 }
                 None => Exit::of(|http2| Ok(https(connector(exit.local_address), &tls, http2)))?,
             };
@@ -92,8 +92,8 @@ impl Upstream {
 }
 
 impl Exit {
-    fn of(over: impl Fn(bool) -> anyhow::Result<Connector>) -> anyhow::Result<Self> {
-        Ok(Self { usual: client(over(true)?), sockets: client(over(false)?) })
+    fn of(connector: impl Fn(bool) -> anyhow::Result<Connector>) -> anyhow::Result<Self> {
+        Ok(Self { usual: client(connector(true)?), sockets: client(connector(false)?) })
     }
 }
 

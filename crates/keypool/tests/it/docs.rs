@@ -39,12 +39,11 @@ const COMMANDS: [(&str, Instead); 8] = [
 ];
 
 /// Languages of blocks that other tests check, each with the pages that those read.
-const ELSEWHERE: [(&str, &[&str]); 4] = [
+const ELSEWHERE: [(&str, &[&str]); 3] = [
     // a line of the error log, whose form crates/keypool-batch/tests/it/faults.rs reads
     ("text", &["docs/batch.md"]),
     // scripts/readme-blocks
     ("python", &["README.md"]),
-    ("js", &["README.md"]),
     // doctests of the library: src/lib.rs
     ("rust,no_run", &["README.md", "docs/library.md"]),
 ];
