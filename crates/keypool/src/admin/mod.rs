@@ -6,7 +6,7 @@ mod keys;
 mod routes;
 mod sessions;
 mod ui;
-mod views;
+pub mod views;
 
 use axum::{
     Json, Router,

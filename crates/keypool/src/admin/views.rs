@@ -10,20 +10,35 @@ use tower_keypool::{
 
 use crate::proxy::pools::ProviderPool;
 
-/// How a key stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize, utoipa::ToSchema)]
+/// Whether a key is used.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize, utoipa::ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
     /// It may be used.
+    #[default]
     Usable,
     /// It may be used, but not for every model now.
     Partly,
-    /// It is not used for a while.
-    Cooling,
     /// One request at a time finds out whether it works again.
     HalfOpen,
+    /// It is not used for a while.
+    Cooling,
     /// It is not used until somebody enables it.
     Disabled,
+}
+
+impl KeyState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Usable => "usable",
+            Self::Partly => "partly",
+            Self::HalfOpen => "half-open",
+            Self::Cooling => "cooling",
+            Self::Disabled => "disabled",
+        }
+    }
 }
 
 /// A key, without its secret.

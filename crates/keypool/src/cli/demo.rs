@@ -27,9 +27,9 @@ use tower::{Service, ServiceExt};
 
 use super::{
     block_on,
+    key_rows::{self, KeyRow},
     monitor::{line, totals},
     output::{Json, print, print_json, short},
-    standing::{self, KeyRow},
 };
 use crate::{
     app::{App, AppState, Gateway},
@@ -412,8 +412,7 @@ impl View<'_> {
     }
 
     fn rows(&self) -> Vec<KeyRow> {
-        let snapshot = self.app.pools.own().pool.snapshot(0, usize::MAX);
-        serde_json::to_value(snapshot).map(standing::rows).unwrap_or_default()
+        key_rows::of_pool(self.app.pools.own()).unwrap_or_default()
     }
 
     fn headline(&self) -> String {

@@ -14,9 +14,9 @@ use super::{
     add_key::stored,
     block_on,
     key_options::{self, KeyOptions},
+    key_rows::{self, KeyRow},
     opened::{Opened, Source},
     output::{Json, print, print_json, short, table, wrong},
-    standing::{self, KeyRow},
     usage,
 };
 use crate::config::Inputs;
@@ -120,10 +120,8 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     };
     let mut all = Vec::new();
     for provider in opened.pools.iter() {
-        let snapshot = serde_json::to_value(provider.pool.snapshot(0, usize::MAX))?;
-        for mut row in standing::rows(snapshot) {
+        for mut row in key_rows::of_pool(provider)? {
             let id = KeyId::new(row.id.as_str());
-            row.provider = provider.name.to_string();
             opened.place(&provider.name, &id).clone_into(&mut row.listed_at);
             row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&id).copied().unwrap_or(0));
             all.push(row);

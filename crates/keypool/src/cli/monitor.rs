@@ -20,11 +20,14 @@ use serde_json::Value;
 use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
+    key_rows::{self, KeyRow},
     opened::{Opened, Source},
     output::{Json, count, plain, print},
-    standing::{self, KeyRow, State},
 };
-use crate::config::{Inputs, Span};
+use crate::{
+    admin::views::KeyState,
+    config::{Inputs, Span},
+};
 
 /// Watch the state of all keys: how much of each limit is used, and how long each cooldown lasts.
 ///
@@ -85,15 +88,7 @@ impl Watched {
 /// The keys of a gateway's snapshot, which has a list of pools.
 fn of_gateway(mut snapshot: Value) -> Vec<KeyRow> {
     let Value::Array(pools) = snapshot["pools"].take() else { return Vec::new() };
-    let of_pool = |pool: Value| {
-        let name = pool["name"].as_str().unwrap_or_default().to_owned();
-        let mut rows = standing::rows(pool);
-        for row in &mut rows {
-            row.provider.clone_from(&name);
-        }
-        rows
-    };
-    pools.into_iter().flat_map(of_pool).collect()
+    pools.into_iter().flat_map(key_rows::rows).collect()
 }
 
 impl Monitor {
@@ -152,8 +147,8 @@ pub(super) fn line(row: &KeyRow) -> String {
 }
 
 pub(super) fn totals(rows: &[KeyRow]) -> String {
-    let states = [State::Ready, State::Partly, State::HalfOpen, State::Cooling, State::Disabled];
-    let of = |state: State| rows.iter().filter(|row| row.state == state).count();
+    let states = [KeyState::Usable, KeyState::Partly, KeyState::HalfOpen, KeyState::Cooling, KeyState::Disabled];
+    let of = |state: KeyState| rows.iter().filter(|row| row.state == state).count();
     let parts =
         states.into_iter().filter(|state| of(*state) > 0).map(|state| format!("{} {}", of(state), state.as_str()));
     let all = count(rows.len(), "key");
@@ -226,10 +221,10 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture, offset: usize, fault: Option<&
 pub(super) fn table(rows: &[KeyRow], offset: usize) -> Table<'static> {
     let row = |row: &KeyRow| {
         let colour = match row.state {
-            State::Ready => Color::Green,
-            State::Partly | State::HalfOpen => Color::Yellow,
-            State::Cooling => Color::Blue,
-            State::Disabled => Color::Red,
+            KeyState::Usable => Color::Green,
+            KeyState::Partly | KeyState::HalfOpen => Color::Yellow,
+            KeyState::Cooling => Color::Blue,
+            KeyState::Disabled => Color::Red,
         };
         Row::new([
             Cell::new(plain(&row.id)),

@@ -8,13 +8,13 @@ use serde_json::json;
 
 use super::{
     block_on,
+    key_rows::{Breaker, KeyRow},
     keys::rows,
     opened::{Opened, Source},
     output::{Json, count, print, print_json, table},
-    standing::{Breaker, KeyRow, State},
     usage::{self, Sum},
 };
-use crate::config::Inputs;
+use crate::{admin::views::KeyState, config::Inputs};
 
 /// Show totals: keys by state, unavailable models, and today's usage.
 #[derive(Args)]
@@ -30,7 +30,7 @@ pub(super) struct Stats {
 struct States {
     provider: String,
     keys: usize,
-    ready: usize,
+    usable: usize,
     partly: usize,
     half_open: usize,
     cooling: usize,
@@ -45,11 +45,11 @@ impl States {
         Self {
             provider: provider.to_owned(),
             keys: rows.iter().filter(|row| row.provider == provider).count(),
-            ready: count(State::Ready),
-            partly: count(State::Partly),
-            half_open: count(State::HalfOpen),
-            cooling: count(State::Cooling),
-            disabled: count(State::Disabled),
+            usable: count(KeyState::Usable),
+            partly: count(KeyState::Partly),
+            half_open: count(KeyState::HalfOpen),
+            cooling: count(KeyState::Cooling),
+            disabled: count(KeyState::Disabled),
             models_out: Vec::new(),
         }
     }
@@ -81,11 +81,11 @@ impl Stats {
             }
             let cells = providers.iter().map(|states| {
                 let numbers =
-                    [states.keys, states.ready, states.partly, states.half_open, states.cooling, states.disabled];
-                let [keys, ready, partly, half_open, cooling, disabled] = numbers.map(|number| number.to_string());
-                [states.provider.clone(), keys, ready, partly, half_open, cooling, disabled]
+                    [states.keys, states.usable, states.partly, states.half_open, states.cooling, states.disabled];
+                let [keys, usable, partly, half_open, cooling, disabled] = numbers.map(|number| number.to_string());
+                [states.provider.clone(), keys, usable, partly, half_open, cooling, disabled]
             });
-            print(table(["provider", "keys", "ready", "partly", "half-open", "cooling", "disabled"], cells));
+            print(table(["provider", "keys", "usable", "partly", "half-open", "cooling", "disabled"], cells));
             for breaker in providers.iter().flat_map(|states| &states.models_out) {
                 print(format_args!("{} is {}", breaker.target, breaker.state));
             }

@@ -110,7 +110,7 @@ fn a_key_is_added_changed_replaced_and_removed() {
     let work = of(&keys, "work");
     assert_eq!(
         (&work["project"], &work["listed_at"], &work["state"]),
-        (&"a".into(), &"database".into(), &"ready".into())
+        (&"a".into(), &"database".into(), &"usable".into())
     );
     home.run(&["keys", "set", "work", "--tier", "paid", "--priority", "3", "--project", "b"]).good();
     let keys = home.json(&["keys"]);
@@ -183,7 +183,7 @@ fn a_key_of_a_file_is_changed_where_it_is_listed() {
     let filed = of(&keys, "filed");
     assert_eq!((&filed["state"], &filed["why"]), (&"disabled".into(), &"too dear".into()));
     home.run(&["keys", "enable", "filed"]).good();
-    assert_eq!(of(&home.json(&["keys"]), "filed")["state"], "ready");
+    assert_eq!(of(&home.json(&["keys"]), "filed")["state"], "usable");
     home.run(&["keys", "disable", "other"]).wrong("there is no key other");
 }
 
@@ -500,7 +500,7 @@ async fn a_monitor_prints_lines() {
     let home = Home::new();
     home.add(1, &["--id", "mine"]);
     let said = home.run(&["monitor", "--plain", "--count", "2", "--interval", "100ms"]).good();
-    assert_eq!(said.out.matches("mine ready").count(), 2, "{}", said.out);
+    assert_eq!(said.out.matches("mine usable").count(), 2, "{}", said.out);
     let said = run_in(home.path(), &["monitor", "--admin", &admin.url, "--count", "1"], "", &ADMIN).good();
     assert!(said.out.contains("k-1 partly | 2.5-flash full, 41 s left | 2.5-flash 10/10/min"), "{}", said.out);
     let picture = home.json(&["monitor", "--count", "1"]);

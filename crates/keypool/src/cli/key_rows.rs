@@ -1,10 +1,14 @@
-//! The state of keys: from a snapshot of a pool of this process ([`tower_keypool::pool::Snapshot`]), or of a running gateway (a
-//! `PoolRow` of its admin API). Both are read as JSON, which they have nearly in common.
+//! Keys as commands show them: of a pool of this process, or of a running gateway. Both are a [`PoolRow`] of the admin API, read as
+//! JSON.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::output::{left, plain, short};
+use crate::{
+    admin::views::{KeyState, PoolRow},
+    proxy::pools::ProviderPool,
+};
 
 /// A key, with all that keeps it from being used.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -16,7 +20,7 @@ pub(super) struct KeyRow {
     pub project: String,
     pub tier: String,
     pub priority: u16,
-    pub state: State,
+    pub state: KeyState,
     /// Breakers that cover it and are not closed.
     pub breakers: Vec<Breaker>,
     pub in_flight: u64,
@@ -26,31 +30,6 @@ pub(super) struct KeyRow {
     pub used_today: Option<u64>,
     /// Limits of its project.
     pub limits: Vec<LimitRow>,
-}
-
-/// Whether a key is used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    #[default]
-    Ready,
-    /// Not for some models.
-    Partly,
-    HalfOpen,
-    Cooling,
-    Disabled,
-}
-
-impl State {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::Partly => "partly",
-            Self::HalfOpen => "half-open",
-            Self::Cooling => "cooling",
-            Self::Disabled => "disabled",
-        }
-    }
 }
 
 /// A breaker that is not closed.
@@ -72,20 +51,20 @@ pub(super) struct Breaker {
 pub(super) struct LimitRow {
     pub model: String,
     pub unit: String,
-    /// `minute`, `day`, or a number of seconds.
+    /// `minute`, `day`, or seconds such as `30s`.
     pub per: String,
     pub used: u64,
     pub limit: u64,
     /// given, learned or assumed
     pub source: String,
     /// When there is room for one more; none: now.
-    pub opens_in_seconds: Option<f64>,
+    pub opens_in_seconds: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Snapshot {
-    provider: String,
+struct Pool {
+    name: String,
     keys: Vec<Key>,
     projects: Vec<Project>,
     breakers: Vec<Breaker>,
@@ -102,6 +81,7 @@ struct Key {
     exit: Option<String>,
     in_flight: u64,
     started: u64,
+    state: KeyState,
     breakers: Vec<Breaker>,
 }
 
@@ -125,49 +105,41 @@ struct Model {
 #[serde(default)]
 struct Limit {
     unit: String,
-    span: Value,
+    span: String,
     #[serde(rename = "limit")]
     amount: u64,
     used: u64,
     source: String,
-    #[serde(deserialize_with = "seconds")]
-    opens_in: Option<f64>,
+    opens_in: Option<u64>,
 }
 
-/// A number of seconds, as the admin API has it, or a `Duration` as serde writes it.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    Ok(value.as_f64().or_else(|| Some(value["secs"].as_f64()? + value["nanos"].as_f64()? / 1e9)))
+/// The keys of a pool of this process.
+pub(super) fn of_pool(provider: &ProviderPool) -> anyhow::Result<Vec<KeyRow>> {
+    Ok(rows(serde_json::to_value(PoolRow::of(provider, 0, usize::MAX))?))
 }
 
-/// The keys of a snapshot.
-pub(super) fn rows(snapshot: Value) -> Vec<KeyRow> {
-    let snapshot: Snapshot = serde_json::from_value(snapshot).unwrap_or_default();
+/// The keys of a [`PoolRow`].
+pub(super) fn rows(pool: Value) -> Vec<KeyRow> {
+    let pool: Pool = serde_json::from_value(pool).unwrap_or_default();
     let row = |key: &Key| {
-        let project = snapshot.projects.iter().find(|project| project.name == key.project);
+        let project = pool.projects.iter().find(|project| project.name == key.project);
         let account = project.and_then(|project| project.billing_account.as_ref());
         let shared = [
             account.map(|account| format!("billing account {account}")),
             key.exit.as_ref().map(|exit| format!("exit {exit}")),
         ];
-        let of_others = snapshot.breakers.iter().filter(|breaker| shared.contains(&Some(breaker.target.clone())));
+        let of_others = pool.breakers.iter().filter(|breaker| shared.contains(&Some(breaker.target.clone())));
         let of_project = project.map(|project| project.breakers.as_slice()).unwrap_or_default();
         let breakers: Vec<Breaker> = key.breakers.iter().chain(of_project).chain(of_others).cloned().collect();
         let limits: Vec<LimitRow> = project.iter().flat_map(|project| &project.models).flat_map(limits).collect();
-        let is_full = limits.iter().any(LimitRow::is_full);
         KeyRow {
             id: key.id.clone(),
-            provider: snapshot.provider.clone(),
+            provider: pool.name.clone(),
             listed_at: key.label.clone().unwrap_or_default(),
             project: key.project.clone(),
             tier: key.tier.clone(),
             priority: key.priority,
-            state: breakers
-                .iter()
-                .map(Breaker::of_key)
-                .chain(is_full.then_some(State::Partly))
-                .max()
-                .unwrap_or_default(),
+            state: key.state,
             breakers,
             in_flight: key.in_flight,
             started: key.started,
@@ -175,18 +147,18 @@ pub(super) fn rows(snapshot: Value) -> Vec<KeyRow> {
             limits,
         }
     };
-    snapshot.keys.iter().map(row).collect()
+    pool.keys.iter().map(row).collect()
 }
 
 fn limits(model: &Model) -> impl Iterator<Item = LimitRow> {
     model.limits.iter().map(|limit| LimitRow {
         model: model.model.clone(),
         unit: limit.unit.clone(),
-        per: per(&limit.span),
+        per: limit.span.clone(),
         used: limit.used,
         limit: limit.amount,
         source: limit.source.clone(),
-        opens_in_seconds: limit.opens_in.map(|seconds| (seconds * 10.0).ceil() / 10.0),
+        opens_in_seconds: limit.opens_in,
     })
 }
 
@@ -197,32 +169,23 @@ fn short_model(model: &str) -> &str {
     }
 }
 
-/// A span as the library writes it (`{"sliding": {"secs": 60, …}}` or `"day"`), or as the admin API does (`minute`, `day`, `30s`).
-fn per(span: &Value) -> String {
-    match span["sliding"]["secs"].as_u64() {
-        Some(60) => "minute".to_owned(),
-        Some(seconds) => format!("{seconds} s"),
-        None => span.as_str().unwrap_or("day").to_owned(),
-    }
-}
-
 impl Breaker {
     /// What it means for a key that it covers.
-    fn of_key(&self) -> State {
+    fn of_key(&self) -> KeyState {
         if matches!(self.scope.as_str(), "key_model" | "project_model" | "model") {
-            return State::Partly;
+            return KeyState::Partly;
         }
         match self.state.as_str() {
-            "disabled" => State::Disabled,
-            "cooling" => State::Cooling,
-            _ => State::HalfOpen,
+            "disabled" => KeyState::Disabled,
+            "cooling" => KeyState::Cooling,
+            _ => KeyState::HalfOpen,
         }
     }
 
     /// What it covers of a key, why, until when, and what to do.
     fn text(&self) -> String {
         let model = self.target.rsplit_once(" for ").map(|(_, model)| model);
-        let model = model.filter(|_| self.of_key() == State::Partly);
+        let model = model.filter(|_| self.of_key() == KeyState::Partly);
         let model = model.map(|model| format!("{}: ", short_model(model))).unwrap_or_default();
         let until = self.seconds_left.map(|seconds| format!("{} left, ", left(seconds))).unwrap_or_default();
         let why = match (&self.class, &self.reason) {
@@ -239,7 +202,7 @@ impl Breaker {
 impl KeyRow {
     /// Whether nothing but a person can bring it back.
     pub(super) fn is_disabled(&self) -> bool {
-        self.state == State::Disabled
+        self.state == KeyState::Disabled
     }
 
     /// The gravest first.
@@ -291,7 +254,7 @@ impl LimitRow {
     }
 
     fn opens(&self) -> u64 {
-        self.opens_in_seconds.map_or(0, |seconds| seconds.ceil() as u64)
+        self.opens_in_seconds.unwrap_or(0)
     }
 
     fn text(&self) -> String {
@@ -312,36 +275,35 @@ mod tests {
 
     use super::*;
 
-    fn snapshot() -> Value {
+    fn pool() -> Value {
         json!({
-            "provider": "gemini",
+            "name": "gemini",
             "keys": [
-                { "id": "a", "project": "p", "tier": "free", "breakers": [], "label": "keys.txt:1" },
-                { "id": "b", "project": "q", "exit": "tokyo", "breakers": [
+                { "id": "a", "project": "p", "tier": "free", "state": "cooling", "breakers": [], "label": "keys.txt:1" },
+                { "id": "b", "project": "q", "state": "disabled", "exit": "tokyo", "breakers": [
                     { "scope": "key", "target": "key b", "state": "disabled", "class": "key_rejected", "reason": "API key not valid",
                       "advice": "replace the key" }] },
             ],
             "projects": [{ "name": "p", "billing_account": "acme", "breakers": [
                 { "scope": "project_model", "target": "project p for m", "state": "cooling", "seconds_left": 41, "class": "rate_limit" }],
               "models": [{ "model": "m", "limits": [
-                { "unit": "requests", "span": { "sliding": { "secs": 60, "nanos": 0 } }, "limit": 10, "used": 10, "source": "learned",
-                  "opens_in": { "secs": 3, "nanos": 500_000_000 } }] }] }],
+                { "unit": "requests", "span": "minute", "limit": 10, "used": 10, "source": "learned", "opens_in": 4 }] }] }],
             "breakers": [{ "scope": "billing_account", "target": "billing account acme", "state": "cooling", "class": "billing" }],
         })
     }
 
     #[test]
     fn a_key_has_the_breakers_that_cover_it() {
-        let rows = rows(snapshot());
-        assert_eq!((rows[0].state, rows[1].state), (State::Cooling, State::Disabled));
+        let rows = rows(pool());
+        assert_eq!((rows[0].state, rows[1].state), (KeyState::Cooling, KeyState::Disabled));
         assert_eq!(rows[0].why(), "billing; m: 41 s left, rate limit; m full, 4 s left");
         assert_eq!(rows[1].advice(), "replace the key");
     }
 
     #[test]
     fn limits_say_where_they_come_from_and_when_they_open() {
-        let rows = rows(snapshot());
+        let rows = rows(pool());
         assert_eq!(rows[0].used(), "m 10/10/min learned");
-        assert_eq!(rows[0].limits[0].opens_in_seconds, Some(3.5));
+        assert_eq!(rows[0].limits[0].opens_in_seconds, Some(4));
     }
 }
