@@ -149,7 +149,7 @@ const ACTIONS = {
   },
   "add-key": () => ask({
     title: "Add a key",
-    text: "It goes to the database, encrypted, and is used at once.",
+    text: "It is stored in the database, encrypted, and used at once.",
     fields: KEY_FIELDS,
     yes: "Add",
     act: async (values) => `key ${(await send("POST", "/keys", values)).id} was added`,
@@ -176,7 +176,7 @@ const ACTIONS = {
   },
   remove: ({ key }) => ask({
     title: `Remove ${key}?`,
-    text: "Its secret is forgotten. Its use by day stays.",
+    text: "Its secret is deleted. Its recorded usage stays.",
     yes: "Remove",
     danger: true,
     act: async () => {
@@ -194,7 +194,7 @@ const ACTIONS = {
       const { name, token } = await send("POST", "/tenants", values);
       return () => ask({
         title: `The token of ${name}`,
-        text: "It is shown this once. Clients send it in place of an API key.",
+        text: "It is shown only once. Clients send it in place of an API key.",
         fields: [{ name: "token", label: "Token", value: token, readonly: true }],
         yes: "Done",
       });
@@ -202,7 +202,7 @@ const ACTIONS = {
   }),
   "remove-tenant": ({ tenant }) => ask({
     title: `Remove ${tenant}?`,
-    text: "Its token is refused from now on, and its requests under way are cut off.",
+    text: "Its token is refused from now on, and its requests in progress are cut off.",
     yes: "Remove",
     danger: true,
     act: async () => {

@@ -61,9 +61,9 @@ export function overview(snapshot, { keys }, events, width) {
         snapshot.latency ? `median; 95 %: ${milliseconds(snapshot.latency.p95_ms)}` : "")),
     el("div", { class: "panel" }, el("h2", {}, "The last ten minutes"), chart(snapshot.steps, Date.now(), width)),
     el("div", { class: "pair" },
-      el("div", { class: "panel" }, el("h2", {}, "What is not used"),
+      el("div", { class: "panel" }, el("h2", {}, "Not in use"),
         shared.length + out.length === 0
-          ? el("p", { class: "quiet" }, "Every key is used.")
+          ? el("p", { class: "quiet" }, "All keys are in use.")
           : [reasons(shared), out.slice(0, 8).map((key) => el("div", { class: "held", "data-id": key.id },
               reasons(key.breakers.length ? key.breakers : [{ state: key.state, target: `key ${key.id}`, reason: `its project ${key.project}` }])))],
         out.length > 8 && el("p", {}, el("a", { href: "#keys" }, `all ${out.length}`))),
@@ -94,7 +94,7 @@ export function keys({ total, keys, projects }, offset, page, database) {
         models.map(({ model, limits }) => el("div", { class: "model", "data-id": `model ${model}` },
           el("h3", {}, model === "*" ? "other models" : model),
           limits.length ? limits.map((limit) => bar(limit)) : el("p", { class: "quiet" }, "no limit is known"))),
-        models.length === 0 && el("p", { class: "quiet" }, "Nothing is known of its limits yet."),
+        models.length === 0 && el("p", { class: "quiet" }, "Its limits are not known yet."),
         table(`Keys of ${list[0].project}`, ["Key", "State", "Requests", "Actions"], list.map(keyRow), "")));
   });
   const pages = total > page && el("p", { class: "pages" },
@@ -138,7 +138,7 @@ function keyRow(key) {
 export function models({ projects, total }, shown) {
   const list = sumLimits(projects);
   return [
-    list.length === 0 && el("p", { class: "quiet empty" }, "No model was asked for yet, and none has limits."),
+    list.length === 0 && el("p", { class: "quiet empty" }, "No request has named a model yet, and no model has limits."),
     total > shown && el("p", { class: "quiet" }, `Of the first ${shown} keys.`),
     el("div", { class: "grid" }, list.map(({ model, projects, limits }) =>
       el("div", { class: "panel", "data-id": model },
@@ -180,7 +180,7 @@ export function usage({ today, rows }, by, days) {
       return el("td", { class: row ? `shade${Math.ceil((4 * row.requests) / most)}` : "none", title: told }, row ? short(row.requests) : "");
     }),
     el("td", { class: "sum" }, short(sum(name)))));
-  if (names.length === 0) return el("p", { class: "quiet empty" }, by === "tenant" ? "No tenant with limits sent a request." : "Nothing was used.");
+  if (names.length === 0) return el("p", { class: "quiet empty" }, by === "tenant" ? "No tenant with limits has sent a request." : "No requests on these days.");
   return el("div", { class: "panel" }, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Requests by day" },
     el("table", { class: "heat" }, head, el("tbody", {}, body))));
 }
@@ -223,7 +223,7 @@ export function requests(list, kind, most) {
 }
 
 function eventList(list) {
-  if (list.length === 0) return el("p", { class: "quiet" }, "Nothing happened.");
+  if (list.length === 0) return el("p", { class: "quiet" }, "No events yet.");
   return el("ol", { class: "events" }, list.map((event) => el("li", { "data-id": String(event.id) },
     el("time", {}, clock(event.at_ms)), " ", event.sentence,
     event.count > 1 && el("span", { class: "count", title: "so often within a minute of each other" }, ` ×${event.count}`))));
