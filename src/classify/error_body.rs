@@ -52,9 +52,9 @@ pub(super) const BESIDE_MODEL: &str = "beside_model";
 pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
 
 /// Paths of the error in an event or in a good answer.
-const ERRORS: &[&str] = &["error", "response.error", "response.status_details.error", "choices[].error"];
+const ERRORS: &[&str] = &["error[]", "response.error", "response.status_details.error", "choices[].error"];
 /// More paths of it in an answer with the status of an error.
-const MORE_ERRORS: &[&str] = &["details.error", "body.error", "fault", "base_resp"];
+const MORE_ERRORS: &[&str] = &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
 
 /// Codes of an error, the most specific first.
 #[rustfmt::skip]

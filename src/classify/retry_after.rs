@@ -81,12 +81,13 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
 /// `resets at 2026-11-20T08:00:00Z`. A bare number counts as seconds; a moment without a zone counts as none.
 pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
     const BEFORE_MOMENTS: [&str; 4] = ["reset at ", "resets at ", "again at ", "retry at "];
-    const PHRASES: [&str; 12] = [
+    const PHRASES: [&str; 13] = [
         "retry in ",
         "retry after ",
         "retry-after: ",
         "try again in ",
         "try again after ",
+        "available in ",
         "available again in ",
         "wait for ",
         "please wait ",
@@ -143,6 +144,7 @@ fn date(text: &str, wall: SystemTime) -> Option<Duration> {
 }
 
 fn leading_delay(text: &str) -> Option<Duration> {
+    let text = ["~", "about "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);
     if let Some((total, _)) = leading_units(text) {
         return seconds(total);
     }
@@ -241,6 +243,9 @@ mod tests {
             ("retry in 5s, or retry in 9s", Some(9_000)),
             ("Please retry in 18h24m54.8", Some(66_240_000)),
             ("Resets in 13 days", Some(604_800_000)),
+            ("Expected available in 17 seconds.", Some(17_000)),
+            ("Try again in ~45 min.", Some(2_700_000)),
+            ("Please try again in about 5 minutes.", Some(300_000)),
             ("limit reached, resets at 2026-11-20T08:00:00Z (2056)", Some(8_040_000)),
             ("Your limit will reset at 2026-11-20T06:46:17+01:00.", Some(17_000)),
             ("Your limit will reset at 2026-11-20 19:22:34", None),

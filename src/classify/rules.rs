@@ -466,7 +466,7 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).statuses([401, 403]).messages(["access to the requested model", "to use model", "this model requires", "models are not available"]),
         on(NotEntitled).status(403).messages(["on your plan", "in your plan", "not included in your", "on the free tier"]),
         on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked", "model access"]),
-        on(NotEntitled).status(403).messages(["model not allowed", "only available to paid"]),
+        on(NotEntitled).status(403).messages(["model not allowed", "model not available", "only available to paid"]),
         on(NotEntitled).status(403).messages(["use this model", "use the model", "the organization level"]),
         on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "requires a separate subscription", "under your current"]).scope(Request).needs_status(),
         on(NotEntitled).statuses([401, 403]).messages(["plan doesn't support", "plan does not support", "exclusively with", "limited to pro"]).scope(Request),
