@@ -20,8 +20,8 @@ pub(crate) struct ErrorInfo {
     pub(super) codes: Vec<String>,
     /// The message for people.
     pub(super) message: Option<String>,
-    /// All messages in lower case, for the rules. Parts in quotes are left out, since the caller may have written them; not for
-    /// status 429.
+    /// All messages in lower case, for the rules. Parts in quotes and names of models are left out, since the caller may have
+    /// written them; not for status 429.
     pub(super) text: String,
     /// The delay that headers or body name.
     pub(super) retry_after: Option<Duration>,
@@ -52,9 +52,9 @@ pub(super) const BESIDE_MODEL: &str = "beside_model";
 pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
 
 /// Paths of the error in an event or in a good answer.
-const ERRORS: &[&str] = &["error", "response.error", "response.status_details.error", "choices[].error"];
+const ERRORS: &[&str] = &["error[]", "response.error", "response.status_details.error", "choices[].error"];
 /// More paths of it in an answer with the status of an error.
-const MORE_ERRORS: &[&str] = &["fault", "base_resp"];
+const MORE_ERRORS: &[&str] = &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
 
 /// Codes of an error, the most specific first.
 #[rustfmt::skip]
@@ -255,7 +255,7 @@ impl ErrorInfo {
 
     fn finish(mut self, headers: &HeaderMap, wall: SystemTime) -> Self {
         cut(&mut self.text, LONGEST_TEXT);
-        let in_body = self.retry_after.max(retry_after::in_text(&self.text));
+        let in_body = self.retry_after.max(retry_after::in_text(&self.text, wall));
         self.retry_after = retry_after::in_headers(headers, wall)
             .or(in_body)
             .or_else(|| retry_after::in_rate_limit_headers(headers, wall));
@@ -264,7 +264,7 @@ impl ErrorInfo {
             let named = text.split_once("consumer 'project_number:").map(|(_, rest)| rest);
             self.project = named.and_then(|rest| project(rest.split('\'').next()?));
         }
-        self.text = if self.status == Some(429) { text } else { without_quotes(&text) };
+        self.text = if self.status == Some(429) { text } else { without_model_names(&without_quotes(&text)) };
         if let Some(message) = &mut self.message {
             *message = message.chars().take(LONGEST_MESSAGE).collect();
         }
@@ -341,13 +341,14 @@ fn is_empty(value: &Value) -> bool {
 
 /// The error object, or the whole value if that is one itself.
 fn error_of(root: &Value) -> &Value {
-    let found = |paths: &[&str]| paths.iter().flat_map(|path| at(root, path)).find(|error| !is_empty(error));
+    let found = |is: fn(&Value) -> bool| {
+        let all = ERRORS.iter().chain(MORE_ERRORS).flat_map(|path| at(root, path));
+        all.filter(|error| !is_empty(error)).find(|error| is(error))
+    };
+    // `{"error": "…", "message": …}`
     let calls_itself_one = is_named_error(root) && root.get("message").is_some_and(Value::is_string);
-    match found(ERRORS) {
-        // `{"error": true, "message": …}`, `{"error": "…", "message": …}`
-        Some(error) if error.is_object() || error.is_string() && !calls_itself_one => error,
-        _ => found(MORE_ERRORS).filter(|error| error.is_object()).unwrap_or(root),
-    }
+    let word = || found(Value::is_string).filter(|_| !calls_itself_one);
+    found(Value::is_object).or_else(word).unwrap_or(root)
 }
 
 /// `{"type": "error", …}`, `{"object": "error", …}`
@@ -387,7 +388,7 @@ fn is_nothing_else(root: &Value) -> bool {
         said.iter().flat_map(|path| at(choice, path)).all(is_empty)
     };
     members.iter().all(|(name, value)| match name.as_str() {
-        "choices" => value.as_array().is_some_and(|choices| choices.iter().all(is_empty_choice)),
+        "choices" => is_empty(value) || value.as_array().is_some_and(|choices| choices.iter().all(is_empty_choice)),
         name => BESIDE_ERROR.contains(&name) || is_empty(value),
     }) && !is("object", "batch")
 }
@@ -503,6 +504,25 @@ fn without_quotes(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// `model meta/llama-3.1 does not exist` becomes `model '' does not exist`, as if the name stood in quotes.
+fn without_model_names(text: &str) -> String {
+    const BEFORE: &str = "model ";
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(BEFORE) {
+        let (before, after) = rest.split_at(at + BEFORE.len());
+        out.push_str(before);
+        let word = after.split(char::is_whitespace).next().unwrap_or_default();
+        let name = word.trim_end_matches(['.', ',', ':', ';']);
+        let is_name = name.contains(|c: char| c.is_ascii_digit() || "/-_".contains(c));
+        rest = if is_name { &after[name.len()..] } else { after };
+        if is_name {
+            out.push_str("''");
+        }
+    }
+    out + rest
 }
 
 #[cfg(test)]

@@ -77,15 +77,17 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
     }
 }
 
-/// The longest delay that a sentence names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30 seconds`.
-/// A bare number counts as seconds.
-pub(super) fn in_text(text: &str) -> Option<Duration> {
-    const PHRASES: [&str; 12] = [
+/// The longest delay that a sentence names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30 seconds`,
+/// `resets at 2026-11-20T08:00:00Z`. A bare number counts as seconds; a moment without a zone counts as none.
+pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
+    const BEFORE_MOMENTS: [&str; 4] = ["reset at ", "resets at ", "again at ", "retry at "];
+    const PHRASES: [&str; 13] = [
         "retry in ",
         "retry after ",
         "retry-after: ",
         "try again in ",
         "try again after ",
+        "available in ",
         "available again in ",
         "wait for ",
         "please wait ",
@@ -96,7 +98,10 @@ pub(super) fn in_text(text: &str) -> Option<Duration> {
     ];
     let lower = text.to_ascii_lowercase();
     let after = |phrase: &'static str| lower.match_indices(phrase).take(4).map(move |(at, _)| at + phrase.len());
-    PHRASES.into_iter().flat_map(after).filter_map(|at| leading_delay(&lower[at..])).max()
+    let first_word = |at: usize| text[at..].split(char::is_whitespace).next().unwrap_or_default();
+    let moment = |at: usize| date(first_word(at).trim_end_matches(['.', ',', ')']), wall);
+    let delays = PHRASES.into_iter().flat_map(after).filter_map(|at| leading_delay(&lower[at..]));
+    delays.chain(BEFORE_MOMENTS.into_iter().flat_map(after).filter_map(moment)).max()
 }
 
 /// When something is there again: seconds from now (`20`), seconds, milliseconds or finer since the epoch, a duration (`6m0s`),
@@ -139,6 +144,7 @@ fn date(text: &str, wall: SystemTime) -> Option<Duration> {
 }
 
 fn leading_delay(text: &str) -> Option<Duration> {
+    let text = ["~", "about "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);
     if let Some((total, _)) = leading_units(text) {
         return seconds(total);
     }
@@ -237,6 +243,13 @@ mod tests {
             ("retry in 5s, or retry in 9s", Some(9_000)),
             ("Please retry in 18h24m54.8", Some(66_240_000)),
             ("Resets in 13 days", Some(604_800_000)),
+            ("Expected available in 17 seconds.", Some(17_000)),
+            ("Try again in ~45 min.", Some(2_700_000)),
+            ("Please try again in about 5 minutes.", Some(300_000)),
+            ("limit reached, resets at 2026-11-20T08:00:00Z (2056)", Some(8_040_000)),
+            ("Your limit will reset at 2026-11-20T06:46:17+01:00.", Some(17_000)),
+            ("Your limit will reset at 2026-11-20 19:22:34", None),
+            ("Resets at 10:00 UTC.", None),
             ("retry after 2026-11-20", None),
             ("retry after 12:30", None),
             ("please wait before trying again", None),
@@ -246,7 +259,7 @@ mod tests {
             ("retry in 87600h", None),
             ("retry in 99999999999999999999999999999999999999999999999999999999999999999999999999999999s", None),
         ] {
-            assert_eq!(millis(in_text(text)), expected, "{text}");
+            assert_eq!(millis(in_text(text, wall())), expected, "{text}");
         }
     }
 

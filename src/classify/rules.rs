@@ -12,7 +12,7 @@ use super::{
 /// One row: conditions, all of which must hold, and the class of the errors that they describe.
 ///
 /// Within one condition any value may match; all conditions must hold; case is ignored. A `*` at either end of a code stands for
-/// any text. Messages are searched without the parts in quotes, except those of status 429.
+/// any text. Messages are searched without the parts in quotes and without names of models, except those of status 429.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,6 +37,7 @@ pub struct Rule {
     pub(crate) scope: Option<Scope>,
     pub(crate) cooldown: Option<Duration>,
     pub(crate) confirm: bool,
+    pub(crate) needs_status: bool,
 }
 
 impl Rule {
@@ -51,6 +52,7 @@ impl Rule {
             scope: None,
             cooldown: None,
             confirm: false,
+            needs_status: false,
         }
     }
 
@@ -122,9 +124,15 @@ impl Rule {
         self
     }
 
+    /// Its texts are too vague for an error in a stream that names no status.
+    fn needs_status(mut self) -> Self {
+        self.needs_status = true;
+        self
+    }
+
     /// Whether all conditions hold. An error in a stream may have no status: then codes and messages decide.
     pub(super) fn matches(&self, provider: &str, info: &ErrorInfo) -> bool {
-        let says_more = !self.codes.is_empty() || !self.messages.is_empty();
+        let says_more = !self.needs_status && (!self.codes.is_empty() || !self.messages.is_empty());
         self.provider.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(provider))
             && (self.statuses.is_empty() || info.status.map_or(says_more, |status| self.statuses.contains(&status)))
             && (self.codes.is_empty() || self.matched_code(info).is_some())
@@ -230,10 +238,10 @@ fn table() -> Vec<Rule> {
     let on = Rule::new;
     vec![
         // Routers and proxies: the provider behind them refused the router's key, or is overloaded.
-        on(Transient).statuses([401, 402, 403, 429]).message("provider returned error"),
+        on(Transient).statuses([401, 402, 403, 429]).messages(["provider returned error", "error from provider"]),
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror"]),
         on(Transient).status(429).code("upstream_provider_shared_pool"),
-        on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit"]),
+        on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和"]),
 
         // The request left without a key, or with two.
         on(Caller).statuses([400, 401]).message("multiple authentication credentials"),
@@ -265,16 +273,16 @@ fn table() -> Vec<Rule> {
         on(Billing).status(403).messages(["has not been used in project", "requires billing", "billing to be enabled", "dunning decision"]),
         on(Billing).statuses([400, 403]).code("FAILED_PRECONDITION").messages(["billing", "free tier is not available"]),
         on(Billing).statuses([400, 403]).messages(["billing is not enabled", "billing is disabled", "please enable billing"]),
-        on(Billing).provider("gemini").status(402).message("pay").scope(BillingAccount),
+        on(Billing).provider("gemini").status(402).message("pay").scope(BillingAccount).needs_status(),
         on(NotEntitled).statuses([400, 403]).message("only accessible to billed users"),
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
         on(Billing).statuses([400, 403]).message("without a billing account"),
-        on(KeyRejected).status(403).message("project has been denied access").scope(Project),
+        on(KeyRejected).status(403).messages(["project has been denied access", "service has been disabled in this account"]).scope(Project),
         // Google: our address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
         on(Egress).status(407),
-        on(Egress).statuses([429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "cloudflare", "captcha"]),
+        on(Egress).statuses([405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "cloudflare", "captcha", "errors.aliyun.com"]),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
         on(RateLimit).status(429).messages(["cachedcontentstorage", "storage limit", "file storage quota"]).scope(Request),
@@ -291,6 +299,7 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).status(404).message("no longer available to new users"),
         on(NotEntitled).status(400).messages(["is not allowed to use publisher model", "organization policy constraint"]),
         on(NotEntitled).statuses([400, 404]).messages(["have access to it", "has access to it", "not have access to the model"]),
+        on(NotEntitled).status(404).messages(["model '' or permission denied", "not found for account"]),
         on(ModelNotFound).status(404).messages(["is not found for api version", "publisher model", "model is no longer available"]),
         on(ModelNotFound).status(400).messages(["is not servable in region", "not available in your country"]),
         on(Caller).status(409).code("ALREADY_EXISTS"),
@@ -299,8 +308,10 @@ fn table() -> Vec<Rule> {
         on(Egress).code("unsupported_country_region_territory"),
         on(Caller).codes(["mismatched_organization", "mismatched_project", "invalid_organization"]),
         on(KeyRejected).codes(["account_deactivated", "organization_deactivated", "organization_restricted", "access_terminated"]).scope(Project),
+        on(KeyRejected).codes(["not_authorized_invalid_project", "ip_not_authorized"]).scope(Project),
         on(KeyRejected).codes(["invalid_api_key", "InvalidApiKey", "incorrect_api_key*", "wrong_api_key", "expired_api_key", "revoked_api_key"]),
         on(KeyRejected).codes(["api_key_expired", "expired_key", "invalid_issuer", "token_expired", "token_invalidated", "token_revoked"]),
+        on(KeyRejected).codes(["no_organization", "app_session_terminated"]),
         on(RateLimit).status(429).code("insufficient_quota").message("#token-limit"),
         on(Billing).codes(["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "*spend_limit*"]),
         on(Billing).codes(["credit_balance_exhausted", "organization_usage_limit_exceeded", "deactivated_workspace", "blocked_api_access"]),
@@ -309,24 +320,28 @@ fn table() -> Vec<Rule> {
         on(Caller).codes(["context_length_exceeded", "content_policy_violation", "content_filter", "invalid_prompt", "*cyber_policy", "bio_policy"]),
         on(NotEntitled).statuses([401, 403]).codes(["model_not_found", "no_access"]),
         on(NotEntitled).status(503).code("model_not_found").scope(KeyModel),
+        on(NotEntitled).status(404).message("organization must be verified"),
         on(ModelNotFound).statuses([400, 404]).codes(["model_not_found", "ModelNotFound", "model_not_supported"]),
+        on(NotEntitled).status(400).message("organization must be verified").scope(Request),
         on(RateLimit).statuses([403, 429]).code("rate_limit_exceeded"),
         on(Transient).statuses([403, 429]).codes(["server_error", "internal_server_error", "server_is_overloaded", "slow_down"]),
 
         // Anthropic.
         on(KeyRejected).statuses([401, 403]).code("authentication_error"),
-        on(KeyRejected).statuses([401, 403]).messages(["token has been revoked", "token has expired"]),
+        on(KeyRejected).statuses([401, 403]).messages(["token has been revoked", "token has been invalidated", "token has expired"]),
         on(KeyRejected).statuses([400, 401, 403]).message("organization has been disabled").scope(Project),
-        on(Billing).statuses([400, 401, 403, 429]).messages(["credit balance is too low", "out of extra usage", "usage blocked until"]),
+        on(Billing).statuses([400, 401, 403, 429]).messages(["credit balance is too low", "out of extra usage", "draw from your extra usage", "usage blocked until"]),
         on(Billing).statuses([400, 403, 429]).messages(["your specified api usage limits", "workspace api usage limits", "your api usage limits"]),
         on(Billing).codes(["organization_on_hold", "linked_organization_*"]),
         on(Billing).provider("anthropic").status(402),
         on(Egress).status(403).code("forbidden").message("request not allowed"),
         on(Egress).statuses([400, 403]).message("not allowed from unsupported"),
         on(DailyQuota).statuses([403, 429]).messages(["weekly usage limit", "weekly limit", "5-hour usage limit", "5-hour limit", "(7-day)"]),
-        on(DailyQuota).status(403).messages(["reached your usage limit", "monthly usage limit"]),
+        on(DailyQuota).status(403).messages(["reached your usage limit", "monthly usage limit", "out of call volume quota"]),
         on(KeyRejected).statuses([401, 403]).code("access_terminated_error").scope(Project),
         on(Transient).statuses([429, 529]).code("overloaded_error"),
+        on(NotEntitled).status(429).message("extra usage is required").scope(Request),
+        on(NotEntitled).status(400).messages(["only authorized for use with", "not yet available for this subscription"]).scope(Request),
         on(Transient).status(429).code("rate_limit_error").messages(["rate limited", "overloaded"]),
         on(RateLimit).status(429).codes(["rate_limit_error", "ramp_limit_exceeded"]),
         on(ModelNotFound).status(404).code("not_found_error").messages(["model:", "is not available"]),
@@ -338,7 +353,7 @@ fn table() -> Vec<Rule> {
         on(DailyQuota).status(429).message("userbymodelbyday"),
 
         // OpenRouter.
-        on(Billing).status(402).messages(["fewer max_tokens", "prompt tokens limit exceeded"]).scope(Request),
+        on(Billing).status(402).messages(["fewer max_tokens", "prompt tokens limit exceeded", "token capacity required"]).scope(Request),
         on(RateLimit).status(402).messages(["current in-flight requests", "in_flight_budget"]).scope(Project),
         on(Billing).statuses([401, 402, 403]).message("key limit exceeded").scope(Key),
         on(DailyQuota).status(429).messages(["free-models-per-day", "free_tier_daily"]),
@@ -363,25 +378,26 @@ fn table() -> Vec<Rule> {
 
         // Zhipu and MiniMax, by numbers.
         on(Billing).statuses([402, 429]).codes(["1113", "1309", "1008"]),
-        on(DailyQuota).status(429).codes(["1304", "1308", "1310"]),
+        on(DailyQuota).status(429).codes(["1304", "1308", "1310", "2056"]),
         on(Transient).status(429).codes(["1305", "1312"]),
         on(RateLimit).status(429).codes(["1302", "1303", "1002", "1039", "1041", "2045"]),
         on(NotEntitled).statuses([403, 429]).codes(["1311", "2061"]),
         on(KeyRejected).statuses([401, 403]).codes(["1110", "1111", "1112"]).scope(Project),
         on(KeyRejected).status(401).codes(["1000", "1002", "1003", "1004", "2049"]),
         on(ModelNotFound).statuses([400, 404]).code("1211"),
+        on(Caller).status(400).codes(["1210", "1213", "1214", "1261", "1301", "1026", "1027", "2013"]),
 
         // Relays in Chinese: no money, no such token, banned, overloaded, no right to the model.
         on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费"]),
         on(Caller).status(401).message("未收到authorization"),
         on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期"]),
         on(KeyRejected).statuses([401, 403]).message("已被封禁").scope(Project),
-        on(Transient).status(429).message("负载已饱和"),
         on(NotEntitled).status(403).messages(["无权访问", "无权使用"]).scope(KeyModel),
         on(NotEntitled).status(500).message("token plan not support model").scope(KeyModel),
 
         // Networks in front of an API.
-        on(Egress).statuses([403, 429]).messages(["error code: 10", "error 10", "unusual traffic", "request was blocked"]),
+        on(Egress).statuses([403, 429]).messages(["error code: 10", "error 10", "unusual traffic"]).needs_status(),
+        on(Egress).status(403).message("check your network settings"),
         on(Egress).statuses([403, 429]).codes(["browser_signature*", "ip_banned", "country_banned"]),
 
         // Others, by code.
@@ -403,7 +419,7 @@ fn table() -> Vec<Rule> {
         on(Transient).statuses([403, 429]).codes(["system_busy", "NoCapacity", "3040"]),
         on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "unavailable_model"]),
         on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error"]),
-        on(NotEntitled).code("no_available_model_endpoints"),
+        on(NotEntitled).codes(["no_available_model_endpoints", "model_terms_required", "RegionError"]),
         on(NotEntitled).statuses([401, 403]).message("for this api key").code("*model*").scope(KeyModel),
         on(NotEntitled).statuses([401, 403]).codes(["key_model_*", "token_model_*"]).scope(KeyModel),
         on(NotEntitled).statuses([401, 403]).codes(["*model*", "tier_not_allowed"]),
@@ -414,7 +430,9 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([400, 429]).message("budget has been exceeded"),
         on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
         on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription"]),
-        on(Billing).statuses([401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "no credits", "not enough credits"]),
+        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "not enough credits"]),
+        on(Billing).statuses([401, 402, 403, 429]).messages(["have no credits", "no credits remaining", "no credits left", "exhausted your credit"]),
+        on(Billing).statuses([401, 402, 403, 429]).messages(["balance is insufficient", "top up your account", "in arrears"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
         on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
@@ -422,52 +440,64 @@ fn table() -> Vec<Rule> {
         on(Billing).status(429).messages(["monthly rate limit", "monthly product cap", "per billing period"]),
         on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key),
         on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per", "monthly usage limit"]).scope(Key),
-        on(Billing).status(429).messages(["per month", "/ month", "trial has ended", "trial has expired"]),
-        on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit"]),
+        on(Billing).status(429).messages(["per month", "/ month"]),
+        on(Billing).statuses([401, 403, 429]).messages(["trial has ended", "trial has expired", "subscription has expired"]),
+        on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit"]).needs_status(),
         // Others, by what they say of the key and of its account.
-        on(KeyRejected).statuses([401, 403]).messages(["has been suspended", "is suspended", "account has been deactivated"]).scope(Project),
+        on(KeyRejected).statuses([401, 403]).messages(["has been suspended", "is suspended", "account suspended", "account has been deactivated"]).scope(Project),
         on(KeyRejected).statuses([401, 403]).messages(["account was flagged", "account has been flagged"]).scope(Project),
         on(KeyRejected).statuses([401, 403]).message("temporarily blocked").scope(Project).cooldown(HOUR),
-        on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "has been terminated"]).scope(Project),
+        on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "account is disabled", "has been terminated"]).scope(Project),
+        on(KeyRejected).statuses([401, 403]).messages(["account has been banned", "account is banned", "user is banned"]).scope(Project),
         on(KeyRejected).statuses([400, 401, 403]).messages(["invalid api key", "incorrect api key", "api key is invalid", "api key not valid"]),
-        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "wrong api key", "unknown api key"]),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "wrong api key", "unknown api key", "pass a valid api key"]),
         on(KeyRejected).status(401).messages(["invalid apikey", "invalid credentials", "key has expired", "token expired", "expired token", "key is blocked"]),
+        on(KeyRejected).status(401).messages(["bad credentials", "could not validate credentials", "no such user", "invalid key", "token is expired"]),
+        on(KeyRejected).status(401).messages(["api key expired", "api key revoked", "api key not found"]),
         on(KeyRejected).status(401).messages(["token missing/invalid", "missing api token", "is incorrect or not specified", "did not pass a valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key", "api key has expired"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key is disabled", "api key does not exist", "check the api-key"]),
-        on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid"]),
-        on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "token could not be validated"]),
+        on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid", "make sure your api key is valid"]),
+        on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "invalid api token", "token could not be validated"]),
         // Others, by what they say of the model, of the plan and of what was asked.
         on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
         on(NotEntitled).status(403).messages(["token has no access", "key not allowed", "for this api key", "in this group"]).scope(KeyModel),
         on(NotEntitled).status(403).messages(["access to model", "access to this model", "access model", "access to the model", "from this model"]),
         on(NotEntitled).statuses([401, 403]).messages(["access to the requested model", "to use model", "this model requires", "models are not available"]),
         on(NotEntitled).status(403).messages(["on your plan", "in your plan", "not included in your", "on the free tier"]),
-        on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked"]),
+        on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked", "model access"]),
+        on(NotEntitled).status(403).messages(["model not allowed", "model not available", "only available to paid"]),
         on(NotEntitled).status(403).messages(["use this model", "use the model", "the organization level"]),
-        on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "requires a separate subscription", "under your current"]).scope(Request),
+        on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "requires a separate subscription", "under your current"]).scope(Request).needs_status(),
         on(NotEntitled).statuses([401, 403]).messages(["plan doesn't support", "plan does not support", "exclusively with", "limited to pro"]).scope(Request),
         on(NotEntitled).statuses([401, 403]).messages(["entitled to this data", "have access to this resource", "requires membership"]).scope(Request),
         on(NotEntitled).statuses([401, 403]).messages(["insufficient client scope", "personal access token", "subscription does not allow"]).scope(Request),
         on(Caller).status(403).messages(["do not support this site", "parameter has disabled", "domain is not verified"]),
-        on(Caller).status(403).messages(["flagged", "moderation", "content policy", "guardrail", "usage guidelines", "usage policy"]),
+        on(Caller).status(403).messages(["flagged", "moderation", "content policy", "content filter", "guardrail", "usage guidelines", "usage polic"]),
         on(Caller).status(403).messages(["can't help with that", "prohibited due to a violation", "prompt injection"]),
-        on(Transient).status(400).message("model is at capacity"),
+        on(Egress).statuses([403, 429]).message("request was blocked").needs_status(),
+        on(Egress).status(403).messages(["from your region", "country is not supported", "available in your region", "available in your country"]).needs_status(),
+        on(Egress).status(403).messages(["ip address has been blocked", "ip has been blocked", "ip not allowed"]).needs_status(),
+        on(Transient).status(400).messages(["model is at capacity", "model is unavailable"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model not found", "model not exist", "model does not exist", "unknown model", "invalid model"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' not found", "model '' does not exist", "no such model", "been decommissioned"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' is not found", "model '' is not supported", "end of life", "been deprecated"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["supported models are", "model '' was removed", "model can not be found"]),
-        on(ModelNotFound).statuses([404, 410]).messages(["model is not available", "model '' is not available", "is no longer available"]),
-        on(ModelNotFound).statuses([404, 410]).messages(["the model ", "model is deprecated", "deployment is deprecated"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["model not supported", "model is not supported", "unable to access model", "non-serverless model", "model identifier is invalid"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["unsupported model", "not a valid model", "could not find model", "no model named"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["model is not available", "model '' is not available", "model '' has been retired"]),
+        on(ModelNotFound).statuses([404, 410]).messages(["is no longer available", "model is deprecated", "deployment is deprecated"]),
+        on(ModelNotFound).statuses([404, 410]).message("the model ").needs_status(),
         // Others, by what they say of a limit.
         on(Transient).status(429).messages(["overloaded", "over capacity", "at capacity", "capacity exceeded", "capacity temporarily exceeded"]),
-        on(Transient).status(429).messages(["high traffic", "heavy traffic", "experiencing high demand", "is busy", "model busy", "too busy", "capacity limits"]),
-        on(Transient).status(429).messages(["temporarily limiting requests", "maximum capacity", "no deployments available"]),
-        on(Transient).status(429).messages(["is temporarily unavailable", "receiving too many requests"]),
+        on(Transient).status(429).messages(["high traffic", "heavy traffic", "high load", "experiencing high demand", "is busy", "are busy", "model busy", "too busy"]),
+        on(Transient).status(429).messages(["temporarily limiting requests", "maximum capacity", "capacity limits", "available capacity"]),
+        on(Transient).status(429).messages(["temporarily unavailable", "receiving too many requests", "no deployments available"]),
         on(RateLimit).status(429).message("rate limit reached for"),
-        on(DailyQuota).status(429).messages(["per day", "per-day", "daily quota", "daily limit", "daily rate limit", "daily free", "daily request", "daily token"]),
-        on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours"]),
+        on(DailyQuota).status(429).messages(["per day", "per-day", "daily quota", "daily limit", "daily rate limit", "daily free", "daily request", "daily token", "daily usage"]),
+        on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours", "today's quota", "for today"]),
         on(RateLimit).status(403).messages(["rate limit exceeded", "secondary rate limit", "too many requests"]).scope(Key),
+        on(RateLimit).status(429).messages(["rate limit", "too many requests", "usage limit"]),
 
         // Errors of streams, which mostly have no status: by what kind they are called.
         on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),
