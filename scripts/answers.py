@@ -16,6 +16,9 @@ import urllib.parse
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SPEECH = base64.b64encode(bytes(4800)).decode()
 NUMBERS = itertools.count(1)
+# Words that older clients say by their numbers.
+KINDS = ["", "string", "number", "integer", "boolean", "array", "object"]
+MODES = ["", "AUTO", "ANY", "NONE"]
 
 
 def snake(name):
@@ -45,13 +48,14 @@ def example(schema, root=None, depth=0):
     if "const" in schema or schema.get("enum"):
         return schema.get("const", (schema.get("enum") or [None])[0])
     kinds = schema.get("type", "object" if "properties" in schema else "string")
-    kind = (kinds if isinstance(kinds, str) else kinds[0]).lower()
+    kind = kinds[0] if isinstance(kinds, list) else kinds
+    kind = KINDS[kind] if isinstance(kind, int) else kind.lower()
     if kind == "object":
         return {name: example(inner, root, depth + 1) for name, inner in schema.get("properties", {}).items()}
     if kind == "array":
         count = max(int(get(schema, "minItems") or 0), 1 if depth < 8 else 0)
         return [example(schema.get("items", {}), root, depth + 1) for _ in range(count)]
-    plain = {"integer": schema.get("minimum") or 1, "number": schema.get("minimum") or 0.5, "boolean": True, "null": None}
+    plain = {"integer": schema.get("minimum") or 1, "number": schema.get("minimum") or 1, "boolean": True, "null": None}
     formats = {"date-time": "2026-01-01T00:00:00Z", "date": "2026-01-01"}
     return plain.get(kind, formats.get(schema.get("format"), "simulated"))
 
@@ -64,7 +68,8 @@ def calls(model, body):
     """The calls that a prompt asks for: by the name of a function, or because there must be one."""
     declared = [function for tool in body.get("tools") or [] for function in get(tool, "functionDeclarations") or []]
     config = get(body, "toolConfig", "functionCallingConfig") or {}
-    mode, allowed = (config.get("mode") or "AUTO").upper(), get(config, "allowedFunctionNames")
+    mode, allowed = config.get("mode") or "AUTO", get(config, "allowedFunctionNames")
+    mode = MODES[mode] if isinstance(mode, int) else mode
     if not declared or mode == "NONE":
         return []
     usable = {function["name"]: function for function in declared if not allowed or function["name"] in allowed}
@@ -106,7 +111,7 @@ def parts(model, body):
     """What is said instead of the simulator's words; None where those will do."""
     config = get(body, "generationConfig") or {}
     said = calls(model, body)
-    kinds = [kind.upper() for kind in get(config, "responseModalities") or []]
+    kinds = [str(kind).upper() for kind in get(config, "responseModalities") or []]
     schema = get(config, "responseSchema") or get(config, "responseJsonSchema") or get(config, "_responseJsonSchema")
     if said:
         pass
@@ -119,25 +124,30 @@ def parts(model, body):
     elif schema:
         said = [{"text": json.dumps(example(schema))}]
     if get(config, "thinkingConfig", "includeThoughts"):
-        said = [{"text": "I think.", "thought": True}, *(said or [signed({"text": "So it is."}, "text")])]
+        said = [{"text": "I think.", "thought": True}, *(said or [signed({"text": None}, "text")])]
     return said or None
 
 
-def pieces(said, most=3):
+def pieces(said):
+    """The parts of each event: a text comes in three, calls come at once."""
+    made = [part for part in said if "functionCall" in part]
     for part in said:
-        text = part.get("text", "")
-        step = max(1, -(-len(text) // most))
-        if len(part) == 1 and text:
-            yield from ({"text": text[at : at + step]} for at in range(0, len(text), step))
-        else:
-            yield part
+        if len(part) == 1 and part.get("text"):
+            text, step = part["text"], -(-len(part["text"]) // 3)
+            yield from ([{"text": text[at : at + step]}] for at in range(0, len(text), step))
+        elif part not in made:
+            yield [part]
+    if made:
+        yield made
 
 
 def say(answer, said, whole):
-    """The simulator's answers, a list of chunks, with these parts in place of its words."""
+    """The simulator's answers, a list of chunks, with these parts in place of its words, or beside them."""
     last = answer[-1]
+    words = "".join(part.get("text", "") for chunk in answer for part in chunk["candidates"][0]["content"]["parts"])
+    said = [{**part, "text": words} if part.get("text", "") is None else part for part in said]
     thoughts = 4 if any(part.get("thought") for part in said) else 0
-    chunks = [said] if whole else [[piece] for piece in pieces(said)]
+    chunks = [said] if whole else list(pieces(said))
     for number, some in enumerate(chunks, 1):
         chunk = json.loads(json.dumps(last))
         for candidate in chunk["candidates"]:

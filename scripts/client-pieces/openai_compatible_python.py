@@ -26,7 +26,7 @@ assert len(client.embeddings.create(model="gemini-embedding-001", input=["a", "b
 assert "models/gemini-2.5-flash" in [model.id for model in client.models.list()]
 # What that endpoint does not know it refuses, as a Google error in a list.
 error = raises(openai.BadRequestError, lambda: client.chat.completions.create(**WISH, frequency_penalty=0.5))
-assert "frequency_penalty" in error.message, error.body
+assert "frequency_penalty" in str(error.body), error.body
 raises(openai.NotFoundError, lambda: client.chat.completions.create(**{**WISH, "model": "gemini-of-nowhere"}))
 stranger = openai.OpenAI(base_url=BASE, api_key="wrong", max_retries=0)
 raises(openai.AuthenticationError, stranger.models.list)

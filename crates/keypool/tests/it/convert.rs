@@ -485,6 +485,18 @@ async fn endpoints_that_cannot_be_translated_name_what_to_use() {
 }
 
 #[tokio::test]
+async fn anthropic_clients_find_the_id_of_a_request() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 1);
+    for body in [hello(MESSAGES, &json!({})), json!({})] {
+        let answer = gateway.post(path(MESSAGES), &body).await;
+        assert!(!answer.header("request-id").is_empty(), "{:?}", answer.headers);
+        assert_eq!(answer.header("request-id"), answer.header("x-request-id"));
+    }
+    assert_eq!(gateway.post(path(CHAT), &hello(CHAT, &json!({}))).await.header("request-id"), "");
+}
+
+#[tokio::test]
 async fn a_websocket_for_responses_is_refused_with_426() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
