@@ -74,11 +74,11 @@ def calls(model, body):
         return []
     usable = {function["name"]: function for function in declared if not allowed or function["name"] in allowed}
     last = body["contents"][-1]["parts"]
-    named = []
-    if not any(get(part, "functionResponse") for part in last):
-        named = [name for part in last for name in re.findall(r"(\w+)\(\)", part.get("text") or "") if name in usable]
-    if mode == "ANY" and not named:
-        named = [next(iter(usable))]
+    answered = any(get(part, "functionResponse") for part in last)
+    named = [name for part in last for name in re.findall(r"(\w+)\(\)", part.get("text") or "") if name in usable]
+    if answered or not named:
+        # The last of several may be the one that ends the work.
+        named = [list(usable)[-1 if answered else 0]] if mode == "ANY" else []
     made = []
     for name in named:
         schema = get(usable[name], "parameters") or get(usable[name], "parametersJsonSchema") or {}
