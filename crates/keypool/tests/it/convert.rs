@@ -474,6 +474,8 @@ async fn endpoints_that_cannot_be_translated_name_what_to_use() {
         ("/v1/vector_stores", "/v1beta"),
         ("/v1/messages/batches", "/v1/messages"),
         ("/v1/images/variations", "/v1/images/edits"),
+        ("/v1/responses/input_tokens", ":countTokens"),
+        ("/v1/responses/resp_1/cancel", "whole conversation"),
     ] {
         let answer = gateway.post(path, &json!({ "model": MODEL })).await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
