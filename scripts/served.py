@@ -1,4 +1,5 @@
-"""`keypool serve` over the simulator, for scripts that try clients; clients are installed below target/clients."""
+"""`keypool serve` over the simulator (with scripts/answers.py before it), for scripts that try clients; clients are installed
+below target/clients."""
 
 import contextlib
 import functools
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import answers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLIENTS = ROOT / "target" / "clients"
@@ -96,12 +99,12 @@ def gateway(options="", latency=0, **settings):
         run("cargo", "build", "-q", "-p", package, "--bin", program, cwd=ROOT)
         run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
-    upstream, port = free_port(), free_port()
+    simulated, upstream, port = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         keys = pathlib.Path(folder) / "key.txt"
         keys.write_text("".join(f"{key} {project}=project-{n} {options}\n" for n, key in enumerate(KEYS)))
         simulator = subprocess.Popen(
-            [target / "examples" / "standalone", "--port", str(upstream), "--chunks", "5", "--latency-ms", str(latency)]
+            [target / "examples" / "standalone", "--port", str(simulated), "--chunks", "5", "--latency-ms", str(latency)]
             + [argument for key in KEYS for argument in ("--project", f"free:0:{key}")],
             stdout=subprocess.DEVNULL,
         )
@@ -110,11 +113,13 @@ def gateway(options="", latency=0, **settings):
             + ["--upstream", f"http://127.0.0.1:{upstream}", "--db", pathlib.Path(folder) / "keypool.db"],
             env={**os.environ, **settings},
         )
+        model = answers.serve(upstream, simulated)
         try:
-            wait_for(upstream)
+            wait_for(simulated)
             wait_for(port)
             yield port
         finally:
+            model.shutdown()
             for process in (served, simulator):
                 process.terminate()
                 process.wait(10)

@@ -90,6 +90,22 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
     )
     assert parsed.content[0].text.startswith("{"), parsed
 
+
+
+# The client asks for a thread by itself, and goes on without one where there is none.
+@anthropic.beta_tool
+def weather(city: str) -> str:
+    """The weather in a city."""
+    asked.append(city)
+    return "20 degrees"
+
+
+for stream in (False, True):
+    asked = []
+    wish = dict(model="gemini-3.8-flash", max_tokens=500, messages=[{"role": "user", "content": "weather() and weather()"}])
+    runner = client.beta.messages.tool_runner(tools=[weather], stream=stream, **wish)
+    assert runner.until_done().content[-1].text and len(asked) == 2, asked
+
 for wrong, exception in (
     (dict(model="no-such-model"), anthropic.NotFoundError),
     (dict(messages=[]), anthropic.BadRequestError),

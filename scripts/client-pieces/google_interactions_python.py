@@ -1,8 +1,6 @@
-"""google-genai in Python: interactions made, streamed, found again, gone on from, deleted, and connected to over a socket."""
+"""google-genai in Python: interactions made, streamed, found again, gone on from, and deleted."""
 
-import asyncio
 import os
-import warnings
 
 from google import genai
 
@@ -22,20 +20,3 @@ try:
     raise SystemExit("expected an exception")
 except Exception as error:
     assert type(error).__name__ == "NotFoundError", repr(error)
-
-
-async def together():
-    said = ""
-    async with client.aio.interactions.connect(begun.id) as session:
-        await session.send("Hello")
-        async for event in session.receive():
-            if event.event_type == "step.delta":
-                said += event.delta.text
-            if event.event_type == "step.stop":
-                await session.complete()
-    assert said == "Hello." and event.event_type == "interaction.completed", (said, event)
-
-
-# It is said to be experimental.
-warnings.simplefilter("ignore")
-asyncio.run(together())

@@ -29,6 +29,11 @@ for file in files:
         assert client.models.generate_content(model=MODEL, contents=[file, "What is it?"]).text
 listed = {file.name for file in client.files.list(config={"page_size": 2})}
 assert listed >= {file.name for file in files}, listed
+# Those of one session lie with one owner, and go into one request.
+options = {"base_url": os.environ["KEYPOOL_URL"], "headers": {"x-keypool-session": "one"}}
+session = genai.Client(api_key=os.environ["TOKEN"], http_options=options)
+both = [session.files.upload(file=io.BytesIO(text), config={"mime_type": "text/plain"}) for text in (b"d", b"e")]
+assert session.models.generate_content(model=MODEL, contents=[*both, "Compare."]).text
 client.files.delete(name=files[0].name)
 try:
     client.files.get(name=files[0].name)

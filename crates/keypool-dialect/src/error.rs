@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::Frontend;
+use crate::{Frontend, fields::without_nulls};
 
 /// What kind of fault an [`Error`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,9 +122,7 @@ impl Error {
     /// A 400 for the field `param`; `why` follows its name in the message.
     pub(crate) fn invalid(param: impl Into<String>, why: impl fmt::Display) -> Self {
         let param = param.into();
-        let mut error = Self::new(ErrorKind::InvalidRequest, format!("{param}: {why}"));
-        error.param = Some(param);
-        error
+        Self::new(ErrorKind::InvalidRequest, format!("{param}: {why}")).with_param(param)
     }
 
     pub(crate) fn bad_upstream() -> Self {
@@ -234,11 +232,14 @@ impl Error {
             // Claude Code shortens the conversation by these words.
             let front = if self.kind == ErrorKind::ContextTooLong { "prompt is too long: " } else { "" };
             let message = format!("{front}{}", self.message);
-            return json!({ "type": "error", "error": { "type": anthropic, "message": message } });
+            // Clients send the whole conversation by this code.
+            let hint = (self.param() == Some("thread")).then(|| json!({ "error_code": "thread_unsupported_request" }));
+            let error = without_nulls(json!({ "type": anthropic, "message": message, "details": hint }));
+            return json!({ "type": "error", "error": error });
         }
         let says = |word: &str| self.message.to_ascii_lowercase().contains(word);
         match (self.kind, self.param()) {
-            // Clients send the whole conversation by this code.
+            // Clients send the whole conversation by this code, too.
             (_, Some("previous_response_id")) => code = Some("previous_response_not_found"),
             (ErrorKind::NotFound, _) if says("model") => code = Some("model_not_found"),
             (ErrorKind::RateLimited, _) if says("token") => kind = "tokens",

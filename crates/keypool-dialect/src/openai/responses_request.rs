@@ -136,7 +136,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, too
         // What was thought does not go back; what a search found stands in the text that was made of it.
         "reasoning" | "web_search_call" | "compaction" | "compaction_summary" => {}
         "item_reference" => {
-            return Err(Error::invalid(format!("{place}.type"), "nothing is stored here: send the item itself"));
+            return Err(Error::invalid(format!("{place}.type"), "not stored: send the item itself, with store: false"));
         }
         // What another provider ran: the model is told of it.
         kind if kind.ends_with("_call") || kind.ends_with("_output") || kind.starts_with("mcp_") => {

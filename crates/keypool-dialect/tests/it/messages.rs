@@ -202,3 +202,12 @@ fn a_search_is_geminis_and_its_pages_are_told() {
         json!({ "start_index": 0, "end_index": 5, "title": "A", "url": "https://a" })
     );
 }
+
+#[test]
+fn a_refused_thread_makes_clients_send_the_whole_conversation() {
+    let error = parse(MESSAGES, &hello(MESSAGES, &json!({ "thread": { "type": "create" } }))).unwrap_err();
+    let shown: Value = serde_json::from_slice(&error.body(MESSAGES)).unwrap();
+    assert_eq!(shown["error"]["details"]["error_code"], "thread_unsupported_request");
+    let other = parse(MESSAGES, &hello(MESSAGES, &json!({ "max_tokens": 0 }))).unwrap_err();
+    assert!(!String::from_utf8(other.body(MESSAGES).to_vec()).unwrap().contains("details"));
+}

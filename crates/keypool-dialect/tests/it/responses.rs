@@ -68,6 +68,7 @@ fn stored_state_is_refused_by_name() {
     assert_eq!(shown["error"]["code"], "previous_response_not_found");
     let error = parse(RESPONSES, &with(&json!([{ "type": "item_reference", "id": "msg_1" }]), &json!({}))).unwrap_err();
     assert_eq!(error.param(), Some("input[0].type"));
+    assert!(error.message().contains("store: false"), "{error}");
     let fine = json!({ "store": false, "background": false, "truncation": "auto", "include": ["reasoning.encrypted_content"] });
     assert!(parse(RESPONSES, &with(&json!("x"), &fine)).is_ok());
 }

@@ -170,6 +170,7 @@ fn untranslatable(path: &str) -> Error {
         "batches" => "use `keypool batch`, or Gemini's own batches at /v1beta/models/MODEL:batchGenerateContent",
         "messages" => "send each message to /v1/messages",
         "moderations" => "Gemini's own safety settings tell what is blocked",
+        "responses" if behind.ends_with("/input_tokens") => "count tokens at /v1beta/models/MODEL:countTokens",
         "responses" | "conversations" => "responses are not kept here: send the whole conversation to /v1/responses",
         "images" => "use /v1/images/generations or /v1/images/edits",
         "realtime" => "use Gemini's Live API at /ws/",

@@ -154,6 +154,10 @@ impl Entry {
             milliseconds: milliseconds(arrived.elapsed()),
             attempts: attempts.iter().map(attempt).collect(),
         };
+        if record.path.contains("/messages") {
+            // Where Anthropic's clients look for it.
+            response.headers_mut().entry("request-id").or_insert(id.clone());
+        }
         response.headers_mut().insert(REQUEST_ID, id);
         write(&record);
         app.metrics.answered(&record);

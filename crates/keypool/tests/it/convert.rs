@@ -474,6 +474,8 @@ async fn endpoints_that_cannot_be_translated_name_what_to_use() {
         ("/v1/vector_stores", "/v1beta"),
         ("/v1/messages/batches", "/v1/messages"),
         ("/v1/images/variations", "/v1/images/edits"),
+        ("/v1/responses/input_tokens", ":countTokens"),
+        ("/v1/responses/resp_1/cancel", "whole conversation"),
     ] {
         let answer = gateway.post(path, &json!({ "model": MODEL })).await;
         assert_eq!(answer.status, 404, "{path}: {}", answer.text());
@@ -482,6 +484,18 @@ async fn endpoints_that_cannot_be_translated_name_what_to_use() {
     }
     assert_eq!(gateway.get("/v1/responses/resp_1").await.status, 404);
     assert!(upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn anthropic_clients_find_the_id_of_a_request() {
+    let upstream = always(text("Hi")).await;
+    let gateway = gateway(&upstream, 1);
+    for body in [hello(MESSAGES, &json!({})), json!({})] {
+        let answer = gateway.post(path(MESSAGES), &body).await;
+        assert!(!answer.header("request-id").is_empty(), "{:?}", answer.headers);
+        assert_eq!(answer.header("request-id"), answer.header("x-request-id"));
+    }
+    assert_eq!(gateway.post(path(CHAT), &hello(CHAT, &json!({}))).await.header("request-id"), "");
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
-"""openai in Python, where its dialect goes to Google's own compatible endpoint: the same client, that endpoint's rules."""
+"""openai in Python with Google's own compatible endpoint, to which the gateway translates nothing."""
 
 import os
 
 import openai
 
-BASE, TOKEN = os.environ["KEYPOOL_URL"] + "/v1", os.environ["TOKEN"]
+BASE, TOKEN = os.environ["KEYPOOL_URL"] + "/v1beta/openai", os.environ["TOKEN"]
 client = openai.OpenAI(base_url=BASE, api_key=TOKEN, max_retries=0)
 WISH = dict(model="gemini-2.5-flash", messages=[{"role": "user", "content": "Hello"}])
 
@@ -24,10 +24,9 @@ chunks = client.chat.completions.create(**WISH, stream=True)
 assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == answer.choices[0].message.content
 assert len(client.embeddings.create(model="gemini-embedding-001", input=["a", "b"], dimensions=64).data) == 2
 assert "models/gemini-2.5-flash" in [model.id for model in client.models.list()]
-# What that endpoint does not know it refuses, as a Google error in a list; clients get it in their own shape.
+# What that endpoint does not know it refuses, as a Google error in a list.
 error = raises(openai.BadRequestError, lambda: client.chat.completions.create(**WISH, frequency_penalty=0.5))
-assert error.type == "invalid_request_error" and "frequency_penalty" in error.message, error.body
-missing = raises(openai.NotFoundError, lambda: client.chat.completions.create(**{**WISH, "model": "gemini-of-nowhere"}))
-assert missing.code == "model_not_found", missing.body
+assert "frequency_penalty" in str(error.body), error.body
+raises(openai.NotFoundError, lambda: client.chat.completions.create(**{**WISH, "model": "gemini-of-nowhere"}))
 stranger = openai.OpenAI(base_url=BASE, api_key="wrong", max_retries=0)
-assert raises(openai.AuthenticationError, stranger.models.list).code == "invalid_api_key"
+raises(openai.AuthenticationError, stranger.models.list)
