@@ -11,7 +11,9 @@ pub(super) fn without_values(message: &str) -> String {
             let expected = message.rsplit_once("expected ").map_or("another value", |(_, expected)| expected);
             match expected {
                 "u8" | "u16" | "u32" | "u64" | "usize" => "expected a whole number, 0 or more".to_owned(),
+                "a sequence" => "expected a list such as [\"a\", \"b\"]".to_owned(),
                 "a map" => "expected a table".to_owned(),
+                "struct LimitsEntry" => "expected limits by model, such as { \"*\" = { rpm = 10 } }".to_owned(),
                 expected => format!("expected {}", expected.replace('`', "")),
             }
         }
@@ -59,6 +61,11 @@ mod tests {
             ("unknown variant `AIzaSy-secret`, expected `lru` or `weighted`", "expected lru or weighted"),
             ("invalid type: string \"AIzaSy, expected x\", expected a boolean", "expected a boolean"),
             ("missing field `class`", "class is missing"),
+            ("invalid type: string \"a,b\", expected a sequence", "expected a list such as [\"a\", \"b\"]"),
+            (
+                "invalid type: string \"a\", expected struct LimitsEntry",
+                "expected limits by model, such as { \"*\" = { rpm = 10 } }",
+            ),
         ] {
             assert_eq!(without_values(message), shown);
         }

@@ -86,6 +86,11 @@ impl<B: Body> CooldownBody<B> {
         self.held.ended || self.held.last.is_some() || self.inner.is_end_stream()
     }
 
+    /// Whether the body broke before its first byte.
+    pub(super) fn broke_at_once(&self) -> bool {
+        self.held.bytes == 0 && matches!(self.held.last.as_deref(), Some(Err(_)))
+    }
+
     /// How many bytes are held.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.bytes

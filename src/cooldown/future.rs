@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::Future,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -95,6 +96,12 @@ where
                 *this.answer = Some(answer);
                 return Poll::Pending;
             }
+        }
+        if answer.good && answer.body.broke_at_once() {
+            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the answer broke off before its first byte");
+            let error = BoxError::from(error);
+            answer.lease.report(&Failure::of_transport(&*error).into());
+            return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(answer.finish()))
     }

@@ -18,7 +18,7 @@ use crate::KeyPool;
 ///   Otherwise the answer is passed on as it comes, and usage and later errors are read on the way. The key is removed from a
 ///   later error, too, unless the body is compressed or has a `Content-Length`: an event (or JSON array) in which the key
 ///   begins is held back from there on, up to 64 KiB, until it ends.
-/// - An error of the client below is reported, too.
+/// - An error of the client below is reported, too. A good answer that breaks before its first byte is such an error.
 ///
 /// Status 499 (Google cancelled the request) becomes 503, which clients retry. Bodies that are
 /// compressed by gzip or deflate are read in a copy. Other encodings are passed on unread, and a key in them is not removed. The error is [`BoxError`](crate::BoxError).

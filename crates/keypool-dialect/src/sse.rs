@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::Error;
+use crate::{Error, ErrorKind};
 
 /// A longer event ends the stream: whole images come in one.
 const MAX_EVENT: usize = 32 << 20;
@@ -38,10 +38,7 @@ impl Parser {
         }
         self.line.extend_from_slice(chunk);
         if self.line.len() + self.data.len() > MAX_EVENT {
-            return Err(Error::new(
-                crate::ErrorKind::BadUpstream,
-                "the provider's stream has an event that is too long",
-            ));
+            return Err(Error::new(ErrorKind::BadUpstream, "the provider's stream has an event that is too long"));
         }
         Ok(())
     }
@@ -69,7 +66,9 @@ impl Parser {
     /// No more comes: what stood outside of events, and the data of one that was never closed.
     pub(crate) fn finish(&mut self) -> (Vec<u8>, Vec<u8>) {
         let line = std::mem::take(&mut self.line);
-        let _ = self.line(&line, &mut |_| Ok(()));
+        if !line.is_empty() {
+            let _ = self.line(&line, &mut |_| Ok(()));
+        }
         (std::mem::take(&mut self.stray), std::mem::take(&mut self.data))
     }
 }

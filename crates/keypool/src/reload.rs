@@ -77,10 +77,13 @@ pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Out
                 }
             }
             if let Err(error) = reload(&app).await {
-                tracing::error!("the configuration is wrong, so the previous one stays in use:\n{error}");
+                tracing::error!("the configuration is wrong, so the previous one stays in use:\n{error:#}");
             }
             if let Some(Err(error)) = certificate.as_ref().map(Certificate::reload) {
-                tracing::error!(%error, "the certificate cannot be read, so the previous one stays in use");
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the certificate cannot be read, so the previous one stays in use"
+                );
             }
         }
     }

@@ -22,7 +22,10 @@ use hyper_util::{
 };
 use rustls::{
     ServerConfig,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    pki_types::{
+        CertificateDer, PrivateKeyDer,
+        pem::{self, PemObject},
+    },
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -41,6 +44,9 @@ pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphoreP
 
 /// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// HTTP/1.1 takes heads of some 400 KiB.
+const LONGEST_HEAD: u32 = 64 << 10;
 
 /// A listening socket, and what its connections may do.
 pub struct Server {
@@ -129,6 +135,9 @@ impl Server {
         let tls = self.tls.as_ref().map(Certificate::acceptor);
         tokio::spawn(async move {
             let _connection = connection;
+            if tls.is_some() && speaks_plainly(timed.get_ref()).await {
+                return refuse(timed.into_inner(), "400 This address speaks TLS: use https", false).await;
+            }
             match tls {
                 None => serve_connection(Box::pin(timed), service, watcher).await,
                 Some(acceptor) => {
@@ -156,6 +165,7 @@ where
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(Some(Duration::from_secs(60)))
+        .max_header_list_size(LONGEST_HEAD)
         .max_concurrent_streams(1_000);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
@@ -163,12 +173,26 @@ where
     }
 }
 
-/// Answers a connection that is one too many.
+/// Whether a client begins with the letters of a method and not with a TLS handshake.
+async fn speaks_plainly(stream: &TcpStream) -> bool {
+    let mut first = [0];
+    let peeked = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await;
+    matches!(peeked, Ok(Ok(1))) && first[0].is_ascii_alphabetic()
+}
+
+/// Answers a connection that is not served.
 async fn refuse(mut stream: TcpStream, status: &str, is_tls: bool) {
     // In TLS nothing can be said before the handshake, which is what is to be saved.
     if !is_tls {
-        let head = format!("HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-        let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(head.as_bytes())).await;
+        // A connection that is closed with unread data loses its answer.
+        let _ = stream.try_read(&mut [0; 8_192]);
+        let body = format!("{{\"error\":{{\"message\":\"{status}\"}}}}");
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+             connection: close\r\n\r\n{body}",
+            body.len()
+        );
+        let _ = tokio::time::timeout(Duration::from_secs(1), stream.write_all(answer.as_bytes())).await;
     }
     let _ = stream.shutdown().await;
 }
@@ -259,9 +283,14 @@ fn server_config(certificate: &PathBuf, key: &PathBuf) -> anyhow::Result<ServerC
     let place = |file: &PathBuf| file.display().to_string();
     let chain = CertificateDer::pem_file_iter(certificate).with_context(|| place(certificate))?;
     let chain: Vec<_> = chain.collect::<Result<_, _>>().with_context(|| place(certificate))?;
-    let private = PrivateKeyDer::from_pem_file(key).with_context(|| place(key))?;
+    anyhow::ensure!(!chain.is_empty(), "{}: it holds no certificate in PEM", place(certificate));
+    let private = match PrivateKeyDer::from_pem_file(key) {
+        Err(pem::Error::NoItemsFound) => anyhow::bail!("{}: it holds no private key in plain PEM", place(key)),
+        private => private.with_context(|| place(key))?,
+    };
     let builder = ServerConfig::builder().with_no_client_auth();
-    let mut config = builder.with_single_cert(chain, private).with_context(|| place(certificate))?;
+    let both = || format!("the certificate {} with the private key {}", place(certificate), place(key));
+    let mut config = builder.with_single_cert(chain, private).with_context(both)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -7,7 +7,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::{
-    block_on,
+    absolute, block_on,
     gateway_client::{Admin, GatewayClient},
     output::{Json, moment, plain, print, print_json, table},
 };
@@ -23,6 +23,9 @@ pub(super) struct Explain {
     /// The x-request-id header of the answer
     #[arg(value_name = "REQUEST-ID")]
     request: String,
+    /// Certificates to trust instead of Mozilla's, in PEM [env: KEYPOOL_CACERT]
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<String>,
     #[command(flatten)]
     admin: Admin,
     #[command(flatten)]
@@ -32,6 +35,7 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
         self.admin.set(&mut inputs);
+        inputs.option("--cacert", "gateway.cacert", self.cacert.as_deref().map(absolute));
         let loaded = inputs.load()?;
         let client = GatewayClient::new(&self.admin, &loaded)?;
         let id = utf8_percent_encode(&self.request, NON_ALPHANUMERIC);

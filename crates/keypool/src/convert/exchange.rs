@@ -225,7 +225,9 @@ impl Exchange {
                 return Err(Failure::from(error).after(attempts));
             }
             let said = Limited::new(body, LARGEST_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
-            let error = Error::from_gemini(head.status, &said.unwrap_or_default());
+            let said = said.unwrap_or_default();
+            let is_event = headers::is_event_stream(&head.headers);
+            let error = Error::from_gemini(head.status, if is_event { first_data(&said) } else { &said });
             let retry_after = head.headers.get(header::RETRY_AFTER).cloned();
             Err(Failure { error, retry_after, attempts: Box::new(attempts) })
         })
@@ -238,6 +240,11 @@ impl Exchange {
         }
         Head(attempts)
     }
+}
+
+/// The data of the first event: an error that came as one is answered with a status, and its body as it came.
+fn first_data(events: &[u8]) -> &[u8] {
+    events.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data:")).unwrap_or(events)
 }
 
 /// All of a body.

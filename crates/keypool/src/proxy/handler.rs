@@ -128,6 +128,9 @@ async fn forward(
         Ok(answer) => answer,
         Err((error, attempts)) => {
             let mut response = error.into_response(route.dialect);
+            if app.settings.served_headers {
+                headers::served(response.headers_mut(), &attempts, model.as_deref());
+            }
             response.extensions_mut().insert(attempts);
             return Ok(response);
         }
@@ -245,7 +248,8 @@ fn check_model(incoming: &Incoming) -> Result<(), ApiError> {
 /// # Errors
 /// 400 where that is no path.
 pub fn set_path(head: &mut Parts, path: &str) -> Result<(), ApiError> {
-    if head.uri.path() == path {
+    // A target with a host names the gateway, not the provider.
+    if head.uri.path() == path && head.uri.authority().is_none() {
         return Ok(());
     }
     let target = match head.uri.query() {

@@ -373,12 +373,12 @@ impl Learner {
             match answer.frame().await {
                 None => break,
                 Some(Err(error)) => {
-                    frames.push(Err(BoxError::from(error)));
-                    break;
+                    let message = format!("the provider's answer broke off: {error}");
+                    return Err(ApiError::new(StatusCode::BAD_GATEWAY, message));
                 }
                 Some(Ok(frame)) => {
                     text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
-                    frames.push(Ok(frame));
+                    frames.push(Ok::<_, BoxError>(frame));
                 }
             }
             if text.len() > READ {

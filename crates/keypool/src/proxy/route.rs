@@ -138,8 +138,12 @@ impl Route {
         {
             return route(forced.unwrap_or(*dialect), Endpoint::Other);
         }
-        // Google's own endpoint for OpenAI's clients.
-        if rest.starts_with("/openai/") && version.is_some() {
+        // Google's own endpoint for OpenAI's clients has these versions alone.
+        let is_for_openai = rest.starts_with("/openai/") && version.is_some();
+        if is_for_openai && !is_geminis && !matches!(target, PathTarget::Named(_)) {
+            return Err(unknown());
+        }
+        if is_for_openai && is_geminis {
             return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path: path.to_owned() });
         }
         let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
@@ -278,15 +282,22 @@ mod tests {
         let named = route("POST /to/groq/v1/chat/completions", "authorization").expect("a route");
         assert_eq!(named.target, PathTarget::Named("groq".to_owned()));
         assert_eq!(named.path, "/v1/chat/completions");
+        let named = route("POST /to/deepinfra/v1/openai/chat/completions", "authorization").expect("a route");
+        assert_eq!((named.dialect, &*named.path), (Dialect::OpenAi, "/v1/openai/chat/completions"));
         let forced = route("POST /openai/v1/chat/completions", "").expect("a route");
         assert_eq!((forced.target, &*forced.path), (PathTarget::OfDialect, "/v1/chat/completions"));
     }
 
     #[test]
     fn a_path_of_no_api_is_not_found() {
-        for request in
-            ["GET /favicon.ico", "GET /api/tags", "POST /_control/reset", "GET /", "GET /robots.txt", "GET /to/x"]
-        {
+        for request in [
+            "GET /favicon.ico",
+            "GET /api/tags",
+            "POST /_control/reset",
+            "GET /",
+            "GET /to/x",
+            "POST /v1/openai/models",
+        ] {
             let (_, error) = route(request, "").expect_err(request);
             assert_eq!(error.status, 404, "{request}");
         }

@@ -29,13 +29,19 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use tokio::net::TcpStream;
-use tower::{Service, util::BoxCloneSyncService};
+use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
 use crate::config::Loaded;
 
-/// A connection that is not there after so long has failed.
+/// A connection by TCP that is not there after so long has failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// So has one with its proxy and its TLS.
+const HTTPS_TIMEOUT: Duration = Duration::from_secs(15);
+/// HTTP/1.1 takes heads of some 400 KiB.
+const LONGEST_HEAD: u32 = 64 << 10;
+/// A handshake of the Live API that was not answered after so long has failed.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle connections are closed before providers do it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -125,7 +131,7 @@ where
         let is_socket = request.headers().contains_key(header::UPGRADE);
         let client = if is_socket { &exit.sockets } else { &exit.usual };
         let answer = client.request(request);
-        let timeout = self.answer_timeout;
+        let timeout = if is_socket { self.answer_timeout.min(HANDSHAKE_TIMEOUT) } else { self.answer_timeout };
         Box::pin(async move { Ok(tokio::time::timeout(timeout, answer).await??) })
     }
 }
@@ -146,6 +152,7 @@ pub fn client(connector: Connector) -> HttpClient {
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
+        .http2_max_header_list_size(LONGEST_HEAD)
         .build(connector)
 }
 
@@ -157,7 +164,7 @@ where
     let https = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1();
     let https: HttpsConnector<C> =
         if http2 { https.enable_http2().wrap_connector(connector) } else { https.wrap_connector(connector) };
-    BoxCloneSyncService::new(https)
+    BoxCloneSyncService::new(Timeout::new(https, HTTPS_TIMEOUT))
 }
 
 fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool) -> anyhow::Result<Connector> {
@@ -209,4 +216,32 @@ pub fn client_tls(loaded: &Loaded) -> anyhow::Result<ClientConfig> {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
     Ok(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{net::TcpListener, time::Instant};
+
+    use super::*;
+    use crate::config::Inputs;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_answers_no_handshake_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut upstream = Upstream::new(&Inputs::default().load().expect("a configuration")).expect("a client");
+        for (scheme, most) in [("http", HANDSHAKE_TIMEOUT), ("https", HTTPS_TIMEOUT)] {
+            let request = Request::get(format!("{scheme}://{address}/ws/")).header(header::UPGRADE, "websocket");
+            let begun = Instant::now();
+            upstream.call(request.body(Body::empty()).expect("a request")).await.expect_err("no answer");
+            assert!(
+                begun.elapsed() >= HANDSHAKE_TIMEOUT && begun.elapsed() < most + Duration::from_secs(1),
+                "{scheme}"
+            );
+        }
+        let begun = Instant::now();
+        let request = Request::get(format!("https://{address}/v1/models")).body(Body::empty()).expect("a request");
+        upstream.call(request).await.expect_err("no TLS");
+        assert_eq!(begun.elapsed().as_secs(), HTTPS_TIMEOUT.as_secs());
+    }
 }

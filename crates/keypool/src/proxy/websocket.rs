@@ -11,6 +11,7 @@ use std::{
 use axum::{body::Body, response::Response};
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
 use http::{Request, StatusCode, header, request::Parts};
+use http_body_util::{BodyExt, Collected, Limited};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
@@ -240,14 +241,18 @@ impl Session {
             needs = needs.affinity(Affinity::RequireProject(project));
         }
         let mut tried = Vec::new();
-        loop {
+        let mut last = None;
+        while tried.len() < ATTEMPTS {
             let needs = needs.clone().exclude(tried.iter().cloned());
-            match self.attempt(provider, needs, &setup, &mut tried).await? {
-                Some(connected) => return Ok((connected, quota)),
-                None if tried.len() < ATTEMPTS => {}
-                None => return Err(End::ours(CloseCode::Error, "no key could open the session: try again later")),
+            match self.attempt(provider, needs, &setup, &mut tried).await {
+                Ok(Ok(connected)) => return Ok((connected, quota)),
+                Ok(Err(why)) => last = Some(why),
+                Err(end) if last.is_none() => return Err(end),
+                Err(_) => break,
             }
         }
+        let why = last.unwrap_or_default();
+        Err(End::ours(CloseCode::Error, &format!("no key could open the session: {why}")))
     }
 
     /// A model by one of its other names.
@@ -257,14 +262,14 @@ impl Session {
         model.map_or(name, |model| &model.name).to_owned()
     }
 
-    /// Opens a connection with one key and sends the first message. `None`: another key may help.
+    /// Opens a connection with one key and sends the first message. Another key may help where the inner result says why not.
     async fn attempt(
         &self,
         provider: &Arc<ProviderPool>,
         needs: KeyRequest,
         setup: &str,
         tried: &mut Vec<KeyId>,
-    ) -> Result<Option<Connected>, End> {
+    ) -> Result<Result<Connected, String>, End> {
         let key = generate_key();
         let request = self.handshake(&key, needs)?;
         let mut answer = match provider.send(request).await {
@@ -290,7 +295,7 @@ impl Session {
             Ok(Ok((Ok(first), socket))) => {
                 let provider = Arc::clone(provider);
                 tracing::info!(key = %lease.key(), project = lease.project(), model = lease.model(), "live session opened");
-                return Ok(Some(Connected { socket, provider, lease, first }));
+                return Ok(Ok(Connected { socket, provider, lease, first }));
             }
             Ok(Ok((Err(end), _))) => end,
             Ok(Err(error)) => End::ours(CloseCode::Error, &error),
@@ -298,11 +303,14 @@ impl Session {
         };
         let frame = end.to_client.unwrap_or_else(|| close(CloseCode::Error, "the provider closed the session"));
         let failure = failure(provider, &frame);
-        let retry = failure.retry();
-        tracing::info!(key = %lease.key(), class = failure.class().as_str(), reason = %lease.secret().redact(&frame.reason), "attempt failed");
+        let (class, retry) = (failure.class().as_str(), failure.retry());
+        let reason = lease.secret().redact(&frame.reason).into_owned();
+        tracing::info!(key = %lease.key(), class, reason, "attempt failed");
         lease.report(&failure.into());
-        if matches!(retry, Retry::OtherKey | Retry::Backoff) {
-            return Ok(None);
+        match retry {
+            Retry::OtherKey => return Ok(Err(class.to_owned())),
+            Retry::Backoff => return Ok(Err(format!("{class}: {reason}"))),
+            _ => {}
         }
         Err(redacted(End::closed(Some(frame)), &lease))
     }
@@ -524,8 +532,9 @@ async fn left(client: &mut Socket, early: &mut Vec<Message>) -> End {
 /// The provider's refusal of a handshake.
 async fn refusal(answer: Response<super::pools::AnswerBody>) -> ApiError {
     let status = answer.status();
-    let text = http_body_util::BodyExt::collect(http_body_util::Limited::new(answer.into_body(), 64 << 10)).await;
-    let text = text.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    // A page instead of a handshake may have no end.
+    let text = timeout(CLOSING, BodyExt::collect(Limited::new(answer.into_body(), 64 << 10))).await;
+    let text = text.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
     let content: Value = serde_json::from_slice(&text).unwrap_or_default();
     let message = content.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
     ApiError::new(status, message.unwrap_or_else(|| format!("the provider refused the session: {status}")))

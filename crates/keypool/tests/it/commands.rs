@@ -354,6 +354,11 @@ fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
     home.write("keys.txt", "short\n");
     let said = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
     said.wrong("keys.txt:1: the key is shorter");
+    let list = [("KEYPOOL__POOL__FALLBACK", "gemini-2.5-pro,gemini-2.5-flash")];
+    run_in(home.path(), &["config", "check"], "", &list)
+        .wrong("KEYPOOL__POOL__FALLBACK: expected a list such as [\"a\"");
+    home.write("keypool.toml", &format!("[[keys]]\nsecret = \"{}\"\nlimits = {{ rpm = 10 }}\n", key(1)));
+    home.run(&["config", "check"]).wrong("limits: expected limits by model, such as { \"*\" = { rpm = 10 } }");
     let schema = home.run(&["config", "schema"]).good();
     let schema: Value = serde_json::from_str(&schema.out).expect("JSON");
     assert!(schema["properties"]["gateway"].is_object());

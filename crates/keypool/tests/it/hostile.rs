@@ -7,6 +7,10 @@ use flate2::{Compression, write::GzEncoder};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     dialect::{ALL, CHAT, gemini, hello},
@@ -207,4 +211,89 @@ async fn the_token_is_found_in_any_form_of_authorization() {
     for sent in upstream.requests() {
         assert!(sent.headers().get("authorization").is_none());
     }
+}
+
+/// A provider that answers its nth connection with these bytes, and closes it.
+async fn breaking(answer: impl Fn(usize) -> String + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        for n in 0.. {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut request = Vec::new();
+            // The bodies of these tests end so, and nothing else in them does.
+            while !request.ends_with(b"}]}]}") {
+                assert!(stream.read_buf(&mut request).await.expect("a request") > 0);
+            }
+            stream.write_all(answer(n).as_bytes()).await.expect("sent");
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_before_its_first_byte_is_tried_again() {
+    const STREAM: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+    let head =
+        |length| format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    let body = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
+    for path in [GENERATE, STREAM] {
+        let good = good().to_string();
+        let url = breaking(move |n| head(good.len()) + if n == 0 { "" } else { &good }).await;
+        let gateway = Gateway::start(&url, 2, &["--db", "none"]);
+        let answer = gateway.post(path, &body).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (200, "2"), "{path}");
+
+        let gateway = Gateway::start(&breaking(move |_| head(9)).await, 2, &["--db", "none"]);
+        let answer = gateway.post(path, &body).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (502, "3"), "{path}");
+        assert!(answer.text().contains("broke off before its first byte"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_creates_something_and_breaks_is_a_502() {
+    let cut = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"name\": \"cachedC";
+    let gateway = Gateway::start(&breaking(move |_| cut.to_owned()).await, 1, &["--db", "none"]);
+    let body = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
+    let answer = gateway.post("/v1beta/cachedContents", &body).await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.text());
+    assert!(answer.text().contains("broke off"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn the_last_event_counts_without_the_line_that_ends_it() {
+    let upstream = Upstream::start(|_| reply(200, "text/event-stream", format!("data: {}\n", good()))).await;
+    let gateway = gateway(&upstream);
+    for (path, frontend) in PATHS.into_iter().zip(ALL) {
+        let answer = gateway.post(path, &hello(frontend, &json!({ "stream": true }))).await;
+        assert!(answer.text().contains("Hi there") && !answer.text().contains("broke off"), "{}", answer.text());
+        assert_eq!(answer.header("x-keypool-attempts"), "1");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_comes_as_an_event_is_told_by_its_message() {
+    let error = json!({ "error": { "code": 400, "message": "It is wrong.", "status": "INVALID_ARGUMENT" } });
+    let body = format!("event: error\r\ndata: {error}\r\n\r\n");
+    let upstream = Upstream::start(move |_| reply(200, "text/event-stream", body.clone())).await;
+    let gateway = gateway(&upstream);
+    for (path, frontend) in PATHS.into_iter().zip(ALL) {
+        let answer = gateway.post(path, &hello(frontend, &json!({ "stream": true }))).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["error"]["message"]), (400, &json!("It is wrong.")));
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_names_the_gateways_host_is_served() {
+    let upstream = Upstream::start(as_asked).await;
+    let gateway = gateway(&upstream);
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    let head = format!("POST http://localhost{GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\n");
+    let request = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(upstream.requests()[0].uri(), GENERATE);
 }

@@ -9,6 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use gemini_sim::Refusal;
 use serde_json::{Value, json};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::timeout,
 };
@@ -169,6 +170,43 @@ async fn a_setup_that_is_refused_tries_another_key_and_then_ends_with_the_reason
 }
 
 #[tokio::test]
+async fn a_setup_that_no_key_opens_ends_with_the_last_reason_unless_that_is_about_a_key() {
+    for (code, said, told) in [
+        (CloseCode::Error, "Internal error encountered.", "transient: Internal error encountered."),
+        (CloseCode::Invalid, "API key not valid. Please pass a valid API key.", "key_rejected"),
+    ] {
+        let (url, heads) = upstream(move |_, mut socket| async move {
+            let _ = socket.next().await;
+            let _ = socket.close(Some(CloseFrame { code, reason: said.into() })).await;
+            while let Some(Ok(_)) = socket.next().await {}
+        })
+        .await;
+        let gateway = Gateway::start(&url, 2, &["--db", "none"]);
+        let mut client = Client::connect(&gateway, TOKEN).await;
+        client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+        assert_eq!(client.closed().await, (1011, format!("no key could open the session: {told}")));
+        assert_eq!(heads.lock().expect("no panic").len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_page_without_an_end_instead_of_a_handshake_ends_the_session() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        assert!(stream.read(&mut [0; 8_192]).await.expect("a request") > 0);
+        let page = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n\r\n<html>";
+        stream.write_all(page).await.expect("sent");
+        std::future::pending::<()>().await;
+    });
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let mut client = Client::connect(&gateway, TOKEN).await;
+    client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+    assert_eq!(client.closed().await, (1011, "the provider refused the session: 200 OK".to_owned()));
+}
+
+#[tokio::test]
 async fn what_is_sent_first_must_be_the_setup() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
@@ -192,7 +230,7 @@ async fn a_session_counts_as_a_connection() {
     // The client of the request above and the session are two.
     let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
     let mut text = String::new();
-    let read = tokio::io::AsyncReadExt::read_to_string(&mut refused, &mut text);
+    let read = refused.read_to_string(&mut text);
     timeout(Duration::from_secs(5), read).await.expect("an answer in time").expect("an answer");
     assert!(text.starts_with("HTTP/1.1 503"), "{text}");
     drop(client);

@@ -46,7 +46,7 @@ async fn a_wrong_token_takes_no_key() {
 async fn only_api_paths_go_upstream() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
-    for path in ["/favicon.ico", "/api/tags", "/_control/reset", "/", "/robots.txt"] {
+    for path in ["/favicon.ico", "/api/tags", "/_control/reset", "/", "/robots.txt", "/v1/openai/models"] {
         assert_eq!(gateway.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     assert!(upstream.requests().is_empty());

@@ -3,12 +3,24 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, Version};
+use http::{Request, Response, Version};
 use http_body_util::Full;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 
-use crate::support::{Answer, GENERATE, Gateway, TOKEN, hello, sim};
+use crate::support::{Answer, GENERATE, Gateway, TOKEN, hello, key, program, sim};
+
+const ADMIN: &str = "the-admins-token";
 
 /// Writes a certificate for localhost and its key, and returns it.
 fn certificate(folder: &Path) -> CertificateDer<'static> {
@@ -35,6 +47,7 @@ async fn ask(
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(https);
     let request = Request::post(format!("{}{path}", gateway.url)).header("x-goog-api-key", TOKEN);
     let request = request.header("x-goog-upload-protocol", "resumable").header("x-goog-upload-command", "start");
+    let request = request.header("x-long", "x".repeat(20_000));
     let request = request.body(Full::from(if path == GENERATE { hello().to_string() } else { "{}".to_owned() }));
     let answer = client.request(request.expect("a request")).await.map_err(|error| format!("{error:?}"))?;
     Ok((answer.version(), Answer::read(answer).await))
@@ -46,13 +59,19 @@ async fn both_versions_of_http_are_served_over_tls() {
     let mut trusted = None;
     let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
         trusted = Some(certificate(folder));
-        command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+        command
+            .args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"])
+            .env("KEYPOOL_ADMIN_TOKEN", ADMIN);
     });
     let trusted = trusted.expect("it was made");
     assert!(gateway.url.starts_with("https://"));
     for (http2, version) in [(false, Version::HTTP_11), (true, Version::HTTP_2)] {
         let (spoken, answer) = ask(&gateway, &trusted, http2, GENERATE).await.expect("an answer");
         assert_eq!((spoken, answer.status.as_u16()), (version, 200), "{}", answer.text());
+        let mut command = program(gateway.folder.path());
+        command.args(["explain", answer.header("x-request-id"), "--admin", &gateway.url, "--cacert", "cert.pem"]);
+        let said = command.env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().expect("it runs");
+        assert!(String::from_utf8_lossy(&said.stdout).contains("key-0"), "{said:?}");
         let (_, answer) = ask(&gateway, &trusted, http2, "/upload/v1beta/files").await.expect("an answer");
         let url = answer.header("x-goog-upload-url");
         assert!(url.starts_with(&format!("{}/upload/", gateway.url)), "{url}");
@@ -65,5 +84,72 @@ async fn both_versions_of_http_are_served_over_tls() {
     ask(&gateway, &renewed, false, GENERATE).await.expect("the new one is shown");
     std::fs::write(gateway.folder.path().join("cert.pem"), "no certificate").expect("it can be written");
     gateway.wait_for_log("the certificate cannot be read").await;
+    gateway.wait_for_log("cert.pem: it holds no certificate in PEM").await;
     ask(&gateway, &renewed, true, GENERATE).await.expect("the one before stays");
+}
+
+#[tokio::test]
+async fn plain_http_is_told_to_use_tls() {
+    let gateway = Gateway::start_with("http://127.0.0.1:9", 1, |command, folder| {
+        certificate(folder);
+        command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    });
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("https://")).await.expect("it listens");
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400 This address speaks TLS: use https\r\n"), "{answer}");
+}
+
+#[test]
+fn files_that_hold_no_certificate_of_the_key_are_named() {
+    for (name, text, told) in [
+        ("cert.pem", "", "cert.pem: it holds no certificate in PEM"),
+        (
+            "key.pem",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "key.pem: it holds no private key in plain PEM",
+        ),
+        ("key.pem", &*rcgen::KeyPair::generate().expect("a key").serialize_pem(), "with the private key"),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        certificate(folder.path());
+        std::fs::write(folder.path().join(name), text).expect("it can be written");
+        let mut command = program(folder.path());
+        command.env("GEMINI_API_KEY", key(1)).args(["serve", "--listen", "127.0.0.1:0", "--db", "none"]);
+        let said = command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&said.stderr).into_owned();
+        assert!(said.contains(told), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_head_of_a_provider_is_read_over_http2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    certificate(folder.path());
+    let pem = |name| folder.path().join(name);
+    let chain = CertificateDer::pem_file_iter(pem("cert.pem")).expect("a file").map(|it| it.expect("a certificate"));
+    let private = PrivateKeyDer::from_pem_file(pem("key.pem")).expect("a key");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    let mut tls = tls.with_no_client_auth().with_single_cert(chain.collect(), private).expect("a configuration");
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let answer = hyper::service::service_fn(async |_| {
+                let answer = Response::builder().header("x-long", "x".repeat(20_000)).body(Full::<Bytes>::from("{}"));
+                Ok::<_, std::convert::Infallible>(answer.expect("an answer"))
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    let trusted = pem("cert.pem").display().to_string();
+    let gateway = Gateway::start(&url, 1, &["--db", "none", "--cacert", &trusted]);
+    let answer = gateway.post(GENERATE, &hello()).await;
+    assert_eq!((answer.status.as_u16(), answer.header("x-long").len()), (200, 20_000), "{}", answer.text());
 }
