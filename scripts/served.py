@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -25,14 +26,14 @@ def run(*command, **options):
 
 @functools.cache
 def python_with(*packages, venv="venv"):
-    """A Python that has these packages; those of one `venv` are what all its packages can agree on."""
+    """A Python that has these packages (`name==version`); those of one `venv` are what all its packages can agree on."""
     folder = CLIENTS / venv
     python = folder / "bin" / "python"
     if not python.exists():
         run(sys.executable, "-m", "venv", str(folder))
-    known = "import sys; from importlib.metadata import distributions; print(*{d.name for d in distributions()})"
+    known = "from importlib.metadata import distributions; print(*{f'{d.name}=={d.version}' for d in distributions()})"
     there = run(str(python), "-c", known, capture_output=True).stdout.lower().replace("_", "-").split()
-    missing = [package for package in packages if package.partition("[")[0] not in there]
+    missing = [package for package in packages if re.sub(r"\[.*\]", "", package) not in there]
     if missing:
         install(str(python), missing)
     return str(python)
@@ -49,16 +50,15 @@ def install(python, packages):
 
 
 def node_with(*packages):
-    """A folder in which Node finds these packages."""
+    """A folder in which Node finds these packages (`name@version`)."""
     CLIENTS.mkdir(parents=True, exist_ok=True)
     wishes = CLIENTS / "package.json"
     if not wishes.exists():
         wishes.write_text('{"private": true, "type": "module"}')
-    # What another package brought along lies there in the version that it wants.
-    asked = json.loads(wishes.read_text()).get("dependencies", {})
-    missing = [package for package in packages if package not in asked]
+    asked = json.loads(wishes.read_text()).get("dependencies", {}).items()
+    missing = [package for package in packages if tuple(package.rsplit("@", 1)) not in asked]
     if missing:
-        run("npm", "install", "--silent", "--no-audit", "--no-fund", *missing, cwd=CLIENTS)
+        run("npm", "install", "--silent", "--no-audit", "--no-fund", "--save-exact", *missing, cwd=CLIENTS)
     return CLIENTS
 
 

@@ -1,6 +1,7 @@
 //! Keys as commands show them: of a pool of this process, or of a running gateway. Both are a [`PoolRow`] of the admin API, read as
 //! JSON.
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -115,12 +116,12 @@ struct Limit {
 
 /// The keys of a pool of this process.
 pub(super) fn of_pool(provider: &ProviderPool) -> anyhow::Result<Vec<KeyRow>> {
-    Ok(rows(serde_json::to_value(PoolRow::of(provider, 0, usize::MAX))?))
+    rows(serde_json::to_value(PoolRow::of(provider, 0, usize::MAX))?)
 }
 
 /// The keys of a [`PoolRow`].
-pub(super) fn rows(pool: Value) -> Vec<KeyRow> {
-    let pool: Pool = serde_json::from_value(pool).unwrap_or_default();
+pub(super) fn rows(pool: Value) -> anyhow::Result<Vec<KeyRow>> {
+    let pool: Pool = serde_json::from_value(pool).context("the gateway's snapshot: is it of another version?")?;
     let row = |key: &Key| {
         let project = pool.projects.iter().find(|project| project.name == key.project);
         let account = project.and_then(|project| project.billing_account.as_ref());
@@ -147,7 +148,7 @@ pub(super) fn rows(pool: Value) -> Vec<KeyRow> {
             limits,
         }
     };
-    pool.keys.iter().map(row).collect()
+    Ok(pool.keys.iter().map(row).collect())
 }
 
 fn limits(model: &Model) -> impl Iterator<Item = LimitRow> {
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn a_key_has_the_breakers_that_cover_it() {
-        let rows = rows(pool());
+        let rows = rows(pool()).expect("a pool");
         assert_eq!((rows[0].state, rows[1].state), (KeyState::Cooling, KeyState::Disabled));
         assert_eq!(rows[0].why(), "billing; m: 41 s left, rate limit; m full, 4 s left");
         assert_eq!(rows[1].advice(), "replace the key");
@@ -302,7 +303,7 @@ mod tests {
 
     #[test]
     fn limits_say_where_they_come_from_and_when_they_open() {
-        let rows = rows(pool());
+        let rows = rows(pool()).expect("a pool");
         assert_eq!(rows[0].used(), "m 10/10/min learned");
         assert_eq!(rows[0].limits[0].opens_in_seconds, Some(4));
     }

@@ -72,7 +72,7 @@ impl Watched {
         Ok(match self {
             Self::Gateway(client) => {
                 let snapshot = client.get("/-/admin/snapshot?limit=1000").await?;
-                Picture { title: format!("gateway {}", client.base), rows: of_gateway(snapshot) }
+                Picture { title: format!("gateway {}", client.base), rows: of_gateway(snapshot)? }
             }
             Self::Database(opened) => {
                 let title = match &opened.stores.sqlite {
@@ -86,9 +86,10 @@ impl Watched {
 }
 
 /// The keys of a gateway's snapshot, which has a list of pools.
-fn of_gateway(mut snapshot: Value) -> Vec<KeyRow> {
-    let Value::Array(pools) = snapshot["pools"].take() else { return Vec::new() };
-    pools.into_iter().flat_map(key_rows::rows).collect()
+fn of_gateway(mut snapshot: Value) -> anyhow::Result<Vec<KeyRow>> {
+    let Value::Array(pools) = snapshot["pools"].take() else { return Ok(Vec::new()) };
+    let rows: Vec<Vec<KeyRow>> = pools.into_iter().map(key_rows::rows).collect::<anyhow::Result<_>>()?;
+    Ok(rows.into_iter().flatten().collect())
 }
 
 impl Monitor {
@@ -248,14 +249,15 @@ mod tests {
 
     fn pool(name: &str) -> Value {
         json!({ "name": name,
-            "keys": [{ "id": "key-of-a-long-name", "project": "p", "tier": "free" }],
+            "keys": [{ "id": "key-of-a-long-name", "project": "p", "tier": "free", "state": "partly" }],
             "projects": [{ "name": "p", "models": [{ "model": "gemini-2.5-flash", "limits": [
-                { "unit": "requests", "span": "day", "limit": 250, "used": 250, "source": "given", "opens_in": 7_260.0 }] }] }] })
+                { "unit": "requests", "span": "day", "limit": 250, "used": 250, "source": "given", "opens_in": 7_260 }] }] }] })
     }
 
     #[test]
     fn at_80_columns_used_and_until_when_are_seen() {
-        let picture = Picture { title: "gateway".to_owned(), rows: of_gateway(json!({ "pools": [pool("gemini")] })) };
+        let rows = of_gateway(json!({ "pools": [pool("gemini")] })).expect("a pool");
+        let picture = Picture { title: "gateway".to_owned(), rows };
         let mut terminal = Terminal::new(TestBackend::new(80, 10)).expect("a terminal");
         terminal.draw(|frame| draw(frame, &picture, 0, None)).expect("it is drawn");
         let buffer = terminal.backend().buffer().clone();
@@ -266,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_of_several_pools() {
-        let rows = of_gateway(json!({ "pools": [pool("gemini"), pool("other")] }));
+        let rows = of_gateway(json!({ "pools": [pool("gemini"), pool("other")] })).expect("two pools");
         assert_eq!(rows.iter().map(|row| &*row.provider).collect::<Vec<_>>(), ["gemini", "other"]);
     }
 }

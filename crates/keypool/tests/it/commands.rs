@@ -455,7 +455,7 @@ async fn admin() -> Upstream {
                 "attempts": [{ "key": "k-1", "project": "p", "model": "m", "class": "key_rejected", "status": 400,
                     "message": "API key not valid", "milliseconds": 3 }] }),
             "/-/admin/snapshot" => serde_json::json!({ "pools": [{ "name": "gemini",
-                "keys": [{ "id": "k-1", "project": "p", "tier": "free", "breakers": [] }],
+                "keys": [{ "id": "k-1", "project": "p", "tier": "free", "state": "partly", "breakers": [] }],
                 "projects": [{ "name": "p", "breakers": [], "models": [{ "model": "gemini-2.5-flash", "limits": [
                     { "unit": "requests", "span": "minute", "limit": 10, "used": 10, "source": "given", "opens_in": 41 }] }] }] }] }),
             _ => return reply(404, "application/json", r#"{"error": {"message": "this request is not remembered"}}"#),
