@@ -17,6 +17,8 @@ import answers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLIENTS = ROOT / "target" / "clients"
+# The SDKs of the providers.
+SDKS = ("openai==3.57.0", "anthropic==2.14.0", "google-genai==3.6.1")
 KEYS = ["AIzaSy-not-a-real-key-0000000000000001", "AIzaSy-not-a-real-key-0000000000000002"]
 
 
@@ -91,25 +93,22 @@ def certificate():
 @contextlib.contextmanager
 def gateway(options="", latency=0, **settings):
     """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false". `options` are those of each
-    key, `latency` is the simulator's, in milliseconds. What is built already (KEYPOOL_BUILT) is taken as it is;
-    KEYPOOL_PACKAGE and KEYPOOL_PROGRAM name another program than `keypool` (keypool, keypool)."""
-    package, program = os.environ.get("KEYPOOL_PACKAGE", "keypool"), os.environ.get("KEYPOOL_PROGRAM", "keypool")
-    project = "owner" if program == "keypool" else "project"
+    key, `latency` is the simulator's, in milliseconds. With KEYPOOL_BUILT set nothing is built."""
     if "KEYPOOL_BUILT" not in os.environ:
-        run("cargo", "build", "-q", "-p", package, "--bin", program, cwd=ROOT)
+        run("cargo", "build", "-q", "-p", "keypool", cwd=ROOT)
         run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
     simulated, upstream, port = free_port(), free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         keys = pathlib.Path(folder) / "key.txt"
-        keys.write_text("".join(f"{key} {project}=project-{n} {options}\n" for n, key in enumerate(KEYS)))
+        keys.write_text("".join(f"{key} project=project-{n} {options}\n" for n, key in enumerate(KEYS)))
         simulator = subprocess.Popen(
             [target / "examples" / "standalone", "--port", str(simulated), "--chunks", "5", "--latency-ms", str(latency)]
             + [argument for key in KEYS for argument in ("--project", f"free:0:{key}")],
             stdout=subprocess.DEVNULL,
         )
         served = subprocess.Popen(
-            [target / program, "serve", "-q", "--keys", keys, "--listen", f"127.0.0.1:{port}"]
+            [target / "keypool", "serve", "-q", "--keys", keys, "--listen", f"127.0.0.1:{port}"]
             + ["--upstream", f"http://127.0.0.1:{upstream}", "--db", pathlib.Path(folder) / "keypool.db"],
             env={**os.environ, **settings},
         )

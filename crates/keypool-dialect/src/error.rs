@@ -232,14 +232,14 @@ impl Error {
             // Claude Code shortens the conversation by these words.
             let front = if self.kind == ErrorKind::ContextTooLong { "prompt is too long: " } else { "" };
             let message = format!("{front}{}", self.message);
-            // Clients send the whole conversation by this code.
+            // After this code clients send the whole conversation.
             let hint = (self.param() == Some("thread")).then(|| json!({ "error_code": "thread_unsupported_request" }));
             let error = without_nulls(json!({ "type": anthropic, "message": message, "details": hint }));
             return json!({ "type": "error", "error": error });
         }
         let says = |word: &str| self.message.to_ascii_lowercase().contains(word);
         match (self.kind, self.param()) {
-            // Clients send the whole conversation by this code, too.
+            // After this code, too.
             (_, Some("previous_response_id")) => code = Some("previous_response_not_found"),
             (ErrorKind::NotFound, _) if says("model") => code = Some("model_not_found"),
             (ErrorKind::RateLimited, _) if says("token") => kind = "tokens",

@@ -45,8 +45,8 @@ pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphoreP
 /// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// HTTP/1.1 takes heads of some 400 KiB.
-const LONGEST_HEAD: u32 = 64 << 10;
+/// The longest head over HTTP/2, on both sides of the gateway. HTTP/1.1 takes heads of some 400 KiB.
+pub const LONGEST_HEAD: u32 = 64 << 10;
 
 /// A listening socket, and what its connections may do.
 pub struct Server {

@@ -32,15 +32,13 @@ use tokio::net::TcpStream;
 use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
-use crate::config::Loaded;
+use crate::{config::Loaded, server::LONGEST_HEAD};
 
-/// A connection by TCP that is not there after so long has failed.
+/// How long TCP may take to connect.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// So has one with its proxy and its TLS.
+/// How long a connection may take with its proxy and its TLS handshake.
 const HTTPS_TIMEOUT: Duration = Duration::from_secs(15);
-/// HTTP/1.1 takes heads of some 400 KiB.
-const LONGEST_HEAD: u32 = 64 << 10;
-/// A handshake of the Live API that was not answered after so long has failed.
+/// How long a provider may take to answer the handshake of a Live session.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Idle connections are closed before providers do it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);

@@ -113,6 +113,13 @@ struct Connected {
     first: Message,
 }
 
+/// What came of the attempt to open a session with one key.
+enum Attempt {
+    Connected(Box<Connected>),
+    /// Another key may help. The text says why this one did not.
+    Refused(String),
+}
+
 /// How a session ends: the close that each side is sent.
 struct End {
     to_client: Option<CloseFrame>,
@@ -245,8 +252,8 @@ impl Session {
         while tried.len() < ATTEMPTS {
             let needs = needs.clone().exclude(tried.iter().cloned());
             match self.attempt(provider, needs, &setup, &mut tried).await {
-                Ok(Ok(connected)) => return Ok((connected, quota)),
-                Ok(Err(why)) => last = Some(why),
+                Ok(Attempt::Connected(connected)) => return Ok((*connected, quota)),
+                Ok(Attempt::Refused(why)) => last = Some(why),
                 Err(end) if last.is_none() => return Err(end),
                 Err(_) => break,
             }
@@ -262,14 +269,14 @@ impl Session {
         model.map_or(name, |model| &model.name).to_owned()
     }
 
-    /// Opens a connection with one key and sends the first message. Another key may help where the inner result says why not.
+    /// Opens a connection with one key and sends the first message.
     async fn attempt(
         &self,
         provider: &Arc<ProviderPool>,
         needs: KeyRequest,
         setup: &str,
         tried: &mut Vec<KeyId>,
-    ) -> Result<Result<Connected, String>, End> {
+    ) -> Result<Attempt, End> {
         let key = generate_key();
         let request = self.handshake(&key, needs)?;
         let mut answer = match provider.send(request).await {
@@ -295,7 +302,7 @@ impl Session {
             Ok(Ok((Ok(first), socket))) => {
                 let provider = Arc::clone(provider);
                 tracing::info!(key = %lease.key(), project = lease.project(), model = lease.model(), "live session opened");
-                return Ok(Ok(Connected { socket, provider, lease, first }));
+                return Ok(Attempt::Connected(Box::new(Connected { socket, provider, lease, first })));
             }
             Ok(Ok((Err(end), _))) => end,
             Ok(Err(error)) => End::ours(CloseCode::Error, &error),
@@ -308,8 +315,8 @@ impl Session {
         tracing::info!(key = %lease.key(), class, reason, "attempt failed");
         lease.report(&failure.into());
         match retry {
-            Retry::OtherKey => return Ok(Err(class.to_owned())),
-            Retry::Backoff => return Ok(Err(format!("{class}: {reason}"))),
+            Retry::OtherKey => return Ok(Attempt::Refused(class.to_owned())),
+            Retry::Backoff => return Ok(Attempt::Refused(format!("{class}: {reason}"))),
             _ => {}
         }
         Err(redacted(End::closed(Some(frame)), &lease))
