@@ -90,13 +90,17 @@ impl Answer {
     /// Gemini's error in the stream, or 502 for bytes that cannot be read, if the answer has not begun. If it has, the
     /// error is written into the stream, which [is over](Self::is_over) then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Error> {
-        let mut out = Vec::new();
         if self.over {
             return Ok(Bytes::new());
         }
         let mut events = Vec::new();
         let Self { parser, decoder, .. } = self;
         let decoded = parser.push(chunk, |data| decoder.decode(data, &mut events));
+        self.write(events, decoded)
+    }
+
+    fn write(&mut self, events: Vec<Event>, decoded: Result<(), Error>) -> Result<Bytes, Error> {
+        let mut out = Vec::new();
         self.take(events, &mut out);
         match decoded {
             Ok(()) => Ok(out.into()),
@@ -167,7 +171,7 @@ impl Answer {
     /// # Errors
     /// As [`push`](Self::push).
     pub fn close(&mut self) -> Result<Bytes, Error> {
-        let (mut out, mut events) = (Vec::new(), Vec::new());
+        let mut events = Vec::new();
         let (stray, open) = self.parser.finish();
         let stray = json_text(&stray);
         // An error may stand behind the last event, as it is; and some relays answer without events.
@@ -176,11 +180,7 @@ impl Answer {
         if !open.is_empty() {
             decoded = decoded.and_then(|()| self.decoder.decode(&open, &mut events));
         }
-        self.take(events, &mut out);
-        match decoded {
-            Ok(()) => Ok(out.into()),
-            Err(error) => self.end_with(error, out),
-        }
+        self.write(events, decoded)
     }
 
     /// Gemini's answer ended. Returns the whole answer, or the end of a stream.

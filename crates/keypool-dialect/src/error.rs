@@ -98,7 +98,8 @@ impl ErrorKind {
 }
 
 /// What went wrong with a request or its answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Error {
     kind: ErrorKind,
     message: String,
@@ -248,14 +249,6 @@ impl Error {
         json!({ "error": { "message": self.message, "type": kind, "param": self.param, "code": code } })
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
 
 /// Opens the envelope, which stands in a list of one where a stream was asked for.
 fn gemini_error(body: &Value) -> &Value {

@@ -17,7 +17,7 @@ pub fn without_ours(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
         Frontend::Responses => (["\"rs_kp", "\"rs_kp"], strip_responses),
         _ => return None,
     };
-    let has = |mark: &str| body.windows(mark.len()).any(|window| window == mark.as_bytes());
+    let has = |mark: &str| memchr::memmem::find(body, mark.as_bytes()).is_some();
     if !marks.into_iter().any(has) {
         return None;
     }

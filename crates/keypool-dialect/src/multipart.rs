@@ -47,14 +47,8 @@ pub fn model_of_form(body: &[u8]) -> Option<String> {
 
 /// What stands before the first `mark` and what behind it.
 fn split<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let mut from = 0;
-    loop {
-        let at = from + bytes[from..].iter().position(|byte| *byte == mark[0])?;
-        if bytes[at..].starts_with(mark) {
-            return Some((&bytes[..at], &bytes[at + mark.len()..]));
-        }
-        from = at + 1;
-    }
+    let at = memchr::memmem::find(bytes, mark)?;
+    Some((&bytes[..at], &bytes[at + mark.len()..]))
 }
 
 fn field<'a>(head: &'a [u8], value: &'a [u8]) -> Option<Field<'a>> {

@@ -1,5 +1,6 @@
 //! Server-sent events: read out of chunks that may end anywhere, and written so that each stands on one line.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Error, ErrorKind};
@@ -25,7 +26,7 @@ impl Parser {
         mut chunk: &[u8],
         mut event: impl FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        while let Some(end) = chunk.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr::memchr(b'\n', chunk) {
             let (line, rest) = (&chunk[..end], &chunk[end + 1..]);
             if self.line.is_empty() {
                 self.line(line, &mut event)?;
@@ -56,8 +57,7 @@ impl Parser {
             }
             self.data.extend_from_slice(data.strip_prefix(b" ").unwrap_or(data));
         } else if !["event", "id", "retry", ":"].iter().any(|field| line.starts_with(field.as_bytes())) {
-            let room = MAX_EVENT.saturating_sub(self.stray.len());
-            self.stray.extend_from_slice(&line[..line.len().min(room)]);
+            self.stray.extend(line.iter().take(MAX_EVENT.saturating_sub(self.stray.len())));
             self.stray.push(b'\n');
         }
         Ok(())
@@ -75,12 +75,12 @@ impl Parser {
 
 /// Writes an event without a name, on one line. Clients that split at every line end of Unicode (Python's `splitlines`) would
 /// read half an event, so those are escaped.
-pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
-    let mut json = value.to_string();
-    if json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
+pub(crate) fn write_data(value: &impl Serialize, out: &mut Vec<u8>) {
+    let mut json = serde_json::to_string(value).expect("keys are strings");
+    if !json.is_ascii() && json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         json = json.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     }
-    out.extend([b"data: ", json.as_bytes(), b"\n\n"].concat());
+    out.extend(format!("data: {json}\n\n").as_bytes());
 }
 
 /// Writes an event with a name, which is its `type`, too, and stands first.

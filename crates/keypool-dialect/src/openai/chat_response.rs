@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse, tools};
@@ -72,6 +73,28 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
+/// The answer itself, or a chunk of it.
+#[derive(Serialize)]
+struct Completion<'a, C> {
+    id: &'a str,
+    object: &'static str,
+    created: i64,
+    model: &'a str,
+    choices: Vec<C>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Value>,
+}
+
+/// More of an answer.
+#[derive(Serialize)]
+struct ChoiceChunk<'a> {
+    index: u32,
+    delta: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Value>,
+    finish_reason: Option<&'a str>,
+}
+
 /// Writes the answer to a chat: the chunks of a stream as they come, or all of it at its end.
 pub(crate) struct Chat {
     reply: Reply,
@@ -94,30 +117,24 @@ impl Chat {
         Self { id: id("", &reply), reply, stream, choices: BTreeMap::new(), usage: Usage::default() }
     }
 
-    /// The answer itself, or a chunk of it.
-    fn value(&self, object: &str, choices: &[Value]) -> Value {
-        let Reply { created, model, .. } = &self.reply;
-        json!({ "id": self.id, "object": object, "created": created, "model": model, "choices": choices })
+    fn completion<C>(&self, object: &'static str, choices: Vec<C>, usage: Option<Value>) -> Completion<'_, C> {
+        Completion { id: &self.id, object, created: self.reply.created, model: &self.reply.model, choices, usage }
     }
 
-    fn write_chunk(&self, choices: &[Value], usage: Value, out: &mut Vec<u8>) {
-        let mut chunk = self.value("chat.completion.chunk", choices);
-        if self.reply.include_usage {
-            // `null` in all chunks but the last.
-            chunk["usage"] = usage;
-        }
-        sse::write_data(&chunk, out);
+    fn write_chunk(&self, choices: Vec<ChoiceChunk<'_>>, usage: Value, out: &mut Vec<u8>) {
+        // `null` in all chunks but the last.
+        let usage = self.reply.include_usage.then_some(usage);
+        sse::write_data(&self.completion("chat.completion.chunk", choices, usage), out);
     }
 
-    fn write_delta(&self, index: u32, delta: &Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
-        let choice = json!({ "index": index, "delta": delta, "finish_reason": finish_reason });
-        self.write_chunk(&[choice], Value::Null, out);
+    fn write_delta(&self, index: u32, delta: Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
+        self.write_chunk(vec![ChoiceChunk { index, delta, logprobs: None, finish_reason }], Value::Null, out);
     }
 
     /// An answer; the first chunk of it says whose it is.
     fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut Choice {
         if self.stream && !self.choices.contains_key(&index) {
-            self.write_delta(index, &json!({ "role": "assistant", "content": "" }), None, out);
+            self.write_delta(index, json!({ "role": "assistant", "content": "" }), None, out);
         }
         self.choices.entry(index).or_insert_with(|| Choice {
             message: json!({ "role": "assistant", "content": "", "refusal": null }),
@@ -132,7 +149,7 @@ impl Chat {
         let stream = self.stream;
         let choice = self.choice(index, out);
         if stream {
-            self.write_delta(index, &json!({ field: more }), None, out);
+            self.write_delta(index, json!({ field: more }), None, out);
             return;
         }
         match (&mut choice.message[field], more) {
@@ -177,14 +194,15 @@ impl Writer for Chat {
                     return;
                 }
                 let logprobs = json!({ "content": tokens.collect::<Vec<_>>(), "refusal": null });
-                let choice = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
-                self.write_chunk(&[choice], Value::Null, out);
+                let choice =
+                    ChoiceChunk { index: *index, delta: json!({}), logprobs: Some(logprobs), finish_reason: None };
+                self.write_chunk(vec![choice], Value::Null, out);
             }
             Event::Finish { choice: index, reason } => {
                 let reason = finish_reason(*reason, &self.reply);
                 self.choice(*index, out).finish_reason = reason;
                 if self.stream {
-                    self.write_delta(*index, &json!({}), Some(reason), out);
+                    self.write_delta(*index, json!({}), Some(reason), out);
                 }
             }
             Event::Usage(usage) => self.usage = *usage,
@@ -194,7 +212,7 @@ impl Writer for Chat {
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         if self.stream {
             if self.reply.include_usage {
-                self.write_chunk(&[], usage(self.usage), out);
+                self.write_chunk(Vec::new(), usage(self.usage), out);
             }
             out.extend_from_slice(b"data: [DONE]\n\n");
             return Ok(());
@@ -208,10 +226,8 @@ impl Writer for Chat {
             json!({ "index": index, "message": message, "logprobs": logprobs, "finish_reason": finish_reason })
         };
         let choices: Vec<Value> = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
-        let mut value = self.value("chat.completion", &choices);
-        value["usage"] = usage(self.usage);
-        out.extend_from_slice(value.to_string().as_bytes());
-        Ok(())
+        let completion = self.completion("chat.completion", choices, Some(usage(self.usage)));
+        serde_json::to_writer(out, &completion).map_err(|_| Error::bad_upstream())
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {

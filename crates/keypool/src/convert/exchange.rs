@@ -19,7 +19,7 @@ use crate::{
         handler::{self, Incoming},
         headers,
         pools::{AnswerBody, ProviderPool},
-        resources,
+        resources::{self, Asked},
         route::{Endpoint, PathTarget, Route},
         sessions::Session,
     },
@@ -139,7 +139,7 @@ impl<'a> Caller<'a> {
         let (tenant, model) = (Arc::clone(&self.incoming.tenant), self.incoming.model.clone());
         let bytes = native.body.clone();
         let mut native = Incoming { route, tenant, head, body: Collected::whole(native.body), model };
-        let pinned = resources::pinned(self.app, self.provider, &native).await?;
+        let pinned = resources::pinned(self.app, self.provider, &native, &Asked::of(&native)).await?;
         let (provider, session) = (Arc::clone(self.provider), self.session.clone());
         let Incoming { head, body, .. } = &mut native;
         let needs = handler::key_request(self.app, &provider, head, body, pinned, session.as_ref())?;
@@ -175,7 +175,7 @@ fn cache_key(incoming: &Incoming) -> Option<String> {
     }
     const FIELD: &[u8] = b"\"prompt_cache_key\"";
     let data = incoming.body.data().filter(|_| incoming.route.dialect == Dialect::OpenAi)?;
-    data.windows(FIELD.len()).any(|window| window == FIELD).then_some(())?;
+    memchr::memmem::find(data, FIELD)?;
     serde_json::from_slice::<Named>(data).ok()?.prompt_cache_key.filter(|key| !key.is_empty())
 }
 

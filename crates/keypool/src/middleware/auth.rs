@@ -8,7 +8,10 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 use crate::{
     app::AppState,
     error::{ApiError, Dialect},
-    proxy::{route::Route, uploads},
+    proxy::{
+        route::{Route, decoded},
+        uploads,
+    },
     tenants::Tenant,
 };
 
@@ -55,7 +58,7 @@ fn tokens(head: &Parts) -> impl Iterator<Item = String> {
     let pairs = head.uri.query().into_iter().flat_map(|query| query.split('&'));
     let query = pairs.filter_map(|pair| {
         let value = pair.strip_prefix("key=")?;
-        Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+        Some(decoded(value).into_owned())
     });
     plain.chain(authorization).chain(query)
 }

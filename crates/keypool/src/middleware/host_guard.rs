@@ -5,10 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, StatusCode, Uri, header, request::Parts};
-use percent_encoding::percent_decode_str;
 
 use super::auth;
-use crate::{app::App, error::ApiError};
+use crate::{app::App, error::ApiError, proxy::route::decoded};
 
 /// The address of this machine that a connection came in at.
 #[derive(Clone, Copy, Debug)]
@@ -43,14 +42,14 @@ fn odd(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(**name)) {
         return Some(format!("{name}: send the request with the method that is meant"));
     }
-    let once = percent_decode_str(uri.path()).decode_utf8_lossy();
-    let twice = percent_decode_str(&once).decode_utf8_lossy();
+    let once = decoded(uri.path());
+    let twice = decoded(&once);
     let climbs = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
     if twice.contains(['\\', '\0']) || twice.split('/').any(climbs) {
         return Some("the path holds . or .. segments, or backslashes".to_owned());
     }
     uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).find_map(|pair| {
-        let name = percent_decode_str(pair.split('=').next().unwrap_or_default()).decode_utf8_lossy();
+        let name = decoded(pair.split('=').next().unwrap_or_default());
         let plain = name.trim_start_matches('$').to_ascii_lowercase();
         let overrides = plain == "callback" || plain == "httpmethod" || plain == "outputdefaultcharset";
         // Google reads headers and the body from parameters such as $httpHeaders and $req.

@@ -36,11 +36,12 @@ pub enum Collected {
 ///
 /// # Errors
 /// 408 where nothing arrives for `timeout`; 400 where the body breaks off.
-pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Collected, ApiError> {
-    if body.is_end_stream() {
-        return Ok(Collected::whole(Bytes::new()));
+pub async fn collect(mut body: Body, limit: usize, timeout: Duration) -> Result<Collected, ApiError> {
+    // What the client announced; 0 where it did not.
+    let announced = body.size_hint().lower() as usize;
+    if announced > limit {
+        return Ok(uncollected(body, timeout));
     }
-    let mut body = body;
     let mut first = Bytes::new();
     let mut rest: Option<BytesMut> = None;
     while let Some(frame) = next(&mut body, timeout).await? {
@@ -48,7 +49,12 @@ pub async fn collect(body: Body, limit: usize, timeout: Duration) -> Result<Coll
         if first.is_empty() && rest.is_none() {
             first = data;
         } else {
-            rest.get_or_insert_with(|| BytesMut::from(std::mem::take(&mut first))).extend_from_slice(&data);
+            let rest = rest.get_or_insert_with(|| {
+                let mut all = BytesMut::with_capacity(announced.max(first.len() + data.len()));
+                all.extend_from_slice(&std::mem::take(&mut first));
+                all
+            });
+            rest.extend_from_slice(&data);
         }
         if first.len() + rest.as_ref().map_or(0, BytesMut::len) > limit {
             let begun = rest.map_or(first, BytesMut::freeze);

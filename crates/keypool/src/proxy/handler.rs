@@ -83,7 +83,8 @@ async fn serve(
     if provider.dialect == incoming.route.dialect {
         forward(app, provider, incoming, address).await
     } else {
-        convert::serve(app, provider, incoming).await
+        // Boxed: the future of a request that is only forwarded stays small.
+        Box::pin(convert::serve(app, provider, incoming)).await
     }
 }
 
@@ -98,7 +99,7 @@ async fn forward(
     if let Some(collection) = asked.list() {
         return resources::list(app, provider, &incoming, collection).await;
     }
-    let pinned = resources::pinned(app, provider, &incoming).await?;
+    let pinned = resources::pinned(app, provider, &incoming, &asked).await?;
     let Incoming { route, tenant, mut head, mut body, model } = incoming;
     if route.dialect != Dialect::Gemini {
         convert::without_ours(&route, &mut body);
@@ -145,7 +146,11 @@ async fn forward(
     if let Some(address) = address {
         uploads::rewrite_address(app, provider, &address, &mut head, &tenant).await?;
     }
-    let answer = resources::learn(app, provider, &tenant, &asked, &head, answer).await?;
+    let answer = if asked.changes_table() {
+        Box::pin(resources::learn(app, provider, &tenant, &asked, &head, answer)).await?
+    } else {
+        Body::new(answer)
+    };
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
     let answer = body::metered(answer, provider.pool.provider().usage_format(), quota, &tenant, events);
     Ok(Response::from_parts(head, answer))

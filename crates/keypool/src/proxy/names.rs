@@ -2,12 +2,12 @@
 //!
 //! A name is the collection and the id, `files/abc`, in every dialect: OpenAI's and Anthropic's ids stand in their collection.
 
-use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use memchr::memmem;
-use percent_encoding::percent_decode_str;
+use aho_corasick::AhoCorasick;
 use serde_json::Value;
 
+use super::route::decoded;
 use crate::error::Dialect;
 
 /// Collections whose members belong to a project, as paths name them.
@@ -64,7 +64,7 @@ impl PathName {
 
 /// The first resource that a path names, whose segments may be percent-encoded.
 pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
-    let path = percent_decode_str(path).decode_utf8_lossy();
+    let path = decoded(path);
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     if dialect == Dialect::Gemini
         && let Some(at) = segments.windows(4).position(|four| four[0] == "models" && four[2] == "operations")
@@ -156,11 +156,21 @@ pub fn in_body(dialect: Dialect, body: &[u8], host: &str) -> Vec<String> {
 
 /// Whether it is worth to read a body: it holds a field's name, or escapes that could hide one.
 fn may_name(dialect: Dialect, body: &[u8]) -> bool {
-    memmem::find(body, br"\u00").is_some()
-        || fields(dialect).iter().any(|(field, ..)| {
-            memmem::find_iter(body, field)
-                .any(|at| at > 0 && body[at - 1] == b'"' && body.get(at + field.len()) == Some(&b'"'))
-        })
+    static GEMINI: LazyLock<AhoCorasick> = LazyLock::new(|| searcher(Dialect::Gemini));
+    static OPENAI: LazyLock<AhoCorasick> = LazyLock::new(|| searcher(Dialect::OpenAi));
+    static ANTHROPIC: LazyLock<AhoCorasick> = LazyLock::new(|| searcher(Dialect::Anthropic));
+    let fields = match dialect {
+        Dialect::Gemini => &GEMINI,
+        Dialect::OpenAi => &OPENAI,
+        Dialect::Anthropic => &ANTHROPIC,
+    };
+    fields.is_match(body)
+}
+
+/// Finds the quoted fields of a dialect in one pass.
+fn searcher(dialect: Dialect) -> AhoCorasick {
+    let quoted = fields(dialect).iter().map(|(field, ..)| format!("\"{field}\""));
+    AhoCorasick::new(quoted.chain([r"\u00".to_owned()])).expect("a few short patterns")
 }
 
 fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
@@ -196,7 +206,7 @@ fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
 /// The name that a text gives to a member of a collection: `files/abc`, the whole URL, or where `bare` the id alone.
 fn member_of(text: &str, collection: &str, bare: bool, host: &str) -> Option<String> {
     let text = text.trim();
-    let text: Cow<'_, str> = percent_decode_str(text).decode_utf8_lossy();
+    let text = decoded(text);
     let path = match text.split_once("//") {
         Some((_, rest)) => {
             let (authority, path) = rest.split_once('/')?;

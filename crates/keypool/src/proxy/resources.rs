@@ -23,7 +23,7 @@ use super::{
     headers,
     names::{self, PathName},
     pools::{AnswerBody, ProviderPool},
-    route::Endpoint,
+    route::{Endpoint, decoded},
     uploads,
 };
 use crate::{
@@ -182,6 +182,11 @@ impl Asked {
         self.is_read
     }
 
+    /// What comes of it may make or remove resources.
+    pub fn changes_table(&self) -> bool {
+        self.is_read || self.method == Method::DELETE
+    }
+
     /// The collection whose list is asked for.
     pub fn list(&self) -> Option<&'static str> {
         let listed = match self.dialect {
@@ -212,6 +217,7 @@ pub async fn pinned(
     app: &AppState,
     provider: &ProviderPool,
     incoming: &Incoming,
+    asked: &Asked,
 ) -> Result<Option<Arc<str>>, ApiError> {
     let Incoming { route, tenant, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Upload
@@ -221,8 +227,7 @@ pub async fn pinned(
         let session = session.filter(|session| session.tenant.as_deref() == tenant.name.as_deref());
         return Ok(Some(session.ok_or_else(|| not_found(route.dialect, "this upload"))?.project.as_str().into()));
     }
-    let place = names::in_path(route.dialect, head.uri.path());
-    let mut named: Vec<String> = place.and_then(|place| place.name).into_iter().collect();
+    let mut named: Vec<String> = asked.place.as_ref().and_then(|place| place.name.clone()).into_iter().collect();
     if is_json(head) {
         check_readable(&head.headers)?;
         match body.data() {
@@ -518,7 +523,7 @@ async fn object(
 fn query(head: &Parts, name: &str) -> Option<String> {
     head.uri.query()?.split('&').find_map(|pair| {
         let value = pair.strip_prefix(name)?.strip_prefix('=')?;
-        Some(percent_encoding::percent_decode_str(value).decode_utf8_lossy().into_owned())
+        Some(decoded(value).into_owned())
     })
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use http::{Method, request::Parts};
+use percent_encoding::percent_decode_str;
 
 use crate::error::{ApiError, Dialect};
 
@@ -160,7 +161,7 @@ impl Route {
             && let Some(model) = rest.strip_prefix("/models/")
             && !model.contains('/')
         {
-            let model = percent_encoding::percent_decode_str(model).decode_utf8_lossy().into_owned();
+            let model = decoded(model).into_owned();
             return route(dialect, Endpoint::Models(Some(model)));
         }
         if version.is_none() && forced.is_none() && target == PathTarget::ByModel {
@@ -171,6 +172,12 @@ impl Route {
         }
         route(dialect, Endpoint::Other)
     }
+}
+
+/// A part of a URL without its percent-encoding.
+pub fn decoded(text: &str) -> Cow<'_, str> {
+    // Hardly any has one, and the library looks at every byte.
+    if text.contains('%') { percent_decode_str(text).decode_utf8_lossy() } else { text.into() }
 }
 
 /// The path with each run of slashes as one.

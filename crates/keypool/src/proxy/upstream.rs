@@ -32,6 +32,7 @@ use tokio::net::TcpStream;
 use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
+use super::route::decoded;
 use crate::{config::Loaded, server::LONGEST_HEAD};
 
 /// How long TCP may take to connect.
@@ -174,12 +175,11 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool)
     };
     let scheme = uri.scheme_str().unwrap_or("http");
     let address: Uri = format!("{}://{host}", if scheme.starts_with("socks") { "http" } else { scheme }).parse()?;
-    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     if scheme.starts_with("socks") {
         let mut socks = SocksV5::new(address, connector).local_dns(scheme == "socks5");
         if let Some(login) = login {
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
-            socks = socks.with_auth(decoded(user), decoded(password));
+            socks = socks.with_auth(decoded(user).into_owned(), decoded(password).into_owned());
         }
         return Ok(https(socks, tls, http2));
     }
