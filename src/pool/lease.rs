@@ -128,7 +128,7 @@ impl Lease {
             key: self.grant.key.id.clone(),
             project: Arc::clone(&self.grant.project_name),
             model: self.grant.model_name.clone(),
-            outcome,
+            outcome: outcome.redacted(self.secret()).unwrap_or(outcome),
             elapsed: self.elapsed(),
             secret: Some(self.grant.key.secret.clone()),
         }
