@@ -150,7 +150,7 @@ fn log(grant: &Grant, outcome: &Outcome) {
             class = failure.class.as_str(),
             status = failure.status.map(|status| status.as_u16()),
             code = failure.code.as_deref(),
-            message = failure.message.as_deref(),
+            error = failure.message.as_deref(),
             "failed"
         ),
         Outcome::Cancelled => tracing::debug!(%key, project, model, "cancelled"),
