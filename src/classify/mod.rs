@@ -8,6 +8,7 @@ mod error_class;
 mod google_quota;
 mod outcome;
 mod retry_after;
+mod rule;
 mod rules;
 mod transport;
 mod usage;
@@ -24,7 +25,8 @@ use crate::provider::Provider;
 pub(crate) use error_body::may_be_error;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
-pub use rules::Rule;
+pub use rule::Rule;
+pub use transport::causes;
 pub use usage::UsageReader;
 
 /// What an answer means for the key that was used; `None` for a good one.
