@@ -9,6 +9,7 @@ use std::{
 /// The library's modules; each imports only from earlier lines and from its own line's left.
 const ORDER: &[&str] = &[
     "macros",
+    "body",
     "time",
     "secret",
     "limit",
