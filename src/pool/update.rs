@@ -189,7 +189,7 @@ fn close(state: &mut State, slot: Slot, all: bool, now: Now) {
     }
     for target in targets {
         if state.breakers.remove(target) {
-            super::outcome::publish_breaker_change(state, target, None, None, now);
+            super::outcome::publish_closed(state, target, now);
             state.reopen(target);
         }
     }
