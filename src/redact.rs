@@ -252,7 +252,7 @@ mod tests {
             model: None,
             outcome: Outcome::Success,
             elapsed: std::time::Duration::ZERO,
-            secret: Some(Secret::new(KEY).unwrap()),
+            secret: Secret::new(KEY).unwrap(),
         });
         let mut frames: Vec<_> = chunks.iter().map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk)))).collect();
         frames.push(Ok(Frame::trailers(HeaderMap::new())));

@@ -130,7 +130,7 @@ impl Lease {
             model: self.grant.model_name.clone(),
             outcome: outcome.redacted(self.secret()).unwrap_or(outcome),
             elapsed: self.elapsed(),
-            secret: Some(self.grant.key.secret.clone()),
+            secret: self.grant.key.secret.clone(),
         }
     }
 
