@@ -119,6 +119,16 @@ fn an_error_tells_why_and_when() {
 }
 
 #[test]
+fn absurd_usage_overflows_no_sum() {
+    let (pool, _) = keys(1);
+    for _ in 0..3 {
+        take(&pool, M).used(Usage::new(u64::MAX - 1, u64::MAX));
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.input_tokens, stats.output_tokens), (3 << 40, 3 << 40));
+}
+
+#[test]
 fn removed_key_is_not_used_again() {
     let (pool, time) = keys(2);
     answer(&pool, &time, M, rate_for(90));

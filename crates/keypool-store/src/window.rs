@@ -15,5 +15,8 @@ pub(crate) const MINUTE_MS: i64 = 60_000;
 /// When a limit of nothing is asked for again.
 pub(crate) const NEVER_MS: i64 = 86_400_000;
 
+/// Larger amounts are cut, so that sums of millions fit into an i64.
+pub(crate) const MOST: u64 = 1 << 40;
+
 /// For so long a closed breaker is told to others, and a learned limit holds.
 pub(crate) const RECORD_KEPT_MS: i64 = 86_400_000;

@@ -45,7 +45,7 @@ use self::{
     options::Time,
     rows::{Row, counts, quota_name, target, unit_number},
 };
-use crate::window::{GUARD_MS, HOLD_MS, MINUTE_MS, NEVER_MS, PARTS};
+use crate::window::{GUARD_MS, HOLD_MS, MINUTE_MS, MOST, NEVER_MS, PARTS};
 
 pub use self::{
     error::{RedisError, RedisErrorKind},
@@ -299,7 +299,8 @@ impl Shared {
         let mut corrections = BTreeMap::<String, Vec<_>>::new();
         for record in records {
             if let Record::Used { project, model, at, reserved, used, .. } = &record {
-                let more = |of: fn(&Amounts) -> u64| of(used) as i64 - of(reserved) as i64;
+                let signed = |amount: u64| amount.min(MOST) as i64;
+                let more = |of: fn(&Amounts) -> u64| signed(of(used)) - signed(of(reserved));
                 let amounts =
                     (more(|a| a.requests), more(|a| a.input_tokens), more(|a| a.output_tokens), more(|a| a.images));
                 let (requests, input, output, images) = amounts;
