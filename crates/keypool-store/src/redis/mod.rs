@@ -83,33 +83,22 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-struct Scripts {
-    reserve: Script,
-    record: Script,
-    changes: Script,
-    forget: Script,
-    load: Script,
-    restore: Script,
+/// A script, after what all of them share.
+fn script(source: &str) -> Script {
+    let (namespace, quota) = (include_str!("namespace.lua"), include_str!("quota.lua"));
+    let midnight_guard = MIDNIGHT_GUARD.as_millis();
+    Script::new(&format!(
+        "local HOLD, GUARD, PARTS, MINUTE, NEVER, MIDNIGHT_GUARD = \
+         {HOLD_MS}, {GUARD_MS}, {PARTS}, {MINUTE_MS}, {NEVER_MS}, {midnight_guard}\n{namespace}{quota}{source}"
+    ))
 }
 
-static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| {
-    let script = |source| {
-        let (namespace, quota) = (include_str!("namespace.lua"), include_str!("quota.lua"));
-        let midnight_guard = MIDNIGHT_GUARD.as_millis();
-        Script::new(&format!(
-            "local HOLD, GUARD, PARTS, MINUTE, NEVER, MIDNIGHT_GUARD = \
-             {HOLD_MS}, {GUARD_MS}, {PARTS}, {MINUTE_MS}, {NEVER_MS}, {midnight_guard}\n{namespace}{quota}{source}"
-        ))
-    };
-    Scripts {
-        reserve: script(include_str!("reserve.lua")),
-        record: script(include_str!("record.lua")),
-        changes: script(include_str!("changes.lua")),
-        forget: script(include_str!("forget.lua")),
-        load: script(include_str!("load.lua")),
-        restore: script(include_str!("restore.lua")),
-    }
-});
+static RESERVE: LazyLock<Script> = LazyLock::new(|| script(include_str!("reserve.lua")));
+static RECORD: LazyLock<Script> = LazyLock::new(|| script(include_str!("record.lua")));
+static CHANGES: LazyLock<Script> = LazyLock::new(|| script(include_str!("changes.lua")));
+static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.lua")));
+static LOAD: LazyLock<Script> = LazyLock::new(|| script(include_str!("load.lua")));
+static RESTORE: LazyLock<Script> = LazyLock::new(|| script(include_str!("restore.lua")));
 
 /// What `reserve.lua` answers: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the date that it
 /// counts on, the number and state of its quota, and when those before it open.
@@ -192,8 +181,7 @@ impl Shared {
 
     /// The records that are not over; the others are dropped.
     async fn load_records(&self) -> Result<Changes, Error> {
-        let (head, rows): (Head, Vec<(String, u64, String)>) =
-            self.run(&SCRIPTS.changes, |call| _ = call.arg(0)).await?;
+        let (head, rows): (Head, Vec<(String, u64, String)>) = self.run(&CHANGES, |call| _ = call.arg(0)).await?;
         let (mut records, mut over) = (Vec::new(), Vec::new());
         for (target, revision, value) in rows {
             let Some(row) = Row::parse(&value) else { continue };
@@ -206,7 +194,7 @@ impl Shared {
             }
         }
         for page in over.chunks(PAGE) {
-            let forget = self.run::<(Head,)>(&SCRIPTS.forget, |call| {
+            let forget = self.run::<(Head,)>(&FORGET, |call| {
                 for (target, revision) in page {
                     call.arg(target).arg(revision);
                 }
@@ -224,7 +212,7 @@ impl Shared {
         let mut seen = HashSet::new();
         loop {
             let (head, next, quotas): (Head, String, Vec<Loaded>) =
-                self.run(&SCRIPTS.load, |call| _ = call.arg(&cursor)).await?;
+                self.run(&LOAD, |call| _ = call.arg(&cursor)).await?;
             for (name, number, packed, windows, days) in quotas {
                 if seen.insert(name.clone()) {
                     records.extend(counts(&name, windows, days));
@@ -244,7 +232,7 @@ impl Shared {
             let (zones, candidates) = self.arguments(request, &names)?;
             let epoch = self.memory.epoch();
             let cost = request.cost;
-            let reserve = self.run(&SCRIPTS.reserve, |call| {
+            let reserve = self.run(&RESERVE, |call| {
                 call.arg(&*epoch).arg(cost.requests).arg(cost.input_tokens).arg(cost.output_tokens).arg(cost.images);
                 call.arg(zones).arg(candidates);
             });
@@ -301,10 +289,9 @@ impl Shared {
             if let Record::Used { project, model, at, reserved, used, .. } = &record {
                 let signed = |amount: u64| amount.min(MOST) as i64;
                 let more = |of: fn(&Amounts) -> u64| signed(of(used)) - signed(of(reserved));
-                let amounts =
-                    (more(|a| a.requests), more(|a| a.input_tokens), more(|a| a.output_tokens), more(|a| a.images));
-                let (requests, input, output, images) = amounts;
-                if amounts != (0, 0, 0, 0) {
+                let (requests, images) = (more(|a| a.requests), more(|a| a.images));
+                let (input, output) = (more(|a| a.input_tokens), more(|a| a.output_tokens));
+                if (requests, input, output, images) != (0, 0, 0, 0) {
                     let row = (at.at_ms, at.date, requests, input, output, images);
                     corrections.entry(quota_name(project, model)).or_default().push(row);
                 }
@@ -332,7 +319,7 @@ impl Shared {
     }
 
     async fn record_page(&self, rows: &[(String, String)], corrections: &[String]) -> Result<Head, RedisError> {
-        let record = self.run(&SCRIPTS.record, |call| {
+        let record = self.run(&RECORD, |call| {
             call.arg(&self.writer).arg(rows.len());
             for (target, json) in rows {
                 call.arg(target).arg(json);
@@ -348,8 +335,7 @@ impl Shared {
     }
 
     async fn changes(&self, since: u64) -> Result<Changes, Error> {
-        let (head, rows): (Head, Vec<(String, u64, String)>) =
-            self.run(&SCRIPTS.changes, |call| _ = call.arg(since)).await?;
+        let (head, rows): (Head, Vec<(String, u64, String)>) = self.run(&CHANGES, |call| _ = call.arg(since)).await?;
         if !self.memory.accept(&head, []) {
             self.restore().await?;
         }
@@ -367,7 +353,7 @@ impl Shared {
     /// Sends what is remembered, unless the data has it already.
     async fn restore(&self) -> Result<Head, RedisError> {
         let _alone = self.restoring.lock().await;
-        let (mut head, _): (Head, Vec<String>) = self.run(&SCRIPTS.changes, |call| _ = call.arg(u64::MAX)).await?;
+        let (mut head, _): (Head, Vec<String>) = self.run(&CHANGES, |call| _ = call.arg(u64::MAX)).await?;
         if self.memory.accept(&head, []) {
             return Ok(head);
         }
@@ -379,7 +365,7 @@ impl Shared {
             if quotas.is_empty() && records.is_empty() {
                 break;
             }
-            let restore = self.run(&SCRIPTS.restore, |call| {
+            let restore = self.run(&RESTORE, |call| {
                 call.arg(quotas.len());
                 for (name, packed) in quotas {
                     call.arg(&**name).arg(&**packed);
