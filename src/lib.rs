@@ -94,6 +94,7 @@
 #[macro_use]
 mod macros;
 
+mod body;
 pub mod classify;
 #[cfg(feature = "config")]
 pub mod config;

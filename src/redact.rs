@@ -10,14 +10,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{pool::Attempts, secret::Secret};
+use crate::{
+    body::{size_hint, to_bytes},
+    pool::Attempts,
+    secret::Secret,
+};
 
 /// Replaces the key that a request was sent with by `*` in the answer's headers and body, plain or percent-encoded.
 ///
@@ -146,8 +150,7 @@ impl<B: Body> Body for RedactBody<B> {
         }
         loop {
             let frame = ready!(this.inner.as_mut().poll_frame(cx)?);
-            // `Bytes` are passed on without a copy.
-            let frame = frame.map(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
+            let frame = frame.map(to_bytes);
             let Some(filter) = this.filter else { return Poll::Ready(frame.map(Ok)) };
             let (data, last) = match frame.map(Frame::into_data) {
                 Some(Ok(data)) => (data, this.inner.is_end_stream()),
@@ -171,19 +174,13 @@ impl<B: Body> Body for RedactBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (held, inner) = (self.held(), self.inner.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower().saturating_add(held));
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper.saturating_add(held));
-        }
-        hint
+        size_hint(self.held(), &self.inner.size_hint())
     }
 }
 
 impl<B> RedactBody<B> {
-    fn held(&self) -> u64 {
-        self.filter.as_ref().map_or(0, |filter| filter.held.len() as u64)
+    fn held(&self) -> usize {
+        self.filter.as_ref().map_or(0, |filter| filter.held.len())
     }
 }
 
@@ -255,7 +252,7 @@ mod tests {
             model: None,
             outcome: Outcome::Success,
             elapsed: std::time::Duration::ZERO,
-            secret: Some(Secret::new(KEY).unwrap()),
+            secret: Secret::new(KEY).unwrap(),
         });
         let mut frames: Vec<_> = chunks.iter().map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk)))).collect();
         frames.push(Ok(Frame::trailers(HeaderMap::new())));

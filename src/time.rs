@@ -172,7 +172,7 @@ fn suspended() -> Duration {
     Duration::ZERO
 }
 
-/// A clock that a test moves by hand. It moves no timer: what waits sleeps by the runtime.
+/// A clock that a test moves by hand, as in the example of [`Clock`]. It moves no timer: what waits sleeps by the runtime.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Manual>);
 

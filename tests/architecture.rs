@@ -9,6 +9,7 @@ use std::{
 /// The library's modules; each imports only from earlier lines and from its own line's left.
 const ORDER: &[&str] = &[
     "macros",
+    "body",
     "time",
     "secret",
     "limit",
@@ -123,6 +124,20 @@ fn modules_import_only_from_modules_below_them() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A file beside `src/` that a build reads must be in the package.
+#[test]
+fn included_files_are_packed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let packed = manifest.lines().find(|line| line.starts_with("include = ")).unwrap();
+    for file in files(&root.join("src")) {
+        for included in fs::read_to_string(&file).unwrap().split(r#"include_str!("../"#).skip(1) {
+            let name = included.split('"').next().unwrap();
+            assert!(packed.contains(&format!(r#""{name}""#)), "{} includes {name}", file.display());
+        }
+    }
 }
 
 #[test]

@@ -261,3 +261,15 @@ async fn status_and_body_are_classified_by_the_pool() {
     });
     assert_eq!(answer.await.unwrap(), "key-1");
 }
+
+#[tokio::test]
+async fn a_key_that_an_error_repeats_is_not_in_the_attempts() {
+    let pool = pool(1);
+    let classify = |body: &String| {
+        pool.classify(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes()).map_or(Outcome::Success, Into::into)
+    };
+    let call = async |lease: Arc<Lease>| Err::<(), _>(format!(r#"{{"error":{{"message":"bad {}"}}}}"#, lease.expose()));
+    let error = pool.run("m", classify, call).await.unwrap_err();
+    let attempts = format!("{:?}", error.attempts());
+    assert!(attempts.contains("bad ***") && !attempts.contains(&secret(0)), "{attempts}");
+}

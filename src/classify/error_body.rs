@@ -1,5 +1,8 @@
 //! Reads the body of an error, of whichever vendor, by one list of JSON paths.
 
+mod json;
+mod text;
+
 use std::{
     sync::LazyLock,
     time::{Duration, SystemTime},
@@ -9,6 +12,10 @@ use http::{HeaderMap, StatusCode, header};
 use memchr::memmem::Finder;
 use serde_json::Value;
 
+use self::{
+    json::{at, error_of, first_value, in_events, is_error, is_nothing_else, status, strings, text_of, unwrapped},
+    text::{as_text, cut, is_page, title, without_model_names, without_quotes},
+};
 use super::{QuotaViolation, google_quota, retry_after};
 
 /// What was read from an error.
@@ -50,11 +57,6 @@ pub(super) const PER_DAY: &str = "per_day";
 pub(super) const BESIDE_MODEL: &str = "beside_model";
 /// Codes that are derived and not part of a body. Rows of the table may name them; a [`Failure`](super::Failure) never shows them.
 pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
-
-/// Paths of the error in an event or in a good answer.
-const ERRORS: &[&str] = &["error[]", "response.error", "response.status_details.error", "choices[].error"];
-/// More paths of it in an answer with the status of an error.
-const MORE_ERRORS: &[&str] = &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
 
 /// Codes of an error, the most specific first.
 #[rustfmt::skip]
@@ -284,29 +286,6 @@ pub(crate) fn may_be_error(body: &[u8]) -> bool {
 /// The answer ended because the account is limited for a breach of policy.
 const LIMITED: &str = "PUP_LIMITED_DISABLED";
 
-/// The values at a path such as `details[].reason`; a lone object counts as a list of itself.
-fn at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
-    const MOST: usize = 32;
-    let mut found = vec![value];
-    for step in path.split('.') {
-        let (name, each) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
-        let members = found.into_iter().filter_map(|value| value.get(name));
-        let items = |value: &'v Value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        found = if each { members.flat_map(items).take(MOST).collect() } else { members.collect() };
-    }
-    found
-}
-
-/// The strings in a value, down to this many levels below it.
-fn strings<'v>(value: &'v Value, depth: usize, found: &mut Vec<&'v str>) {
-    match value {
-        Value::String(text) => found.push(text),
-        Value::Array(items) if depth > 0 => items.iter().for_each(|item| strings(item, depth - 1, found)),
-        Value::Object(members) if depth > 0 => members.values().for_each(|item| strings(item, depth - 1, found)),
-        _ => {}
-    }
-}
-
 /// Whether a text looks like `WALLET_EMPTY` or `wallet_empty`. Digits are more often part of an id.
 fn is_code(text: &str) -> bool {
     let all = |is: fn(char) -> bool| text.chars().all(|c| c == '_' || is(c));
@@ -314,215 +293,11 @@ fn is_code(text: &str) -> bool {
     one_case && !text.is_empty() && text.len() <= 64
 }
 
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) if number.is_u64() => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-fn status(value: &Value) -> Option<u16> {
-    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
-    u16::try_from(number).ok().filter(|status| (400..600).contains(status))
-}
-
-/// Whether a value is empty: many answers have `"error": null`.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::Number(number) => number.as_u64() == Some(0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.iter().all(is_empty),
-        Value::Object(members) => members.values().all(is_empty),
-    }
-}
-
-/// The error object, or the whole value if that is one itself.
-fn error_of(root: &Value) -> &Value {
-    let found = |is: fn(&Value) -> bool| {
-        let all = ERRORS.iter().chain(MORE_ERRORS).flat_map(|path| at(root, path));
-        all.filter(|error| !is_empty(error)).find(|error| is(error))
-    };
-    // `{"error": "…", "message": …}`
-    let calls_itself_one = is_named_error(root) && root.get("message").is_some_and(Value::is_string);
-    let word = || found(Value::is_string).filter(|_| !calls_itself_one);
-    found(Value::is_object).or_else(word).unwrap_or(root)
-}
-
-/// `{"type": "error", …}`, `{"object": "error", …}`
-fn is_named_error(root: &Value) -> bool {
-    ["type", "object", "event_type"].iter().any(|name| root.get(name).is_some_and(|kind| kind == "error"))
-}
-
-/// Whether a value of a good answer is an error.
-fn is_error(root: &Value) -> bool {
-    let holds_one = ERRORS.iter().flat_map(|path| at(root, path)).any(|error| !is_empty(error));
-    // MiniMax's, with a status of its own; Zhipu's and Cloudflare's.
-    let failed = || at(root, "base_resp.status_code").iter().any(|code| code.as_u64() != Some(0));
-    let is_listed = || root.get("errors").is_some_and(|errors| !is_empty(errors));
-    let has_code = || root.get("code").and_then(status).is_some();
-    let denied = || root.get("success") == Some(&Value::Bool(false)) && (has_code() || is_listed());
-    holds_one || is_named_error(root) || failed() || denied()
-}
-
-/// Members allowed in a 200 body that counts as an error.
-#[rustfmt::skip]
-const BESIDE_ERROR: &[&str] = &[
-    "error", "code", "type", "message", "msg", "status", "status_code", "statusCode", "success", "detail",
-    "base_resp", "event_type", "request_id", "requestId", "trace_id", "user_id", "timestamp", "path", "param",
-    "sequence_number", "object", "errors", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
-];
-
-/// Whether a body is only an error. A good answer may describe an operation or a batch that failed.
-fn is_nothing_else(root: &Value) -> bool {
-    let Some(members) = root.as_object() else { return false };
-    let is = |name: &str, word: &str| members.get(name).is_some_and(|value| value == word);
-    if is("object", "response") {
-        let holds = |name: &str| members.get(name).is_some_and(|value| !is_empty(value));
-        return is("status", "failed") && !holds("output") && !holds("background");
-    }
-    let is_empty_choice = |choice: &Value| {
-        let said = ["message.content", "message.tool_calls", "delta.content", "delta.tool_calls", "text"];
-        said.iter().flat_map(|path| at(choice, path)).all(is_empty)
-    };
-    members.iter().all(|(name, value)| match name.as_str() {
-        "choices" => is_empty(value) || value.as_array().is_some_and(|choices| choices.iter().all(is_empty_choice)),
-        name => BESIDE_ERROR.contains(&name) || is_empty(value),
-    }) && !is("object", "batch")
-}
-
-/// The item of an array that is an error, else the first item.
-fn unwrapped(mut value: Value) -> Value {
-    while let Value::Array(mut items) = value {
-        if items.is_empty() {
-            return Value::Null;
-        }
-        let erring = items.iter().position(is_error).unwrap_or(0);
-        value = items.swap_remove(erring);
-    }
-    value
-}
-
-/// The first object or array of a text, whatever follows it. `serde_json` limits its depth.
-fn first_value(text: &str) -> Option<Value> {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
-    // A prefix against scripts, and separators between the items of a streamed array.
-    let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start_matches(|c: char| c.is_whitespace() || c == ',');
-    if !text.starts_with(['{', '[']) {
-        return None;
-    }
-    serde_json::Deserializer::from_str(text).into_iter().next()?.ok()
-}
-
-/// The error among server-sent events, or in a raw object after them, which is how Gemini ends broken streams.
-fn in_events(text: &str) -> Option<Value> {
-    const MOST_OBJECTS: usize = 32;
-    let erring = |text: &str| first_value(text).map(unwrapped).filter(is_error);
-    let (mut data, mut is_named_error, mut begin, mut objects) = (String::new(), false, 0, 0);
-    for line in text.split_inclusive('\n').chain(["\n"]) {
-        let bare = line.trim();
-        if let Some(more) = bare.strip_prefix("data:") {
-            data.push_str(more.trim_start());
-        } else if let Some(name) = bare.strip_prefix("event:") {
-            is_named_error = name.trim() == "error";
-        } else if bare.is_empty() {
-            let found = erring(&data);
-            if found.is_some() {
-                return found;
-            }
-            if is_named_error && !data.is_empty() {
-                let error = first_value(&data).unwrap_or_else(|| data.into());
-                return Some(serde_json::json!({ "error": error }));
-            }
-            (data, is_named_error) = (String::new(), false);
-        } else if bare.starts_with(['{', '[', ',']) && objects < MOST_OBJECTS {
-            objects += 1;
-            let found = erring(&text[begin..]);
-            if found.is_some() {
-                return found;
-            }
-        }
-        begin += line.len();
-    }
-    None
-}
-
-fn as_text(body: &[u8]) -> std::borrow::Cow<'_, str> {
-    String::from_utf8_lossy(&body[..body.len().min(MOST_BYTES)])
-}
-
-fn is_page(headers: &HeaderMap, text: &str) -> bool {
-    let html = headers.get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
-    let text = text.trim_start();
-    let begins = |tag: &str| text.get(..tag.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(tag));
-    html && !text.is_empty() || begins("<html") || begins("<!doctype html")
-}
-
-/// The title of a web page.
-fn title(page: &str) -> Option<String> {
-    let (_, rest) = page.split_once("<title>")?;
-    rest.split('<').next().map(|title| title.trim().to_owned()).filter(|title| !title.is_empty())
-}
-
 /// `projects/123` or `123` is `123`; `None` if it is no name of a project, such as `api_key:…`.
 fn project(text: &str) -> Option<String> {
     let name = text.strip_prefix("projects/").or_else(|| text.strip_prefix("project_number:")).unwrap_or(text);
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:".contains(c);
     ((1..=64).contains(&name.len()) && name.chars().all(is_plain)).then(|| name.to_owned())
-}
-
-fn cut(text: &mut String, most: usize) {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.truncate(end);
-}
-
-/// Leaves out what is quoted: `model 'x' not found` becomes `model '' not found`. A quote that is not closed goes on to the end.
-fn without_quotes(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(open) = rest.find(['\'', '"', '`', '\u{201c}']) {
-        let (before, quoted) = rest.split_at(open);
-        out.push_str(before);
-        let mark = quoted.chars().next().unwrap_or('"');
-        rest = &quoted[mark.len_utf8()..];
-        if mark == '\'' && before.ends_with(char::is_alphanumeric) {
-            // An apostrophe.
-            out.push(mark);
-            continue;
-        }
-        out.push_str("''");
-        let close = if mark == '\u{201c}' { '\u{201d}' } else { mark };
-        let closes = |at: &usize| {
-            let is_escaped = rest[..*at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1;
-            let is_apostrophe = close == '\'' && rest[at + 1..].starts_with(char::is_alphanumeric);
-            !is_escaped && !is_apostrophe
-        };
-        let end = rest.match_indices(close).map(|(at, _)| at).find(closes);
-        rest = end.map_or("", |end| &rest[end + close.len_utf8()..]);
-    }
-    out.push_str(rest);
-    out
-}
-
-/// `model meta/llama-3.1 does not exist` becomes `model '' does not exist`, as if the name stood in quotes.
-fn without_model_names(text: &str) -> String {
-    const BEFORE: &str = "model ";
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(BEFORE) {
-        let (before, after) = rest.split_at(at + BEFORE.len());
-        out.push_str(before);
-        let word = after.split(char::is_whitespace).next().unwrap_or_default();
-        let name = word.trim_end_matches(['.', ',', ':', ';']);
-        let is_name = name.contains(|c: char| c.is_ascii_digit() || "/-_".contains(c));
-        rest = if is_name { &after[name.len()..] } else { after };
-        if is_name {
-            out.push_str("''");
-        }
-    }
-    out + rest
 }
 
 #[cfg(test)]

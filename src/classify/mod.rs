@@ -8,6 +8,7 @@ mod error_class;
 mod google_quota;
 mod outcome;
 mod retry_after;
+mod rule;
 mod rules;
 mod transport;
 mod usage;
@@ -24,7 +25,8 @@ use crate::provider::Provider;
 pub(crate) use error_body::may_be_error;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
-pub use rules::Rule;
+pub use rule::Rule;
+pub use transport::causes;
 pub use usage::UsageReader;
 
 /// What an answer means for the key that was used; `None` for a good one.
@@ -86,10 +88,10 @@ impl Classifier {
         in_stream: bool,
         wall: SystemTime,
     ) -> Option<Failure> {
-        let info = match status {
-            StatusCode::NOT_MODIFIED => return None,
-            status if status.is_success() => ErrorInfo::of_success(headers, body, in_stream, wall)?,
-            status => ErrorInfo::of_error(status, headers, body, wall),
+        let info = if is_good(status) {
+            ErrorInfo::of_success(headers, body, in_stream, wall)?
+        } else {
+            ErrorInfo::of_error(status, headers, body, wall)
         };
         Some(self.failure(provider, info))
     }
@@ -130,6 +132,11 @@ impl Classifier {
         failure.project = info.project.map(Into::into);
         failure
     }
+}
+
+/// Whether a status means success. A socket that was opened, and an answer that the caller has already, are good ones, too.
+pub(crate) fn is_good(status: StatusCode) -> bool {
+    status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
 /// Only a code, or status 401, 402 or 403, disables a key: a message may contain text of the caller.

@@ -213,8 +213,11 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// These numbers of tokens.
+    /// No answer uses more; if a provider tells more, sums must not overflow.
+    const MOST: u64 = 1 << 40;
+
+    /// These numbers of tokens; each is 2^40 at most.
     pub fn new(input_tokens: u64, output_tokens: u64) -> Self {
-        Self { input_tokens, output_tokens }
+        Self { input_tokens: input_tokens.min(Self::MOST), output_tokens: output_tokens.min(Self::MOST) }
     }
 }

@@ -23,7 +23,7 @@ impl Failure {
     pub fn of_transport(error: &(dyn StdError + 'static)) -> Self {
         let mut failure = Self::new(ErrorClass::Transient).scope(Scope::Request);
         let mut code = None;
-        for cause in chain(error) {
+        for cause in causes(error) {
             if cause.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Request) {
                 return Self::new(ErrorClass::Caller);
             }
@@ -73,13 +73,15 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     }
 }
 
-/// The error and its causes, with the errors that an [`io::Error`] wraps.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+/// An error and its causes, with the errors that an [`io::Error`] wraps; 16 of them at most.
+pub fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     const DEEPEST: usize = 16;
     let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {
         let error: &'a (dyn StdError + 'static) = *error;
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source())
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        }
     };
     std::iter::successors(Some(error), next).take(DEEPEST)
 }

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     Lease,
+    body::{size_hint, to_bytes},
     classify::{ErrorClass, Failure, Scope, UsageReader},
     redact::from_secret,
 };
@@ -158,11 +159,6 @@ fn joined(first: Bytes, second: Bytes) -> Bytes {
     }
 }
 
-/// `Bytes` are passed on without a copy.
-fn to_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
-    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
-}
-
 impl<B: Body> Body for CooldownBody<B> {
     type Data = Bytes;
     type Error = B::Error;
@@ -210,17 +206,8 @@ impl<B: Body> Body for CooldownBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held = (self.held.bytes + self.held_back()) as u64;
-        if self.held.ended {
-            return SizeHint::with_exact(held);
-        }
-        let inner = self.inner.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower().saturating_add(held));
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper.saturating_add(held));
-        }
-        hint
+        let rest = if self.held.ended { SizeHint::with_exact(0) } else { self.inner.size_hint() };
+        size_hint(self.held.bytes + self.held_back(), &rest)
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     BoxError, Lease,
-    classify::{Failure, Outcome, UsageReader, may_be_error},
+    classify::{Failure, Outcome, UsageReader, is_good, may_be_error},
 };
 
 /// How much of an error is read, and for how long.
@@ -206,11 +206,6 @@ impl<B: Body> Answer<B> {
         }
         self.body.replace_held(Bytes::from(redacted).slice(..end));
     }
-}
-
-/// Whether the status means success.
-fn is_good(status: StatusCode) -> bool {
-    status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
 /// What an error means. The key is removed first.

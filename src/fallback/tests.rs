@@ -62,8 +62,8 @@ fn provider(
                 }
             };
             let project = "p".into();
-            let elapsed = Duration::ZERO;
-            attempts.push(Attempt { key: "a".into(), project, model: None, outcome, elapsed, secret: None });
+            let (elapsed, secret) = (Duration::ZERO, crate::Secret::new("a")?);
+            attempts.push(Attempt { key: "a".into(), project, model: None, outcome, elapsed, secret });
             Ok(Response::builder().extension(attempts).body(line).unwrap())
         }
     })

@@ -33,7 +33,7 @@ pub struct Attempt {
     pub(crate) outcome: Outcome,
     pub(crate) elapsed: Duration,
     /// For the layer that removes it from answers.
-    pub(crate) secret: Option<Secret>,
+    pub(crate) secret: Secret,
 }
 
 /// After a fault of the provider a request waits at least so long for a key: the fault may have closed the model's breaker.
@@ -76,7 +76,7 @@ impl Attempts {
 
     /// The secret that the last attempt was made with.
     pub(crate) fn last_secret(&self) -> Option<&Secret> {
-        self.last()?.secret.as_ref()
+        self.last().map(|attempt| &attempt.secret)
     }
 
     /// How many there were.

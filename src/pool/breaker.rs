@@ -178,11 +178,7 @@ impl Breakers {
     /// A failure concerns the target.
     pub(crate) fn fail(&mut self, target: Target, failure: &Failure, times: Times) -> Change {
         let Times { now, started, midnight, paused } = times;
-        let kinds = &mut self.kinds;
-        let breaker = self.map.entry(target).or_insert_with(|| {
-            kinds[target.kind()] += 1;
-            Breaker::new(now)
-        });
+        let breaker = self.entry(target, now);
         let policy = failure.policy();
         let named = failure.cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
         if matches!(breaker.state, State::Disabled) {

@@ -112,13 +112,13 @@ pub(crate) fn log(event: &Event) {
         Event::KeyAdded { key } => tracing::debug!(%key, "key added"),
         Event::KeyRemoved { key } => tracing::info!(%key, "key removed"),
         Event::Cooling { target, key, class, message, .. } => {
-            tracing::info!(target = %target, %key, class = class.as_str(), message = message.as_deref(), "cooling down");
+            tracing::info!(breaker = %target, %key, class = class.as_str(), error = message.as_deref(), "cooling down");
         }
-        Event::Closed { target } => tracing::info!(target = %target, "in use again"),
+        Event::Closed { target } => tracing::info!(breaker = %target, "in use again"),
         Event::Disabled { target, key, class, message } => {
             let advice = class.map(|class| class.policy().advice);
             tracing::warn!(
-                target = %target, %key, class = class.map(ErrorClass::as_str), message = message.as_deref(), advice,
+                breaker = %target, %key, class = class.map(ErrorClass::as_str), error = message.as_deref(), advice,
                 "disabled"
             );
         }

@@ -304,7 +304,8 @@ impl KeyPool {
     }
 
     /// What an answer of the provider means, by the pool's rules; `None` for a good one. Of the body, which must not be compressed,
-    /// up to 64 KiB are read.
+    /// up to 64 KiB are read. If the body repeats the key, so does the failure until it is reported:
+    /// [`Secret::redact`](crate::Secret::redact) the body if you log the failure.
     ///
     /// ```
     /// use http::{HeaderMap, StatusCode};

@@ -128,9 +128,9 @@ impl Lease {
             key: self.grant.key.id.clone(),
             project: Arc::clone(&self.grant.project_name),
             model: self.grant.model_name.clone(),
-            outcome,
+            outcome: outcome.redacted(self.secret()).unwrap_or(outcome),
             elapsed: self.elapsed(),
-            secret: Some(self.grant.key.secret.clone()),
+            secret: self.grant.key.secret.clone(),
         }
     }
 
@@ -150,7 +150,7 @@ fn log(grant: &Grant, outcome: &Outcome) {
             class = failure.class.as_str(),
             status = failure.status.map(|status| status.as_u16()),
             code = failure.code.as_deref(),
-            message = failure.message.as_deref(),
+            error = failure.message.as_deref(),
             "failed"
         ),
         Outcome::Cancelled => tracing::debug!(%key, project, model, "cancelled"),

@@ -137,7 +137,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
                 Change::ClosedEarly => state.reopen(target),
                 _ => continue,
             }
-            publish_breaker_change(state, target, None, None, now);
+            publish_closed(state, target, now);
         }
     }
     for target in state.guard.succeeded() {
@@ -198,13 +198,12 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     };
     let midnight = if today.in_guard { today.guard_ends } else { today.ends };
     let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && permanent };
-    match state.breakers.fail(target, failure, times) {
-        Change::Cooling(until) => {
-            publish_breaker_change(state, target, Some(until), Some((failure, &grant.key.id)), now);
-        }
-        Change::Disabled => publish_breaker_change(state, target, None, Some((failure, &grant.key.id)), now),
+    let until = match state.breakers.fail(target, failure, times) {
+        Change::Cooling(until) => Some(until),
+        Change::Disabled => None,
         Change::Nothing | Change::Closed | Change::ClosedEarly => return,
-    }
+    };
+    publish_opened(state, target, until, failure, &grant.key.id, now);
     // Whoever waited for the trial's outcome waits for the cooldown now.
     state.unpark(target);
 }
@@ -243,7 +242,7 @@ pub(crate) fn forgive(state: &mut State, grants: &[(KeyId, Option<String>)], now
             Target::ProjectModel(project, model),
         ] {
             if state.breakers.forgive(target) {
-                publish_breaker_change(state, target, None, None, now);
+                publish_closed(state, target, now);
                 state.reopen(target);
             }
         }
@@ -261,25 +260,20 @@ pub(crate) fn persist_breaker(state: &mut State, target: Target, now: Now) {
     state.effects.records.extend(record);
 }
 
-/// Tells of a breaker that changed, and keeps it in the store.
-pub(crate) fn publish_breaker_change(
-    state: &mut State,
-    target: Target,
-    until: Option<Tick>,
-    cause: Option<(&Failure, &KeyId)>,
-    now: Now,
-) {
+/// Tells of a breaker that closed, and keeps that in the store.
+pub(crate) fn publish_closed(state: &mut State, target: Target, now: Now) {
     persist_breaker(state, target, now);
-    let name = super::persist::target_name(state, target).to_string();
-    state.effects.events.push(match (cause, until) {
-        (None, _) => Event::Closed { target: name },
-        (Some((failure, key)), Some(until)) => {
-            let (class, key) = (failure.class, key.clone());
-            Event::Cooling { target: name, key, class, until, message: failure.message.clone() }
-        }
-        (Some((failure, key)), None) => {
-            let (class, key) = (failure.class, key.clone());
-            Event::Disabled { target: name, key, class: Some(class), message: failure.message.clone() }
-        }
+    let target = super::persist::target_name(state, target).to_string();
+    state.effects.events.push(Event::Closed { target });
+}
+
+/// Tells of a breaker that a failure opened until a tick, or for good, and keeps it in the store.
+fn publish_opened(state: &mut State, target: Target, until: Option<Tick>, failure: &Failure, key: &KeyId, now: Now) {
+    persist_breaker(state, target, now);
+    let target = super::persist::target_name(state, target).to_string();
+    let (class, key, message) = (failure.class, key.clone(), failure.message.clone());
+    state.effects.events.push(match until {
+        Some(until) => Event::Cooling { target, key, class, until, message },
+        None => Event::Disabled { target, key, class: Some(class), message },
     });
 }

@@ -9,7 +9,7 @@ use std::{
 use super::{
     model::ModelIx,
     request::{Affinity, KeyRequest},
-    select::{Blocked, Grant, Selection, select},
+    select::{Blocked, Grant, Selection, earliest, select},
     state::{Now, State},
 };
 use crate::{limit::Cost, time::Tick};
@@ -200,10 +200,7 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
                 if plain {
                     blocked.push((request.model, request.cost));
                 }
-                until = match (until, wakes) {
-                    (Some(one), Some(other)) => Some(one.min(other)),
-                    (one, other) => one.or(other),
-                };
+                until = earliest(until, wakes);
                 at += 1;
             }
         }

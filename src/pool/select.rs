@@ -385,7 +385,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
     }
 }
 
-fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
+pub(super) fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),

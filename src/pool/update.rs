@@ -160,10 +160,11 @@ fn find(state: &State, id: &KeyId) -> Result<Slot, Error> {
 }
 
 fn remove(state: &mut State, slot: Slot, now: Now) {
-    // Other processes may have the key still, and it may come back: the store keeps its cooldowns.
-    let recorded = state.effects.records.len();
+    // Other processes may have the key still, and it may come back: the store keeps its cooldowns. Nor is it used again.
+    let (records, events) = (state.effects.records.len(), state.effects.events.len());
     close(state, slot, false, now);
-    state.effects.records.truncate(recorded);
+    state.effects.records.truncate(records);
+    state.effects.events.truncate(events);
     let Some(entry) = state.registry.remove(slot) else { return };
     state.scheduler.remove(slot);
     state.effects.events.push(Event::KeyRemoved { key: entry.data.id.clone() });
@@ -188,7 +189,7 @@ fn close(state: &mut State, slot: Slot, all: bool, now: Now) {
     }
     for target in targets {
         if state.breakers.remove(target) {
-            super::outcome::publish_breaker_change(state, target, None, None, now);
+            super::outcome::publish_closed(state, target, now);
             state.reopen(target);
         }
     }

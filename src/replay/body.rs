@@ -12,7 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{Empty, Full};
 
 use super::future::body_error;
-use crate::{BoxError, Error};
+use crate::{
+    BoxError, Error,
+    body::{size_hint, to_bytes},
+};
 
 /// A body that can be sent again, from its beginning.
 ///
@@ -147,9 +150,7 @@ where
             }
             State::Streamed { rest, .. } => {
                 let frame = ready!(Pin::new(rest).poll_frame(cx));
-                // `Bytes` are passed on without a copy.
-                let bytes = |frame: Frame<B::Data>| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
-                Poll::Ready(frame.map(|frame| frame.map(bytes).map_err(|error| body_error(error.into()))))
+                Poll::Ready(frame.map(|frame| frame.map(to_bytes).map_err(|error| body_error(error.into()))))
             }
         }
     }
@@ -164,15 +165,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             State::Collected { data, .. } => SizeHint::with_exact(data.len() as u64),
-            State::Streamed { beginning, rest } => {
-                let (beginning, rest) = (beginning.len() as u64, rest.size_hint());
-                let mut hint = SizeHint::new();
-                hint.set_lower(rest.lower().saturating_add(beginning));
-                if let Some(upper) = rest.upper() {
-                    hint.set_upper(upper.saturating_add(beginning));
-                }
-                hint
-            }
+            State::Streamed { beginning, rest } => size_hint(beginning.len(), &rest.size_hint()),
         }
     }
 }

@@ -35,8 +35,9 @@ use crate::{
 ///   is returned to the caller, and the keys stay in use. Causes that are not clear: a 401, 402 or 403 that names none, and a 404
 ///   for a model that does not exist or that the project may not use.
 ///
-/// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error must be made of
-/// [`Error`](crate::Error), as that itself and [`BoxError`](crate::BoxError) are. Clones share the budget.
+/// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error of the service below must be
+/// [`Error`](crate::Error) or [`BoxError`](crate::BoxError): an error of another type is returned to the caller without a retry. Put
+/// a `map_err` to a type of your own above. Clones share the budget.
 ///
 /// ```
 /// use http::{Request, Response};

@@ -62,6 +62,7 @@ impl Drop for Sent {
 }
 
 const ONCE: &str = "the future is not polled after it was ready";
+const NOT_REPLAYED: &str = "the body is too large to be sent again with another key";
 
 impl<S, B> KeyRotationFuture<S, B>
 where
@@ -141,7 +142,8 @@ fn answered<R: Body>(
     let is_key_fault = outcome.failure().is_some_and(|failure| failure.class().is_key_fault());
     attempts.push(lease.attempt(outcome));
     if is_last && is_key_fault {
-        return Err(Error::unavailable(lease.pool().unavailable_after(&attempts)).with_attempts(attempts));
+        let unavailable = Error::unavailable(lease.pool().unavailable_after(&attempts));
+        return Err(unavailable.with_source(NOT_REPLAYED).with_attempts(attempts));
     }
     response.extensions_mut().insert(attempts);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -152,11 +154,6 @@ fn answered<R: Body>(
 
 /// The outcome of an answer that no [`CooldownLayer`](crate::CooldownLayer) classified.
 fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
-    let status = response.status();
-    // A socket that was opened, and an answer that the caller has already, are good ones, too.
-    if status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED {
-        return Outcome::Success;
-    }
     lease.pool().classify(response.status(), response.headers(), &[]).map_or(Outcome::Success, Outcome::from)
 }
 

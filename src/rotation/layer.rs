@@ -12,7 +12,8 @@ use crate::KeyPool;
 /// It reads what the request needs ([`KeyRequest`](crate::KeyRequest)) from its extensions, or else from its head and its
 /// [`CollectedBody`](crate::replay::CollectedBody). Then it waits for a key, sends the request to the provider's
 /// [`Base`](crate::Base) without any credential of the caller, and puts the key in. An `Arc<`[`Lease`](crate::Lease)`>` is
-/// an extension of the request, so that a client below can choose its proxy by [`Lease::exit`](crate::Lease::exit).
+/// an extension of the request, so that a client below can choose its proxy by [`Lease::exit`](crate::Lease::exit). The key is
+/// in use for as long as that client keeps the request's extensions.
 ///
 /// Answers carry [`Attempts`](crate::Attempts) as an extension, errors as a part. The error is [`Error`](crate::Error). An
 /// answer of status 101 carries the `Arc<Lease>`, too: hold it for as long as the connection is used.

@@ -313,6 +313,7 @@ async fn a_body_too_large_to_be_sent_again_never_shows_the_keys_own_answer() {
     let error = client.oneshot(ask()).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Unavailable, 1));
     assert_eq!(error.retry_after(), Some(SECOND), "the other key is ready");
+    assert!(error.with_cause().ends_with("the body is too large to be sent again with another key"), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,10 @@
 //! Snapshots, counters and events; and that none of them shows a secret.
 
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
 use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Outcome, Usage, pool::CircuitBreaker};
 
 use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, secs, take};
@@ -111,4 +116,65 @@ fn an_error_tells_why_and_when() {
     time.advance(secs(1));
     let error = pool.try_acquire(M).unwrap_err();
     assert_eq!(error.to_string(), "no key is available for m: 1 cooling down, 1 disabled; try again in 29 s");
+}
+
+#[test]
+fn absurd_usage_overflows_no_sum() {
+    let (pool, _) = keys(1);
+    for _ in 0..3 {
+        take(&pool, M).used(Usage::new(u64::MAX - 1, u64::MAX));
+    }
+    let stats = pool.stats();
+    assert_eq!((stats.input_tokens, stats.output_tokens), (3 << 40, 3 << 40));
+}
+
+#[test]
+fn removed_key_is_not_used_again() {
+    let (pool, time) = keys(2);
+    answer(&pool, &time, M, rate_for(90));
+    pool.disable(&id(0), "test").unwrap();
+    let mut events = pool.events();
+    pool.remove(&id(0)).unwrap();
+    let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    assert!(matches!(&*told, [Event::KeyRemoved { .. }]), "{told:?}");
+}
+
+/// Where the written lines of a log are kept.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_line_of_the_json_log_names_each_field_once() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(tracing::Level::TRACE);
+    tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), || {
+        let (pool, time) = keys(1);
+        for (status, message) in [(429, "no more"), (403, "the key was leaked")] {
+            let body = format!(r#"{{"error":{{"message":"{message}"}}}}"#);
+            let status = http::StatusCode::from_u16(status).unwrap();
+            let failure = pool.classify(status, &http::HeaderMap::new(), body.as_bytes()).unwrap();
+            answer(&pool, &time, M, failure);
+            pool.enable(&id(0)).unwrap();
+        }
+    });
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    for told in ["cooling down", "in use again", "disabled", "no more", "leaked"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    for line in text.lines() {
+        for name in ["message", "target"] {
+            assert_eq!(line.matches(&format!(r#""{name}":"#)).count(), 1, "{line}");
+        }
+    }
 }

@@ -35,6 +35,8 @@ pub mod conformance;
 pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod window;
 
 #[cfg(feature = "redis")]
 pub use redis::RedisStore;

@@ -35,12 +35,12 @@ struct State {
     is_trying: bool,
     failed_tries: u32,
     /// Why the key of each slot is not ready.
-    slots: Vec<Option<Lack>>,
+    slots: Vec<Option<Unavailability>>,
 }
 
 /// Why no key is ready.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lack {
+pub(super) struct Unavailability {
     reasons: BTreeMap<Reason, usize>,
     retry_after: Option<Duration>,
 }
@@ -60,7 +60,7 @@ pub(super) enum Advice {
     NoModel,
 }
 
-impl Lack {
+impl Unavailability {
     pub(super) fn of(unavailable: &Unavailable) -> Self {
         let reasons = unavailable.reasons().iter().copied().filter(|(reason, _)| *reason != Reason::Affinity);
         Self { reasons: reasons.collect(), retry_after: unavailable.retry_after() }
@@ -135,16 +135,16 @@ impl Outage {
     }
 
     /// The provider answered.
-    pub(super) fn is_over(&self) {
+    pub(super) fn answered(&self) {
         let mut state = self.lock();
         state.last_answer = now();
         state.waits_for = None;
         drop(state);
-        self.is_reachable();
+        self.reached();
     }
 
     /// The provider answered, if only about a key.
-    pub(super) fn is_reachable(&self) {
+    pub(super) fn reached(&self) {
         let mut state = self.lock();
         if state.next_try.take().is_some() {
             (state.failed_tries, state.is_trying) = (0, false);
@@ -154,7 +154,7 @@ impl Outage {
     }
 
     /// Waits while the provider cannot be reached, for as long as `patience`. Of all who wait, one at a time goes on to try.
-    pub(super) async fn gate(&self, patience: Duration) {
+    pub(super) async fn wait_until_reachable(&self, patience: Duration) {
         let given_up = now().checked_add(patience);
         loop {
             let mut over = std::pin::pin!(self.over.notified());
@@ -193,28 +193,28 @@ impl Outage {
     }
 
     /// Waits until keys may be ready, or something changed.
-    pub(super) async fn rest(&self, pause: Duration) {
+    pub(super) async fn wait_for_change(&self, pause: Duration) {
         tokio::select! {
             () = self.over.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
     }
 
-    /// Something changed in the pool: whoever rests looks again.
-    pub(super) fn has_changed(&self) {
+    /// Something changed in the pool: whoever waits for a change looks again.
+    pub(super) fn notify_change(&self) {
         self.over.notify_waiters();
     }
 
     /// No key is ready, in all or for a slot; returns why no slot has one, if none has.
-    pub(super) fn no_key(&self, slot: Option<usize>, lack: &Lack, message: &str) -> Option<Lack> {
+    pub(super) fn no_key(&self, slot: Option<usize>, why: Unavailability, message: &str) -> Option<Unavailability> {
         let mut state = self.lock();
         state.waits_for = Some(message.to_owned());
-        let Some(slot) = slot else { return Some(lack.clone()) };
+        let Some(slot) = slot else { return Some(why) };
         if let Some(held) = state.slots.get_mut(slot) {
-            *held = Some(lack.clone());
+            *held = Some(why);
         }
-        let mut lacks = state.slots.iter();
-        lacks.try_fold(Lack::default(), |all, lack| Some(all.merge(lack.as_ref()?)))
+        let mut slots = state.slots.iter();
+        slots.try_fold(Unavailability::default(), |all, slot| Some(all.merge(slot.as_ref()?)))
     }
 
     /// A slot begins; returns its number.
@@ -226,13 +226,13 @@ impl Outage {
 
     /// A slot tries its key.
     pub(super) fn slot_tries(&self, slot: usize) {
-        if let Some(lack) = self.lock().slots.get_mut(slot) {
-            *lack = None;
+        if let Some(held) = self.lock().slots.get_mut(slot) {
+            *held = None;
         }
     }
 
     /// For how long there was no answer.
-    pub(super) fn silence(&self) -> Duration {
+    pub(super) fn since_last_answer(&self) -> Duration {
         now().saturating_duration_since(self.lock().last_answer)
     }
 

@@ -106,7 +106,7 @@ impl<T: Size> Queue<T> {
     }
 
     /// Ends when no task is left and none will come.
-    pub(super) async fn is_over(&self) {
+    pub(super) async fn drained(&self) {
         loop {
             let mut over = std::pin::pin!(self.over.notified());
             over.as_mut().enable();

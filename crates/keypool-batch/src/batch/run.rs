@@ -106,9 +106,9 @@ impl std::fmt::Debug for Run {
 impl Run {
     pub(super) fn start(engine: Arc<Engine>, input: Input, output: Output) -> Self {
         let (end, ended) = watch::channel(());
-        let conducted = conduct(Arc::clone(&engine), input, output);
+        let run = run(Arc::clone(&engine), input, output);
         let task = tokio::spawn(async move {
-            let summary = conducted.await;
+            let summary = run.await;
             drop(end);
             summary
         });
@@ -126,12 +126,12 @@ impl Run {
         let engine = &self.engine;
         let breakers = engine.client.pool().snapshot(0, 0).open_breakers;
         let cooling = breakers.iter().filter(|breaker| breaker.state == CircuitBreaker::Cooling);
-        let seats = engine.seats();
-        let active = seats.iter().filter(|seat| seat.in_flight.get()).count();
+        let workers = engine.workers();
+        let active = workers.iter().filter(|worker| worker.in_flight.get()).count();
         let summary = engine.summary();
         Progress {
             active,
-            workers: seats.len(),
+            workers: workers.len(),
             queued: engine.queue.len(),
             ok: summary.ok,
             failed: summary.failed,
@@ -164,37 +164,38 @@ impl Run {
 /// The place of each task of this run, by the hash of its id.
 type Places = Arc<Mutex<HashMap<u64, u64>>>;
 
-async fn conduct(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Summary, BatchError> {
+/// Starts the reader, the workers and the writer, and waits for all of them.
+async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Summary, BatchError> {
     let (results, written) = mpsc::channel(MAX_WRITTEN);
     let places = Places::default();
     let earlier = output.take_earlier();
     let writer = tokio::spawn(write(Arc::clone(&engine), output, written));
-    let mut crew = JoinSet::new();
-    for seat in engine.new_seats() {
-        crew.spawn(Arc::clone(&engine).work(seat, results.clone()));
+    let mut running = JoinSet::new();
+    for worker in engine.new_workers() {
+        running.spawn(Arc::clone(&engine).work(worker, results.clone()));
     }
-    crew.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results.clone()));
+    running.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results.clone()));
     let mut stop = engine.control.listen();
     let mut events = engine.client.pool().events();
     loop {
         tokio::select! {
-            joined = crew.join_next() => if joined.is_none() { break },
+            joined = running.join_next() => if joined.is_none() { break },
             _ = stop.wait_for(|stop| *stop == Stop::Abort) => break,
             Some((event, _)) = events.next() => {
                 // Keys may be ready sooner than was known.
                 if matches!(event, Event::KeyAdded { .. } | Event::Closed { .. }) {
-                    engine.outage.has_changed();
+                    engine.outage.notify_change();
                 }
                 if matches!(event, Event::KeyAdded { .. }) {
-                    for seat in engine.new_seats() {
-                        crew.spawn(Arc::clone(&engine).work(seat, results.clone()));
+                    for worker in engine.new_workers() {
+                        running.spawn(Arc::clone(&engine).work(worker, results.clone()));
                     }
                 }
             }
         }
     }
     drop(results);
-    crew.shutdown().await;
+    running.shutdown().await;
     let mut output = writer.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
     let places = std::mem::take(&mut *places.lock().unwrap_or_else(PoisonError::into_inner));
     blocking(move || output.finish(&places)).await?;

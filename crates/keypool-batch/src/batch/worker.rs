@@ -16,7 +16,7 @@ use tower_keypool::{ErrorClass, KeyId, Scope};
 use super::{
     Settings,
     check::Wrong,
-    outage::{Advice, Lack, Outage},
+    outage::{Advice, Outage, Unavailability},
     queue::{Queue, Size},
     result::{TaskError, TaskResult},
     run::Control,
@@ -29,10 +29,10 @@ use crate::{
     time::now,
 };
 
-/// How long a worker waits in the pool's queue before it looks around.
-const SLICE: Duration = Duration::from_secs(2);
+/// How long a worker waits in the pool's queue before it looks whether the run goes on.
+const POOL_WAIT: Duration = Duration::from_secs(2);
 /// How long it waits outside of that queue, unless something changes.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
 
@@ -42,7 +42,7 @@ pub(super) struct Engine {
     pub(super) settings: Settings,
     pub(super) queue: Queue<Job>,
     pub(super) outage: Outage,
-    seats: Mutex<Vec<Seat>>,
+    workers: Mutex<Vec<Worker>>,
     pub(super) control: Control,
     pub(super) started: Instant,
     pub(super) read_all: AtomicBool,
@@ -50,9 +50,8 @@ pub(super) struct Engine {
     outcome: Mutex<Option<RunOutcome>>,
 }
 
-/// A worker's place.
 #[derive(Clone, Debug)]
-pub(super) struct Seat {
+pub(super) struct Worker {
     /// Its number among those that have a key of their own.
     slot: Option<usize>,
     /// The key that is its own.
@@ -87,7 +86,14 @@ enum Next {
     /// After a pause.
     Again(Duration),
     /// When keys may be ready, after this long at the latest.
-    Rest(Duration),
+    AfterChange(Duration),
+}
+
+impl Next {
+    /// After a pause, without a key: another worker may have one.
+    fn without_key(slot: Option<usize>, pause: Duration) -> Self {
+        if slot.is_some() { Self::End(End::PutBack(pause)) } else { Self::AfterChange(pause) }
+    }
 }
 
 impl Size for Job {
@@ -98,13 +104,13 @@ impl Size for Job {
 
 impl Engine {
     pub(super) fn new(client: &Client, settings: Settings) -> Arc<Self> {
-        let slice = settings.max_wait.map_or(SLICE, |wait| wait.min(SLICE));
+        let pool_wait = settings.max_wait.map_or(POOL_WAIT, |wait| wait.min(POOL_WAIT));
         Arc::new(Self {
             // What is wrong with an answer is counted here.
-            client: client.with(slice, 1),
+            client: client.with(pool_wait, 1),
             queue: Queue::new(),
             outage: Outage::new(),
-            seats: Mutex::default(),
+            workers: Mutex::default(),
             control: Control::new(),
             started: now(),
             read_all: AtomicBool::new(false),
@@ -114,30 +120,34 @@ impl Engine {
         })
     }
 
-    /// Places for workers that have none: at the start for all, later for those of keys that came.
-    pub(super) fn new_seats(&self) -> Vec<Seat> {
+    /// The workers to start: all of them at the start, later those of keys that came.
+    pub(super) fn new_workers(&self) -> Vec<Worker> {
         let pool = self.client.pool();
-        let mut seats = self.seats();
-        let before = seats.len();
+        let mut workers = self.workers();
+        let before = workers.len();
         if let Some(slots) = self.settings.slots {
             for key in pool.snapshot(0, usize::MAX).keys {
-                if seats[..before].iter().all(|seat| seat.key.as_ref() != Some(&key.id)) {
+                if workers[..before].iter().all(|worker| worker.key.as_ref() != Some(&key.id)) {
                     for _ in 0..slots.workers_per_key {
                         let number = Some(self.outage.add_slot());
-                        seats.push(Seat { slot: number, key: Some(key.id.clone()), in_flight: InFlight::default() });
+                        workers.push(Worker {
+                            slot: number,
+                            key: Some(key.id.clone()),
+                            in_flight: InFlight::default(),
+                        });
                     }
                 }
             }
         } else {
             let wanted = self.settings.workers.unwrap_or_else(|| (8 * pool.stats().keys).clamp(32, 512));
-            let free = || Seat { slot: None, key: None, in_flight: InFlight::default() };
-            seats.resize_with(before.max(wanted), free);
+            let any_key = || Worker { slot: None, key: None, in_flight: InFlight::default() };
+            workers.resize_with(before.max(wanted), any_key);
         }
-        seats[before..].to_vec()
+        workers[before..].to_vec()
     }
 
-    pub(super) fn seats(&self) -> MutexGuard<'_, Vec<Seat>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn workers(&self) -> MutexGuard<'_, Vec<Worker>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn summary(&self) -> MutexGuard<'_, Summary> {
@@ -155,14 +165,14 @@ impl Engine {
     }
 
     /// Works until no task is left or the run stops.
-    pub(super) async fn work(self: Arc<Self>, seat: Seat, results: mpsc::Sender<TaskResult>) {
+    pub(super) async fn work(self: Arc<Self>, worker: Worker, results: mpsc::Sender<TaskResult>) {
         let mut stop = self.control.listen();
         let mut next_start = now();
         loop {
             tokio::select! {
                 biased;
                 () = draining(&mut stop) => return,
-                () = self.queue.is_over() => return,
+                () = self.queue.drained() => return,
                 () = sleep_until(next_start) => {}
             }
             let task = tokio::select! {
@@ -171,13 +181,13 @@ impl Engine {
                 task = self.queue.next() => task,
             };
             let Some(mut job) = task else { return };
-            let processed = self.process(&mut job, &seat, &mut next_start, &mut stop);
+            let processed = self.process(&mut job, &worker, &mut next_start, &mut stop);
             let end = AssertUnwindSafe(processed).catch_unwind().await.unwrap_or_else(|panic| {
                 let message = panic.downcast_ref::<String>().map(String::as_str);
                 let message = message.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic");
                 job.end(Some(TaskError::new("internal", message)))
             });
-            seat.in_flight.set(false);
+            worker.in_flight.set(false);
             match end {
                 End::Result(result) => {
                     // Nobody takes it if the output failed, which ends the run.
@@ -192,8 +202,8 @@ impl Engine {
                     tokio::select! {
                         biased;
                         () = draining(&mut stop) => return,
-                        () = self.queue.is_over() => return,
-                        () = self.outage.rest(pause) => {}
+                        () = self.queue.drained() => return,
+                        () = self.outage.wait_for_change(pause) => {}
                     }
                 }
                 End::Left => self.queue.done(),
@@ -215,7 +225,7 @@ impl Engine {
     async fn process(
         &self,
         job: &mut Job,
-        seat: &Seat,
+        worker: &Worker,
         next_start: &mut Instant,
         stop: &mut watch::Receiver<Stop>,
     ) -> End {
@@ -223,28 +233,28 @@ impl Engine {
             tokio::select! {
                 biased;
                 () = draining(stop) => return End::Left,
-                () = self.outage.gate(self.patience()) => {}
+                () = self.outage.wait_until_reachable(self.wait_left()) => {}
             }
             let before = *next_start;
-            if let (Some(slots), Some(slot)) = (self.settings.slots, seat.slot) {
+            if let (Some(slots), Some(slot)) = (self.settings.slots, worker.slot) {
                 *next_start = now() + slots.interval;
                 self.outage.slot_tries(slot);
             }
-            let Some(answer) = self.call(job, seat, stop).await else { return End::Left };
-            self.note(job, &answer);
+            let Some(answer) = self.call(job, worker, stop).await else { return End::Left };
+            self.count_attempts(job, &answer);
             if job.result.key_id.is_none() {
                 // It was not sent.
                 *next_start = before;
             }
             let next = match answer {
-                Ok(answer) => self.judge(job, answer),
-                Err(error) => self.fail(job, seat, &error),
+                Ok(answer) => self.answered(job, answer),
+                Err(error) => self.failed(job, worker, &error),
             };
             let paused = async {
                 match next {
                     Next::End(end) => return Some(end),
                     Next::Again(pause) => sleep_until((*next_start).max(now() + pause)).await,
-                    Next::Rest(pause) => self.outage.rest(pause).await,
+                    Next::AfterChange(pause) => self.outage.wait_for_change(pause).await,
                 }
                 None
             };
@@ -257,9 +267,14 @@ impl Engine {
     }
 
     /// Sends it once; none if the run stops before it is at the provider.
-    async fn call(&self, job: &Job, seat: &Seat, stop: &mut watch::Receiver<Stop>) -> Option<Result<Answer, Error>> {
+    async fn call(
+        &self,
+        job: &Job,
+        worker: &Worker,
+        stop: &mut watch::Receiver<Stop>,
+    ) -> Option<Result<Answer, Error>> {
         const LOOK: Duration = Duration::from_millis(100);
-        let dispatch = Dispatch { key: seat.key.clone(), in_flight: seat.in_flight.clone() };
+        let dispatch = Dispatch { key: worker.key.clone(), in_flight: worker.in_flight.clone() };
         let mut call = std::pin::pin!(self.client.dispatch(&job.prompt, Some(&dispatch)));
         tokio::select! {
             biased;
@@ -267,7 +282,7 @@ impl Engine {
             () = draining(stop) => {}
         }
         // A request that is at the provider is paid for.
-        while seat.in_flight.get() {
+        while worker.in_flight.get() {
             tokio::select! {
                 biased;
                 answer = &mut call => return Some(answer),
@@ -278,7 +293,7 @@ impl Engine {
     }
 
     /// Counts and logs the attempts.
-    fn note(&self, job: &mut Job, answer: &Result<Answer, Error>) {
+    fn count_attempts(&self, job: &mut Job, answer: &Result<Answer, Error>) {
         let attempts = match answer {
             Ok(answer) => &answer.attempts,
             Err(error) => error.attempts(),
@@ -299,8 +314,8 @@ impl Engine {
         }
     }
 
-    fn judge(&self, job: &mut Job, answer: Answer) -> Next {
-        self.outage.is_over();
+    fn answered(&self, job: &mut Job, answer: Answer) -> Next {
+        self.outage.answered();
         if let Some(usage) = answer.usage {
             let mut summary = self.summary();
             summary.input_tokens += usage.input_tokens;
@@ -327,10 +342,9 @@ impl Engine {
         }
     }
 
-    fn fail(&self, job: &mut Job, seat: &Seat, error: &Error) -> Next {
-        let slot = seat.slot;
+    fn failed(&self, job: &mut Job, worker: &Worker, error: &Error) -> Next {
         match error.kind() {
-            ErrorKind::Unavailable => return self.without_key(job, slot, error),
+            ErrorKind::Unavailable => return self.unavailable(job, worker.slot, error),
             kind @ (ErrorKind::Connect | ErrorKind::Store) => {
                 self.log(job, kind.as_str(), &error.to_string());
                 let what = if kind == ErrorKind::Store { "the store" } else { "the network" };
@@ -347,7 +361,7 @@ impl Engine {
             _ => {}
         }
         if !error.attempts().is_empty() {
-            self.outage.is_over();
+            self.outage.answered();
         }
         let is_worth_a_retry = match error.kind() {
             ErrorKind::Invalid | ErrorKind::Refused => self.settings.retry_invalid && !error.attempts().is_empty(),
@@ -377,8 +391,7 @@ impl Engine {
     }
 
     /// No key served it.
-    fn without_key(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
-        let again = |pause| if slot.is_some() { Next::End(End::PutBack(pause)) } else { Next::Rest(pause) };
+    fn unavailable(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
         if let Some(last) = error.attempts().last() {
             let what = last.outcome().failure().map(failure_text).unwrap_or_default();
             match last.outcome().failure().map(|failure| (failure.class(), failure.concerns())) {
@@ -387,23 +400,22 @@ impl Engine {
                 // No key cools down for it.
                 Some((_, Scope::Request)) => return Next::End(job.end(Some(TaskError::new("refused", what)))),
                 // Keys failed; others may be ready.
-                _ => self.outage.is_reachable(),
+                _ => self.outage.reached(),
             }
-            return self.wait_on(again(Duration::ZERO));
+            return self.wait_on(Next::without_key(slot, Duration::ZERO));
         }
-        let own = error.as_unavailable().map(Lack::of).unwrap_or_default();
+        let why = error.as_unavailable().map(Unavailability::of).unwrap_or_default();
         let pause = match error.retry_after() {
             // It was in the pool's queue, and goes back there at once.
-            Some(after) if slot.is_none() && (after <= SLICE || own.may_end_any_time()) => Duration::ZERO,
-            Some(after) if !own.may_end_any_time() => after.min(LONGEST_REST),
-            _ => SLICE,
+            Some(after) if slot.is_none() && (after <= POOL_WAIT || why.may_end_any_time()) => Duration::ZERO,
+            Some(after) if !why.may_end_any_time() => after.min(LONGEST_WAIT),
+            _ => POOL_WAIT,
         };
-        let again = again(pause.min(self.patience()));
-        // Keys of other slots may be ready.
-        let Some(lack) = self.outage.no_key(slot, &own, &error.to_string()) else { return self.wait_on(again) };
+        let next = Next::without_key(slot, pause.min(self.wait_left()));
         let message = error.to_string();
-        let pool = self.client.pool();
-        match lack.advice(pool) {
+        // Keys of other slots may be ready.
+        let Some(why) = self.outage.no_key(slot, why, &message) else { return self.wait_on(next) };
+        match why.advice(self.client.pool()) {
             Advice::Exhausted(after) if self.settings.until_exhausted => {
                 self.end(RunOutcome::Exhausted { seconds: after.as_secs(), message });
                 Next::End(End::Left)
@@ -414,18 +426,18 @@ impl Engine {
             }
             Advice::TooLarge => Next::End(job.end(Some(TaskError::new("invalid", message)))),
             Advice::NoModel => Next::End(job.end(Some(TaskError::new("model_unavailable", message)))),
-            Advice::Wait | Advice::Exhausted(_) => self.wait_on(again),
+            Advice::Wait | Advice::Exhausted(_) => self.wait_on(next),
         }
     }
 
     /// For how much longer the run may wait.
-    fn patience(&self) -> Duration {
-        self.settings.max_wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.outage.silence()))
+    fn wait_left(&self) -> Duration {
+        self.settings.max_wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.outage.since_last_answer()))
     }
 
     /// Goes on waiting, unless that took too long.
     fn wait_on(&self, next: Next) -> Next {
-        if self.settings.max_wait.is_none_or(|wait| self.outage.silence() < wait) {
+        if self.settings.max_wait.is_none_or(|wait| self.outage.since_last_answer() < wait) {
             return next;
         }
         self.end(RunOutcome::WaitedTooLong { message: self.outage.waits_for().unwrap_or_default() });

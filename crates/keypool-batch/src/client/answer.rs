@@ -240,6 +240,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+/// A number of tokens, small enough for sums.
 fn count(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_default()
+    value.as_u64().unwrap_or_default().min(1 << 40)
 }

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use http::StatusCode;
-use tower_keypool::{Attempts, Base, ErrorClass, Failure, KeyId};
+use tower_keypool::{Attempts, Base, ErrorClass, Failure, KeyId, classify::causes};
 
 /// Why there is no answer. It never holds a secret.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Error {
             Library::Store => Self::new(ErrorKind::Store, error.to_string()),
             Library::ShutDown => Self::new(ErrorKind::ShutDown, error.to_string()),
             Library::Transport => Self::of_transport(&error, base),
-            _ => Self::new(ErrorKind::Invalid, causes(&error)),
+            _ => Self::new(ErrorKind::Invalid, error.with_cause()),
         };
         out.inner.retry_after = error.retry_after();
         out.inner.library = Some(error);
@@ -107,7 +107,7 @@ impl Error {
     /// An error of the connection.
     pub(super) fn of_transport(error: &(dyn StdError + 'static), base: &Base) -> Self {
         let failure = Failure::of_transport(error);
-        let is_connect = chain(error).any(|cause| {
+        let is_connect = causes(error).any(|cause| {
             cause
                 .downcast_ref::<hyper_util::client::legacy::Error>()
                 .is_some_and(hyper_util::client::legacy::Error::is_connect)
@@ -122,10 +122,10 @@ impl Error {
         let usual = if base.scheme() == &http::uri::Scheme::HTTPS { 443 } else { 80 };
         let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(usual));
         let cause =
-            chain(error).find_map(|cause| Some(words_of(cause.downcast_ref::<io::Error>()?.kind())?.to_owned()));
+            causes(error).find_map(|cause| Some(words_of(cause.downcast_ref::<io::Error>()?.kind())?.to_owned()));
         let cause = cause.unwrap_or_else(|| match kind {
             ErrorKind::Timeout => "no answer in time".to_owned(),
-            _ => innermost(error),
+            _ => causes(error).last().unwrap_or(error).to_string(),
         });
         Self::new(kind, format!("{cause} at {address}"))
     }
@@ -218,27 +218,4 @@ fn words_of(kind: io::ErrorKind) -> Option<&'static str> {
         io::ErrorKind::TimedOut => "no answer in time",
         _ => return None,
     })
-}
-
-/// The error and its causes, with the errors that an [`io::Error`] wraps.
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    const DEEPEST: usize = 16;
-    let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {
-        let error: &'a (dyn StdError + 'static) = *error;
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        wrapped.map(|wrapped| wrapped as &(dyn StdError + 'static)).or_else(|| error.source())
-    };
-    std::iter::successors(Some(error), next).take(DEEPEST)
-}
-
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    chain(error).last().map_or_else(|| error.to_string(), ToString::to_string)
-}
-
-/// The message of an error and of its cause.
-fn causes(error: &tower_keypool::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", innermost(source)),
-        None => error.to_string(),
-    }
 }

@@ -278,3 +278,12 @@ async fn a_request_of_any_kind_can_be_made_by_the_callers_client() {
     let client = Client::builder(&pool("http://somewhere.invalid", 1).build().unwrap()).service(service);
     assert_eq!(client.send(&Prompt::text("x").model(MODEL)).await.unwrap().text, crate::secret(0));
 }
+
+#[tokio::test]
+async fn absurd_usage_overflows_no_sum() {
+    let usage = json!({ "promptTokenCount": u64::MAX, "toolUsePromptTokenCount": u64::MAX });
+    let answer = json!({ "candidates": [{ "content": { "parts": [{ "text": "x" }] } }], "usageMetadata": usage });
+    let (_, client) = answering(Gemini::new(), "application/json", answer.to_string());
+    let answer = client.send(&Prompt::text("hello").model("m")).await.unwrap();
+    assert_eq!(answer.usage, Some(Usage { input_tokens: 2 << 40, output_tokens: 0 }));
+}

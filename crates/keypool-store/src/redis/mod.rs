@@ -19,6 +19,8 @@
 mod connection;
 mod error;
 mod memory;
+mod options;
+mod rows;
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -28,131 +30,36 @@ use std::{
     time::Duration,
 };
 
-use redis::io::tcp::TcpSettings;
-use redis::{Client, ConnectionAddr, FromRedisValue, IntoConnectionInfo, Script, ScriptInvocation, TlsCertificates};
+use redis::{FromRedisValue, Script, ScriptInvocation};
 use tower_keypool::{
-    Error, Span, Unit,
-    store::{Amounts, Candidate, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture},
+    Error, Span,
+    store::{
+        Amounts, Candidate, Changes, Granted, MIDNIGHT_GUARD, Record, ReserveRequest, Reserved, ReservedAt, Store,
+        StoreFuture,
+    },
 };
 
-use connection::Connection;
-use memory::{Head, Memory};
+use self::{
+    connection::Connection,
+    memory::{Head, Memory},
+    options::Time,
+    rows::{Row, counts, quota_name, target, unit_number},
+};
+use crate::window::{GUARD_MS, HOLD_MS, MINUTE_MS, MOST, NEVER_MS, PARTS};
 
-pub use error::{RedisError, RedisErrorKind};
-
-/// A reservation is counted so much later than it is granted, and may be used until then.
-const HOLD: Duration = Duration::from_secs(1);
+pub use self::{
+    error::{RedisError, RedisErrorKind},
+    options::RedisOptions,
+};
 
 /// A request is asked for again at most so often when the data turns out to be new.
 const TRIES: usize = 3;
-
-/// How long a closed breaker is kept, so that others learn of it.
-const CLOSED_KEPT_MS: i64 = 86_400_000;
-
-/// A learned limit is forgotten after so long.
-const LIMIT_KEPT_MS: i64 = 86_400_000;
 
 /// What `reserve.lua` answers in place of a candidate's number when it must be asked again.
 const ASK_AGAIN: i64 = -1;
 
 /// At most this many records or states are sent with one call: a script holds up the server.
 const PAGE: usize = 64;
-
-/// Where a server is and how it is reached.
-///
-/// ```
-/// use keypool_store::redis::RedisOptions;
-///
-/// let options = RedisOptions::new("redis://localhost:6379").namespace("gateway").password("secret");
-/// assert!(!format!("{options:?}").contains("secret"));
-/// ```
-#[derive(Clone)]
-pub struct RedisOptions {
-    url: String,
-    namespace: String,
-    username: Option<String>,
-    password: Option<String>,
-    root_certificates: Option<Vec<u8>>,
-    time: Option<Time>,
-}
-
-type Time = Arc<dyn Fn() -> i64 + Send + Sync>;
-
-impl RedisOptions {
-    /// The server at `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`.
-    pub fn new(url: impl Into<String>) -> Self {
-        let namespace = "keypool".to_owned();
-        Self { url: url.into(), namespace, username: None, password: None, root_certificates: None, time: None }
-    }
-
-    /// What the names of all keys begin with, `keypool` unless set. Pools that share limits have the same namespace.
-    #[must_use]
-    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = namespace.into();
-        self
-    }
-
-    /// The user, in place of the one in the URL.
-    #[must_use]
-    pub fn username(mut self, username: impl Into<String>) -> Self {
-        self.username = Some(username.into());
-        self
-    }
-
-    /// The password, in place of the one in the URL.
-    #[must_use]
-    pub fn password(mut self, password: impl Into<String>) -> Self {
-        self.password = Some(password.into());
-        self
-    }
-
-    /// Certificates (PEM) of the authorities that are trusted over TLS, in place of the system's.
-    #[must_use]
-    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
-        self.root_certificates = Some(pem.into());
-        self
-    }
-
-    /// The time in milliseconds since the Unix epoch in place of the server's, for tests.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn with_time(mut self, time: Arc<dyn Fn() -> i64 + Send + Sync>) -> Self {
-        self.time = Some(time);
-        self
-    }
-
-    fn client(&self) -> Result<Client, RedisError> {
-        let invalid = "the address of the Redis server must be redis://, rediss:// or unix://, with host and port";
-        // The client's error may quote the address, and a password with it.
-        let info = self.url.as_str().into_connection_info().map_err(|_| RedisError::invalid(invalid))?;
-        let mut login = info.redis_settings().clone();
-        if let Some(username) = &self.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &self.password {
-            login = login.set_password(password);
-        }
-        let tcp = TcpSettings::default().set_nodelay(true);
-        let info = info.set_redis_settings(login).set_tcp_settings(tcp);
-        if let ConnectionAddr::TcpTls { .. } = info.addr() {
-            // Without one the client panics; where the program installed another, that holds.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-        match &self.root_certificates {
-            Some(pem) => {
-                let tls = TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
-                Client::build_with_tls(info, tls).map_err(|error| RedisError::invalid(error.to_string()))
-            }
-            None => Client::open(info).map_err(|_| RedisError::invalid(invalid)),
-        }
-    }
-}
-
-impl fmt::Debug for RedisOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisOptions").field("namespace", &self.namespace).finish_non_exhaustive()
-    }
-}
 
 /// Counts and records on a Redis (6 or later) or Valkey server, shared by all pools of a namespace.
 #[derive(Clone)]
@@ -176,29 +83,26 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-struct Scripts {
-    reserve: Script,
-    record: Script,
-    changes: Script,
-    forget: Script,
-    load: Script,
-    restore: Script,
+/// A script, after what all of them share.
+fn script(source: &str) -> Script {
+    let (namespace, quota) = (include_str!("namespace.lua"), include_str!("quota.lua"));
+    let midnight_guard = MIDNIGHT_GUARD.as_millis();
+    Script::new(&format!(
+        "local HOLD, GUARD, PARTS, MINUTE, NEVER, MIDNIGHT_GUARD = \
+         {HOLD_MS}, {GUARD_MS}, {PARTS}, {MINUTE_MS}, {NEVER_MS}, {midnight_guard}\n{namespace}{quota}{source}"
+    ))
 }
 
-macro_rules! script {
-    ($name:literal) => {
-        Script::new(concat!(include_str!("namespace.lua"), include_str!("quota.lua"), include_str!($name)))
-    };
-}
+static RESERVE: LazyLock<Script> = LazyLock::new(|| script(include_str!("reserve.lua")));
+static RECORD: LazyLock<Script> = LazyLock::new(|| script(include_str!("record.lua")));
+static CHANGES: LazyLock<Script> = LazyLock::new(|| script(include_str!("changes.lua")));
+static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.lua")));
+static LOAD: LazyLock<Script> = LazyLock::new(|| script(include_str!("load.lua")));
+static RESTORE: LazyLock<Script> = LazyLock::new(|| script(include_str!("restore.lua")));
 
-static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
-    reserve: script!("reserve.lua"),
-    record: script!("record.lua"),
-    changes: script!("changes.lua"),
-    forget: script!("forget.lua"),
-    load: script!("load.lua"),
-    restore: script!("restore.lua"),
-});
+/// What `reserve.lua` answers: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the date that it
+/// counts on, the number and state of its quota, and when those before it open.
+type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
 
 /// A quota as `load.lua` tells it: name, number, state, windows by span, days by date.
 type Loaded = (String, u64, Vec<u8>, Vec<(u64, Vec<i64>)>, Vec<(i32, Vec<u64>)>);
@@ -270,10 +174,15 @@ impl Shared {
         if self.time.is_none() {
             tokio::time::sleep(wait).await;
         }
-        let (head, rows): (Head, Vec<(String, u64, String)>) =
-            self.run(&SCRIPTS.changes, |call| _ = call.arg(0)).await?;
-        let mut changes = Changes { revision: head.revision, now_ms: head.now_ms, records: Vec::new() };
-        let mut over = Vec::new();
+        let mut changes = self.load_records().await?;
+        changes.records.extend(self.load_counts().await?);
+        Ok(changes)
+    }
+
+    /// The records that are not over; the others are dropped.
+    async fn load_records(&self) -> Result<Changes, Error> {
+        let (head, rows): (Head, Vec<(String, u64, String)>) = self.run(&CHANGES, |call| _ = call.arg(0)).await?;
+        let (mut records, mut over) = (Vec::new(), Vec::new());
         for (target, revision, value) in rows {
             let Some(row) = Row::parse(&value) else { continue };
             if row.is_over(head.now_ms) {
@@ -281,34 +190,38 @@ impl Shared {
                 over.push((target, revision));
             } else {
                 self.memory.set_record(&target, &value);
-                changes.records.push(row.record);
+                records.push(row.record);
             }
         }
         for page in over.chunks(PAGE) {
-            let forget = self.run::<(Head,)>(&SCRIPTS.forget, |call| {
+            let forget = self.run::<(Head,)>(&FORGET, |call| {
                 for (target, revision) in page {
                     call.arg(target).arg(revision);
                 }
             });
             forget.await?;
         }
+        Ok(Changes { revision: head.revision, now_ms: head.now_ms, records })
+    }
+
+    /// What all quotas count.
+    async fn load_counts(&self) -> Result<Vec<Record>, Error> {
+        let mut records = Vec::new();
         let mut cursor = "0".to_owned();
         // The server may tell a quota twice.
         let mut seen = HashSet::new();
         loop {
             let (head, next, quotas): (Head, String, Vec<Loaded>) =
-                self.run(&SCRIPTS.load, |call| _ = call.arg(&cursor)).await?;
+                self.run(&LOAD, |call| _ = call.arg(&cursor)).await?;
             for (name, number, packed, windows, days) in quotas {
-                if let Some((project, model)) = parse_quota(&name)
-                    && seen.insert(name.clone())
-                {
-                    changes.records.extend(counts(project, model, windows, days));
+                if seen.insert(name.clone()) {
+                    records.extend(counts(&name, windows, days));
                     self.memory.accept(&head, [(&*name, number, packed)]);
                 }
             }
             cursor = next;
             if cursor == "0" {
-                return Ok(changes);
+                return Ok(records);
             }
         }
     }
@@ -319,7 +232,7 @@ impl Shared {
             let (zones, candidates) = self.arguments(request, &names)?;
             let epoch = self.memory.epoch();
             let cost = request.cost;
-            let reserve = self.run(&SCRIPTS.reserve, |call| {
+            let reserve = self.run(&RESERVE, |call| {
                 call.arg(&*epoch).arg(cost.requests).arg(cost.input_tokens).arg(cost.output_tokens).arg(cost.images);
                 call.arg(zones).arg(candidates);
             });
@@ -338,8 +251,8 @@ impl Shared {
                 opens = vec![head.wait_ms; names.len()];
             }
             let granted = candidate.map(|candidate| {
-                let at = ReservedAt { at_ms: head.now_ms + HOLD.as_millis() as i64, date };
-                Granted { candidate, at, usable_for: HOLD }
+                let at = ReservedAt { at_ms: head.now_ms + HOLD_MS, date };
+                Granted { candidate, at, usable_for: Duration::from_millis(HOLD_MS as u64) }
             });
             let opens = opens.into_iter().map(Duration::from_millis).collect();
             return Ok(Reserved { granted, opens });
@@ -374,11 +287,11 @@ impl Shared {
         let mut corrections = BTreeMap::<String, Vec<_>>::new();
         for record in records {
             if let Record::Used { project, model, at, reserved, used, .. } = &record {
-                let more = |of: fn(&Amounts) -> u64| of(used) as i64 - of(reserved) as i64;
-                let amounts =
-                    (more(|a| a.requests), more(|a| a.input_tokens), more(|a| a.output_tokens), more(|a| a.images));
-                let (requests, input, output, images) = amounts;
-                if amounts != (0, 0, 0, 0) {
+                let signed = |amount: u64| amount.min(MOST) as i64;
+                let more = |of: fn(&Amounts) -> u64| signed(of(used)) - signed(of(reserved));
+                let (requests, images) = (more(|a| a.requests), more(|a| a.images));
+                let (input, output) = (more(|a| a.input_tokens), more(|a| a.output_tokens));
+                if (requests, input, output, images) != (0, 0, 0, 0) {
                     let row = (at.at_ms, at.date, requests, input, output, images);
                     corrections.entry(quota_name(project, model)).or_default().push(row);
                 }
@@ -406,7 +319,7 @@ impl Shared {
     }
 
     async fn record_page(&self, rows: &[(String, String)], corrections: &[String]) -> Result<Head, RedisError> {
-        let record = self.run(&SCRIPTS.record, |call| {
+        let record = self.run(&RECORD, |call| {
             call.arg(&self.writer).arg(rows.len());
             for (target, json) in rows {
                 call.arg(target).arg(json);
@@ -422,8 +335,7 @@ impl Shared {
     }
 
     async fn changes(&self, since: u64) -> Result<Changes, Error> {
-        let (head, rows): (Head, Vec<(String, u64, String)>) =
-            self.run(&SCRIPTS.changes, |call| _ = call.arg(since)).await?;
+        let (head, rows): (Head, Vec<(String, u64, String)>) = self.run(&CHANGES, |call| _ = call.arg(since)).await?;
         if !self.memory.accept(&head, []) {
             self.restore().await?;
         }
@@ -441,7 +353,7 @@ impl Shared {
     /// Sends what is remembered, unless the data has it already.
     async fn restore(&self) -> Result<Head, RedisError> {
         let _alone = self.restoring.lock().await;
-        let (mut head, _): (Head, Vec<String>) = self.run(&SCRIPTS.changes, |call| _ = call.arg(u64::MAX)).await?;
+        let (mut head, _): (Head, Vec<String>) = self.run(&CHANGES, |call| _ = call.arg(u64::MAX)).await?;
         if self.memory.accept(&head, []) {
             return Ok(head);
         }
@@ -453,7 +365,7 @@ impl Shared {
             if quotas.is_empty() && records.is_empty() {
                 break;
             }
-            let restore = self.run(&SCRIPTS.restore, |call| {
+            let restore = self.run(&RESTORE, |call| {
                 call.arg(quotas.len());
                 for (name, packed) in quotas {
                     call.arg(&**name).arg(&**packed);
@@ -468,90 +380,4 @@ impl Shared {
         self.memory.set_epoch(&epoch);
         Ok(head)
     }
-}
-
-/// What `reserve.lua` answers: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the date that it
-/// counts on, the number and state of its quota, and when those before it open.
-type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
-
-/// A record as it is kept: its writer, the time and its JSON.
-struct Row<'a> {
-    writer: &'a str,
-    at_ms: i64,
-    record: Record,
-}
-
-impl<'a> Row<'a> {
-    /// None for a record of a newer version.
-    fn parse(value: &'a str) -> Option<Self> {
-        let mut parts = value.splitn(3, ' ');
-        let (writer, at_ms, json) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { writer, at_ms: at_ms.parse().ok()?, record: serde_json::from_str(json).ok()? })
-    }
-
-    fn is_over(&self, now_ms: i64) -> bool {
-        match &self.record {
-            Record::Open { until_ms, .. } => until_ms.is_some_and(|until| until <= now_ms),
-            Record::Closed { .. } => self.at_ms + CLOSED_KEPT_MS <= now_ms,
-            Record::Limit { learned_ms, .. } => learned_ms + LIMIT_KEPT_MS <= now_ms,
-            _ => false,
-        }
-    }
-}
-
-/// What a record replaces the last one of; none for what is no row.
-fn target(record: &Record) -> Option<String> {
-    let target = match record {
-        Record::Open { target, .. } | Record::Closed { target } => serde_json::to_string(target),
-        Record::Limit { project, model, limit, .. } => serde_json::to_string(&(project, model, limit.unit, limit.span)),
-        Record::Project { key, .. } => serde_json::to_string(key),
-        _ => return None,
-    };
-    target.ok()
-}
-
-/// Unambiguous for any project and model.
-fn quota_name(project: &str, model: &str) -> String {
-    format!("{}/{project}/{model}", project.len())
-}
-
-fn parse_quota(name: &str) -> Option<(&str, &str)> {
-    let (length, rest) = name.split_once('/')?;
-    let (project, model) = rest.split_at_checked(length.parse().ok()?)?;
-    Some((project, model.strip_prefix('/')?))
-}
-
-fn unit_number(unit: Unit) -> u64 {
-    match unit {
-        Unit::InputTokens => 2,
-        Unit::OutputTokens => 3,
-        Unit::Images => 4,
-        Unit::Tokens => 5,
-        _ => 1,
-    }
-}
-
-fn counts(
-    project: &str,
-    model: &str,
-    windows: Vec<(u64, Vec<i64>)>,
-    days: Vec<(i32, Vec<u64>)>,
-) -> impl Iterator<Item = Record> {
-    let (project, model): (Arc<str>, Arc<str>) = (project.into(), model.into());
-    let (project_of_day, model_of_day) = (Arc::clone(&project), Arc::clone(&model));
-    let amounts = |of: [u64; 4]| {
-        let [requests, input_tokens, output_tokens, images] = of;
-        Amounts { requests, input_tokens, output_tokens, images }
-    };
-    let windows = windows.into_iter().map(move |(span, entries)| {
-        let entries = entries.as_chunks::<5>().0.iter();
-        let starts = entries.map(|[at_ms, of @ ..]| (*at_ms, amounts(of.map(|amount| amount as u64)))).collect();
-        let span = Duration::from_millis(span);
-        Record::Starts { project: Arc::clone(&project), model: Arc::clone(&model), span, starts }
-    });
-    let days = days.into_iter().map(move |(date, of)| {
-        let used = amounts(of.try_into().unwrap_or_default());
-        Record::Day { project: Arc::clone(&project_of_day), model: Arc::clone(&model_of_day), date, used }
-    });
-    windows.chain(days)
 }

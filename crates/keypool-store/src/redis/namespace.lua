@@ -1,4 +1,4 @@
--- Begins every script.
+-- Begins every script, after a line with the constants of window.rs.
 -- KEYS: the state of the namespace, its quotas, its records, the revisions of the records.
 -- ARGV[1]: the time in ms, of a test; else the server's holds. ARGV[2]: the run id of the server that the caller connected to.
 local GRACE = 2000

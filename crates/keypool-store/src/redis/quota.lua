@@ -2,8 +2,6 @@
 -- `n` grows with each change. It begins at the time, so that it never goes back when a quota was dropped.
 
 -- What begins within one part of a window counts as begun at that part's end.
-local PARTS = 240
-
 local function slot(at, span)
   local part = math.max(1, math.floor(span / PARTS))
   return math.ceil(at / part) * part
@@ -11,7 +9,7 @@ end
 
 -- For how long an entry counts.
 local function lasts(span)
-  return span + math.min(250, math.ceil(span / 64))
+  return span + math.min(GUARD, math.ceil(span / 64))
 end
 
 local function read(name)

@@ -5,7 +5,6 @@
 if ARGV[3] ~= epoch then return {head(), -1, 0, {0, ''}, {}} end
 if now < opens then return {head(), 0, 0, {0, ''}, {}} end
 
-local HOLD, MINUTE, DAY, MIDNIGHT_GUARD = 1000, 60000, 86400000, 30000
 local TOKENS = 5
 local cost = {tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])}
 cost[TOKENS] = cost[2] + cost[3]
@@ -66,7 +65,7 @@ for index = 9, #ARGV do
     if span > 0 then windows[span] = windows[span] or {} end
     if cost[unit] > 0 then
       local room
-      if limit == 0 then room = now + DAY
+      if limit == 0 then room = now + NEVER
       elseif span == 0 then room = day_opens(quota.days, day, unit, limit)
       else room = window_opens(windows[span], span, unit, limit) end
       wait = math.max(wait, room)

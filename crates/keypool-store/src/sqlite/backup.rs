@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use super::{
     SqliteError, SqliteStore, file,
-    secrets::{beside, rename},
+    secrets::{beside, create_private, rename},
 };
 
 impl SqliteStore {
@@ -22,11 +22,7 @@ impl SqliteStore {
             }
             let part = beside(&to, ".part");
             let failed = |error: std::io::Error| SqliteError::io(&part, &error);
-            let mut options = fs::OpenOptions::new();
-            options.write(true).create(true).truncate(true);
-            #[cfg(unix)]
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            let file_of_part = options.open(&part).map_err(failed)?;
+            let file_of_part = create_private(&part).map_err(failed)?;
             let copied = connection.execute("VACUUM INTO ?", [file::by_name(&part).to_string_lossy()]);
             let copied = copied.map_err(|error| SqliteError::from(error).at(&part));
             let copied = copied.and_then(|_| file_of_part.sync_all().map_err(failed)).and_then(|()| rename(&part, &to));

@@ -117,39 +117,24 @@ impl fmt::Display for SqliteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, path, detail } = self;
         let path = path.display();
-        match kind {
+        let (what, advice) = match kind {
             SqliteErrorKind::NotADatabase => {
-                write!(
-                    f,
-                    "{path} is not a database of this program: {detail}. Nothing was changed; choose another path"
-                )
+                let advice = "Nothing was changed; choose another path";
+                return write!(f, "{path} is not a database of this program: {detail}. {advice}");
             }
-            SqliteErrorKind::Damaged => write!(
-                f,
-                "the database {path} is damaged: {detail}. Restore a backup, or move the file and those that begin with \
-                 its name away to start with an empty one"
+            SqliteErrorKind::MasterKey => return write!(f, "the master key for {path}: {detail}"),
+            SqliteErrorKind::Damaged => (
+                "is damaged",
+                ". Restore a backup, or move the file and those that begin with its name away to start with an empty one",
             ),
-            SqliteErrorKind::Locked => write!(
-                f,
-                "the database {path} is locked: {detail}. Another program has a transaction open; end it and try again"
-            ),
-            SqliteErrorKind::ReadOnly => write!(
-                f,
-                "the database {path} cannot be written: {detail}. Allow this user to write the file and its folder"
-            ),
-            SqliteErrorKind::NewerVersion => {
-                write!(
-                    f,
-                    "the database {path} was made by a newer version: {detail}. Use that version, or another path"
-                )
-            }
-            SqliteErrorKind::DiskFull => {
-                write!(f, "the database {path} cannot grow: {detail}. Make room on the disk; it goes on by itself then")
-            }
-            SqliteErrorKind::MasterKey => write!(f, "the master key for {path}: {detail}"),
-            SqliteErrorKind::Invalid => write!(f, "the database {path} was asked for something invalid: {detail}"),
-            SqliteErrorKind::Io => write!(f, "the database {path} failed: {detail}"),
-        }
+            SqliteErrorKind::Locked => ("is locked", ". Another program has a transaction open; end it and try again"),
+            SqliteErrorKind::ReadOnly => ("cannot be written", ". Allow this user to write the file and its folder"),
+            SqliteErrorKind::NewerVersion => ("was made by a newer version", ". Use that version, or another path"),
+            SqliteErrorKind::DiskFull => ("cannot grow", ". Make room on the disk; it goes on by itself then"),
+            SqliteErrorKind::Invalid => ("was asked for something invalid", ""),
+            SqliteErrorKind::Io => ("failed", ""),
+        };
+        write!(f, "the database {path} {what}: {detail}{advice}")
     }
 }
 

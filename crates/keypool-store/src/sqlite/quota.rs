@@ -17,6 +17,7 @@ use super::{
     error::SqliteError,
     windows::{Added, Windows, added},
 };
+use crate::window::MOST;
 
 /// How many days before the present one matter.
 const DAYS: i32 = 2;
@@ -207,8 +208,7 @@ impl Quota {
 /// Amounts as their columns.
 fn columns(amounts: &Amounts) -> Added {
     let Amounts { requests, input_tokens, output_tokens, images } = *amounts;
-    // The sum of a few is still an i64.
-    [requests, input_tokens, output_tokens, images].map(|amount| amount.min(1 << 60) as i64)
+    [requests, input_tokens, output_tokens, images].map(|amount| amount.min(MOST) as i64)
 }
 
 /// Amounts from four columns.

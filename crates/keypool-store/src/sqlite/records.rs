@@ -7,18 +7,17 @@ use tower_keypool::{
 };
 
 use super::error::SqliteError;
-
-/// For so long a closed breaker is told to others, and a learned limit holds.
-const DAY_MS: i64 = 86_400_000;
+use crate::window::RECORD_KEPT_MS;
 
 /// Puts a record in the place of the one before of the same target.
 pub(super) fn put(connection: &Connection, writer: i64, record: &Record, wall_ms: i64) -> Result<(), SqliteError> {
     let (target, expires_ms) = match record {
         Record::Open { target, until_ms, .. } => (serde_json::to_string(target)?, *until_ms),
-        Record::Closed { target } => (serde_json::to_string(target)?, Some(wall_ms + DAY_MS)),
-        Record::Limit { project, model, limit, learned_ms } => {
-            (serde_json::to_string(&("limit", project, model, limit.unit, limit.span))?, Some(learned_ms + DAY_MS))
-        }
+        Record::Closed { target } => (serde_json::to_string(target)?, Some(wall_ms + RECORD_KEPT_MS)),
+        Record::Limit { project, model, limit, learned_ms } => (
+            serde_json::to_string(&("limit", project, model, limit.unit, limit.span))?,
+            Some(learned_ms + RECORD_KEPT_MS),
+        ),
         Record::Project { key, .. } => (project_target(key)?, None),
         // Only `load` makes the others.
         _ => return Ok(()),

@@ -77,11 +77,7 @@ impl MasterKey {
     pub(super) fn write(&self, path: &Path) -> Result<(), SqliteError> {
         let failed = |error: std::io::Error| SqliteError::io(path, &error);
         let new = beside(path, ".tmp");
-        let mut options = fs::OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&new).map_err(failed)?;
+        let mut file = create_private(&new).map_err(failed)?;
         file.write_all(format!("{}\n", self.expose()).as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
         rename(&new, path)
     }
@@ -218,6 +214,15 @@ pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
+}
+
+/// Makes an empty file that only its owner can read, or empties the one that is there.
+pub(super) fn create_private(path: &Path) -> std::io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Renames a file so that it has its new name after a power failure, too.

@@ -5,24 +5,11 @@ use std::{collections::VecDeque, time::Duration};
 use serde::{Deserialize, Serialize};
 use tower_keypool::{Limit, Span, store::Amounts};
 
-/// How long after it was reserved a request may be sent at most. It is counted from then on, so never before it is sent.
-pub(super) const HOLD_MS: i64 = 1_000;
+use crate::window::{GUARD_MS, HOLD_MS, MINUTE_MS, NEVER_MS, PARTS};
 
-/// How much longer than its span an entry counts at most: the request is on its way for a while.
-const GUARD_MS: i64 = 250;
-
-/// Into how many parts a span is divided; what is reserved in one part is one entry, at the part's end.
-const PARTS: i64 = 240;
-
-/// Requests of a minute are always counted, so that a limit that is learned later can look back. The log is the truth of
-/// windows up to that span; longer ones are stored.
-const MINUTE_MS: i64 = 60_000;
-
-/// A row of the log concerns no window of a minute any more when it is so old.
+/// A row of the log concerns no window of a minute any more when it is so old. The log is the truth of windows up to a minute;
+/// longer ones are stored.
 pub(super) const LOGGED_MS: i64 = HOLD_MS + MINUTE_MS / PARTS + MINUTE_MS + GUARD_MS;
-
-/// When a limit of nothing is asked for again.
-const NEVER_MS: i64 = 86_400_000;
 
 /// The longest time for which anything counts.
 pub(super) const LONGEST_MS: i64 = 86_400_000 + GUARD_MS;

@@ -18,8 +18,9 @@ use super::{
     quota::{LogEntry, Name, Quota},
     records,
     time::Time,
-    windows::{HOLD_MS, LOGGED_MS},
+    windows::LOGGED_MS,
 };
+use crate::window::HOLD_MS;
 
 /// For how long jobs gather between two transactions.
 const GATHER: Duration = Duration::from_millis(1);

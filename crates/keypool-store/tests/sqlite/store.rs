@@ -312,3 +312,25 @@ async fn a_record_of_a_newer_version_is_passed_over() {
     assert_eq!(store.load().await.unwrap().records, []);
     assert_eq!(store.changes(0).await.unwrap().records, []);
 }
+
+#[tokio::test]
+async fn absurd_amounts_harm_no_sum() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = Time::new(NOON);
+    let store = time.open(&folder.path().join("keypool.db"));
+    let limits = Limits::new().tokens_per_day(100);
+    let used = Amounts { input_tokens: u64::MAX, output_tokens: u64::MAX, ..one_request() };
+    for project in ["a", "b"] {
+        for _ in 0..10 {
+            let candidate = candidate(project, &limits);
+            let (key, project, model) = (candidate.key.clone(), candidate.project.clone(), candidate.model.clone());
+            let request = ReserveRequest { candidates: vec![candidate], cost: one_request() };
+            let at = store.reserve(request).await.unwrap().granted.unwrap().at;
+            let record = Record::Used { key, project, model, at, reserved: one_request(), used };
+            store.record(vec![record]).await.unwrap();
+        }
+    }
+    let usage = store.usage(UsageQuery::of_days(0..=i32::MAX)).await.unwrap();
+    assert_eq!((usage[0].used.requests, usage[0].used.input_tokens), (20, 20 << 40));
+    assert!(!store.load().await.unwrap().records.is_empty());
+}

@@ -1,0 +1,89 @@
+//! How records and quotas are written on the server.
+
+use std::{sync::Arc, time::Duration};
+
+use tower_keypool::{
+    Unit,
+    store::{Amounts, Record},
+};
+
+use crate::window::RECORD_KEPT_MS;
+
+/// A record as it is kept: its writer, the time and its JSON.
+pub(super) struct Row<'a> {
+    pub(super) writer: &'a str,
+    at_ms: i64,
+    pub(super) record: Record,
+}
+
+impl<'a> Row<'a> {
+    /// None for a record of a newer version.
+    pub(super) fn parse(value: &'a str) -> Option<Self> {
+        let mut parts = value.splitn(3, ' ');
+        let (writer, at_ms, json) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { writer, at_ms: at_ms.parse().ok()?, record: serde_json::from_str(json).ok()? })
+    }
+
+    pub(super) fn is_over(&self, now_ms: i64) -> bool {
+        match &self.record {
+            Record::Open { until_ms, .. } => until_ms.is_some_and(|until| until <= now_ms),
+            Record::Closed { .. } => self.at_ms + RECORD_KEPT_MS <= now_ms,
+            Record::Limit { learned_ms, .. } => learned_ms + RECORD_KEPT_MS <= now_ms,
+            _ => false,
+        }
+    }
+}
+
+/// The name of a record: it replaces the last one of this name. None for what is no row.
+pub(super) fn target(record: &Record) -> Option<String> {
+    let target = match record {
+        Record::Open { target, .. } | Record::Closed { target } => serde_json::to_string(target),
+        Record::Limit { project, model, limit, .. } => serde_json::to_string(&(project, model, limit.unit, limit.span)),
+        Record::Project { key, .. } => serde_json::to_string(key),
+        _ => return None,
+    };
+    target.ok()
+}
+
+/// Unambiguous for any project and model.
+pub(super) fn quota_name(project: &str, model: &str) -> String {
+    format!("{}/{project}/{model}", project.len())
+}
+
+fn parse_quota(name: &str) -> Option<(&str, &str)> {
+    let (length, rest) = name.split_once('/')?;
+    let (project, model) = rest.split_at_checked(length.parse().ok()?)?;
+    Some((project, model.strip_prefix('/')?))
+}
+
+/// A unit as the scripts number it.
+pub(super) fn unit_number(unit: Unit) -> u64 {
+    match unit {
+        Unit::InputTokens => 2,
+        Unit::OutputTokens => 3,
+        Unit::Images => 4,
+        Unit::Tokens => 5,
+        _ => 1,
+    }
+}
+
+/// What a quota counts, as records.
+pub(super) fn counts(quota: &str, windows: Vec<(u64, Vec<i64>)>, days: Vec<(i32, Vec<u64>)>) -> Vec<Record> {
+    let Some((project, model)) = parse_quota(quota) else { return Vec::new() };
+    let name = (Arc::<str>::from(project), Arc::<str>::from(model));
+    let amounts = |of: [u64; 4]| {
+        let [requests, input_tokens, output_tokens, images] = of;
+        Amounts { requests, input_tokens, output_tokens, images }
+    };
+    let windows = windows.into_iter().map(|(span, entries)| {
+        let (project, model) = name.clone();
+        let entries = entries.as_chunks::<5>().0.iter();
+        let starts = entries.map(|[at_ms, of @ ..]| (*at_ms, amounts(of.map(|amount| amount as u64)))).collect();
+        Record::Starts { project, model, span: Duration::from_millis(span), starts }
+    });
+    let days = days.into_iter().map(|(date, of)| {
+        let (project, model) = name.clone();
+        Record::Day { project, model, date, used: amounts(of.try_into().unwrap_or_default()) }
+    });
+    windows.chain(days).collect()
+}
