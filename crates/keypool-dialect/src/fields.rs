@@ -220,8 +220,9 @@ fn is_neutral(name: &str, value: &Value) -> bool {
 /// A body as JSON text. What clients cut through is mended: bytes that are no UTF-8, halves of surrogate pairs.
 pub(crate) fn json_text(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    let text = String::from_utf8_lossy(body);
-    if text.contains("\\ud") || text.contains("\\uD") { mend_surrogates(text) } else { text }
+    let text = std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
+    let has = |half: &str| memchr::memmem::find(body, half.as_bytes()).is_some();
+    if has("\\ud") || has("\\uD") { mend_surrogates(text) } else { text }
 }
 
 /// Puts U+FFFD in the place of each half of a surrogate pair that stands alone.
@@ -246,9 +247,6 @@ fn mend_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
             Some(_) => at += 6,
             None => at += 2,
         }
-    }
-    if alone.is_empty() {
-        return text;
     }
     let mut mended = text.into_owned();
     for at in alone {

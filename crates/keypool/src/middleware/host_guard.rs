@@ -25,7 +25,11 @@ pub fn refused(app: &App, head: &Parts) -> Option<Response> {
 }
 
 /// Headers by which Google takes a request for one with another method.
-const OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+const OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
 
 /// What is wrong with a request that says one thing in two ways.
 fn odd(headers: &HeaderMap, uri: &Uri) -> Option<String> {
@@ -39,13 +43,13 @@ fn odd(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     {
         return Some("the request's target names another host than its Host header".to_owned());
     }
-    if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(**name)) {
+    if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(*name)) {
         return Some(format!("{name}: send the request with the method that is meant"));
     }
     let once = decoded(uri.path());
     let twice = decoded(&once);
     let climbs = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    if twice.contains(['\\', '\0']) || twice.split('/').any(climbs) {
+    if twice.bytes().any(|byte| matches!(byte, b'\\' | 0)) || twice.split('/').any(climbs) {
         return Some("the path holds . or .. segments, or backslashes".to_owned());
     }
     uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).find_map(|pair| {
