@@ -134,7 +134,7 @@ fn every_metric_is_documented() {
     let pool = pool();
     let lease = pool.try_acquire("m").unwrap();
     lease.report(&Outcome::of_class(ErrorClass::RateLimit));
-    let documentation = include_str!("../docs/metrics.md");
+    let documentation = include_str!("../../docs/metrics.md");
     for line in scrape(PoolCollector::new(&pool, "p").per_key()) {
         let Some(series) = line.split_once(' ').map(|(series, _)| series).filter(|series| !series.starts_with('#'))
         else {
