@@ -49,6 +49,9 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         }
     }
     if let Some(usage) = usage {
+        if sent && grant.estimated_tokens > 0 {
+            state.models.learn_tokens(grant.model, grant.estimated_tokens, usage.input_tokens);
+        }
         state.stats.input_tokens += usage.input_tokens;
         state.stats.output_tokens += usage.output_tokens;
     }
