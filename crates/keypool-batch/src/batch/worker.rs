@@ -287,8 +287,10 @@ impl Engine {
         for attempt in attempts.iter() {
             let failure = attempt.outcome().failure();
             let was_sent = failure.is_none_or(tower_keypool::Failure::may_have_been_sent);
+            let key_failed = attempt.class().is_some_and(ErrorClass::is_key_fault);
             job.result.attempts += u32::from(was_sent);
-            job.result.key_faults += u32::from(attempt.class().is_some_and(ErrorClass::is_key_fault));
+            job.result.key_faults += u32::from(key_failed);
+            self.summary().count_attempt(was_sent, key_failed);
             if let Some(log) = &self.settings.error_log {
                 log.attempt(self.client.pool().clock().wall(), &job.result.id, attempt);
             }

@@ -46,6 +46,7 @@ async fn until_exhausted_ends_when_the_day_of_all_keys_is_used_up() {
         assert!((19 * 3_600..=20 * 3_600 + 60).contains(seconds), "{seconds}");
         assert!(message.starts_with("no key is available for gemini-2.5-flash"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (30, 0, 70), "slots {slots}: {summary}");
+        assert_eq!(summary.requests, sim.report().total.arrivals, "those of the tasks that are left, too: {summary}");
         assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
     }
 }
