@@ -132,8 +132,14 @@ impl Reserving {
     fn give_back(&self, granted: Granted) {
         let Some((.., candidate)) = self.offered.get(granted.candidate) else { return };
         let Candidate { key, project, model, .. } = candidate.clone();
-        let record =
-            Record::Used { key, project, model, at: granted.at, reserved: self.cost.amounts(), used: Amounts::default() };
+        let record = Record::Used {
+            key,
+            project,
+            model,
+            at: granted.at,
+            reserved: self.cost.amounts(),
+            used: Amounts::default(),
+        };
         self.shared.with(|state, _| state.effects.records.push(record));
     }
 }

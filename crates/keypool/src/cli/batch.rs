@@ -169,6 +169,9 @@ impl Batch {
             given => given.map(|(text, _)| text.to_owned()),
         };
         let given = configured.clone();
+        if self.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
+            return Err(wrong("--timeout: expected more than 0"));
+        }
         Ok(BatchSection {
             model: self.model.clone().or(given.model),
             system: system.or(given.system),

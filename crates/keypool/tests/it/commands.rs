@@ -128,6 +128,7 @@ fn what_is_no_key_is_refused_and_not_shown() {
     let home = Home::new();
     home.run(&["add-key", &key(1)]).wrong("other users of this machine can see");
     home.run_with_input(&["add-key", "-"], "two words").wrong("this is not a key");
+    home.run_with_input(&["add-key", "-"], "short").wrong("at least 8 visible ASCII characters");
     home.run_with_input(&["add-key", "-"], "PLACEHOLDER_GEMINI_TOKEN").wrong("the gateway's own token");
     home.run_with_input(&["add-key", "-", "--tier", "fre"], &key(1)).wrong("tier: expected free, paid or unknown");
     home.run_with_input(&["add-key", "-", "--zone", "Mars"], &key(1)).wrong("zone: expected an IANA time zone");
@@ -434,6 +435,8 @@ async fn a_prompt_that_no_key_serves_says_why() {
     let said = home.run(&["generate", "hello", "--wait", "0", "--upstream", &sim.url()]);
     assert_eq!(said.code, 3, "{}", said.err);
     assert!(said.err.contains("limit used up"), "{}", said.err);
+    let said = home.run(&["generate", "hello", "--wait", "0", "--json", "--upstream", &sim.url()]);
+    assert!(said.json()["error"].as_str().is_some_and(|why| why.contains("limit used up")), "{}", said.out);
     home.run(&["keys", "disable", "one", "--reason", "too dear"]).good();
     let said = home.run(&["generate", "hello", "--upstream", &sim.url()]);
     assert_eq!(said.code, 4, "{}", said.err);
@@ -553,6 +556,9 @@ async fn a_batch_is_answered_once_and_goes_on_where_it_was() {
     batch(&["--json-schema", "none.json"]).wrong("none.json");
     batch(&["--temperature", "9"]).wrong("expected 0 to 2");
     home.run(&["batch", "none.txt"]).wrong("none.txt");
+    batch(&["--timeout", "0"]).wrong("--timeout: expected more than 0");
+    home.write("keypool.toml", "[batch]\ntimeout = 0\n");
+    batch(&[]).wrong("batch.timeout: expected more than 0");
     home.write("keypool.toml", "[batch]\nmodel = \"gemini-none\"\n");
     assert_eq!(batch(&[]).code, 1);
 }
