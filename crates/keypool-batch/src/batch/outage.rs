@@ -28,7 +28,8 @@ pub(super) struct Outage {
 struct State {
     /// The last answer of the provider, or the start.
     last_answer: Instant,
-    waits_for: Option<String>,
+    /// What the run waits for, and until when, where that is known.
+    waits_for: Option<(String, Option<Instant>)>,
     /// The provider cannot be reached: the next try is not before this.
     next_try: Option<Instant>,
     /// Somebody tries.
@@ -189,7 +190,7 @@ impl Outage {
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
-        state.waits_for = Some(format!("waiting for {what}: {cause}; next try in {} s", pause.as_secs()));
+        state.waits_for = Some((format!("waiting for {what}: {cause}; next try"), state.next_try));
     }
 
     /// Waits until keys may be ready, or something changed.
@@ -208,7 +209,11 @@ impl Outage {
     /// No key is ready, in all or for a slot; returns why no slot has one, if none has.
     pub(super) fn no_key(&self, slot: Option<usize>, lack: &Lack, message: &str) -> Option<Lack> {
         let mut state = self.lock();
-        state.waits_for = Some(message.to_owned());
+        let until = lack.retry_after.and_then(|after| now().checked_add(after));
+        state.waits_for = Some(match message.split_once("; try again in ") {
+            Some((what, _)) => (format!("{what}; try again"), until),
+            None => (message.to_owned(), None),
+        });
         let Some(slot) = slot else { return Some(lack.clone()) };
         if let Some(held) = state.slots.get_mut(slot) {
             *held = Some(lack.clone());
@@ -236,9 +241,11 @@ impl Outage {
         now().saturating_duration_since(self.lock().last_answer)
     }
 
-    /// What the run waits for.
+    /// What the run waits for, and how long from now on.
     pub(super) fn waits_for(&self) -> Option<String> {
-        self.lock().waits_for.clone()
+        let (what, until) = self.lock().waits_for.clone()?;
+        let left = |until: Instant| until.saturating_duration_since(now()).as_secs().max(1);
+        Some(until.map_or(what.clone(), |until| format!("{what} in {} s", left(until))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -56,9 +56,16 @@ async fn without_it_the_run_waits_for_the_next_day_and_says_so() {
     let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
     let run = Batch::new(&client, MODEL).workers(2).start(tasks(30), sink()).unwrap();
     tokio::time::sleep(HOUR).await;
+    let seconds_left = || {
+        let waits_for = run.progress().waits_for.unwrap();
+        let (why, left) = waits_for.split_once("; try again in ").unwrap();
+        assert!(why.ends_with("2 daily limit used up"), "{waits_for}");
+        left.trim_end_matches(" s").parse::<u64>().unwrap()
+    };
+    let before = seconds_left();
+    tokio::time::sleep(20 * SECOND).await;
+    assert!((19..=21).contains(&(before - seconds_left())), "the time runs while nobody asks for a key");
     let progress = run.progress();
-    let waits_for = progress.waits_for.as_deref().unwrap();
-    assert!(waits_for.contains("2 daily limit used up; try again in"), "{waits_for}");
     assert_eq!((progress.active, progress.ok), (0, 20), "{progress}");
     let summary = run.finish().await.unwrap();
     assert_eq!((summary.ok, &summary.outcome), (30, &RunOutcome::Finished), "{summary}");
