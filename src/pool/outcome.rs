@@ -143,7 +143,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             publish_breaker_change(state, target, None, None, now);
         }
     }
-    for target in state.guard.succeeded() {
+    for target in state.guard.succeeded(now.tick) {
         try_again(state, target, now);
     }
 }

@@ -100,6 +100,27 @@ fn bad_keys_among_good_ones_are_disabled() {
     assert!(!pool.stats().disabling_paused);
 }
 
+/// A list of old keys: what one success in twenty requests says is no outage.
+#[test]
+fn bad_keys_that_are_most_of_a_list_are_tried_a_few_times_each() {
+    let (pool, time) = keys(200);
+    let mut refused = [0; 200];
+    for _ in 0..6_000 {
+        time.advance(std::time::Duration::from_millis(20));
+        let Ok(lease) = pool.try_acquire(M) else { continue };
+        let n: usize = lease.key().as_str()[1..].parse().unwrap();
+        time.advance(std::time::Duration::from_millis(1));
+        if n % 20 == 0 {
+            lease.report(&Outcome::Success);
+        } else {
+            refused[n] += 1;
+            lease.report(&Failure::new(ErrorClass::KeyRejected).into());
+        }
+    }
+    let refused: u32 = refused.iter().sum();
+    assert!(refused < 4 * 190, "{refused} of 6000 requests went to the 190 bad keys");
+}
+
 #[test]
 fn a_key_that_a_person_disabled_stays_so_after_an_outage() {
     let (pool, time) = keys(7);
