@@ -110,7 +110,7 @@ fn bad_keys_that_are_most_of_a_list_are_tried_a_few_times_each() {
         let Ok(lease) = pool.try_acquire(M) else { continue };
         let n: usize = lease.key().as_str()[1..].parse().unwrap();
         time.advance(std::time::Duration::from_millis(1));
-        if n % 20 == 0 {
+        if n.is_multiple_of(20) {
             lease.report(&Outcome::Success);
         } else {
             refused[n] += 1;

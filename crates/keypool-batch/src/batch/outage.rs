@@ -154,24 +154,25 @@ impl Outage {
         }
     }
 
-    /// Waits while the provider cannot be reached, for as long as `patience`. Of all who wait, one at a time goes on to try.
-    pub(super) async fn gate(&self, patience: Duration) {
+    /// Waits while the provider cannot be reached, for as long as `patience`; whether that is over. Of all who wait, one at a time
+    /// goes on to try.
+    pub(super) async fn gate(&self, patience: Duration) -> bool {
         let given_up = now().checked_add(patience);
         loop {
             let mut over = std::pin::pin!(self.over.notified());
             over.as_mut().enable();
             let until = {
                 let mut state = self.lock();
-                let Some(next) = state.next_try else { return };
+                let Some(next) = state.next_try else { return false };
                 if next <= now() {
                     state.is_trying = true;
                     state.next_try = Some(now() + pause(state.failed_tries));
-                    return;
+                    return false;
                 }
                 next
             };
             if given_up.is_some_and(|given_up| given_up <= now()) {
-                return;
+                return true;
             }
             tokio::select! {
                 () = &mut over => {}

@@ -220,10 +220,13 @@ impl Engine {
         stop: &mut watch::Receiver<Stop>,
     ) -> End {
         loop {
-            tokio::select! {
+            let is_over = tokio::select! {
                 biased;
                 () = draining(stop) => return End::Left,
-                () = self.outage.gate(self.patience()) => {}
+                is_over = self.outage.gate(self.patience()) => is_over,
+            };
+            if is_over && let Next::End(end) = self.wait_on(Next::Again(Duration::ZERO)) {
+                return end;
             }
             let before = *next_start;
             if let (Some(slots), Some(slot)) = (self.settings.slots, seat.slot) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gemini_sim::{GeminiSim, Limits, Refusal};
+use gemini_sim::{Fault, GeminiSim, Limits, Refusal, Rule};
 use keypool_batch::{Batch, Client, Output, Run, RunOutcome};
 use tower_keypool::KeyPoolBuilder;
 
@@ -157,4 +157,15 @@ async fn without_a_network_max_wait_ends_the_run() {
     assert!(message.contains("connection refused at 127.0.0.1:9"), "{message}");
     assert_eq!((summary.failed, summary.left), (0, 20));
     assert!(summary.seconds < 6.0, "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_max_wait_sends_nothing() {
+    let refused = Rule::new(Fault::Refuse(Refusal::LocationUnsupported));
+    let builder = GeminiSim::builder().script([refused, Rule::new(Fault::HeadLatency((SECOND / 10).into()))]);
+    let (sim, client) = paused(builder, 1);
+    let summary = Batch::new(&client, MODEL).max_wait(5 * SECOND).run(tasks(20), sink()).await.unwrap();
+    assert!(matches!(summary.outcome, RunOutcome::WaitedTooLong { .. }), "{summary}");
+    let tries = sim.report().total.arrivals - 20;
+    assert!((1..=5).contains(&tries), "{tries} requests after the first of each task");
 }
