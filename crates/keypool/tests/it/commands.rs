@@ -564,6 +564,29 @@ async fn a_batch_is_answered_once_and_goes_on_where_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_a_batch_after_the_requests_in_flight() {
+    let project = Project::new("projects/100000000001").key(key(0).as_str());
+    let slow =
+        GeminiSim::builder().project(project).latency(Duration::from_secs(1)).start().await.expect("a free port");
+    let home = Home::new();
+    home.write("keys.txt", &key(0));
+    home.write("prompts.txt", &"one\n".repeat(200));
+    let arguments =
+        ["batch", "prompts.txt", "-o", "answers.jsonl", "--db", "none", "--keys", "keys.txt", "--no-progress"];
+    let mut batch = program(home.path()).args(arguments).args(["--upstream", &slow.url()]).spawn().expect("it starts");
+    while slow.report().total.arrivals == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let sent = std::process::Command::new("kill").args(["-TERM", &batch.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    let answers = std::fs::read_to_string(home.path().join("answers.jsonl")).expect("results");
+    let arrivals = slow.report().total.arrivals;
+    assert_eq!(answers.lines().count() as u64, arrivals, "what was sent has its result");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_ends_where_there_is_no_quota_or_no_key() {
     let project = Project::new("projects/100000000001").limits(Limits::none().rpd(1)).key(key(0).as_str());
     let sim = GeminiSim::builder().project(project).start().await.expect("a free port");
