@@ -15,6 +15,8 @@ const KEYS: usize = 5;
 /// After an outage all keys are tried again at once, but not more often than this: in a list of mostly bad keys each success would
 /// look like the end of an outage.
 const RELEASE: Duration = Duration::from_secs(600);
+/// The end of an outage may take so long.
+const RECOVERY: Duration = Duration::from_secs(60);
 /// At most so many failures are remembered.
 const OUTCOMES: usize = 1_024;
 
@@ -60,29 +62,31 @@ impl FailureGuard {
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            let row = if self.was_released(now) { self.in_a_row } else { usize::MAX };
+            let row = if self.was_released(now, RELEASE) { self.in_a_row } else { usize::MAX };
             self.held = self.outcomes.iter().rev().take(row).filter_map(|(.., disables)| *disables).collect();
         }
         self.paused
     }
 
-    /// A key succeeded. Where disabling was paused it goes on. Returns the targets that were held and are tried again now; others
-    /// are when their cooldown ends.
+    /// A key succeeded. Returns the targets that were held and are tried again now; others are when their cooldown ends. Disabling
+    /// goes on when a key succeeds later than a minute after that: an outage may end little by little.
     pub(crate) fn succeeded(&mut self, now: Tick) -> BTreeSet<Target> {
         self.in_a_row = 0;
-        if std::mem::take(&mut self.paused) {
-            self.outcomes.clear();
+        if !self.paused || self.was_released(now, RECOVERY) {
+            return BTreeSet::new();
         }
         let held = std::mem::take(&mut self.held);
-        if held.is_empty() || self.was_released(now) {
+        if held.is_empty() || self.was_released(now, RELEASE) {
+            self.paused = false;
+            self.outcomes.clear();
             return BTreeSet::new();
         }
         self.released = Some(now);
         held
     }
 
-    fn was_released(&self, now: Tick) -> bool {
-        self.released.is_some_and(|released| now.since(released) < RELEASE)
+    fn was_released(&self, now: Tick, within: Duration) -> bool {
+        self.released.is_some_and(|released| now.since(released) < within)
     }
 
     /// What is not disabled while that is paused.

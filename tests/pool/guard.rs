@@ -78,6 +78,15 @@ fn after_an_outage_a_key_that_is_refused_still_is_disabled() {
     }
     drop(leases);
     let bad = bad.unwrap();
+    // The outage may end little by little; after a minute of successes it is over.
+    assert_eq!(disabled(&pool, 6), 0);
+    time.advance(secs(61));
+    for _ in 0..12 {
+        let lease = take(&pool, M);
+        time.advance(secs(1));
+        let good = *lease.key() != bad;
+        lease.report(&if good { Outcome::Success } else { Failure::new(ErrorClass::KeyRejected).into() });
+    }
     let disabled: Vec<_> = (0..6).filter(|n| state(&pool, *n) == CircuitBreaker::Disabled).map(id).collect();
     assert_eq!(disabled, [bad]);
 }
@@ -97,6 +106,28 @@ fn bad_keys_among_good_ones_are_disabled() {
         answer(&pool, &time, M, Outcome::Success);
     }
     assert_eq!(disabled(&pool, 30), 10);
+    assert!(!pool.stats().disabling_paused);
+}
+
+#[test]
+fn an_outage_that_ends_little_by_little_disables_no_key() {
+    let (pool, time) = keys(40);
+    let mut random = fastrand::Rng::with_seed(1);
+    for second in 0..120 {
+        let refused = match second {
+            0..5 => 0.0,
+            5..25 => 1.0,
+            _ => (45.0 - f64::from(second)) / 20.0,
+        };
+        for _ in 0..10 {
+            time.advance(secs(1) / 10);
+            let Ok(lease) = pool.try_acquire(M) else { continue };
+            time.advance(secs(1) / 1_000);
+            let is_refused = random.f64() < refused;
+            lease.report(&if is_refused { Failure::new(ErrorClass::KeyRejected).into() } else { Outcome::Success });
+        }
+    }
+    assert_eq!(disabled(&pool, 40), 0);
     assert!(!pool.stats().disabling_paused);
 }
 
