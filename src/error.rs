@@ -127,10 +127,11 @@ impl Error {
 
     /// The message, and that of the deepest cause: `the request failed: connection refused`.
     pub fn with_cause(&self) -> String {
+        let message = self.to_string();
         let causes = std::iter::successors(self.source(), |&cause| cause.source());
-        match causes.last() {
-            Some(cause) => format!("{self}: {cause}"),
-            None => self.to_string(),
+        match causes.last().map(ToString::to_string) {
+            Some(cause) if !message.contains(&cause) => format!("{message}: {cause}"),
+            _ => message,
         }
     }
 

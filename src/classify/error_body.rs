@@ -17,6 +17,7 @@ use self::{
     text::{as_text, cut, is_page, title, without_model_names, without_quotes},
 };
 use super::{QuotaViolation, google_quota, retry_after};
+use crate::limit::{Span, Unit};
 
 /// What was read from an error.
 #[derive(Debug, Default)]
@@ -170,10 +171,14 @@ impl ErrorInfo {
         let moments = MOMENTS.iter().copied().flat_map(of_both);
         self.retry_after = delay.max(moments.filter_map(|value| retry_after::moment_in_value(value, wall)).max());
         let details = at(error, "details[]");
-        let quotas = google_quota::read(&details, error.get("message").and_then(Value::as_str).unwrap_or_default());
+        let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
+        let quotas = google_quota::read(&details, message);
         let read = [(quotas.zero, LIMIT_ZERO), (quotas.day, PER_DAY), (quotas.beside, BESIDE_MODEL)];
         self.codes.extend(read.into_iter().filter(|(is, _)| *is).map(|(_, code)| code.to_owned()));
         self.quota = quotas.violations;
+        if self.quota.is_empty() {
+            self.quota.extend(limit_of_a_minute(message));
+        }
         self.project = at(error, "details[].metadata.consumer").into_iter().find_map(|value| project(value.as_str()?));
     }
 
@@ -291,6 +296,25 @@ fn is_code(text: &str) -> bool {
     let all = |is: fn(char) -> bool| text.chars().all(|c| c == '_' || is(c));
     let one_case = all(|c| c.is_ascii_uppercase()) || all(|c| c.is_ascii_lowercase());
     one_case && !text.is_empty() && text.len() <= 64
+}
+
+/// The limit of a sentence: `on requests per min (RPM): Limit 3, Used 3`, as OpenAI and Groq say, or `of 20,000 input tokens per
+/// minute`, as Anthropic does. Their headers say it too, but not for every account, and not behind every proxy.
+fn limit_of_a_minute(message: &str) -> Option<QuotaViolation> {
+    let before = |sign| Some(message.split_once(sign)?.0.rsplit(' ').next().unwrap_or_default());
+    let after = |sign| message.split_once(sign)?.1.split(' ').next();
+    let limits = [
+        (Unit::Requests, after("(RPM): Limit ")),
+        (Unit::Tokens, after("(TPM): Limit ")),
+        (Unit::Requests, before(" requests per minute")),
+        (Unit::InputTokens, before(" input tokens per minute")),
+        (Unit::OutputTokens, before(" output tokens per minute")),
+    ];
+    let number = |text: &str| text.trim_end_matches([',', '.']).replace(',', "").parse().ok();
+    limits.into_iter().find_map(|(unit, text)| {
+        let limit = number(text?)?;
+        Some(QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) })
+    })
 }
 
 /// `projects/123` or `123` is `123`; `None` if it is no name of a project, such as `api_key:…`.

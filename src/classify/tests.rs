@@ -137,6 +137,37 @@ fn quotas_project_and_delay_are_reported() {
 }
 
 #[test]
+fn a_limit_that_only_the_sentence_says_is_reported() {
+    for (message, unit, limit) in [
+        (
+            "Rate limit reached for gpt-4o in organization org-1 on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s.",
+            Unit::Requests,
+            3,
+        ),
+        (
+            "Rate limit reached for model `llama` in organization `org_1` service tier `on_demand` on tokens per minute (TPM): Limit 6000, Used 5900, Requested 200.",
+            Unit::Tokens,
+            6_000,
+        ),
+        (
+            "This request would exceed the rate limit for your organization (0-0) of 20,000 input tokens per minute. For details",
+            Unit::InputTokens,
+            20_000,
+        ),
+        ("Your organization has a rate limit of 50 requests per minute.", Unit::Requests, 50),
+    ] {
+        let body = json!({"error": {"code": "rate_limit_exceeded", "type": "rate_limit_error", "message": message}});
+        let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
+        assert_eq!(failure.class(), ErrorClass::RateLimit, "{message}");
+        let quota = QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) };
+        assert_eq!(failure.violations(), [quota], "{message}");
+    }
+    let body = json!({"error": {"code": "rate_limit_exceeded", "message": "on requests per day (RPD): Limit 200, Used 200. Too many requests per minute"}});
+    let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
+    assert_eq!(failure.violations(), [], "no number, or no limit of a minute");
+}
+
+#[test]
 fn a_short_delay_does_not_end_the_quota_of_a_day() {
     let body = |wait: &str| {
         let message = format!("You exceeded your current quota. Please retry in {wait}.");

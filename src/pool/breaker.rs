@@ -200,7 +200,7 @@ impl Breakers {
         breaker.reason = failure.message.clone().or_else(|| failure.code.clone());
         let guess = |delay: Duration| (now.plus(delay), true);
         let (until, guessed) = match (policy.cooldown, named) {
-            _ if paused => guess(CONFIRM / 2),
+            _ if paused => guess((CONFIRM / 2) * breaker.failures.clamp(1, 4).into()),
             (Cooldown::Disable, _) if failure.cooldown.is_none() => {
                 if failure.confirm && breaker.failures == 1 {
                     guess(CONFIRM)

@@ -12,6 +12,11 @@ use crate::time::Tick;
 const SPAN: Duration = Duration::from_secs(30);
 /// So many keys must be refused for good, and nine of ten of those that were tried.
 const KEYS: usize = 5;
+/// After an outage all keys are tried again at once, but not more often than this: in a list of mostly bad keys each success would
+/// look like the end of an outage.
+const RELEASE: Duration = Duration::from_secs(600);
+/// The end of an outage may take so long.
+const RECOVERY: Duration = Duration::from_secs(60);
 /// At most so many failures are remembered.
 const OUTCOMES: usize = 1_024;
 
@@ -24,6 +29,8 @@ pub(crate) struct FailureGuard {
     in_a_row: usize,
     paused: bool,
     held: BTreeSet<Target>,
+    /// When targets that were held were last tried again.
+    released: Option<Tick>,
 }
 
 impl FailureGuard {
@@ -55,18 +62,31 @@ impl FailureGuard {
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            self.held = self.outcomes.iter().filter_map(|(.., disables)| *disables).collect();
+            let row = if self.was_released(now, RELEASE) { self.in_a_row } else { usize::MAX };
+            self.held = self.outcomes.iter().rev().take(row).filter_map(|(.., disables)| *disables).collect();
         }
         self.paused
     }
 
-    /// A key succeeded. Where disabling was paused it goes on, and the targets that were held are tried again.
-    pub(crate) fn succeeded(&mut self) -> BTreeSet<Target> {
+    /// A key succeeded. Returns the targets that were held and are tried again now; others are when their cooldown ends. Disabling
+    /// goes on when a key succeeds later than a minute after that: an outage may end little by little.
+    pub(crate) fn succeeded(&mut self, now: Tick) -> BTreeSet<Target> {
         self.in_a_row = 0;
-        if std::mem::take(&mut self.paused) {
-            self.outcomes.clear();
+        if !self.paused || self.was_released(now, RECOVERY) {
+            return BTreeSet::new();
         }
-        std::mem::take(&mut self.held)
+        let held = std::mem::take(&mut self.held);
+        if held.is_empty() || self.was_released(now, RELEASE) {
+            self.paused = false;
+            self.outcomes.clear();
+            return BTreeSet::new();
+        }
+        self.released = Some(now);
+        held
+    }
+
+    fn was_released(&self, now: Tick, within: Duration) -> bool {
+        self.released.is_some_and(|released| now.since(released) < within)
     }
 
     /// What is not disabled while that is paused.

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::limit::Cost;
+
 /// A model that the pool knows. Names that no answer confirmed share [`ModelIx::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ModelIx(pub(crate) u32);
@@ -24,6 +26,9 @@ const FORGOTTEN_AT_ONCE: usize = 256;
 
 /// Longer names are not remembered, in bytes.
 pub(crate) const LONGEST: usize = 256;
+
+/// An estimate of tokens is raised by at most this factor.
+const MOST_RAISED: f64 = 4.0;
 
 /// So many pairs of a model and a tier of the provider's table are known before their first answer.
 pub(crate) const MOST_ASSUMED: usize = 128;
@@ -48,11 +53,13 @@ struct Model {
     confirmed: bool,
     /// The model that its requests counted for until a good answer confirmed it.
     counted: Option<ModelIx>,
+    /// The prompt tokens of its latest answers, as estimated and as used; the older an answer, the less it counts.
+    tokens: (f64, f64),
 }
 
 impl Default for Models {
     fn default() -> Self {
-        let model = |name: &str| Model { name: name.into(), confirmed: true, counted: None };
+        let model = |name: &str| Model { name: name.into(), confirmed: true, counted: None, tokens: (0.0, 0.0) };
         Self {
             by_name: BTreeMap::new(),
             entries: vec![model("*"), model("")],
@@ -144,7 +151,7 @@ impl Models {
             return *model;
         }
         let name: Arc<str> = name.into();
-        let entry = Model { name: Arc::clone(&name), confirmed: false, counted: None };
+        let entry = Model { name: Arc::clone(&name), confirmed: false, counted: None, tokens: (0.0, 0.0) };
         let model = if let Some(model) = self.vacant.pop() {
             self.entries[model.0 as usize] = entry;
             model
@@ -177,6 +184,24 @@ impl Models {
     /// The model that its requests counted for before it had windows of its own.
     pub(crate) fn counted(&self, model: ModelIx) -> Option<ModelIx> {
         self.entries[model.0 as usize].counted
+    }
+
+    /// What a request is expected to cost: an estimate is raised by as much as estimates of the model were too low.
+    pub(crate) fn cost(&self, model: ModelIx, cost: Cost) -> Cost {
+        let (estimated, used) = self.entries[model.0 as usize].tokens;
+        if !cost.estimated || used <= estimated {
+            return cost;
+        }
+        // A file that a prompt only names has many tokens for few bytes; the next prompt may be a text.
+        let scale = (used / estimated).min(MOST_RAISED);
+        Cost { input_tokens: (cost.input_tokens as f64 * scale) as u64, ..cost }
+    }
+
+    /// An answer told the tokens of a prompt that were estimated.
+    pub(crate) fn learn_tokens(&mut self, model: ModelIx, estimated: u64, used: u64) {
+        const KEPT: f64 = 31.0 / 32.0;
+        let tokens = &mut self.entries[model.0 as usize].tokens;
+        *tokens = (tokens.0 * KEPT + estimated as f64, tokens.1 * KEPT + used as f64);
     }
 
     pub(crate) fn name(&self, model: ModelIx) -> &Arc<str> {

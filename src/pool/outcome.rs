@@ -49,6 +49,9 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
         }
     }
     if let Some(usage) = usage {
+        if sent && grant.estimated_tokens > 0 {
+            state.models.learn_tokens(grant.model, grant.estimated_tokens, usage.input_tokens);
+        }
         state.stats.input_tokens += usage.input_tokens;
         state.stats.output_tokens += usage.output_tokens;
     }
@@ -140,7 +143,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             publish_closed(state, target, now);
         }
     }
-    for target in state.guard.succeeded() {
+    for target in state.guard.succeeded(now.tick) {
         try_again(state, target, now);
     }
 }

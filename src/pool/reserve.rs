@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     Error,
+    limit::{Cost, Reservation},
     store::{Amounts, Candidate, Granted, Record, ReserveRequest, Reserved, StoreFuture},
     time::Tick,
 };
@@ -35,7 +36,7 @@ pub(crate) struct Reserving {
     taken: Option<Grant>,
     /// The keys that were offered, the taken one first.
     offered: Vec<(Slot, u32, Candidate)>,
-    cost: Amounts,
+    cost: Cost,
     asked: Tick,
     answer: StoreFuture<'static, Reserved>,
     /// The answer to the same request came too late before.
@@ -66,9 +67,9 @@ impl Reserving {
             }
             (offered, now.tick)
         });
-        let cost = request.cost.amounts();
+        let cost = first.reservation.as_ref().map_or(request.cost, Reservation::cost);
         let candidates = offered.iter().map(|(.., candidate)| candidate.clone()).collect();
-        let answer = shared.store.reserve(ReserveRequest { candidates, cost });
+        let answer = shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts() });
         Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, answer, late }
     }
 
@@ -90,7 +91,7 @@ impl Reserving {
     }
 
     fn choose(&mut self, request: &KeyRequest, reserved: &Reserved) -> Result<Reserve, Error> {
-        let Self { shared, taken, offered, asked, .. } = self;
+        let Self { shared, taken, offered, cost, asked, .. } = self;
         let refused = reserved.granted.map_or(offered.len(), |granted| granted.candidate);
         let mut late = false;
         let chosen = shared.with(|state, now| {
@@ -98,7 +99,7 @@ impl Reserving {
             for (at, (slot, ..)) in offered.iter().take(refused).enumerate() {
                 let Some(project) = state.registry.get(*slot).map(|entry| entry.project) else { continue };
                 let opens = reserved.opens.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
-                state.quotas.close_until(project, model, now.tick.plus(opens), request.cost);
+                state.quotas.close_until(project, model, now.tick.plus(opens), *cost);
             }
             let granted = reserved.granted?;
             late = now.tick.since(*asked) > granted.usable_for;
@@ -109,7 +110,8 @@ impl Reserving {
                 return taken.take();
             }
             let (slot, generation, _) = offered.get(granted.candidate)?;
-            take_alternate(state, &Selection::new(state, request, true), *slot, *generation, now)
+            let selection = Selection { cost: *cost, ..Selection::new(state, request, true) };
+            take_alternate(state, &selection, *slot, *generation, now)
         });
         let Some(granted) = reserved.granted else { return Ok(Reserve::Refused) };
         match chosen {
@@ -130,8 +132,14 @@ impl Reserving {
     fn give_back(&self, granted: Granted) {
         let Some((.., candidate)) = self.offered.get(granted.candidate) else { return };
         let Candidate { key, project, model, .. } = candidate.clone();
-        let record =
-            Record::Used { key, project, model, at: granted.at, reserved: self.cost, used: Amounts::default() };
+        let record = Record::Used {
+            key,
+            project,
+            model,
+            at: granted.at,
+            reserved: self.cost.amounts(),
+            used: Amounts::default(),
+        };
         self.shared.with(|state, _| state.effects.records.push(record));
     }
 }

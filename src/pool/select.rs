@@ -12,7 +12,7 @@ use super::{
     unavailable::{Unavailable, UnavailableReason as Reason},
 };
 use crate::{
-    limit::{FullReason, Reservation, Room},
+    limit::{Cost, FullReason, Reservation, Room},
     store::ReservedAt,
     time::Tick,
 };
@@ -36,6 +36,8 @@ pub(crate) struct Grant {
     /// When the key's request before it started.
     pub(crate) started_before: Tick,
     pub(crate) reservation: Option<Reservation>,
+    /// The tokens of the prompt, where they are a guess; 0 where not.
+    pub(crate) estimated_tokens: u64,
     /// Where the store counts it.
     pub(crate) stored: Option<ReservedAt>,
     /// The breakers for which it is the trial.
@@ -80,6 +82,8 @@ pub(crate) struct Selection<'a> {
     pub(crate) named: ModelIx,
     /// The model whose windows and order of keys it uses: the same, or one that several names share.
     pub(crate) model: ModelIx,
+    /// What it is expected to cost.
+    pub(crate) cost: Cost,
     /// Do not wait for a running probe of an assumed limit.
     pub(crate) last_chance: bool,
 }
@@ -87,7 +91,8 @@ pub(crate) struct Selection<'a> {
 impl<'a> Selection<'a> {
     pub(crate) fn new(state: &State, request: &'a KeyRequest, last_chance: bool) -> Self {
         let (named, model) = state.models_of(request);
-        Self { request, named, model, last_chance }
+        let cost = state.models.cost(model, request.cost);
+        Self { request, named, model, cost, last_chance }
     }
 }
 
@@ -320,13 +325,13 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     if request.uncounted {
         return Readiness::Ready { over_assumed: false };
     }
-    if let Some(until) = state.quotas.closed_until(entry.project, model, &request.cost, now.tick) {
+    if let Some(until) = state.quotas.closed_until(entry.project, model, &selection.cost, now.tick) {
         // A smaller request may have room.
         return Readiness::NotThisRequest(Some(until), Reason::Store);
     }
     let project = entry.project;
     let today = state.quotas.today(state.registry.project(project).zone, now);
-    match state.quota(project, model).room(&request.cost, now.tick, today) {
+    match state.quota(project, model).room(&selection.cost, now.tick, today) {
         Room::Free => Readiness::Ready { over_assumed: false },
         Room::OverAssumed => Readiness::Ready { over_assumed: true },
         Room::Full { until, reason } => match reason {
@@ -339,7 +344,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
 }
 
 fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Found, now: Now) -> Grant {
-    let model = selection.model;
+    let (model, asked) = (selection.model, selection.request.cost);
     state.uses += 1;
     let uses = state.uses;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
@@ -352,7 +357,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
     let project_name = Arc::clone(&project.name);
     let today = state.quotas.today(project.zone, now);
     let reservation =
-        (!selection.request.uncounted).then(|| state.quota(at, model).reserve(selection.request.cost, now.tick, today));
+        (!selection.request.uncounted).then(|| state.quota(at, model).reserve(selection.cost, now.tick, today));
     let probe = over_assumed && !state.quotas.is_probing(at, model);
     if probe {
         state.quotas.begin_probe(at, model);
@@ -378,6 +383,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
         started: now.tick,
         started_before,
         reservation,
+        estimated_tokens: if asked.estimated { asked.input_tokens } else { 0 },
         stored: None,
         trials,
         over_assumed,

@@ -302,3 +302,22 @@ async fn an_estimate_over_the_limit_waits_for_an_empty_window_and_is_not_refused
     let error = send_request(&pool, long(&path), |_| good()).await.unwrap_err();
     assert!(error.retry_after().is_some_and(|after| after <= Duration::from_secs(61)), "{error}");
 }
+
+/// A provider that counts more tokens than a quarter of the bytes: requests in flight count as the latest answers did.
+#[tokio::test(start_paused = true)]
+async fn estimates_are_raised_where_answers_used_more_tokens() {
+    let pool = builder(1).limits(MODEL, tower_keypool::Limits::new().tokens_per_minute(1_000)).build().unwrap();
+    let send = || async {
+        let mut request = ask();
+        let text = "word ".repeat(31);
+        *request.body_mut() = format!(r#"{{"contents":[{{"parts":[{{"text":"{text}"}}]}}]}}"#).into();
+        let usage = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":100,"candidatesTokenCount":5}}"#;
+        send_request(&pool, request, |_| answer(200, usage)).await
+    };
+    text(send().await.unwrap()).await;
+    let mut in_flight = Vec::new();
+    while let Ok(response) = send().await {
+        in_flight.push(response);
+    }
+    assert_eq!(in_flight.len(), 9, "of ten prompts of 100 tokens one was answered");
+}

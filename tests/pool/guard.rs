@@ -78,6 +78,15 @@ fn after_an_outage_a_key_that_is_refused_still_is_disabled() {
     }
     drop(leases);
     let bad = bad.unwrap();
+    // The outage may end little by little; after a minute of successes it is over.
+    assert_eq!(disabled(&pool, 6), 0);
+    time.advance(secs(61));
+    for _ in 0..12 {
+        let lease = take(&pool, M);
+        time.advance(secs(1));
+        let good = *lease.key() != bad;
+        lease.report(&if good { Outcome::Success } else { Failure::new(ErrorClass::KeyRejected).into() });
+    }
     let disabled: Vec<_> = (0..6).filter(|n| state(&pool, *n) == CircuitBreaker::Disabled).map(id).collect();
     assert_eq!(disabled, [bad]);
 }
@@ -98,6 +107,49 @@ fn bad_keys_among_good_ones_are_disabled() {
     }
     assert_eq!(disabled(&pool, 30), 10);
     assert!(!pool.stats().disabling_paused);
+}
+
+#[test]
+fn an_outage_that_ends_little_by_little_disables_no_key() {
+    let (pool, time) = keys(40);
+    let mut random = fastrand::Rng::with_seed(1);
+    for second in 0..120 {
+        let refused = match second {
+            0..5 => 0.0,
+            5..25 => 1.0,
+            _ => (45.0 - f64::from(second)) / 20.0,
+        };
+        for _ in 0..10 {
+            time.advance(secs(1) / 10);
+            let Ok(lease) = pool.try_acquire(M) else { continue };
+            time.advance(secs(1) / 1_000);
+            let is_refused = random.f64() < refused;
+            lease.report(&if is_refused { Failure::new(ErrorClass::KeyRejected).into() } else { Outcome::Success });
+        }
+    }
+    assert_eq!(disabled(&pool, 40), 0);
+    assert!(!pool.stats().disabling_paused);
+}
+
+/// A list of old keys: what one success in twenty requests says is no outage.
+#[test]
+fn bad_keys_that_are_most_of_a_list_are_tried_a_few_times_each() {
+    let (pool, time) = keys(200);
+    let mut refused = [0; 200];
+    for _ in 0..6_000 {
+        time.advance(std::time::Duration::from_millis(20));
+        let Ok(lease) = pool.try_acquire(M) else { continue };
+        let n: usize = lease.key().as_str()[1..].parse().unwrap();
+        time.advance(std::time::Duration::from_millis(1));
+        if n.is_multiple_of(20) {
+            lease.report(&Outcome::Success);
+        } else {
+            refused[n] += 1;
+            lease.report(&Failure::new(ErrorClass::KeyRejected).into());
+        }
+    }
+    let refused: u32 = refused.iter().sum();
+    assert!(refused < 4 * 190, "{refused} of 6000 requests went to the 190 bad keys");
 }
 
 #[test]

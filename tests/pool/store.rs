@@ -557,3 +557,8 @@ async fn a_pool_that_may_go_on_without_its_store_asks_again_only_when_it_is_back
     drop(pool.acquire(M).await.unwrap());
     assert_eq!((store.0.asked.lock().unwrap().len(), pool.stats().unreserved), (1, 3));
 }
+
+#[test]
+fn an_error_of_a_store_is_told_once() {
+    assert_eq!(tower_keypool::Error::store("Redis is away").with_cause(), "the store failed: Redis is away");
+}

@@ -28,7 +28,8 @@ pub(super) struct Outage {
 struct State {
     /// The last answer of the provider, or the start.
     last_answer: Instant,
-    waits_for: Option<String>,
+    /// What the run waits for, and until when, where that is known.
+    waits_for: Option<(String, Option<Instant>)>,
     /// The provider cannot be reached: the next try is not before this.
     next_try: Option<Instant>,
     /// Somebody tries.
@@ -153,24 +154,25 @@ impl Outage {
         }
     }
 
-    /// Waits while the provider cannot be reached, for as long as `patience`. Of all who wait, one at a time goes on to try.
-    pub(super) async fn wait_until_reachable(&self, patience: Duration) {
+    /// Waits while the provider cannot be reached, for as long as `patience`; whether that is over. Of all who wait, one at a time
+    /// goes on to try.
+    pub(super) async fn wait_until_reachable(&self, patience: Duration) -> bool {
         let given_up = now().checked_add(patience);
         loop {
             let mut over = std::pin::pin!(self.over.notified());
             over.as_mut().enable();
             let until = {
                 let mut state = self.lock();
-                let Some(next) = state.next_try else { return };
+                let Some(next) = state.next_try else { return false };
                 if next <= now() {
                     state.is_trying = true;
                     state.next_try = Some(now() + pause(state.failed_tries));
-                    return;
+                    return false;
                 }
                 next
             };
             if given_up.is_some_and(|given_up| given_up <= now()) {
-                return;
+                return true;
             }
             tokio::select! {
                 () = &mut over => {}
@@ -189,7 +191,7 @@ impl Outage {
         state.failed_tries = state.failed_tries.saturating_add(1);
         let pause = pause(state.failed_tries);
         state.next_try = Some(now() + pause);
-        state.waits_for = Some(format!("waiting for {what}: {cause}; next try in {} s", pause.as_secs()));
+        state.waits_for = Some((format!("waiting for {what}: {cause}; next try"), state.next_try));
     }
 
     /// Waits until keys may be ready, or something changed.
@@ -208,7 +210,11 @@ impl Outage {
     /// No key is ready, in all or for a slot; returns why no slot has one, if none has.
     pub(super) fn no_key(&self, slot: Option<usize>, why: Unavailability, message: &str) -> Option<Unavailability> {
         let mut state = self.lock();
-        state.waits_for = Some(message.to_owned());
+        let until = why.retry_after.and_then(|after| now().checked_add(after));
+        state.waits_for = Some(match message.split_once("; try again in ") {
+            Some((what, _)) => (format!("{what}; try again"), until),
+            None => (message.to_owned(), None),
+        });
         let Some(slot) = slot else { return Some(why) };
         if let Some(held) = state.slots.get_mut(slot) {
             *held = Some(why);
@@ -236,9 +242,11 @@ impl Outage {
         now().saturating_duration_since(self.lock().last_answer)
     }
 
-    /// What the run waits for.
+    /// What the run waits for, and how long from now on.
     pub(super) fn waits_for(&self) -> Option<String> {
-        self.lock().waits_for.clone()
+        let (what, until) = self.lock().waits_for.clone()?;
+        let left = |until: Instant| until.saturating_duration_since(now()).as_secs().max(1);
+        Some(until.map_or(what.clone(), |until| format!("{what} in {} s", left(until))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -113,9 +113,13 @@ impl Prices {
 }
 
 impl Summary {
+    /// An attempt counts at once: its task may be left for a later run.
+    pub(super) fn count_attempt(&mut self, was_sent: bool, key_failed: bool) {
+        self.requests += u64::from(was_sent);
+        self.key_faults += u64::from(key_failed);
+    }
+
     pub(super) fn count(&mut self, result: &TaskResult) {
-        self.requests += u64::from(result.attempts);
-        self.key_faults += u64::from(result.key_faults);
         match &result.error {
             None => self.ok += 1,
             Some(error) => {

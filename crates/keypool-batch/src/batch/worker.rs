@@ -230,10 +230,13 @@ impl Engine {
         stop: &mut watch::Receiver<Stop>,
     ) -> End {
         loop {
-            tokio::select! {
+            let is_over = tokio::select! {
                 biased;
                 () = draining(stop) => return End::Left,
-                () = self.outage.wait_until_reachable(self.wait_left()) => {}
+                is_over = self.outage.wait_until_reachable(self.wait_left()) => is_over,
+            };
+            if is_over && let Next::End(end) = self.wait_on(Next::Again(Duration::ZERO)) {
+                return end;
             }
             let before = *next_start;
             if let (Some(slots), Some(slot)) = (self.settings.slots, worker.slot) {
@@ -302,8 +305,10 @@ impl Engine {
         for attempt in attempts.iter() {
             let failure = attempt.outcome().failure();
             let was_sent = failure.is_none_or(tower_keypool::Failure::may_have_been_sent);
+            let key_failed = attempt.class().is_some_and(ErrorClass::is_key_fault);
             job.result.attempts += u32::from(was_sent);
-            job.result.key_faults += u32::from(attempt.class().is_some_and(ErrorClass::is_key_fault));
+            job.result.key_faults += u32::from(key_failed);
+            self.summary().count_attempt(was_sent, key_failed);
             if let Some(log) = &self.settings.error_log {
                 log.attempt(self.client.pool().clock().wall(), &job.result.id, attempt);
             }

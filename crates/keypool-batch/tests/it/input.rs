@@ -156,6 +156,24 @@ async fn text_that_is_not_utf8_is_named_and_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn text_in_utf_16_is_no_prompt() {
+    for start in ["\u{feff}", ""] {
+        let text: Vec<u8> = format!("{start}one\ntwo\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let input = match Input::read(std::io::Cursor::new(text), InputFormat::Lines) {
+            Ok(input) => input,
+            Err(error) => {
+                assert!(error.to_string().contains("iconv -f utf-16"), "{error}");
+                continue;
+            }
+        };
+        assert_eq!(start, "", "a byte order mark says what the file is");
+        let (sim, client) = paused(GeminiSim::builder(), 1);
+        let (summary, _) = results_of(Batch::new(&client, MODEL), input).await;
+        assert_eq!((summary.ok, sim.report().total.arrivals), (0, 0), "{summary}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_breaks_ends_the_input_and_not_the_run() {
     struct Breaks(bool);
     impl Read for Breaks {

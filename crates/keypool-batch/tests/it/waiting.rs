@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gemini_sim::{GeminiSim, Limits, Refusal};
+use gemini_sim::{Fault, GeminiSim, Limits, Refusal, Rule};
 use keypool_batch::{Batch, Client, Output, Run, RunOutcome};
 use tower_keypool::KeyPoolBuilder;
 
@@ -46,6 +46,7 @@ async fn until_exhausted_ends_when_the_day_of_all_keys_is_used_up() {
         assert!((19 * 3_600..=20 * 3_600 + 60).contains(seconds), "{seconds}");
         assert!(message.starts_with("no key is available for gemini-2.5-flash"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (30, 0, 70), "slots {slots}: {summary}");
+        assert_eq!(summary.requests, sim.report().total.arrivals, "those of the tasks that are left, too: {summary}");
         assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
     }
 }
@@ -55,9 +56,16 @@ async fn without_it_the_run_waits_for_the_next_day_and_says_so() {
     let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
     let run = Batch::new(&client, MODEL).workers(2).start(tasks(30), sink()).unwrap();
     tokio::time::sleep(HOUR).await;
+    let seconds_left = || {
+        let waits_for = run.progress().waits_for.unwrap();
+        let (why, left) = waits_for.split_once("; try again in ").unwrap();
+        assert!(why.ends_with("2 daily limit used up"), "{waits_for}");
+        left.trim_end_matches(" s").parse::<u64>().unwrap()
+    };
+    let before = seconds_left();
+    tokio::time::sleep(20 * SECOND).await;
+    assert!((19..=21).contains(&(before - seconds_left())), "the time runs while nobody asks for a key");
     let progress = run.progress();
-    let waits_for = progress.waits_for.as_deref().unwrap();
-    assert!(waits_for.contains("2 daily limit used up; try again in"), "{waits_for}");
     assert_eq!((progress.active, progress.ok), (0, 20), "{progress}");
     let summary = run.finish().await.unwrap();
     assert_eq!((summary.ok, &summary.outcome), (30, &RunOutcome::Finished), "{summary}");
@@ -149,4 +157,15 @@ async fn without_a_network_max_wait_ends_the_run() {
     assert!(message.contains("connection refused at 127.0.0.1:9"), "{message}");
     assert_eq!((summary.failed, summary.left), (0, 20));
     assert!(summary.seconds < 6.0, "{summary}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_max_wait_sends_nothing() {
+    let refused = Rule::new(Fault::Refuse(Refusal::LocationUnsupported));
+    let builder = GeminiSim::builder().script([refused, Rule::new(Fault::HeadLatency((SECOND / 10).into()))]);
+    let (sim, client) = paused(builder, 1);
+    let summary = Batch::new(&client, MODEL).max_wait(5 * SECOND).run(tasks(20), sink()).await.unwrap();
+    assert!(matches!(summary.outcome, RunOutcome::WaitedTooLong { .. }), "{summary}");
+    let tries = sim.report().total.arrivals - 20;
+    assert!((1..=5).contains(&tries), "{tries} requests after the first of each task");
 }

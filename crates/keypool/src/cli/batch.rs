@@ -16,6 +16,7 @@ use super::{
     block_on,
     opened::{Opened, Source},
     output::{Json, print_json, warn, wrong},
+    serve::EndSignals,
 };
 use crate::config::{BatchSection, Inputs, ProviderKind, Span};
 
@@ -116,7 +117,7 @@ Examples:
   keypool batch prompts.csv -o parsed.jsonl --parse-json --json-schema answer.schema.json
   keypool batch many.txt -o many.jsonl --until-exhausted
 
-The first Ctrl-C waits for the requests in flight, the second one stops at once.
+The first Ctrl-C or SIGTERM waits for the requests in flight, the second one stops at once.
 
 Exit codes: 0 all tasks were answered, 1 some failed, 2 the command line, the configuration or the input is wrong, 3 out of \
 quota, 4 no usable key, 130 stopped.";
@@ -147,8 +148,9 @@ impl Batch {
             let client = opened.client(opened.pools.own(), settings.timeout.0)?;
             let engine = self.engine(&client, &settings, opened.loaded.config.gateway.provider)?;
             let (input, output) = (self.open_input()?, self.open_output()?);
+            let signals = EndSignals::catch()?;
             let run = engine.start(input, output).map_err(|error| wrong(error.to_string()))?;
-            self.follow(&run).await;
+            self.follow(&run, signals).await;
             let summary = run.finish().await;
             let _ = tokio::time::timeout(Duration::from_secs(2), client.pool().shutdown()).await;
             let summary = summary.map_err(of_output)?;
@@ -169,6 +171,9 @@ impl Batch {
             given => given.map(|(text, _)| text.to_owned()),
         };
         let given = configured.clone();
+        if self.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
+            return Err(wrong("--timeout: expected more than 0"));
+        }
         Ok(BatchSection {
             model: self.model.clone().or(given.model),
             system: system.or(given.system),
@@ -259,13 +264,13 @@ impl Batch {
     }
 
     /// Shows progress until the run ends; the first Ctrl-C drains it, the second one stops it.
-    async fn follow(&self, run: &Run) {
+    async fn follow(&self, run: &Run, mut signals: EndSignals) {
         let control = run.control();
         let stopping = async {
-            let _ = tokio::signal::ctrl_c().await;
+            signals.next().await;
             warn("stopping: waiting for the requests in flight; press Ctrl-C again to stop at once");
             control.stop();
-            let _ = tokio::signal::ctrl_c().await;
+            signals.next().await;
             control.abort();
             std::future::pending::<()>().await;
         };

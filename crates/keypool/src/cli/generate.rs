@@ -115,14 +115,7 @@ async fn answer(
     let mut text = String::new();
     let answered = match client.stream(&prompt).await {
         Ok(stream) => read(stream, json, &mut text).await,
-        Err(error) => match library(&error) {
-            Some(error) => {
-                let code = failed(opened, provider, error).await?;
-                flush(provider).await;
-                return Ok(code);
-            }
-            None => Err(error),
-        },
+        Err(error) => Err(error),
     };
     let (error, attempts) = match &answered {
         Ok(answer) => (is_empty(answer), &answer.attempts),
@@ -145,14 +138,16 @@ async fn answer(
     } else if !text.is_empty() && !text.ends_with('\n') {
         println!();
     }
-    flush(provider).await;
-    Ok(match error {
-        None => ExitCode::SUCCESS,
-        Some(error) => {
+    let code = match (answered.as_ref().err().and_then(library), error) {
+        (Some(error), _) => failed(opened, provider, error).await?,
+        (None, Some(error)) => {
             warn(error);
             ExitCode::FAILURE
         }
-    })
+        (None, None) => ExitCode::SUCCESS,
+    };
+    flush(provider).await;
+    Ok(code)
 }
 
 /// Reads an answer, and prints it as it comes.

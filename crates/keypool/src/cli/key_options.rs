@@ -12,6 +12,9 @@ use tower_keypool::{
 use super::output::wrong;
 use crate::config::Loaded;
 
+/// The length of the shortest key, as in key files.
+const SHORTEST: usize = 8;
+
 /// Options of a key. An empty value removes an option.
 #[derive(Args)]
 pub(super) struct KeyOptions {
@@ -139,8 +142,10 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
             ));
         }
     };
-    let secret = Secret::new(text.trim())
-        .map_err(|_| wrong("this is not a key: expected visible ASCII characters without spaces"))?;
+    let secret = Secret::new(text.trim()).ok().filter(|secret| secret.expose().len() >= SHORTEST);
+    let secret = secret.ok_or_else(|| {
+        wrong(format!("this is not a key: expected at least {SHORTEST} visible ASCII characters without spaces"))
+    })?;
     if secret.expose() == loaded.token.expose() {
         return Err(wrong("this is the gateway's own token, not a key of a provider"));
     }

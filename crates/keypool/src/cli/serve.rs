@@ -160,8 +160,8 @@ fn log_addresses(address: SocketAddr, admin: Option<SocketAddr>, is_tls: bool) {
     }
 }
 
-/// Ctrl-C and SIGTERM. From when it is made on they end the gateway in order, and no longer the process at once.
-struct EndSignals {
+/// Ctrl-C and SIGTERM. From when it is made on they end the program in order, and no longer the process at once.
+pub(super) struct EndSignals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -170,18 +170,18 @@ struct EndSignals {
 
 impl EndSignals {
     #[cfg(unix)]
-    fn catch() -> std::io::Result<Self> {
+    pub(super) fn catch() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     #[cfg(not(unix))]
-    fn catch() -> std::io::Result<Self> {
+    pub(super) fn catch() -> std::io::Result<Self> {
         Ok(Self {})
     }
 
     /// Waits for the next one.
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.interrupt.recv() => {}

@@ -47,6 +47,16 @@ pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> 
     if config.gateway.session_header.parse::<http::HeaderName>().is_err() {
         checker.problem("gateway.session_header", "expected a header name");
     }
+    for (setting, time) in [
+        ("gateway.body_timeout", config.gateway.body_timeout),
+        ("gateway.reader_timeout", config.gateway.reader_timeout),
+        ("gateway.answer_timeout", config.gateway.answer_timeout),
+        ("batch.timeout", config.batch.timeout),
+    ] {
+        if time.0.is_zero() {
+            checker.problem(setting, "expected more than 0");
+        }
+    }
     let proxies = checker.exits(&config, &environment);
     let tenant_hashes = checker.tenants(&config, &token);
     checker.models(&config);

@@ -128,6 +128,7 @@ fn what_is_no_key_is_refused_and_not_shown() {
     let home = Home::new();
     home.run(&["add-key", &key(1)]).wrong("other users of this machine can see");
     home.run_with_input(&["add-key", "-"], "two words").wrong("this is not a key");
+    home.run_with_input(&["add-key", "-"], "short").wrong("at least 8 visible ASCII characters");
     home.run_with_input(&["add-key", "-"], "PLACEHOLDER_GEMINI_TOKEN").wrong("the gateway's own token");
     home.run_with_input(&["add-key", "-", "--tier", "fre"], &key(1)).wrong("tier: expected free, paid or unknown");
     home.run_with_input(&["add-key", "-", "--zone", "Mars"], &key(1)).wrong("zone: expected an IANA time zone");
@@ -434,6 +435,8 @@ async fn a_prompt_that_no_key_serves_says_why() {
     let said = home.run(&["generate", "hello", "--wait", "0", "--upstream", &sim.url()]);
     assert_eq!(said.code, 3, "{}", said.err);
     assert!(said.err.contains("limit used up"), "{}", said.err);
+    let said = home.run(&["generate", "hello", "--wait", "0", "--json", "--upstream", &sim.url()]);
+    assert!(said.json()["error"].as_str().is_some_and(|why| why.contains("limit used up")), "{}", said.out);
     home.run(&["keys", "disable", "one", "--reason", "too dear"]).good();
     let said = home.run(&["generate", "hello", "--upstream", &sim.url()]);
     assert_eq!(said.code, 4, "{}", said.err);
@@ -553,8 +556,34 @@ async fn a_batch_is_answered_once_and_goes_on_where_it_was() {
     batch(&["--json-schema", "none.json"]).wrong("none.json");
     batch(&["--temperature", "9"]).wrong("expected 0 to 2");
     home.run(&["batch", "none.txt"]).wrong("none.txt");
+    batch(&["--timeout", "0"]).wrong("--timeout: expected more than 0");
+    home.write("keypool.toml", "[batch]\ntimeout = 0\n");
+    batch(&[]).wrong("batch.timeout: expected more than 0");
     home.write("keypool.toml", "[batch]\nmodel = \"gemini-none\"\n");
     assert_eq!(batch(&[]).code, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_a_batch_after_the_requests_in_flight() {
+    let project = Project::new("projects/100000000001").key(key(0).as_str());
+    let slow =
+        GeminiSim::builder().project(project).latency(Duration::from_secs(1)).start().await.expect("a free port");
+    let home = Home::new();
+    home.write("keys.txt", &key(0));
+    home.write("prompts.txt", &"one\n".repeat(200));
+    let arguments =
+        ["batch", "prompts.txt", "-o", "answers.jsonl", "--db", "none", "--keys", "keys.txt", "--no-progress"];
+    let mut batch = program(home.path()).args(arguments).args(["--upstream", &slow.url()]).spawn().expect("it starts");
+    while slow.report().total.arrivals == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let sent = std::process::Command::new("kill").args(["-TERM", &batch.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("it ends");
+    assert_eq!(status.code(), Some(130));
+    let answers = std::fs::read_to_string(home.path().join("answers.jsonl")).expect("results");
+    let arrivals = slow.report().total.arrivals;
+    assert_eq!(answers.lines().count() as u64, arrivals, "what was sent has its result");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -142,7 +142,11 @@ impl Input {
     }
 
     fn of(mut source: BufReader<impl Read + Send + 'static>, format: InputFormat) -> io::Result<Self> {
-        if source.fill_buf()?.starts_with(b"\xef\xbb\xbf") {
+        let start = source.fill_buf()?;
+        if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, not_utf8(start)));
+        }
+        if start.starts_with(b"\xef\xbb\xbf") {
             source.consume(3);
         }
         let items: Box<dyn Iterator<Item = Item> + Send> = match format {
@@ -205,8 +209,8 @@ fn lines(
                 }
             }
             let text = match std::str::from_utf8(&bytes) {
-                Ok(text) => text.trim_end_matches(['\n', '\r']),
-                Err(_) => return Some(Item::wrong(place, not_utf8(&bytes))),
+                Ok(text) if !bytes.contains(&0) => text.trim_end_matches(['\n', '\r']),
+                _ => return Some(Item::wrong(place, not_utf8(&bytes))),
             };
             if !text.trim().is_empty() {
                 let task = task(text);
