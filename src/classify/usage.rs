@@ -21,8 +21,10 @@ const TAIL: usize = 16 << 10;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"usage"));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error"));
+/// In a text the second quote would be escaped.
+static USAGE_METADATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usageMetadata\""));
 
-/// Reads the usage of one answer's body, chunk by chunk. It holds at most one event, or the end of a plain body. The layers do
+/// Reads the usage of one answer's body, chunk by chunk. It holds at most two events, or the end of a plain body. The layers do
 /// this themselves.
 ///
 /// ```
@@ -42,6 +44,8 @@ pub struct UsageReader {
     searched: usize,
     /// The buffer has lost its beginning.
     cut: bool,
+    /// Gemini's last event: each repeats the usage, so that only the last one is read.
+    last: Vec<u8>,
     tokens: Tokens,
     error: Option<Bytes>,
 }
@@ -71,6 +75,7 @@ impl UsageReader {
             buffer: Vec::new(),
             searched: 0,
             cut: false,
+            last: Vec::new(),
             tokens: Tokens::default(),
             error: None,
         }
@@ -120,7 +125,10 @@ impl UsageReader {
         let rest = mem::take(&mut self.buffer);
         match mem::replace(&mut self.framing, Framing::Unknown) {
             Framing::Unknown => {}
-            Framing::Events => self.read_event(&rest),
+            Framing::Events => {
+                self.read_event(&rest);
+                self.read_last_event();
+            }
             Framing::Json if self.cut => {
                 let text = rest.trim_ascii_end();
                 self.read_tail(text.strip_suffix(b"]").unwrap_or(text));
@@ -168,9 +176,23 @@ impl UsageReader {
         if !is_of_interest(event) {
             return;
         }
-        if cut {
-            return self.read_tail(event);
+        let is_gemini = self.format == UsageFormat::Gemini && has_usage_metadata(event);
+        if is_gemini && !cut && ERROR.find(event).is_none() {
+            self.last.clear();
+            self.last.extend_from_slice(event);
+            return;
         }
+        self.read_last_event();
+        if cut { self.read_tail(event) } else { self.read_data(event) }
+    }
+
+    fn read_last_event(&mut self) {
+        let last = mem::take(&mut self.last);
+        self.read_data(&last);
+    }
+
+    /// Reads the data of an event.
+    fn read_data(&mut self, event: &[u8]) {
         let (mut data, mut is_error) = (Cow::Borrowed(&b""[..]), false);
         let mut rest = event;
         while !rest.is_empty() {
@@ -276,6 +298,14 @@ impl UsageReader {
 /// Most events are only text of the model, and are not parsed.
 fn is_of_interest(event: &[u8]) -> bool {
     USAGE.find(event).is_some() || ERROR.find(event).is_some()
+}
+
+/// Whether an event has Gemini's usage: an object of this name.
+fn has_usage_metadata(event: &[u8]) -> bool {
+    USAGE_METADATA.find(event).is_some_and(|place| {
+        let value = event[place + USAGE_METADATA.needle().len()..].trim_ascii_start().strip_prefix(b":");
+        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"{"))
+    })
 }
 
 /// Where an event ends that ends behind `from`, and where the next one begins. Lines end with LF, CR LF or CR; an empty line

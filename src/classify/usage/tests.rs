@@ -5,8 +5,15 @@ use super::*;
 /// Input tokens, output tokens, and the error.
 type Read = (Option<(u64, u64)>, Option<String>);
 
-fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Read {
-    let mut reader = UsageReader::new(UsageFormat::OpenAi);
+/// Reads the text in both formats: the names of the fields decide, wherever they are.
+fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]> + Clone) -> Read {
+    let read = read_as(UsageFormat::OpenAi, chunks.clone());
+    assert_eq!(read_as(UsageFormat::Gemini, chunks), read);
+    read
+}
+
+fn read_as<'a>(format: UsageFormat, chunks: impl IntoIterator<Item = &'a [u8]>) -> Read {
+    let mut reader = UsageReader::new(format);
     let mut error = None;
     for chunk in chunks {
         reader.push(chunk);
@@ -50,6 +57,27 @@ fn usage_of_gemini_is_the_last_that_is_reported() {
     assert_eq!(usage(&format!("[{first}\n,\r\n{last}\n]")), Some((4, 5)));
     assert_eq!(usage(last), Some((4, 5)));
     assert_eq!(usage(r#"{"usageMetadata":{"promptTokenCount":7,"toolUsePromptTokenCount":2}}"#), Some((9, 0)));
+}
+
+#[test]
+fn an_event_that_is_too_large_is_later_than_the_one_before_it() {
+    let image = format!(
+        r#"data: {{"data":"{}","usageMetadata":{{"promptTokenCount":3,"candidatesTokenCount":9}}}}"#,
+        "A".repeat(LARGEST)
+    );
+    let begun = r#"data: {"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1}}"#;
+    for (first, second, output) in [(begun, &*image, 9), (&*image, begun, 1)] {
+        let text = format!("{first}\n\n{second}\n\n");
+        assert_eq!(read([text.as_bytes()]), (Some((3, output)), None));
+    }
+}
+
+#[test]
+fn a_text_that_names_the_usage_is_none() {
+    let usage_event = r#"data: {"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1}}"#;
+    for event in [r#"{"text":"\"usageMetadata\": {1}"}"#, r#"{"usageMetadata":null}"#, r#"{"usageMetadata" : []}"#] {
+        assert_eq!(usage(&format!("{usage_event}\n\ndata: {event}\n\n")), Some((3, 1)), "{event}");
+    }
 }
 
 #[test]
