@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri, header, request::Parts, response};
+use http::{HeaderValue, Uri, request::Parts, response};
 use sha2::{Digest, Sha256};
 use tower_keypool::Attempts;
 
