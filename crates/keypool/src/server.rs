@@ -5,13 +5,21 @@ use std::{
     convert::Infallible,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
-use axum::{body::Body, extract::ConnectInfo};
+use axum::{
+    body::{Body, Bytes},
+    extract::ConnectInfo,
+};
+use http::{HeaderMap, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::{
     body::Incoming,
     service::{Service, service_fn},
@@ -44,6 +52,9 @@ pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphoreP
 
 /// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For so long a client whose answer came early may send the rest of its body, without a longer pause than the second.
+const LINGER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
 
 /// The longest head over HTTP/2, on both sides of the gateway. HTTP/1.1 takes heads of some 400 KiB.
 pub const LONGEST_HEAD: u32 = 64 << 10;
@@ -123,7 +134,9 @@ impl Server {
         let counted = connection.clone();
         let gateway = gateway.clone();
         let service = service_fn(move |request: http::Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            let (head, body) = request.into_parts();
+            let body = Lingering::body(&head.headers, body);
+            let mut request = http::Request::from_parts(head, body);
             // A WebSocket goes on when the HTTP connection is over.
             request.extensions_mut().insert(counted.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
@@ -170,6 +183,58 @@ where
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error = &*error, "a connection ended");
+    }
+}
+
+/// The body of a request, which is read on after an early answer: most clients send everything before they look for an
+/// answer, and lose it where the connection is closed meanwhile.
+struct Lingering {
+    /// None at the end.
+    body: Option<Incoming>,
+    /// Whether the client sends it: one that said `Expect: 100-continue` waits until somebody reads.
+    arrives: bool,
+}
+
+impl Lingering {
+    fn body(headers: &HeaderMap, body: Incoming) -> Body {
+        Body::new(Self { arrives: !headers.contains_key(header::EXPECT), body: Some(body) })
+    }
+}
+
+impl http_body::Body for Lingering {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        self.arrives = true;
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if let Some(mut body) = self.body.take().filter(|body| self.arrives && !body.is_end_stream()) {
+            let (most, pause) = LINGER;
+            tokio::spawn(tokio::time::timeout(most, async move {
+                while let Ok(Some(Ok(_))) = tokio::time::timeout(pause, body.frame()).await {}
+            }));
+        }
     }
 }
 

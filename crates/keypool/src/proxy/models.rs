@@ -143,7 +143,9 @@ async fn all(provider: &Arc<ProviderPool>) -> Result<Vec<Model>, ApiError> {
         };
         let mut page = get(provider, &path).await?;
         let (entries, name) = if provider.dialect == Dialect::Gemini { ("models", "name") } else { ("data", "id") };
-        let entries = page[entries].as_array_mut().map(std::mem::take).unwrap_or_default();
+        // Together's list is an array and nothing around it.
+        let entries = if page.is_array() { Some(&mut page) } else { page.get_mut(entries) };
+        let entries = entries.and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
         models.extend(entries.into_iter().filter_map(|entry| {
             let id = entry[name].as_str()?.trim_start_matches("models/").to_owned();
             Some(Model { id, dialect: provider.dialect, provider: Arc::clone(&provider.name), entry })

@@ -154,10 +154,11 @@ impl Route {
             let path = format!("{}{}", if version.is_none() { "/v1beta" } else { "" }, path.trim_end_matches('/'));
             return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path });
         }
-        if head.method == Method::GET && rest == "/models" {
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        if reads && rest == "/models" {
             return route(dialect, Endpoint::Models(None));
         }
-        if head.method == Method::GET
+        if reads
             && let Some(model) = rest.strip_prefix("/models/")
             && !model.contains('/')
         {
@@ -266,6 +267,8 @@ mod tests {
             ("POST /v1/messages/count_tokens", "x-api-key", Anthropic, Endpoint::CountTokens),
             ("GET /v1/models", "authorization", OpenAi, Endpoint::Models(None)),
             ("GET /v1/models", "anthropic-version", Anthropic, Endpoint::Models(None)),
+            ("HEAD /v1/models", "authorization", OpenAi, Endpoint::Models(None)),
+            ("HEAD /v1/models/gpt-5", "authorization", OpenAi, Endpoint::Models(Some("gpt-5".to_owned()))),
             ("GET /v1beta/models", "x-goog-api-key", Gemini, Endpoint::Models(None)),
             ("GET /v1beta/models?key=k", "", Gemini, Endpoint::Models(None)),
             ("GET /gemini/v1/models", "authorization", Gemini, Endpoint::Models(None)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Uri, header, request::Parts, response};
+use http::{HeaderValue, Uri, request::Parts, response};
 use sha2::{Digest, Sha256};
 use tower_keypool::Attempts;
 
@@ -47,13 +47,17 @@ pub fn upload_id(query: &str) -> Option<&str> {
 pub struct Address(String);
 
 impl Address {
-    /// As the client that sends this request named it.
+    /// As the client that sends this request named it; a proxy in front may have ended TLS, and have named another host.
     pub fn of(app: &AppState, route: &Route, head: &Parts) -> Option<Self> {
-        let host = head.uri.authority().map(http::uri::Authority::as_str);
-        let host = host.or_else(|| head.headers.get(header::HOST)?.to_str().ok())?;
-        // A proxy in front may end TLS.
-        let forwarded = head.headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-        let is_tls = forwarded || app.loaded.load().config.gateway.tls_cert_file.is_some();
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        // Each proxy on the way adds one.
+        let first = |name| text(name)?.split(',').next().map(str::trim).filter(|first| !first.is_empty());
+        let host = first("x-forwarded-host").or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
+        let host = host.or_else(|| text("host"))?;
+        let is_tls = first("x-forwarded-proto").map_or_else(
+            || app.loaded.load().config.gateway.tls_cert_file.is_some(),
+            |scheme| scheme.eq_ignore_ascii_case("https"),
+        );
         let scheme = if is_tls { "https" } else { "http" };
         let prefix = match &route.target {
             PathTarget::Named(name) => format!("/to/{name}"),

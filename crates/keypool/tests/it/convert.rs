@@ -794,6 +794,19 @@ async fn models_of_all_providers_are_one_list_in_each_dialect() {
 }
 
 #[tokio::test]
+async fn a_list_of_models_may_be_a_bare_array_and_an_odd_one_spoils_no_other() {
+    let gemini = always(json!("none")).await;
+    let openai = always(json!([{ "id": "gpt-x", "object": "model" }, "odd"])).await;
+    let odd = always(json!(["odd", 7])).await;
+    let gateway = with_providers(&gemini, &openai.url, &odd.url);
+    let answer = gateway.get("/v1/models").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let ids: Vec<Value> =
+        answer.json()["data"].as_array().expect("a list").iter().map(|model| model["id"].clone()).collect();
+    assert_eq!(ids, ["gpt-x"]);
+}
+
+#[tokio::test]
 async fn one_providers_list_is_passed_on_as_it_is() {
     let body = "{ \"models\": [ ],\n \"nextPageToken\": \"x\" }";
     let upstream = Upstream::always(200, "application/json", body).await;

@@ -1,6 +1,6 @@
 //! Clients that send their requests oddly, and providers that answer oddly.
 
-use std::io::Write;
+use std::{io::Write, time::Duration};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
@@ -296,4 +296,39 @@ async fn a_target_that_names_the_gateways_host_is_served() {
     stream.read_to_string(&mut answer).await.expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(upstream.requests()[0].uri(), GENERATE);
+}
+
+#[tokio::test]
+async fn a_refused_client_may_send_its_whole_body_before_it_reads_the_answer() {
+    let upstream = Upstream::start(as_asked).await;
+    let gateway = gateway(&upstream);
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
+    let (length, piece) = (4 << 20, [b'x'; 16 << 10]);
+    let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("the head");
+    // The answer is there, and unread, while the body goes on.
+    stream.readable().await.expect("an answer");
+    for _ in 0..length / piece.len() {
+        stream.write_all(&piece).await.expect("the gateway reads on");
+    }
+    let last = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    stream.write_all(last.as_bytes()).await.expect("the connection is used again");
+    let mut answers = String::new();
+    stream.read_to_string(&mut answers).await.expect("two answers");
+    assert!(answers.starts_with("HTTP/1.1 401") && answers.contains("HTTP/1.1 200"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_refused_client_that_waits_to_be_asked_is_not_asked_for_its_body() {
+    let upstream = Upstream::start(as_asked).await;
+    let gateway = gateway(&upstream);
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
+    let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n");
+    let head = format!("{head}expect: 100-continue\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.expect("the head");
+    let mut answer = String::new();
+    // A connection that stayed open would take the next request for the body of this one.
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer));
+    read.await.expect("the connection is closed").expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("100 Continue"), "{answer}");
 }

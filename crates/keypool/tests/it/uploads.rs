@@ -80,16 +80,26 @@ async fn an_upload_of_nobody_is_refused() {
 async fn an_upload_goes_back_to_the_address_that_the_client_used() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none", "--host", "pool.example"]);
-    let request = Request::post("/gemini/upload/v1beta/files")
-        .header("host", "pool.example")
-        .header("x-forwarded-proto", "https")
-        .header("x-goog-api-key", TOKEN)
-        .header("x-goog-upload-protocol", "resumable")
-        .header("x-goog-upload-command", "start")
-        .body(Full::from("{}"));
-    let answer = gateway.send(request.expect("a request")).await;
-    let url = answer.header("x-goog-upload-url");
-    assert!(url.starts_with("https://pool.example/gemini/upload/v1beta/files?upload_id="), "{url} {}", answer.text());
+    let outside = "https://pool.example/gemini/upload/v1beta/files?upload_id=";
+    for (host, forwarded, scheme) in [
+        ("pool.example", None, "https"),
+        // Apache, and nginx by its defaults, ask for the address of the gateway itself.
+        ("127.0.0.1:5000", Some("pool.example"), "https"),
+        ("127.0.0.1:5000", Some("pool.example, inner.example"), "HTTPS, http"),
+    ] {
+        let mut request = Request::post("/gemini/upload/v1beta/files")
+            .header("host", host)
+            .header("x-forwarded-proto", scheme)
+            .header("x-goog-api-key", TOKEN)
+            .header("x-goog-upload-protocol", "resumable")
+            .header("x-goog-upload-command", "start");
+        if let Some(forwarded) = forwarded {
+            request = request.header("x-forwarded-host", forwarded);
+        }
+        let answer = gateway.send(request.body(Full::from("{}")).expect("a request")).await;
+        let url = answer.header("x-goog-upload-url");
+        assert!(url.starts_with(outside), "{url} {}", answer.text());
+    }
 }
 
 /// The most memory that a process had, in MiB.
