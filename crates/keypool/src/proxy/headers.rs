@@ -81,13 +81,29 @@ pub fn served(headers: &mut HeaderMap, attempts: &Attempts, model: Option<&str>)
 }
 
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if let Some(connection) = headers.get(header::CONNECTION) {
-        let named = connection.to_str().unwrap_or_default().split(',').filter_map(|name| name.trim().parse().ok());
-        for name in named.collect::<Vec<HeaderName>>() {
-            headers.remove(name);
-        }
+    let connection = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let named = connection.flat_map(|names| names.split(',')).filter_map(|name| name.trim().parse().ok());
+    for name in named.collect::<Vec<HeaderName>>() {
+        headers.remove(name);
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_a_connection_names_go_no_further() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::CONNECTION, HeaderValue::from_static("close, x-one"));
+        headers.append(header::CONNECTION, HeaderValue::from_static("X-Two"));
+        for name in ["x-one", "x-two", "x-three"] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        for_upstream(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-three"]);
     }
 }
