@@ -53,8 +53,10 @@ pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphoreP
 /// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For so long a client whose answer came early may send the rest of its body, without a longer pause than the second.
-const LINGER: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(2));
+/// How long the rest of a body is read after an early answer.
+const LINGER: Duration = Duration::from_secs(30);
+/// A longer pause in it ends that.
+const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest head over HTTP/2, on both sides of the gateway. HTTP/1.1 takes heads of some 400 KiB.
 pub const LONGEST_HEAD: u32 = 64 << 10;
@@ -230,9 +232,8 @@ impl http_body::Body for Lingering {
 impl Drop for Lingering {
     fn drop(&mut self) {
         if let Some(mut body) = self.body.take().filter(|body| self.arrives && !body.is_end_stream()) {
-            let (most, pause) = LINGER;
-            tokio::spawn(tokio::time::timeout(most, async move {
-                while let Ok(Some(Ok(_))) = tokio::time::timeout(pause, body.frame()).await {}
+            tokio::spawn(tokio::time::timeout(LINGER, async move {
+                while let Ok(Some(Ok(_))) = tokio::time::timeout(LINGER_PAUSE, body.frame()).await {}
             }));
         }
     }

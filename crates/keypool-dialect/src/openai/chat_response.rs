@@ -227,7 +227,8 @@ impl Writer for Chat {
         };
         let choices: Vec<Value> = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
         let completion = self.completion("chat.completion", choices, Some(usage(self.usage)));
-        serde_json::to_writer(out, &completion).map_err(|_| Error::bad_upstream())
+        serde_json::to_writer(out, &completion).expect("keys are strings");
+        Ok(())
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {

@@ -182,7 +182,7 @@ impl Asked {
         self.is_read
     }
 
-    /// What comes of it may make or remove resources.
+    /// Whether the answer may add resources to the table, or remove one.
     pub fn changes_table(&self) -> bool {
         self.is_read || self.method == Method::DELETE
     }

@@ -116,6 +116,21 @@ async fn a_body_that_stops_arriving_is_given_up() {
     assert_eq!(sim.report().total.accepted, 0);
 }
 
+#[tokio::test]
+async fn a_body_that_is_too_large_to_be_kept_arrives_whole() {
+    let sim = sim(1).await;
+    let gateway = configured(&sim.url(), "[gateway]\nreplay_mib = 1\n");
+    let body = format!(r#"{{"contents":[{{"parts":[{{"text":"{}"}}]}}]}}"#, "x".repeat(2 << 20));
+    let length = format!("content-length: {}\r\n\r\n{body}", body.len());
+    let chunked = format!("transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for rest in [length, chunked] {
+        let head =
+            format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\n");
+        let answer = raw(&gateway, &(head + &rest)).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
 /// An upstream that answers each connection with these bytes, again and again.
 async fn flooding(head: &'static str, piece: Vec<u8>, times: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
