@@ -22,8 +22,8 @@ use super::{
 };
 use crate::window::HOLD_MS;
 
-/// For how long jobs gather between two transactions.
-const GATHER: Duration = Duration::from_millis(1);
+/// How long the writer collects jobs between two transactions.
+const GATHER: Duration = Duration::from_micros(1_500);
 
 /// At most this many jobs share a transaction.
 const MOST_JOBS: usize = 256;
@@ -54,6 +54,9 @@ enum Pending {
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) time: Time,
+    /// The times at which the present transaction began: that of windows, and that of days.
+    now_ms: i64,
+    wall_ms: i64,
     /// How often a transaction is tried to begin.
     tries: u32,
     /// The random number by which its records are known.
@@ -84,7 +87,7 @@ impl Writer {
     pub(super) fn new(connection: Connection, time: Time, id: i64, busy_timeout: Duration) -> Self {
         let tries = (busy_timeout.as_millis() / TRY_AGAIN.as_millis()) as u32;
         let (quotas, log, days, entries) = Default::default();
-        Self { connection, time, tries, id, quotas, version: -1, log, days, entries }
+        Self { connection, time, now_ms: 0, wall_ms: 0, tries, id, quotas, version: -1, log, days, entries }
     }
 
     /// Works until nobody can send a job any more.
@@ -176,6 +179,7 @@ impl Writer {
                 }
             }
         }
+        (self.now_ms, self.wall_ms) = (self.time.now_ms(), self.time.wall_ms());
         let version = self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
         if self.version != version {
             self.read_log()?;
@@ -238,7 +242,7 @@ impl Writer {
 
     /// Adds the entries of this transaction to the log.
     fn save(&mut self) -> Result<(), SqliteError> {
-        let now = self.time.now_ms();
+        let now = self.now_ms;
         if !self.entries.is_empty() {
             let entries = serde_json::to_string(&self.entries)?;
             self.log.last += 1;
@@ -252,7 +256,7 @@ impl Writer {
 
     /// Writes to the tables what only the log has, and deletes what no window of a minute counts.
     pub(super) fn fold(&mut self) -> Result<(), SqliteError> {
-        let (now, today) = (self.time.now_ms(), self.today());
+        let (now, today) = (self.now_ms, self.today());
         let mut quotas: Vec<_> = self.quotas.values_mut().filter(|quota| quota.is_unfolded()).collect();
         quotas.sort_unstable_by_key(|quota| quota.id);
         for quota in quotas {
@@ -269,7 +273,7 @@ impl Writer {
     /// Deletes what is over, and reads all that is kept.
     pub(super) fn load(&mut self) -> Result<Changes, SqliteError> {
         self.transaction(|writer| {
-            let (now_ms, wall_ms, today) = (writer.time.now_ms(), writer.time.wall_ms(), writer.today());
+            let (now_ms, wall_ms, today) = (writer.now_ms, writer.wall_ms, writer.today());
             records::prune(&writer.connection, now_ms, wall_ms, today - USAGE_DAYS)?;
             // No writer has the number 0.
             let (revision, mut records) = records::since(&writer.connection, 0, 0)?;
@@ -282,11 +286,11 @@ impl Writer {
 
     /// The date in UTC.
     fn today(&self) -> i32 {
-        (self.time.wall_ms() / 86_400_000) as i32
+        (self.wall_ms / 86_400_000) as i32
     }
 
     fn reserve(&mut self, request: ReserveRequest) -> Result<Reserved, SqliteError> {
-        let now = self.time.now_ms();
+        let now = self.now_ms;
         let mut opens = Vec::new();
         for (place, candidate) in request.candidates.into_iter().enumerate() {
             let (day, wall) = self.day(&candidate.zone)?;
@@ -309,7 +313,7 @@ impl Writer {
 
     /// The day for which a request counts that is reserved now: it may be sent a little later. And the wall clock.
     fn day(&mut self, zone: &Arc<str>) -> Result<(Day, i64), SqliteError> {
-        let now = self.time.wall_ms();
+        let now = self.wall_ms;
         let at_ms = now + HOLD_MS;
         match self.days.get(zone) {
             Some(day) if (day.starts_ms..day.ends_ms).contains(&at_ms) => Ok((*day, now)),
@@ -328,7 +332,7 @@ impl Writer {
                 self.quota(entry.name())?.count(&entry, row, folded);
                 self.entries.push(entry);
             } else {
-                records::put(&self.connection, self.id, record, self.time.wall_ms())?;
+                records::put(&self.connection, self.id, record, self.wall_ms)?;
             }
         }
         Ok(())
