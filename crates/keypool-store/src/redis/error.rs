@@ -80,7 +80,7 @@ impl RedisError {
 }
 
 fn denied(address: &str) -> String {
-    format!("Redis at {address} refuses the user or password; check those of the store's address")
+    format!("Redis at {address} refuses the user or password; check both in the store's address")
 }
 
 impl fmt::Display for RedisError {

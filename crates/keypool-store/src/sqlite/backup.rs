@@ -17,7 +17,7 @@ impl SqliteStore {
         let to = to.into();
         self.read_long(move |connection, _| {
             if to.exists() {
-                let what = "there is a file already where the backup is to be written";
+                let what = "the file for the backup exists already";
                 return Err(SqliteError::invalid(what).at(&to));
             }
             let part = beside(&to, ".part");

@@ -107,7 +107,7 @@ fn check(connection: &Connection) -> Result<(), SqliteError> {
     }
     let known = MIGRATIONS.len() as i32;
     if version > known {
-        let what = format!("its version is {version}, and this program knows up to {known}");
+        let what = format!("its version is {version}; this program supports up to {known}");
         return Err(SqliteError::new(SqliteErrorKind::NewerVersion, what));
     }
     if connection.is_readonly("main")? {
