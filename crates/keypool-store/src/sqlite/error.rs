@@ -17,7 +17,7 @@ pub struct SqliteError {
     detail: String,
 }
 
-/// What kind of error it is.
+/// The kind of a [`SqliteError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SqliteErrorKind {
