@@ -115,9 +115,9 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
         "tool_result" => {
             let wire: WirePart = fields::read(value, place)?;
             let id = wire.tool_use_id.ok_or_else(|| missing("tool_use_id"))?;
-            let (said, media) = result(wire.content, &format!("{place}.content"), transcript.notes)?;
+            let (output, media) = result(wire.content, &format!("{place}.content"), transcript.notes)?;
             let failed = wire.is_error == Some(true);
-            transcript.result(&id, (said, failed), media, &format!("{place}.tool_use_id"))?;
+            transcript.result(&id, (output, failed), media, &format!("{place}.tool_use_id"))?;
         }
         // Thoughts are not sent back: Gemini needs only the signature, which is kept with the call. Search results are already
         // in the text that the model wrote from them.
@@ -142,17 +142,17 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
 
 /// Reads a tool result as text and media. An unknown part becomes text, so that the conversation can go on.
 pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -> Result<(String, Vec<Part>), Error> {
-    let (mut said, mut media) = (String::new(), Vec::new());
+    let (mut output, mut media) = (String::new(), Vec::new());
     for (part, place) in content.into_iter().flat_map(|content| content.parts(place)) {
         let parts = if is_part(&part) { parts(part, &place, notes)? } else { vec![Part::Text(as_text(&part))] };
         for part in parts {
             match part {
-                Part::Text(text) => said.push_str(&text),
+                Part::Text(text) => output.push_str(&text),
                 part => media.push(part),
             }
         }
     }
-    Ok((said, media))
+    Ok((output, media))
 }
 
 /// Returns a part as a line of text.
@@ -233,9 +233,9 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Erro
         "search_result" => {
             let source = wire.source.as_ref().and_then(Value::as_str).ok_or_else(|| missing("source"))?;
             let content = wire.content.ok_or_else(|| missing("content"))?;
-            let said = content.texts(&format!("{place}.content"))?.join("\n");
+            let text = content.texts(&format!("{place}.content"))?.join("\n");
             let title = wire.title.unwrap_or_default();
-            vec![Part::Text(format!("Search result\nTitle: {title}\nSource: {source}\n{said}\n"))]
+            vec![Part::Text(format!("Search result\nTitle: {title}\nSource: {source}\n{text}\n"))]
         }
         _ => vec![Part::Text(wire.text.ok_or_else(|| missing("text"))?)],
     })

@@ -167,7 +167,7 @@ impl Error {
         // Proxies and other vendors put the error at the top level, or send plain text.
         let body: Value = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into());
         let error = Some(gemini_error(&body)).filter(|error| !error.is_null()).unwrap_or(&body);
-        Self::said_by_gemini(error, u64::from(status.as_u16()))
+        Self::from_gemini_value(error, u64::from(status.as_u16()))
     }
 
     /// Returns the error inside a response whose status was a success; `None` if there is none.
@@ -182,12 +182,12 @@ impl Error {
             Some("DEADLINE_EXCEEDED") => 504,
             _ => 500,
         };
-        (!error.is_null()).then(|| Self::said_by_gemini(error, error["code"].as_u64().unwrap_or_else(by_word)))
+        (!error.is_null()).then(|| Self::from_gemini_value(error, error["code"].as_u64().unwrap_or_else(by_word)))
     }
 
-    fn said_by_gemini(error: &Value, status: u64) -> Self {
-        let said = error["message"].as_str().or(error["detail"].as_str()).or(error.as_str()).unwrap_or_default().trim();
-        let mut message = said.to_owned();
+    fn from_gemini_value(error: &Value, status: u64) -> Self {
+        let text = error["message"].as_str().or(error["detail"].as_str()).or(error.as_str()).unwrap_or_default().trim();
+        let mut message = text.to_owned();
         if message.is_empty() || message.starts_with('<') {
             message = format!("the provider returned an error ({status}) without a message");
         }

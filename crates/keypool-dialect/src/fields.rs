@@ -146,11 +146,11 @@ impl Fields {
 /// Deserializes the value at `place`.
 pub(crate) fn read<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| {
-        let said = error.to_string();
+        let text = error.to_string();
         // The names of our types mean nothing to callers.
-        let said =
-            said.split_once("expected struct").map_or(said.clone(), |(front, _)| format!("{front}expected an object"));
-        Error::invalid(place, said)
+        let text =
+            text.split_once("expected struct").map_or(text.clone(), |(front, _)| format!("{front}expected an object"));
+        Error::invalid(place, text)
     })
 }
 

@@ -33,13 +33,13 @@ fn list(value: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
 /// Removes our blocks, and messages that had no others. Thinking is switched off if Anthropic would expect its own thinking
 /// block before the open calls.
 fn strip_messages(request: &mut Body) {
-    let Some(said) = request.get_mut("messages").and_then(Value::as_array_mut) else { return };
+    let Some(history) = request.get_mut("messages").and_then(Value::as_array_mut) else { return };
     let is_ours = |block: &Value| {
         let id = block["id"].as_str().or(block["tool_use_id"].as_str()).unwrap_or_default();
         id.starts_with(messages::SEARCH) || block["type"] == "thinking" && block["signature"] == messages::SIGNATURE
     };
-    let mut open_calls_lost_theirs = false;
-    for message in said.iter_mut() {
+    let mut open_calls_lost_thinking = false;
+    for message in history.iter_mut() {
         let is_model = message["role"] == "assistant";
         let Some(blocks) = message.get_mut("content").and_then(Value::as_array_mut) else { continue };
         let before = blocks.len();
@@ -50,14 +50,14 @@ fn strip_messages(request: &mut Body) {
         let has = |kind: &str| blocks.iter().any(|block| block["type"] == kind);
         if is_model {
             let thinks = has("thinking") || has("redacted_thinking");
-            open_calls_lost_theirs = blocks.len() < before && has("tool_use") && !thinks;
+            open_calls_lost_thinking = blocks.len() < before && has("tool_use") && !thinks;
         }
     }
-    said.retain(|message| message["content"] != Value::Array(Vec::new()));
-    let answers_calls = said.last().is_some_and(|message| {
+    history.retain(|message| message["content"] != Value::Array(Vec::new()));
+    let answers_calls = history.last().is_some_and(|message| {
         message["content"].as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"))
     });
-    if open_calls_lost_theirs && answers_calls && request.get("thinking").is_some_and(|it| it["type"] == "enabled") {
+    if open_calls_lost_thinking && answers_calls && request.get("thinking").is_some_and(|it| it["type"] == "enabled") {
         request.shift_remove("thinking");
     }
 }
