@@ -87,8 +87,8 @@ impl Answer {
     /// Takes a chunk of Gemini's stream, which may be cut anywhere, and returns the bytes for the caller.
     ///
     /// # Errors
-    /// Gemini's error in the stream, or 502 for bytes that cannot be parsed, if the answer has not begun. If it has, the error
-    /// is written into the stream, which [is over](Self::is_over) then.
+    /// Gemini's error in the stream, or 502 for bytes that cannot be parsed, if the answer has not begun. If it has,
+    /// the error is written into the stream, which [is over](Self::is_over) then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Error> {
         if self.over {
             return Ok(Bytes::new());
@@ -152,8 +152,8 @@ impl Answer {
         self.begun
     }
 
-    /// Drops the response of this attempt; the next bytes belong to another attempt, by `model`. Only allowed before the answer
-    /// has [begun](Self::has_begun). In a stream the new thoughts follow those already sent.
+    /// Drops the response of this attempt; the next bytes belong to another attempt, by `model`. Only allowed before
+    /// the answer has [begun](Self::has_begun). In a stream the new thoughts follow those already sent.
     pub fn restart(&mut self, model: &str) {
         self.decoder.restart(model);
         self.parser = sse::Parser::default();

@@ -119,8 +119,8 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
             let failed = wire.is_error == Some(true);
             transcript.result(&id, (output, failed), media, &format!("{place}.tool_use_id"))?;
         }
-        // Thoughts are not sent back: Gemini needs only the signature, which is kept with the call. Search results are already
-        // in the text that the model wrote from them.
+        // Thoughts are not sent back: Gemini needs only the signature, which is kept with the call. Search results are
+        // already in the text that the model wrote from them.
         "thinking" | "redacted_thinking" | "reasoning" | "fallback" | "web_search_tool_result" => {}
         "server_tool_use" if value["name"] == "web_search" => {}
         // The model gets tools that another provider ran, and summaries of earlier turns, as text.
@@ -163,7 +163,7 @@ pub(crate) fn as_text(part: &Value) -> String {
     }
 }
 
-/// Returns the arguments of a call as an object. Clients send them as text; a value that is not an object is wrapped in one.
+/// Returns the arguments of a call as an object. Clients send them as text; a value that is no object is wrapped in one.
 pub(crate) fn arguments(value: Value) -> Value {
     let value = match value {
         Value::String(text) if text.trim().is_empty() => Value::Null,

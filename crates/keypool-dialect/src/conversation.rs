@@ -313,9 +313,9 @@ impl Conversation {
 
     /// Adds the thought signatures of earlier calls that are missing in the caller's messages.
     ///
-    /// Gemini sends a signature with a call and expects it back with the call. A call's id (64 characters) is too short to
-    /// contain it, so the gateway stores the [signatures](crate::Answer::take_signatures) of its responses by id, and `lookup`
-    /// finds them. A call whose signature is not found is sent with a value that makes Gemini skip the check.
+    /// Gemini sends a signature with a call and expects it back with the call. A call's id (64 characters) is too short
+    /// to contain it, so the gateway stores the [signatures](crate::Answer::take_signatures) of its responses by id,
+    /// and `lookup` finds them. A call without a known signature is sent with a value that makes Gemini skip the check.
     pub fn restore_signatures(&mut self, mut lookup: impl FnMut(&str) -> Option<String>) {
         for part in self.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
             if let Part::Call(call) = part
@@ -346,9 +346,9 @@ impl Conversation {
 
 /// A builder of turns from the messages of a request, in order.
 ///
-/// System messages before the first turn become `systemInstruction`. Later ones become user text at their position, so that
-/// the turns of one request are a prefix of the next request's turns and Gemini's cache works. Gemini expects the results of
-/// calls directly after the calls, so each result is moved there.
+/// System messages before the first turn become `systemInstruction`. Later ones become user text at their position, so
+/// that the turns of one request are a prefix of the next request's turns and Gemini's cache works. Gemini expects the
+/// results of calls directly after the calls, so each result is moved there.
 #[derive(Debug)]
 pub(crate) struct Transcript<'n> {
     pub(crate) notes: &'n mut Notes,

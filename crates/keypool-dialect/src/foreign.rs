@@ -7,8 +7,9 @@ use crate::{Frontend, anthropic::response as messages, ids};
 
 type Body = Map<String, Value>;
 
-/// Returns a request for another provider without our own parts: thinking blocks that we signed, Gemini's searches, reasoning
-/// items, and fields that OpenAI's messages do not have. `None` if it contains none of them and can be sent unchanged.
+/// Returns a request for another provider without our own parts: thinking blocks that we signed, Gemini's searches,
+/// reasoning items, and fields that OpenAI's messages do not have. `None` if it contains none of them and can be sent
+/// unchanged.
 pub fn without_ours(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
     let (marks, strip): ([&str; 2], fn(&mut Body)) = match frontend {
         Frontend::Messages => ([messages::SIGNATURE, messages::SEARCH], strip_messages),
@@ -30,8 +31,8 @@ fn list(value: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     value.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Removes our blocks, and messages that had no others. Thinking is switched off if Anthropic would expect its own thinking
-/// block before the open calls.
+/// Removes our blocks, and messages that had no others. Thinking is switched off if Anthropic would expect its own
+/// thinking block before the open calls.
 fn strip_messages(request: &mut Body) {
     let Some(history) = request.get_mut("messages").and_then(Value::as_array_mut) else { return };
     let is_ours = |block: &Value| {
@@ -62,7 +63,7 @@ fn strip_messages(request: &mut Body) {
     }
 }
 
-/// Removes our fields. Thoughts and images stay in messages without a call of ours: another provider may expect them back.
+/// Removes our fields. Thoughts and images stay in messages without our calls: another provider may expect them back.
 fn strip_chat(request: &mut Body) {
     for message in list(request.get_mut("messages")).filter_map(Value::as_object_mut) {
         let mut has_ours = false;

@@ -1,7 +1,7 @@
 //! Ids of calls: at most 64 characters, which is OpenAI's limit, and distinguishable from other providers' ids.
 //!
-//! `call_<unique>x0x1_kp<model>_<id>`: a text unique to the response, the index of the choice, the number of the call, a mark,
-//! a hash of the model in four hex digits, and Gemini's own id if there is room for it.
+//! `call_<unique>x0x1_kp<model>_<id>`: a text unique to the response, the index of the choice, the number of the call,
+//! a mark, a hash of the model in four hex digits, and Gemini's own id if there is room for it.
 
 use crate::gemini::bare_model;
 
@@ -33,7 +33,8 @@ pub(crate) fn own_id(id: &str) -> Option<&str> {
     parts(id).and_then(|(_, own)| own)
 }
 
-/// Reports whether the signature of the call with this id may be sent to a model: only the model that created it accepts it.
+/// Reports whether the signature of the call with this id may be sent to a model: only the model that created it
+/// accepts it.
 pub(crate) fn fits(id: &str, model: &str) -> bool {
     parts(id).is_none_or(|(of, _)| of == tag(model))
 }

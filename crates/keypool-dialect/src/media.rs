@@ -29,7 +29,7 @@ pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
     Err(Error::invalid(field, "expected a data URL (data:image/png;base64,…)"))
 }
 
-/// Creates media from base64, without the parts that Gemini rejects: line breaks of some encoders, and a data URL's head.
+/// Creates media from base64, without parts that Gemini rejects: line breaks of some encoders, and a data URL's head.
 pub(crate) fn base64(mime: String, mut data: String) -> Media {
     if data.starts_with("data:") {
         data.drain(..=data.find(',').unwrap_or(4));
@@ -94,8 +94,9 @@ pub(crate) fn mime_of_name(name: &str) -> Option<String> {
     })
 }
 
-/// Returns Gemini's name of a media type, by its documentation (ai.google.dev/gemini-api/docs: audio, video-understanding,
-/// image-understanding, document-processing). An unspecific type is detected from the first bytes of the data.
+/// Returns Gemini's name of a media type, by its documentation (ai.google.dev/gemini-api/docs: audio,
+/// video-understanding, image-understanding, document-processing). An unspecific type is detected from the first bytes
+/// of the data.
 pub(crate) fn gemini_mime(mime: &str, data: &str) -> String {
     let bare = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let known = match &*bare {

@@ -117,8 +117,8 @@ impl Request {
         native.map_err(|error| if self.frontend.is_anthropic() { error.dotted() } else { error })
     }
 
-    /// Creates the translator of the response. `unique` is a text of up to 24 letters and digits that no other response has;
-    /// `created` is in seconds since 1970.
+    /// Creates the translator of the response. `unique` is a text of up to 24 letters and digits that no other response
+    /// has; `created` is in seconds since 1970.
     pub fn answer(&self, unique: &str, created: i64) -> Answer {
         let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
         Answer::new(self.frontend, &self.conversation, &self.reply, (&unique, created))

@@ -73,8 +73,8 @@ impl Parser {
     }
 }
 
-/// Writes an event without a name, on one line. Unicode line ends are escaped, because clients that split at all of them
-/// (Python's `splitlines`) would read half an event.
+/// Writes an event without a name, on one line. Unicode line ends are escaped, because clients that split at all of
+/// them (Python's `splitlines`) would read half an event.
 pub(crate) fn write_data(value: &impl Serialize, out: &mut Vec<u8>) {
     let mut json = serde_json::to_string(value).expect("keys are strings");
     if !json.is_ascii() && json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {

@@ -20,8 +20,8 @@ use tower_keypool::{
 /// The time zone that the checks use.
 pub const ZONE: &str = "America/Los_Angeles";
 
-/// Returns the maximum time that a window may open later than its span: the time for which a reservation may be used, one part
-/// of the window, the guard, and 2 ms.
+/// Returns the maximum time that a window may open later than its span: the time for which a reservation may be used,
+/// one part of the window, the guard, and 2 ms.
 pub fn slack(span: Duration) -> Duration {
     const HOLD: Duration = Duration::from_secs(1);
     HOLD + span / 240 + (span / 64).min(Duration::from_millis(250)) + Duration::from_millis(2)

@@ -1,8 +1,9 @@
-//! Stores for [`tower_keypool`]: counts, cooldowns and disabled keys that outlive the process. Several processes and machines
-//! can share a store without exceeding a limit together.
+//! Stores for [`tower_keypool`]: counts, cooldowns and disabled keys that outlive the process. Several processes and
+//! machines can share a store without exceeding a limit together.
 //!
-//! [`SqliteStore`] uses one file for all processes of a machine; it also stores keys, usage by day, tenants and resources.
-//! [`RedisStore`] uses a Redis or Valkey server and works across machines. Open a pool with a store by `open().await`:
+//! [`SqliteStore`] uses one file for all processes of a machine; it also stores keys, usage by day, tenants and
+//! resources. [`RedisStore`] uses a Redis or Valkey server and works across machines. `open().await` opens a pool with a
+//! store:
 //!
 //! ```
 //! use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
@@ -26,8 +27,8 @@
 //! # }
 //! ```
 //!
-//! You can implement [`tower_keypool::store::Store`] yourself; the suite in `conformance` (feature `conformance`) checks that
-//! an implementation meets the contract.
+//! You can implement [`tower_keypool::store::Store`] yourself; the suite in `conformance` (feature `conformance`)
+//! checks that an implementation meets the contract.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -1,7 +1,7 @@
 //! Constants that decide how long a reservation counts, shared by the SQLite and Redis stores.
 
-/// Maximum time between a reservation and the sending of its request. The request counts from the end of this time, so never
-/// from before it is sent.
+/// Maximum time between a reservation and the sending of its request. The request counts from the end of this time on,
+/// so it is never sent later than it is counted.
 pub(crate) const HOLD_MS: i64 = 1_000;
 
 /// Maximum time that an entry counts beyond its span, because the request takes a while to arrive.

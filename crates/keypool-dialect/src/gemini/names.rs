@@ -44,8 +44,8 @@ impl Names {
         self.at_gemini.get(name).map_or(name, String::as_str)
     }
 
-    /// Returns the declared function that Gemini means by a name: models write `default_api:read_file` for `read_file`, or
-    /// `create_docx` for `create-docx`. A name that matches several functions or none is returned unchanged.
+    /// Returns the declared function that Gemini means by a name: models write `default_api:read_file` for `read_file`,
+    /// or `create_docx` for `create-docx`. A name that matches several functions or none is returned unchanged.
     pub(crate) fn at_caller<'n>(&'n self, name: &'n str) -> &'n str {
         if let Some(original) = self.at_caller.get(name) {
             return original;

@@ -257,8 +257,8 @@ impl<'c> Encoder<'c> {
 /// The name of the function whose call is the answer.
 pub(super) const ANSWER: &str = "final_answer";
 
-/// Returns the schema of the answer if the answer must be a function call, because the model rejects JSON output together with
-/// functions.
+/// Returns the schema of the answer if the answer must be a function call, because the model rejects JSON output
+/// together with functions.
 pub(super) fn answer_by_call(conversation: &Conversation) -> Option<&Value> {
     let Conversation { model, tools, tool_choice, format: Format::Schema(schema), .. } = conversation else {
         return None;
@@ -277,8 +277,8 @@ pub(super) fn may_search(conversation: &Conversation) -> bool {
     conversation.web_search && conversation.tools.is_empty() && conversation.modality == Modality::Text
 }
 
-/// Reports whether the speaking style goes into a separate field. Models before 3.5 expect it before the text; later ones would
-/// speak it.
+/// Reports whether the speaking style goes into a separate field. Models before 3.5 expect it before the text; later
+/// ones would speak it.
 fn style_stands_apart(model: &str) -> bool {
     let version = bare_model(model).strip_prefix("gemini-").and_then(|rest| rest.split('-').next());
     version.and_then(|version| version.parse::<f32>().ok()).is_some_and(|version| version >= 3.5)

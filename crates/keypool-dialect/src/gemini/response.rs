@@ -39,8 +39,8 @@ struct Choice {
 }
 
 impl Decoder {
-    /// Creates a decoder for the response to this conversation. Ids of calls start with `prefix` and `unique`. `unique` is a text
-    /// of letters and digits that no other response has.
+    /// Creates a decoder for the response to this conversation. Ids of calls start with `prefix` and `unique`. `unique`
+    /// is a text of letters and digits that no other response has.
     pub fn new(conversation: &Conversation, prefix: &'static str, unique: &str) -> Self {
         Self {
             model: conversation.model.clone(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// Returns a schema as `parametersJsonSchema` and `responseJsonSchema` accept it. They accept JSON Schema with exceptions:
+/// Returns a schema for `parametersJsonSchema` and `responseJsonSchema`. They accept JSON Schema with exceptions:
 /// - `$schema` is removed, because some models reject it;
 /// - `const` becomes an `enum` of one value, because models ignore `const`;
 /// - a `$ref` with other fields beside it is moved into an `anyOf` of one, and a lost `#` is restored;

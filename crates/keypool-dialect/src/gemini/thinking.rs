@@ -43,8 +43,8 @@ fn understands(model: &str) -> Understands {
     }
 }
 
-/// Reports whether calls must be sent back with a thought signature. Models of the third generation require it, and Google
-/// serves some older names by them (`gemini-2.5-pro` from December 2026 on).
+/// Reports whether calls must be sent back with a thought signature. Models of the third generation require it, and
+/// Google serves some older names by them (`gemini-2.5-pro` from December 2026 on).
 pub(super) fn wants_signatures(model: &str) -> bool {
     !matches!(understands(model), Understands::Nothing) && !bare_model(model).starts_with("gemini-2.5-flash-lite")
 }
@@ -60,8 +60,8 @@ pub(super) fn refuses_tools_beside_json(model: &str) -> bool {
     !matches!(understands(model), Understands::Levels { .. })
 }
 
-/// Returns `generationConfig.thinkingConfig` for a model; `null` if there is nothing to set or the model does not think. Gemini
-/// rejects a budget and a level together.
+/// Returns `generationConfig.thinkingConfig` for a model; `null` if there is nothing to set or the model does not
+/// think. Gemini rejects a budget and a level together.
 pub(super) fn config(model: &str, thinking: Thinking) -> Value {
     let understands = understands(model);
     let (mut budget, mut level) = (None, None);

@@ -75,7 +75,7 @@ impl Embeddings {
         &self.ignored
     }
 
-    /// Encodes Gemini's requests, in order. Each contains up to 100 texts, and each text counts as one request for the quota.
+    /// Encodes Gemini's requests, in order. Each contains up to 100 texts; for the quota each text is one request.
     ///
     /// # Errors
     /// 400 for an invalid model name.

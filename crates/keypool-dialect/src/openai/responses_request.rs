@@ -64,8 +64,8 @@ pub(crate) fn read(
     transcript.finish(conversation)
 }
 
-/// Refuses references to stored state, because nothing is stored here. This applies in any mode: ignoring a reference would lead
-/// to a wrong response.
+/// Refuses references to stored state, because nothing is stored here. This applies in any mode: ignoring a reference
+/// would lead to a wrong response.
 fn refuse_stored(fields: &mut Fields, notes: &mut Notes) -> Result<(), Error> {
     let refers = ["previous_response_id", "conversation", "prompt"].into_iter().find(|name| fields.has(name));
     if let Some(name) = refers {

@@ -34,7 +34,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// Returns the prefix of ids, the name of the part's index field, and the prefixes of the part's and the text's events.
+    /// Returns the prefix of ids, the name of the part's index, and the prefixes of the part's and the text's events.
     fn words(self) -> [&'static str; 4] {
         match self {
             Self::Message => ["msg", "content_index", "response.content_part", "response.output_text"],
@@ -302,7 +302,7 @@ impl Writer for Response {
             // The Responses API always has a code.
             body["code"] = body["type"].clone();
         }
-        // The reference has these fields at the top level. The service also sends them in `error`, which some clients require.
+        // OpenAI documents these fields at the top level. Its service also sends `error`, which some clients require.
         let event = json!({ "code": body["code"], "message": body["message"], "param": body["param"], "error": body });
         self.write("error", event, out);
         let mut response = self.value(false);

@@ -73,8 +73,8 @@ impl Memory {
         Arc::clone(&self.lock().epoch)
     }
 
-    /// Takes over the states of quotas (name, number and state) from a reply. Returns false, and takes over nothing, if the
-    /// epoch is not the known one: the client must restore what it remembers first.
+    /// Takes over the states of quotas (name, number and state) from a reply. Returns false, and takes over nothing, if
+    /// the epoch is not the known one: the client must restore what it remembers first.
     pub(super) fn accept<'a>(&self, head: &Head, quotas: impl IntoIterator<Item = (&'a str, u64, Vec<u8>)>) -> bool {
         let mut inside = self.lock();
         inside.now_ms = head.now_ms;
@@ -105,8 +105,8 @@ impl Memory {
         self.lock().records.remove(target);
     }
 
-    /// Returns everything remembered: names and states of quotas, targets and values of records. Until the epoch is set again
-    /// no reply is accepted, because its grants would be missing from what is restored.
+    /// Returns everything remembered: names and states of quotas, targets and values of records. Until the epoch is set
+    /// again no reply is accepted, because its grants would be missing from what is restored.
     pub(super) fn begin_restore(&self) -> (Vec<NamedState>, Vec<NamedRecord>) {
         let mut inside = self.lock();
         inside.epoch = Arc::default();

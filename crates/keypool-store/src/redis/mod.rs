@@ -1,19 +1,20 @@
 //! A store on a Redis or Valkey server.
 //!
-//! Every call is one script on the server and uses the server's clock. All keys of a namespace have the same hash tag, so they
-//! are on one node of a cluster.
+//! Every call is one script on the server and uses the server's clock. All keys of a namespace have the same hash tag,
+//! so they are on one node of a cluster.
 //!
 //! # A server that lost data
-//! The data has an epoch, which changes when the server was flushed, restarted, or replaced by a replica. For 2 s after that no
-//! request is granted, and every client sends the counts that it remembers. So no grant of a running client is lost, even if
-//! the server kept nothing. A client learns of a new epoch by [`Store::changes`], which a pool calls every 250 ms.
+//! The data has an epoch, which changes when the server was flushed, restarted, or replaced by a replica. For 2 s after
+//! that no request is granted, and every client sends the counts that it remembers. So no grant of a running client is
+//! lost, even if the server kept nothing. A client learns of a new epoch by [`Store::changes`], which a pool calls
+//! every 250 ms.
 //!
 //! This needs the `INFO` command, and a connection that breaks when the server behind it changes. A proxy that hides a
 //! failover also hides the loss of data.
 //!
 //! # Time
-//! Windows and days use the server's clock; the clients' clocks do not matter. Setting the server's clock back makes windows
-//! longer. Setting it forward, or a failover to a server whose clock is ahead, makes them shorter once.
+//! Windows and days use the server's clock; the clients' clocks do not matter. Setting the server's clock back makes
+//! windows longer. Setting it forward, or a failover to a server whose clock is ahead, makes them shorter once.
 
 mod connection;
 mod error;
@@ -51,7 +52,7 @@ pub use self::{
     options::RedisOptions,
 };
 
-/// Maximum number of tries of one reservation; it is retried when the epoch is new or its days do not fit the server's time.
+/// Maximum number of tries of one reservation. It is retried if the epoch is new or its days do not fit the time.
 const TRIES: usize = 3;
 
 /// The value that `reserve.lua` returns in place of a candidate's number when the caller must retry.
@@ -99,8 +100,9 @@ static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.l
 static LOAD: LazyLock<Script> = LazyLock::new(|| script(include_str!("load.lua")));
 static RESTORE: LazyLock<Script> = LazyLock::new(|| script(include_str!("restore.lua")));
 
-/// The reply of `reserve.lua`: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the date on
-/// which it counts, the number and state of its quota, and the delays in milliseconds until the candidates before it have room.
+/// The reply of `reserve.lua`: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the
+/// date on which it counts, the number and state of its quota, and the delays in milliseconds until the candidates
+/// before it have room.
 type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
 
 /// A quota as `load.lua` returns it: name, number, state, windows by span, days by date.
@@ -110,8 +112,8 @@ impl RedisStore {
     /// Connects to the server. A connection that breaks later is opened again by the next call.
     ///
     /// # Errors
-    /// Fails if the options are malformed, no connection is made within three seconds, the password is wrong, or the other side
-    /// is not a Redis server.
+    /// Fails if the options are malformed, no connection is made within three seconds, the password is wrong, or the
+    /// other side is not a Redis server.
     pub async fn connect(options: RedisOptions) -> Result<Self, RedisError> {
         let namespace = &options.namespace;
         if namespace.is_empty() || namespace.contains(['{', '}']) {

@@ -29,7 +29,8 @@ pub struct RedisOptions {
 pub(super) type Time = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 impl RedisOptions {
-    /// Creates options for the server at `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`.
+    /// Creates options for the server at `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS, or
+    /// `unix:///path`.
     pub fn new(url: impl Into<String>) -> Self {
         let namespace = "keypool".to_owned();
         Self { url: url.into(), namespace, username: None, password: None, root_certificates: None, time: None }

@@ -1,6 +1,6 @@
 -- Stores records and corrects reservations.
--- ARGV[3]: the writer. ARGV[4]: the number of records; then the target and JSON of each record; then the corrections of each
--- quota as JSON {quota, {{at, date, requests, input, output, images}, ...}}.
+-- ARGV[3]: the writer. ARGV[4]: the number of records; then the target and JSON of each record; then the corrections of
+-- each quota as JSON {quota, {{at, date, requests, input, output, images}, ...}}.
 -- Reply: {head, {{quota, n, state of the quota}...}}.
 local first = 5 + 2 * tonumber(ARGV[4])
 if first > 5 then revision = redis.call('HINCRBY', KEYS[1], 'revision', 1) end

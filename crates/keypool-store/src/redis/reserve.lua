@@ -2,8 +2,8 @@
 -- ARGV[3]: the epoch that the caller knows. ARGV[4] to ARGV[7]: the cost.
 -- ARGV[8]: the zones as JSON, each {date of the first day, starts of three days and the end of the last}.
 -- From ARGV[9] on: the candidates as JSON {quota, zone, {unit, span or 0 for a day, amount, ...}}.
--- Reply: {head, number of the granted candidate (0: none, -1: the caller must retry), date, {n, state} of its quota, delays in
--- ms until each candidate before it has room}.
+-- Reply: {head, number of the granted candidate (0: none, -1: the caller must retry), date, {n, state} of its quota,
+-- delays in ms until each candidate before it has room}.
 if ARGV[3] ~= epoch then return {head(), -1, 0, {0, ''}, {}} end
 if now < opens then return {head(), 0, 0, {0, ''}, {}} end
 

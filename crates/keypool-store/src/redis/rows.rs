@@ -34,7 +34,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Returns the name under which a record is stored, where it replaces the one before. `None` for records that are not stored.
+/// Returns the name under which a record replaces the one before. `None` for records that are not stored.
 pub(super) fn target(record: &Record) -> Option<String> {
     let target = match record {
         Record::Open { target, .. } | Record::Closed { target } => serde_json::to_string(target),

@@ -8,8 +8,9 @@ use super::{
 };
 
 impl SqliteStore {
-    /// Writes a consistent copy to a path that does not exist yet, while requests go on. The file appears when it is complete
-    /// and on the disk. The copy can be opened like any database. It does not contain the master key, so back that up, too.
+    /// Writes a consistent copy to a path that does not exist yet, while requests go on. The file appears when it is
+    /// complete and on the disk. The copy can be opened like any database. It does not contain the master key, so back
+    /// that up, too.
     ///
     /// # Errors
     /// `Invalid` if the path exists; otherwise errors of either file.

@@ -136,7 +136,7 @@ fn migrate(connection: &Connection) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// Returns the path in a form that SQLite takes as a file name: it gives `file:` and `:memory:` at the start a special meaning.
+/// Returns the path in a form that SQLite takes as a file name. Names that start with `file:` or `:memory:` are special.
 pub(super) fn by_name(path: &Path) -> PathBuf {
     if path.is_relative() { Path::new(".").join(path) } else { path.to_owned() }
 }

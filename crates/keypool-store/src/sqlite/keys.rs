@@ -50,14 +50,14 @@ pub struct Import {
     pub rejected: u64,
 }
 
-/// Methods about keys. "Errors of the file" can occur in every method: the database is damaged, locked or cannot be written, or
-/// the disk is full.
+/// Methods about keys. "Errors of the file" can occur in every method: the database is damaged, locked or cannot be
+/// written, or the disk is full.
 impl SqliteStore {
     /// Returns all keys, ordered by id.
     ///
     /// # Errors
-    /// Errors of the file; [`SqliteErrorKind::MasterKey`](super::SqliteErrorKind::MasterKey) if another process changed the
-    /// master key.
+    /// Errors of the file; [`SqliteErrorKind::MasterKey`](super::SqliteErrorKind::MasterKey) if another process changed
+    /// the master key.
     pub async fn keys(&self) -> Result<Vec<StoredKey>, SqliteError> {
         self.read_long(|connection, shared| {
             let transaction = connection.unchecked_transaction()?;
@@ -89,8 +89,8 @@ impl SqliteStore {
         .await
     }
 
-    /// Puts keys, replacing those with the same ids, and adds the import to the history. This is one transaction, for which
-    /// requests wait; with 100,000 keys it takes about 1 s.
+    /// Puts keys, replacing those with the same ids, and adds the import to the history. This is one transaction, for
+    /// which requests wait; with 100,000 keys it takes about 1 s.
     ///
     /// # Errors
     /// The same as those of [`keys`](Self::keys). No key is put then.
@@ -165,8 +165,9 @@ impl SqliteStore {
         .await
     }
 
-    /// Encrypts all secrets with another master key, in one transaction. If the master key is in the file beside the database,
-    /// that file is replaced; otherwise pass the new key from now on. Other processes must be restarted with the new key.
+    /// Encrypts all secrets with another master key, in one transaction. If the master key is in the file beside the
+    /// database, that file is replaced; otherwise pass the new key from now on. Other processes must be restarted with
+    /// the new key.
     ///
     /// # Errors
     /// The same as those of [`keys`](Self::keys). Nothing is changed then.

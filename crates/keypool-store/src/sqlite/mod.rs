@@ -1,8 +1,8 @@
 //! A store in one SQLite file, for all processes of a machine.
 //!
-//! [`SqliteStore`] is a [`Store`]: it keeps reservations, cooldowns, disabled keys and learned limits. It also keeps the data of
-//! a gateway: keys with encrypted secrets ([`StoredKey`]), the history of imports, tenants, the owners of the files at a
-//! provider ([`Resource`]), and usage by day ([`UsageQuery`]).
+//! [`SqliteStore`] is a [`Store`]: it keeps reservations, cooldowns, disabled keys and learned limits. It also keeps
+//! the data of a gateway: keys with encrypted secrets ([`StoredKey`]), the history of imports, tenants, the owners of
+//! the files at a provider ([`Resource`]), and usage by day ([`UsageQuery`]).
 //!
 //! A killed process loses nothing that the store confirmed. The file must be on a local disk.
 
@@ -56,8 +56,8 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// Creates the default options: a busy timeout of 5 s, and the master key in the file `<database>.key`, which is created
-    /// with a new database.
+    /// Creates the default options: a busy timeout of 5 s, and the master key in the file `<database>.key`, which is
+    /// created with a new database.
     pub fn new() -> Self {
         Self { master_key: None, busy_timeout: Duration::from_secs(5), time: None, max_pages: None }
     }
@@ -132,8 +132,8 @@ struct Shared {
 }
 
 impl SqliteStore {
-    /// Opens a database, and creates it and its parent folders if they are missing. The structure of all tables except usage is
-    /// checked, so this blocks for some milliseconds, and for about 100 ms with 100,000 keys.
+    /// Opens a database, and creates it and its parent folders if they are missing. The structure of all tables except
+    /// usage is checked, so this blocks for some milliseconds, and for about 100 ms with 100,000 keys.
     ///
     /// # Errors
     /// Any [`SqliteErrorKind`] except `Invalid`. The file is left unchanged.

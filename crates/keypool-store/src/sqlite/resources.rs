@@ -62,8 +62,8 @@ impl SqliteStore {
         .await
     }
 
-    /// Returns resources ordered by name: those whose names start with `prefix` and sort after `after`, of one tenant if one is
-    /// given. `most` is their maximum number.
+    /// Returns resources ordered by name: those whose names start with `prefix` and sort after `after`, of one tenant
+    /// if one is given. `most` is their maximum number.
     ///
     /// # Errors
     /// Errors of the file.

@@ -170,8 +170,8 @@ impl Ciphers {
     }
 }
 
-/// Returns the cipher of a database that is open for writing. Its master key is the given one, or the one in the file beside
-/// the database, which is created for a new database.
+/// Returns the cipher of a database that is open for writing. Its master key is the given one, or the one in the file
+/// beside the database, which is created for a new database.
 pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKey>) -> Result<Cipher, SqliteError> {
     let file = beside(path, ".key");
     let key = match given {

@@ -16,8 +16,8 @@ pub(super) type InjectedTime = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The clocks that windows, days and expiries use.
 ///
-/// Windows use the time since boot plus an offset. Steps of the wall clock do not change the time since boot, and it is the same
-/// in all processes of the machine. The offset is stored in the file, and a new one is chosen after each boot.
+/// Windows use the time since boot plus an offset. Steps of the wall clock do not change the time since boot, and it is
+/// the same in all processes of the machine. The offset is stored in the file, and a new one is chosen after each boot.
 #[derive(Clone)]
 pub(super) struct Time {
     of_windows: WindowClock,

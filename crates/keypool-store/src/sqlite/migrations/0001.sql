@@ -4,8 +4,8 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- Reservations and corrections: one row for each transaction, kept while a window of a minute counts it. Rows up to the id that
--- `meta` holds as 'folded' are included in `usage` and `quotas`, too.
+-- Reservations and corrections: one row for each transaction, kept while a window of a minute counts it. Rows up to the
+-- id that `meta` holds as 'folded' are included in `usage` and `quotas`, too.
 -- entries: JSON [[project, model, key, [at_ms, date], spans_ms, [requests, input_tokens, output_tokens, images]], ...]
 CREATE TABLE log (
     id INTEGER PRIMARY KEY,
@@ -25,7 +25,7 @@ CREATE TABLE quotas (
     UNIQUE (project, model)
 ) STRICT;
 
--- Usage of each key on each day (days since 1970-01-01 in the zone of its project). A daily limit counts the sum over keys.
+-- Usage of each key and day (days since 1970-01-01 in the project's zone). A daily limit counts the sum over keys.
 CREATE TABLE usage (
     date INTEGER NOT NULL,
     quota INTEGER NOT NULL REFERENCES quotas (id),
