@@ -163,7 +163,7 @@ pub(crate) fn as_text(part: &Value) -> String {
     }
 }
 
-/// Returns the arguments of a call as an object. Clients send them as text; a value that is no object is wrapped in one.
+/// Returns the arguments of a call as an object. Clients send them as text; other values are wrapped in one.
 pub(crate) fn arguments(value: Value) -> Value {
     let value = match value {
         Value::String(text) if text.trim().is_empty() => Value::Null,

@@ -2,8 +2,8 @@
 //! machines can share a store without exceeding a limit together.
 //!
 //! [`SqliteStore`] uses one file for all processes of a machine; it also stores keys, usage by day, tenants and
-//! resources. [`RedisStore`] uses a Redis or Valkey server and works across machines. `open().await` opens a pool with a
-//! store:
+//! resources. [`RedisStore`] uses a Redis or Valkey server and works across machines. `open().await` opens a pool with
+//! a store:
 //!
 //! ```
 //! use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};

@@ -136,7 +136,7 @@ fn migrate(connection: &Connection) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// Returns the path in a form that SQLite takes as a file name. Names that start with `file:` or `:memory:` are special.
+/// Returns the path in a form that SQLite takes as a file name. A leading `file:` or `:memory:` is special.
 pub(super) fn by_name(path: &Path) -> PathBuf {
     if path.is_relative() { Path::new(".").join(path) } else { path.to_owned() }
 }
