@@ -153,7 +153,9 @@ impl Outcome {
                 ErrorKind::MalformedAnswer,
                 format!("the model's response was malformed ({reason}) and cannot be used: send the request again"),
             )),
-            Self::Truncated => Some(Error::new(ErrorKind::BadUpstream, "the provider's response ended early")),
+            Self::Truncated => {
+                Some(Error::new(ErrorKind::BadUpstream, "the provider's response broke off before its end"))
+            }
         }
     }
 }

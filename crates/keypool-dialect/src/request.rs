@@ -47,14 +47,14 @@ impl Frontend {
     pub fn parse(self, body: &[u8], mode: Mode) -> Result<Request, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
         let (mut conversation, mut reply) = (Conversation::default(), Reply::default());
-        let (parsed, reply_to) = (&mut conversation, &mut reply);
+        let (into, reply_to) = (&mut conversation, &mut reply);
         match self {
-            Self::Chat => openai::chat_request::read(Fields::read(body)?, parsed, reply_to, &mut notes)?,
-            Self::Responses => openai::responses_request::read(Fields::read(body)?, parsed, reply_to, &mut notes)?,
-            Self::Messages => anthropic::request::read(Fields::read(body)?, parsed, &mut notes).map_err(Error::dotted)?,
-            Self::Speech => openai::audio::read_speech(Fields::read(body)?, parsed, reply_to, &mut notes)?,
+            Self::Chat => openai::chat_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
+            Self::Responses => openai::responses_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
+            Self::Messages => anthropic::request::read(Fields::read(body)?, into, &mut notes).map_err(Error::dotted)?,
+            Self::Speech => openai::audio::read_speech(Fields::read(body)?, into, reply_to, &mut notes)?,
             Self::Transcription | Self::Translation => {
-                openai::audio::read_recording(body, self == Self::Translation, parsed, reply_to, &mut notes)?;
+                openai::audio::read_recording(body, self == Self::Translation, into, reply_to, &mut notes)?;
             }
         }
         if conversation.model.trim().is_empty() {

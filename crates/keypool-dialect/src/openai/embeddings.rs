@@ -45,10 +45,7 @@ impl Embeddings {
                 .enumerate()
                 .map(|(index, item)| match item {
                     Value::String(text) => Ok(text),
-                    _ => Err(Error::invalid(
-                        format!("input[{index}]"),
-                        "expected a text; token ids are not supported",
-                    )),
+                    _ => Err(Error::invalid(format!("input[{index}]"), "expected a text; token ids are not supported")),
                 })
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err(Error::invalid("input", "expected a text or a list of texts")),
