@@ -1,4 +1,4 @@
-//! The answer to a request, from Gemini's bytes to the caller's.
+//! Translation of a response, from Gemini's bytes to the caller's.
 
 use bytes::Bytes;
 
@@ -6,37 +6,37 @@ use crate::{
     Conversation, Error, Event, Frontend, Outcome, Usage, fields::json_text, gemini::Decoder, request::Reply, sse,
 };
 
-/// Writes an answer in a dialect: a whole answer at its end, the events of a stream as they come.
+/// Writes a response in a dialect: a stream event by event, a whole response at its end.
 pub(crate) trait Writer: Send {
-    /// Takes an event.
+    /// Writes or collects an event.
     fn event(&mut self, event: &Event, out: &mut Vec<u8>);
 
-    /// The answer is whole.
+    /// Writes the end of a stream, or the whole response.
     ///
     /// # Errors
-    /// If the dialect has no way to say how the answer ended.
+    /// If the dialect cannot express how the response ended.
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error>;
 
-    /// The stream ends in an error.
+    /// Ends the stream with an error.
     fn error(&mut self, error: &Error, out: &mut Vec<u8>);
 
-    /// Shows that the stream is alive.
+    /// Writes a keep-alive.
     fn ping(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b": keep-alive\n\n");
     }
 }
 
-/// Decodes Gemini's answer and encodes it for the caller. Made by [`Request::answer`](crate::Request::answer).
+/// A decoder of Gemini's response and encoder for the caller. Created by [`Request::answer`](crate::Request::answer).
 ///
-/// The beginning of a stream is held back until the model's text, call or media comes. As long as the answer has not
-/// [begun](Self::has_begun), it can be dropped and [another attempt](Self::restart) made.
+/// The start of a stream is held back until text, a call or media arrives from the model. Until the answer has
+/// [begun](Self::has_begun), it can be dropped for [another attempt](Self::restart).
 pub struct Answer {
     frontend: Frontend,
     stream: bool,
     decoder: Decoder,
     writer: Box<dyn Writer>,
     parser: sse::Parser,
-    /// Events that were not written yet.
+    /// Events that are not written yet.
     held: Vec<Event>,
     shows_thoughts: bool,
     begun: bool,
@@ -73,10 +73,10 @@ impl Answer {
         }
     }
 
-    /// Takes Gemini's whole answer.
+    /// Takes Gemini's whole response.
     ///
     /// # Errors
-    /// Gemini's error in the body, or 502 for a body that cannot be read.
+    /// Gemini's error in the body, or 502 for a body that cannot be parsed.
     pub fn whole(&mut self, body: &[u8]) -> Result<(), Error> {
         let mut events = Vec::new();
         self.decoder.decode_whole(body, &mut events)?;
@@ -84,11 +84,11 @@ impl Answer {
         Ok(())
     }
 
-    /// Takes a chunk of Gemini's stream, cut anywhere, and returns the bytes for the caller.
+    /// Takes a chunk of Gemini's stream, which may be cut anywhere, and returns the bytes for the caller.
     ///
     /// # Errors
-    /// Gemini's error in the stream, or 502 for bytes that cannot be read, if the answer has not begun. If it has, the
-    /// error is written into the stream, which [is over](Self::is_over) then.
+    /// Gemini's error in the stream, or 502 for bytes that cannot be parsed, if the answer has not begun. If it has,
+    /// the error is written into the stream, which [is over](Self::is_over) then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Error> {
         if self.over {
             return Ok(Bytes::new());
@@ -142,18 +142,18 @@ impl Answer {
         }
     }
 
-    /// The result of this attempt, once all of Gemini's answer was taken.
+    /// Returns the result of this attempt. It is final after all of Gemini's response was taken.
     pub fn outcome(&self) -> Outcome {
         self.decoder.outcome()
     }
 
-    /// Whether text, a call or media of the answer was returned for the caller. Thoughts do not count.
+    /// Reports whether text, a call or media was returned for the caller. Thoughts do not count.
     pub fn has_begun(&self) -> bool {
         self.begun
     }
 
-    /// Drops this attempt's answer; the next bytes are another attempt's, by `model`. Only for an answer that has not
-    /// [begun](Self::has_begun). In a stream the new thoughts follow those that were sent.
+    /// Drops the response of this attempt; the next bytes belong to another attempt, by `model`. Only allowed before
+    /// the answer has [begun](Self::has_begun). In a stream the new thoughts follow those already sent.
     pub fn restart(&mut self, model: &str) {
         self.decoder.restart(model);
         self.parser = sse::Parser::default();
@@ -161,20 +161,20 @@ impl Answer {
         self.over = false;
     }
 
-    /// Whether the stream ended in an error: read no more of Gemini's.
+    /// Reports whether the answer is finished or ended with an error: read no more of Gemini's bytes.
     pub fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Gemini's bytes ended: reads what is left of a stream. After it the [`outcome`](Self::outcome) is known.
+    /// Reads the rest of a stream after Gemini's last byte. After this the [`outcome`](Self::outcome) is final.
     ///
     /// # Errors
-    /// As [`push`](Self::push).
+    /// The same as those of [`push`](Self::push).
     pub fn close(&mut self) -> Result<Bytes, Error> {
         let mut events = Vec::new();
         let (stray, open) = self.parser.finish();
         let stray = json_text(&stray);
-        // An error may stand behind the last event, as it is; and some relays answer without events.
+        // Plain JSON can follow the last event if it is an error, and some relays send plain JSON instead of events.
         let stray = serde_json::Deserializer::from_str(&stray).into_iter().map_while(Result::ok);
         let mut decoded = stray.into_iter().try_for_each(|answer| self.decoder.answer(answer, &mut events));
         if !open.is_empty() {
@@ -183,12 +183,12 @@ impl Answer {
         self.write(events, decoded)
     }
 
-    /// Gemini's answer ended. Returns the whole answer, or the end of a stream.
+    /// Returns the whole response, or the end of a stream, after Gemini's last byte.
     ///
-    /// An [empty](Outcome::Empty) answer is returned as it is: check [`outcome`](Self::outcome) before.
+    /// An [empty](Outcome::Empty) response is returned unchanged: check [`outcome`](Self::outcome) before.
     ///
     /// # Errors
-    /// If there is no usable answer and it has not begun. If it has, the stream ends with the error.
+    /// If the response is unusable and the answer has not begun. If it has, the stream ends with the error.
     pub fn finish(&mut self) -> Result<Bytes, Error> {
         if self.over {
             return Ok(Bytes::new());
@@ -212,7 +212,7 @@ impl Answer {
         Ok(out.into())
     }
 
-    /// Ends a stream of which bytes were sent with this error, such as a lost connection. Returns the event for the caller.
+    /// Ends a partly sent stream with an error, such as a lost connection. Returns the event for the caller.
     pub fn fail(&mut self, error: &Error) -> Bytes {
         let mut out = Vec::new();
         self.over = true;
@@ -220,25 +220,25 @@ impl Answer {
         out.into()
     }
 
-    /// A keep-alive event or comment for a stream.
+    /// Returns a keep-alive event or comment for a stream.
     pub fn ping(&mut self) -> Bytes {
         let mut out = Vec::new();
         self.writer.ping(&mut out);
         out.into()
     }
 
-    /// The tokens used so far.
+    /// Returns the tokens used so far.
     pub fn usage(&self) -> Usage {
         self.usage
     }
 
-    /// The thought signatures of the calls so far, by the ids that the caller gets. Keep them for
+    /// Takes the thought signatures of the calls so far, each with the call id that the caller gets. Keep them for
     /// [`restore_signatures`](Conversation::restore_signatures).
     pub fn take_signatures(&mut self) -> Vec<(String, String)> {
         self.decoder.take_signatures()
     }
 
-    /// The `Content-Type` for the caller.
+    /// Returns the `Content-Type` for the caller.
     pub fn media_type(&self) -> &'static str {
         self.media_type
     }

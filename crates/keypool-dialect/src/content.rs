@@ -1,4 +1,4 @@
-//! What messages are made of: parts and blocks of all dialects, since histories move between them.
+//! The parts and blocks of messages, of all dialects at once, because histories move between dialects.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::{
     media,
 };
 
-/// Text, or parts.
+/// The content of a message: text or parts.
 #[derive(Clone, Deserialize)]
 #[serde(untagged, expecting = "expected a string or a list of parts")]
 pub(crate) enum Content {
@@ -20,7 +20,7 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Its parts, and the place of each.
+    /// Returns the parts, each with the path of its field.
     pub(crate) fn parts(self, place: &str) -> impl Iterator<Item = (Value, String)> {
         let parts = match self {
             Self::Text(text) => vec![Value::String(text)],
@@ -34,12 +34,12 @@ impl Content {
         matches!(self, Self::List(parts) if parts.is_empty())
     }
 
-    /// The texts of content that may have no other parts.
+    /// Returns the texts of content that must not have other parts.
     pub(crate) fn texts(self, place: &str) -> Result<Vec<String>, Error> {
         let text = |(mut part, place): (Value, String)| match if part.is_object() { part["text"].take() } else { part }
         {
             Value::String(text) => Ok(text),
-            _ => Err(Error::invalid(place, "only text goes here")),
+            _ => Err(Error::invalid(place, "only text is allowed here")),
         };
         self.parts(place).map(text).collect()
     }
@@ -77,7 +77,7 @@ enum ImageUrl {
     Nested { url: String, detail: Option<String> },
 }
 
-/// Sound that came with a request.
+/// Sound in a request.
 #[derive(Deserialize)]
 struct Recording {
     data: String,
@@ -85,7 +85,7 @@ struct Recording {
 }
 
 #[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "as they stand on the wire")]
+#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
 struct File {
     file_data: Option<String>,
     file_id: Option<String>,
@@ -93,7 +93,7 @@ struct File {
     filename: Option<String>,
 }
 
-/// Reads the content of a message.
+/// Reads the content of a message into the transcript.
 pub(crate) fn say(role: Role, content: Content, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     for (part, place) in content.parts(place) {
         read_part(role, part, &place, transcript)?;
@@ -115,15 +115,15 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
         "tool_result" => {
             let wire: WirePart = fields::read(value, place)?;
             let id = wire.tool_use_id.ok_or_else(|| missing("tool_use_id"))?;
-            let (said, media) = result(wire.content, &format!("{place}.content"), transcript.notes)?;
+            let (output, media) = result(wire.content, &format!("{place}.content"), transcript.notes)?;
             let failed = wire.is_error == Some(true);
-            transcript.result(&id, (said, failed), media, &format!("{place}.tool_use_id"))?;
+            transcript.result(&id, (output, failed), media, &format!("{place}.tool_use_id"))?;
         }
-        // Thoughts are not sent back: Gemini wants only the signature, which is kept with the call. The results of a search
-        // are in the text that the model made of them.
+        // Thoughts are not sent back: Gemini needs only the signature, which is kept with the call. Search results are
+        // already in the text that the model wrote from them.
         "thinking" | "redacted_thinking" | "reasoning" | "fallback" | "web_search_tool_result" => {}
         "server_tool_use" if value["name"] == "web_search" => {}
-        // A tool that another provider ran, or what stands for earlier turns: the model reads it as text.
+        // The model gets tools that another provider ran, and summaries of earlier turns, as text.
         kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") || kind == "compaction" => {
             transcript.say(role, Part::Text(as_text(&value)));
         }
@@ -140,22 +140,22 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
     Ok(())
 }
 
-/// The result of a tool: its text, and its media. An unknown part becomes text, so that the conversation can go on.
+/// Reads a tool result as text and media. An unknown part becomes text, so that the conversation can go on.
 pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -> Result<(String, Vec<Part>), Error> {
-    let (mut said, mut media) = (String::new(), Vec::new());
+    let (mut output, mut media) = (String::new(), Vec::new());
     for (part, place) in content.into_iter().flat_map(|content| content.parts(place)) {
         let parts = if is_part(&part) { parts(part, &place, notes)? } else { vec![Part::Text(as_text(&part))] };
         for part in parts {
             match part {
-                Part::Text(text) => said.push_str(&text),
+                Part::Text(text) => output.push_str(&text),
                 part => media.push(part),
             }
         }
     }
-    Ok((said, media))
+    Ok((output, media))
 }
 
-/// A part as a line of text.
+/// Returns a part as a line of text.
 pub(crate) fn as_text(part: &Value) -> String {
     match (&part["type"], part["tool_name"].as_str()) {
         (kind, Some(name)) if kind == "tool_reference" => format!("The tool {name} is available.\n"),
@@ -163,7 +163,7 @@ pub(crate) fn as_text(part: &Value) -> String {
     }
 }
 
-/// The arguments of a call as an object. Clients send them as text; text that is not an object is put into one.
+/// Returns the arguments of a call as an object. Clients send them as text; other values are wrapped in one.
 pub(crate) fn arguments(value: Value) -> Value {
     let value = match value {
         Value::String(text) if text.trim().is_empty() => Value::Null,
@@ -196,7 +196,7 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Erro
     let wire: WirePart = fields::read(value, place)?;
     let missing = |what: &str| Error::invalid(format!("{place}.{what}"), "is missing");
     if wire.citations.is_some_and(|citations| citations["enabled"] == true) {
-        let why = "citations of what was sent are not supported; leave it out";
+        let why = "citations of sent documents are not supported; leave it out";
         notes.refuse(Error::invalid(format!("{place}.citations"), why))?;
     }
     let one = |media: Media| vec![Part::Media(media)];
@@ -233,9 +233,9 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Erro
         "search_result" => {
             let source = wire.source.as_ref().and_then(Value::as_str).ok_or_else(|| missing("source"))?;
             let content = wire.content.ok_or_else(|| missing("content"))?;
-            let said = content.texts(&format!("{place}.content"))?.join("\n");
+            let text = content.texts(&format!("{place}.content"))?.join("\n");
             let title = wire.title.unwrap_or_default();
-            vec![Part::Text(format!("Search result\nTitle: {title}\nSource: {source}\n{said}\n"))]
+            vec![Part::Text(format!("Search result\nTitle: {title}\nSource: {source}\n{text}\n"))]
         }
         _ => vec![Part::Text(wire.text.ok_or_else(|| missing("text"))?)],
     })
@@ -257,7 +257,7 @@ fn file(file: File, place: &str) -> Result<Media, Error> {
     }
 }
 
-/// The contents of Anthropic's image or document.
+/// Reads the source of Anthropic's image or document blocks.
 fn sourced(source: Value, place: &str) -> Result<Vec<Part>, Error> {
     #[derive(Deserialize)]
     struct Source {

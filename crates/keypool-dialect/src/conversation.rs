@@ -1,4 +1,4 @@
-//! The intermediate form: what is asked of a model, whichever dialect it came in.
+//! The intermediate form of a request, independent of its dialect.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,34 +10,34 @@ use crate::{
     ids,
 };
 
-/// A conversation, and what is asked of the model's next turn.
+/// A conversation, and the settings for the model's next turn.
 #[derive(Clone, Debug, Default)]
 pub struct Conversation {
-    /// The model, as the caller names it.
+    /// The model name that the caller sent.
     pub model: String,
-    /// Texts of the system messages at the beginning: `systemInstruction`.
+    /// The texts of the system messages before the first turn, sent as `systemInstruction`.
     pub system: Vec<String>,
-    /// The turns in order. Results of tools stand right after the turn that calls them.
+    /// The turns in order. Tool results follow directly after the turn with their calls.
     pub turns: Vec<Turn>,
     /// Functions that the model may call.
     pub tools: Vec<Tool>,
     /// Whether the model may, must or must not call a function.
     pub tool_choice: ToolChoice,
-    /// Only the first of several parallel calls is kept.
+    /// Whether only the first of several parallel calls is kept.
     pub single_call: bool,
-    /// The model may search the web.
+    /// Whether the model may search the web.
     pub web_search: bool,
-    /// How tokens are sampled.
+    /// Sampling parameters.
     pub sampling: Sampling,
-    /// Text, JSON, or JSON by a schema.
+    /// Format of the response: text, JSON, or JSON that matches a schema.
     pub format: Format,
-    /// Text, images or speech.
+    /// Modality of the response: text, images or speech.
     pub modality: Modality,
-    /// How much the model thinks, and whether that is shown.
+    /// How much the model thinks, and whether its thoughts are shown.
     pub thinking: Thinking,
     /// The name of a cached content at Gemini (`cachedContents/…`).
     pub cached_content: Option<String>,
-    /// The answer is streamed.
+    /// Whether the response is streamed.
     pub stream: bool,
 }
 
@@ -66,9 +66,9 @@ pub enum Part {
     Text(String),
     /// An image, sound or document.
     Media(Media),
-    /// The model calls a tool.
+    /// A tool call by the model.
     Call(Call),
-    /// The result of a call.
+    /// The result of a tool call.
     Result(ToolResult),
 }
 
@@ -77,40 +77,40 @@ pub enum Part {
 pub struct Media {
     /// The media type, such as `image/png`; `None` for a URI that only Gemini knows.
     pub mime: Option<String>,
-    /// The data, or where it is.
+    /// The data or its location.
     pub data: MediaData,
 }
 
-/// The data of an image, sound or document, or where it is.
+/// The data of an image, sound or document, or its location.
 #[derive(Clone, Debug)]
 pub enum MediaData {
     /// The data in base64.
     Base64(String),
-    /// A URI that Gemini reads itself: a file of its Files API, `gs://…`, a video at youtube.com.
+    /// A URI that Gemini fetches itself: a file of its Files API, `gs://…`, or a video at youtube.com.
     GeminiUri(String),
-    /// A URL on the web. [`Encoder`](crate::Encoder) refuses it; replace it by [`Base64`](Self::Base64) to send it.
+    /// A URL on the web. [`Encoder`](crate::Encoder) rejects it; replace it with [`Base64`](Self::Base64) to send it.
     Remote {
-        /// Its URL.
+        /// The URL.
         url: String,
-        /// The field of the request that has it.
+        /// The request field that contains the URL.
         field: String,
     },
 }
 
-/// A call of a tool.
+/// A tool call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The id in the caller's dialect; empty where the older form of functions is used, which has none.
+    /// The id in the caller's dialect; empty in OpenAI's older form of functions, which has no ids.
     pub id: String,
     /// The tool's name.
     pub name: String,
-    /// Its arguments, an object.
+    /// The arguments, a JSON object.
     pub args: Value,
-    /// Gemini's thought signature, which must go back with the call.
+    /// Gemini's thought signature, which must be sent back with the call.
     pub signature: Option<String>,
 }
 
-/// The result of a call.
+/// The result of a tool call.
 #[derive(Clone, Debug)]
 pub struct ToolResult {
     /// The id of the call in the caller's dialect.
@@ -119,74 +119,75 @@ pub struct ToolResult {
     pub name: String,
     /// The result as text.
     pub content: String,
-    /// The tool reported an error.
+    /// Whether the tool reported an error.
     pub failed: bool,
 }
 
 /// A function that the model may call.
 #[derive(Clone, Debug)]
 pub struct Tool {
-    /// The name that the model is told; unique in a conversation.
+    /// The name that the model sees; unique in a conversation.
     pub name: String,
-    /// What it does.
+    /// The description of the function.
     pub description: Option<String>,
-    /// The JSON schema of its arguments.
+    /// The JSON schema of the arguments.
     pub parameters: Option<Value>,
-    /// What the tool is in the caller's request, where it is not a plain function of this name.
+    /// The tool in the caller's request, if it is not a plain function of this name.
     pub origin: Option<Origin>,
 }
 
-/// A tool of the caller's that is declared to Gemini as a function: a custom tool, or one in a namespace.
+/// A caller's tool that is declared to Gemini as a function of another kind or name, such as a custom tool or one in a
+/// namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
-    /// Its namespace.
+    /// The tool's namespace.
     pub namespace: Option<String>,
     /// The name in the request.
     pub name: String,
-    /// It is a custom tool: it takes a text instead of JSON arguments.
+    /// Whether it is a custom tool, which takes text instead of JSON arguments.
     pub takes_text: bool,
 }
 
-/// Whether the model may call a tool.
+/// Whether the model may, must or must not call a tool.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ToolChoice {
-    /// The request does not say.
+    /// The request does not specify it.
     #[default]
     Unset,
-    /// No function is called.
+    /// The model must not call a function.
     Never,
-    /// The model decides: among all functions, or among these if any are named.
+    /// The model may call a function: any function, or one of the listed names if the list is not empty.
     May(Vec<String>),
-    /// A function is called: any, or one of these if any are named.
+    /// The model must call a function: any function, or one of the listed names if the list is not empty.
     Must(Vec<String>),
 }
 
-/// How tokens are sampled.
+/// Sampling parameters.
 #[derive(Clone, Debug, Default)]
 pub struct Sampling {
-    /// 0 to 2.
+    /// Temperature, 0 to 2.
     pub temperature: Option<f64>,
-    /// 0 to 1.
+    /// Nucleus sampling probability, 0 to 1.
     pub top_p: Option<f64>,
-    /// At least 1.
+    /// Number of tokens to sample from, at least 1.
     pub top_k: Option<u32>,
-    /// Gemini takes its lowest 32 bits.
+    /// Seed; Gemini gets its lowest 32 bits.
     pub seed: Option<i64>,
-    /// Limit of the answer's tokens, thoughts included.
+    /// Maximum number of output tokens, thoughts included.
     pub max_tokens: Option<u64>,
-    /// Texts at which the answer ends; at most 5.
+    /// Texts at which the output stops; at most 5.
     pub stop: Vec<String>,
-    /// Number of answers; 1 by default.
+    /// Number of candidates; 1 by default.
     pub candidates: Option<u32>,
-    /// -2 to 2.
+    /// Presence penalty, -2 to 2.
     pub presence_penalty: Option<f64>,
-    /// -2 to 2.
+    /// Frequency penalty, -2 to 2.
     pub frequency_penalty: Option<f64>,
-    /// Log probabilities are asked for, with this number of alternatives for each token.
+    /// Number of alternatives for each token, if log probabilities are requested.
     pub logprobs: Option<u32>,
 }
 
-/// The format of the answer.
+/// The format of the response.
 #[derive(Clone, Debug, Default)]
 pub enum Format {
     /// Text.
@@ -194,21 +195,21 @@ pub enum Format {
     Text,
     /// Any JSON.
     Json,
-    /// JSON by this schema.
+    /// JSON that matches this schema.
     Schema(Value),
 }
 
-/// The modality of the answer.
+/// The modality of the response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Modality {
     /// Text.
     #[default]
     Text,
-    /// Images, and text.
+    /// Images and text.
     Image {
-        /// Such as `16:9`.
+        /// The aspect ratio, such as `16:9`.
         aspect_ratio: Option<&'static str>,
-        /// `2K` or `4K`.
+        /// The size, `2K` or `4K`.
         size: Option<&'static str>,
     },
     /// Speech.
@@ -220,10 +221,10 @@ pub enum Modality {
     },
 }
 
-/// How much the model thinks.
+/// How much the model thinks, and whether its thoughts are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Thinking {
-    /// How much; the model decides if `None`.
+    /// The effort; the model decides if `None`.
     pub effort: Option<Effort>,
     /// Whether thoughts are shown.
     pub shown: Option<bool>,
@@ -232,9 +233,9 @@ pub struct Thinking {
 /// How much the model thinks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// No thinking, or as little as the model allows.
+    /// No thinking, or the least that the model allows.
     Off,
-    /// The least level.
+    /// The lowest level.
     Minimal,
     /// A low level.
     Low,
@@ -247,7 +248,7 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// Reads a word of the field `field`.
+    /// Parses the value of the field `field`.
     pub(crate) fn read(word: &str, field: &str) -> Result<Self, Error> {
         Ok(match word {
             "none" | "off" | "disabled" => Self::Off,
@@ -261,7 +262,7 @@ impl Effort {
 }
 
 impl Sampling {
-    /// Reads the fields that all dialects have, by any dialect's name.
+    /// Reads the sampling fields that all dialects have, under each dialect's names.
     pub(crate) fn read(fields: &mut Fields, notes: &mut Notes) -> Result<Self, Error> {
         let stop = if fields.has("stop_sequences") { "stop_sequences" } else { "stop" };
         let mut max_tokens = None;
@@ -269,12 +270,12 @@ impl Sampling {
             max_tokens = max_tokens.or(fields.limit(limit, notes)?);
         }
         let top_k = match fields.integer("top_k")? {
-            // Other servers take these for "no limit".
+            // These mean "no limit" at other servers.
             Some(0 | -1) => {
                 notes.ignore("top_k");
                 None
             }
-            Some(top_k) => Some(u32::try_from(top_k).map_err(|_| Error::invalid("top_k", "expected 1 at least"))?),
+            Some(top_k) => Some(u32::try_from(top_k).map_err(|_| Error::invalid("top_k", "expected at least 1"))?),
             None => None,
         };
         let words: Vec<Option<String>> = match fields.raw(stop) {
@@ -288,7 +289,7 @@ impl Sampling {
             notes.ignore(stop);
         }
         if words.len() > 5 {
-            notes.refuse(Error::invalid(stop, "Gemini models take 5 at most"))?;
+            notes.refuse(Error::invalid(stop, "Gemini models accept at most 5"))?;
         }
         Ok(Self {
             temperature: fields.number("temperature")?,
@@ -302,7 +303,7 @@ impl Sampling {
 }
 
 impl Conversation {
-    /// Every image, sound and document.
+    /// Iterates over all images, sounds and documents.
     pub fn media_mut(&mut self) -> impl Iterator<Item = &mut Media> {
         self.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
             Part::Media(media) => Some(media),
@@ -310,11 +311,11 @@ impl Conversation {
         })
     }
 
-    /// Adds the thought signatures of earlier calls that the caller's messages do not carry.
+    /// Adds the thought signatures of earlier calls that are missing in the caller's messages.
     ///
-    /// Gemini sends a signature with a call and expects it back with the call. The id of a call is too short to carry it
-    /// (64 letters), so the gateway keeps the [signatures](crate::Answer::take_signatures) of its answers by the ids, and
-    /// `lookup` finds them. A call without its signature is sent with the value by which Gemini skips the check.
+    /// Gemini sends a signature with a call and expects it back with the call. A call's id (64 characters) is too short
+    /// to contain it, so the gateway stores the [signatures](crate::Answer::take_signatures) of its responses by id,
+    /// and `lookup` finds them. A call without a known signature is sent with a value that makes Gemini skip the check.
     pub fn restore_signatures(&mut self, mut lookup: impl FnMut(&str) -> Option<String>) {
         for part in self.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
             if let Part::Call(call) = part
@@ -326,7 +327,7 @@ impl Conversation {
         }
     }
 
-    /// Checks that the functions exist that the choice needs.
+    /// Checks that the functions named by the tool choice exist.
     pub(crate) fn check_tool_choice(&mut self, notes: &mut Notes) -> Result<(), Error> {
         const FIELD: &str = "tool_choice";
         let (ToolChoice::Must(names) | ToolChoice::May(names)) = &self.tool_choice else { return Ok(()) };
@@ -334,7 +335,7 @@ impl Conversation {
         let why = match names.iter().find(|name| !is_there(name)) {
             Some(missing) => format!("no function {missing:?} is among tools"),
             None if self.tools.is_empty() && matches!(self.tool_choice, ToolChoice::Must(_)) => {
-                "a tool must be called, and tools has none".to_owned()
+                "a tool call is required, but tools is empty".to_owned()
             }
             None => return Ok(()),
         };
@@ -343,11 +344,11 @@ impl Conversation {
     }
 }
 
-/// Builds the turns from the messages of a request, in order.
+/// A builder of turns from the messages of a request, in order.
 ///
-/// The system messages at the beginning become `systemInstruction`. Later ones become text of the user at their place, so
-/// that the turns of one request are the beginning of the turns of the next, and Gemini's cache works. Gemini expects the
-/// results of calls right after the calls, so each result is moved there.
+/// System messages before the first turn become `systemInstruction`. Later ones become user text at their position, so
+/// that the turns of one request are a prefix of the next request's turns and Gemini's cache works. Gemini expects the
+/// results of calls directly after the calls, so each result is moved there.
 #[derive(Debug)]
 pub(crate) struct Transcript<'n> {
     pub(crate) notes: &'n mut Notes,
@@ -356,7 +357,7 @@ pub(crate) struct Transcript<'n> {
     calls: Vec<Called>,
     /// Calls that have no result yet, by their ids.
     waiting: HashMap<String, VecDeque<usize>>,
-    /// A result came since the last part: the next part begins a new turn.
+    /// Whether a result was added after the last part: the next part then starts a new turn.
     answered: bool,
 }
 
@@ -364,7 +365,7 @@ pub(crate) struct Transcript<'n> {
 struct Called {
     id: String,
     name: String,
-    /// The field of the request that holds the call.
+    /// The request field that contains the call.
     field: String,
     result: Option<Vec<Part>>,
 }
@@ -381,7 +382,7 @@ impl<'n> Transcript<'n> {
         }
     }
 
-    /// A system or developer message.
+    /// Adds a system or developer message.
     pub(crate) fn system(&mut self, text: String) {
         if self.turns.is_empty() {
             self.system.push(text);
@@ -398,14 +399,14 @@ impl<'n> Transcript<'n> {
         self.answered = false;
     }
 
-    /// Adds the call at `field`. A call without an id (the older form) gets its result by its name.
+    /// Adds the call at `field`. A call without an id (the older form) is matched with its result by name.
     pub(crate) fn call(&mut self, call: Call, field: String) {
         self.waiting.entry(call.id.clone()).or_default().push_back(self.calls.len());
         self.calls.push(Called { id: call.id.clone(), name: call.name.clone(), field, result: None });
         self.say(Role::Model, Part::Call(call));
     }
 
-    /// Adds the result at `field`, with media that belong to it. Several calls of one id get their results in order.
+    /// Adds the result at `field` with its media. Several calls with the same id get their results in order.
     pub(crate) fn result(
         &mut self,
         id: &str,
@@ -421,9 +422,9 @@ impl<'n> Transcript<'n> {
             let result = ToolResult { call_id: id.to_owned(), name: called.name.clone(), content, failed };
             called.result = Some(std::iter::once(Part::Result(result)).chain(media).collect());
         } else if has_calls {
-            self.notes.refuse(Error::invalid(field, format_args!("the call {id:?} has its result already")))?;
+            self.notes.refuse(Error::invalid(field, format_args!("the call {id:?} has a result already")))?;
         } else {
-            let why = format!("no call before it has the id {id:?}; send the call, too, or leave the result out");
+            let why = format!("no earlier call has the id {id:?}; send the call, too, or omit the result");
             self.notes.refuse(Error::invalid(field, why))?;
             let text = format!("Result of an earlier tool call ({id}):\n{content}");
             self.say(Role::User, Part::Text(text));
@@ -434,14 +435,14 @@ impl<'n> Transcript<'n> {
         Ok(())
     }
 
-    /// Adds a result to the last call of this name that has none, or else to the last call that has none.
+    /// Adds a result to the last call of this name without a result, or else to the last call without one.
     pub(crate) fn result_by_name(&mut self, name: &str, content: String) {
         self.answered = true;
-        // A client that uses the older form makes one call at once.
+        // In the older form there is one call at a time.
         let mut waiting: Vec<&mut Called> = self.calls.iter_mut().rev().take(64).collect();
         waiting.retain(|called| called.result.is_none());
-        let of_it = waiting.iter().position(|called| called.name == name).unwrap_or_default();
-        match waiting.into_iter().nth(of_it) {
+        let index = waiting.iter().position(|called| called.name == name).unwrap_or_default();
+        match waiting.into_iter().nth(index) {
             Some(called) => {
                 let (call_id, name) = (called.id.clone(), called.name.clone());
                 called.result = Some(vec![Part::Result(ToolResult { call_id, name, content, failed: false })]);
@@ -484,12 +485,12 @@ impl<'n> Transcript<'n> {
     }
 }
 
-/// The neutral result of a call that has none.
+/// Returns a placeholder result for a call that has none.
 fn no_result(called: Called, notes: &mut Notes) -> Result<Part, Error> {
     let Called { id: call_id, name, field, .. } = called;
     // A call of the older form has no id; its result may be missing.
     if !call_id.is_empty() {
-        let why = format!("the call {call_id:?} has no result; send one, or leave the call out");
+        let why = format!("the call {call_id:?} has no result; send one, or omit the call");
         notes.refuse(Error::invalid(field, why))?;
     }
     let content = "No result was recorded for this call.".to_owned();

@@ -1,4 +1,4 @@
-//! What went wrong, and how each dialect says it.
+//! Errors, and their form in each dialect.
 
 use std::fmt;
 
@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::{Frontend, fields::without_nulls};
 
-/// What kind of fault an [`Error`] is.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The request is wrong (400).
     InvalidRequest,
-    /// The request has more tokens than the model takes (400).
+    /// The request has more tokens than the model accepts (400).
     ContextTooLong,
-    /// The provider refuses the content (400).
+    /// The provider rejects the content (400).
     ContentFiltered,
     /// The caller's credential is missing or wrong (401).
     Unauthenticated,
@@ -24,23 +24,23 @@ pub enum ErrorKind {
     Billing,
     /// The caller may not do this (403).
     PermissionDenied,
-    /// There is no such model, file or the like (404).
+    /// The model, file or other resource does not exist (404).
     NotFound,
-    /// There is no such path (404).
+    /// The path does not exist (404).
     UnknownPath,
-    /// It is in a state that does not allow it (409).
+    /// The state of the resource does not allow the request (409).
     Conflict,
     /// The body is too large (413).
     TooLarge,
-    /// The body's type or encoding cannot be read (415).
+    /// The type or encoding of the body is not supported (415).
     UnsupportedMedia,
     /// A limit is reached (429).
     RateLimited,
     /// The gateway failed (500).
     Internal,
-    /// The provider's answer makes no sense, or has no end (502).
+    /// The provider's response is invalid or incomplete (502).
     BadUpstream,
-    /// The model's call of a tool, or its whole answer, was malformed (502).
+    /// The model's tool call or whole output was malformed (502).
     MalformedAnswer,
     /// No key can serve the request now (503).
     NoKeys,
@@ -51,7 +51,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Its status, `type` and `code` at OpenAI, and `type` at Anthropic.
+    /// Returns the status, OpenAI's `type` and `code`, and Anthropic's `type`.
     fn words(self) -> (u16, &'static str, Option<&'static str>, &'static str) {
         const INVALID: &str = "invalid_request_error";
         const SERVER: &str = "server_error";
@@ -77,17 +77,17 @@ impl ErrorKind {
         }
     }
 
-    /// What Gemini means by a status.
+    /// Returns the kind of an error that Gemini sent with a status.
     fn of_gemini(status: u64) -> Self {
         match status {
-            // The keys are the gateway's: what is wrong with one is not the caller's to mend.
+            // The keys are the gateway's: the caller cannot fix a fault of one.
             401 | 402 => Self::NoKeys,
             403 => Self::PermissionDenied,
             404 => Self::NotFound,
             409 => Self::Conflict,
             413 => Self::TooLarge,
             429 => Self::RateLimited,
-            // 499: Google cancelled the request by itself, and takes it when it comes again.
+            // 499: Google cancelled the request itself, and accepts it when it is sent again.
             499 | 503 | 529 => Self::Unavailable,
             408 | 504 => Self::Timeout,
             500 => Self::Internal,
@@ -97,7 +97,7 @@ impl ErrorKind {
     }
 }
 
-/// What went wrong with a request or its answer.
+/// An error of a request or its response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -106,11 +106,11 @@ pub struct Error {
     param: Option<String>,
 }
 
-/// A message is cut behind so many bytes: some errors repeat the whole request.
+/// Maximum length of a message in bytes; longer ones are truncated, because some errors repeat the whole request.
 const MAX_MESSAGE: usize = 4_096;
 
 impl Error {
-    /// An error that concerns no field.
+    /// Creates an error that concerns no field.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         if message.len() > MAX_MESSAGE {
@@ -120,24 +120,24 @@ impl Error {
         Self { kind, message, param: None }
     }
 
-    /// A 400 for the field `param`; `why` follows its name in the message.
+    /// Creates a 400 for the field `param`; `why` follows its name in the message.
     pub(crate) fn invalid(param: impl Into<String>, why: impl fmt::Display) -> Self {
         let param = param.into();
         Self::new(ErrorKind::InvalidRequest, format!("{param}: {why}")).with_param(param)
     }
 
     pub(crate) fn bad_upstream() -> Self {
-        Self::new(ErrorKind::BadUpstream, "the provider's answer could not be read")
+        Self::new(ErrorKind::BadUpstream, "the provider's response could not be read")
     }
 
-    /// The same with the field that is to blame.
+    /// Sets the field that caused the error.
     #[must_use]
     pub fn with_param(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
 
-    /// Its field as Anthropic's clients look for it: `messages.0.content.0`.
+    /// Writes the field in Anthropic's notation: `messages.0.content.0`.
     pub(crate) fn dotted(mut self) -> Self {
         if let Some(param) = self.param.take() {
             let dotted = param.replace('[', ".").replace(']', "");
@@ -147,30 +147,30 @@ impl Error {
         self
     }
 
-    /// Its kind.
+    /// Returns the kind.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// What happened, for people.
+    /// Returns the message for people.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The field of the request that is to blame.
+    /// Returns the request field that caused the error.
     pub fn param(&self) -> Option<&str> {
         self.param.as_deref()
     }
 
-    /// An error that Gemini answered with this status.
+    /// Converts an error that Gemini sent with this status.
     pub fn from_gemini(status: StatusCode, body: &[u8]) -> Self {
-        // Proxies and other vendors in between say it at the top, or as plain text.
+        // Proxies and other vendors put the error at the top level, or send plain text.
         let body: Value = serde_json::from_slice(body).unwrap_or_else(|_| String::from_utf8_lossy(body).into());
         let error = Some(gemini_error(&body)).filter(|error| !error.is_null()).unwrap_or(&body);
-        Self::said_by_gemini(error, u64::from(status.as_u16()))
+        Self::from_gemini_value(error, u64::from(status.as_u16()))
     }
 
-    /// An error inside of an answer whose status was good; `None`: there is none.
+    /// Returns the error inside a response whose status was a success; `None` if there is none.
     pub(crate) fn in_gemini_answer(body: &Value) -> Option<Self> {
         let error = gemini_error(body);
         let by_word = || match error["status"].as_str() {
@@ -182,17 +182,17 @@ impl Error {
             Some("DEADLINE_EXCEEDED") => 504,
             _ => 500,
         };
-        (!error.is_null()).then(|| Self::said_by_gemini(error, error["code"].as_u64().unwrap_or_else(by_word)))
+        (!error.is_null()).then(|| Self::from_gemini_value(error, error["code"].as_u64().unwrap_or_else(by_word)))
     }
 
-    fn said_by_gemini(error: &Value, status: u64) -> Self {
-        let said = error["message"].as_str().or(error["detail"].as_str()).or(error.as_str()).unwrap_or_default().trim();
-        let mut message = said.to_owned();
+    fn from_gemini_value(error: &Value, status: u64) -> Self {
+        let text = error["message"].as_str().or(error["detail"].as_str()).or(error.as_str()).unwrap_or_default().trim();
+        let mut message = text.to_owned();
         if message.is_empty() || message.starts_with('<') {
-            message = format!("the provider answered with an error ({status}) that says nothing");
+            message = format!("the provider returned an error ({status}) without a message");
         }
         let says = |words: &[&str]| words.iter().any(|words| message.contains(words));
-        // What is wrong with the gateway's key, account or address is not the caller's to mend, whatever the status.
+        // The caller cannot fix a fault of the gateway's key, account or address, whatever the status is.
         let mut details = error["details"].as_array().into_iter().flatten();
         let of_key = details.any(|detail| detail["reason"] == "API_KEY_INVALID")
             || says(&["API key", "authentication credentials", "location is not supported", "billing"]);
@@ -201,8 +201,8 @@ impl Error {
             kind @ (ErrorKind::InvalidRequest | ErrorKind::NoKeys | ErrorKind::PermissionDenied)
                 if !of_file && (of_key || kind != ErrorKind::InvalidRequest) =>
             {
-                let what = "the provider refused the gateway's API key, which says nothing of the client's token";
-                Self::new(ErrorKind::NoKeys, format!("{what}. It said: {message}"))
+                let what = "the provider rejected the gateway's API key; the client's token is not the cause";
+                Self::new(ErrorKind::NoKeys, format!("{what}. The provider's message: {message}"))
             }
             ErrorKind::InvalidRequest if says(&["exceeds the maximum number of tokens", "input token count"]) => {
                 Self::new(ErrorKind::ContextTooLong, message)
@@ -211,18 +211,18 @@ impl Error {
         }
     }
 
-    /// The status that clients of a dialect know it by.
+    /// Returns the status that clients of a dialect expect.
     pub fn status(&self, frontend: Frontend) -> StatusCode {
         let status = match (self.kind, frontend.is_anthropic()) {
             (ErrorKind::Unavailable, true) => 529,
-            // OpenAI's clients know by the code that it is no use to try again.
+            // OpenAI's clients do not retry because of the code.
             (ErrorKind::Billing, false) => 429,
             (kind, _) => kind.words().0,
         };
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    /// The body that clients of a dialect know it by.
+    /// Returns the body that clients of a dialect expect.
     pub fn body(&self, frontend: Frontend) -> Bytes {
         self.value(frontend).to_string().into()
     }
@@ -230,17 +230,17 @@ impl Error {
     pub(crate) fn value(&self, frontend: Frontend) -> Value {
         let (_, mut kind, mut code, anthropic) = self.kind.words();
         if frontend.is_anthropic() {
-            // Claude Code shortens the conversation by these words.
+            // Claude Code shortens the conversation when it reads these words.
             let front = if self.kind == ErrorKind::ContextTooLong { "prompt is too long: " } else { "" };
             let message = format!("{front}{}", self.message);
-            // After this code clients send the whole conversation.
+            // This code makes clients send the whole conversation.
             let hint = (self.param() == Some("thread")).then(|| json!({ "error_code": "thread_unsupported_request" }));
             let error = without_nulls(json!({ "type": anthropic, "message": message, "details": hint }));
             return json!({ "type": "error", "error": error });
         }
         let says = |word: &str| self.message.to_ascii_lowercase().contains(word);
         match (self.kind, self.param()) {
-            // After this code, too.
+            // This code has the same effect.
             (_, Some("previous_response_id")) => code = Some("previous_response_not_found"),
             (ErrorKind::NotFound, _) if says("model") => code = Some("model_not_found"),
             (ErrorKind::RateLimited, _) if says("token") => kind = "tokens",
@@ -250,7 +250,7 @@ impl Error {
     }
 }
 
-/// Opens the envelope, which stands in a list of one where a stream was asked for.
+/// Returns the member `error`. If a stream was requested, the body is a list of one object.
 fn gemini_error(body: &Value) -> &Value {
     body.get(0).unwrap_or(body).get("error").unwrap_or(&Value::Null)
 }

@@ -1,40 +1,40 @@
-//! The events of an answer: decoded from Gemini's answer, encoded in the caller's dialect.
+//! The events of a response: decoded from Gemini's response, encoded in the caller's dialect.
 
 use crate::{Call, Error, ErrorKind};
 
-/// A part of an answer. `choice` is the index of the answer where several were asked for.
+/// A part of a response. `choice` is the index of the candidate if several were requested.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {
-    /// The answer begins.
+    /// The start of the response.
     Start {
-        /// Gemini's id of it; may be empty.
+        /// Gemini's response id; may be empty.
         id: String,
     },
     /// Text.
     Text {
-        /// Index of the answer.
+        /// Index of the candidate.
         choice: u32,
         /// The text that is added.
         text: String,
     },
     /// A summary of the model's thoughts.
     Thought {
-        /// Index of the answer.
+        /// Index of the candidate.
         choice: u32,
         /// The text that is added.
         text: String,
     },
-    /// The model calls a tool.
+    /// A tool call by the model.
     Call {
-        /// Index of the answer.
+        /// Index of the candidate.
         choice: u32,
         /// The call, with the id that the caller gets.
         call: Call,
     },
     /// An image or sound.
     Media {
-        /// Index of the answer.
+        /// Index of the candidate.
         choice: u32,
         /// The media type.
         mime: String,
@@ -43,45 +43,45 @@ pub enum Event {
     },
     /// Log probabilities of the last tokens.
     Logprobs {
-        /// Index of the answer.
+        /// Index of the candidate.
         choice: u32,
         /// The tokens in order.
         tokens: Vec<Token>,
     },
-    /// The web pages that the text is based on.
+    /// The web pages on which the text is based.
     Sources {
-        /// Index of the answer.
+        /// Index of the candidate.
         choice: u32,
         /// The search queries.
         queries: Vec<String>,
-        /// The pages, with the part of the text that each supports.
+        /// The pages, each with the part of the text that it supports.
         sources: Vec<Source>,
     },
-    /// An answer ends.
+    /// The end of a candidate.
     Finish {
-        /// Index of the answer.
+        /// Index of the candidate.
         choice: u32,
         /// The reason.
         reason: Finish,
     },
-    /// The tokens used so far; the last event counts.
+    /// The tokens used so far. Only the last of these events counts.
     Usage(Usage),
 }
 
-/// The reason for the end of an answer.
+/// The reason why a candidate ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {
     /// The model stopped.
     Stop,
-    /// The limit of tokens was reached.
+    /// The token limit was reached.
     Length,
     /// The model called functions.
     Calls,
-    /// The provider blocked the answer, or the rest of it.
+    /// The provider blocked the response or the rest of it.
     Filtered,
 }
 
-/// Numbers of tokens.
+/// Token counts of a request and its response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the request, cached ones included.
@@ -90,7 +90,7 @@ pub struct Usage {
     pub cached: u64,
     /// Tokens of the request that are audio.
     pub input_audio: u64,
-    /// Tokens of the answer, thoughts included.
+    /// Tokens of the response, thoughts included.
     pub output: u64,
     /// Tokens of the thoughts.
     pub thoughts: u64,
@@ -99,11 +99,11 @@ pub struct Usage {
 /// A token and its log probability.
 #[derive(Clone, Debug)]
 pub struct Token {
-    /// Its text.
+    /// The text.
     pub text: String,
-    /// Its natural log probability.
+    /// The natural logarithm of the probability.
     pub logprob: f64,
-    /// The likeliest alternatives with their log probabilities.
+    /// The most likely alternatives with their log probabilities.
     pub top: Vec<(String, f64)>,
 }
 
@@ -120,43 +120,41 @@ pub struct Source {
     pub title: String,
 }
 
-/// The result of an attempt, once the whole answer was read.
+/// The result of an attempt, after the whole response was read.
 ///
-/// While it [has not begun](crate::Answer::has_begun), one that [is retryable](Self::is_retryable) is worth
-/// [another attempt](crate::Answer::restart), over another key.
+/// If it [is retryable](Self::is_retryable) and the answer [has not begun](crate::Answer::has_begun), make
+/// [another attempt](crate::Answer::restart) with another key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The answer is complete.
+    /// The response is complete.
     Complete,
-    /// The model stopped without an answer: no text, or thoughts alone.
+    /// The model stopped without any output, or with thoughts only.
     Empty,
-    /// The model's call or answer was malformed; holds Gemini's `finishReason`.
+    /// The model's call or output was malformed; contains Gemini's `finishReason`.
     Malformed(String),
-    /// The provider blocked the whole answer; holds Gemini's reason, such as `SAFETY`.
+    /// The provider blocked the whole response; contains Gemini's reason, such as `SAFETY`.
     Blocked(String),
-    /// The answer ended without a `finishReason`.
+    /// The response ended without a `finishReason`.
     Truncated,
 }
 
 impl Outcome {
-    /// Whether another attempt may succeed.
+    /// Reports whether another attempt may succeed.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Empty | Self::Malformed(_) | Self::Truncated)
     }
 
-    /// The error for the caller; `None` if the answer can be given to the caller.
+    /// Returns the error for the caller; `None` if the response can be passed to the caller.
     pub(crate) fn error(&self) -> Option<Error> {
         match self {
             Self::Complete | Self::Empty | Self::Blocked(_) => None,
             Self::Malformed(reason) => Some(Error::new(
                 ErrorKind::MalformedAnswer,
-                format!(
-                    "the model's answer was malformed ({reason}), nothing of it can be used: send the request again"
-                ),
+                format!("the model's response was malformed ({reason}) and cannot be used: send the request again"),
             )),
             Self::Truncated => {
-                Some(Error::new(ErrorKind::BadUpstream, "the provider's answer broke off before its end"))
+                Some(Error::new(ErrorKind::BadUpstream, "the provider's response broke off before its end"))
             }
         }
     }

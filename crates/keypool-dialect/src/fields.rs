@@ -1,4 +1,4 @@
-//! The fields of a request: read one by one, so that an error names its field, and what is left over is known.
+//! Reading of a request's fields one by one, so that errors name their field and unread fields are known.
 
 use std::borrow::Cow;
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value, json};
 
 use crate::{Error, ErrorKind};
 
-/// How a request is read, and what of it changed nothing.
+/// The reading mode of a request, and its fields that had no effect.
 #[derive(Debug)]
 pub(crate) struct Notes {
     strict: bool,
     ignored: Vec<String>,
 }
 
-/// Names of ignored fields that are listed; a header has room for so many.
+/// Maximum number of ignored fields to list: they are sent in a header.
 const MAX_IGNORED: usize = 32;
 
 impl Notes {
@@ -22,7 +22,7 @@ impl Notes {
         Self { strict, ignored: Vec::new() }
     }
 
-    /// Lists a field that changes nothing.
+    /// Lists a field as ignored.
     pub(crate) fn ignore(&mut self, name: impl Into<String>) {
         let name = name.into();
         let plain = !name.is_empty() && name.len() <= 64 && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -31,7 +31,7 @@ impl Notes {
         }
     }
 
-    /// What cannot be served: an error where the reading is strict, else the field is listed as ignored.
+    /// Handles a field that cannot be served: returns the error in strict mode, otherwise lists the field as ignored.
     pub(crate) fn refuse(&mut self, error: Error) -> Result<(), Error> {
         match error.param() {
             Some(param) if !self.strict => {
@@ -47,7 +47,7 @@ impl Notes {
     }
 }
 
-/// The members of an object, such as a request's body, that were not taken yet.
+/// The unread members of an object, such as a request body.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Fields(Map<String, Value>);
 
@@ -63,15 +63,15 @@ impl Fields {
         self.peek(name).is_some()
     }
 
-    /// A field, left where it is; none where it is missing or `null`.
+    /// Returns a field without removing it; `None` if it is missing or `null`.
     pub(crate) fn peek(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// Whether the body is one of the API whose messages stand in the field `own`.
+    /// Checks that the body belongs to the API that sends its messages in the field `own`.
     ///
     /// # Errors
-    /// A 400 that names the path of the API that the body is of.
+    /// A 400 that names the path of the API to which the body belongs.
     pub(crate) fn check_path(&self, own: &str) -> Result<(), Error> {
         let others = [
             ("messages", "/v1/chat/completions or /v1/messages"),
@@ -86,24 +86,24 @@ impl Fields {
         }
     }
 
-    /// A field; none where it is missing or says nothing. An empty input is one all the same.
+    /// Takes a field; `None` if it is missing or empty. An empty `input` is still returned.
     pub(crate) fn raw(&mut self, name: &str) -> Option<Value> {
         self.0.shift_remove(name).filter(|value| !says_nothing(value) || name == "input" && !value.is_null())
     }
 
-    /// A field of a type.
+    /// Takes a field and deserializes it.
     pub(crate) fn take<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Error> {
         self.raw(name).map(|value| read(value, name)).transpose()
     }
 
-    /// A number, which some clients write as text.
+    /// Takes a number, which some clients write as text.
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<f64>, Error> {
         let Some(value) = self.raw(name) else { return Ok(None) };
         let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|number| number.is_finite());
         number.map(Some).ok_or_else(|| Error::invalid(name, "expected a number"))
     }
 
-    /// A whole number, which some clients write as `100.0` or as text.
+    /// Takes an integer, which some clients write as `100.0` or as text.
     pub(crate) fn integer(&mut self, name: &str) -> Result<Option<i64>, Error> {
         if let Some(integer) = self.peek(name).and_then(Value::as_i64) {
             self.raw(name);
@@ -116,19 +116,19 @@ impl Fields {
         Ok(number.map(|number| number as i64))
     }
 
-    /// A limit of tokens: 1 at least; -1, as some clients say "no limit", is ignored.
+    /// Takes a limit, which is at least 1. A limit of -1 is ignored: some clients mean "no limit" by it.
     pub(crate) fn limit(&mut self, name: &str, notes: &mut Notes) -> Result<Option<u64>, Error> {
         match self.integer(name)? {
             Some(-1) => {
                 notes.ignore(name);
                 Ok(None)
             }
-            Some(limit) if limit < 1 => Err(Error::invalid(name, "expected 1 at least")),
+            Some(limit) if limit < 1 => Err(Error::invalid(name, "expected at least 1")),
             limit => Ok(limit.map(|limit| limit as u64)),
         }
     }
 
-    /// Whatever was not taken, of the object at `place`: what changes nothing is ignored, all else cannot be served.
+    /// Handles the unread fields of the object at `place`: fields without effect are ignored, all others are refused.
     pub(crate) fn finish(self, place: &str, notes: &mut Notes) -> Result<(), Error> {
         for (name, value) in self.0 {
             let short = if name.len() <= 64 { &name } else { "a field with a long name" };
@@ -143,29 +143,29 @@ impl Fields {
     }
 }
 
-/// A value of a type, at a place.
+/// Deserializes the value at `place`.
 pub(crate) fn read<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| {
-        let said = error.to_string();
-        // The names of our types say nothing to anybody.
-        let said =
-            said.split_once("expected struct").map_or(said.clone(), |(front, _)| format!("{front}expected an object"));
-        Error::invalid(place, said)
+        let text = error.to_string();
+        // The names of our types mean nothing to callers.
+        let text =
+            text.split_once("expected struct").map_or(text.clone(), |(front, _)| format!("{front}expected an object"));
+        Error::invalid(place, text)
     })
 }
 
-/// A member of an object, taken out of it; `null` where there is none.
+/// Takes a member out of an object; `null` if it is missing.
 pub(crate) fn take(object: &mut Value, name: &str) -> Value {
     object.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
-/// An object without the members that are `null`. The members are moved, where `json!` copies them.
+/// Creates an object without the members that are `null`. The members are moved, while `json!` copies them.
 pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     let members = members.into_iter().filter(|(_, value)| !value.is_null());
     Value::Object(members.map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// The same of an object that was made otherwise; `null` if nothing is left.
+/// Removes the members that are `null`; returns `null` if none is left.
 pub(crate) fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {
         members.retain(|_, value| !value.is_null());
@@ -173,13 +173,13 @@ pub(crate) fn without_nulls(mut object: Value) -> Value {
     if object == json!({}) { Value::Null } else { object }
 }
 
-/// Fields that change nothing about an answer here, of all dialects. `context_management` shortens what is too long anyway;
-/// `strictJsonSchema` is a setting of Mastra's that gets into bodies.
+/// Fields of all dialects that have no effect here. `context_management` only shortens conversations that are too long;
+/// `strictJsonSchema` is a setting of Mastra that leaks into bodies.
 const NEVER_MATTER: &str = "user store metadata client_metadata safety_identifier service_tier inference_geo cache_control \
     prompt_cache_key prompt_cache_retention prompt_cache_options prediction anthropic_version anthropic_beta betas keep_alive \
     chunking_strategy max_tool_calls context_management stream_options strictJsonSchema summary";
 
-/// Values that say "as without me", and the fields of which, as other servers of these dialects have them.
+/// Values equal to the default, each with the fields of this and other servers that have this default.
 const NEUTRAL: [(&str, &str); 15] = [
     ("0", "min_p min_tokens mirostat top_a dry_multiplier xtc_probability no_repeat_ngram_size"),
     ("0", "partial_images best_of n presence_penalty frequency_penalty"),
@@ -202,12 +202,12 @@ fn lists(names: &str, name: &str) -> bool {
     names.split_whitespace().any(|listed| listed == name)
 }
 
-/// Whether a value is `null`, `""` or an object without members, or with none but `null`.
+/// Reports whether a value is `null`, `""`, or an object whose members are all `null`.
 fn says_nothing(value: &Value) -> bool {
     value.is_null() || value == "" || value.as_object().is_some_and(|members| members.values().all(Value::is_null))
 }
 
-/// Whether a value says "as without me": one that says nothing, `[]`, or a known one.
+/// Reports whether a value has the same effect as a missing field: an empty value, `[]`, or a known default.
 fn is_neutral(name: &str, value: &Value) -> bool {
     let text = value.to_string();
     let is_known = |known: &str| match (value.as_f64(), known.parse::<f64>()) {
@@ -217,7 +217,7 @@ fn is_neutral(name: &str, value: &Value) -> bool {
     says_nothing(value) || text == "[]" || NEUTRAL.iter().any(|(known, names)| is_known(known) && lists(names, name))
 }
 
-/// A body as JSON text. What clients cut through is mended: bytes that are no UTF-8, halves of surrogate pairs.
+/// Returns a body as JSON text. Repairs characters that clients cut: invalid UTF-8 and halves of surrogate pairs.
 pub(crate) fn json_text(body: &[u8]) -> Cow<'_, str> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let text = std::str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
@@ -225,7 +225,7 @@ pub(crate) fn json_text(body: &[u8]) -> Cow<'_, str> {
     if has("\\ud") || has("\\uD") { mend_surrogates(text) } else { text }
 }
 
-/// Puts U+FFFD in the place of each half of a surrogate pair that stands alone.
+/// Replaces each unpaired surrogate with U+FFFD.
 fn mend_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let code = |at: usize| {

@@ -1,5 +1,4 @@
-//! Histories that move between providers: what we put into an answer is taken out again before it goes to another provider
-//! in the provider's own dialect, which would refuse it.
+//! Cleaning of histories that move to another provider, which would reject the parts that we added to our responses.
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -8,8 +7,9 @@ use crate::{Frontend, anthropic::response as messages, ids};
 
 type Body = Map<String, Value>;
 
-/// A request for another provider without what is ours: thinking blocks that we signed, searches that Gemini made, reasoning
-/// items, and what OpenAI's messages do not have. `None`: there is nothing of ours in it, and it goes as it is.
+/// Returns a request for another provider without our own parts: thinking blocks that we signed, Gemini's searches,
+/// reasoning items, and fields that OpenAI's messages do not have. `None` if it contains none of them and can be sent
+/// unchanged.
 pub fn without_ours(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
     let (marks, strip): ([&str; 2], fn(&mut Body)) = match frontend {
         Frontend::Messages => ([messages::SIGNATURE, messages::SEARCH], strip_messages),
@@ -31,16 +31,16 @@ fn list(value: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     value.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Takes our blocks out. A message that had nothing else goes, and thinking is switched off where Anthropic would want a
-/// thinking block of its own in front of the calls that are open.
+/// Removes our blocks, and messages that had no others. Thinking is switched off if Anthropic would expect its own
+/// thinking block before the open calls.
 fn strip_messages(request: &mut Body) {
-    let Some(said) = request.get_mut("messages").and_then(Value::as_array_mut) else { return };
+    let Some(history) = request.get_mut("messages").and_then(Value::as_array_mut) else { return };
     let is_ours = |block: &Value| {
         let id = block["id"].as_str().or(block["tool_use_id"].as_str()).unwrap_or_default();
         id.starts_with(messages::SEARCH) || block["type"] == "thinking" && block["signature"] == messages::SIGNATURE
     };
-    let mut open_calls_lost_theirs = false;
-    for message in said.iter_mut() {
+    let mut open_calls_lost_thinking = false;
+    for message in history.iter_mut() {
         let is_model = message["role"] == "assistant";
         let Some(blocks) = message.get_mut("content").and_then(Value::as_array_mut) else { continue };
         let before = blocks.len();
@@ -51,19 +51,19 @@ fn strip_messages(request: &mut Body) {
         let has = |kind: &str| blocks.iter().any(|block| block["type"] == kind);
         if is_model {
             let thinks = has("thinking") || has("redacted_thinking");
-            open_calls_lost_theirs = blocks.len() < before && has("tool_use") && !thinks;
+            open_calls_lost_thinking = blocks.len() < before && has("tool_use") && !thinks;
         }
     }
-    said.retain(|message| message["content"] != Value::Array(Vec::new()));
-    let answers_calls = said.last().is_some_and(|message| {
+    history.retain(|message| message["content"] != Value::Array(Vec::new()));
+    let answers_calls = history.last().is_some_and(|message| {
         message["content"].as_array().is_some_and(|blocks| blocks.iter().any(|block| block["type"] == "tool_result"))
     });
-    if open_calls_lost_theirs && answers_calls && request.get("thinking").is_some_and(|it| it["type"] == "enabled") {
+    if open_calls_lost_thinking && answers_calls && request.get("thinking").is_some_and(|it| it["type"] == "enabled") {
         request.shift_remove("thinking");
     }
 }
 
-/// Thoughts and images of messages without a call of ours may be another provider's, which wants them back.
+/// Removes our fields. Thoughts and images stay in messages without our calls: another provider may expect them back.
 fn strip_chat(request: &mut Body) {
     for message in list(request.get_mut("messages")).filter_map(Value::as_object_mut) {
         let mut has_ours = false;
@@ -75,7 +75,7 @@ fn strip_chat(request: &mut Body) {
     }
 }
 
-/// Reasoning items that hold nothing encrypted are none of OpenAI's own.
+/// Removes our reasoning items. Items with encrypted content are OpenAI's own.
 fn strip_responses(request: &mut Body) {
     let Some(items) = request.get_mut("input").and_then(Value::as_array_mut) else { return };
     items.retain(|item| {

@@ -1,17 +1,17 @@
-//! Ids of calls: at most 64 letters, as OpenAI takes them, and told apart from others' ids.
+//! Ids of calls: at most 64 characters, which is OpenAI's limit, and distinguishable from other providers' ids.
 //!
-//! `call_<unique>x0x1_kp<model>_<id>`: what is unique to the answer, the choice and the number of the call, a mark, four hex
-//! digits that stand for the model, and Gemini's own id where it fits.
+//! `call_<unique>x0x1_kp<model>_<id>`: a text unique to the response, the index of the choice, the number of the call,
+//! a mark, a hash of the model in four hex digits, and Gemini's own id if there is room for it.
 
 use crate::gemini::bare_model;
 
 const MARK: &str = "_kp";
-/// OpenAI and its clients' databases take no longer ones.
+/// Maximum length of an id for OpenAI and its clients' databases.
 const MAX: usize = 64;
-/// Of what is unique to an answer.
+/// Maximum length of the part that is unique to a response.
 const MAX_UNIQUE: usize = 24;
 
-/// A new id.
+/// Creates an id.
 pub(crate) fn call_id(prefix: &str, unique: &str, number: (u32, usize), model: &str, own: Option<&str>) -> String {
     let unique = &unique[..unique.len().min(MAX_UNIQUE)];
     let mut id = format!("{prefix}{unique}x{}x{}{MARK}{}", number.0, number.1, tag(model));
@@ -23,17 +23,18 @@ pub(crate) fn call_id(prefix: &str, unique: &str, number: (u32, usize), model: &
     id
 }
 
-/// Whether an id is one of ours.
+/// Reports whether this module created an id.
 pub(crate) fn is_ours(id: &str) -> bool {
     parts(id).is_some()
 }
 
-/// Gemini's own id of a call.
+/// Returns Gemini's own id of a call.
 pub(crate) fn own_id(id: &str) -> Option<&str> {
     parts(id).and_then(|(_, own)| own)
 }
 
-/// Whether a signature that came with this id may go to a model: another than the one that gave it would refuse it.
+/// Reports whether the signature of the call with this id may be sent to a model: only the model that created it
+/// accepts it.
 pub(crate) fn fits(id: &str, model: &str) -> bool {
     parts(id).is_none_or(|(of, _)| of == tag(model))
 }
@@ -46,7 +47,7 @@ fn parts(id: &str) -> Option<(&str, Option<&str>)> {
     is_hex.then_some((tag, own))
 }
 
-/// Four hex digits for a model: FNV-1a, folded.
+/// Returns a hash of a model's name in four hex digits: FNV-1a, folded to 16 bits.
 fn tag(model: &str) -> String {
     let hash = bare_model(model)
         .bytes()

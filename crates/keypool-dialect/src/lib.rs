@@ -1,8 +1,8 @@
-//! OpenAI's and Anthropic's APIs in front, Gemini's behind, one [`Conversation`] between them.
+//! Translation between OpenAI's and Anthropic's APIs and Gemini's, with one intermediate form, the [`Conversation`].
 //!
-//! A [`Frontend`] reads a request into a [`Conversation`]. An [`Encoder`] makes Gemini's native request of it, a
-//! [`Decoder`] makes [`Event`]s of Gemini's answer, whole or streamed, and an [`Answer`] writes those in the caller's
-//! dialect. Nothing here does I/O: bytes in, bytes out.
+//! A [`Frontend`] parses a request into a [`Conversation`]. An [`Encoder`] turns that into Gemini's native request. A
+//! [`Decoder`] turns Gemini's response, whole or streamed, into [`Event`]s, and an [`Answer`] writes these in the
+//! caller's dialect. This crate does no I/O: bytes in, bytes out.
 //!
 //! ```
 //! use keypool_dialect::{Frontend, Mode, Outcome};
@@ -16,7 +16,7 @@
 //! assert_eq!(native.path, "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse");
 //! assert_eq!(&native.body[..], br#"{"contents":[{"role":"user","parts":[{"text":"Hello"}]}]}"#);
 //!
-//! // `native` is sent to Gemini, and its answer comes in chunks.
+//! // `native` is sent to Gemini, whose response arrives in chunks.
 //! let mut answer = request.answer("0a1b", 1_800_000_000);
 //! let mut sent = Vec::new();
 //! for chunk in [
@@ -26,7 +26,7 @@
 //!     sent.extend_from_slice(&answer.push(chunk)?);
 //! }
 //! if answer.outcome().is_retryable() && !answer.has_begun() {
-//!     // `native` is sent once more, over another key.
+//!     // `native` is sent again with another key.
 //!     answer.restart(&request.conversation.model);
 //! }
 //! assert_eq!(answer.outcome(), Outcome::Complete);

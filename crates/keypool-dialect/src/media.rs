@@ -1,8 +1,8 @@
-//! Images, sounds and documents: data URLs, and what their types are called.
+//! Images, sounds and documents: data URLs and media types.
 
 use crate::{Error, Media, MediaData};
 
-/// What a URL stands for; `field` names where it stands.
+/// Reads the URL in the request field `field`.
 pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
     let head: String = url.chars().take(60).collect::<String>().to_ascii_lowercase();
     if head.starts_with("data:") {
@@ -29,7 +29,7 @@ pub(crate) fn from_url(url: &str, field: &str) -> Result<Media, Error> {
     Err(Error::invalid(field, "expected a data URL (data:image/png;base64,…)"))
 }
 
-/// Data in base64, which Gemini takes without the line breaks that some encoders put in, and without the head of a data URL.
+/// Creates media from base64, without parts that Gemini rejects: line breaks of some encoders, and a data URL's head.
 pub(crate) fn base64(mime: String, mut data: String) -> Media {
     if data.starts_with("data:") {
         data.drain(..=data.find(',').unwrap_or(4));
@@ -40,14 +40,14 @@ pub(crate) fn base64(mime: String, mut data: String) -> Media {
     Media { mime: Some(mime), data: MediaData::Base64(data) }
 }
 
-/// Where Gemini looks itself.
+/// Reports whether Gemini fetches this URL itself.
 fn is_geminis(url: &str) -> bool {
     let file = url.starts_with("https://generativelanguage.googleapis.com/") && url.contains("/files/");
     let video = ["https://www.youtube.com/watch?", "https://youtube.com/watch?", "https://youtu.be/"];
     file || url.starts_with("gs://") || video.iter().any(|start| url.starts_with(start))
 }
 
-/// A file of Gemini's by its name (`files/…`) or URI.
+/// Returns a file of Gemini's Files API by its name (`files/…`) or URI.
 pub(crate) fn from_file_id(id: &str, field: &str) -> Result<Media, Error> {
     const FILES: &str = "https://generativelanguage.googleapis.com/v1beta/";
     let uri = if id.starts_with("files/") { format!("{FILES}{id}") } else { id.to_owned() };
@@ -56,11 +56,11 @@ pub(crate) fn from_file_id(id: &str, field: &str) -> Result<Media, Error> {
     }
     Err(Error::invalid(
         field,
-        "files of that API are not here; send the data, or the name of a file of Gemini's (files/…)",
+        "files of that API are not available here; send the data, or the name of a Gemini file (files/…)",
     ))
 }
 
-/// A file that came as data: a data URL, or base64 with a name that tells its type.
+/// Reads a file sent as data: a data URL, or base64 with a file name that gives the type.
 pub(crate) fn from_file(data: String, name: Option<&str>, field: &str) -> Result<Media, Error> {
     let named = name.and_then(mime_of_name);
     if data.starts_with("data:") {
@@ -70,11 +70,11 @@ pub(crate) fn from_file(data: String, name: Option<&str>, field: &str) -> Result
     }
     match named.filter(|_| !data.is_empty()) {
         Some(mime) => Ok(base64(mime, data)),
-        None => Err(Error::invalid(field, "its type is not known; send a data URL, or a file name with an ending")),
+        None => Err(Error::invalid(field, "its type is not known; send a data URL, or a file name with an extension")),
     }
 }
 
-/// The type that a file's name speaks of.
+/// Returns the media type for a file name's extension.
 pub(crate) fn mime_of_name(name: &str) -> Option<String> {
     let end = name.rsplit_once('.')?.1.to_ascii_lowercase();
     Some(match &*end {
@@ -94,8 +94,9 @@ pub(crate) fn mime_of_name(name: &str) -> Option<String> {
     })
 }
 
-/// Gemini's name of a type, by its documentation (ai.google.dev/gemini-api/docs: audio, video-understanding,
-/// image-understanding, document-processing). Of data of no type the beginning tells.
+/// Returns Gemini's name of a media type, by its documentation (ai.google.dev/gemini-api/docs: audio,
+/// video-understanding, image-understanding, document-processing). An unspecific type is detected from the first bytes
+/// of the data.
 pub(crate) fn gemini_mime(mime: &str, data: &str) -> String {
     let bare = mime.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let known = match &*bare {

@@ -1,4 +1,4 @@
-//! `multipart/form-data`: fields and files of a form.
+//! A parser of `multipart/form-data`.
 
 use crate::{Error, ErrorKind};
 
@@ -17,12 +17,12 @@ impl<'a> Field<'a> {
     }
 }
 
-/// More parts than any form has.
+/// Maximum number of parts in a form.
 const MAX: usize = 64;
 
-/// The parts of a form. Its first line is the border between them, as clients write it.
+/// Parses a form. Its first line is the boundary between the parts.
 pub(crate) fn fields(body: &[u8]) -> Result<Vec<Field<'_>>, Error> {
-    let wrong = || Error::new(ErrorKind::InvalidRequest, "the body is not a whole multipart/form-data form");
+    let wrong = || Error::new(ErrorKind::InvalidRequest, "the body is not a complete multipart/form-data form");
     let (border, mut rest) = split(body, b"\r\n").filter(|(first, _)| first.starts_with(b"--")).ok_or_else(wrong)?;
     let next = [b"\r\n", border].concat();
     let mut fields = Vec::new();
@@ -38,21 +38,21 @@ pub(crate) fn fields(body: &[u8]) -> Result<Vec<Field<'_>>, Error> {
     Err(wrong())
 }
 
-/// The model that a form asks for. `None`: it is no form, or names none.
+/// Returns the model that a form names; `None` if the body is not a form or names no model.
 pub fn model_of_form(body: &[u8]) -> Option<String> {
     let fields = fields(body).ok()?;
     let field = fields.iter().find(|field| field.name == "model")?;
     Some(field.text().ok()?.trim().to_owned())
 }
 
-/// What stands before the first `mark` and what behind it.
+/// Splits at the first `mark`.
 fn split<'a>(bytes: &'a [u8], mark: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = memchr::memmem::find(bytes, mark)?;
     Some((&bytes[..at], &bytes[at + mark.len()..]))
 }
 
 fn field<'a>(head: &'a [u8], value: &'a [u8]) -> Option<Field<'a>> {
-    // A file's name may be in another encoding: what stands in front of it is enough.
+    // A file's name may be in another encoding: the text before it is enough.
     let head = std::str::from_utf8(head).or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()])).ok()?;
     let header = |wanted: &str| {
         head.split("\r\n").find_map(|line| {
@@ -70,7 +70,7 @@ fn field<'a>(head: &'a [u8], value: &'a [u8]) -> Option<Field<'a>> {
     })
 }
 
-/// A parameter of a header's value, in quotes or without.
+/// Returns a parameter of a header's value, with or without quotes.
 fn parameter<'a>(header: &'a str, wanted: &str) -> Option<&'a str> {
     let mut rest = header.split_once(';')?.1;
     loop {

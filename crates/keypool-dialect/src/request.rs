@@ -1,4 +1,4 @@
-//! A caller's request: its API, its conversation, and what its answer depends on.
+//! A caller's request: its API, its conversation, and the settings for its response.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::{
     openai,
 };
 
-/// An API that is translated to Gemini's by a [`Conversation`].
+/// An API that is translated to Gemini's through a [`Conversation`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Frontend {
@@ -33,9 +33,9 @@ pub enum Frontend {
 /// How a request is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// What cannot be served is a 400 that names it.
+    /// A field that cannot be served is a 400 that names it.
     Strict,
-    /// What cannot be served is left out and listed as ignored; what a conversation lacks is filled in.
+    /// Fields that cannot be served are dropped and listed as ignored; missing parts of a conversation are filled in.
     Lax,
 }
 
@@ -43,18 +43,18 @@ impl Frontend {
     /// Reads a request's body.
     ///
     /// # Errors
-    /// 400 for what is wrong with it, or cannot be served: [`Error::param`] names the field.
+    /// 400 for a field that is invalid or cannot be served; [`Error::param`] names it.
     pub fn parse(self, body: &[u8], mode: Mode) -> Result<Request, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
         let (mut conversation, mut reply) = (Conversation::default(), Reply::default());
-        let (said, reply_to) = (&mut conversation, &mut reply);
+        let (into, reply_to) = (&mut conversation, &mut reply);
         match self {
-            Self::Chat => openai::chat_request::read(Fields::read(body)?, said, reply_to, &mut notes)?,
-            Self::Responses => openai::responses_request::read(Fields::read(body)?, said, reply_to, &mut notes)?,
-            Self::Messages => anthropic::request::read(Fields::read(body)?, said, &mut notes).map_err(Error::dotted)?,
-            Self::Speech => openai::audio::read_speech(Fields::read(body)?, said, reply_to, &mut notes)?,
+            Self::Chat => openai::chat_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
+            Self::Responses => openai::responses_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
+            Self::Messages => anthropic::request::read(Fields::read(body)?, into, &mut notes).map_err(Error::dotted)?,
+            Self::Speech => openai::audio::read_speech(Fields::read(body)?, into, reply_to, &mut notes)?,
             Self::Transcription | Self::Translation => {
-                openai::audio::read_recording(body, self == Self::Translation, said, reply_to, &mut notes)?;
+                openai::audio::read_recording(body, self == Self::Translation, into, reply_to, &mut notes)?;
             }
         }
         if conversation.model.trim().is_empty() {
@@ -70,7 +70,7 @@ impl Frontend {
         self == Self::Messages
     }
 
-    /// What ids of calls begin with.
+    /// Returns the prefix of call ids.
     pub(crate) fn call_prefix(self) -> &'static str {
         if self.is_anthropic() { "toolu_" } else { "call_" }
     }
@@ -90,7 +90,7 @@ impl Frontend {
 /// A parsed request.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The conversation. Its model may be replaced (alias, fallback); the answer names the model of the request.
+    /// The conversation. Its model may be replaced (alias, fallback); the response names the model of the request.
     pub conversation: Conversation,
     frontend: Frontend,
     reply: Reply,
@@ -98,46 +98,46 @@ pub struct Request {
 }
 
 impl Request {
-    /// The API of the request.
+    /// Returns the API of the request.
     pub fn frontend(&self) -> Frontend {
         self.frontend
     }
 
-    /// Names of fields that were accepted and have no effect, for the header `x-keypool-ignored`.
+    /// Returns the names of fields that were accepted but have no effect, for the header `x-keypool-ignored`.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
 
-    /// The request for Gemini.
+    /// Encodes the request for Gemini.
     ///
     /// # Errors
-    /// As [`Encoder::generate`].
+    /// The same as those of [`Encoder::generate`].
     pub fn encode(&self) -> Result<NativeRequest, Error> {
         let native = Encoder::new(&self.conversation).generate();
         native.map_err(|error| if self.frontend.is_anthropic() { error.dotted() } else { error })
     }
 
-    /// The answer to this request. `unique` are up to 24 letters and digits that no other answer has; `created` is in
-    /// seconds since 1970.
+    /// Creates the translator of the response. `unique` is a text of up to 24 letters and digits that no other response
+    /// has; `created` is in seconds since 1970.
     pub fn answer(&self, unique: &str, created: i64) -> Answer {
         let unique: String = unique.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
         Answer::new(self.frontend, &self.conversation, &self.reply, (&unique, created))
     }
 }
 
-/// What the answer depends on, beside the conversation.
+/// The settings of the response that are not in the conversation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reply {
     pub(crate) model: String,
     pub(crate) unique: String,
     pub(crate) created: i64,
-    /// A stream ends with its usage.
+    /// Whether a stream ends with its usage.
     pub(crate) include_usage: bool,
-    /// OpenAI's older form of tools: one call, without an id.
+    /// Whether the request uses OpenAI's older form of tools: one call, without an id.
     pub(crate) legacy_functions: bool,
-    /// Tools that are not plain functions, by the names that the model is told.
+    /// Tools that are not plain functions, by the names that the model sees.
     pub(crate) origins: HashMap<String, Origin>,
-    /// What a response repeats of its request.
+    /// The request's settings that a response of the Responses API repeats.
     pub(crate) settings: Map<String, Value>,
     pub(crate) form: Form,
 }
@@ -153,7 +153,7 @@ impl Reply {
     }
 }
 
-/// The format of a whole answer.
+/// The format of a whole response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Form {
     #[default]

@@ -1,26 +1,26 @@
-//! Server-sent events: read out of chunks that may end anywhere, and written so that each stands on one line.
+//! Server-sent events: parsed from chunks that may end anywhere, and written with their data on one line.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Error, ErrorKind};
 
-/// A longer event ends the stream: whole images come in one.
+/// Maximum size of an event in bytes; it is large because a whole image is one event. A longer event is an error.
 const MAX_EVENT: usize = 32 << 20;
 
-/// Takes chunks, gives the data of whole events.
+/// A parser that takes chunks and yields the data of complete events.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
-    /// The line that is not whole yet.
+    /// The incomplete line.
     line: Vec<u8>,
-    /// Of the event that is not whole yet.
+    /// The data of the incomplete event.
     data: Vec<u8>,
-    /// Lines that are no event's: an error, or an answer that did not come as events.
+    /// Lines outside of events: an error, or a response that is not an event stream.
     stray: Vec<u8>,
 }
 
 impl Parser {
-    /// Takes a chunk; each event that it completes is given to `event`.
+    /// Takes a chunk and calls `event` with the data of each event that it completes.
     pub(crate) fn push(
         &mut self,
         mut chunk: &[u8],
@@ -39,7 +39,7 @@ impl Parser {
         }
         self.line.extend_from_slice(chunk);
         if self.line.len() + self.data.len() > MAX_EVENT {
-            return Err(Error::new(ErrorKind::BadUpstream, "the provider's stream has an event that is too long"));
+            return Err(Error::new(ErrorKind::BadUpstream, "an event in the provider's stream is too long"));
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Parser {
         Ok(())
     }
 
-    /// No more comes: what stood outside of events, and the data of one that was never closed.
+    /// Ends the stream. Returns the text outside of events, and the data of an unfinished event.
     pub(crate) fn finish(&mut self) -> (Vec<u8>, Vec<u8>) {
         let line = std::mem::take(&mut self.line);
         if !line.is_empty() {
@@ -73,8 +73,8 @@ impl Parser {
     }
 }
 
-/// Writes an event without a name, on one line. Clients that split at every line end of Unicode (Python's `splitlines`) would
-/// read half an event, so those are escaped.
+/// Writes an event without a name, on one line. Unicode line ends are escaped, because clients that split at all of
+/// them (Python's `splitlines`) would read half an event.
 pub(crate) fn write_data(value: &impl Serialize, out: &mut Vec<u8>) {
     let mut json = serde_json::to_string(value).expect("keys are strings");
     if !json.is_ascii() && json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
@@ -83,7 +83,7 @@ pub(crate) fn write_data(value: &impl Serialize, out: &mut Vec<u8>) {
     out.extend(format!("data: {json}\n\n").as_bytes());
 }
 
-/// Writes an event with a name, which is its `type`, too, and stands first.
+/// Writes an event with a name, which is also its first member, `type`.
 pub(crate) fn write_event(name: &str, value: Value, out: &mut Vec<u8>) {
     let mut event = json!({ "type": name });
     if let (Some(members), Value::Object(value)) = (event.as_object_mut(), value) {

@@ -1,4 +1,4 @@
-//! Tools and the choice among them, in any of the shapes that clients send: nested, flat, or Anthropic's.
+//! Tools and tool choices in every form that clients send: nested, flat, or Anthropic's.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::{
     fields::{self, Notes},
 };
 
-/// The name that the model is told of the function that the caller names so.
+/// Returns the name under which the model knows a tool of the caller.
 pub(crate) fn known_as(tools: &[Tool], namespace: Option<&str>, name: &str) -> String {
     let Some(namespace) = namespace else { return name.to_owned() };
     let is_it = |origin: &Origin| origin.namespace.as_deref() == Some(namespace) && origin.name == name;
@@ -21,12 +21,12 @@ fn joined(namespace: &str, name: &str) -> String {
     format!("{namespace}{between}{name}")
 }
 
-/// A tool.
+/// A tool in any wire format.
 #[derive(Default, Deserialize)]
 struct WireTool {
     #[serde(rename = "type")]
     kind: Option<String>,
-    /// As chat completions nest them.
+    /// The nested tool of chat completions.
     #[serde(alias = "custom")]
     function: Option<Box<WireTool>>,
     name: Option<String>,
@@ -34,18 +34,18 @@ struct WireTool {
     #[serde(alias = "input_schema")]
     parameters: Option<Value>,
     strict: Option<bool>,
-    /// What it may be given, which the model is told.
+    /// Example inputs, which are added to the description.
     input_examples: Option<Vec<Value>>,
-    /// Of a namespace.
+    /// The tools of a namespace.
     tools: Option<Vec<Value>>,
-    /// How the text is that a custom tool takes.
+    /// The text format of a custom tool.
     format: Option<Value>,
-    /// Where a search looks.
+    /// The domains of a web search.
     #[serde(alias = "allowed_domains", alias = "blocked_domains")]
     filters: Option<Value>,
 }
 
-/// More tools than Gemini takes.
+/// Maximum number of tools in a request, which is more than Gemini accepts.
 const MAX: usize = 1_024;
 
 /// Reads `tools`.
@@ -53,7 +53,7 @@ pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &m
     for (index, value) in tools.into_iter().enumerate() {
         let place = format!("tools[{index}]");
         if conversation.tools.len() > MAX {
-            return Err(Error::invalid(place, format_args!("expected {MAX} tools at most")));
+            return Err(Error::invalid(place, format_args!("expected at most {MAX} tools")));
         }
         let tool: WireTool = fields::read(value, &place)?;
         let kind = tool.kind.as_deref().unwrap_or_default();
@@ -81,7 +81,7 @@ pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &m
     Ok(())
 }
 
-/// A function, or a tool that takes a text.
+/// Reads a function, or a tool that takes text.
 fn read_one(
     tool: WireTool,
     namespace: Option<&str>,
@@ -91,7 +91,7 @@ fn read_one(
 ) -> Result<(), Error> {
     let kind = tool.kind.clone().unwrap_or_else(|| "function".to_owned());
     let tool = tool.function.map_or_else(|| WireTool { function: None, ..tool }, |nested| *nested);
-    // Anthropic's tools with a schema are of the type `custom`, too.
+    // Anthropic's tools with a schema also have the type `custom`.
     let takes_text = kind == "custom" && tool.parameters.is_none();
     if !matches!(&*kind, "function" | "custom") {
         let why = format!("{kind:?} is run by another provider; use function, custom or web_search");
@@ -101,7 +101,7 @@ fn read_one(
         return Err(Error::invalid(format!("{place}.name"), "is missing"));
     };
     if tool.strict == Some(true) {
-        // Gemini holds arguments to the schema as well as the model can.
+        // Gemini has no strict mode: the model follows the schema as well as it can.
         notes.ignore("tools.strict");
     }
     let wanted = known_as(&conversation.tools, namespace, &name);
@@ -117,7 +117,7 @@ fn read_one(
     }
     let mut parameters = tool.parameters.filter(|schema| *schema != json!({}));
     if takes_text {
-        // Chat completions nest it.
+        // Chat completions nest the grammar.
         let format = tool.format.unwrap_or_default();
         let grammar = format.get("grammar").unwrap_or(&format);
         if let (Some(syntax), Some(definition)) = (grammar["syntax"].as_str(), grammar["definition"].as_str()) {
@@ -133,12 +133,12 @@ fn read_one(
     Ok(())
 }
 
-/// The text in the arguments of a custom tool; all of the arguments if the model did not use the field.
+/// Returns the text argument of a custom tool; all arguments as JSON if the model did not use the field `input`.
 pub(crate) fn text_of_arguments(args: &Value) -> String {
     args["input"].as_str().map_or_else(|| args.to_string(), str::to_owned)
 }
 
-/// A choice.
+/// A tool choice in any wire format.
 #[derive(Default, Deserialize)]
 struct WireChoice {
     #[serde(rename = "type", default)]
@@ -150,7 +150,7 @@ struct WireChoice {
     mode: Option<String>,
     tools: Option<Vec<WireChoice>>,
     allowed_tools: Option<Box<WireChoice>>,
-    /// Anthropic's way to allow one call alone.
+    /// Anthropic's option to allow one call at a time.
     disable_parallel_tool_use: Option<bool>,
 }
 
@@ -216,16 +216,15 @@ pub(crate) fn read_choice(value: Value, conversation: &mut Conversation, notes: 
     Ok(())
 }
 
-/// Reads a form of the answer: `response_format` of chat completions, `text.format` of responses, `output_config.format` of
-/// messages.
+/// Reads the response format: `response_format` of chat completions, or `text.format` of responses.
 pub(crate) fn read_format(value: Value, place: &str) -> Result<Format, Error> {
     #[derive(Deserialize)]
     struct WireFormat {
         #[serde(rename = "type")]
         kind: String,
-        /// As chat completions nest it.
+        /// The nested schema of chat completions.
         json_schema: Option<Schema>,
-        /// As the others have it; and other servers beside `json_object`.
+        /// The flat schema of responses, which other servers also accept with `json_object`.
         #[serde(flatten)]
         flat: Schema,
     }

@@ -1,4 +1,4 @@
-//! What every [`Store`] must do, as a suite of checks. A failed check panics.
+//! A suite of checks that every [`Store`] must pass. A failed check panics.
 
 use std::{
     future::Future,
@@ -17,85 +17,85 @@ use tower_keypool::{
     },
 };
 
-/// The zone of the checks.
+/// The time zone that the checks use.
 pub const ZONE: &str = "America/Los_Angeles";
 
-/// How much later than its span a window may open at most: the time for which a reservation may be used, a part of the
-/// window, and the guard.
+/// Returns the maximum time that a window may open later than its span: the time for which a reservation may be used,
+/// one part of the window, the guard, and 2 ms.
 pub fn slack(span: Duration) -> Duration {
     const HOLD: Duration = Duration::from_secs(1);
     HOLD + span / 240 + (span / 64).min(Duration::from_millis(250)) + Duration::from_millis(2)
 }
 
-/// A time that a test sets. It only goes forwards.
+/// A clock that a test sets. It only goes forwards.
 #[derive(Clone, Debug)]
 pub struct Time(Arc<AtomicI64>);
 
 impl Time {
-    /// A time in milliseconds since the Unix epoch.
+    /// Creates a clock that shows a time in milliseconds since the Unix epoch.
     pub fn starting_at(unix_ms: i64) -> Self {
         Self(Arc::new(AtomicI64::new(unix_ms)))
     }
 
-    /// In milliseconds since the Unix epoch.
+    /// Returns the time in milliseconds since the Unix epoch.
     pub fn now_ms(&self) -> i64 {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// Lets time pass.
+    /// Advances the clock by a duration.
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(duration.as_millis() as i64, Ordering::SeqCst);
     }
 
-    /// Lets time pass until then.
+    /// Advances the clock to a time in milliseconds since the Unix epoch.
     ///
     /// # Panics
-    /// If that is over.
+    /// If that time has passed.
     pub fn advance_to(&self, unix_ms: i64) {
         let before = self.0.swap(unix_ms, Ordering::SeqCst);
         assert!(before <= unix_ms, "time goes forwards: from {before} to {unix_ms}");
     }
 
-    /// As a store takes it.
+    /// Returns the clock in the form that the stores' options take.
     pub fn source(&self) -> Arc<dyn Fn() -> i64 + Send + Sync> {
         let time = self.clone();
         Arc::new(move || time.now_ms())
     }
 }
 
-/// Where stores under test keep their data.
+/// The storage that holds the data of the stores under test.
 pub trait Storage {
-    /// Opens it as one more process does; dropping the store is as if the process had been killed.
+    /// Opens a store like one more process would; dropping the store is as if that process had been killed.
     fn open(&self) -> impl Future<Output = Arc<dyn Store>>;
 
-    /// The time of all stores that were opened here.
+    /// Returns the clock of all stores that were opened here.
     fn time(&self) -> &Time;
 }
 
 /// Runs every check. The storage must be empty, and its time before 2026-03-01.
 ///
 /// # Panics
-/// If the store does something else than a [`Store`] must.
+/// If the store violates the contract of [`Store`].
 pub async fn run(storage: &impl Storage) {
     a_window_is_exact_for_any_alignment(storage).await;
     tokens_are_corrected(storage).await;
-    what_was_never_sent_is_given_back(storage).await;
+    unsent_requests_are_given_back(storage).await;
     a_cost_over_the_limit_needs_an_empty_window(storage).await;
     a_limit_of_zero_allows_nothing(storage).await;
     the_first_candidate_with_room_wins(storage).await;
-    spans_of_any_length_hold_together(storage).await;
+    limits_of_different_spans_apply_together(storage).await;
     a_limit_that_is_learned_later_looks_back(storage).await;
     processes_share_a_window(storage).await;
-    what_was_counted_outlives_the_process(storage).await;
-    records_reach_the_others(storage).await;
-    records_outlive_the_process_until_they_are_over(storage).await;
+    counts_outlive_the_process(storage).await;
+    records_reach_other_processes(storage).await;
+    records_outlive_the_process_until_they_expire(storage).await;
     a_day_ends_at_the_midnight_of_its_zone(storage).await;
     after_midnight_a_request_counts_for_both_days(storage).await;
     just_before_midnight_a_request_counts_for_both_days(storage).await;
     days_of_23_and_25_hours(storage).await;
 }
 
-/// A candidate of a key of its own.
+/// Returns a candidate for a project, with a key of its own.
 pub fn candidate(project: &str, limits: &Limits) -> Candidate {
     Candidate {
         key: KeyId::from(format!("key-of-{project}").as_str()),
@@ -106,12 +106,12 @@ pub fn candidate(project: &str, limits: &Limits) -> Candidate {
     }
 }
 
-/// The cost of one request with so many input tokens.
+/// Returns the cost of one request with a number of input tokens.
 pub fn request(input_tokens: u64) -> Amounts {
     Amounts { requests: 1, input_tokens, ..Amounts::default() }
 }
 
-/// What a reservation used in the end.
+/// Returns the record that corrects a reservation to the amounts actually used.
 pub fn used(candidate: &Candidate, granted: Granted, reserved: Amounts, used: Amounts) -> Record {
     let Candidate { key, project, model, .. } = candidate.clone();
     Record::Used { key, project, model, at: granted.at, reserved, used }
@@ -122,13 +122,13 @@ async fn reserve(store: &Arc<dyn Store>, candidates: &[&Candidate], cost: Amount
     store.reserve(ReserveRequest { candidates, cost }).await.expect("the store answers")
 }
 
-/// The reservation of a request that must be granted.
+/// Reserves a request that must be granted.
 async fn grant(store: &Arc<dyn Store>, candidate: &Candidate, cost: Amounts) -> Granted {
     let reserved = reserve(store, &[candidate], cost).await;
     reserved.granted.unwrap_or_else(|| panic!("{candidate:?} has room, and was refused: {reserved:?}"))
 }
 
-/// When a request that must be refused may be granted.
+/// Reserves a request that must be refused; returns after which time it may be granted.
 async fn refuse(store: &Arc<dyn Store>, candidate: &Candidate, cost: Amounts) -> Duration {
     let reserved = reserve(store, &[candidate], cost).await;
     assert_eq!(reserved.granted, None, "{candidate:?} has no room");
@@ -137,8 +137,8 @@ async fn refuse(store: &Arc<dyn Store>, candidate: &Candidate, cost: Amounts) ->
 }
 
 #[track_caller]
-fn assert_about(what: Duration, least: Duration, slack: Duration) {
-    assert!(what >= least && what <= least + slack, "{what:?} is not {least:?}, and at most {slack:?} more");
+fn assert_about(actual: Duration, least: Duration, slack: Duration) {
+    assert!(actual >= least && actual <= least + slack, "{actual:?} is not {least:?} plus at most {slack:?}");
 }
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -172,7 +172,7 @@ async fn tokens_are_corrected(storage: &impl Storage) {
     refuse(&store, &key, request(600)).await;
     store.record(vec![used(&key, first, request(600), request(300))]).await.expect("kept");
     let second = grant(&store, &key, request(600)).await;
-    // More than was reserved counts as well.
+    // A use above the reservation counts in full.
     store.record(vec![used(&key, second, request(600), request(700))]).await.expect("kept");
     refuse(&store, &key, request(1)).await;
     grant(&store, &key, request(0)).await;
@@ -188,7 +188,7 @@ async fn tokens_are_corrected(storage: &impl Storage) {
     grant(&store, &key, cost(0)).await;
 }
 
-async fn what_was_never_sent_is_given_back(storage: &impl Storage) {
+async fn unsent_requests_are_given_back(storage: &impl Storage) {
     let store = storage.open().await;
     let key = candidate("cancel", &Limits::new().per_minute(1).per_day(1));
     for _ in 0..3 {
@@ -196,7 +196,7 @@ async fn what_was_never_sent_is_given_back(storage: &impl Storage) {
         refuse(&store, &key, request(10)).await;
         store.record(vec![used(&key, granted, request(10), Amounts::default())]).await.expect("kept");
     }
-    // Twice is not twice as much.
+    // Giving back twice frees one request only.
     let granted = grant(&store, &key, request(0)).await;
     let back = used(&key, granted, request(0), Amounts::default());
     store.record(vec![back.clone(), back]).await.expect("kept");
@@ -244,7 +244,7 @@ async fn the_first_candidate_with_room_wins(storage: &impl Storage) {
     assert_eq!(reserved.granted.map(|granted| granted.candidate), Some(1));
 }
 
-async fn spans_of_any_length_hold_together(storage: &impl Storage) {
+async fn limits_of_different_spans_apply_together(storage: &impl Storage) {
     let (store, time) = (storage.open().await, storage.time());
     let span =
         |seconds, amount| Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(seconds)), amount };
@@ -259,7 +259,7 @@ async fn spans_of_any_length_hold_together(storage: &impl Storage) {
             assert_about(opens, Duration::from_secs(1), slack(Duration::from_secs(1)));
             time.advance(opens);
         } else {
-            // The first requests of the hour were a few seconds ago.
+            // The hour's first requests were sent a few seconds ago.
             assert_about(opens, Duration::from_secs(3_600 - 9), slack(hour) + Duration::from_secs(9));
         }
     }
@@ -275,7 +275,7 @@ async fn a_limit_that_is_learned_later_looks_back(storage: &impl Storage) {
     assert_about(refuse(&store, &learned, request(0)).await, MINUTE, slack(MINUTE));
     let learned = candidate("learned", &Limits::new().per_day(3));
     refuse(&store, &learned, request(0)).await;
-    // What one process knows holds for what the others send.
+    // A limit that one process knows counts the requests that other processes send without it.
     let short = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(10)), amount: 1 };
     let (knows, does_not) = (candidate("half", &Limits::new().with(short)), candidate("half", &Limits::new()));
     grant(&store, &knows, request(0)).await;
@@ -300,7 +300,7 @@ async fn processes_share_a_window(storage: &impl Storage) {
     assert_eq!(granted, 7);
 }
 
-async fn what_was_counted_outlives_the_process(storage: &impl Storage) {
+async fn counts_outlive_the_process(storage: &impl Storage) {
     let key = candidate("restart", &Limits::new().per_minute(2).per_day(100).tokens_per_minute(1_000));
     let store = storage.open().await;
     let first = grant(&store, &key, request(100)).await;
@@ -335,7 +335,7 @@ fn open(target: BreakerTarget, until_ms: Option<i64>) -> Record {
     Record::Open { target, until_ms, class: Some(ErrorClass::RateLimit), reason: Some("slow \"down\"\n".into()) }
 }
 
-async fn records_reach_the_others(storage: &impl Storage) {
+async fn records_reach_other_processes(storage: &impl Storage) {
     let (one, other, now) = (storage.open().await, storage.open().await, storage.time().now_ms());
     let read = async |store: &Arc<dyn Store>, since: u64| store.changes(since).await.expect("the store answers");
     let start = other.load().await.expect("loaded").revision;
@@ -351,9 +351,9 @@ async fn records_reach_the_others(storage: &impl Storage) {
     assert!(revision > start);
     assert_eq!((now_ms, sorted(records)), (now, sorted(written)));
     assert_eq!(read(&other, revision).await.records, []);
-    assert_eq!(read(&one, start).await.records, [], "its own records are not told back");
+    assert_eq!(read(&one, start).await.records, [], "its own records are not reported back");
 
-    // Of each target the last record alone.
+    // Only the last record of each target is reported.
     one.record(vec![open(target.clone(), None)]).await.expect("kept");
     one.record(vec![Record::Closed { target: target.clone() }]).await.expect("kept");
     assert_eq!(read(&other, revision).await.records, [Record::Closed { target: target.clone() }]);
@@ -367,7 +367,7 @@ fn sorted(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
-async fn records_outlive_the_process_until_they_are_over(storage: &impl Storage) {
+async fn records_outlive_the_process_until_they_expire(storage: &impl Storage) {
     let (store, time) = (storage.open().await, storage.time());
     let now = time.now_ms();
     let key = |id: &str| BreakerTarget::Key(KeyId::from(id));
@@ -391,7 +391,7 @@ async fn records_outlive_the_process_until_they_are_over(storage: &impl Storage)
     assert_eq!(kept().await, [disabled, project]);
 }
 
-/// The next day of the zone of the checks.
+/// Returns the next day in [`ZONE`].
 fn tomorrow(time: &Time) -> Day {
     let zone = |at_ms| Day::at(ZONE, at_ms).expect("the zone is known");
     zone(zone(time.now_ms()).ends_ms)
@@ -429,7 +429,7 @@ async fn after_midnight_a_request_counts_for_both_days(storage: &impl Storage) {
     assert!(refuse(&store, &key, request(0)).await > Duration::from_secs(22 * 3_600));
 }
 
-/// It may be sent after midnight.
+/// A request reserved before midnight may be sent after it.
 async fn just_before_midnight_a_request_counts_for_both_days(storage: &impl Storage) {
     let (store, time) = (storage.open().await, storage.time());
     let day = tomorrow(time);

@@ -1,8 +1,9 @@
-//! Stores for [`tower_keypool`]: counts, cooldowns and disabled keys that outlive the process, and that several processes and
-//! machines share without ever exceeding a limit together.
+//! Stores for [`tower_keypool`]: counts, cooldowns and disabled keys that outlive the process. Several processes and
+//! machines can share a store without exceeding a limit together.
 //!
-//! [`SqliteStore`] is one file for all processes of a machine; it also keeps keys, usage by day, tenants and resources.
-//! [`RedisStore`] is a Redis or Valkey server for several machines. A pool over either is made by `open().await`:
+//! [`SqliteStore`] uses one file for all processes of a machine; it also stores keys, usage by day, tenants and
+//! resources. [`RedisStore`] uses a Redis or Valkey server and works across machines. `open().await` opens a pool with
+//! a store:
 //!
 //! ```
 //! use keypool_store::{SqliteOptions, SqliteStore, sqlite::UsageQuery};
@@ -26,8 +27,8 @@
 //! # }
 //! ```
 //!
-//! A store of your own implements [`tower_keypool::store::Store`]; the suite in `conformance` (feature of that name) tells
-//! whether it keeps the promises.
+//! You can implement [`tower_keypool::store::Store`] yourself; the suite in `conformance` (feature `conformance`)
+//! checks that an implementation meets the contract.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -275,7 +275,7 @@ async fn a_failed_connection_says_why_without_the_password() {
 
     let Some(server) = RedisServer::with(&["--save", "", "--requirepass", "open sesame"]) else { return };
     let address = format!("127.0.0.1:{}", server.port());
-    let denied = format!("Redis at {address} refuses the user or password; check those of the store's address");
+    let denied = format!("Redis at {address} refuses the user or password; check both in the store's address");
     assert_eq!(connect(&format!("redis://:hush@{address}")).await, (RedisErrorKind::Denied, denied.clone()));
     assert_eq!(connect(&server.url()).await, (RedisErrorKind::Denied, denied));
     RedisStore::connect(RedisOptions::new(server.url()).password("open sesame")).await.unwrap();

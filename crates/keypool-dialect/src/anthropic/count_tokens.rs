@@ -1,4 +1,4 @@
-//! `/v1/messages/count_tokens`: the request is [read](crate::Frontend::parse) as one for a message, and
+//! `/v1/messages/count_tokens`: the request is [parsed](crate::Frontend::parse) like one for a message, and
 //! [encoded](crate::Encoder::count_tokens) as Gemini's `countTokens`.
 
 use bytes::Bytes;
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::Error;
 
-/// Writes the answer, of Gemini's.
+/// Converts Gemini's response.
 ///
 /// # Errors
-/// When Gemini's answer makes no sense.
+/// 502 if Gemini's response is invalid.
 pub fn answer(body: &[u8]) -> Result<Bytes, Error> {
     let counted: Value = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
     let tokens = counted["totalTokens"].as_u64().ok_or_else(Error::bad_upstream)?;

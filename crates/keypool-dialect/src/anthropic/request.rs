@@ -1,4 +1,4 @@
-//! A request for a message.
+//! Parsing of a request for a message.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,7 +29,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
         system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
     }
     if fields.has("thread") {
-        return Err(Error::invalid("thread", "no conversation is stored here: send all of it, without thread"));
+        return Err(Error::invalid("thread", "nothing is stored here: send the whole conversation, without thread"));
     }
     fields.finish("", transcript.notes)?;
     conversation.check_tool_choice(transcript.notes)?;
@@ -42,7 +42,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     transcript.finish(conversation)
 }
 
-/// Reads how much is thought, and what form the answer has.
+/// Reads the thinking effort and the response format.
 fn read_output(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
     const EFFORT: &str = "output_config.effort";
     if let Some(value) = fields.raw("thinking") {
@@ -57,7 +57,7 @@ fn read_output(fields: &mut Fields, conversation: &mut Conversation) -> Result<(
     }
     if let Some(effort) = output["effort"].as_str() {
         let effort = Effort::read(effort, EFFORT)?;
-        // A budget says it more exactly.
+        // A budget is more exact than an effort.
         if conversation.thinking.effort.is_none() {
             conversation.thinking.effort = Some(effort);
         }
@@ -65,7 +65,7 @@ fn read_output(fields: &mut Fields, conversation: &mut Conversation) -> Result<(
     Ok(())
 }
 
-/// Reads `thinking`, which other dialects' clients send, too.
+/// Reads `thinking`, which clients of other dialects also send.
 pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct WireThinking {

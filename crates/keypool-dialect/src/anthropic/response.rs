@@ -1,12 +1,12 @@
-//! The answer to a message: whole, or in the events of a stream.
+//! Writing of a message response, whole or as a stream of events.
 
 use serde_json::{Value, json};
 
 use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse};
 
-/// Signs thoughts that are Gemini's, so that they are left out before a conversation goes to Anthropic.
+/// The signature of Gemini's thoughts, by which they are removed before a conversation is sent to Anthropic.
 pub(crate) const SIGNATURE: &str = "keypool";
-/// The beginning of the ids of our searches.
+/// The prefix of the ids of our searches.
 pub(crate) const SEARCH: &str = "srvtoolu_kp";
 
 fn id(upstream: &str, reply: &Reply) -> String {
@@ -31,12 +31,12 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// An image has no block in an answer of this dialect; people see this one.
+/// Returns an image as Markdown, because responses of this dialect have no image block.
 fn image(mime: &str, data: &str) -> String {
     format!("![](data:{mime};base64,{data})")
 }
 
-/// Each page once.
+/// Returns each page once.
 fn pages(sources: &[Source]) -> Vec<&Source> {
     let mut pages: Vec<&Source> = Vec::new();
     for source in sources {
@@ -56,7 +56,7 @@ fn citations(sources: &[Source]) -> Vec<Value> {
     pages(sources).into_iter().map(citation).collect()
 }
 
-/// The search and its results. Gemini sends them after the text, so they come after it here, too.
+/// Returns the blocks of the search and its results. They follow the text, because Gemini sends them after it.
 fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Value; 2] {
     let id = format!("{SEARCH}{}", reply.unique);
     let found = |page: &Source| {
@@ -72,20 +72,20 @@ fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Valu
     ]
 }
 
-/// Writes a message: the events of a stream as they come, or all of it at its end.
+/// A writer of a message: stream events as they arrive, or the whole message at the end.
 pub(crate) struct Message {
     reply: Reply,
     stream: bool,
     id: String,
     begun: bool,
-    /// Blocks, the last of which may be open.
+    /// The blocks; the last one may be open.
     content: Vec<Value>,
     open: Option<Open>,
     finish: Option<Finish>,
     usage: Usage,
 }
 
-/// The kind of the block that is open: its field that grows, and what its pieces are called.
+/// The kind of the open block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Open {
     Text,
@@ -105,7 +105,7 @@ impl Message {
         })
     }
 
-    /// Writes an event of a stream.
+    /// Writes an event if the response is streamed.
     fn write(&self, name: &str, value: Value, out: &mut Vec<u8>) {
         if self.stream {
             sse::write_event(name, value, out);
@@ -118,7 +118,7 @@ impl Message {
         }
     }
 
-    /// Starts a block as it stands in a stream, and closes the one before it.
+    /// Closes the open block and starts another.
     fn start(&mut self, block: Value, out: &mut Vec<u8>) {
         self.begin(out);
         self.close(out);
@@ -158,8 +158,8 @@ impl Message {
         }
         if self.stream {
             self.delta(delta, name, &text.into(), out);
-        } else if let Some(Value::String(said)) = self.content.last_mut().map(|block| &mut block[name]) {
-            said.push_str(text);
+        } else if let Some(Value::String(written)) = self.content.last_mut().map(|block| &mut block[name]) {
+            written.push_str(text);
         }
     }
 
@@ -196,7 +196,7 @@ impl Writer for Message {
             Event::Sources { choice: 0, queries, sources } => self.sources(queries, sources, out),
             Event::Finish { choice: 0, reason } => self.finish = Some(*reason),
             Event::Usage(usage) => self.usage = *usage,
-            // There is one answer in this dialect, and no word for how likely it was.
+            // This dialect has one candidate only, and no log probabilities.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! Texts as vectors: `batchEmbedContents`.
+//! Embeddings of texts: `batchEmbedContents`.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::{bare_model, path};
 use crate::{Error, NativeRequest};
 
-/// Texts that one request takes.
+/// Maximum number of texts in one request.
 pub(crate) const MAX: usize = 100;
 
-/// This model's vectors are of length one only in their full size.
+/// A model, and the number of dimensions below which its vectors are not normalized.
 const UNEVEN: (&str, usize) = ("gemini-embedding-001", 3_072);
 
 pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) -> Result<NativeRequest, Error> {
@@ -27,7 +27,7 @@ pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) ->
     Ok(NativeRequest { path, body: json!({ "requests": requests }).to_string().into(), estimated_tokens })
 }
 
-/// Takes the vectors of an answer; gives what it cost.
+/// Adds the vectors of a response to `vectors`; returns the number of used tokens.
 pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f64>>) -> Result<u64, Error> {
     #[derive(Deserialize)]
     struct Answer {

@@ -1,4 +1,4 @@
-//! Gemini's native API: requests are encoded for it, its answers decoded.
+//! Encoding of requests for Gemini's native API, and decoding of its responses.
 
 pub(crate) mod embed;
 mod names;
@@ -12,7 +12,7 @@ pub(crate) use request::path;
 pub use request::{Encoder, NativeRequest};
 pub use response::Decoder;
 
-/// A model's name without what callers put in front of it.
+/// Returns a model's name without the prefixes that callers put before it.
 pub(crate) fn bare_model(model: &str) -> &str {
     let model = model.trim();
     ["models/", "google/", "gemini/"].iter().find_map(|front| model.strip_prefix(front)).unwrap_or(model)

@@ -1,4 +1,4 @@
-//! The encoder: a conversation as `generateContent` takes it.
+//! The encoder of a conversation as a `generateContent` request.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,21 +10,21 @@ use crate::{
     ids, media,
 };
 
-/// Gemini skips the check of a thought signature that has this value.
+/// A thought signature for which Gemini skips the check.
 const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 /// A request for Gemini's native API.
 #[derive(Clone, Debug)]
 pub struct NativeRequest {
-    /// Its path and query, such as `/v1beta/models/gemini-2.5-flash:generateContent`.
+    /// The path and query, such as `/v1beta/models/gemini-2.5-flash:generateContent`.
     pub path: String,
-    /// Its body, JSON.
+    /// The JSON body.
     pub body: Bytes,
-    /// An estimate of the request's tokens.
+    /// The estimated number of tokens in the request.
     pub estimated_tokens: u64,
 }
 
-/// Encodes a conversation for Gemini.
+/// An encoder of a conversation for Gemini.
 #[derive(Debug)]
 pub struct Encoder<'c> {
     conversation: &'c Conversation,
@@ -32,24 +32,24 @@ pub struct Encoder<'c> {
 }
 
 impl<'c> Encoder<'c> {
-    /// For this conversation.
+    /// Creates an encoder for a conversation.
     pub fn new(conversation: &'c Conversation) -> Self {
         Self { conversation, names: Names::new(conversation) }
     }
 
-    /// `generateContent`, or `streamGenerateContent` where the conversation is to be streamed.
+    /// Returns the request for `generateContent`, or for `streamGenerateContent` if the conversation is streamed.
     ///
     /// # Errors
-    /// 400 for a name that is no model's, and for media that nobody fetched.
+    /// 400 for an invalid model name, and for media that is still a URL on the web.
     pub fn generate(&self) -> Result<NativeRequest, Error> {
         let verb = if self.conversation.stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         self.encode(verb, &self.request()?)
     }
 
-    /// `countTokens` of the same.
+    /// Returns the request for `countTokens` of the same conversation.
     ///
     /// # Errors
-    /// As [`generate`](Self::generate).
+    /// The same as those of [`generate`](Self::generate).
     pub fn count_tokens(&self) -> Result<NativeRequest, Error> {
         let mut request = self.request()?;
         request["model"] = format!("models/{}", bare_model(&self.conversation.model)).into();
@@ -63,7 +63,7 @@ impl<'c> Encoder<'c> {
         Ok(NativeRequest { path, body: body.into(), estimated_tokens })
     }
 
-    /// Four bytes a token. An image or sound is not counted by its base64.
+    /// Estimates the tokens at four bytes each. Each image or sound counts as a fixed number instead of by its base64.
     fn estimate(&self, length: usize) -> u64 {
         const TOKENS_OF_MEDIA: u64 = 1_100;
         let parts = self.conversation.turns.iter().flat_map(|turn| &turn.parts);
@@ -96,7 +96,7 @@ impl<'c> Encoder<'c> {
             contents.extend(self.content(turn)?);
         }
         if contents.first().is_none_or(|content| content["role"] != "user") {
-            // Gemini wants the first turn to be the user's.
+            // Gemini requires the first turn to be the user's.
             contents.insert(0, json!({ "role": "user", "parts": [text_part(" ")] }));
         }
         if let Modality::Speech { style: Some(style), .. } = modality
@@ -113,7 +113,7 @@ impl<'c> Encoder<'c> {
         Ok(contents)
     }
 
-    /// A turn; `None` where the model said nothing in it.
+    /// Encodes a turn; `None` for an empty turn of the model.
     fn content(&self, turn: &Turn) -> Result<Option<Value>, Error> {
         let model = &self.conversation.model;
         let mut parts = Vec::with_capacity(turn.parts.len());
@@ -121,7 +121,7 @@ impl<'c> Encoder<'c> {
         for part in turn.parts.iter().filter(|part| !matches!(part, Part::Text(text) if text.is_empty())) {
             let mut wire = self.part(part)?;
             if turn.role == Role::Model {
-                // Of parallel calls only the first has a signature.
+                // Only the first of several parallel calls has a signature.
                 let is_call = matches!(part, Part::Call(_));
                 let wanted = is_call && unsigned && thinking::wants_signatures(model);
                 if (wanted || thinking::wants_all_signed(model)) && wire.get("thoughtSignature").is_none() {
@@ -132,7 +132,7 @@ impl<'c> Encoder<'c> {
             parts.push(wire);
         }
         if parts.is_empty() {
-            // Gemini refuses a turn without parts, and an empty text.
+            // Gemini rejects a turn without parts, and an empty text.
             parts.push(text_part(" "));
             if turn.role == Role::Model {
                 return Ok(None);
@@ -159,13 +159,13 @@ impl<'c> Encoder<'c> {
                 }
             },
             Part::Call(call) => {
-                let (id, name) = (ids::own_id(&call.id), self.names.there(&call.name));
+                let (id, name) = (ids::own_id(&call.id), self.names.at_gemini(&call.name));
                 let signature = call.signature.as_deref().filter(|_| ids::fits(&call.id, &self.conversation.model));
                 let function = without_nulls(json!({ "id": id, "name": name, "args": call.args }));
                 object([("functionCall", function), ("thoughtSignature", signature.into())])
             }
             Part::Result(ToolResult { call_id, name, content, failed }) => {
-                // Gemini takes a reference inside for one to a declared function, and refuses it.
+                // Gemini would interpret a `$ref` as a reference to a declared function and reject it.
                 let json = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
                 let json = json.and_then(|text| serde_json::from_str::<Value>(text).ok());
                 let response = match json {
@@ -173,7 +173,7 @@ impl<'c> Encoder<'c> {
                     Some(json) => json,
                     None => json!({ "result": content }),
                 };
-                let (id, name) = (ids::own_id(call_id), self.names.there(name));
+                let (id, name) = (ids::own_id(call_id), self.names.at_gemini(name));
                 let response = object([("id", id.into()), ("name", name.into()), ("response", response)]);
                 object([("functionResponse", response)])
             }
@@ -186,7 +186,7 @@ impl<'c> Encoder<'c> {
         }
         let declaration = |tool: &Tool| {
             without_nulls(json!({
-                "name": self.names.there(&tool.name),
+                "name": self.names.at_gemini(&tool.name),
                 "description": tool.description.as_deref().filter(|text| !text.is_empty()),
                 "parametersJsonSchema": tool.parameters.as_ref().map(schema::adapted),
             }))
@@ -206,11 +206,11 @@ impl<'c> Encoder<'c> {
             ToolChoice::Unset => return None,
             ToolChoice::Never => ("NONE", &[][..]),
             ToolChoice::May(names) if names.is_empty() => ("AUTO", &[][..]),
-            // Gemini takes names in this mode, not in AUTO.
+            // Gemini accepts names in this mode, but not in AUTO.
             ToolChoice::May(names) => ("VALIDATED", &names[..]),
             ToolChoice::Must(names) => ("ANY", &names[..]),
         };
-        let allowed: Vec<&str> = names.iter().map(|name| self.names.there(name)).collect();
+        let allowed: Vec<&str> = names.iter().map(|name| self.names.at_gemini(name)).collect();
         let allowed = (!allowed.is_empty()).then_some(allowed);
         let calling = without_nulls(json!({ "mode": mode, "allowedFunctionNames": allowed }));
         Some(json!({ "functionCallingConfig": calling }))
@@ -220,7 +220,7 @@ impl<'c> Encoder<'c> {
         let Conversation { model, sampling, format, modality, thinking, tools, tool_choice, .. } = self.conversation;
         let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
         let (mime_type, schema) = match format {
-            // A call has no form.
+            // A function call has no response format.
             _ if must_call || answer_by_call(self.conversation).is_some() => (None, None),
             Format::Text => (None, None),
             Format::Json => (Some("application/json"), None),
@@ -240,7 +240,7 @@ impl<'c> Encoder<'c> {
         without_nulls(json!({
             "temperature": sampling.temperature,
             "topP": sampling.top_p, "topK": sampling.top_k,
-            // Gemini has 32 bits; the same seed is still the same seed.
+            // Gemini's seed has 32 bits; equal seeds stay equal.
             "seed": sampling.seed.map(|seed| seed as i32),
             "maxOutputTokens": sampling.max_tokens,
             "stopSequences": (!sampling.stop.is_empty()).then_some(&sampling.stop),
@@ -254,10 +254,11 @@ impl<'c> Encoder<'c> {
     }
 }
 
-/// The function whose call is the answer.
+/// The name of the function whose call is the answer.
 pub(super) const ANSWER: &str = "final_answer";
 
-/// The schema of the answer, where the answer must be a call by it: some models refuse JSON beside functions.
+/// Returns the schema of the answer if the answer must be a function call, because the model rejects JSON output
+/// together with functions.
 pub(super) fn answer_by_call(conversation: &Conversation) -> Option<&Value> {
     let Conversation { model, tools, tool_choice, format: Format::Schema(schema), .. } = conversation else {
         return None;
@@ -271,12 +272,13 @@ pub(super) fn answer_by_call(conversation: &Conversation) -> Option<&Value> {
     (is_free && fits && !tools.is_empty() && thinking::refuses_tools_beside_json(model)).then_some(schema)
 }
 
-/// Whether the model is to search the web. Gemini refuses that beside functions.
+/// Reports whether the model may search the web. Gemini rejects that together with functions.
 pub(super) fn may_search(conversation: &Conversation) -> bool {
     conversation.web_search && conversation.tools.is_empty() && conversation.modality == Modality::Text
 }
 
-/// Where a manner of speaking stands: models before 3.5 read it in front of the words, later ones would speak it.
+/// Reports whether the speaking style goes into a separate field. Models before 3.5 expect it before the text; later
+/// ones would speak it.
 fn style_stands_apart(model: &str) -> bool {
     let version = bare_model(model).strip_prefix("gemini-").and_then(|rest| rest.split('-').next());
     version.and_then(|version| version.parse::<f32>().ok()).is_some_and(|version| version >= 3.5)
@@ -286,7 +288,7 @@ fn text_part(text: &str) -> Value {
     json!({ "text": text })
 }
 
-/// The path of a verb of a model.
+/// Returns the path of a model's method.
 pub(crate) fn path(model: &str, verb: &str) -> Result<String, Error> {
     let name = bare_model(model);
     if name.is_empty() || name.len() > 256 || name.bytes().all(|byte| byte == b'.') {

@@ -1,4 +1,4 @@
-//! The decoder: what `generateContent` answers, and each event of its stream.
+//! The decoder of `generateContent` responses and of stream events.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::{
     ids,
 };
 
-/// Decodes the answer to a conversation into [`Event`]s.
+/// A decoder of the response to a conversation into [`Event`]s.
 #[derive(Debug)]
 pub struct Decoder {
     model: String,
@@ -23,7 +23,7 @@ pub struct Decoder {
     answer_by_call: bool,
     started: bool,
     choices: BTreeMap<u32, Choice>,
-    /// Gemini's word for why the request itself was refused.
+    /// Gemini's reason for blocking the request itself.
     block_reason: Option<String>,
     signatures: Vec<(String, String)>,
 }
@@ -39,8 +39,8 @@ struct Choice {
 }
 
 impl Decoder {
-    /// For the answer to this conversation. Ids of calls begin with `prefix` and `unique`; `unique` are letters and digits
-    /// that no other answer has.
+    /// Creates a decoder for the response to this conversation. Ids of calls start with `prefix` and `unique`. `unique`
+    /// is a text of letters and digits that no other response has.
     pub fn new(conversation: &Conversation, prefix: &'static str, unique: &str) -> Self {
         Self {
             model: conversation.model.clone(),
@@ -57,23 +57,23 @@ impl Decoder {
         }
     }
 
-    /// Decodes a whole answer, or the data of one event of a stream.
+    /// Decodes a whole response, or the data of one stream event.
     ///
     /// # Errors
-    /// Gemini's error in it, or 502 if it cannot be read.
+    /// Gemini's error in the JSON, or 502 if it cannot be parsed.
     pub fn decode(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
         if json.trim_ascii() == b"[DONE]" {
             return Ok(());
         }
         match serde_json::from_str(&json_text(json)) {
             Ok(answer) => self.answer(answer, events),
-            // What stands behind a whole answer changes nothing of it.
+            // Ignore invalid data after a complete response.
             Err(_) if self.outcome() == Outcome::Complete => Ok(()),
             Err(_) => Err(Error::bad_upstream()),
         }
     }
 
-    /// Takes an answer, or a list of them.
+    /// Takes a response, or a list of them.
     pub(crate) fn answer(&mut self, mut answer: Value, events: &mut Vec<Event>) -> Result<(), Error> {
         if let Value::Array(answers) = answer {
             return answers.into_iter().try_for_each(|answer| self.answer(answer, events));
@@ -96,10 +96,10 @@ impl Decoder {
         Ok(())
     }
 
-    /// Decodes a whole answer. Some models leave `finishReason` out.
+    /// Decodes a whole response. A missing `finishReason` counts as `STOP`, because some models omit it.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// The same as those of [`decode`](Self::decode).
     pub fn decode_whole(&mut self, json: &[u8], events: &mut Vec<Event>) -> Result<(), Error> {
         self.decode(json, events)?;
         for choice in self.choices.values_mut().filter(|choice| choice.has_parts) {
@@ -124,7 +124,7 @@ impl Decoder {
         }
         match candidate["finishReason"].as_str() {
             None | Some("" | "FINISH_REASON_UNSPECIFIED") => {}
-            // The account may not use the API any more: another key may.
+            // The account can no longer use the API, but another key may work.
             Some("PUP_LIMITED_DISABLED") => {
                 return Err(Error::new(ErrorKind::Unavailable, "the provider has disabled the API key that was used"));
             }
@@ -152,16 +152,16 @@ impl Decoder {
             state.calls += 1;
             let own_id = function.get("id").and_then(Value::as_str);
             let id = ids::call_id(self.prefix, &self.unique, number, &self.model, own_id);
-            let name = self.names.here(&name).to_owned();
+            let name = self.names.at_caller(&name).to_owned();
             let signature = part["thoughtSignature"].as_str().map(str::to_owned);
             self.signatures.extend(signature.clone().map(|signature| (id.clone(), signature)));
             events.push(Event::Call { choice, call: Call { id, name, args, signature } });
         } else if part["inlineData"].is_object() {
-            // What was drawn while thinking is no answer.
+            // Images of thoughts are not part of the response.
             if !thought {
                 state.has_media = true;
-                let mut said = |name: &str| string(take(&mut part["inlineData"], name));
-                events.push(Event::Media { choice, mime: said("mimeType"), data: said("data") });
+                let mut field = |name: &str| string(take(&mut part["inlineData"], name));
+                events.push(Event::Media { choice, mime: field("mimeType"), data: field("data") });
             }
         } else {
             let text = string(take(&mut part, "text"));
@@ -179,7 +179,7 @@ impl Decoder {
         }
     }
 
-    /// The answer ended: adds the last events.
+    /// Adds the last events at the end of the response.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         for (&choice, state) in &mut self.choices {
             let sources = state.grounded.sources();
@@ -200,7 +200,7 @@ impl Decoder {
         }
     }
 
-    /// The result of the attempt, once the whole answer was decoded.
+    /// Returns the result of the attempt. It is final after the whole response was decoded.
     pub fn outcome(&self) -> Outcome {
         if self.choices.is_empty() {
             return self.block_reason.clone().map_or(Outcome::Truncated, Outcome::Blocked);
@@ -224,7 +224,7 @@ impl Decoder {
         }
     }
 
-    /// The next bytes are another answer to the same conversation, by `model`.
+    /// Prepares for another response to the same conversation, by `model`.
     pub(crate) fn restart(&mut self, model: &str) {
         model.clone_into(&mut self.model);
         self.choices.clear();
@@ -232,13 +232,13 @@ impl Decoder {
         self.block_reason = None;
     }
 
-    /// The thought signatures of the calls so far, by the ids of the calls.
+    /// Takes the thought signatures of the calls so far, each with its call id.
     pub fn take_signatures(&mut self) -> Vec<(String, String)> {
         std::mem::take(&mut self.signatures)
     }
 }
 
-/// Whether a `finishReason` says that the model's output was wrong.
+/// Reports whether a `finishReason` means that the model's output was malformed.
 fn is_malformed(reason: &str) -> bool {
     reason.starts_with("MALFORMED_")
         || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")
@@ -248,7 +248,7 @@ fn string(value: Value) -> String {
     if let Value::String(text) = value { text } else { String::new() }
 }
 
-/// `usageMetadata`. No answer is lost over its numbers, however relays write them.
+/// Reads `usageMetadata`. Unexpected number formats of relays never cause an error.
 fn usage(metadata: &Value) -> Usage {
     let number = |value: &Value| {
         let number = value.as_f64().or_else(|| value.as_str()?.parse().ok());
@@ -266,9 +266,9 @@ fn usage(metadata: &Value) -> Usage {
     }
 }
 
-/// `logprobsResult`.
+/// Reads `logprobsResult`.
 fn tokens(result: &Value) -> Vec<Token> {
-    /// What OpenAI says of a token that is as good as impossible.
+    /// OpenAI's log probability of a practically impossible token.
     const NEVER: f64 = -9_999.0;
     let likely = |value: &Value| {
         let text = value["token"].as_str().unwrap_or_default().to_owned();

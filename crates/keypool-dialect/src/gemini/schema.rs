@@ -1,24 +1,25 @@
-//! JSON schemas as Gemini takes them.
+//! Conversion of JSON schemas for Gemini.
 
 use serde_json::{Map, Value, json};
 
-/// A schema as `parametersJsonSchema` and `responseJsonSchema` take it. They take JSON Schema itself, but for
-/// - `$schema`, which some models refuse, and `const`, which none looks at: an `enum` of one says the same;
-/// - a `$ref` with anything beside it: it stands in an `anyOf` of one then; one whose `#` was lost gets it back;
-/// - an `allOf` of one, as generators write it for the same reason;
-/// - `null` in an `enum`, which holds strings and numbers: it is a type of its own.
+/// Returns a schema for `parametersJsonSchema` and `responseJsonSchema`. They accept JSON Schema with exceptions:
+/// - `$schema` is removed, because some models reject it;
+/// - `const` becomes an `enum` of one value, because models ignore `const`;
+/// - a `$ref` with other fields beside it is moved into an `anyOf` of one, and a lost `#` is restored;
+/// - an `allOf` of one, which generators write around a `$ref`, becomes an `anyOf`;
+/// - `null` in an `enum` becomes a separate type, because an `enum` may only contain strings and numbers.
 pub(super) fn adapted(schema: &Value) -> Value {
     let mut schema = schema.clone();
     adapt(&mut schema);
     schema
 }
 
-/// Fields whose own fields are names that somebody chose.
+/// Fields whose members have user-chosen names and are schemas.
 const NAMED: [&str; 4] = ["properties", "$defs", "definitions", "patternProperties"];
-/// Fields that hold values, not schemas.
+/// Fields that contain values, not schemas.
 const VALUES: [&str; 4] = ["enum", "default", "examples", "example"];
 
-/// The parser bounds the depth.
+/// Converts a schema in place, recursively; the JSON parser limits the depth.
 fn adapt(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(adapt),
@@ -46,7 +47,7 @@ fn adapt(schema: &mut Value) {
     }
 }
 
-/// Puts a reference that something stands beside, or an `allOf` of one, into an `anyOf` of one.
+/// Moves a `$ref` with other fields beside it, or the content of an `allOf` of one, into an `anyOf` of one.
 fn part_reference(fields: &mut Map<String, Value>) {
     if fields.contains_key("anyOf") {
         return;
@@ -62,7 +63,7 @@ fn part_reference(fields: &mut Map<String, Value>) {
     }
 }
 
-/// Takes `null` out of an `enum`.
+/// Moves `null` from an `enum` to a type of its own.
 fn part_null(fields: &mut Map<String, Value>) {
     let Some(Value::Array(values)) = fields.get_mut("enum") else { return };
     let before = values.len();

@@ -1,14 +1,14 @@
-//! Where an answer was found on the web: `groundingMetadata`.
+//! The web pages on which a response is based: `groundingMetadata`.
 
 use serde_json::Value;
 
 use crate::Source;
 
-/// The text of an answer, and what it says of where it was found.
+/// The text of a response and its grounding metadata.
 #[derive(Debug, Default)]
 pub(super) struct Grounded {
     pub(super) text: String,
-    /// The last one counts.
+    /// The last metadata received, which is the one that counts.
     pub(super) grounding: Value,
 }
 
@@ -18,7 +18,7 @@ impl Grounded {
         queries.filter_map(|query| query.as_str().map(str::to_owned)).collect()
     }
 
-    /// Each stretch of the text with its page.
+    /// Returns each supported part of the text with its page.
     pub(super) fn sources(&self) -> Vec<Source> {
         let mut sources = Vec::new();
         for support in self.grounding["groundingSupports"].as_array().into_iter().flatten() {
@@ -26,22 +26,22 @@ impl Grounded {
             let letters = |end: usize| self.text[..end].chars().count();
             for at in support["groundingChunkIndices"].as_array().into_iter().flatten().filter_map(Value::as_u64) {
                 let page = &self.grounding["groundingChunks"][at as usize]["web"];
-                let said = |name: &str| page[name].as_str().unwrap_or_default().to_owned();
+                let field = |name: &str| page[name].as_str().unwrap_or_default().to_owned();
                 let source =
-                    Source { start: letters(start), end: letters(end), url: said("uri"), title: said("title") };
+                    Source { start: letters(start), end: letters(end), url: field("uri"), title: field("title") };
                 sources.extend(Some(source).filter(|source| !source.url.is_empty()));
             }
         }
         sources
     }
 
-    /// Bytes from where to where. Gemini counts them within one part, and of a stream within all of it.
+    /// Returns the byte range of a segment. Gemini's offsets are within one part, or within the whole text of a stream.
     fn place(&self, segment: &Value) -> Option<(usize, usize)> {
         let text = segment["text"].as_str().unwrap_or_default();
         let at = |name: &str| segment[name].as_u64().unwrap_or_default() as usize;
         let (start, end) = (at("startIndex"), at("endIndex"));
-        let said = self.text.get(start..end).filter(|said| !said.is_empty());
-        if said.is_some_and(|said| text.is_empty() || said == text) {
+        let quoted = self.text.get(start..end).filter(|quoted| !quoted.is_empty());
+        if quoted.is_some_and(|quoted| text.is_empty() || quoted == text) {
             return Some((start, end));
         }
         let start = self.text.find(text).filter(|_| !text.is_empty())?;

@@ -1,4 +1,4 @@
-//! What a model's generation means for a request: how it is told to think, and what it refuses.
+//! Differences between generations of models: how thinking is configured, and which requests they reject.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::{Effort, Thinking, fields::without_nulls};
 #[derive(Clone, Copy)]
 enum Understands {
     Nothing,
-    /// A budget of tokens: the least if it thinks, the one for no thinking, and the most.
+    /// A token budget: the minimum when it thinks, the value for no thinking, and the maximum.
     Budget {
         least: u32,
         off: u32,
@@ -33,35 +33,35 @@ fn understands(model: &str) -> Understands {
             (false, false) => Understands::Budget { least: 1, off: 0, most: 24_576 },
         }
     } else if !begins(&["gemini-"]) {
-        // Somebody's own name: every generation that thinks understands a budget, and this much is within each.
+        // A custom model name: every thinking generation accepts a budget, and these values are valid for all.
         Understands::Budget { least: 512, off: 128, most: 24_576 }
     } else if pro {
-        // The first Pro of its generation knows low and high only.
+        // The first Pro of its generation only has the levels low and high.
         Understands::Levels { least: "low", medium: if begins(&["gemini-3-"]) { "high" } else { "medium" } }
     } else {
         Understands::Levels { least: "minimal", medium: "medium" }
     }
 }
 
-/// Whether calls must come back with a thought signature: from the third generation on, by which Google serves some older
-/// names, too (`gemini-2.5-pro` from December 2026 on).
+/// Reports whether calls must be sent back with a thought signature. Models of the third generation require it, and
+/// Google serves some older names by them (`gemini-2.5-pro` from December 2026 on).
 pub(super) fn wants_signatures(model: &str) -> bool {
     !matches!(understands(model), Understands::Nothing) && !bare_model(model).starts_with("gemini-2.5-flash-lite")
 }
 
-/// Whether every part that the model said must come back signed: models that draw are strict.
+/// Reports whether every part of the model's turns must be sent back signed, as image models require.
 pub(super) fn wants_all_signed(model: &str) -> bool {
     let draws = ["-image", "nano-banana"].iter().any(|word| model.contains(word));
     draws && matches!(understands(model), Understands::Levels { .. })
 }
 
-/// Whether a model refuses functions beside JSON: those before the third generation do.
+/// Reports whether a model rejects functions together with JSON output, as those before the third generation do.
 pub(super) fn refuses_tools_beside_json(model: &str) -> bool {
     !matches!(understands(model), Understands::Levels { .. })
 }
 
-/// `generationConfig.thinkingConfig` for a model; `null` if there is nothing to set, or the model does not think. Gemini
-/// refuses a budget and a level at once.
+/// Returns `generationConfig.thinkingConfig` for a model; `null` if there is nothing to set or the model does not
+/// think. Gemini rejects a budget and a level together.
 pub(super) fn config(model: &str, thinking: Thinking) -> Value {
     let understands = understands(model);
     let (mut budget, mut level) = (None, None);
@@ -86,7 +86,7 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Value {
             });
         }
     }
-    // Gemini refuses the wish to see thoughts where there are none.
+    // Gemini rejects `includeThoughts` when thinking is off.
     let shown = thinking.shown.filter(|_| thinking.effort != Some(Effort::Off));
     let config = json!({ "includeThoughts": shown, "thinkingBudget": budget, "thinkingLevel": level });
     without_nulls(config)

@@ -1,4 +1,4 @@
-//! Speech, and transcripts of it: thin mappings to a conversation.
+//! Speech and transcriptions: thin mappings to a conversation.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -12,11 +12,11 @@ use crate::{
     sse,
 };
 
-/// OpenAI's voices, and those of Gemini's that come near; any other name is Gemini's own.
+/// OpenAI's voices, each with the most similar voice of Gemini. Any other name is taken as Gemini's own.
 const VOICES: &str = "alloy Kore, ash Orus, ballad Iapetus, cedar Algieba, coral Aoede, echo Charon, fable Puck, \
                       marin Sulafat, nova Leda, onyx Alnilam, sage Erinome, shimmer Zephyr, verse Fenrir";
 
-/// Reads a request to speak.
+/// Reads a request for speech.
 pub(crate) fn read_speech(
     mut fields: Fields,
     conversation: &mut Conversation,
@@ -33,8 +33,8 @@ pub(crate) fn read_speech(
     if voice.is_empty() {
         return Err(Error::invalid("voice", "the name of a voice is missing"));
     }
-    let known = VOICES.split(", ").filter_map(|pair| pair.split_once(' ')).find(|(theirs, _)| *theirs == voice);
-    let voice = known.map_or(voice, |(_, ours)| ours).to_owned();
+    let known = VOICES.split(", ").filter_map(|pair| pair.split_once(' ')).find(|(openai, _)| *openai == voice);
+    let voice = known.map_or(voice, |(_, gemini)| gemini).to_owned();
     let style = fields.take::<String>("instructions")?.filter(|style| !style.trim().is_empty());
     conversation.modality = Modality::Speech { voice, style };
     reply.form = match fields.take::<String>("response_format")?.as_deref() {
@@ -42,9 +42,9 @@ pub(crate) fn read_speech(
         format => {
             match format {
                 Some("wav") => {}
-                // OpenAI's default. The answer's type and first bytes say what it is.
+                // OpenAI's default. The caller gets WAV instead, which the content type and first bytes show.
                 None | Some("mp3") => notes.ignore("response_format"),
-                Some(_) => notes.refuse(Error::invalid("response_format", "Gemini models speak wav or pcm"))?,
+                Some(_) => notes.refuse(Error::invalid("response_format", "Gemini models support wav or pcm"))?,
             }
             Form::Wav
         }
@@ -54,7 +54,7 @@ pub(crate) fn read_speech(
     Ok(())
 }
 
-/// Reads a form with a recording to write down, in English where it is to be translated.
+/// Reads a form with a recording to transcribe, or to translate into English.
 pub(crate) fn read_recording(
     body: &[u8],
     english: bool,
@@ -91,7 +91,7 @@ pub(crate) fn read_recording(
                 "json" => {}
                 "text" => reply.form = Form::Text,
                 _ => {
-                    let why = "the model tells no times; ask for json or text";
+                    let why = "the model gives no timestamps; use json or text";
                     notes.refuse(Error::invalid("response_format", why))?;
                 }
             },
@@ -101,11 +101,11 @@ pub(crate) fn read_recording(
         }
     }
     let file = file.filter(|file| !file.value.is_empty()).ok_or_else(|| Error::invalid("file", "is missing"))?;
-    // Clients that know no better call everything a stream of octets, and a WebM recording a film.
-    let said =
+    // Some clients send application/octet-stream for every file, and video/webm for sound.
+    let given =
         file.mime.map(str::to_ascii_lowercase).filter(|mime| mime.starts_with("audio/") || mime.starts_with("video/"));
-    let said = said.map(|mime| if mime.starts_with("video/webm") { "audio/webm".to_owned() } else { mime });
-    let mime = said.or_else(|| media::mime_of_name(file.file_name?)).ok_or_else(|| {
+    let given = given.map(|mime| if mime.starts_with("video/webm") { "audio/webm".to_owned() } else { mime });
+    let mime = given.or_else(|| media::mime_of_name(file.file_name?)).ok_or_else(|| {
         Error::invalid("file", "its type is not known; name it as wav, mp3, ogg, flac, m4a, aiff or webm")
     })?;
     let recording = Part::Media(media::base64(mime, STANDARD.encode(file.value)));
@@ -113,22 +113,22 @@ pub(crate) fn read_recording(
     Ok(())
 }
 
-/// Why an answer that ended so is none: these APIs have no word for one that was cut.
+/// Returns an error for a response that was filtered or truncated, because these APIs cannot express that.
 fn check(finish: Option<Finish>, what: &'static str) -> Result<(), Error> {
     match finish {
         Some(Finish::Filtered) => {
-            let why = format!("the provider withheld the answer, or its end: the {what} may be against its rules");
+            let why = format!("the provider withheld the response or its end: the {what} may violate its rules");
             Err(Error::new(ErrorKind::ContentFiltered, why).with_param(what))
         }
         Some(Finish::Length) => {
-            let why = format!("the answer was cut at the model's limit: send the {what} in pieces");
+            let why = format!("the response was cut off at the model's limit: send the {what} in pieces");
             Err(Error::new(ErrorKind::ContextTooLong, why).with_param(what))
         }
         _ => Ok(()),
     }
 }
 
-/// Gathers speech: 16 bits a sample, little end first, one channel.
+/// A writer that collects speech: 16-bit little-endian samples, one channel.
 pub(crate) struct Speech {
     form: Form,
     rate: u32,
@@ -138,7 +138,7 @@ pub(crate) struct Speech {
 
 impl Speech {
     pub(crate) fn new(reply: &Reply) -> Self {
-        // Gemini's models speak at this rate.
+        // The default sample rate of Gemini's models.
         Self { form: reply.form, rate: 24_000, samples: Vec::new(), finish: None }
     }
 }
@@ -151,7 +151,7 @@ impl Writer for Speech {
                     self.rate = rate;
                 }
                 if let Ok(bytes) = STANDARD.decode(data) {
-                    // Some models give a WAV.
+                    // Some models return a WAV.
                     let head = if bytes.starts_with(b"RIFF") { WAV_HEAD.min(bytes.len()) } else { 0 };
                     self.samples.extend_from_slice(&bytes[head..]);
                 }
@@ -164,7 +164,7 @@ impl Writer for Speech {
     fn end(&mut self, out: &mut Vec<u8>) -> Result<(), Error> {
         check(self.finish, "input")?;
         if self.samples.is_empty() {
-            return Err(Error::new(ErrorKind::BadUpstream, "the model spoke nothing: send the request again"));
+            return Err(Error::new(ErrorKind::BadUpstream, "the model returned no speech: send the request again"));
         }
         if self.form != Form::Pcm {
             out.extend_from_slice(&wav_head(self.rate, self.samples.len()));
@@ -178,7 +178,7 @@ impl Writer for Speech {
     }
 }
 
-/// Bytes before the samples of a WAV.
+/// Length of a WAV header in bytes.
 const WAV_HEAD: usize = 44;
 
 fn wav_head(rate: u32, length: usize) -> Vec<u8> {
@@ -188,7 +188,7 @@ fn wav_head(rate: u32, length: usize) -> Vec<u8> {
     head.extend_from_slice(&(36 + length).to_le_bytes());
     head.extend_from_slice(b"WAVEfmt ");
     head.extend_from_slice(&16_u32.to_le_bytes());
-    // Plain samples, one channel.
+    // PCM format, one channel.
     head.extend_from_slice(&[1, 0, 1, 0]);
     head.extend_from_slice(&rate.to_le_bytes());
     head.extend_from_slice(&rate.saturating_mul(2).to_le_bytes());
@@ -198,7 +198,7 @@ fn wav_head(rate: u32, length: usize) -> Vec<u8> {
     head
 }
 
-/// Gathers a transcript, or writes it in the events of a stream.
+/// A writer that collects a transcript, or streams it as events.
 pub(crate) struct Transcript {
     form: Form,
     stream: bool,

@@ -1,4 +1,4 @@
-//! A request for a chat completion.
+//! Parsing of a request for a chat completion.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub(crate) fn read(
 ) -> Result<(), Error> {
     reply.include_usage = read_stream_options(&mut fields, notes);
     if !fields.has("messages") && fields.has("input") {
-        // Cursor sends a response's body here, and expects a chat's answer.
+        // Cursor sends the body of a Responses request here, and expects a chat completion.
         return responses_request::read(fields, conversation, reply, notes);
     }
     fields.check_path("messages")?;
@@ -49,14 +49,14 @@ pub(crate) fn read(
         notes.ignore("web_search_options");
     }
     let mut transcript = Transcript::new(notes);
-    // Anthropic's word, which some clients keep.
+    // Anthropic's field, which some clients also send here.
     if let Some(system) = fields.take::<Content>("system")? {
         system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
     }
     fields.finish("", transcript.notes)?;
     conversation.check_tool_choice(transcript.notes)?;
     if messages.is_empty() {
-        return Err(Error::invalid("messages", "expected one message at least"));
+        return Err(Error::invalid("messages", "expected at least one message"));
     }
     for (index, message) in messages.into_iter().enumerate() {
         read_message(message, &format!("messages[{index}]"), &mut transcript)?;
@@ -69,7 +69,7 @@ fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
     if options["include_obfuscation"] == true {
         notes.ignore("stream_options.include_obfuscation");
     }
-    // The second is how routers are asked.
+    // The second form is the one of routers such as OpenRouter.
     options["include_usage"] == true || fields.raw("usage").unwrap_or_default()["include"] == true
 }
 
@@ -81,14 +81,14 @@ fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &m
         None | Some(1) => {}
         Some(0) => notes.ignore("n"),
         Some(count) => {
-            let count = u32::try_from(count).map_err(|_| Error::invalid("n", "expected 1 at least"))?;
+            let count = u32::try_from(count).map_err(|_| Error::invalid("n", "expected at least 1"))?;
             sampling.candidates = Some(count);
         }
     }
     let mut penalty = |name: &str| -> Result<Option<f64>, Error> {
         let penalty = fields.number(name)?;
         if penalty == Some(0.0) {
-            // Some models refuse the very field.
+            // Some models reject the field, even with the value 0.
             notes.ignore(name);
         }
         Ok(penalty.filter(|penalty| *penalty != 0.0))
@@ -141,7 +141,7 @@ fn read_tools(
     Ok(())
 }
 
-/// How much is thought, as OpenAI, Anthropic and OpenRouter say it.
+/// Reads the thinking effort in the fields of OpenAI, Anthropic and OpenRouter.
 fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     let thinking = &mut conversation.thinking;
     if let Some(effort) = fields.take::<String>("reasoning_effort")? {
@@ -166,7 +166,7 @@ fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &m
     reasoning.finish("reasoning", notes)
 }
 
-/// What Google's own compatible endpoint takes beside.
+/// Reads the additional fields of Google's own compatible endpoint.
 fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     const GOOGLE: &str = "extra_body.google";
     const THINKING: &str = "extra_body.google.thinking_config";
@@ -220,12 +220,12 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
     if message.audio.is_some() {
         transcript
             .notes
-            .refuse(Error::invalid(format!("{place}.audio"), "earlier audio answers are not kept; send its text"))?;
+            .refuse(Error::invalid(format!("{place}.audio"), "earlier audio is not stored; send its text"))?;
     }
     let content_place = format!("{place}.content");
     let content = match (message.content, role) {
         (Some(content), "user") if content.is_empty() => {
-            return Err(Error::invalid(content_place, "expected one part at least"));
+            return Err(Error::invalid(content_place, "expected at least one part"));
         }
         (None, "system" | "developer" | "user") => {
             return Err(Error::invalid(content_place, "expected a string or a list of parts"));
@@ -245,7 +245,7 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
                 transcript.say(Role::Model, Part::Text(refusal));
             }
             if let Some(images) = message.images {
-                // As an answer of ours has them.
+                // Our responses contain images in this field.
                 content::say(Role::Model, Content::List(images), &format!("{place}.images"), transcript)?;
             }
             for (number, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
@@ -258,12 +258,12 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
             }
         }
         ("function" | "tool", content) => {
-            let (said, media) = content::result(content, &content_place, transcript.notes)?;
+            let (output, media) = content::result(content, &content_place, transcript.notes)?;
             match (message.tool_call_id.filter(|_| role == "tool"), message.name) {
                 (Some(id), _) => {
-                    transcript.result(&id, (said, false), media, &format!("{place}.tool_call_id"))?;
+                    transcript.result(&id, (output, false), media, &format!("{place}.tool_call_id"))?;
                 }
-                (None, Some(name)) => transcript.result_by_name(&name, said),
+                (None, Some(name)) => transcript.result_by_name(&name, output),
                 (None, None) => {
                     let missing = if role == "tool" { "tool_call_id" } else { "name" };
                     return Err(Error::invalid(format!("{place}.{missing}"), "is missing"));
@@ -280,7 +280,7 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
 
 fn read_call(mut call: Value, place: &str) -> Result<Call, Error> {
     let text = |value: &Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    // Where Google's own compatible endpoint has the thought signature, and where LiteLLM has it.
+    // The thought signature is in the first field at Google's own compatible endpoint, and in the second at LiteLLM.
     let beside = [&call["extra_content"]["google"], &call["provider_specific_fields"]];
     let signature = beside.into_iter().find_map(|beside| text(&beside["thought_signature"]));
     let id = text(&call["id"]).unwrap_or_default();
@@ -288,7 +288,7 @@ fn read_call(mut call: Value, place: &str) -> Result<Call, Error> {
     let (name, args) = if function.is_object() {
         (text(&function["name"]), content::arguments(fields::take(&mut function, "arguments")))
     } else {
-        // A call of a tool that takes a text.
+        // A call of a custom tool.
         (text(&call["custom"]["name"]), json!({ "input": call["custom"]["input"] }))
     };
     let name = name.ok_or_else(|| Error::invalid(format!("{place}.function.name"), "is missing"))?;

@@ -1,4 +1,4 @@
-//! The answer to a chat: `chat.completion`, and `chat.completion.chunk` in a stream.
+//! Writing of a chat completion: `chat.completion`, or `chat.completion.chunk` in a stream.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ fn finish_reason(reason: Finish, reply: &Reply) -> &'static str {
     }
 }
 
-/// A call as a message has it.
+/// Returns a call in the form of a message's `tool_calls`.
 fn tool_call(call: &Call, reply: &Reply) -> Value {
     let mut value = match reply.origins.get(&call.name).filter(|origin| origin.takes_text) {
         Some(_) => {
@@ -31,7 +31,7 @@ fn tool_call(call: &Call, reply: &Reply) -> Value {
         None => json!({ "id": call.id, "type": "function", "function": function(call) }),
     };
     if let Some(signature) = &call.signature {
-        // As Google's own compatible endpoint has it: clients that know it send it back.
+        // The form of Google's own compatible endpoint: clients that know it send it back.
         value["extra_content"] = json!({ "google": { "thought_signature": signature } });
     }
     value
@@ -41,7 +41,7 @@ fn function(call: &Call) -> Value {
     json!({ "name": call.name, "arguments": call.args.to_string() })
 }
 
-/// An image or sound, as routers hand them out in this dialect.
+/// Returns an image or sound in the form that routers use in this dialect.
 fn image(mime: &str, data: &str) -> Value {
     json!({ "type": "image_url", "image_url": { "url": format!("data:{mime};base64,{data}") } })
 }
@@ -52,7 +52,7 @@ fn annotation(source: &Source) -> Value {
     json!({ "type": "url_citation", "url_citation": citation })
 }
 
-/// A token as an answer has it.
+/// Returns a token with its log probability in the form of this dialect.
 pub(crate) fn token(token: &Token) -> Value {
     let one = |text: &str, logprob: f64| json!({ "token": text, "logprob": logprob, "bytes": text.as_bytes() });
     let mut value = one(&token.text, token.logprob);
@@ -73,7 +73,7 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// The answer itself, or a chunk of it.
+/// A completion or a chunk of it.
 #[derive(Serialize)]
 struct Completion<'a, C> {
     id: &'a str,
@@ -85,7 +85,7 @@ struct Completion<'a, C> {
     usage: Option<Value>,
 }
 
-/// More of an answer.
+/// The part of one candidate in a chunk.
 #[derive(Serialize)]
 struct ChoiceChunk<'a> {
     index: u32,
@@ -95,7 +95,7 @@ struct ChoiceChunk<'a> {
     finish_reason: Option<&'a str>,
 }
 
-/// Writes the answer to a chat: the chunks of a stream as they come, or all of it at its end.
+/// A writer of a completion: chunks of a stream as they arrive, or the whole completion at the end.
 pub(crate) struct Chat {
     reply: Reply,
     stream: bool,
@@ -104,7 +104,7 @@ pub(crate) struct Chat {
     usage: Usage,
 }
 
-/// One answer, as far as it has come. Of a stream only the calls are counted.
+/// One candidate so far. If the response is streamed, only the calls are counted.
 struct Choice {
     message: Value,
     calls: usize,
@@ -122,7 +122,7 @@ impl Chat {
     }
 
     fn write_chunk(&self, choices: Vec<ChoiceChunk<'_>>, usage: Value, out: &mut Vec<u8>) {
-        // `null` in all chunks but the last.
+        // The usage is `null` in all chunks but the last.
         let usage = self.reply.include_usage.then_some(usage);
         sse::write_data(&self.completion("chat.completion.chunk", choices, usage), out);
     }
@@ -131,7 +131,7 @@ impl Chat {
         self.write_chunk(vec![ChoiceChunk { index, delta, logprobs: None, finish_reason }], Value::Null, out);
     }
 
-    /// An answer; the first chunk of it says whose it is.
+    /// Returns a candidate. Its first chunk contains the role.
     fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut Choice {
         if self.stream && !self.choices.contains_key(&index) {
             self.write_delta(index, json!({ "role": "assistant", "content": "" }), None, out);
@@ -144,7 +144,7 @@ impl Chat {
         })
     }
 
-    /// More of a field of the message: text and lists grow.
+    /// Adds to a field of the message: appends to text and lists, and replaces other values.
     fn delta(&mut self, index: u32, field: &str, more: Value, out: &mut Vec<u8>) {
         let stream = self.stream;
         let choice = self.choice(index, out);
@@ -232,7 +232,7 @@ impl Writer for Chat {
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        // Without [DONE], so that nobody takes the answer for a whole one.
+        // Without [DONE], so that clients do not take the completion for complete.
         sse::write_data(&error.value(Frontend::Chat), out);
     }
 }

@@ -1,4 +1,4 @@
-//! `/v1/embeddings`, by Gemini's `batchEmbedContents`.
+//! `/v1/embeddings`, through Gemini's `batchEmbedContents`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -10,13 +10,13 @@ use crate::{
     gemini::embed,
 };
 
-/// Texts that a request may have, as at OpenAI.
+/// Maximum number of texts in a request, the same as at OpenAI.
 const MAX: usize = 2_048;
 
 /// A request for embeddings.
 #[derive(Clone, Debug)]
 pub struct Embeddings {
-    /// The model; it may be replaced, the answer names the caller's.
+    /// The model. It may be replaced; the response names the caller's model.
     pub model: String,
     texts: Vec<String>,
     dimensions: Option<u32>,
@@ -26,10 +26,10 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
-    /// Reads a request's body.
+    /// Parses a request body.
     ///
     /// # Errors
-    /// 400 for what is wrong with it.
+    /// 400 for a field that is invalid or cannot be served.
     pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
         let mut fields = Fields::read(body)?;
@@ -45,10 +45,7 @@ impl Embeddings {
                 .enumerate()
                 .map(|(index, item)| match item {
                     Value::String(text) => Ok(text),
-                    _ => Err(Error::invalid(
-                        format!("input[{index}]"),
-                        "expected a text; ids of tokens are not supported",
-                    )),
+                    _ => Err(Error::invalid(format!("input[{index}]"), "expected a text; token ids are not supported")),
                 })
                 .collect::<Result<_, _>>()?,
             Some(_) => return Err(Error::invalid("input", "expected a text or a list of texts")),
@@ -70,23 +67,23 @@ impl Embeddings {
         Ok(Self { asked_model: model.clone(), model, texts, dimensions, base64, ignored })
     }
 
-    /// Fields that were accepted and change nothing.
+    /// Returns the names of fields that were accepted but have no effect.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
 
-    /// Gemini's requests, in order: one takes 100 texts, each of which is a request by its quota.
+    /// Encodes Gemini's requests, in order. Each contains up to 100 texts; for the quota each text is one request.
     ///
     /// # Errors
-    /// 400 for a name that is no model's.
+    /// 400 for an invalid model name.
     pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
         self.texts.chunks(embed::MAX).map(|texts| embed::request(&self.model, texts, self.dimensions)).collect()
     }
 
-    /// The answer, of Gemini's to each of the requests, in order.
+    /// Converts Gemini's responses to all requests, in order, into one response.
     ///
     /// # Errors
-    /// 502 when one makes no sense, or there are not as many vectors as texts.
+    /// 502 if a response is invalid, or the number of vectors differs from the number of texts.
     pub fn answer(&self, bodies: &[impl AsRef<[u8]>]) -> Result<Bytes, Error> {
         let (mut vectors, mut tokens) = (Vec::with_capacity(self.texts.len()), 0);
         for body in bodies {

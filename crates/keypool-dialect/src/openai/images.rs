@@ -1,4 +1,4 @@
-//! `/v1/images/generations` and `/v1/images/edits`, by `generateContent` of a model that draws.
+//! `/v1/images/generations` and `/v1/images/edits`, through `generateContent` of an image model.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -12,15 +12,15 @@ use crate::{
     media, multipart,
 };
 
-/// Images that one request may ask for, as at OpenAI.
+/// Maximum number of images in one request, the same as at OpenAI.
 const MAX: i64 = 10;
-/// Ratios of width to height that Gemini's models draw.
+/// Aspect ratios (width to height) that Gemini's models support.
 const ASPECTS: [&str; 10] = ["1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9"];
 
 /// A request for images.
 #[derive(Clone, Debug)]
 pub struct Images {
-    /// The model; it may be replaced.
+    /// The model. It may be replaced.
     pub model: String,
     prompt: String,
     count: u32,
@@ -31,34 +31,34 @@ pub struct Images {
 }
 
 impl Images {
-    /// Reads a request for images by a description.
+    /// Parses a request for images from a description.
     ///
     /// # Errors
-    /// 400 for what is wrong with it, or cannot be served.
+    /// 400 for a field that is invalid or cannot be served.
     pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
         Self::read(Fields::read(body)?, Vec::new(), mode)
     }
 
-    /// Reads a form with images to draw from.
+    /// Parses a form with images to edit.
     ///
     /// # Errors
-    /// 400 for what is wrong with it, or cannot be served.
+    /// 400 for a field that is invalid or cannot be served.
     pub fn parse_edit(form: &[u8], mode: Mode) -> Result<Self, Error> {
-        let (mut wish, mut originals) = (Map::new(), Vec::new());
+        let (mut request, mut originals) = (Map::new(), Vec::new());
         for field in multipart::fields(form)? {
             if field.name.split('[').next() == Some("image") {
                 originals.push(original(&field)?);
                 continue;
             }
-            // What a mask keeps as it is cannot be told: it is refused by its name.
+            // Gemini has no masks: another file is passed on as a field, which is then refused by its name.
             let value = if field.file_name.is_some() { Value::Bool(true) } else { value(&field)? };
-            wish.insert(field.name.to_owned(), value);
+            request.insert(field.name.to_owned(), value);
         }
         if originals.is_empty() {
             return Err(Error::invalid("image", "is missing"));
         }
-        let wish = Value::Object(wish).to_string();
-        Self::read(Fields::read(wish.as_bytes())?, originals, mode)
+        let request = Value::Object(request).to_string();
+        Self::read(Fields::read(request.as_bytes())?, originals, mode)
     }
 
     fn read(mut fields: Fields, originals: Vec<Media>, mode: Mode) -> Result<Self, Error> {
@@ -87,15 +87,15 @@ impl Images {
         Ok(Self { model, prompt, count, aspect_ratio, size, originals, ignored: notes.into_ignored() })
     }
 
-    /// Fields that were accepted and change nothing.
+    /// Returns the names of fields that were accepted but have no effect.
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
 
-    /// Gemini's requests: one an image.
+    /// Encodes Gemini's requests, one for each image.
     ///
     /// # Errors
-    /// 400 for a name that is no model's.
+    /// 400 for an invalid model name.
     pub fn encode(&self) -> Result<Vec<NativeRequest>, Error> {
         Ok(vec![Encoder::new(&self.conversation()).generate()?; self.count as usize])
     }
@@ -111,10 +111,10 @@ impl Images {
         }
     }
 
-    /// The answer, of Gemini's to each of the requests. `created`: seconds since 1970.
+    /// Converts Gemini's responses to all requests into one response. `created` is in seconds since 1970.
     ///
     /// # Errors
-    /// When one of them is an error, or there is no image in any of them.
+    /// If one of them is an error or cannot be parsed, or none contains an image.
     pub fn answer(&self, bodies: &[impl AsRef<[u8]>], created: i64) -> Result<Bytes, Error> {
         let mut drawn = Drawn::default();
         for body in bodies {
@@ -139,10 +139,10 @@ impl Images {
     }
 }
 
-/// What was drawn, or said instead.
+/// The images of the responses, or the text instead of images.
 #[derive(Default)]
 struct Drawn {
-    /// Types and data.
+    /// Media types and data in base64.
     images: Vec<(String, String)>,
     usage: Usage,
     words: String,
@@ -173,16 +173,16 @@ impl Drawn {
     fn error(self) -> Error {
         let words: String = self.words.trim().chars().take(400).collect();
         let (kind, why) = match self.finish {
-            // What it said instead it would say again.
-            Some(Finish::Stop) if !words.is_empty() => (ErrorKind::InvalidRequest, "the model drew nothing"),
-            Some(Finish::Stop | Finish::Length) => (ErrorKind::BadUpstream, "the model drew nothing: send it again"),
-            _ => (ErrorKind::ContentFiltered, "the model drew nothing: the description may be against its rules"),
+            // A model that replied with text would do so again.
+            Some(Finish::Stop) if !words.is_empty() => (ErrorKind::InvalidRequest, "the model returned no image"),
+            Some(Finish::Stop | Finish::Length) => (ErrorKind::BadUpstream, "the model returned no image: try again"),
+            _ => (ErrorKind::ContentFiltered, "the model returned no image: the prompt may violate its rules"),
         };
-        Error::new(kind, format!("{why}. It said: {words:?}")).with_param("prompt")
+        Error::new(kind, format!("{why}. Its text: {words:?}")).with_param("prompt")
     }
 }
 
-/// What a size in pixels comes to: its ratio, and about how large.
+/// Converts a size in pixels to an aspect ratio and one of Gemini's sizes.
 fn canvas(pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), Error> {
     let pair = |text: &str, between: char| {
         let (x, y) = text.split_once(between)?;
@@ -191,10 +191,10 @@ fn canvas(pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), 
     let (width, height) = pair(pixels, 'x')
         .filter(|(width, height)| (1..=8_192).contains(width) && (1..=8_192).contains(height))
         .ok_or_else(|| Error::invalid("size", "expected a width and a height, such as 1024x1024, or auto"))?;
-    // 1792x1024 is meant as 16:9, and is not quite.
+    // A ratio may differ by 2 %: 1792x1024 is meant as 16:9.
     let is_near = |(x, y): (u32, u32)| (width * y).abs_diff(height * x) * 50 <= width * y;
     let aspect = ASPECTS.into_iter().find(|aspect| pair(aspect, ':').is_some_and(is_near));
-    let why = || format!("Gemini models draw {} alone", ASPECTS.join(", "));
+    let why = || format!("Gemini models only support the ratios {}", ASPECTS.join(", "));
     let aspect = aspect.ok_or_else(|| Error::invalid("size", why()))?;
     let size = match width.max(height) {
         0..=1_792 => None,
@@ -206,8 +206,8 @@ fn canvas(pixels: &str) -> Result<(Option<&'static str>, Option<&'static str>), 
 
 fn original(field: &multipart::Field<'_>) -> Result<Media, Error> {
     let is_image = |mime: &String| mime.starts_with("image/") && !mime.ends_with('*');
-    let said = field.mime.map(str::to_owned).filter(is_image);
-    let mime = said.or_else(|| media::mime_of_name(field.file_name?).filter(is_image));
+    let given = field.mime.map(str::to_owned).filter(is_image);
+    let mime = given.or_else(|| media::mime_of_name(field.file_name?).filter(is_image));
     let mime = mime.ok_or_else(|| Error::invalid("image", "its type is not known; name it as png, jpg or webp"))?;
     if field.value.is_empty() {
         return Err(Error::invalid("image", "is empty"));
@@ -215,7 +215,7 @@ fn original(field: &multipart::Field<'_>) -> Result<Media, Error> {
     Ok(media::base64(mime, STANDARD.encode(field.value)))
 }
 
-/// A form has texts alone: words stay what they are, others are what they would be in JSON.
+/// Converts a form field, which is always text, to JSON: known text fields stay strings, other values are parsed.
 fn value(field: &multipart::Field<'_>) -> Result<Value, Error> {
     let text = field.text()?;
     let is_text = matches!(field.name, "model" | "prompt" | "size" | "user");

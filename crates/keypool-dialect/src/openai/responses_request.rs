@@ -1,4 +1,4 @@
-//! A request for a response, without stored state.
+//! Parsing of a request to the Responses API, without stored state.
 
 use serde_json::{Value, json};
 
@@ -56,7 +56,7 @@ pub(crate) fn read(
     fields.finish("", transcript.notes)?;
     conversation.check_tool_choice(transcript.notes)?;
     if input.is_empty() {
-        return Err(Error::invalid("input", "expected one item at least"));
+        return Err(Error::invalid("input", "expected at least one item"));
     }
     for (item, place) in input.parts("input") {
         read_item(item, &place, &mut transcript, &conversation.tools)?;
@@ -64,7 +64,8 @@ pub(crate) fn read(
     transcript.finish(conversation)
 }
 
-/// Nothing is stored here. Reading over what refers to it would give a wrong answer, so it is refused in any mode.
+/// Refuses references to stored state, because nothing is stored here. This applies in any mode: ignoring a reference
+/// would lead to a wrong response.
 fn refuse_stored(fields: &mut Fields, notes: &mut Notes) -> Result<(), Error> {
     let refers = ["previous_response_id", "conversation", "prompt"].into_iter().find(|name| fields.has(name));
     if let Some(name) = refers {
@@ -93,7 +94,7 @@ fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut N
     if !matches!(text["verbosity"].as_str(), None | Some("medium")) {
         notes.refuse(Error::invalid("text.verbosity", "not supported for Gemini models; say it in instructions"))?;
     }
-    // The second is what chats call it.
+    // The second field is the one of chat completions.
     let format = Some(fields::take(&mut text, "format")).filter(|format| !format.is_null());
     if let Some(format) = format.or(fields.raw("response_format")) {
         conversation.format = tools::read_format(format, "text.format")?;
@@ -111,7 +112,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, too
         "message" if value.is_string() => {
             content::say(Role::User, Content::List(vec![value]), place, transcript)?;
         }
-        // Chats' messages are read, too, as clients send them that know both APIs.
+        // Messages of chat completions are accepted, too, because clients of both APIs send them.
         "message" => chat_request::read_message(value, place, transcript)?,
         "function_call" | "custom_tool_call" => {
             let name = known_as(tools, value["namespace"].as_str(), &needed("name")?);
@@ -124,8 +125,8 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, too
         "function_call_output" | "custom_tool_call_output" => {
             let id = id()?;
             let output: Option<Content> = fields::read(fields::take(&mut value, "output"), &format!("{place}.output"))?;
-            let (said, media) = content::result(output, &format!("{place}.output"), transcript.notes)?;
-            transcript.result(&id, (said, false), media, &format!("{place}.call_id"))?;
+            let (output, media) = content::result(output, &format!("{place}.output"), transcript.notes)?;
+            transcript.result(&id, (output, false), media, &format!("{place}.call_id"))?;
         }
         "image_generation_call" => {
             let mime = format!("image/{}", value["output_format"].as_str().unwrap_or("png"));
@@ -133,12 +134,12 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, too
                 transcript.say(Role::Model, Part::Media(media::base64(mime, data)));
             }
         }
-        // What was thought does not go back; what a search found stands in the text that was made of it.
+        // Thoughts are not sent back, and search results are already in the text that the model wrote from them.
         "reasoning" | "web_search_call" | "compaction" | "compaction_summary" => {}
         "item_reference" => {
             return Err(Error::invalid(format!("{place}.type"), "not stored: send the item itself, with store: false"));
         }
-        // What another provider ran: the model is told of it.
+        // The model gets tools that another provider ran as text.
         kind if kind.ends_with("_call") || kind.ends_with("_output") || kind.starts_with("mcp_") => {
             let role = if kind.ends_with("_output") { Role::User } else { Role::Model };
             transcript.say(role, Part::Text(content::as_text(&value)));

@@ -1,4 +1,4 @@
-//! The answer to a request for a response: whole, or in the events of a stream.
+//! Writing of a response of the Responses API, whole or as a stream of events.
 
 use serde_json::{Map, Value, json};
 
@@ -7,26 +7,26 @@ use crate::{
     Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, fields::Fields, request::Reply, sse, tools,
 };
 
-/// Writes a response: the events of a stream as they come, or all of it at its end.
+/// A writer of a response: stream events as they arrive, or the whole response at the end.
 pub(crate) struct Response {
     reply: Reply,
     stream: bool,
     begun: bool,
     sequence_number: u64,
-    /// Items that are whole.
+    /// The complete items.
     output: Vec<Value>,
-    /// The item that is open, and what it holds so far.
+    /// The kind of the open item, whose content so far is in the next three fields.
     open: Option<Kind>,
     text: String,
     annotations: Vec<Value>,
     logprobs: Vec<Value>,
-    /// Letters of messages before the open one.
+    /// Number of characters in the messages before the open one.
     letters_before: usize,
     finish: Option<Finish>,
     usage: Usage,
 }
 
-/// An item of text.
+/// The kind of an item with text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Message,
@@ -34,7 +34,7 @@ enum Kind {
 }
 
 impl Kind {
-    /// What ids begin with, the number of the only part, and what the events of the part and of its text are called.
+    /// Returns the prefix of ids, the name of the part's index, and the prefixes of the part's and the text's events.
     fn words(self) -> [&'static str; 4] {
         match self {
             Self::Message => ["msg", "content_index", "response.content_part", "response.output_text"],
@@ -63,7 +63,7 @@ impl Response {
         }
     }
 
-    /// Writes an event of a stream.
+    /// Writes an event if the response is streamed.
     fn write(&mut self, name: &str, mut value: Value, out: &mut Vec<u8>) {
         if self.stream {
             value["sequence_number"] = self.sequence_number.into();
@@ -90,12 +90,12 @@ impl Response {
         }
     }
 
-    /// The id of the item that comes next.
+    /// Returns the id of the next item.
     fn item_id(&self, prefix: &str) -> String {
         format!("{prefix}_kp{}x{}", self.reply.unique, self.output.len())
     }
 
-    /// The open item, as it stands.
+    /// Returns the open item in its present state.
     fn item(&self, kind: Kind, done: bool) -> Value {
         let id = self.item_id(kind.words()[0]);
         let parts = if done { vec![self.part(kind)] } else { Vec::new() };
@@ -112,7 +112,7 @@ impl Response {
         }
     }
 
-    /// The only part of the open item.
+    /// Returns the only part of the open item.
     fn part(&self, kind: Kind) -> Value {
         let Self { text, annotations, logprobs, .. } = self;
         match kind {
@@ -140,7 +140,7 @@ impl Response {
         self.write_of_part(kind, &format!("{of_text}.delta"), delta, out);
     }
 
-    /// Ends the open item.
+    /// Completes the open item.
     fn close(&mut self, out: &mut Vec<u8>) {
         let Some(kind) = self.open.take() else { return };
         let [_, _, of_part, of_text] = kind.words();
@@ -158,13 +158,13 @@ impl Response {
         self.logprobs.clear();
     }
 
-    /// An item begins that holds no text: as it is before it is whole.
+    /// Writes the start of an item without text.
     fn added(&mut self, mut item: Value, out: &mut Vec<u8>) {
         item["status"] = "in_progress".into();
         self.write("response.output_item.added", json!({ "output_index": self.output.len(), "item": item }), out);
     }
 
-    /// An item is whole.
+    /// Writes the end of an item and adds it to the output.
     fn done(&mut self, item: Value, out: &mut Vec<u8>) {
         self.write("response.output_item.done", json!({ "output_index": self.output.len(), "item": item }), out);
         self.output.push(item);
@@ -173,10 +173,10 @@ impl Response {
     fn call(&mut self, call: &Call, out: &mut Vec<u8>) {
         self.close(out);
         let origin = self.reply.origins.get(&call.name);
-        let (kind, field, front, said) = match origin {
+        let (kind, field, front, input) = match origin {
             Some(origin) if origin.takes_text => {
-                let said = tools::text_of_arguments(&call.args);
-                ("custom_tool_call", "input", "response.custom_tool_call_input", said)
+                let input = tools::text_of_arguments(&call.args);
+                ("custom_tool_call", "input", "response.custom_tool_call_input", input)
             }
             _ => ("function_call", "arguments", "response.function_call_arguments", call.args.to_string()),
         };
@@ -187,10 +187,10 @@ impl Response {
         }
         self.added(item.clone(), out);
         let at = self.output.len();
-        self.write(&format!("{front}.delta"), json!({ "item_id": id, "output_index": at, "delta": said }), out);
-        let done = json!({ "item_id": id, "output_index": at, "name": name, field: said });
+        self.write(&format!("{front}.delta"), json!({ "item_id": id, "output_index": at, "delta": input }), out);
+        let done = json!({ "item_id": id, "output_index": at, "name": name, field: input });
         self.write(&format!("{front}.done"), done, out);
-        item[field] = said.into();
+        item[field] = input.into();
         item["status"] = "completed".into();
         self.done(item, out);
     }
@@ -209,7 +209,7 @@ impl Response {
         self.done(item, out);
     }
 
-    /// Where the open message was found. What was found of earlier ones cannot be told any more.
+    /// Adds citations to the open message. Those for earlier messages are dropped, because these are complete already.
     fn annotate(&mut self, sources: &[Source], out: &mut Vec<u8>) {
         let before = self.letters_before;
         for Source { start, end, url, title } in sources.iter().filter(|source| source.start >= before) {
@@ -223,7 +223,7 @@ impl Response {
         }
     }
 
-    /// Why it ended early, if it did.
+    /// Returns the reason why the response is incomplete, if it is.
     fn cut(&self) -> Option<&'static str> {
         match self.finish {
             Some(Finish::Length) => Some("max_output_tokens"),
@@ -232,7 +232,7 @@ impl Response {
         }
     }
 
-    /// The response itself.
+    /// Returns the response object.
     fn value(&self, done: bool) -> Value {
         let cut = self.cut().filter(|_| done);
         let status = match (done, cut) {
@@ -270,7 +270,7 @@ impl Writer for Response {
             Event::Logprobs { choice: 0, tokens } if self.open == Some(Kind::Message) => {
                 let tokens: Vec<Value> = tokens.iter().map(chat_response::token).collect();
                 self.logprobs.extend_from_slice(&tokens);
-                // They are known behind the text.
+                // Gemini sends them after the text.
                 let delta = json!({ "delta": "", "logprobs": tokens });
                 self.write_of_part(Kind::Message, "response.output_text.delta", delta, out);
             }
@@ -297,49 +297,49 @@ impl Writer for Response {
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        let mut told = error.value(Frontend::Responses)["error"].take();
-        if told["code"].is_null() {
-            // Here there is always one.
-            told["code"] = told["type"].clone();
+        let mut body = error.value(Frontend::Responses)["error"].take();
+        if body["code"].is_null() {
+            // The Responses API always has a code.
+            body["code"] = body["type"].clone();
         }
-        // The reference has these beside the type; the service has them in `error`, too, by which clients know that it failed.
-        let event = json!({ "code": told["code"], "message": told["message"], "param": told["param"], "error": told });
+        // OpenAI documents these fields at the top level. Its service also sends `error`, which some clients require.
+        let event = json!({ "code": body["code"], "message": body["message"], "param": body["param"], "error": body });
         self.write("error", event, out);
         let mut response = self.value(false);
         response["status"] = "failed".into();
-        response["error"] = json!({ "code": told["code"], "message": told["message"] });
-        // Some clients look for this one alone.
+        response["error"] = json!({ "code": body["code"], "message": body["message"] });
+        // Some clients only read this event.
         self.write("response.failed", json!({ "response": response }), out);
     }
 }
 
-/// What a response repeats of its request; what was not said is as it is then.
+/// Returns the settings of the request that a response repeats, with defaults for missing ones.
 pub(crate) fn settings(request: &Fields) -> Map<String, Value> {
-    let unsaid = json!({
+    let defaults = json!({
         "background": false, "instructions": null, "max_output_tokens": null, "max_tool_calls": null, "metadata": {},
         "parallel_tool_calls": true, "prompt_cache_key": null, "reasoning": { "effort": null, "summary": null },
         "safety_identifier": null, "service_tier": "default", "temperature": null,
         "text": { "format": { "type": "text" } }, "tool_choice": "auto", "tools": [], "top_logprobs": 0, "top_p": null,
         "truncation": "disabled", "user": null,
     });
-    let mut settings = unsaid.as_object().cloned().unwrap_or_default();
+    let mut settings = defaults.as_object().cloned().unwrap_or_default();
     for (name, value) in &mut settings {
         match (request.peek(name), value.as_object_mut()) {
-            (Some(Value::Object(said)), Some(unsaid)) => unsaid.extend(said.clone()),
-            (Some(said), _) => *value = said.clone(),
+            (Some(Value::Object(given)), Some(members)) => members.extend(given.clone()),
+            (Some(given), _) => *value = given.clone(),
             (None, _) => {}
         }
     }
-    // Typed clients look for what tools left unsaid (openai-php).
+    // Typed clients (openai-php) require fields that the tools of the request may lack.
     for tool in settings["tools"].as_array_mut().into_iter().flatten() {
-        let unsaid = match tool["type"].as_str() {
+        let defaults = match tool["type"].as_str() {
             Some("function") => json!({ "description": null, "parameters": null, "strict": true }),
             Some(kind) if kind.starts_with("web_search") => {
                 json!({ "filters": null, "user_location": null, "search_context_size": "medium" })
             }
             _ => continue,
         };
-        for (name, value) in unsaid.as_object().into_iter().flatten() {
+        for (name, value) in defaults.as_object().into_iter().flatten() {
             if tool[name].is_null() {
                 tool[name] = value.clone();
             }

@@ -63,7 +63,7 @@ fn an_error_that_is_only_a_text_is_told() {
     }
     for body in ["", "<html>400</html>", "[]", r#"{"error": {}}"#] {
         let error = Error::from_gemini(StatusCode::BAD_REQUEST, body.as_bytes());
-        assert!(error.message().contains("(400) that says nothing"), "{body}: {error}");
+        assert!(error.message().contains("(400) without a message"), "{body}: {error}");
     }
     let tuned = br#"{"error": {"message": "You do not have permission to access tuned model x", "code": 403}}"#;
     assert_eq!(Error::from_gemini(StatusCode::FORBIDDEN, tuned).status(CHAT), StatusCode::FORBIDDEN);

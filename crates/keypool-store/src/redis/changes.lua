@@ -1,9 +1,10 @@
--- The records since a revision. ARGV[3]: the revision. Answers {head, {target, revision, value}...}.
-local answer = {}
+-- Returns the records since a revision.
+-- ARGV[3]: the revision. Reply: {head, {target, revision, value}...}.
+local reply = {}
 if tonumber(ARGV[3]) < revision then
   local found = redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. ARGV[3], '+inf', 'WITHSCORES')
   for i = 1, #found, 2 do
-    answer[#answer + 1] = {found[i], tonumber(found[i + 1]), redis.call('HGET', KEYS[3], found[i])}
+    reply[#reply + 1] = {found[i], tonumber(found[i + 1]), redis.call('HGET', KEYS[3], found[i])}
   end
 end
-return {head(), answer}
+return {head(), reply}

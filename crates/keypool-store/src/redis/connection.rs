@@ -14,21 +14,21 @@ use tokio::{
 
 use super::error::RedisError;
 
-/// A call that has no answer by then has failed.
+/// Timeout of a call.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that is not made by then, its TLS included, has failed.
+/// Timeout of a connection attempt, TLS handshake included.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// How long calls fail without another try after a connection could not be made.
+/// How long calls fail without a new connection attempt after one failed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// At most this many calls are queued before callers wait.
+/// Maximum number of queued calls; further callers wait.
 const QUEUE: usize = 1_024;
 
-/// The connection that all calls share, pipelined.
+/// The pipelined connection that all calls share.
 ///
-/// The next call makes it anew when it broke or when a call timed out; calls in flight on the old one go on there.
+/// After it broke or a call timed out, the next call opens a new connection; calls in flight stay on the old one.
 pub(super) struct Connection {
     client: Client,
     address: String,
@@ -44,7 +44,7 @@ struct Current {
 
 struct Live {
     connection: MultiplexedConnection,
-    /// Which start of which server it leads to; empty if the server does not tell.
+    /// The server's run id, which is new after each start; empty if the server does not report it.
     run: String,
 }
 
@@ -54,7 +54,7 @@ impl Connection {
         Self { client, address, current: Mutex::default(), policy_checked: Once::new() }
     }
 
-    /// Runs a script; `fill` gives it keys and arguments, with the run id of the server.
+    /// Runs a script; `fill` adds its keys and arguments and receives the run id of the server.
     pub(super) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -77,7 +77,7 @@ impl Connection {
         Err(error.sent())
     }
 
-    /// The connection; it is made where there is none.
+    /// Opens the connection if there is none.
     pub(super) async fn connect(&self) -> Result<(), RedisError> {
         self.live().await.map(drop)
     }
@@ -107,7 +107,7 @@ impl Connection {
     }
 
     async fn open(&self) -> Result<Live, redis::RedisError> {
-        // Calls have a time limit of their own.
+        // `run` and `live` have their own timeouts.
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(None)
             .set_response_timeout(None)
@@ -128,7 +128,7 @@ impl Connection {
             tracing::warn!(
                 address = self.address,
                 policy,
-                "this Redis server may evict counts when its memory is full, and limits would be exceeded: set its \
+                "this Redis server may evict counts when its memory is full, and then limits may be exceeded: set its \
                  maxmemory-policy to noeviction"
             );
         }

@@ -1,10 +1,10 @@
-//! What goes wrong with a server.
+//! Errors of a Redis store.
 
 use std::{error::Error, fmt};
 
 use redis::{ErrorKind, RedisError as ClientError, ServerErrorKind};
 
-/// Why a Redis store failed. Its message says which server, what happened and what to do; it never holds a password.
+/// An error of a Redis store. Its message names the server, what happened and what to do; it never contains a password.
 #[derive(Clone, Debug)]
 pub struct RedisError {
     kind: RedisErrorKind,
@@ -12,21 +12,21 @@ pub struct RedisError {
     sent: bool,
 }
 
-/// What kind of [`RedisError`] it is.
+/// The kind of a [`RedisError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RedisErrorKind {
     /// The address, the namespace or a certificate is malformed.
     Invalid,
-    /// No connection, or it broke.
+    /// The connection could not be opened, or it broke.
     Unreachable,
-    /// No connection within three seconds, or no answer within one.
+    /// No connection within three seconds, or no reply within one second.
     TimedOut,
     /// A wrong or missing password, or a command that the user may not run.
     Denied,
-    /// Something answers that is no Redis server.
+    /// The other side is not a Redis server.
     NotRedis,
-    /// The server answered with an error.
+    /// The server replied with an error.
     Server,
 }
 
@@ -64,7 +64,7 @@ impl RedisError {
         Self { kind, message, sent: false }
     }
 
-    /// The call was sent to the server, which may have done it.
+    /// Marks the call as sent to the server, which may have executed it.
     pub(super) fn sent(self) -> Self {
         Self { sent: true, ..self }
     }
@@ -73,14 +73,14 @@ impl RedisError {
         self.sent
     }
 
-    /// What kind of error it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> RedisErrorKind {
         self.kind
     }
 }
 
 fn denied(address: &str) -> String {
-    format!("Redis at {address} refuses the user or password; check those of the store's address")
+    format!("Redis at {address} refuses the user or password; check both in the store's address")
 }
 
 impl fmt::Display for RedisError {

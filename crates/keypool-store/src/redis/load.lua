@@ -1,5 +1,5 @@
--- A page of the quotas; one that counts nothing any more is dropped. ARGV[3]: the cursor.
--- Answers {head, next cursor, {name, n, state, {span, entries}..., {date, amounts}...}...}.
+-- Returns a page of the quotas, and deletes those whose entries have all expired. ARGV[3]: the cursor.
+-- Reply: {head, next cursor, {{name, n, state, {{span, entries}...}, {{date, amounts}...}}...}}.
 local today = math.floor(now / 86400000)
 local page = redis.call('HSCAN', KEYS[2], ARGV[3], 'COUNT', 100)
 local quotas = {}

@@ -1,4 +1,4 @@
-//! What a client remembers of the store, to bring it back when the server lost it.
+//! A client's copy of the store's data, from which it restores what the server lost.
 
 use std::{
     collections::HashMap,
@@ -8,15 +8,15 @@ use std::{
 use redis::{FromRedisValue, ParsingError, Value};
 use tower_keypool::{Error, store::Day};
 
-/// What every answer of a script begins with.
+/// The first element of every script's reply.
 pub(super) struct Head {
-    /// The time.
+    /// The server's time.
     pub(super) now_ms: i64,
     /// The epoch of the data.
     pub(super) epoch: String,
     /// The revision of the records.
     pub(super) revision: u64,
-    /// How long the store still waits for what its clients remember.
+    /// How long the store still waits for its clients to restore data.
     pub(super) wait_ms: u64,
 }
 
@@ -41,7 +41,7 @@ pub(super) struct Memory(Mutex<Inside>);
 
 #[derive(Default)]
 struct Inside {
-    /// The epoch of the data that has all that is remembered.
+    /// The epoch of the data that contains everything remembered here.
     epoch: Arc<str>,
     now_ms: i64,
     /// The latest known state of each quota.
@@ -52,13 +52,13 @@ struct Inside {
 }
 
 struct State {
-    /// The later state has the greater number.
+    /// A number that is larger for later states.
     number: u64,
     seen_ms: i64,
     packed: Box<[u8]>,
 }
 
-/// Four days of a zone, from yesterday on, as the scripts take them.
+/// Yesterday, today and tomorrow in a zone, as the scripts take them.
 struct Days {
     today: Day,
     json: Arc<str>,
@@ -73,8 +73,8 @@ impl Memory {
         Arc::clone(&self.lock().epoch)
     }
 
-    /// Takes over what an answer says of quotas, by name, number and state. False if the data is new to this client, which must
-    /// restore what it remembers first; then nothing is taken over.
+    /// Takes over the states of quotas (name, number and state) from a reply. Returns false, and takes over nothing, if
+    /// the epoch is not the known one: the client must restore what it remembers first.
     pub(super) fn accept<'a>(&self, head: &Head, quotas: impl IntoIterator<Item = (&'a str, u64, Vec<u8>)>) -> bool {
         let mut inside = self.lock();
         inside.now_ms = head.now_ms;
@@ -92,7 +92,7 @@ impl Memory {
         true
     }
 
-    /// The data of this epoch has all that is remembered.
+    /// Records that the data of this epoch contains everything remembered here.
     pub(super) fn set_epoch(&self, epoch: &str) {
         self.lock().epoch = epoch.into();
     }
@@ -105,8 +105,8 @@ impl Memory {
         self.lock().records.remove(target);
     }
 
-    /// All that is remembered: names and states of quotas, targets and values of records. Until the epoch is set again no
-    /// answer is accepted: what it grants would be missing here.
+    /// Returns everything remembered: names and states of quotas, targets and values of records. Until the epoch is set
+    /// again no reply is accepted, because its grants would be missing from what is restored.
     pub(super) fn begin_restore(&self) -> (Vec<NamedState>, Vec<NamedRecord>) {
         let mut inside = self.lock();
         inside.epoch = Arc::default();
@@ -117,7 +117,7 @@ impl Memory {
         (quotas, records)
     }
 
-    /// The days of a zone as a script takes them, by the server's time as far as it is known.
+    /// Returns the days of a zone as the scripts take them, by the last known time of the server.
     pub(super) fn days(&self, zone: &Arc<str>) -> Result<Arc<str>, Error> {
         let mut inside = self.lock();
         let now_ms = inside.now_ms;

@@ -1,20 +1,20 @@
 //! A store on a Redis or Valkey server.
 //!
-//! Every call is one script on the server, over the server's own clock. All keys of a namespace have one hash tag, so they are on
-//! one node of a cluster.
+//! Every call is one script on the server and uses the server's clock. All keys of a namespace have the same hash tag,
+//! so they are on one node of a cluster.
 //!
 //! # A server that lost data
-//! The data has an epoch. It is new when the server was flushed, started again, or replaced by a replica. For 2 s after that
-//! no request is granted, and every client sends what it remembers of each count it saw: nothing that a living client was
-//! granted is lost, though the server kept nothing. A client learns of it by [`Store::changes`], which a pool calls every
-//! 250 ms.
+//! The data has an epoch, which changes when the server was flushed, restarted, or replaced by a replica. For 2 s after
+//! that no request is granted, and every client sends the counts that it remembers. So no grant of a running client is
+//! lost, even if the server kept nothing. A client learns of a new epoch by [`Store::changes`], which a pool calls
+//! every 250 ms.
 //!
-//! That needs a connection which breaks when the server behind it changes, and the `INFO` command. A proxy that hides a
-//! failover also hides what was lost by it.
+//! This needs the `INFO` command, and a connection that breaks when the server behind it changes. A proxy that hides a
+//! failover also hides the loss of data.
 //!
 //! # Time
-//! Windows and days go by the server's clock, and the clients' clocks do not matter. A server's clock that is set back makes
-//! windows longer; one that is set forward, or is ahead after a failover, makes them shorter once.
+//! Windows and days use the server's clock; the clients' clocks do not matter. Setting the server's clock back makes
+//! windows longer. Setting it forward, or a failover to a server whose clock is ahead, makes them shorter once.
 
 mod connection;
 mod error;
@@ -52,13 +52,13 @@ pub use self::{
     options::RedisOptions,
 };
 
-/// A request is asked for again at most so often when the data turns out to be new.
+/// Maximum number of tries of one reservation. It is retried if the epoch is new or its days do not fit the time.
 const TRIES: usize = 3;
 
-/// What `reserve.lua` answers in place of a candidate's number when it must be asked again.
+/// The value that `reserve.lua` returns in place of a candidate's number when the caller must retry.
 const ASK_AGAIN: i64 = -1;
 
-/// At most this many records or states are sent with one call: a script holds up the server.
+/// Maximum number of records, or of quotas, in one call: a script blocks the server while it runs.
 const PAGE: usize = 64;
 
 /// Counts and records on a Redis (6 or later) or Valkey server, shared by all pools of a namespace.
@@ -69,11 +69,11 @@ struct Shared {
     connection: Connection,
     /// The state of the namespace, its quotas, its records, and their revisions.
     keys: [String; 4],
-    /// The id of this process; its own records are no changes to it.
+    /// The random id of this store; `changes` leaves out records with this id.
     writer: String,
     time: Option<Time>,
     memory: Memory,
-    /// Held by whoever restores.
+    /// Held during a restore.
     restoring: tokio::sync::Mutex<()>,
 }
 
@@ -83,7 +83,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// A script, after what all of them share.
+/// Puts the constants and the common part of all scripts before a script.
 fn script(source: &str) -> Script {
     let (namespace, quota) = (include_str!("namespace.lua"), include_str!("quota.lua"));
     let midnight_guard = MIDNIGHT_GUARD.as_millis();
@@ -100,19 +100,20 @@ static FORGET: LazyLock<Script> = LazyLock::new(|| script(include_str!("forget.l
 static LOAD: LazyLock<Script> = LazyLock::new(|| script(include_str!("load.lua")));
 static RESTORE: LazyLock<Script> = LazyLock::new(|| script(include_str!("restore.lua")));
 
-/// What `reserve.lua` answers: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the date that it
-/// counts on, the number and state of its quota, and when those before it open.
+/// The reply of `reserve.lua`: the head, the number of the granted candidate from 1 on (0: none; or [`ASK_AGAIN`]), the
+/// date on which it counts, the number and state of its quota, and the delays in milliseconds until the candidates
+/// before it have room.
 type Reply = (Head, i64, i32, (u64, Vec<u8>), Vec<u64>);
 
-/// A quota as `load.lua` tells it: name, number, state, windows by span, days by date.
+/// A quota as `load.lua` returns it: name, number, state, windows by span, days by date.
 type Loaded = (String, u64, Vec<u8>, Vec<(u64, Vec<i64>)>, Vec<(i32, Vec<u64>)>);
 
 impl RedisStore {
-    /// Connects to the server.
+    /// Connects to the server. A connection that breaks later is opened again by the next call.
     ///
     /// # Errors
-    /// When the options are malformed, nothing answers within three seconds, the password is wrong, or what answers is no Redis
-    /// server. Later the connection is made anew whenever it breaks.
+    /// Fails if the options are malformed, no connection is made within three seconds, the password is wrong, or the
+    /// other side is not a Redis server.
     pub async fn connect(options: RedisOptions) -> Result<Self, RedisError> {
         let namespace = &options.namespace;
         if namespace.is_empty() || namespace.contains(['{', '}']) {
@@ -152,7 +153,7 @@ impl Store for RedisStore {
 }
 
 impl Shared {
-    /// Runs a script; `fill` adds its own arguments.
+    /// Runs a script; `fill` adds the script's own arguments.
     async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -170,7 +171,7 @@ impl Shared {
 
     async fn load(&self) -> Result<Changes, Error> {
         let wait = Duration::from_millis(self.restore().await?.wait_ms);
-        // The store of a new namespace waits for clients that may remember it.
+        // A store with a new epoch waits for clients that may remember data.
         if self.time.is_none() {
             tokio::time::sleep(wait).await;
         }
@@ -179,21 +180,21 @@ impl Shared {
         Ok(changes)
     }
 
-    /// The records that are not over; the others are dropped.
+    /// Returns the records that have not expired and deletes the others.
     async fn load_records(&self) -> Result<Changes, Error> {
         let (head, rows): (Head, Vec<(String, u64, String)>) = self.run(&CHANGES, |call| _ = call.arg(0)).await?;
-        let (mut records, mut over) = (Vec::new(), Vec::new());
+        let (mut records, mut expired) = (Vec::new(), Vec::new());
         for (target, revision, value) in rows {
             let Some(row) = Row::parse(&value) else { continue };
-            if row.is_over(head.now_ms) {
+            if row.is_expired(head.now_ms) {
                 self.memory.forget_record(&target);
-                over.push((target, revision));
+                expired.push((target, revision));
             } else {
                 self.memory.set_record(&target, &value);
                 records.push(row.record);
             }
         }
-        for page in over.chunks(PAGE) {
+        for page in expired.chunks(PAGE) {
             let forget = self.run::<(Head,)>(&FORGET, |call| {
                 for (target, revision) in page {
                     call.arg(target).arg(revision);
@@ -204,11 +205,11 @@ impl Shared {
         Ok(Changes { revision: head.revision, now_ms: head.now_ms, records })
     }
 
-    /// What all quotas count.
+    /// Returns the counts of all quotas.
     async fn load_counts(&self) -> Result<Vec<Record>, Error> {
         let mut records = Vec::new();
         let mut cursor = "0".to_owned();
-        // The server may tell a quota twice.
+        // A scan may return a quota twice.
         let mut seen = HashSet::new();
         loop {
             let (head, next, quotas): (Head, String, Vec<Loaded>) =
@@ -243,7 +244,7 @@ impl Shared {
                 self.restore().await?;
                 continue;
             }
-            // The days did not fit the server's time, which is known now.
+            // The days did not fit the server's time. It is known now, so the next try sends the right ones.
             if granted == ASK_AGAIN {
                 continue;
             }
@@ -260,7 +261,7 @@ impl Shared {
         Err(Error::store("the Redis server's data was replaced several times within one request"))
     }
 
-    /// The zones of a request, and its candidates, as `reserve.lua` takes them.
+    /// Returns the zones of a request, and its candidates, as `reserve.lua` takes them.
     fn arguments(&self, request: &ReserveRequest, names: &[String]) -> Result<(String, Vec<String>), Error> {
         let mut zones: Vec<&Arc<str>> = Vec::new();
         let mut candidates = Vec::with_capacity(names.len());
@@ -309,8 +310,8 @@ impl Shared {
             corrections.iter().map(|of_quota| serde_json::to_string(&of_quota).map_err(Error::store)).collect();
         for (n, corrections) in corrections?.chunks(PAGE).enumerate() {
             match self.record_page(&[], corrections).await {
-                // This page or the one before may have been done, and the caller would send all again: a correction that is lost
-                // leaves its reservation counted, one that is made twice takes away what others count.
+                // This page or an earlier one may have been executed, and the caller would retry all of them. A lost
+                // correction leaves its reservation counted; a repeated one would subtract from other requests' counts.
                 Err(error) if n > 0 || error.was_sent() => return Ok(()),
                 page => page?,
             };
@@ -350,7 +351,7 @@ impl Shared {
         Ok(Changes { revision: head.revision, now_ms: head.now_ms, records })
     }
 
-    /// Sends what is remembered, unless the data has it already.
+    /// Sends what this client remembers, unless the data already contains it.
     async fn restore(&self) -> Result<Head, RedisError> {
         let _alone = self.restoring.lock().await;
         let (mut head, _): (Head, Vec<String>) = self.run(&CHANGES, |call| _ = call.arg(u64::MAX)).await?;
@@ -376,7 +377,7 @@ impl Shared {
             });
             (head,) = restore.await?;
         }
-        // If it was replaced meanwhile, the next call finds that out.
+        // If the data was replaced meanwhile, the next call sees a new epoch.
         self.memory.set_epoch(&epoch);
         Ok(head)
     }

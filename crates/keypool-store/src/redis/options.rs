@@ -1,4 +1,4 @@
-//! Where a server is and how it is reached.
+//! The address of a Redis server and how to connect to it.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use redis::{Client, ConnectionAddr, IntoConnectionInfo, TlsCertificates};
 
 use super::error::RedisError;
 
-/// Where a server is and how it is reached.
+/// The address of a Redis server and how to connect to it.
 ///
 /// ```
 /// use keypool_store::redis::RedisOptions;
@@ -25,45 +25,46 @@ pub struct RedisOptions {
     pub(super) time: Option<Time>,
 }
 
-/// Tells the milliseconds since the Unix epoch.
+/// A source of the time in milliseconds since the Unix epoch.
 pub(super) type Time = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 impl RedisOptions {
-    /// The server at `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS, or `unix:///path`.
+    /// Creates options for the server at `redis://[user:password@]host[:port][/database]`, `rediss://` for TLS, or
+    /// `unix:///path`.
     pub fn new(url: impl Into<String>) -> Self {
         let namespace = "keypool".to_owned();
         Self { url: url.into(), namespace, username: None, password: None, root_certificates: None, time: None }
     }
 
-    /// What the names of all keys begin with, `keypool` unless set. Pools that share limits have the same namespace.
+    /// Sets the prefix of all Redis keys, `keypool` by default. Pools that share limits use the same namespace.
     #[must_use]
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// The user, in place of the one in the URL.
+    /// Sets the user, in place of the one in the URL.
     #[must_use]
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.username = Some(username.into());
         self
     }
 
-    /// The password, in place of the one in the URL.
+    /// Sets the password, in place of the one in the URL.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.password = Some(password.into());
         self
     }
 
-    /// Certificates (PEM) of the authorities that are trusted over TLS, in place of the system's.
+    /// Sets the certificates (PEM) of the authorities that are trusted over TLS, in place of the system's.
     #[must_use]
     pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificates = Some(pem.into());
         self
     }
 
-    /// The time in milliseconds since the Unix epoch in place of the server's, for tests.
+    /// Sets a source of the time in milliseconds since the Unix epoch, in place of the server's clock, for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn with_time(mut self, time: Arc<dyn Fn() -> i64 + Send + Sync>) -> Self {
@@ -73,7 +74,7 @@ impl RedisOptions {
 
     pub(super) fn client(&self) -> Result<Client, RedisError> {
         let invalid = "the address of the Redis server must be redis://, rediss:// or unix://, with host and port";
-        // The client's error may quote the address, and a password with it.
+        // The client's error may quote the address, which may contain a password.
         let info = self.url.as_str().into_connection_info().map_err(|_| RedisError::invalid(invalid))?;
         let mut login = info.redis_settings().clone();
         if let Some(username) = &self.username {
@@ -85,7 +86,7 @@ impl RedisOptions {
         let tcp = TcpSettings::default().set_nodelay(true);
         let info = info.set_redis_settings(login).set_tcp_settings(tcp);
         if let ConnectionAddr::TcpTls { .. } = info.addr() {
-            // Without one the client panics; where the program installed another, that holds.
+            // Without a default provider the client panics. One that the program installed before stays in use.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
         match &self.root_certificates {

@@ -1,13 +1,13 @@
 -- A quota: {n, windows = {[span] = {at, requests, input, output, images, at, ...}}, days = {[date] = {requests, ...}}}.
--- `n` grows with each change. It begins at the time, so that it never goes back when a quota was dropped.
+-- `n` grows with each change. It starts at the current time, so that it never goes back after a quota was deleted.
 
--- What begins within one part of a window counts as begun at that part's end.
+-- The time at which a window counts a request: the end of the part of the window that the request falls into.
 local function slot(at, span)
   local part = math.max(1, math.floor(span / PARTS))
   return math.ceil(at / part) * part
 end
 
--- For how long an entry counts.
+-- How long an entry counts.
 local function lasts(span)
   return span + math.min(GUARD, math.ceil(span / 64))
 end
@@ -34,7 +34,7 @@ local function counting(list, span)
   return kept
 end
 
--- Adds amounts, which may be negative, to an entry; the entries stay in order.
+-- Adds amounts, which may be negative, to the entry at a time. Entries stay ordered by time.
 local function add(list, at, amounts)
   local i = #list - 4
   while i > 0 and list[i] > at do i = i - 5 end

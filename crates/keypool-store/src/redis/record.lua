@@ -1,11 +1,12 @@
--- Keeps records and corrects reservations.
--- ARGV[3]: the writer. ARGV[4]: how many records; then of each its target and JSON; then for each quota its corrections as
--- JSON {quota, {{at, date, requests, input, output, images}, ...}}. Answers {head, {quota, n, state of the quota}...}.
+-- Stores records and corrects reservations.
+-- ARGV[3]: the writer. ARGV[4]: the number of records; then the target and JSON of each record; then the corrections of
+-- each quota as JSON {quota, {{at, date, requests, input, output, images}, ...}}.
+-- Reply: {head, {{quota, n, state of the quota}...}}.
 local first = 5 + 2 * tonumber(ARGV[4])
 if first > 5 then revision = redis.call('HINCRBY', KEYS[1], 'revision', 1) end
 for i = 5, first - 1, 2 do set_record(ARGV[i], ARGV[3] .. ' ' .. now .. ' ' .. ARGV[i + 1]) end
 
-local answer = {}
+local reply = {}
 for i = first, #ARGV do
   local name, corrections = unpack(cjson.decode(ARGV[i]))
   local quota = read(name)
@@ -19,6 +20,6 @@ for i = first, #ARGV do
     add_day(quota.days, date, amounts)
   end
   local packed = write(name, quota)
-  answer[#answer + 1] = {name, quota.n, packed}
+  reply[#reply + 1] = {name, quota.n, packed}
 end
-return {head(), answer}
+return {head(), reply}

@@ -1,7 +1,9 @@
 -- Reserves one request with the first candidate that has room.
--- ARGV[3]: the epoch that the caller knows. ARGV[4] to [7]: the cost. ARGV[8]: the zones as JSON, each {date of the first,
--- starts of four days}. From ARGV[9]: the candidates as JSON {quota, zone, {unit, span or 0 for a day, amount, ...}}.
--- Answers {head, granted or 0 or -1 to ask again, date, {n, state} of the quota, for each refused candidate when it opens}.
+-- ARGV[3]: the epoch that the caller knows. ARGV[4] to ARGV[7]: the cost.
+-- ARGV[8]: the zones as JSON, each {date of the first day, starts of three days and the end of the last}.
+-- From ARGV[9] on: the candidates as JSON {quota, zone, {unit, span or 0 for a day, amount, ...}}.
+-- Reply: {head, number of the granted candidate (0: none, -1: the caller must retry), date, {n, state} of its quota,
+-- delays in ms until each candidate before it has room}.
 if ARGV[3] ~= epoch then return {head(), -1, 0, {0, ''}, {}} end
 if now < opens then return {head(), 0, 0, {0, ''}, {}} end
 
@@ -14,7 +16,7 @@ local function amount_of(amounts, unit, before)
   return amounts[before + unit]
 end
 
--- When a window has room: 0 where it has.
+-- Returns the time at which a window has room for the cost; 0 if it has room now.
 local function window_opens(list, span, unit, limit)
   local used = 0
   for i = 1, #list, 5 do used = used + amount_of(list, unit, i) end
@@ -26,7 +28,7 @@ local function window_opens(list, span, unit, limit)
   end
 end
 
--- The day on which a request is sent that is granted now; `both` until when the day before counts as well.
+-- Returns the day on which a request granted now is sent. `both` is the time until which the day before counts as well.
 local zones, days = nil, {}
 local function day_of(zone)
   if days[zone] then return days[zone] end

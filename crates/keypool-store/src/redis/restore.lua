@@ -1,5 +1,6 @@
--- Brings back what a caller remembers. Of each count the larger one holds.
--- ARGV[3]: how many quotas; then of each its name and state; then of each record its target and value. Answers {head}.
+-- Restores what a caller remembers. Each restored count is the larger of the stored and the remembered one.
+-- ARGV[3]: the number of quotas; then the name and state of each; then the target and value of each record.
+-- Reply: {head}.
 local function merge_windows(list, seen)
   local merged, i, k = {}, 1, 1
   while list[i] or seen[k] do

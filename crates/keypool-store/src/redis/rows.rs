@@ -1,4 +1,4 @@
-//! How records and quotas are written on the server.
+//! The form in which records and quotas are stored on the server.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use tower_keypool::{
 
 use crate::window::RECORD_KEPT_MS;
 
-/// A record as it is kept: its writer, the time and its JSON.
+/// A stored record: its writer, the time and its JSON.
 pub(super) struct Row<'a> {
     pub(super) writer: &'a str,
     at_ms: i64,
@@ -17,14 +17,14 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// None for a record of a newer version.
+    /// Returns `None` for a record of a newer version.
     pub(super) fn parse(value: &'a str) -> Option<Self> {
         let mut parts = value.splitn(3, ' ');
         let (writer, at_ms, json) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self { writer, at_ms: at_ms.parse().ok()?, record: serde_json::from_str(json).ok()? })
     }
 
-    pub(super) fn is_over(&self, now_ms: i64) -> bool {
+    pub(super) fn is_expired(&self, now_ms: i64) -> bool {
         match &self.record {
             Record::Open { until_ms, .. } => until_ms.is_some_and(|until| until <= now_ms),
             Record::Closed { .. } => self.at_ms + RECORD_KEPT_MS <= now_ms,
@@ -34,7 +34,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The name of a record: it replaces the last one of this name. None for what is no row.
+/// Returns the name under which a record replaces the one before. `None` for records that are not stored.
 pub(super) fn target(record: &Record) -> Option<String> {
     let target = match record {
         Record::Open { target, .. } | Record::Closed { target } => serde_json::to_string(target),
@@ -45,7 +45,7 @@ pub(super) fn target(record: &Record) -> Option<String> {
     target.ok()
 }
 
-/// Unambiguous for any project and model.
+/// Returns the name of a quota, which is unambiguous for any project and model.
 pub(super) fn quota_name(project: &str, model: &str) -> String {
     format!("{}/{project}/{model}", project.len())
 }
@@ -56,7 +56,7 @@ fn parse_quota(name: &str) -> Option<(&str, &str)> {
     Some((project, model.strip_prefix('/')?))
 }
 
-/// A unit as the scripts number it.
+/// Returns the number of a unit in the scripts.
 pub(super) fn unit_number(unit: Unit) -> u64 {
     match unit {
         Unit::InputTokens => 2,
@@ -67,7 +67,7 @@ pub(super) fn unit_number(unit: Unit) -> u64 {
     }
 }
 
-/// What a quota counts, as records.
+/// Converts the counts of a quota to records.
 pub(super) fn counts(quota: &str, windows: Vec<(u64, Vec<i64>)>, days: Vec<(i32, Vec<u64>)>) -> Vec<Record> {
     let Some((project, model)) = parse_quota(quota) else { return Vec::new() };
     let name = (Arc::<str>::from(project), Arc::<str>::from(model));

@@ -8,16 +8,17 @@ use super::{
 };
 
 impl SqliteStore {
-    /// Writes a copy, as of one moment, to a path where nothing is yet; requests go on meanwhile. The file appears when it is
-    /// complete and on the disk. It is opened like any database; the master key is not in it, so back that up, too.
+    /// Writes a consistent copy to a path that does not exist yet, while requests go on. The file appears when it is
+    /// complete and on the disk. The copy can be opened like any database. It does not contain the master key, so back
+    /// that up, too.
     ///
     /// # Errors
-    /// `Invalid` if there is a file already; otherwise those of both files.
+    /// `Invalid` if the path exists; otherwise errors of either file.
     pub async fn backup(&self, to: impl Into<PathBuf>) -> Result<(), SqliteError> {
         let to = to.into();
         self.read_long(move |connection, _| {
             if to.exists() {
-                let what = "there is a file already where the backup is to be written";
+                let what = "the file for the backup exists already";
                 return Err(SqliteError::invalid(what).at(&to));
             }
             let part = beside(&to, ".part");
@@ -27,7 +28,7 @@ impl SqliteStore {
             let copied = copied.map_err(|error| SqliteError::from(error).at(&part));
             let copied = copied.and_then(|_| file_of_part.sync_all().map_err(failed)).and_then(|()| rename(&part, &to));
             if copied.is_err() {
-                // The error that is told is the first one.
+                // The first error is the one to report.
                 let _ = fs::remove_file(&part);
             }
             copied

@@ -1,4 +1,4 @@
-//! What can go wrong with a database.
+//! Errors of a SQLite store.
 
 use std::{
     fmt,
@@ -7,9 +7,9 @@ use std::{
 
 use rusqlite::{ErrorCode, ffi};
 
-/// An error of a [`SqliteStore`](super::SqliteStore). It never holds a secret.
+/// An error of a [`SqliteStore`](super::SqliteStore). It never contains a secret.
 ///
-/// Whatever the kind, the file is as it was before the call.
+/// The file is as it was before the failed call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteError {
     kind: SqliteErrorKind,
@@ -17,7 +17,7 @@ pub struct SqliteError {
     detail: String,
 }
 
-/// What kind of error it is.
+/// The kind of a [`SqliteError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SqliteErrorKind {
@@ -50,7 +50,7 @@ impl SqliteError {
         Self { kind, path: PathBuf::new(), detail: detail.into() }
     }
 
-    /// An error of the file system.
+    /// Converts an error of the file system.
     pub(super) fn io(path: &Path, error: &std::io::Error) -> Self {
         use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, StorageFull};
         let kind = match error.kind() {
@@ -61,17 +61,17 @@ impl SqliteError {
         Self { kind, path: path.to_owned(), detail: error.to_string() }
     }
 
-    /// The same error with the path of the database, unless it names a file already.
+    /// Adds a path, unless the error names a file already.
     pub(super) fn at(self, path: &Path) -> Self {
         if self.path.as_os_str().is_empty() { Self { path: path.to_owned(), ..self } } else { self }
     }
 
-    /// What kind of error it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> SqliteErrorKind {
         self.kind
     }
 
-    /// The file that it concerns.
+    /// Returns the path of the file that the error concerns.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -83,7 +83,7 @@ impl From<rusqlite::Error> for SqliteError {
         let kind = match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => SqliteErrorKind::NotADatabase,
             Some(ErrorCode::DatabaseCorrupt) => SqliteErrorKind::Damaged,
-            // The file is shorter than it says.
+            // The file is shorter than its header says.
             _ if code == Some(ffi::SQLITE_IOERR_SHORT_READ) => SqliteErrorKind::Damaged,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => SqliteErrorKind::Locked,
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => SqliteErrorKind::ReadOnly,
@@ -94,7 +94,7 @@ impl From<rusqlite::Error> for SqliteError {
     }
 }
 
-/// A row that this program cannot have written.
+/// The error of a row that this program cannot have written.
 impl From<serde_json::Error> for SqliteError {
     fn from(error: serde_json::Error) -> Self {
         Self::new(SqliteErrorKind::Damaged, format!("a row cannot be read: {error}"))
@@ -125,13 +125,13 @@ impl fmt::Display for SqliteError {
             SqliteErrorKind::MasterKey => return write!(f, "the master key for {path}: {detail}"),
             SqliteErrorKind::Damaged => (
                 "is damaged",
-                ". Restore a backup, or move the file and those that begin with its name away to start with an empty one",
+                ". Restore a backup, or move away the file and all whose names start with its name, to start empty",
             ),
             SqliteErrorKind::Locked => ("is locked", ". Another program has a transaction open; end it and try again"),
             SqliteErrorKind::ReadOnly => ("cannot be written", ". Allow this user to write the file and its folder"),
             SqliteErrorKind::NewerVersion => ("was made by a newer version", ". Use that version, or another path"),
-            SqliteErrorKind::DiskFull => ("cannot grow", ". Make room on the disk; it goes on by itself then"),
-            SqliteErrorKind::Invalid => ("was asked for something invalid", ""),
+            SqliteErrorKind::DiskFull => ("cannot grow", ". Free some disk space; no restart is needed"),
+            SqliteErrorKind::Invalid => ("got an invalid request", ""),
             SqliteErrorKind::Io => ("failed", ""),
         };
         write!(f, "the database {path} {what}: {detail}{advice}")

@@ -1,4 +1,4 @@
-//! Opening a database: the checks, the migrations, the settings of a connection.
+//! Opening of a database: checks, migrations and connection settings.
 
 use std::{
     fs,
@@ -16,15 +16,15 @@ use super::{
     time::Time,
 };
 
-/// Each step from one version of the tables to the next; the version is the number of steps that were taken.
+/// The steps from each version of the tables to the next; the version is the number of applied steps.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001.sql")];
 
-/// Tells our databases from others: "KPOL".
+/// The application id that marks our databases: "KPOL".
 const APPLICATION_ID: i32 = 0x4b50_4f4c;
 
-/// Opens a database for writing; it is made where there is none.
+/// Opens a database for writing, and creates it if it is missing.
 ///
-/// When several processes make a database at once, SQLite refuses some without waiting: they try again.
+/// When several processes create a database at once, SQLite refuses some of them without waiting, so this retries.
 pub(super) fn open(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, Cipher), SqliteError> {
     let clock = Clock::system();
     let began = clock.now();
@@ -47,7 +47,7 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, 
     } else if path.is_dir() {
         return Err(SqliteError::new(SqliteErrorKind::NotADatabase, "it is a folder"));
     }
-    // SQLite gives its other files the permissions of this one.
+    // SQLite creates its other files with the permissions of this one.
     #[cfg(unix)]
     if is_new {
         use std::os::unix::fs::OpenOptionsExt;
@@ -55,10 +55,10 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, 
         made.map_err(|error| SqliteError::io(path, &error))?;
     }
     let connection = Connection::open(by_name(path))?;
-    // The file stays as it is until all is checked.
+    // The file must stay unchanged until all checks have passed.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.busy_timeout(options.busy_timeout / 10)?;
-    // Another process may be making it: one moment is looked at.
+    // Another process may be creating it: the transaction gives the checks one consistent view.
     connection.execute_batch("BEGIN")?;
     check(&connection)?;
     connection.execute_batch("COMMIT")?;
@@ -78,7 +78,7 @@ fn open_once(path: &Path, options: &SqliteOptions) -> Result<(Connection, Time, 
     Ok((connection, time, cipher))
 }
 
-/// Opens a database that is open for writing already.
+/// Opens another connection to a database that is open for writing already.
 pub(super) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connection, SqliteError> {
     let connection = Connection::open(by_name(path))?;
     connection.busy_timeout(options.busy_timeout)?;
@@ -88,7 +88,7 @@ pub(super) fn open_reader(path: &Path, options: &SqliteOptions) -> Result<Connec
 
 fn set(connection: &Connection, options: &SqliteOptions) -> Result<(), SqliteError> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    // Pages of 32 MiB are in the journal before they are written to their places: most of them change again and again.
+    // Checkpoint after 32 MiB of pages in the WAL: most of them change again and again, so they are copied less often.
     connection.pragma_update(None, "wal_autocheckpoint", 8_192)?;
     if let Some(pages) = options.max_pages {
         connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))?;
@@ -97,7 +97,7 @@ fn set(connection: &Connection, options: &SqliteOptions) -> Result<(), SqliteErr
     Ok(())
 }
 
-/// Whether it is one of ours, undamaged, of a version that we know, and can be written; or new.
+/// Checks that the database is new, or is one of ours, of a known version, writable and undamaged.
 fn check(connection: &Connection) -> Result<(), SqliteError> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let (id, version) = (pragma("application_id")?, pragma("user_version")?);
@@ -107,13 +107,13 @@ fn check(connection: &Connection) -> Result<(), SqliteError> {
     }
     let known = MIGRATIONS.len() as i32;
     if version > known {
-        let what = format!("its version is {version}, and this program knows up to {known}");
+        let what = format!("its version is {version}; this program supports up to {known}");
         return Err(SqliteError::new(SqliteErrorKind::NewerVersion, what));
     }
     if connection.is_readonly("main")? {
         return Err(SqliteError::new(SqliteErrorKind::ReadOnly, "it is read-only"));
     }
-    // The usage of 400 days may be gigabytes: damage there is found when it is read.
+    // The usage of 400 days may be gigabytes: damage there is only found when it is read.
     let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'usage'")?;
     for table in tables.query_map([], |row| row.get::<_, String>(0))? {
         let found: String = connection.query_row(&format!("PRAGMA quick_check('{}')", table?), [], |row| row.get(0))?;
@@ -136,7 +136,7 @@ fn migrate(connection: &Connection) -> Result<(), SqliteError> {
     Ok(())
 }
 
-/// The file by a name that SQLite takes as one: `file:` and `:memory:` at the beginning of a name mean something to it.
+/// Returns the path in a form that SQLite takes as a file name. A leading `file:` or `:memory:` is special.
 pub(super) fn by_name(path: &Path) -> PathBuf {
     if path.is_relative() { Path::new(".").join(path) } else { path.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Keys with their secrets encrypted, and the history of imports.
+//! Keys with encrypted secrets, and the history of imports.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::Value;
@@ -9,54 +9,55 @@ use super::{
     secrets::{self, Cipher},
 };
 
-/// A key as it is kept. Whether it is disabled is a [`Record`](tower_keypool::store::Record) of the pool.
+/// A stored key. Its disabling is not part of it, but a [`Record`](tower_keypool::store::Record) of the pool.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct StoredKey {
-    /// Its name, by which it is found.
+    /// The id by which it is found.
     pub id: KeyId,
     /// The secret.
     pub secret: Secret,
     /// The project that owns the quota.
     pub project: Option<String>,
-    /// Any other options, as whoever stores the key reads them.
+    /// Other options, which only the caller interprets.
     pub options: Value,
-    /// When it was first put, in milliseconds since the Unix epoch; ignored by a put.
+    /// Time of the first put, in milliseconds since the Unix epoch; ignored by a put.
     pub created_ms: i64,
-    /// When it was last put; ignored by a put.
+    /// Time of the last put, in milliseconds since the Unix epoch; ignored by a put.
     pub updated_ms: i64,
 }
 
 impl StoredKey {
-    /// A key to put, without a project and options.
+    /// Creates a key to put, without a project and options.
     pub fn new(id: KeyId, secret: Secret) -> Self {
         Self { id, secret, project: None, options: Value::Null, created_ms: 0, updated_ms: 0 }
     }
 }
 
-/// What an import of keys did.
+/// The result of an import of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Import {
-    /// When, in milliseconds since the Unix epoch.
+    /// Time of the import, in milliseconds since the Unix epoch.
     pub at_ms: i64,
-    /// Where the keys came from, such as the name of a file.
+    /// The source of the keys, such as the name of a file.
     pub source: String,
-    /// Keys that were not there before.
+    /// Number of keys that were new.
     pub added: u64,
-    /// Keys that were.
+    /// Number of keys that replaced one with the same id.
     pub merged: u64,
-    /// Entries that were no keys.
+    /// Number of entries that were not keys.
     pub rejected: u64,
 }
 
-/// Methods about keys. Errors of the file are those of every method: the database is damaged, locked, cannot be written, or
-/// the disk is full.
+/// Methods about keys. "Errors of the file" can occur in every method: the database is damaged, locked or cannot be
+/// written, or the disk is full.
 impl SqliteStore {
-    /// All keys, by id.
+    /// Returns all keys, ordered by id.
     ///
     /// # Errors
-    /// Those of the file; [`SqliteErrorKind::MasterKey`](super::SqliteErrorKind::MasterKey) if another process changed the master key.
+    /// Errors of the file; [`SqliteErrorKind::MasterKey`](super::SqliteErrorKind::MasterKey) if another process changed
+    /// the master key.
     pub async fn keys(&self) -> Result<Vec<StoredKey>, SqliteError> {
         self.read_long(|connection, shared| {
             let transaction = connection.unchecked_transaction()?;
@@ -72,7 +73,7 @@ impl SqliteStore {
         .await
     }
 
-    /// The key with this id.
+    /// Returns the key with this id.
     ///
     /// # Errors
     /// The same as those of [`keys`](Self::keys).
@@ -88,11 +89,11 @@ impl SqliteStore {
         .await
     }
 
-    /// Puts keys, in place of those with the same ids, in one transaction, which 100,000 keys make about 1 s long: requests wait
-    /// for it. The import is added to the history.
+    /// Puts keys, replacing those with the same ids, and adds the import to the history. This is one transaction, for
+    /// which requests wait; with 100,000 keys it takes about 1 s.
     ///
     /// # Errors
-    /// The same as those of [`keys`](Self::keys); no key is put then.
+    /// The same as those of [`keys`](Self::keys). No key is put then.
     pub async fn import_keys(
         &self,
         source: impl Into<String>,
@@ -109,7 +110,7 @@ impl SqliteStore {
         .await
     }
 
-    /// Puts a key, in place of the one with the same id. Its secret, project and options are replaced.
+    /// Puts a key, or replaces the secret, project and options of the one with the same id.
     ///
     /// # Errors
     /// The same as those of [`keys`](Self::keys).
@@ -117,10 +118,10 @@ impl SqliteStore {
         self.put(vec![key], |_, _, _, _| Ok(())).await
     }
 
-    /// Removes a key with its cooldowns; its usage stays. Whether it was there.
+    /// Removes a key with its cooldowns; its usage stays. Reports whether the key existed.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn remove_key(&self, id: &KeyId) -> Result<bool, SqliteError> {
         let id = id.clone();
         self.change(move |connection, _| {
@@ -134,10 +135,10 @@ impl SqliteStore {
         .await
     }
 
-    /// A number that grows with each change of keys or tenants, by whatever process.
+    /// Returns a number that grows with each change of keys or tenants, by any process.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn keys_revision(&self) -> Result<u64, SqliteError> {
         self.read(|connection, _| {
             let mut read = connection.prepare_cached("SELECT value FROM meta WHERE name = 'keys_revision'")?;
@@ -146,10 +147,10 @@ impl SqliteStore {
         .await
     }
 
-    /// The latest imports, newest first, this many at most.
+    /// Returns the latest imports, newest first; `most` is their maximum number.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn imports(&self, most: u32) -> Result<Vec<Import>, SqliteError> {
         self.read(move |connection, _| {
             let read = "SELECT at_ms, source, added, merged, rejected FROM imports ORDER BY id DESC LIMIT ?";
@@ -164,11 +165,12 @@ impl SqliteStore {
         .await
     }
 
-    /// Encrypts all secrets with another master key, in one transaction. If the master key is in the file beside the database,
-    /// that file is replaced; otherwise give the new one from now on. Other processes must be started again with it.
+    /// Encrypts all secrets with another master key, in one transaction. If the master key is in the file beside the
+    /// database, that file is replaced; otherwise pass the new key from now on. Other processes must be restarted with
+    /// the new key.
     ///
     /// # Errors
-    /// The same as those of [`keys`](Self::keys); nothing is changed then.
+    /// The same as those of [`keys`](Self::keys). Nothing is changed then.
     pub async fn rekey(&self, key: MasterKey) -> Result<(), SqliteError> {
         let path = self.path().to_owned();
         let is_beside = self.0.options.master_key.is_none();
@@ -186,7 +188,7 @@ impl SqliteStore {
         .await
     }
 
-    /// Puts keys and lets `done` (time, added, merged) end the transaction.
+    /// Puts keys and calls `done` (connection, time, added, merged) at the end of the transaction.
     async fn put<T: Send + 'static>(
         &self,
         keys: Vec<StoredKey>,
@@ -216,7 +218,7 @@ impl SqliteStore {
     }
 }
 
-/// Tells others that keys or tenants changed.
+/// Increments the number by which processes notice that keys or tenants changed.
 pub(super) fn count_change(connection: &Connection) -> Result<(), SqliteError> {
     let count = "INSERT INTO meta VALUES ('keys_revision', 1) ON CONFLICT DO UPDATE SET value = value + 1";
     connection.execute(count, [])?;

@@ -1,10 +1,10 @@
-//! One SQLite file, for all processes of a machine.
+//! A store in one SQLite file, for all processes of a machine.
 //!
-//! [`SqliteStore`] is a [`Store`]: reservations, cooldowns, disabled keys and learned limits. Beside that it keeps what a
-//! gateway needs: keys with their secrets encrypted ([`StoredKey`]), the history of imports, tenants, who owns which file
-//! of a provider ([`Resource`]), and the usage by day ([`UsageQuery`]).
+//! [`SqliteStore`] is a [`Store`]: it keeps reservations, cooldowns, disabled keys and learned limits. It also keeps
+//! the data of a gateway: keys with encrypted secrets ([`StoredKey`]), the history of imports, tenants, the owners of
+//! the files at a provider ([`Resource`]), and usage by day ([`UsageQuery`]).
 //!
-//! A process that is killed loses nothing that was answered. The file must lie on a local disk.
+//! A killed process loses nothing that the store confirmed. The file must be on a local disk.
 
 mod backup;
 mod error;
@@ -43,10 +43,10 @@ use secrets::Ciphers;
 use time::{InjectedTime, Time};
 use writer::{Answer, Job, Writer};
 
-/// Usage is kept for so many days.
+/// Number of days for which usage is kept.
 const USAGE_DAYS: i32 = 400;
 
-/// How a database is opened.
+/// Options for opening a database.
 #[derive(Clone)]
 pub struct SqliteOptions {
     master_key: Option<MasterKey>,
@@ -56,31 +56,32 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The master key in the file `<database>.key`, which is made for a new database; a busy timeout of 5 s.
+    /// Creates the default options: a busy timeout of 5 s, and the master key in the file `<database>.key`, which is
+    /// created with a new database.
     pub fn new() -> Self {
         Self { master_key: None, busy_timeout: Duration::from_secs(5), time: None, max_pages: None }
     }
 
-    /// The master key that encrypts the secrets. No file is made for it.
+    /// Sets the master key that encrypts the secrets. It is not written to a file.
     #[must_use]
     pub fn master_key(self, key: MasterKey) -> Self {
         Self { master_key: Some(key), ..self }
     }
 
-    /// For how long a transaction waits for one of another process before it fails.
+    /// Sets how long a transaction waits for one of another process before it fails.
     #[must_use]
     pub fn busy_timeout(self, timeout: Duration) -> Self {
         Self { busy_timeout: timeout, ..self }
     }
 
-    /// The time in milliseconds since the Unix epoch, for tests.
+    /// Sets a source of the time in milliseconds since the Unix epoch, for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn with_time(self, time: Arc<dyn Fn() -> i64 + Send + Sync>) -> Self {
         Self { time: Some(time), ..self }
     }
 
-    /// The disk is full when the file has so many pages of 4 KiB, for tests.
+    /// Sets the number of 4 KiB pages at which the disk counts as full, for tests.
     #[doc(hidden)]
     #[must_use]
     pub fn max_pages(self, pages: u32) -> Self {
@@ -100,7 +101,7 @@ impl fmt::Debug for SqliteOptions {
     }
 }
 
-/// A store in one SQLite file, which several processes of a machine may share. A clone is the same store.
+/// A store in one SQLite file, which several processes of a machine may share. Clones share the same store.
 ///
 /// ```
 /// use keypool_store::{SqliteOptions, SqliteStore};
@@ -121,21 +122,21 @@ struct Shared {
     path: PathBuf,
     options: SqliteOptions,
     time: Time,
-    /// The random number by which its records are known.
+    /// The random id that marks this store's records.
     id: i64,
     ciphers: Ciphers,
     reader: Mutex<Connection>,
-    /// None when the store is dropped.
+    /// `None` while the store is dropped.
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
 }
 
 impl SqliteStore {
-    /// Opens a database; it is made where there is none, with the folders above it. The structure of all tables but that of
+    /// Opens a database, and creates it and its parent folders if they are missing. The structure of all tables except
     /// usage is checked, so this blocks for some milliseconds, and for about 100 ms with 100,000 keys.
     ///
     /// # Errors
-    /// Each [`SqliteErrorKind`] but `Invalid`. The file is left as it is.
+    /// Any [`SqliteErrorKind`] except `Invalid`. The file is left unchanged.
     pub fn open(path: impl Into<PathBuf>, options: SqliteOptions) -> Result<Self, SqliteError> {
         let path = path.into();
         let open = || {
@@ -151,22 +152,22 @@ impl SqliteStore {
         Ok(Self(Arc::new(Shared { path, options, time, id, ciphers, reader, jobs, writer })))
     }
 
-    /// The path of the file.
+    /// Returns the path of the file.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// The size of the file and of those that SQLite keeps beside it, in bytes.
+    /// Returns the size of the file and of SQLite's files beside it, in bytes.
     ///
     /// # Errors
-    /// [`SqliteErrorKind::Io`] if the file is gone.
+    /// [`SqliteErrorKind::Io`] if the file cannot be read, for example because it was removed.
     pub fn size(&self) -> Result<u64, SqliteError> {
         let size = |end: &str| Ok(std::fs::metadata(secrets::beside(self.path(), end))?.len());
         let main = size("").map_err(|error: std::io::Error| SqliteError::io(self.path(), &error))?;
         Ok(main + size("-wal").unwrap_or(0) + size("-shm").unwrap_or(0))
     }
 
-    /// Hands a job to the writer; the future is its answer.
+    /// Sends a job to the writer; the future resolves to the writer's reply.
     fn ask<T, J: FnOnce(Answer<T>) -> Job>(&self, job: J) -> impl Future<Output = Result<T, SqliteError>> + use<T, J> {
         let (answer, answered) = oneshot::channel();
         let sent = self.0.jobs.as_ref().is_some_and(|jobs| jobs.send(job(answer)).is_ok());
@@ -186,7 +187,7 @@ impl SqliteStore {
         self.on_writer(|writer| writer.transaction(|writer| change(&writer.connection, &writer.time))).await
     }
 
-    /// Has the writer do something between two batches.
+    /// Runs a closure on the writer thread, between two batches.
     async fn on_writer<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Writer) -> Result<T, SqliteError> + Send + 'static,
@@ -194,7 +195,7 @@ impl SqliteStore {
         self.ask(|answer| Job::Alone(Box::new(move |writer| drop(answer.send(work(writer)))))).await
     }
 
-    /// Reads from the database, beside the writer.
+    /// Reads from the database over the shared read connection, in parallel to the writer.
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection, &Shared) -> Result<T, SqliteError> + Send + 'static,
@@ -203,7 +204,7 @@ impl SqliteStore {
         self.block(move || read(&shared.reader.lock().unwrap_or_else(PoisonError::into_inner), &shared)).await
     }
 
-    /// Reads for long, over a connection of its own.
+    /// Runs a long read over a connection of its own.
     async fn read_long<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection, &Shared) -> Result<T, SqliteError> + Send + 'static,
@@ -250,11 +251,11 @@ impl Store for SqliteStore {
 }
 
 impl Drop for Shared {
-    /// Waits until the jobs that were sent are done.
+    /// Waits until all sent jobs are done.
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(writer) = self.writer.take() {
-            // It has said why it stopped.
+            // An error here is a panic, which was reported already.
             let _ = writer.join();
         }
     }

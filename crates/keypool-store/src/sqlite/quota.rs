@@ -1,8 +1,8 @@
-//! What a project and model used: its row, and what the log adds to it.
+//! The usage of a project and model: its stored row, and the entries that the log adds.
 //!
-//! Two rows of the log say what must be added from it. Up to [`stored`](Quota) the quota was read from the tables, so that a row
-//! before it adds to windows of a minute alone. Up to `folded` (the writer's `Log`) the tables have its usage, so that only a row
-//! after it adds to what is written to them.
+//! Two row ids of the log decide what an entry adds. Rows up to [`stored`](Quota) were included in the tables from
+//! which the quota was read, so they add only to windows of up to a minute. Rows up to `folded` (in the writer's `Log`)
+//! are included in the tables now, so only later rows add to the usage that is still to be written.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,31 +19,31 @@ use super::{
 };
 use crate::window::MOST;
 
-/// How many days before the present one matter.
+/// Number of days before the current one that are kept in memory.
 const DAYS: i32 = 2;
 
 /// A project and model.
 pub(super) type Name = (Arc<str>, Arc<str>);
 
-/// A reservation, or the correction of one, as the log has it: project, model, key, where it is counted, the spans of the
-/// windows that limits name, and what is added.
+/// A reservation or correction in the log: project, model, key, the time and day that count it, the spans of its limits
+/// except a minute, and the added amounts.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LogEntry(Arc<str>, Arc<str>, KeyId, (i64, i32), Vec<i64>, Added);
 
-/// What one project and model used.
+/// The usage of one project and model.
 pub(super) struct Quota {
     pub(super) id: i64,
     windows: Windows,
-    /// The sums of the days around the present one on which anything was used.
+    /// The sums of the days with usage around the current one.
     days: Vec<(i32, Amounts)>,
-    /// Up to this row of the log, days and long windows were read from the tables.
+    /// The last row of the log that was included in the tables when days and long windows were read from them.
     stored: i64,
-    /// The usage of each day and key that only the log has.
+    /// The usage of each day and key that is only in the log.
     unfolded: HashMap<(i32, KeyId), Added>,
 }
 
 impl LogEntry {
-    /// What a request reserves.
+    /// Returns the entry for a reservation.
     pub(super) fn reserve(candidate: Candidate, at: ReservedAt, cost: &Amounts) -> Self {
         let Candidate { key, project, model, limits, .. } = candidate;
         let spans_ms = limits.iter().filter_map(|limit| match limit.span {
@@ -53,7 +53,7 @@ impl LogEntry {
         Self(project, model, key, (at.at_ms, at.date), spans_ms.collect(), columns(cost))
     }
 
-    /// What was used in the end in place of what was reserved, if the record is about that.
+    /// Returns the entry that corrects a reservation to the actual usage; `None` for other records.
     pub(super) fn correct(record: &Record) -> Option<Self> {
         let Record::Used { key, project, model, at, reserved, used } = record else { return None };
         let (reserved, used) = (columns(reserved), columns(used));
@@ -67,7 +67,7 @@ impl LogEntry {
 }
 
 impl Quota {
-    /// A quota of which nothing counts; it has a row from now on.
+    /// Creates an empty quota, and its row if it has none.
     pub(super) fn new(connection: &Connection, (project, model): &Name) -> Result<Self, SqliteError> {
         let find = "SELECT id FROM quotas WHERE project = ? AND model = ?";
         let found = connection.prepare_cached(find)?.query_row((project, model), |row| row.get(0)).optional()?;
@@ -80,7 +80,7 @@ impl Quota {
         Ok(Self { id, windows: Windows::default(), days: Vec::new(), stored: 0, unfolded: HashMap::new() })
     }
 
-    /// All quotas of which anything counts, by the tables, which have the log up to the row `stored`.
+    /// Reads all quotas with counts from the tables, which include the log up to the row `stored`.
     pub(super) fn read_all(
         connection: &Connection,
         stored: i64,
@@ -113,7 +113,7 @@ impl Quota {
         Ok(quotas)
     }
 
-    /// What its windows and days count, as records.
+    /// Returns the counts of the windows and days as records.
     pub(super) fn records(&mut self, (project, model): &Name, now: i64, today: i32) -> Vec<Record> {
         let name = || (Arc::clone(project), Arc::clone(model));
         self.windows.prune(now);
@@ -128,7 +128,8 @@ impl Quota {
         windows.chain(days).collect()
     }
 
-    /// After how many milliseconds there is room for a cost; 0: now. `now` is the time of the windows, `wall` that of days.
+    /// Returns the delay in milliseconds until there is room for a cost; 0 if there is room now. `now` is the time of
+    /// the windows, `wall` that of the days.
     pub(super) fn opens(&mut self, limits: &[Limit], cost: &Amounts, now: i64, day: &Day, wall: i64) -> i64 {
         self.windows.prune(now);
         let sliding = limits.iter().map(|limit| self.windows.opens(limit, cost.of(limit.unit), now));
@@ -139,7 +140,7 @@ impl Quota {
             if full(today) {
                 return day.ends_ms + guard - wall;
             }
-            // All of today was counted within the guard: it counts for yesterday, too.
+            // Within the guard after midnight, all of today's usage counts for yesterday, too.
             let yesterday = || self.used_on(day.date - 1).of(limit.unit);
             let in_guard = wall < day.starts_ms + guard;
             if in_guard && full(yesterday().saturating_add(today)) { day.starts_ms + guard - wall } else { 0 }
@@ -147,7 +148,7 @@ impl Quota {
         sliding.chain(daily).max().unwrap_or(0)
     }
 
-    /// Counts an entry of a row of the log, which is folded up to a row.
+    /// Counts an entry from a row of the log. `folded` is the last folded row.
     pub(super) fn count(&mut self, entry: &LogEntry, row: i64, folded: i64) {
         let LogEntry(_, _, key, (at_ms, date), spans_ms, more) = entry;
         self.windows.add(spans_ms, *at_ms, more, row <= self.stored);
@@ -162,23 +163,23 @@ impl Quota {
         }
     }
 
-    /// Whether the log has usage of it that the tables do not have.
+    /// Reports whether some usage is only in the log.
     pub(super) fn is_unfolded(&self) -> bool {
         !self.unfolded.is_empty()
     }
 
-    /// Whether nothing counts any more.
+    /// Reports whether all counts have expired.
     pub(super) fn is_over(&mut self, now: i64, today: i32) -> bool {
         self.windows.prune(now);
         self.windows.is_empty() && self.days.iter().all(|(date, _)| *date < today - DAYS)
     }
 
-    /// Another process has written it to the tables.
+    /// Forgets the unfolded usage, because another process wrote it to the tables.
     pub(super) fn set_folded(&mut self) {
         self.unfolded.clear();
     }
 
-    /// Writes to the tables what only the log has, but for windows of a minute.
+    /// Writes the usage that is only in the log to the tables, except windows of up to a minute.
     pub(super) fn fold(&mut self, connection: &Connection) -> Result<(), SqliteError> {
         if let Some((windows, last_ms)) = self.windows.longer() {
             connection.prepare_cached("UPDATE quotas SET windows = ?, last_ms = ? WHERE id = ?")?.execute((
@@ -205,13 +206,13 @@ impl Quota {
     }
 }
 
-/// Amounts as their columns.
+/// Converts amounts to columns.
 fn columns(amounts: &Amounts) -> Added {
     let Amounts { requests, input_tokens, output_tokens, images } = *amounts;
     [requests, input_tokens, output_tokens, images].map(|amount| amount.min(MOST) as i64)
 }
 
-/// Amounts from four columns.
+/// Reads amounts from four columns, starting at `first`.
 pub(super) fn amounts(row: &rusqlite::Row<'_>, first: usize) -> rusqlite::Result<Amounts> {
     let column = |at: usize| Ok::<_, rusqlite::Error>(row.get::<_, i64>(first + at)?.max(0) as u64);
     Ok(Amounts { requests: column(0)?, input_tokens: column(1)?, output_tokens: column(2)?, images: column(3)? })

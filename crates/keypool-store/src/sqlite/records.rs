@@ -9,7 +9,7 @@ use tower_keypool::{
 use super::error::SqliteError;
 use crate::window::RECORD_KEPT_MS;
 
-/// Puts a record in the place of the one before of the same target.
+/// Stores a record in place of the last one of the same target.
 pub(super) fn put(connection: &Connection, writer: i64, record: &Record, wall_ms: i64) -> Result<(), SqliteError> {
     let (target, expires_ms) = match record {
         Record::Open { target, until_ms, .. } => (serde_json::to_string(target)?, *until_ms),
@@ -19,7 +19,7 @@ pub(super) fn put(connection: &Connection, writer: i64, record: &Record, wall_ms
             Some(learned_ms + RECORD_KEPT_MS),
         ),
         Record::Project { key, .. } => (project_target(key)?, None),
-        // Only `load` makes the others.
+        // The other kinds are only returned by `load`.
         _ => return Ok(()),
     };
     connection
@@ -28,7 +28,7 @@ pub(super) fn put(connection: &Connection, writer: i64, record: &Record, wall_ms
     Ok(())
 }
 
-/// Forgets what was recorded of a key.
+/// Deletes the records of a key.
 pub(super) fn forget(connection: &Connection, key: &KeyId) -> Result<(), SqliteError> {
     let whole = serde_json::to_string(&BreakerTarget::Key(key.clone()))?;
     let forget = "DELETE FROM records WHERE target IN (?, ?) OR target ->> '$.key_model[0]' = ?";
@@ -40,7 +40,7 @@ fn project_target(key: &KeyId) -> Result<String, SqliteError> {
     Ok(serde_json::to_string(&("project", key))?)
 }
 
-/// The latest revision, and the records after another one that this writer did not write.
+/// Returns the latest revision, and the records after `since` that other writers wrote.
 pub(super) fn since(connection: &Connection, since: u64, writer: i64) -> Result<(u64, Vec<Record>), SqliteError> {
     let revision: Option<i64> = connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'records'")?
@@ -55,7 +55,7 @@ pub(super) fn since(connection: &Connection, since: u64, writer: i64) -> Result<
         while let Some(row) = rows.next()? {
             match serde_json::from_str(row.get_ref(0)?.as_str().unwrap_or_default()) {
                 Ok(record) => records.push(record),
-                // A newer version wrote it.
+                // A newer version of the program wrote it.
                 Err(error) if error.is_data() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -64,12 +64,12 @@ pub(super) fn since(connection: &Connection, since: u64, writer: i64) -> Result<
     Ok((revision, records))
 }
 
-/// Deletes what is over.
+/// Deletes expired records and resources, usage before `first_date`, and windows that count nothing any more.
 pub(super) fn prune(connection: &Connection, now: i64, wall_ms: i64, first_date: i32) -> Result<(), SqliteError> {
     connection.execute("DELETE FROM records WHERE expires_ms <= ?", [wall_ms])?;
     connection.execute("DELETE FROM resources WHERE expires_ms <= ?", [wall_ms])?;
     connection.execute("DELETE FROM usage WHERE date < ?", [first_date])?;
-    let over = "UPDATE quotas SET windows = '[]', last_ms = 0 WHERE last_ms BETWEEN 1 AND ?";
-    connection.execute(over, [now - super::windows::LONGEST_MS])?;
+    let clear = "UPDATE quotas SET windows = '[]', last_ms = 0 WHERE last_ms BETWEEN 1 AND ?";
+    connection.execute(clear, [now - super::windows::LONGEST_MS])?;
     Ok(())
 }

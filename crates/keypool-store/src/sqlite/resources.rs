@@ -1,38 +1,38 @@
-//! Files, caches and batches at a provider: in which project they are, and who made them.
+//! Files, caches and batches at a provider, with the project that holds them and the tenant that created them.
 
 use rusqlite::{OptionalExtension, Row};
 
 use super::{SqliteError, SqliteStore};
 
-/// Something that a provider keeps in the project of one key, such as `files/abc`.
+/// A resource that a provider keeps in a project, such as the file `files/abc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Resource {
-    /// The provider's name for it.
+    /// The name that the provider gave it.
     pub name: String,
-    /// The project that it is in.
+    /// The project that holds it.
     pub project: String,
-    /// The tenant that made it.
+    /// The tenant that created it.
     pub tenant: Option<String>,
-    /// When it was put, in milliseconds since the Unix epoch; ignored by a put.
+    /// Time of the last put, in milliseconds since the Unix epoch; ignored by a put.
     pub created_ms: i64,
-    /// When it is over, in milliseconds since the Unix epoch: it is not found from then on.
+    /// Time of expiry, in milliseconds since the Unix epoch; the resource is not found from then on.
     pub expires_ms: Option<i64>,
 }
 
 impl Resource {
-    /// A resource to put, of no tenant and without end.
+    /// Creates a resource to put, without a tenant and without expiry.
     pub fn new(name: impl Into<String>, project: impl Into<String>) -> Self {
         Self { name: name.into(), project: project.into(), tenant: None, created_ms: 0, expires_ms: None }
     }
 }
 
-/// Methods about resources. Their errors are those of the file.
+/// Methods about resources.
 impl SqliteStore {
-    /// Puts a resource, in place of the one with the same name.
+    /// Puts a resource, replacing the one with the same name.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn put_resource(&self, resource: Resource) -> Result<(), SqliteError> {
         self.change(move |connection, time| {
             let Resource { name, project, tenant, expires_ms, .. } = &resource;
@@ -48,10 +48,10 @@ impl SqliteStore {
         .await
     }
 
-    /// The resource with this name.
+    /// Returns the resource with this name.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn resource(&self, name: &str) -> Result<Option<Resource>, SqliteError> {
         let name = name.to_owned();
         self.read(move |connection, shared| {
@@ -62,11 +62,11 @@ impl SqliteStore {
         .await
     }
 
-    /// The resources whose names begin with a prefix and come after another name, in the order of names, this many at most;
-    /// of one tenant if one is given.
+    /// Returns resources ordered by name: those whose names start with `prefix` and sort after `after`, of one tenant
+    /// if one is given. `most` is their maximum number.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn resources(
         &self,
         prefix: &str,
@@ -86,10 +86,10 @@ impl SqliteStore {
         .await
     }
 
-    /// Removes a resource. Whether it was there.
+    /// Removes a resource. Reports whether it existed.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn remove_resource(&self, name: &str) -> Result<bool, SqliteError> {
         let name = name.to_owned();
         self.change(move |connection, _| Ok(connection.execute("DELETE FROM resources WHERE name = ?", [name])? > 0))

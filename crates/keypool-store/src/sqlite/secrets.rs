@@ -1,4 +1,4 @@
-//! Secrets at rest: encrypted with a master key that is not in the database.
+//! Encryption of stored secrets with a master key that is not in the database.
 
 use std::{
     fmt, fs,
@@ -18,7 +18,7 @@ use super::error::{SqliteError, SqliteErrorKind};
 
 const NONCE: usize = 24;
 
-/// What is encrypted to tell a wrong master key from a damaged secret. No key has an empty id.
+/// Id and text of an encrypted value that tells a wrong master key from a damaged secret. No key has an empty id.
 const CHECK: (&str, &str) = ("", "keypool");
 
 /// The 32 bytes that encrypt the secrets of a database. `Debug` shows `***`.
@@ -34,7 +34,7 @@ const CHECK: (&str, &str) = ("", "keypool");
 pub struct MasterKey([u8; 32]);
 
 impl MasterKey {
-    /// Takes 64 hexadecimal digits, or base64 of 32 bytes; white space around them is ignored.
+    /// Parses 64 hexadecimal digits, or base64 of 32 bytes; surrounding white space is ignored.
     ///
     /// # Errors
     /// [`SqliteErrorKind::MasterKey`] for anything else. The error does not show the text.
@@ -47,10 +47,10 @@ impl MasterKey {
         })
     }
 
-    /// Reads a file that holds what [`parse`](Self::parse) takes.
+    /// Reads a file that contains the key in one of the forms of [`parse`](Self::parse).
     ///
     /// # Errors
-    /// [`SqliteErrorKind::MasterKey`] if the file cannot be read or holds anything else.
+    /// [`SqliteErrorKind::MasterKey`] if the file cannot be read or contains anything else.
     pub fn read(path: &Path) -> Result<Self, SqliteError> {
         let text = fs::read_to_string(path).map_err(|error| {
             SqliteError::new(SqliteErrorKind::MasterKey, format!("it cannot be read: {error}")).at(path)
@@ -58,22 +58,22 @@ impl MasterKey {
         Self::parse(&text).map_err(|error| error.at(path))
     }
 
-    /// A new random one.
+    /// Generates a random key.
     ///
     /// # Errors
-    /// [`SqliteErrorKind::Io`] if the system gives no random bytes.
+    /// [`SqliteErrorKind::Io`] if the system provides no random bytes.
     pub fn generate() -> Result<Self, SqliteError> {
         let mut bytes = [0; 32];
         fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 
-    /// Its 64 hexadecimal digits. Do not log them.
+    /// Returns the key as 64 hexadecimal digits. Do not log them.
     pub fn expose(&self) -> String {
         self.0.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"))
     }
 
-    /// Writes a file that only its owner can read, in place of the one before.
+    /// Writes a file that only its owner can read, replacing an existing one.
     pub(super) fn write(&self, path: &Path) -> Result<(), SqliteError> {
         let failed = |error: std::io::Error| SqliteError::io(path, &error);
         let new = beside(path, ".tmp");
@@ -89,7 +89,7 @@ impl fmt::Debug for MasterKey {
     }
 }
 
-/// Encrypts and decrypts secrets; each is bound to the id of its key.
+/// Encrypts and decrypts secrets; each encrypted secret is bound to the id of its key.
 #[derive(Clone)]
 pub(super) struct Cipher(XChaCha20Poly1305);
 
@@ -98,7 +98,7 @@ impl Cipher {
         Self(XChaCha20Poly1305::new(&key.0.into()))
     }
 
-    /// A nonce, and the secret encrypted.
+    /// Returns a nonce followed by the encrypted secret.
     pub(super) fn encrypt(&self, id: &str, secret: &str) -> Result<Vec<u8>, SqliteError> {
         let mut nonce = [0; NONCE];
         fill(&mut nonce)?;
@@ -114,19 +114,19 @@ impl Cipher {
             String::from_utf8(self.0.decrypt(&XNonce::from(*nonce), payload).ok()?).ok()
         });
         secret.ok_or_else(|| {
-            let what = format!("the secret of key {id} cannot be decrypted, and the master key is right");
+            let what = format!("the secret of key {id} cannot be decrypted although the master key is correct");
             SqliteError::new(SqliteErrorKind::Damaged, what)
         })
     }
 
-    /// Whether it is the one that encrypts the secrets of a database; none if there is none yet.
+    /// Reports whether this cipher encrypts the secrets of a database; `None` if the database has no master key yet.
     pub(super) fn matches(&self, connection: &Connection) -> Result<Option<bool>, SqliteError> {
         let row = "SELECT value FROM meta WHERE name = 'master_key_check'";
         let check: Option<Vec<u8>> = connection.query_row(row, [], |row| row.get(0)).optional()?;
         Ok(check.map(|check| self.decrypt(CHECK.0, &check).is_ok_and(|text| text == CHECK.1)))
     }
 
-    /// Makes it the master key of the database.
+    /// Stores the value that marks this cipher's key as the master key of the database.
     pub(super) fn store_check(&self, connection: &Connection) -> Result<(), SqliteError> {
         let set = "INSERT OR REPLACE INTO meta VALUES ('master_key_check', ?)";
         connection.execute(set, [self.encrypt(CHECK.0, CHECK.1)?])?;
@@ -134,7 +134,7 @@ impl Cipher {
     }
 }
 
-/// The cipher of an open database, and while its master key changes the next one.
+/// The cipher of an open database; after a change of the master key, the old and the new one.
 #[derive(Clone)]
 pub(super) struct Ciphers(Arc<RwLock<Vec<Cipher>>>);
 
@@ -143,14 +143,14 @@ impl Ciphers {
         Self(Arc::new(RwLock::new(vec![cipher])))
     }
 
-    /// The one that encrypts the secrets in this transaction.
+    /// Returns the cipher that encrypts the secrets in this transaction.
     pub(super) fn of(&self, connection: &Connection) -> Result<Cipher, SqliteError> {
         for cipher in &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             if cipher.matches(connection)? == Some(true) {
                 return Ok(cipher.clone());
             }
         }
-        let what = "another process changed it; start again with the new one";
+        let what = "another process changed it; restart with the new one";
         Err(SqliteError::new(SqliteErrorKind::MasterKey, what))
     }
 
@@ -164,14 +164,14 @@ impl Ciphers {
             connection.prepare_cached("UPDATE keys SET secret = ? WHERE id = ?")?.execute((secret, &id))?;
         }
         new.store_check(connection)?;
-        // Whichever is right after the transaction: it may not be committed.
+        // Keep both: the transaction may be rolled back.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = vec![old, new];
         Ok(())
     }
 }
 
-/// The cipher of a database that is open for writing: by the given master key, or by that in the file beside the database,
-/// which is made for a new one.
+/// Returns the cipher of a database that is open for writing. Its master key is the given one, or the one in the file
+/// beside the database, which is created for a new database.
 pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKey>) -> Result<Cipher, SqliteError> {
     let file = beside(path, ".key");
     let key = match given {
@@ -180,7 +180,7 @@ pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKe
         None => {
             let key = MasterKey::generate()?;
             if Cipher::new(&key).matches(connection)?.is_some() {
-                let what = format!("{} is missing; put it back, or give the key by another way", file.display());
+                let what = format!("{} is missing; restore it, or pass the key another way", file.display());
                 return Err(SqliteError::new(SqliteErrorKind::MasterKey, what));
             }
             key.write(&file)?;
@@ -192,7 +192,7 @@ pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKe
         Some(true) => Ok(cipher),
         None => cipher.store_check(connection).map(|()| cipher),
         Some(false) => {
-            // A change of the master key was stopped after its commit.
+            // The process was stopped during a change of the master key, after the commit.
             let next = beside(path, ".key.next");
             if given.is_none() && next.exists() {
                 let cipher = Cipher::new(&MasterKey::read(&next)?);
@@ -203,20 +203,20 @@ pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKe
             }
             Err(SqliteError::new(
                 SqliteErrorKind::MasterKey,
-                "it is not the one that encrypted the secrets; use that one",
+                "it does not match the database; use the one that encrypted its secrets",
             ))
         }
     }
 }
 
-/// The path with this at its end.
+/// Returns the path with `end` appended to its file name.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     name.into()
 }
 
-/// Makes an empty file that only its owner can read, or empties the one that is there.
+/// Creates an empty file that only its owner can read, or truncates an existing file.
 pub(super) fn create_private(path: &Path) -> std::io::Result<fs::File> {
     let mut options = fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
@@ -225,11 +225,11 @@ pub(super) fn create_private(path: &Path) -> std::io::Result<fs::File> {
     options.open(path)
 }
 
-/// Renames a file so that it has its new name after a power failure, too.
+/// Renames a file durably: it keeps its new name after a power failure.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), SqliteError> {
     let renamed = fs::rename(from, to).and_then(|()| {
         let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        // A folder is no file to other systems.
+        // Other systems cannot open a folder as a file.
         if cfg!(unix) { fs::File::open(folder)?.sync_all() } else { Ok(()) }
     });
     renamed.map_err(|error| SqliteError::io(to, &error))
@@ -242,10 +242,10 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 
 fn fill(bytes: &mut [u8]) -> Result<(), SqliteError> {
     getrandom::fill(bytes)
-        .map_err(|error| SqliteError::new(SqliteErrorKind::Io, format!("the system gives no random bytes: {error}")))
+        .map_err(|error| SqliteError::new(SqliteErrorKind::Io, format!("the system provides no random bytes: {error}")))
 }
 
-/// A random number.
+/// Returns a random number.
 pub(super) fn random() -> Result<i64, SqliteError> {
     let mut bytes = [0; 8];
     fill(&mut bytes)?;

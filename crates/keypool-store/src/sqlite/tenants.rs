@@ -5,35 +5,35 @@ use serde_json::Value;
 
 use super::{SqliteError, SqliteStore, keys::count_change};
 
-/// Who may use a gateway. Its limits are counted by reservations with a project of its own.
+/// A user of a gateway. Its limits are counted by reservations with a project of its own.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Tenant {
-    /// By which it is found.
+    /// The id by which it is found.
     pub id: String,
-    /// What people call it.
+    /// The name that people see.
     pub name: String,
-    /// A hash of its token, which no other tenant has; the token itself is not kept.
+    /// A hash of its token, which must be unique among tenants; the token itself is not stored.
     pub token_hash: [u8; 32],
-    /// Any other options, as whoever stores the tenant reads them.
+    /// Other options, which only the caller interprets.
     pub options: Value,
-    /// When it was first put, in milliseconds since the Unix epoch; ignored by a put.
+    /// Time of the first put, in milliseconds since the Unix epoch; ignored by a put.
     pub created_ms: i64,
 }
 
 impl Tenant {
-    /// A tenant to put, without options.
+    /// Creates a tenant to put, without options.
     pub fn new(id: impl Into<String>, name: impl Into<String>, token_hash: [u8; 32]) -> Self {
         Self { id: id.into(), name: name.into(), token_hash, options: Value::Null, created_ms: 0 }
     }
 }
 
-/// Methods about tenants. Their errors are those of the file.
+/// Methods about tenants.
 impl SqliteStore {
-    /// All tenants, by id.
+    /// Returns all tenants, ordered by id.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn tenants(&self) -> Result<Vec<Tenant>, SqliteError> {
         self.read(|connection, _| {
             let mut read = connection.prepare_cached("SELECT * FROM tenants ORDER BY id")?;
@@ -47,16 +47,16 @@ impl SqliteStore {
         .await
     }
 
-    /// Puts a tenant, in place of the one with the same id.
+    /// Puts a tenant, or replaces the name, token and options of the one with the same id.
     ///
     /// # Errors
-    /// Those of the file; `Invalid` if another tenant has the same token.
+    /// Errors of the file; `Invalid` if another tenant has the same token.
     pub async fn put_tenant(&self, tenant: Tenant) -> Result<(), SqliteError> {
         self.change(move |connection, time| {
             let Tenant { id, name, token_hash, options, .. } = &tenant;
             let other = "SELECT count(*) FROM tenants WHERE token_hash = ? AND id <> ?";
             if connection.query_row(other, (token_hash, id), |row| row.get::<_, i64>(0))? > 0 {
-                return Err(SqliteError::invalid(format!("the token of tenant {id} is another tenant's")));
+                return Err(SqliteError::invalid(format!("another tenant already has the token of tenant {id}")));
             }
             let put = "INSERT INTO tenants VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET name = excluded.name,
                  token_hash = excluded.token_hash, options = excluded.options";
@@ -66,10 +66,10 @@ impl SqliteStore {
         .await
     }
 
-    /// Removes a tenant. Whether it was there.
+    /// Removes a tenant. Reports whether it existed.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn remove_tenant(&self, id: &str) -> Result<bool, SqliteError> {
         let id = id.to_owned();
         self.change(move |connection, _| {

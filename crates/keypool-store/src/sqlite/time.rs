@@ -1,4 +1,4 @@
-//! What time it is for a database.
+//! The clocks of a database.
 
 use std::{
     fmt,
@@ -11,20 +11,20 @@ use tower_keypool::Clock;
 
 use super::error::SqliteError;
 
-/// Milliseconds since the Unix epoch, for tests.
+/// A source of the time in milliseconds since the Unix epoch, for tests.
 pub(super) type InjectedTime = Arc<dyn Fn() -> i64 + Send + Sync>;
 
-/// The times by which windows, days and expiries go.
+/// The clocks that windows, days and expiries use.
 ///
-/// Windows go by the time since the machine started, which no step of the wall clock moves, and which is the same in all its
-/// processes. What is added to it is in the file, so that it goes on after a restart of the machine.
+/// Windows use the time since boot plus an offset. Steps of the wall clock do not change the time since boot, and it is
+/// the same in all processes of the machine. The offset is stored in the file, and a new one is chosen after each boot.
 #[derive(Clone)]
 pub(super) struct Time {
     of_windows: WindowClock,
     clock: Clock,
 }
 
-/// Which clock windows go by.
+/// The clock that windows use.
 #[derive(Clone)]
 enum WindowClock {
     SinceBoot { offset_ms: i64 },
@@ -33,7 +33,7 @@ enum WindowClock {
 }
 
 impl Time {
-    /// The time of a database that is open for writing.
+    /// Returns the clocks of a database that is open for writing.
     pub(super) fn of(connection: &Connection, injected: Option<&InjectedTime>) -> Result<Self, SqliteError> {
         let mut time = Self { of_windows: WindowClock::Wall, clock: Clock::system() };
         if let Some(injected) = injected {
@@ -44,7 +44,7 @@ impl Time {
             let offset_ms = if let Some(offset_ms) = stored {
                 offset_ms
             } else {
-                // Not before what was counted: that would count for longer than its window.
+                // The time must not start before the last counted entry, which would count for longer than its window.
                 let last = "SELECT max(ifnull(max(at_ms), 0), (SELECT ifnull(max(last_ms), 0) FROM quotas)) FROM log";
                 let last_ms: i64 = connection.query_row(last, [], |row| row.get(0))?;
                 let offset_ms = time.wall_ms().max(last_ms) - since_boot_ms;
@@ -57,7 +57,7 @@ impl Time {
         Ok(time)
     }
 
-    /// The time of windows.
+    /// Returns the time that windows use.
     pub(super) fn now_ms(&self) -> i64 {
         match &self.of_windows {
             WindowClock::SinceBoot { offset_ms } => boot_ms() + offset_ms,
@@ -66,7 +66,7 @@ impl Time {
         }
     }
 
-    /// The time of days and expiries.
+    /// Returns the time that days and expiries use.
     pub(super) fn wall_ms(&self) -> i64 {
         let since = |wall: SystemTime| wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         match &self.of_windows {
@@ -82,7 +82,7 @@ impl fmt::Debug for Time {
     }
 }
 
-/// The id of the machine's present run, and for how long it has lasted, suspension included.
+/// Returns the id of the machine's current boot and the time since it, suspension included.
 fn boot() -> Option<(String, i64)> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     cfg!(target_os = "linux").then(|| (id.trim().to_owned(), boot_ms()))

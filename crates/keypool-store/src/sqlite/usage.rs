@@ -1,4 +1,4 @@
-//! What was used on which day.
+//! Usage by day.
 
 use std::ops::RangeInclusive;
 
@@ -6,12 +6,12 @@ use tower_keypool::{KeyId, store::Amounts};
 
 use super::{SqliteError, SqliteStore, quota::amounts, writer::Writer};
 
-/// Which usage is asked for, and by what it is summed up.
+/// A query for usage: which rows are summed, and how they are grouped.
 ///
 /// ```
 /// use keypool_store::sqlite::UsageQuery;
 ///
-/// // Of each key the sum of a week.
+/// // The sum of a week for each key.
 /// let query = UsageQuery::of_days(20_450..=20_456).by_key();
 /// ```
 #[derive(Clone, Debug)]
@@ -22,62 +22,62 @@ pub struct UsageQuery {
     project: Option<String>,
 }
 
-/// The columns by which usage may be summed up.
+/// The columns by which usage may be grouped.
 const COLUMNS: [&str; 4] = ["date", "key", "project", "model"];
 
 /// A sum of usage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UsageRow {
-    /// In days since 1970-01-01 in the project's zone, if summed up by day.
+    /// The day, in days since 1970-01-01 in the project's zone, if grouped by day.
     pub date: Option<i32>,
-    /// The key, if summed up by key.
+    /// The key, if grouped by key.
     pub key: Option<KeyId>,
-    /// The project, if summed up by project.
+    /// The project, if grouped by project.
     pub project: Option<String>,
-    /// The model, if summed up by model.
+    /// The model, if grouped by model.
     pub model: Option<String>,
-    /// How much.
+    /// The sum of the usage.
     pub used: Amounts,
 }
 
 impl UsageQuery {
-    /// One sum of these days, in days since 1970-01-01. Usage is kept for 400 days.
+    /// Asks for one sum over these days, in days since 1970-01-01. Usage is kept for 400 days.
     pub fn of_days(days: RangeInclusive<i32>) -> Self {
         Self { days, by: [false; 4], key: None, project: None }
     }
 
-    /// A sum for each day.
+    /// Groups by day.
     #[must_use]
     pub fn by_day(self) -> Self {
         self.by(0)
     }
 
-    /// A sum for each key.
+    /// Groups by key.
     #[must_use]
     pub fn by_key(self) -> Self {
         self.by(1)
     }
 
-    /// A sum for each project.
+    /// Groups by project.
     #[must_use]
     pub fn by_project(self) -> Self {
         self.by(2)
     }
 
-    /// A sum for each model.
+    /// Groups by model.
     #[must_use]
     pub fn by_model(self) -> Self {
         self.by(3)
     }
 
-    /// Of one key only.
+    /// Restricts the query to one key.
     #[must_use]
     pub fn key(self, key: KeyId) -> Self {
         Self { key: Some(key), ..self }
     }
 
-    /// Of one project only.
+    /// Restricts the query to one project.
     #[must_use]
     pub fn project(self, project: impl Into<String>) -> Self {
         Self { project: Some(project.into()), ..self }
@@ -90,10 +90,10 @@ impl UsageQuery {
 }
 
 impl SqliteStore {
-    /// What was used, in the order of day, key, project and model.
+    /// Returns the usage, in the order of day, key, project and model.
     ///
     /// # Errors
-    /// Those of the file.
+    /// Errors of the file.
     pub async fn usage(&self, query: UsageQuery) -> Result<Vec<UsageRow>, SqliteError> {
         self.on_writer(|writer| writer.transaction(Writer::fold)).await?;
         self.read_long(move |connection, _| {

@@ -1,4 +1,4 @@
-//! What the sliding windows of a project and model count.
+//! The sliding windows of a project and model.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,22 +7,22 @@ use tower_keypool::{Limit, Span, store::Amounts};
 
 use crate::window::{GUARD_MS, HOLD_MS, MINUTE_MS, NEVER_MS, PARTS};
 
-/// A row of the log concerns no window of a minute any more when it is so old. The log is the truth of windows up to a minute;
-/// longer ones are stored.
+/// Age at which a row of the log no longer counts in any window of up to a minute. Such windows are read from the log;
+/// longer ones are stored in the tables.
 pub(super) const LOGGED_MS: i64 = HOLD_MS + MINUTE_MS / PARTS + MINUTE_MS + GUARD_MS;
 
-/// The longest time for which anything counts.
+/// Maximum time for which an entry counts.
 pub(super) const LONGEST_MS: i64 = 86_400_000 + GUARD_MS;
 
-/// Requests, input tokens, output tokens and images that are added to a sum, or taken from it.
+/// Requests, input tokens, output tokens and images to add to a sum, or to subtract if negative.
 pub(super) type Added = [i64; 4];
 
-/// The windows of one project and model, each with a span of its own.
+/// The windows of one project and model, one for each span.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Windows(Vec<Window>);
 
-/// Its span in milliseconds, and what counts, in the order of time.
+/// A window: its span in milliseconds, and its entries in the order of time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Window(i64, VecDeque<Entry>);
 
@@ -34,8 +34,8 @@ struct Entry {
 }
 
 impl Windows {
-    /// After how many milliseconds a limit has room for the cost; 0: now. A cost that is larger than the limit has room
-    /// where nothing counts. Daily limits are not counted here.
+    /// Returns the delay in milliseconds until a limit has room for the cost; 0 if it has room now. A cost larger than
+    /// the limit fits into an empty window. Daily limits are ignored here.
     pub(super) fn opens(&self, limit: &Limit, cost: u64, now: i64) -> i64 {
         let Span::Sliding(span) = limit.span else { return 0 };
         if cost == 0 {
@@ -59,8 +59,8 @@ impl Windows {
         opens
     }
 
-    /// Counts what is added at a time: in windows of these spans, in that of a minute, and in those that count already.
-    /// If the longer ones are stored they have it already.
+    /// Adds amounts at a time to the windows of these spans, to that of a minute, and to all existing ones. Windows
+    /// longer than a minute are skipped if `is_stored`, because they include the amounts already.
     pub(super) fn add(&mut self, spans_ms: &[i64], at_ms: i64, more: &Added, is_stored: bool) {
         let is_due = |span_ms: i64| span_ms <= MINUTE_MS || !is_stored;
         for span_ms in spans_ms.iter().chain([&MINUTE_MS]) {
@@ -83,19 +83,19 @@ impl Windows {
         }
     }
 
-    /// The windows that are longer than a minute, and the time of their latest entry; none if nothing counts there.
+    /// Returns the windows longer than a minute and the time of their latest entry; `None` if they are empty.
     pub(super) fn longer(&self) -> Option<(Self, i64)> {
         let longer: Vec<_> = self.0.iter().filter(|window| window.0 > MINUTE_MS).cloned().collect();
         let last_ms = longer.iter().filter_map(|window| window.1.back()).map(|entry| entry.at_ms).max()?;
         Some((Self(longer), last_ms))
     }
 
-    /// Whether nothing counts.
+    /// Reports whether there are no windows.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Drops what counts no longer.
+    /// Removes expired entries.
     pub(super) fn prune(&mut self, now: i64) {
         for window in &mut self.0 {
             while window.1.front().is_some_and(|entry| window.leaves(entry) <= now) {
@@ -105,7 +105,7 @@ impl Windows {
         self.0.retain(|window| !window.1.is_empty());
     }
 
-    /// Each span with the times at which something counts.
+    /// Iterates over the spans, each with its entries.
     pub(super) fn starts(&self) -> impl Iterator<Item = (Duration, Vec<(i64, Amounts)>)> {
         self.0.iter().map(|window| {
             let starts = window.1.iter().map(|entry| (entry.at_ms, entry.amounts)).collect();
@@ -115,13 +115,13 @@ impl Windows {
 }
 
 impl Window {
-    /// When an entry counts no longer.
+    /// Returns the time at which an entry expires.
     fn leaves(&self, entry: &Entry) -> i64 {
         entry.at_ms + self.0 + ((self.0 + 63) / 64).min(GUARD_MS)
     }
 }
 
-/// The sum of both, not below 0.
+/// Returns the sum of both, at least 0.
 pub(super) fn added(sum: &Amounts, more: &Added) -> Amounts {
     Amounts {
         requests: sum.requests.saturating_add_signed(more[0]),

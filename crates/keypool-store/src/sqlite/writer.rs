@@ -1,6 +1,6 @@
-//! The thread that writes.
+//! The writer thread.
 //!
-//! Whatever arrived while the last transaction ran is one transaction: many requests share the cost of a commit.
+//! Jobs that arrive while a transaction runs share the next one, so many requests share the cost of a commit.
 
 use std::{
     collections::{HashMap, hash_map},
@@ -22,30 +22,30 @@ use super::{
 };
 use crate::window::HOLD_MS;
 
-/// How long the writer collects jobs between two transactions.
+/// How long the writer collects jobs before the next transaction.
 const GATHER: Duration = Duration::from_micros(1_500);
 
-/// At most this many jobs share a transaction.
+/// Maximum number of jobs in one transaction.
 const MOST_JOBS: usize = 256;
 
-/// The log is folded when its first row that is not is so old.
+/// Age of the oldest unfolded row at which the log is folded.
 const FOLD_MS: i64 = 30_000;
 
-/// Between two tries to begin a transaction while another process has one.
+/// Pause between two tries to begin a transaction while another process has one open.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
 
-/// Where the answer to a job goes.
+/// The channel for the reply to a job.
 pub(super) type Answer<T> = oneshot::Sender<Result<T, SqliteError>>;
 
-/// What the thread is asked to do.
+/// A job for the writer thread.
 pub(super) enum Job {
     Reserve(ReserveRequest, Answer<Reserved>),
     Record(Vec<Record>, Answer<()>),
-    /// Anything else, in no transaction with others.
+    /// Other work, which never shares a transaction.
     Alone(Box<dyn FnOnce(&mut Writer) + Send>),
 }
 
-/// An answer that waits for the commit.
+/// A reply that is sent after the commit.
 enum Pending {
     Reserved(Answer<Reserved>, Result<Reserved, SqliteError>),
     Recorded(Answer<()>),
@@ -54,32 +54,32 @@ enum Pending {
 pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) time: Time,
-    /// The times at which the present transaction began: that of windows, and that of days.
+    /// Start of the current transaction: the time of sliding windows, and the wall clock, which decides days.
     now_ms: i64,
     wall_ms: i64,
-    /// How often a transaction is tried to begin.
+    /// Maximum number of retries to begin a transaction.
     tries: u32,
-    /// The random number by which its records are known.
+    /// The random id that marks this writer's records.
     id: i64,
-    /// All quotas of which anything counts.
+    /// All quotas with counts.
     quotas: HashMap<Name, Quota>,
-    /// The file's version at which the log was read. It changes when another connection commits.
+    /// The `data_version` of the file at which the log was read. It changes when another connection commits.
     version: i64,
     log: Log,
-    /// The present day of each zone.
+    /// The current day of each zone.
     days: HashMap<Arc<str>, Day>,
-    /// What this transaction adds to the log.
+    /// The entries that this transaction adds to the log.
     entries: Vec<LogEntry>,
 }
 
-/// What is known of the log.
+/// How far this writer has read and folded the log.
 #[derive(Default)]
 struct Log {
-    /// Its last row; the quotas count all up to it.
+    /// The last row, up to which the quotas include the log.
     last: i64,
-    /// Up to which row it is folded.
+    /// The last folded row.
     folded: i64,
-    /// When the row after that was written.
+    /// When the first unfolded row was written.
     unfolded_ms: Option<i64>,
 }
 
@@ -90,7 +90,7 @@ impl Writer {
         Self { connection, time, now_ms: 0, wall_ms: 0, tries, id, quotas, version: -1, log, days, entries }
     }
 
-    /// Works until nobody can send a job any more.
+    /// Runs until all senders are dropped.
     pub(super) fn run(mut self, jobs: &mpsc::Receiver<Job>) {
         let mut left = None;
         while let Some(first) = left.take().or_else(|| jobs.recv().ok()) {
@@ -102,12 +102,12 @@ impl Writer {
                     self.run_batch(batch);
                 }
             }
-            // Under load more jobs arrive meanwhile, and share the cost of the commit.
+            // Under load, more jobs arrive during the sleep and share the cost of the commit.
             std::thread::sleep(GATHER);
         }
     }
 
-    /// A transaction of its own.
+    /// Runs `change` in a transaction of its own.
     pub(super) fn transaction<T>(
         &mut self,
         change: impl FnOnce(&mut Self) -> Result<T, SqliteError>,
@@ -116,7 +116,7 @@ impl Writer {
         let done = done.and_then(|value| self.commit().map(|()| value));
         if let Err(error) = &done {
             self.roll_back();
-            // What is invalid changed no count.
+            // An invalid request did not change any count.
             if error.kind() != SqliteErrorKind::Invalid {
                 self.forget();
             }
@@ -124,7 +124,7 @@ impl Writer {
         done
     }
 
-    /// Jobs that share a transaction; they are answered after its commit.
+    /// Runs jobs in one transaction and replies after the commit.
     fn run_batch(&mut self, jobs: Vec<Job>) {
         let mut answers = Vec::with_capacity(jobs.len());
         let mut done = self.begin();
@@ -133,7 +133,7 @@ impl Writer {
                 Job::Reserve(request, answer) => {
                     let reserved = if done.is_ok() { self.reserve(request) } else { Ok(Reserved::default()) };
                     match reserved {
-                        // An invalid request concerns nobody else.
+                        // An invalid request does not affect the other jobs.
                         Err(error) if error.kind() != SqliteErrorKind::Invalid => {
                             done = Err(error);
                             Pending::Reserved(answer, Ok(Reserved::default()))
@@ -155,7 +155,7 @@ impl Writer {
             self.forget();
         }
         for pending in answers {
-            // Whoever asked may be gone.
+            // The caller may have dropped the receiver.
             match pending {
                 Pending::Reserved(answer, reserved) => drop(answer.send(done.clone().and(reserved))),
                 Pending::Recorded(answer) => drop(answer.send(done.clone())),
@@ -194,7 +194,7 @@ impl Writer {
     }
 
     fn roll_back(&mut self) {
-        // SQLite may have done it by itself.
+        // SQLite may have rolled back already.
         if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
@@ -202,7 +202,7 @@ impl Writer {
         }
     }
 
-    /// The next transaction reads all that counts again.
+    /// Drops all state, so that the next transaction reads it again.
     fn forget(&mut self) {
         self.entries.clear();
         self.quotas.clear();
@@ -210,7 +210,7 @@ impl Writer {
         self.version = -1;
     }
 
-    /// Counts what others added to the log.
+    /// Counts the entries that other processes added to the log.
     fn read_log(&mut self) -> Result<(), SqliteError> {
         let state =
             "SELECT folded, (SELECT min(id) FROM log), (SELECT at_ms FROM log WHERE id > folded ORDER BY id LIMIT 1)
@@ -222,7 +222,7 @@ impl Writer {
         }
         (self.log.folded, self.log.unfolded_ms) = (folded, unfolded_ms);
         let first = first.unwrap_or(folded + 1);
-        // At the beginning; or rows were deleted that were not read here. The tables have what was deleted.
+        // Nothing was read yet, or rows were deleted before they were read here. The tables include the deleted rows.
         if self.version < 0 || first > self.log.last + 1 {
             self.quotas = Quota::read_all(&self.connection, folded, self.today())?;
             self.log.last = first - 1;
@@ -254,7 +254,7 @@ impl Writer {
         if self.log.unfolded_ms.is_some_and(|at_ms| now >= at_ms + FOLD_MS) { self.fold() } else { Ok(()) }
     }
 
-    /// Writes to the tables what only the log has, and deletes what no window of a minute counts.
+    /// Writes usage that is only in the log to the tables, and deletes rows that no window of a minute counts.
     pub(super) fn fold(&mut self) -> Result<(), SqliteError> {
         let (now, today) = (self.now_ms, self.today());
         let mut quotas: Vec<_> = self.quotas.values_mut().filter(|quota| quota.is_unfolded()).collect();
@@ -270,12 +270,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Deletes what is over, and reads all that is kept.
+    /// Deletes expired data and returns the rest.
     pub(super) fn load(&mut self) -> Result<Changes, SqliteError> {
         self.transaction(|writer| {
             let (now_ms, wall_ms, today) = (writer.now_ms, writer.wall_ms, writer.today());
             records::prune(&writer.connection, now_ms, wall_ms, today - USAGE_DAYS)?;
-            // No writer has the number 0.
+            // Records of all writers: none has the id 0.
             let (revision, mut records) = records::since(&writer.connection, 0, 0)?;
             for (name, quota) in &mut writer.quotas {
                 records.extend(quota.records(name, now_ms, today));
@@ -284,7 +284,7 @@ impl Writer {
         })
     }
 
-    /// The date in UTC.
+    /// Returns the date in UTC.
     fn today(&self) -> i32 {
         (self.wall_ms / 86_400_000) as i32
     }
@@ -311,7 +311,8 @@ impl Writer {
         Ok(Reserved { granted: None, opens })
     }
 
-    /// The day for which a request counts that is reserved now: it may be sent a little later. And the wall clock.
+    /// Returns the day for which a request reserved now counts, by the latest time at which it may be sent, and the
+    /// current wall-clock time.
     fn day(&mut self, zone: &Arc<str>) -> Result<(Day, i64), SqliteError> {
         let now = self.wall_ms;
         let at_ms = now + HOLD_MS;
@@ -349,7 +350,8 @@ impl Writer {
     }
 }
 
-/// The jobs that share a transaction with the first one, and the one that shares none and came next, where there is one.
+/// Collects the jobs that share a transaction with the first one. Also returns the `Alone` job that ended the
+/// collection, if there is one.
 fn gather(first: Job, jobs: &mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
     let mut batch = vec![first];
     while batch.len() < MOST_JOBS

@@ -1,11 +1,11 @@
--- Facts about the file, by name.
+-- Values that concern the whole file, by name.
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- What was reserved and corrected: a row a transaction, kept while it concerns a window of a minute. Up to the row that
--- `meta` names 'folded' it is in `usage` and `quotas`, too.
+-- Reservations and corrections: one row for each transaction, kept while a window of a minute counts it. Rows up to the
+-- id that `meta` holds as 'folded' are included in `usage` and `quotas`, too.
 -- entries: JSON [[project, model, key, [at_ms, date], spans_ms, [requests, input_tokens, output_tokens, images]], ...]
 CREATE TABLE log (
     id INTEGER PRIMARY KEY,
@@ -13,7 +13,7 @@ CREATE TABLE log (
     entries TEXT NOT NULL
 ) STRICT;
 
--- windows: what sliding windows of more than a minute count, as of the log up to 'folded':
+-- windows: the counts of sliding windows longer than a minute, from the log up to 'folded':
 -- JSON [[span_ms, [[at_ms, requests, input_tokens, output_tokens, images], ...]], ...]
 -- last_ms: the latest at_ms.
 CREATE TABLE quotas (
@@ -25,7 +25,7 @@ CREATE TABLE quotas (
     UNIQUE (project, model)
 ) STRICT;
 
--- What each key used on each day (days since 1970-01-01 in the zone of its project). A daily limit counts the sum over keys.
+-- Usage of each key and day (days since 1970-01-01 in the project's zone). A daily limit counts the sum over keys.
 CREATE TABLE usage (
     date INTEGER NOT NULL,
     quota INTEGER NOT NULL REFERENCES quotas (id),
@@ -38,7 +38,7 @@ CREATE TABLE usage (
 ) STRICT, WITHOUT ROWID;
 
 -- Open and closed breakers, learned limits and learned projects: the last record of each target, as JSON.
--- writer: which process wrote it, by a random number.
+-- writer: the random id of the store that wrote the record.
 CREATE TABLE records (
     revision INTEGER PRIMARY KEY AUTOINCREMENT,
     target TEXT NOT NULL UNIQUE,
@@ -74,7 +74,7 @@ CREATE TABLE tenants (
     created_ms INTEGER NOT NULL
 ) STRICT;
 
--- Which project holds a file, cache or batch, and which tenant made it.
+-- Files, caches and batches at a provider: the project that holds each, and the tenant that created it.
 CREATE TABLE resources (
     name TEXT PRIMARY KEY,
     project TEXT NOT NULL,
