@@ -3,8 +3,8 @@
 #   docker build -t keypool .
 #   docker run -d -p 5000:5000 -e PLACEHOLDER_TOKEN=… -v ./key.txt:/app/key.txt:ro -v keypool:/data keypool
 #
-# The image holds one static binary and nothing else. key.txt must be readable for user 65532 (chmod 644, or
-# `--user "$(id -u)"` with a folder of yours as /data).
+# The image contains only one static binary. key.txt must be readable by user 65532: use chmod 644, or
+# `--user "$(id -u)"` with a folder of your own as /data.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -18,20 +18,20 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 
 FROM scratch
 LABEL org.opencontainers.image.title="keypool" \
-      org.opencontainers.image.description="A gateway that makes many LLM API keys look like one that never runs dry" \
+      org.opencontainers.image.description="A gateway that combines many LLM API keys into one that does not run out of quota" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0"
 COPY --from=build /image/keypool /usr/local/bin/keypool
 COPY --from=build --chown=65532:65532 /image/empty /app
-# a volume that is made for it belongs to the same user
+# A new volume gets the owner of this folder.
 COPY --from=build --chown=65532:65532 /image/empty /data
-# not by --chmod, which buildah applies to what is in a folder and not to the folder
+# /tmp has its mode from the build stage, because buildah's --chmod changes the files in a folder but not the folder.
 COPY --from=build /image/root /
 ENV LISTEN_HOST=0.0.0.0 \
     KEYPOOL_DB=/data/keypool.db
 WORKDIR /app
 USER 65532:65532
 VOLUME ["/data"]
-# /healthz and /readyz are for the probes of whoever runs it: there is no shell in the image.
+# The image has no shell, so probe /healthz and /readyz from outside.
 EXPOSE 5000
 ENTRYPOINT ["keypool"]
 CMD ["serve"]

@@ -1,10 +1,10 @@
-# One recipe a verb.
+# One recipe per task.
 
-# everything that must pass before a change lands
+# run everything that must pass before a change lands
 ci:
     bash .ci/run
 
-# installs what the tests need, and runs them all
+# install what the tests need, and run all tests
 test:
     scripts/test
 
@@ -21,6 +21,6 @@ doc:
 demo:
     cargo run -- demo
 
-# what the figures measure; names select some
+# measure performance; names select figures
 figures *names:
     scripts/figures {{ names }}

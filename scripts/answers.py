@@ -1,6 +1,7 @@
-"""A model for clients, before the simulator: the simulator checks requests and says plain words, and this says what they ask
-for instead: calls with arguments by their schema, JSON by its schema, thoughts, signatures, images, speech. It keeps batches and
-interactions, which the simulator does not have. A user's `weather()` is a wish for a call of that function."""
+"""A proxy in front of the simulator that generates richer responses. The simulator checks requests and responds with plain text.
+This proxy replaces the text with what the request asks for: function calls with arguments that match their schema, JSON that
+matches a schema, thoughts, signatures, images, speech. It also keeps batches and interactions, which the simulator does not have.
+If the user's text contains `weather()`, the model calls that function."""
 
 import base64
 import http.client
@@ -16,7 +17,7 @@ import urllib.parse
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 SPEECH = base64.b64encode(bytes(4800)).decode()
 NUMBERS = itertools.count(1)
-# Words that older clients say by their numbers.
+# Enum values that older clients send as numbers.
 KINDS = ["", "string", "number", "integer", "boolean", "array", "object"]
 MODES = ["", "AUTO", "ANY", "NONE"]
 
@@ -26,14 +27,14 @@ def snake(name):
 
 
 def get(value, *path):
-    """A field by its name in JSON, which clients may write in snake case, too."""
+    """Returns a field by its JSON name. Clients may also write it in snake case."""
     for name in path:
         value = (value or {}).get(name, (value or {}).get(snake(name)))
     return value
 
 
 def example(schema, root=None, depth=0):
-    """A value that a schema allows, of Gemini's kind or of JSON schema."""
+    """Returns a value that matches a schema (Gemini's kind or JSON schema)."""
     root = root if root is not None else schema
     schema = schema or {}
     if "$ref" in schema:
@@ -65,7 +66,7 @@ def signed(part, word):
 
 
 def calls(model, body):
-    """The calls that a prompt asks for: by the name of a function, or because there must be one."""
+    """Returns the function calls that a prompt asks for, by name or because the mode requires one."""
     declared = [function for tool in body.get("tools") or [] for function in get(tool, "functionDeclarations") or []]
     config = get(body, "toolConfig", "functionCallingConfig") or {}
     mode, allowed = config.get("mode") or "AUTO", get(config, "allowedFunctionNames")
@@ -77,7 +78,7 @@ def calls(model, body):
     answered = any(get(part, "functionResponse") for part in last)
     named = [name for part in last for name in re.findall(r"(\w+)\(\)", part.get("text") or "") if name in usable]
     if answered or not named:
-        # The last of several may be the one that ends the work.
+        # The last of several functions may be the one that ends the work.
         named = [list(usable)[-1 if answered else 0]] if mode == "ANY" else []
     made = []
     for name in named:
@@ -90,7 +91,7 @@ def calls(model, body):
 
 
 def unsigned(model, contents):
-    """What the third generation says to a call of the present turn that comes back without its signature."""
+    """Returns the error of Gemini 3 for a function call of the current turn that comes back without a valid signature."""
     if not model.startswith("gemini-3"):
         return None
     spoken = [at for at, content in enumerate(contents) if content.get("role", "user") == "user"
@@ -108,7 +109,7 @@ def unsigned(model, contents):
 
 
 def parts(model, body):
-    """What is said instead of the simulator's words; None where those will do."""
+    """Returns the parts that replace the simulator's text, or None to keep the text."""
     config = get(body, "generationConfig") or {}
     said = calls(model, body)
     kinds = [str(kind).upper() for kind in get(config, "responseModalities") or []]
@@ -129,7 +130,7 @@ def parts(model, body):
 
 
 def pieces(said):
-    """The parts of each event: a text comes in three, calls come at once."""
+    """Yields the parts of each event: text is split into three, calls come together."""
     made = [part for part in said if "functionCall" in part]
     for part in said:
         if len(part) == 1 and part.get("text"):
@@ -142,7 +143,7 @@ def pieces(said):
 
 
 def say(answer, said, whole):
-    """The simulator's answers, a list of chunks, with these parts in place of its words, or beside them."""
+    """Yields the simulator's chunks with these parts instead of its text, or next to it."""
     last = answer[-1]
     words = "".join(part.get("text", "") for chunk in answer for part in chunk["candidates"][0]["content"]["parts"])
     said = [{**part, "text": words} if part.get("text", "") is None else part for part in said]
@@ -163,13 +164,13 @@ def say(answer, said, whole):
 
 
 class Kept:
-    """Batches and interactions, by name; each belongs to the key that made it."""
+    """Batches and interactions by name. Each belongs to the key that created it."""
 
     def __init__(self):
         self.batches, self.interactions = {}, {}
 
     def answer(self, method, path, key, body):
-        """(status, answer or events), or None where the simulator answers."""
+        """Returns (status, body or events), or None if the simulator should respond."""
         kind, _, name = path.removeprefix("/").partition("/")[2].partition("/")
         if kind.startswith("models") and path.endswith((":batchGenerateContent", ":asyncBatchEmbedContent")):
             name = f"batches/{next(NUMBERS):x}batch"
@@ -263,7 +264,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         named = re.search(r"/models/([^/:]+):(generateContent|streamGenerateContent)$", path)
         prompt, target = None, self.path
         if named and body:
-            # The simulator has no models that draw or speak.
+            # The simulator has no models that generate images or speech.
             prompt = json.loads(body)
             plain = {**prompt, "generationConfig": {**(get(prompt, "generationConfig") or {})}}
             plain.pop("generation_config", None)
@@ -321,11 +322,11 @@ class Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, *_):
-        """The gateway may hang up when its client has."""
+        """Ignores errors: the gateway may disconnect when its client does."""
 
 
 def serve(port, simulator):
-    """Answers on a port, in threads, until `shutdown()`."""
+    """Serves a port in threads until `shutdown()`."""
     server = Server(("127.0.0.1", port), Handler)
     server.simulator = simulator
     threading.Thread(target=server.serve_forever, daemon=True).start()

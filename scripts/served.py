@@ -1,5 +1,5 @@
-"""`keypool serve` over the simulator (with scripts/answers.py before it), for scripts that try clients; clients are installed
-below target/clients."""
+"""Starts `keypool serve` with the simulator behind scripts/answers.py, for scripts that test clients. Installs clients in
+target/clients."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ import answers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 CLIENTS = ROOT / "target" / "clients"
-# The SDKs of the providers.
+# The providers' SDKs.
 SDKS = ("openai==3.57.0", "anthropic==2.14.0", "google-genai==3.6.1")
 KEYS = ["AIzaSy-not-a-real-key-0000000000000001", "AIzaSy-not-a-real-key-0000000000000002"]
 
@@ -28,7 +28,7 @@ def run(*command, **options):
 
 @functools.cache
 def python_with(*packages, venv="venv"):
-    """A Python that has these packages (`name==version`); those of one `venv` are what all its packages can agree on."""
+    """Returns a Python that has these packages (`name==version`). All packages of one `venv` must be compatible."""
     folder = CLIENTS / venv
     python = folder / "bin" / "python"
     if not python.exists():
@@ -42,7 +42,7 @@ def python_with(*packages, venv="venv"):
 
 
 def install(python, packages):
-    """By uv: frameworks that hold each other back take pip minutes, and it seconds. By pip where uv cannot be had."""
+    """Installs with uv, or with pip if uv is not available. Conflicting frameworks take pip minutes, and uv seconds."""
     pip = (python, "-m", "pip", "install", "-q")
     try:
         run(*pip, "uv")
@@ -52,7 +52,7 @@ def install(python, packages):
 
 
 def node_with(*packages):
-    """A folder in which Node finds these packages (`name@version`)."""
+    """Returns a folder in which Node finds these packages (`name@version`)."""
     CLIENTS.mkdir(parents=True, exist_ok=True)
     wishes = CLIENTS / "package.json"
     if not wishes.exists():
@@ -81,7 +81,7 @@ def wait_for(port):
 
 @contextlib.contextmanager
 def certificate():
-    """The files of a certificate for localhost that vouches for itself, and of its key."""
+    """Yields the files of a self-signed certificate for localhost and of its key."""
     with tempfile.TemporaryDirectory() as folder:
         shown, key = f"{folder}/cert.pem", f"{folder}/key.pem"
         curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
@@ -92,8 +92,8 @@ def certificate():
 
 @contextlib.contextmanager
 def gateway(options="", latency=0, **settings):
-    """The port of a gateway that is up; settings are such as KEYPOOL__GATEWAY__STRICT="false". `options` are those of each
-    key, `latency` is the simulator's, in milliseconds. With KEYPOOL_BUILT set nothing is built."""
+    """Yields the port of a running gateway. `settings` are variables such as KEYPOOL__GATEWAY__STRICT="false", `options` are
+    options of each key, and `latency` is the simulator's, in milliseconds. If KEYPOOL_BUILT is set, nothing is built."""
     if "KEYPOOL_BUILT" not in os.environ:
         run("cargo", "build", "-q", "-p", "keypool", cwd=ROOT)
         run("cargo", "build", "-q", "-p", "gemini-sim", "--example", "standalone", cwd=ROOT)

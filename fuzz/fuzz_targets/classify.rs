@@ -1,4 +1,4 @@
-//! Any answer has a verdict, whatever its bytes, and none that punishes more than it may.
+//! Every error response is classified, whatever its bytes, and only a code or a 401, 402 or 403 may disable a key.
 #![no_main]
 
 use std::time::{Duration, SystemTime};
@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560);
     let Some(failure) = classify(&*provider, status, &headers, body, in_stream, wall) else {
-        assert!(status.is_success() || status == StatusCode::NOT_MODIFIED, "an error has a verdict");
+        assert!(status.is_success() || status == StatusCode::NOT_MODIFIED, "an error is not classified");
         return;
     };
     assert!(failure.delay().is_none_or(|delay| !delay.is_zero() && delay <= Duration::from_secs(7 * 86_400)));

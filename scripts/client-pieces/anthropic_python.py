@@ -1,4 +1,4 @@
-"""anthropic in Python: messages whole and streamed, tools there and back, tokens, models, exceptions."""
+"""anthropic in Python: messages with and without streaming, tool calls and results, token counts, models, exceptions."""
 
 import os
 
@@ -24,7 +24,7 @@ assert message.content[0].text and message.stop_reason == "end_turn" and message
 with client.messages.stream(**WISH) as stream:
     assert "".join(stream.text_stream) == message.content[0].text
     assert stream.get_final_message().stop_reason == "end_turn"
-# Images, documents, blocks of a system prompt.
+# Images, documents, a system prompt of several blocks.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}
 paper = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a paper"}}
@@ -34,7 +34,7 @@ assert client.messages.create(**{**WISH, "system": blocks, "messages": look}).co
 far = [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}]}]
 assert raises(anthropic.BadRequestError, lambda: client.messages.create(**{**WISH, "messages": far}))
 
-# Thoughts, whole and in pieces, in the order of events.
+# Thoughts with and without streaming, and the order of events.
 thinking = {"type": "enabled", "budget_tokens": 1024}
 kinds = [block.type for block in client.messages.create(**{**WISH, "max_tokens": 2000}, thinking=thinking).content]
 assert kinds == ["thinking", "text"], kinds

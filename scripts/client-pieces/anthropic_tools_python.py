@@ -1,4 +1,4 @@
-"""anthropic in Python: streams with tools, results with images, thinking that goes back, choices, systems as blocks."""
+"""anthropic in Python: streams with tools, results with images, thinking that is sent back, tool choices, system blocks."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
     assert called.stop_reason == "tool_use" and called.usage.output_tokens, called
     calls = [block for block in called.content if block.type == "tool_use"]
     assert calls and isinstance(calls[0].input, dict), called
-    # All that was said goes back, thoughts and their signatures included.
+    # The whole response is sent back, including thoughts and their signatures.
     turns += [
         {"role": "assistant", "content": [block.model_dump(exclude_none=True) for block in called.content]},
         {
@@ -92,7 +92,7 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
 
 
 
-# The client asks for a thread by itself, and goes on without one where there is none.
+# The tool runner asks for a thread by default, and continues without one if there is none.
 @anthropic.beta_tool
 def weather(city: str) -> str:
     """The weather in a city."""

@@ -1,4 +1,4 @@
-"""google-genai in Python: interactions made, streamed, found again, gone on from, and deleted."""
+"""google-genai in Python: interactions are created, streamed, read, continued and deleted."""
 
 import os
 

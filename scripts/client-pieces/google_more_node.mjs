@@ -1,4 +1,4 @@
-// @google/genai: chats, tools, schemas, files by path and blob, caches, batches, embeddings, tokens, Live, errors.
+// @google/genai: chats, tools, schemas, files from a path and a blob, caches, batches, embeddings, token counts, Live, errors.
 import assert from "node:assert";
 import { writeFileSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";

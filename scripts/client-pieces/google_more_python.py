@@ -1,5 +1,5 @@
-"""google-genai in Python, the rest of what people use: chats with tools, the async client, schemas, batches and
-embeddings, tokens, images, streams with functions, errors."""
+"""google-genai in Python, more features: chats with tools, the async client, schemas, batches, embeddings, token counts,
+images, streams with functions, errors."""
 
 import asyncio
 import enum
@@ -36,7 +36,7 @@ class Person(BaseModel):
 
 
 for model in (MODEL, "gemini-3.8-flash"):
-    # A conversation, at once and in pieces.
+    # A conversation, with and without streaming.
     chat = client.chats.create(model=model, config=types.GenerateContentConfig(system_instruction="Be brief."))
     assert chat.send_message("Hello").text
     assert "".join(chunk.text or "" for chunk in chat.send_message_stream("And again"))
@@ -52,7 +52,7 @@ for model in (MODEL, "gemini-3.8-flash"):
     )
     assert Person.model_validate_json(client.models.generate_content(model=model, contents="Who?", config=config).text)
 
-    # Functions that the client calls by itself, and those that it does not.
+    # Functions that the client calls itself, and functions that it does not.
     asked = []
 
     def weather(city: str) -> str:
@@ -95,7 +95,7 @@ for model in (MODEL, "gemini-3.8-flash"):
     )
     assert said.text, said
 
-# Other knobs.
+# Other options.
 config = types.GenerateContentConfig(
     temperature=0.2, top_p=0.9, top_k=20, candidate_count=1, seed=7, stop_sequences=["x"], max_output_tokens=64,
     thinking_config=types.ThinkingConfig(thinking_budget=0, include_thoughts=False),
@@ -114,7 +114,7 @@ config = types.EmbedContentConfig(output_dimensionality=64, task_type="RETRIEVAL
 assert len(client.models.embed_content(model="gemini-embedding-001", contents="a", config=config).embeddings[0].values) == 64
 assert len(client.models.embed_content(model="gemini-embedding-001", contents=["a", "b", "c"]).embeddings) == 3
 
-# A file by its path, used by uri in a stream, and gone.
+# A file is uploaded by path, used by URI in a stream, and deleted.
 with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "words.txt"
     path.write_text("words")
@@ -129,7 +129,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert client.caches.update(name=cache.name, config=types.UpdateCachedContentConfig(ttl="900s")).expire_time
     client.caches.delete(name=cache.name)
 
-    # A batch by a file of requests.
+    # A batch from a file of requests.
     lines = pathlib.Path(folder) / "batch.jsonl"
     lines.write_text('{"key": "1", "request": {"contents": [{"parts": [{"text": "Hello"}]}]}}\n')
     source = client.files.upload(file=str(lines), config=types.UploadFileConfig(mime_type="jsonl"))
@@ -138,7 +138,7 @@ with tempfile.TemporaryDirectory() as folder:
     client.batches.cancel(name=batch.name)
     client.batches.delete(name=batch.name)
 
-# What is wrong is the exception that the real service gives.
+# Errors raise the same exceptions as with the real service.
 for wrong, code in (
     (lambda: client.models.generate_content(model="no-such-model", contents="Hello"), 404),
     (lambda: client.files.get(name="files/nothing"), (403, 404)),

@@ -1,4 +1,4 @@
-"""google-genai in Python: files up and down the line, caches, batches, operations, a Live session, models, exceptions."""
+"""google-genai in Python: files, caches, batches, operations, a Live session, models, exceptions."""
 
 import asyncio
 import io
@@ -18,7 +18,7 @@ assert "".join(chunk.text or "" for chunk in client.models.generate_content_stre
 assert any(model.name == f"models/{MODEL}" for model in client.models.list())
 assert client.models.get(model=MODEL).name == f"models/{MODEL}"
 
-# Files: several, so that they lie with several owners; each goes to whose it is.
+# Several files, so that they are in several projects. A request goes to the project of its file.
 files = [
     client.files.upload(file=io.BytesIO(text * 9_000_000), config=types.UploadFileConfig(mime_type="text/plain"))
     for text in (b"a", b"b")
@@ -29,7 +29,7 @@ for file in files:
         assert client.models.generate_content(model=MODEL, contents=[file, "What is it?"]).text
 listed = {file.name for file in client.files.list(config={"page_size": 2})}
 assert listed >= {file.name for file in files}, listed
-# Those of one session lie with one owner, and go into one request.
+# Files of one session are in one project, and can be used in one request.
 options = {"base_url": os.environ["KEYPOOL_URL"], "headers": {"x-keypool-session": "one"}}
 session = genai.Client(api_key=os.environ["TOKEN"], http_options=options)
 both = [session.files.upload(file=io.BytesIO(text), config={"mime_type": "text/plain"}) for text in (b"d", b"e")]
@@ -58,7 +58,7 @@ assert batch.name in {found.name for found in client.batches.list()}
 
 
 async def live():
-    # This client opens sockets over TLS alone; here none stands in front of the gateway.
+    # This client opens sockets only over TLS, which the gateway does not use here.
     client._api_client._websocket_base_url = lambda *_: os.environ["KEYPOOL_URL"].replace("http", "ws")
     client._api_client._websocket_ssl_ctx = {}
     async with client.aio.live.connect(model=MODEL, config={"response_modalities": ["TEXT"]}) as session:

@@ -1,4 +1,4 @@
-"""openai in Python with Google's own compatible endpoint, to which the gateway translates nothing."""
+"""openai in Python with Google's own OpenAI-compatible endpoint, to which the gateway passes requests untranslated."""
 
 import os
 
@@ -24,7 +24,7 @@ chunks = client.chat.completions.create(**WISH, stream=True)
 assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == answer.choices[0].message.content
 assert len(client.embeddings.create(model="gemini-embedding-001", input=["a", "b"], dimensions=64).data) == 2
 assert "models/gemini-2.5-flash" in [model.id for model in client.models.list()]
-# What that endpoint does not know it refuses, as a Google error in a list.
+# That endpoint refuses unknown fields with a Google error in a list.
 error = raises(openai.BadRequestError, lambda: client.chat.completions.create(**WISH, frequency_penalty=0.5))
 assert "frequency_penalty" in str(error.body), error.body
 raises(openai.NotFoundError, lambda: client.chat.completions.create(**{**WISH, "model": "gemini-of-nowhere"}))

@@ -1,4 +1,4 @@
-"""openai in Python: images, speech, transcripts; what cannot be had is named."""
+"""openai in Python: images, speech, transcripts. An unsupported parameter is named in the error."""
 
 import base64
 import os
@@ -33,7 +33,7 @@ assert wav[:4] == b"RIFF" and wav[8:12] == b"WAVE", wav
 with client.audio.speech.with_streaming_response.create(**wish, response_format="pcm") as response:
     assert b"".join(response.iter_bytes()) == wav[44:]
 assert client.audio.speech.create(**wish).read()[:4] == b"RIFF"
-# What whoever names nothing has at OpenAI's is as good as nothing.
+# OpenAI's default format is accepted like no format.
 assert client.audio.speech.create(**wish, response_format="mp3").read()[:4] == b"RIFF"
 refused("response_format", lambda: client.audio.speech.create(**wish, response_format="flac"))
 

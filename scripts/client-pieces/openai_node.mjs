@@ -1,4 +1,4 @@
-// openai in JavaScript: chat whole and streamed, a tool, embeddings, models, exceptions.
+// openai in JavaScript: chat with and without streaming, a tool, embeddings, models, exceptions.
 import assert from "node:assert";
 import OpenAI from "openai";
 

@@ -1,4 +1,4 @@
-"""openai in Python: chat whole and streamed, tools there and back, structured output, embeddings, models, exceptions."""
+"""openai in Python: chat with and without streaming, tool calls and results, structured output, embeddings, models, exceptions."""
 
 import enum
 import json
@@ -41,34 +41,34 @@ def raises(kind, call):
     raise AssertionError(f"expected {kind}")
 
 
-# Whole.
+# Without streaming.
 answer = chat(temperature=0.3, max_completion_tokens=50, stop=["#"], seed=7, user="somebody", reasoning_effort="low")
 assert answer.choices[0].message.content and answer.choices[0].finish_reason == "stop", answer
 assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
-# In pieces.
+# With streaming.
 chunks = list(chat(stream=True, stream_options={"include_usage": True}))
 assert len(chunks) > 4 and chunks[-1].usage.total_tokens > 0 and not chunks[-1].choices
 assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == answer.choices[0].message.content
 with client.chat.completions.stream(model="gemini-2.5-flash", messages=HELLO) as stream:
     assert stream.get_final_completion().choices[0].message.content
 
-# Text completions have no counterpart; the error names what to use.
+# Text completions are not supported; the error says what to use instead.
 error = raises(openai.NotFoundError, lambda: client.completions.create(model="gemini-2.5-flash", prompt="Once upon"))
 assert "/v1/chat/completions" in error.message, error
 
-# An image, as data.
+# An image as data.
 look = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PIXEL}"}}]
 assert chat(messages=[{"role": "user", "content": look}]).choices[0].message.content
 
-# Sound and files, as data; a file of that API is not here.
+# Audio and files as data. A file id of OpenAI's API is refused.
 sound = {"type": "input_audio", "input_audio": {"data": PIXEL, "format": "wav"}}
 paper = {"type": "file", "file": {"filename": "a.pdf", "file_data": f"data:application/pdf;base64,{PIXEL}"}}
 assert chat(messages=[{"role": "user", "content": [sound, paper]}]).choices[0].message.content
 kept = [{"type": "file", "file": {"file_id": "file-abc"}}]
 assert raises(openai.BadRequestError, lambda: chat(messages=[{"role": "user", "content": kept}])).param.endswith("file_id")
 
-# A tool, called and answered; a client that rebuilds what it was told keeps ids, names and arguments alone.
+# A tool call and its result. A client that rebuilds the call keeps only ids, names and arguments.
 for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
     for stream in (False, True):
         wish = dict(model=model, tools=TOOLS, tool_choice="required")
@@ -87,7 +87,7 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
         assert chat(model=model, tools=TOOLS, messages=follow).choices[0].message.content
 
 
-# Two calls at once, answered in another order, one in parts with an image.
+# Two parallel calls, with results in another order, one of them in parts with an image.
 both = [
     {"id": f"call_{n}", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}} for n in (1, 2)
 ]
@@ -128,14 +128,14 @@ tool = openai.pydantic_function_tool(Node)
 made = client.chat.completions.parse(model="gemini-3.8-flash", messages=HELLO, tools=[tool], tool_choice="required")
 assert isinstance(made.choices[0].message.tool_calls[0].function.parsed_arguments, Node)
 
-# An image, drawn in a conversation.
+# An image that is generated in a chat.
 drawn = chat(model="gemini-2.5-flash-image", modalities=["text", "image"]).choices[0].message
 assert drawn.images[0]["image_url"]["url"].startswith("data:image/png;base64,"), drawn
 
 parsed = client.chat.completions.parse(model="gemini-2.5-flash", messages=HELLO, response_format=Verdict)
 assert parsed.choices[0].message.parsed.answer, parsed
 
-# Responses, whole, in pieces, with a tool.
+# Responses, with and without streaming, and with a tool.
 response = client.responses.create(model="gemini-2.5-flash", instructions="Be brief.", input="Hello", store=False)
 assert response.output_text == answer.choices[0].message.content and response.status == "completed", response
 with client.responses.stream(model="gemini-2.5-flash", input="Hello") as stream:
@@ -159,13 +159,13 @@ for event in client.responses.create(model="gemini-2.5-flash", input=looked, str
 assert numbers == list(range(len(numbers))), numbers
 assert kinds[:2] == ["response.created", "response.in_progress"] and kinds[-1] == "response.completed", kinds
 
-# Embeddings: the client asks for base64 by itself.
+# Embeddings. The client requests base64 by default.
 vectors = client.embeddings.create(model="gemini-embedding-001", input=["a", "b"], dimensions=64)
 assert [len(item.embedding) for item in vectors.data] == [64, 64]
 floats = client.embeddings.create(model="gemini-embedding-001", input="a", dimensions=64, encoding_format="float")
 assert all(abs(a - b) < 1e-6 for a, b in zip(floats.data[0].embedding, vectors.data[0].embedding))
 
-# Ids of tokens are another model's.
+# Token ids belong to another model's vocabulary and are refused.
 error = raises(openai.BadRequestError, lambda: client.embeddings.create(model="gemini-embedding-001", input=[[64], [65]]))
 assert error.param == "input[0]", error.body
 
@@ -173,7 +173,7 @@ assert error.param == "input[0]", error.body
 assert "gemini-2.5-flash" in [model.id for model in client.models.list()]
 assert client.models.retrieve("gemini-2.5-flash").id == "gemini-2.5-flash"
 
-# What is not needed is named; what cannot be had is refused.
+# Ignored fields are listed in a header; unsupported fields are refused.
 raw = client.chat.completions.with_raw_response.create(model="gemini-2.5-flash", messages=HELLO, store=True)
 assert raw.headers["x-keypool-ignored"] == "store" and raw.headers["x-keypool-attempts"] == "1"
 error = raises(openai.BadRequestError, lambda: chat(logit_bias={"1": 5}))

@@ -1,5 +1,5 @@
-"""The responses API as openai's clients and agents use it: streams event by event, functions over several turns, schemas,
-images and files, input items of all sorts; chats with their stream helper and parse()."""
+"""The responses API as openai's clients and agents use it: stream events, functions over several turns, schemas, images and
+files, all kinds of input items; chats with their stream helper and parse()."""
 
 import asyncio
 import os
@@ -35,7 +35,7 @@ class Reasoned(BaseModel):
 
 
 for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
-    # Every event, in the order that its sequence number says.
+    # Every event, in the order of its sequence number.
     with client.responses.stream(model=model, input="Hello", reasoning={"effort": "low", "summary": "auto"}) as stream:
         events = list(stream)
         whole = stream.get_final_response()
@@ -51,7 +51,7 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
         assert kind in kinds, (kind, kinds)
     assert whole.output_text and whole.usage.total_tokens, whole
 
-    # A function, called in a stream, and its answer.
+    # A function call in a stream, and its result.
     with client.responses.stream(model=model, input="Weather?", tools=[TOOL], tool_choice="required") as stream:
         kinds = [event.type for event in stream]
         called = stream.get_final_response()
@@ -92,13 +92,13 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
     )
     assert whole.output_text and whole.status in ("completed", "incomplete"), whole
 
-    # The same helpers over chats.
+    # The same helpers with chats.
     chat = client.chat.completions.parse(
         model=model, messages=[{"role": "user", "content": "2+2"}], response_format=Reasoned
     )
     assert chat.choices[0].message.parsed.steps, chat
     function = openai.pydantic_function_tool(Step, name="step")
-    # Tools beside a form: either is an answer.
+    # Tools together with a schema: the model may use either.
     both = client.chat.completions.parse(
         model=model, messages=[{"role": "user", "content": "2+2"}], response_format=Reasoned, tools=[function]
     )
@@ -113,7 +113,7 @@ for model in ("gemini-2.5-flash", "gemini-3.8-flash"):
     assert final.choices[0].message.tool_calls[0].function.parsed_arguments.explanation, final
     assert final.usage.total_tokens, final
 
-# Cut, and wrong.
+# Responses that are cut, and invalid requests.
 cut = client.responses.create(model="gemini-2.5-flash", input="Hello", max_output_tokens=16)
 assert cut.status == "incomplete" and cut.incomplete_details.reason == "max_output_tokens", cut
 for wrong, exception in (

@@ -1,4 +1,4 @@
-"""Google's Agent Development Kit: agents with a tool and a schema, whole and in pieces, by google-genai and by LiteLLM."""
+"""Google's Agent Development Kit: agents with a tool and a schema, with and without streaming, through google-genai and LiteLLM."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def weather(city: str) -> dict:
 
 
 async def said(text, mode=StreamingMode.NONE, **wish):
-    """What came of a turn: calls, their answers and texts."""
+    """Runs a turn, and returns its parts: calls, results and texts."""
     runner = InMemoryRunner(agent=LlmAgent(name="one", instruction="Be brief.", **wish), app_name="app")
     session = await runner.session_service.create_session(app_name="app", user_id="somebody")
     content = types.Content(role="user", parts=[types.Part(text=text)])

@@ -1,4 +1,4 @@
-"""openai-agents over responses and chats: tools at once, sessions, streams, typed output, a handoff."""
+"""openai-agents with responses and chats: parallel tool calls, sessions, streams, typed output, a handoff."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-// @google/generative-ai, the library before @google/genai: chats, tools, schemas, files, and caches without a content type.
+// @google/generative-ai, the predecessor of @google/genai: chats, tools, schemas, files, and caches without a content type.
 import { GoogleGenerativeAI, GoogleGenerativeAIFetchError, SchemaType } from "@google/generative-ai";
 import { GoogleAICacheManager, GoogleAIFileManager } from "@google/generative-ai/server";
 import assert from "node:assert";

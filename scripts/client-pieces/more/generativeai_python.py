@@ -1,5 +1,5 @@
-"""google-generativeai, the library before google-genai, over REST: it says words by their numbers, and reads lists that
-come bit by bit."""
+"""google-generativeai, the predecessor of google-genai, over REST: it sends enum values as numbers, and reads streamed
+lists."""
 
 import enum
 import json
@@ -23,7 +23,7 @@ assert isinstance(json.loads(model.generate_content("Who?", generation_config=na
 chosen = genai.GenerationConfig(response_mime_type="text/x.enum", response_schema=Colour)
 assert model.generate_content("Which?", generation_config=chosen).text == "red"
 
-# A tool that the library calls by itself.
+# A tool that the library calls itself.
 asked = []
 
 

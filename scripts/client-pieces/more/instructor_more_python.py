@@ -1,4 +1,4 @@
-"""instructor in its modes, with nested and optional fields, lists, partial answers; over openai, anthropic and genai."""
+"""instructor in its modes, with nested and optional fields, lists and partial results, over openai, anthropic and genai."""
 
 import enum
 import os

@@ -1,4 +1,4 @@
-"""instructor: typed answers by tools and by JSON schema."""
+"""instructor: typed results through tools and JSON schemas."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""LangChain's and LangGraph's agents: calls at once, streams, and a conversation that goes on after them."""
+"""LangChain's and LangGraph's agents: parallel calls, streams, and a continued conversation."""
 
 import asyncio
 import os
@@ -42,7 +42,7 @@ for name in ("gemini-2.5-flash", "gemini-3.8-flash"):
         agent = create_agent(chat, [weather, time], system_prompt="Be brief.")
         done = agent.invoke({"messages": [ASKED]})["messages"]
         assert kinds(done) == ["human", "ai", "tool", "tool", "tool", "ai"] and done[-1].text, (chat, done)
-        # What was called and said goes back, and more is called.
+        # The whole conversation is sent back, and continues with more calls.
         again = agent.invoke({"messages": [*done, ASKED]})["messages"]
         assert kinds(again[6:]) == kinds(done) and again[-1].text, (chat, again)
         streamed = agent.stream({"messages": [ASKED]}, stream_mode="messages")

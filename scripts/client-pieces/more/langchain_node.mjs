@@ -20,7 +20,7 @@ for (const model of ["gemini-2.5-flash", "gemini-3.8-flash"]) {
     for await (const chunk of await chat.stream("Hello")) said += chunk.text;
     assert(said, where);
     const asked = [new HumanMessage("Weather?")];
-    // This client tells the responses API nothing of a choice.
+    // For the responses API this client sends no tool choice.
     if (chat.useResponsesApi) continue;
     const called = await chat.bindTools([weather], { tool_choice: "any" }).invoke(asked);
     assert.equal(called.tool_calls.length, 1, where);

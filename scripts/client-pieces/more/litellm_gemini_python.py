@@ -1,4 +1,4 @@
-"""litellm by its gemini/ and openai/ prefixes: completion, streams, tools and their second turn, schemas, images,
+"""litellm with its gemini/ and openai/ prefixes: completion, streams, tools with a second turn, schemas, images,
 reasoning, embeddings, async; its own exceptions."""
 
 import asyncio
@@ -56,7 +56,7 @@ for prefix, base in (("gemini/", URL + "/v1beta"), ("gemini/", URL), ("openai/",
             messages=[{"role": "user", "content": [{"type": "text", "text": "What is it?"}, picture]}], **wish
         )
         assert seen.choices[0].message.content
-        # To Anthropic it would send the word as it is.
+        # For Anthropic it would send reasoning_effort unchanged.
         if prefix != "anthropic/":
             thought = litellm.completion(
                 messages=HELLO, reasoning_effort="low", max_tokens=5000, allowed_openai_params=["reasoning_effort"], **wish

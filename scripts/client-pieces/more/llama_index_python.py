@@ -1,4 +1,4 @@
-"""llama-index over its Google, OpenAI-like and responses models: chats, streams, an agent, typed answers, embeddings."""
+"""llama-index over its Google, OpenAI-like and responses models: chats, streams, an agent, typed results, embeddings."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ def weather(city: str) -> str:
     return f"20 degrees in {city}"
 
 
-# Of a function without any this client sends Gemini what that refuses.
+# For a function without parameters this client sends a schema that Gemini refuses.
 def time(city: str) -> str:
     """What time it is in a city."""
     return "noon"

@@ -1,4 +1,4 @@
-// Mastra over its own router of models: an agent whole and in pieces, with a tool, with a schema.
+// Mastra with its own model router: an agent with and without streaming, with a tool, with a schema.
 import { Agent } from "@mastra/core/agent";
 import { createTool } from "@mastra/core/tools";
 import assert from "node:assert";
@@ -10,7 +10,7 @@ const weather = createTool({
   inputSchema: z.object({ city: z.string() }),
   execute: async () => ({ degrees: 20 }),
 });
-// Of `openai` it thinks that its schemas are to be held to, and says so in a way that gets into the body.
+// For `openai` Mastra adds an option for strict schemas, which ends up in the request body.
 for (const kind of ["openai", "own"]) {
   const model = { id: `${kind}/gemini-2.5-flash`, url: `${process.env.KEYPOOL_URL}/v1`, apiKey: process.env.TOKEN };
   const agent = new Agent({ id: "one", name: "one", instructions: "Be brief.", model, tools: { weather } });

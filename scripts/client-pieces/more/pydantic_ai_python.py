@@ -1,4 +1,4 @@
-"""pydantic-ai over its Google, OpenAI (chats and responses) and Anthropic models: tools at once, history, streams, output."""
+"""pydantic-ai over its Google, OpenAI (chats and responses) and Anthropic models: parallel tool calls, history, streams, output."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ async def together():
         await talk(GoogleModel(name, provider=google), True)
         await talk(OpenAIChatModel(name, provider=openai), True)
         await talk(OpenAIResponsesModel(name, provider=openai), True)
-        # This client knows of no other model's that it has such output.
+        # This client supports native output only for Anthropic's own models.
         await talk(AnthropicModel(name, provider=AnthropicProvider(base_url=URL, api_key=TOKEN)), False)
 
 

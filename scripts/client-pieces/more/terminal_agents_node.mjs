@@ -1,5 +1,5 @@
-// Agents of the terminal, asked once without a terminal: each calls a tool and answers. Codex (responses), Claude Code
-// (messages), Gemini CLI (natively).
+// Terminal agents, run once without a terminal: each calls a tool and prints an answer. Codex (responses), Claude Code
+// (messages), Gemini CLI (native).
 import assert from "node:assert";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";

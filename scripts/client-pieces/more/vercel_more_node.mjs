@@ -1,4 +1,4 @@
-// The AI SDK over its Google provider, and what people do with it beside: chats, objects in streams, arrays, enums, images
+// The AI SDK with its Google provider, and more features: chats, objects in streams, arrays, enums, images
 // and files, reasoning, embeddings, tools in streams, the compatible provider.
 import assert from "node:assert";
 import { createAnthropic } from "@ai-sdk/anthropic";
@@ -42,7 +42,7 @@ for (const name of ["gemini-2.5-flash", "gemini-3.8-flash"]) {
       { role: "user", content: [{ type: "text", text: "And this?" }, { type: "file", data: Buffer.from("%PDF-1.4\n"), mediaType: "application/pdf", filename: "a.pdf" }] },
     ];
     assert((await generateText({ ...wish, messages, allowSystemInMessages: true })).text, where);
-    // What was answered goes back.
+    // The response is sent back.
     const hello = { role: "user", content: "Hello" };
     const begun = await generateText({ ...wish, messages: [hello] });
     const longer = [hello, ...begun.response.messages, { role: "user", content: "And?" }];
@@ -53,7 +53,7 @@ for (const name of ["gemini-2.5-flash", "gemini-3.8-flash"]) {
     for await (const _ of streamed.partialObjectStream);
     assert((await streamed.object).answer, where);
     assert((await generateObject({ ...wish, prompt: "Hello", output: "array", schema: z.object({ a: z.string() }) })).object.length, where);
-    // Tools over several steps, in a stream.
+    // Tools over several steps in a stream.
     const steps = streamText({
       ...wish, prompt: "Weather?", tools: { weather }, stopWhen: stepCountIs(3),
       prepareStep: (step) => ({ toolChoice: step.stepNumber === 0 ? "required" : "auto" }),
@@ -66,7 +66,7 @@ for (const name of ["gemini-2.5-flash", "gemini-3.8-flash"]) {
     assert(kinds.includes("tool-call") && kinds.includes("tool-result") && (await steps.text), where + " " + kinds);
     const forced = await generateText({ ...wish, prompt: "Weather?", tools: { weather }, toolChoice: { type: "tool", toolName: "weather" } });
     assert.equal(forced.toolCalls[0].toolName, "weather", where);
-    // The whole conversation goes on from what was answered.
+    // The conversation continues from the whole response.
     const again = [{ role: "user", content: "Weather?" }, ...forced.response.messages, { role: "user", content: "Sure?" }];
     assert((await generateText({ ...wish, messages: again, tools: { weather } })).text, where);
   }

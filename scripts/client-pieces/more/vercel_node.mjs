@@ -1,4 +1,4 @@
-// The AI SDK: text, stream, objects and tools over its OpenAI (responses and chat) and Anthropic providers.
+// The AI SDK: text, streams, objects and tools with its OpenAI (responses and chat) and Anthropic providers.
 import assert from "node:assert";
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createOpenAI } from "@ai-sdk/openai";

@@ -1,4 +1,4 @@
-"""google-genai in Python over TLS, without which it opens no Live session: a text, and a conversation over a socket."""
+"""google-genai in Python over TLS, which it requires for Live sessions: a text, and a conversation over a socket."""
 
 import asyncio
 import os

@@ -1,5 +1,5 @@
-"""google-genai in Python with its own retries on, where nobody waits for a key: a 503 is asked again after a pause of its
-own, and the number of requests stays bounded."""
+"""google-genai in Python with its own retries, while the gateway does not wait for a key: the client retries a 503 after its own
+pause, and the number of requests stays bounded."""
 
 import concurrent.futures
 import os

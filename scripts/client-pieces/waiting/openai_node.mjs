@@ -1,4 +1,4 @@
-// openai in Node with its own retries on, where nobody waits for a key: no storm.
+// openai in Node with its own retries, while the gateway does not wait for a key: there is no retry storm.
 import OpenAI from "openai";
 
 const CLIENTS = 8;

@@ -1,5 +1,5 @@
-"""openai in Python with its own retries on, where nobody waits for a key: no storm. Each client asks again when it was told
-to, and all are served."""
+"""openai in Python with its own retries, while the gateway does not wait for a key: there is no retry storm. Each client
+retries when Retry-After says, and all are served."""
 
 import concurrent.futures
 import os
@@ -14,7 +14,7 @@ CLIENTS, RETRIES = 8, 10
 
 
 def asked():
-    """Requests that the gateway answered or refused so far."""
+    """Number of requests that the gateway has served or refused so far."""
     with urllib.request.urlopen(BASE + "/-/metrics") as page:
         text = page.read().decode()
     return sum(int(n) for n in re.findall(r"^keypool_gateway_requests_total\{.*\} (\d+)", text, re.M))
@@ -29,6 +29,6 @@ before, began = asked(), time.monotonic()
 with concurrent.futures.ThreadPoolExecutor(CLIENTS) as pool:
     list(pool.map(ask, range(CLIENTS)))
 seconds, sent = time.monotonic() - began, asked() - before
-# One second apart, each of them: no more than one a client and second, and the first.
+# At most one request per client and second, plus the first.
 assert CLIENTS < sent <= CLIENTS * (seconds + 2), (sent, seconds)
 print(f"waiting: {sent} requests of {CLIENTS} clients in {seconds:.1f} s")
