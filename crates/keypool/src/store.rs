@@ -92,7 +92,7 @@ pub fn database_path(loaded: &Loaded) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-/// Opens a database. The master key comes from the environment; the store's default applies if it is not set.
+/// Opens a database. The master key comes from the environment, else from the file `<database>.key`.
 ///
 /// # Errors
 /// If the database cannot be opened, or the master key is invalid.
