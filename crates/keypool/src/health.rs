@@ -5,7 +5,8 @@ use http::StatusCode;
 
 use crate::app::AppState;
 
-/// Returns the routes for liveness (`/health`, `/healthz`, `/livez`, `/-/health`) and readiness (`/readyz`, `/-/ready`).
+/// Returns the routes for liveness (`/health`, `/healthz`, `/livez`, `/-/health`) and readiness (`/readyz`,
+/// `/-/ready`).
 pub fn routes() -> Router<AppState> {
     let alive = || get(async || "ok\n");
     Router::new()

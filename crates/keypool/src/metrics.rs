@@ -167,7 +167,8 @@ impl Traffic {
 /// Maximum number of keys, over all pools, for which each key has its own series.
 const PER_KEY: usize = 1_000;
 
-/// Serves `/-/metrics`. Clients on other machines, or behind a proxy, need the gateway's token as `Authorization: Bearer`.
+/// Serves `/-/metrics`. Clients on other machines, or behind a proxy, need the gateway's token as `Authorization:
+/// Bearer`.
 pub async fn serve(
     State(app): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

@@ -1,7 +1,7 @@
 //! Tenants: the users of the gateway, with their tokens and limits.
 //!
-//! A pool of its own enforces the limits of tenants; each tenant is a key in it. The limits are exact in any 60 s and on
-//! any day, and the store counts them across all processes.
+//! A pool of its own enforces the limits of tenants; each tenant is a key in it. The limits are exact in any 60 s and
+//! on any day, and the store counts them across all processes.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 

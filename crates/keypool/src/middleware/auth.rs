@@ -18,8 +18,8 @@ use crate::{
 /// Returns the [`Route`] and the [`Tenant`] of a request.
 ///
 /// # Errors
-/// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each with
-/// the dialect of the response.
+/// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each
+/// with the dialect of the response.
 pub async fn authenticate(app: &AppState, head: &Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
     let route = Route::of(head)?;
     let dialect = route.dialect;

@@ -13,8 +13,8 @@ use crate::{app::App, error::ApiError, proxy::route::decoded};
 #[derive(Clone, Copy, Debug)]
 pub struct LocalAddress(pub SocketAddr);
 
-/// Returns the error response for a request that must be refused: it is ambiguous, it names a host that is not ours (DNS
-/// rebinding), or a web page of an origin that is not configured sent it.
+/// Returns the error response for a request that must be refused: it is ambiguous, it names a host that is not ours
+/// (DNS rebinding), or a web page of an origin that is not configured sent it.
 pub fn refused(app: &App, head: &Parts) -> Option<Response> {
     let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
     let refused = ambiguity(&head.headers, &head.uri)

@@ -156,8 +156,9 @@ async fn forward(
     Ok(Response::from_parts(head, answer))
 }
 
-/// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it names.
-/// The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and the cost.
+/// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it
+/// names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and
+/// the cost.
 ///
 /// # Errors
 /// 400 if `x-keypool-wait` is invalid.
@@ -185,8 +186,8 @@ pub fn key_request(
     })
 }
 
-/// Returns the error for a response that redirects a request or switches protocols. A client would follow a redirect with the
-/// gateway's token, and no key is sent to the new address. GET and HEAD may be redirected, as downloads are.
+/// Returns the error for a response that redirects a request or switches protocols. A client would follow a redirect
+/// with the gateway's token, and no key is sent to the new address. GET and HEAD may be redirected, as downloads are.
 pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
     let message = match location {

@@ -178,8 +178,8 @@ async fn get(provider: &ProviderPool, path: &str) -> Result<Value, ApiError> {
 }
 
 impl Model {
-    /// Reports whether clients of a dialect can use it. Gemini clients see all models of Gemini; other clients see those that
-    /// generate or embed content.
+    /// Reports whether clients of a dialect can use it. Gemini clients see all models of Gemini; other clients see
+    /// those that generate or embed content.
     fn is_useful_to(&self, dialect: Dialect) -> bool {
         let mut methods = self.entry["supportedGenerationMethods"].as_array().into_iter().flatten();
         dialect == self.dialect

@@ -1,8 +1,8 @@
-//! Finds the names of resources in requests and responses. Resources are what a provider keeps in a project: files, caches,
-//! batches, stores, responses.
+//! Finds the names of resources in requests and responses. Resources are what a provider keeps in a project: files,
+//! caches, batches, stores, responses.
 //!
-//! A name consists of the collection and the id, such as `files/abc`, in all dialects. OpenAI's and Anthropic's bare ids get
-//! their collection as a prefix.
+//! A name consists of the collection and the id, such as `files/abc`, in all dialects. OpenAI's and Anthropic's bare
+//! ids get their collection as a prefix.
 
 use std::sync::LazyLock;
 
@@ -143,7 +143,8 @@ fn fields(dialect: Dialect) -> &'static [Field] {
 /// Members with arbitrary content of callers and models: a `file_id` in them names no resource.
 const FREE_FORM: [&str; 7] = ["args", "response", "arguments", "parameters", "metadata", "input_schema", "labels"];
 
-/// Returns all resources that the JSON body of a request names. URLs of `host`, the provider's own, are recognized, too.
+/// Returns all resources that the JSON body of a request names. URLs of `host`, the provider's own, are recognized,
+/// too.
 pub fn in_body(dialect: Dialect, body: &[u8], host: &str) -> Vec<String> {
     let mut names = Vec::new();
     if may_name(dialect, body)
@@ -226,8 +227,8 @@ fn member_of(text: &str, collection: &str, bare: bool, host: &str) -> Option<Str
     }
 }
 
-/// Paths at which a response names resources that it created or refers to, with their collection; an empty collection means
-/// that the value contains it. In a path, `*` stands for each item of a list.
+/// Paths at which a response names resources that it created or refers to, with their collection; an empty collection
+/// means that the value contains it. In a path, `*` stands for each item of a list.
 fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
     match dialect {
         Dialect::Gemini => &[
@@ -259,7 +260,8 @@ fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// Returns the resources that a response names. If it created or returned a member of `collection`, its `id` is one of them.
+/// Returns the resources that a response names. If it created or returned a member of `collection`, its `id` is one of
+/// them.
 pub fn in_answer(dialect: Dialect, collection: Option<&str>, answer: &Value, host: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (path, of) in created(dialect) {

@@ -1,8 +1,8 @@
-//! The owners of files, caches, batches, uploads and other resources: one table from a resource's name to its project and
-//! tenant.
+//! The owners of files, caches, batches, uploads and other resources: one table from a resource's name to its project
+//! and tenant.
 //!
-//! The table is learned from the responses that create resources. If it cannot be read, the request is refused: a resource
-//! never counts as unowned. A resource that is not in the table is not found; the provider is not asked.
+//! The table is learned from the responses that create resources. If it cannot be read, the request is refused: a
+//! resource never counts as unowned. A resource that is not in the table is not found; the provider is not asked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +39,8 @@ const CACHE_TTL: Duration = Duration::from_secs(60);
 const CACHE_SIZE: u64 = 100_000;
 /// Maximum size of a response, or of an event, that is searched for names.
 const MAX_SEARCHED: usize = 1 << 20;
-/// How long a resource is kept in the table if responses do not say when it expires (responses, interactions, operations).
+/// How long a resource is kept in the table if responses do not say when it expires (responses, interactions,
+/// operations).
 const KEPT_DAYS: i64 = 60;
 const DAY_MS: i64 = 24 * 3_600_000;
 /// Number of concurrent requests for the resources of a list.
@@ -214,8 +215,8 @@ fn host(provider: &ProviderPool) -> &str {
 /// Returns the project that holds the resources which a request names in its path, its query and its body.
 ///
 /// # Errors
-/// 404 for an unknown resource, or one of another tenant; 400 for resources of two projects, or an unreadable body; 413 or
-/// 415 for a body that cannot be searched; 503 if the table cannot be read.
+/// 404 for an unknown resource, or one of another tenant; 400 for resources of two projects, or an unreadable body; 413
+/// or 415 for a body that cannot be searched; 503 if the table cannot be read.
 pub async fn pinned(
     app: &AppState,
     provider: &ProviderPool,
@@ -259,8 +260,8 @@ pub async fn pinned_by_body(
     project_of(app, provider, tenant, &named_in(provider, tenant, body)?).await
 }
 
-/// Returns the resources that a body names. A tenant's body must be valid JSON: otherwise the provider might read a name
-/// that is not found here.
+/// Returns the resources that a body names. A tenant's body must be valid JSON: otherwise the provider might read a
+/// name that is not found here.
 fn named_in(provider: &ProviderPool, tenant: &Tenant, body: &[u8]) -> Result<Vec<String>, ApiError> {
     let is_read = tenant.name.is_none() || body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok();
     if !is_read {
@@ -436,9 +437,9 @@ impl Learner {
 
 /// Creates a list from the table: requests each resource of a page from its own project, and combines the results.
 ///
-/// At the provider each project has its own list, which contains the resources of all tenants. Therefore the table is paged
-/// instead, in the order of names: its pages are stable, and the last name is the token of the next page. The objects come
-/// from the provider, since clients read the state of resources from lists.
+/// At the provider each project has its own list, which contains the resources of all tenants. Therefore the table is
+/// paged instead, in the order of names: its pages are stable, and the last name is the token of the next page. The
+/// objects come from the provider, since clients read the state of resources from lists.
 ///
 /// # Errors
 /// 503 if the table cannot be read; 429 if the tenant has reached a limit; the errors of the requests.

@@ -1,7 +1,7 @@
 //! Gemini's Live API: a WebSocket between the client and the provider.
 //!
-//! The gateway answers the client's handshake itself. The client's first message names the model; then a key is chosen, which
-//! the session keeps until its end. If the provider refuses that message, another key may be tried.
+//! The gateway answers the client's handshake itself. The client's first message names the model; then a key is chosen,
+//! which the session keeps until its end. If the provider refuses that message, another key may be tried.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -348,8 +348,8 @@ impl Session {
         let end = {
             let (mut to_client, mut from_client) = (&mut *client).split();
             let (mut to_provider, mut from_provider) = (&mut socket).split();
-            // Reading continues while the provider accepts nothing, up to the size of one message, so that the client's close
-            // is noticed.
+            // Reading continues while the provider accepts nothing, up to the size of one message, so that the client's
+            // close is noticed.
             let (queue, mut queued) = mpsc::unbounded_channel();
             let room = Arc::new(Semaphore::new(MAX_MESSAGE));
             let read = async {
