@@ -216,6 +216,7 @@ pub async fn remove(
     Ok(Json(Changed { id, outlives: true }))
 }
 
+/// The reason for disabling a key.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disable {
@@ -255,6 +256,7 @@ pub async fn enable(
     Ok(Json(Changed { id, outlives: app.stores.sqlite.is_some() || app.stores.redis.is_some() }))
 }
 
+/// The new secret of a key.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replace {

@@ -80,7 +80,7 @@ pub struct ModelRow {
 /// A limit and its current use.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct LimitRow {
-    /// What is limited, such as `requests`, `tokens` or `images`.
+    /// The limited quantity, such as `requests`, `tokens` or `images`.
     #[schema(value_type = String)]
     unit: Unit,
     /// `minute`, `day`, or seconds such as `30s`.

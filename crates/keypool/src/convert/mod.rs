@@ -202,10 +202,10 @@ pub struct Signatures(Cache<String, Arc<str>>);
 
 impl Default for Signatures {
     fn default() -> Self {
-        const MOST_BYTES: u64 = 64 << 20;
+        const MAX_BYTES: u64 = 64 << 20;
         let bytes =
             |id: &String, signature: &Arc<str>| (id.len() + signature.len() + 100).try_into().unwrap_or(u32::MAX);
-        let kept = Cache::builder().max_capacity(MOST_BYTES).weigher(bytes);
+        let kept = Cache::builder().max_capacity(MAX_BYTES).weigher(bytes);
         Self(kept.time_to_idle(Duration::from_secs(24 * 3_600)).build())
     }
 }

@@ -170,7 +170,7 @@ async fn get(provider: &ProviderPool, path: &str) -> Result<Value, ApiError> {
     };
     let status = answer.status();
     if !status.is_success() {
-        return Err(wrong(format!("it answered with {status}")));
+        return Err(wrong(format!("it responded with {status}")));
     }
     let body =
         Limited::new(answer.into_body(), MAX_PAGE_BYTES).collect().await.map_err(|error| wrong(error.to_string()))?;

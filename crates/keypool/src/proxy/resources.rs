@@ -237,8 +237,7 @@ pub async fn pinned(
         match body.data() {
             Some(data) => named.extend(named_in(provider, tenant, data)?),
             None if tenant.name.is_some() => {
-                let message =
-                    "the body is too large to be searched for file names: raise replay_mib in [gateway]";
+                let message = "the body is too large to be searched for file names: raise replay_mib in [gateway]";
                 return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
             }
             None => {}

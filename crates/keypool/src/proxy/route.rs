@@ -117,9 +117,9 @@ impl Route {
         let (version, rest) = versions(path);
         let rest = if rest.len() > 1 { rest.trim_end_matches('/') } else { rest };
         let known = ENDPOINTS.iter().find(|(known, ..)| *known == rest);
-        let is_gemini_version = version.is_some_and(|version| version.starts_with("v1beta") || version.starts_with("v1alpha"));
+        let is_beta = version.is_some_and(|version| version.starts_with("v1beta") || version.starts_with("v1alpha"));
         if let Some((_, dialect, endpoint)) = known
-            && !is_gemini_version
+            && !is_beta
         {
             match forced {
                 // Gemini has no such endpoint: the model chooses the provider, and the request is translated.
@@ -141,14 +141,14 @@ impl Route {
         }
         // Google's own endpoint for OpenAI clients exists in the v1beta and v1alpha versions only.
         let is_for_openai = rest.starts_with("/openai/") && version.is_some();
-        if is_for_openai && !is_gemini_version && !matches!(target, PathTarget::Named(_)) {
+        if is_for_openai && !is_beta && !matches!(target, PathTarget::Named(_)) {
             return Err(unknown());
         }
-        if is_for_openai && is_gemini_version {
+        if is_for_openai && is_beta {
             return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path: path.to_owned() });
         }
         let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
-        let dialect = forced.or(is_gemini_version.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
+        let dialect = forced.or(is_beta.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
         let is_call = rest.strip_prefix("/models/").is_some_and(|model| model.contains(':'));
         if is_call {
             let path = format!("{}{}", if version.is_none() { "/v1beta" } else { "" }, path.trim_end_matches('/'));

@@ -208,7 +208,7 @@ pub fn client_tls(loaded: &Loaded) -> anyhow::Result<ClientConfig> {
             for certificate in CertificateDer::pem_file_iter(&file).with_context(place)? {
                 roots.add(certificate.with_context(place)?).with_context(place)?;
             }
-            anyhow::ensure!(!roots.is_empty(), "{}: the file contains no certificate", place());
+            anyhow::ensure!(!roots.is_empty(), "{}: no certificate found", place());
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }

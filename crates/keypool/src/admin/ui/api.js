@@ -19,8 +19,8 @@ async function ask(method, path, headers, body) {
     throw new Refused(0, "the gateway does not respond");
   }
   if (response.ok || response.status === 304) return response;
-  const told = await response.json().catch(() => null);
-  throw new Refused(response.status, told?.error?.message ?? `the gateway answered with ${response.status}`);
+  const error = await response.json().catch(() => null);
+  throw new Refused(response.status, error?.error?.message ?? `the gateway responded with ${response.status}`);
 }
 
 const seen = new Map();
