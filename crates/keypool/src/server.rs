@@ -351,9 +351,7 @@ fn server_config(certificate: &PathBuf, key: &PathBuf) -> anyhow::Result<ServerC
     let chain: Vec<_> = chain.collect::<Result<_, _>>().with_context(|| place(certificate))?;
     anyhow::ensure!(!chain.is_empty(), "{}: no PEM certificate found", place(certificate));
     let private = match PrivateKeyDer::from_pem_file(key) {
-        Err(pem::Error::NoItemsFound) => {
-            anyhow::bail!("{}: no unencrypted PEM private key found", place(key))
-        }
+        Err(pem::Error::NoItemsFound) => anyhow::bail!("{}: no unencrypted PEM private key found", place(key)),
         private => private.with_context(|| place(key))?,
     };
     let builder = ServerConfig::builder().with_no_client_auth();

@@ -77,8 +77,7 @@ fn refusal(
     let is_own_page = |origin: &str| origin.split_once("://").is_some_and(|(_, site)| site.eq_ignore_ascii_case(host));
     match text(header::ORIGIN) {
         Some(origin) if !is_own_page(origin) && !origins.iter().any(|ours| ours.eq_ignore_ascii_case(origin)) => {
-            let message =
-                "requests from web pages of other origins are refused: add this page's origin to [gateway] origins";
+            let message = "requests from web pages of other origins are refused: add this origin to [gateway] origins";
             Some(ApiError::new(StatusCode::FORBIDDEN, message))
         }
         None if text(HeaderName::from_static("sec-fetch-site")) == Some("cross-site") => {
