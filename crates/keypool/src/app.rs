@@ -1,18 +1,18 @@
-//! What a running gateway consists of, and the path of a request through it ([`Gateway::answer`]):
+//! The state of a running gateway, and the path of a request through it ([`Gateway::answer`]):
 //!
 //! ```text
-//! request id, log   middleware/access_log: x-request-id; one line a request, one an attempt that failed
-//! host guard        middleware/host_guard: only our names, only the configured origins
-//! catch panic       a bug is a 500, not a lost connection
-//! CORS              answers preflights of those origins
+//! request id, log   middleware/access_log: x-request-id; one log line per request and per failed attempt
+//! host guard        middleware/host_guard: only the gateway's own host names and the configured origins
+//! catch panic       a panic becomes a 500 instead of a lost connection
+//! CORS              answers preflight requests from those origins
 //! ├─ own pages      axum: /health …, /-/metrics, /-/admin, /-/ui
 //! └─ everything else
-//!    authenticate   middleware/auth: the route and the tenant of a request; 404 and 401 take no key
+//!    authenticate   middleware/auth: finds the route and the tenant; 404 and 401 use no key
 //!    proxy          proxy/handler, top to bottom
 //! ```
 //!
-//! The steps are functions, called from top to bottom; axum serves the gateway's own pages, which
-//! [`access_log::is_own_page`] tells from the paths of APIs.
+//! The steps are functions, called from top to bottom. axum serves the gateway's own pages;
+//! [`access_log::is_own_page`] distinguishes them from API paths.
 
 use std::{
     convert::Infallible,
@@ -50,13 +50,13 @@ use crate::{
     tenants::Tenants,
 };
 
-/// The state of a gateway, which every handler shares.
+/// The state of a gateway, shared by all handlers.
 pub type AppState = Arc<App>;
 
 /// A running gateway.
 pub struct App {
     pub inputs: Inputs,
-    /// The configuration that holds now.
+    /// The current configuration.
     pub loaded: ArcSwap<Loaded>,
     pub settings: Settings,
     pub hosts: Vec<String>,
@@ -66,22 +66,22 @@ pub struct App {
     pub tenants: Tenants,
     pub resources: Resources,
     pub sessions: Sessions,
-    /// What translated requests name by URL.
+    /// Fetches the media that translated requests name by URL.
     pub media: Media,
     pub signatures: Signatures,
     pub catalog: Catalog,
-    /// Reads what requests of Gemini's clients ask for.
+    /// Finds the model in requests of Gemini clients.
     pub gemini: Gemini,
     pub recent: Recent,
     pub metrics: Metrics,
-    /// Sessions of the Live API, which end with the gateway.
+    /// The tasks of Live API sessions, which end with the gateway.
     pub live: TaskTracker,
     pub admin: Admin,
-    /// Is cancelled when the gateway is to end.
+    /// Cancelled when the gateway shuts down.
     pub shutdown: CancellationToken,
 }
 
-/// What handlers need of the configuration. It holds until the next start.
+/// The part of the configuration that handlers need. It takes effect at start only.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub strict: bool,
@@ -89,7 +89,7 @@ pub struct Settings {
     pub max_wait: Duration,
     pub replay_limit: usize,
     pub body_timeout: Duration,
-    /// After so long without a message a live session ends, or one that a side does not read.
+    /// How long a Live session may be idle, and how long one side may take to read a message.
     pub reader_timeout: Duration,
 }
 
@@ -97,7 +97,7 @@ impl App {
     /// Opens the stores and pools of a configuration.
     ///
     /// # Errors
-    /// Those of the stores.
+    /// If a store, a pool, or the HTTP client cannot be opened.
     pub async fn open(inputs: Inputs, loaded: Loaded) -> anyhow::Result<AppState> {
         let stores = Stores::open(&loaded).await?;
         let gateway = &loaded.config.gateway;
@@ -136,7 +136,7 @@ impl App {
     }
 }
 
-/// What answers the requests of a listening socket.
+/// The service that answers the requests of one listening socket.
 #[derive(Clone)]
 pub struct Gateway {
     app: AppState,
@@ -145,14 +145,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Everything that a gateway answers.
+    /// Creates the service for clients. It includes the admin pages unless they have their own address.
     pub fn new(app: &AppState) -> Self {
         let own = Router::new().merge(health::routes()).route("/-/metrics", get(metrics::serve));
         let own = if app.loaded.load().admin_listen.is_none() { own.merge(admin::routes(app)) } else { own };
         Self::of(app, own, true)
     }
 
-    /// The admin API and the dashboard, where they have an address of their own.
+    /// Creates the service for a separate admin address: the admin API, the dashboard, and the health pages.
     pub fn admin(app: &AppState) -> Self {
         Self::of(app, admin::routes(app).merge(health::routes()), false)
     }
@@ -164,7 +164,7 @@ impl Gateway {
         Self { app: Arc::clone(app), served, cors }
     }
 
-    /// The answer to a request.
+    /// Returns the response to a request.
     pub async fn answer(mut self, request: Request) -> Response {
         let entry = access_log::Entry::begin(&self.app, &request);
         let (head, body) = request.into_parts();
@@ -183,7 +183,7 @@ impl Gateway {
     }
 }
 
-/// What stands behind the host guard: own pages, or the proxy.
+/// The service behind the host guard: the gateway's own pages, or the proxy.
 #[derive(Clone)]
 struct Served {
     app: AppState,
@@ -229,7 +229,7 @@ fn panicked() -> Response {
         .into_response(Dialect::Gemini)
 }
 
-/// Lets the pages of the configured origins read answers; never those of the gateway's own paths, which need another token.
+/// Allows pages of the configured origins to read responses, except those of the gateway's own paths.
 fn cors(app: &AppState) -> CorsLayer {
     let origins: Vec<_> = app.origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
     let may_read = move |origin: &HeaderValue, head: &http::request::Parts| {

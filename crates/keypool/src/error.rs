@@ -1,4 +1,4 @@
-//! Errors that the gateway answers itself, in the caller's dialect.
+//! Error responses of the gateway itself, in the caller's dialect.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use tower_keypool::{Anthropic, Gemini, OpenAi, Provider};
 
-/// Whose API a client speaks.
+/// The API that a client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     Gemini,
@@ -36,7 +36,7 @@ impl Dialect {
     }
 }
 
-/// An error that the gateway answers itself.
+/// An error response of the gateway itself.
 #[derive(Clone, Debug)]
 pub struct ApiError {
     pub status: StatusCode,
@@ -63,20 +63,20 @@ impl ApiError {
         self
     }
 
-    /// The value of `Retry-After`: whole seconds, rounded up.
+    /// Returns the value of `Retry-After`: whole seconds, rounded up, at least 1.
     pub fn retry_after_seconds(&self) -> Option<u64> {
         let after = self.retry_after?;
         Some((after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
     }
 
-    /// The error as the last event of a stream, in a dialect.
+    /// Converts the error to the last event of a stream, in a dialect.
     pub fn into_event(self, dialect: Dialect) -> Bytes {
         let body = dialect.provider().error_body(self.status, &self.message, self.retry_after);
         let name = if dialect == Dialect::Anthropic { "event: error\n" } else { "" };
         Bytes::from(format!("{name}data: {}\n\n", body.replace('\n', " ")))
     }
 
-    /// The answer, in a dialect.
+    /// Converts the error to a response, in a dialect.
     pub fn into_response(self, dialect: Dialect) -> Response {
         let body = dialect.provider().error_body(self.status, &self.message, self.retry_after);
         let mut response = Response::new(Body::from(body));
@@ -92,6 +92,6 @@ impl ApiError {
     }
 }
 
-/// Why the gateway refused a request, for the log.
+/// The reason why the gateway refused a request, for the access log.
 #[derive(Clone, Debug)]
 pub struct Cause(pub String);

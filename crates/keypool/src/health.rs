@@ -1,11 +1,12 @@
-//! Health and readiness, where probes look for them.
+//! Health and readiness, at the paths that probes use.
 
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use http::StatusCode;
 
 use crate::app::AppState;
 
-/// The process is alive: `/health`, `/healthz`, `/livez`, `/-/health`. It can serve: `/readyz`, `/-/ready`.
+/// Returns the routes for liveness (`/health`, `/healthz`, `/livez`, `/-/health`) and readiness (`/readyz`,
+/// `/-/ready`).
 pub fn routes() -> Router<AppState> {
     let alive = || get(async || "ok\n");
     Router::new()
@@ -17,7 +18,7 @@ pub fn routes() -> Router<AppState> {
         .route("/-/ready", get(ready))
 }
 
-/// 200 while some key is not disabled and the gateway is not about to end. Keys that cool come back: 200.
+/// Answers 200 while any key is not disabled and the gateway is not shutting down. Cooling keys count as usable.
 async fn ready(State(app): State<AppState>) -> impl IntoResponse {
     if app.shutdown.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the gateway is shutting down\n");

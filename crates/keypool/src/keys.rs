@@ -1,4 +1,4 @@
-//! All keys from everywhere: variables, key files, the configuration and the database, each with the place where it is listed.
+//! All keys, each with its source: a variable, a key file, the configuration, or the database.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,31 +16,31 @@ use crate::{
 /// The keys of a pool.
 pub struct Listed {
     pub keys: Vec<Key>,
-    /// What is wrong with the entries that are left out.
+    /// Problems of the entries that were skipped.
     pub problems: Vec<Problem>,
     places: HashMap<KeyId, String>,
 }
 
 impl Listed {
-    /// Where a key is listed: `keys.txt:3`, the name of a variable, `database`.
+    /// Returns the source of a key: `keys.txt:3`, the name of a variable, or `database`.
     pub fn place(&self, id: &KeyId) -> &str {
         self.places.get(id).map_or("database", String::as_str)
     }
 
-    /// The keys that the database alone lists.
+    /// Returns the keys that only the database lists.
     pub fn stored(&self) -> HashSet<KeyId> {
         self.keys.iter().map(Key::id).filter(|id| !self.places.contains_key(id)).collect()
     }
 }
 
-/// Each pool of a configuration with its keys.
+/// Returns each pool of a configuration with its keys.
 ///
 /// # Errors
-/// Those of the database.
+/// If the database cannot be read.
 pub async fn all(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Vec<(PoolPlan, Listed)>> {
     let mut all = Vec::new();
     for plan in loaded.pools() {
-        // The database has keys of the gateway's own provider.
+        // The keys of the database belong to the gateway's own provider, which comes first.
         let stored = if all.is_empty() { stored(stores).await? } else { Vec::new() };
         let listed = listed(loaded, &plan, stored);
         all.push((plan, listed));
@@ -55,7 +55,7 @@ async fn stored(stores: &Stores) -> anyhow::Result<Vec<StoredKey>> {
     }
 }
 
-/// The keys of the configuration, and those of the database that it does not list.
+/// Combines the configured keys with those keys of the database that the configuration does not list.
 fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
     let configured = loaded.keys(plan);
     let places = configured.keys.iter().filter_map(|key| Some((key.id(), configured.place(&key.id())?.to_owned())));
@@ -81,10 +81,10 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
     listed
 }
 
-/// A key of the database as a key file would have it.
+/// Returns a key of the database in the form of a key file's entry.
 ///
 /// # Errors
-/// If its options are none.
+/// If its options are invalid.
 pub fn entry(stored: &StoredKey) -> Result<KeyEntry, serde_json::Error> {
     let mut options = match &stored.options {
         serde_json::Value::Object(options) => options.clone(),

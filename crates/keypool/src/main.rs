@@ -1,7 +1,7 @@
 //! `keypool`: many API keys for LLM providers, used as if they were one.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::disallowed_methods, reason = "a program asks the real time")]
+#![allow(clippy::disallowed_methods, reason = "a program uses the real time")]
 #![allow(unreachable_pub, reason = "nothing of a program is public")]
 
 mod admin;

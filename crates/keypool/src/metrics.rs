@@ -1,4 +1,4 @@
-//! Metrics in the text of `OpenMetrics`: the pools by the library's collector, and the requests of this gateway.
+//! Metrics in the `OpenMetrics` text format: the library's metrics of the pools, and this gateway's requests.
 
 use std::{
     collections::VecDeque,
@@ -41,7 +41,7 @@ struct PoolLabels {
     pool: String,
 }
 
-/// The upper bounds of the histogram of seconds until the head of an answer.
+/// Upper bounds of the histogram of seconds until the response head.
 const SECONDS: [f64; 12] = [0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
 
 fn histogram() -> Histogram {
@@ -64,7 +64,7 @@ impl Default for Metrics {
     }
 }
 
-/// A request whose answer has not begun.
+/// Counts a request as in progress until dropped; `None` for the gateway's own pages.
 pub struct InProgress(Option<Gauge>);
 
 impl Drop for InProgress {
@@ -76,7 +76,7 @@ impl Drop for InProgress {
 }
 
 impl Metrics {
-    /// A request arrived. Hold what is returned until its answer begins.
+    /// Counts a request as in progress until the returned guard is dropped, which is when its response starts.
     pub fn begin(&self, path: &str) -> InProgress {
         if is_own_page(path) {
             return InProgress(None);
@@ -96,39 +96,41 @@ impl Metrics {
         self.traffic.count(record.at_ms, record.result);
     }
 
-    /// Requests whose answer has not begun.
+    /// Returns the number of requests whose response has not started.
     pub fn in_progress(&self) -> i64 {
         self.in_progress.get()
     }
 
-    /// The counts since the start, and of the last ten minutes.
+    /// Returns the counts since the start, and those of the last ten minutes by step.
     pub fn traffic(&self) -> (Counts, Vec<Step>) {
         self.traffic.view(jiff::Timestamp::now().as_millisecond())
     }
 }
 
-/// Requests by what came of them.
+/// Numbers of requests by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Counts {
+    /// Requests that were served.
     pub good: u64,
-    /// Wrong requests.
+    /// Invalid requests: the caller's fault.
     pub caller: u64,
     /// Requests for which no key was available in time.
     pub unavailable: u64,
+    /// Requests that failed at the provider or in the gateway.
     pub failed: u64,
 }
 
-/// Requests in a span of ten seconds.
+/// Requests of ten seconds, by result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Step {
-    /// When it began, in milliseconds since the Unix epoch.
+    /// Start of the ten seconds, in milliseconds since the Unix epoch.
     pub at_ms: i64,
     #[serde(flatten)]
     pub counts: Counts,
 }
 
 const STEP_MS: i64 = 10_000;
-/// Steps that are remembered: ten minutes.
+/// Number of steps kept: ten minutes.
 const STEPS: i64 = 60;
 
 #[derive(Debug, Default)]
@@ -162,10 +164,11 @@ impl Traffic {
     }
 }
 
-/// Pools of more keys have no series for each.
+/// Maximum number of keys, over all pools, for which each key has its own series.
 const PER_KEY: usize = 1_000;
 
-/// `/-/metrics`: for anybody on this machine; for others with the gateway's token as `Authorization: Bearer`.
+/// Serves `/-/metrics`. Clients on other machines, or behind a proxy, need the gateway's token as `Authorization:
+/// Bearer`.
 pub async fn serve(
     State(app): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -194,15 +197,15 @@ pub async fn serve(
         registry.register_collector(Box::new(collector));
     }
     let metrics = &app.metrics;
-    registry.register("keypool_gateway_requests", "Requests by status of the answer", metrics.requests.clone());
+    registry.register("keypool_gateway_requests", "Requests by response status", metrics.requests.clone());
     registry.register(
         "keypool_gateway_seconds",
-        "Seconds until the headers of an answer, by class of its status",
+        "Seconds until the response headers, by status class",
         metrics.seconds.clone(),
     );
     registry.register(
         "keypool_gateway_in_progress",
-        "Requests whose answer has not started",
+        "Requests whose response has not started",
         metrics.in_progress.clone(),
     );
     let unreserved = Family::<PoolLabels, Counter>::default();
@@ -224,7 +227,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ten_minutes_are_remembered_in_steps() {
+    fn last_ten_minutes_are_kept_in_steps() {
         let traffic = Traffic::default();
         for second in 0..1_200 {
             traffic.count(second * 1_000, RequestResult::Good);

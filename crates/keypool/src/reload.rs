@@ -1,4 +1,4 @@
-//! Changes while the gateway runs: SIGHUP, changed files, and what other processes changed in the database.
+//! Reloading while the gateway runs: on SIGHUP, on changed files, and on changes by other processes in the database.
 
 use std::{
     collections::BTreeMap,
@@ -9,22 +9,22 @@ use std::{
 
 use crate::{app::AppState, config::Loaded, server::Certificate};
 
-/// How often files are looked at, and the database is asked whether keys or tenants changed.
+/// How often the files and the database are checked for changes.
 const POLL: Duration = Duration::from_millis(500);
 
-/// What a reload changed.
+/// The result of a reload.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
 pub struct Reloaded {
-    /// Keys that are in use now.
+    /// Number of keys in the pools now.
     pub keys: usize,
-    /// Sections of the configuration that changed and are taken at the next start.
+    /// Changed sections of the configuration that take effect at the next start only.
     pub at_next_start: Vec<&'static str>,
 }
 
-/// Reads configuration, key files and database anew. With an error everything stays as it was.
+/// Reloads the configuration, the key files and the database.
 ///
 /// # Errors
-/// Everything that is wrong with the configuration; those of the database.
+/// If the configuration is invalid, in which case nothing changes, or if the database cannot be read.
 pub async fn reload(app: &AppState) -> anyhow::Result<Reloaded> {
     let loaded = app.inputs.load()?;
     app.tenants.reload(&loaded, &app.stores).await?;
@@ -36,7 +36,7 @@ pub async fn reload(app: &AppState) -> anyhow::Result<Reloaded> {
     Ok(Reloaded { keys, at_next_start })
 }
 
-/// Sections that are read at the start alone, and differ.
+/// Returns the names of changed sections that are read at start only.
 fn changed_sections(before: &Loaded, after: &Loaded) -> Vec<&'static str> {
     let (before, after) = (&before.config, &after.config);
     let pairs = [
@@ -50,14 +50,14 @@ fn changed_sections(before: &Loaded, after: &Loaded) -> Vec<&'static str> {
     pairs.into_iter().filter(|(_, before, after)| before != after).map(|(name, ..)| name).collect()
 }
 
-/// Settings as text, without secrets.
+/// Returns a section as text, without secrets.
 fn text(section: &impl serde::Serialize) -> String {
     serde_json::to_string(section).unwrap_or_default()
 }
 
-/// Reloads whenever something changed, until the gateway ends. From this call on no change and no signal is missed.
+/// Reloads after each change until the gateway shuts down. No change or signal after this call is missed.
 ///
-/// Files are looked at and not watched: that also finds what changed behind links, in containers and on network file systems.
+/// Files are polled, not watched: polling also finds changes behind links, in containers and on network file systems.
 pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Output = ()> + Send {
     let mut hang_ups = HangUps::new();
     let mut files = Files::read(&app, certificate.as_ref());
@@ -77,7 +77,7 @@ pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Out
                 }
             }
             if let Err(error) = reload(&app).await {
-                tracing::error!("the configuration is wrong, so the previous one stays in use:\n{error:#}");
+                tracing::error!("the configuration is invalid, so the previous one stays in use:\n{error:#}");
             }
             if let Some(Err(error)) = certificate.as_ref().map(Certificate::reload) {
                 tracing::error!(
@@ -89,14 +89,14 @@ pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Out
     }
 }
 
-/// All files that were read, as they were when they were looked at last.
+/// The state of all watched files at the last check.
 struct Files {
     stamps: Stamps,
-    /// They were others a moment ago: somebody may still write.
+    /// Whether they had changed at the last check: somebody may still be writing.
     unsettled: bool,
 }
 
-/// When each file was written, and how long it is; none where it is not there.
+/// Modification time and length of each file; `None` if the file does not exist.
 type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Files {
@@ -104,7 +104,7 @@ impl Files {
         Self { stamps: stamps(app, certificate), unsettled: false }
     }
 
-    /// Whether they changed, and did not change again since the last look.
+    /// Reports whether they changed before the last check and not since.
     fn changed(&mut self, app: &AppState, certificate: Option<&Certificate>) -> bool {
         let now = stamps(app, certificate);
         let differ = std::mem::replace(&mut self.stamps, now) != self.stamps;
@@ -131,7 +131,7 @@ struct Revision(u64);
 impl Revision {
     async fn changed(&mut self, app: &AppState) -> bool {
         let Some(sqlite) = &app.stores.sqlite else { return false };
-        // A database that is away is told of by the pools.
+        // The pools report an unavailable database.
         let Ok(now) = sqlite.keys_revision().await else { return false };
         std::mem::replace(&mut self.0, now) != now
     }

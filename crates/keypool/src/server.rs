@@ -1,4 +1,4 @@
-//! Listening: connections and their limits, TLS, time-outs, and a graceful end.
+//! Listening sockets: connections and their limits, TLS, timeouts, and graceful shutdown.
 
 use std::{
     collections::HashMap,
@@ -46,22 +46,22 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{app::Gateway, config::GatewaySection, middleware::host_guard::LocalAddress};
 
-/// A connection that counts against the limits for as long as a request of it, or a session, is under way.
+/// Counts a connection against the limits until its last request or session ends.
 #[derive(Clone)]
 pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphorePermit, AddressGuard)>);
 
-/// A client that does not finish the head of a request, or a TLS handshake, in this time is disconnected.
+/// Timeout for a TLS handshake and for a request head; the client is then disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the rest of a body is read after an early answer.
+/// How long the rest of a request body is read after an early response.
 const LINGER: Duration = Duration::from_secs(30);
-/// A longer pause in it ends that.
+/// Maximum pause between two frames of that rest.
 const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
-/// The longest head over HTTP/2, on both sides of the gateway. HTTP/1.1 takes heads of some 400 KiB.
+/// Maximum size of a head over HTTP/2, on both sides of the gateway. HTTP/1.1 accepts about 400 KiB.
 pub const LONGEST_HEAD: u32 = 64 << 10;
 
-/// A listening socket, and what its connections may do.
+/// A listening socket, with the limits of its connections.
 pub struct Server {
     listener: TcpListener,
     tls: Option<Certificate>,
@@ -74,7 +74,7 @@ impl Server {
     /// Listens at an address.
     ///
     /// # Errors
-    /// If the address is in use, or the certificate cannot be read.
+    /// If the address cannot be bound.
     pub async fn bind(address: SocketAddr, gateway: &GatewaySection, tls: Option<Certificate>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
         Ok(Self {
@@ -86,12 +86,12 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Returns the address at which it listens.
     pub fn address(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is cancelled. Then no connection is accepted, and answers under way may take `grace` more.
+    /// Serves until `stop` is cancelled. After that it accepts no connection, and open requests get `grace` to finish.
     pub async fn serve(self, gateway: Gateway, stop: CancellationToken, grace: Duration) {
         let graceful = GracefulShutdown::new();
         loop {
@@ -102,7 +102,7 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => self.connect(stream, peer, &gateway, &graceful),
                 Err(error) => {
-                    // Mostly too many open files: that does not get better by asking at once.
+                    // Usually too many open files: an immediate retry would fail, too.
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_millis(100)) => {}
@@ -139,7 +139,7 @@ impl Server {
             let (head, body) = request.into_parts();
             let body = Lingering::body(&head.headers, body);
             let mut request = http::Request::from_parts(head, body);
-            // A WebSocket goes on when the HTTP connection is over.
+            // A WebSocket outlives its HTTP connection.
             request.extensions_mut().insert(counted.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
@@ -150,7 +150,7 @@ impl Server {
         let tls = self.tls.as_ref().map(Certificate::acceptor);
         tokio::spawn(async move {
             let _connection = connection;
-            if tls.is_some() && speaks_plainly(timed.get_ref()).await {
+            if tls.is_some() && is_plain_http(timed.get_ref()).await {
                 return refuse(timed.into_inner(), "400 This address speaks TLS: use https", false).await;
             }
             match tls {
@@ -188,12 +188,12 @@ where
     }
 }
 
-/// The body of a request, which is read on after an early answer: most clients send everything before they look for an
-/// answer, and lose it where the connection is closed meanwhile.
+/// A request body whose rest is read even after an early response. Most clients send the whole body before they read
+/// the response, and lose the response if the connection is closed meanwhile.
 struct Lingering {
-    /// None at the end.
+    /// `None` at the end.
     body: Option<Incoming>,
-    /// Whether the client sends it: one that said `Expect: 100-continue` waits until somebody reads.
+    /// Whether the client sends it. With `Expect: 100-continue` the client waits until the body is read.
     arrives: bool,
 }
 
@@ -239,18 +239,18 @@ impl Drop for Lingering {
     }
 }
 
-/// Whether a client begins with the letters of a method and not with a TLS handshake.
-async fn speaks_plainly(stream: &TcpStream) -> bool {
+/// Reports whether a client starts with a letter, as an HTTP method does, and not with a TLS handshake.
+async fn is_plain_http(stream: &TcpStream) -> bool {
     let mut first = [0];
     let peeked = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await;
     matches!(peeked, Ok(Ok(1))) && first[0].is_ascii_alphabetic()
 }
 
-/// Answers a connection that is not served.
+/// Refuses a connection with a status, and closes it.
 async fn refuse(mut stream: TcpStream, status: &str, is_tls: bool) {
-    // In TLS nothing can be said before the handshake, which is what is to be saved.
+    // TLS allows no response before the handshake, and refusing saves exactly that handshake.
     if !is_tls {
-        // A connection that is closed with unread data loses its answer.
+        // Closing a connection with unread data would lose the response.
         let _ = stream.try_read(&mut [0; 8_192]);
         let body = format!("{{\"error\":{{\"message\":\"{status}\"}}}}");
         let answer = format!(
@@ -263,13 +263,13 @@ async fn refuse(mut stream: TcpStream, status: &str, is_tls: bool) {
     let _ = stream.shutdown().await;
 }
 
-/// How many connections each address has.
+/// The number of connections of each address.
 struct Addresses {
     most: u32,
     counts: Mutex<HashMap<IpAddr, u32>>,
 }
 
-/// A connection of an address, while it lasts.
+/// Counts one connection of an address until dropped; `None` for loopback, which is not limited.
 struct AddressGuard(Option<(Arc<Addresses>, IpAddr)>);
 
 impl Addresses {
@@ -301,7 +301,7 @@ impl Drop for AddressGuard {
     }
 }
 
-/// The address, of IPv6 its network of 64 bits: one client has them all.
+/// Returns an IPv4 address, or the /64 network of an IPv6 address, since one client owns all of it.
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if !ip.is_loopback() => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
@@ -309,7 +309,7 @@ pub fn network(ip: IpAddr) -> IpAddr {
     }
 }
 
-/// The certificate that clients are shown. It is read again when its files change.
+/// The server's TLS certificate. It is reloaded when its files change.
 #[derive(Clone)]
 pub struct Certificate {
     chain: PathBuf,
@@ -321,7 +321,7 @@ impl Certificate {
     /// Reads a certificate chain and its private key, both in PEM.
     ///
     /// # Errors
-    /// If a file cannot be read, or the key is not the certificate's.
+    /// If a file cannot be read, or the key does not belong to the certificate.
     pub fn read(certificate: PathBuf, key: PathBuf) -> anyhow::Result<Self> {
         let config = server_config(&certificate, &key)?;
         Ok(Self { chain: certificate, key, config: Arc::new(ArcSwap::from_pointee(config)) })
@@ -330,7 +330,7 @@ impl Certificate {
     /// Reads the files again.
     ///
     /// # Errors
-    /// Those of [`read`](Self::read); the certificate stays as it was then.
+    /// Those of [`read`](Self::read). The previous certificate then stays in use.
     pub fn reload(&self) -> anyhow::Result<()> {
         self.config.store(Arc::new(server_config(&self.chain, &self.key)?));
         Ok(())
@@ -349,9 +349,9 @@ fn server_config(certificate: &PathBuf, key: &PathBuf) -> anyhow::Result<ServerC
     let place = |file: &PathBuf| file.display().to_string();
     let chain = CertificateDer::pem_file_iter(certificate).with_context(|| place(certificate))?;
     let chain: Vec<_> = chain.collect::<Result<_, _>>().with_context(|| place(certificate))?;
-    anyhow::ensure!(!chain.is_empty(), "{}: it holds no certificate in PEM", place(certificate));
+    anyhow::ensure!(!chain.is_empty(), "{}: no PEM certificate found", place(certificate));
     let private = match PrivateKeyDer::from_pem_file(key) {
-        Err(pem::Error::NoItemsFound) => anyhow::bail!("{}: it holds no private key in plain PEM", place(key)),
+        Err(pem::Error::NoItemsFound) => anyhow::bail!("{}: no unencrypted PEM private key found", place(key)),
         private => private.with_context(|| place(key))?,
     };
     let builder = ServerConfig::builder().with_no_client_auth();

@@ -1,4 +1,4 @@
-//! Where counts, cooldowns, keys, tenants and resources are kept.
+//! The stores of counts, cooldowns, keys, tenants and resources.
 
 use std::path::PathBuf;
 
@@ -8,20 +8,20 @@ use tower_keypool::{KeyPool, KeyPoolBuilder, config::Environment, store::Store};
 
 use crate::config::{Loaded, OnStoreLoss};
 
-/// The database of this machine, and the Redis server where counts are shared by several.
+/// The SQLite database of this machine, and the Redis server that shares counts between machines.
 #[derive(Clone, Debug, Default)]
 pub struct Stores {
-    /// Keys, tenants, resources and usage; without Redis also counts and cooldowns.
+    /// Stores keys, tenants, resources and usage; without Redis also counts and cooldowns.
     pub sqlite: Option<SqliteStore>,
     pub redis: Option<RedisStore>,
     fail_open: bool,
 }
 
 impl Stores {
-    /// Opens what the configuration names.
+    /// Opens the stores that the configuration names.
     ///
     /// # Errors
-    /// If the database cannot be opened, or the address of Redis is wrong.
+    /// If the database cannot be opened, a Redis option is invalid, or the Redis CA file cannot be read.
     pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
         let store = &loaded.config.store;
         let sqlite = match database_path(loaded)? {
@@ -50,7 +50,7 @@ impl Stores {
         Ok(Self { sqlite, redis, fail_open: store.on_store_loss == OnStoreLoss::FailOpen })
     }
 
-    /// The store that counts; `None` where nothing outlives the process.
+    /// Returns the store for counts and cooldowns: Redis if there is one, else the database. `None` means memory only.
     pub fn counting(&self) -> Option<&dyn Store> {
         match (&self.redis, &self.sqlite) {
             (Some(redis), _) => Some(redis),
@@ -59,7 +59,7 @@ impl Stores {
         }
     }
 
-    /// The pool of a builder over the store that counts.
+    /// Opens a pool over the [counting](Self::counting) store, or in memory if there is none.
     ///
     /// # Errors
     /// Those of [`KeyPoolBuilder::open`].
@@ -73,10 +73,10 @@ impl Stores {
     }
 }
 
-/// The database that the configuration names; `None` for none.
+/// Returns the path of the configured database; `None` if the configuration says "none".
 ///
 /// # Errors
-/// If it is "auto" and there is no home directory.
+/// If the path is "auto" and neither `XDG_STATE_HOME` nor `HOME` is set.
 pub fn database_path(loaded: &Loaded) -> anyhow::Result<Option<PathBuf>> {
     let environment = &loaded.environment;
     match loaded.config.store.path.as_str() {
@@ -92,10 +92,10 @@ pub fn database_path(loaded: &Loaded) -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-/// Opens a database with the master key of the environment, or of the file beside it.
+/// Opens a database. The master key comes from the environment, else from the file `<database>.key`.
 ///
 /// # Errors
-/// Those of the file, and of the master key.
+/// If the database cannot be opened, or the master key is invalid.
 pub fn open_database(path: PathBuf, environment: &Environment) -> anyhow::Result<SqliteStore> {
     let mut options = SqliteOptions::new();
     if let Some(key) = master_key(environment)? {

@@ -1,4 +1,4 @@
-//! The log.
+//! Logging.
 
 use anyhow::Context;
 use tracing_appender::{non_blocking::WorkerGuard, rolling};
@@ -6,10 +6,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{Level, Loaded};
 
-/// Starts to log. Hold the guard until the end: what is written late is lost without it.
+/// Starts logging. Keep the guard until the process ends: dropping it flushes the last lines.
 ///
 /// # Errors
-/// If the folder of the log cannot be written.
+/// If the log directory cannot be written.
 pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
     let log = &loaded.config.log;
     let (writer, guard) = match &log.directory {
@@ -29,7 +29,7 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
     let filter = match log.level {
         Level::Error => "error",
         Level::Warn => "warn",
-        // Of libraries only what a person should know.
+        // Other crates log warnings and errors only.
         Level::Info => "warn,keypool=info,tower_keypool=info,keypool_store=info",
         Level::Debug => "info,keypool=debug,tower_keypool=debug,keypool_store=debug",
         Level::Trace => "trace",

@@ -1,7 +1,7 @@
-//! Who may use the gateway, and how much of it.
+//! Tenants: the users of the gateway, with their tokens and limits.
 //!
-//! The limits of tenants are those of a pool of their own, in which each tenant is a key: exact in any 60 s and on any day, and
-//! counted in the store over all processes.
+//! A pool of its own enforces the limits of tenants; each tenant is a key in it. The limits are exact in any 60 s and
+//! on any day, and the store counts them across all processes.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -22,29 +22,29 @@ use crate::{
 /// The hash of a token.
 pub type TokenHash = [u8; 32];
 
-/// The hash by which a token is looked up.
+/// Returns the hash by which a token is looked up.
 pub fn hash(token: &str) -> TokenHash {
     Sha256::digest(token).into()
 }
 
-/// The key, and the project, for which a tenant's requests are counted in the store.
+/// Returns the key id, and project name, under which the store counts a tenant's requests.
 pub fn counted_as(tenant: &str) -> String {
     format!("tenant:{tenant}")
 }
 
-/// The tenant for which a key or project of the store is counted; none for those of providers.
+/// Returns the tenant of a key id or project name in the store; `None` for those of providers.
 pub fn of_counted(id: &str) -> Option<&str> {
     id.strip_prefix("tenant:")
 }
 
-/// Whoever sends a request.
+/// The sender of a request.
 pub struct Tenant {
-    /// `None`: whoever has the gateway's own token.
+    /// The tenant's name; `None` for the gateway's own token.
     pub name: Option<Arc<str>>,
     entry: TenantEntry,
     expires: Option<jiff::Timestamp>,
     hash: TokenHash,
-    /// Is cancelled when the tenant is gone, or its token is another.
+    /// Cancelled when the tenant is removed or its token changes.
     pub revoked: CancellationToken,
 }
 
@@ -55,7 +55,7 @@ impl Tenant {
         Self { name, entry, expires, hash, revoked: CancellationToken::new() }
     }
 
-    /// What the configuration or the database says of it.
+    /// Returns its entry in the configuration or the database.
     pub fn entry(&self) -> &TenantEntry {
         &self.entry
     }
@@ -82,7 +82,7 @@ impl Tenant {
         KeyId::new(counted_as(&self.entry.name))
     }
 
-    /// The tenant as a key of the pool that counts.
+    /// Returns the tenant as a key of the quota pool.
     fn key(&self) -> Key {
         let entry = &self.entry;
         let limit = |unit, span, amount| Limit { unit, span, amount };
@@ -108,7 +108,7 @@ impl fmt::Debug for Tenant {
     }
 }
 
-/// Whether a name is the one of a pattern, or begins with it where it ends in `*`.
+/// Reports whether a name equals a pattern, or starts with it if the pattern ends in `*`.
 pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
@@ -116,7 +116,7 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// All who may use the gateway.
+/// All tenants, and the gateway's own token.
 pub struct Tenants {
     own: ArcSwap<Tenant>,
     by_hash: ArcSwap<HashMap<TokenHash, Arc<Tenant>>>,
@@ -124,12 +124,12 @@ pub struct Tenants {
 }
 
 impl Tenants {
-    /// The tenants of the configuration and of the database.
+    /// Loads the tenants of the configuration and of the database.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If a store fails.
     pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
-        // It is never sent to: the pool only counts.
+        // The pool only counts: no request is sent to this address.
         let provider = ApiKeyHeader::bearer("http://tenants.invalid")?.named("tenants").zone("UTC");
         let quota = stores.open_pool(KeyPool::builder(provider).allow_empty()).await?;
         let own = Arc::new(Tenant::new(TenantEntry::default(), hash(loaded.token.expose())));
@@ -138,10 +138,10 @@ impl Tenants {
         Ok(tenants)
     }
 
-    /// Reads all anew. The streams of who is gone end; other rights are those of the next request.
+    /// Reloads all tenants. Streams of removed tenants end; changed rights apply from the next request on.
     ///
     /// # Errors
-    /// Those of the database; everything is as before then.
+    /// If the database cannot be read or a limit is invalid. The previous tenants then stay in use.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
         let configured = loaded.config.tenants.iter().cloned().zip(loaded.tenant_hashes.iter().copied());
         let mut listed: Vec<(TenantEntry, TokenHash)> = configured.collect();
@@ -184,18 +184,18 @@ impl Tenants {
         Ok(())
     }
 
-    /// Whoever has this token.
+    /// Returns the tenant with this token, unless it has expired.
     pub fn find(&self, token: &str) -> Option<Arc<Tenant>> {
         let hash = hash(token);
         let own = self.own.load();
         if bool::from(own.hash.ct_eq(&hash)) {
             return Some(Arc::clone(&own));
         }
-        // Whoever could find a hash by timing would still not know a token of it.
+        // A hash found by timing would not reveal its token.
         self.by_hash.load().get(&hash).filter(|tenant| !tenant.is_expired()).cloned()
     }
 
-    /// The tenant of this name; of none whoever has the gateway's own token.
+    /// Returns the tenant with this name, unless it has expired; `None` names the gateway's own token.
     pub fn named(&self, name: Option<&str>) -> Option<Arc<Tenant>> {
         match name {
             None => Some(self.own.load_full()),
@@ -206,10 +206,10 @@ impl Tenants {
         }
     }
 
-    /// Counts a request of a tenant. Hold what is returned until its answer ends, and tell it the tokens that were used.
+    /// Counts a request of a tenant. Hold the returned lease until the response ends, and report the used tokens to it.
     ///
     /// # Errors
-    /// 429 where the tenant is at a limit, with the time when there is room again; 503 where the store is away.
+    /// 429 if the tenant has reached a limit, with the time until it has room again; 503 if the store is unavailable.
     pub async fn admit(&self, tenant: &Tenant, tokens: u64) -> Result<Option<Lease>, ApiError> {
         if !tenant.has_limits() {
             return Ok(None);
@@ -225,12 +225,12 @@ impl Tenants {
         }
     }
 
-    /// The names of all, and how much each used of its limits.
+    /// Returns how much of its limits each tenant has used.
     pub fn snapshot(&self) -> tower_keypool::pool::Snapshot {
         self.quota.snapshot(0, usize::MAX)
     }
 
-    /// All tenants, by name.
+    /// Returns all tenants, sorted by name.
     pub fn list(&self) -> Vec<Arc<Tenant>> {
         let mut tenants: Vec<_> = self.by_hash.load().values().cloned().collect();
         tenants.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,4 +1,4 @@
-//! Bodies of requests, and errors.
+//! Request bodies, query parameters, and errors of the admin API.
 
 use axum::{
     Json,
@@ -9,17 +9,17 @@ use http::{HeaderValue, StatusCode, header, request::Parts};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// A body is not longer.
-const LONGEST: usize = 64 << 10;
+/// Maximum size of a request body.
+const MAX_BODY: usize = 64 << 10;
 
-/// A body of JSON; nothing is an empty object.
+/// A JSON request body. An empty body counts as an empty object.
 pub struct Body<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = AdminError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, AdminError> {
-        let body = axum::body::to_bytes(request.into_body(), LONGEST).await;
+        let body = axum::body::to_bytes(request.into_body(), MAX_BODY).await;
         let body = body.map_err(|_| AdminError::bad_request("the body is longer than 64 KiB or incomplete"))?;
         let body = if body.is_empty() { &b"{}"[..] } else { &body[..] };
         match serde_json::from_slice(body) {
@@ -29,7 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// The query of a path.
+/// The query parameters of a request.
 pub struct Params<T>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
@@ -41,7 +41,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// What is wrong with a body, without the value that is wrong: it may be a secret.
+/// Removes the invalid value from a JSON error message, since it may be a secret.
 fn without_values(message: &str) -> String {
     match (message.split_once(": "), message.split_once(", expected ")) {
         (Some((kind @ ("invalid type" | "invalid value"), _)), Some((_, expected))) => {
@@ -51,7 +51,7 @@ fn without_values(message: &str) -> String {
     }
 }
 
-/// Why the admin API refused a request.
+/// An error response of the admin API.
 #[derive(Debug)]
 pub struct AdminError {
     status: StatusCode,
@@ -63,7 +63,7 @@ impl AdminError {
         Self { status, message: message.into() }
     }
 
-    /// There is no admin token.
+    /// The error for a gateway without an admin token.
     pub fn off() -> Self {
         Self::not_found("the admin API is off: set a token with --admin-token-file or KEYPOOL_ADMIN_TOKEN")
     }
@@ -80,7 +80,7 @@ impl AdminError {
         Self::new(StatusCode::CONFLICT, message)
     }
 
-    /// The database, or something else beneath, failed.
+    /// The error for a failure of the database or of another lower layer.
     pub fn failed(error: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
     }
@@ -102,9 +102,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_wrong_is_told_without_the_value() {
-        let told = without_values("invalid type: string \"AIza-secret\", expected u64 at line 1 column 20");
-        assert_eq!(told, "invalid type, expected u64 at line 1 column 20");
+    fn error_messages_omit_invalid_values() {
+        let message = without_values("invalid type: string \"AIza-secret\", expected u64 at line 1 column 20");
+        assert_eq!(message, "invalid type, expected u64 at line 1 column 20");
         assert_eq!(without_values("missing field `token` at line 1"), "missing field `token` at line 1");
     }
 }

@@ -1,4 +1,4 @@
-//! The last events of all pools, for people, and as a stream.
+//! The last events of all pools, in readable form, as a list and as a stream.
 
 use std::{
     collections::VecDeque,
@@ -27,27 +27,27 @@ use super::{
 };
 use crate::app::AppState;
 
-/// So many events are remembered.
+/// Number of events kept.
 const RECENT: usize = 200;
-/// Repeats of an event within so long are one.
+/// Milliseconds within which repeats of an event are counted as one event.
 const REPEAT_MS: i64 = 60_000;
-/// How often a stream looks whether its session goes on.
+/// How often a stream without events checks that its session is still valid.
 const CHECK: Duration = Duration::from_secs(15);
 
-/// Something that happened.
+/// An event of a pool, or a change by an administrator.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct EventRecord {
-    /// Grows with each event. A repeat has the id of the first one.
+    /// Increasing id. A repeat has the id of the first occurrence.
     id: u64,
-    /// When it happened, the last time if it did more than once, in milliseconds since the Unix epoch.
+    /// Time of the last occurrence, in milliseconds since the Unix epoch.
     at_ms: i64,
-    /// How often it happened.
+    /// Number of occurrences.
     count: u64,
-    /// The provider, or `admin` for what administrators do.
+    /// The provider, or `admin` for the admin API.
     pool: String,
-    /// The kind, such as `cooling`, `disabled` or `limit_learned`.
+    /// The kind of the event, such as `cooling`, `disabled` or `limit_learned`.
     event: String,
-    /// What happened, for people.
+    /// A description for people.
     sentence: String,
     #[serde(skip)]
     subject: String,
@@ -66,8 +66,8 @@ impl Default for EventLog {
 }
 
 impl EventLog {
-    /// Notes what happened to a subject.
-    pub fn tell(&self, pool: &str, event: &str, subject: &str, sentence: String) {
+    /// Records an event of a subject. A repeat within a minute updates the earlier record.
+    pub fn record(&self, pool: &str, event: &str, subject: &str, sentence: String) {
         let at_ms = jiff::Timestamp::now().as_millisecond();
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let (last_id, list) = &mut *events;
@@ -89,35 +89,35 @@ impl EventLog {
             list.push_back(record.clone());
             record
         };
-        // Nobody may listen.
+        // Sending fails if there is no listener.
         let _ = self.stream.send(record);
     }
 
-    /// Newest first, this many at most.
-    fn list(&self, most: usize) -> Vec<EventRecord> {
+    /// Returns at most `limit` events, newest first.
+    fn list(&self, limit: usize) -> Vec<EventRecord> {
         let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let mut list: Vec<_> = events.1.iter().cloned().collect();
         list.sort_by_key(|event| std::cmp::Reverse(event.at_ms));
-        list.truncate(most);
+        list.truncate(limit);
         list
     }
 }
 
-/// Notes the events of all pools until the gateway ends.
+/// Records the events of all pools until the gateway shuts down.
 pub fn follow(app: &AppState) {
     for provider in app.pools.iter() {
         let (app, pool, name) = (AppState::clone(app), provider.pool.clone(), provider.name.clone());
         let mut events = pool.events();
         tokio::spawn(async move {
             while let Some(Some((event, lost))) = app.shutdown.run_until_cancelled(events.next()).await {
-                let (kind, subject, sentence) = told(&event, &pool);
-                app.admin.events.tell(&name, kind, &subject, sentence);
+                let (kind, subject, sentence) = described(&event, &pool);
+                app.admin.events.record(&name, kind, &subject, sentence);
                 if lost > 0 {
-                    app.admin.events.tell(
+                    app.admin.events.record(
                         &name,
                         "lost",
                         "",
-                        format!("{lost} events are not listed, because they came too fast"),
+                        format!("{lost} events were lost, because they came too fast"),
                     );
                 }
             }
@@ -125,8 +125,8 @@ pub fn follow(app: &AppState) {
     }
 }
 
-/// An event's kind, its subject, and a sentence about it.
-fn told(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
+/// Returns an event's kind, its subject, and a sentence that describes it.
+fn described(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
     let because = |class: Option<ErrorClass>, message: &Option<Box<str>>| {
         let parts = class.map(|class| class.as_str().replace('_', " ")).into_iter();
         let parts: Vec<String> = parts.chain(message.as_deref().map(str::to_owned)).collect();
@@ -167,21 +167,21 @@ fn told(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
-    /// At most so many, newest first; 200 unless set.
+    /// Maximum number of events; default 200.
     limit: Option<usize>,
 }
 
-/// The last events, newest first
+/// Lists the last events, newest first
 ///
-/// Repeats of one within a minute are one with a count.
+/// Repeats of an event within a minute are one event with a count.
 #[utoipa::path(get, path = "/-/admin/events", tag = "look", params(EventsQuery), responses((status = 200, body = Vec<EventRecord>)))]
 pub async fn events(State(app): State<AppState>, Params(query): Params<EventsQuery>) -> Json<Vec<EventRecord>> {
     Json(app.admin.events.list(query.limit.unwrap_or(RECENT)))
 }
 
-/// What happens from now on, as server-sent events
+/// Streams new events as server-sent events
 ///
-/// A repeat comes again with the same id and another count. The stream ends with the session.
+/// A repeat is sent again with the same id and a higher count. The stream ends with the session.
 #[utoipa::path(get, path = "/-/admin/events/stream", tag = "look",
     responses((status = 200, content_type = "text/event-stream", body = EventRecord)))]
 pub async fn event_stream(State(app): State<AppState>, Extension(administrator): Extension<Administrator>) -> Response {
@@ -222,9 +222,9 @@ mod tests {
     fn repeats_are_one_event_with_a_count() {
         let log = EventLog::default();
         for n in 0..300 {
-            log.tell("gemini", "cooling", "key a", format!("key a is not used for {n} s"));
+            log.record("gemini", "cooling", "key a", format!("key a is not used for {n} s"));
         }
-        log.tell("gemini", "cooling", "key b", "key b is not used for 1 s".to_owned());
+        log.record("gemini", "cooling", "key b", "key b is not used for 1 s".to_owned());
         let list = log.list(RECENT);
         assert_eq!(list.len(), 2);
         let of_a = list.iter().find(|event| event.subject == "key a").expect("it is there");
@@ -232,10 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_events_go() {
+    fn oldest_events_are_dropped() {
         let log = EventLog::default();
         for n in 0..=RECENT {
-            log.tell("gemini", "closed", &n.to_string(), format!("key {n} is used again"));
+            log.record("gemini", "closed", &n.to_string(), format!("key {n} is used again"));
         }
         let list = log.list(usize::MAX);
         assert_eq!(list.len(), RECENT);

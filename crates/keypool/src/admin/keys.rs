@@ -1,4 +1,4 @@
-//! Keys: which there are, and changes. New keys go to the database, encrypted, and into the pool at once.
+//! The routes that list, change and test keys. A new key is stored in the database, encrypted, and used at once.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -31,9 +31,9 @@ use crate::{
     proxy::{handler::failure, pools::ProviderPool},
 };
 
-/// Keys that are read while a pool is locked.
+/// Number of keys read while a pool is locked.
 const PAGE: usize = 1_000;
-/// A provider that said nothing about a key by then says nothing.
+/// Timeout for the test of a key.
 const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -46,29 +46,30 @@ pub struct KeysQuery {
     project: Option<String>,
     /// Only keys of this provider.
     pool: Option<String>,
-    /// Only keys whose id, label or project has this text.
+    /// Only keys whose id, label or project contains this text, in any case.
     text: Option<String>,
-    /// So many are left out in front.
+    /// Number of keys to skip.
     #[serde(default)]
     offset: usize,
-    /// At most so many: 100 unless set, at most 1000.
+    /// Maximum number of keys: default 100, at most 1000.
     limit: Option<usize>,
 }
 
+/// A page of keys.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct KeyPage {
-    /// How many keys there are of those that were asked for.
+    /// Number of keys that match the query, on all pages.
     total: usize,
     keys: Vec<KeyRow>,
     /// The projects of these keys.
     projects: Vec<ProjectRow>,
 }
 
-/// The keys, without their secrets
+/// Lists keys, without their secrets
 #[utoipa::path(get, path = "/-/admin/keys", tag = "keys", params(KeysQuery), responses((status = 200, body = KeyPage)))]
 pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query): Params<KeysQuery>) -> Response {
     let text = query.text.as_deref().unwrap_or_default().to_lowercase();
-    let is_asked_for = |key: &KeyRow| {
+    let matches = |key: &KeyRow| {
         query.state.is_none_or(|state| key.state == state)
             && query.project.as_deref().is_none_or(|project| key.project() == project)
             && key.mentions(&text)
@@ -86,7 +87,7 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
             }
             let snapshot = provider.pool.snapshot(offset, PAGE);
             let mut shown = HashSet::new();
-            for key in key_rows(provider, &snapshot).into_iter().filter(is_asked_for) {
+            for key in key_rows(provider, &snapshot).into_iter().filter(matches) {
                 if page.total >= query.offset && page.keys.len() < limit {
                     shown.insert(key.project().to_owned());
                     page.keys.push(key);
@@ -101,14 +102,14 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
     tagged(&headers, &page)
 }
 
-/// One key
+/// Returns a key, without its secret
 #[utoipa::path(get, path = "/-/admin/keys/{id}", tag = "keys",
     responses((status = 200, body = KeyRow), (status = 404, description = "The key does not exist")))]
 pub async fn one(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<KeyRow>, AdminError> {
     Ok(Json(find(&app, &id)?.1))
 }
 
-/// A key that is in use, and its provider.
+/// Finds a key in the pools, with its provider.
 fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> {
     let found = app.pools.iter().find_map(|provider| {
         let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
@@ -119,7 +120,7 @@ fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> 
     found.ok_or_else(|| AdminError::not_found("there is no key with this id: list all keys with GET /-/admin/keys"))
 }
 
-/// A key that the database lists.
+/// Finds a key that only the database lists, so that it can be changed there.
 async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), AdminError> {
     let (provider, key) = find(app, id)?;
     if !provider.is_stored(&KeyId::new(id)) {
@@ -132,19 +133,20 @@ async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), Ad
     Ok((sqlite, stored.ok_or_else(|| AdminError::not_found("another process has removed this key"))?))
 }
 
-/// What was done with a key.
+/// The result of a change of a key.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Changed {
     /// The key's id.
     id: String,
-    /// Whether it outlives the gateway; without a database, or Redis, it does not.
+    /// Whether the change outlives the gateway process. It does with a database or Redis.
     outlives: bool,
 }
 
-/// Add a key to the database, and use it at once
+/// Adds a key to the database and uses it at once
 ///
-/// Beside its `secret` and `id` a key has the options of key files: `project`, `tier`, `priority`, `weight`, `exit`,
+/// Besides `secret` and `id`, a key has the options of key files: `project`, `tier`, `priority`, `weight`, `exit`,
 /// `billing_account`, `rpm`, `rpd`, `tpm`, `concurrent`, `interval`, `zone`, `models`, `label` and `limits` by model.
+/// The default `id` is derived from a hash of the secret.
 #[utoipa::path(post, path = "/-/admin/keys", tag = "keys", request_body = Object,
     responses((status = 201, body = Changed), (status = 409, description = "The key exists already, or there is no database")))]
 pub async fn add(
@@ -173,9 +175,9 @@ pub async fn add(
     Ok((StatusCode::CREATED, Json(Changed { id: id.to_string(), outlives: true })))
 }
 
-/// Change options of a key
+/// Changes options of a key
 ///
-/// Those of `POST /-/admin/keys`; `null` removes one. What is not named stays.
+/// The options are those of `POST /-/admin/keys`. `null` removes an option; options that are not named stay.
 #[utoipa::path(patch, path = "/-/admin/keys/{id}", tag = "keys", request_body = Object,
     responses((status = 200, body = Changed), (status = 409, description = "The key is listed in a file or a variable")))]
 pub async fn set(
@@ -199,7 +201,7 @@ pub async fn set(
     Ok(Json(Changed { id, outlives: true }))
 }
 
-/// Remove a key from the database
+/// Removes a key from the database
 #[utoipa::path(delete, path = "/-/admin/keys/{id}", tag = "keys",
     responses((status = 200, body = Changed), (status = 409, description = "The key is listed in a file or a variable")))]
 pub async fn remove(
@@ -214,15 +216,16 @@ pub async fn remove(
     Ok(Json(Changed { id, outlives: true }))
 }
 
+/// The reason for disabling a key.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Disable {
-    /// Why, in your own words; it is shown with the key.
+    /// The reason, in your own words. It is shown with the key.
     #[serde(default)]
     reason: String,
 }
 
-/// Do not use a key until it is enabled
+/// Disables a key until it is enabled again
 #[utoipa::path(post, path = "/-/admin/keys/{id}/disable", tag = "keys", request_body = Disable, responses((status = 200, body = Changed)))]
 pub async fn disable(
     State(app): State<AppState>,
@@ -240,7 +243,7 @@ pub async fn disable(
     Ok(Json(Changed { id, outlives: app.stores.sqlite.is_some() || app.stores.redis.is_some() }))
 }
 
-/// Use a key again: its failures, and cooldowns of what covers it, are forgotten
+/// Enables a key: clears its failures and the cooldowns that cover it
 #[utoipa::path(post, path = "/-/admin/keys/{id}/enable", tag = "keys", responses((status = 200, body = Changed)))]
 pub async fn enable(
     State(app): State<AppState>,
@@ -253,6 +256,7 @@ pub async fn enable(
     Ok(Json(Changed { id, outlives: app.stores.sqlite.is_some() || app.stores.redis.is_some() }))
 }
 
+/// The new secret of a key.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replace {
@@ -260,7 +264,7 @@ pub struct Replace {
     secret: String,
 }
 
-/// Give a key another secret: its name, counts and project stay
+/// Replaces the secret of a key: its id, counts and project stay
 #[utoipa::path(post, path = "/-/admin/keys/{id}/replace", tag = "keys", request_body = Replace,
     responses((status = 200, body = Changed), (status = 409, description = "The key is listed in a file or a variable")))]
 pub async fn replace(
@@ -280,25 +284,28 @@ pub async fn replace(
     Ok(Json(Changed { id, outlives: true }))
 }
 
-/// What the provider says about a key.
+/// The result of a test of a key.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Tested {
+    /// The key's id.
     id: String,
-    /// Whether the provider took it.
+    /// Whether the provider accepted the key.
     works: bool,
+    /// The status of the provider's response.
     status: Option<u16>,
-    /// The class of the error.
+    /// The error class.
     class: Option<&'static str>,
-    /// What the provider said.
+    /// The provider's error message.
     message: Option<String>,
-    /// What to do.
+    /// The recommended action.
     advice: Option<&'static str>,
+    /// Duration of the test in milliseconds.
     milliseconds: u64,
 }
 
-/// Ask the provider for its models with a key: free of quota
+/// Tests a key: requests the provider's list of models with it, which uses no quota
 ///
-/// The pool's own state of the key stays as it is.
+/// The key's state in the pool does not change.
 #[utoipa::path(post, path = "/-/admin/keys/{id}/test", tag = "keys", responses((status = 200, body = Tested)))]
 pub async fn test(
     State(app): State<AppState>,
@@ -326,7 +333,7 @@ pub async fn test(
     let mut tested = Tested { id, works: false, status: None, class: None, message: None, advice: None, milliseconds };
     let attempts = match answer {
         Err(_) => {
-            tested.message = Some("the provider did not answer within 15 s".to_owned());
+            tested.message = Some("the provider did not respond within 15 s".to_owned());
             Attempts::default()
         }
         Ok(Err(error)) => {
@@ -346,12 +353,12 @@ pub async fn test(
         tested.advice = Some(failure.policy().advice);
         tested.message = failure.message().map(str::to_owned).or(tested.message);
     }
-    let result = tested.class.unwrap_or(if tested.works { "it works" } else { "no answer" });
+    let result = tested.class.unwrap_or(if tested.works { "it works" } else { "no response" });
     super::note(&app, who, &format!("tested key {}: {result}", tested.id));
     Ok(Json(tested))
 }
 
-/// A secret that is new here.
+/// Checks that a secret is valid and not known yet.
 async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
     let text = text.trim();
     let loaded = app.loaded.load_full();
@@ -368,26 +375,26 @@ async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
     Secret::new(text).map_err(|error| AdminError::bad_request(format!("secret: {error}")))
 }
 
-/// Whether a text that people will see holds a key or a token.
+/// Reports whether a text for people contains a key or a token.
 async fn holds_secret(app: &App, text: &str) -> Result<bool, AdminError> {
     let loaded = app.loaded.load_full();
     let tokens = [Some(&loaded.token), loaded.admin_token.as_ref()];
-    let is_between = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
-    // A shorter token may stand in any word.
+    let is_separator = |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c);
+    // A shorter token may be part of a common word.
     let mut tokens = tokens.into_iter().flatten().map(SecretText::expose).filter(|token| token.len() >= 8);
     if tokens.any(|token| text.contains(token)) {
         return Ok(true);
     }
     for provider in app.pools.iter() {
         let listed = app.pools.listed(&loaded, &app.stores, provider).await.map_err(AdminError::failed)?;
-        if text.split(is_between).any(|word| listed.iter().any(|key| key.has_secret(word))) {
+        if text.split(is_separator).any(|word| listed.iter().any(|key| key.has_secret(word))) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Sets options over those that a key has; null removes one.
+/// Merges options into those of a key; `null` removes an option.
 fn set_options(key: &mut StoredKey, options: Map<String, Value>) -> Result<(), AdminError> {
     let mut all = match std::mem::take(&mut key.options) {
         Value::Object(options) => options,
@@ -411,7 +418,7 @@ fn set_options(key: &mut StoredKey, options: Map<String, Value>) -> Result<(), A
     Ok(())
 }
 
-/// Whether the pool will take the key as it is.
+/// Checks that the pool can use the key.
 fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
     let loaded = app.loaded.load();
     let mut keys = LoadedKeys::default();
@@ -423,7 +430,7 @@ fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
     }
 }
 
-/// Takes into the pools what the database lists now.
+/// Reloads the keys of the pools.
 async fn reload(app: &App) -> Result<(), AdminError> {
     app.pools.reload(&app.loaded.load_full(), &app.stores).await.map_err(AdminError::failed)
 }

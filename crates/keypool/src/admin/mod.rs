@@ -1,4 +1,4 @@
-//! The admin API under `/-/admin`, and the dashboard under `/-/ui`. Both are off without an admin token.
+//! The admin API under `/-/admin`, and the dashboard under `/-/ui`. Both are disabled without an admin token.
 
 mod body;
 pub mod events;
@@ -20,7 +20,7 @@ use crate::app::{App, AppState};
 use body::AdminError;
 use sessions::Administrator;
 
-/// What the admin API knows beside the pools.
+/// The state of the admin API: sessions and events.
 #[derive(Default)]
 pub struct Admin {
     sessions: sessions::Sessions,
@@ -31,8 +31,8 @@ pub struct Admin {
 #[openapi(
     info(
         title = "keypool: admin API",
-        description = "Every request needs the admin token, as the header `x-keypool-admin` or \
-        `Authorization: Bearer`, or the cookie of a session. Errors are `{\"error\": {\"message\": …}}`."
+        description = "Every request needs the admin token in the header `x-keypool-admin` or \
+        `Authorization: Bearer`, or else a session cookie. Errors have the form `{\"error\": {\"message\": …}}`."
     ),
     paths(
         sessions::login,
@@ -62,7 +62,7 @@ pub struct Admin {
 )]
 struct Description;
 
-/// The admin API and the dashboard.
+/// Returns the routes of the admin API and the dashboard.
 pub fn routes(app: &AppState) -> Router<AppState> {
     let guarded = Router::new()
         .route("/-/admin/logout", post(sessions::logout))
@@ -94,14 +94,17 @@ pub fn routes(app: &AppState) -> Router<AppState> {
         .route("/-/ui/{name}", get(ui::file))
 }
 
-/// The database, for a change that must outlive the gateway.
+/// Returns the database, for changes that must outlive the gateway.
+///
+/// # Errors
+/// 409 if the gateway has no database.
 fn database(app: &App) -> Result<SqliteStore, AdminError> {
     let none = || AdminError::conflict("the gateway has no database (--db): change keys and tenants in their files");
     app.stores.sqlite.clone().ok_or_else(none)
 }
 
-/// Logs a change by an administrator, and lists it among the events.
+/// Logs a change by an administrator and records it as an event.
 fn note(app: &App, who: Administrator, what: &str) {
     tracing::info!(%who, "administrator {what}");
-    app.admin.events.tell("admin", "change", what, format!("an administrator {what}"));
+    app.admin.events.record("admin", "change", what, format!("an administrator {what}"));
 }

@@ -1,4 +1,4 @@
-//! What there is to see beside keys, tenants, and a reload.
+//! The routes of the admin API other than those of keys, events and sessions.
 
 use std::collections::BTreeMap;
 
@@ -33,42 +33,45 @@ use crate::{
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
-    /// So many keys of each pool are left out in front.
+    /// Number of keys of each pool to skip.
     #[serde(default)]
     offset: usize,
-    /// At most so many keys of each pool: 100 unless set, at most 1000.
+    /// Maximum number of keys of each pool: default 100, at most 1000.
     limit: Option<usize>,
 }
 
-/// The gateway as it stands.
+/// The current state of the gateway.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct GatewayView {
     version: &'static str,
     pid: u32,
-    /// Whether keys and tenants can be changed here.
+    /// Whether the gateway has a database, so that this API can change keys and tenants.
     database: bool,
-    /// Requests since the start, by what came of them.
+    /// Requests since the start, by result.
     requests: Counts,
-    /// Requests whose answer has not begun.
+    /// Number of requests whose response has not started.
     in_progress: i64,
-    /// The last ten minutes in steps of ten seconds; steps without a request are left out.
+    /// The last ten minutes in steps of ten seconds, without steps that have no requests.
     steps: Vec<Step>,
-    /// Milliseconds until answers of the last 256 requests began, of those that reached a provider.
+    /// Time to the response head, of those of the last 256 requests that a provider served.
     latency: Option<Latency>,
     pools: Vec<PoolRow>,
 }
 
+/// Time from the arrival of a request to the response head.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Latency {
+    /// The median, in milliseconds.
     median_ms: u64,
+    /// The 95th percentile, in milliseconds.
     p95_ms: u64,
-    /// Of so many requests.
+    /// Number of measured requests.
     requests: usize,
 }
 
-/// The pools, with a page of their keys, and the gateway's requests
+/// Returns the pools, each with a page of its keys, and the gateway's request counts
 ///
-/// It has an `ETag`: ask with `If-None-Match`, and get a 304 while nothing changed.
+/// The response has an `ETag`: a request with `If-None-Match` gets a 304 while nothing has changed.
 #[utoipa::path(get, path = "/-/admin/snapshot", tag = "look", params(PageQuery), responses((status = 200, body = GatewayView), (status = 304)))]
 pub async fn snapshot(State(app): State<AppState>, headers: HeaderMap, Params(page): Params<PageQuery>) -> Response {
     let limit = page.limit.unwrap_or(100).min(1_000);
@@ -86,7 +89,7 @@ pub async fn snapshot(State(app): State<AppState>, headers: HeaderMap, Params(pa
     tagged(&headers, &view)
 }
 
-/// Instant refusals say nothing about providers.
+/// Returns the latency of served requests only: refusals are instant and say nothing about providers.
 fn latency(recent: &[RequestRecord]) -> Option<Latency> {
     let reached = recent.iter().filter(|record| record.result == RequestResult::Good && !record.attempts.is_empty());
     let mut times: Vec<u64> = reached.map(|record| record.milliseconds).collect();
@@ -95,7 +98,7 @@ fn latency(recent: &[RequestRecord]) -> Option<Latency> {
     Some(Latency { median_ms: *at(0.5)?, p95_ms: *at(0.95)?, requests: times.len() })
 }
 
-/// The value with an `ETag`, or a 304 for a client that has it.
+/// Returns the value with an `ETag`, or a 304 if the client has it already.
 pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     let body = match serde_json::to_vec(value) {
         Ok(body) => body,
@@ -112,7 +115,7 @@ pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     response
 }
 
-/// By what usage is summed up.
+/// The grouping of usage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UsageBy {
@@ -127,24 +130,24 @@ pub enum UsageBy {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct UsageQuery {
-    /// key, project, model, tenant or day; key unless set. Each has rows of its own for each day.
+    /// Grouping: key, project, model, tenant or day; default key. There is a row for each group and day.
     #[serde(default)]
     #[param(inline)]
     by: UsageBy,
     /// The first day, such as 2026-06-15.
     from: Option<String>,
-    /// The last day; today unless set.
+    /// The last day; by default all days up to today are included.
     to: Option<String>,
-    /// So many days up to today, where `from` is not set; 1 unless set.
+    /// Number of days up to today, if `from` is not set; default 1, at most 400.
     days: Option<i32>,
 }
 
-/// What was used on a day.
+/// The usage of a key, project, model or tenant on one day.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct UsageRow {
-    /// The date in the project's zone.
+    /// The date in the project's time zone.
     day: String,
-    /// The key, project, model or tenant.
+    /// The key, project, model or tenant; null if grouped by day.
     name: Option<String>,
     requests: u64,
     input_tokens: u64,
@@ -152,14 +155,15 @@ pub struct UsageRow {
     images: u64,
 }
 
+/// Usage by day.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Usage {
-    /// Today in the provider's zone.
+    /// Today's date in the provider's time zone.
     today: String,
     rows: Vec<UsageRow>,
 }
 
-/// What was used on each day, over all processes of the database
+/// Returns the usage of each day, summed over all processes that share the database
 #[utoipa::path(get, path = "/-/admin/usage", tag = "look", params(UsageQuery),
     responses((status = 200, body = Usage), (status = 409, description = "There is no database")))]
 pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery>) -> Result<Json<Usage>, AdminError> {
@@ -174,17 +178,17 @@ pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery
     };
     let days = query.days.unwrap_or(1).clamp(1, 400);
     let from = date("from", &query.from, of_number(number(today) + 1 - days))?;
-    // Some project may have the next day already.
+    // In the time zone of some project it may be tomorrow already.
     let to = date("to", &query.to, of_number(number(today) + 1))?;
-    let asked = StoredUsage::of_days(number(from)..=number(to)).by_day().by_project();
-    let asked = match query.by {
-        UsageBy::Key => asked.by_key(),
-        UsageBy::Model => asked.by_model(),
-        _ => asked,
+    let stored = StoredUsage::of_days(number(from)..=number(to)).by_day().by_project();
+    let stored = match query.by {
+        UsageBy::Key => stored.by_key(),
+        UsageBy::Model => stored.by_model(),
+        _ => stored,
     };
     let mut sums: BTreeMap<(i32, Option<String>), UsageRow> = BTreeMap::new();
-    for row in sqlite.usage(asked).await.map_err(AdminError::failed)? {
-        // Tenants are counted as projects of their own, beside those of the keys that served them.
+    for row in sqlite.usage(stored).await.map_err(AdminError::failed)? {
+        // A tenant's usage is stored as a project of its own, in addition to the project of the key that served it.
         let tenant = row.project.as_deref().and_then(tenants::of_counted).map(str::to_owned);
         if tenant.is_some() != (query.by == UsageBy::Tenant) {
             continue;
@@ -215,7 +219,7 @@ pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery
 
 const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 
-/// Days since 1970-01-01.
+/// Returns the number of days since 1970-01-01.
 fn number(date: Date) -> i32 {
     date.since(EPOCH).map_or(0, |span| span.get_days())
 }
@@ -224,13 +228,13 @@ fn of_number(days: i32) -> Date {
     EPOCH.checked_add(jiff::Span::new().try_days(days).unwrap_or_default()).unwrap_or(EPOCH)
 }
 
-/// The last 256 requests with their attempts, newest first
+/// Lists the last 256 requests with their attempts, newest first
 #[utoipa::path(get, path = "/-/admin/requests", tag = "look", responses((status = 200, body = Vec<RequestRecord>)))]
 pub async fn requests(State(app): State<AppState>, headers: HeaderMap) -> Response {
     tagged(&headers, &app.recent.list())
 }
 
-/// What became of one of the last 256 requests, by its `x-request-id`
+/// Returns one of the last 256 requests with its attempts, by its `x-request-id`
 #[utoipa::path(get, path = "/-/admin/requests/{id}", tag = "look",
     responses((status = 200, body = RequestRecord), (status = 404, description = "The request is not among the last 256")))]
 pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Result<Json<RequestRecord>, AdminError> {
@@ -238,17 +242,19 @@ pub async fn request(State(app): State<AppState>, Path(id): Path<String>) -> Res
     app.recent.find(&id).map(Json).ok_or_else(unknown)
 }
 
-/// Failed attempts by class.
+/// Number of failed attempts of an error class.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct ErrorCount {
+    /// The name of the provider.
     pool: String,
+    /// The error class.
     class: &'static str,
     count: u64,
-    /// What a person should do.
+    /// The recommended action.
     advice: Option<&'static str>,
 }
 
-/// How often attempts failed since the start, by the class of the error
+/// Returns the number of failed attempts since the start, by error class
 #[utoipa::path(get, path = "/-/admin/errors", tag = "look", responses((status = 200, body = Vec<ErrorCount>)))]
 pub async fn errors(State(app): State<AppState>) -> Json<Vec<ErrorCount>> {
     let counts = app.pools.iter().flat_map(|provider| {
@@ -262,7 +268,7 @@ pub async fn errors(State(app): State<AppState>) -> Json<Vec<ErrorCount>> {
     Json(counts.collect())
 }
 
-/// The effective settings, without secrets
+/// Returns the effective configuration, without secrets
 #[utoipa::path(get, path = "/-/admin/config", tag = "look", responses((status = 200, body = Object)))]
 pub async fn config(State(app): State<AppState>) -> Json<Value> {
     let loaded = app.loaded.load();
@@ -280,9 +286,9 @@ pub async fn config(State(app): State<AppState>) -> Json<Value> {
     }))
 }
 
-/// Read configuration, key files and database again, as SIGHUP does
+/// Reloads the configuration, the key files and the database, as SIGHUP does
 #[utoipa::path(post, path = "/-/admin/reload", tag = "change",
-    responses((status = 200, body = Reloaded), (status = 409, description = "The configuration is wrong; nothing was changed")))]
+    responses((status = 200, body = Reloaded), (status = 409, description = "The configuration is invalid or the database cannot be read")))]
 pub async fn reload(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
@@ -292,20 +298,23 @@ pub async fn reload(
     Ok(Json(reloaded))
 }
 
-/// Who may use the gateway, and how much of it.
+/// A tenant: a user of the gateway.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct TenantRow {
     name: String,
-    /// Whether it is in the database, where this API can remove it.
+    /// Whether it is listed in the database, so that this API can remove it.
     in_database: bool,
+    /// The models that it may use; all if empty. A name may end in `*`.
     models: Vec<String>,
+    /// Maximum number of concurrent requests.
     max_concurrent: Option<u32>,
+    /// The date or time from which its token is refused.
     expires: Option<String>,
-    /// Its limits, with how much of each is used.
+    /// Its limits and their current use.
     limits: Vec<LimitRow>,
 }
 
-/// Tenants with their limits and use
+/// Lists the tenants with their limits and use
 #[utoipa::path(get, path = "/-/admin/tenants", tag = "tenants", responses((status = 200, body = Vec<TenantRow>)))]
 pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
     let loaded = app.loaded.load();
@@ -331,20 +340,20 @@ pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
 #[serde(deny_unknown_fields)]
 pub struct NewTenant {
     name: String,
-    /// Models that it may use; a name may end in `*`. All unless set.
+    /// The models that it may use; default all. A name may end in `*`.
     #[serde(default)]
     models: Vec<String>,
-    /// Requests a minute.
+    /// Maximum number of requests per minute.
     rpm: Option<u64>,
-    /// Requests a day (UTC).
+    /// Maximum number of requests per day (UTC).
     rpd: Option<u64>,
-    /// Tokens a minute.
+    /// Maximum number of tokens per minute.
     tpm: Option<u64>,
-    /// Tokens a day (UTC).
+    /// Maximum number of tokens per day (UTC).
     tpd: Option<u64>,
-    /// Requests at the same time.
+    /// Maximum number of concurrent requests.
     max_concurrent: Option<u32>,
-    /// 2030-01-31 or 2030-01-31T12:00:00Z.
+    /// The date or time from which the token is refused: 2030-01-31 or 2030-01-31T12:00:00Z.
     expires: Option<String>,
 }
 
@@ -352,11 +361,11 @@ pub struct NewTenant {
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct AddedTenant {
     name: String,
-    /// Its token: it is shown this once.
+    /// Its token, which is shown only once.
     token: String,
 }
 
-/// Add a tenant to the database
+/// Adds a tenant to the database
 #[utoipa::path(post, path = "/-/admin/tenants", tag = "tenants", request_body = NewTenant,
     responses((status = 201, body = AddedTenant), (status = 409, description = "The tenant exists already, or there is no database")))]
 pub async fn add_tenant(
@@ -392,7 +401,7 @@ pub async fn add_tenant(
     Ok((StatusCode::CREATED, Json(AddedTenant { name, token })))
 }
 
-/// Remove a tenant from the database: its token is refused from now on, and its requests under way are cut off
+/// Removes a tenant from the database: its token is refused from now on, and its requests in progress are cut off
 #[utoipa::path(delete, path = "/-/admin/tenants/{name}", tag = "tenants",
     responses((status = 204), (status = 409, description = "The tenant is listed in the configuration")))]
 pub async fn remove_tenant(

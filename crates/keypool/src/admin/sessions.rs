@@ -1,4 +1,4 @@
-//! Who may use the admin API: whoever has its token, and browsers that logged in with it.
+//! Access to the admin API: by its token, or by the session of a browser that logged in with the token.
 
 use std::{
     collections::HashMap,
@@ -28,23 +28,23 @@ use crate::{
     tenants::{TokenHash, hash},
 };
 
-/// A session ends after so long.
+/// Lifetime of a session.
 const SESSION: Duration = Duration::from_secs(12 * 3_600);
-/// More sessions than that end the oldest.
-const MOST_SESSIONS: usize = 100;
-/// An address may send so many wrong tokens a minute.
+/// Maximum number of sessions; a new one replaces the oldest.
+const MAX_SESSIONS: usize = 100;
+/// Maximum number of wrong tokens that an address may send per minute.
 const WRONG_TOKENS: u32 = 10;
-/// So many addresses with wrong tokens are remembered.
-const MOST_ADDRESSES: usize = 10_000;
-/// The answer to a wrong token takes so long.
+/// Maximum number of addresses whose wrong tokens are counted.
+const MAX_ADDRESSES: usize = 10_000;
+/// Delay of the response to a wrong token.
 const DELAY: Duration = Duration::from_millis(500);
 
-/// Who sends a request of the admin API.
+/// The sender of a request to the admin API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Administrator {
-    /// Whoever has the admin token.
+    /// A client with the admin token.
     Token,
-    /// A browser that logged in, by the hash of its session.
+    /// A logged-in browser, by the hash of its session secret.
     Session(TokenHash),
 }
 
@@ -66,12 +66,12 @@ pub struct Sessions {
 
 struct Session {
     ends: Instant,
-    /// The hash of the admin token that it was begun with: another token ends it.
+    /// The hash of the admin token used to log in. The session ends when the token changes.
     token: TokenHash,
 }
 
 impl Sessions {
-    /// Begins a session and returns the value of its cookie.
+    /// Starts a session and returns the value of its cookie.
     fn begin(&self, token: TokenHash) -> String {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).expect("the system has random numbers");
@@ -79,7 +79,7 @@ impl Sessions {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         sessions.retain(|_, session| session.ends > now);
-        if sessions.len() >= MOST_SESSIONS {
+        if sessions.len() >= MAX_SESSIONS {
             let oldest = sessions.iter().min_by_key(|(_, session)| session.ends).map(|(id, _)| *id);
             oldest.and_then(|oldest| sessions.remove(&oldest));
         }
@@ -87,7 +87,7 @@ impl Sessions {
         secret
     }
 
-    /// Whether a session goes on.
+    /// Reports whether a session is still valid.
     pub fn is_valid(&self, session: &TokenHash, token: &TokenHash) -> bool {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.get(session).is_some_and(|session| session.ends > Instant::now() && session.token == *token)
@@ -97,7 +97,7 @@ impl Sessions {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(session);
     }
 
-    /// Whether an address may send another token.
+    /// Reports whether an address may send another token.
     fn may_try(&self, address: IpAddr) -> bool {
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.get(&address).is_none_or(|(since, count)| since.elapsed() >= MINUTE || *count < WRONG_TOKENS)
@@ -106,7 +106,7 @@ impl Sessions {
     fn failed(&self, address: IpAddr) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         wrong.retain(|_, (since, _)| since.elapsed() < MINUTE);
-        if wrong.len() < MOST_ADDRESSES {
+        if wrong.len() < MAX_ADDRESSES {
             wrong.entry(address).or_insert((Instant::now(), 0)).1 += 1;
         }
     }
@@ -114,12 +114,12 @@ impl Sessions {
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The hash of the admin token; none: the admin API is off.
+/// Returns the hash of the admin token; `None` means that the admin API is off.
 pub fn token_hash(app: &App) -> Option<TokenHash> {
     app.loaded.load().admin_token.as_ref().map(|token| hash(token.expose()))
 }
 
-/// Lets administrators pass, and says who each is by an [`Administrator`] in the request's extensions.
+/// Passes on requests of administrators, with the [`Administrator`] in the request's extensions. Refuses all others.
 pub async fn authorize(
     State(app): State<AppState>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -160,7 +160,7 @@ async fn admit(app: &App, peer: SocketAddr, head: &Parts) -> Result<Administrato
     Ok(Administrator::Session(session))
 }
 
-/// Compares a token with the admin token.
+/// Checks a token against the admin token, with a rate limit for wrong tokens.
 async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -> Result<(), AdminError> {
     let address = server::network(peer.ip());
     if !app.admin.sessions.may_try(address) {
@@ -172,7 +172,7 @@ async fn check(app: &App, peer: SocketAddr, token: &str, expected: &TokenHash) -
     }
     app.admin.sessions.failed(address);
     tracing::warn!(%address, "a client sent a wrong admin token");
-    app.admin.events.tell("admin", "wrong_token", "", format!("{address} sent a wrong admin token"));
+    app.admin.events.record("admin", "wrong_token", "", format!("{address} sent a wrong admin token"));
     tokio::time::sleep(DELAY).await;
     Err(AdminError::new(StatusCode::UNAUTHORIZED, "this is not the admin token"))
 }
@@ -187,7 +187,7 @@ fn token(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
-/// Whether the request was sent by a page of the gateway itself; none: it names no origin, so that no page sent it.
+/// Reports whether a page of the gateway itself sent the request; `None` without an `Origin` header.
 fn is_own_origin(headers: &HeaderMap, uri: &http::Uri) -> Option<bool> {
     let host = uri.authority().map(http::uri::Authority::as_str);
     let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok()).unwrap_or_default();
@@ -196,7 +196,7 @@ fn is_own_origin(headers: &HeaderMap, uri: &http::Uri) -> Option<bool> {
     Some(is_own && headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin"))
 }
 
-/// Cookies do not know ports: the name of this one does.
+/// Returns the name of the session cookie. It contains the port, since browsers share cookies between ports of a host.
 fn cookie_name(local: Option<&LocalAddress>) -> String {
     format!("keypool-admin-{}", local.map_or(0, |local| local.0.port()))
 }
@@ -208,7 +208,7 @@ fn session(headers: &HeaderMap, local: Option<&LocalAddress>) -> Option<TokenHas
     pairs.find(|(found, _)| *found == name).map(|(_, value)| hash(value))
 }
 
-/// What begins a session.
+/// A login.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Login {
@@ -216,7 +216,7 @@ pub struct Login {
     token: String,
 }
 
-/// Begin a session: a cookie for the admin token
+/// Starts a session: exchanges the admin token for a cookie
 #[utoipa::path(post, path = "/-/admin/login", request_body = Login, tag = "sessions", responses(
     (status = 204, description = "The session cookie is set"),
     (status = 401, description = "The admin token is wrong"),
@@ -240,7 +240,7 @@ pub async fn login(
     Ok(with_cookie(&app, &local, &value, SESSION))
 }
 
-/// End the session
+/// Ends the session
 #[utoipa::path(post, path = "/-/admin/logout", tag = "sessions", responses((status = 204, description = "The session has ended")))]
 pub async fn logout(
     State(app): State<AppState>,

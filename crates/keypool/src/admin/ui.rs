@@ -1,4 +1,4 @@
-//! The dashboard's files under `/-/ui`. Nothing of it comes from another host.
+//! The dashboard's files under `/-/ui`. The dashboard loads nothing from other hosts.
 
 use axum::{
     extract::{Path, State},
@@ -18,7 +18,7 @@ struct Files;
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// `/` leads to the dashboard.
+/// Redirects `/` to the dashboard.
 pub async fn redirect(State(app): State<AppState>) -> Response {
     match token_hash(&app) {
         Some(_) => Redirect::to("/-/ui").into_response(),

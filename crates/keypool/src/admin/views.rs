@@ -1,4 +1,4 @@
-//! What the API shows of pools: the library's views, with states and limits for people.
+//! The API's view of pools: the library's views, with readable states and limits.
 
 use std::collections::HashMap;
 
@@ -10,22 +10,22 @@ use tower_keypool::{
 
 use crate::proxy::pools::ProviderPool;
 
-/// Whether a key is used.
+/// The state of a key.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, serde::Deserialize, utoipa::ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum KeyState {
-    /// It may be used.
+    /// The key can be used.
     #[default]
     Usable,
-    /// It may be used, but not for every model now.
+    /// The key can be used now for some models only.
     Partly,
-    /// One request at a time finds out whether it works again.
+    /// One request at a time tests whether the key works again.
     HalfOpen,
-    /// It is not used for a while.
+    /// The key is not used for a limited time.
     Cooling,
-    /// It is not used until somebody enables it.
+    /// The key is not used until it is enabled.
     Disabled,
 }
 
@@ -47,22 +47,23 @@ pub struct KeyRow {
     #[serde(flatten)]
     #[schema(value_type = Object)]
     key: KeyView,
-    /// The provider.
+    /// The name of the provider.
     pub pool: String,
     pub state: KeyState,
-    /// Whether it is listed in the database, where this API can change it.
+    /// Whether it is listed in the database, so that this API can change it.
     in_database: bool,
 }
 
-/// A project: its keys share limits.
+/// A project, whose keys share limits.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ProjectRow {
-    /// The provider.
+    /// The name of the provider.
     pool: String,
     name: String,
-    /// How many keys it has.
+    /// Number of its keys.
     keys: usize,
     billing_account: Option<String>,
+    /// The open circuit breakers of the project and its models.
     #[schema(value_type = Vec<Object>)]
     breakers: Vec<BreakerState>,
     models: Vec<ModelRow>,
@@ -71,28 +72,31 @@ pub struct ProjectRow {
 /// A model of a project.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ModelRow {
-    /// Its name; `*` stands for all names that nothing is known of.
+    /// The name of the model; `*` stands for all unknown models.
     model: String,
     limits: Vec<LimitRow>,
 }
 
-/// A limit, and how much of it is used.
+/// A limit and its current use.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct LimitRow {
+    /// The limited quantity, such as `requests`, `tokens` or `images`.
     #[schema(value_type = String)]
     unit: Unit,
-    /// `minute`, `day` or seconds such as `30s`.
+    /// `minute`, `day`, or seconds such as `30s`.
     span: String,
+    /// The maximum within the span.
     limit: u64,
+    /// The amount used within the span.
     used: u64,
-    /// `given`, `learned` or `assumed`; an assumed limit refuses nobody.
+    /// `given`, `learned` or `assumed`. An assumed limit refuses no request.
     #[schema(value_type = String)]
     source: tower_keypool::limit::LimitSource,
-    /// In how many seconds one more fits; none: it fits now.
+    /// Seconds until there is room again; null if there is room now.
     opens_in: Option<u64>,
 }
 
-/// A provider with a page of its keys.
+/// A provider, with a page of its keys.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct PoolRow {
     name: String,
@@ -100,20 +104,21 @@ pub struct PoolRow {
     dialect: &'static str,
     #[schema(value_type = String)]
     strategy: tower_keypool::Strategy,
-    /// The counters since the start.
+    /// Counters since the start.
     #[schema(value_type = Object)]
     stats: Stats,
-    /// Keys by the state of their own breaker.
+    /// Numbers of keys by the state of their own circuit breaker.
     states: StateCounts,
-    /// Breakers of models, billing accounts and exits that are not closed.
+    /// The open circuit breakers of models, billing accounts and exits.
     #[schema(value_type = Vec<Object>)]
     breakers: Vec<BreakerState>,
+    /// The requested page of keys.
     keys: Vec<KeyRow>,
     /// The projects of these keys.
     projects: Vec<ProjectRow>,
 }
 
-/// Keys by the state of their own breaker.
+/// Numbers of keys by the state of their own circuit breaker.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct StateCounts {
     usable: usize,
@@ -123,7 +128,7 @@ pub struct StateCounts {
 }
 
 impl PoolRow {
-    /// A provider with this page of its keys.
+    /// Creates the view of a provider with `limit` of its keys, from `offset` on.
     pub fn of(provider: &ProviderPool, offset: usize, limit: usize) -> Self {
         let snapshot = provider.pool.snapshot(offset, limit);
         let mut states = StateCounts { usable: snapshot.stats.keys, ..StateCounts::default() };
@@ -149,7 +154,7 @@ impl PoolRow {
     }
 }
 
-/// The keys of a snapshot.
+/// Returns the keys of a snapshot.
 pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot) -> Vec<KeyRow> {
     let projects: HashMap<&str, &ProjectView> =
         snapshot.projects.iter().map(|project| (&*project.name, project)).collect();
@@ -191,7 +196,7 @@ fn is_full(model: &tower_keypool::pool::ModelView) -> bool {
     model.limits.iter().any(|limit| limit.source != assumed && limit.used >= limit.limit)
 }
 
-/// A project of a provider.
+/// Returns the view of a project of a provider.
 pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
     let models = project.models.iter().map(|model| {
         let limits = model.limits.iter().map(|limit| LimitRow {
@@ -220,14 +225,14 @@ pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
 }
 
 impl ProjectRow {
-    /// How much of each limit is used, of all models together.
+    /// Returns the limits of all its models.
     pub fn into_limits(self) -> Vec<LimitRow> {
         self.models.into_iter().flat_map(|model| model.limits).collect()
     }
 }
 
 impl KeyRow {
-    /// Whether a text stands in its name, label or project.
+    /// Reports whether its id, label or project contains a lowercase text.
     pub fn mentions(&self, text: &str) -> bool {
         let label = self.key.label.as_deref().unwrap_or_default();
         [self.key.id.as_str(), &*self.key.project, label].iter().any(|shown| shown.to_lowercase().contains(text))
@@ -241,7 +246,7 @@ impl KeyRow {
         self.key.id.as_str()
     }
 
-    /// Where it is listed.
+    /// Returns the place where it is listed.
     pub fn place(&self) -> &str {
         self.key.label.as_deref().unwrap_or("the configuration")
     }

@@ -1,4 +1,4 @@
-//! One request of a caller's as native requests: who sends it, over which key, and what came of it.
+//! The exchange of native requests and responses with the provider, for one request of a caller.
 
 use std::sync::Arc;
 
@@ -26,13 +26,14 @@ use crate::{
     tenants::Tenant,
 };
 
-/// A whole answer that is larger is none: images in 4K have some 20 MiB each.
-const LARGEST_ANSWER: usize = 256 << 20;
-const LARGEST_ERROR: usize = 1 << 20;
-/// So many of several native requests are sent at once.
+/// Maximum size of a response that is read as a whole. Images in 4K have about 20 MiB each.
+const MAX_RESPONSE: usize = 256 << 20;
+/// Maximum size of an error response.
+const MAX_ERROR: usize = 1 << 20;
+/// Maximum number of concurrent native requests of one request.
 const AT_ONCE: usize = 4;
 
-/// Why there is no answer, in words that every dialect has.
+/// An error that can be expressed in every dialect, with its retry delay and attempts.
 #[derive(Debug)]
 pub struct Failure {
     pub error: Error,
@@ -89,7 +90,7 @@ impl Failure {
     }
 }
 
-/// Who sent a request, as each of its native requests needs it.
+/// The context of a caller's request, which its native requests share.
 pub struct Caller<'a> {
     app: &'a AppState,
     provider: &'a Arc<ProviderPool>,
@@ -112,12 +113,12 @@ impl<'a> Caller<'a> {
         &self.incoming.tenant
     }
 
-    /// Counts the request among its tenant's.
+    /// Counts the request against its tenant's limits.
     pub async fn admit(&self, tokens: u64) -> Result<Quota, ApiError> {
         Ok(Quota(self.app.tenants.admit(&self.incoming.tenant, tokens).await?))
     }
 
-    /// What is needed to send a native request.
+    /// Prepares a native request for sending.
     pub async fn exchange(&self, native: NativeRequest) -> Result<Exchange, ApiError> {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
@@ -147,7 +148,7 @@ impl<'a> Caller<'a> {
         Ok(Exchange { app: Arc::clone(self.app), provider, head: native.head, body: bytes, needs, session })
     }
 
-    /// The whole answers to native requests, in their order.
+    /// Sends native requests and returns their whole responses in the same order.
     pub async fn all(&self, requests: Vec<NativeRequest>) -> Result<Answers, Failure> {
         let tokens = requests.iter().map(|native| native.estimated_tokens).sum();
         let quota = self.admit(tokens).await?;
@@ -167,7 +168,7 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// OpenAI's name for requests that begin alike.
+/// Returns OpenAI's `prompt_cache_key`, which names requests with the same prefix.
 fn cache_key(incoming: &Incoming) -> Option<String> {
     #[derive(serde::Deserialize)]
     struct Named {
@@ -179,9 +180,9 @@ fn cache_key(incoming: &Incoming) -> Option<String> {
     serde_json::from_slice::<Named>(data).ok()?.prompt_cache_key.filter(|key| !key.is_empty())
 }
 
-/// The whole answers to several native requests.
+/// The whole responses to several native requests.
 pub struct Answers {
-    /// Of the last of them.
+    /// The head of the last response.
     pub head: Head,
     pub bodies: Vec<Bytes>,
 }
@@ -196,11 +197,12 @@ pub struct Exchange {
     session: Option<Session>,
 }
 
-/// A good answer, and the attempts that led to it.
+/// The body of a successful response, and the attempts that led to it.
 pub type Sent = Result<(AnswerBody, Attempts), Failure>;
 
 impl Exchange {
-    /// Sends it; once more after these attempts, of which the last was good: with another key where there is one.
+    /// Sends the request. After the successful attempts `before` it is sent once more, with another key if there is
+    /// one.
     pub fn send(&self, before: Option<&Attempts>) -> BoxFuture<'static, Sent> {
         let (mut head, body) = (self.head.clone(), self.body.clone());
         let mut needs = self.needs.clone();
@@ -224,16 +226,16 @@ impl Exchange {
             if let Some(error) = handler::redirect_error(&Method::POST, head.status, &head.headers) {
                 return Err(Failure::from(error).after(attempts));
             }
-            let said = Limited::new(body, LARGEST_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
-            let said = said.unwrap_or_default();
+            let text = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
+            let text = text.unwrap_or_default();
             let is_event = headers::is_event_stream(&head.headers);
-            let error = Error::from_gemini(head.status, if is_event { first_data(&said) } else { &said });
+            let error = Error::from_gemini(head.status, if is_event { first_data(&text) } else { &text });
             let retry_after = head.headers.get(header::RETRY_AFTER).cloned();
             Err(Failure { error, retry_after, attempts: Box::new(attempts) })
         })
     }
 
-    /// These attempts led to an answer.
+    /// Returns the response head for these attempts, and records the project that served the session.
     pub fn served(&self, attempts: Attempts) -> Head {
         if let (Some(session), Some(last)) = (&self.session, attempts.last()) {
             self.app.sessions.served(session.clone(), last.project());
@@ -242,31 +244,35 @@ impl Exchange {
     }
 }
 
-/// The data of the first event: an error that came as one is answered with a status, and its body as it came.
+/// Returns the data of the first event. The pool turns an error event into a response with an error status, but keeps
+/// its body.
 fn first_data(events: &[u8]) -> &[u8] {
     events.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data:")).unwrap_or(events)
 }
 
-/// All of a body.
+/// Collects and decompresses a body.
+///
+/// # Errors
+/// If the body breaks off, or is longer than 256 MiB.
 pub async fn whole(body: AnswerBody) -> Result<Bytes, Failure> {
-    match Limited::new(body, LARGEST_ANSWER).collect().await {
+    match Limited::new(body, MAX_RESPONSE).collect().await {
         Ok(body) => Ok(unpacked(body.to_bytes())),
         Err(error) => {
-            let why = format!("the provider's answer broke off: {error}");
+            let why = format!("the provider's response broke off: {error}");
             Err(Error::new(ErrorKind::BadUpstream, why).into())
         }
     }
 }
 
-/// What data in gzip begins with, and JSON and events never do: some relays compress what nobody asked them to.
+/// The first bytes of gzip data, with which JSON and events never start. Some relays compress without being asked to.
 pub const GZIP: &[u8] = b"\x1f\x8b";
 
-/// A whole answer without its compression. One that cannot be unpacked is not to be read either.
+/// Decompresses a whole response. Damaged data is returned as it is, and fails to parse later.
 fn unpacked(body: Bytes) -> Bytes {
     if !body.starts_with(GZIP) {
         return body;
     }
-    inflated(MultiGzDecoder::new(&body[..]), LARGEST_ANSWER).unwrap_or(body)
+    inflated(MultiGzDecoder::new(&body[..]), MAX_RESPONSE).unwrap_or(body)
 }
 
 fn usage(body: &Bytes) -> Option<Usage> {
@@ -275,7 +281,7 @@ fn usage(body: &Bytes) -> Option<Usage> {
     reader.finish()
 }
 
-/// The reservation of a tenant, if it has limits. It ends when this is dropped.
+/// The reservation of a tenant, if it has limits. It ends on drop.
 pub struct Quota(Option<Lease>);
 
 impl Quota {
@@ -288,11 +294,11 @@ impl Quota {
     }
 }
 
-/// What the head of an answer tells.
+/// The attempts behind a response, which its head reports.
 pub struct Head(Attempts);
 
 impl Head {
-    /// The answer, with the fields of the request that changed nothing.
+    /// Creates the response. A header names the ignored fields of the request.
     pub fn respond(self, app: &AppState, media_type: &'static str, ignored: &[String], body: Body) -> Response {
         let mut response = Response::new(body);
         let head = response.headers_mut();
@@ -310,7 +316,7 @@ impl Head {
 }
 
 fn insert_ignored(head: &mut HeaderMap, ignored: &[String]) {
-    // Names of fields are the caller's own, of any length and letters.
+    // The caller chooses the names of fields: they can have any length and any characters.
     let names: String = ignored.join(", ").chars().filter(|letter| matches!(letter, ' '..='~')).take(4_096).collect();
     if let Ok(names) = HeaderValue::try_from(names)
         && !ignored.is_empty()

@@ -1,7 +1,8 @@
-//! Images, sounds and documents that a translated request names by URL.
+//! Fetches images, sounds and documents that a translated request names by URL.
 //!
-//! The URL is a stranger's, and is followed from inside of this machine's network: only public addresses are connected to,
-//! at each redirect anew. A name is resolved by the connector itself, so what was checked is what is connected to.
+//! The URLs are untrusted, and this machine may have access to a private network. Therefore only public addresses are
+//! connected to, and every redirect is checked again. The connector resolves names itself, so that the checked address
+//! is the one that is connected to.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -28,21 +29,22 @@ use tower::Service;
 
 use crate::proxy::upstream::{HttpClient, https};
 
-const MOST_REDIRECTS: usize = 3;
-/// Of one request.
-const MOST: usize = 16;
-const LARGEST: usize = 20 << 20;
+const MAX_REDIRECTS: usize = 3;
+/// Maximum number of URLs in one request.
+const MAX_URLS: usize = 16;
+const MAX_BYTES: usize = 20 << 20;
+/// Timeout for one URL with its redirects.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Fetches media.
+/// The client that fetches media.
 pub struct Media {
-    /// None where that is switched off.
+    /// `None` if fetching is disabled.
     client: Option<HttpClient>,
     is_allowed: fn(IpAddr) -> bool,
 }
 
 impl Media {
-    /// Over connections whose certificates are checked so; of none, nothing is fetched.
+    /// Creates a client with a TLS configuration. `None` disables fetching.
     pub fn new(tls: Option<ClientConfig>) -> Self {
         Self::within(tls, is_public)
     }
@@ -57,10 +59,10 @@ impl Media {
         Self { client: tls.map(client), is_allowed }
     }
 
-    /// Puts the data of what a conversation names by URL in its place.
+    /// Replaces the URLs in a conversation by the data that they name.
     ///
     /// # Errors
-    /// 400 that names the field, where it cannot be fetched or may not.
+    /// 400 with the field's name, if a URL cannot or must not be fetched.
     pub async fn fetch(&self, conversation: &mut Conversation) -> Result<(), Error> {
         let mut fetched = 0;
         for media in conversation.media_mut() {
@@ -74,12 +76,12 @@ impl Media {
                 ));
             };
             fetched += 1;
-            if fetched > MOST {
-                return Err(wrong("too many URLs: send the data of some"));
+            if fetched > MAX_URLS {
+                return Err(wrong("too many URLs, at most 16 are fetched: send the data itself for the others"));
             }
             let answer = tokio::time::timeout(TIMEOUT, self.follow(client, url)).await;
             let (mime, data) =
-                answer.unwrap_or_else(|_| Err("the URL answers too slowly".to_owned())).map_err(|why| wrong(&why))?;
+                answer.unwrap_or_else(|_| Err("the URL responds too slowly".to_owned())).map_err(|why| wrong(&why))?;
             *media = keypool_dialect::Media { mime: Some(mime), data: MediaData::Base64(STANDARD.encode(data)) };
         }
         Ok(())
@@ -87,19 +89,19 @@ impl Media {
 
     async fn follow(&self, client: &HttpClient, url: &str) -> Result<(String, Bytes), String> {
         let mut uri = self.checked(url)?;
-        for _ in 0..=MOST_REDIRECTS {
+        for _ in 0..=MAX_REDIRECTS {
             let request = Request::get(&uri).header(header::USER_AGENT, "keypool").body(Body::empty());
             let request = request.map_err(|_| "it is not a URL".to_owned())?;
-            // The error may tell what there is in this network.
+            // The cause is omitted: it could reveal details of this network.
             let answer = client.request(request).await.map_err(|_| "the URL's host cannot be reached".to_owned())?;
             let status = answer.status();
             if status.is_redirection() {
                 let location = answer.headers().get(header::LOCATION).and_then(|to| to.to_str().ok());
-                uri = self.checked(&onward(&uri, location.ok_or("the URL leads nowhere")?))?;
+                uri = self.checked(&resolved(&uri, location.ok_or("the URL redirects without a Location header")?))?;
                 continue;
             }
             if !status.is_success() {
-                return Err(format!("the URL answers with {status}"));
+                return Err(format!("the URL responds with {status}"));
             }
             let content_type = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
             let mime =
@@ -108,13 +110,13 @@ impl Media {
                 || ["", "application/octet-stream", "binary/octet-stream", "application/pdf", "text/plain"]
                     .contains(&&*mime);
             if !is_media {
-                return Err(format!("the URL is no image, sound, film or PDF: it is {mime}"));
+                return Err(format!("the URL is not an image, sound, video, PDF or plain text: it is {mime}"));
             }
-            let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-            let body = body.map_err(|_| "the URL has more than 20 MiB, or broke off".to_owned())?;
+            let body = Limited::new(answer.into_body(), MAX_BYTES).collect().await;
+            let body = body.map_err(|_| "the URL's content has more than 20 MiB, or broke off".to_owned())?;
             return Ok((mime, body.to_bytes()));
         }
-        Err("the URL leads on and on".to_owned())
+        Err("the URL redirects too often".to_owned())
     }
 
     fn checked(&self, url: &str) -> Result<Uri, String> {
@@ -122,7 +124,7 @@ impl Media {
         let is_http = uri.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
         let authority = uri.authority().filter(|authority| is_http && !authority.as_str().contains('@'));
         let host = authority.ok_or("expected a plain http or https URL")?.host();
-        // The connector resolves names; an address goes past it.
+        // The resolver of the connector checks names, but it does not see literal addresses.
         match host.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(address) if !(self.is_allowed)(address) => Err(NOT_PUBLIC.to_owned()),
             _ => Ok(uri),
@@ -132,8 +134,8 @@ impl Media {
 
 const NOT_PUBLIC: &str = "the URL's host has no public address";
 
-/// Where a redirect leads.
-fn onward(from: &Uri, location: &str) -> String {
+/// Resolves the target of a redirect.
+fn resolved(from: &Uri, location: &str) -> String {
     let scheme = from.scheme_str().unwrap_or("https");
     let authority = from.authority().map_or("", |authority| authority.as_str());
     if location.contains("://") {
@@ -148,7 +150,7 @@ fn onward(from: &Uri, location: &str) -> String {
     }
 }
 
-/// Finds the public addresses of a name.
+/// A resolver that refuses names with addresses that are not allowed.
 #[derive(Clone)]
 struct PublicOnly(fn(IpAddr) -> bool);
 
@@ -165,7 +167,7 @@ impl Service<Name> for PublicOnly {
         let is_allowed = self.0;
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            // A name that leads inside as well is no name of a picture.
+            // A name that also resolves to a private address is refused as a whole.
             if found.iter().all(|address| is_allowed(address.ip())) {
                 Ok(found.into_iter())
             } else {
@@ -175,7 +177,7 @@ impl Service<Name> for PublicOnly {
     }
 }
 
-/// Whether an address is of the public network, by IANA's registries of special addresses.
+/// Reports whether an address is public, by IANA's registries of special-purpose addresses.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -190,7 +192,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         0 | 10 | 127 | 224..=255 => true,
         // carrier-grade NAT
         100 => (64..=127).contains(&second),
-        // link-local: metadata of clouds
+        // link-local, including cloud metadata services
         169 => second == 254,
         172 => (16..=31).contains(&second),
         // private, protocol assignments, documentation, relays
@@ -203,7 +205,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     !special
 }
 
-/// Public addresses are in `2000::/3`; loopback, mapped, NAT64, local and multicast ones are not.
+/// Reports whether an IPv6 address is public: in `2000::/3`, unlike loopback, mapped, NAT64, local and multicast
+/// addresses.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [first, second, ..] = address.segments();
     let special = match first {
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn media_is_fetched_from_allowed_addresses_alone() {
+    async fn media_is_fetched_from_allowed_addresses_only() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let routes = Router::new()
@@ -253,7 +256,7 @@ mod tests {
             .route("/inside", get(async move || to(format!("http://127.0.0.2:{port}/a.png"))))
             .route("/file", get(async || to("file:///etc/passwd".to_owned())))
             .route("/page", get(async || typed("text/html", b"<html>".to_vec())))
-            .route("/large", get(async || typed("image/png", vec![0; LARGEST + 1])))
+            .route("/large", get(async || typed("image/png", vec![0; MAX_BYTES + 1])))
             .route(
                 "/headers",
                 get(async |headers: HeaderMap| typed("text/plain", format!("{headers:?}").into_bytes())),
@@ -270,7 +273,7 @@ mod tests {
         }
         for (url, why) in [
             (format!("http://127.0.0.1:{port}/none"), "404"),
-            (format!("http://127.0.0.1:{port}/round"), "leads on and on"),
+            (format!("http://127.0.0.1:{port}/round"), "redirects too often"),
             (format!("http://127.0.0.1:{port}/inside"), NOT_PUBLIC),
             (format!("http://127.0.0.1:{port}/file"), "not a URL"),
             (format!("http://127.0.0.1:{port}/page"), "text/html"),
@@ -282,7 +285,7 @@ mod tests {
             assert!(error.message().contains(why), "{url}: {error}");
             assert_eq!(error.param(), Some("messages[0].content[0].image_url.url"));
         }
-        // A name is resolved by the connector, and its addresses are checked there.
+        // The addresses of a name are checked by the resolver.
         let nowhere: fn(IpAddr) -> bool = |_| false;
         let tls = ClientConfig::builder().with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
         let media = Media::within(Some(tls), nowhere);

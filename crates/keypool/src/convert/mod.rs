@@ -1,4 +1,4 @@
-//! Clients of other APIs in front of Gemini's keys: the dialect crate at work.
+//! Translation of requests of OpenAI and Anthropic clients for Gemini, with the dialect crate.
 
 mod exchange;
 mod media;
@@ -32,17 +32,17 @@ use crate::{
     },
 };
 
-/// Translates a request for Gemini, sends it, and translates the answer.
+/// Translates a request for Gemini, sends it, and translates the response.
 ///
 /// # Errors
-/// 426 for a WebSocket. All other errors are answers, as clients of the dialect know them.
+/// None: errors become responses in the form that clients of the dialect know.
 pub async fn serve(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, ApiError> {
     let frontend = frontend(&incoming.route);
     let answer = translate(app, provider, incoming).await;
     Ok(answer.unwrap_or_else(|failure| failure.into_response(app, frontend)))
 }
 
-/// Whose errors a client of this route understands, and how its conversation is read.
+/// Returns the frontend of a route, which reads its conversations and formats its errors.
 fn frontend(route: &Route) -> Frontend {
     match route.endpoint {
         Endpoint::Responses => Frontend::Responses,
@@ -65,7 +65,7 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
     }
     let Some(data) = body.data() else {
         let most = app.settings.replay_limit >> 20;
-        let why = format!("a request that is translated may have {most} MiB (gateway.replay_mib)");
+        let why = format!("a translated request may have at most {most} MiB (gateway.replay_mib)");
         return Err(Error::new(ErrorKind::TooLarge, why).into());
     };
     check_readable(&head.headers)?;
@@ -102,7 +102,7 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
     }
 }
 
-/// A conversation, whose answer may be a stream.
+/// Sends a conversation, and returns its response or stream.
 async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Result<Response, Failure> {
     let native = request.encode()?;
     let quota = caller.admit(native.estimated_tokens).await?;
@@ -129,11 +129,11 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
     app.signatures.keep(&mut answer);
     let usage = answer.usage();
     quota.used(Usage::new(usage.input, usage.output));
-    let told = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
-    Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), told.into()))
+    let body = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
+    Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), body.into()))
 }
 
-/// Whether a second attempt may bring what this one did not: nothing of its answer went out, and none of it is of use.
+/// Reports whether a second attempt makes sense: the answer is unusable, and nothing of it was sent to the client.
 fn may_be_better<T>(read: &Result<T, Error>, answer: &Answer) -> bool {
     let is_useless = match read {
         Ok(_) => answer.outcome().is_retryable(),
@@ -142,7 +142,7 @@ fn may_be_better<T>(read: &Result<T, Error>, answer: &Answer) -> bool {
     is_useless && !answer.has_begun()
 }
 
-/// A client and a provider of different dialects, of which none is translated to the other.
+/// Refuses requests for providers other than Gemini: only requests for Gemini are translated.
 fn check_dialects(provider: &ProviderPool, incoming: &Incoming) -> Result<(), Error> {
     let path = match provider.dialect {
         Dialect::Gemini => return Ok(()),
@@ -151,13 +151,13 @@ fn check_dialects(provider: &ProviderPool, incoming: &Incoming) -> Result<(), Er
     };
     let model = incoming.model.as_deref().map_or_else(|| "this".to_owned(), |model| format!("the model {model}"));
     let why = format!(
-        "{model} is served by {}, which speaks another API than that of {}: send it to {path}, as its own clients do",
+        "{model} is served by {}, whose API is not that of {}: send it to {path}, as its own clients do",
         provider.name, incoming.route.path
     );
     Err(Error::new(ErrorKind::InvalidRequest, why))
 }
 
-/// An endpoint of OpenAI's or Anthropic's that Gemini has nothing for.
+/// Returns the error for an endpoint of OpenAI or Anthropic that has no counterpart in Gemini, with an alternative.
 fn untranslatable(path: &str) -> Error {
     let behind = path.trim_start_matches('/');
     let behind = behind.strip_prefix("v1/").unwrap_or(behind).trim_end_matches('/');
@@ -169,7 +169,7 @@ fn untranslatable(path: &str) -> Error {
         }
         "batches" => "use `keypool batch`, or Gemini's own batches at /v1beta/models/MODEL:batchGenerateContent",
         "messages" => "send each message to /v1/messages",
-        "moderations" => "Gemini's own safety settings tell what is blocked",
+        "moderations" => "Gemini's own safety settings decide what is blocked",
         "responses" if behind.ends_with("/input_tokens") => "count tokens at /v1beta/models/MODEL:countTokens",
         "responses" | "conversations" => "responses are not kept here: send the whole conversation to /v1/responses",
         "images" => "use /v1/images/generations or /v1/images/edits",
@@ -182,7 +182,7 @@ fn untranslatable(path: &str) -> Error {
     Error::new(ErrorKind::UnknownPath, format!("{path} is not translated for Gemini models: {instead}"))
 }
 
-/// How strictly a request is read: as the configuration says, unless the request says so itself.
+/// Returns how strictly a request is read: as configured, unless its header `x-keypool-strict` overrides it.
 fn mode(app: &AppState, headers: &HeaderMap) -> Result<Mode, Error> {
     let strict = match headers.get("x-keypool-strict").map(HeaderValue::as_bytes) {
         None => app.settings.strict,
@@ -197,15 +197,15 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// The thought signatures of calls, by the calls' ids: clients send the calls back without them.
+/// The thought signatures of tool calls, by the ids of the calls. Clients send the calls back without their signatures.
 pub struct Signatures(Cache<String, Arc<str>>);
 
 impl Default for Signatures {
     fn default() -> Self {
-        const MOST_BYTES: u64 = 64 << 20;
+        const MAX_BYTES: u64 = 64 << 20;
         let bytes =
             |id: &String, signature: &Arc<str>| (id.len() + signature.len() + 100).try_into().unwrap_or(u32::MAX);
-        let kept = Cache::builder().max_capacity(MOST_BYTES).weigher(bytes);
+        let kept = Cache::builder().max_capacity(MAX_BYTES).weigher(bytes);
         Self(kept.time_to_idle(Duration::from_secs(24 * 3_600)).build())
     }
 }
@@ -222,7 +222,7 @@ impl Signatures {
     }
 }
 
-/// Leaves out of a body for Anthropic or OpenAI the blocks that only this gateway understands.
+/// Removes the blocks that only this gateway understands from a body for Anthropic or OpenAI.
 pub fn without_ours(route: &Route, body: &mut Collected) {
     let frontend = match route.endpoint {
         Endpoint::Messages | Endpoint::CountTokens => Frontend::Messages,

@@ -1,4 +1,4 @@
-//! A streamed answer, translated as it comes.
+//! A streamed response, translated as it arrives.
 
 use std::{convert::Infallible, io::Write, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
     proxy::{body, pools::AnswerBody},
 };
 
-/// A stream that brings nothing for so long is kept alive: proxies cut it otherwise, some after 30 s.
+/// Interval of pings to the client while nothing else is sent: some proxies cut streams that are idle for 30 s.
 const PING: Duration = Duration::from_secs(15);
 
-/// An answer on its way. Dropping it ends the request to the provider.
+/// A response that is being translated. Dropping it ends the request to the provider.
 pub struct Translation {
     app: AppState,
     exchange: Exchange,
@@ -30,13 +30,13 @@ pub struct Translation {
     model: String,
     quota: Quota,
     source: Source,
-    /// Unpacks an answer that came compressed.
+    /// Decompresses the response if it is in gzip.
     gzip: Option<MultiGzDecoder<Vec<u8>>>,
     attempts: Attempts,
     is_second: bool,
 }
 
-/// Where the next bytes come from.
+/// The source of the next bytes.
 enum Source {
     Sending(BoxFuture<'static, Sent>),
     Reading(AnswerBody),
@@ -59,7 +59,7 @@ impl Translation {
         }
     }
 
-    /// Answers with a stream. As long as nothing of it is there, an error has a status of its own.
+    /// Responds with a stream. An error before the first bytes becomes a response with its own status.
     pub async fn respond(mut self, caller: &Caller<'_>, ignored: &[String]) -> Result<Response, Failure> {
         let first = self.next_or_ping().await?;
         let app = self.app.clone();
@@ -84,7 +84,7 @@ impl Translation {
         next.unwrap_or_else(|_| Ok(Some(self.answer.ping())))
     }
 
-    /// The next bytes for the caller; `None` at the end. It may be dropped and called again at any time.
+    /// Returns the next bytes for the caller; `None` at the end. It is cancel safe.
     async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             let bytes = match &mut self.source {
@@ -97,7 +97,7 @@ impl Translation {
                         (self.attempts, self.source, self.gzip) = (attempts, Source::Reading(body), None);
                         continue;
                     }
-                    // What came at first is told.
+                    // The second attempt failed: the answer of the first is used.
                     Err(_) if self.is_second => self.answer.finish(),
                     Err(failure) => {
                         self.source = Source::Ended;
@@ -105,7 +105,7 @@ impl Translation {
                     }
                 },
                 Source::Reading(body) => {
-                    // A connection that broke is an answer without an end.
+                    // A broken connection counts as an answer without an end.
                     let (read, ended) = match body.frame().await {
                         Some(Ok(frame)) => match frame.into_data() {
                             Ok(data) => (self.answer.push(&unpacked(&mut self.gzip, data)), false),
@@ -138,7 +138,7 @@ impl Translation {
     }
 }
 
-/// A chunk without its compression. What follows one that cannot be unpacked is lost: the answer breaks off.
+/// Decompresses a chunk. Data after a damaged chunk is lost, and the answer breaks off.
 fn unpacked(gzip: &mut Option<MultiGzDecoder<Vec<u8>>>, data: Bytes) -> Bytes {
     if gzip.is_none() && data.starts_with(GZIP) {
         *gzip = Some(MultiGzDecoder::new(Vec::new()));

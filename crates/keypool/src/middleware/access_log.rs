@@ -1,4 +1,4 @@
-//! One line of the log a request, and one an attempt that failed; the last requests for the dashboard.
+//! The access log: one line per request and per failed attempt. The last requests are kept for the dashboard.
 
 use std::{
     collections::VecDeque,
@@ -14,37 +14,39 @@ use tower_keypool::{Attempts, ErrorClass};
 
 use crate::{app::App, error::Cause, metrics::InProgress, tenants::Tenant};
 
-/// So many requests are remembered.
+/// Number of requests kept.
 const RECENT: usize = 256;
 
-/// A request as it was answered.
+/// A request, with its result and its attempts.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct RequestRecord {
     /// The value of its header `x-request-id`.
     pub id: String,
-    /// When it was answered, in milliseconds since the Unix epoch.
+    /// Time of the response head, in milliseconds since the Unix epoch.
     pub at_ms: i64,
     pub method: String,
     pub path: String,
-    /// The tenant that sent it; none: whoever has the gateway's own token.
+    /// The tenant that sent it; null if it was sent with the gateway's own token, or without a valid token.
     pub tenant: Option<String>,
+    /// The status of the response.
     pub status: u16,
-    /// From its arrival to the head of its answer.
+    /// Milliseconds from the request's arrival to the response head.
     pub milliseconds: u64,
-    /// What came of it.
+    /// The result of the request.
     pub result: RequestResult,
-    /// Why the gateway refused it, or no key could serve it.
+    /// The reason why the gateway refused it, or why no key could serve it.
     pub cause: Option<String>,
+    /// The requests to providers, in order.
     pub attempts: Vec<AttemptRecord>,
 }
 
-/// What came of a request, and whose doing it was.
+/// The result of a request, by cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestResult {
     /// It was served.
     Good,
-    /// It was wrong: the caller is to mend it.
+    /// The request was invalid: the caller must correct it.
     Caller,
     /// No key was available in time.
     Unavailable,
@@ -66,18 +68,21 @@ impl RequestResult {
     }
 }
 
-/// One request to a provider with one key.
+/// One request to a provider, with one key.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct AttemptRecord {
+    /// The id of the key.
     pub key: String,
+    /// The project of the key.
     pub project: String,
     pub model: Option<String>,
-    /// The class of its error; none for a good answer.
+    /// The class of the error; null if the attempt succeeded.
     pub class: Option<&'static str>,
-    /// The status of its error.
+    /// The status of the error.
     pub status: Option<u16>,
-    /// What the provider said.
+    /// The provider's error message.
     pub message: Option<String>,
+    /// Duration of the attempt in milliseconds.
     pub milliseconds: u64,
 }
 
@@ -86,12 +91,12 @@ pub struct AttemptRecord {
 pub struct Recent(Mutex<VecDeque<RequestRecord>>);
 
 impl Recent {
-    /// All that are remembered, newest first.
+    /// Returns all kept requests, newest first.
     pub fn list(&self) -> Vec<RequestRecord> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 
-    /// The one with this id.
+    /// Returns the newest kept request with this id.
     pub fn find(&self, id: &str) -> Option<RequestRecord> {
         let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         records.iter().rev().find(|record| record.id == id).cloned()
@@ -106,14 +111,14 @@ impl Recent {
     }
 }
 
-/// Whether a path is a page of the gateway itself: such requests, of probes and dashboards, are not counted.
+/// Reports whether a path is one of the gateway's own pages, whose requests (probes, dashboards) are not counted.
 pub fn is_own_page(path: &str) -> bool {
     path.starts_with("/-/") || matches!(path, "/" | "/health" | "/healthz" | "/livez" | "/readyz")
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A request on its way.
+/// The log entry of a request whose response has not started.
 pub struct Entry {
     arrived: Instant,
     id: HeaderValue,
@@ -123,7 +128,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A request arrived. It keeps the `x-request-id` that it has, and gets one else.
+    /// Starts the entry of a request. Its `x-request-id` is kept; without one it gets a random id.
     pub fn begin(app: &App, request: &Request) -> Self {
         let given = request.headers().get(REQUEST_ID).cloned();
         let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("digits");
@@ -136,7 +141,7 @@ impl Entry {
         }
     }
 
-    /// Its answer begins: it is logged, counted and remembered.
+    /// Logs, counts and keeps the request when its response starts, and adds the `x-request-id`.
     pub fn end(self, app: &App, mut response: Response) -> Response {
         let Self { arrived, id, method, uri, in_progress } = self;
         drop(in_progress);
@@ -155,7 +160,7 @@ impl Entry {
             attempts: attempts.iter().map(attempt).collect(),
         };
         if record.path.contains("/messages") {
-            // Where Anthropic's clients look for it.
+            // Anthropic clients read the id from this header.
             response.headers_mut().entry("request-id").or_insert(id.clone());
         }
         response.headers_mut().insert(REQUEST_ID, id);

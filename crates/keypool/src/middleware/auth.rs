@@ -1,4 +1,4 @@
-//! Whose request it is.
+//! Authentication: the route and the tenant of a request.
 
 use std::sync::Arc;
 
@@ -15,16 +15,17 @@ use crate::{
     tenants::Tenant,
 };
 
-/// The [`Route`] and the [`Tenant`] of a request.
+/// Returns the [`Route`] and the [`Tenant`] of a request.
 ///
 /// # Errors
-/// For a path of no API, and for whoever has no token; each with the dialect that it is to be told in.
+/// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each
+/// with the dialect of the response.
 pub async fn authenticate(app: &AppState, head: &Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
     let route = Route::of(head)?;
     let dialect = route.dialect;
     let tenant = match tokens(head).find_map(|token| app.tenants.find(&token)) {
         Some(tenant) => Some(tenant),
-        // The address of an upload is a secret of its own; clients send no token there.
+        // Clients send no token with the parts of an upload: its address is the secret.
         None => uploads::owner(app, &route, head).await.map_err(|error| (dialect, error))?,
     };
     let tenant = tenant.ok_or_else(|| (dialect, unauthorized()))?;
@@ -38,7 +39,7 @@ fn unauthorized() -> ApiError {
     )
 }
 
-/// Every token that a request carries.
+/// Returns all tokens of a request: in its headers, then in its query.
 fn tokens(head: &Parts) -> impl Iterator<Item = String> {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::trim).map(str::to_owned);
     let plain =
@@ -63,7 +64,7 @@ fn tokens(head: &Parts) -> impl Iterator<Item = String> {
     plain.chain(authorization).chain(query)
 }
 
-/// The dialect in which a request that failed early is answered.
+/// Returns the dialect of an error response to a request that is not routed yet.
 pub fn dialect(head: &Parts) -> Dialect {
     match Route::of(head) {
         Ok(route) => route.dialect,

@@ -1,5 +1,5 @@
-//! Keeps web pages away (a page of any site can reach an address of this machine), and requests that a provider could read as
-//! others than the gateway does.
+//! Refuses requests of foreign web pages, since a page of any site can reach addresses of this machine, and requests
+//! that a provider could understand differently from the gateway.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -9,30 +9,29 @@ use http::{HeaderMap, HeaderName, StatusCode, Uri, header, request::Parts};
 use super::auth;
 use crate::{app::App, error::ApiError, proxy::route::decoded};
 
-/// The address of this machine that a connection came in at.
+/// The local address of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalAddress(pub SocketAddr);
 
-/// Refuses a request for a host that is not ours (a page whose name was pointed at this machine), and one that a page of an
-/// origin sent that the configuration does not name.
-/// The answer is returned.
+/// Returns the error response for a request that must be refused: it is ambiguous, it names a host that is not ours
+/// (DNS rebinding), or a web page of an origin that is not configured sent it.
 pub fn refused(app: &App, head: &Parts) -> Option<Response> {
     let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
-    let refused = odd(&head.headers, &head.uri)
+    let refused = ambiguity(&head.headers, &head.uri)
         .map(ApiError::bad_request)
         .or_else(|| refusal(&head.headers, &head.uri, local, &app.hosts, &app.origins));
     refused.map(|error| error.into_response(auth::dialect(head)))
 }
 
-/// Headers by which Google takes a request for one with another method.
+/// Headers by which Google replaces the method of a request.
 const OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-method-override"),
 ];
 
-/// What is wrong with a request that says one thing in two ways.
-fn odd(headers: &HeaderMap, uri: &Uri) -> Option<String> {
+/// Returns the problem of a request that can be understood in two ways.
+fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let mut hosts = headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -44,13 +43,13 @@ fn odd(headers: &HeaderMap, uri: &Uri) -> Option<String> {
         return Some("the request's target names another host than its Host header".to_owned());
     }
     if let Some(name) = OVERRIDES.iter().find(|name| headers.contains_key(*name)) {
-        return Some(format!("{name}: send the request with the method that is meant"));
+        return Some(format!("{name}: send the request with the intended method instead"));
     }
     let once = decoded(uri.path());
     let twice = decoded(&once);
     let climbs = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
     if twice.bytes().any(|byte| matches!(byte, b'\\' | 0)) || twice.split('/').any(climbs) {
-        return Some("the path holds . or .. segments, or backslashes".to_owned());
+        return Some("the path contains . or .. segments, or backslashes".to_owned());
     }
     uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).find_map(|pair| {
         let name = decoded(pair.split('=').next().unwrap_or_default());
@@ -58,7 +57,7 @@ fn odd(headers: &HeaderMap, uri: &Uri) -> Option<String> {
         let overrides = plain == "callback" || plain == "httpmethod" || plain == "outputdefaultcharset";
         // Google reads headers and the body from parameters such as $httpHeaders and $req.
         let replaces = name.starts_with('$') && (plain.starts_with("http") || plain.starts_with("req"));
-        (overrides || replaces).then(|| format!("the parameter {name} changes what a request is: leave it out"))
+        (overrides || replaces).then(|| format!("the parameter {name} changes the meaning of a request: remove it"))
     })
 }
 
@@ -78,11 +77,11 @@ fn refusal(
     let is_own_page = |origin: &str| origin.split_once("://").is_some_and(|(_, site)| site.eq_ignore_ascii_case(host));
     match text(header::ORIGIN) {
         Some(origin) if !is_own_page(origin) && !origins.iter().any(|ours| ours.eq_ignore_ascii_case(origin)) => {
-            let message = "requests from web pages of other origins are refused: name this page's in [gateway] origins";
+            let message = "requests from web pages of other origins are refused: add this origin to [gateway] origins";
             Some(ApiError::new(StatusCode::FORBIDDEN, message))
         }
         None if text(HeaderName::from_static("sec-fetch-site")) == Some("cross-site") => {
-            Some(ApiError::new(StatusCode::FORBIDDEN, "requests that web pages of other sites cause are refused"))
+            Some(ApiError::new(StatusCode::FORBIDDEN, "requests from web pages of other sites are refused"))
         }
         _ => None,
     }
@@ -91,7 +90,7 @@ fn refusal(
 fn is_ours(host: &str, local: Option<IpAddr>, hosts: &[String]) -> bool {
     let name = name_of(host).trim_end_matches('.');
     if let Ok(address) = name.trim_matches(['[', ']']).parse::<IpAddr>() {
-        // A page cannot be served from an address of ours but by us.
+        // Only this gateway can serve a page from one of its own addresses.
         let address = address.to_canonical();
         return address.is_loopback()
             || local.is_some_and(|local| local.to_canonical() == address)
@@ -100,7 +99,7 @@ fn is_ours(host: &str, local: Option<IpAddr>, hosts: &[String]) -> bool {
     name.eq_ignore_ascii_case("localhost") || hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name))
 }
 
-/// The host without its port.
+/// Returns a host without its port.
 fn name_of(host: &str) -> &str {
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     match host.rsplit_once(':') {
@@ -118,8 +117,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_read_in_two_ways_is_refused() {
-        for (path, header, is_odd) in [
+    fn ambiguous_requests_are_refused() {
+        for (path, header, is_ambiguous) in [
             ("/v1beta/files/abc", "", false),
             ("/v1beta/files%2Fabc?pageSize=3&key=k&alt=sse&$alt=json", "", false),
             ("/v1/models/meta%2Fllama", "", false),
@@ -140,7 +139,7 @@ mod tests {
                 headers.insert(header, "DELETE".parse().expect("a value"));
             }
             let uri: Uri = path.parse().expect("a URI");
-            assert_eq!(odd(&headers, &uri).is_some(), is_odd, "{path} {header}");
+            assert_eq!(ambiguity(&headers, &uri).is_some(), is_ambiguous, "{path} {header}");
         }
     }
 
@@ -156,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn only_our_names_are_answered() {
+    fn foreign_hosts_are_refused() {
         for ours in ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "LOCALHOST", "192.0.2.7", "pool.example:443"] {
             assert_eq!(check(ours, None), None, "{ours}");
         }
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn only_named_origins_may_ask() {
+    fn unconfigured_origins_are_refused() {
         assert_eq!(check("localhost:5000", Some("http://localhost:5000")), None);
         assert_eq!(check("localhost:5000", Some("app://obsidian.md")), None);
         assert_eq!(check("localhost:5000", Some("http://localhost:3000")), Some(StatusCode::FORBIDDEN));

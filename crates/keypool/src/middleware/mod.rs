@@ -1,4 +1,4 @@
-//! What every request passes before a handler sees it.
+//! The steps that every request passes before its handler.
 
 pub mod access_log;
 pub mod auth;

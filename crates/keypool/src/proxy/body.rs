@@ -1,4 +1,4 @@
-//! Bodies: collected on the way in, metered on the way out.
+//! Bodies: request bodies are collected, response bodies are metered.
 
 use std::{
     io::{self, Read},
@@ -26,18 +26,18 @@ use crate::{
 
 /// The body of a request.
 pub enum Collected {
-    /// All of it; clones share the model that was read.
+    /// The whole body; clones share the model that was read.
     Whole(CollectedBody),
-    /// It is larger than what is kept for another attempt; it is sent once, as it arrives.
+    /// A body too large to be kept for another attempt. It is sent once, as it arrives.
     Streamed(SyncWrapper<Body>),
 }
 
-/// Collects a body of up to `limit` bytes. Trailers of requests are dropped.
+/// Collects a body of up to `limit` bytes; a larger one is streamed. Trailers of a collected body are dropped.
 ///
 /// # Errors
-/// 408 where nothing arrives for `timeout`; 400 where the body breaks off.
+/// 408 if nothing arrives for `timeout`; 400 if the body breaks off.
 pub async fn collect(mut body: Body, limit: usize, timeout: Duration) -> Result<Collected, ApiError> {
-    // What the client announced; 0 where it did not.
+    // The length that the client announced; 0 if it did not.
     let announced = body.size_hint().lower() as usize;
     if announced > limit {
         return Ok(uncollected(body, timeout));
@@ -64,10 +64,10 @@ pub async fn collect(mut body: Body, limit: usize, timeout: Duration) -> Result<
     Ok(Collected::whole(rest.map_or(first, BytesMut::freeze)))
 }
 
-/// A body without its compression, which hides what it names. The headers lose the encoding, too.
+/// Decompresses a collected gzip or deflate body, so that the names in it can be read, and removes `Content-Encoding`.
 ///
 /// # Errors
-/// 400 for a body that is damaged, 413 for one of more than `limit` bytes.
+/// 400 for damaged data, 413 if the decompressed body is larger than `limit` bytes.
 pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Result<Collected, ApiError> {
     let coding = headers.get(header::CONTENT_ENCODING).map(|coding| coding.as_bytes().to_ascii_lowercase());
     let (Some(coding), Some(packed)) = (coding, body.data().filter(|packed| !packed.is_empty())) else {
@@ -78,28 +78,30 @@ pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Resul
         b"deflate" => inflated(ZlibDecoder::new(&packed[..]), limit + 1),
         _ => return Ok(body),
     };
-    let wrong = |error| ApiError::bad_request(format!("the body is not what its Content-Encoding says: {error}"));
+    let wrong = |error| ApiError::bad_request(format!("the body does not match its Content-Encoding: {error}"));
     let data = read.map_err(wrong)?;
     if data.len() > limit {
-        let message = format!("a compressed body may have {} MiB (gateway.replay_mib)", limit >> 20);
+        let message = format!("a compressed body may hold at most {} MiB (gateway.replay_mib)", limit >> 20);
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
     headers.remove(header::CONTENT_ENCODING);
     Ok(Collected::whole(data))
 }
 
-/// What a decoder reads, at most so many bytes.
+/// Reads at most `limit` bytes from a decoder.
 ///
 /// # Errors
 /// If the compressed data is damaged.
-pub fn inflated(decoder: impl Read, most: usize) -> io::Result<Bytes> {
+pub fn inflated(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
     let mut data = Vec::new();
-    decoder.take(most as u64).read_to_end(&mut data)?;
+    decoder.take(limit as u64).read_to_end(&mut data)?;
     Ok(data.into())
 }
 
+/// Checks that the body has no encoding that [`unpacked`] cannot read.
+///
 /// # Errors
-/// 415 for a body in an encoding that is not [read](unpacked) here.
+/// 415 if it has.
 pub fn check_readable(headers: &HeaderMap) -> Result<(), ApiError> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
@@ -119,12 +121,12 @@ async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Frame<Bytes>>
     }
 }
 
-/// What was read, and then the rest as it arrives. Its length is known where the client told it.
+/// Joins the bytes read so far and the rest of a body. Its length is known if the client announced it.
 fn streamed(begun: Bytes, rest: Body, timeout: Duration) -> Body {
     Body::new(Streamed { begun: Some(begun), rest: TimeoutBody::new(timeout, rest) })
 }
 
-/// A body that is sent as it arrives.
+/// Wraps a body that is sent as it arrives.
 pub fn uncollected(body: Body, timeout: Duration) -> Collected {
     Collected::Streamed(SyncWrapper::new(streamed(Bytes::new(), body, timeout)))
 }
@@ -161,12 +163,12 @@ impl http_body::Body for Streamed {
 }
 
 impl Collected {
-    /// A body of these bytes.
+    /// Creates a collected body of these bytes.
     pub fn whole(data: Bytes) -> Self {
         Self::Whole(CollectedBody::new(data))
     }
 
-    /// The bytes, if all of them are here.
+    /// Returns the bytes of a collected body.
     pub fn data(&self) -> Option<&Bytes> {
         match self {
             Self::Whole(body) => Some(body.data()),
@@ -174,7 +176,7 @@ impl Collected {
         }
     }
 
-    /// The model that the body names: the top-level `model` of JSON, or of a form.
+    /// Returns the model that a collected body names: the top-level `model` of JSON, or of a form.
     pub fn model(&self, head: &Parts) -> Option<String> {
         let Self::Whole(body) = self else { return None };
         let content_type = head.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
@@ -184,7 +186,7 @@ impl Collected {
         body.model().map(ToString::to_string)
     }
 
-    /// About how many tokens it has: a quarter of its bytes.
+    /// Estimates the tokens of a collected body as a quarter of its bytes; 0 for a streamed one.
     pub fn estimated_tokens(&self) -> u64 {
         self.data().map_or(0, |data| data.len() as u64 / 4)
     }
@@ -198,7 +200,7 @@ impl Collected {
 }
 
 pin_project! {
-    /// The body of an answer: it ends when its tenant is revoked, and tells the tenant's quota what was used.
+    /// A response body that ends when its tenant is revoked, and reports the usage to the tenant's quota.
     pub struct MeteredBody<B> {
         #[pin]
         inner: B,
@@ -210,7 +212,7 @@ pin_project! {
         ended: bool,
     }
 
-    // An answer of a known length is not read to its end, and a client may leave before it.
+    // The end of a body of known length is not polled, and a client may disconnect before the end.
     impl<B> PinnedDrop for MeteredBody<B> {
         fn drop(this: Pin<&mut Self>) {
             finish(this.project().meter);
@@ -223,7 +225,7 @@ struct Meter {
     lease: Lease,
 }
 
-/// Wraps an answer's body. `quota` is the tenant's reservation, if it has limits.
+/// Wraps a response body. `quota` is the tenant's reservation, if it has limits; `events` is the dialect of a stream.
 pub fn metered<B>(inner: B, format: UsageFormat, quota: Option<Lease>, tenant: &Tenant, events: Option<Dialect>) -> Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -256,7 +258,7 @@ where
         if *this.ended {
             return Poll::Ready(None);
         }
-        // An answer of one frame is not cut: its client would not even get the head.
+        // Nothing is cut before the first frame: the client would not even get the head.
         if *this.begun && this.revoked.poll(cx).is_ready() {
             *this.ended = true;
             finish(this.meter);

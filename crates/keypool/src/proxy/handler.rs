@@ -1,4 +1,4 @@
-//! The path of one request, from top to bottom.
+//! The path of one request, in the order of its steps.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,24 +25,24 @@ use crate::{
     tenants::Tenant,
 };
 
-/// A request on its way, as each step finds it.
+/// A routed and authenticated request with its collected body.
 pub struct Incoming {
     pub route: Route,
     pub tenant: Arc<Tenant>,
     pub head: Parts,
     pub body: Collected,
-    /// The model that it names, as the caller wrote it.
+    /// The model that the request names, as the caller wrote it.
     pub model: Option<String>,
 }
 
-/// Answers a request whose tenant and route are known.
+/// Handles a request whose tenant and route are known.
 pub async fn handle(app: &AppState, route: Route, tenant: Arc<Tenant>, head: Parts, body: Body) -> Response {
     let dialect = route.dialect;
     let answer = if route.endpoint == Endpoint::Live {
         websocket::serve(app, &route, &tenant, head)
     } else if head.headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        // Clients that know both ways try plain requests after this answer, and after no other.
-        let message = "only the Live API (/ws/…) speaks over WebSockets here: send plain requests";
+        // Clients that support both fall back to plain requests after this status only.
+        let message = "only the Live API (/ws/…) uses WebSockets here: send plain HTTP requests";
         Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, message))
     } else {
         serve(app, route, tenant, head, body).await
@@ -58,11 +58,11 @@ async fn serve(
     body: Body,
 ) -> Result<Response, ApiError> {
     if matches!(head.method, Method::OPTIONS | Method::TRACE | Method::CONNECT) {
-        let message = format!("{} is no method of an API", head.method);
+        let message = format!("the method {} is not supported", head.method);
         return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message));
     }
     let address = if route.endpoint == Endpoint::Upload { uploads::Address::of(app, &route, &head) } else { None };
-    // The address is as the client named it; from here on the path is the provider's.
+    // `address` is read from the client's URL; from here on the request has the provider's path.
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {
         body::uncollected(body, app.settings.body_timeout)
@@ -83,12 +83,12 @@ async fn serve(
     if provider.dialect == incoming.route.dialect {
         forward(app, provider, incoming, address).await
     } else {
-        // Boxed: the future of a request that is only forwarded stays small.
+        // Boxed to keep the future of forwarded requests small.
         Box::pin(convert::serve(app, provider, incoming)).await
     }
 }
 
-/// Sends a request as it is to a provider of its own dialect, and returns the answer as it is.
+/// Sends a request to a provider of its own dialect and returns the response; neither is translated.
 async fn forward(
     app: &AppState,
     provider: &Arc<ProviderPool>,
@@ -156,8 +156,12 @@ async fn forward(
     Ok(Response::from_parts(head, answer))
 }
 
-/// What a request needs of a key: what its head and body say, with the wait, the session and the resource that it names. The body
-/// goes into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and the cost.
+/// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it
+/// names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and
+/// the cost.
+///
+/// # Errors
+/// 400 if `x-keypool-wait` is invalid.
 pub fn key_request(
     app: &AppState,
     provider: &ProviderPool,
@@ -170,7 +174,7 @@ pub fn key_request(
         head.extensions.insert(body.clone());
     }
     let mut needs = KeyRotationLayer::key_request(provider.pool.provider(), head);
-    if let Some(wait) = asked_wait(&head.headers)? {
+    if let Some(wait) = requested_wait(&head.headers)? {
         needs = needs.wait(wait.min(app.settings.max_wait));
     }
     Ok(match pinned {
@@ -182,8 +186,8 @@ pub fn key_request(
     })
 }
 
-/// The error for an answer that redirects a request or switches protocols: a client would follow a redirect with the gateway's
-/// token, and no key is sent there. GET may be redirected, as downloads are.
+/// Returns the error for a response that redirects a request or switches protocols. A client would follow a redirect
+/// with the gateway's token, and no key is sent to the new address. GET and HEAD may be redirected, as downloads are.
 pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
     let message = match location {
@@ -191,13 +195,13 @@ pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) 
             let place = location.split(['?', '#']).next().unwrap_or_default();
             format!("the provider redirects ({status}) to {place}, where no key is sent: set upstream to that address")
         }
-        _ if status.is_informational() => format!("the provider switched protocols ({status}), which nobody asked for"),
+        _ if status.is_informational() => format!("the provider switched protocols ({status}) without being asked to"),
         _ => return None,
     };
     Some(ApiError::new(StatusCode::BAD_GATEWAY, message))
 }
 
-/// The error of a request that no key could serve, or that no provider answered.
+/// Converts the error of a request that no key could serve, or to which no provider responded.
 pub fn failure(error: &Error) -> (ApiError, Attempts) {
     let status = match error.kind() {
         ErrorKind::Request if has_cause::<tower_http::timeout::TimeoutError>(error) => StatusCode::REQUEST_TIMEOUT,
@@ -215,15 +219,15 @@ fn has_cause<E: std::error::Error + 'static>(error: &Error) -> bool {
         .any(<dyn std::error::Error>::is::<E>)
 }
 
-/// How long a client wants to wait for a key.
-fn asked_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
+/// Returns how long the client is willing to wait for a key.
+fn requested_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     let Some(wait) = headers.get("x-keypool-wait") else { return Ok(None) };
     let span = wait.to_str().ok().and_then(Span::parse);
     let wrong = || ApiError::bad_request("x-keypool-wait: expected seconds, or a time such as 500ms, 5s or 1m");
     Ok(Some(span.ok_or_else(wrong)?.0))
 }
 
-/// The model that a request names, as the caller wrote it.
+/// Returns the model that a request names, as the caller wrote it.
 fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) -> Option<String> {
     if let Endpoint::Models(one) = &route.endpoint {
         return one.clone();
@@ -251,9 +255,9 @@ fn check_model(incoming: &Incoming) -> Result<(), ApiError> {
 /// Gives a request the path of its [`Route`].
 ///
 /// # Errors
-/// 400 where that is no path.
+/// 400 if that path is invalid.
 pub fn set_path(head: &mut Parts, path: &str) -> Result<(), ApiError> {
-    // A target with a host names the gateway, not the provider.
+    // An absolute request target names the gateway's host and must be replaced, too.
     if head.uri.path() == path && head.uri.authority().is_none() {
         return Ok(());
     }

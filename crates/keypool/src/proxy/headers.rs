@@ -1,9 +1,9 @@
-//! Which headers go from one side to the other.
+//! Filters the headers that are passed from one side to the other.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower_keypool::Attempts;
 
-/// Headers that concern one connection alone (RFC 9110, section 7.6.1).
+/// Headers that concern only one connection (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -15,8 +15,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// Headers that say where a client is, which is none of the provider's business.
-const WHEREABOUTS: [HeaderName; 6] = [
+/// Headers that reveal the client's address, which is not passed to providers.
+const CLIENT_ADDRESS: [HeaderName; 6] = [
     header::FORWARDED,
     header::VIA,
     HeaderName::from_static("x-forwarded-for"),
@@ -25,10 +25,10 @@ const WHEREABOUTS: [HeaderName; 6] = [
     HeaderName::from_static("x-real-ip"),
 ];
 
-/// Leaves the headers of a request that are for the provider. The pool's layers replace the credentials.
+/// Removes the request headers that are not for the provider. The pool's layers replace the credentials.
 pub fn for_upstream(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    for name in WHEREABOUTS.iter().chain([&header::EXPECT, &header::COOKIE, &header::ORIGIN, &header::REFERER]) {
+    for name in CLIENT_ADDRESS.iter().chain([&header::EXPECT, &header::COOKIE, &header::ORIGIN, &header::REFERER]) {
         headers.remove(name);
     }
     let ours: Vec<HeaderName> = headers
@@ -39,14 +39,14 @@ pub fn for_upstream(headers: &mut HeaderMap) {
     for name in ours {
         headers.remove(name);
     }
-    // The client below writes the length of the body that it sends.
+    // The HTTP client sets the length of the body that it sends.
     headers.remove(header::CONTENT_LENGTH);
 }
 
-/// Leaves the headers of an answer that are for the client.
+/// Removes the response headers that are not for the client, and adds those of streams.
 pub fn for_client(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    // Google's says over which port HTTP/3 is spoken, at its own host.
+    // Google's value names the HTTP/3 port of its own host.
     headers.remove(header::ALT_SVC);
     headers.remove(header::SET_COOKIE);
     if is_event_stream(headers) {
@@ -54,7 +54,7 @@ pub fn for_client(headers: &mut HeaderMap) {
     }
 }
 
-/// What proxies in front of the gateway must know of a stream: it is not to be held back.
+/// Adds headers that keep proxies in front of the gateway from buffering or caching a stream.
 pub fn stream(headers: &mut HeaderMap) {
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -65,7 +65,7 @@ pub fn is_event_stream(headers: &HeaderMap) -> bool {
     content_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
-/// Says who served.
+/// Adds the headers that name the key, the model and the number of attempts.
 pub fn served(headers: &mut HeaderMap, attempts: &Attempts, model: Option<&str>) {
     let Some(last) = attempts.last() else { return };
     let mut put = |name, value: Result<HeaderValue, _>| {
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn headers_that_a_connection_names_go_no_further() {
+    fn headers_named_by_connection_are_removed() {
         let mut headers = HeaderMap::new();
         headers.append(header::CONNECTION, HeaderValue::from_static("close, x-one"));
         headers.append(header::CONNECTION, HeaderValue::from_static("X-Two"));

@@ -1,4 +1,4 @@
-//! The path of a request to a provider. `handler` reads from top to bottom.
+//! The path of a request to a provider. Start reading at `handler`.
 
 pub mod body;
 pub mod handler;

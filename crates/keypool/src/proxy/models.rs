@@ -1,4 +1,4 @@
-//! Lists of models: those of all providers as one, in the dialect of whoever asks.
+//! Lists of models: the models of all providers as one list, in the client's dialect.
 
 use std::{
     sync::Arc,
@@ -22,13 +22,13 @@ use crate::{
     error::{ApiError, Dialect},
 };
 
-/// How old a list may be.
-const FRESH: Duration = Duration::from_secs(60);
-/// A provider that takes longer is left out.
+/// Maximum age of the cached list.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// Timeout for a provider's list, after which the provider is left out.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Pages of one provider; Gemini has two of its largest size.
-const MOST_PAGES: usize = 20;
-const LARGEST_PAGE: usize = 8 << 20;
+/// Maximum number of pages of one provider; Gemini has two of the largest size.
+const MAX_PAGES: usize = 20;
+const MAX_PAGE_BYTES: usize = 8 << 20;
 
 /// A model, as its provider lists it.
 #[derive(Clone, Debug)]
@@ -39,11 +39,11 @@ struct Model {
     entry: Value,
 }
 
-/// The models of all providers, as they were listed last.
+/// The cached list of the models of all providers.
 #[derive(Default)]
 pub struct Catalog(Mutex<Option<(Instant, Arc<[Model]>)>>);
 
-/// Whether the list is that of one provider, whose own answer is passed on.
+/// Reports whether the list is that of a single provider, so that its own response can be passed on.
 pub fn is_of_one(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> bool {
     let named = matches!(incoming.route.target, PathTarget::Named(_));
     let is_all =
@@ -51,10 +51,10 @@ pub fn is_of_one(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -
     provider.dialect == incoming.route.dialect && (named || is_all) && !incoming.tenant.restricts_models()
 }
 
-/// The models that a tenant may use, or one of them.
+/// Returns the models that a tenant may use, or one of them.
 ///
 /// # Errors
-/// 404 for a model that is not there, 502 where no provider lists its models.
+/// 404 for an unknown model; the first provider's error if no provider lists its models.
 pub async fn answer(
     app: &AppState,
     provider: &Arc<ProviderPool>,
@@ -81,7 +81,7 @@ pub async fn answer(
     Ok(response)
 }
 
-/// Other names of `[[models]]` stand beside the models' own.
+/// Adds the configured aliases of the listed models.
 fn add_aliases(app: &AppState, listed: &mut Vec<Model>) {
     for configured in &app.loaded.load().config.models {
         let Some(model) = listed.iter().find(|model| model.id == configured.name).cloned() else { continue };
@@ -92,11 +92,11 @@ fn add_aliases(app: &AppState, listed: &mut Vec<Model>) {
 }
 
 impl Catalog {
-    /// The models of all providers. One request at a time asks for them, the others wait for its list.
+    /// Returns the models of all providers. Only one request at a time loads them; the others wait for its result.
     async fn models(&self, app: &AppState) -> Result<Arc<[Model]>, ApiError> {
         let mut listed = self.0.lock().await;
         if let Some((at, models)) = &*listed
-            && at.elapsed() < FRESH
+            && at.elapsed() < MAX_AGE
         {
             return Ok(Arc::clone(models));
         }
@@ -105,7 +105,7 @@ impl Catalog {
         let lists = app.pools.iter().map(|provider| tokio::time::timeout(TIMEOUT, all(provider)));
         for (provider, answer) in app.pools.iter().zip(join_all(lists).await) {
             let late =
-                |_| Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("{} does not answer", provider.name)));
+                |_| Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, format!("{} does not respond", provider.name)));
             match answer.unwrap_or_else(late) {
                 Ok(more) => {
                     is_any = true;
@@ -127,11 +127,11 @@ impl Catalog {
     }
 }
 
-/// All pages of a provider's list.
+/// Loads all pages of a provider's list.
 async fn all(provider: &Arc<ProviderPool>) -> Result<Vec<Model>, ApiError> {
     let mut models = Vec::new();
     let mut next: Option<String> = None;
-    for _ in 0..MOST_PAGES {
+    for _ in 0..MAX_PAGES {
         let after = next
             .map(|token| percent_encoding::utf8_percent_encode(&token, percent_encoding::NON_ALPHANUMERIC).to_string());
         let path = match (provider.dialect, after) {
@@ -143,7 +143,7 @@ async fn all(provider: &Arc<ProviderPool>) -> Result<Vec<Model>, ApiError> {
         };
         let mut page = get(provider, &path).await?;
         let (entries, name) = if provider.dialect == Dialect::Gemini { ("models", "name") } else { ("data", "id") };
-        // Together's list is an array and nothing around it.
+        // Together's list is a bare array.
         let entries = if page.is_array() { Some(&mut page) } else { page.get_mut(entries) };
         let entries = entries.and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
         models.extend(entries.into_iter().filter_map(|entry| {
@@ -166,19 +166,20 @@ async fn get(provider: &ProviderPool, path: &str) -> Result<Value, ApiError> {
     let request = Request::get(path).body(Body::empty()).map_err(|error| ApiError::bad_request(error.to_string()))?;
     let answer = provider.send(request).await.map_err(|error| handler::failure(&error).0)?;
     let wrong = |why: String| {
-        ApiError::new(StatusCode::BAD_GATEWAY, format!("{} does not list its models: {why}", provider.name))
+        ApiError::new(StatusCode::BAD_GATEWAY, format!("the models of {} cannot be listed: {why}", provider.name))
     };
     let status = answer.status();
     if !status.is_success() {
-        return Err(wrong(format!("it answered with {status}")));
+        return Err(wrong(format!("it responded with {status}")));
     }
     let body =
-        Limited::new(answer.into_body(), LARGEST_PAGE).collect().await.map_err(|error| wrong(error.to_string()))?;
+        Limited::new(answer.into_body(), MAX_PAGE_BYTES).collect().await.map_err(|error| wrong(error.to_string()))?;
     serde_json::from_slice(&body.to_bytes()).map_err(|error| wrong(error.to_string()))
 }
 
 impl Model {
-    /// Whether clients of a dialect can do something with it: those of Gemini's API see all that Gemini has.
+    /// Reports whether clients of a dialect can use it. Gemini clients see all models of Gemini; other clients see
+    /// those that generate or embed content.
     fn is_useful_to(&self, dialect: Dialect) -> bool {
         let mut methods = self.entry["supportedGenerationMethods"].as_array().into_iter().flatten();
         dialect == self.dialect
@@ -186,7 +187,7 @@ impl Model {
             || methods.any(|method| method == "generateContent" || method == "embedContent")
     }
 
-    /// The same by another name.
+    /// Returns a copy of the model under another name.
     fn called(&self, alias: &str) -> Self {
         let mut entry = self.entry.clone();
         match self.dialect {

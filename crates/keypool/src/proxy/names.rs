@@ -1,6 +1,8 @@
-//! Where requests and answers name what a provider keeps in a project: files, caches, batches, stores, responses.
+//! Finds the names of resources in requests and responses. Resources are what a provider keeps in a project: files,
+//! caches, batches, stores, responses.
 //!
-//! A name is the collection and the id, `files/abc`, in every dialect: OpenAI's and Anthropic's ids stand in their collection.
+//! A name consists of the collection and the id, such as `files/abc`, in all dialects. OpenAI's and Anthropic's bare
+//! ids get their collection as a prefix.
 
 use std::sync::LazyLock;
 
@@ -10,7 +12,7 @@ use serde_json::Value;
 use super::route::decoded;
 use crate::error::Dialect;
 
-/// Collections whose members belong to a project, as paths name them.
+/// The collections, by their path segment, whose members belong to a project.
 fn collections(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Gemini => &[
@@ -42,27 +44,27 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
     }
 }
 
-/// Endpoints that stand where ids do.
+/// Endpoints in the place of an id.
 const NOT_IDS: [&str; 5] = ["input_tokens", "compact", "runs", "generations", "edits"];
 
-/// What a path says of a resource.
+/// The resource, or the collection, that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathName {
     pub collection: &'static str,
-    /// Its name; none where the path is that of the collection.
+    /// The resource's name; `None` if the path is that of the collection.
     pub name: Option<String>,
-    /// What follows the name: a verb (`:cancel`), or a path below it.
+    /// The rest after the name: a verb (`:cancel`), or a path below it.
     pub rest: String,
 }
 
 impl PathName {
-    /// Whether the path is that of a resource itself, or of its collection.
+    /// Reports whether the path is that of the resource or collection itself.
     pub fn is_whole(&self) -> bool {
         self.rest.is_empty()
     }
 }
 
-/// The first resource that a path names, whose segments may be percent-encoded.
+/// Returns the first resource or collection that a path names. Segments may be percent-encoded.
 pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
     let path = decoded(path);
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -76,7 +78,7 @@ pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
     let known = |segment: &&str| collections(dialect).iter().find(|known| *known == segment).copied();
     let (at, collection) = segments.iter().enumerate().find_map(|(at, segment)| Some((at, known(segment)?)))?;
     let mut below = &segments[at + 1..];
-    // Ids of Google's endpoint for OpenAI's clients hold the collection.
+    // Ids of Google's endpoint for OpenAI clients contain the collection.
     if below.len() > 1 && below[0] == collection {
         below = &below[1..];
     }
@@ -95,7 +97,7 @@ fn split_verb(id: &str) -> (&str, &str) {
     id.split_at(id.find(':').unwrap_or(id.len()))
 }
 
-/// A field that names a resource: of which collection, and whether its value may be the bare id.
+/// A field that names a resource: its name, the collection, and whether its value may be a bare id.
 type Field = (&'static str, &'static str, bool);
 
 const GEMINI_FIELDS: &[Field] = &[
@@ -138,10 +140,11 @@ fn fields(dialect: Dialect) -> &'static [Field] {
     }
 }
 
-/// Members that callers and models fill as they like: what is called `file_id` there names nothing.
+/// Members with arbitrary content of callers and models: a `file_id` in them names no resource.
 const FREE_FORM: [&str; 7] = ["args", "response", "arguments", "parameters", "metadata", "input_schema", "labels"];
 
-/// All resources that the JSON body of a request names. `host` is where the provider lives, of whose URLs files are read, too.
+/// Returns all resources that the JSON body of a request names. URLs of `host`, the provider's own, are recognized,
+/// too.
 pub fn in_body(dialect: Dialect, body: &[u8], host: &str) -> Vec<String> {
     let mut names = Vec::new();
     if may_name(dialect, body)
@@ -154,7 +157,7 @@ pub fn in_body(dialect: Dialect, body: &[u8], host: &str) -> Vec<String> {
     names
 }
 
-/// Whether it is worth to read a body: it holds a field's name, or escapes that could hide one.
+/// Reports whether a body must be parsed: it contains a field's name, or an escape that could hide one.
 fn may_name(dialect: Dialect, body: &[u8]) -> bool {
     static GEMINI: LazyLock<AhoCorasick> = LazyLock::new(|| searcher(Dialect::Gemini));
     static OPENAI: LazyLock<AhoCorasick> = LazyLock::new(|| searcher(Dialect::OpenAi));
@@ -167,7 +170,7 @@ fn may_name(dialect: Dialect, body: &[u8]) -> bool {
     fields.is_match(body)
 }
 
-/// Finds the quoted fields of a dialect in one pass.
+/// Creates the searcher that finds the quoted fields of a dialect in one pass.
 fn searcher(dialect: Dialect) -> AhoCorasick {
     let quoted = fields(dialect).iter().map(|(field, ..)| format!("\"{field}\""));
     AhoCorasick::new(quoted.chain([r"\u00".to_owned()])).expect("a few short patterns")
@@ -178,14 +181,14 @@ fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
         Value::Array(items) => items.iter().for_each(|item| walk(dialect, item, host, names)),
         Value::Object(members) => {
             let kind = members.get("type").and_then(Value::as_str).unwrap_or_default();
-            // Parts of earlier answers, which clients send back: their ids are no longer asked for.
-            let is_told = ["_call", "_citation", "_path", "_output", "_result"].iter().any(|end| kind.ends_with(end));
+            // Parts of earlier responses, which clients send back: their ids need no access.
+            let is_output = ["_call", "_citation", "_path", "_output", "_result"].iter().any(|end| kind.ends_with(end));
             for (member, value) in members {
                 if FREE_FORM.contains(&&**member) || (dialect == Dialect::Anthropic && member == "input") {
                     continue;
                 }
                 match fields(dialect).iter().find(|(field, ..)| field == member) {
-                    Some((_, collection, bare)) if !is_told => {
+                    Some((_, collection, bare)) if !is_output => {
                         let one = |value: &Value| {
                             let text = value.as_str().or_else(|| value.get("id")?.as_str())?;
                             member_of(text, collection, *bare, host)
@@ -203,7 +206,7 @@ fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
     }
 }
 
-/// The name that a text gives to a member of a collection: `files/abc`, the whole URL, or where `bare` the id alone.
+/// Returns the member of a collection that a text names: by `files/abc`, by a URL, or by the id alone if `bare`.
 fn member_of(text: &str, collection: &str, bare: bool, host: &str) -> Option<String> {
     let text = text.trim();
     let text = decoded(text);
@@ -224,7 +227,8 @@ fn member_of(text: &str, collection: &str, bare: bool, host: &str) -> Option<Str
     }
 }
 
-/// Where an answer names what it created, or what belongs to it. In a path `*` is each item of a list.
+/// Paths at which a response names resources that it created or refers to, with their collection; an empty collection
+/// means that the value contains it. In a path, `*` stands for each item of a list.
 fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
     match dialect {
         Dialect::Gemini => &[
@@ -256,7 +260,8 @@ fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The resources that an answer names which created or returned one of `collection`.
+/// Returns the resources that a response names. If it created or returned a member of `collection`, its `id` is one of
+/// them.
 pub fn in_answer(dialect: Dialect, collection: Option<&str>, answer: &Value, host: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (path, of) in created(dialect) {
@@ -288,7 +293,7 @@ fn each_at(value: &Value, path: &str, found: &mut dyn FnMut(&str)) {
     }
 }
 
-/// When the provider removes what an answer describes, in milliseconds since the Unix epoch.
+/// Returns the time when the resource that a response describes expires, in milliseconds since the Unix epoch.
 pub fn expiry(answer: &Value) -> Option<i64> {
     let described = answer.get("file").unwrap_or(answer);
     let text = described.get("expirationTime").or_else(|| described.get("expireTime"))?.as_str()?;
@@ -340,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn bodies_name_resources_as_name_and_as_url() {
+    fn bodies_name_resources_by_name_and_by_url() {
         use Dialect::{Anthropic, Gemini, OpenAi};
         for (dialect, body, names) in [
             (Gemini, r#"{"contents":[{"parts":[{"fileData":{"fileUri":"files/a"}}]}]}"#, &["files/a"][..]),
@@ -376,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_name_what_they_created() {
+    fn responses_name_created_resources() {
         use Dialect::{Anthropic, Gemini, OpenAi};
         for (dialect, collection, answer, names) in [
             (Gemini, Some("files"), r#"{"file":{"name":"files/a"}}"#, &["files/a"][..]),

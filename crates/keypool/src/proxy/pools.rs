@@ -1,4 +1,4 @@
-//! The providers: each with a pool of keys and a client over it.
+//! The providers, each with a pool of keys and a client on top of it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -23,23 +23,23 @@ use crate::{
     tenants::matches,
 };
 
-/// The body of a provider's answer.
+/// The body of a provider's response.
 pub type AnswerBody = KeyPoolBody<Incoming>;
 
 /// A provider with its keys.
 pub struct ProviderPool {
     pub name: Arc<str>,
     pub dialect: Dialect,
-    /// Models that go to it; none for the gateway's own provider.
+    /// Patterns of the models that it serves; empty for the gateway's own provider.
     pub models: Vec<String>,
     pub pool: KeyPool,
     service: KeyPoolService<Upstream>,
-    /// The keys that the database lists, and nothing else.
+    /// The keys that only the database lists.
     stored: ArcSwap<HashSet<KeyId>>,
 }
 
 impl ProviderPool {
-    /// Whether a key is listed in the database alone, so that it can be changed there.
+    /// Reports whether only the database lists a key, so that it can be changed there.
     pub fn is_stored(&self, key: &KeyId) -> bool {
         self.stored.load().contains(key)
     }
@@ -47,12 +47,12 @@ impl ProviderPool {
     /// Sends a request with a key of the pool.
     ///
     /// # Errors
-    /// Where no key, or no answer, can be had.
+    /// If no key is available, or the provider does not respond.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<AnswerBody>, tower_keypool::Error> {
         self.service.clone().oneshot(request).await
     }
 
-    /// Whether some key is not disabled.
+    /// Reports whether any key is not disabled.
     pub fn has_usable_key(&self) -> bool {
         let stats = self.pool.stats();
         let open = self.pool.snapshot(0, 0).open_breakers;
@@ -61,21 +61,21 @@ impl ProviderPool {
     }
 }
 
-/// All providers; the first is the gateway's own.
+/// All providers. The first is the gateway's own.
 pub struct Pools {
     providers: Vec<Arc<ProviderPool>>,
     upstream: Upstream,
 }
 
 impl Pools {
-    /// Opens the pools of a configuration, with all keys that are listed anywhere.
+    /// Opens the pools of a configuration with the keys of all sources.
     ///
     /// # Errors
-    /// Those of the stores, and of the configuration.
+    /// If a store fails, or the configuration of a provider is invalid.
     pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
         let listed = keys::all(loaded, stores).await?;
         for (plan, keys) in &listed {
-            tell(plan, keys);
+            log_keys(plan, keys);
         }
         Self::of(loaded, stores, listed).await
     }
@@ -105,14 +105,14 @@ impl Pools {
         Ok(Self { providers: pools, upstream })
     }
 
-    /// Replaces the keys by those that are listed now.
+    /// Replaces the keys by those that the sources list now. A key that cannot be added is logged.
     ///
     /// # Errors
-    /// Those of the database. Keys that cannot be added are logged.
+    /// If the database cannot be read.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
         for (plan, keys) in keys::all(loaded, stores).await? {
             let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
-            tell(&plan, &keys);
+            log_keys(&plan, &keys);
             provider.stored.store(Arc::new(keys.stored()));
             if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
                 tracing::warn!(provider = plan.name, %error, "a key was not added");
@@ -121,20 +121,20 @@ impl Pools {
         Ok(())
     }
 
-    /// All keys of a provider that are listed anywhere, with their secrets.
+    /// Returns the keys of a provider from all sources, with their secrets.
     ///
     /// # Errors
-    /// Those of the database.
+    /// If the database cannot be read.
     pub async fn listed(&self, loaded: &Loaded, stores: &Stores, provider: &ProviderPool) -> anyhow::Result<Vec<Key>> {
         let all = keys::all(loaded, stores).await?;
         let of_provider = all.into_iter().find(|(plan, _)| plan.name == *provider.name);
         Ok(of_provider.map(|(_, listed)| listed.keys).unwrap_or_default())
     }
 
-    /// A service with this key alone: one attempt, which changes nothing in the pools.
+    /// Creates a service with only this key, which makes one attempt and changes nothing in the pools.
     ///
     /// # Errors
-    /// That of the key.
+    /// If the key is invalid, or the provider is no longer configured.
     pub fn alone(
         &self,
         loaded: &Loaded,
@@ -142,7 +142,7 @@ impl Pools {
         key: Key,
     ) -> anyhow::Result<KeyPoolService<Upstream>> {
         let plan = loaded.pools().into_iter().find(|plan| plan.name == *provider.name);
-        let plan = plan.context("the provider is not in the configuration any more")?;
+        let plan = plan.context("the provider is no longer in the configuration")?;
         let pool = plan.builder()?.key(key).build()?;
         let layer = KeyPoolLayer::new(&pool).retry(RetryPolicy::new(&pool).max_attempts(1)).wait(Duration::ZERO);
         Ok(layer.layer(self.upstream.clone()))
@@ -152,7 +152,7 @@ impl Pools {
         self.providers.iter()
     }
 
-    /// The gateway's own provider.
+    /// Returns the gateway's own provider.
     pub fn own(&self) -> &Arc<ProviderPool> {
         &self.providers[0]
     }
@@ -161,10 +161,10 @@ impl Pools {
         self.providers.iter().find(|provider| &*provider.name == name)
     }
 
-    /// The provider for a request.
+    /// Chooses the provider for a request: by the name in the path, else by the model, else by the dialect.
     ///
     /// # Errors
-    /// 404 for a name that no provider has.
+    /// 404 if the path names an unknown provider.
     pub fn choose(
         &self,
         target: &PathTarget,
@@ -184,13 +184,13 @@ impl Pools {
             return Ok(provider);
         }
         let of_dialect = || self.providers.iter().find(|provider| provider.dialect == dialect);
-        // Without a model nothing but the dialect tells: a list of files, a batch.
+        // Without a model, as for lists of files and batches, only the dialect can decide.
         let by_dialect = (*target == PathTarget::OfDialect || model.is_none()).then(of_dialect).flatten();
         Ok(by_dialect.unwrap_or_else(|| self.own()))
     }
 }
 
-/// Which models take the place of others, and what else models are called.
+/// Returns the layer for fallback models and model aliases.
 pub fn fallback(loaded: &Loaded, plan: &PoolPlan, pool: &KeyPool) -> ModelFallbackLayer {
     let mut fallback = ModelFallbackLayer::new(pool, plan.fallback.iter().map(String::as_str));
     for model in &loaded.config.models {
@@ -210,8 +210,8 @@ fn dialect(kind: ProviderKind) -> Dialect {
     }
 }
 
-/// Says how many keys there are, and which entries are none.
-fn tell(plan: &PoolPlan, keys: &Listed) {
+/// Logs the number of keys and the problems of skipped entries.
+fn log_keys(plan: &PoolPlan, keys: &Listed) {
     for problem in &keys.problems {
         tracing::warn!("{problem}; the entry is skipped");
     }

@@ -1,7 +1,8 @@
-//! Whose file, cache, batch or upload it is: one table from a resource's name to its project and tenant.
+//! The owners of files, caches, batches, uploads and other resources: one table from a resource's name to its project
+//! and tenant.
 //!
-//! It is learned from the answers that create resources. If it cannot be read the request is refused: a resource is never
-//! nobody's. What the table does not know is not looked for at the provider: it is not found.
+//! The table is learned from the responses that create resources. If it cannot be read, the request is refused: a
+//! resource never counts as unowned. A resource that is not in the table is not found; the provider is not asked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,20 +33,22 @@ use crate::{
     tenants::Tenant,
 };
 
-/// What is looked up often is remembered for so long; another process may remove it meanwhile.
-const REMEMBERED: Duration = Duration::from_secs(60);
-/// So many names are remembered; without a database these are all.
-const MOST: u64 = 100_000;
-/// A larger answer is not read for names.
-const READ: usize = 1 << 20;
-/// What a provider keeps for a time that its answers do not tell (responses, interactions, operations) is forgotten after it.
+/// How long entries of the database are cached. Another process may remove an entry meanwhile.
+const CACHE_TTL: Duration = Duration::from_secs(60);
+/// Maximum number of cached entries. Without a database the cache is the whole table.
+const CACHE_SIZE: u64 = 100_000;
+/// Maximum size of a response, or of an event, that is searched for names.
+const MAX_SEARCHED: usize = 1 << 20;
+/// How long a resource is kept in the table if responses do not say when it expires (responses, interactions,
+/// operations).
 const KEPT_DAYS: i64 = 60;
 const DAY_MS: i64 = 24 * 3_600_000;
-/// How many resources of a list are asked for at once, and are on a page unless the client says.
+/// Number of concurrent requests for the resources of a list.
 const AT_ONCE: usize = 8;
+/// Default number of resources on a page of a list.
 const PAGE: usize = 20;
 
-/// The table.
+/// The table of resources.
 pub struct Resources {
     sqlite: Option<SqliteStore>,
     cache: Cache<String, Arc<Resource>>,
@@ -53,15 +56,15 @@ pub struct Resources {
 
 impl Resources {
     pub fn new(sqlite: Option<SqliteStore>) -> Self {
-        let cache = Cache::builder().max_capacity(MOST);
-        let cache = if sqlite.is_some() { cache.time_to_live(REMEMBERED) } else { cache };
+        let cache = Cache::builder().max_capacity(CACHE_SIZE);
+        let cache = if sqlite.is_some() { cache.time_to_live(CACHE_TTL) } else { cache };
         Self { sqlite, cache: cache.build() }
     }
 
-    /// The resource of this name.
+    /// Returns the resource with this name.
     ///
     /// # Errors
-    /// 503 where the database cannot be read.
+    /// 503 if the database cannot be read.
     pub async fn find(&self, name: &str) -> Result<Option<Arc<Resource>>, ApiError> {
         if let Some(found) = self.cache.get(name) {
             return Ok(Some(found));
@@ -74,10 +77,10 @@ impl Resources {
         Ok(found)
     }
 
-    /// Keeps which project holds a resource, and who made it.
+    /// Records the project and the tenant of a resource.
     ///
     /// # Errors
-    /// 503 where the database cannot be written.
+    /// 503 if the database cannot be written.
     pub async fn learn(
         &self,
         name: &str,
@@ -91,7 +94,7 @@ impl Resources {
         let is_same = |kept: &Resource| {
             (&*kept.project, &kept.tenant, kept.expires_ms) == (project, &resource.tenant, expires_ms)
         };
-        // Whoever waits for a batch asks for it often.
+        // Clients that wait for a batch poll it often.
         if self.cache.get(name).is_some_and(|kept| is_same(&kept)) {
             return Ok(());
         }
@@ -102,10 +105,10 @@ impl Resources {
         Ok(())
     }
 
-    /// Forgets a resource.
+    /// Removes a resource.
     ///
     /// # Errors
-    /// 503 where the database cannot be written.
+    /// 503 if the database cannot be written.
     pub async fn forget(&self, name: &str) -> Result<(), ApiError> {
         self.cache.invalidate(name);
         if let Some(sqlite) = &self.sqlite {
@@ -114,13 +117,13 @@ impl Resources {
         Ok(())
     }
 
-    /// The resources of a tenant whose names begin so and come after another, in the order of names, this many at most.
+    /// Returns at most `limit` resources of a tenant whose names start with `prefix` and sort after `after`, by name.
     async fn list(
         &self,
         prefix: &str,
         tenant: Option<&str>,
         after: &str,
-        most: usize,
+        limit: usize,
     ) -> Result<Vec<Resource>, ApiError> {
         let is_own = |resource: &Resource| resource.tenant.as_deref() == tenant;
         let Some(sqlite) = &self.sqlite else {
@@ -128,17 +131,17 @@ impl Resources {
             let found = self.cache.iter().filter(|(name, resource)| fits(name) && is_own(resource));
             let mut found: Vec<Resource> = found.map(|(_, resource)| (*resource).clone()).collect();
             found.sort_by(|a, b| a.name.cmp(&b.name));
-            found.truncate(most);
+            found.truncate(limit);
             return Ok(found);
         };
-        // Without a tenant the database gives those of all.
+        // Without a tenant the database returns the resources of all tenants.
         let (mut own, mut after) = (Vec::new(), after.to_owned());
         loop {
             let page = sqlite.resources(prefix, tenant, &after, 100).await.map_err(|error| unreadable(&error))?;
             let Some(last) = page.last().map(|last| last.name.clone()) else { return Ok(own) };
             own.extend(page.into_iter().filter(is_own));
-            if own.len() >= most {
-                own.truncate(most);
+            if own.len() >= limit {
+                own.truncate(limit);
                 return Ok(own);
             }
             after = last;
@@ -146,14 +149,14 @@ impl Resources {
     }
 }
 
-/// What a request has to do with resources, as its head shows.
+/// How a request concerns resources.
 #[derive(Clone, Debug)]
 pub struct Asked {
     dialect: Dialect,
     method: Method,
-    /// The resource, or collection, of its path.
+    /// The resource, or the collection, in its path.
     place: Option<PathName>,
-    /// Its answer names resources.
+    /// Whether its response may name new resources.
     is_read: bool,
 }
 
@@ -168,7 +171,7 @@ impl Asked {
             _ if route.endpoint == Endpoint::Upload => true,
             Some(place) => place.is_whole(),
             None if route.dialect == Dialect::Gemini => makes.iter().any(|verb| head.uri.path().ends_with(verb)),
-            // A container is made for code that a model runs.
+            // A model that runs code gets a container.
             None if route.endpoint == Endpoint::Messages => {
                 incoming.body.data().is_some_and(|data| memmem::find(data, b"\"code_execution").is_some())
             }
@@ -177,17 +180,17 @@ impl Asked {
         Self { dialect: route.dialect, method: head.method.clone(), place, is_read }
     }
 
-    /// The answer is read: it must come in an encoding that can be.
+    /// Reports whether the response is read, so that it must be uncompressed.
     pub fn is_read(&self) -> bool {
         self.is_read
     }
 
-    /// Whether the answer may add resources to the table, or remove one.
+    /// Reports whether the response may add resources to the table, or remove one.
     pub fn changes_table(&self) -> bool {
         self.is_read || self.method == Method::DELETE
     }
 
-    /// The collection whose list is asked for.
+    /// Returns the collection whose list is requested.
     pub fn list(&self) -> Option<&'static str> {
         let listed = match self.dialect {
             Dialect::Gemini => &["files", "cachedContents", "batches", "tunedModels", "fileSearchStores"][..],
@@ -199,20 +202,21 @@ impl Asked {
     }
 }
 
-/// Under which name a provider's resource is in the table.
+/// Returns the name of a provider's resource in the table.
 fn kept(provider: &ProviderPool, name: &str) -> String {
     format!("{}:{name}", provider.name)
 }
 
-/// Where a provider lives.
+/// Returns the host, with the port if any, of a provider.
 fn host(provider: &ProviderPool) -> &str {
     provider.pool.provider().base().authority().as_str()
 }
 
-/// The project that holds the resources which a request names in its path, its query and its body.
+/// Returns the project that holds the resources which a request names in its path, its query and its body.
 ///
 /// # Errors
-/// 404 for a resource of nobody, or of another tenant; 400 for resources of two projects; 503 where the table is away.
+/// 404 for an unknown resource, or one of another tenant; 400 for resources of two projects, or an unreadable body; 413
+/// or 415 for a body that cannot be searched; 503 if the table cannot be read.
 pub async fn pinned(
     app: &AppState,
     provider: &ProviderPool,
@@ -233,8 +237,7 @@ pub async fn pinned(
         match body.data() {
             Some(data) => named.extend(named_in(provider, tenant, data)?),
             None if tenant.name.is_some() => {
-                let message =
-                    "the body is too large to be read for the files that it names: raise replay_mib of [gateway]";
+                let message = "the body is too large to be searched for file names: raise replay_mib in [gateway]";
                 return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
             }
             None => {}
@@ -243,7 +246,7 @@ pub async fn pinned(
     project_of(app, provider, tenant, &named).await
 }
 
-/// The project that holds the resources which a body names, as it goes to the provider.
+/// Returns the project that holds the resources which a provider's request body names.
 ///
 /// # Errors
 /// Those of [`pinned`].
@@ -256,7 +259,8 @@ pub async fn pinned_by_body(
     project_of(app, provider, tenant, &named_in(provider, tenant, body)?).await
 }
 
-/// A body of a tenant must be JSON: a provider could read a name in it that is not seen here.
+/// Returns the resources that a body names. A tenant's body must be valid JSON: otherwise the provider might read a
+/// name that is not found here.
 fn named_in(provider: &ProviderPool, tenant: &Tenant, body: &[u8]) -> Result<Vec<String>, ApiError> {
     let is_read = tenant.name.is_none() || body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok();
     if !is_read {
@@ -279,8 +283,8 @@ async fn project_of(
         match &pinned {
             Some((first, before)) if before.project != found.project => {
                 return Err(ApiError::bad_request(format!(
-                    "{first} and {name} are kept in two projects, of which no key reads both: upload one of them again, \
-                     in a session of its own (x-keypool-session) for both"
+                    "{first} and {name} belong to two projects, and no key can read both: upload one of them again, \
+                     with one session (x-keypool-session) for both uploads"
                 )));
             }
             Some(_) => {}
@@ -290,13 +294,13 @@ async fn project_of(
     Ok(pinned.map(|(_, found)| found.project.as_str().into()))
 }
 
-/// Multipart forms and files name nothing.
+/// Reports whether the body can name resources. Multipart forms and uploaded files cannot.
 fn is_json(head: &Parts) -> bool {
     let content_type = head.headers.get(header::CONTENT_TYPE).map(header::HeaderValue::as_bytes).unwrap_or_default();
     !content_type.starts_with(b"multipart/") && !head.uri.path().starts_with("/upload/")
 }
 
-/// As the provider says it, and why.
+/// The error for an unknown resource: the provider's own words, and the reason.
 fn not_found(dialect: Dialect, name: &str) -> ApiError {
     let words = match dialect {
         Dialect::Gemini => "Requested entity was not found.",
@@ -308,10 +312,10 @@ fn not_found(dialect: Dialect, name: &str) -> ApiError {
     ))
 }
 
-/// Learns the resources that an answer names, before the client can know of them.
+/// Records the resources that a response names before the client sees the response, and removes a deleted resource.
 ///
 /// # Errors
-/// 503 where they cannot be kept.
+/// 503 if the table cannot be written; 502 if the response breaks off.
 pub async fn learn(
     app: &AppState,
     provider: &Arc<ProviderPool>,
@@ -352,33 +356,33 @@ struct Learner {
 impl Learner {
     async fn learn(&self, json: &[u8]) -> Result<(), ApiError> {
         let Ok(answer) = serde_json::from_slice::<Value>(json) else { return Ok(()) };
-        // OpenAI keeps no response of such a request.
+        // OpenAI does not keep such a response.
         if answer.get("store") == Some(&Value::Bool(false)) {
             return Ok(());
         }
         for name in names::in_answer(self.provider.dialect, self.collection, &answer, host(&self.provider)) {
-            let stays =
+            let permanent =
                 ["files/", "tunedModels/", "fileSearchStores/", "vector_stores/", "assistants/", "conversations/"];
-            let limited = || {
-                let lasts = stays.iter().any(|stays| name.starts_with(stays));
-                // By the day, so that it is the same when it is told again.
+            let default_expiry = || {
+                let is_permanent = permanent.iter().any(|prefix| name.starts_with(prefix));
+                // Rounded to days, so that repeated responses yield the same value.
                 let today = jiff::Timestamp::now().as_millisecond() / DAY_MS;
-                (!lasts).then(|| (today + KEPT_DAYS) * DAY_MS)
+                (!is_permanent).then(|| (today + KEPT_DAYS) * DAY_MS)
             };
-            let expires = names::expiry(&answer).or_else(limited);
+            let expires = names::expiry(&answer).or_else(default_expiry);
             self.app.resources.learn(&kept(&self.provider, &name), &self.project, &self.tenant, expires).await?;
         }
         Ok(())
     }
 
-    /// Reads an answer as a whole, and passes on its frames as they were.
+    /// Reads a whole response, and then passes on its unchanged frames.
     async fn whole(&self, mut answer: AnswerBody) -> Result<Body, ApiError> {
         let (mut frames, mut text) = (Vec::new(), BytesMut::new());
         loop {
             match answer.frame().await {
                 None => break,
                 Some(Err(error)) => {
-                    let message = format!("the provider's answer broke off: {error}");
+                    let message = format!("the provider's response broke off: {error}");
                     return Err(ApiError::new(StatusCode::BAD_GATEWAY, message));
                 }
                 Some(Ok(frame)) => {
@@ -386,8 +390,8 @@ impl Learner {
                     frames.push(Ok::<_, BoxError>(frame));
                 }
             }
-            if text.len() > READ {
-                tracing::warn!(project = self.project, "an answer of more than 1 MiB was not read for the names in it");
+            if text.len() > MAX_SEARCHED {
+                tracing::warn!(project = self.project, "a response of more than 1 MiB was not searched for resources");
                 let rest = TryStreamExt::map_err(BodyStream::new(answer), BoxError::from);
                 return Ok(Body::new(StreamBody::new(stream::iter(frames).chain(rest))));
             }
@@ -396,7 +400,7 @@ impl Learner {
         Ok(Body::new(StreamBody::new(stream::iter(frames))))
     }
 
-    /// Passes on events. The one that names what was created is held until that is learned.
+    /// Passes on events. An event that names a new resource is held until the resource is recorded.
     fn events(self, answer: AnswerBody) -> Body {
         let frames = TryStreamExt::map_err(BodyStream::new(answer), BoxError::from);
         let begun = (self, Box::pin(frames), BytesMut::new());
@@ -422,22 +426,22 @@ impl Learner {
             }
             line.clear();
         }
-        // An event as long as that names nothing at its beginning.
-        if line.len() < READ {
+        // A longer event is not searched.
+        if line.len() < MAX_SEARCHED {
             line.extend_from_slice(data);
         }
         Ok(())
     }
 }
 
-/// Answers a list from the table: each resource of a page is asked for in its own project, and they are put together.
+/// Creates a list from the table: requests each resource of a page from its own project, and combines the results.
 ///
-/// Every project has a list of its own at the provider, with the resources of all tenants in it. So the table is what is
-/// paged, in the order of names: its pages are stable, and the last name is the token of the next one. The objects are the
-/// provider's own, since clients read their state from lists.
+/// At the provider each project has its own list, which contains the resources of all tenants. Therefore the table is
+/// paged instead, in the order of names: its pages are stable, and the last name is the token of the next page. The
+/// objects come from the provider, since clients read the state of resources from lists.
 ///
 /// # Errors
-/// 503 where the table is away, and those of the requests.
+/// 503 if the table cannot be read; 429 if the tenant has reached a limit; the errors of the requests.
 pub async fn list(
     app: &AppState,
     provider: &Arc<ProviderPool>,
@@ -465,7 +469,7 @@ pub async fn list(
     let objects: Vec<Option<Value>> = objects.buffered(AT_ONCE).try_collect().await?;
     let objects: Vec<Value> = objects.into_iter().flatten().collect();
     let list = if is_gemini {
-        // Google leaves out what is empty, and shows batches as operations.
+        // Google omits empty lists, and returns batches as operations.
         let field = if collection == "batches" { "operations" } else { collection };
         let mut list = Map::new();
         if !objects.is_empty() {
@@ -483,7 +487,7 @@ pub async fn list(
     Ok(response)
 }
 
-/// A resource as its project shows it; none where the provider has it no more.
+/// Requests a resource from its project; `None` if the provider no longer has it.
 async fn object(
     app: &AppState,
     provider: &ProviderPool,
@@ -501,12 +505,12 @@ async fn object(
     request.extensions_mut().insert(KeyRequest::any_model().uncounted().affinity(project));
     let answer = provider.send(request).await.map_err(|error| handler::failure(&error).0)?;
     let status = answer.status();
-    let text: Bytes = http_body_util::Limited::new(answer.into_body(), READ)
+    let text: Bytes = http_body_util::Limited::new(answer.into_body(), MAX_SEARCHED)
         .collect()
         .await
         .map_err(|error| ApiError::new(StatusCode::BAD_GATEWAY, format!("{id} could not be read: {error}")))?
         .to_bytes();
-    // Google answers 403 for a file that is not there.
+    // Google returns 403 for a file that does not exist.
     if status == StatusCode::NOT_FOUND || status == StatusCode::FORBIDDEN || status == StatusCode::GONE {
         if status != StatusCode::FORBIDDEN {
             app.resources.forget(&resource.name).await?;
@@ -528,7 +532,7 @@ fn query(head: &Parts, name: &str) -> Option<String> {
 }
 
 fn unreadable(error: &keypool_store::sqlite::SqliteError) -> ApiError {
-    tracing::error!(%error, "the table of resources is away");
-    let message = "whose file, cache or batch it is cannot be looked up now: the gateway's database is away";
+    tracing::error!(%error, "the table of resources is unavailable");
+    let message = "the owner of the file, cache or batch cannot be looked up: the gateway's database is unavailable";
     ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after(Some(Duration::from_secs(1)))
 }

@@ -1,4 +1,4 @@
-//! What a path asks for: in whose dialect, which endpoint, and which provider if the path says so.
+//! Routes: the dialect, the endpoint and, if the path names one, the provider of a request.
 
 use std::borrow::Cow;
 
@@ -7,28 +7,28 @@ use percent_encoding::percent_decode_str;
 
 use crate::error::{ApiError, Dialect};
 
-/// What a request asks for.
+/// The route of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     pub dialect: Dialect,
     pub endpoint: Endpoint,
     pub target: PathTarget,
-    /// The path for the provider, without what the gateway reads of it.
+    /// The path for the provider, without the gateway's own prefix.
     pub path: String,
 }
 
-/// Which provider a path names.
+/// The provider that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PathTarget {
-    /// None: the model decides.
+    /// No provider: the model decides.
     ByModel,
     /// The first provider of this dialect, if there is one: `/openai/…`.
     OfDialect,
-    /// The provider of this name: `/to/NAME/…`.
+    /// The provider with this name: `/to/NAME/…`.
     Named(String),
 }
 
-/// An endpoint that the gateway knows. All others go to a provider of their dialect as they are.
+/// An endpoint. [`Other`](Self::Other) endpoints are forwarded to a provider of their dialect without translation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     Chat,
@@ -42,15 +42,15 @@ pub enum Endpoint {
     Translation,
     /// The list of models, or one of them.
     Models(Option<String>),
-    /// Starts, goes on with or ends an upload of a file to Gemini.
+    /// Start, continuation or end of a file upload to Gemini.
     Upload,
     /// Gemini's Live API.
     Live,
-    /// Anything else of an API.
+    /// Any other path of an API.
     Other,
 }
 
-/// Endpoints of OpenAI and Anthropic, by their path behind the version.
+/// Endpoints of OpenAI and Anthropic, by their path after the version.
 const ENDPOINTS: [(&str, Dialect, Endpoint); 11] = [
     ("/chat/completions", Dialect::OpenAi, Endpoint::Chat),
     ("/responses", Dialect::OpenAi, Endpoint::Responses),
@@ -65,7 +65,7 @@ const ENDPOINTS: [(&str, Dialect, Endpoint); 11] = [
     ("/messages/count_tokens", Dialect::Anthropic, Endpoint::CountTokens),
 ];
 
-/// Paths behind the version that only OpenAI or Anthropic have.
+/// Path prefixes after the version that only OpenAI or Anthropic have.
 const FAMILIES: [(&str, Dialect); 11] = [
     ("/responses", Dialect::OpenAi),
     ("/chat", Dialect::OpenAi),
@@ -81,13 +81,13 @@ const FAMILIES: [(&str, Dialect); 11] = [
 ];
 
 impl Route {
-    /// Reads the head of a request.
+    /// Determines the route from the head of a request.
     ///
     /// # Errors
-    /// 404 for a path that is no API's. It takes no key.
+    /// 404 for a path that belongs to no API. Such a request uses no key.
     pub fn of(head: &Parts) -> Result<Self, (Dialect, ApiError)> {
         let path = collapsed(head.uri.path());
-        // Some clients encode the colon in front of a method.
+        // Some clients encode the colon before a method name.
         let path = if path.contains("%3") { path.replace("%3A", ":").replace("%3a", ":").into() } else { path };
         let by_credential = dialect_of_credential(head);
         let (target, forced, path) = match prefix(&path) {
@@ -96,7 +96,7 @@ impl Route {
         };
         let unknown = || {
             let message = format!(
-                "{path} is no path of an API: paths begin with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
+                "{path} is not an API path: API paths start with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
                  /v1beta/models/MODEL:generateContent, /v1/chat/completions or /v1/messages"
             );
             (forced.or(by_credential).unwrap_or(Dialect::Gemini), ApiError::not_found(message))
@@ -117,12 +117,12 @@ impl Route {
         let (version, rest) = versions(path);
         let rest = if rest.len() > 1 { rest.trim_end_matches('/') } else { rest };
         let known = ENDPOINTS.iter().find(|(known, ..)| *known == rest);
-        let is_geminis = version.is_some_and(|version| version.starts_with("v1beta") || version.starts_with("v1alpha"));
+        let is_beta = version.is_some_and(|version| version.starts_with("v1beta") || version.starts_with("v1alpha"));
         if let Some((_, dialect, endpoint)) = known
-            && !is_geminis
+            && !is_beta
         {
             match forced {
-                // Gemini has no such endpoint: who wants its models by this API is served by the model's name.
+                // Gemini has no such endpoint: the model chooses the provider, and the request is translated.
                 Some(Dialect::Gemini) => {
                     let (dialect, endpoint, target) = (*dialect, endpoint.clone(), PathTarget::ByModel);
                     return Ok(Self { dialect, endpoint, target, path: path.to_owned() });
@@ -139,16 +139,16 @@ impl Route {
         {
             return route(forced.unwrap_or(*dialect), Endpoint::Other);
         }
-        // Google's own endpoint for OpenAI's clients has these versions alone.
+        // Google's own endpoint for OpenAI clients exists in the v1beta and v1alpha versions only.
         let is_for_openai = rest.starts_with("/openai/") && version.is_some();
-        if is_for_openai && !is_geminis && !matches!(target, PathTarget::Named(_)) {
+        if is_for_openai && !is_beta && !matches!(target, PathTarget::Named(_)) {
             return Err(unknown());
         }
-        if is_for_openai && is_geminis {
+        if is_for_openai && is_beta {
             return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path: path.to_owned() });
         }
         let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
-        let dialect = forced.or(is_geminis.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
+        let dialect = forced.or(is_beta.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
         let is_call = rest.strip_prefix("/models/").is_some_and(|model| model.contains(':'));
         if is_call {
             let path = format!("{}{}", if version.is_none() { "/v1beta" } else { "" }, path.trim_end_matches('/'));
@@ -175,13 +175,13 @@ impl Route {
     }
 }
 
-/// A part of a URL without its percent-encoding.
+/// Decodes the percent-encoding of a part of a URL.
 pub fn decoded(text: &str) -> Cow<'_, str> {
-    // Hardly any has one, and the library looks at every byte.
+    // Most texts have none, and the library would check every byte.
     if text.contains('%') { percent_decode_str(text).decode_utf8_lossy() } else { text.into() }
 }
 
-/// The path with each run of slashes as one.
+/// Replaces each run of slashes in a path by one slash.
 fn collapsed(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
         return Cow::Borrowed(path);
@@ -191,7 +191,7 @@ fn collapsed(path: &str) -> Cow<'_, str> {
     Cow::Owned(segments.flat_map(|segment| ["/", segment]).chain([end]).collect())
 }
 
-/// What a prefix of ours says, and the path behind it.
+/// Parses the gateway's own prefix (`/to/NAME/`, `/openai/`, `/anthropic/`, `/gemini/`) and returns the path after it.
 fn prefix(path: &str) -> Option<(PathTarget, Option<Dialect>, &str)> {
     if let Some(rest) = path.strip_prefix("/to/") {
         let (name, _) = rest.split_once('/')?;
@@ -202,7 +202,7 @@ fn prefix(path: &str) -> Option<(PathTarget, Option<Dialect>, &str)> {
     Some((PathTarget::OfDialect, Some(dialect), &path[prefix.len() - 1..]))
 }
 
-/// The last of the versions that a path begins with, and what follows them.
+/// Splits leading versions off a path, and returns the last version and the rest.
 fn versions(path: &str) -> (Option<&str>, &str) {
     let (mut version, mut rest) = (None, path);
     while let Some(segment) = rest.strip_prefix('/') {
@@ -221,7 +221,7 @@ fn versions(path: &str) -> (Option<&str>, &str) {
     (version, rest)
 }
 
-/// Whose client sends such a credential.
+/// Returns the dialect whose clients send the request's kind of credential.
 fn dialect_of_credential(head: &Parts) -> Option<Dialect> {
     let has = |name| head.headers.contains_key(name);
     let has_key = || head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair.starts_with("key=")));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_no_api_is_not_found() {
+    fn paths_of_no_api_are_not_found() {
         for request in [
             "GET /favicon.ico",
             "GET /api/tags",

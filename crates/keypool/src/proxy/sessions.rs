@@ -1,4 +1,4 @@
-//! Sessions: requests of one session prefer one project, whose provider may still have the beginning of the prompt.
+//! Sessions: requests of a session prefer one project, where the provider may still have the prompt's prefix cached.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,38 +7,39 @@ use moka::sync::Cache;
 
 use super::pools::ProviderPool;
 
-/// A provider, and a session there.
+/// A provider, and the name of a session with it.
 pub type Session = (Arc<str>, Box<[u8]>);
 
-/// Which project served a session last.
+/// The project that last served each session. Up to 10,000 sessions are kept, each until it is idle for an hour.
 pub struct Sessions {
     header: Option<HeaderName>,
     projects: Cache<Session, Arc<str>>,
 }
 
 impl Sessions {
-    /// By a header; by nothing where there is none.
+    /// Creates a table of sessions that a request header names. `None` disables sessions.
     pub fn new(header: Option<HeaderName>) -> Self {
         let projects = Cache::builder().max_capacity(10_000).time_to_idle(Duration::from_secs(3_600)).build();
         Self { header, projects }
     }
 
-    /// The project that a request of a session should prefer.
+    /// Returns the project that a request of a session should prefer.
     pub fn project(&self, session: &Session) -> Option<Arc<str>> {
         self.projects.get(session)
     }
 
-    /// Keeps which project served a session.
+    /// Records the project that served a session.
     pub fn served(&self, session: Session, project: &str) {
         self.projects.insert(session, project.into());
     }
 
-    /// The session of a request, if it names one.
+    /// Returns the session that a request names in the session header.
     pub fn session(&self, provider: &ProviderPool, headers: &HeaderMap) -> Option<Session> {
         let session = headers.get(self.header.as_ref()?)?;
         Some((Arc::clone(&provider.name), session.as_bytes().into()))
     }
-    /// The session that a request names elsewhere than in the header.
+
+    /// Returns the session of a name that a request gives elsewhere than in the session header.
     pub fn named(&self, provider: &ProviderPool, name: &str) -> Option<Session> {
         self.header.as_ref()?;
         Some((Arc::clone(&provider.name), name.as_bytes().into()))

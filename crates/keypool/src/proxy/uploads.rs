@@ -1,4 +1,4 @@
-//! Resumable uploads to Gemini. The address that Google answers with is a secret of its own: clients send no token there.
+//! Resumable uploads to Gemini. The upload address that Google returns is itself a secret: clients send no token to it.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{app::AppState, error::ApiError, tenants::Tenant};
 
-/// Google keeps the session of an upload for so long, in milliseconds.
+/// How long Google keeps an upload session, in milliseconds.
 const SESSION_MS: i64 = 7 * 24 * 3_600_000;
 
-/// Who started the upload that a request goes on with.
+/// Returns the tenant that started the upload which a request continues; `None` if it continues none.
 ///
 /// # Errors
-/// 503 where that cannot be looked up.
+/// 503 if the upload cannot be looked up.
 pub async fn owner(app: &AppState, route: &Route, head: &Parts) -> Result<Option<Arc<Tenant>>, ApiError> {
     let id = head.uri.query().and_then(upload_id).filter(|_| route.endpoint == Endpoint::Upload);
     let Some(id) = id else { return Ok(None) };
@@ -26,31 +26,32 @@ pub async fn owner(app: &AppState, route: &Route, head: &Parts) -> Result<Option
     Ok(session.and_then(|session| app.tenants.named(session.tenant.as_deref())))
 }
 
-/// The name under which an upload is kept: a hash, as its id is a secret.
+/// Returns the name of an upload in the resource table. It holds a hash, since the upload's id is a secret.
 pub fn name(upload_id: &str) -> String {
     hashed("uploads", upload_id)
 }
 
-/// A name of the table for something whose own is a secret.
+/// Returns the name in the resource table for something whose own name is a secret.
 pub fn hashed(collection: &str, secret: &str) -> String {
     use base64::Engine as _;
     let hash = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Sha256::digest(secret));
     format!("{collection}/{hash}")
 }
 
-/// The id of an upload in the query of its address.
+/// Returns the id of an upload from the query of its address.
 pub fn upload_id(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("upload_id="))
 }
 
-/// Where a client reaches this gateway.
+/// The URL at which a client reaches this gateway.
 pub struct Address(String);
 
 impl Address {
-    /// As the client that sends this request named it; a proxy in front may have ended TLS, and have named another host.
+    /// Returns the URL that the client used. A proxy in front may have terminated TLS and changed the host; its
+    /// `X-Forwarded-*` headers are used if present.
     pub fn of(app: &AppState, route: &Route, head: &Parts) -> Option<Self> {
         let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        // Each proxy on the way adds one.
+        // Each proxy appends a value; the first is the client's.
         let first = |name| text(name)?.split(',').next().map(str::trim).filter(|first| !first.is_empty());
         let host = first("x-forwarded-host").or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
         let host = host.or_else(|| text("host"))?;
@@ -68,10 +69,10 @@ impl Address {
     }
 }
 
-/// Points the address of a started upload at this gateway, and keeps whose it is.
+/// Replaces the address of a started upload by one of this gateway, and records the upload's project and tenant.
 ///
 /// # Errors
-/// 503 where that cannot be kept.
+/// 503 if the upload cannot be recorded.
 pub async fn rewrite_address(
     app: &AppState,
     provider: &ProviderPool,
@@ -97,7 +98,7 @@ pub async fn rewrite_address(
     Ok(())
 }
 
-/// Whether the request brings a part of an upload, of any size: it is not collected.
+/// Reports whether a request sends a part of an upload. Parts can be of any size, so they are not collected.
 pub fn is_part(route: &Route, head: &Parts) -> bool {
     route.endpoint == Endpoint::Upload && head.uri.query().and_then(upload_id).is_some()
 }

@@ -1,4 +1,4 @@
-//! The HTTP client at the bottom: to each provider over the exit of the leased key.
+//! The HTTP client at the bottom of the stack. It connects to a provider through the exit of the leased key.
 
 use std::{
     collections::HashMap,
@@ -35,16 +35,16 @@ use tower_keypool::{BoxError, Lease};
 use super::route::decoded;
 use crate::{config::Loaded, server::LONGEST_HEAD};
 
-/// How long TCP may take to connect.
+/// Timeout for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may take with its proxy and its TLS handshake.
+/// Timeout for a connection including its proxy and its TLS handshake.
 const HTTPS_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a provider may take to answer the handshake of a Live session.
+/// Timeout for the provider's response to the handshake of a Live session.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Idle connections are closed before providers do it.
+/// How long a connection may be idle. Idle connections are closed before the provider closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// Sends requests over the exit of the key that they carry.
+/// Sends each request through the exit of its key.
 #[derive(Clone)]
 pub struct Upstream {
     exits: Arc<HashMap<String, Exit>>,
@@ -54,21 +54,21 @@ pub struct Upstream {
 
 struct Exit {
     usual: HttpClient,
-    /// Sockets of the Live API begin in HTTP/1.1.
+    /// For Live API sockets, which start over HTTP/1.1.
     sockets: HttpClient,
 }
 
-/// One type for every connector: each further type of client takes seconds of compilation.
+/// The HTTP client. All connectors share one client type, because each further type takes seconds to compile.
 pub type HttpClient = Client<Connector, Body>;
 
-/// Connects to a host: directly, or through a proxy.
+/// A connector to a host, direct or through a proxy.
 pub type Connector = BoxCloneSyncService<Uri, MaybeHttpsStream<TokioIo<TcpStream>>, BoxError>;
 
 impl Upstream {
-    /// A client with all exits of the configuration.
+    /// Creates a client with all exits of the configuration.
     ///
     /// # Errors
-    /// If the certificates cannot be read, or an exit's proxy is none.
+    /// If the certificates cannot be read, or the proxy URL of an exit is invalid.
     pub fn new(loaded: &Loaded) -> anyhow::Result<Self> {
         let tls = client_tls(loaded)?;
         let mut exits = HashMap::new();
@@ -126,7 +126,6 @@ where
             return Box::pin(std::future::ready(Err(error.into())));
         };
         let request = request.map(Body::new);
-        // hyper-util's future is boxed already, in a type that says so.
         let is_socket = request.headers().contains_key(header::UPGRADE);
         let client = if is_socket { &exit.sockets } else { &exit.usual };
         let answer = client.request(request);
@@ -135,7 +134,7 @@ where
     }
 }
 
-/// Connects by TCP.
+/// Creates a TCP connector.
 pub fn http_connector() -> HttpConnector {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
@@ -145,7 +144,7 @@ pub fn http_connector() -> HttpConnector {
     connector
 }
 
-/// A client that keeps connections while providers do.
+/// Creates a client that reuses idle connections.
 pub fn client(connector: Connector) -> HttpClient {
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
@@ -155,7 +154,7 @@ pub fn client(connector: Connector) -> HttpClient {
         .build(connector)
 }
 
-/// TLS over a connector, where the URL asks for it.
+/// Adds TLS to a connector, for `https` URLs.
 pub fn https<C>(connector: C, tls: &ClientConfig, http2: bool) -> Connector
 where
     C: Service<Uri, Response = TokioIo<TcpStream>, Error: Into<BoxError>, Future: Send> + Clone + Send + Sync + 'static,
@@ -168,7 +167,7 @@ where
 
 fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool) -> anyhow::Result<Connector> {
     let uri: Uri = url.parse().context("it is not a URL")?;
-    let authority = uri.authority().context("it names no host")?;
+    let authority = uri.authority().context("it has no host")?;
     let (login, host) = match authority.as_str().rsplit_once('@') {
         Some((login, host)) => (Some(login), host),
         None => (None, authority.as_str()),
@@ -196,7 +195,7 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool)
     Ok(https(tunnel, tls, http2))
 }
 
-/// What the providers' certificates are checked by.
+/// Returns the TLS configuration that verifies the providers' certificates.
 ///
 /// # Errors
 /// If the certificates of the configuration cannot be read.
@@ -209,7 +208,7 @@ pub fn client_tls(loaded: &Loaded) -> anyhow::Result<ClientConfig> {
             for certificate in CertificateDer::pem_file_iter(&file).with_context(place)? {
                 roots.add(certificate.with_context(place)?).with_context(place)?;
             }
-            anyhow::ensure!(!roots.is_empty(), "{}: it holds no certificate", place());
+            anyhow::ensure!(!roots.is_empty(), "{}: no certificate found", place());
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
@@ -224,7 +223,7 @@ mod tests {
     use crate::config::Inputs;
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_answers_no_handshake_is_given_up() {
+    async fn unanswered_handshakes_time_out() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let mut upstream = Upstream::new(&Inputs::default().load().expect("a configuration")).expect("a client");

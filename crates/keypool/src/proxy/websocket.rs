@@ -1,7 +1,7 @@
 //! Gemini's Live API: a WebSocket between the client and the provider.
 //!
-//! The client's handshake is answered by the gateway. Its first message names the model; then a key is chosen, which the session
-//! holds to its end. Until the provider answered that message with a good one, another key may take its place.
+//! The gateway answers the client's handshake itself. The client's first message names the model; then a key is chosen,
+//! which the session keeps until its end. If the provider refuses that message, another key may be tried.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -45,29 +45,29 @@ use crate::{
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
-/// A longer message ends a session.
-const LONGEST: usize = 16 << 20;
-/// How long the provider may take to answer the first message.
-const SETUP: Duration = Duration::from_secs(30);
-/// How long a close may take.
-const CLOSING: Duration = Duration::from_secs(2);
-/// So many keys are tried at most.
-const ATTEMPTS: usize = 8;
-/// The longest reason of a close, in bytes (RFC 6455, section 5.5).
-const REASON: usize = 123;
-/// For so long a session may be gone on with.
+/// Maximum size of a message. A longer message ends the session.
+const MAX_MESSAGE: usize = 16 << 20;
+/// Timeout for the provider's response to the first message.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout for a close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum number of keys that are tried.
+const MAX_ATTEMPTS: usize = 8;
+/// Maximum length of a close reason, in bytes (RFC 6455, section 5.5).
+const MAX_REASON: usize = 123;
+/// How long a session can be resumed.
 const RESUMABLE_MS: i64 = 24 * 3_600_000;
 
-/// Opens a session.
+/// Accepts the handshake of a session and runs the session in the background.
 ///
 /// # Errors
-/// Where the request is no handshake.
+/// If the request is not a valid WebSocket handshake.
 pub fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -> Result<Response, ApiError> {
     let mut request = Request::from_parts(head, ());
     let answer = create_response(&request).map_err(|error| {
         ApiError::new(
             StatusCode::UPGRADE_REQUIRED,
-            format!("this is an address of WebSockets (over HTTP/1.1): {error}"),
+            format!("this address expects a WebSocket handshake over HTTP/1.1: {error}"),
         )
     })?;
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
@@ -91,7 +91,7 @@ pub fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -
 }
 
 async fn socket(upgraded: Upgraded, role: Role) -> Socket {
-    let config = WebSocketConfig::default().max_message_size(Some(LONGEST)).max_frame_size(Some(LONGEST));
+    let config = WebSocketConfig::default().max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
     WebSocketStream::from_raw_socket(TokioIo::new(upgraded), role, Some(config)).await
 }
 
@@ -100,7 +100,7 @@ struct Session {
     target: PathTarget,
     tenant: Arc<Tenant>,
     head: Parts,
-    /// When a message passed last.
+    /// Time of the last message in either direction.
     active: Mutex<Instant>,
 }
 
@@ -109,25 +109,25 @@ struct Connected {
     socket: Socket,
     provider: Arc<ProviderPool>,
     lease: Arc<Lease>,
-    /// The provider's answer to the first message.
+    /// The provider's response to the first message.
     first: Message,
 }
 
-/// What came of the attempt to open a session with one key.
+/// The result of an attempt to open a session with one key.
 enum Attempt {
     Connected(Box<Connected>),
-    /// Another key may help. The text says why this one did not.
+    /// The attempt failed, but another key may work. The text is the reason.
     Refused(String),
 }
 
-/// How a session ends: the close that each side is sent.
+/// The end of a session: the close frames for both sides.
 struct End {
     to_client: Option<CloseFrame>,
     to_provider: Option<CloseFrame>,
 }
 
 impl End {
-    /// The gateway's own end.
+    /// The gateway ends the session.
     fn ours(code: CloseCode, reason: &str) -> Self {
         let frame = close(code, reason);
         Self { to_client: Some(frame), to_provider: Some(close(CloseCode::Away, "")) }
@@ -140,7 +140,7 @@ impl End {
 
     /// One side closed.
     fn closed(frame: Option<CloseFrame>) -> Self {
-        // Some codes say that there was none.
+        // Some codes mean that there was no close frame, and must not be sent.
         let frame = frame.filter(|frame| frame.code.is_allowed());
         Self { to_client: frame.clone(), to_provider: frame }
     }
@@ -165,7 +165,7 @@ enum Side {
 }
 
 fn close(code: CloseCode, reason: &str) -> CloseFrame {
-    let end = (0..=reason.len().min(REASON)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    let end = (0..=reason.len().min(MAX_REASON)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     CloseFrame { code, reason: reason[..end].to_owned().into() }
 }
 
@@ -187,15 +187,15 @@ impl Session {
         close_socket(&mut client, end.to_client).await;
     }
 
-    /// Waits until the tenant is revoked, or the gateway ends.
+    /// Waits until the tenant is revoked or the gateway shuts down.
     async fn must_end(&self) -> End {
         tokio::select! {
             () = self.tenant.revoked.cancelled() => End::ours(CloseCode::Policy, "this token was revoked"),
-            () = self.app.shutdown.cancelled() => End::ours(CloseCode::Away, "the gateway is about to end"),
+            () = self.app.shutdown.cancelled() => End::ours(CloseCode::Away, "the gateway is shutting down"),
         }
     }
 
-    /// Waits for the client's first message, and connects to the provider that it needs.
+    /// Waits for the client's first message, and connects to the provider of its model.
     async fn open(&self, client: &mut Socket) -> Result<(Connected, Vec<Message>, Option<Lease>), End> {
         let setup = timeout(self.app.settings.body_timeout, first_message(client, Side::Client)).await;
         let late = |_| End::ours(CloseCode::Policy, "the first message did not arrive in time");
@@ -208,7 +208,7 @@ impl Session {
         Ok((connected, early, quota))
     }
 
-    /// Reads the first message, and sends it with a key whose provider answers it well.
+    /// Reads the first message, and tries keys until the provider accepts it.
     async fn connect(&self, setup: Message) -> Result<(Connected, Option<Lease>), End> {
         let refused = |error: ApiError| End::of(&error);
         let app = &self.app;
@@ -249,7 +249,7 @@ impl Session {
         }
         let mut tried = Vec::new();
         let mut last = None;
-        while tried.len() < ATTEMPTS {
+        while tried.len() < MAX_ATTEMPTS {
             let needs = needs.clone().exclude(tried.iter().cloned());
             match self.attempt(provider, needs, &setup, &mut tried).await {
                 Ok(Attempt::Connected(connected)) => return Ok((*connected, quota)),
@@ -262,7 +262,7 @@ impl Session {
         Err(End::ours(CloseCode::Error, &format!("no key could open the session: {why}")))
     }
 
-    /// A model by one of its other names.
+    /// Replaces an alias by the name of its model.
     fn resolved(&self, name: &str) -> String {
         let loaded = self.app.loaded.load();
         let model = loaded.config.models.iter().find(|model| model.aliases.iter().any(|alias| alias == name));
@@ -292,7 +292,7 @@ impl Session {
             return Err(End::of(&refusal(answer).await));
         };
         tried.push(lease.key().clone());
-        let opened = timeout(SETUP, async {
+        let opened = timeout(SETUP_TIMEOUT, async {
             let upgraded = hyper::upgrade::on(answer).await.map_err(|error| error.to_string())?;
             let mut socket = socket(upgraded, Role::Client).await;
             socket.send(Message::text(setup)).await.map_err(|error| error.to_string())?;
@@ -344,13 +344,14 @@ impl Session {
     async fn pipe(&self, client: &mut Socket, connected: Connected, early: Vec<Message>, quota: Option<Lease>) -> End {
         let Connected { mut socket, provider, lease, first } = connected;
         let mut meter = Meter { session: self, provider: &provider, lease: &lease, quota, input: 0, output: 0 };
-        // The halves are gone when the sockets close.
+        // The halves are dropped before the sockets are closed.
         let end = {
             let (mut to_client, mut from_client) = (&mut *client).split();
             let (mut to_provider, mut from_provider) = (&mut socket).split();
-            // A client's close is seen also while the provider takes nothing: reading goes on, up to as much as one message may have.
+            // Reading continues while the provider accepts nothing, up to the size of one message, so that the client's
+            // close is noticed.
             let (queue, mut queued) = mpsc::unbounded_channel();
-            let room = Arc::new(Semaphore::new(LONGEST));
+            let room = Arc::new(Semaphore::new(MAX_MESSAGE));
             let read = async {
                 let mut early = early.into_iter();
                 loop {
@@ -362,11 +363,11 @@ impl Session {
                         None => return End::closed(None),
                         Some(Err(error)) => return End::broken(Side::Client, &error),
                         Some(Ok(Message::Close(frame))) => return End::closed(frame),
-                        // What is pinged is answered here.
+                        // Each side's pings are answered here, so that pongs need not be passed on.
                         Some(Ok(Message::Pong(_))) => {}
                         Some(Ok(message)) => {
                             self.passed();
-                            let length = message.len().clamp(1, LONGEST) as u32;
+                            let length = message.len().clamp(1, MAX_MESSAGE) as u32;
                             let Ok(taken) = Arc::clone(&room).acquire_many_owned(length).await else { continue };
                             let _ = queue.send((message, taken));
                         }
@@ -409,15 +410,15 @@ impl Session {
             let (mut read, mut write) = (std::pin::pin!(read), std::pin::pin!(write));
             tokio::select! {
                 end = &mut read => {
-                    // What the client sent before it closed is still for the provider.
-                    let _ = timeout(CLOSING, async {
-                        tokio::select! { _ = &mut write => {}, _ = room.acquire_many(LONGEST as u32) => {} }
+                    // Messages that the client sent before its close are still passed on.
+                    let _ = timeout(CLOSE_TIMEOUT, async {
+                        tokio::select! { _ = &mut write => {}, _ = room.acquire_many(MAX_MESSAGE as u32) => {} }
                     }).await;
                     end
                 }
                 end = &mut write => end,
                 end = down => end,
-                () = self.idle() => End::ours(CloseCode::Away, "nothing was sent for too long"),
+                () = self.idle() => End::ours(CloseCode::Away, "the session was idle for too long"),
                 end = self.must_end() => end,
             }
         };
@@ -438,7 +439,7 @@ impl Session {
         *self.active.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Waits until nothing passed for long.
+    /// Waits until no message has passed for the reader timeout.
     async fn idle(&self) {
         loop {
             let active = *self.active.lock().unwrap_or_else(PoisonError::into_inner);
@@ -451,7 +452,7 @@ impl Session {
     }
 }
 
-/// Reads what the provider's messages tell.
+/// Reads the provider's messages: usage, and handles for resumption.
 struct Meter<'a> {
     session: &'a Session,
     provider: &'a ProviderPool,
@@ -462,7 +463,7 @@ struct Meter<'a> {
 }
 
 impl Meter<'_> {
-    /// Counts usage, learns by which handle the session can be gone on with, and removes the key.
+    /// Counts usage, records the handle by which the session can be resumed, and redacts the key.
     async fn read(&mut self, message: Message) -> Result<Message, ApiError> {
         let data: &[u8] = match &message {
             Message::Text(text) => text.as_bytes(),
@@ -488,7 +489,7 @@ impl Meter<'_> {
         Ok(if message.is_text() { Message::text(text) } else { Message::binary(text.into_bytes()) })
     }
 
-    /// Each message tells what one turn cost.
+    /// Adds the usage of one message, which is that of one turn.
     fn count(&mut self, usage: &Value) {
         let count = |field: &str| usage[field].as_u64().unwrap_or(0);
         let input = count("promptTokenCount") + count("toolUsePromptTokenCount");
@@ -508,7 +509,7 @@ fn session_name(handle: &str) -> String {
     uploads::hashed("sessions", handle)
 }
 
-/// The next message with content.
+/// Returns the next message with content.
 async fn first_message(socket: &mut Socket, whose: Side) -> Result<Message, End> {
     loop {
         match socket.next().await {
@@ -521,10 +522,10 @@ async fn first_message(socket: &mut Socket, whose: Side) -> Result<Message, End>
     }
 }
 
-/// Waits until the client leaves, and keeps what it says meanwhile.
+/// Waits until the client disconnects, and collects its messages meanwhile, up to the maximum size of a message.
 async fn left(client: &mut Socket, early: &mut Vec<Message>) -> End {
     let mut kept = 0;
-    while kept < LONGEST {
+    while kept < MAX_MESSAGE {
         match first_message(client, Side::Client).await {
             Ok(message) => {
                 kept += message.len();
@@ -536,24 +537,24 @@ async fn left(client: &mut Socket, early: &mut Vec<Message>) -> End {
     std::future::pending().await
 }
 
-/// The provider's refusal of a handshake.
+/// Converts the provider's refusal of a handshake to an error.
 async fn refusal(answer: Response<super::pools::AnswerBody>) -> ApiError {
     let status = answer.status();
-    // A page instead of a handshake may have no end.
-    let text = timeout(CLOSING, BodyExt::collect(Limited::new(answer.into_body(), 64 << 10))).await;
+    // The body may be endless.
+    let text = timeout(CLOSE_TIMEOUT, BodyExt::collect(Limited::new(answer.into_body(), 64 << 10))).await;
     let text = text.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
     let content: Value = serde_json::from_slice(&text).unwrap_or_default();
     let message = content.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
     ApiError::new(status, message.unwrap_or_else(|| format!("the provider refused the session: {status}")))
 }
 
-/// What it means that the provider ended the session.
+/// Handles the provider's close of a session, and reports a reached limit to the key.
 fn provider_closed(provider: &ProviderPool, lease: &Lease, frame: Option<CloseFrame>) -> End {
     if let Some(frame) =
         frame.as_ref().filter(|frame| frame.code == CloseCode::Error || frame.code == CloseCode::Policy)
     {
         let failure = failure(provider, frame);
-        // Only a limit concerns the key: any other end may be one of this session.
+        // Only a limit certainly concerns the key; any other reason may concern this session only.
         if matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota) {
             lease.report(&Outcome::from(failure));
         }
@@ -561,7 +562,7 @@ fn provider_closed(provider: &ProviderPool, lease: &Lease, frame: Option<CloseFr
     End::closed(frame)
 }
 
-/// What a close of the provider means: as the error that Google's other endpoints answer in its place.
+/// Classifies the provider's close like the corresponding error response of Google's other endpoints.
 fn failure(provider: &ProviderPool, frame: &CloseFrame) -> Failure {
     let reason = frame.reason.as_str();
     let says = |words: &str| reason.to_ascii_lowercase().contains(words);
@@ -581,7 +582,7 @@ fn failure(provider: &ProviderPool, frame: &CloseFrame) -> Failure {
     failure.unwrap_or_else(|| Failure::new(ErrorClass::Transient))
 }
 
-/// The end without the key in its reason.
+/// Redacts the key in the close reason for the client.
 fn redacted(mut end: End, lease: &Lease) -> End {
     if let Some(frame) = &mut end.to_client {
         let reason = lease.secret().redact(&frame.reason).into_owned();
@@ -590,11 +591,11 @@ fn redacted(mut end: End, lease: &Lease) -> End {
     end
 }
 
-/// Sends a close, unless the other side did, and waits for the answer to it.
+/// Sends a close, unless the other side did, and waits until the other side has closed.
 async fn close_socket(socket: &mut Socket, frame: Option<CloseFrame>) {
-    let closed = timeout(CLOSING, async {
+    let closed = timeout(CLOSE_TIMEOUT, async {
         let _ = socket.close(frame).await;
-        // The answer to a close that came.
+        // If the other side closed first, this sends the reply to its close.
         let _ = socket.flush().await;
         while let Some(Ok(_)) = socket.next().await {}
     });

@@ -297,7 +297,7 @@ async fn the_dashboard_works_in_a_browser() {
     assert!(text.contains("key rejected") && text.contains("What to do: replace the key"), "{text}");
     assert!(text.contains("given") && text.contains("assumed"), "{text}");
     page.turn("requests").await;
-    assert!(page.text().await.contains("caller's 400"));
+    assert!(page.text().await.contains("caller error 400"));
 
     // A button does what it says.
     page.turn("keys").await;

@@ -84,7 +84,7 @@ async fn both_versions_of_http_are_served_over_tls() {
     ask(&gateway, &renewed, false, GENERATE).await.expect("the new one is shown");
     std::fs::write(gateway.folder.path().join("cert.pem"), "no certificate").expect("it can be written");
     gateway.wait_for_log("the certificate cannot be read").await;
-    gateway.wait_for_log("cert.pem: it holds no certificate in PEM").await;
+    gateway.wait_for_log("cert.pem: no PEM certificate found").await;
     ask(&gateway, &renewed, true, GENERATE).await.expect("the one before stays");
 }
 
@@ -104,11 +104,11 @@ async fn plain_http_is_told_to_use_tls() {
 #[test]
 fn files_that_hold_no_certificate_of_the_key_are_named() {
     for (name, text, told) in [
-        ("cert.pem", "", "cert.pem: it holds no certificate in PEM"),
+        ("cert.pem", "", "cert.pem: no PEM certificate found"),
         (
             "key.pem",
             "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n",
-            "key.pem: it holds no private key in plain PEM",
+            "key.pem: no unencrypted PEM private key found",
         ),
         ("key.pem", &*rcgen::KeyPair::generate().expect("a key").serialize_pem(), "with the private key"),
     ] {

@@ -1,6 +1,6 @@
-// The admin API of this very gateway, and no other host.
+// The client of the admin API. It sends requests to this gateway only.
 
-/** It was not done, and why. */
+/** An error response of the admin API; status 0 if there was no response. */
 export class Refused extends Error {
   constructor(status, message) {
     super(message);
@@ -16,16 +16,16 @@ async function ask(method, path, headers, body) {
     const signal = AbortSignal.timeout(TIMEOUT);
     response = await fetch(`/-/admin${path}`, { method, headers, body, signal, cache: "no-store", redirect: "error" });
   } catch {
-    throw new Refused(0, "the gateway does not answer");
+    throw new Refused(0, "the gateway does not respond");
   }
   if (response.ok || response.status === 304) return response;
-  const told = await response.json().catch(() => null);
-  throw new Refused(response.status, told?.error?.message ?? `the gateway answered with ${response.status}`);
+  const error = await response.json().catch(() => null);
+  throw new Refused(response.status, error?.error?.message ?? `the gateway responded with ${response.status}`);
 }
 
 const seen = new Map();
 
-/** What a path says; the same object while the gateway says that nothing changed. */
+/** Returns the value at a path; the same object while the gateway reports no change (304). */
 export async function get(path) {
   const known = seen.get(path);
   const response = await ask("GET", path, known ? { "if-none-match": known.tag } : {});
@@ -33,7 +33,7 @@ export async function get(path) {
   const value = await response.json();
   const tag = response.headers.get("etag");
   if (tag) {
-    // Filters make many paths.
+    // Each filter text is a path of its own.
     if (seen.size > 50) seen.clear();
     seen.set(path, { tag, value });
   }
@@ -45,7 +45,7 @@ export async function send(method, path, value) {
   return response.status === 204 ? null : response.json();
 }
 
-/** Forgets all that was told, when a session ends. */
+/** Clears the cached values when a session ends. */
 export const forget = () => seen.clear();
 
 export const keyPath = (id, more = "") => `/keys/${encodeURIComponent(id)}${more}`;

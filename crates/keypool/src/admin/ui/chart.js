@@ -1,4 +1,4 @@
-// Requests of the last ten minutes, a bar each ten seconds.
+// The chart of requests of the last ten minutes, with a bar for every ten seconds.
 
 import { el, svg } from "./dom.js";
 import { RESULTS, clock } from "./format.js";
@@ -7,7 +7,7 @@ const STEP = 10000;
 const STEPS = 60;
 const [HEIGHT, LEFT, BOTTOM] = [170, 34, 20];
 
-/** As many units wide as there are pixels, so that its texts are as large as others. */
+/** Creates the chart. One unit is one pixel, so that its text has the usual size. */
 export function chart(steps, now, total) {
   const kinds = Object.keys(RESULTS);
   const first = Math.floor(now / STEP) * STEP - (STEPS - 1) * STEP;
@@ -24,13 +24,13 @@ export function chart(steps, now, total) {
   });
   const bars = steps.filter((step) => step.at_ms >= first).map((step) => {
     let y = HEIGHT - BOTTOM;
-    const told = kinds.filter((kind) => step[kind]).map((kind) => `${step[kind]} ${RESULTS[kind][0]}`).join(", ");
+    const counts = kinds.filter((kind) => step[kind]).map((kind) => `${step[kind]} ${RESULTS[kind][0]}`).join(", ");
     const parts = kinds.filter((kind) => step[kind]).map((kind) => {
       y -= step[kind] * scale;
       const x = LEFT + ((step.at_ms - first) / STEP) * width;
       return svg("rect", { class: RESULTS[kind][1], x: x + 0.5, y, width: width - 1, height: step[kind] * scale });
     });
-    return svg("g", {}, svg("title", {}, `${clock(step.at_ms)}: ${told}`), parts);
+    return svg("g", {}, svg("title", {}, `${clock(step.at_ms)}: ${counts}`), parts);
   });
   const times = [0, 30].map((n) =>
     svg("text", { class: "axis", x: LEFT + n * width, y: HEIGHT - 3 }, `${(STEPS - n) / 6} min ago`));
@@ -43,7 +43,7 @@ export function chart(steps, now, total) {
   });
   return el("figure", { class: "chart" },
     svg("svg", { viewBox: `0 0 ${total} ${HEIGHT}`, role: "img", "aria-label": label }, lines, bars, times, end),
-    el("figcaption", { class: "legend" }, legend, el("span", { class: "quiet" }, "requests in ten seconds")));
+    el("figcaption", { class: "legend" }, legend, el("span", { class: "quiet" }, "requests per ten seconds")));
 }
 
 function niceMost(most) {

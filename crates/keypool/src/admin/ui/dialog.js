@@ -1,10 +1,10 @@
-// Questions, and news.
+// Dialogs and notices.
 
 import { by, el } from "./dom.js";
 
 /**
- * Asks for fields `{name, label, hint, type, value}` and does `act(values)`. What it throws is told, and can be mended. What it
- * returns is said if it is a text, and called when the dialog is closed if it is a function.
+ * Asks for fields `{name, label, hint, type, value}` and calls `act(values)`. An error of `act` is shown in the dialog, which
+ * stays open. A string that `act` returns is shown as a notice; a function is called when the dialog has closed.
  */
 export function ask({ title, text = "", fields = [], yes, danger = false, act }) {
   const dialog = by("dialog");
@@ -28,22 +28,22 @@ export function ask({ title, text = "", fields = [], yes, danger = false, act })
     const values = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value !== ""));
     by("dialog-yes").disabled = true;
     try {
-      const told = await act(values);
-      if (typeof told === "function") dialog.addEventListener("close", told, { once: true });
+      const result = await act(values);
+      if (typeof result === "function") dialog.addEventListener("close", result, { once: true });
       dialog.close();
-      if (typeof told === "string") say(told);
+      if (typeof result === "string") say(result);
     } catch (error) {
       by("dialog-error").textContent = error.message;
     } finally {
       by("dialog-yes").disabled = false;
     }
   };
-  // What was typed, a secret mostly, does not stay in the page.
+  // The input, often a secret, must not stay in the page.
   dialog.onclose = () => by("dialog-fields").replaceChildren();
   dialog.showModal();
 }
 
-/** Says something for some seconds. */
+/** Shows a notice for eight seconds. */
 export function say(text, kind = "") {
   const note = el("p", { class: kind || null }, text);
   by("news").append(note);

@@ -1,13 +1,13 @@
-// Elements. Whatever is told goes in as text; nothing here reads markup.
+// Creates and updates elements. All content is inserted as text; nothing here parses markup.
 
 export const by = (id) => document.getElementById(id);
 
-/** An element with attributes, and what is inside: nodes, or text. */
+/** Creates an element with attributes and children: nodes or text. */
 export function el(name, attributes = {}, ...inside) {
   return fill(document.createElement(name), attributes, inside);
 }
 
-/** The same in a drawing. */
+/** Creates an SVG element in the same way. */
 export function svg(name, attributes = {}, ...inside) {
   return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, inside);
 }
@@ -21,7 +21,7 @@ function fill(node, attributes, inside) {
   return node;
 }
 
-/** Shows these nodes in place of those before. Nodes that stay the same keep focus, selection and whether they are open. */
+/** Replaces the children of a node. Elements that stay keep their focus, their selection, and whether they are open. */
 export function show(parent, ...nodes) {
   const fresh = document.createElement("div");
   fresh.append(...nodes.flat(Infinity).filter(Boolean));
@@ -55,7 +55,7 @@ function patch(old, fresh) {
     return;
   }
   for (const { name } of [...old.attributes]) {
-    // Whoever looks opened it.
+    // The viewer opens and closes it.
     if (name !== "open" && !fresh.hasAttribute(name)) old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
@@ -64,7 +64,7 @@ function patch(old, fresh) {
   children(old, fresh);
 }
 
-/** A table. Of kind `cards` each row is a card on a narrow screen, whose cells are named by `data-name`. */
+/** Creates a table. With kind `cards`, a narrow screen shows each row as a card, with `data-name` as the cells' labels. */
 export function table(label, heads, rows, empty, kind = "cards") {
   if (rows.length === 0) return el("p", { class: "quiet empty" }, empty);
   const head = el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text))));
@@ -75,7 +75,7 @@ export function table(label, heads, rows, empty, kind = "cards") {
   return el("div", { class: "wide" }, el("table", { class: kind || null, "aria-label": label }, head, el("tbody", {}, body)));
 }
 
-/** A word with a colour. */
+/** Creates a coloured label. */
 export const chip = (text, kind) => el("span", { class: `chip ${kind}` }, text);
 
 export const button = (text, action, data = {}, kind = "") =>

@@ -1,4 +1,4 @@
-// How values are written. Nothing here touches the page.
+// Formats values as text. Nothing here touches the page.
 
 const two = (number) => String(number).padStart(2, "0");
 
@@ -18,7 +18,7 @@ export function short(number) {
   return `${value < 100 ? value.toFixed(1) : Math.round(value)}${unit}`;
 }
 
-/** `10:30:45`, with the date where it is not today's. */
+/** `10:30:45`, with the date if it is not today. */
 export function clock(ms, now = Date.now()) {
   const at = new Date(ms);
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
@@ -27,17 +27,17 @@ export function clock(ms, now = Date.now()) {
 
 export const milliseconds = (ms) => (ms < 1000 ? `${ms} ms` : `${(ms / 1000).toFixed(ms < 10000 ? 2 : 1)} s`);
 
-/** A part of a whole in percent, 0 to 100. */
+/** Returns a part of a whole in percent, 0 to 100. */
 export const percent = (part, whole) => (whole <= 0 ? 100 : Math.min(100, Math.max(0, (100 * part) / whole)));
 
-/** `99.2 %`; a dash for none of none. */
+/** `99.2 %`; a dash if there are none at all. */
 export const rate = (good, all) => (all === 0 ? "–" : `${good === all ? 100 : Math.min(99.9, (100 * good) / all).toFixed(1)} %`);
 
-const UNITS = { requests: "requests", input_tokens: "prompt tokens", output_tokens: "answer tokens", tokens: "tokens", images: "images" };
+const UNITS = { requests: "requests", input_tokens: "prompt tokens", output_tokens: "output tokens", tokens: "tokens", images: "images" };
 
-/** `requests a minute` */
+/** `requests per minute` */
 export const limitName = (limit) =>
-  `${UNITS[limit.unit] ?? limit.unit} ${["minute", "day"].includes(limit.span) ? `a ${limit.span}` : `in ${limit.span}`}`;
+  `${UNITS[limit.unit] ?? limit.unit} ${["minute", "day"].includes(limit.span) ? `per ${limit.span}` : `in ${limit.span}`}`;
 
 export const STATES = {
   usable: ["usable", "good"],
@@ -49,22 +49,22 @@ export const STATES = {
 
 export const RESULTS = {
   good: ["served", "good"],
-  caller: ["caller's", "other"],
+  caller: ["caller error", "other"],
   unavailable: ["no key", "limited"],
   failed: ["failed", "bad"],
 };
 
 export const words = (name) => String(name ?? "").replaceAll("_", " ");
 
-/** Why something is not used, until when, and what to do: three texts. */
+/** Returns three texts about an open breaker: its target and state, the reason, and advice. */
 export function why(breaker) {
-  const state = { cooling: "cools", half_open: "is on trial", disabled: "is disabled" }[breaker.state] ?? breaker.state;
+  const state = { cooling: "is cooling", half_open: "is on trial", disabled: "is disabled" }[breaker.state] ?? breaker.state;
   const left = breaker.state === "cooling" && breaker.seconds_left !== null ? `for ${duration(breaker.seconds_left)}` : "";
   const reasons = [breaker.class && words(breaker.class), breaker.reason].filter(Boolean);
   return { what: `${breaker.target} ${state} ${left}`.trim(), reason: reasons.join(": "), advice: breaker.advice ?? "" };
 }
 
-/** Sums of the limits of one model over projects. */
+/** Sums the limits of each model over all projects. */
 export function sumLimits(projects) {
   const models = new Map();
   for (const { models: list } of projects) {

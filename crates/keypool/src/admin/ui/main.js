@@ -1,4 +1,4 @@
-// The dashboard: log-in, the pages, and what buttons do.
+// The dashboard: login, pages, and actions of buttons.
 
 import { Refused, forget, get, keyPath, send } from "./api.js";
 import { ask, say } from "./dialog.js";
@@ -18,7 +18,7 @@ const page = () => (PAGES.includes(location.hash.slice(1)) ? location.hash.slice
 
 const mostRequests = () => (allRequests ? Infinity : innerWidth > 760 ? 50 : 15);
 
-/** What a page asks the API for, and shows. */
+/** Loads the data of each page and returns its nodes. */
 const LOOKS = {
   async overview(snapshot) {
     const some = (state, of) =>
@@ -36,7 +36,7 @@ const LOOKS = {
   },
   models: async () => views.models(await get("/keys?limit=1000"), 1000),
   async usage(snapshot) {
-    if (!snapshot.database) return views.nothing("Usage by day is kept in the database, and this gateway has none (--db).");
+    if (!snapshot.database) return views.nothing("Usage by day is stored in the database, and this gateway has none (--db).");
     const [kind, days] = [by("usage-by").value, Number(by("usage-days").value)];
     return views.usage(await get(`/usage?by=${kind}&days=${days}`), kind, days);
   },
@@ -71,7 +71,7 @@ async function refresh() {
 }
 
 function link(text, kind) {
-  // Screen readers say it whenever it is set.
+  // Screen readers announce the text each time it is set.
   if (by("link").textContent !== text) by("link").textContent = text;
   by("link").className = `link ${kind}`;
 }
@@ -98,7 +98,7 @@ function turn() {
   soon();
 }
 
-/** Refreshes at once, also where a look is under way. */
+/** Refreshes at once, or as soon as the current refresh has finished. */
 function soon() {
   if (busy) setTimeout(soon, 50);
   else refresh();
@@ -125,18 +125,18 @@ by("logout").onclick = async () => {
 
 const KEY_FIELDS = [
   { name: "secret", label: "Key", type: "password", required: true },
-  { name: "id", label: "Name", hint: "made of the key's hash unless set" },
-  { name: "project", label: "Project", hint: "who owns the quota; keys of one project share limits" },
+  { name: "id", label: "Name", hint: "default: derived from the key's hash" },
+  { name: "project", label: "Project", hint: "owner of the quota; keys of one project share limits" },
   { name: "tier", label: "Tier", hint: "free or paid" },
-  { name: "label", label: "Label", hint: "for people" },
+  { name: "label", label: "Label", hint: "a note, shown with the key" },
 ];
 const TENANT_FIELDS = [
   { name: "name", label: "Name", required: true },
-  { name: "models", label: "Models", hint: "with commas between them; a name may end in *; all unless set" },
-  { name: "rpm", label: "Requests a minute", type: "number" },
-  { name: "rpd", label: "Requests a day", type: "number" },
-  { name: "tpm", label: "Tokens a minute", type: "number" },
-  { name: "max_concurrent", label: "Requests at the same time", type: "number" },
+  { name: "models", label: "Models", hint: "separated by commas; a name may end in *; default: all" },
+  { name: "rpm", label: "Requests per minute", type: "number" },
+  { name: "rpd", label: "Requests per day", type: "number" },
+  { name: "tpm", label: "Tokens per minute", type: "number" },
+  { name: "max_concurrent", label: "Concurrent requests", type: "number" },
   { name: "expires", label: "Expires", hint: "2030-01-31" },
 ];
 
@@ -149,19 +149,19 @@ const ACTIONS = {
   },
   "add-key": () => ask({
     title: "Add a key",
-    text: "It is stored in the database, encrypted, and used at once.",
+    text: "The key is stored in the database, encrypted, and used at once.",
     fields: KEY_FIELDS,
     yes: "Add",
     act: async (values) => `key ${(await send("POST", "/keys", values)).id} was added`,
   }),
   disable: ({ key }) => ask({
     title: `Disable ${key}?`,
-    text: "It is not used until somebody enables it. Requests in flight go on.",
-    fields: [{ name: "reason", label: "Why", hint: "shown with the key" }],
+    text: "The key is not used until it is enabled again. Requests in flight continue.",
+    fields: [{ name: "reason", label: "Reason", hint: "shown with the key" }],
     yes: "Disable",
     act: async (values) => {
       const { outlives } = await send("POST", keyPath(key, "/disable"), values);
-      return `${key} is disabled${outlives ? "" : ", until the gateway ends: there is no database"}`;
+      return `${key} is disabled${outlives ? "" : " until the gateway stops, because there is no database"}`;
     },
   }),
   async enable({ key }) {
@@ -193,8 +193,8 @@ const ACTIONS = {
       if (models) values.models = models.split(",").map((model) => model.trim()).filter(Boolean);
       const { name, token } = await send("POST", "/tenants", values);
       return () => ask({
-        title: `The token of ${name}`,
-        text: "It is shown only once. Clients send it in place of an API key.",
+        title: `Token of ${name}`,
+        text: "The token is shown only once. Clients send it instead of an API key.",
         fields: [{ name: "token", label: "Token", value: token, readonly: true }],
         yes: "Done",
       });

@@ -1,4 +1,4 @@
-// What each page shows, as nodes made of what the API says.
+// The pages: each function turns data of the API into nodes.
 
 import { chart } from "./chart.js";
 import { button, chip, el, table } from "./dom.js";
@@ -7,12 +7,12 @@ import { RESULTS, STATES, clock, duration, limitName, milliseconds, percent, rat
 const tile = (name, value, kind = "", more = "") =>
   el("div", { class: kind || null }, el("dt", {}, name), el("dd", {}, value), more && el("dd", { class: "quiet more" }, more));
 
-/** A bar of how much of a limit is used. It is never more than full. */
+/** Creates a bar that shows how much of a limit is used, at most 100 %. */
 export function bar(limit, sources = [limit.source]) {
   const part = percent(limit.used, limit.limit);
   const kind = sources.every((source) => source === "assumed") ? "assumed" : part >= 100 ? "full" : part >= 80 ? "high" : "low";
   const name = limitName(limit);
-  const over = limit.used > limit.limit ? " (answers used more than was estimated)" : "";
+  const over = limit.used > limit.limit ? "responses used more than was estimated" : "";
   return el("div", { class: "limit" },
     el("span", { class: "limit-name" }, name),
     el("progress", { class: kind, max: 100, value: part, "aria-label": name, title: over || null }),
@@ -22,9 +22,9 @@ export function bar(limit, sources = [limit.source]) {
 }
 
 const SOURCES = {
-  given: "the configuration says so",
-  learned: "the provider said so",
-  assumed: "of the table of known tiers: it orders keys and refuses nothing",
+  given: "set in the configuration",
+  learned: "learned from the provider",
+  assumed: "assumed from the table of known tiers: it affects the order of keys, but refuses no request",
 };
 
 function reasons(breakers) {
@@ -47,25 +47,25 @@ export function overview(snapshot, { keys }, events, width) {
   const shared = snapshot.pools.flatMap((pool) => pool.breakers);
   return [
     paused.map((pool) => el("p", { class: "banner" },
-      `Nearly every key of ${pool.name} is refused: no key is disabled until one succeeds. This looks like an outage.`)),
+      `${pool.name} refuses nearly every key: no key is disabled until one succeeds. This looks like an outage.`)),
     el("dl", { class: "tiles" },
-      tile("Requests", short(good + caller + unavailable + failed), "", `${short(caller)} caller's`),
+      tile("Requests", short(good + caller + unavailable + failed), "", `${short(caller)} caller errors`),
       tile("Served", rate(good, good + unavailable + failed), failed + unavailable ? "limited" : "good",
-        failed + unavailable ? `${short(unavailable)} without a key, ${short(failed)} failed` : "of valid ones"),
+        failed + unavailable ? `${short(unavailable)} without a key, ${short(failed)} failed` : "of valid requests"),
       tile("Keys usable", String(usable), usable ? "good" : "bad", `of ${sum(({ stats }) => stats.keys)}`),
       tile("Cooling", String(cooling), cooling ? "limited" : ""),
       tile("Disabled", String(disabled), disabled ? "bad" : ""),
       tile("Waiting", String(waiting), waiting ? "limited" : "", "for a key"),
       tile("In flight", String(sum(({ stats }) => stats.in_flight)), "", "at providers"),
       tile("First byte", snapshot.latency ? milliseconds(snapshot.latency.median_ms) : "–", "",
-        snapshot.latency ? `median; 95 %: ${milliseconds(snapshot.latency.p95_ms)}` : "")),
+        snapshot.latency ? `median; p95: ${milliseconds(snapshot.latency.p95_ms)}` : "")),
     el("div", { class: "panel" }, el("h2", {}, "The last ten minutes"), chart(snapshot.steps, Date.now(), width)),
     el("div", { class: "pair" },
       el("div", { class: "panel" }, el("h2", {}, "Not in use"),
         shared.length + out.length === 0
           ? el("p", { class: "quiet" }, "All keys are in use.")
           : [reasons(shared), out.slice(0, 8).map((key) => el("div", { class: "held", "data-id": key.id },
-              reasons(key.breakers.length ? key.breakers : [{ state: key.state, target: `key ${key.id}`, reason: `its project ${key.project}` }])))],
+              reasons(key.breakers.length ? key.breakers : [{ state: key.state, target: `key ${key.id}`, reason: `because of its project ${key.project}` }])))],
         out.length > 8 && el("p", {}, el("a", { href: "#keys" }, `all ${out.length}`))),
       el("div", { class: "panel" }, el("h2", {}, "Last events"), eventList(events.slice(0, 8)))),
   ];
@@ -102,13 +102,13 @@ export function keys({ total, keys, projects }, offset, page, database) {
     ` ${offset + 1} to ${offset + keys.length} of ${total} `,
     button("Next", "page", { "data-offset": offset + page, disabled: offset + page >= total }));
   return [
-    !database && el("p", { class: "quiet" }, "There is no database: keys are listed in files and variables alone."),
-    keys.length === 0 && el("p", { class: "quiet empty" }, "There is no such key."),
+    !database && el("p", { class: "quiet" }, "There is no database: keys are listed in files and variables only."),
+    keys.length === 0 && el("p", { class: "quiet empty" }, "No key matches."),
     parts, pages,
   ];
 }
 
-/** The limit that is nearest to its end. */
+/** Returns a text about the limit that is closest to exhaustion. */
 function tightest(models) {
   const all = models.flatMap(({ model, limits }) => limits.map((limit) => ({ model, ...limit })));
   all.sort((a, b) => percent(b.used, b.limit) - percent(a.used, a.limit));
@@ -124,7 +124,7 @@ function keyRow(key) {
     cells: [
       [el("span", { class: "id" }, key.id), el("div", { class: "quiet" }, [key.label, ...facts].filter(Boolean).join(", "))],
       [chip(word, kind), reasons(key.breakers)],
-      [`${short(key.succeeded)} good, ${short(key.failed)} failed`, key.in_flight ? el("div", {}, `${key.in_flight} in flight`) : null],
+      [`${short(key.succeeded)} succeeded, ${short(key.failed)} failed`, key.in_flight ? el("div", {}, `${key.in_flight} in flight`) : null],
       el("div", { class: "actions" },
         key.state === "usable" || key.state === "partly"
           ? button("Disable", "disable", data)
@@ -139,7 +139,7 @@ export function models({ projects, total }, shown) {
   const list = sumLimits(projects);
   return [
     list.length === 0 && el("p", { class: "quiet empty" }, "No request has named a model yet, and no model has limits."),
-    total > shown && el("p", { class: "quiet" }, `Of the first ${shown} keys.`),
+    total > shown && el("p", { class: "quiet" }, `Includes the first ${shown} keys only.`),
     el("div", { class: "grid" }, list.map(({ model, projects, limits }) =>
       el("div", { class: "panel", "data-id": model },
         el("h2", {}, model === "*" ? "other models" : model),
@@ -156,7 +156,7 @@ export function usage({ today, rows }, by, days) {
     const most = Math.max(1, ...rows.map(of));
     const none = { requests: 0, input_tokens: 0, output_tokens: 0 };
     const list = dates.map((day) => [day, sums.get(day) ?? none]);
-    return el("div", { class: "panel" }, table("Usage by day", ["Day", "Requests", "Prompt", "Answer tokens"], list.map(([day, row]) => ({
+    return el("div", { class: "panel" }, table("Usage by day", ["Day", "Requests", "Prompt tokens", "Output tokens"], list.map(([day, row]) => ({
       id: day,
       cells: [
         day === today ? "today" : day.slice(5),
@@ -176,8 +176,8 @@ export function usage({ today, rows }, by, days) {
     el("th", { scope: "row" }, name || "–"),
     dates.map((day) => {
       const row = cell.get(`${day} ${name}`);
-      const told = row && `${row.requests} requests, ${row.input_tokens} prompt and ${row.output_tokens} answer tokens`;
-      return el("td", { class: row ? `shade${Math.ceil((4 * row.requests) / most)}` : "none", title: told }, row ? short(row.requests) : "");
+      const title = row && `${row.requests} requests, ${row.input_tokens} prompt and ${row.output_tokens} output tokens`;
+      return el("td", { class: row ? `shade${Math.ceil((4 * row.requests) / most)}` : "none", title }, row ? short(row.requests) : "");
     }),
     el("td", { class: "sum" }, short(sum(name)))));
   if (names.length === 0) return el("p", { class: "quiet empty" }, by === "tenant" ? "No tenant with limits has sent a request." : "No requests on these days.");
@@ -218,7 +218,7 @@ export function requests(list, kind, most) {
     };
   });
   return el("div", { class: "panel" },
-    table("Last requests", ["Time", "Result", "Request", "First byte", "Attempts", "Id"], rows, "No such request is among the last 256."),
+    table("Last requests", ["Time", "Result", "Request", "First byte", "Attempts", "Id"], rows, "None of the last 256 requests matches."),
     chosen.length > most && el("p", { class: "pages" }, button(`Show all ${chosen.length}`, "all-requests")));
 }
 
@@ -226,7 +226,7 @@ function eventList(list) {
   if (list.length === 0) return el("p", { class: "quiet" }, "No events yet.");
   return el("ol", { class: "events" }, list.map((event) => el("li", { "data-id": String(event.id) },
     el("time", {}, clock(event.at_ms)), " ", event.sentence,
-    event.count > 1 && el("span", { class: "count", title: "so often within a minute of each other" }, ` ×${event.count}`))));
+    event.count > 1 && el("span", { class: "count", title: "repeats, each within a minute of the one before" }, ` ×${event.count}`))));
 }
 
 export const events = (list) => el("div", { class: "panel" }, eventList(list));
@@ -238,16 +238,16 @@ export function tenants(list, database) {
       el("span", { class: "id" }, tenant.name),
       tenant.models.length ? tenant.models.join(", ") : "all models",
       tenant.limits.length ? tenant.limits.map((limit) => bar(limit)) : "no limits",
-      [tenant.max_concurrent && `${tenant.max_concurrent} at once`, tenant.expires && `until ${tenant.expires}`].filter(Boolean).join(", "),
+      [tenant.max_concurrent && `${tenant.max_concurrent} concurrent`, tenant.expires && `until ${tenant.expires}`].filter(Boolean).join(", "),
       tenant.in_database
         ? button("Remove", "remove-tenant", { "data-tenant": tenant.name }, "danger")
         : el("span", { class: "quiet" }, "listed in the configuration"),
     ],
   }));
   return [
-    !database && el("p", { class: "quiet" }, "There is no database: tenants are listed in the configuration alone."),
+    !database && el("p", { class: "quiet" }, "There is no database: tenants are listed in the configuration only."),
     el("div", { class: "panel" }, table("Tenants", ["Tenant", "Models", "Used", "More", "Actions"], rows,
-      "There are no tenants: whoever has the gateway's token may use it.")),
+      "There are no tenants: all clients use the gateway's token.")),
   ];
 }
 
