@@ -25,7 +25,7 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 /// | `weight` | its share of the requests relative to other keys; 1 by default |
 /// | `exit` | the exit (a proxy or a local address) for its requests |
 /// | `billing_account` | the account that pays for the project |
-/// | `rpm`, `tpm`, `rpd` | project limits for models not in `limits`: requests and prompt tokens a minute, requests a day |
+/// | `rpm`, `tpm`, `rpd` | limits for models not in `limits`: requests and prompt tokens a minute, requests a day |
 /// | `concurrent` (or `max_concurrent`) | maximum number of concurrent requests |
 /// | `interval` (or `min_interval`) | minimum time between two requests' starts: seconds, or `500ms`, `2s`, `1m` |
 /// | `zone` | the IANA time zone of the project's daily limits; the provider's by default |

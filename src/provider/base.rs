@@ -121,14 +121,15 @@ impl Base {
         } else if let Some(before) = self.before_version()
             && let Some(after) = after_version(rest)
         {
-            // The base's version replaces `/v1`, which clients send that know no other. Any other version replaces the base's.
+            // The base's version replaces `/v1`, which clients send that know no other. Any other version replaces the
+            // base's.
             if begins_with(rest, "/v1") { rest = after } else { base = before }
         }
         (rest.len() != path.len() || !base.is_empty()).then(|| [base, rest].concat())
     }
 
-    /// Returns the path before its last segment, if that is a version, or `openai` after a version: `/v1`,
-    /// `/v1beta/openai`.
+    /// Returns the path without its last segment, if that is a version (`/v1`) or `openai` after a version
+    /// (`/v1beta/openai`).
     fn before_version(&self) -> Option<&str> {
         let (before, last) = self.path.rsplit_once('/')?;
         (is_version(last) || (last == "openai" && before.split('/').any(is_version))).then_some(before)

@@ -19,7 +19,8 @@ pub(super) fn set_path(uri: &mut Uri, mut path: String) -> Result<(), Error> {
     set(uri, path)
 }
 
-/// Replaces path and query. If they are not valid, for example longer than 64 KiB, returns an error and keeps the old ones.
+/// Replaces path and query. If they are not valid, for example longer than 64 KiB, returns an error and keeps the old
+/// ones.
 pub(super) fn set(uri: &mut Uri, target: String) -> Result<(), Error> {
     let invalid = || Error::request("the path and query of the request are not valid");
     let target = PathAndQuery::try_from(target).map_err(|_| invalid())?;
