@@ -28,8 +28,8 @@ pub(crate) struct ErrorInfo {
     pub(super) codes: Vec<String>,
     /// The message for people.
     pub(super) message: Option<String>,
-    /// All messages in lower case, for the rules. Parts in quotes and names of models are left out, since the caller may have
-    /// written them; not for status 429.
+    /// All messages in lower case, for the rules. Parts in quotes and names of models are left out, since the caller
+    /// may have written them; not for status 429.
     pub(super) text: String,
     /// The delay that headers or body name.
     pub(super) retry_after: Option<Duration>,
@@ -56,7 +56,8 @@ pub(super) const LIMIT_ZERO: &str = "limit_zero";
 pub(super) const PER_DAY: &str = "per_day";
 /// A quota that does not belong to the model is used up: searches, storage.
 pub(super) const BESIDE_MODEL: &str = "beside_model";
-/// Codes that are derived and not part of a body. Rows of the table may name them; a [`Failure`](super::Failure) never shows them.
+/// Codes that are derived and not part of a body. Rows of the table may name them; a [`Failure`](super::Failure) never
+/// shows them.
 pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
 
 /// Codes of an error, the most specific first.
@@ -132,8 +133,8 @@ impl ErrorInfo {
         info.finish(headers, wall)
     }
 
-    /// Reads the error in a good answer: an event of a stream that has one, or a whole body that is only an error. `None` if there
-    /// is no error.
+    /// Reads the error in a good answer: an event of a stream that has one, or a whole body that is only an error.
+    /// `None` if there is no error.
     pub(super) fn of_success(headers: &HeaderMap, body: &[u8], in_stream: bool, wall: SystemTime) -> Option<Self> {
         let text = as_text(body);
         if !may_be_error(text.as_bytes()) {
@@ -298,8 +299,9 @@ fn is_code(text: &str) -> bool {
     one_case && !text.is_empty() && text.len() <= 64
 }
 
-/// The limit of a sentence: `on requests per min (RPM): Limit 3, Used 3`, as OpenAI and Groq say, or `of 20,000 input tokens per
-/// minute`, as Anthropic does. Their headers say it too, but not for every account, and not behind every proxy.
+/// The limit of a sentence: `on requests per min (RPM): Limit 3, Used 3`, as OpenAI and Groq say, or `of 20,000 input
+/// tokens per minute`, as Anthropic does. Their headers say it too, but not for every account, and not behind every
+/// proxy.
 fn limit_of_a_minute(message: &str) -> Option<QuotaViolation> {
     let before = |sign| Some(message.split_once(sign)?.0.rsplit(' ').next().unwrap_or_default());
     let after = |sign| message.split_once(sign)?.1.split(' ').next();

@@ -24,8 +24,8 @@ static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error")
 /// In a text the second quote would be escaped.
 static USAGE_METADATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usageMetadata\""));
 
-/// Reads the usage of one answer's body, chunk by chunk. It holds at most two events, or the end of a plain body. The layers do
-/// this themselves.
+/// Reads the usage of one answer's body, chunk by chunk. It holds at most two events, or the end of a plain body. The
+/// layers do this themselves.
 ///
 /// ```
 /// use tower_keypool::{Usage, classify::UsageReader, provider::UsageFormat};
@@ -81,8 +81,8 @@ impl UsageReader {
         }
     }
 
-    /// The same for an answer with these headers; `None` if its body is neither JSON nor events. One that is compressed must be
-    /// decoded first.
+    /// The same for an answer with these headers; `None` if its body is neither JSON nor events. One that is compressed
+    /// must be decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
         let kinds = [&b"json"[..], b"event-stream"];
         let readable = headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
@@ -308,8 +308,8 @@ fn has_usage_metadata(event: &[u8]) -> bool {
     })
 }
 
-/// Where an event ends that ends behind `from`, and where the next one begins. Lines end with LF, CR LF or CR; an empty line
-/// ends an event.
+/// Where an event ends that ends behind `from`, and where the next one begins. Lines end with LF, CR LF or CR; an empty
+/// line ends an event.
 fn event_end(text: &[u8], mut from: usize) -> Option<(usize, usize)> {
     let behind = |at: usize| at + if text[at..].starts_with(b"\r\n") { 2 } else { 1 };
     loop {
