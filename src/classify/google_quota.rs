@@ -22,16 +22,16 @@ pub(super) struct Quotas {
 }
 
 /// Maximum number of violations that are read.
-const MAX_VIOLATIONS: usize = 16;
+const MAX: usize = 16;
 
 /// Reads the quotas of an error. `details` are the items of `error.details`, in any order and possibly without their
 /// `@type`.
 pub(super) fn read(details: &[&Value], message: &str) -> Quotas {
     let mut quotas = Quotas::default();
-    let mut lines: Vec<Line<'_>> = message.lines().filter_map(Line::read).take(MAX_VIOLATIONS).collect();
+    let mut lines: Vec<Line<'_>> = message.lines().filter_map(Line::read).take(MAX).collect();
     let all_zero = !lines.is_empty() && lines.iter().all(|line| line.limit == Some(0));
     let mut named = 0;
-    for violation in details.iter().flat_map(|detail| violations(detail)).take(MAX_VIOLATIONS) {
+    for violation in details.iter().flat_map(|detail| violations(detail)).take(MAX) {
         let text = |name: &str| violation.get(name).and_then(Value::as_str);
         let id = text("quotaId").or_else(|| text("quota_id")).or_else(|| text("quota_limit")).unwrap_or_default();
         let metric = text("quotaMetric").or_else(|| text("quota_metric")).unwrap_or_default();
@@ -56,8 +56,7 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quotas {
 fn violations(detail: &Value) -> Vec<&Value> {
     let listed = detail.get("violations").and_then(Value::as_array).into_iter().flatten();
     let names_one = |one: &&Value| ["quotaId", "quota_id", "quota_limit"].iter().any(|name| one.get(name).is_some());
-    let own = [Some(detail), detail.get("metadata")].into_iter().flatten().filter(names_one);
-    listed.chain(own).take(MAX_VIOLATIONS).collect()
+    listed.chain([Some(detail), detail.get("metadata")].into_iter().flatten().filter(names_one)).take(MAX).collect()
 }
 
 impl Quotas {
