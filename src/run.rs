@@ -60,7 +60,7 @@ impl KeyPool {
         C: FnMut(Arc<Lease>) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        walk(self.with_retry(), request.into(), classify, call)
+        run_attempts(self.with_retry(), request.into(), classify, call)
     }
 
     /// Returns the rules of [`run`](Self::run) so that they can be changed:
@@ -87,11 +87,11 @@ impl RetryPolicy {
         C: FnMut(Arc<Lease>) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        walk(self.clone(), request.into(), classify, call)
+        run_attempts(self.clone(), request.into(), classify, call)
     }
 }
 
-async fn walk<J, C, F, T, E>(
+async fn run_attempts<J, C, F, T, E>(
     policy: RetryPolicy,
     request: KeyRequest,
     classify: J,

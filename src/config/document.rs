@@ -37,7 +37,7 @@ pub fn read<T: DeserializeOwned>(
     let mut table = table.into_inner();
     for (n, (name, path, value)) in settings.iter().enumerate() {
         if !insert(&mut table, path, value, text.len() + 1 + n) {
-        problems.push(Problem::new(name, "the parent setting is not a table"));
+            problems.push(Problem::new(name, "the parent setting is not a table"));
         }
     }
     // Removes each invalid value and deserializes the rest again.

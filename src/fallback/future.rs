@@ -105,7 +105,7 @@ where
                         State::Ready { request: Some(request) }
                     } else {
                         set_attempts(first, attempts.clone());
-                        return Poll::Ready(fallback.first.take().expect("it was put there above"));
+                        return Poll::Ready(fallback.first.take().expect("the first result is set above"));
                     }
                 }
                 StateProj::Ready { request } => {
@@ -165,7 +165,8 @@ impl<B: TryClone> Plan<B> {
         match result {
             Ok(response) => {
                 let last = response.extensions().get::<Attempts>().and_then(Attempts::last);
-                last.and_then(|attempt| attempt.outcome().failure()).is_some_and(|failure| self.falls_back_after(failure))
+                last.and_then(|attempt| attempt.outcome().failure())
+                    .is_some_and(|failure| self.falls_back_after(failure))
             }
             Err(error) => {
                 let unavailable = Error::find(error).and_then(Error::as_unavailable);

@@ -43,7 +43,7 @@ pub struct Anthropic {
 impl Anthropic {
     /// Creates a provider for the API at `https://api.anthropic.com`.
     pub fn new() -> Self {
-        Self { base: "https://api.anthropic.com".parse().expect("a constant that a test reads"), bearer: false }
+        Self { base: "https://api.anthropic.com".parse().expect("the constant is a valid base URL"), bearer: false }
     }
 
     /// Creates a provider for the API at another URL.

@@ -121,8 +121,8 @@ impl Base {
         } else if let Some(before) = self.before_version()
             && let Some(after) = after_version(rest)
         {
-            // The base's version replaces `/v1`, which clients send that know no other. Any other version replaces the
-            // base's.
+            // The base's version replaces `/v1`, the only version that some clients know. Any other version of the
+            // request replaces the base's.
             if begins_with(rest, "/v1") { rest = after } else { base = before }
         }
         (rest.len() != path.len() || !base.is_empty()).then(|| [base, rest].concat())

@@ -48,7 +48,7 @@ pub struct Gemini {
 impl Gemini {
     /// Creates a provider for the API at `https://generativelanguage.googleapis.com`.
     pub fn new() -> Self {
-        Self { base: "https://generativelanguage.googleapis.com".parse().expect("a constant that a test reads") }
+        Self { base: "https://generativelanguage.googleapis.com".parse().expect("the constant is a valid base URL") }
     }
 
     /// Creates a provider for the API at another URL: a simulator, a proxy, a regional host.

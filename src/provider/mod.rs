@@ -159,7 +159,7 @@ pub trait Provider: Send + Sync + 'static {
 pub struct RequestInfo<'a> {
     /// The place where the request names its model.
     pub model: ModelIn<'a>,
-    /// The top-level array of the body of which each item counts as a request, such as `requests` of a batch embedding.
+    /// The top-level array of the body whose items each count as a request, such as `requests` of a batch embedding.
     pub cost_of_items: Option<&'static str>,
     /// Whether the request counts against no model's quota, such as a list of models.
     pub uncounted: bool,

@@ -52,7 +52,7 @@ pub struct OpenAi {
 impl OpenAi {
     /// Creates a provider for the API at `https://api.openai.com/v1`.
     pub fn new() -> Self {
-        Self::with("https://api.openai.com/v1".parse().expect("a constant that a test reads"))
+        Self::with("https://api.openai.com/v1".parse().expect("the constant is a valid base URL"))
     }
 
     /// Creates a provider for a compatible API at another URL, such as `https://openrouter.ai/api/v1` or
