@@ -56,10 +56,7 @@ mod tests {
     fn messages_contain_no_values() {
         for (message, shown) in [
             ("unknown field `teir`, expected one of `id`, `tier`", "\"teir\" is not an option; did you mean \"tier\"?"),
-            (
-                "unknown field `AIzaSy-secret`, expected `id` or `tier`",
-                "this is not an option; the options are id, tier",
-            ),
+            ("unknown field `AIzaSy-key`, expected `id` or `tier`", "this is not an option; the options are id, tier"),
             ("unknown field `region`, expected `id`", "\"region\" is not an option; the options are id"),
             ("unknown variant `AIzaSy-secret`, expected `lru` or `weighted`", "expected lru or weighted"),
             ("invalid type: string \"AIzaSy, expected x\", expected a boolean", "expected a boolean"),

@@ -165,8 +165,7 @@ impl<B: TryClone> Plan<B> {
         match result {
             Ok(response) => {
                 let last = response.extensions().get::<Attempts>().and_then(Attempts::last);
-                last.and_then(|attempt| attempt.outcome().failure())
-                    .is_some_and(|failure| self.falls_back_after(failure))
+                last.and_then(|attempt| attempt.outcome().failure()).is_some_and(|failure| self.retries_after(failure))
             }
             Err(error) => {
                 let unavailable = Error::find(error).and_then(Error::as_unavailable);
@@ -175,7 +174,7 @@ impl<B: TryClone> Plan<B> {
         }
     }
 
-    fn falls_back_after(&self, failure: &Failure) -> bool {
+    fn retries_after(&self, failure: &Failure) -> bool {
         let concerns_model = matches!(failure.concerns(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
         match failure.class() {
             ErrorClass::ModelNotFound => true,

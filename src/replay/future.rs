@@ -76,8 +76,7 @@ where
                             return Poll::Ready(Err(body_error(error.into()).into()));
                         }
                     };
-                    let (mut head, rest) =
-                        request.take().expect("the request is present while its body is collected").into_parts();
+                    let (mut head, rest) = request.take().expect("the request is present").into_parts();
                     let (data, trailers) = buffer.take();
                     let body = if whole {
                         head.extensions.insert(CollectedBody::new(data.clone()));
