@@ -153,7 +153,7 @@ impl Base {
         Error::new(
             ErrorKind::Request,
             format!(
-                "the request is addressed to {there}, but the provider is at {here}: send only the path, or create the \
+                "the request goes to {there}, but the provider is at {here}: send only the path, or create the \
                  provider with that address, such as Gemini::at(\"{there}\")"
             ),
         )

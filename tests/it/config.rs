@@ -360,7 +360,7 @@ fn providers_and_what_they_need() {
     for (text, expected) in [
         ("provider = \"gemmini\"", "expected one of gemini, openai, anthropic, api-key-header"),
         ("provider = \"api-key-header\"", "needs a base"),
-        ("header = \"x-key\"", "header is for"),
+        ("header = \"x-key\"", "header is only allowed for"),
         ("base = \"not a url\"", "keypool.toml: "),
     ] {
         let said = faults(text, &nothing());
