@@ -1,4 +1,4 @@
-//! `cargo run --example axum_gateway`: a gateway of your own in axum, with the layers as its fallback.
+//! `cargo run --example axum_gateway`: a custom gateway in axum, with the layers as its fallback service.
 
 mod shared;
 
@@ -12,7 +12,7 @@ async fn main() -> Result<(), BoxError> {
     let upstream = shared::simulator(&[("projects/1", &["key-one"])]).await?;
     let pool = KeyPool::builder(Gemini::at(&upstream.url())?).key(Key::new(shared::secret("key-one"))).build()?;
     let http = Client::builder(TokioExecutor::new()).build_http();
-    // The error of an axum service is `Infallible`: errors of the layers become answers in the provider's shape.
+    // The error of an axum service is `Infallible`, so errors of the layers become responses in the provider's format.
     let stack = ServiceBuilder::new()
         .layer(ErrorIntoResponseLayer::new(&pool))
         .layer(KeyPoolLayer::new(&pool))
@@ -30,9 +30,9 @@ async fn main() -> Result<(), BoxError> {
     let (mut head, body) = shared::hello("gemini-2.5-flash").into_parts();
     head.uri = format!("http://{address}{}", head.uri).parse()?;
     let client: Client<_, http_body_util::Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
-    let answer = client.request(http::Request::from_parts(head, body)).await?;
-    println!("{}", answer.status());
-    assert!(answer.status().is_success());
+    let response = client.request(http::Request::from_parts(head, body)).await?;
+    println!("{}", response.status());
+    assert!(response.status().is_success());
     gateway.abort();
     Ok(())
 }

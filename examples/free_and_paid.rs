@@ -1,4 +1,4 @@
-//! `cargo run --example free_and_paid`: free keys first; the paid one serves when they are at their limits.
+//! `cargo run --example free_and_paid`: free keys are used first, and the paid key when they are at their limits.
 
 mod shared;
 
@@ -21,8 +21,8 @@ async fn main() -> Result<(), BoxError> {
 
     let mut order = Vec::new();
     for _ in 0..6 {
-        let answer = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
-        let attempt = answer.extensions().get::<Attempts>().and_then(Attempts::last).ok_or("no attempt")?;
+        let response = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
+        let attempt = response.extensions().get::<Attempts>().and_then(Attempts::last).ok_or("no attempt")?;
         order.push(attempt.key().to_string());
     }
     println!("{order:?}");

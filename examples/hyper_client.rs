@@ -1,4 +1,4 @@
-//! `cargo run --example hyper_client`: all layers over hyper-util's client.
+//! `cargo run --example hyper_client`: the complete stack over hyper-util's client.
 
 mod shared;
 
@@ -18,10 +18,10 @@ async fn main() -> Result<(), BoxError> {
     let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http);
 
     for _ in 0..4 {
-        let answer = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
-        let key = answer.extensions().get::<Attempts>().and_then(Attempts::last).map(|attempt| attempt.key().clone());
-        println!("{} by key {key:?}", answer.status());
-        assert!(answer.status().is_success());
+        let response = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
+        let key = response.extensions().get::<Attempts>().and_then(Attempts::last).map(|attempt| attempt.key().clone());
+        println!("{} by key {key:?}", response.status());
+        assert!(response.status().is_success());
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo run --example model_fallback`: when no key can serve the best model, the next one of the list does.
+//! `cargo run --example model_fallback`: if no key can serve the best model, the next model of the list is used.
 
 mod shared;
 
@@ -28,8 +28,8 @@ async fn main() -> Result<(), BoxError> {
 
     let mut models = Vec::new();
     for _ in 0..4 {
-        let answer = client.ready().await?.call(shared::hello("gemini-2.5-pro")).await?;
-        let attempt = answer.extensions().get::<Attempts>().and_then(Attempts::last).ok_or("no attempt")?;
+        let response = client.ready().await?.call(shared::hello("gemini-2.5-pro")).await?;
+        let attempt = response.extensions().get::<Attempts>().and_then(Attempts::last).ok_or("no attempt")?;
         models.push(attempt.model().unwrap_or_default().to_owned());
     }
     println!("{models:?}");

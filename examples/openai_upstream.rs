@@ -1,4 +1,4 @@
-//! `cargo run --example openai_upstream`: an API that speaks OpenAI's language; the model stands in the body.
+//! `cargo run --example openai_upstream`: an OpenAI-compatible API, with the model in the request body.
 
 mod shared;
 
@@ -12,7 +12,7 @@ use tower_keypool::{Attempts, BoxError, Key, KeyPool, KeyPoolLayer, Limits, Open
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let upstream = shared::simulator(&[("projects/1", &["key-one"])]).await?;
-    // Any base will do: here Google's compatible endpoint, which the simulator has.
+    // Any base URL works. This one is Google's compatible endpoint, which the simulator provides.
     let pool = KeyPool::builder(OpenAi::at(&format!("{}/v1beta/openai", upstream.url()))?)
         .key(Key::new(shared::secret("key-one")).max_concurrent(4))
         .limits("gemini-2.5-flash", Limits::new().per_minute(10))
@@ -25,10 +25,10 @@ async fn main() -> Result<(), BoxError> {
         Request::post("/chat/completions")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::<Bytes>::from(body))?;
-    let answer = client.ready().await?.call(request).await?;
-    assert!(answer.status().is_success(), "{}", answer.status());
-    let attempt = answer.extensions().get::<Attempts>().and_then(Attempts::last).cloned().ok_or("no attempt")?;
+    let response = client.ready().await?.call(request).await?;
+    assert!(response.status().is_success(), "{}", response.status());
+    let attempt = response.extensions().get::<Attempts>().and_then(Attempts::last).cloned().ok_or("no attempt")?;
     assert_eq!(attempt.model(), Some("gemini-2.5-flash"));
-    println!("{}", String::from_utf8_lossy(&answer.into_body().collect().await?.to_bytes()));
+    println!("{}", String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()));
     Ok(())
 }

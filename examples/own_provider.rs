@@ -1,4 +1,4 @@
-//! `cargo run --example own_provider`: an API that the library does not know: a speech service with errors of its own shape.
+//! `cargo run --example own_provider`: a provider for another API, a speech service with its own error format.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use tower_keypool::{
     provider::{ModelIn, RequestInfo, SetModel},
 };
 
-/// A speech service: `POST /v1/listen?model=nova-2`, with `{"err_code": "ASR_PAYMENT_REQUIRED"}` as an error.
+/// A speech service: `POST /v1/listen?model=nova-2`, with errors such as `{"err_code": "ASR_PAYMENT_REQUIRED"}`.
 struct Speech {
-    /// Knows where the key goes.
+    /// Puts the key into its header.
     api: ApiKeyHeader,
     rules: Vec<Rule>,
 }
@@ -46,7 +46,7 @@ impl Provider for Speech {
     }
 }
 
-/// Stands for the service: the first key has no money left.
+/// Simulates the service. The first key has no money left.
 async fn service(request: Request<ReplayBody<Full<Bytes>>>) -> Result<Response<Full<Bytes>>, BoxError> {
     let poor = request.headers().get("x-speech-key").is_some_and(|key| key == "first-speech-key");
     let mut response = Response::new(Full::from(format!("heard {}", request.uri())));
@@ -72,11 +72,11 @@ async fn main() -> Result<(), BoxError> {
     let client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(service_fn(service));
 
     let request = Request::post("/v1/listen?model=nova-2").body(Full::<Bytes>::from("a few words"))?;
-    let answer = client.oneshot(request).await?;
-    let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
+    let response = client.oneshot(request).await?;
+    let attempts = response.extensions().get::<Attempts>().cloned().unwrap_or_default();
     println!("{attempts}");
     let classes: Vec<_> = attempts.iter().map(tower_keypool::pool::Attempt::class).collect();
     assert_eq!(classes, [Some(ErrorClass::Billing), None]);
-    println!("{}", String::from_utf8_lossy(&answer.into_body().collect().await?.to_bytes()));
+    println!("{}", String::from_utf8_lossy(&response.into_body().collect().await?.to_bytes()));
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo run --example own_store`: a store of your own keeps disabled keys in a JSON file.
+//! `cargo run --example own_store`: a custom store that keeps disabled keys in a file of JSON lines.
 
 use std::{fs, path::PathBuf, sync::Mutex, time::Duration};
 
@@ -7,7 +7,7 @@ use tower_keypool::{
     store::{Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture},
 };
 
-/// A log of records, one JSON object a line. It grants whatever the pool's own windows allow.
+/// A log of records, one JSON object a line. It grants everything that the pool's own limits allow.
 struct JsonLines {
     path: PathBuf,
     writing: Mutex<()>,

@@ -1,4 +1,4 @@
-//! `cargo run --example piece_by_piece`: the layers one by one, with a timeout for each attempt.
+//! `cargo run --example piece_by_piece`: a stack built layer by layer, with a timeout for each attempt.
 
 mod shared;
 
@@ -21,8 +21,8 @@ async fn main() -> Result<(), BoxError> {
         .timeout(Duration::from_secs(60))
         .service(http);
 
-    let answer = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
-    println!("{}", answer.status());
-    assert!(answer.status().is_success());
+    let response = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
+    println!("{}", response.status());
+    assert!(response.status().is_success());
     Ok(())
 }

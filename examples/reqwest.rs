@@ -1,4 +1,4 @@
-//! `cargo run --example reqwest --features reqwest`: reqwest as the client at the bottom.
+//! `cargo run --example reqwest --features reqwest`: reqwest as the innermost client.
 
 mod shared;
 
@@ -9,12 +9,12 @@ use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolLayer, ReqwestService
 async fn main() -> Result<(), BoxError> {
     let upstream = shared::simulator(&[("projects/1", &["key-one"])]).await?;
     let pool = KeyPool::builder(Gemini::at(&upstream.url())?).key(Key::new(shared::secret("key-one"))).build()?;
-    // It follows no redirects: reqwest would send the key along to another host.
+    // The client follows no redirects, because reqwest would forward the key to another host.
     let client = ReqwestService::build(reqwest::Client::builder())?;
     let client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(client);
 
-    let answer = client.oneshot(shared::hello("gemini-2.5-flash")).await?;
-    println!("{}", answer.status());
-    assert!(answer.status().is_success());
+    let response = client.oneshot(shared::hello("gemini-2.5-flash")).await?;
+    println!("{}", response.status());
+    assert!(response.status().is_success());
     Ok(())
 }

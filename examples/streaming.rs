@@ -1,4 +1,4 @@
-//! `cargo run --example streaming`: a stream passes as it comes; the used tokens are read from its events.
+//! `cargo run --example streaming`: a response streams through, and the used tokens are read from its events.
 
 mod shared;
 

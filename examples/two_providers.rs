@@ -1,4 +1,4 @@
-//! `cargo run --example two_providers`: one pool for each API; the model says which of them serves.
+//! `cargo run --example two_providers`: one pool for each API, chosen by the requested model.
 
 mod shared;
 
@@ -8,15 +8,15 @@ use tower::{ServiceBuilder, ServiceExt, util::BoxCloneService};
 use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolLayer, OpenAi, Provider};
 
 type Body = Full<bytes::Bytes>;
-type Answer = http::Response<http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>>;
-type Stack = BoxCloneService<http::Request<Body>, Answer, BoxError>;
+type Response = http::Response<http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, BoxError>>;
+type Stack = BoxCloneService<http::Request<Body>, Response, BoxError>;
 
 fn stack(provider: impl Provider) -> Result<Stack, BoxError> {
     let pool = KeyPool::builder(provider).key(Key::new(shared::secret("key-one"))).build()?;
     let http = Client::builder(TokioExecutor::new()).build_http();
     let client = ServiceBuilder::new()
-        .map_response(|answer: http::Response<_>| {
-            answer.map(|body| BodyExt::boxed_unsync(BodyExt::map_err(body, Into::into)))
+        .map_response(|response: http::Response<_>| {
+            response.map(|body| BodyExt::boxed_unsync(BodyExt::map_err(body, Into::into)))
         })
         .layer(KeyPoolLayer::new(&pool))
         .service(http);
@@ -33,9 +33,9 @@ async fn main() -> Result<(), BoxError> {
         let request = shared::hello("gemini-2.5-flash");
         let client = if model.starts_with("gemini") { gemini.clone() } else { openai.clone() };
         let request = if model.starts_with("gemini") { request } else { shared::chat("gemini-2.5-flash") };
-        let answer = client.oneshot(request).await?;
-        println!("{model}: {}", answer.status());
-        assert!(answer.status().is_success());
+        let response = client.oneshot(request).await?;
+        println!("{model}: {}", response.status());
+        assert!(response.status().is_success());
     }
     Ok(())
 }

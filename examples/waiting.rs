@@ -11,7 +11,7 @@ use tower_keypool::{BoxError, ErrorKind, Gemini, Key, KeyPool, KeyPoolLayer, Key
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
     let upstream = shared::simulator(&[("projects/1", &["key-one"])]).await?;
-    // Two requests in any half second.
+    // At most two requests in any half second.
     let limit = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_millis(500)), amount: 2 };
     let pool = KeyPool::builder(Gemini::at(&upstream.url())?)
         .key(Key::new(shared::secret("key-one")))
@@ -23,19 +23,19 @@ async fn main() -> Result<(), BoxError> {
 
     for number in 0..4 {
         let before = pool.clock().now();
-        let answer = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
-        println!("request {number}: {} after {:?}", answer.status(), pool.clock().now().since(before));
-        assert!(answer.status().is_success());
+        let response = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;
+        println!("request {number}: {} after {:?}", response.status(), pool.clock().now().since(before));
+        assert!(response.status().is_success());
     }
 
-    // A request may say that it has less time.
+    // A request may set a shorter wait of its own.
     let mut hasty = shared::hello("gemini-2.5-flash");
     hasty.extensions_mut().insert(KeyRequest::model("gemini-2.5-flash").wait(Duration::ZERO));
     let Err(error) = client.ready().await?.call(hasty).await else { return Err("the window is full".into()) };
     println!("{error}");
     assert!(error.kind() == ErrorKind::Unavailable && error.retry_after().is_some());
 
-    // A lease that is taken by hand waits in the same queue.
+    // A lease that is acquired without layers waits in the same queue.
     let lease = pool.acquire("gemini-2.5-flash").await?;
     println!("a lease of key {}", lease.key());
     Ok(())

@@ -1,14 +1,14 @@
-//! What the bodies of several layers do in the same way.
+//! Functions that the bodies of several layers share.
 
 use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 
-/// A frame of `Bytes`; those that are `Bytes` already are not copied.
+/// Converts a frame to `Bytes`, without a copy if its data is `Bytes` already.
 pub(crate) fn to_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
     frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
 
-/// The size of a body of which `held` bytes were read and not passed on yet.
+/// Returns the size hint of a body that has buffered `held` bytes before `rest`.
 pub(crate) fn size_hint(held: usize, rest: &SizeHint) -> SizeHint {
     let held = held as u64;
     let mut hint = SizeHint::new();

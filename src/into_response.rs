@@ -1,4 +1,4 @@
-//! Errors as answers, for hosts whose services cannot fail.
+//! Errors as HTTP responses, for hosts whose services cannot fail.
 
 use std::{
     convert::Infallible,
@@ -23,18 +23,19 @@ use crate::{
     pool::{KeyPool, Unavailable, UnavailableReason},
 };
 
-/// Turns every error of the service below into an answer, so that its error is [`Infallible`], as axum wants it.
+/// Turns every error of the inner service into a response, so that the error type is [`Infallible`], as axum requires.
 ///
 /// | error | status |
 /// |---|---|
-/// | [`Unavailable`](ErrorKind::Unavailable), and every key that could serve is at its limit | 429 |
+/// | [`Unavailable`](ErrorKind::Unavailable) because every key that could serve is at its limit | 429 |
 /// | `Unavailable` for other reasons, [`Store`](ErrorKind::Store), [`ShutDown`](ErrorKind::ShutDown) | 503 |
-/// | [`Transport`](ErrorKind::Transport), or an error of another crate | 502, after a timeout 504 |
+/// | [`Transport`](ErrorKind::Transport), or an error of another crate | 502, or 504 after a timeout |
 /// | [`Request`](ErrorKind::Request) | 400 |
 /// | others | 500 |
 ///
-/// The body is an error in the provider's form ([`Provider::error_body`](crate::Provider::error_body)). `Retry-After` is set
-/// where the pool knows when a key is available, and [`Attempts`](crate::Attempts) is an extension of the answer.
+/// The body is an error in the provider's format ([`Provider::error_body`](crate::Provider::error_body)). `Retry-After`
+/// is set if the pool knows when a key becomes available. [`Attempts`](crate::Attempts) is an extension of the response
+/// if the error is of this crate.
 ///
 /// ```no_run
 /// # fn app<S>(pool: tower_keypool::KeyPool, http_client: S) {
@@ -55,7 +56,7 @@ pub struct ErrorIntoResponseLayer {
 }
 
 impl ErrorIntoResponseLayer {
-    /// Answers in the form of this pool's provider.
+    /// Creates a layer whose error bodies have the format of this pool's provider.
     pub fn new(pool: &KeyPool) -> Self {
         Self { pool: pool.clone() }
     }
@@ -69,17 +70,17 @@ impl<S> Layer<S> for ErrorIntoResponseLayer {
     }
 }
 
-/// Turns errors into answers: the service of [`ErrorIntoResponseLayer`].
+/// The service of [`ErrorIntoResponseLayer`]: turns errors into responses.
 #[derive(Debug)]
 pub struct ErrorIntoResponse<S> {
     inner: S,
     pool: KeyPool,
-    /// The service below could not become ready: the next request gets this as its answer.
+    /// The error of the inner service's `poll_ready`, which becomes the response to the next request.
     failed: Option<BoxError>,
 }
 
 impl<S> ErrorIntoResponse<S> {
-    /// Turns the errors of this service into answers in the form of this pool's provider.
+    /// Wraps a service and turns its errors into responses in the format of this pool's provider.
     pub fn new(inner: S, pool: &KeyPool) -> Self {
         Self { inner, pool: pool.clone(), failed: None }
     }
@@ -166,7 +167,7 @@ impl<F> fmt::Debug for ErrorIntoResponseFuture<F> {
     }
 }
 
-/// The answer to an error.
+/// Builds the response for an error.
 fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes> {
     let known = Error::find_source(error);
     let status = known.map_or_else(|| transport_status(error), status);
@@ -188,7 +189,7 @@ fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes>
     response
 }
 
-/// Rounded up, so that a retry is not too early.
+/// Rounds up to whole seconds, so that a retry is not too early.
 fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
@@ -203,7 +204,7 @@ fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// Whether every key that could serve is at its limit.
+/// Reports whether every key that could serve is at its limit.
 fn is_limited(unavailable: &Unavailable) -> bool {
     use UnavailableReason::{Affinity, DailyLimit, Disabled, Limit, Model, TooLarge, Tried};
     let mut reasons = unavailable.reasons().iter().map(|(reason, _)| *reason);
@@ -215,7 +216,7 @@ fn is_limited(unavailable: &Unavailable) -> bool {
 fn transport_status(error: &(dyn StdError + 'static)) -> StatusCode {
     let failure = Failure::of_transport(error);
     match (failure.class(), failure.error_code()) {
-        // The client failed because the body of the request did.
+        // The client failed because the caller's request body failed.
         (ErrorClass::Caller, _) => StatusCode::BAD_REQUEST,
         (_, Some("timeout")) => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::BAD_GATEWAY,
@@ -223,7 +224,7 @@ fn transport_status(error: &(dyn StdError + 'static)) -> StatusCode {
 }
 
 pin_project! {
-    /// The body of an answer of [`ErrorIntoResponse`].
+    /// The response body of [`ErrorIntoResponse`].
     #[derive(Debug)]
     pub struct ErrorIntoResponseBody<B> {
         #[pin]

@@ -1,7 +1,7 @@
-//! Many API keys for LLM providers, used as if they were one key that never runs dry.
+//! Uses many API keys of an LLM provider as if they were a single key that never runs out of quota.
 //!
-//! A [`KeyPool`] knows which key can serve a request now. Small tower layers put that key into each outgoing request, read what
-//! comes back, cool down the key that failed and send the request again over another.
+//! A [`KeyPool`] knows which key can serve a request now. Small tower layers put that key into each outgoing request,
+//! read the response, cool down a key that failed and retry the request with another key.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -18,7 +18,7 @@
 //!     .limits("gemini-2.5-flash", Limits::new().per_minute(10).per_day(250).tokens_per_minute(250_000))
 //!     .build()?;
 //!
-//! // Any HTTP client that is a tower service; this one answers by itself.
+//! // Any HTTP client that is a tower service. This one returns a fixed response.
 //! let http_client = service_fn(|request: Request<ReplayBody<Full<Bytes>>>| async move {
 //!     assert_eq!(request.uri().host(), Some("generativelanguage.googleapis.com"));
 //!     assert_eq!(request.headers()["x-goog-api-key"], "AIza-not-a-real-key-001");
@@ -27,8 +27,8 @@
 //! let client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http_client);
 //!
 //! let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body(Full::default())?;
-//! let answer = client.oneshot(request).await?;
-//! let attempts = answer.extensions().get::<Attempts>().expect("the layers leave it on every answer");
+//! let response = client.oneshot(request).await?;
+//! let attempts = response.extensions().get::<Attempts>().expect("the layers add it to every response");
 //! assert_eq!(attempts.last().map(|attempt| attempt.project()), Some("a"));
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 //! # }).unwrap();
@@ -36,19 +36,19 @@
 //!
 //! # Layers
 //!
-//! | layer | what it does |
+//! | layer | purpose |
 //! |---|---|
-//! | [`KeyPoolLayer`] | all that a client needs, composed of the next four |
-//! | [`ReplayLayer`] | collects the body, so that the request can be sent again |
-//! | [`RetryPolicy`] | decides for tower's own `Retry` whether a request is sent again |
+//! | [`KeyPoolLayer`] | the complete stack, composed of the next five |
+//! | [`ReplayLayer`] | collects the request body so that the request can be retried |
+//! | [`RetryPolicy`] | decides whether tower's `Retry` sends a request again |
 //! | [`KeyRotationLayer`] | waits for a key and puts it into the request |
-//! | [`CooldownLayer`] | classifies the answer and reports it to the pool |
-//! | [`ModelFallbackLayer`] | asks for the next model of a list when one cannot be served |
-//! | [`ErrorIntoResponseLayer`] | turns the layers' errors into answers, for hosts whose error is `Infallible`, such as axum |
-//! | [`RedactLayer`] | masks the request's key in good answers, too |
-//! | `ReqwestService` (feature `reqwest`) | reqwest as the client at the bottom |
+//! | [`CooldownLayer`] | classifies the response and reports the outcome to the pool |
+//! | [`ModelFallbackLayer`] | retries with the next model of a list when a model cannot serve |
+//! | [`ErrorIntoResponseLayer`] | turns errors into responses, for hosts such as axum whose error is `Infallible` |
+//! | [`RedactLayer`] | masks the request's key in successful responses, too |
+//! | `ReqwestService` (feature `reqwest`) | uses reqwest as the innermost client |
 //!
-//! Piece by piece, with a timeout for each attempt:
+//! The same stack built layer by layer, with a timeout for each attempt:
 //!
 //! ```
 //! # use std::{convert::Infallible, time::Duration};
@@ -72,23 +72,25 @@
 //! # }
 //! ```
 //!
-//! A timeout above the retry bounds the whole request; below [`CooldownLayer`] it bounds one attempt, which is then sent over another
-//! key. A timeout between [`KeyRotationLayer`] and [`CooldownLayer`] hides the outcome from the pool.
+//! A timeout above the retry bounds the whole request. A timeout below [`CooldownLayer`] bounds one attempt, which is
+//! then retried with another key. A timeout between [`KeyRotationLayer`] and [`CooldownLayer`] hides the outcome from
+//! the pool.
 //!
 //! # Without layers
 //!
-//! For an SDK that brings its own HTTP client, [`KeyPool::run`] calls a closure with a key until one serves. [`KeyPool::acquire`]
-//! gives a [`Lease`], to which the outcome is reported by hand.
+//! For an SDK that brings its own HTTP client, [`KeyPool::run`] calls a closure with one key after another until a call
+//! succeeds. [`KeyPool::acquire`] returns a [`Lease`], on which the caller reports the outcome.
 //!
 //! # Modules
 //!
-//! The root re-exports the common types. The modules have the rest: the services, futures and bodies of the layers, the
-//! views of a [`Snapshot`](pool::Snapshot), what a [`Provider`] is asked, and what a [`Store`](store::Store) is told.
+//! The crate root re-exports the common types. The modules contain the rest: the services, futures and bodies of the
+//! layers, the views of a [`Snapshot`](pool::Snapshot), and the types that [`Provider`] and [`Store`](store::Store)
+//! implementations need.
 //!
 //! # Time
 //!
-//! The library asks a [`Clock`] for the time and sleeps by tokio's timers: under a paused runtime windows, cooldowns and midnights
-//! pass at once. Only waiting needs a tokio runtime.
+//! The library reads the time from a [`Clock`] and sleeps with tokio's timers. Under a paused runtime, windows,
+//! cooldowns and midnights pass immediately. Only waiting needs a tokio runtime.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 #[macro_use]
@@ -141,7 +143,7 @@ pub use secret::Secret;
 pub use stack::KeyPoolLayer;
 pub use time::{Clock, ManualClock};
 
-/// The Rust of README.md and docs/library.md, compiled.
+/// Compiles the Rust code blocks of README.md and docs/library.md.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 #[doc = include_str!("../docs/library.md")]

@@ -1,19 +1,19 @@
-//! What every service of the crate writes down the same way.
+//! Code that all services of the crate share.
 
-/// The accessors of a service with a field `inner`.
+/// Defines the accessors of a service with a field `inner`.
 macro_rules! inner_service_accessors {
     () => {
-        /// The service below.
+        /// Returns a reference to the inner service.
         pub fn get_ref(&self) -> &S {
             &self.inner
         }
 
-        /// The service below, mutably.
+        /// Returns a mutable reference to the inner service.
         pub fn get_mut(&mut self) -> &mut S {
             &mut self.inner
         }
 
-        /// The service below, without this one.
+        /// Returns the inner service, consuming this one.
         pub fn into_inner(self) -> S {
             self.inner
         }

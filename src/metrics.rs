@@ -1,7 +1,7 @@
-//! The pool for a Prometheus registry (feature `metrics`).
+//! Metrics of pools for a Prometheus registry (feature `metrics`).
 //!
-//! [`PoolCollector`] keeps no counters of its own: at each scrape it reads a [`Snapshot`] of each pool, so that a request costs
-//! nothing more. No metric holds a secret.
+//! [`PoolCollector`] keeps no counters of its own. At each scrape it reads a [`Snapshot`] of each pool, so the metrics
+//! add no cost to requests. No metric contains a secret.
 //!
 //! ```
 //! use prometheus_client::{encoding::text::encode, registry::Registry};
@@ -37,12 +37,12 @@ use crate::{
     pool::{CircuitBreaker, KeyPool, KeyView, ProjectView, Snapshot},
 };
 
-/// Keys of a pool that have series of their own at most.
+/// Maximum number of keys of a pool that have their own series.
 const MOST_KEYS: usize = 1_000;
-/// Keys that are read while the pool is locked.
+/// Number of keys that are read under one lock of the pool.
 const PAGE: usize = 250;
 
-/// Pools for a Prometheus registry. See the [module](self) for the names of the metrics.
+/// A collector of the metrics of one or more pools. See the [module](self) for the names of the metrics.
 #[derive(Clone, Debug)]
 #[must_use = "a registry has to have it"]
 pub struct PoolCollector {
@@ -51,18 +51,19 @@ pub struct PoolCollector {
 }
 
 impl PoolCollector {
-    /// Of this pool, whose metrics have the label `pool` with this name.
+    /// Creates a collector of this pool, whose metrics have `name` as their label `pool`.
     pub fn new(pool: &KeyPool, name: impl Into<String>) -> Self {
         Self { pools: vec![(name.into(), pool.clone())], per_key: false }
     }
 
-    /// And of this one. A registry takes the pools of a process as one collector, since each metric stands in it once.
+    /// Adds another pool. Register all pools of a process in one collector, since a registry may contain each metric
+    /// only once.
     pub fn and(mut self, pool: &KeyPool, name: impl Into<String>) -> Self {
         self.pools.push((name.into(), pool.clone()));
         self
     }
 
-    /// Also series for the first 1,000 keys of each pool, and for the limits of their projects.
+    /// Adds series for the first 1,000 keys of each pool, and for the limits of their projects.
     pub fn per_key(mut self) -> Self {
         self.per_key = true;
         self
@@ -82,7 +83,7 @@ impl Collector for PoolCollector {
     }
 }
 
-/// Labels and a value.
+/// The labels and the value of a series.
 type Row = (Vec<(&'static str, String)>, u64);
 
 struct Families<'a>(DescriptorEncoder<'a>);
@@ -101,12 +102,12 @@ impl Families<'_> {
     }
 }
 
-/// Labels behind the one that names the pool.
+/// Returns the label `pool` followed by these labels.
 fn labels<const N: usize>(pool: &str, others: [(&'static str, String); N]) -> Vec<(&'static str, String)> {
     std::iter::once(("pool", pool.to_owned())).chain(others).collect()
 }
 
-/// The name of a value as snapshots have it.
+/// Returns the name of a value as it is serialized in snapshots.
 fn name(value: &impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
 }
@@ -135,13 +136,13 @@ fn of_pools(families: &mut Families<'_>, pools: &[(&str, Snapshot)]) -> fmt::Res
     families.gauge("keypool_waiting", "Requests that wait for a key", each(|of| of.stats.waiting as u64))?;
     families.gauge(
         "keypool_disabling_paused",
-        "1 while no key is disabled, since nearly every key is refused",
+        "1 while keys are not disabled, because nearly all keys are refused",
         each(|of| u64::from(of.stats.disabling_paused)),
     )?;
     families.counter("keypool_leases", "Leases granted", each(|of| of.stats.granted))?;
     families.counter(
         "keypool_requests",
-        "Attempts by outcome; unavailable: no key within the wait",
+        "Attempts by outcome; unavailable: requests that got no key within their wait",
         pools.iter().flat_map(|(pool, Snapshot { stats, .. })| {
             [("success", stats.succeeded), ("failure", stats.failed), ("unavailable", stats.unavailable)]
                 .map(|(outcome, requests)| (labels(pool, [("outcome", outcome.to_owned())]), requests))
@@ -156,7 +157,7 @@ fn of_pools(families: &mut Families<'_>, pools: &[(&str, Snapshot)]) -> fmt::Res
     )?;
     families.counter(
         "keypool_tokens",
-        "Tokens that answers say they used",
+        "Tokens used, as reported in responses",
         pools.iter().flat_map(|(pool, Snapshot { stats, .. })| {
             [("input", stats.input_tokens), ("output", stats.output_tokens)]
                 .map(|(direction, tokens)| (labels(pool, [("direction", direction.to_owned())]), tokens))
@@ -178,7 +179,7 @@ fn key_states((pool, snapshot): &(&str, Snapshot)) -> Vec<Row> {
     rows
 }
 
-/// The keys of a pool that have series of their own, and their projects.
+/// The keys of a pool that have their own series, and their projects.
 struct Keys {
     views: Vec<KeyView>,
     projects: Vec<ProjectView>,
@@ -205,7 +206,7 @@ impl Keys {
 
 fn of_keys(families: &mut Families<'_>, pools: &[(&str, Keys)]) -> fmt::Result {
     let omitted = pools.iter().map(|(pool, of)| (labels(pool, []), of.omitted as u64));
-    families.gauge("keypool_keys_omitted", "Keys without series of their own, since they are too many", omitted)?;
+    families.gauge("keypool_keys_omitted", "Keys without their own series", omitted)?;
     let each = || pools.iter().flat_map(|(pool, of)| of.views.iter().map(move |key| (*pool, key)));
     let id = |key: &KeyView| ("key", key.id.to_string());
     families.gauge(
@@ -231,7 +232,7 @@ fn of_keys(families: &mut Families<'_>, pools: &[(&str, Keys)]) -> fmt::Result {
     )?;
     families.counter(
         "keypool_key_requests",
-        "Attempts with a key by outcome, without failures that were the caller's",
+        "Attempts with a key by outcome; the caller's failures do not count",
         each().flat_map(|(pool, key)| {
             [("success", key.succeeded), ("failure", key.failed)]
                 .map(|(outcome, count)| (labels(pool, [id(key), ("outcome", outcome.to_owned())]), count))

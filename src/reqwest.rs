@@ -1,4 +1,4 @@
-//! reqwest as the client at the bottom of a stack: feature `reqwest`.
+//! A reqwest client as the innermost service of a stack (feature `reqwest`).
 
 use std::{
     fmt,
@@ -19,7 +19,7 @@ use crate::BoxError;
 
 /// A `reqwest` client as a tower service over `http` requests.
 ///
-/// The answer's body streams. Errors never show the URL, which may hold a key.
+/// Response bodies stream. Errors never show the URL, which may contain a key.
 ///
 /// ```no_run
 /// # fn stack(pool: tower_keypool::KeyPool) -> Result<(), reqwest::Error> {
@@ -37,26 +37,27 @@ use crate::BoxError;
 pub struct ReqwestService(reqwest::Client);
 
 impl ReqwestService {
-    /// Takes a client that exists. It must not follow redirects: reqwest would send a key in a header such as
-    /// `x-goog-api-key` along to another host. [`build`](Self::build) makes one that does not.
+    /// Wraps an existing client. It must not follow redirects: reqwest would forward a key in a header such as
+    /// `x-goog-api-key` to another host. [`build`](Self::build) creates a client that does not follow them.
     pub fn new(client: reqwest::Client) -> Self {
         Self(client)
     }
 
-    /// Builds a client that follows no redirects, whatever the builder says of them: a 3xx goes to the caller.
+    /// Builds a client that follows no redirects and returns each 3xx to the caller. Overrides the builder's redirect
+    /// policy.
     ///
     /// # Errors
-    /// reqwest's, where it cannot build the client.
+    /// Returns the error of reqwest if it cannot build the client.
     pub fn build(builder: reqwest::ClientBuilder) -> Result<Self, reqwest::Error> {
         Ok(Self(builder.redirect(redirect::Policy::none()).build()?))
     }
 
-    /// The client.
+    /// Returns a reference to the client.
     pub fn get_ref(&self) -> &reqwest::Client {
         &self.0
     }
 
-    /// The client.
+    /// Returns the client, consuming the service.
     pub fn into_inner(self) -> reqwest::Client {
         self.0
     }
@@ -64,7 +65,7 @@ impl ReqwestService {
 
 impl fmt::Debug for ReqwestService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The client's own `Debug` shows its default headers.
+        // The `Debug` of the client shows its default headers, which may contain a key.
         f.write_str("ReqwestService")
     }
 }
@@ -133,7 +134,7 @@ impl fmt::Debug for ReqwestFuture {
     }
 }
 
-/// reqwest takes bodies that are `Sync` only, which those of servers are not.
+/// A `Sync` body: reqwest requires `Sync`, which server bodies often are not.
 struct SyncBody<B>(Mutex<Pin<Box<B>>>);
 
 impl<B: Body> Body for SyncBody<B> {
@@ -167,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    async fn served(app: Router) -> SocketAddr {
+    async fn serve(app: Router) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async { axum::serve(listener, app).await });
@@ -183,15 +184,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn request_and_answer_pass_whole() {
+    async fn request_and_response_pass_unchanged() {
         let echo = async |headers: HeaderMap, body: String| {
             format!("{:?} {:?} {body}", headers.get("x-key"), headers.get("content-length"))
         };
-        let address = served(Router::new().route("/echo", post(echo))).await;
+        let address = serve(Router::new().route("/echo", post(echo))).await;
         let request = |body| Request::post(format!("http://{address}/echo")).header("x-key", "a").body(body).unwrap();
-        let answer = client().oneshot(request(Full::new(Bytes::from_static(b"hello")))).await.unwrap();
-        assert_eq!(text(answer).await, r#"Some("a") Some("5") hello"#);
-        // The body of a server: neither `Sync` nor of a known length.
+        let response = client().oneshot(request(Full::new(Bytes::from_static(b"hello")))).await.unwrap();
+        assert_eq!(text(response).await, r#"Some("a") Some("5") hello"#);
+        // A server body is not `Sync` and has no known length.
         let chunks = futures_util::stream::iter(["hel", "lo"].map(Ok::<_, std::convert::Infallible>));
         let request = request(Full::default()).map(|_| body::Body::from_stream(chunks));
         assert_eq!(text(client().oneshot(request).await.unwrap()).await, r#"Some("a") None hello"#);
@@ -199,9 +200,9 @@ mod tests {
 
     #[tokio::test]
     async fn redirect_is_not_followed() {
-        let thief = served(Router::new().route("/", post(async || "thanks"))).await;
+        let thief = serve(Router::new().route("/", post(async || "thanks"))).await;
         let app = Router::new().route("/", post(async move || Redirect::temporary(&format!("http://{thief}/"))));
-        let address = served(app).await;
+        let address = serve(app).await;
         let request = Request::post(format!("http://{address}/")).body(Full::<Bytes>::default()).unwrap();
         assert_eq!(client().oneshot(request).await.unwrap().status(), 307);
     }

@@ -1,7 +1,7 @@
 //! The closure form, for an SDK that brings its own HTTP client.
 //!
-//! [`KeyPool::run`] calls a closure with a key, by the same rules as [`RetryPolicy`]: again with another key after a key's fault,
-//! after a pause after a fault of the provider, and not again after the caller's own fault.
+//! [`KeyPool::run`] calls a closure with a key and retries by the rules of [`RetryPolicy`]: after a fault of the key
+//! with another key, after a fault of the provider with a pause, and not at all after a fault of the caller.
 
 use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
 
@@ -13,11 +13,11 @@ use crate::{
 };
 
 impl KeyPool {
-    /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. `classify` says what an error of the closure
-    /// means; use [`classify`](Self::classify) if you have the status and the body.
+    /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. `classify` maps an error of the
+    /// closure to its outcome; use [`classify`](Self::classify) if you have the status and the body.
     ///
-    /// The key is in use until the closure's future ends and the lease is dropped: an answer that is still to be read may keep it.
-    /// A closure that panics, or whose future is dropped, gives the key back.
+    /// The key is in use until the closure's future ends and the lease is dropped, so a response that is still being
+    /// read may keep the lease. If the closure panics or its future is dropped, the key is returned to the pool.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -47,7 +47,7 @@ impl KeyPool {
     /// ```
     ///
     /// # Errors
-    /// [`RunError::Call`] with the last error of the closure, or [`RunError::Pool`] where no key could serve.
+    /// [`RunError::Call`] with the last error of the closure, or [`RunError::Pool`] if no key could serve.
     pub fn run<R, J, C, F, T, E>(
         &self,
         request: R,
@@ -60,18 +60,18 @@ impl KeyPool {
         C: FnMut(Arc<Lease>) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        walk(self.with_retry(), request.into(), classify, call)
+        run_attempts(self.with_retry(), request.into(), classify, call)
     }
 
-    /// The rules of [`run`](Self::run), to be changed: `pool.with_retry().max_attempts(5).run(..)`. The same as
-    /// [`RetryPolicy::new`].
+    /// Returns the rules of [`run`](Self::run) so that they can be changed:
+    /// `pool.with_retry().max_attempts(5).run(..)`. The same as [`RetryPolicy::new`].
     pub fn with_retry(&self) -> RetryPolicy {
         RetryPolicy::new(self)
     }
 }
 
 impl RetryPolicy {
-    /// As [`KeyPool::run`], by these rules.
+    /// Calls a closure as [`KeyPool::run`] does, by these rules.
     ///
     /// # Errors
     /// Those of [`KeyPool::run`].
@@ -87,11 +87,11 @@ impl RetryPolicy {
         C: FnMut(Arc<Lease>) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        walk(self.clone(), request.into(), classify, call)
+        run_attempts(self.clone(), request.into(), classify, call)
     }
 }
 
-async fn walk<J, C, F, T, E>(
+async fn run_attempts<J, C, F, T, E>(
     policy: RetryPolicy,
     request: KeyRequest,
     classify: J,
@@ -117,7 +117,7 @@ where
         };
         lease.report(&outcome);
         attempts.push(lease.attempt(outcome));
-        // The next attempt may need the key's place.
+        // The next attempt may need this key's concurrency slot.
         drop(lease);
         match policy.decide(&attempts, None) {
             Step::Stop => return result.map_err(|error| RunError::Call { error, attempts }),
@@ -131,7 +131,7 @@ where
     }
 }
 
-/// Why a closure did not succeed.
+/// The reason why a closure did not succeed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError<E> {
@@ -139,7 +139,8 @@ pub enum RunError<E> {
     Pool(Error),
     /// The closure failed, and another attempt would not help.
     Call {
-        /// The error of the last attempt, shown as it is: an SDK that sends the key in the address may show it.
+        /// The error of the last attempt, displayed unchanged. The error of an SDK that puts the key into the URL may
+        /// show the key.
         error: E,
         /// The keys that were tried, with the outcome of each.
         attempts: Attempts,
@@ -147,7 +148,7 @@ pub enum RunError<E> {
 }
 
 impl<E> RunError<E> {
-    /// The keys that were tried, with the outcome of each.
+    /// Returns the keys that were tried, with the outcome of each.
     pub fn attempts(&self) -> &Attempts {
         match self {
             Self::Pool(error) => error.attempts(),
@@ -155,7 +156,7 @@ impl<E> RunError<E> {
         }
     }
 
-    /// The closure's last error, where it is the reason.
+    /// Returns the closure's last error, or `None` if no key could serve.
     pub fn into_call(self) -> Option<E> {
         match self {
             Self::Pool(_) => None,
@@ -163,7 +164,8 @@ impl<E> RunError<E> {
         }
     }
 
-    /// The pool's error or the closure's, for closures whose error is no [`std::error::Error`] itself, such as [`BoxError`].
+    /// Returns the pool's or the closure's error as a [`BoxError`], for closures whose error does not implement
+    /// [`std::error::Error`], such as [`BoxError`] itself.
     pub fn into_box(self) -> BoxError
     where
         E: Into<BoxError>,

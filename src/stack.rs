@@ -1,11 +1,11 @@
 //! The whole stack as one layer.
 //!
 //! ```text
-//! ReplayLayer          collects the body, so that it can be sent again
-//! ModelFallbackLayer   asks for another model, if one is set
-//! RetryPolicy          decides what is sent again, in tower's own Retry
+//! ReplayLayer          collects the request body so that it can be sent again
+//! ModelFallbackLayer   retries with another model, if one is set
+//! RetryPolicy          decides for tower's Retry which requests are sent again
 //! KeyRotationLayer     gives each attempt a key
-//! CooldownLayer        classifies the answers
+//! CooldownLayer        classifies the responses
 //! ```
 
 use std::{
@@ -28,13 +28,13 @@ use crate::{
     rotation::{KeyRotation, LeaseBody},
 };
 
-/// Everything: [`ReplayLayer`], [`ModelFallbackLayer`] if one is set, tower's retry with [`RetryPolicy`],
-/// [`KeyRotationLayer`] and [`CooldownLayer`], over any HTTP client. The same as all of them one by one.
+/// The complete stack over any HTTP client: [`ReplayLayer`], [`ModelFallbackLayer`] if one is set, tower's retry with
+/// [`RetryPolicy`], [`KeyRotationLayer`] and [`CooldownLayer`]. It does the same as these layers added one by one.
 ///
 /// The client is a `Service<http::Request<`[`ReplayBody<B>`](ReplayBody)`>>` that is `Clone` and whose error is
-/// `Into<BoxError>`; the bodies of requests and answers are `Unpin`. Answers are
-/// `http::Response<`[`KeyPoolBody<R>`](KeyPoolBody)`>`, the error is [`Error`]. A timeout below this layer applies to each
-/// attempt, one above it to all of them.
+/// `Into<BoxError>`; the bodies of requests and responses are `Unpin`. The response is
+/// `http::Response<`[`KeyPoolBody<R>`](KeyPoolBody)`>`, the error is [`Error`]. A timeout below this layer applies to
+/// each attempt, a timeout above it to all attempts together.
 ///
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
@@ -58,7 +58,7 @@ pub struct KeyPoolLayer {
 }
 
 impl KeyPoolLayer {
-    /// The whole stack over this pool, each part with its defaults.
+    /// Creates the stack for this pool, each layer with its defaults.
     pub fn new(pool: &KeyPool) -> Self {
         Self {
             replay: ReplayLayer::new(),
@@ -69,35 +69,36 @@ impl KeyPoolLayer {
         }
     }
 
-    /// Bodies of up to this many bytes are kept for another attempt; see [`ReplayLayer::up_to`].
+    /// Sets the maximum size of a body that is kept for retries; see [`ReplayLayer::up_to`].
     #[must_use]
     pub fn replay_up_to(mut self, bytes: usize) -> Self {
         self.replay = ReplayLayer::up_to(bytes);
         self
     }
 
-    /// How long a request waits for a key; see [`KeyRotationLayer::wait`].
+    /// Sets how long a request waits for a key; see [`KeyRotationLayer::wait`].
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.rotation = self.rotation.wait(wait);
         self
     }
 
-    /// How much of a good answer is read before its head is returned; see [`CooldownLayer::peek`].
+    /// Sets how much of a successful response is read, and for how long, before its head is returned; see
+    /// [`CooldownLayer::peek`].
     #[must_use]
     pub fn peek(mut self, bytes: usize, time: Duration) -> Self {
         self.cooldown = self.cooldown.peek(bytes, time);
         self
     }
 
-    /// Which models take the place of one that cannot serve; none unless set.
+    /// Sets the models that replace a model that cannot serve; none by default.
     #[must_use]
     pub fn fallback(mut self, fallback: ModelFallbackLayer) -> Self {
         self.fallback = fallback;
         self
     }
 
-    /// What is sent again, and how often.
+    /// Sets the policy that decides which requests are retried, and how often.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
         self.retry = policy;
@@ -118,13 +119,13 @@ impl<S> Layer<S> for KeyPoolLayer {
 
 type Inner<S> = ModelFallback<Retry<RetryPolicy, KeyRotation<Cooldown<S>>>>;
 
-/// A client with the keys of a pool: the service of [`KeyPoolLayer`].
+/// The service of [`KeyPoolLayer`]: a client that uses the keys of a pool.
 #[derive(Clone, Debug)]
 pub struct KeyPoolService<S> {
     inner: Replay<Inner<S>>,
 }
 
-/// The body of an answer of [`KeyPoolService`].
+/// The response body of [`KeyPoolService`].
 pub type KeyPoolBody<R> = LeaseBody<CooldownBody<R>>;
 
 /// The future of [`KeyPoolService`].

@@ -1,6 +1,6 @@
-//! What every example needs beside its one idea: a simulator of the API on loopback, and a request.
+//! Code that the examples share: a simulator of the API on loopback, and requests.
 
-// Each example uses a part of it.
+// Each example uses only some of the functions.
 #![allow(dead_code)]
 
 use bytes::Bytes;
@@ -8,12 +8,12 @@ use gemini_sim::{GeminiSim, Limits, Project};
 use http::{Request, header};
 use http_body_util::Full;
 
-/// A key as the simulator and the pool both know it.
+/// Returns a key that the simulator and the pool both use.
 pub(crate) fn secret(name: &str) -> String {
     format!("AIzaSy-not-a-real-key-{name:-<20}")
 }
 
-/// A simulator with these projects and their keys, ten requests a minute each.
+/// Starts a simulator with these projects and their keys. Each project may send ten requests a minute.
 pub(crate) async fn simulator(projects: &[(&str, &[&str])]) -> std::io::Result<GeminiSim> {
     let mut sim = GeminiSim::builder();
     for (name, keys) in projects {
@@ -23,7 +23,7 @@ pub(crate) async fn simulator(projects: &[(&str, &[&str])]) -> std::io::Result<G
     sim.start().await
 }
 
-/// A simulator with these projects: name, key, requests a minute.
+/// Starts a simulator with these projects: name, key, requests a minute.
 pub(crate) async fn limited(projects: &[(&str, &str, u64)]) -> std::io::Result<GeminiSim> {
     let mut sim = GeminiSim::builder();
     for (name, key, rpm) in projects {
@@ -32,7 +32,7 @@ pub(crate) async fn limited(projects: &[(&str, &str, u64)]) -> std::io::Result<G
     sim.start().await
 }
 
-/// "Hello", to this model.
+/// Returns a request that sends "Hello" to this model.
 pub(crate) fn hello(model: &str) -> Request<Full<Bytes>> {
     Request::post(format!("/v1beta/models/{model}:generateContent"))
         .header(header::CONTENT_TYPE, "application/json")
@@ -40,7 +40,7 @@ pub(crate) fn hello(model: &str) -> Request<Full<Bytes>> {
         .expect("a request")
 }
 
-/// The same in OpenAI's language.
+/// Returns the same request in OpenAI's format.
 pub(crate) fn chat(model: &str) -> Request<Full<Bytes>> {
     Request::post("/chat/completions")
         .header(header::CONTENT_TYPE, "application/json")

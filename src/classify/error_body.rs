@@ -1,4 +1,4 @@
-//! Reads the body of an error, of whichever vendor, by one list of JSON paths.
+//! Reads the error bodies of all vendors with one list of JSON paths.
 
 mod json;
 mod text;
@@ -19,47 +19,47 @@ use self::{
 use super::{QuotaViolation, google_quota, retry_after};
 use crate::limit::{Span, Unit};
 
-/// What was read from an error.
+/// The information that was read from an error.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorInfo {
-    /// The answer's status; in a good answer that of the error, if it names one.
+    /// The status of the response. In a successful response, the status that the error names, if any.
     pub(super) status: Option<u16>,
-    /// The provider's codes, the most specific first; then the derived codes, see [`DERIVED_CODES`].
+    /// The provider's codes, the most specific first, followed by derived codes; see [`DERIVED_CODES`].
     pub(super) codes: Vec<String>,
     /// The message for people.
     pub(super) message: Option<String>,
-    /// All messages in lower case, for the rules. Parts in quotes and names of models are left out, since the caller may have
-    /// written them; not for status 429.
+    /// All messages in lower case, for the rules. Quoted parts and names of models are removed, since they may come
+    /// from the caller, except for status 429.
     pub(super) text: String,
-    /// The delay that headers or body name.
+    /// The delay that the headers or the body name.
     pub(super) retry_after: Option<Duration>,
-    /// The quotas that it names as violated.
+    /// The quotas that the error names as violated.
     pub(super) quota: Vec<QuotaViolation>,
-    /// The project that it names, without `projects/`.
+    /// The project that the error names, without `projects/`.
     pub(super) project: Option<String>,
 }
 
-/// How much of a body is read.
+/// Maximum number of bytes of a body that are read.
 const MOST_BYTES: usize = 64 << 10;
-/// Longer sentences are cut before they are compared.
+/// Maximum length of the text for the rules; the rest is cut off.
 const LONGEST_TEXT: usize = 8 << 10;
-/// Letters of the message that are kept.
+/// Maximum number of characters of the message.
 const LONGEST_MESSAGE: usize = 300;
 const LONGEST_CODE: usize = 80;
 const MOST_CODES: usize = 24;
 
-/// The body is a web page.
+/// Derived code: the body is a web page.
 pub(super) const HTML: &str = "html";
-/// A limit is 0: the project may not use the model.
+/// Derived code: a limit is 0, so the project may not use the model.
 pub(super) const LIMIT_ZERO: &str = "limit_zero";
-/// A limit of a day is used up.
+/// Derived code: a daily limit is used up.
 pub(super) const PER_DAY: &str = "per_day";
-/// A quota that does not belong to the model is used up: searches, storage.
+/// Derived code: a quota that does not belong to the model is used up, such as searches or storage.
 pub(super) const BESIDE_MODEL: &str = "beside_model";
-/// Codes that are derived and not part of a body. Rows of the table may name them; a [`Failure`](super::Failure) never shows them.
+/// Codes that are derived and not part of a body. Rules may name them; a [`Failure`](super::Failure) never shows them.
 pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
 
-/// Codes of an error, the most specific first.
+/// Paths of the codes of an error, the most specific first.
 #[rustfmt::skip]
 const CODES: &[&str] = &[
     "details[].reason", "details[].error_code", "errors[].reason", "code", "Code", "error_code", "errorCode",
@@ -67,11 +67,11 @@ const CODES: &[&str] = &[
     "metadata.limit_source", "errors[].code", "detail", "detail.code", "detail.status", "detail.type", "detail.error",
     "detail.errorcode", "error_type", "error_name", "tag", "name", "__type", "error-code", "error-type",
 ];
-/// Codes that may be siblings of the error object.
+/// Paths of codes that may be siblings of the error object.
 const CODES_BESIDE: &[&str] =
     &["code", "error_code", "errorCode", "status", "tag", "reason", "errors[].reason", "error_type"];
 
-/// Sentences of an error; the first is shown to people.
+/// Paths of the messages of an error. The first message found is shown to people.
 #[rustfmt::skip]
 const MESSAGES: &[&str] = &[
     "message", "Message", "msg", "detail", "detail.message", "detail.msg", "detail.error", "detail[].msg",
@@ -81,10 +81,10 @@ const MESSAGES: &[&str] = &[
     "metadata.raw", "title",
 ];
 
-/// Numbers between 400 and 599 are the error's status.
+/// Paths of the status of an error: a number between 400 and 599.
 const STATUSES: &[&str] = &["code", "status", "status_code", "statusCode", "http_code", "http_status"];
 
-/// Delays, with the seconds that their unit has.
+/// Paths of delays, with the length of their unit in seconds.
 #[rustfmt::skip]
 const DELAYS: &[(&str, f64)] = &[
     ("details[].retryDelay", 1.0), ("details[].retryDelay.seconds", 1.0), ("details[].retry_delay", 1.0),
@@ -94,11 +94,11 @@ const DELAYS: &[(&str, f64)] = &[
     ("metadata.retry_after_seconds", 1.0), ("metadata.headers.Retry-After", 1.0), ("detail.retry_after", 1.0),
     ("parameters.retry_after", 1.0),
 ];
-/// Moments at which the limit opens.
+/// Paths of the time at which a limit resets.
 const MOMENTS: &[&str] = &["metadata.headers.X-RateLimit-Reset", "resets_at", "reset_at", "resetAt"];
 
 impl ErrorInfo {
-    /// Reads an answer whose status is that of an error.
+    /// Reads a response with an error status.
     pub(super) fn of_error(status: StatusCode, headers: &HeaderMap, body: &[u8], wall: SystemTime) -> Self {
         let mut info = Self { status: Some(status.as_u16()), ..Self::default() };
         let text = as_text(body);
@@ -107,10 +107,10 @@ impl ErrorInfo {
         if let Some(code) = header {
             info.add_code(code);
         }
-        // Google redirects addresses that it takes for robots to a page.
-        let leads_to = headers.get(header::LOCATION).and_then(|url| url.to_str().ok()).unwrap_or_default();
+        // Google redirects the addresses of suspected robots to a page.
+        let location = headers.get(header::LOCATION).and_then(|url| url.to_str().ok()).unwrap_or_default();
         if status.is_redirection()
-            && ["/sorry/", "//consent.", "//accounts."].iter().any(|page| leads_to.contains(page))
+            && ["/sorry/", "//consent.", "//accounts."].iter().any(|page| location.contains(page))
         {
             info.codes.push(HTML.to_owned());
         }
@@ -132,8 +132,8 @@ impl ErrorInfo {
         info.finish(headers, wall)
     }
 
-    /// Reads the error in a good answer: an event of a stream that has one, or a whole body that is only an error. `None` if there
-    /// is no error.
+    /// Reads the error in a successful response: an event of a stream that contains one, or a whole body that is
+    /// nothing but an error. Returns `None` if there is no error.
     pub(super) fn of_success(headers: &HeaderMap, body: &[u8], in_stream: bool, wall: SystemTime) -> Option<Self> {
         let text = as_text(body);
         if !may_be_error(text.as_bytes()) {
@@ -177,12 +177,12 @@ impl ErrorInfo {
         self.codes.extend(read.into_iter().filter(|(is, _)| *is).map(|(_, code)| code.to_owned()));
         self.quota = quotas.violations;
         if self.quota.is_empty() {
-            self.quota.extend(limit_of_a_minute(message));
+            self.quota.extend(limit_per_minute(message));
         }
         self.project = at(error, "details[].metadata.consumer").into_iter().find_map(|value| project(value.as_str()?));
     }
 
-    /// Reads an error that no path matches: words of one case are codes, the longest sentence is the message.
+    /// Reads an error that no path matches. Words in a single case are codes, and the longest sentence is the message.
     fn read_unknown(&mut self, root: &Value) {
         const DEPTH: usize = 3;
         let mut texts = Vec::new();
@@ -209,7 +209,8 @@ impl ErrorInfo {
         }
     }
 
-    /// An upstream's error as JSON inside `message`. Trusted for 429, or when it repeats the HTTP status.
+    /// Returns an upstream's error that is JSON inside `message`. It is trusted for status 429, or if it repeats the
+    /// HTTP status.
     fn nested(&self, error: &Value) -> Option<Value> {
         let is_limit = self.status == Some(429);
         let inner = match error.get("message").unwrap_or(error) {
@@ -279,7 +280,7 @@ impl ErrorInfo {
     }
 }
 
-/// Whether a good answer, or an event of one, may be an error: it contains one of these words.
+/// Reports whether a successful response, or an event of one, may be an error, because it contains a certain word.
 pub(crate) fn may_be_error(body: &[u8]) -> bool {
     static MEMBERS: LazyLock<[Finder<'static>; 4]> =
         LazyLock::new(|| ["\"error\"", "\"base_resp\"", "\"success\"", LIMITED].map(Finder::new));
@@ -288,19 +289,20 @@ pub(crate) fn may_be_error(body: &[u8]) -> bool {
     holds(&*MEMBERS) || (!body.starts_with(b"{") && holds(&*EVENTS))
 }
 
-/// The answer ended because the account is limited for a breach of policy.
+/// The finish reason of a response that ended because the account is limited for a policy violation.
 const LIMITED: &str = "PUP_LIMITED_DISABLED";
 
-/// Whether a text looks like `WALLET_EMPTY` or `wallet_empty`. Digits are more often part of an id.
+/// Reports whether a text looks like `WALLET_EMPTY` or `wallet_empty`. A text with digits is more likely an id.
 fn is_code(text: &str) -> bool {
     let all = |is: fn(char) -> bool| text.chars().all(|c| c == '_' || is(c));
     let one_case = all(|c| c.is_ascii_uppercase()) || all(|c| c.is_ascii_lowercase());
     one_case && !text.is_empty() && text.len() <= 64
 }
 
-/// The limit of a sentence: `on requests per min (RPM): Limit 3, Used 3`, as OpenAI and Groq say, or `of 20,000 input tokens per
-/// minute`, as Anthropic does. Their headers say it too, but not for every account, and not behind every proxy.
-fn limit_of_a_minute(message: &str) -> Option<QuotaViolation> {
+/// Parses the limit in a message: `on requests per min (RPM): Limit 3, Used 3` of OpenAI and Groq, or `of 20,000 input
+/// tokens per minute` of Anthropic. Their headers also contain the limit, but not for every account and not behind
+/// every proxy.
+fn limit_per_minute(message: &str) -> Option<QuotaViolation> {
     let before = |sign| Some(message.split_once(sign)?.0.rsplit(' ').next().unwrap_or_default());
     let after = |sign| message.split_once(sign)?.1.split(' ').next();
     let limits = [
@@ -317,7 +319,7 @@ fn limit_of_a_minute(message: &str) -> Option<QuotaViolation> {
     })
 }
 
-/// `projects/123` or `123` is `123`; `None` if it is no name of a project, such as `api_key:…`.
+/// Returns `123` for `projects/123` or `123`, or `None` if the text does not name a project, such as `api_key:…`.
 fn project(text: &str) -> Option<String> {
     let name = text.strip_prefix("projects/").or_else(|| text.strip_prefix("project_number:")).unwrap_or(text);
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.:".contains(c);

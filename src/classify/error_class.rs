@@ -1,91 +1,92 @@
-//! The ten classes of errors: scope, cooldown, and whether another key may help.
+//! The ten error classes, each with a scope, a cooldown and a retry policy.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What an error means for the key that was used. Each class has one row in [`ErrorClass::policy`].
+/// The kind of an error, which determines its consequences. Each class has one row in [`ErrorClass::policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorClass {
-    /// Too many requests or tokens in a short span.
+    /// Too many requests or tokens in a short time.
     RateLimit,
-    /// The quota of the day is used up.
+    /// The daily quota is used up.
     DailyQuota,
     /// The project or key may not use the model (a limit of 0, a model closed to new users).
     NotEntitled,
     /// A payment is missing: credits depleted, a spending cap, billing or the service disabled.
     Billing,
-    /// The key is invalid, revoked, leaked, suspended or restricted, and the provider says so.
+    /// The provider reports that the key is invalid, revoked, leaked, suspended or restricted.
     KeyRejected,
     /// A 401, 402 or 403 without a known cause.
     Unclear,
-    /// The provider refuses the address or the region that the request came from.
+    /// The provider refuses the address or region of the sender.
     Egress,
     /// A fault of the provider or of the network: overloaded, internal error, no connection, cancelled by the provider.
     Transient,
-    /// The model does not exist for anybody.
+    /// The model does not exist for any key.
     ModelNotFound,
-    /// The request's own fault.
+    /// The request itself is wrong.
     Caller,
 }
 
-/// What an error applies to.
+/// The keys and models to which an error applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Scope {
-    /// This request alone.
+    /// Only this request.
     Request,
     /// The key.
     Key,
     /// The key, for this model.
     KeyModel,
-    /// The project: all its keys.
+    /// All keys of the project.
     Project,
-    /// The project, for this model.
+    /// All keys of the project, for this model.
     ProjectModel,
-    /// The model, whatever the key.
+    /// The model, for all keys.
     Model,
     /// All projects of the billing account.
     BillingAccount,
-    /// All keys that send through the same exit.
+    /// All keys that use the same exit.
     Exit,
 }
 
-/// How long a target is not used after an error of a class, if the provider names no time.
+/// How long a key, project, model or exit is not used after an error, if the provider names no delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cooldown {
     /// Not at all.
     None,
-    /// `first`, doubled with each error in a row, up to `cap`; then one trial.
+    /// Starts at `first` and doubles with each error in a row, up to `cap`. One trial request follows.
     Backoff {
-        /// After the first error.
+        /// The cooldown after the first error.
         first: Duration,
-        /// The longest.
+        /// The maximum.
         cap: Duration,
     },
     /// Until midnight in the project's zone.
     Midnight,
-    /// This long, then one trial.
+    /// This duration. One trial request follows.
     Fixed(Duration),
-    /// This long each time; the third error in a row disables.
+    /// This duration after each error. The third error in a row disables the key.
     Strikes(Duration),
-    /// Until somebody enables it; if nearly every key was refused at once, until a trial after that outage succeeds.
+    /// Until an operator enables it, or, if nearly all keys were refused at once, until a trial after that outage
+    /// succeeds.
     Disable,
 }
 
-/// Whether the same request may succeed elsewhere.
+/// How a failed request may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Retry {
-    /// No: the answer goes to the caller.
+    /// Not at all: the error is returned to the caller.
     No,
-    /// With another key, at once.
+    /// Immediately, with another key.
     OtherKey,
-    /// With any key after a short backoff, within the retry budget.
+    /// With any key, after a short backoff and within the retry budget.
     Backoff,
     /// With another model.
     OtherModel,
@@ -95,13 +96,13 @@ pub enum Retry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// What it applies to, unless the rule that matched says otherwise.
+    /// The scope, unless the matching rule sets another one.
     pub scope: Scope,
-    /// For how long, unless the provider or the rule says otherwise.
+    /// The cooldown, unless the provider or the matching rule sets another one.
     pub cooldown: Cooldown,
-    /// Where the request may go next.
+    /// How the request may be retried.
     pub retry: Retry,
-    /// What a person should do.
+    /// The action that an operator should take.
     pub advice: &'static str,
 }
 
@@ -110,7 +111,7 @@ const fn secs(secs: u64) -> Duration {
 }
 
 impl ErrorClass {
-    /// The class's row of the table.
+    /// Returns the policy of the class.
     pub const fn policy(self) -> Policy {
         const HOUR: u64 = 3_600;
         let (scope, cooldown, retry, advice) = match self {
@@ -118,13 +119,13 @@ impl ErrorClass {
                 Scope::ProjectModel,
                 Cooldown::Backoff { first: secs(10), cap: secs(600) },
                 Retry::OtherKey,
-                "nothing: the key is used again when its window opens",
+                "nothing: the key is used again when its limit allows it",
             ),
             Self::DailyQuota => (
                 Scope::ProjectModel,
                 Cooldown::Midnight,
                 Retry::OtherKey,
-                "nothing, or add keys of other projects: the quota opens at midnight of the provider",
+                "nothing, or add keys of other projects: the quota resets at midnight in the provider's time zone",
             ),
             Self::NotEntitled => (
                 Scope::ProjectModel,
@@ -157,7 +158,7 @@ impl ErrorClass {
                 Scope::Model,
                 Cooldown::Backoff { first: secs(1), cap: secs(30) },
                 Retry::Backoff,
-                "nothing: the provider has a fault of its own",
+                "nothing: the fault is with the provider",
             ),
             Self::ModelNotFound => (Scope::Request, Cooldown::None, Retry::OtherModel, "check the model's name"),
             Self::Caller => (Scope::Request, Cooldown::None, Retry::No, "fix the request"),
@@ -165,7 +166,7 @@ impl ErrorClass {
         Policy { scope, cooldown, retry, advice }
     }
 
-    /// The class's name as logs and metrics write it, such as `rate_limit`.
+    /// Returns the name of the class in logs and metrics, such as `rate_limit`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RateLimit => "rate_limit",
@@ -181,7 +182,8 @@ impl ErrorClass {
         }
     }
 
-    /// Whether the key, its project or our address is at fault. The caller does not get such an error while another key can serve.
+    /// Reports whether the key, its project or the sender's address is at fault. Such an error is not returned to the
+    /// caller while another key can serve.
     pub const fn is_key_fault(self) -> bool {
         !matches!(self, Self::Transient | Self::ModelNotFound | Self::Caller)
     }

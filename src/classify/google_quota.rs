@@ -1,4 +1,5 @@
-//! The quotas that an error of Google names: in `QuotaFailure`, in the older `ErrorInfo`, or in the lines of its message.
+//! The quotas that an error of Google names, in `QuotaFailure`, in the older `ErrorInfo`, or in the lines of its
+//! message.
 
 use std::time::Duration;
 
@@ -7,34 +8,35 @@ use serde_json::Value;
 use super::QuotaViolation;
 use crate::limit::{Span, Unit};
 
-/// What an error says of quotas.
+/// The quotas that an error names.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Quotas {
-    /// Those whose unit and span are known.
+    /// The violated quotas whose unit and span are known.
     pub(super) violations: Vec<QuotaViolation>,
-    /// One of them is 0: the project may not use the model at all.
+    /// Whether a limit is 0: the project may not use the model at all.
     pub(super) zero: bool,
-    /// One of them is a day's.
+    /// Whether a daily quota is violated.
     pub(super) day: bool,
-    /// Only a quota that does not belong to the model is used up: searches, storage.
+    /// Whether only quotas that do not belong to the model are used up: searches, storage.
     pub(super) beside: bool,
 }
 
-/// More are not read.
-const MOST: usize = 16;
+/// Maximum number of violations that are read.
+const MAX: usize = 16;
 
-/// `details` are the items of `error.details`, in any order and perhaps without their `@type`.
+/// Reads the quotas of an error. `details` are the items of `error.details`, in any order and possibly without their
+/// `@type`.
 pub(super) fn read(details: &[&Value], message: &str) -> Quotas {
     let mut quotas = Quotas::default();
-    let mut lines: Vec<Line<'_>> = message.lines().filter_map(Line::read).take(MOST).collect();
+    let mut lines: Vec<Line<'_>> = message.lines().filter_map(Line::read).take(MAX).collect();
     let all_zero = !lines.is_empty() && lines.iter().all(|line| line.limit == Some(0));
     let mut named = 0;
-    for violation in details.iter().flat_map(|detail| violations(detail)).take(MOST) {
+    for violation in details.iter().flat_map(|detail| violations(detail)).take(MAX) {
         let text = |name: &str| violation.get(name).and_then(Value::as_str);
         let id = text("quotaId").or_else(|| text("quota_id")).or_else(|| text("quota_limit")).unwrap_or_default();
         let metric = text("quotaMetric").or_else(|| text("quota_metric")).unwrap_or_default();
         let value = ["quotaValue", "quota_value", "quota_limit_value"].iter().find_map(|name| violation.get(*name));
-        // The n-th violation of a metric is the n-th line of that metric. JSON of protobuf leaves a value of 0 out.
+        // The n-th violation of a metric belongs to the n-th line of that metric. Protobuf's JSON omits a value of 0.
         let line = lines.iter().position(|line| !metric.is_empty() && line.metric == metric).map(|at| lines.remove(at));
         let limit = value.and_then(amount).or(line.and_then(|line| line.limit)).or(all_zero.then_some(0));
         let model = violation.get("quotaDimensions").and_then(|dimensions| dimensions.get("model")?.as_str());
@@ -49,11 +51,12 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quotas {
     quotas
 }
 
-/// Where a detail names quotas: in a list, or, rewritten by a gateway, in itself or its metadata.
+/// Returns the objects of a detail that name quotas: its list of violations, or, if a gateway rewrote it, the detail
+/// itself or its metadata.
 fn violations(detail: &Value) -> Vec<&Value> {
     let listed = detail.get("violations").and_then(Value::as_array).into_iter().flatten();
     let names_one = |one: &&Value| ["quotaId", "quota_id", "quota_limit"].iter().any(|name| one.get(name).is_some());
-    listed.chain([Some(detail), detail.get("metadata")].into_iter().flatten().filter(names_one)).take(MOST).collect()
+    listed.chain([Some(detail), detail.get("metadata")].into_iter().flatten().filter(names_one)).take(MAX).collect()
 }
 
 impl Quotas {
@@ -77,7 +80,7 @@ impl Quotas {
     }
 }
 
-/// `GenerateRequestsPerDayPer…`, `…_per_day`.
+/// Parses the time span of a quota's name, such as `GenerateRequestsPerDayPer…` or `…_per_day`.
 fn span(name: &str) -> Option<Span> {
     let name = name.to_ascii_lowercase().replace(['_', ' '], "");
     let sliding = |secs| Some(Span::Sliding(Duration::from_secs(secs)));
@@ -90,7 +93,8 @@ fn span(name: &str) -> Option<Span> {
     }
 }
 
-/// The last word that counts something before the first "per": `CountTokensRequestsPerDay…` are requests.
+/// Parses the unit of a quota's name: the last unit before the first "per". `CountTokensRequestsPerDay…` counts
+/// requests.
 fn unit(name: &str) -> Option<Unit> {
     let counted = name.split("Per").next().and_then(|name| name.split("_per_").next())?.to_ascii_lowercase();
     let plain = counted.replace('_', "");
@@ -103,12 +107,12 @@ fn unit(name: &str) -> Option<Unit> {
     words.into_iter().filter_map(|(word, unit)| Some((plain.rfind(word)?, unit))).max().map(|(_, unit)| unit)
 }
 
-/// An int64 as JSON of protobuf has it: text, also a number.
+/// Reads an int64 of Protobuf's JSON: a string, or also a number.
 fn amount(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
 }
 
-/// `* Quota exceeded for metric: …, limit: 20, model: …`
+/// A line of the message: `* Quota exceeded for metric: …, limit: 20, model: …`
 struct Line<'a> {
     metric: &'a str,
     limit: Option<u64>,
@@ -168,11 +172,11 @@ mod tests {
         let twenty =
             read(&[&failure], &format!("* Quota exceeded for metric: {metric}, limit: 20, model: gemini-3.1-pro"));
         assert!(!twenty.zero && twenty.violations[0].limit == Some(20));
-        assert!(!read(&[&failure], "").zero, "nothing says that it is 0");
+        assert!(!read(&[&failure], "").zero, "nothing indicates a limit of 0");
     }
 
     #[test]
-    fn searches_and_storage_are_beside_the_model() {
+    fn searches_and_storage_do_not_belong_to_the_model() {
         let violation = |id: &str| json!({"violations": [{"quotaId": id}]});
         let search = violation("SearchGroundingRequestsPerDayPerProject-FreeTier");
         let minute = violation("GenerateRequestsPerMinutePerProjectPerModel");

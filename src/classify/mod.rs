@@ -1,7 +1,7 @@
-//! What an error of a provider means.
+//! Classification of provider errors.
 //!
-//! An `ErrorInfo` is read from status, headers and body. The first matching row of one table gives the
-//! [`ErrorClass`]. The policy of the class gives the scope, the cooldown, and whether another key may help.
+//! An `ErrorInfo` is read from status, headers and body. The first matching [`Rule`] of one table determines the
+//! [`ErrorClass`]. The [`Policy`] of the class determines the scope, the cooldown, and whether another key may help.
 
 mod error_body;
 mod error_class;
@@ -29,13 +29,13 @@ pub use rule::Rule;
 pub use transport::causes;
 pub use usage::UsageReader;
 
-/// What an answer means for the key that was used; `None` for a good one.
+/// Classifies a response. Returns `None` if it is successful.
 ///
-/// `body` is the body of an error, of which at most 64 KiB are read, or a good one. With `in_stream` it is an event of a stream, or
-/// what follows the last event. `wall` is the time of day, for delays that are given as dates. Redact the key first: the
-/// failure keeps the provider's message.
+/// `body` is the body of an error or of a successful response. At most 64 KiB of it are read. With `in_stream` it is an
+/// event of a stream, or the text after the last event. `wall` is the current wall-clock time, for delays that are
+/// given as dates. Redact the key first: the failure keeps the provider's message.
 ///
-/// The layers call this themselves. Call it if you send requests without them.
+/// The layers call this function. Call it yourself if you send requests without them.
 ///
 /// ```
 /// use std::time::SystemTime;
@@ -61,24 +61,26 @@ pub fn classify(
 
 /// Longest cooldown that a message without a code may cause.
 const LONGEST_BY_MESSAGE: Duration = Duration::from_secs(3_600);
-/// A daily-quota error that names less than 10 minutes: the delay is ignored and the key waits for midnight.
+/// Shortest delay that is used from a daily-quota error. A shorter one is ignored, and the cooldown lasts until
+/// midnight.
 const SHORTEST_OF_A_DAY: Duration = Duration::from_secs(600);
 /// Longest cooldown after a fault of the provider.
 const LONGEST_TRANSIENT: Duration = Duration::from_secs(600);
 
-/// The tables in their order: the user's rows, the provider's rows, the rows for all providers.
+/// The tables in the order in which they are tried: the user's rules, the provider's rules, the rules for all
+/// providers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Classifier {
     rules: Arc<[Rule]>,
 }
 
 impl Classifier {
-    /// With the user's rows, which come first.
+    /// Creates a classifier with the user's rules, which are tried first.
     pub(crate) fn new(rules: Vec<Rule>) -> Self {
         Self { rules: rules.into() }
     }
 
-    /// See [`classify`]. The caller has redacted the key.
+    /// Classifies a response as [`classify`] does. The caller must have redacted the key.
     pub(crate) fn classify(
         &self,
         provider: &dyn Provider,
@@ -120,7 +122,7 @@ impl Classifier {
             ErrorClass::Transient => info.retry_after.map(|delay| delay.min(LONGEST_TRANSIENT)),
             _ => None,
         };
-        // The longer of the two is used.
+        // Use the longer of the delay and the rule's cooldown.
         match delay {
             Some(delay) if failure.cooldown.is_none_or(|cooldown| delay > cooldown) => {
                 (failure.retry_after, failure.cooldown) = (Some(delay), None);
@@ -134,18 +136,20 @@ impl Classifier {
     }
 }
 
-/// Whether a status means success. A socket that was opened, and an answer that the caller has already, are good ones, too.
+/// Reports whether a status means success. That includes an opened WebSocket (1xx) and a response that the caller has
+/// cached (304).
 pub(crate) fn is_good(status: StatusCode) -> bool {
     status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
-/// Only a code, or status 401, 402 or 403, disables a key: a message may contain text of the caller.
+/// Reports whether a rule may disable a key for this error. Only a code, or status 401, 402 or 403, may, since a
+/// message can contain text of the caller.
 fn may_disable(rule: &Rule, info: &ErrorInfo) -> bool {
     let disables = matches!(rule.class.policy().cooldown, Cooldown::Disable | Cooldown::Strikes(_));
     !disables || !rule.codes.is_empty() || matches!(info.status, Some(401..=403))
 }
 
-/// The status of an error in a stream, if the error names none.
+/// Returns the status for an error in a stream that names none.
 fn status_of(class: ErrorClass) -> u16 {
     match class {
         ErrorClass::RateLimit | ErrorClass::DailyQuota => 429,

@@ -1,4 +1,4 @@
-//! What an answer means.
+//! Outcomes of requests, failures, and the usage of tokens.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,16 +14,16 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// A good answer.
+    /// A successful response.
     Success,
     /// An error of the provider or of the connection to it.
     Failure(Arc<Failure>),
-    /// The caller cancelled before an answer came. It says nothing about the key.
+    /// The caller cancelled the request before a response came. The outcome says nothing about the key.
     Cancelled,
 }
 
 impl Outcome {
-    /// The failure, if it is one.
+    /// Returns the failure, if the outcome is one.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failure(failure) => Some(failure),
@@ -31,7 +31,7 @@ impl Outcome {
         }
     }
 
-    /// The same without a secret in its message and code; `None` if it holds none.
+    /// Returns the outcome with the secret masked in message and code, or `None` if neither contains the secret.
     pub(crate) fn redacted(&self, secret: &Secret) -> Option<Self> {
         let failure = self.failure()?;
         let holds =
@@ -44,7 +44,7 @@ impl Outcome {
         Some(Failure { code, message, ..failure.clone() }.into())
     }
 
-    /// A failure of this class with the class's scope and cooldown.
+    /// Creates a failure of this class with the class's scope and cooldown.
     pub fn of_class(class: ErrorClass) -> Self {
         Failure::new(class).into()
     }
@@ -56,7 +56,7 @@ impl From<Failure> for Outcome {
     }
 }
 
-/// An error, classified.
+/// A classified error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub(crate) class: ErrorClass,
@@ -73,7 +73,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure of this class, with the scope and the cooldown of its row.
+    /// Creates a failure of this class, with the class's scope and cooldown.
     pub fn new(class: ErrorClass) -> Self {
         Self {
             class,
@@ -90,68 +90,68 @@ impl Failure {
         }
     }
 
-    /// The scope, in place of the class's scope.
+    /// Sets the scope, instead of the class's scope.
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
-    /// The delay that the provider names.
+    /// Sets the delay that the provider named.
     #[must_use]
     pub fn retry_after(mut self, delay: Duration) -> Self {
         self.retry_after = Some(delay);
         self
     }
 
-    /// The provider's code, such as `API_KEY_INVALID`.
+    /// Sets the provider's code, such as `API_KEY_INVALID`.
     #[must_use]
     pub fn code(mut self, code: &str) -> Self {
         self.code = Some(code.into());
         self
     }
 
-    /// Its class.
+    /// Returns the class.
     pub fn class(&self) -> ErrorClass {
         self.class
     }
 
-    /// What it applies to.
+    /// Returns the scope that the failure applies to.
     pub fn concerns(&self) -> Scope {
         self.scope
     }
 
-    /// The policy of its class.
+    /// Returns the policy of the class.
     pub fn policy(&self) -> Policy {
         self.class.policy()
     }
 
-    /// Where the request may go next.
+    /// Returns how the request may be retried.
     pub fn retry(&self) -> Retry {
         self.class.policy().retry
     }
 
-    /// The answer's status; `None` if there was no answer.
+    /// Returns the status of the response, or `None` if there was no response.
     pub fn status(&self) -> Option<StatusCode> {
         self.status
     }
 
-    /// The provider's code, if the error has one.
+    /// Returns the provider's code, if the error has one.
     pub fn error_code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
-    /// The provider's message, at most 300 characters.
+    /// Returns the provider's message, at most 300 characters.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
 
-    /// The delay that the provider named.
+    /// Returns the delay that the provider named.
     pub fn delay(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The cooldown, if the provider names no [`delay`](Self::delay).
+    /// Returns the cooldown that applies if the provider named no [`delay`](Self::delay).
     pub fn cooldown(&self) -> Cooldown {
         match self.cooldown {
             _ if self.scope == Scope::Request => Cooldown::None,
@@ -160,64 +160,64 @@ impl Failure {
         }
     }
 
-    /// Whether a second such error in a row has to confirm it before the key is disabled.
+    /// Reports whether the key is disabled only after a second such error in a row.
     pub fn needs_confirmation(&self) -> bool {
         self.confirm
     }
 
-    /// Whether the request may have reached the provider: then one that is not idempotent is not sent again.
+    /// Reports whether the request may have reached the provider. A request that is not idempotent is then not retried.
     pub fn may_have_been_sent(&self) -> bool {
         self.may_have_been_sent
     }
 
-    /// The quotas that the provider names as violated.
+    /// Returns the quotas that the provider named as violated.
     pub fn violations(&self) -> &[QuotaViolation] {
         &self.quota
     }
 
-    /// The project that the provider names, without `projects/`: a number or an id.
+    /// Returns the project that the provider named, without `projects/`: a number or an id.
     pub fn project(&self) -> Option<&str> {
         self.project.as_deref()
     }
 }
 
-/// One quota that a provider names in an error or in its headers.
+/// A quota that a provider names in an error or in the headers of a response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuotaViolation {
-    /// What is counted.
+    /// The unit that is counted.
     pub unit: Unit,
-    /// Over which time.
+    /// The time span of the limit.
     pub span: Span,
-    /// The limit, if it is named; 0 means that the project has no quota for the model.
+    /// The limit, if the provider names it; 0 means that the project has no quota for the model.
     pub limit: Option<u64>,
-    /// The model that the quota is for, by the provider's name of it.
+    /// The provider's name of the model to which the quota applies.
     pub model: Option<Box<str>>,
 }
 
 impl QuotaViolation {
-    /// A quota of this kind.
+    /// Creates a violation without a limit and a model.
     pub fn new(unit: Unit, span: Span) -> Self {
         Self { unit, span, limit: None, model: None }
     }
 }
 
-/// The tokens that an answer says it used.
+/// The tokens that a response reports as used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Usage {
-    /// Tokens of the prompt, cached ones included.
+    /// Tokens of the prompt, including cached ones.
     pub input_tokens: u64,
-    /// Tokens of the answer, thoughts included.
+    /// Tokens of the output, including thoughts.
     pub output_tokens: u64,
 }
 
 impl Usage {
-    /// No answer uses more; if a provider tells more, sums must not overflow.
-    const MOST: u64 = 1 << 40;
+    /// Maximum count that is accepted, so that sums cannot overflow. No response uses more.
+    const MAX_TOKENS: u64 = 1 << 40;
 
-    /// These numbers of tokens; each is 2^40 at most.
+    /// Creates a usage. Each number is limited to 2^40.
     pub fn new(input_tokens: u64, output_tokens: u64) -> Self {
-        Self { input_tokens: input_tokens.min(Self::MOST), output_tokens: output_tokens.min(Self::MOST) }
+        Self { input_tokens: input_tokens.min(Self::MAX_TOKENS), output_tokens: output_tokens.min(Self::MAX_TOKENS) }
     }
 }

@@ -1,20 +1,21 @@
-//! Every form in which a provider says how long to wait: headers, members of the body, sentences.
+//! The forms in which providers name a delay: headers, fields of the body, sentences.
 //!
-//! Zero, negative and unreadable delays, and those of more than a year, count as none. [`LONGEST`] is the cap.
+//! Zero, negative and unreadable delays, and delays of more than a year, are ignored. Other delays are capped at
+//! [`LONGEST`].
 
 use std::time::{Duration, SystemTime};
 
 use http::HeaderMap;
 use serde_json::Value;
 
-/// The longest cooldown that a provider may name.
+/// Maximum delay. Longer delays are shortened to it.
 pub(super) const LONGEST: Duration = Duration::from_secs(7 * 24 * 3_600);
-/// A longer delay is taken for a mistake.
+/// Delays longer than this number of seconds are considered mistakes.
 const ABSURD: f64 = 366.0 * 86_400.0;
-/// Longer texts are not read as a time.
+/// Maximum length of a text that is parsed as a time.
 const LONGEST_TEXT: usize = 64;
 
-/// `retry-after-ms`, else `retry-after`: seconds with or without a fraction, or an HTTP date.
+/// Reads `retry-after-ms`, or else `retry-after`: seconds with or without a fraction, or an HTTP date.
 pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let all = |name: &str, read: &dyn Fn(&str) -> Option<Duration>| {
         headers.get_all(name).iter().filter_map(|value| read(value.to_str().ok()?)).max()
@@ -26,8 +27,9 @@ pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Durati
         .or_else(|| all("retry-after", &|text| moment(text, wall)))
 }
 
-/// When every limit that the rate-limit headers call used up opens again: `x-ratelimit-remaining-requests: 0` with
-/// `x-ratelimit-reset-requests`, `anthropic-ratelimit-tokens-remaining: 0` with `anthropic-ratelimit-tokens-reset`, and so on.
+/// Returns the delay until all limits that the rate-limit headers report as used up reset:
+/// `x-ratelimit-remaining-requests: 0` with `x-ratelimit-reset-requests`, `anthropic-ratelimit-tokens-remaining: 0`
+/// with `anthropic-ratelimit-tokens-reset`, and so on.
 pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let wall = server_time(headers).unwrap_or(wall);
     let text = |name: &str| headers.get(name)?.to_str().ok();
@@ -37,7 +39,7 @@ pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Op
             "anthropic-ratelimit-unified-status" => value == "rejected",
             _ => name.contains("ratelimit") && name.contains("remaining") && number(value) == Some(0.0),
         });
-        // Some gateways send zeros for all that they do not know.
+        // Some gateways send zeros for unknown values.
         let unknown = text(&name.replace("remaining", "limit")).and_then(number) == Some(0.0);
         if !used_up || unknown {
             return None;
@@ -47,7 +49,8 @@ pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Op
     resets.max().or_else(|| in_rate_limit_field(text("ratelimit")?))
 }
 
-/// The one header of the IETF's draft: `limit=10, remaining=0, reset=5`, later `"burst";r=0;t=5, "day";r=3;t=3600`.
+/// Reads the `RateLimit` header of the IETF draft: `limit=10, remaining=0, reset=5` in old versions,
+/// `"burst";r=0;t=5, "day";r=3;t=3600` in new ones.
 fn in_rate_limit_field(text: &str) -> Option<Duration> {
     let parameters: Vec<(&str, f64)> = text
         .split([',', ';'])
@@ -59,7 +62,7 @@ fn in_rate_limit_field(text: &str) -> Option<Duration> {
     resets.filter(|pair| matches!(pair[1].0, "t" | "reset")).filter_map(|pair| seconds(pair[1].1)).max()
 }
 
-/// A delay as JSON has it: a number of seconds, or text such as `"51s"` or `"12"`.
+/// Reads a delay from JSON: a number of seconds, or a string such as `"51s"` or `"12"`.
 pub(super) fn in_value(value: &Value, scale: f64) -> Option<Duration> {
     match value {
         Value::Number(value) => seconds(value.as_f64()? * scale),
@@ -68,7 +71,7 @@ pub(super) fn in_value(value: &Value, scale: f64) -> Option<Duration> {
     }
 }
 
-/// A moment as JSON has it: seconds or milliseconds since the epoch, or a date.
+/// Reads a point in time from JSON, in any format that [`moment`] accepts, and returns the delay until then.
 pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duration> {
     match value {
         Value::Number(value) => moment(&value.to_string(), wall),
@@ -77,8 +80,9 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
     }
 }
 
-/// The longest delay that a sentence names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30 seconds`,
-/// `resets at 2026-11-20T08:00:00Z`. A bare number counts as seconds; a moment without a zone counts as none.
+/// Returns the longest delay that a text names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30
+/// seconds`, `resets at 2026-11-20T08:00:00Z`. A bare number means seconds. A date and time without a time zone is
+/// ignored.
 pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
     const BEFORE_MOMENTS: [&str; 4] = ["reset at ", "resets at ", "again at ", "retry at "];
     const PHRASES: [&str; 13] = [
@@ -104,8 +108,8 @@ pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
     delays.chain(BEFORE_MOMENTS.into_iter().flat_map(after).filter_map(moment)).max()
 }
 
-/// When something is there again: seconds from now (`20`), seconds, milliseconds or finer since the epoch, a duration (`6m0s`),
-/// RFC 3339, or an HTTP date.
+/// Parses the time of a reset and returns the delay until then. Accepts seconds from now (`20`), seconds, milliseconds
+/// or finer units since the epoch, a duration (`6m0s`), RFC 3339, and an HTTP date.
 pub(super) fn moment(text: &str, wall: SystemTime) -> Option<Duration> {
     let text = text.trim();
     let Some(value) = number(text) else { return duration(text).or_else(|| date(text, wall)) };
@@ -121,7 +125,7 @@ pub(super) fn moment(text: &str, wall: SystemTime) -> Option<Duration> {
     seconds(since_epoch - now)
 }
 
-/// A duration with units: `51s`, `1h2m3.5s`, `644ms`, `2 hours and 3 minutes`.
+/// Parses a duration with units: `51s`, `1h2m3.5s`, `644ms`, `2 hours and 3 minutes`.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (total, rest) = leading_units(text).filter(|_| text.len() <= LONGEST_TEXT)?;
@@ -149,12 +153,12 @@ fn leading_delay(text: &str) -> Option<Duration> {
         return seconds(total);
     }
     let (value, rest) = leading_number(text)?;
-    // A text that continues is a date, a time or a name.
+    // A number that continues is part of a date, a time or a name.
     let goes_on = rest.starts_with(|next: char| next.is_alphanumeric() || "-:/".contains(next));
     if goes_on { None } else { seconds(value) }
 }
 
-/// Numbers with units at the beginning of a text, in seconds, and what follows them.
+/// Parses numbers with units at the start of a text. Returns their sum in seconds and the rest of the text.
 fn leading_units(text: &str) -> Option<(f64, &str)> {
     let (mut total, mut rest) = (None, text);
     for _ in 0..8 {
@@ -184,7 +188,8 @@ fn seconds_of(unit: &str) -> Option<f64> {
     })
 }
 
-/// Digits with at most one dot: no sign, no exponent, no `inf`.
+/// Parses digits with at most one dot, without a sign, an exponent or `inf`. Returns the number and the rest of the
+/// text.
 fn leading_number(text: &str) -> Option<(f64, &str)> {
     let mut dots = 0;
     let is_end = |b: u8| {
@@ -204,7 +209,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 fn seconds(value: f64) -> Option<Duration> {
-    // Not a number fails both comparisons.
+    // NaN fails both comparisons.
     if value > 0.0 && value <= ABSURD {
         Some(Duration::from_secs_f64(value).min(LONGEST)).filter(|delay| !delay.is_zero())
     } else {
@@ -269,7 +274,7 @@ mod tests {
             (vec![("retry-after", "1.5")], Some(1_500)),
             (vec![("retry-after", "7"), ("retry-after-ms", "250")], Some(250)),
             (vec![("retry-after", "Fri, 20 Nov 2026 05:46:30 GMT")], Some(30_000)),
-            // A clock that is off: the server's own counts.
+            // The local clock is wrong, so the server's date is used.
             (
                 vec![("retry-after", "Fri, 20 Nov 2026 09:00:05 GMT"), ("date", "Fri, 20 Nov 2026 09:00:00 GMT")],
                 Some(5_000),
@@ -287,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_used_up_counts_among_rate_limit_headers() {
+    fn only_used_up_limits_count_among_rate_limit_headers() {
         for (pairs, expected) in [
             (vec![("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")], Some(360_000)),
             (vec![("x-ratelimit-remaining-requests", "1"), ("x-ratelimit-reset-requests", "6m0s")], None),

@@ -1,4 +1,4 @@
-//! One rule: which errors it matches, and what they mean.
+//! A rule of the classification: the errors that it matches, and their class.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::{ErrorClass, Scope, error_body::ErrorInfo};
 
-/// One row: conditions, all of which must hold, and the class of the errors that they describe.
+/// A row of the classification table: conditions, and the class of the errors that match all of them.
 ///
-/// Within one condition any value may match; all conditions must hold; case is ignored. A `*` at either end of a code stands for
-/// any text. Messages are searched without the parts in quotes and without names of models, except those of status 429.
+/// A condition with several values matches if any of them does. Case is ignored. A `*` at either end of a code matches
+/// any text. Quoted parts and names of models are removed from a message before it is searched, except for status 429.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,7 +38,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A row that matches every error, until conditions are added.
+    /// Creates a rule that matches every error until conditions are added.
     pub fn new(class: ErrorClass) -> Self {
         Self {
             provider: None,
@@ -53,81 +53,82 @@ impl Rule {
         }
     }
 
-    /// Only errors of the provider of this name.
+    /// Matches only errors of the provider with this name.
     #[must_use]
     pub fn provider(mut self, name: &str) -> Self {
         self.provider = Some(name.to_owned());
         self
     }
 
-    /// Only answers of this status; several may be named.
+    /// Matches only responses with this status. Can be called repeatedly to allow several.
     #[must_use]
     pub fn status(self, status: u16) -> Self {
         self.statuses([status])
     }
 
-    /// Only answers of one of these statuses.
+    /// Matches only responses with one of these statuses.
     #[must_use]
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         self.statuses.extend(statuses);
         self
     }
 
-    /// Only errors with this code, such as `insufficient_quota`; several may be named.
+    /// Matches only errors with this code, such as `insufficient_quota`. Can be called repeatedly to allow several.
     #[must_use]
     pub fn code(self, code: &str) -> Self {
         self.codes([code])
     }
 
-    /// Only errors with one of these codes.
+    /// Matches only errors with one of these codes.
     #[must_use]
     pub fn codes<'a>(mut self, codes: impl IntoIterator<Item = &'a str>) -> Self {
         self.codes.extend(codes.into_iter().map(str::to_lowercase));
         self
     }
 
-    /// Only errors whose message contains this text; several may be named.
+    /// Matches only errors whose message contains this text. Can be called repeatedly to allow several.
     #[must_use]
     pub fn message(self, text: &str) -> Self {
         self.messages([text])
     }
 
-    /// Only errors whose message contains one of these texts.
+    /// Matches only errors whose message contains one of these texts.
     #[must_use]
     pub fn messages<'a>(mut self, texts: impl IntoIterator<Item = &'a str>) -> Self {
         self.messages.extend(texts.into_iter().map(str::to_lowercase));
         self
     }
 
-    /// The scope of such errors, in place of the class's scope.
+    /// Sets the scope of the errors, instead of the class's scope.
     #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
         self
     }
 
-    /// How long the key or its project is not used, in place of the class's cooldown. A longer delay that the provider names is
-    /// used instead, in classes that use named delays.
+    /// Sets the cooldown, instead of the class's cooldown. In classes that use the provider's delay, a longer delay
+    /// takes precedence.
     #[must_use]
     pub fn cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = Some(cooldown);
         self
     }
 
-    /// The key is disabled after the second such error in a row, not after the first: a new key may be refused in its first minute.
+    /// Disables the key only after the second such error in a row, because a new key may be refused in its first
+    /// minute.
     #[must_use]
     pub fn confirm(mut self) -> Self {
         self.confirm = true;
         self
     }
 
-    /// Its texts are too vague for an error in a stream that names no status.
+    /// Excludes errors in a stream that name no status, because the rule's texts are too vague for them.
     pub(super) fn needs_status(mut self) -> Self {
         self.needs_status = true;
         self
     }
 
-    /// Whether all conditions hold. An error in a stream may have no status: then codes and messages decide.
+    /// Reports whether all conditions match. For an error in a stream without a status, codes and messages decide.
     pub(super) fn matches(&self, provider: &str, info: &ErrorInfo) -> bool {
         let says_more = !self.needs_status && (!self.codes.is_empty() || !self.messages.is_empty());
         self.provider.as_ref().is_none_or(|name| name.eq_ignore_ascii_case(provider))
@@ -136,14 +137,14 @@ impl Rule {
             && (self.messages.is_empty() || self.messages.iter().any(|text| info.text.contains(text.as_str())))
     }
 
-    /// Which code of the error is one of the row's.
+    /// Returns the first code of the error that matches a code of the rule.
     pub(super) fn matched_code<'i>(&self, info: &'i ErrorInfo) -> Option<&'i str> {
         let is = |code: &&str| self.codes.iter().any(|pattern| is_like(code, pattern));
         info.codes.iter().map(String::as_str).find(is)
     }
 }
 
-/// Whether a code matches a pattern, ignoring case; a `*` at either end stands for any text.
+/// Reports whether a code matches a pattern, ignoring case. A `*` at either end matches any text.
 fn is_like(code: &str, pattern: &str) -> bool {
     let bare = pattern.trim_matches('*').as_bytes();
     let code = code.as_bytes();
@@ -156,7 +157,7 @@ fn is_like(code: &str, pattern: &str) -> bool {
     }
 }
 
-/// A row as configuration has it: `[[providers.errors]]` with `status = 429`, `code = ["a", "b"]`, `message = "…"`,
+/// Reads a rule from configuration: `[[providers.errors]]` with `status = 429`, `code = ["a", "b"]`, `message = "…"`,
 /// `class = "billing"`, and optionally `provider`, `scope`, `cooldown_seconds`.
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_from_configuration() {
+    fn rules_are_read_from_configuration() {
         let text = r#"{"provider": "openai", "status": [429, 403], "code": "Out_*", "message": "No Money", "class": "billing",
             "scope": "key", "cooldown_seconds": 60}"#;
         let expected =
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_rows_are_refused_with_their_reason() {
+    fn invalid_rules_are_rejected_with_a_reason() {
         for (text, reason) in [
             (r#"{"class": "billing"}"#, "needs a status, a code or a message"),
             (r#"{"status": 42, "class": "billing"}"#, "42 is not an HTTP status"),

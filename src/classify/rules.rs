@@ -1,4 +1,4 @@
-//! The table of rules: which error is of which class. The first row that matches decides.
+//! The table of classification rules. The first matching row determines the class of an error.
 
 use std::{sync::LazyLock, time::Duration};
 
@@ -7,27 +7,27 @@ use super::{
     error_body::{BESIDE_MODEL, HTML, LIMIT_ZERO, PER_DAY},
 };
 
-/// The rows for every provider, unless a row names one.
+/// The rules for all providers. A row may be restricted to one provider.
 pub(super) static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(table);
 
 const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-/// By vendor, specific rows first; rows for a status alone last. Most rows name no provider, since other vendors use the formats
-/// of Google, OpenAI and Anthropic.
+/// Builds the table: rows by vendor, specific rows first, rows for only a status last. Most rows name no provider,
+/// because other vendors use the formats of Google, OpenAI and Anthropic.
 #[rustfmt::skip]
 fn table() -> Vec<Rule> {
     use ErrorClass::{Billing, Caller, DailyQuota, Egress, KeyRejected, ModelNotFound, NotEntitled, RateLimit, Transient, Unclear};
     use Scope::{BillingAccount, Key, KeyModel, Project, ProjectModel, Request};
     let on = Rule::new;
     vec![
-        // Routers and proxies: the provider behind them refused the router's key, or is overloaded.
+        // Routers and proxies: their provider refused the router's key, or is overloaded.
         on(Transient).statuses([401, 402, 403, 429]).messages(["provider returned error", "error from provider"]),
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror"]),
         on(Transient).status(429).code("upstream_provider_shared_pool"),
         on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和"]),
 
-        // The request left without a key, or with two.
+        // The request had no key, or two.
         on(Caller).statuses([400, 401]).message("multiple authentication credentials"),
         on(Caller).statuses([400, 401, 403]).codes(["OVERLOADED_CREDENTIALS", "CREDENTIALS_MISSING", "API_KEY_MISSING"]),
         on(Caller).statuses([401, 403]).messages(["api keys are not supported", "unregistered callers", "request is missing a valid api key"]),
@@ -62,7 +62,7 @@ fn table() -> Vec<Rule> {
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
         on(Billing).statuses([400, 403]).message("without a billing account"),
         on(KeyRejected).status(403).messages(["project has been denied access", "service has been disabled in this account"]).scope(Project),
-        // Google: our address.
+        // Google: the sender's address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
         on(Egress).status(407),
@@ -78,7 +78,7 @@ fn table() -> Vec<Rule> {
         on(DailyQuota).provider("gemini").statuses([403, 429]).codes(["quota_exceeded", "RESOURCE_QUOTA_EXCEEDED"]),
         on(DailyQuota).provider("gemini").status(429).messages(["per day", "per_day", "perday", "daily quota", "daily limit"]),
         on(RateLimit).status(403).codes(["rateLimitExceeded", "userRateLimitExceeded", "concurrentLimitExceeded", "RATE_LIMIT_EXCEEDED"]),
-        // Google: what was asked for.
+        // Google: resources and models.
         on(Caller).provider("gemini").statuses([403, 404]).messages(["you do not have permission to access", "permission denied on resource", "cachedcontent not found"]),
         on(NotEntitled).status(404).message("no longer available to new users"),
         on(NotEntitled).status(400).messages(["is not allowed to use publisher model", "organization policy constraint"]),
@@ -160,7 +160,7 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).status(401).code("AuthenticationError"),
         on(NotEntitled).codes(["InvalidEndpointOrModel.NotFound", "ModelNotOpen"]),
 
-        // Zhipu and MiniMax, by numbers.
+        // Zhipu and MiniMax, by numeric code.
         on(Billing).statuses([402, 429]).codes(["1113", "1309", "1008"]),
         on(DailyQuota).status(429).codes(["1304", "1308", "1310", "2056"]),
         on(Transient).status(429).codes(["1305", "1312"]),
@@ -171,7 +171,7 @@ fn table() -> Vec<Rule> {
         on(ModelNotFound).statuses([400, 404]).code("1211"),
         on(Caller).status(400).codes(["1210", "1213", "1214", "1261", "1301", "1026", "1027", "2013"]),
 
-        // Relays in Chinese: no money, no such token, banned, overloaded, no right to the model.
+        // Chinese relays: no money, unknown token, banned, no access to the model.
         on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费"]),
         on(Caller).status(401).message("未收到authorization"),
         on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期"]),
@@ -209,7 +209,7 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).statuses([401, 403]).codes(["*model*", "tier_not_allowed"]),
         on(Caller).statuses([401, 403]).codes(["*guardrail*", "*moderation*", "*content_policy*", "*content_filter*"]),
 
-        // Others, by what they say of money.
+        // Others, by messages about money.
         on(Billing).statuses([400, 401, 402, 403, 412, 429, 500]).messages(["insufficient balance", "in good standing", "account balance is", "balance is 0"]),
         on(Billing).statuses([400, 429]).message("budget has been exceeded"),
         on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
@@ -227,7 +227,7 @@ fn table() -> Vec<Rule> {
         on(Billing).status(429).messages(["per month", "/ month"]),
         on(Billing).statuses([401, 403, 429]).messages(["trial has ended", "trial has expired", "subscription has expired"]),
         on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit"]).needs_status(),
-        // Others, by what they say of the key and of its account.
+        // Others, by messages about the key and its account.
         on(KeyRejected).statuses([401, 403]).messages(["has been suspended", "is suspended", "account suspended", "account has been deactivated"]).scope(Project),
         on(KeyRejected).statuses([401, 403]).messages(["account was flagged", "account has been flagged"]).scope(Project),
         on(KeyRejected).statuses([401, 403]).message("temporarily blocked").scope(Project).cooldown(HOUR),
@@ -243,7 +243,7 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key is disabled", "api key does not exist", "check the api-key"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid", "make sure your api key is valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "invalid api token", "token could not be validated"]),
-        // Others, by what they say of the model, of the plan and of what was asked.
+        // Others, by messages about the model, the plan and the request.
         on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
         on(NotEntitled).status(403).messages(["token has no access", "key not allowed", "for this api key", "in this group"]).scope(KeyModel),
         on(NotEntitled).status(403).messages(["access to model", "access to this model", "access model", "access to the model", "from this model"]),
@@ -272,7 +272,7 @@ fn table() -> Vec<Rule> {
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model is not available", "model '' is not available", "model '' has been retired"]),
         on(ModelNotFound).statuses([404, 410]).messages(["is no longer available", "model is deprecated", "deployment is deprecated"]),
         on(ModelNotFound).statuses([404, 410]).message("the model ").needs_status(),
-        // Others, by what they say of a limit.
+        // Others, by messages about a limit.
         on(Transient).status(429).messages(["overloaded", "over capacity", "at capacity", "capacity exceeded", "capacity temporarily exceeded"]),
         on(Transient).status(429).messages(["high traffic", "heavy traffic", "high load", "experiencing high demand", "is busy", "are busy", "model busy", "too busy"]),
         on(Transient).status(429).messages(["temporarily limiting requests", "maximum capacity", "capacity limits", "available capacity"]),
@@ -283,14 +283,14 @@ fn table() -> Vec<Rule> {
         on(RateLimit).status(403).messages(["rate limit exceeded", "secondary rate limit", "too many requests"]).scope(Key),
         on(RateLimit).status(429).messages(["rate limit", "too many requests", "usage limit"]),
 
-        // Errors of streams, which mostly have no status: by what kind they are called.
+        // Errors in streams, which usually have no status, by the name of their kind.
         on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),
         on(Caller).statuses([400, 404, 409]).codes(["FAILED_PRECONDITION", "OUT_OF_RANGE", "invalid_value", "BadRequestError", "NotFoundError"]),
         on(Unclear).status(401).codes(["UNAUTHENTICATED", "unauthorized"]),
         on(Unclear).status(403).codes(["PERMISSION_DENIED", "permission_error", "forbidden"]).scope(KeyModel),
         on(RateLimit).status(429).codes(["RESOURCE_EXHAUSTED", "*rate_limit*", "too_many_requests*", "requests", "tokens", "usage_limit_reached"]),
 
-        // By status alone.
+        // Only by status.
         on(Unclear).statuses([401, 402]),
         on(Unclear).status(403).scope(KeyModel),
         on(RateLimit).status(429).scope(ProjectModel),
@@ -306,16 +306,16 @@ mod tests {
     use super::{super::error_body::ErrorInfo, *};
 
     #[test]
-    fn every_status_of_an_error_is_decided_by_the_last_rows() {
+    fn every_error_status_matches_a_row() {
         for status in 300..600 {
             let info = ErrorInfo { status: Some(status), ..ErrorInfo::default() };
             assert!(TABLE.iter().any(|row| row.matches("x", &info)), "{status}");
         }
     }
 
-    /// Each of its codes and texts, too, is the first to decide at some status.
+    /// Each code and each text of a row must be the first match for some status.
     #[test]
-    fn no_row_stands_behind_one_that_decides_the_same() {
+    fn no_row_is_hidden_by_an_earlier_row() {
         let or_none = |words: &[String]| match words {
             [] => vec![String::new()],
             words => words.to_vec(),
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_by_status_alone_decides_no_error_without_a_status() {
+    fn rows_with_only_a_status_do_not_match_errors_without_a_status() {
         let info = ErrorInfo::default();
         assert!(!TABLE.iter().any(|row| row.matches("x", &info)));
     }

@@ -8,7 +8,7 @@ use crate::{
     provider::{RequestInfo, SetModel},
 };
 
-/// Knows its name and its own rules.
+/// A provider with only a name and rules.
 struct Named(&'static str, Vec<Rule>);
 
 impl Provider for Named {
@@ -54,8 +54,8 @@ fn of_good(body: &str, in_stream: bool) -> Option<Failure> {
     classify(&Named("openai", Vec::new()), StatusCode::OK, &HeaderMap::new(), body.as_bytes(), in_stream, wall())
 }
 
-/// An error that meets every condition of a row but for its status.
-fn meeting(row: &Rule) -> ErrorInfo {
+/// Returns an error that matches all conditions of a row except its status.
+fn matching(row: &Rule) -> ErrorInfo {
     ErrorInfo {
         codes: row.codes.iter().map(|code| code.replace('*', "x")).collect(),
         text: row.messages.join("\n"),
@@ -63,7 +63,7 @@ fn meeting(row: &Rule) -> ErrorInfo {
     }
 }
 
-/// All rows that can disable, each alone in front of the table.
+/// Checks all rows that can disable a key, each one placed before the table.
 #[test]
 fn only_a_code_or_a_401_402_or_403_disables_a_key() {
     let own = [
@@ -79,7 +79,7 @@ fn only_a_code_or_a_401_402_or_403_disables_a_key() {
         let statuses = if row.statuses.is_empty() { (400..600).collect() } else { row.statuses.clone() };
         let says_more = !row.codes.is_empty() || !row.messages.is_empty();
         for status in statuses.into_iter().map(Some).chain(says_more.then_some(None)) {
-            let info = ErrorInfo { status, ..meeting(row) };
+            let info = ErrorInfo { status, ..matching(row) };
             let failure = Classifier::new(vec![Rule { provider: None, ..row.clone() }])
                 .failure(&Named("gemini", Vec::new()), info);
             assert_eq!(failure.class(), row.class);
@@ -94,7 +94,7 @@ fn only_a_code_or_a_401_402_or_403_disables_a_key() {
 }
 
 #[test]
-fn the_users_rows_come_first_then_the_providers_then_the_shared_ones() {
+fn users_rules_are_tried_first_then_the_providers_then_the_shared_rules() {
     let body = json!({"error": {"code": "insufficient_quota", "message": "No credits, go Away"}}).to_string();
     let provider = Named("acme", vec![Rule::new(ErrorClass::Transient).code("INSUFFICIENT_QUOTA").scope(Scope::Key)]);
     let failure = classified(&Classifier::default(), &provider, 429, &body);
@@ -137,7 +137,7 @@ fn quotas_project_and_delay_are_reported() {
 }
 
 #[test]
-fn a_limit_that_only_the_sentence_says_is_reported() {
+fn limit_that_only_the_message_names_is_reported() {
     for (message, unit, limit) in [
         (
             "Rate limit reached for gpt-4o in organization org-1 on requests per min (RPM): Limit 3, Used 3, Requested 1. Please try again in 20s.",
@@ -164,11 +164,11 @@ fn a_limit_that_only_the_sentence_says_is_reported() {
     }
     let body = json!({"error": {"code": "rate_limit_exceeded", "message": "on requests per day (RPD): Limit 200, Used 200. Too many requests per minute"}});
     let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
-    assert_eq!(failure.violations(), [], "no number, or no limit of a minute");
+    assert_eq!(failure.violations(), [], "no number, or no limit per minute");
 }
 
 #[test]
-fn a_short_delay_does_not_end_the_quota_of_a_day() {
+fn short_delay_does_not_replace_midnight_for_a_daily_quota() {
     let body = |wait: &str| {
         let message = format!("You exceeded your current quota. Please retry in {wait}.");
         json!({"error": {"message": message, "details": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}})
@@ -181,7 +181,7 @@ fn a_short_delay_does_not_end_the_quota_of_a_day() {
 }
 
 #[test]
-fn the_longer_of_a_rows_cooldown_and_the_named_delay_counts() {
+fn longer_of_the_rules_cooldown_and_the_named_delay_is_used() {
     let body =
         |wait: &str| json!({"error": {"message": format!("spend-based rate limit, retry in {wait}")}}).to_string();
     let ten_minutes = Duration::from_secs(600);
@@ -190,9 +190,8 @@ fn the_longer_of_a_rows_cooldown_and_the_named_delay_counts() {
     assert_eq!(gemini(429, &body("20m")).delay(), Some(2 * ten_minutes));
 }
 
-/// L9: the status of an error in a stream is its own, else that of its class.
 #[test]
-fn the_status_of_an_error_in_a_stream_is_its_own_or_that_of_its_class() {
+fn error_in_a_stream_has_its_own_status_or_that_of_its_class() {
     for (body, status, class) in [
         (json!({"error": {"code": 503, "message": "x"}}), 503, ErrorClass::Transient),
         (json!({"error": {"code": "429", "message": "x"}}), 429, ErrorClass::RateLimit),
@@ -215,13 +214,13 @@ fn the_status_of_an_error_in_a_stream_is_its_own_or_that_of_its_class() {
         (json!({"code": 401, "msg": "token expired or incorrect", "success": false}), 401, ErrorClass::KeyRejected),
     ] {
         let failure = of_good(&format!("data: {body}\n\n"), true).unwrap_or_else(|| panic!("{body}"));
-        let told = (failure.status().unwrap().as_u16(), failure.class());
-        assert_eq!(told, (status, class), "{body}");
+        let actual = (failure.status().unwrap().as_u16(), failure.class());
+        assert_eq!(actual, (status, class), "{body}");
     }
 }
 
 #[test]
-fn errors_behind_events_and_in_streamed_arrays_are_seen() {
+fn errors_after_events_and_in_streamed_arrays_are_found() {
     for (class, body) in [
         (ErrorClass::Transient, "event: error\ndata: {\"message\": \"overloaded\", \"code\": 503}\n\n"),
         (ErrorClass::Transient, "event:error\ndata: the engine has died"),
@@ -240,7 +239,7 @@ fn errors_behind_events_and_in_streamed_arrays_are_seen() {
 }
 
 #[test]
-fn an_address_that_is_sent_to_a_page_is_refused() {
+fn redirect_to_a_robot_check_is_an_egress_error() {
     let headers =
         HeaderMap::from_iter([(http::header::LOCATION, "https://www.google.com/sorry/index".parse().unwrap())]);
     let classified =
@@ -250,7 +249,7 @@ fn an_address_that_is_sent_to_a_page_is_refused() {
 }
 
 #[test]
-fn a_good_body_is_an_error_only_where_it_is_nothing_else() {
+fn body_of_a_successful_response_is_an_error_only_if_it_is_nothing_else() {
     for (is_error, body) in [
         (true, r#"{"error": {"code": 503, "message": "overloaded"}}"#),
         (true, r#"[{"error": {"code": 503, "message": "overloaded"}}]"#),
@@ -280,22 +279,22 @@ fn a_good_body_is_an_error_only_where_it_is_nothing_else() {
 }
 
 #[test]
-fn a_limited_account_is_seen_in_a_good_answer() {
+fn limited_account_is_recognized_in_a_successful_response() {
     for body in [
         r#"{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}], "usageMetadata": {}}"#,
         r#"[{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}]}]"#,
     ] {
         let failure = of_good(body, false).unwrap();
-        let told = (failure.class(), failure.concerns(), failure.cooldown(), failure.needs_confirmation());
-        assert_eq!(told, (ErrorClass::KeyRejected, Scope::Project, Cooldown::Disable, true), "{body}");
+        let actual = (failure.class(), failure.concerns(), failure.cooldown(), failure.needs_confirmation());
+        assert_eq!(actual, (ErrorClass::KeyRejected, Scope::Project, Cooldown::Disable, true), "{body}");
     }
     let talk =
         r#"{"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "PUP_LIMITED_DISABLED"}]}}]}"#;
-    assert_eq!(of_good(talk, false), None, "words of the model");
+    assert_eq!(of_good(talk, false), None, "text of the model");
 }
 
 #[test]
-fn headers_of_bedrock_name_the_error() {
+fn error_is_read_from_the_header_of_bedrock() {
     let name = HeaderName::from_static("x-amzn-errortype");
     let headers = HeaderMap::from_iter([(name, "ThrottlingException:http://internal.amazon.com/".parse().unwrap())]);
     let provider = Named("bedrock", Vec::new());
@@ -303,9 +302,9 @@ fn headers_of_bedrock_name_the_error() {
     assert_eq!((failure.class(), failure.error_code()), (ErrorClass::RateLimit, Some("ThrottlingException")));
 }
 
-/// What a caller wrote and the provider quotes decides nothing.
+/// A provider may quote text of the caller in its message.
 #[test]
-fn words_of_the_caller_decide_nothing() {
+fn quoted_text_of_the_caller_is_ignored() {
     let nested = json!({"error": {"code": 401, "details": [{"reason": "API_KEY_INVALID"}]}}).to_string();
     for message in [
         "Unknown name \"API key not valid\": Cannot find field.",
@@ -323,9 +322,9 @@ fn words_of_the_caller_decide_nothing() {
     assert_eq!(named.class(), ErrorClass::Caller);
 }
 
-/// As official clients make their exceptions, and gateways that are built on them send those on.
+/// Official clients put errors into their exceptions, and gateways built on them forward those.
 #[test]
-fn an_error_in_the_message_of_another_is_read() {
+fn error_inside_the_message_of_another_error_is_read() {
     let inner = json!({"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT",
         "details": [{"reason": "API_KEY_INVALID"}]}});
     let outer = json!({"error": {"code": 400, "message": inner.to_string(), "status": "Bad Request"}});

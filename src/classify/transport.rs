@@ -1,4 +1,4 @@
-//! What an error of the client below means: no answer came, so no key is at fault.
+//! Classification of errors of the HTTP client. There was no response, so no key is at fault.
 
 use std::{error::Error as StdError, io};
 
@@ -6,11 +6,11 @@ use super::{ErrorClass, Failure, Scope};
 use crate::{Error, ErrorKind};
 
 impl Failure {
-    /// What an error of an HTTP client means: [`ErrorClass::Transient`], or [`ErrorClass::Caller`] if the request's own body could
-    /// not be read. Known by the types of the errors in its chain, never by what they say.
+    /// Classifies an error of an HTTP client as [`ErrorClass::Transient`], or as [`ErrorClass::Caller`] if the request
+    /// body could not be read. The types of the errors in its source chain decide, never their messages.
     ///
-    /// If no connection was made it concerns the [exit](Scope::Exit), and [`may_have_been_sent`](Self::may_have_been_sent) is
-    /// false; else it concerns this request alone.
+    /// If no connection was made, the scope is the [exit](Scope::Exit), and
+    /// [`may_have_been_sent`](Self::may_have_been_sent) is false. Otherwise the scope is only this request.
     ///
     /// ```
     /// use std::io;
@@ -73,7 +73,7 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
     }
 }
 
-/// An error and its causes, with the errors that an [`io::Error`] wraps; 16 of them at most.
+/// Iterates over an error and its sources, including the errors that an [`io::Error`] wraps; at most 16.
 pub fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     const DEEPEST: usize = 16;
     let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    /// As clients wrap their errors.
+    /// An error that wraps another one, as HTTP clients do.
     #[derive(Debug)]
     struct Wrapped(Box<dyn StdError + Send + Sync>);
 
@@ -123,21 +123,21 @@ mod tests {
             (io::ErrorKind::InvalidData, None, Scope::Request, true),
         ] {
             let failure = Failure::of_transport(&wrapped(kind));
-            let told = (failure.class(), failure.error_code(), failure.concerns(), failure.may_have_been_sent());
-            assert_eq!(told, (ErrorClass::Transient, code, scope, sent), "{kind:?}");
+            let actual = (failure.class(), failure.error_code(), failure.concerns(), failure.may_have_been_sent());
+            assert_eq!(actual, (ErrorClass::Transient, code, scope, sent), "{kind:?}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_timeout_is_known_by_its_type() {
+    async fn timeout_is_recognized_by_its_type() {
         let elapsed = tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.unwrap_err();
         assert_eq!(Failure::of_transport(&Wrapped(Box::new(elapsed))).error_code(), Some("timeout"));
         let words = io::Error::other("connection refused: deadline has elapsed");
-        assert_eq!(Failure::of_transport(&words).error_code(), None, "words decide nothing");
+        assert_eq!(Failure::of_transport(&words).error_code(), None, "messages do not matter");
     }
 
     #[test]
-    fn a_body_that_cannot_be_read_is_the_callers() {
+    fn unreadable_request_body_is_the_callers_fault() {
         let error = Error::new(ErrorKind::Request, "the body ended early");
         assert_eq!(Failure::of_transport(&Wrapped(Box::new(error))).class(), ErrorClass::Caller);
     }

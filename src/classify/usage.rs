@@ -1,7 +1,7 @@
-//! Reads an answer's body as it passes: the tokens that it used, and an error in the middle of a stream.
+//! Reads the used tokens and an error in the middle of a stream from a response body as it streams through.
 //!
-//! Both are read only where a format has them, at the top level of an item or one level below it. What is deeper, such
-//! as the arguments of a tool call, is the model's text.
+//! Both are read only where a format defines them: at the top level of an item or one level below it. Anything deeper,
+//! such as the arguments of a tool call, is text of the model.
 
 use std::{borrow::Cow, mem, sync::LazyLock};
 
@@ -14,18 +14,18 @@ use serde_json::value::RawValue;
 use super::Usage;
 use crate::provider::UsageFormat;
 
-/// The largest event, and the largest plain body, that is read whole.
+/// Maximum size of an event, or of a plain body, that is read as a whole.
 const LARGEST: usize = 64 << 10;
-/// How much is kept of the end of a larger one.
+/// Number of bytes that are kept from the end of a larger one.
 const TAIL: usize = 16 << 10;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"usage"));
 static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error"));
-/// In a text the second quote would be escaped.
+/// Cannot match inside a JSON string, where the second quote would be escaped.
 static USAGE_METADATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usageMetadata\""));
 
-/// Reads the usage of one answer's body, chunk by chunk. It holds at most two events, or the end of a plain body. The layers do
-/// this themselves.
+/// Reads the usage from one response body, chunk by chunk. It buffers at most two events, or the end of a plain body.
+/// The layers use it automatically.
 ///
 /// ```
 /// use tower_keypool::{Usage, classify::UsageReader, provider::UsageFormat};
@@ -40,11 +40,11 @@ pub struct UsageReader {
     framing: Framing,
     /// The event that has not ended yet, or the plain body.
     buffer: Vec<u8>,
-    /// No event ends before this place of the buffer.
+    /// The offset in the buffer before which no event ends.
     searched: usize,
-    /// The buffer has lost its beginning.
+    /// Whether the start of the buffer was dropped.
     cut: bool,
-    /// Gemini's last event: each repeats the usage, so that only the last one is read.
+    /// The last event of Gemini. Each event repeats the usage, so only the last one is parsed.
     last: Vec<u8>,
     tokens: Tokens,
     error: Option<Bytes>,
@@ -52,7 +52,7 @@ pub struct UsageReader {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Framing {
-    /// Only blanks so far.
+    /// Not known yet: only white space so far.
     Unknown,
     /// Server-sent events.
     Events,
@@ -67,7 +67,7 @@ impl std::fmt::Debug for UsageReader {
 }
 
 impl UsageReader {
-    /// For a body of a provider that reports usage in this format.
+    /// Creates a reader for a provider that reports usage in this format.
     pub fn new(format: UsageFormat) -> Self {
         Self {
             format,
@@ -81,8 +81,8 @@ impl UsageReader {
         }
     }
 
-    /// The same for an answer with these headers; `None` if its body is neither JSON nor events. One that is compressed must be
-    /// decoded first.
+    /// Creates a reader for a response with these headers, or returns `None` if its body is neither JSON nor
+    /// server-sent events. A compressed body must be decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
         let kinds = [&b"json"[..], b"event-stream"];
         let readable = headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
@@ -120,7 +120,7 @@ impl UsageReader {
         }
     }
 
-    /// Called when the body ends or is dropped. Returns the usage, if the body reported one.
+    /// Ends the body and returns the usage, if the body reported one. Call this when the body ends or is dropped.
     pub fn finish(&mut self) -> Option<Usage> {
         let rest = mem::take(&mut self.buffer);
         match mem::replace(&mut self.framing, Framing::Unknown) {
@@ -138,12 +138,12 @@ impl UsageReader {
         self.tokens.usage()
     }
 
-    /// How many of the last bytes belong to what has not been read yet, at most.
+    /// Returns the maximum number of trailing bytes of the body that have not been parsed yet.
     pub(crate) fn unread(&self) -> usize {
         if self.cut { usize::MAX } else { self.buffer.len() }
     }
 
-    /// The first error that was read since the last call: the JSON of its event.
+    /// Returns the first error that was read since the last call, as the JSON of its event.
     pub(crate) fn take_error(&mut self) -> Option<Bytes> {
         self.error.take()
     }
@@ -158,14 +158,14 @@ impl UsageReader {
         }
     }
 
-    /// Reads the events that end in this text; how many bytes they have.
+    /// Reads the events that end in this text. Returns their length in bytes.
     fn read_events(&mut self, text: &[u8]) -> usize {
         let (mut start, mut from) = (0, mem::take(&mut self.searched));
         while let Some((end, next)) = event_end(text, from) {
             self.read_event(&text[start..end]);
             (start, from) = (next, next);
         }
-        // The blank line that ends an event may begin in the last three bytes.
+        // The blank line that ends an event may start in the last three bytes.
         self.searched = text.len().saturating_sub(3).max(start) - start;
         start
     }
@@ -219,7 +219,7 @@ impl UsageReader {
         self.read_json(&data, is_error);
     }
 
-    /// Reads an item, or the array of items.
+    /// Reads an item or an array of items.
     fn read_json(&mut self, text: &[u8], is_error: bool) {
         let text = text.trim_ascii();
         if text.starts_with(b"[") {
@@ -238,8 +238,8 @@ impl UsageReader {
         }
     }
 
-    /// Reads the usage at the end of an object that is no error, without what comes before it. Returns whether there is
-    /// one at the top level: only from there on is the text, behind a `{`, an object.
+    /// Reads the usage at the end of an object that is not an error, without parsing the text before it. Returns
+    /// whether the usage is at the top level: only then is the text from there on, prefixed with `{`, a valid object.
     fn read_last_usage(&mut self, object: &[u8]) -> bool {
         if self.format == UsageFormat::None || ERROR.find(object).is_some() {
             return false;
@@ -247,7 +247,7 @@ impl UsageReader {
         let Some(quote) = USAGE.find_iter(object).last().and_then(|place| place.checked_sub(1)) else { return false };
         let (before, end) = object.split_at(quote);
         let Ok(end) = std::str::from_utf8(end) else { return false };
-        // An escaped quote is within a name or a text.
+        // An escaped quote is inside a string.
         if before.ends_with(b"\\") {
             return false;
         }
@@ -272,13 +272,13 @@ impl UsageReader {
         }
     }
 
-    /// Reads the end of a text that has lost its beginning: the members at the top level. `{` and the text from a field
-    /// of the top level on is an object; from a field further inside it is none.
+    /// Reads the top-level fields at the end of a text whose start was dropped. The text from a top-level field on,
+    /// prefixed with `{`, is a valid object; the text from a nested field on is not.
     fn read_tail(&mut self, text: &[u8]) {
         let text = text.trim_ascii_end();
         for field in [&b"\"usage"[..], b"\"error\""] {
             'places: for place in memchr::memmem::rfind_iter(text, field).take(8) {
-                // The last event of OpenAI's responses holds the whole response.
+                // The last event of OpenAI's Responses API contains the whole response.
                 for outer in [&b"{"[..], b"{\"response\":{"] {
                     let whole = [outer, &text[place..]].concat();
                     if let Ok(item) = serde_json::from_slice(&whole) {
@@ -295,12 +295,12 @@ impl UsageReader {
     }
 }
 
-/// Most events are only text of the model, and are not parsed.
+/// Reports whether an event must be parsed. Most events contain only text of the model.
 fn is_of_interest(event: &[u8]) -> bool {
     USAGE.find(event).is_some() || ERROR.find(event).is_some()
 }
 
-/// Whether an event has Gemini's usage: an object of this name.
+/// Reports whether an event contains Gemini's usage, an object named `usageMetadata`.
 fn has_usage_metadata(event: &[u8]) -> bool {
     USAGE_METADATA.find(event).is_some_and(|place| {
         let value = event[place + USAGE_METADATA.needle().len()..].trim_ascii_start().strip_prefix(b":");
@@ -308,21 +308,21 @@ fn has_usage_metadata(event: &[u8]) -> bool {
     })
 }
 
-/// Where an event ends that ends behind `from`, and where the next one begins. Lines end with LF, CR LF or CR; an empty line
-/// ends an event.
+/// Finds the first event end after `from`. Returns the offsets of that end and of the start of the next event. Lines
+/// end with LF, CR LF or CR, and an empty line ends an event.
 fn event_end(text: &[u8], mut from: usize) -> Option<(usize, usize)> {
-    let behind = |at: usize| at + if text[at..].starts_with(b"\r\n") { 2 } else { 1 };
+    let after = |at: usize| at + if text[at..].starts_with(b"\r\n") { 2 } else { 1 };
     loop {
         let end = from + memchr2(b'\n', b'\r', &text[from..])?;
-        let next = behind(end);
+        let next = after(end);
         match text.get(next)? {
-            b'\n' | b'\r' => return Some((end, behind(next))),
+            b'\n' | b'\r' => return Some((end, after(next))),
             _ => from = next,
         }
     }
 }
 
-/// One JSON object of an answer: the whole body, an event, or an element of an array.
+/// One JSON object of a response: the whole body, an event, or an item of an array.
 #[derive(Deserialize)]
 struct Item<'a> {
     #[serde(borrow, rename = "type")]
@@ -347,7 +347,7 @@ struct Item<'a> {
     interaction: Option<&'a RawValue>,
 }
 
-/// The end of an item, from its usage on.
+/// The end of an item, starting at its usage.
 #[derive(Deserialize)]
 struct LastUsage {
     usage: Option<Counts>,
@@ -355,7 +355,7 @@ struct LastUsage {
     usage_metadata: Option<Counts>,
 }
 
-/// What an item holds: a message, a response, a choice.
+/// An object inside an item: a message, a response, a choice.
 #[derive(Deserialize)]
 struct Nested<'a> {
     #[serde(borrow)]
@@ -369,27 +369,27 @@ struct Nested<'a> {
 impl Item<'_> {
     fn is_error(&self) -> bool {
         let is = |value: Option<&RawValue>, word: &str| value.is_some_and(|value| value.get() == word);
-        is_said(self.error)
+        is_present(self.error)
             || [self.kind, self.object, self.event_type].into_iter().any(|kind| is(kind, r#""error""#))
             || is(self.kind, r#""response.failed""#)
             || self.response.is_some_and(|response| {
                 serde_json::from_str::<Nested<'_>>(response.get())
-                    .is_ok_and(|response| is_said(response.error) || is(response.status, r#""failed""#))
+                    .is_ok_and(|response| is_present(response.error) || is(response.status, r#""failed""#))
             })
             || self.choices.is_some_and(|choices| {
                 ERROR.find(choices.get().as_bytes()).is_some()
                     && serde_json::from_str::<Vec<Nested<'_>>>(choices.get())
-                        .is_ok_and(|choices| choices.iter().any(|choice| is_said(choice.error)))
+                        .is_ok_and(|choices| choices.iter().any(|choice| is_present(choice.error)))
             })
     }
 }
 
-/// An empty `error` does not count.
-fn is_said(error: Option<&RawValue>) -> bool {
+/// Reports whether there is an `error` that is not empty.
+fn is_present(error: Option<&RawValue>) -> bool {
     error.is_some_and(|error| !matches!(error.get(), "{}" | "[]" | "\"\"" | "false"))
 }
 
-/// A usage object, with the names of every format.
+/// A usage object with the field names of all formats.
 #[derive(Deserialize)]
 struct Counts {
     #[serde(rename = "promptTokenCount")]
@@ -410,8 +410,8 @@ struct Counts {
     total_output_tokens: Option<f64>,
 }
 
-/// The counts in the usage objects of a body. A later count replaces an earlier one of the same kind: Gemini's are
-/// cumulative, and Anthropic's last object has the output alone.
+/// The token counts of a body. A later count replaces an earlier one of the same kind: Gemini's are cumulative, and
+/// Anthropic's last usage object has only the output.
 #[derive(Default)]
 struct Tokens {
     input: Option<f64>,
@@ -424,7 +424,7 @@ impl Tokens {
         let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
         self.input = sum(counts.prompt_token_count, &[counts.tool_use_prompt_token_count])
             .or(counts.prompt_tokens)
-            // Anthropic counts tokens that a cache gave or took separately.
+            // Anthropic counts tokens that are read from or written to a cache separately.
             .or(sum(counts.input_tokens, &[counts.cache_creation_input_tokens, counts.cache_read_input_tokens]))
             .or(counts.total_input_tokens)
             .or(self.input);
@@ -437,7 +437,7 @@ impl Tokens {
         self.thoughts = counts.thoughts_token_count.or(self.thoughts);
     }
 
-    /// `None` if the tokens of the prompt are not known.
+    /// Returns the usage, or `None` if the number of prompt tokens is not known.
     fn usage(&self) -> Option<Usage> {
         let output = self.output.unwrap_or_default() + self.thoughts.unwrap_or_default();
         Some(Usage::new(self.input? as u64, output as u64))

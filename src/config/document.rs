@@ -1,4 +1,4 @@
-//! Reads a TOML file with variables over it into any type, and finds everything that is wrong with it.
+//! Reads a TOML file with overriding environment variables into any type, and reports all problems at once.
 
 use std::{borrow::Cow, ops::Range, path::Path};
 
@@ -10,21 +10,22 @@ use toml::{
 
 use super::{Environment, Problem, loaded::shown, wording::without_values};
 
-/// More faults than these are not looked for.
-const MOST: usize = 100;
+/// Maximum number of problems that are reported.
+const MAX_PROBLEMS: usize = 100;
 
-/// Reads the text of a TOML file with each variable `KEYPOOL__A__B` over it as the setting `a.b`. `path` is for messages. A variable
-/// is a number, `true`, `false` or a list where it is written as TOML writes these, and else a text.
+/// Parses the text of a TOML file. Each variable `KEYPOOL__A__B` overrides the setting `a.b`. `path` is only used in
+/// messages. The value of a variable is parsed as a TOML number, boolean, string or array if it is one, and is a plain
+/// string otherwise.
 ///
 /// # Errors
-/// Everything that is wrong, each by its place: what is no TOML, or, where all is TOML, each value that the type does not take.
+/// All problems with their places: the syntax errors, or, if the TOML is valid, each value that does not fit the type.
 pub fn read<T: DeserializeOwned>(
     path: impl AsRef<Path>,
     text: &str,
     environment: &Environment,
 ) -> Result<T, Vec<Problem>> {
     let settings = environment.settings();
-    // The variables have spans of one letter each behind the text.
+    // Each variable has a span of one byte after the end of the text.
     let problem = |error: &Error| {
         let at = error.span().map_or(0, |span| span.start);
         let setting = at.checked_sub(text.len() + 1).and_then(|setting| settings.get(setting));
@@ -35,18 +36,18 @@ pub fn read<T: DeserializeOwned>(
     let mut problems: Vec<_> = errors.iter().map(problem).collect();
     let mut table = table.into_inner();
     for (n, (name, path, value)) in settings.iter().enumerate() {
-        if !lay(&mut table, path, value, text.len() + 1 + n) {
-            problems.push(Problem::new(name, "what it stands in is no table"));
+        if !insert(&mut table, path, value, text.len() + 1 + n) {
+            problems.push(Problem::new(name, "the parent setting is not a table"));
         }
     }
-    // What is wrong is taken out, and the rest is read again.
-    while errors.is_empty() && problems.len() < MOST {
+    // Removes each invalid value and deserializes the rest again.
+    while errors.is_empty() && problems.len() < MAX_PROBLEMS {
         match T::deserialize(Deserializer::from(Spanned::new(0..text.len(), table.clone()))) {
             Ok(value) if problems.is_empty() => return Ok(value),
             Ok(_) => break,
             Err(error) => {
                 problems.push(problem(&error));
-                if !error.span().is_some_and(|span| cut(&mut table, &span)) {
+                if !error.span().is_some_and(|span| remove(&mut table, &span)) {
                     break;
                 }
             }
@@ -55,13 +56,13 @@ pub fn read<T: DeserializeOwned>(
     Err(problems)
 }
 
-/// The line of a byte, from 1.
+/// Returns the line of a byte offset, counted from 1.
 pub(super) fn line_at(text: &str, byte: usize) -> usize {
     1 + text.get(..byte.min(text.len())).unwrap_or_default().matches('\n').count()
 }
 
-/// Puts a variable in its place, where all on the way there are tables.
-fn lay<'t>(table: &mut DeTable<'t>, path: &[String], text: &'t str, start: usize) -> bool {
+/// Inserts the value of a variable at this path. Returns false if a parent is not a table.
+fn insert<'t>(table: &mut DeTable<'t>, path: &[String], text: &'t str, start: usize) -> bool {
     let spanned = |value| Spanned::new(start..start + 1, value);
     let key = |name: &String| Spanned::new(start..start + 1, Cow::Owned(name.clone()));
     let value = match DeValue::parse(text).map(Spanned::into_inner) {
@@ -73,11 +74,11 @@ fn lay<'t>(table: &mut DeTable<'t>, path: &[String], text: &'t str, start: usize
         Ok(value @ (DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::String(_))) => value,
         _ => DeValue::String(Cow::Borrowed(text)),
     };
-    let Some((last, folders)) = path.split_last() else { return false };
+    let Some((last, parents)) = path.split_last() else { return false };
     let mut at = table;
-    for folder in folders {
-        let made = || spanned(DeValue::Table(DeTable::new()));
-        let DeValue::Table(table) = at.entry(key(folder)).or_insert_with(made).get_mut() else { return false };
+    for parent in parents {
+        let new_table = || spanned(DeValue::Table(DeTable::new()));
+        let DeValue::Table(table) = at.entry(key(parent)).or_insert_with(new_table).get_mut() else { return false };
         at = table;
     }
     at.remove(last.as_str());
@@ -85,8 +86,8 @@ fn lay<'t>(table: &mut DeTable<'t>, path: &[String], text: &'t str, start: usize
     true
 }
 
-/// Takes the value of this span, or the value of the key of this span, out of a table; an entry of a list as a whole.
-fn cut(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+/// Removes the value with this span, or the value whose key has it. Removes the whole item if it is inside an array.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
     let is_it = |(key, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
         (key.span() == *span || value.span() == *span).then(|| key.get_ref().to_string())
     };
@@ -94,11 +95,11 @@ fn cut(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
         return table.remove(name.as_str()).is_some();
     }
     table.iter_mut().any(|(_, value)| match value.get_mut() {
-        DeValue::Table(table) => cut(table, span),
+        DeValue::Table(table) => remove(table, span),
         DeValue::Array(items) => {
             let before = items.len();
             for mut item in std::mem::replace(items, DeArray::new()) {
-                let is_in = if let DeValue::Table(table) = item.get_mut() { cut(table, span) } else { false };
+                let is_in = if let DeValue::Table(table) = item.get_mut() { remove(table, span) } else { false };
                 if item.span() != *span && !is_in {
                     items.push(item);
                 }

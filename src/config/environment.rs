@@ -1,13 +1,13 @@
-//! Variables of the environment, as values.
+//! Environment variables, passed as a value.
 
 use std::{collections::BTreeMap, fmt};
 
-/// Variables by name. Values are never shown.
+/// Environment variables by name. `Debug` shows only the names.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    /// The variables of this process. Those whose value is not UTF-8 are left out.
+    /// Returns the variables of this process. Variables that are not valid UTF-8 are left out.
     pub fn process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
@@ -15,17 +15,17 @@ impl Environment {
         Self(std::env::vars_os().filter_map(text).collect())
     }
 
-    /// These variables.
+    /// Creates an environment of these variables.
     pub fn of<N: Into<String>, V: Into<String>>(variables: impl IntoIterator<Item = (N, V)>) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 
-    /// A variable without the white space around it; an empty one is none.
+    /// Returns the trimmed value of a variable, or `None` if it is unset or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// The name of each `KEYPOOL__A__B`, its path `["a", "b"]` and its value.
+    /// Returns the name, the path `["a", "b"]` and the value of each variable `KEYPOOL__A__B`.
     pub(super) fn settings(&self) -> Vec<(String, Vec<String>, String)> {
         let setting = |name: &String| {
             let path = name.strip_prefix("KEYPOOL__")?.split("__").map(str::to_ascii_lowercase).collect();
@@ -34,12 +34,12 @@ impl Environment {
         self.0.keys().filter_map(setting).collect()
     }
 
-    /// The variables that stand above a file: `KEYPOOL__A__B` for the setting `a.b`.
+    /// Returns the variables that override settings of a file: `KEYPOOL__A__B` overrides the setting `a.b`.
     pub fn overlay(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.keys().filter(|name| name.starts_with("KEYPOOL__")).filter_map(|name| Some((&**name, self.get(name)?)))
     }
 
-    /// The names of all.
+    /// Returns the names of all variables.
     pub(super) fn names(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
     }

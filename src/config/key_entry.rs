@@ -1,4 +1,4 @@
-//! A key, and the limits of a model, as files say them.
+//! Keys and the limits of models, as configuration files specify them.
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,35 +17,35 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 /// | option | value |
 /// |---|---|
 /// | `secret` (or `key`, `api_key`) | the key itself |
-/// | `secret_env` | in `[[keys]]`, in its place: the variable that holds it |
-/// | `id` (or `name`) | its name in logs; made of the secret's hash unless set |
-/// | `project` (or `owner`) | the project that owns the quota: its keys share limits and cooldowns |
+/// | `secret_env` | in `[[keys]]`, instead of `secret`: the environment variable that contains it |
+/// | `id` (or `name`) | its name in logs; by default derived from the secret's hash |
+/// | `project` (or `owner`) | the project that owns the quota; keys of a project share limits and cooldowns |
 /// | `tier` | `free`, `paid` or `unknown` |
-/// | `priority` | keys of a lower number are used first; 0 unless set, 10 for a paid key |
-/// | `weight` | its share of the requests compared with others; 1 unless set |
-/// | `exit` | the exit (a proxy or a local address) that its requests leave by |
+/// | `priority` | keys with a lower number are used first; 0 by default, 10 for a paid key |
+/// | `weight` | its share of the requests relative to other keys; 1 by default |
+/// | `exit` | the exit (a proxy or a local address) for its requests |
 /// | `billing_account` | the account that pays for the project |
-/// | `rpm`, `tpm`, `rpd` | requests a minute, prompt tokens a minute and requests a day of its project, for each model without limits of its own |
-/// | `concurrent` (or `max_concurrent`) | requests at the same time at most |
-/// | `interval` (or `min_interval`) | least time between the starts of two requests: seconds, or `500ms`, `2s`, `1m` |
-/// | `zone` | the IANA time zone in which its project ends its days; the provider's unless set |
-/// | `models` | the only models that it may be used for, with commas between them; a name may end in `*` |
-/// | `label` | what people call it |
-/// | `source` | where it is from: stands behind the label; the place where it stands, such as `keys.txt:3`, unless set |
+/// | `rpm`, `tpm`, `rpd` | limits for models not in `limits`: requests and prompt tokens a minute, requests a day |
+/// | `concurrent` (or `max_concurrent`) | maximum number of concurrent requests |
+/// | `interval` (or `min_interval`) | minimum time between two requests' starts: seconds, or `500ms`, `2s`, `1m` |
+/// | `zone` | the IANA time zone of the project's daily limits; the provider's by default |
+/// | `models` | the only models that it may be used for, separated by commas; a name may end in `*` |
+/// | `label` | a description for people |
+/// | `source` | its origin, which is appended to the label; by default its place, such as `keys.txt:3` |
 /// | `limits` | in `[[keys]]` and JSON: limits of its project by model |
 ///
-/// A wrong value or an unknown option is told when the keys are loaded.
+/// Invalid values and unknown options are reported when the keys are loaded.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(from = "BTreeMap<String, Value>")]
 pub struct KeyEntry(pub(super) Result<Options, String>);
 
 impl KeyEntry {
-    /// A key's options as an object that is read back as it, **with its secret**, for whoever keeps keys elsewhere. Limits of no option
-    /// are left out, and so are options that have their usual value.
+    /// Returns the options of a key, **with its secret**, as an object that is read back as the same key, for storing
+    /// keys elsewhere. Leaves out limits without an option, and options that have their default value.
     pub fn options(key: &Key) -> serde_json::Map<String, Value> {
         let mut limits: serde_json::Map<String, Value> =
             key.limits.iter().map(|(model, limits)| (model.to_string(), limits_of(limits))).collect();
-        // Those that have options of their own.
+        // The limits that have options of their own.
         let every_model = limits.get("*").and_then(Value::as_object);
         let is_plain = |table: &&serde_json::Map<String, Value>| {
             table.keys().all(|name| matches!(name.as_str(), "rpm" | "rpd" | "tpm"))
@@ -78,7 +78,7 @@ impl KeyEntry {
     }
 }
 
-/// Limits as [`LimitsEntry`] reads them.
+/// Returns limits in the form that [`LimitsEntry`] reads.
 fn limits_of(limits: &Limits) -> Value {
     let name = |limit: &Limit| {
         Some(match (limit.unit, limit.span) {
@@ -96,7 +96,7 @@ fn limits_of(limits: &Limits) -> Value {
     limits.iter().filter_map(|limit| Some((name(limit)?.to_owned(), Value::from(limit.amount)))).collect()
 }
 
-/// The options of a key.
+/// The parsed options of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Options {
     key: Key,
@@ -105,7 +105,7 @@ pub(super) struct Options {
     limits: BTreeMap<String, LimitsEntry>,
 }
 
-/// Each option, other names of it, and what is expected of its value.
+/// The options: name, other names, and a description of the expected value.
 const OPTIONS: [(&str, &str, &str); 19] = [
     ("secret", "key api_key apikey apiKey", "a key: visible ASCII characters without commas and quotes"),
     ("secret_env", "", "the name of a variable"),
@@ -130,7 +130,7 @@ const OPTIONS: [(&str, &str, &str); 19] = [
 const NAME: &str = "a text of at most 256 characters that does not look like a key";
 const AMOUNT: &str = "a whole number, 0 or more";
 
-/// The option of this name, and what is expected of its value.
+/// Returns the option of this name, and a description of the expected value.
 pub(super) fn option(name: &str) -> Result<(&'static str, &'static str), String> {
     let is_it =
         |(option, also, _): &&(&str, &str, _)| *option == name || also.split_whitespace().any(|also| also == name);
@@ -139,7 +139,7 @@ pub(super) fn option(name: &str) -> Result<(&'static str, &'static str), String>
 }
 
 impl Options {
-    /// Options by their names; an empty value is as good as none.
+    /// Parses pairs of an option's name and its value. Empty values are ignored.
     pub(super) fn of<V: AsRef<str>>(options: impl IntoIterator<Item = (V, V)>) -> Result<Self, String> {
         let mut entry = Self { key: Key::new(""), secret_env: None, source: None, limits: BTreeMap::new() };
         for (name, value) in options {
@@ -184,15 +184,16 @@ impl Options {
         self.limits.entry("*".to_owned()).or_default()
     }
 
-    /// The key, with its secret from where it is, and with its label and `place` as its label.
+    /// Builds the key. Reads its secret from `secret_env` if that is set, and adds its origin (`source`, or else
+    /// `place`) to its label.
     pub(super) fn key(self, place: &str, environment: &Environment) -> Result<Key, String> {
         let Self { mut key, secret_env, source, limits } = self;
         if let Some(name) = secret_env {
             let text = environment.get(&name).ok_or_else(|| format!("the variable {name} is not set"))?;
-            key.secret = secret(text).ok_or_else(|| format!("the variable {name} holds no key"))?;
+            key.secret = secret(text).ok_or_else(|| format!("the variable {name} does not contain a valid key"))?;
         }
         if key.secret.is_empty() {
-            return Err("it has no key".to_owned());
+            return Err("the entry has no key".to_owned());
         }
         for (model, limits) in limits {
             key = key.limits(model, limits.limits());
@@ -202,7 +203,7 @@ impl Options {
         let id = key.id.as_ref().map(KeyId::as_str);
         let shown = [&key.project, &key.exit, &key.billing_account, &key.label].map(|text| text.as_deref());
         if shown.into_iter().chain([id]).flatten().any(|text| text.contains(&*key.secret)) {
-            return Err("a name or label of it holds the key itself, and people see that".to_owned());
+            return Err("a name or label contains the key itself, and names and labels are shown".to_owned());
         }
         Ok(key)
     }
@@ -213,7 +214,7 @@ fn secret(text: &str) -> Option<Arc<str>> {
     plain.then(|| text.into())
 }
 
-/// Seconds, or a number with a unit; at most a day.
+/// Parses a number of seconds, or a number with a unit; at most a day.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let units = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("", 1.0)];
     let (number, seconds) = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
@@ -234,7 +235,7 @@ impl From<BTreeMap<String, Value>> for KeyEntry {
     }
 }
 
-/// A value as it would stand behind a key in a line.
+/// Returns a value as it would be written in a line of a key file.
 pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -260,22 +261,22 @@ impl JsonSchema for KeyEntry {
     }
 }
 
-/// Limits of a project for a model. Each is optional; all hold together.
+/// Limits of a project for a model. Each is optional; all that are set apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct LimitsEntry {
     /// Requests a minute.
     pub rpm: Option<u64>,
-    /// Requests a day of the project's zone.
+    /// Requests a day, in the project's time zone.
     pub rpd: Option<u64>,
     /// Prompt tokens a minute.
     pub tpm: Option<u64>,
     /// Prompt tokens a day.
     pub tpd: Option<u64>,
-    /// Tokens of answers a minute.
+    /// Output tokens a minute.
     pub output_tpm: Option<u64>,
-    /// Tokens of prompts and answers together a minute.
+    /// Prompt and output tokens a minute.
     pub total_tpm: Option<u64>,
     /// Images a minute.
     pub ipm: Option<u64>,
@@ -284,7 +285,7 @@ pub struct LimitsEntry {
 }
 
 impl LimitsEntry {
-    /// As a pool takes them.
+    /// Converts the entry into the limits of a pool.
     pub fn limits(&self) -> Limits {
         let amounts = [
             (self.rpm, Unit::Requests, Span::MINUTE),

@@ -10,7 +10,7 @@ use super::{
     wording::without_values,
 };
 
-/// Reads a file: each entry, or what is wrong with it, with its line.
+/// Parses a key file. Calls `entry` for each entry with its line and its options or an error.
 pub(super) fn parse(path: &Path, text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
@@ -38,13 +38,13 @@ fn is_key_field(name: &str) -> bool {
     option(&column(name)).is_ok_and(|(option, _)| option == "secret")
 }
 
-/// A line: the key, then `name=value` options. `None` for a blank line or a comment.
+/// Parses a line: the key, then `name=value` options. Returns `None` for a blank line or a comment.
 fn line(text: &str) -> Result<Option<Options>, String> {
     let text = text.trim();
     if text.starts_with("//") || text.starts_with(';') {
         return Ok(None);
     }
-    // Lines of shells, lists and code hold a key, too.
+    // The line may be copied from a shell script, a list or code.
     let text = text.strip_prefix("export ").or(text.strip_prefix("- ")).unwrap_or(text);
     let words = words(text.trim_end_matches([',', ';']))?;
     let Some((first, options)) = words.split_first() else { return Ok(None) };
@@ -52,7 +52,7 @@ fn line(text: &str) -> Result<Option<Options>, String> {
     let secret = match first.split_once('=') {
         Some((name, value)) if is_name(name) && !value.trim_matches('=').is_empty() => {
             if !name.to_ascii_lowercase().ends_with("key") {
-                return Err("the line does not begin with the key; options stand behind it".to_owned());
+                return Err("the line does not start with the key; options come after the key".to_owned());
             }
             value
         }
@@ -64,13 +64,13 @@ fn line(text: &str) -> Result<Option<Options>, String> {
     }
     let mut pairs = vec![("key", secret)];
     for (n, word) in options.iter().enumerate() {
-        let expected = || format!("word {} is no option: options are name=value, with quotes around spaces", n + 2);
+        let expected = || format!("word {} is not an option: write name=value, with quotes around spaces", n + 2);
         pairs.push(word.split_once('=').ok_or_else(expected)?);
     }
     Options::of(pairs).map(Some)
 }
 
-/// Words between white space, up to one that begins with `#`. White space within double quotes belongs to the word.
+/// Splits at white space outside double quotes, up to a word that starts with `#`.
 fn words(text: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for letter in text.chars().chain([' ']) {
@@ -85,12 +85,12 @@ fn words(text: &str) -> Result<Vec<String>, String> {
     if quoted { Err("a quote is not closed".to_owned()) } else { Ok(words) }
 }
 
-/// A table whose first line names the columns.
+/// Parses a table whose first line names the columns.
 fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let mut reader = csv::ReaderBuilder::new();
     reader.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).has_headers(false).flexible(true);
     let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line) as usize;
-    // With `flexible` and a text no record is an error.
+    // A record of a `flexible` reader over valid UTF-8 is never an error.
     let mut records = reader.from_reader(text.as_bytes()).into_records().flatten();
     let Some(first) = records.next() else { return };
     let columns: Vec<_> = first.iter().map(|name| option(&column(name)).map(|(option, _)| option)).collect();
@@ -98,7 +98,7 @@ fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options,
         return entry(line(&first), Err("no column is named key".to_owned()));
     }
     for message in columns.iter().filter_map(|column| column.as_ref().err()) {
-        entry(line(&first), Err(format!("a column is not read: {message}")));
+        entry(line(&first), Err(format!("a column is ignored: {message}")));
     }
     for record in records {
         let cells = columns.iter().zip(&record).filter_map(|(column, value)| Some((*column.as_ref().ok()?, value)));
@@ -107,7 +107,7 @@ fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options,
     }
 }
 
-/// An array of keys, each a text or an object.
+/// Parses an array of keys, each a string or an object.
 fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
     let items: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(items) => items,

@@ -1,4 +1,4 @@
-//! The keys that were found, and what is wrong with the other entries.
+//! The loaded keys, and the problems of invalid entries.
 
 use std::{collections::HashMap, fmt, path::Path};
 
@@ -7,13 +7,13 @@ use serde::Serialize;
 use super::{Environment, KeyEntry, key_entry::Options, key_file, wording::looks_like_key};
 use crate::{Key, KeyId};
 
-/// One thing that is wrong with a configuration. It holds no value, which may be a secret.
+/// One problem of a configuration. It contains no values, which may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Problem {
-    /// Where: `keypool.toml:7`, or the name of a variable.
+    /// The place of the problem: `keypool.toml:7`, or the name of a variable.
     pub place: String,
-    /// What is wrong, and what is expected.
+    /// The error, and the expected value.
     pub message: String,
 }
 
@@ -29,27 +29,27 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The name of a file, unless somebody pasted a key where it belongs.
+/// Returns the path of a file for messages, or a placeholder if it looks like a key that was pasted by mistake.
 pub(super) fn shown(path: &Path) -> String {
     let name = path.display().to_string();
     if looks_like_key(&name) { "(a file whose name looks like a key)".to_owned() } else { name }
 }
 
-/// Keys from files and variables. Bad entries are left out and named among the problems; the good ones are among the keys.
+/// Keys from files and variables. Invalid entries are not among the keys but reported as problems.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// The good ones.
+    /// The keys of all valid entries.
     pub keys: Vec<Key>,
-    /// What is wrong with the others. Of a key that is listed twice the last entry counts, and this is told here, too.
+    /// The problems of the other entries. A key that is listed twice is reported, too; its last entry is used.
     pub problems: Vec<Problem>,
-    /// Which key has an id, and where it stands.
+    /// The index of the key with an id, and its place.
     seen: HashMap<KeyId, (usize, String)>,
 }
 
 impl Loaded {
-    /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, by the name's end or by its content. A file that cannot be read
-    /// is a problem.
+    /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, detected by the file extension or the content. A
+    /// file that cannot be read is reported as a problem.
     pub fn add_file(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         let bytes = match std::fs::read(path) {
@@ -60,7 +60,7 @@ impl Loaded {
             }
         };
         let text = match bytes.strip_prefix(b"\xff\xfe") {
-            // As PowerShell writes it.
+            // UTF-16, as PowerShell writes it.
             Some(utf16) => {
                 let units = utf16.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
                 char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
@@ -72,11 +72,11 @@ impl Loaded {
         });
     }
 
-    /// Adds the keys in the variables of a provider: `GEMINI_API_KEYS` and the like for `gemini`.
+    /// Adds the keys from the variables of a provider, such as `GEMINI_API_KEYS` for `gemini`.
     pub fn add_variables(&mut self, provider: &str, environment: &Environment) {
         let prefix = provider.to_ascii_uppercase().replace(['-', '.'], "_");
         let mut names = environment.names();
-        // `…_KEY_10` stands behind `…_KEY_9`.
+        // `…_KEY_10` comes after `…_KEY_9`.
         names.sort_by_key(|name| (name.len(), *name));
         for name in names {
             let google = || name.strip_prefix("GOOGLE").filter(|_| prefix == "GEMINI");
@@ -100,17 +100,18 @@ impl Loaded {
         }
     }
 
-    /// Where the key with this id stands: `keys.txt:3`, or the name of a variable.
+    /// Returns the place of the key with this id: `keys.txt:3`, or the name of a variable.
     pub fn place(&self, id: &KeyId) -> Option<&str> {
         self.seen.get(id).map(|(_, place)| place.as_str())
     }
 
-    /// Adds a key from elsewhere, such as a database. `place` is for messages, and is its label if it has none.
+    /// Adds a key from another source, such as a database. `place` is used in messages and, unless the entry has a
+    /// `source`, in the key's label.
     pub fn add_entry(&mut self, place: impl Into<String>, entry: KeyEntry, environment: &Environment) {
         self.add(place.into(), entry.0, environment);
     }
 
-    /// Adds an entry that stands at `place`.
+    /// Adds an entry that was found at `place`.
     pub(super) fn add(&mut self, place: String, entry: Result<Options, String>, environment: &Environment) {
         let key = match entry.and_then(|entry| entry.key(&place, environment)) {
             Ok(key) => key,

@@ -1,8 +1,8 @@
-//! A pool from a file and the environment (feature `config`).
+//! Configuration of a pool by a file and the environment (feature `config`).
 //!
-//! [`PoolConfig`] is a table of TOML: a file of its own, or one entry of a larger file such as a gateway's `[[providers]]`. Variables
-//! such as `KEYPOOL__STRATEGY` stand above the file. Keys come from `[[keys]]`, from key files and from variables such as
-//! `GEMINI_API_KEYS`.
+//! [`PoolConfig`] is a TOML table: a file of its own, or one entry of a larger file such as a gateway's
+//! `[[providers]]`. Variables such as `KEYPOOL__STRATEGY` override the file. Keys come from `[[keys]]`, from key files
+//! and from variables such as `GEMINI_API_KEYS`.
 //!
 //! ```
 //! use tower_keypool::config::{Environment, PoolConfig};
@@ -33,25 +33,25 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is wrong with a configuration is told all at once, each with its file and line. A wrong setting refuses the file. A bad
-//! entry among keys does not: it is named in [`Loaded::problems`] and left out, and the good ones serve, at start and at each
-//! reload. No message holds a value, which may be a secret.
+//! All problems of a configuration are reported at once, each with its file and line. An invalid setting makes the
+//! whole file invalid. An invalid key entry does not: it is reported in [`Loaded::problems`] and left out, and the
+//! valid keys are used, at start and at each reload. Messages contain no values, which may be secrets.
 //!
 //! # Key files
-//! One key a line; blank lines and what stands behind a `#` are not read. Options stand behind the key:
+//! One key a line, followed by its options. Blank lines and text after a `#` are ignored:
 //!
 //! ```text
 //! AIza…001 project=a tier=free
 //! AIza…002 project=b tier=paid rpm=1000 label="of the team"   # a comment
 //! ```
 //!
-//! The same options are the columns of a CSV or TSV file, whose first line names them (`key` for the key), the fields of the objects
-//! in a JSON array, and the settings of `[[keys]]`. [`KeyEntry`] lists them.
+//! The same options are the columns of a CSV or TSV file, whose first line names them (`key` for the key), the fields
+//! of the objects in a JSON array, and the settings of `[[keys]]`. [`KeyEntry`] lists them.
 //!
 //! # Key variables
-//! For a provider named `gemini`: `GEMINI_API_KEY`, `GEMINI_API_KEYS`, `GEMINI_API_KEY_1` and so on, `GEMINI_FREE_KEYS`,
-//! `GEMINI_PAID_KEYS`; also those that begin with `GOOGLE`. Several keys are separated by commas, semicolons or white space. Providers
-//! of other names have the like.
+//! For a provider named `gemini`: `GEMINI_API_KEY`, `GEMINI_API_KEYS`, `GEMINI_API_KEY_1` and so on,
+//! `GEMINI_FREE_KEYS`, `GEMINI_PAID_KEYS`, and the same names with `GOOGLE` as their prefix. Several keys are separated
+//! by commas, semicolons or white space. Other providers have variables with their own name as the prefix.
 
 mod document;
 mod environment;

@@ -1,4 +1,4 @@
-//! What makes a pool.
+//! The configuration of a pool.
 
 use std::{
     collections::BTreeMap,
@@ -18,41 +18,41 @@ use super::{
 };
 use crate::{Anthropic, ApiKeyHeader, Error, Gemini, KeyPoolBuilder, OpenAi, Provider, Rule, Strategy};
 
-/// A provider, how its keys are chosen, and where they are: a table of TOML. Each setting is optional.
+/// A TOML table that configures a provider, its keys, and the choice of a key. Each setting is optional.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PoolConfig {
-    /// The shape of its API: `gemini`, `openai` (Azure's too), `anthropic`, or `api-key-header` for any API that takes its key in a
-    /// header; `gemini` unless set.
+    /// The API of the provider: `gemini`, `openai` (also for Azure), `anthropic`, or `api-key-header` for any API that
+    /// takes its key in a header; `gemini` by default.
     #[schemars(extend("enum" = PROVIDERS))]
     pub provider: Option<String>,
-    /// The name for the key variables (`groq`: `GROQ_API_KEYS`), and in logs, metrics and rules where the shape is `openai` or
-    /// `api-key-header`. That of the shape unless set.
+    /// The name in key variables (`groq`: `GROQ_API_KEYS`), and, if the API is `openai` or `api-key-header`, in logs,
+    /// metrics and rules. By default the name of the API.
     pub name: Option<String>,
-    /// Where the API lives; the provider's own address unless set. `api-key-header` needs it.
+    /// The base URL of the API; by default the provider's own. Required for `api-key-header`.
     pub base: Option<String>,
-    /// The header that carries the key, for `api-key-header`; `Authorization: Bearer` unless set.
+    /// The header that contains the key, for `api-key-header`; `Authorization: Bearer` by default.
     pub header: Option<String>,
-    /// How ready keys are ordered.
+    /// The order in which ready keys are used.
     #[schemars(with = "String", extend("enum" = Strategy::ALL.map(Strategy::as_str)))]
     pub strategy: Strategy,
-    /// How long a request waits for a key: seconds, or `500ms`, `2s`, `1m`. Not at all unless set.
+    /// How long a request waits for a key: seconds, or `500ms`, `2s`, `1m`. Zero by default.
     #[serde(deserialize_with = "wait")]
     #[schemars(extend("type" = ["string", "number"]))]
     pub wait: Duration,
-    /// Whether the provider's variables, such as `GEMINI_API_KEYS`, are read; they are unless set.
+    /// Whether keys are read from the provider's variables, such as `GEMINI_API_KEYS`; true by default.
     pub key_variables: Option<bool>,
-    /// Key files, relative to this file's folder.
+    /// Key files, relative to the folder of this file.
     pub key_files: Vec<PathBuf>,
     /// Keys.
     pub keys: Vec<KeyEntry>,
-    /// Limits of every project by model; a name may end in `*`. Limits of a key's own take their place.
+    /// Limits of each project by model; a name may end in `*`. The own limits of a key replace them.
     pub limits: BTreeMap<String, LimitsEntry>,
-    /// Rows of the classification table that are tried before the built-in ones; see [`Rule`].
+    /// Rules of the error table that are tried before the built-in rules; see [`Rule`].
     #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     pub errors: Vec<Rule>,
-    /// The file that it was read from.
+    /// The file from which the configuration was read.
     #[serde(skip)]
     pub path: PathBuf,
 }
@@ -65,10 +65,10 @@ fn wait<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
 }
 
 impl PoolConfig {
-    /// Reads a file, with the variables `KEYPOOL__STRATEGY` and the like over it.
+    /// Reads a file. Variables such as `KEYPOOL__STRATEGY` override its settings.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with everything that is wrong, each by its place on a line of its own.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with all problems, one a line, each with its place.
     pub fn load(path: impl AsRef<Path>, environment: &Environment) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path)
@@ -76,7 +76,7 @@ impl PoolConfig {
         Self::from_toml(path, &text, environment)
     }
 
-    /// The same of a file's text. Files that it names are looked for in the folder of `path`.
+    /// Parses the text of a file. Paths in it are relative to the folder of `path`.
     ///
     /// # Errors
     /// Those of [`load`](Self::load).
@@ -88,20 +88,20 @@ impl PoolConfig {
         Ok(Self { path: path.to_owned(), ..config })
     }
 
-    /// The JSON schema of the table.
+    /// Returns the JSON schema of the table.
     pub fn json_schema() -> Value {
         schemars::schema_for!(Self).to_value()
     }
 
-    /// The provider.
+    /// Creates the provider.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) where its kind is not known, `base` is missing or no URL, or `header` has no
-    /// meaning.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the provider is unknown, if `base` is missing or not a URL,
+    /// or if `header` is set for another provider than `api-key-header`.
     pub fn provider(&self) -> Result<Box<dyn Provider>, Error> {
         let kind = self.kind();
         if self.header.is_some() && kind != "api-key-header" {
-            return Err(Error::config("header is for provider = \"api-key-header\" alone"));
+            return Err(Error::config("header is only allowed for provider = \"api-key-header\""));
         }
         Ok(match (kind, self.base.as_deref()) {
             ("gemini", base) => Box::new(base.map_or_else(|| Ok(Gemini::new()), Gemini::at)?),
@@ -124,7 +124,7 @@ impl PoolConfig {
         self.provider.as_deref().unwrap_or("gemini")
     }
 
-    /// A pool with the settings, to which the [`keys`](Self::keys) are added.
+    /// Returns a builder with these settings but without the keys, which [`keys`](Self::keys) loads.
     ///
     /// # Errors
     /// Those of [`provider`](Self::provider).
@@ -134,8 +134,8 @@ impl PoolConfig {
         Ok(self.limits.iter().fold(builder, |builder, (model, limits)| builder.limits(model.as_str(), limits.limits())))
     }
 
-    /// The keys of the provider's variables, of the key files and of `[[keys]]`. Of a key that is listed several times the last
-    /// entry counts.
+    /// Loads the keys of the provider's variables, of the key files and of `[[keys]]`. If a key is listed several
+    /// times, its last entry is used.
     pub fn keys(&self, environment: &Environment) -> Loaded {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let mut loaded = Loaded::default();

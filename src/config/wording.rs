@@ -1,6 +1,6 @@
-//! Messages that say what is expected without the value that was found, which may be a secret.
+//! Error messages that name the expected value but not the actual value, which may be a secret.
 
-/// A reader's message without what it quotes.
+/// Rewrites a deserializer's message without the values that it quotes.
 pub(super) fn without_values(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let first = quoted.first().copied().unwrap_or_default();
@@ -21,20 +21,20 @@ pub(super) fn without_values(message: &str) -> String {
     }
 }
 
-/// What to say of an option that nothing reads.
+/// Returns the message for an unknown option.
 pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
     let most = if name.len() < 4 { 1 } else { 2 };
     let near = known.iter().map(|known| (difference(name, known), known)).filter(|(letters, _)| *letters <= most);
     if let Some((_, near)) = near.min_by_key(|(letters, _)| *letters) {
         return format!("\"{name}\" is not an option; did you mean \"{near}\"?");
     }
-    // It may be a key that was pasted in.
+    // Any other text may be a key that was pasted by mistake.
     let word = name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte));
     let name = if word { format!("\"{name}\"") } else { "this".to_owned() };
-    format!("{name} is not an option; there are {}", known.join(", "))
+    format!("{name} is not an option; the options are {}", known.join(", "))
 }
 
-/// How many letters stand between the beginning and the end that two words share.
+/// Returns the length of the longer word without the prefix and the suffix that both words share.
 fn difference(a: &str, b: &str) -> usize {
     let shorter = a.len().min(b.len());
     let begin = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
@@ -42,7 +42,7 @@ fn difference(a: &str, b: &str) -> usize {
     a.len().max(b.len()) - begin - ends.take_while(|(a, b)| a == b).count()
 }
 
-/// Whether a text begins as providers' keys do and is as long.
+/// Reports whether part of a text starts like a provider's key and is at least 20 bytes long.
 pub(super) fn looks_like_key(text: &str) -> bool {
     let begins = |part: &str| ["AIza", "AQ.", "sk-", "ya29."].iter().any(|start| part.starts_with(start));
     text.split(['/', '\\', ' ', ':']).any(|part| part.len() >= 20 && begins(part))
@@ -53,11 +53,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_hold_no_values() {
+    fn messages_contain_no_values() {
         for (message, shown) in [
             ("unknown field `teir`, expected one of `id`, `tier`", "\"teir\" is not an option; did you mean \"tier\"?"),
-            ("unknown field `AIzaSy-secret`, expected `id` or `tier`", "this is not an option; there are id, tier"),
-            ("unknown field `region`, expected `id`", "\"region\" is not an option; there are id"),
+            ("unknown field `AIzaSy-key`, expected `id` or `tier`", "this is not an option; the options are id, tier"),
+            ("unknown field `region`, expected `id`", "\"region\" is not an option; the options are id"),
             ("unknown variant `AIzaSy-secret`, expected `lru` or `weighted`", "expected lru or weighted"),
             ("invalid type: string \"AIzaSy, expected x\", expected a boolean", "expected a boolean"),
             ("missing field `class`", "class is missing"),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn mistyped_names_are_near_and_other_words_are_not() {
+    fn mistyped_names_are_recognized_and_other_words_are_not() {
         for (name, known, near) in [
             ("teir", "tier", true),
             ("wieght", "weight", true),

@@ -39,7 +39,7 @@ pin_project! {
     #[project = StateProj]
     enum State<F, R> {
         Calling { #[pin] future: F },
-        // The service below is not ready for the next model yet.
+        // Waits until the inner service is ready for the request with the next model.
         Ready { request: Option<R> },
     }
 }
@@ -54,7 +54,7 @@ struct Fallback<S, B, R> {
 }
 
 impl<S, B, R, E: 'static> Fallback<S, B, Result<Response<R>, E>> {
-    /// Adds the attempts of this result to those before it, and gives it all of them.
+    /// Adds the attempts of this result to the earlier ones, and stores all of them in the result.
     fn add_attempts(&mut self, result: &mut Result<Response<R>, E>) {
         for attempt in attempts(result).into_iter().flat_map(Attempts::iter) {
             self.attempts.push(attempt.clone());
@@ -94,9 +94,9 @@ where
                 StateProj::Calling { future } => {
                     let mut result = ready!(future.poll(cx));
                     let Some(fallback) = this.fallback.as_mut() else { return Poll::Ready(result) };
-                    let leaves = fallback.plan.leaves(&result);
+                    let falls_back = fallback.plan.falls_back(&result);
                     fallback.add_attempts(&mut result);
-                    if !leaves {
+                    if !falls_back {
                         return Poll::Ready(result);
                     }
                     let attempts = &fallback.attempts;
@@ -105,7 +105,7 @@ where
                         State::Ready { request: Some(request) }
                     } else {
                         set_attempts(first, attempts.clone());
-                        return Poll::Ready(fallback.first.take().expect("it was put there above"));
+                        return Poll::Ready(fallback.first.take().expect("the first result is set above"));
                     }
                 }
                 StateProj::Ready { request } => {
@@ -120,7 +120,7 @@ where
     }
 }
 
-/// One request, and the models that it may use.
+/// A request, and the models that it may use.
 pub(super) struct Plan<B> {
     pool: KeyPool,
     model: Arc<str>,
@@ -131,15 +131,15 @@ pub(super) struct Plan<B> {
 }
 
 impl<B: TryClone> Plan<B> {
-    /// For this request, which names this model.
+    /// Creates the plan of a request that names `model`.
     pub(super) fn new(pool: KeyPool, model: Arc<str>, models: Models, once: bool, (head, body): (Parts, B)) -> Self {
         Self { pool, model, models, once, head, body }
     }
 
-    /// The request for the next model; `None` if none is left, or the request cannot name it.
+    /// Returns the request for the next model, or `None` if no model is left or the request cannot be changed.
     pub(super) fn next_request(&mut self) -> Option<Request<B>> {
         let model = self.models.next(&self.model)?;
-        tracing::debug!(from = %self.model, to = %model, "another model takes the place of one that cannot serve");
+        tracing::debug!(from = %self.model, to = %model, "the model cannot serve, falling back to another one");
         let mut head = self.head.clone();
         let body = match self.pool.provider().set_model(&mut head, &model) {
             SetModel::Done => self.body.try_clone()?,
@@ -160,12 +160,12 @@ impl<B: TryClone> Plan<B> {
         Some(Request::from_parts(head, body))
     }
 
-    /// Whether another model may serve after this result.
-    fn leaves<R, E: 'static>(&self, result: &Result<Response<R>, E>) -> bool {
+    /// Reports whether another model may succeed after this result.
+    fn falls_back<R, E: 'static>(&self, result: &Result<Response<R>, E>) -> bool {
         match result {
             Ok(response) => {
                 let last = response.extensions().get::<Attempts>().and_then(Attempts::last);
-                last.and_then(|attempt| attempt.outcome().failure()).is_some_and(|failure| self.leaves_after(failure))
+                last.and_then(|attempt| attempt.outcome().failure()).is_some_and(|failure| self.retries_after(failure))
             }
             Err(error) => {
                 let unavailable = Error::find(error).and_then(Error::as_unavailable);
@@ -174,11 +174,11 @@ impl<B: TryClone> Plan<B> {
         }
     }
 
-    fn leaves_after(&self, failure: &Failure) -> bool {
+    fn retries_after(&self, failure: &Failure) -> bool {
         let concerns_model = matches!(failure.concerns(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
         match failure.class() {
             ErrorClass::ModelNotFound => true,
-            // The provider may have carried it out.
+            // The provider may have processed the request.
             ErrorClass::Transient => concerns_model && !self.once,
             _ => concerns_model,
         }

@@ -7,16 +7,17 @@ use tower_layer::Layer;
 use super::{ModelFallback, lists::Lists};
 use crate::pool::KeyPool;
 
-/// Sends a request again with another model when its model cannot serve.
+/// Retries a request with another model if its model cannot serve.
 ///
-/// A model is left when the last answer's error concerns the model (not found, not for this project, out of quota,
-/// overloaded), or when no key is available for it ([`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable)). A request
-/// that is not idempotent is not sent again after a fault of the provider. When no model of the list serves, the
-/// answer is that of the first one. [`Attempts`](crate::Attempts) has the attempts with all models.
+/// The next model is tried if the error of the last response applies to the model (not found, not allowed for this
+/// project, out of quota, overloaded), or if no key is available for it
+/// ([`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable)). A request that is not idempotent is not retried after a
+/// fault of the provider. If no model of the list can serve, the result of the first model is returned.
+/// [`Attempts`](crate::Attempts) contains the attempts with all models.
 ///
-/// The body needs a [`TryClone`](crate::replay::TryClone), and a model that is named in the body a
-/// [`ReplayLayer`](crate::ReplayLayer) above. A body that cannot be cloned is sent once. The error type is that of the
-/// service below.
+/// The body must implement [`TryClone`](crate::replay::TryClone). If the body names the model, a
+/// [`ReplayLayer`](crate::ReplayLayer) is needed above this layer. A body that cannot be cloned is sent once. The error
+/// type is that of the inner service.
 ///
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
@@ -39,12 +40,13 @@ pub struct ModelFallbackLayer {
 }
 
 impl ModelFallbackLayer {
-    /// A request for one of these models, best first, goes on with those after it. Requests for other models pass through.
+    /// Creates a layer with a list of models, best first. A request for one of them falls back to those after it.
+    /// Requests for other models pass through unchanged.
     pub fn new<M: Into<Arc<str>>>(pool: &KeyPool, models: impl IntoIterator<Item = M>) -> Self {
         Self { pool: pool.clone(), lists: Arc::new(Lists::new(models.into_iter().map(Into::into).collect())) }
     }
 
-    /// A request for `model` goes on with these models, best first.
+    /// Lets requests for `model` fall back to these models, best first.
     #[must_use]
     pub fn for_model<M: Into<Arc<str>>>(mut self, model: &str, models: impl IntoIterator<Item = M>) -> Self {
         let models = models.into_iter().map(Into::into).collect();
@@ -52,7 +54,7 @@ impl ModelFallbackLayer {
         self
     }
 
-    /// A request for `alias`, which is no model itself, is sent with these models, best first.
+    /// Sends requests for `alias`, which is not a model itself, with these models, best first.
     #[must_use]
     pub fn alias<M: Into<Arc<str>>>(mut self, alias: &str, models: impl IntoIterator<Item = M>) -> Self {
         let models = models.into_iter().map(Into::into).collect();

@@ -1,10 +1,10 @@
-//! Which models take the place of which.
+//! The lists of fallback models.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::provider::Provider;
 
-/// The lists of a layer.
+/// The lists of a [`ModelFallbackLayer`](crate::ModelFallbackLayer).
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lists {
     chain: Arc<[Arc<str>]>,
@@ -14,7 +14,7 @@ pub(super) struct Lists {
 #[derive(Clone, Debug)]
 struct Named {
     models: Arc<[Arc<str>]>,
-    /// The name is no model.
+    /// Whether the name is an alias and not a model.
     alias: bool,
 }
 
@@ -22,9 +22,9 @@ struct Named {
 #[derive(Debug)]
 pub(super) struct Models {
     list: Arc<[Arc<str>]>,
-    /// The place of the next one.
+    /// The index of the next model.
     next: usize,
-    /// The request names none of the list: it begins with the first.
+    /// Whether the request names an alias, so that it starts with the first model of the list.
     pub(super) alias: bool,
 }
 
@@ -41,7 +41,7 @@ impl Lists {
         self.chain.is_empty() && self.named.is_empty()
     }
 
-    /// The models for a request that names this one; `None` if it may use no other.
+    /// Returns the models for a request that names `asked`, or `None` if it may use no other model.
     pub(super) fn models(&self, asked: &str, provider: &dyn Provider) -> Option<Models> {
         let asked = provider.quota_model(asked);
         let models = if let Some(named) = self.named.get(asked) {
@@ -55,7 +55,7 @@ impl Lists {
 }
 
 impl Models {
-    /// The next model that is not this one.
+    /// Returns the next model that differs from the current one.
     pub(super) fn next(&mut self, current: &str) -> Option<Arc<str>> {
         let rest = self.list.get(self.next..)?;
         let place = rest.iter().position(|model| **model != *current)?;

@@ -1,7 +1,8 @@
-//! Another model in place of one that cannot serve.
+//! Falls back to another model if a model cannot serve.
 //!
-//! [`ModelFallbackLayer`] sends a request again with the next model of a list when the model cannot serve it with any key. It
-//! belongs above the retry, so that every key is tried before the next model. Nothing is remembered between requests.
+//! [`ModelFallbackLayer`] retries a request with the next model of a list if no key can serve it with the current
+//! model. Place it above the retry, so that every key is tried before the next model. The layer keeps no state between
+//! requests.
 
 mod future;
 mod layer;

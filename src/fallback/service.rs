@@ -20,7 +20,7 @@ use crate::{
     replay::{CollectedBody, TryClone},
 };
 
-/// Sends requests again with another model: the service of [`ModelFallbackLayer`](crate::ModelFallbackLayer).
+/// The service of [`ModelFallbackLayer`](crate::ModelFallbackLayer): retries requests with another model.
 #[derive(Clone, Debug)]
 pub struct ModelFallback<S> {
     inner: S,
@@ -35,7 +35,7 @@ impl<S> ModelFallback<S> {
 
     inner_service_accessors!();
 
-    /// The model that a request names, the models that it may use, and whether it is not idempotent.
+    /// Returns the model that a request names, the models that it may use, and whether it must not be sent twice.
     fn models(&self, head: &Parts) -> Option<(Arc<str>, Models, bool)> {
         let provider = self.pool.provider();
         let info = provider.inspect(head);
@@ -74,7 +74,7 @@ where
         let Some(((asked, models, once), spare)) = models.and_then(|models| Some((models, body.try_clone()?))) else {
             return ModelFallbackFuture::passing(self.inner.call(Request::from_parts(head, body)));
         };
-        // The service that is ready must be the one that is called; the clone takes its place.
+        // Call the service that is ready, and keep its clone, which may not be ready.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         let alias = models.alias;

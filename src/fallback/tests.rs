@@ -25,37 +25,37 @@ fn openai() -> KeyPool {
     KeyPool::builder(OpenAi::new()).key(Key::new("sk-not-a-real-key-001")).build().unwrap()
 }
 
-/// What each request that was sent looked like.
+/// The requests that were sent, each as a line of text.
 type Sent = Arc<Mutex<Vec<String>>>;
 
-/// The result of a request: a failure that an answer reports, or an error.
-enum Comes {
+/// The result of a request.
+enum Reply {
     Good,
     Fails(Failure),
     NoKey,
 }
 
-/// A service like the layers below: it reports its attempts of each request.
+/// A service that reports its attempts as the inner layers do.
 fn provider(
     sent: &Sent,
-    comes: impl Fn(&str) -> Comes + Clone,
+    reply: impl Fn(&str) -> Reply + Clone,
 ) -> impl Service<Request<Body>, Response = Response<String>, Error = BoxError> + Clone {
     let sent = Arc::clone(sent);
     service_fn(move |request: Request<Body>| {
-        let (sent, comes) = (Arc::clone(&sent), comes.clone());
+        let (sent, reply) = (Arc::clone(&sent), reply.clone());
         async move {
             let (head, body) = request.into_parts();
             let explicit = head.extensions.get::<KeyRequest>().and_then(KeyRequest::model_name).unwrap_or_default();
             let length = head.headers.get("content-length").map_or("", |length| length.to_str().unwrap());
             let mut line = format!("{} {length}{explicit}", head.uri.path());
             line.push_str(std::str::from_utf8(&body.collect().await?.to_bytes())?);
-            let comes = comes(&line);
+            let reply = reply(&line);
             sent.lock().unwrap().push(line.clone());
             let mut attempts = Attempts::default();
-            let outcome = match comes {
-                Comes::Good => Outcome::Success,
-                Comes::Fails(failure) => failure.into(),
-                Comes::NoKey => {
+            let outcome = match reply {
+                Reply::Good => Outcome::Success,
+                Reply::Fails(failure) => failure.into(),
+                Reply::NoKey => {
                     let reasons = vec![(UnavailableReason::Limit, 1)];
                     let unavailable = Unavailable { model: None, keys: 1, reasons, retry_after: None };
                     return Err(Error::unavailable(unavailable).with_attempts(attempts).into());
@@ -69,18 +69,18 @@ fn provider(
     })
 }
 
-fn class(class: ErrorClass) -> Comes {
-    Comes::Fails(Failure::new(class))
+fn class(class: ErrorClass) -> Reply {
+    Reply::Fails(Failure::new(class))
 }
 
 /// Sends one request. Returns the result and the requests that were sent for it.
 async fn send(
     layer: ModelFallbackLayer,
     request: Request<&str>,
-    comes: impl Fn(&str) -> Comes + Clone,
+    reply: impl Fn(&str) -> Reply + Clone,
 ) -> (Result<Response<String>, BoxError>, Vec<String>) {
     let sent = Sent::default();
-    let service = ServiceBuilder::new().layer(ReplayLayer::up_to(64)).layer(layer).service(provider(&sent, comes));
+    let service = ServiceBuilder::new().layer(ReplayLayer::up_to(64)).layer(layer).service(provider(&sent, reply));
     let result = service.oneshot(request.map(|body| Full::from(body.to_owned()))).await;
     let sent = sent.lock().unwrap().clone();
     (result, sent)
@@ -90,18 +90,18 @@ fn generate(model: &str) -> Request<&'static str> {
     Request::post(format!("/v1beta/models/{model}:generateContent")).body("").unwrap()
 }
 
-/// The models of the paths that were sent.
+/// The models in the paths of the requests that were sent.
 fn models(sent: &[String]) -> Vec<&str> {
     sent.iter().map(|line| line.split(['/', ':']).nth(3).unwrap()).collect()
 }
 
 #[tokio::test]
-async fn request_goes_down_the_list_from_the_model_that_it_names() {
+async fn request_falls_back_to_the_models_after_the_one_that_it_names() {
     let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash", "lite"]);
-    let down = |line: &str| if line.contains("lite") { Comes::Good } else { class(ErrorClass::RateLimit) };
-    let (answer, sent) = send(layer(), generate("pro"), down).await;
+    let down = |line: &str| if line.contains("lite") { Reply::Good } else { class(ErrorClass::RateLimit) };
+    let (response, sent) = send(layer(), generate("pro"), down).await;
     assert_eq!(models(&sent), ["pro", "flash", "lite"]);
-    assert_eq!(answer.unwrap().extensions().get::<Attempts>().unwrap().len(), 3);
+    assert_eq!(response.unwrap().extensions().get::<Attempts>().unwrap().len(), 3);
     let (_, sent) = send(layer(), generate("flash"), down).await;
     assert_eq!(models(&sent), ["flash", "lite"]);
     for alone in ["lite", "other"] {
@@ -111,44 +111,44 @@ async fn request_goes_down_the_list_from_the_model_that_it_names() {
 }
 
 #[tokio::test]
-async fn only_what_concerns_the_model_leaves_it() {
+async fn only_errors_that_concern_the_model_cause_a_fallback() {
     use ErrorClass::{
         Billing, Caller, DailyQuota, Egress, KeyRejected, ModelNotFound, NotEntitled, RateLimit, Transient, Unclear,
     };
     let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash"]);
     for left in [RateLimit, DailyQuota, NotEntitled, ModelNotFound, Transient] {
-        let (answer, sent) =
-            send(layer(), generate("pro"), |line| if line.contains("pro") { class(left) } else { Comes::Good }).await;
+        let (response, sent) =
+            send(layer(), generate("pro"), |line| if line.contains("pro") { class(left) } else { Reply::Good }).await;
         assert_eq!(models(&sent), ["pro", "flash"], "{left:?}");
-        assert!(answer.unwrap().body().contains("flash"));
+        assert!(response.unwrap().body().contains("flash"));
     }
     for kept in [Caller, KeyRejected, Billing, Unclear, Egress] {
         assert_eq!(models(&send(layer(), generate("pro"), |_| class(kept)).await.1), ["pro"], "{kept:?}");
     }
-    let of_model = |_: &str| Comes::Fails(Failure::new(Unclear).scope(Scope::KeyModel));
+    let of_model = |_: &str| Reply::Fails(Failure::new(Unclear).scope(Scope::KeyModel));
     assert_eq!(models(&send(layer(), generate("pro"), of_model).await.1), ["pro", "flash"]);
-    assert_eq!(models(&send(layer(), generate("pro"), |_| Comes::Good).await.1), ["pro"]);
+    assert_eq!(models(&send(layer(), generate("pro"), |_| Reply::Good).await.1), ["pro"]);
 }
 
 #[tokio::test]
-async fn when_no_model_serves_the_answer_is_that_of_the_first() {
+async fn result_of_the_first_model_is_returned_if_no_model_serves() {
     let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash", "lite"]);
-    let (answer, sent) = send(layer(), generate("pro"), |line| {
+    let (response, sent) = send(layer(), generate("pro"), |line| {
         if line.contains("pro") { class(ErrorClass::RateLimit) } else { class(ErrorClass::ModelNotFound) }
     })
     .await;
-    let answer = answer.unwrap();
-    assert_eq!((sent.len(), answer.body().contains("pro")), (3, true));
-    assert_eq!(answer.extensions().get::<Attempts>().unwrap().len(), 3);
+    let response = response.unwrap();
+    assert_eq!((sent.len(), response.body().contains("pro")), (3, true));
+    assert_eq!(response.extensions().get::<Attempts>().unwrap().len(), 3);
 
-    let (answer, sent) =
+    let (response, sent) =
         send(
             layer(),
             generate("pro"),
-            |line| if line.contains("pro") { Comes::NoKey } else { class(ErrorClass::Transient) },
+            |line| if line.contains("pro") { Reply::NoKey } else { class(ErrorClass::Transient) },
         )
         .await;
-    let error = answer.unwrap_err();
+    let error = response.unwrap_err();
     let error = error.downcast_ref::<Error>().unwrap();
     assert_eq!((sent.len(), error.attempts().len()), (3, 2));
     assert_eq!(error.attempts().last().unwrap().class(), Some(ErrorClass::Transient));
@@ -163,7 +163,7 @@ async fn nothing_is_remembered_between_requests() {
         .layer(ModelFallbackLayer::new(&gemini(), ["pro", "flash"]))
         .service(provider(
             &sent,
-            |line| if line.contains("pro") { class(ErrorClass::ModelNotFound) } else { Comes::Good },
+            |line| if line.contains("pro") { class(ErrorClass::ModelNotFound) } else { Reply::Good },
         ));
     for _ in 0..2 {
         let request = generate("pro").map(Full::from);
@@ -173,13 +173,13 @@ async fn nothing_is_remembered_between_requests() {
 }
 
 #[tokio::test]
-async fn model_in_the_body_is_replaced_there() {
+async fn model_in_the_body_is_replaced() {
     let layer = || ModelFallbackLayer::new(&openai(), ["gpt-5", "gpt-5-mini"]);
     let chat = |body: &'static str| {
         Request::post("/v1/chat/completions").header("content-length", body.len()).body(body).unwrap()
     };
-    let no_key = |line: &str| if line.contains("mini") { Comes::Good } else { Comes::NoKey };
-    let (answer, sent) = send(layer(), chat(r#"{"n": 1, "model": "gpt-5"}"#), no_key).await;
+    let no_key = |line: &str| if line.contains("mini") { Reply::Good } else { Reply::NoKey };
+    let (response, sent) = send(layer(), chat(r#"{"n": 1, "model": "gpt-5"}"#), no_key).await;
     assert_eq!(
         sent,
         [
@@ -187,27 +187,27 @@ async fn model_in_the_body_is_replaced_there() {
             r#"/v1/chat/completions 31{"n": 1, "model": "gpt-5-mini"}"#
         ]
     );
-    assert!(answer.is_ok());
-    // Larger than the replay's limit: it streams once.
+    assert!(response.is_ok());
+    // A body over the replay limit streams once.
     let large = r#"{"n": 1, "model": "gpt-5", "input": "a text that is longer than the limit of the replay"}"#;
-    let (answer, sent) = send(layer(), chat(large), no_key).await;
-    assert_eq!((answer.is_err(), sent.len()), (true, 1));
+    let (response, sent) = send(layer(), chat(large), no_key).await;
+    assert_eq!((response.is_err(), sent.len()), (true, 1));
 }
 
 #[tokio::test]
-async fn lists_of_single_models_and_aliases() {
+async fn single_models_and_aliases_have_their_own_lists() {
     let layer = || {
         ModelFallbackLayer::new(&gemini(), ["pro", "flash"])
             .for_model("preview", ["pro"])
             .alias("best", ["pro", "lite"])
     };
-    let down = |line: &str| if line.contains("lite") { Comes::Good } else { class(ErrorClass::NotEntitled) };
+    let down = |line: &str| if line.contains("lite") { Reply::Good } else { class(ErrorClass::NotEntitled) };
     assert_eq!(models(&send(layer(), generate("preview"), down).await.1), ["preview", "pro"]);
     assert_eq!(models(&send(layer(), generate("best"), down).await.1), ["pro", "lite"]);
 }
 
 #[tokio::test]
-async fn explicit_model_is_replaced_and_what_stays_is_not_made_twice() {
+async fn explicit_model_is_replaced_and_a_request_marked_once_is_not_repeated() {
     let layer = || ModelFallbackLayer::new(&gemini(), ["pro", "flash"]);
     let with = |explicit: KeyRequest| {
         let mut request = generate("pro");
@@ -223,7 +223,7 @@ async fn explicit_model_is_replaced_and_what_stays_is_not_made_twice() {
 }
 
 #[tokio::test]
-async fn collected_body_below_is_the_one_that_was_sent() {
+async fn collected_body_has_the_model_that_is_sent() {
     let layer = ModelFallbackLayer::new(&openai(), ["a", "b"]);
     let seen = Sent::default();
     let service = service_fn(|request: Request<Body>| {

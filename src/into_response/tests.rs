@@ -10,7 +10,7 @@ fn pool() -> KeyPool {
     KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-001")).build().unwrap()
 }
 
-async fn answered(error: impl Into<BoxError>) -> Response<Bytes> {
+async fn response_to(error: impl Into<BoxError>) -> Response<Bytes> {
     let mut error = Some(error.into());
     let failing = service_fn(move |_: Request<()>| {
         std::future::ready(Err::<Response<Full<Bytes>>, _>(error.take().expect("one request")))
@@ -46,20 +46,20 @@ async fn keys_at_their_limits_are_429_and_other_reasons_503() {
         (&[(Disabled, 1)], 503),
         (&[], 503),
     ] {
-        let answer = answered(unavailable(reasons, None)).await;
-        assert_eq!(answer.status(), status, "{reasons:?}");
-        assert!(!answer.headers().contains_key("retry-after"));
+        let response = response_to(unavailable(reasons, None)).await;
+        assert_eq!(response.status(), status, "{reasons:?}");
+        assert!(!response.headers().contains_key("retry-after"));
     }
-    let answer = answered(unavailable(&[(Limit, 1)], Some(Duration::from_millis(2_100)))).await;
-    assert_eq!(answer.headers()["retry-after"], "3");
-    assert_eq!(answer.headers()["content-type"], "application/json");
-    let body: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let response = response_to(unavailable(&[(Limit, 1)], Some(Duration::from_millis(2_100)))).await;
+    assert_eq!(response.headers()["retry-after"], "3");
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
     assert_eq!(body["error"]["code"], 429);
     assert!(body["error"]["message"].as_str().unwrap().starts_with("no key is available"), "{body}");
 }
 
 #[tokio::test]
-async fn status_tells_whose_fault_it_is() {
+async fn status_depends_on_the_cause_of_the_error() {
     let io = |kind: io::ErrorKind| Box::new(io::Error::from(kind)) as BoxError;
     let elapsed = tokio::time::timeout(Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
     let body_failed = Error::request("the body ended early");
@@ -75,17 +75,17 @@ async fn status_tells_whose_fault_it_is() {
         (io(io::ErrorKind::TimedOut), 504),
         (Box::new(Wrapped(unavailable(&[(UnavailableReason::Limit, 1)], None))), 429),
     ] {
-        assert_eq!(answered(error).await.status(), status);
+        assert_eq!(response_to(error).await.status(), status);
     }
 }
 
 #[tokio::test]
-async fn cause_of_a_failed_connection_is_told_and_foreign_errors_are_not() {
+async fn body_shows_the_cause_of_a_failed_connection_but_no_error_of_another_crate() {
     let refused = io::Error::new(io::ErrorKind::ConnectionRefused, "connection refused");
-    let answer = answered(Error::transport(Box::new(refused))).await;
-    assert!(answer.body().ends_with(b"}") && find(answer.body(), "connection refused"), "{:?}", answer.body());
+    let response = response_to(Error::transport(Box::new(refused))).await;
+    assert!(response.body().ends_with(b"}") && find(response.body(), "connection refused"), "{:?}", response.body());
     let foreign = io::Error::other("GET https://host/?key=secret failed");
-    assert!(!find(answered(foreign).await.body(), "secret"));
+    assert!(!find(response_to(foreign).await.body(), "secret"));
 }
 
 fn find(text: &[u8], word: &str) -> bool {
@@ -93,15 +93,15 @@ fn find(text: &[u8], word: &str) -> bool {
 }
 
 #[tokio::test]
-async fn good_answers_pass_and_a_service_that_is_not_ready_is_answered_for() {
+async fn good_responses_pass_and_a_service_that_fails_to_become_ready_gives_a_response() {
     let good = service_fn(|_: Request<()>| std::future::ready(Ok::<_, BoxError>(Response::new(Full::from("good")))));
-    let answer = ErrorIntoResponseLayer::new(&pool()).layer(good).oneshot(Request::new(())).await.unwrap();
-    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "good");
+    let response = ErrorIntoResponseLayer::new(&pool()).layer(good).oneshot(Request::new(())).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "good");
 
     let mut service = ErrorIntoResponseLayer::new(&pool()).layer(NeverReady);
     service.ready().await.unwrap();
-    let answer = service.call(Request::new(())).await.unwrap();
-    assert_eq!(answer.status(), 502);
+    let response = service.call(Request::new(())).await.unwrap();
+    assert_eq!(response.status(), 502);
 }
 
 #[derive(Debug)]

@@ -14,12 +14,12 @@ use crate::{
 };
 
 const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-/// Every account has this version; a caller that knows a newer one names it.
-const OLDEST: HeaderValue = HeaderValue::from_static("2023-06-01");
+/// The version for requests that name none. Every account supports it.
+const DEFAULT_VERSION: HeaderValue = HeaderValue::from_static("2023-06-01");
 
 /// Anthropic's API.
 ///
-/// The key travels as `x-api-key`, or as `Authorization: Bearer` if [`bearer`](Self::bearer) is chosen. The caller's
+/// The key is sent as `x-api-key`, or as `Authorization: Bearer` after [`bearer`](Self::bearer). The caller's
 /// `anthropic-version` is kept; if there is none, `2023-06-01` is added.
 ///
 /// ```
@@ -41,12 +41,12 @@ pub struct Anthropic {
 }
 
 impl Anthropic {
-    /// The API at `https://api.anthropic.com`.
+    /// Creates a provider for the API at `https://api.anthropic.com`.
     pub fn new() -> Self {
-        Self { base: "https://api.anthropic.com".parse().expect("a constant that a test reads"), bearer: false }
+        Self { base: "https://api.anthropic.com".parse().expect("the constant is a valid base URL"), bearer: false }
     }
 
-    /// The API somewhere else.
+    /// Creates a provider for the API at another URL.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `url` is not a base URL; see [`Base`].
@@ -79,7 +79,7 @@ impl Provider for Anthropic {
 
     fn authorize(&self, head: &mut Parts, key: &Secret) -> Result<(), Error> {
         key.put_in_header(head, if self.bearer { header::AUTHORIZATION } else { X_API_KEY })?;
-        head.headers.entry(VERSION).or_insert(OLDEST);
+        head.headers.entry(VERSION).or_insert(DEFAULT_VERSION);
         Ok(())
     }
 
@@ -92,9 +92,9 @@ impl Provider for Anthropic {
         let is_post = head.method == Method::POST;
         match path.rsplit('/').next() {
             Some("messages" | "complete" | "completions") if is_post => RequestInfo::new(ModelIn::Body),
-            // Counted against a quota of its own.
+            // Token counting has a quota of its own.
             Some("count_tokens") if is_post => RequestInfo { uncounted: true, ..RequestInfo::new(ModelIn::Body) },
-            // A post makes a batch, a file or a skill, unless it cancels one.
+            // A POST creates a batch, a file or a skill, unless it cancels one.
             last => RequestInfo { uncounted: true, once: is_post && last != Some("cancel"), ..RequestInfo::default() },
         }
     }
@@ -103,7 +103,8 @@ impl Provider for Anthropic {
         if self.inspect(head).model == ModelIn::Body { SetModel::InBody } else { SetModel::No }
     }
 
-    /// Snapshots of a model share its limits: `claude-sonnet-4-20250514` and `claude-sonnet-4-latest` are `claude-sonnet-4`.
+    /// Removes the snapshot from a name, since all snapshots of a model share its limits: `claude-sonnet-4-20250514`
+    /// and `claude-sonnet-4-latest` become `claude-sonnet-4`.
     fn quota_model<'a>(&self, model: &'a str) -> &'a str {
         match model.rsplit_once('-') {
             Some((name, "latest")) => name,
@@ -112,8 +113,8 @@ impl Provider for Anthropic {
         }
     }
 
-    /// Those of input tokens are left out: what is read from a cache does not count there, so a long cached prompt would be
-    /// held back by a limit that it does not touch.
+    /// Leaves out the limit of input tokens: tokens read from a cache do not count against it, so it would block long
+    /// cached prompts without need.
     fn limits_in_headers(&self, headers: &HeaderMap) -> Vec<QuotaViolation> {
         let limit = |unit, name| {
             let limit = headers.get(name)?.to_str().ok()?.parse().ok().filter(|limit: &u64| *limit > 0);
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_requests_and_answers_are_learned() {
+    fn limits_of_requests_and_output_tokens_are_learned() {
         let headers: HeaderMap = [
             ("anthropic-ratelimit-requests-limit", "50"),
             ("anthropic-ratelimit-input-tokens-limit", "30000"),
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_anthropics_shape() {
+    fn error_body_has_anthropics_format() {
         let body = Anthropic::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "out", None);
         let body: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(body, json!({ "type": "error", "error": { "type": "overloaded_error", "message": "out" } }));

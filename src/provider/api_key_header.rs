@@ -1,4 +1,4 @@
-//! Any API with keys.
+//! A provider for any API that takes a key in a header or in the query.
 
 use std::{borrow::Cow, ops::Range};
 
@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{Error, classify::Rule, secret::Secret};
 
-/// Any API that takes a key in a header or in the query. Its errors are judged by the table's rows that hold for all, and by
-/// the rows given with [`rules`](Self::rules).
+/// Any API that takes a key in a header or in the query. Its errors are classified by the rules given with
+/// [`rules`](Self::rules) and by the rules for all providers.
 ///
 /// ```
 /// use http::Request;
@@ -55,21 +55,21 @@ enum Place {
 enum ModelAt {
     Nowhere,
     Body,
-    /// In the path's segment behind this one, up to a colon.
+    /// In the path segment after this one, up to a colon.
     Behind(String),
 }
 
 impl ApiKeyHeader {
-    /// An API at `url` that takes its key in this header.
+    /// Creates a provider for an API at `url` that takes its key in this header.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if no header can have this name or `url` is not a base URL.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `name` is not a header name or `url` is not a base URL.
     pub fn header(name: &str, url: &str) -> Result<Self, Error> {
-        let name = name.parse().map_err(|_| Error::config(format!("no header can be named {name:?}")))?;
+        let name = name.parse().map_err(|_| Error::config(format!("{name:?} is not a header name")))?;
         Self::with(Place::Header(name), url)
     }
 
-    /// An API at `url` that takes its key as `Authorization: Bearer`.
+    /// Creates a provider for an API at `url` that takes its key as `Authorization: Bearer`.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `url` is not a base URL.
@@ -77,15 +77,15 @@ impl ApiKeyHeader {
         Ok(Self::with(Place::Header(header::AUTHORIZATION), url)?.scheme("Bearer "))
     }
 
-    /// An API at `url` that takes its key in this query parameter. Whoever logs URLs sees such a key: use a header if the
-    /// API takes one.
+    /// Creates a provider for an API at `url` that takes its key in this query parameter. Such a key appears wherever
+    /// URLs are logged, so use a header if the API supports one.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name is not made of letters, digits and `-._~`, or `url` is
-    /// not a base URL.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the name is not made of letters, digits and `-._~`, or `url`
+    /// is not a base URL.
     pub fn query(name: &str, url: &str) -> Result<Self, Error> {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
-            return Err(Error::config(format!("no query parameter for a key can be named {name:?}")));
+            return Err(Error::config(format!("{name:?} is not a valid name for a query parameter")));
         }
         Self::with(Place::Query(name.to_owned()), url)
     }
@@ -103,28 +103,29 @@ impl ApiKeyHeader {
         })
     }
 
-    /// What stands before the key in its header, such as `"Token "`; nothing unless set. It has no meaning in a query.
+    /// Sets the prefix of the key in its header, such as `"Token "`; empty by default. It does not apply to a query
+    /// parameter.
     #[must_use]
     pub fn scheme(mut self, scheme: impl Into<Cow<'static, str>>) -> Self {
         self.scheme = scheme.into();
         self
     }
 
-    /// The name for logs, metrics and rules; `api` unless set.
+    /// Sets the name for logs, metrics and rules; `api` by default.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The model, or whatever limits are counted by, stands in the body's top-level `"model"` string.
+    /// Reads the model, or another name by which limits are counted, from the top-level `"model"` string of the body.
     #[must_use]
     pub fn model_in_body(mut self) -> Self {
         self.model = ModelAt::Body;
         self
     }
 
-    /// The model, or whatever limits are counted by, stands in the path behind this segment: `models` for
+    /// Reads the model, or another name by which limits are counted, from the path after this segment: `models` for
     /// `/models/{model}/…` and `/models/{model}:verb`.
     #[must_use]
     pub fn model_behind(mut self, segment: impl Into<String>) -> Self {
@@ -132,28 +133,29 @@ impl ApiKeyHeader {
         self
     }
 
-    /// The IANA zone in which days end; `UTC` unless set.
+    /// Sets the IANA time zone of daily limits; `UTC` by default.
     #[must_use]
     pub fn zone(mut self, zone: impl Into<Cow<'static, str>>) -> Self {
         self.zone = zone.into();
         self
     }
 
-    /// How the used tokens stand in answers; not at all unless set.
+    /// Sets the format in which responses report the used tokens; none by default.
     #[must_use]
     pub fn usage(mut self, usage: UsageFormat) -> Self {
         self.usage = usage;
         self
     }
 
-    /// Adds rows that say what this API's errors mean, before the rows that hold for all. The first that matches decides.
+    /// Adds rules for this API's errors, which are tried before the rules for all providers. The first matching rule
+    /// applies.
     #[must_use]
     pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
         self.rules.extend(rules);
         self
     }
 
-    /// Where the model stands in a path.
+    /// Returns the byte range of the model in a path.
     fn span(&self, path: &str) -> Option<Range<usize>> {
         let ModelAt::Behind(segment) = &self.model else { return None };
         let start = path.match_indices('/').find_map(|(at, _)| {

@@ -1,4 +1,4 @@
-//! Where a provider lives, and so where its keys may go.
+//! The base URL of a provider, which is the only place where its keys may be sent.
 
 use std::{borrow::Cow, fmt, str::FromStr};
 
@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use super::target;
 use crate::{Error, ErrorKind};
 
-/// Where a provider lives: `http(s)://host[:port][/path]`. The path stands before the path of every request.
+/// The base URL of a provider: `http(s)://host[:port][/path]`. The path is the prefix of the path of every request.
 ///
 /// ```
 /// use tower_keypool::Base;
@@ -28,30 +28,31 @@ pub struct Base {
 }
 
 impl Base {
-    /// `http` or `https`.
+    /// Returns the scheme: `http` or `https`.
     pub fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
-    /// Host and port.
+    /// Returns the host and port.
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// What stands before every path, without a slash at its end: empty, or `/v1`.
+    /// Returns the prefix of every path without a trailing slash, such as `/v1`, or an empty string.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Makes a request go to this base, and removes its `Host`. A key may be put in a head after this alone.
+    /// Addresses a request to this base and removes its `Host` header. Call this before putting a key into a head.
     ///
-    /// A request without an authority, as a server receives it, is sent to this base, whose path is put before its own. It
-    /// is not put there twice, and a base that ends in a version, such as `/api/paas/v4`, takes the place of the caller's
-    /// `/v1`. Doubled slashes and versions become one.
+    /// A request without an authority, as a server receives it, is sent to this base, and the base's path is prepended
+    /// unless the request's path already starts with it. The version at the end of a base such as `/api/paas/v4`
+    /// replaces the caller's `/v1`. Doubled slashes and doubled versions are merged.
     ///
-    /// A request with an authority must name this base's, unless its version is HTTP/2 or later: such a URI, as a server
-    /// received it, names the server, and its path alone counts. Whoever receives such URIs over HTTP/1, as a proxy does, or
-    /// changes the version, must reduce them to path and query. A key goes to this base alone in any case.
+    /// A request with an authority must name the authority of this base. Requests of HTTP/2 or later are an exception:
+    /// a URI that a server received names that server, so only its path is used. If you receive such URIs over HTTP/1,
+    /// as a proxy does, or change the version, reduce them to path and query first. In any case a key is sent only to
+    /// this base.
     ///
     /// ```
     /// use http::Request;
@@ -65,13 +66,13 @@ impl Base {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorKind::Request`] if the request names another host, or its path is none or holds `.` or `..` segments: a key
-    /// must not go there.
+    /// [`ErrorKind::Request`] if the request names another host, has no path, or has a path with `.` or `..` segments:
+    /// a key must not be sent there.
     pub fn apply(&self, head: &mut request::Parts) -> Result<(), Error> {
         let refused = |why: &str| Error::request(why);
         let plain = is_plain(head.uri.path());
         if !plain && climbs(head.uri.path()) {
-            return Err(refused("the path of the request holds . or .. segments"));
+            return Err(refused("the path of the request contains . or .. segments"));
         }
         match head.uri.authority() {
             Some(authority) if head.uri.scheme() == Some(&self.scheme) && self.is_at(authority) => {}
@@ -81,16 +82,16 @@ impl Base {
             _ if !head.uri.path().starts_with('/') => return Err(refused("the request names no path")),
             _ => {
                 self.address(&mut head.uri, plain)?;
-                // The version that the caller spoke says nothing about the provider's.
+                // The caller's HTTP version does not determine the provider's.
                 head.version = Version::HTTP_11;
             }
         }
-        // The client below names the host by the address.
+        // The client derives `Host` from the URI.
         head.headers.remove(header::HOST);
         Ok(())
     }
 
-    /// Gives a URI this base's authority and path.
+    /// Sets the scheme, the authority and the path of a URI to those of this base.
     fn address(&self, uri: &mut Uri, plain: bool) -> Result<(), Error> {
         if let Some(path) = self.path_for(uri.path(), plain) {
             target::set_path(uri, path)?;
@@ -102,7 +103,7 @@ impl Base {
         Ok(())
     }
 
-    /// The path to ask this base for; `None` if it is the request's own.
+    /// Returns the path for a request to this base, or `None` if the request's own path is right.
     fn path_for(&self, path: &str, plain: bool) -> Option<String> {
         let mut own = Cow::Borrowed(path);
         if !plain && path.contains("//") {
@@ -120,19 +121,21 @@ impl Base {
         } else if let Some(before) = self.before_version()
             && let Some(after) = after_version(rest)
         {
-            // Of two versions `/v1` gives way: it is what clients ask for that know of no other.
+            // The base's version replaces `/v1`, the only version that some clients know. Any other version of the
+            // request replaces the base's.
             if begins_with(rest, "/v1") { rest = after } else { base = before }
         }
         (rest.len() != path.len() || !base.is_empty()).then(|| [base, rest].concat())
     }
 
-    /// What stands before the version, if the path ends in one, or in a version's `openai`: `/v1`, `/v1beta/openai`.
+    /// Returns the path without its last segment, if that is a version (`/v1`) or `openai` after a version
+    /// (`/v1beta/openai`).
     fn before_version(&self) -> Option<&str> {
         let (before, last) = self.path.rsplit_once('/')?;
         (is_version(last) || (last == "openai" && before.split('/').any(is_version))).then_some(before)
     }
 
-    /// Whether this is the base's host and port, in any spelling.
+    /// Reports whether an authority has the base's host and port, in any spelling.
     fn is_at(&self, authority: &Authority) -> bool {
         let usual = if self.scheme == Scheme::HTTPS { 443 } else { 80 };
         let port = |authority: &Authority| authority.port_u16().unwrap_or(usual);
@@ -143,38 +146,38 @@ impl Base {
     }
 
     fn elsewhere(&self, scheme: Option<&str>, authority: &Authority) -> Error {
-        // Without what may be a password.
+        // Drops the user info, which may contain a password.
         let host = authority.as_str().rsplit('@').next().unwrap_or_default();
         let there = format!("{}://{host}", scheme.unwrap_or("http"));
         let here = format!("{}://{}", self.scheme, self.authority);
         Error::new(
             ErrorKind::Request,
             format!(
-                "the request goes to {there}, but the provider and its keys are at {here}: send only the path, or make the \
+                "the request goes to {there}, but the provider is at {here}: send only the path, or create the \
                  provider with that address, such as Gemini::at(\"{there}\")"
             ),
         )
     }
 }
 
-/// Whether the path begins with these whole segments.
+/// Reports whether a path starts with these whole segments.
 pub(super) fn begins_with(path: &str, segments: &str) -> bool {
     path.strip_prefix(segments).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether a segment is the version of an API, such as `v1`, `v1beta` or `v1p1beta1`.
+/// Reports whether a segment is the version of an API, such as `v1`, `v1beta` or `v1p1beta1`.
 fn is_version(segment: &str) -> bool {
     segment
         .strip_prefix('v')
         .is_some_and(|number| is_number(number) && number.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
-/// Whether alphanumeric text is what follows the `v` of a version.
+/// Reports whether an alphanumeric text is the part of a version after the `v`.
 fn is_number(text: &str) -> bool {
     text.len() < 10 && text.as_bytes().first().is_some_and(u8::is_ascii_digit)
 }
 
-/// What follows the version that a path begins with.
+/// Returns the rest of a path after the version that it starts with.
 pub(super) fn after_version(path: &str) -> Option<&str> {
     let rest = path.strip_prefix("/v")?;
     let end = rest.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
@@ -182,10 +185,11 @@ pub(super) fn after_version(path: &str) -> Option<&str> {
     (is_number(number) && (rest.is_empty() || rest.starts_with('/'))).then_some(rest)
 }
 
-/// Whether the path, as most, has no escape, no backslash, no segment that begins with a dot, and no doubled slash.
+/// Reports whether the path is a plain one, as most are: no escape, no backslash, no segment that starts with a dot,
+/// and no doubled slash.
 fn is_plain(path: &str) -> bool {
     let bytes = path.as_bytes();
-    // No branch for each byte: this is vectorised.
+    // There is no branch per byte, so that the loop is vectorized.
     let is = u8::from;
     let odd = |before: u8, byte: u8| {
         is(byte == b'%') | is(byte == b'\\') | (is(before == b'/') & (is(byte == b'.') | is(byte == b'/')))
@@ -194,7 +198,8 @@ fn is_plain(path: &str) -> bool {
     bytes.starts_with(b"/") && pairs.fold(0, |any, (before, byte)| any | odd(*before, *byte)) == 0
 }
 
-/// Whether a segment of the path is `.` or `..`, also if dots or slashes are percent-encoded, once or twice.
+/// Reports whether a segment of the path is `.` or `..`, including dots and slashes that are percent-encoded once or
+/// twice.
 fn climbs(path: &str) -> bool {
     let once = percent_decode_str(path).decode_utf8_lossy();
     let twice = percent_decode_str(&once).decode_utf8_lossy();
@@ -210,7 +215,7 @@ impl FromStr for Base {
     fn from_str(url: &str) -> Result<Self, Error> {
         let invalid = |why: &str| Error::config(format!("\"{url}\" is not a base URL: {why}"));
         if url.contains('@') {
-            return Err(Error::config("a base URL must not hold credentials"));
+            return Err(Error::config("a base URL must not contain credentials"));
         }
         if url.contains('#') {
             return Err(invalid("it has a fragment"));
@@ -231,7 +236,7 @@ impl FromStr for Base {
             return Err(invalid("it has a query"));
         }
         if climbs(&path) {
-            return Err(invalid("its path holds . or .. segments"));
+            return Err(invalid("its path contains . or .. segments"));
         }
         Ok(Self { scheme, authority, path: path.trim_end_matches('/').to_owned() })
     }

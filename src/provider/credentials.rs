@@ -1,4 +1,4 @@
-//! The credentials that a caller may have sent, and how they are removed: a provider refuses a request with two.
+//! Removal of credentials that the caller sent: providers refuse a request with two credentials.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 use percent_encoding::percent_decode_str;
@@ -10,7 +10,8 @@ pub(super) const X_GOOG_API_KEY: HeaderName = HeaderName::from_static("x-goog-ap
 pub(super) const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 pub(super) const API_KEY: HeaderName = HeaderName::from_static("api-key");
 
-/// Query parameters that hold a credential or name an account, in lower case. Google takes them with a `$` in front, too.
+/// Query parameters that contain a credential or name an account, in lower case. Google also accepts them with a `$`
+/// prefix.
 const PARAMETERS: [&str; 10] = [
     "key",
     "api_key",
@@ -24,12 +25,12 @@ const PARAMETERS: [&str; 10] = [
     "x-goog-api-key",
 ];
 
-/// What begins a key among the subprotocols of a WebSocket: browsers cannot set its headers.
+/// The prefix of a key among the subprotocols of a WebSocket, which browsers use because they cannot set its headers.
 const PROTOCOL: &str = "openai-insecure-api-key";
 
 impl Secret {
-    /// Puts the key in this header, in place of every credential of the caller: headers, query, cookies. Everything else stays
-    /// as it is, byte for byte. Nothing is allocated if the caller sent this header and no other credential.
+    /// Puts the key into this header and removes all credentials of the caller: headers, query parameters, cookies.
+    /// Everything else is kept byte for byte. Allocates nothing if the caller sent this header and no other credential.
     ///
     /// ```
     /// use http::{Request, header::AUTHORIZATION};
@@ -50,11 +51,12 @@ impl Secret {
         put_in_header(head, name, self.header_value())
     }
 
-    /// The same in this query parameter, percent-encoded. The name must need no encoding.
+    /// Puts the key, percent-encoded, into this query parameter and removes all credentials of the caller. The name is
+    /// used as it is, so it must not need percent-encoding.
     ///
     /// # Errors
-    /// [`ErrorKind::Request`](crate::ErrorKind::Request) if the query would not be valid: another name, or a URI of more
-    /// than 64 KiB.
+    /// [`ErrorKind::Request`](crate::ErrorKind::Request) if the query would be invalid, because of the name or because
+    /// the URI would exceed 64 KiB.
     pub fn put_in_query(&self, head: &mut Parts, name: &str) -> Result<(), Error> {
         strip_headers(&mut head.headers, None);
         strip_query(&mut head.uri, Some(name))?;
@@ -68,7 +70,7 @@ impl Secret {
     }
 }
 
-/// Puts this value in this header, in place of every credential of the caller.
+/// Puts this value into this header and removes all credentials of the caller.
 pub(super) fn put_in_header(head: &mut Parts, name: HeaderName, value: &HeaderValue) -> Result<(), Error> {
     if strip_headers(&mut head.headers, Some((&name, value))) != 1 {
         head.headers.insert(name, value.clone());
@@ -76,7 +78,7 @@ pub(super) fn put_in_header(head: &mut Parts, name: HeaderName, value: &HeaderVa
     strip_query(&mut head.uri, None)
 }
 
-/// Headers that hold a credential or name an account, by length.
+/// Headers that contain a credential or name an account, ordered by length.
 static HEADERS: [HeaderName; 12] = [
     header::COOKIE,
     API_KEY,
@@ -92,7 +94,8 @@ static HEADERS: [HeaderName; 12] = [
     HeaderName::from_static("x-goog-iam-authorization-token"),
 ];
 
-/// Which of [`HEADERS`] a name (in lower case) is. Some servers read `_` as `-`.
+/// Returns the index of a name (in lower case) in [`HEADERS`]. `_` counts as `-`, since some servers do not distinguish
+/// them.
 fn credential(name: &str) -> Option<usize> {
     let same_length = match name.len() {
         6 => 0..1,
@@ -111,9 +114,10 @@ fn credential(name: &str) -> Option<usize> {
     same_length.into_iter().find(|at| is(HEADERS[*at].as_str()))
 }
 
-/// Removes the headers that hold a credential; one with the name of `own` is given its value instead. How many were.
+/// Removes the headers that contain a credential, but sets a header with the name of `own` to its value. Returns the
+/// number of headers that were set.
 fn strip_headers(headers: &mut HeaderMap, own: Option<(&HeaderName, &HeaderValue)>) -> usize {
-    // One pass, and no name is cloned that the caller made: that may allocate.
+    // A single pass that never clones a custom header name, since that may allocate.
     let (mut owned, mut found, mut misspelled, mut protocol) = (0, 0_u32, false, false);
     for (name, held) in headers.iter_mut() {
         if let Some((_, value)) = own.filter(|(own, _)| *own == name) {
@@ -166,7 +170,7 @@ fn strip_protocols(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes the parameters that hold a credential, and the one of this name.
+/// Removes the query parameters that contain a credential, and the parameter named `own`.
 fn strip_query(uri: &mut Uri, own: Option<&str>) -> Result<(), Error> {
     let Some(query) = uri.query() else { return Ok(()) };
     if !query.split('&').any(|pair| is_credential(pair, own)) {
@@ -181,7 +185,7 @@ fn strip_query(uri: &mut Uri, own: Option<&str>) -> Result<(), Error> {
     target::set(uri, target)
 }
 
-/// Whether a `name=value` of a query is a credential: its name in any case, and percent-encoded or not.
+/// Reports whether a `name=value` of a query is a credential. The name may be in any case and percent-encoded.
 fn is_credential(pair: &str, own: Option<&str>) -> bool {
     let name = &pair[..pair.bytes().position(|byte| byte == b'=').unwrap_or(pair.len())];
     if name.bytes().any(|byte| byte == b'%') {
@@ -214,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_that_holds_a_credential_goes_with_all_its_values() {
+    fn every_header_with_a_credential_is_removed_with_all_its_values() {
         for name in [
             "Authorization",
             "proxy-authorization",
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_query_stays_byte_for_byte() {
+    fn the_rest_of_a_query_is_kept_byte_for_byte() {
         for (query, kept) in [
             ("?key=x", ""),
             ("?key", ""),
@@ -256,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_among_the_subprotocols_goes_alone() {
+    fn only_the_key_is_removed_from_the_subprotocols() {
         let protocols = |value| stripped("/v1", &[("sec-websocket-protocol", value)]).1;
         assert_eq!(protocols("realtime, openai-insecure-api-key.sk-x, v1"), ["sec-websocket-protocol: realtime, v1"]);
         assert_eq!(protocols("openai-insecure-api-key.sk-x"), [""; 0]);

@@ -15,14 +15,14 @@ use super::{
 };
 use crate::{Error, ErrorKind, key::Tier, limit::Limits, secret::Secret};
 
-/// Where the days of Google's quotas end.
+/// The time zone of Google's daily quotas.
 pub(super) const ZONE: &str = "America/Los_Angeles";
 
-/// Google's Gemini API: the native paths of every version, uploads, the Live API, and the OpenAI-compatible paths under
+/// Google's Gemini API: the native paths of all versions, uploads, the Live API, and the OpenAI-compatible paths under
 /// `/v1beta/openai`.
 ///
-/// The key travels as `x-goog-api-key`, and as `Authorization: Bearer` on the OpenAI-compatible paths, which take nothing
-/// else. It is an opaque string: `AIza…`, `AQ.…` and whatever comes next.
+/// The key is sent as `x-goog-api-key`, and as `Authorization: Bearer` on the OpenAI-compatible paths, which accept
+/// nothing else. It is treated as an opaque string, so `AIza…`, `AQ.…` and future formats work.
 ///
 /// ```
 /// use http::Request;
@@ -46,12 +46,12 @@ pub struct Gemini {
 }
 
 impl Gemini {
-    /// The API at `https://generativelanguage.googleapis.com`.
+    /// Creates a provider for the API at `https://generativelanguage.googleapis.com`.
     pub fn new() -> Self {
-        Self { base: "https://generativelanguage.googleapis.com".parse().expect("a constant that a test reads") }
+        Self { base: "https://generativelanguage.googleapis.com".parse().expect("the constant is a valid base URL") }
     }
 
-    /// The API somewhere else: a simulator, a proxy, a regional host.
+    /// Creates a provider for the API at another URL: a simulator, a proxy, a regional host.
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if `url` is not a base URL; see [`Base`].
@@ -59,7 +59,7 @@ impl Gemini {
         Ok(Self { base: url.parse()? })
     }
 
-    /// What follows the base's path and the version: `/openai/files` of `/v1beta/openai/files`.
+    /// Returns the path after the base's path and the version: `/openai/files` of `/v1beta/openai/files`.
     fn resource<'a>(&self, path: &'a str) -> &'a str {
         let path = if begins_with(path, self.base.path()) { &path[self.base.path().len()..] } else { path };
         after_version(path).unwrap_or(path)
@@ -106,7 +106,7 @@ impl Provider for Gemini {
         }
         let is_upload = path.contains("/upload/");
         if head.method != Method::POST {
-            // Lists, reads, deletes and polls. The opening of a WebSocket counts as a request.
+            // Lists, reads, deletes and polls are not counted. Opening a WebSocket counts as a request.
             return RequestInfo { uncounted: !path.contains("/ws/"), once: is_upload, ..RequestInfo::default() };
         }
         let resource = self.resource(path).trim_end_matches('/');
@@ -119,7 +119,7 @@ impl Provider for Gemini {
                 Some("embeddings") => RequestInfo { cost_of_items: Some("input"), ..in_body },
                 Some("videos") => RequestInfo { once: true, ..in_body },
                 Some(rest) if !rest.starts_with("files") && !rest.starts_with("batches") => in_body,
-                // It makes a file, a batch, a store or the like, unless it cancels one.
+                // It creates a file, a batch, a store or a similar resource, unless it cancels one.
                 _ => RequestInfo { uncounted: true, once: !resource.ends_with("cancel"), ..RequestInfo::default() },
             },
         }
@@ -127,7 +127,7 @@ impl Provider for Gemini {
 
     fn set_model(&self, head: &mut Parts, model: &str) -> SetModel {
         let Some(call) = ModelCall::parse(head.uri.path()) else {
-            // A cache is of use to its own model only.
+            // A cache can be used only with its own model.
             let is_cache = self.resource(head.uri.path()).trim_end_matches('/') == "/cachedContents";
             return if !is_cache && self.inspect(head).model == ModelIn::Body {
                 SetModel::InBody
@@ -149,7 +149,7 @@ impl Provider for Gemini {
 
     fn quota_model<'a>(&self, model: &'a str) -> &'a str {
         let bare = model.strip_prefix("models/").unwrap_or(model);
-        // As clients of the OpenAI-compatible paths write it.
+        // Clients of the OpenAI-compatible paths use these prefixes.
         bare.strip_prefix("google/").or_else(|| bare.strip_prefix("gemini/")).unwrap_or(bare)
     }
 
@@ -176,20 +176,20 @@ impl Provider for Gemini {
     }
 }
 
-/// Collections whose members are models.
+/// Path segments of collections of models.
 const COLLECTIONS: [&str; 3] = ["models", "tunedModels", "dynamic"];
 
-/// A path that asks a model for something: `…/models/{m}:{verb}`.
+/// A path that calls a model: `…/models/{m}:{verb}`.
 struct ModelCall<'a> {
-    /// Up to the collection.
+    /// The path up to the collection.
     before: &'a str,
-    /// Collection and model.
+    /// The collection and the model.
     name: &'a str,
     verb: &'a str,
 }
 
 impl<'a> ModelCall<'a> {
-    /// The colon may be percent-encoded.
+    /// Parses a path, whose colon may be percent-encoded.
     fn parse(path: &'a str) -> Option<Self> {
         let path = path.trim_end_matches('/');
         let bytes = path.as_bytes();
@@ -206,7 +206,7 @@ impl<'a> ModelCall<'a> {
         is_model.then(|| Self { before: &path[..start], name: &path[start..colon], verb: &path[verb..] })
     }
 
-    /// The bare name of a model; one of another collection keeps the collection's name.
+    /// Returns the name of the model without `models/`. The names of other collections are kept as prefixes.
     fn model(&self) -> Cow<'a, str> {
         let bare = |name: &'a str| name.strip_prefix("models/").unwrap_or(name);
         if memchr(b'%', self.name.as_bytes()).is_none() {
@@ -218,12 +218,12 @@ impl<'a> ModelCall<'a> {
     }
 }
 
-/// What a verb asks of a model.
+/// Returns the properties of a request with this verb.
 fn of_verb<'a>(verb: &str, model: Cow<'a, str>) -> RequestInfo<'a> {
     let info = RequestInfo::new(ModelIn::Head(model));
     match verb {
         "batchEmbedContents" => RequestInfo { cost_of_items: Some("requests"), ..info },
-        // Tokens are counted, and batches made, against quotas of their own.
+        // Token counting and batches have quotas of their own.
         "countTokens" => RequestInfo { uncounted: true, ..info },
         "batchGenerateContent" | "asyncBatchEmbedContent" => RequestInfo { uncounted: true, once: true, ..info },
         "predictLongRunning" => RequestInfo { once: true, ..info },
@@ -231,10 +231,12 @@ fn of_verb<'a>(verb: &str, model: Cow<'a, str>) -> RequestInfo<'a> {
     }
 }
 
-/// (beginning of the model's name, tier, requests a minute, input tokens a minute). The longest beginning counts.
+/// Rows of (prefix of the model's name, tier, requests a minute, input tokens a minute). The longest matching prefix
+/// applies.
 ///
-/// From ai.google.dev/gemini-api/docs/rate-limits as last published for each model (2025-09), with what 429s named since.
-/// Days are left out: if a figure is too low, nothing would correct it before midnight.
+/// The figures are from ai.google.dev/gemini-api/docs/rate-limits, as last published for each model (2025-09), updated
+/// with limits that 429 responses have named since. Daily limits are left out: nothing would correct a figure that is
+/// too low before midnight.
 const ASSUMED: &[(&str, Tier, u64, u64)] = &[
     ("gemini-2.0-flash", Tier::Free, 15, 1_000_000),
     ("gemini-2.0-flash", Tier::Paid, 2_000, 4_000_000),
@@ -255,14 +257,14 @@ fn assumed(model: &str, tier: Tier) -> Option<Limits> {
     let fits = |name: &str| model.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
     let rows = ASSUMED.iter().filter(|(name, of, ..)| *of == tier && fits(name));
     let (.., requests, tokens) = rows.max_by_key(|(name, ..)| name.len())?;
-    // Variants for images, sound and speech have limits of their own.
+    // Variants for images, sound and speech have their own limits.
     if ["image", "tts", "audio", "live"].iter().any(|kind| model.contains(kind)) {
         return None;
     }
     Some(Limits::new().per_minute(*requests).tokens_per_minute(*tokens))
 }
 
-/// Google's name of a status.
+/// Returns Google's name of a status.
 fn status_name(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "UNAUTHENTICATED",
@@ -284,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_name_gives_the_assumed_limits_and_variants_have_none() {
+    fn the_longest_prefix_gives_the_assumed_limits_and_variants_have_none() {
         let requests = |model, tier| {
             let limits = Gemini::new().assumed_limits(model, tier)?;
             limits.iter().map(|limit| limit.amount).min()
@@ -299,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_googles_shape_and_whole_seconds() {
+    fn error_body_has_googles_format_and_whole_seconds() {
         let body = |retry_after| {
             let body = Gemini::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "no \"key\"", retry_after);
             serde_json::from_str::<serde_json::Value>(&body).unwrap()["error"].clone()

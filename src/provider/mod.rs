@@ -1,6 +1,6 @@
-//! Providers: where an API lives, where its key goes, what a request asks for.
+//! Providers: the base URL of an API, the place of the key in a request, and the model that a request asks for.
 //!
-//! What its errors mean is data: see [`Provider::rules`].
+//! The meaning of a provider's errors is data: see [`Provider::rules`].
 
 mod anthropic;
 mod api_key_header;
@@ -28,12 +28,12 @@ use crate::{
     secret::Secret,
 };
 
-/// Knows an API. A pool holds one.
+/// The description of an API. Each pool has one provider.
 ///
 /// [`Gemini`], [`OpenAi`], [`Anthropic`] and
 /// [`ApiKeyHeader`] ship with the crate. Five methods are required.
 ///
-/// An API of your own: the key goes in `x-acme-key`, the model is in the path.
+/// An example for another API, with the key in `x-acme-key` and the model in the path:
 ///
 /// ```
 /// use http::{HeaderName, Request, request};
@@ -88,104 +88,107 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Provider: Send + Sync + 'static {
-    /// A short name for logs, metrics and rules, such as `gemini`.
+    /// Returns a short name for logs, metrics and rules, such as `gemini`.
     fn name(&self) -> &str;
 
-    /// Where the API lives. A key is sent there and nowhere else.
+    /// Returns the base URL of the API. Keys are sent only there.
     fn base(&self) -> &Base;
 
-    /// Puts the key in the head of a request, in place of every credential of the caller: [`Secret::put_in_header`] and
-    /// [`Secret::put_in_query`] do that. [`Base::apply`] ran before.
+    /// Puts the key into the head of a request and removes all credentials of the caller, as [`Secret::put_in_header`]
+    /// and [`Secret::put_in_query`] do. [`Base::apply`] has been called before.
     ///
     /// # Errors
     /// [`Error::request`] if this head cannot carry a key.
     fn authorize(&self, head: &mut request::Parts, key: &Secret) -> Result<(), Error>;
 
-    /// What a request asks for, as far as its head shows. The base's path may stand before the request's or not.
+    /// Returns the properties of a request that its head shows. The request's path may or may not include the base's
+    /// path.
     fn inspect<'a>(&self, head: &'a request::Parts) -> RequestInfo<'a>;
 
-    /// Asks for another model: rewrites the head where the model stands there. The name is what a caller writes.
+    /// Changes the model of a request: rewrites the head if it names the model. `model` is a name as callers write it.
     fn set_model(&self, head: &mut request::Parts, model: &str) -> SetModel;
 
-    /// What stands before the key in [`Secret::header_value`], such as `"Bearer "`.
+    /// Returns the prefix of the key in [`Secret::header_value`], such as `"Bearer "`.
     #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its scheme")]
     fn scheme(&self) -> &str {
         ""
     }
 
-    /// The name under which the quota of a model is counted: `models/x` is `x`.
+    /// Returns the name under which the quota of a model is counted, such as `x` for `models/x`.
     fn quota_model<'a>(&self, model: &'a str) -> &'a str {
         model
     }
 
-    /// Rows of the classification table that hold for this provider, before the rows that hold for all.
+    /// Returns this provider's rules for errors, which are tried before the rules for all providers.
     fn rules(&self) -> &[Rule] {
         &[]
     }
 
-    /// Limits that the headers of an answer tell; good answers have them, too. The limits are learned.
+    /// Returns the limits that the headers of a response report, also those of a successful response. The pool learns
+    /// them.
     fn limits_in_headers(&self, _headers: &HeaderMap) -> Vec<QuotaViolation> {
         Vec::new()
     }
 
-    /// How the used tokens stand in an answer.
+    /// Returns the format in which responses report the used tokens.
     fn usage_format(&self) -> UsageFormat {
         UsageFormat::None
     }
 
-    /// The IANA zone in which the provider's days end.
+    /// Returns the IANA time zone of the provider's daily limits.
     #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its zone")]
     fn zone(&self) -> &str {
         "UTC"
     }
 
-    /// Limits that are usual for a model and tier. They only order keys and never refuse a request.
+    /// Returns the usual limits of a model and tier. They only affect the order of keys and never block a request.
     fn assumed_limits(&self, _model: &str, _tier: Tier) -> Option<Limits> {
         None
     }
 
-    /// The body of an error that this library answers itself, in the provider's shape.
+    /// Returns the body of an error response that this library creates, in the provider's format.
     fn error_body(&self, status: StatusCode, message: &str, retry_after: Option<Duration>) -> String {
         let _ = retry_after;
         serde_json::json!({ "error": { "code": status.as_u16(), "message": message } }).to_string()
     }
 }
 
-/// What a request asks for.
+/// The properties of a request that a pool needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestInfo<'a> {
-    /// Where the model is named.
+    /// The place where the request names its model.
     pub model: ModelIn<'a>,
-    /// The top-level array of the body whose items each cost a request, such as `requests` of a batch embedding.
+    /// The top-level array of the body whose items each count as a request, such as `requests` of a batch embedding.
     pub cost_of_items: Option<&'static str>,
-    /// It is counted against no model's quota: a list of models.
+    /// Whether the request counts against no model's quota, such as a list of models.
     pub uncounted: bool,
-    /// It makes something that stays (a batch, a file, a video) and is not sent again if nobody knows whether it was made.
+    /// Whether the request creates a resource (a batch, a file, a video). It is not retried if the first attempt may
+    /// have created it.
     pub once: bool,
 }
 
 impl<'a> RequestInfo<'a> {
-    /// One request that counts against the quota of its model.
+    /// Creates the info of a request that counts once against the quota of its model.
     pub fn new(model: ModelIn<'a>) -> Self {
         Self { model, ..Self::default() }
     }
 
-    /// It counts against no quota.
+    /// Marks the request as not counted against any quota.
     #[must_use]
     pub fn uncounted(mut self) -> Self {
         self.uncounted = true;
         self
     }
 
-    /// It makes something that stays.
+    /// Marks the request as one that creates a resource.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.once = true;
         self
     }
 
-    /// It costs a request for each item of this array of the body.
+    /// Counts each item of this array of the body as a request.
     #[must_use]
     pub fn cost_of_items(mut self, array: &'static str) -> Self {
         self.cost_of_items = Some(array);
@@ -193,44 +196,44 @@ impl<'a> RequestInfo<'a> {
     }
 }
 
-/// Where a request names its model.
+/// The place where a request names its model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ModelIn<'a> {
-    /// In the head, by this name.
+    /// The head names this model.
     Head(Cow<'a, str>),
-    /// In the top-level `"model"` string of the body.
+    /// The top-level `"model"` string of the body.
     Body,
-    /// Nowhere.
+    /// The request names no model.
     #[default]
     Nowhere,
 }
 
-/// Whether another model is asked for now.
+/// The result of [`Provider::set_model`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetModel {
-    /// The head now asks for it.
+    /// The head now names the model.
     Done,
-    /// The model stands in the top-level `"model"` string of the body, which must be rewritten.
+    /// The caller must rewrite the top-level `"model"` string of the body.
     InBody,
-    /// This request has no model to change.
+    /// The model of this request cannot be changed.
     No,
 }
 
-/// How the used tokens stand in an answer's body.
+/// The format in which a response body reports the used tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UsageFormat {
-    /// They do not.
+    /// Responses report no usage.
     #[default]
     None,
-    /// A top-level `usageMetadata`; in a stream each one is cumulative. On the OpenAI-compatible paths a top-level `usage`, as
+    /// A top-level `usageMetadata`, cumulative in a stream. On the OpenAI-compatible paths a top-level `usage` as in
     /// [`OpenAi`](Self::OpenAi).
     Gemini,
     /// A top-level `usage` with `prompt_tokens` and `completion_tokens` (or `input_tokens`, `output_tokens`), also in
     /// `response` of an event.
     OpenAi,
-    /// `usage` at the top level, in `message` of `message_start` and in `message_delta`.
+    /// A `usage` at the top level, in `message` of `message_start` and in `message_delta`.
     Anthropic,
 }

@@ -19,10 +19,10 @@ use crate::{
     secret::Secret,
 };
 
-/// OpenAI's API, or any other of its shape: Azure, OpenRouter, Groq, Mistral, DeepSeek, a local server.
+/// OpenAI's API, or any compatible API: Azure, OpenRouter, Groq, Mistral, DeepSeek, a local server.
 ///
-/// The key travels as `Authorization: Bearer`, for Azure as `api-key`. The model stands in the body, for Azure's deployments
-/// in the path. Limits of a minute are learned from the `x-ratelimit-*` headers.
+/// The key is sent as `Authorization: Bearer`, or as `api-key` to Azure. The model is in the body, or in the path of an
+/// Azure deployment. Limits per minute are learned from the `x-ratelimit-*` headers.
 ///
 /// ```
 /// use http::Request;
@@ -50,13 +50,13 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// The API at `https://api.openai.com/v1`.
+    /// Creates a provider for the API at `https://api.openai.com/v1`.
     pub fn new() -> Self {
-        Self::with("https://api.openai.com/v1".parse().expect("a constant that a test reads"))
+        Self::with("https://api.openai.com/v1".parse().expect("the constant is a valid base URL"))
     }
 
-    /// An API of this shape somewhere else, such as `https://openrouter.ai/api/v1` or
-    /// `https://my-resource.openai.azure.com`. Azure is known by its hosts.
+    /// Creates a provider for a compatible API at another URL, such as `https://openrouter.ai/api/v1` or
+    /// `https://my-resource.openai.azure.com`. Azure is detected by its host names.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if `url` is not a base URL; see [`Base`].
@@ -77,14 +77,14 @@ impl OpenAi {
         if AZURE.iter().any(|domain| is_of(domain)) { openai.azure() } else { openai }
     }
 
-    /// The API is Azure's though its host does not tell: keys travel as `api-key`.
+    /// Treats the API as Azure's although its host name does not show that: keys are sent as `api-key`.
     #[must_use]
     pub fn azure(mut self) -> Self {
         self.azure = true;
         self.named("azure")
     }
 
-    /// The name for logs, metrics and rules; `openai`, `azure` or `openrouter` unless set.
+    /// Sets the name for logs, metrics and rules; by default `openai`, `azure` or `openrouter`.
     #[must_use]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();
@@ -135,12 +135,12 @@ impl Provider for OpenAi {
             let once = is_post && !rest.ends_with("cancel");
             return RequestInfo { uncounted: true, once, ..RequestInfo::default() };
         }
-        // Audio and images come as forms, whose model is not looked for.
+        // Audio and images are sent as forms, from which the model is not read.
         let is_form =
             head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"multipart/"));
         RequestInfo {
             model: if is_form { ModelIn::Nowhere } else { ModelIn::Body },
-            // At Google each text counts as a request.
+            // Google counts each text as a request.
             cost_of_items: (self.google && first == "embeddings").then_some("input"),
             once: matches!(first, "videos" | "threads"),
             uncounted: false,
@@ -204,7 +204,7 @@ impl Provider for OpenAi {
     }
 }
 
-/// First segments whose requests ask no model for anything. Those that are posted to make something that stays.
+/// First path segments of requests that do not call a model. A POST to one of them creates a resource.
 const UNCOUNTED: [&str; 12] = [
     "assistants",
     "batches",
@@ -221,7 +221,7 @@ const UNCOUNTED: [&str; 12] = [
 ];
 
 impl OpenAi {
-    /// The path behind the base's own, `openai` and the version.
+    /// Returns the path after the base's path, `openai` and the version.
     fn resource<'a>(&self, path: &'a str) -> &'a str {
         let path = path.strip_prefix(self.base.path()).filter(|rest| rest.starts_with('/')).unwrap_or(path);
         let path = path.strip_prefix("/openai").filter(|rest| rest.starts_with('/')).unwrap_or(path);
@@ -229,7 +229,7 @@ impl OpenAi {
         path.trim_start_matches('/')
     }
 
-    /// Azure's `…/deployments/{name}/…`.
+    /// Parses Azure's `…/deployments/{name}/…`.
     fn deployment<'a>(&self, path: &'a str) -> Option<Deployment<'a>> {
         let named = self.resource(path).strip_prefix("deployments/")?;
         let start = path.len() - named.len();
@@ -244,20 +244,21 @@ struct Deployment<'a> {
     after: &'a str,
 }
 
-/// The pair of a query that names the model, and the name.
+/// Returns the `model=` pair of a query, and its value.
 fn model_in_query(query: Option<&str>) -> Option<(&str, &str)> {
     query?.split('&').find_map(|pair| Some((pair, pair.strip_prefix("model=")?)))
 }
 
-/// Whether a limit refills within a minute: OpenAI's are refilled evenly and `reset` is when all of it is back, so the share
-/// that is used tells how long the whole takes. Azure's, Groq's or others' limits of a second or a day are not taken for it.
+/// Reports whether a limit refills within a minute. OpenAI refills limits evenly, and `reset` is the time until the
+/// limit is full again, so the used share gives the time to refill all of it. Limits per second or per day, as Azure,
+/// Groq and others have them, are excluded.
 fn is_of_a_minute(limit: u64, remaining: u64, reset: Duration) -> bool {
     let used = limit.saturating_sub(remaining);
     let whole = reset.as_secs_f64() * limit as f64 / used as f64;
     used > 0 && (54.0..66.0).contains(&whole)
 }
 
-/// A duration as Go writes it: `1h2m3s`, `6m0s`, `1.574s`, `120ms`.
+/// Parses a duration in Go's format: `1h2m3s`, `6m0s`, `1.574s`, `120ms`.
 fn go_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut seconds = 0.0;
@@ -299,20 +300,20 @@ mod tests {
     }
 
     #[test]
-    fn only_limits_that_are_plainly_of_a_minute_are_learned() {
+    fn only_limits_that_are_clearly_per_minute_are_learned() {
         assert_eq!(learned("500", "499", "120ms"), Some(500));
         assert_eq!(learned("3", "0", "1m0s"), Some(3));
         assert_eq!(learned("60", "30", "30s"), Some(60));
         for (limit, remaining, reset, why) in [
-            ("14400", "14370", "3m0s", "Groq's of a day"),
-            ("200", "199", "7m12s", "of a day"),
-            ("10", "9", "100ms", "of a second"),
+            ("14400", "14370", "3m0s", "Groq's per day"),
+            ("200", "199", "7m12s", "per day"),
+            ("10", "9", "100ms", "per second"),
             ("500", "500", "0s", "none used"),
             ("500", "499", "0s", "rounded"),
-            ("-1", "-1", "1s", "Azure's for unknown"),
+            ("-1", "-1", "1s", "Azure's value for unknown"),
             ("0", "0", "0s", "unknown"),
             ("10", "9", "6", "without a unit"),
-            ("10", "20", "6s", "more than all"),
+            ("10", "20", "6s", "more left than the limit"),
         ] {
             assert_eq!(learned(limit, remaining, reset), None, "{why}");
         }
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_as_go_writes_them() {
+    fn durations_in_gos_format_are_parsed() {
         for (text, millis) in [("1h2m3s", 3_723_000), ("6m0s", 360_000), ("1.574s", 1_574), ("8ms", 8), ("0s", 0)] {
             assert_eq!(go_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
@@ -330,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_openais_shape() {
+    fn error_body_has_openais_format() {
         let body = OpenAi::new().error_body(StatusCode::SERVICE_UNAVAILABLE, "all \"out\"", None);
         let json: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(json["error"]["message"], "all \"out\"");

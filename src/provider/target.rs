@@ -5,12 +5,12 @@ use percent_encoding::{PercentEncode, utf8_percent_encode};
 
 use crate::{Error, secret::UNRESERVED};
 
-/// A name as it stands in one segment of a path or in a query.
+/// Percent-encodes a name for one segment of a path or for a query.
 pub(super) fn encoded(name: &str) -> PercentEncode<'_> {
     utf8_percent_encode(name, UNRESERVED)
 }
 
-/// Puts another path in front of the query.
+/// Replaces the path and keeps the query.
 pub(super) fn set_path(uri: &mut Uri, mut path: String) -> Result<(), Error> {
     if let Some(query) = uri.query() {
         path.push('?');
@@ -19,9 +19,10 @@ pub(super) fn set_path(uri: &mut Uri, mut path: String) -> Result<(), Error> {
     set(uri, path)
 }
 
-/// Replaces path and query. Where they make no URI, such as one of more than 64 KiB, nothing changes.
+/// Replaces path and query. If they are not valid, for example longer than 64 KiB, returns an error and keeps the old
+/// ones.
 pub(super) fn set(uri: &mut Uri, target: String) -> Result<(), Error> {
-    let invalid = || Error::request("the request's path and query would not be a valid URI");
+    let invalid = || Error::request("the path and query of the request are not valid");
     let target = PathAndQuery::try_from(target).map_err(|_| invalid())?;
     let mut parts = std::mem::take(uri).into_parts();
     parts.path_and_query = Some(target);

@@ -17,19 +17,19 @@ use crate::{
     body::{size_hint, to_bytes},
 };
 
-/// A body that can be sent again, from its beginning.
+/// A body that can be sent again from its start.
 ///
-/// [`RetryPolicy`](crate::RetryPolicy) and [`ModelFallbackLayer`](crate::ModelFallbackLayer) need one. `Full`, `Empty` and
-/// `String` are such bodies; [`ReplayLayer`](crate::ReplayLayer) makes one of any other.
+/// [`RetryPolicy`](crate::RetryPolicy) and [`ModelFallbackLayer`](crate::ModelFallbackLayer) need one. `Full`, `Empty`
+/// and `String` implement it. [`ReplayLayer`](crate::ReplayLayer) turns any other body into one.
 #[diagnostic::on_unimplemented(
-    message = "the body `{Self}` cannot be sent again, which another attempt needs",
+    message = "the body `{Self}` cannot be sent again, which a retry needs",
     note = "put a `ReplayLayer` above the layer that retries: it turns any body into a `ReplayBody`"
 )]
 pub trait TryClone: Sized {
-    /// The same body from its beginning; `None` if it cannot be sent again.
+    /// Returns the same body from its start, or `None` if it cannot be sent again.
     fn try_clone(&self) -> Option<Self>;
 
-    /// A body of other data in place of this one; `None` if the type cannot be made of bytes.
+    /// Returns a body with other data, or `None` if the type cannot be created from bytes.
     fn with_data(&self, data: Bytes) -> Option<Self> {
         let _ = data;
         None
@@ -78,10 +78,11 @@ impl<D> TryClone for Empty<D> {
     }
 }
 
-/// The body of a request behind a [`ReplayLayer`](crate::ReplayLayer).
+/// The request body that a [`ReplayLayer`](crate::ReplayLayer) passes to its inner service.
 ///
-/// If it is within the layer's limit it is collected: one frame, which every clone shares, and the trailers. A larger one
-/// streams once. An error of the caller's body is of [`ErrorKind::Request`](crate::ErrorKind::Request).
+/// A body within the layer's limit is collected: it is one frame, which all clones share, and the trailers. A larger
+/// body streams once. An error of the caller's body becomes an error of
+/// [`ErrorKind::Request`](crate::ErrorKind::Request).
 pub struct ReplayBody<B>(State<B>);
 
 enum State<B> {
@@ -106,7 +107,7 @@ impl<B> ReplayBody<B> {
         Self(State::Streamed { beginning, rest })
     }
 
-    /// Whether it is collected, so that it can be sent again.
+    /// Reports whether the body is collected, so that it can be sent again.
     pub fn is_collected(&self) -> bool {
         matches!(self.0, State::Collected { .. })
     }

@@ -1,4 +1,4 @@
-//! Reads a collected JSON body: the model, and the items of an array.
+//! Reads the model, and the number of items of an array, from a collected JSON body.
 
 use std::{
     borrow::Cow,
@@ -13,9 +13,9 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// The collected body of a request, as an extension of the request. [`ReplayLayer`](crate::ReplayLayer) inserts it.
+/// The collected body of a request. [`ReplayLayer`](crate::ReplayLayer) inserts it as an extension of the request.
 ///
-/// A clone shares bytes and model, so that several attempts read the model once.
+/// Clones share the bytes and the model, so that the model is parsed only once for several attempts.
 #[derive(Clone)]
 pub struct CollectedBody(Arc<Inner>);
 
@@ -25,22 +25,22 @@ struct Inner {
 }
 
 impl CollectedBody {
-    /// For a body of these bytes: for a service that collects bodies itself.
+    /// Creates the extension for a service that collects bodies itself.
     pub fn new(data: Bytes) -> Self {
         Self(Arc::new(Inner { data, model: OnceLock::new() }))
     }
 
-    /// The bytes.
+    /// Returns the bytes of the body.
     pub fn data(&self) -> &Bytes {
         &self.0.data
     }
 
-    /// The top-level `"model"` string, if the body is a JSON object that has one.
+    /// Returns the top-level `"model"` string, if the body is a JSON object that has one.
     pub fn model(&self) -> Option<&Arc<str>> {
         self.0.model.get_or_init(|| model_in(&self.0.data).map(Arc::from)).as_ref()
     }
 
-    /// How many items the top-level array of this name has; `None` if there is none.
+    /// Returns the number of items of the top-level array with this name, or `None` if there is no such array.
     pub fn count_items(&self, field: &str) -> Option<u32> {
         let mut json = serde_json::Deserializer::from_slice(&self.0.data);
         json.deserialize_map(ItemsIn(field)).ok().flatten()
@@ -68,12 +68,12 @@ fn model_in(data: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The model as written in the body, quotes included. A body with two of them has none.
+/// Returns the model as it is written in the body, including the quotes. Returns `None` if the body has two of them.
 fn raw_model_in(data: &[u8]) -> Option<&str> {
     Some(serde_json::from_slice::<Model<'_>>(data).ok()?.model.get())
 }
 
-/// The body with another top-level `"model"`; every other byte is as it was. `None` if it has no such string.
+/// Replaces the top-level `"model"` of a body and keeps all other bytes. Returns `None` if the body has no such string.
 pub(crate) fn with_model(data: &[u8], model: &str) -> Option<Bytes> {
     let held = raw_model_in(data).filter(|held| held.starts_with('"'))?;
     let start = held.as_ptr() as usize - data.as_ptr() as usize;
@@ -85,7 +85,7 @@ pub(crate) fn with_model(data: &[u8], model: &str) -> Option<Bytes> {
     Some(changed.freeze())
 }
 
-/// Counts the items of one array of an object.
+/// Counts the items of one array in an object.
 struct ItemsIn<'f>(&'f str);
 
 impl<'de> Visitor<'de> for ItemsIn<'_> {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn another_model_leaves_every_other_byte() {
+    fn another_model_keeps_all_other_bytes() {
         let body = "{ \"a\": [1,  2], \"model\" :\t\"old\" ,\"b\":{\"model\":\"old\"}}\n";
         let changed = with_model(body.as_bytes(), "new \"one\"").unwrap();
         assert_eq!(changed, body.replacen("\"old\"", "\"new \\\"one\\\"\"", 1));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_is_no_harm() {
+    fn deep_nesting_is_harmless() {
         let deep = format!(r#"{{"a":{},"model":"m"}}"#, "[".repeat(200_000));
         assert_eq!(collected(&deep).model(), None);
         let deep = format!(r#"{{"a":{}{},"model":"m"}}"#, "[".repeat(200_000), "]".repeat(200_000));

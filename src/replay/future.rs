@@ -76,7 +76,7 @@ where
                             return Poll::Ready(Err(body_error(error.into()).into()));
                         }
                     };
-                    let (mut head, rest) = request.take().expect("it was there a moment ago").into_parts();
+                    let (mut head, rest) = request.take().expect("the request is present").into_parts();
                     let (data, trailers) = buffer.take();
                     let body = if whole {
                         head.extensions.insert(CollectedBody::new(data.clone()));
@@ -94,21 +94,21 @@ where
     }
 }
 
-/// The error of a request whose body fails.
+/// Creates the error of a request whose body could not be read.
 pub(super) fn body_error(source: BoxError) -> Error {
     Error::new(ErrorKind::Request, "the body of the request could not be read").with_source(source)
 }
 
-/// What is collected so far.
+/// The part of a body that is collected so far.
 struct Buffer {
     data: Data,
     trailers: Option<HeaderMap>,
-    /// The length of the body, 0 if it is not known.
+    /// The length of the body, or 0 if it is not known.
     expected: usize,
     limit: usize,
 }
 
-/// A body of one frame is taken as it is; the frames of others are copied together.
+/// The collected data. A single frame is kept without a copy; several frames are copied into one buffer.
 enum Data {
     None,
     One(Bytes),
@@ -116,7 +116,7 @@ enum Data {
 }
 
 impl Buffer {
-    /// Reads on. Whether the body was read to its end; if not, it is larger than the limit.
+    /// Reads the body. Returns true if it was read to its end, or false if it is larger than the limit.
     fn poll_collect<B>(&mut self, body: &mut B, cx: &mut Context<'_>) -> Poll<Result<bool, B::Error>>
     where
         B: Body + Unpin,

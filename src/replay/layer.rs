@@ -4,16 +4,17 @@ use tower_layer::Layer;
 
 use super::Replay;
 
-/// The limit unless one is set.
+/// The default limit.
 const DEFAULT_LIMIT: usize = 2 << 20;
 
-/// Collects the bodies of requests so that the layers below can send them again.
+/// Collects request bodies so that the inner layers can send them again.
 ///
-/// It belongs above [`RetryPolicy`](crate::RetryPolicy) and [`ModelFallbackLayer`](crate::ModelFallbackLayer). The service
-/// below is called with a [`ReplayBody`](crate::ReplayBody). A body larger than the limit streams through once.
+/// Place it above [`RetryPolicy`](crate::RetryPolicy) and [`ModelFallbackLayer`](crate::ModelFallbackLayer). It calls
+/// the inner service with a [`ReplayBody`](crate::ReplayBody). A body larger than the limit streams through once.
 ///
-/// The error type is that of the service below, which must be made of an [`Error`](crate::Error): every layer of this crate
-/// and every [`BoxError`](crate::BoxError) is. Above a plain client put `map_err(BoxError::from)` between the two.
+/// The error type is that of the inner service, which must implement `From<`[`Error`](crate::Error)`>`. The errors of
+/// the layers of this crate and [`BoxError`](crate::BoxError) do. If the inner service is a plain client, put
+/// `map_err(BoxError::from)` between the two.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -31,8 +32,8 @@ const DEFAULT_LIMIT: usize = 2 << 20;
 ///         Ok::<_, BoxError>(Response::new(request.into_body()))
 ///     },
 /// ));
-/// let answer = client.ready().await?.call(Request::new(Full::from("hello"))).await?;
-/// assert_eq!(answer.into_body().collect().await?.to_bytes(), "hello");
+/// let response = client.ready().await?.call(Request::new(Full::from("hello"))).await?;
+/// assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
 /// # Ok(())
 /// # }
 /// ```
@@ -42,12 +43,12 @@ pub struct ReplayLayer {
 }
 
 impl ReplayLayer {
-    /// Collects bodies of up to 2 MiB.
+    /// Creates a layer that collects bodies of up to 2 MiB.
     pub const fn new() -> Self {
         Self::up_to(DEFAULT_LIMIT)
     }
 
-    /// Collects bodies of up to this many bytes. A request in flight holds its body in memory.
+    /// Creates a layer that collects bodies of up to `bytes` bytes. The body of a request in flight is kept in memory.
     pub const fn up_to(bytes: usize) -> Self {
         Self { limit: bytes }
     }

@@ -1,11 +1,10 @@
-//! Bodies that can be sent again.
+//! Request bodies that can be sent again.
 //!
-//! A request is sent once more with another key, so its body must be available again. [`ReplayLayer`] collects the body
-//! of each request, up to a limit, before it calls the service below. A collected [`ReplayBody`] is cloned by reference
-//! ([`TryClone`]). A larger body streams through once and cannot be sent again.
+//! A retry with another key needs the request body again. [`ReplayLayer`] collects the body of each request, up to a
+//! limit, before it calls the inner service. A collected [`ReplayBody`] is cloned by reference ([`TryClone`]). A larger
+//! body streams through once and cannot be sent again.
 //!
-//! The layers below read the collected bytes in the request's extension [`CollectedBody`]: the model that it names, and how
-//! long it is.
+//! The inner layers read the collected bytes, for example the model, from the request's extension [`CollectedBody`].
 
 mod body;
 mod collected;
@@ -20,6 +19,6 @@ pub use future::ReplayFuture;
 pub use layer::ReplayLayer;
 pub use service::Replay;
 
-/// An extension of a request whose body is too large to be sent again.
+/// The extension of a request whose body is too large to be sent again.
 #[derive(Clone, Copy)]
 pub(crate) struct TooLarge;

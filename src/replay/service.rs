@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{ReplayBody, ReplayFuture, TooLarge};
 use crate::{BoxError, Error};
 
-/// Collects the bodies of requests: the service of [`ReplayLayer`](crate::ReplayLayer).
+/// The service of [`ReplayLayer`](crate::ReplayLayer): collects request bodies.
 #[derive(Clone, Copy, Debug)]
 pub struct Replay<S> {
     inner: S,
@@ -20,7 +20,7 @@ pub struct Replay<S> {
 }
 
 impl<S> Replay<S> {
-    /// Collects bodies of up to `limit` bytes before they go to this service.
+    /// Wraps a service and collects bodies of up to `limit` bytes.
     pub const fn new(inner: S, limit: usize) -> Self {
         Self { inner, limit }
     }
@@ -52,7 +52,7 @@ where
             request.extensions_mut().insert(TooLarge);
             return ReplayFuture::calling(self.inner.call(request));
         }
-        // The service that is ready must be the one that is called; the clone takes its place.
+        // Call the service that is ready, and keep its clone, which may not be ready.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         ReplayFuture::collecting(inner, request, self.limit)

@@ -125,10 +125,10 @@ fn bad_lines_are_named_and_the_good_ones_serve() {
         [
             "keys.txt:4: \"teir\" is not an option; did you mean \"tier\"?",
             "keys.txt:5: rpm: expected a whole number, 0 or more",
-            "keys.txt:6: word 3 is no option: options are name=value, with quotes around spaces",
+            "keys.txt:6: word 3 is not an option: write name=value, with quotes around spaces",
             "keys.txt:7: a quote is not closed",
             "keys.txt:8: the key is shorter than 8 characters",
-            "keys.txt:9: the line does not begin with the key; options stand behind it",
+            "keys.txt:9: the line does not start with the key; options come after the key",
             "keys.txt:10: secret: expected a key: visible ASCII characters without commas and quotes",
             "keys.txt:11: secret: expected a key: visible ASCII characters without commas and quotes",
             "keys.txt:12: zone: expected an IANA time zone such as America/Los_Angeles",
@@ -167,10 +167,10 @@ fn bad_rows_and_objects_are_named_by_their_lines() {
     assert_eq!(
         problems,
         [
-            "keys.csv:1: a column is not read: \"teir\" is not an option; did you mean \"tier\"?",
+            "keys.csv:1: a column is ignored: \"teir\" is not an option; did you mean \"tier\"?",
             "keys.csv:3: rpm: expected a whole number, 0 or more",
             "keys.csv:4: the row has more columns than the first line",
-            "keys.csv:5: it has no key",
+            "keys.csv:5: the entry has no key",
         ]
     );
     let (keys, problems) = loaded("keys.csv", "project,tier\na,free\n");
@@ -324,7 +324,7 @@ fn all_faults_are_told_at_once_by_their_places() {
     assert!(!said.concat().contains("not-a-real-key"), "{said:?}");
     said.sort_unstable();
     let expected = [
-        "KEYPOOL__PROVIDER__X: what it stands in is no table",
+        "KEYPOOL__PROVIDER__X: the parent setting is not a table",
         "KEYPOOL__STRATGEY: \"stratgey\" is not an option; did you mean \"strategy\"?",
         "KEYPOOL__WAIT: expected seconds, or a time such as 500ms, 2s or 1m; at most 24h",
         "keypool.toml:15: expected one of rate_limit",
@@ -360,7 +360,7 @@ fn providers_and_what_they_need() {
     for (text, expected) in [
         ("provider = \"gemmini\"", "expected one of gemini, openai, anthropic, api-key-header"),
         ("provider = \"api-key-header\"", "needs a base"),
-        ("header = \"x-key\"", "header is for"),
+        ("header = \"x-key\"", "header is only allowed for"),
         ("base = \"not a url\"", "keypool.toml: "),
     ] {
         let said = faults(text, &nothing());
@@ -387,9 +387,9 @@ fn secrets_of_entries_may_stand_elsewhere() {
         said,
         [
             "keypool.toml, entry 2 of [[keys]]: the variable NO_SUCH_KEY is not set",
-            "keypool.toml, entry 3 of [[keys]]: it has no key",
+            "keypool.toml, entry 3 of [[keys]]: the entry has no key",
             "keypool.toml, entry 4 of [[keys]]: label: expected a text of at most 256 characters that does not look like a key",
-            "keypool.toml, entry 5 of [[keys]]: a name or label of it holds the key itself, and people see that",
+            "keypool.toml, entry 5 of [[keys]]: a name or label contains the key itself, and names and labels are shown",
             "keypool.toml, entry 6 of [[keys]]: \"teir\" is not an option; did you mean \"tier\"?",
             "keypool.toml, entry 7 of [[keys]]: limits: expected a whole number, 0 or more",
         ]

@@ -393,7 +393,7 @@ fn a_request_to_another_host_is_refused_and_told_what_to_write() {
     ] {
         let error = to(uri).unwrap_err();
         assert!(error.contains(&format!("goes to {named},")), "{error}");
-        assert!(error.contains("are at https://api.example:"), "{error}");
+        assert!(error.contains("is at https://api.example:"), "{error}");
         assert!(error.contains(&format!("Gemini::at(\"{named}\")")) && !error.contains("password"), "{error}");
     }
     assert!(to("*").unwrap_err().contains("no path"));

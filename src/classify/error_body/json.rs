@@ -1,13 +1,14 @@
-//! Where in JSON an error is.
+//! Finds the error in a JSON value or in a text.
 
 use serde_json::Value;
 
-/// Paths of the error in an event or in a good answer.
+/// Paths of the error in an event or in a successful response.
 const ERRORS: &[&str] = &["error[]", "response.error", "response.status_details.error", "choices[].error"];
-/// More paths of it in an answer with the status of an error.
+/// Additional paths of the error in a response with an error status.
 const MORE_ERRORS: &[&str] = &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
 
-/// The values at a path such as `details[].reason`; a lone object counts as a list of itself.
+/// Returns the values at a path such as `details[].reason`. A value that is not an array is treated as an array of one
+/// item.
 pub(super) fn at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
     const MOST: usize = 32;
     let mut found = vec![value];
@@ -20,7 +21,7 @@ pub(super) fn at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
     found
 }
 
-/// The strings in a value, down to this many levels below it.
+/// Collects the strings in a value, down to `depth` levels below it.
 pub(super) fn strings<'v>(value: &'v Value, depth: usize, found: &mut Vec<&'v str>) {
     match value {
         Value::String(text) => found.push(text),
@@ -43,7 +44,7 @@ pub(super) fn status(value: &Value) -> Option<u16> {
     u16::try_from(number).ok().filter(|status| (400..600).contains(status))
 }
 
-/// Whether a value is empty: many answers have `"error": null`.
+/// Reports whether a value is empty, since many successful responses contain `"error": null`.
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -55,7 +56,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// The error object, or the whole value if that is one itself.
+/// Returns the error object, or the whole value if the value itself is the error.
 pub(super) fn error_of(root: &Value) -> &Value {
     let found = |is: fn(&Value) -> bool| {
         let all = ERRORS.iter().chain(MORE_ERRORS).flat_map(|path| at(root, path));
@@ -67,15 +68,15 @@ pub(super) fn error_of(root: &Value) -> &Value {
     found(Value::is_object).or_else(word).unwrap_or(root)
 }
 
-/// `{"type": "error", …}`, `{"object": "error", …}`
+/// Reports whether a value names itself an error: `{"type": "error", …}`, `{"object": "error", …}`.
 fn is_named_error(root: &Value) -> bool {
     ["type", "object", "event_type"].iter().any(|name| root.get(name).is_some_and(|kind| kind == "error"))
 }
 
-/// Whether a value of a good answer is an error.
+/// Reports whether a value of a successful response is an error.
 pub(super) fn is_error(root: &Value) -> bool {
     let holds_one = ERRORS.iter().flat_map(|path| at(root, path)).any(|error| !is_empty(error));
-    // MiniMax's, with a status of its own; Zhipu's and Cloudflare's.
+    // MiniMax has its own status. Zhipu and Cloudflare have `success`.
     let failed = || at(root, "base_resp.status_code").iter().any(|code| code.as_u64() != Some(0));
     let is_listed = || root.get("errors").is_some_and(|errors| !is_empty(errors));
     let has_code = || root.get("code").and_then(status).is_some();
@@ -83,7 +84,7 @@ pub(super) fn is_error(root: &Value) -> bool {
     holds_one || is_named_error(root) || failed() || denied()
 }
 
-/// Members allowed in a 200 body that counts as an error.
+/// Fields that a successful response may have to count as nothing but an error.
 #[rustfmt::skip]
 const BESIDE_ERROR: &[&str] = &[
     "error", "code", "type", "message", "msg", "status", "status_code", "statusCode", "success", "detail",
@@ -91,7 +92,8 @@ const BESIDE_ERROR: &[&str] = &[
     "sequence_number", "object", "errors", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
 ];
 
-/// Whether a body is only an error. A good answer may describe an operation or a batch that failed.
+/// Reports whether a body is nothing but an error. A successful response may describe an operation or a batch that
+/// failed.
 pub(super) fn is_nothing_else(root: &Value) -> bool {
     let Some(members) = root.as_object() else { return false };
     let is = |name: &str, word: &str| members.get(name).is_some_and(|value| value == word);
@@ -109,7 +111,7 @@ pub(super) fn is_nothing_else(root: &Value) -> bool {
     }) && !is("object", "batch")
 }
 
-/// The item of an array that is an error, else the first item.
+/// Returns the item of an array that is an error, or else the first item. Returns other values unchanged.
 pub(super) fn unwrapped(mut value: Value) -> Value {
     while let Value::Array(mut items) = value {
         if items.is_empty() {
@@ -121,10 +123,10 @@ pub(super) fn unwrapped(mut value: Value) -> Value {
     value
 }
 
-/// The first object or array of a text, whatever follows it. `serde_json` limits its depth.
+/// Parses the object or array at the start of a text and ignores the rest. `serde_json` limits its depth.
 pub(super) fn first_value(text: &str) -> Option<Value> {
     let text = text.trim_start_matches('\u{feff}').trim_start();
-    // A prefix against scripts, and separators between the items of a streamed array.
+    // Skips a prefix that protects JSON from scripts, and separators between the items of a streamed array.
     let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start_matches(|c: char| c.is_whitespace() || c == ',');
     if !text.starts_with(['{', '[']) {
         return None;
@@ -132,7 +134,7 @@ pub(super) fn first_value(text: &str) -> Option<Value> {
     serde_json::Deserializer::from_str(text).into_iter().next()?.ok()
 }
 
-/// The error among server-sent events, or in a raw object after them, which is how Gemini ends broken streams.
+/// Finds the error in server-sent events, or in a raw object after them, with which Gemini ends a broken stream.
 pub(super) fn in_events(text: &str) -> Option<Value> {
     const MOST_OBJECTS: usize = 32;
     let erring = |text: &str| first_value(text).map(unwrapped).filter(is_error);

@@ -8,7 +8,7 @@ fn read(status: u16, body: &str) -> ErrorInfo {
 }
 
 #[test]
-fn the_error_is_found_wherever_a_vendor_keeps_it() {
+fn error_is_found_in_the_formats_of_all_vendors() {
     for body in [
         r#"{"error":{"message":"m","code":"c"}}"#,
         r#" [{"error":{"message":"m","code":"c"}}]"#,
@@ -48,7 +48,7 @@ fn the_error_is_found_wherever_a_vendor_keeps_it() {
 }
 
 #[test]
-fn a_body_that_is_no_json_is_its_own_message() {
+fn body_that_is_not_json_is_the_message() {
     for (body, message, code) in [
         ("upstream connect error", Some("upstream connect error"), None),
         ("\"Invalid API key\"", Some("Invalid API key"), None),
@@ -63,7 +63,7 @@ fn a_body_that_is_no_json_is_its_own_message() {
 }
 
 #[test]
-fn messages_and_bodies_are_cut() {
+fn long_messages_and_bodies_are_truncated() {
     let long = "ä".repeat(100_000);
     let info = read(400, &serde_json::json!({"message": long}).to_string());
     assert!(info.message.is_none_or(|message| message.len() <= 70_000) && info.text.len() <= LONGEST_TEXT);
@@ -72,7 +72,7 @@ fn messages_and_bodies_are_cut() {
 }
 
 #[test]
-fn what_is_quoted_is_left_out() {
+fn quoted_parts_are_removed() {
     for (text, expected) in [
         ("the model `a b` doesn't exist", "the model '' doesn't exist"),
         ("value 'it's here' at 'x'", "value '' at ''"),
@@ -87,7 +87,7 @@ fn what_is_quoted_is_left_out() {
 }
 
 #[test]
-fn only_names_of_projects_are_reported() {
+fn only_valid_project_names_are_reported() {
     for (consumer, expected) in [
         ("projects/123", Some("123")),
         ("projects/my-proj-1", Some("my-proj-1")),

@@ -1,4 +1,4 @@
-//! The text of an error: pages, and what the caller may have written in a message.
+//! The text of an error: web pages, and parts of a message that may come from the caller.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub(super) fn is_page(headers: &HeaderMap, text: &str) -> bool {
     html && !text.is_empty() || begins("<html") || begins("<!doctype html")
 }
 
-/// The title of a web page.
+/// Returns the title of a web page.
 pub(super) fn title(page: &str) -> Option<String> {
     let (_, rest) = page.split_once("<title>")?;
     rest.split('<').next().map(|title| title.trim().to_owned()).filter(|title| !title.is_empty())
@@ -28,7 +28,8 @@ pub(super) fn cut(text: &mut String, most: usize) {
     text.truncate(end);
 }
 
-/// Leaves out what is quoted: `model 'x' not found` becomes `model '' not found`. A quote that is not closed goes on to the end.
+/// Removes quoted parts: `model 'x' not found` becomes `model '' not found`. A quote that is not closed extends to the
+/// end.
 pub(super) fn without_quotes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -38,7 +39,7 @@ pub(super) fn without_quotes(text: &str) -> String {
         let mark = quoted.chars().next().unwrap_or('"');
         rest = &quoted[mark.len_utf8()..];
         if mark == '\'' && before.ends_with(char::is_alphanumeric) {
-            // An apostrophe.
+            // This is an apostrophe.
             out.push(mark);
             continue;
         }
@@ -56,7 +57,8 @@ pub(super) fn without_quotes(text: &str) -> String {
     out
 }
 
-/// `model meta/llama-3.1 does not exist` becomes `model '' does not exist`, as if the name stood in quotes.
+/// Removes names of models that are not quoted: `model meta/llama-3.1 does not exist` becomes `model '' does not
+/// exist`.
 pub(super) fn without_model_names(text: &str) -> String {
     const BEFORE: &str = "model ";
     let mut out = String::with_capacity(text.len());

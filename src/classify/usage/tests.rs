@@ -2,10 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Input tokens, output tokens, and the error.
+/// The input and output tokens, and the error.
 type Read = (Option<(u64, u64)>, Option<String>);
 
-/// Reads the text in both formats: the names of the fields decide, wherever they are.
+/// Reads the text as both formats, which must give the same result: the names of the fields determine the format.
 fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]> + Clone) -> Read {
     let read = read_as(UsageFormat::OpenAi, chunks.clone());
     assert_eq!(read_as(UsageFormat::Gemini, chunks), read);
@@ -25,8 +25,8 @@ fn read_as<'a>(format: UsageFormat, chunks: impl IntoIterator<Item = &'a [u8]>) 
     (usage, error)
 }
 
-/// Reads the text whole, byte by byte and cut in two at every place: always the same.
-fn read_in_any_cut(text: &str) -> Read {
+/// Reads the text as a whole, byte by byte, and split at every place. The result must be the same.
+fn read_in_any_split(text: &str) -> Read {
     let bytes = text.as_bytes();
     let whole = read([bytes]);
     assert_eq!(read(bytes.chunks(1)), whole);
@@ -38,17 +38,17 @@ fn read_in_any_cut(text: &str) -> Read {
 }
 
 fn usage(text: &str) -> Option<(u64, u64)> {
-    let (usage, error) = read_in_any_cut(text);
+    let (usage, error) = read_in_any_split(text);
     assert_eq!(error, None, "{text}");
     usage
 }
 
 fn error(text: &str) -> Option<String> {
-    read_in_any_cut(text).1
+    read_in_any_split(text).1
 }
 
 #[test]
-fn usage_of_gemini_is_the_last_that_is_reported() {
+fn last_reported_usage_of_gemini_is_used() {
     let first = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"totalTokenCount":4}}"#;
     let last =
         r#"{"candidates":[],"usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":2,"thoughtsTokenCount":3}}"#;
@@ -60,7 +60,7 @@ fn usage_of_gemini_is_the_last_that_is_reported() {
 }
 
 #[test]
-fn an_event_that_is_too_large_is_later_than_the_one_before_it() {
+fn oversized_events_keep_their_order() {
     let image = format!(
         r#"data: {{"data":"{}","usageMetadata":{{"promptTokenCount":3,"candidatesTokenCount":9}}}}"#,
         "A".repeat(LARGEST)
@@ -73,7 +73,7 @@ fn an_event_that_is_too_large_is_later_than_the_one_before_it() {
 }
 
 #[test]
-fn a_text_that_names_the_usage_is_none() {
+fn text_that_mentions_usage_is_not_usage() {
     let usage_event = r#"data: {"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1}}"#;
     for event in [r#"{"text":"\"usageMetadata\": {1}"}"#, r#"{"usageMetadata":null}"#, r#"{"usageMetadata" : []}"#] {
         assert_eq!(usage(&format!("{usage_event}\n\ndata: {event}\n\n")), Some((3, 1)), "{event}");
@@ -81,10 +81,10 @@ fn a_text_that_names_the_usage_is_none() {
 }
 
 #[test]
-fn usage_of_openai() {
+fn usage_of_openai_is_read() {
     let null = r#"{"choices":[{"delta":{"content":"Hi"}}],"usage":null}"#;
-    let told = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":0}}}"#;
-    assert_eq!(usage(&format!("data: {null}\n\ndata: {told}\n\ndata: [DONE]\n\n")), Some((9, 1)));
+    let last = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10,"prompt_tokens_details":{"cached_tokens":0}}}"#;
+    assert_eq!(usage(&format!("data: {null}\n\ndata: {last}\n\ndata: [DONE]\n\n")), Some((9, 1)));
     assert_eq!(
         usage(
             r#"{"object":"list","data":[{"embedding":[0.1]}],"model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}"#
@@ -95,7 +95,7 @@ fn usage_of_openai() {
     assert_eq!(usage(&format!("event: response.completed\ndata: {completed}\n\n")), Some((12, 5)));
 }
 
-/// Gemini's OpenAI-compatible paths answer as OpenAI does.
+/// Gemini's OpenAI-compatible paths use OpenAI's format.
 #[test]
 fn usage_of_both_formats_is_read_from_gemini() {
     for item in [
@@ -119,7 +119,7 @@ fn usage_of_anthropic_counts_the_cache_and_updates_field_by_field() {
 }
 
 #[test]
-fn arguments_of_a_tool_call_are_no_usage_and_no_error() {
+fn arguments_of_a_tool_call_are_neither_usage_nor_error() {
     let args = r#"{"usage":{"cache_creation_input_tokens":1000000,"input_tokens":7},"usageMetadata":{"promptTokenCount":1000000},"error":{"code":401}}"#;
     for item in [
         format!(r#"{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"name":"f","args":{args}}}}}]}}}}]}}"#),
@@ -131,7 +131,7 @@ fn arguments_of_a_tool_call_are_no_usage_and_no_error() {
     ] {
         assert_eq!(usage(&item), None, "{item}");
         assert_eq!(usage(&format!("data: {item}\n\n")), None, "{item}");
-        // The same, as the end of a body that is too large to be read whole.
+        // The same text at the end of a body that is too large to be read as a whole.
         let large = format!(r#"{{"padding":"{}",{}"#, "x".repeat(LARGEST), &item[1..]);
         assert_eq!(read(large.as_bytes().chunks(1000)), (None, None), "{item}");
         let large = format!("data: {large}\n\n");
@@ -140,7 +140,7 @@ fn arguments_of_a_tool_call_are_no_usage_and_no_error() {
 }
 
 #[test]
-fn only_the_input_that_is_known_is_usage() {
+fn there_is_no_usage_without_input_tokens() {
     for text in [
         r#"{"usage":{"output_tokens":9}}"#,
         r#"{"usage":{"input_tokens":"7"}}"#,
@@ -160,7 +160,7 @@ fn only_the_input_that_is_known_is_usage() {
 }
 
 #[test]
-fn events_are_framed_by_every_end_of_line() {
+fn events_may_use_any_line_ending() {
     let item = r#"{"usage":{"input_tokens":3,"output_tokens":4}}"#;
     for end in ["\n", "\r\n", "\r"] {
         let (first, last) = item.split_at(item.find(',').unwrap() + 1);
@@ -171,7 +171,7 @@ fn events_are_framed_by_every_end_of_line() {
 }
 
 #[test]
-fn errors_in_the_middle_of_a_stream() {
+fn errors_in_the_middle_of_a_stream_are_found() {
     for item in [
         r#"{"error":{"code":503,"message":"m","status":"UNAVAILABLE"}}"#,
         r#"{"error":"an error was encountered"}"#,
@@ -202,7 +202,7 @@ fn errors_in_the_middle_of_a_stream() {
 }
 
 #[test]
-fn end_of_what_is_too_large_is_read() {
+fn end_of_an_oversized_body_or_event_is_read() {
     let large = "x\\\"usage\\\": {".repeat(LARGEST / 8);
     let gemini = format!(
         r#"{{"candidates":[{{"content":{{"parts":[{{"inlineData":{{"data":"{large}"}}}}]}}}}],"usageMetadata":{{"promptTokenCount":4,"candidatesTokenCount":1290}},"modelVersion":"m"}}"#
@@ -219,14 +219,14 @@ fn end_of_what_is_too_large_is_read() {
         assert_eq!(read(&format!("data: {completed}\n\n")), (Some((3, 9)), None));
         let failed = format!("[{gemini}\n,\r\n{{\"error\":{{\"code\":503}}}}\n]");
         assert_eq!(read(&failed).1.as_deref(), Some(r#"{"error":{"code":503}}"#));
-        // What follows a large event is read as ever.
+        // The events after a large one are read as usual.
         let small = r#"{"usage":{"input_tokens":5}}"#;
         assert_eq!(read(&format!("data: \"{large}\"\n\ndata: {small}\n\n")), (Some((5, 0)), None));
     }
 }
 
 #[test]
-fn bodies_that_cannot_be_read_have_no_reader() {
+fn unreadable_bodies_have_no_reader() {
     let reads = |pairs: &[(header::HeaderName, &'static str)]| {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), header::HeaderValue::from_static(value)));
         UsageReader::for_headers(UsageFormat::Gemini, &headers.collect()).is_some()
@@ -239,18 +239,18 @@ fn bodies_that_cannot_be_read_have_no_reader() {
 
 proptest! {
     #[test]
-    fn no_cut_changes_what_is_read(
+    fn result_does_not_depend_on_the_chunks(
         words in prop::collection::vec(prop::sample::select(vec![
             "data: ", "event: error", "\n", "\r\n", "\r", "\n\n", "{", "}", "[", "]", "\"", "\\", ",", "x", "null",
             "\"error\":", "\"usage\":", "{\"input_tokens\":3}", "data: {\"usage\":{\"input_tokens\":5}}\r\n\r\n",
             "{\"error\":{\"code\":1}}", "\u{FEFF}",
         ]), 0..24),
     ) {
-        read_in_any_cut(&words.concat());
+        read_in_any_split(&words.concat());
     }
 
     #[test]
-    fn usage_is_read_at_the_top_level_and_in_a_message_wherever_it_stands(
+    fn usage_is_read_at_the_top_level_and_in_a_message_in_any_order(
         members in prop::sample::subsequence(vec![
             r#""usage":{"input_tokens":3,"output_tokens":4}"#,
             r#""message":{"id":1,"usage":{"input_tokens":5}}"#,
