@@ -21,7 +21,7 @@ use crate::{
     Lease,
     body::{size_hint, to_bytes},
     classify::{ErrorClass, Failure, Scope, UsageReader},
-    redact::from_secret,
+    redact::held_for_secret,
 };
 
 pin_project! {
@@ -253,7 +253,7 @@ impl StreamObserver {
             data = self.redacted(data);
         }
         let unread = &data[data.len().saturating_sub(self.reader.unread())..];
-        self.held = data.split_off(data.len() - from_secret(self.lease.secret(), unread));
+        self.held = data.split_off(data.len() - held_for_secret(self.lease.secret(), unread));
         data
     }
 
