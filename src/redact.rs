@@ -218,14 +218,14 @@ impl Filter {
             }
             bytes = masked.freeze();
         }
-        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - self.secret.partial_at_end(&bytes)) };
+        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - self.secret.partial_tail(&bytes)) };
         bytes
     }
 }
 
 /// Returns how many bytes at the end to hold back: from the first occurrence, or possible start, of the secret.
 pub(crate) fn held_for_secret(secret: &Secret, bytes: &[u8]) -> usize {
-    secret.find(bytes).map_or_else(|| secret.partial_at_end(bytes), |found| bytes.len() - found.start)
+    secret.find(bytes).map_or_else(|| secret.partial_tail(bytes), |found| bytes.len() - found.start)
 }
 
 #[cfg(test)]

@@ -99,16 +99,16 @@ impl Secret {
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
         let first = *self.redactable()?.first()?;
         memchr::memchr2_iter(first, b'%', bytes).find_map(|start| match self.matches_start(&bytes[start..]) {
-            SecretMatch::Full(length) => Some(start..start + length),
-            SecretMatch::Partial | SecretMatch::None => None,
+            Match::Full(length) => Some(start..start + length),
+            Match::Partial | Match::None => None,
         })
     }
 
     /// Returns how many bytes at the end may be the start of the secret.
-    pub(crate) fn partial_at_end(&self, bytes: &[u8]) -> usize {
+    pub(crate) fn partial_tail(&self, bytes: &[u8]) -> usize {
         let Some(secret) = self.redactable() else { return 0 };
         let longest = bytes.len().min(3 * secret.len() - 1);
-        let begins = |length: &usize| matches!(self.matches_start(&bytes[bytes.len() - length..]), SecretMatch::Partial);
+        let begins = |length: &usize| matches!(self.matches_start(&bytes[bytes.len() - length..]), Match::Partial);
         (1..=longest).rev().find(begins).unwrap_or(0)
     }
 
@@ -117,22 +117,22 @@ impl Secret {
     }
 
     /// Reports whether the bytes start with the secret.
-    fn matches_start(&self, bytes: &[u8]) -> SecretMatch {
+    fn matches_start(&self, bytes: &[u8]) -> Match {
         let mut rest = bytes;
         for &letter in self.expose().as_bytes() {
             rest = match rest {
                 [b'%', high, low, rest @ ..] if hex(*high, *low) == Some(letter) => rest,
                 [first, rest @ ..] if *first == letter => rest,
-                [] | [b'%'] => return SecretMatch::Partial,
-                [b'%', high] if hex(*high, b'0').is_some_and(|high| high >> 4 == letter >> 4) => return SecretMatch::Partial,
-                _ => return SecretMatch::None,
+                [] | [b'%'] => return Match::Partial,
+                [b'%', high] if hex(*high, b'0').is_some_and(|high| high >> 4 == letter >> 4) => return Match::Partial,
+                _ => return Match::None,
             };
         }
-        SecretMatch::Full(bytes.len() - rest.len())
+        Match::Full(bytes.len() - rest.len())
     }
 }
 
-enum SecretMatch {
+enum Match {
     /// The bytes start with the secret, which is this many bytes long here.
     Full(usize),
     /// The bytes are the start of the secret.
@@ -179,9 +179,9 @@ mod tests {
         let every_byte: String = secret.expose().bytes().map(percent_encoding::percent_encode_byte).collect();
         assert_eq!(secret.redact(&format!("%{every_byte}%73k-a/b+c=%64-123!")), "%******!");
         for cut in 1..every_byte.len() {
-            assert_eq!(secret.partial_at_end(format!("key: {}", &every_byte[..cut]).as_bytes()), cut);
+            assert_eq!(secret.partial_tail(format!("key: {}", &every_byte[..cut]).as_bytes()), cut);
         }
-        assert_eq!(secret.partial_at_end(format!("key: {every_byte}").as_bytes()), 0);
+        assert_eq!(secret.partial_tail(format!("key: {every_byte}").as_bytes()), 0);
     }
 
     #[test]

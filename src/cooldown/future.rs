@@ -193,7 +193,7 @@ impl<B: Body> Answer<B> {
             None if whole => return,
             None => text,
         };
-        let end = redacted.len() - if whole { 0 } else { secret.partial_at_end(&redacted) };
+        let end = redacted.len() - if whole { 0 } else { secret.partial_tail(&redacted) };
         let plain = self.encoding == Encoding::Identity;
         if !plain {
             headers.remove(header::CONTENT_ENCODING);
