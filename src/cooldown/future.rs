@@ -27,7 +27,7 @@ use crate::{
     classify::{Failure, Outcome, UsageReader, is_good, may_be_error},
 };
 
-/// How much of an error is read, and for how long.
+/// How much of an error response is read, and for how long.
 const ERROR: Peek = Peek { bytes: 64 << 10, time: Duration::from_secs(5) };
 
 pin_project! {
@@ -44,15 +44,15 @@ pin_project! {
     }
 }
 
-/// An answer whose beginning is read.
+/// A response whose start is being read.
 struct Answer<B: Body> {
     head: response::Parts,
     body: CooldownBody<B>,
     encoding: Encoding,
     lease: Arc<Lease>,
-    /// Its status means success.
+    /// Whether its status means success.
     good: bool,
-    /// For a good answer that can be read: reads the rest.
+    /// The reader of usage and errors for a successful response that can be read.
     reader: Option<UsageReader>,
 }
 
@@ -98,7 +98,7 @@ where
             }
         }
         if answer.good && answer.body.broke_at_once() {
-            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the answer broke off before its first byte");
+            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the response broke off before its first byte");
             let error = BoxError::from(error);
             answer.lease.report(&Failure::of_transport(&*error).into());
             return Poll::Ready(Err(error));
@@ -119,7 +119,7 @@ impl<B: Body> Answer<B> {
         Self { head, body: CooldownBody::new(body), encoding, lease, good, reader }
     }
 
-    /// Reads the body until it is known whether it is an error, up to this many bytes.
+    /// Reads the body, up to this many bytes, until it is known whether it is an error.
     fn poll_read(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<()>
     where
         B: Unpin,
@@ -154,7 +154,7 @@ impl<B: Body> Answer<B> {
         Response::from_parts(self.head, self.body)
     }
 
-    /// What the answer means, whose text begins so; `None` for a good one.
+    /// Classifies the response by the start of its text; `None` if it is successful.
     fn failure(&self, text: &[u8]) -> Option<Failure> {
         let (status, headers) = (self.head.status, &self.head.headers);
         if !self.good {
@@ -168,7 +168,7 @@ impl<B: Body> Answer<B> {
         }
     }
 
-    /// Reports an error and removes the key from its head and its text. What was not read of it is left off.
+    /// Reports an error and removes the key from its head and its text. The part that was not read is dropped.
     #[cold]
     fn fail(&mut self, failure: Failure, mut text: Vec<u8>) {
         let status = failure.status().unwrap_or(self.head.status);
@@ -208,7 +208,7 @@ impl<B: Body> Answer<B> {
     }
 }
 
-/// What an error means. The key is removed first.
+/// Classifies an error, from whose body the key is removed first.
 pub(super) fn classify(
     lease: &Lease,
     status: StatusCode,

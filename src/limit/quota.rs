@@ -165,8 +165,7 @@ impl Quota {
         }
     }
 
-    /// Drops the assumed limits after a success beyond them, unless the request may have been within them at the
-    /// provider.
+    /// Drops the assumed limits after a success beyond them, unless it may have been within them for the provider.
     pub(crate) fn exceeded_assumed(&mut self) {
         match self.meters.refused.checked_sub(1) {
             Some(fewer) => Arc::make_mut(&mut self.meters).refused = fewer,

@@ -4,8 +4,7 @@ use std::future::ready;
 
 use super::{Changes, Record, ReserveRequest, Reserved, Store, StoreFuture};
 
-/// A store that keeps nothing. The pool's own windows are exact for one process, so the pool makes no reservations in
-/// it.
+/// A store that keeps nothing. The pool makes no reservations in it: its own windows are exact for one process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryStore;
 

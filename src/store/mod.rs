@@ -88,7 +88,7 @@ pub struct Granted {
     /// Where the reservation is counted.
     pub at: ReservedAt,
     /// How long after the call of [`Store::reserve`] the request may be sent. An older reservation is given back and
-    /// made anew.
+    /// redone.
     pub usable_for: Duration,
 }
 

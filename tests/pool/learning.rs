@@ -64,7 +64,7 @@ fn a_limit_that_an_error_names_holds_from_then_on() {
 }
 
 #[test]
-fn the_lower_of_a_given_and_a_learned_limit_applies() {
+fn the_lower_of_a_given_and_a_learned_limit_holds() {
     let (pool, time) = manual(gemini().key(key(0)).limits(M, Limits::new().per_minute(3)));
     refuse(&pool, &time, 0, 100, None);
     time.advance(secs(5));
