@@ -30,7 +30,7 @@ pub(crate) const LONGEST: usize = 256;
 /// Maximum factor by which a token estimate is raised.
 const MOST_RAISED: f64 = 4.0;
 
-/// Number of assumed limits (pairs of model and tier) from which on those of further models are not looked up.
+/// Number of assumed limits (pairs of model and tier) at which those of unknown models are no longer looked up.
 pub(crate) const MOST_ASSUMED: usize = 128;
 
 #[derive(Debug)]

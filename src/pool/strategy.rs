@@ -116,7 +116,7 @@ impl FromStr for Strategy {
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|strategy| strategy.as_str() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::as_str).join(", ");
-            Error::config(format!("\"{name}\" is not a strategy; there are {names}"))
+            Error::config(format!("\"{name}\" is not a strategy; expected one of {names}"))
         })
     }
 }
