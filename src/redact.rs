@@ -272,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn key_is_masked_however_the_body_is_cut() {
+    async fn key_is_masked_wherever_the_body_is_split() {
         let text = format!("a{KEY}b{KEY}{ENCODED}AIza-AIza/AIza-AI");
         let masked = text.replace(ENCODED, &"*".repeat(ENCODED.len())).replace(KEY, &"*".repeat(KEY.len()));
         for cut in 0..=text.len() {

@@ -37,7 +37,7 @@ pin_project! {
         #[pin]
         future: F,
         lease: Option<Arc<Lease>>,
-        answer: Option<Answer<B>>,
+        partial: Option<PartialResponse<B>>,
         #[pin]
         timer: Option<Sleep>,
         peek: Peek,
@@ -45,7 +45,7 @@ pin_project! {
 }
 
 /// A response whose start is being read.
-struct Answer<B: Body> {
+struct PartialResponse<B: Body> {
     head: response::Parts,
     body: CooldownBody<B>,
     encoding: Encoding,
@@ -58,7 +58,7 @@ struct Answer<B: Body> {
 
 impl<F, B: Body> CooldownFuture<F, B> {
     pub(super) fn new(future: F, lease: Option<Arc<Lease>>, peek: Peek) -> Self {
-        Self { future, lease, answer: None, timer: None, peek }
+        Self { future, lease, partial: None, timer: None, peek }
     }
 }
 
@@ -72,42 +72,42 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut answer = if let Some(answer) = this.answer.take() {
-            answer
+        let mut partial = if let Some(partial) = this.partial.take() {
+            partial
         } else {
             let result = ready!(this.future.poll(cx)).map_err(Into::into);
             let Some(lease) = this.lease.take() else {
                 return Poll::Ready(result.map(|response| response.map(CooldownBody::new)));
             };
             match result {
-                Ok(response) => Answer::new(response, lease),
+                Ok(response) => PartialResponse::new(response, lease),
                 Err(error) => {
                     lease.report(&Failure::of_transport(&*error).into());
                     return Poll::Ready(Err(error));
                 }
             }
         };
-        let peek = if answer.good { *this.peek } else { ERROR };
-        if answer.poll_read(peek.bytes, cx).is_pending() {
+        let peek = if partial.good { *this.peek } else { ERROR };
+        if partial.poll_read(peek.bytes, cx).is_pending() {
             if this.timer.is_none() {
                 this.timer.set(Some(tokio::time::sleep(peek.time)));
             }
             if this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_pending()) {
-                *this.answer = Some(answer);
+                *this.partial = Some(partial);
                 return Poll::Pending;
             }
         }
-        if answer.good && answer.body.broke_at_once() {
+        if partial.good && partial.body.broke_at_once() {
             let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the response broke off before its first byte");
             let error = BoxError::from(error);
-            answer.lease.report(&Failure::of_transport(&*error).into());
+            partial.lease.report(&Failure::of_transport(&*error).into());
             return Poll::Ready(Err(error));
         }
-        Poll::Ready(Ok(answer.finish()))
+        Poll::Ready(Ok(partial.finish()))
     }
 }
 
-impl<B: Body> Answer<B> {
+impl<B: Body> PartialResponse<B> {
     fn new(response: Response<B>, lease: Arc<Lease>) -> Self {
         let (head, body) = response.into_parts();
         let provider = &lease.shared().provider;

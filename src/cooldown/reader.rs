@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_held_only_where_it_may_be_an_error() {
+    fn json_is_held_only_if_it_may_be_an_error() {
         for text in ["{", "[ ", "[{\"err", "{ \"error\": {\"code\"", "{\"type\":\"err", "{\"type\"", "[{\"error\":1}"] {
             assert_eq!(first(text.as_bytes(), false), First::More, "{text}");
         }

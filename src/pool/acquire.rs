@@ -23,8 +23,7 @@ use super::{
 use crate::{Error, time::Tick};
 
 pin_project! {
-    /// The future of [`KeyPool::acquire`](crate::KeyPool::acquire). If it is dropped while it waits, it leaves the
-    /// queue.
+    /// The future of [`KeyPool::acquire`](crate::KeyPool::acquire). Dropped while it waits, it leaves the queue.
     #[must_use = "futures do nothing unless polled"]
     pub struct Acquire {
         shared: Arc<Shared>,
@@ -138,8 +137,7 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     }
 }
 
-/// Tries to get a key: returns a grant, an error, or a place in the queue. With `first` the request has its turn
-/// already.
+/// Tries to get a key: returns a grant, an error, or a place in the queue. `first` means that it is the request's turn.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, first: bool) -> Begun {
     let begun = shared.with(|state, now| {
         let selection = Selection::new(state, request, false);

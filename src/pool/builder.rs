@@ -107,8 +107,7 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// Sets the store, which keeps reservations and cooldowns beyond the process. Such a pool is built with
-    /// [`open`](Self::open).
+    /// Sets the store, which keeps reservations and cooldowns beyond the process. It requires [`open`](Self::open).
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Arc::new(store);
         self
@@ -149,7 +148,7 @@ impl KeyPoolBuilder {
         let loaded = super::persist::load(&pool.shared, Counts::Restored).await;
         let revision = match loaded {
             Err(error) if pool.shared.fail_open => {
-                pool.shared.store_answered(Some(&error));
+                pool.shared.record_store_result(Some(&error));
                 pool.shared.reload.store(true, Ordering::Relaxed);
                 0
             }

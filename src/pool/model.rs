@@ -124,8 +124,7 @@ impl Models {
         new
     }
 
-    /// Forgets the oldest unconfirmed names if there is no room for another. The caller must remove its own data about
-    /// them.
+    /// Forgets the oldest unconfirmed names if there is no room for another. The caller must drop its data about them.
     pub(crate) fn make_room(&mut self) -> Vec<ModelIx> {
         let mut forgotten = Vec::new();
         if self.entries.len() >= MOST && self.vacant.is_empty() {
@@ -188,8 +187,7 @@ impl Models {
         self.entries[model.0 as usize].counted
     }
 
-    /// Returns the expected cost of a request: an estimate is raised by the factor by which the model's estimates were
-    /// too low.
+    /// Returns the expected cost of a request: an estimate is raised as far as the model's estimates were too low.
     pub(crate) fn cost(&self, model: ModelIx, cost: Cost) -> Cost {
         let (estimated, used) = self.entries[model.0 as usize].tokens;
         if !cost.estimated || used <= estimated {

@@ -174,7 +174,7 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
         return;
     }
     let kept = shared.store.record(records.clone()).await;
-    shared.store_answered(kept.as_ref().err());
+    shared.record_store_result(kept.as_ref().err());
     if kept.is_err() {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
@@ -223,7 +223,7 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
                 changes.revision
             })
         };
-        pool.store_answered(read.as_ref().err());
+        pool.record_store_result(read.as_ref().err());
         revision = read.unwrap_or(revision);
     }
 }

@@ -72,7 +72,7 @@ impl WaitQueue {
         self.len
     }
 
-    /// Reports whether so many requests wait for a model that a new one must join the queue without a try.
+    /// Reports whether the queue of a model is so long that a new request must join it without a try.
     pub(crate) fn is_long(&self, model: ModelIx) -> bool {
         self.queues.get(&model).is_some_and(|queue| queue.order.len() >= LOOK_AHEAD)
     }
@@ -171,8 +171,7 @@ pub(crate) fn serve(state: &mut State, now: Now) {
 
 fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let mut at = 0;
-    // The models and costs of plain requests that found no key: a plain request that costs at least as much finds none
-    // either.
+    // Models and costs of plain requests that found no key: a plain request that costs at least as much finds none.
     let mut blocked: Vec<(Option<Arc<str>>, Cost)> = Vec::new();
     let mut until = None::<Tick>;
     while at < LOOK_AHEAD {

@@ -192,8 +192,7 @@ impl Quotas {
     }
 }
 
-/// Returns the given limits of a model: the project's own before the pool's, an exact name before a pattern that ends
-/// in `*`.
+/// Returns the given limits of a model: the project's own before the pool's, an exact name before a pattern.
 fn given<'a>(project: &'a Project, model: &str, pool: &'a [(Arc<str>, Limits)]) -> &'a Limits {
     static NONE: Limits = Limits::NONE;
     find(&project.limits, model).or_else(|| find(pool, model)).unwrap_or(&NONE)

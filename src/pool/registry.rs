@@ -93,7 +93,7 @@ impl KeyData {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) data: Arc<KeyData>,
-    /// The number of keys that had been added, including this one. It tells keys apart that reuse a slot.
+    /// The number of keys added so far, including this one. It distinguishes keys that reuse a slot.
     pub(crate) generation: u32,
     pub(crate) project: ProjectIx,
     pub(crate) exit: Option<GroupIx>,
@@ -333,8 +333,7 @@ impl Registry {
         Some(entry)
     }
 
-    /// Moves the keys and the given limits of a project to another, to which they turned out to belong. Returns the
-    /// keys.
+    /// Moves the keys and given limits of a project to another, to which they turned out to belong. Returns the keys.
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) -> Vec<Slot> {
         let source = &mut self.projects[from.0 as usize];
         source.merged = Some(into);

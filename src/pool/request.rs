@@ -55,8 +55,7 @@ impl KeyRequest {
         Self::default()
     }
 
-    /// Sets how many requests it counts as. The default is 1; 0 counts as 1. A batch embedding counts as one for each
-    /// item.
+    /// Sets how many requests it counts as. The default is 1; 0 counts as 1. A batch embedding counts as one per item.
     #[must_use]
     pub fn requests(mut self, requests: u32) -> Self {
         self.cost.requests = requests.max(1);

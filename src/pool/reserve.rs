@@ -21,8 +21,7 @@ use crate::{
     time::Tick,
 };
 
-/// Number of keys offered to the store if it refused the first key of the last reservation; otherwise one key is
-/// offered.
+/// Maximum number of keys offered to the store if it refused the first key of the last reservation; otherwise one.
 const CANDIDATES: usize = 8;
 
 /// When a candidate is offered again that the store refused without a time.
@@ -76,7 +75,7 @@ impl Reserving {
 
     pub(crate) fn poll(&mut self, request: &KeyRequest, cx: &mut Context<'_>) -> Poll<Result<Reserve, Error>> {
         let reserved = std::task::ready!(self.reply.as_mut().poll(cx));
-        self.shared.store_answered(reserved.as_ref().err());
+        self.shared.record_store_result(reserved.as_ref().err());
         let chosen = reserved.and_then(|reserved| {
             let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
             self.shared.store_refuses.store(refused, Ordering::Relaxed);

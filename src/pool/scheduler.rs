@@ -128,8 +128,7 @@ impl Scheduler {
         self.list(model).map_or(0, |list| list.ready.len())
     }
 
-    /// Returns the ready key with the lowest rank. A rank that rose since the key was inserted is corrected by
-    /// `rank_of`.
+    /// Returns the ready key with the lowest rank. `rank_of` corrects a rank that rose since the key was inserted.
     pub(crate) fn first(
         &mut self,
         model: ModelIx,

@@ -38,14 +38,13 @@ pub(crate) struct Grant {
     pub(crate) reservation: Option<Reservation>,
     /// The tokens of the prompt if they are an estimate, else 0.
     pub(crate) estimated_tokens: u64,
-    /// Where the store counts the reservation.
+    /// The time and date at which the store counts the reservation.
     pub(crate) stored: Option<ReservedAt>,
     /// The breakers for which this request is the trial.
     pub(crate) trials: Vec<Target>,
     /// Whether it was over an assumed limit.
     pub(crate) over_assumed: bool,
-    /// Whether it is the one request of its project and model that tests whether more than the assumed limit is
-    /// allowed.
+    /// Whether it is the one request of its project and model that tests the assumed limit.
     pub(crate) probe: bool,
 }
 
@@ -204,8 +203,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     blocked.reasons[reason as usize] += 1;
                     state.scheduler.take_first(model, priority);
                     skipped.push((slot, rank));
-                    // A shared list may contain any number of keys for other models: they must not hide the keys behind
-                    // them.
+                    // A shared list may have any number of keys for other models: they must not hide those behind.
                     skips += usize::from(reason != Reason::Model);
                 }
             }
@@ -277,8 +275,7 @@ fn build(state: &mut State, model: ModelIx) {
     }
 }
 
-/// Reports whether a request may exceed the assumed limit of a project. One request at a time tests whether more is
-/// allowed.
+/// Reports whether a request may exceed the assumed limit of a project, which one request at a time may test.
 fn may_exceed(state: &State, selection: &Selection<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
     selection.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))

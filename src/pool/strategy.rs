@@ -20,8 +20,7 @@ pub enum Strategy {
     Weighted,
     /// The key whose last request started or ended longest ago.
     Lru,
-    /// The key with the lowest moving average of response times, in which errors count more, times its requests in
-    /// flight.
+    /// The key with the lowest average response time, in which errors count more, times its requests in flight.
     Adaptive,
 }
 

@@ -109,9 +109,9 @@ impl RetryPolicy {
     /// Sets the budget of retries after faults of the provider: retries per successful response (0 to 10), plus retries
     /// per second. The defaults are 0.2 and 10.
     #[must_use]
-    pub fn budget(mut self, per_answer: f32, per_second: u32) -> Self {
+    pub fn budget(mut self, per_success: f32, per_second: u32) -> Self {
         let per_second = per_second.min(i32::MAX as u32 - 1);
-        self.budget = Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, per_answer.clamp(0.0, 10.0)));
+        self.budget = Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, per_success.clamp(0.0, 10.0)));
         self
     }
 

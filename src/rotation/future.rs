@@ -111,7 +111,7 @@ where
                     let lease = sent.lease.take().expect(ONCE);
                     let attempts = std::mem::take(this.attempts);
                     return Poll::Ready(match result {
-                        Ok(response) => answered(response, lease, attempts, sent.is_last),
+                        Ok(response) => received(response, lease, attempts, sent.is_last),
                         Err(error) => Err(failed(error.into(), &lease, attempts)),
                     });
                 }
@@ -132,7 +132,7 @@ fn put_key(lease: Lease, head: &mut Parts) -> Result<Arc<Lease>, Error> {
     Ok(lease)
 }
 
-fn answered<R: Body>(
+fn received<R: Body>(
     mut response: Response<R>,
     lease: Arc<Lease>,
     mut attempts: Attempts,

@@ -85,7 +85,7 @@ pub struct Reserved {
 pub struct Granted {
     /// The index of the candidate in the request.
     pub candidate: usize,
-    /// Where the reservation is counted.
+    /// The time and date at which the reservation is counted.
     pub at: ReservedAt,
     /// How long after the call of [`Store::reserve`] the request may be sent. An older reservation is given back and
     /// redone.
@@ -159,7 +159,7 @@ pub enum Record {
         project: Arc<str>,
         /// The model.
         model: Arc<str>,
-        /// Where the reservation is counted.
+        /// The time and date at which the reservation is counted.
         at: ReservedAt,
         /// The reserved amounts.
         reserved: Amounts,
