@@ -166,7 +166,7 @@ impl Breakers {
         }
     }
 
-    /// Ends the trial that started at a tick without an outcome.
+    /// Ends a trial that had no outcome; `began` is the tick at which it started.
     pub(crate) fn end_trial(&mut self, target: Target, began: Tick) {
         if let Some(breaker) = self.map.get_mut(&target)
             && breaker.since == began

@@ -24,10 +24,10 @@ pub enum Event {
     },
     /// A target, such as a key or its project, is not used for a while.
     Cooling {
-    /// The target that cools down, such as `key k-1` or `project a for m`.
-    target: String,
-    /// The key whose request failed.
-    key: KeyId,
+        /// The target that cools down, such as `key k-1` or `project a for m`.
+        target: String,
+        /// The key whose request failed.
+        key: KeyId,
         /// The class of the error.
         class: ErrorClass,
         /// The end of the cooldown.
@@ -38,18 +38,18 @@ pub enum Event {
     },
     /// A target is used again.
     Closed {
-    /// The target.
+        /// The target.
         target: String,
     },
     /// A target, such as a key or its project, is not used until a person enables it.
     Disabled {
-    /// The target.
-    target: String,
-    /// The key whose request failed, or that a person disabled.
-    key: KeyId,
-    /// The class of the error; `None` if a person disabled it.
-    class: Option<ErrorClass>,
-    /// The message of the provider or of the person.
+        /// The target.
+        target: String,
+        /// The key whose request failed, or that a person disabled.
+        key: KeyId,
+        /// The class of the error; `None` if a person disabled it.
+        class: Option<ErrorClass>,
+        /// The message of the provider or of the person.
         message: Option<Box<str>>,
     },
     /// Nearly every key is permanently refused: no key is disabled until one succeeds.

@@ -196,7 +196,7 @@ impl KeyPool {
     }
 
     /// Returns a key as soon as one is ready, within the wait of the request or the pool. Send the request at once:
-    /// limits count it from now on, and a shared store counts it as sent within a second.
+    /// limits count it from now on, and a shared store assumes that it is sent within a second.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if no key is ready within the wait, or waiting cannot

@@ -106,7 +106,7 @@ pub struct ReservedAt {
 pub struct Changes {
     /// The revision after these records.
     pub revision: u64,
-    /// The store's clock.
+    /// The current time by the store's clock.
     pub now_ms: i64,
     /// The records, oldest first.
     pub records: Vec<Record>,
@@ -132,7 +132,7 @@ pub enum Record {
     Closed {
         /// The target of the breaker.
         target: BreakerTarget,
-        },
+    },
     /// A limit was learned.
     Limit {
         /// The project.
