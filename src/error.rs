@@ -4,10 +4,10 @@ use std::{any::Any, error::Error as StdError, fmt, time::Duration};
 
 use crate::pool::{Attempts, Unavailable};
 
-/// Any error of a service below or above.
+/// Any error of another service.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// An error of the pool or of its layers. It never holds a secret.
+/// An error of the pool or of its layers. It never contains a secret.
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -20,13 +20,13 @@ struct Inner {
     source: Option<BoxError>,
 }
 
-/// What kind of error it is.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// No key can serve the request now; [`Error::retry_after`] says when one may.
+    /// No key can serve the request now; [`Error::retry_after`] returns when one may.
     Unavailable,
-    /// The service below failed: no connection, a timeout, a broken answer.
+    /// The service below failed: no connection, a timeout, a broken response.
     Transport,
     /// The request's body could not be read, or the request cannot carry a key.
     Request,
@@ -34,7 +34,7 @@ pub enum ErrorKind {
     InvalidKey,
     /// The configuration is wrong.
     Config,
-    /// The store is away or its data is damaged.
+    /// The store is unavailable or its data is damaged.
     Store,
     /// The pool was shut down.
     ShutDown,
@@ -47,7 +47,8 @@ impl Error {
         Self { inner: Box::new(inner) }
     }
 
-    /// An error of the request, for a [`Provider`](crate::Provider) of your own. The message must not hold a secret.
+    /// Returns an error about the request, for your own [`Provider`](crate::Provider). The message must not contain a
+    /// secret.
     pub fn request(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Request, message)
     }
@@ -70,7 +71,7 @@ impl Error {
         Self::new(ErrorKind::ShutDown, "the pool was shut down")
     }
 
-    /// An error of a store: it is away, or its data is damaged.
+    /// Returns the error of a store that is unavailable or whose data is damaged.
     pub fn store(source: impl Into<BoxError>) -> Self {
         let source = source.into();
         Self::new(ErrorKind::Store, format!("the store failed: {source}")).with_source(source)
@@ -82,7 +83,7 @@ impl Error {
         error
     }
 
-    /// The error of a service below: one of this crate as it is, any other as the error of the way to the provider.
+    /// Converts the error of a service below: an error of this crate is kept, any other becomes a transport error.
     pub(crate) fn from_below(error: BoxError) -> Self {
         match error.downcast::<Self>() {
             Ok(error) => *error,
@@ -105,13 +106,13 @@ impl Error {
         self.inner.attempts = attempts;
     }
 
-    /// The library's error in the error of a service: that itself, or in a [`BoxError`], or among the sources of one.
+    /// Finds the library's error in the error of a service: the error itself, or in a [`BoxError`] or its sources.
     pub(crate) fn find<E: 'static>(error: &E) -> Option<&Self> {
         let error: &dyn Any = error;
         error.downcast_ref().or_else(|| Self::find_source(&**error.downcast_ref::<BoxError>()?))
     }
 
-    /// The same, to be changed; not among the sources.
+    /// Like [`find`](Self::find), mutably and without the sources.
     pub(crate) fn find_mut<E: 'static>(error: &mut E) -> Option<&mut Self> {
         let error: &mut dyn Any = error;
         if error.is::<Self>() {
@@ -120,12 +121,12 @@ impl Error {
         error.downcast_mut::<BoxError>()?.downcast_mut()
     }
 
-    /// The library's error among an error and its sources.
+    /// Finds the library's error among an error and its sources.
     pub(crate) fn find_source<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
         std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
     }
 
-    /// The message, and that of the deepest cause: `the request failed: connection refused`.
+    /// Returns the message with that of the root cause: `the request failed: connection refused`.
     pub fn with_cause(&self) -> String {
         let message = self.to_string();
         let causes = std::iter::successors(self.source(), |&cause| cause.source());
@@ -135,22 +136,22 @@ impl Error {
         }
     }
 
-    /// What kind of error it is.
+    /// Returns the kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// When another try may succeed, where that is known.
+    /// Returns after which time a retry may succeed, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.unavailable.as_ref().and_then(Unavailable::retry_after)
     }
 
-    /// Why no key could serve, where that is the error.
+    /// Returns why no key could serve, if that is the error.
     pub fn as_unavailable(&self) -> Option<&Unavailable> {
         self.inner.unavailable.as_ref()
     }
 
-    /// The keys that were tried, with what came of each.
+    /// Returns the keys that were tried, with their outcomes.
     pub fn attempts(&self) -> &Attempts {
         &self.inner.attempts
     }

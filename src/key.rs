@@ -1,4 +1,4 @@
-//! A key: a secret and what is known of it.
+//! Keys and key ids.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -6,20 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::limit::Limits;
 
-/// The name of a key in logs, errors, metrics and the admin API. It never tells the secret.
+/// The name of a key in logs, errors, metrics and the admin API. It never reveals the secret.
 ///
-/// Unless one is given it is `k-` and the first 12 hexadecimal digits of the secret's SHA-256.
+/// The default is `k-` and the first 12 hexadecimal digits of the secret's SHA-256.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KeyId(Arc<str>);
 
 impl KeyId {
-    /// A name given by the user.
+    /// Returns an id with a name that the user chose.
     pub fn new(id: impl Into<Arc<str>>) -> Self {
         Self(id.into())
     }
 
-    /// The name of a secret that was given none.
+    /// Returns the default id of a secret.
     pub fn of_secret(secret: &str) -> Self {
         let hash = hmac_sha256::Hash::hash(secret.as_bytes());
         let digits = u64::from_be_bytes([0, 0, hash[0], hash[1], hash[2], hash[3], hash[4], hash[5]]);
@@ -30,7 +30,7 @@ impl KeyId {
         Arc::clone(&self.0)
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -54,21 +54,21 @@ impl From<&str> for KeyId {
     }
 }
 
-/// Whether a key's account pays. It selects the assumed limits and the default priority.
+/// Whether a key's account is free or paid. It selects the assumed limits and the default priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Tier {
-    /// Not known: no limits are assumed.
+    /// Unknown: no limits are assumed.
     #[default]
     Unknown,
-    /// A free key: used first.
+    /// Free: used first.
     Free,
-    /// A paid key: used when no free key is ready.
+    /// Paid: used when no free key is ready.
     Paid,
 }
 
-/// A credential and what is known of it. Only the secret is needed.
+/// A credential with its project, limits and options. Only the secret is required.
 ///
 /// ```
 /// use tower_keypool::{Key, Limits};
@@ -96,7 +96,7 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key of an unknown tier. The secret is checked when the key enters a pool.
+    /// Returns a key of an unknown tier. The secret is checked when the key is added to a pool.
     pub fn new(secret: impl Into<Arc<str>>) -> Self {
         Self {
             secret: secret.into(),
@@ -116,74 +116,74 @@ impl Key {
         }
     }
 
-    /// A key of a free account.
+    /// Returns a key of a free account.
     pub fn free(secret: impl Into<Arc<str>>) -> Self {
         Self::new(secret).tier(Tier::Free)
     }
 
-    /// A key of a paid account.
+    /// Returns a key of a paid account.
     pub fn paid(secret: impl Into<Arc<str>>) -> Self {
         Self::new(secret).tier(Tier::Paid)
     }
 
-    /// Names the key; without it the name is made of the secret's hash.
+    /// Sets the id of the key. The default is made from the hash of the secret.
     #[must_use]
     pub fn named(mut self, id: impl Into<KeyId>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// The project (quota group) that owns the quota. Keys of one project share limits and cooldowns. A key without one is a
-    /// project of its own until an answer of the provider names its project.
+    /// Sets the project (quota group) that owns the quota. Keys of one project share limits and cooldowns. A key
+    /// without one is a project of its own until a response of the provider names its project.
     #[must_use]
     pub fn project(mut self, project: impl Into<Arc<str>>) -> Self {
         self.project = Some(project.into());
         self
     }
 
-    /// The account that pays for the project: when its money is gone all its projects stop.
+    /// Sets the account that pays for the project. When its funds run out, all its projects stop.
     #[must_use]
     pub fn billing_account(mut self, account: impl Into<Arc<str>>) -> Self {
         self.billing_account = Some(account.into());
         self
     }
 
-    /// Whether the account pays.
+    /// Sets whether the account is free or paid.
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
     }
 
-    /// Keys of a lower number are used first; 0 unless set, 10 for a paid key.
+    /// Sets the priority. Keys with a lower number are used first. The default is 0, and 10 for a paid key.
     #[must_use]
     pub fn priority(mut self, priority: u16) -> Self {
         self.priority = Some(priority);
         self
     }
 
-    /// The share of the requests that this key takes compared with others, 1 unless set; 0 counts as 1.
+    /// Sets this key's share of the requests relative to other keys. The default is 1; 0 counts as 1.
     #[must_use]
     pub fn weight(mut self, weight: u16) -> Self {
         self.weight = weight.max(1);
         self
     }
 
-    /// At most this many requests at the same time. 0 counts as 1.
+    /// Sets the maximum number of concurrent requests. 0 counts as 1.
     #[must_use]
     pub fn max_concurrent(mut self, requests: u32) -> Self {
         self.max_concurrent = Some(requests.max(1));
         self
     }
 
-    /// At least this time between the starts of two requests with this key, at most a day.
+    /// Sets the minimum time between the starts of two requests with this key, at most a day.
     #[must_use]
     pub fn min_interval(mut self, interval: Duration) -> Self {
         self.min_interval = Some(interval);
         self
     }
 
-    /// The limits of this key's project for a model; `"*"` stands for every model without limits of its own.
+    /// Sets the limits of this key's project for a model; `"*"` stands for every model without limits of its own.
     #[must_use]
     pub fn limits(mut self, model: impl Into<Arc<str>>, limits: Limits) -> Self {
         let model = model.into();
@@ -192,61 +192,61 @@ impl Key {
         self
     }
 
-    /// The only models that this key may be used for; a name may end in `*`.
+    /// Restricts this key to these models; a name may end in `*`.
     #[must_use]
     pub fn models<M: Into<Arc<str>>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
         self.models = Some(models.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The exit (a proxy or a local address) that requests with this key leave by. The client below the layers reads it
-    /// from the request's [`Lease`](crate::Lease) extension.
+    /// Sets the exit (a proxy or a local address) through which requests with this key are sent. The client below the
+    /// layers reads it from the request's [`Lease`](crate::Lease) extension.
     #[must_use]
     pub fn exit(mut self, exit: impl Into<Arc<str>>) -> Self {
         self.exit = Some(exit.into());
         self
     }
 
-    /// The IANA time zone in which this key's project ends its days; the provider's unless set.
+    /// Sets the IANA time zone in which the days of this key's project end. The default is the provider's.
     #[must_use]
     pub fn zone(mut self, zone: impl Into<Arc<str>>) -> Self {
         self.zone = Some(zone.into());
         self
     }
 
-    /// A free text for people, shown in snapshots.
+    /// Sets a free text for people, shown in snapshots.
     #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// The key's name.
+    /// Returns the key's id.
     pub fn id(&self) -> KeyId {
         self.id.clone().unwrap_or_else(|| KeyId::of_secret(&self.secret))
     }
 
-    /// The project that it was given; none: the key is a project of its own, named by its id.
+    /// Returns the project that was set; with `None` the key is a project of its own, named by its id.
     pub fn project_name(&self) -> Option<&str> {
         self.project.as_deref()
     }
 
-    /// The exit that it was given.
+    /// Returns the exit that was set.
     pub fn exit_name(&self) -> Option<&str> {
         self.exit.as_deref()
     }
 
-    /// The label that it was given.
+    /// Returns the label that was set.
     pub fn label_text(&self) -> Option<&str> {
         self.label.as_deref()
     }
 
-    /// Whether this is its secret.
+    /// Reports whether the key has this secret.
     pub fn has_secret(&self, secret: &str) -> bool {
         *self.secret == *secret
     }
 
-    /// The models that it has limits for or may be used for.
+    /// Returns the models that the key has limits for or is restricted to. Patterns of allowed models are left out.
     pub(crate) fn model_names(&self) -> impl Iterator<Item = &Arc<str>> {
         let allowed = self.models.iter().flat_map(|models| models.iter()).filter(|name| !name.ends_with('*'));
         self.limits.iter().map(|(model, _)| model).chain(allowed)

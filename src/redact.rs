@@ -1,7 +1,7 @@
-//! Removes the key that was used from good answers.
+//! Removes the request's key from successful responses.
 //!
-//! [`CooldownLayer`](crate::CooldownLayer) removes the key from errors. It passes good answers on unchanged: providers do not
-//! repeat a key there, but a model that was given the key may. [`RedactLayer`] excludes that.
+//! [`CooldownLayer`](crate::CooldownLayer) removes the key from errors and passes successful responses on unchanged.
+//! Providers do not repeat a key there, but a model whose prompt contains the key may. [`RedactLayer`] prevents that.
 
 use std::{
     fmt,
@@ -23,11 +23,11 @@ use crate::{
     secret::Secret,
 };
 
-/// Replaces the key that a request was sent with by `*` in the answer's headers and body, plain or percent-encoded.
+/// Replaces the request's key by `*` in the response's headers and body, plain or percent-encoded.
 ///
-/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Of a stream it holds back what may
-/// be the beginning of the key, at most its length less one byte. An encoded (compressed) body is not read: put a layer that
-/// decodes it below. A key of fewer than 8 bytes is not looked for.
+/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Trailing bytes that may be
+/// the start of the key, less than three times its length, are held back until more arrive. An encoded (compressed)
+/// body is not read: put a layer that decodes it below. A key of fewer than 8 bytes is not redacted.
 ///
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
@@ -45,7 +45,7 @@ use crate::{
 pub struct RedactLayer(());
 
 impl RedactLayer {
-    /// The layer; it has no options.
+    /// Returns the layer, which has no options.
     pub const fn new() -> Self {
         Self(())
     }
@@ -59,14 +59,14 @@ impl<S> Layer<S> for RedactLayer {
     }
 }
 
-/// Removes the key from answers: the service of [`RedactLayer`].
+/// The service of [`RedactLayer`].
 #[derive(Clone, Copy, Debug)]
 pub struct Redact<S> {
     inner: S,
 }
 
 impl<S> Redact<S> {
-    /// Removes keys from the answers of this service.
+    /// Wraps a service.
     pub const fn new(inner: S) -> Self {
         Self { inner }
     }
@@ -129,11 +129,11 @@ where
 }
 
 pin_project! {
-    /// The body of an answer of [`Redact`].
+    /// The response body of [`Redact`].
     pub struct RedactBody<B> {
         #[pin]
         inner: B,
-        // None if the body passes as it is.
+        // None if the body passes unchanged.
         filter: Option<Filter>,
         trailers: Option<Frame<Bytes>>,
     }
@@ -190,15 +190,16 @@ impl<B> fmt::Debug for RedactBody<B> {
     }
 }
 
-/// Masks a secret in bytes that come in pieces.
+/// Masks a secret in bytes that arrive in pieces.
 struct Filter {
     secret: Secret,
-    /// The last bytes so far, which may be the beginning of the secret.
+    /// The last bytes so far, which may be the start of the secret.
     held: Bytes,
 }
 
 impl Filter {
-    /// The bytes that were held back and these, masked, without what is held back now. Nothing is held back of the last.
+    /// Masks the held bytes and the next ones, and returns those that are not held back now. With `last` nothing is
+    /// held back.
     fn mask(&mut self, bytes: Bytes, last: bool) -> Bytes {
         let mut bytes = if self.held.is_empty() {
             bytes
@@ -217,14 +218,14 @@ impl Filter {
             }
             bytes = masked.freeze();
         }
-        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - self.secret.begun_in(&bytes)) };
+        self.held = if last { Bytes::new() } else { bytes.split_off(bytes.len() - self.secret.partial_tail(&bytes)) };
         bytes
     }
 }
 
-/// How many bytes there are at the end from where the secret stands, or may begin.
-pub(crate) fn from_secret(secret: &Secret, bytes: &[u8]) -> usize {
-    secret.find(bytes).map_or_else(|| secret.begun_in(bytes), |found| bytes.len() - found.start)
+/// Returns how many bytes at the end to hold back: from the first occurrence, or possible start, of the secret.
+pub(crate) fn held_for_secret(secret: &Secret, bytes: &[u8]) -> usize {
+    secret.find(bytes).map_or_else(|| secret.partial_tail(bytes), |found| bytes.len() - found.start)
 }
 
 #[cfg(test)]
@@ -244,7 +245,7 @@ mod tests {
 
     type Chunks = StreamBody<stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, Infallible>>>>;
 
-    async fn answered(response: http::response::Builder, chunks: &[&[u8]]) -> Response<RedactBody<Chunks>> {
+    async fn redacted(response: http::response::Builder, chunks: &[&[u8]]) -> Response<RedactBody<Chunks>> {
         let mut attempts = Attempts::default();
         attempts.push(Attempt {
             key: KeyId::new("a"),
@@ -264,14 +265,14 @@ mod tests {
     }
 
     async fn body(chunks: &[&[u8]]) -> String {
-        let response = answered(Response::builder(), chunks).await;
+        let response = redacted(Response::builder(), chunks).await;
         let collected = response.into_body().collect().await.unwrap();
         assert!(collected.trailers().is_some());
         String::from_utf8(collected.to_bytes().to_vec()).unwrap()
     }
 
     #[tokio::test]
-    async fn key_is_masked_however_the_body_is_cut() {
+    async fn key_is_masked_wherever_the_body_is_split() {
         let text = format!("a{KEY}b{KEY}{ENCODED}AIza-AIza/AIza-AI");
         let masked = text.replace(ENCODED, &"*".repeat(ENCODED.len())).replace(KEY, &"*".repeat(KEY.len()));
         for cut in 0..=text.len() {
@@ -283,8 +284,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_may_begin_the_key_is_held_back() {
-        let mut body = answered(Response::builder(), &[b"nothing here A", b"Iza-x AIza-AIz", b"a!"]).await.into_body();
+    async fn only_a_possible_start_of_the_key_is_held_back() {
+        let mut body = redacted(Response::builder(), &[b"nothing here A", b"Iza-x AIza-AIz", b"a!"]).await.into_body();
         let mut frames = Vec::new();
         while let Some(frame) = body.frame().await {
             frames.extend(frame.unwrap().into_data().map(|data| String::from_utf8(data.to_vec()).unwrap()));
@@ -295,7 +296,7 @@ mod tests {
     #[tokio::test]
     async fn key_is_masked_in_headers_and_encoded_bodies_pass() {
         let response = Response::builder().header("x-echo", format!("key={KEY};")).header("content-encoding", "gzip");
-        let response = answered(response, &[KEY.as_bytes()]).await;
+        let response = redacted(response, &[KEY.as_bytes()]).await;
         assert_eq!(response.headers()["x-echo"], format!("key={};", "*".repeat(KEY.len())));
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), KEY);
     }

@@ -1,17 +1,17 @@
-//! The part of a key that is never shown.
+//! Secrets, which are never shown.
 
 use std::{borrow::Cow, fmt, ops::Range};
 
 use http::HeaderValue;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
-/// What a query shows as it is; the rest of a key is percent-encoded there.
+/// The characters that are percent-encoded in a query: all but the unreserved ones.
 pub(crate) const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Shorter texts are not redacted: they would mask ordinary words.
-const SHORTEST_REDACTED: usize = 8;
+/// Minimum length of a secret that is redacted: shorter ones would mask ordinary words.
+const MIN_REDACTED: usize = 8;
 
-/// A key's secret. `Debug` and `Display` show `***`; only [`Secret::expose`] gives it away.
+/// A key's secret. `Debug` and `Display` show `***`; [`Secret::expose`] returns it.
 ///
 /// ```
 /// use tower_keypool::Secret;
@@ -31,16 +31,17 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// Takes an opaque string of visible ASCII characters.
+    /// Returns a secret made from an opaque string of visible ASCII characters.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) where the text is empty or has a character that no HTTP header
-    /// may carry. The error tells the place, never the text.
+    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) if the text is empty or has a character that is not
+    /// visible ASCII. The error names the position, never the text.
     pub fn new(secret: &str) -> Result<Self, crate::Error> {
         Self::with_scheme("", secret)
     }
 
-    /// The same with a scheme before it in [`header_value`](Self::header_value), such as `"Bearer "`.
+    /// Like [`new`](Self::new), with a scheme such as `"Bearer "` before the secret in
+    /// [`header_value`](Self::header_value).
     ///
     /// # Errors
     /// The same as those of [`new`](Self::new).
@@ -57,18 +58,18 @@ impl Secret {
         Ok(Self { header, scheme: scheme.len() as u32 })
     }
 
-    /// The secret itself. Do not log it.
+    /// Returns the secret as text. Do not log it.
     pub fn expose(&self) -> &str {
         self.header.to_str().map_or("", |text| &text[self.scheme as usize..])
     }
 
-    /// The header value that carries the secret, scheme included; marked sensitive. A clone allocates nothing.
+    /// Returns the header value: scheme and secret, marked sensitive. Cloning it does not allocate.
     pub fn header_value(&self) -> &HeaderValue {
         &self.header
     }
 
-    /// The text with `***` in place of this secret, whichever of its bytes are percent-encoded. A secret of fewer than 8 bytes is
-    /// left alone.
+    /// Replaces this secret in a text by `***`, even if some or all of its bytes are percent-encoded. A secret of fewer
+    /// than 8 bytes is not replaced.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.redact_bytes(text.as_bytes()) {
             Some(redacted) => Cow::Owned(String::from_utf8_lossy(&redacted).into_owned()),
@@ -76,7 +77,7 @@ impl Secret {
         }
     }
 
-    /// The same of bytes; `None` if the secret is not there.
+    /// Like [`redact`](Self::redact), for bytes; `None` if they do not contain the secret.
     pub(crate) fn redact_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut found = self.find(bytes)?;
         let mut redacted = Vec::with_capacity(bytes.len());
@@ -94,49 +95,49 @@ impl Secret {
         Some(redacted)
     }
 
-    /// Where it is first, plain or with any of its bytes percent-encoded.
+    /// Finds the first occurrence, plain or with any of its bytes percent-encoded.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
         let first = *self.redactable()?.first()?;
-        memchr::memchr2_iter(first, b'%', bytes).find_map(|start| match self.spelled_in(&bytes[start..]) {
-            Spelled::Until(length) => Some(start..start + length),
-            Spelled::Begun | Spelled::Not => None,
+        memchr::memchr2_iter(first, b'%', bytes).find_map(|start| match self.matches_start(&bytes[start..]) {
+            Match::Full(length) => Some(start..start + length),
+            Match::Partial | Match::None => None,
         })
     }
 
-    /// How many bytes at the end may be its beginning.
-    pub(crate) fn begun_in(&self, bytes: &[u8]) -> usize {
+    /// Returns how many bytes at the end may be the start of the secret.
+    pub(crate) fn partial_tail(&self, bytes: &[u8]) -> usize {
         let Some(secret) = self.redactable() else { return 0 };
         let longest = bytes.len().min(3 * secret.len() - 1);
-        let begins = |length: &usize| matches!(self.spelled_in(&bytes[bytes.len() - length..]), Spelled::Begun);
+        let begins = |length: &usize| matches!(self.matches_start(&bytes[bytes.len() - length..]), Match::Partial);
         (1..=longest).rev().find(begins).unwrap_or(0)
     }
 
     fn redactable(&self) -> Option<&[u8]> {
-        Some(self.expose().as_bytes()).filter(|secret| secret.len() >= SHORTEST_REDACTED)
+        Some(self.expose().as_bytes()).filter(|secret| secret.len() >= MIN_REDACTED)
     }
 
-    /// Whether the bytes begin with it.
-    fn spelled_in(&self, bytes: &[u8]) -> Spelled {
+    /// Reports whether the bytes start with the secret.
+    fn matches_start(&self, bytes: &[u8]) -> Match {
         let mut rest = bytes;
         for &letter in self.expose().as_bytes() {
             rest = match rest {
                 [b'%', high, low, rest @ ..] if hex(*high, *low) == Some(letter) => rest,
                 [first, rest @ ..] if *first == letter => rest,
-                [] | [b'%'] => return Spelled::Begun,
-                [b'%', high] if hex(*high, b'0').is_some_and(|high| high >> 4 == letter >> 4) => return Spelled::Begun,
-                _ => return Spelled::Not,
+                [] | [b'%'] => return Match::Partial,
+                [b'%', high] if hex(*high, b'0').is_some_and(|high| high >> 4 == letter >> 4) => return Match::Partial,
+                _ => return Match::None,
             };
         }
-        Spelled::Until(bytes.len() - rest.len())
+        Match::Full(bytes.len() - rest.len())
     }
 }
 
-enum Spelled {
-    /// The secret ends after so many bytes.
-    Until(usize),
-    /// The bytes end before the secret does.
-    Begun,
-    Not,
+enum Match {
+    /// The bytes start with the secret, which is this many bytes long here.
+    Full(usize),
+    /// The bytes are the start of the secret.
+    Partial,
+    None,
 }
 
 fn hex(high: u8, low: u8) -> Option<u8> {
@@ -178,13 +179,13 @@ mod tests {
         let every_byte: String = secret.expose().bytes().map(percent_encoding::percent_encode_byte).collect();
         assert_eq!(secret.redact(&format!("%{every_byte}%73k-a/b+c=%64-123!")), "%******!");
         for cut in 1..every_byte.len() {
-            assert_eq!(secret.begun_in(format!("key: {}", &every_byte[..cut]).as_bytes()), cut);
+            assert_eq!(secret.partial_tail(format!("key: {}", &every_byte[..cut]).as_bytes()), cut);
         }
-        assert_eq!(secret.begun_in(format!("key: {every_byte}").as_bytes()), 0);
+        assert_eq!(secret.partial_tail(format!("key: {every_byte}").as_bytes()), 0);
     }
 
     #[test]
-    fn invalid_character_is_reported_by_its_place_alone() {
+    fn invalid_character_is_reported_by_position_only() {
         let error = Secret::new("AIza\nsecret").unwrap_err().to_string();
         assert!(error.contains("byte 4") && !error.contains("AIza"), "{error}");
     }

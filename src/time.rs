@@ -1,6 +1,6 @@
-//! The only file of the library that asks the time.
+//! Clocks. No other file of the library reads the time.
 //!
-//! Windows and cooldowns run on a monotonic [`Tick`]; days end by the wall clock.
+//! Windows and cooldowns use a monotonic [`Tick`]; days end by the wall clock.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-/// What every clock shows when it is made, in milliseconds: two days, so that what happened before a restart has a tick.
+/// First reading of every new clock, in milliseconds: two days, so that events before a restart have a tick.
 const ORIGIN_MS: u64 = 2 * 86_400_000;
 
 /// A point on the monotonic clock of a pool, in milliseconds.
@@ -31,27 +31,27 @@ impl Tick {
         self.0
     }
 
-    /// The time from `earlier` to this tick; zero where `earlier` is later.
+    /// Returns the time from `earlier` to this tick, or zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// This tick and a duration, rounded up to a millisecond.
+    /// Adds a duration, rounded up to a millisecond.
     pub(crate) fn plus(self, duration: Duration) -> Self {
         let millis = duration.as_nanos().div_ceil(1_000_000);
         Self(self.0.saturating_add(u64::try_from(millis).unwrap_or(u64::MAX)))
     }
 
-    /// This tick less a duration, rounded up to a millisecond.
+    /// Subtracts a duration, rounded up to a millisecond.
     pub(crate) fn minus(self, duration: Duration) -> Self {
         let millis = duration.as_nanos().div_ceil(1_000_000);
         Self(self.0.saturating_sub(u64::try_from(millis).unwrap_or(u64::MAX)))
     }
 }
 
-/// Tells the time: the system's, or a test's.
+/// A source of monotonic and wall-clock time: the system clock, or a manual clock for tests.
 ///
-/// The system's clock follows tokio's: under a paused runtime windows, cooldowns and midnights pass at once.
+/// The system clock follows tokio's: under a paused runtime, windows, cooldowns and midnights pass at once.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -80,20 +80,21 @@ struct Manual {
 }
 
 impl Clock {
-    /// The system's clocks. On Linux the time for which the machine was suspended counts.
+    /// Returns the system clock. On Linux and Android it includes the time for which the machine was suspended.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn system() -> Self {
         let awake = std::time::Instant::now();
         Self(Source::System { origin: tokio::time::Instant::now(), awake, slept: suspended() })
     }
 
-    /// A clock that follows tokio's, with a wall clock that shows `wall` now: for tests of midnights under a paused runtime.
+    /// Returns a clock that follows tokio's and shows the wall-clock time `wall` now, to test midnights in a paused
+    /// runtime.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn starting_at(wall: SystemTime) -> Self {
         Self(Source::Tokio { origin: tokio::time::Instant::now(), wall })
     }
 
-    /// Monotonic time.
+    /// Returns the monotonic time.
     pub fn now(&self) -> Tick {
         let elapsed = match &self.0 {
             Source::System { origin, slept, .. } => origin.elapsed() + suspended().saturating_sub(*slept),
@@ -103,11 +104,11 @@ impl Clock {
         Tick(ORIGIN_MS + elapsed.as_millis() as u64)
     }
 
-    /// Wall-clock time.
+    /// Returns the wall-clock time.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     pub fn wall(&self) -> SystemTime {
         match &self.0 {
-            // Under a paused runtime tokio's clock parts from the real one: the wall clock follows it.
+            // Under a paused runtime tokio's clock differs from the real one: the wall clock follows tokio's.
             Source::System { origin, awake, .. } => {
                 let (tokio, real) = (origin.elapsed(), awake.elapsed());
                 SystemTime::now() + tokio.saturating_sub(real) - real.saturating_sub(tokio)
@@ -119,27 +120,28 @@ impl Clock {
         }
     }
 
-    /// Wall-clock time in milliseconds since the Unix epoch.
+    /// Returns the wall-clock time in milliseconds since the Unix epoch.
     pub(crate) fn wall_ms(&self) -> i64 {
         self.wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
     }
 
-    /// Sleeps until the tick by the runtime's timer.
+    /// Returns a timer of the runtime that fires at the tick.
     pub(crate) fn sleep_until(&self, until: Tick) -> tokio::time::Sleep {
         tokio::time::sleep(until.since(self.now()))
     }
 }
 
-/// The wall clock, read once a second at most; between, it goes on with the monotonic one.
+/// A cache of the wall clock, which is read at most once a second. In between it advances with the monotonic clock.
 #[derive(Debug, Default)]
 pub(crate) struct WallReading {
-    /// The tick of the last reading, and how far the wall clock was from it, in milliseconds.
+    /// The tick of the last reading, in milliseconds.
     read: AtomicU64,
+    /// The wall-clock time at that tick minus the tick, in milliseconds.
     offset_ms: AtomicI64,
 }
 
 impl WallReading {
-    /// Wall-clock time at a tick that is now, in milliseconds since the Unix epoch.
+    /// Returns the wall-clock time at the current tick, in milliseconds since the Unix epoch.
     pub(crate) fn at(&self, now: Tick, clock: &Clock) -> i64 {
         let now = now.0;
         if now.saturating_sub(self.read.load(Ordering::Acquire)) >= 1_000 {
@@ -156,14 +158,14 @@ impl Default for Clock {
     }
 }
 
-/// For how long the machine was suspended since it was started; tokio's clock stands still meanwhile.
+/// Returns how long the machine has been suspended since boot; tokio's clock stops during that time.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn suspended() -> Duration {
     use rustix::time::{ClockId, Timespec, clock_gettime};
     let duration = |time: Timespec| Duration::new(time.tv_sec as u64, time.tv_nsec as u32);
     let boot = duration(clock_gettime(ClockId::Boottime));
     let awake = duration(clock_gettime(ClockId::Monotonic));
-    // Two clocks are not read at the same moment: less than a second is no suspension.
+    // The two clocks are not read at the same moment: a difference of less than a second is not a suspension.
     Duration::from_secs(boot.saturating_sub(awake).as_secs())
 }
 
@@ -172,23 +174,24 @@ fn suspended() -> Duration {
     Duration::ZERO
 }
 
-/// A clock that a test moves by hand, as in the example of [`Clock`]. It moves no timer: what waits sleeps by the runtime.
+/// A clock that a test advances by hand, as in the example of [`Clock`]. It does not advance the runtime's timers, on
+/// which requests wait.
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Manual>);
 
 impl ManualClock {
-    /// A clock whose wall clock shows `wall`.
+    /// Returns a clock whose wall clock shows `wall`.
     pub fn new(wall: SystemTime) -> Self {
         let wall_ms = wall.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         Self(Arc::new(Manual { tick: AtomicU64::new(ORIGIN_MS), wall_ms: AtomicI64::new(wall_ms) }))
     }
 
-    /// The clock to give to a pool.
+    /// Returns the [`Clock`] to pass to a pool.
     pub fn clock(&self) -> Clock {
         Clock(Source::Manual(Arc::clone(&self.0)))
     }
 
-    /// Moves both clocks forward, rounded down to a millisecond.
+    /// Advances the monotonic and the wall clock by a duration, rounded down to a millisecond.
     pub fn advance(&self, duration: Duration) {
         let millis = duration.as_millis() as u64;
         self.0.tick.fetch_add(millis, Ordering::AcqRel);

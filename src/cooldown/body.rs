@@ -21,29 +21,29 @@ use crate::{
     Lease,
     body::{size_hint, to_bytes},
     classify::{ErrorClass, Failure, Scope, UsageReader},
-    redact::from_secret,
+    redact::held_for_secret,
 };
 
 pin_project! {
-    /// The body of an answer of [`Cooldown`](crate::cooldown::Cooldown): the provider's bytes unchanged, except that
-    /// the key is removed from errors.
+    /// The response body of [`Cooldown`](crate::cooldown::Cooldown): the provider's bytes unchanged, except that the
+    /// key is removed from errors.
     pub struct CooldownBody<B: Body> {
         #[pin]
         inner: B,
         held: Held<B::Error>,
-        // Boxed, so that the many answers without one stay small.
+        // Boxed, so that the many bodies without one stay small.
         observer: Option<Box<StreamObserver>>,
     }
 }
 
-/// What was read before the head was returned.
+/// The frames that were read before the head was returned.
 struct Held<E> {
     first: Option<Bytes>,
     more: VecDeque<Bytes>,
     bytes: usize,
-    /// What followed the data: trailers or an error.
+    /// The frame after the data: trailers or an error.
     last: Option<Box<Result<Frame<Bytes>, E>>>,
-    /// The body below is not read any more.
+    /// Whether the body below is no longer read.
     ended: bool,
 }
 
@@ -60,7 +60,7 @@ impl<B: Body> CooldownBody<B> {
         }
     }
 
-    /// Reads a frame and holds it. Returns whether there may be more.
+    /// Reads and holds a frame. Returns whether there may be more.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<bool>
     where
         B: Unpin,
@@ -82,22 +82,22 @@ impl<B: Body> CooldownBody<B> {
         Poll::Ready(false)
     }
 
-    /// Whether the whole body was read.
+    /// Reports whether the whole body was read.
     pub(super) fn is_read(&self) -> bool {
         self.held.ended || self.held.last.is_some() || self.inner.is_end_stream()
     }
 
-    /// Whether the body broke before its first byte.
+    /// Reports whether the body broke before its first byte.
     pub(super) fn broke_at_once(&self) -> bool {
         self.held.bytes == 0 && matches!(self.held.last.as_deref(), Some(Err(_)))
     }
 
-    /// How many bytes are held.
+    /// Returns how many bytes are held.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.bytes
     }
 
-    /// The held bytes, in one piece.
+    /// Returns the held bytes in one piece.
     pub(super) fn held(&self) -> Bytes {
         let first = self.held.first.clone().unwrap_or_default();
         if self.held.more.is_empty() {
@@ -109,7 +109,7 @@ impl<B: Body> CooldownBody<B> {
         joined.freeze()
     }
 
-    /// How many bytes the observer holds back.
+    /// Returns how many bytes the observer holds back.
     fn held_back(&self) -> usize {
         self.observer.as_ref().map_or(0, |observer| observer.held.len())
     }
@@ -129,7 +129,7 @@ impl<B: Body> CooldownBody<B> {
 }
 
 impl<E> Held<E> {
-    /// Whether nothing is held and nothing is left of the body below.
+    /// Reports whether nothing is held and the body below has ended.
     fn is_over<B: Body<Error = E>>(&self, inner: &B) -> bool {
         self.first.is_none() && self.last.is_none() && (self.ended || inner.is_end_stream())
     }
@@ -150,7 +150,7 @@ impl<E> Held<E> {
     }
 }
 
-/// One after the other; copied only if there are two.
+/// Concatenates two pieces; copies only if both are non-empty.
 fn joined(first: Bytes, second: Bytes) -> Bytes {
     match (first.is_empty(), second.is_empty()) {
         (true, _) => second,
@@ -217,21 +217,21 @@ impl<B: Body> fmt::Debug for CooldownBody<B> {
     }
 }
 
-/// Reads a good answer while it is passed on, and removes the key from an error within it. At its end, or when it is dropped,
-/// its usage is reported to the pool.
+/// Reads a successful response while it is passed on, and removes the key from an error within it. At the end of the
+/// body, or when it is dropped, reports the usage to the pool.
 pub(super) struct StreamObserver {
     lease: Arc<Lease>,
     decoder: Decoder,
     reader: UsageReader,
-    /// Its length is in the head, so the length of the body must not change.
+    /// Whether the head has a `Content-Length`, so that the length of the body must not change.
     sized: bool,
-    /// An error was reported.
+    /// Whether an error was reported.
     reported: bool,
-    /// The end of an event, from where the key stands or may begin: whether the event is an error is not known yet.
+    /// The end of an event, from the key or its possible start on. It is not yet known whether the event is an error.
     held: Bytes,
 }
 
-/// More is not held back: the key is removed, whatever the event is.
+/// Maximum number of bytes held back. Beyond it the key is removed even if the event is not an error.
 const LONGEST_HELD: usize = 64 << 10;
 
 impl StreamObserver {
@@ -239,7 +239,7 @@ impl StreamObserver {
         Self { lease, decoder: Decoder::new(encoding), reader, sized, reported: false, held: Bytes::new() }
     }
 
-    /// Reads the next bytes. Returns what can be passed on now.
+    /// Reads the next bytes. Returns those that can be passed on now.
     fn pass(&mut self, data: Bytes) -> Bytes {
         let reader = &mut self.reader;
         self.decoder.decode(&data, |text| reader.push(text));
@@ -253,11 +253,11 @@ impl StreamObserver {
             data = self.redacted(data);
         }
         let unread = &data[data.len().saturating_sub(self.reader.unread())..];
-        self.held = data.split_off(data.len() - from_secret(self.lease.secret(), unread));
+        self.held = data.split_off(data.len() - held_for_secret(self.lease.secret(), unread));
         data
     }
 
-    /// The body has ended. Returns what was held back.
+    /// Ends the observation. Returns the bytes that were held back.
     fn end(&mut self) -> Bytes {
         if let Some(usage) = self.reader.finish() {
             self.lease.used(usage);
@@ -282,7 +282,7 @@ impl StreamObserver {
         true
     }
 
-    /// The connection broke within the body: neither the key nor the model is blamed.
+    /// Reports that the connection broke within the body. Neither the key nor the model is blamed.
     fn broke(&mut self) {
         if !mem::replace(&mut self.reported, true) {
             self.lease.report(&Failure::new(ErrorClass::Transient).scope(Scope::Request).code("closed").into());

@@ -27,7 +27,7 @@ use crate::{
     classify::{Failure, Outcome, UsageReader, is_good, may_be_error},
 };
 
-/// How much of an error is read, and for how long.
+/// How much of an error response is read, and for how long.
 const ERROR: Peek = Peek { bytes: 64 << 10, time: Duration::from_secs(5) };
 
 pin_project! {
@@ -37,28 +37,28 @@ pin_project! {
         #[pin]
         future: F,
         lease: Option<Arc<Lease>>,
-        answer: Option<Answer<B>>,
+        partial: Option<PartialResponse<B>>,
         #[pin]
         timer: Option<Sleep>,
         peek: Peek,
     }
 }
 
-/// An answer whose beginning is read.
-struct Answer<B: Body> {
+/// A response whose start is being read.
+struct PartialResponse<B: Body> {
     head: response::Parts,
     body: CooldownBody<B>,
     encoding: Encoding,
     lease: Arc<Lease>,
-    /// Its status means success.
+    /// Whether its status means success.
     good: bool,
-    /// For a good answer that can be read: reads the rest.
+    /// The reader of usage and errors for a successful response that can be read.
     reader: Option<UsageReader>,
 }
 
 impl<F, B: Body> CooldownFuture<F, B> {
     pub(super) fn new(future: F, lease: Option<Arc<Lease>>, peek: Peek) -> Self {
-        Self { future, lease, answer: None, timer: None, peek }
+        Self { future, lease, partial: None, timer: None, peek }
     }
 }
 
@@ -72,42 +72,42 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let mut answer = if let Some(answer) = this.answer.take() {
-            answer
+        let mut partial = if let Some(partial) = this.partial.take() {
+            partial
         } else {
             let result = ready!(this.future.poll(cx)).map_err(Into::into);
             let Some(lease) = this.lease.take() else {
                 return Poll::Ready(result.map(|response| response.map(CooldownBody::new)));
             };
             match result {
-                Ok(response) => Answer::new(response, lease),
+                Ok(response) => PartialResponse::new(response, lease),
                 Err(error) => {
                     lease.report(&Failure::of_transport(&*error).into());
                     return Poll::Ready(Err(error));
                 }
             }
         };
-        let peek = if answer.good { *this.peek } else { ERROR };
-        if answer.poll_read(peek.bytes, cx).is_pending() {
+        let peek = if partial.good { *this.peek } else { ERROR };
+        if partial.poll_read(peek.bytes, cx).is_pending() {
             if this.timer.is_none() {
                 this.timer.set(Some(tokio::time::sleep(peek.time)));
             }
             if this.timer.as_mut().as_pin_mut().is_some_and(|timer| timer.poll(cx).is_pending()) {
-                *this.answer = Some(answer);
+                *this.partial = Some(partial);
                 return Poll::Pending;
             }
         }
-        if answer.good && answer.body.broke_at_once() {
-            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the answer broke off before its first byte");
+        if partial.good && partial.body.broke_at_once() {
+            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the response broke off before its first byte");
             let error = BoxError::from(error);
-            answer.lease.report(&Failure::of_transport(&*error).into());
+            partial.lease.report(&Failure::of_transport(&*error).into());
             return Poll::Ready(Err(error));
         }
-        Poll::Ready(Ok(answer.finish()))
+        Poll::Ready(Ok(partial.finish()))
     }
 }
 
-impl<B: Body> Answer<B> {
+impl<B: Body> PartialResponse<B> {
     fn new(response: Response<B>, lease: Arc<Lease>) -> Self {
         let (head, body) = response.into_parts();
         let provider = &lease.shared().provider;
@@ -119,7 +119,7 @@ impl<B: Body> Answer<B> {
         Self { head, body: CooldownBody::new(body), encoding, lease, good, reader }
     }
 
-    /// Reads the body until it is known whether it is an error, up to this many bytes.
+    /// Reads the body, up to this many bytes, until it is known whether it is an error.
     fn poll_read(&mut self, most: usize, cx: &mut Context<'_>) -> Poll<()>
     where
         B: Unpin,
@@ -154,7 +154,7 @@ impl<B: Body> Answer<B> {
         Response::from_parts(self.head, self.body)
     }
 
-    /// What the answer means, whose text begins so; `None` for a good one.
+    /// Classifies the response by the start of its text; `None` if it is successful.
     fn failure(&self, text: &[u8]) -> Option<Failure> {
         let (status, headers) = (self.head.status, &self.head.headers);
         if !self.good {
@@ -168,7 +168,7 @@ impl<B: Body> Answer<B> {
         }
     }
 
-    /// Reports an error and removes the key from its head and its text. What was not read of it is left off.
+    /// Reports an error and removes the key from its head and its text. The part that was not read is dropped.
     #[cold]
     fn fail(&mut self, failure: Failure, mut text: Vec<u8>) {
         let status = failure.status().unwrap_or(self.head.status);
@@ -193,7 +193,7 @@ impl<B: Body> Answer<B> {
             None if whole => return,
             None => text,
         };
-        let end = redacted.len() - if whole { 0 } else { secret.begun_in(&redacted) };
+        let end = redacted.len() - if whole { 0 } else { secret.partial_tail(&redacted) };
         let plain = self.encoding == Encoding::Identity;
         if !plain {
             headers.remove(header::CONTENT_ENCODING);
@@ -208,7 +208,7 @@ impl<B: Body> Answer<B> {
     }
 }
 
-/// What an error means. The key is removed first.
+/// Classifies an error, from whose body the key is removed first.
 pub(super) fn classify(
     lease: &Lease,
     status: StatusCode,

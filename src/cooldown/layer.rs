@@ -7,21 +7,23 @@ use tower_layer::Layer;
 use super::Cooldown;
 use crate::KeyPool;
 
-/// Classifies answers and reports them to the pool.
+/// Classifies responses and reports them to the pool.
 ///
-/// It belongs below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes through as
-/// it is.
+/// It belongs below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes
+/// through unchanged.
 ///
-/// - An error is read up to 64 KiB and for up to 5 s, classified and passed on. The key is removed from its headers and its
-///   body, plain or percent-encoded. The body ends where reading ended.
-/// - The first event of a 2xx answer is read; if it is an error, the answer gets that error's status and may be retried.
-///   Otherwise the answer is passed on as it comes, and usage and later errors are read on the way. The key is removed from a
-///   later error, too, unless the body is compressed or has a `Content-Length`: an event (or JSON array) in which the key
-///   begins is held back from there on, up to 64 KiB, until it ends.
-/// - An error of the client below is reported, too. A good answer that breaks before its first byte is such an error.
+/// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on. The key is removed from its
+///   headers and its body, plain or percent-encoded. The body ends where reading ended.
+/// - The first event of a 2xx response is read. If it is an error, the response gets that error's status and may be
+///   retried. Otherwise the response is passed on as it arrives, and usage and later errors are read on the way. The
+///   key is removed from a later error, too, unless the body is compressed or has a `Content-Length`. For that, an
+///   event (or JSON array) is held back from the start of the key, up to 64 KiB, until it ends.
+/// - An error of the client below is reported, too. A 2xx response that breaks before its first byte becomes such an
+///   error.
 ///
-/// Status 499 (Google cancelled the request) becomes 503, which clients retry. Bodies that are
-/// compressed by gzip or deflate are read in a copy. Other encodings are passed on unread, and a key in them is not removed. The error is [`BoxError`](crate::BoxError).
+/// Status 499 (Google cancelled the request) becomes 503, which clients retry. Bodies compressed with gzip or deflate
+/// are decoded in a copy. Bodies in other encodings are passed on unread, and a key in them is not removed. The error
+/// is [`BoxError`](crate::BoxError).
 ///
 /// ```
 /// use http::{Request, Response};
@@ -49,7 +51,7 @@ pub struct CooldownLayer {
     peek: Peek,
 }
 
-/// How much of a good answer is read before its head is returned.
+/// How much of a body is read, and for how long, before the head is returned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peek {
     pub(super) bytes: usize,
@@ -57,13 +59,13 @@ pub(super) struct Peek {
 }
 
 impl CooldownLayer {
-    /// Reports to this pool.
+    /// Returns a layer that reports to this pool.
     pub fn new(pool: &KeyPool) -> Self {
         Self { pool: pool.clone(), peek: Peek { bytes: 16 << 10, time: Duration::from_secs(5) } }
     }
 
-    /// How many bytes of a good answer, and for how long, are read to find its first event; 16 KiB and 5 s unless set. With
-    /// 0 bytes nothing is read before the head is returned.
+    /// Sets how many bytes of a 2xx response are read, and for how long, to find its first event. The defaults are 16
+    /// KiB and 5 s. With 0 bytes nothing is read before the head is returned.
     #[must_use]
     pub fn peek(mut self, bytes: usize, time: Duration) -> Self {
         self.peek = Peek { bytes, time };

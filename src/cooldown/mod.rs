@@ -1,6 +1,7 @@
-//! What an answer means for the key that was used.
+//! Classifies responses and cools down what failed.
 //!
-//! [`CooldownLayer`] classifies answers and reports them to the pool, which then does not use a key, a project or a model for a while.
+//! [`CooldownLayer`] classifies responses and reports them to the pool, which then stops using a key, a project or a
+//! model for a while.
 
 mod body;
 mod future;

@@ -9,13 +9,13 @@ use flate2::{read, write};
 use http::{HeaderMap, header};
 use memchr::memchr2;
 
-/// How a body is compressed.
+/// The content encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     Identity,
     Gzip,
     Deflate,
-    /// An encoding that is not read here.
+    /// Any other encoding, which is not decoded.
     Other,
 }
 
@@ -33,11 +33,11 @@ impl Encoding {
         }
     }
 
-    /// The text of the beginning of a body, up to this many bytes.
+    /// Returns the decoded text of the start of a body, up to this many bytes unless it is not encoded.
     pub(super) fn text(self, body: &[u8], most: usize) -> Cow<'_, [u8]> {
         let mut text = Vec::new();
         let most = most as u64;
-        // What was read up to an error is a beginning, too.
+        // Text decoded before an error is used, too.
         let _ = match self {
             Self::Identity => return Cow::Borrowed(body),
             Self::Gzip => read::MultiGzDecoder::new(body).take(most).read_to_end(&mut text),
@@ -53,11 +53,11 @@ pub(super) enum Decoder {
     Identity,
     Gzip(Box<write::MultiGzDecoder<Vec<u8>>>),
     Deflate(Box<write::ZlibDecoder<Vec<u8>>>),
-    /// It cannot be read, or not any further.
+    /// The body cannot be decoded, or not any further.
     Blind,
 }
 
-/// A chunk is decoded in pieces of this size, so that little memory is needed if it expands much.
+/// Size of the pieces in which a chunk is decoded, so that a chunk that expands much needs little memory.
 const PIECE: usize = 1 << 10;
 
 impl Decoder {
@@ -70,7 +70,7 @@ impl Decoder {
         }
     }
 
-    /// Hands the text of the next bytes to `read`.
+    /// Decodes the next bytes and passes the text to `read`.
     pub(super) fn decode(&mut self, bytes: &[u8], mut read: impl FnMut(&[u8])) {
         for piece in bytes.chunks(PIECE) {
             let (written, text) = match self {
@@ -89,10 +89,10 @@ impl Decoder {
     }
 }
 
-/// What the beginning of a good answer shows.
+/// The first event of a 2xx response, as far as it was read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum First<'a> {
-    /// More of it must be read.
+    /// More must be read.
     More,
     /// It is not an error.
     Good,
@@ -100,7 +100,7 @@ pub(super) enum First<'a> {
     Event(&'a [u8]),
 }
 
-/// Looks at the beginning of a body; `ended`: that is all of it.
+/// Finds the first event at the start of a body. `ended` means that the text is the whole body.
 pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
     let blank = |byte: &u8| byte.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(byte);
     let start = text.iter().position(|byte| !blank(byte)).unwrap_or(text.len());
@@ -114,7 +114,8 @@ pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
     }
 }
 
-/// An error begins with `"error"`, with its type, or with a member that says whether it is an error.
+/// Checks the first member of a JSON body. An error starts with `"error"`, its type, or a member that shows whether it
+/// is an error.
 fn first_member(text: &[u8]) -> First<'_> {
     const SUSPECT: [&[u8]; 6] =
         [b"\"error\"", b"\"type\"", b"\"object\"", b"\"success\"", b"\"base_resp\"", b"\"code\""];
@@ -125,7 +126,7 @@ fn first_member(text: &[u8]) -> First<'_> {
     };
     let may_become = |name: &&[u8]| member.starts_with(name) || name.starts_with(member);
     let Some(name) = SUSPECT.iter().find(|name| may_become(name)) else { return First::Good };
-    // A good answer may begin with its type, too: `{"type":"message"`, `{"object":"chat.completion"`.
+    // A successful response may start with its type, too: `{"type":"message"`, `{"object":"chat.completion"`.
     let is_type = matches!(*name, b"\"type\"" | b"\"object\"");
     let value = member.get(name.len()..).unwrap_or_default().trim_ascii_start();
     let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii_start();
@@ -133,7 +134,7 @@ fn first_member(text: &[u8]) -> First<'_> {
     if is_type && !may_be_error { First::Good } else { First::More }
 }
 
-/// The first server-sent event that has data.
+/// Finds the first server-sent event that has data.
 fn first_event(text: &[u8], ended: bool) -> First<'_> {
     let mut start = 0;
     let mut at = 0;
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_held_only_where_it_may_be_an_error() {
+    fn json_is_held_only_if_it_may_be_an_error() {
         for text in ["{", "[ ", "[{\"err", "{ \"error\": {\"code\"", "{\"type\":\"err", "{\"type\"", "[{\"error\":1}"] {
             assert_eq!(first(text.as_bytes(), false), First::More, "{text}");
         }

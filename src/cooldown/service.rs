@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{CooldownBody, CooldownFuture, layer::Peek};
 use crate::{BoxError, KeyPool, Lease};
 
-/// Reports to the pool what answers mean: the service of [`CooldownLayer`](crate::CooldownLayer).
+/// The service of [`CooldownLayer`](crate::CooldownLayer), which reports outcomes to the pool.
 #[derive(Clone, Debug)]
 pub struct Cooldown<S> {
     inner: S,

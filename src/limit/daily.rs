@@ -1,4 +1,4 @@
-//! Calendar days of a zone, and what was used on each.
+//! Calendar days of a time zone, and the amount used on each.
 
 use std::time::Duration;
 
@@ -6,41 +6,41 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
 use crate::{error::Error, time::Tick};
 
-/// How long after midnight a request counts for both days, 30 s: the provider's clock need not agree with ours.
+/// How long after midnight a request counts for both days (30 s), since the provider's clock may differ from ours.
 pub const MIDNIGHT_GUARD: Duration = Duration::from_millis(GUARD_MS as u64);
 
 const GUARD_MS: i64 = 30_000;
 
-/// For how long the wall clock is not read again.
+/// Maximum time between two readings of the wall clock.
 const REREAD: Duration = Duration::from_secs(60);
 
-/// The last moment that is told from later ones, in the year 9987.
+/// The latest supported time, in the year 9987. Later times count as this one.
 const LAST_MS: i64 = 253_000_000_000_000;
 
 const EPOCH: Date = Date::constant(1970, 1, 1);
 
-/// A calendar day of a zone.
+/// A calendar day of a time zone.
 ///
 /// ```
 /// use tower_keypool::store::Day;
 ///
-/// // A Pacific day begins at 8:00 UTC in winter.
+/// // A Pacific day starts at 8:00 UTC in winter.
 /// let day = Day::at("America/Los_Angeles", 1_767_225_600_000)?;
 /// assert_eq!((day.date, day.starts_ms), (20_453, 1_767_168_000_000));
 /// # Ok::<(), tower_keypool::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Day {
-    /// In days since 1970-01-01.
+    /// The date, in days since 1970-01-01.
     pub date: i32,
-    /// Its first moment, in milliseconds since the Unix epoch.
+    /// The start of the day, in milliseconds since the Unix epoch.
     pub starts_ms: i64,
-    /// The first moment of the next day.
+    /// The start of the next day, in milliseconds since the Unix epoch.
     pub ends_ms: i64,
 }
 
 impl Day {
-    /// The day of an IANA zone at a moment, in milliseconds since the Unix epoch.
+    /// Returns the day of an IANA time zone at a time in milliseconds since the Unix epoch.
     ///
     /// # Errors
     /// A configuration error if no zone has this name.
@@ -49,32 +49,32 @@ impl Day {
     }
 }
 
-/// An IANA time zone, which remembers what day it is there.
+/// An IANA time zone with its current day, cached.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     rules: TimeZone,
     today: Today,
-    /// When `today` must be found out again.
+    /// When `today` must be computed again.
     expires: Tick,
 }
 
-/// A day of a zone.
+/// The current day of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Today {
-    /// In days since 1970-01-01.
+    /// The date, in days since 1970-01-01.
     pub(crate) date: i32,
-    /// While the guard after midnight lasts a request counts for the day before, too.
+    /// Whether the guard after midnight is active: requests then count for the previous day, too.
     pub(crate) in_guard: bool,
-    /// When that guard ends.
+    /// When the guard of this day ends.
     pub(crate) guard_ends: Tick,
-    /// When the guard after the next midnight ends: what is used up today comes back then.
+    /// When the guard after the next midnight ends: today's limits have room again then.
     pub(crate) ends: Tick,
 }
 
 impl Zone {
     /// # Errors
     ///
-    /// A configuration error where no zone has this name.
+    /// A configuration error if no zone has this name.
     pub(crate) fn new(name: &str) -> Result<Self, Error> {
         let rules = TimeZone::get(name)
             .map_err(|error| Error::config(format!("there is no time zone \"{name}\"")).with_source(error))?;
@@ -82,8 +82,8 @@ impl Zone {
         Ok(Self { rules, today, expires: Tick::ZERO })
     }
 
-    /// The day at `now`. The wall clock (milliseconds since the Unix epoch) is read each 60 s at most, and where the day
-    /// or the guard ends.
+    /// Returns the day at `now`. The wall clock (milliseconds since the Unix epoch) is read at most every 60 s, and
+    /// when the day or the guard ends.
     #[inline]
     pub(crate) fn today(&mut self, now: Tick, wall_ms: impl FnOnce() -> i64) -> Today {
         if now >= self.expires {
@@ -110,7 +110,7 @@ impl Zone {
         Day { date: days_since_epoch(date), starts_ms, ends_ms }
     }
 
-    /// The first moment of a date, also where daylight saving skips midnight.
+    /// Returns the first moment of a date, even if daylight saving skips midnight.
     fn midnight(&self, date: Date) -> i64 {
         let midnight = self.rules.to_ambiguous_zoned(date.to_datetime(jiff::civil::Time::midnight()));
         midnight.compatible().expect("a date between 1970 and 9988").timestamp().as_millisecond()
@@ -122,13 +122,13 @@ fn days_since_epoch(date: Date) -> i32 {
 }
 
 impl Today {
-    /// The days that a request counts for.
+    /// Returns the dates that a request counts for.
     fn dates(self) -> impl Iterator<Item = i32> {
         std::iter::once(self.date).chain(self.in_guard.then_some(self.date - 1))
     }
 }
 
-/// What was used on each of the two latest dates that anything was counted for.
+/// The amounts used on the two latest dates with any usage.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DailyCount {
     dates: [i32; 2],
@@ -142,14 +142,14 @@ impl Default for DailyCount {
 }
 
 impl DailyCount {
-    /// What counts today; while the guard lasts, the larger count of the two days.
+    /// Returns the amount used today; during the guard, the larger amount of the two days.
     #[inline]
     pub(crate) fn used(&self, today: Today) -> u64 {
         let before = if today.in_guard { self.of(today.date - 1) } else { 0 };
         before.max(self.of(today.date))
     }
 
-    /// When `amount` fits under `limit`: [`Tick::ZERO`] if it does already, [`Tick::NEVER`] if it is more than the limit.
+    /// Returns when `amount` fits under `limit`: [`Tick::ZERO`] if it already does, [`Tick::NEVER`] if it exceeds it.
     pub(crate) fn opens(&self, today: Today, amount: u64, limit: u64) -> Tick {
         if amount > limit {
             Tick::NEVER
@@ -162,7 +162,7 @@ impl DailyCount {
         }
     }
 
-    /// Counts an amount for the day, and for the day before while the guard lasts.
+    /// Counts an amount for the day, and during the guard for the previous day, too.
     #[inline]
     pub(crate) fn add(&mut self, today: Today, amount: u64) {
         today.dates().for_each(|date| self.add_to(date, amount));
@@ -178,7 +178,7 @@ impl DailyCount {
         self.amounts[at] = self.amounts[at].saturating_add(amount);
     }
 
-    /// Takes back an amount that was added on `today`, the day of the start.
+    /// Removes an amount that was added on `today`, the day of the request's start.
     pub(crate) fn remove(&mut self, today: Today, amount: u64) {
         for date in today.dates() {
             if let Some(at) = self.place(date) {
@@ -187,7 +187,7 @@ impl DailyCount {
         }
     }
 
-    /// What was counted for each date.
+    /// Returns the amounts by date.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (i32, u64)> {
         self.dates.into_iter().zip(self.amounts).filter(|(_, amount)| *amount > 0)
     }
@@ -214,7 +214,7 @@ mod tests {
         text.parse::<Timestamp>().unwrap().as_millisecond()
     }
 
-    /// The day at a moment, by a zone that has read no clock before; with `ends` in milliseconds from then.
+    /// Returns the date, `in_guard`, and `ends` in milliseconds from then, for a new zone at a wall-clock time.
     fn today(zone: &str, wall_ms: i64) -> (Date, bool, i64) {
         let today = Zone::new(zone).unwrap().today(Tick::from_millis(START), || wall_ms);
         let date = EPOCH.checked_add(jiff::Span::new().days(today.date)).unwrap();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_of_23_hours_and_one_of_25() {
+    fn days_of_23_and_25_hours_end_at_midnight() {
         let zone = "America/Los_Angeles";
         let spring = wall("2026-03-08T08:00:00Z");
         assert_eq!(today(zone, spring), (jiff::civil::date(2026, 3, 8), true, 23 * HOUR + GUARD_MS));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_may_begin_at_one_o_clock() {
+    fn a_day_may_start_at_one_o_clock() {
         // On 2026-09-06 Chile's clocks go from midnight to one.
         let start = wall("2026-09-06T04:00:00Z");
         assert_eq!(today("America/Santiago", start - 1), (jiff::civil::date(2026, 9, 5), false, 1 + GUARD_MS));
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wall_clock_is_read_each_minute_and_where_the_day_or_the_guard_ends() {
+    fn the_wall_clock_is_read_each_minute_and_when_the_day_or_the_guard_ends() {
         let mut zone = Zone::new("UTC").unwrap();
         let midnight = wall("2026-06-02T00:00:00Z");
         let mut reads = Vec::new();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_out_of_range_is_some_day_and_an_unknown_zone_an_error() {
+    fn an_out_of_range_clock_is_clamped_and_an_unknown_zone_is_an_error() {
         assert_eq!(today("UTC", i64::MIN).0, EPOCH);
         assert_eq!(today("UTC", i64::MAX).0.year(), 9987);
         assert_eq!(Zone::new("Mars/Olympus").unwrap_err().to_string(), "there is no time zone \"Mars/Olympus\"");

@@ -1,10 +1,10 @@
-//! What may be used in which span of time.
+//! Limits: a maximum amount of a unit per span of time.
 
 use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-/// What a limit counts.
+/// The unit that a limit counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
@@ -13,15 +13,15 @@ pub enum Unit {
     Requests,
     /// Tokens of the prompt.
     InputTokens,
-    /// Tokens of the answer.
+    /// Tokens of the response.
     OutputTokens,
-    /// Tokens of prompt and answer together.
+    /// Tokens of prompt and response together.
     Tokens,
-    /// Images asked for.
+    /// Requested images.
     Images,
 }
 
-/// The time over which a limit holds.
+/// The span of time over which a limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(rename_all = "snake_case")]
@@ -36,7 +36,7 @@ impl Span {
     /// Any 60 s.
     pub const MINUTE: Self = Self::Sliding(Duration::from_secs(60));
 
-    /// Whether a window can have it.
+    /// Reports whether a window can have this span.
     pub(crate) fn is_valid(self) -> bool {
         const SPANS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(86_400);
         match self {
@@ -49,11 +49,11 @@ impl Span {
 /// At most `amount` of `unit` in any `span`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Limit {
-    /// What is counted.
+    /// The unit that is counted.
     pub unit: Unit,
-    /// Over which time.
+    /// The span over which it is counted.
     pub span: Span,
-    /// How many at most; 0 allows nothing.
+    /// The maximum; 0 allows nothing.
     pub amount: u64,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// The limits of a project for a model. Each is optional; all hold together.
+/// The limits of a project for a model. Each is optional; all of them apply.
 ///
 /// ```
 /// use tower_keypool::Limits;
@@ -89,36 +89,36 @@ pub struct Limits(Vec<Limit>);
 impl Limits {
     pub(crate) const NONE: Self = Self(Vec::new());
 
-    /// No limit at all.
+    /// Returns limits that allow everything.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// At most this many requests in any 60 s.
+    /// Sets the maximum number of requests in any 60 s.
     #[must_use]
     pub fn per_minute(self, requests: u64) -> Self {
         self.with(Limit { unit: Unit::Requests, span: Span::MINUTE, amount: requests })
     }
 
-    /// At most this many requests a day of the project's zone.
+    /// Sets the maximum number of requests per day in the project's zone.
     #[must_use]
     pub fn per_day(self, requests: u64) -> Self {
         self.with(Limit { unit: Unit::Requests, span: Span::Day, amount: requests })
     }
 
-    /// At most this many prompt tokens in any 60 s.
+    /// Sets the maximum number of prompt tokens in any 60 s.
     #[must_use]
     pub fn tokens_per_minute(self, tokens: u64) -> Self {
         self.with(Limit { unit: Unit::InputTokens, span: Span::MINUTE, amount: tokens })
     }
 
-    /// At most this many prompt tokens a day of the project's zone.
+    /// Sets the maximum number of prompt tokens per day in the project's zone.
     #[must_use]
     pub fn tokens_per_day(self, tokens: u64) -> Self {
         self.with(Limit { unit: Unit::InputTokens, span: Span::Day, amount: tokens })
     }
 
-    /// Adds any limit; one for the same unit and span is replaced.
+    /// Adds a limit; it replaces one for the same unit and span.
     #[must_use]
     pub fn with(mut self, limit: Limit) -> Self {
         self.0.retain(|held| (held.unit, held.span) != (limit.unit, limit.span));
@@ -127,17 +127,17 @@ impl Limits {
         self
     }
 
-    /// Each limit, in a fixed order.
+    /// Iterates over the limits, in a fixed order.
     pub fn iter(&self) -> impl Iterator<Item = &Limit> {
         self.0.iter()
     }
 
-    /// Whether nothing is limited.
+    /// Reports whether nothing is limited.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// What is wrong with them, where anything is.
+    /// Returns an error if a span is invalid.
     pub(crate) fn check(&self) -> Result<(), crate::Error> {
         match self.0.iter().find(|limit| !limit.span.is_valid()) {
             None => Ok(()),
@@ -148,21 +148,21 @@ impl Limits {
     }
 }
 
-/// How much of each unit.
+/// An amount of each unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amounts {
     /// Requests.
     pub requests: u64,
-    /// Tokens of the prompts.
+    /// Prompt tokens.
     pub input_tokens: u64,
-    /// Tokens of the answers.
+    /// Response tokens.
     pub output_tokens: u64,
     /// Images.
     pub images: u64,
 }
 
 impl Amounts {
-    /// How much of a unit.
+    /// Returns the amount of a unit.
     pub fn of(&self, unit: Unit) -> u64 {
         match unit {
             Unit::Requests => self.requests,
@@ -174,14 +174,14 @@ impl Amounts {
     }
 }
 
-/// What one request takes from the limits.
+/// The amounts that one request takes from the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
     pub(crate) requests: u32,
     pub(crate) input_tokens: u64,
     pub(crate) output_tokens: u64,
     pub(crate) images: u32,
-    /// The tokens are a guess: one that is over a limit waits for an empty window in place of being refused.
+    /// Whether the tokens are an estimate: an estimate over a limit waits for an empty window instead of being refused.
     pub(crate) estimated: bool,
 }
 
@@ -192,7 +192,7 @@ impl Default for Cost {
 }
 
 impl Cost {
-    /// Whether it takes as much of every unit as another.
+    /// Reports whether this cost is at least as large as another in every unit.
     pub(crate) fn covers(&self, other: &Self) -> bool {
         self.requests >= other.requests
             && self.input_tokens >= other.input_tokens
@@ -206,7 +206,7 @@ impl Cost {
         Amounts { requests: requests.into(), input_tokens, output_tokens, images: images.into() }
     }
 
-    /// How much of a unit it takes.
+    /// Returns the amount of a unit.
     pub(crate) fn of(&self, unit: Unit) -> u64 {
         self.amounts().of(unit)
     }

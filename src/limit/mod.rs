@@ -1,7 +1,7 @@
-//! Limits, and how much of them is used.
+//! Limits and how much of them is used.
 //!
-//! [`Limits`] says what may be used in which span. A `Quota` is the state of one project and model: a
-//! `SlidingWindow` for each sliding limit and a `DailyCount` for each daily one.
+//! [`Limits`] lists the maximum amounts per span. A `Quota` is the state of one project and model: a `SlidingWindow`
+//! for each sliding limit and a `DailyCount` for each daily one.
 
 mod daily;
 mod limits;

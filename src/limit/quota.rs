@@ -1,4 +1,4 @@
-//! The limits of one project and model, and what of them is used.
+//! The limits of one project and model, and how much of them is used.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,38 +11,38 @@ use super::{
 };
 use crate::time::Tick;
 
-/// A learned limit is forgotten so long after it was last confirmed.
+/// How long a learned limit is kept after it was last confirmed.
 const FORGET: Duration = Duration::from_secs(86_400);
 
-/// So many refusals are remembered: as many good answers beyond the assumed limits are needed before they are dropped.
+/// Maximum number of remembered refusals: as many extra successes beyond the assumed limits are needed to drop them.
 const MOST_REFUSED: u8 = 8;
 
-/// The amount of a limit that is not set.
+/// The amount that stands for no limit.
 const NO_LIMIT: u64 = u64::MAX;
 
-/// All windows of one project and model. Requests of a minute are always counted, so that a limit that is learned later
-/// can look back.
+/// All windows of one project and model. Requests per minute are always counted, so that a limit learned later also
+/// covers earlier requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Quota {
     meters: Arc<Meters>,
-    /// What each meter counted, in the same order.
+    /// The counter of each meter, in the same order.
     counters: Box<[Counter]>,
 }
 
-/// What a quota counts, and its limits. Quotas with the same limits share them.
+/// The units and spans that a quota counts, with their limits. Quotas with the same limits share them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Meters {
     list: Vec<Meter>,
-    /// Requests that the provider refused while limits were assumed: they were counted here, and perhaps not there.
+    /// Requests that the provider refused while limits were assumed. They count here, but perhaps not at the provider.
     refused: u8,
 }
 
-/// One unit that is counted over one span, and its limits.
+/// A unit that is counted over a span, with its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Meter {
     unit: Unit,
     span: Span,
-    /// For how long an amount counts where the span is sliding.
+    /// How long an amount counts if the span is sliding.
     length: Length,
     given: u64,
     assumed: u64,
@@ -55,21 +55,21 @@ enum Counter {
     Daily(DailyCount),
 }
 
-/// A limit that the provider told.
+/// A limit that the provider reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Learned {
     amount: u64,
     confirmed: Tick,
 }
 
-/// Whether a request fits.
+/// Whether a request fits under the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// Under every limit.
     Free,
-    /// Over an assumed limit; the given and learned ones have room.
+    /// Over an assumed limit, but under the given and learned ones.
     OverAssumed,
-    /// Over a given or learned limit until then.
+    /// Over a given or learned limit until this tick.
     Full { until: Tick, reason: FullReason },
 }
 
@@ -78,15 +78,15 @@ pub(crate) enum Room {
 pub(crate) enum FullReason {
     /// A sliding window is full.
     Window,
-    /// The day's count is full.
+    /// A daily limit is used up.
     Day,
-    /// The cost is larger than a limit: it never fits under this limit.
+    /// The cost is larger than a limit and never fits under it.
     TooLarge,
-    /// The cost is too large now; a smaller one would fit.
+    /// The cost does not fit now, but a smaller one would.
     Tokens,
 }
 
-/// What a request took, and when.
+/// The cost that a request reserved, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reservation {
     at: Tick,
@@ -94,34 +94,34 @@ pub(crate) struct Reservation {
     cost: Cost,
 }
 
-/// How much of a limit is used.
+/// A limit and how much of it is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LimitView {
-    /// What is counted.
+    /// The unit that is counted.
     pub unit: Unit,
-    /// Over which time.
+    /// The span over which it is counted.
     pub span: Span,
-    /// How many at most.
+    /// The maximum.
     pub limit: u64,
-    /// How many count now; more than the limit where answers used more tokens than was estimated.
+    /// The amount that counts now; more than the limit if responses used more tokens than estimated.
     pub used: u64,
-    /// Where the limit comes from.
+    /// The source of the limit.
     pub source: LimitSource,
-    /// When one more fits; `None` where it fits now or never.
+    /// The time until one more fits; `None` if one fits now or never.
     pub opens_in: Option<Duration>,
 }
 
-/// Where a limit comes from.
+/// The source of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LimitSource {
     /// The configuration.
     Given,
-    /// The provider, by an answer.
+    /// A response of the provider.
     Learned,
-    /// The table of known tiers; it refuses nobody.
+    /// The table of known tiers. It only orders keys and never refuses a request.
     Assumed,
 }
 
@@ -134,7 +134,7 @@ impl Quota {
         quota
     }
 
-    /// Shares the limits of the quota that was made before, where they are the same.
+    /// Shares the limits of the quota created before, if they are equal.
     pub(crate) fn share_limits(&mut self, before: &mut Arc<Meters>) {
         if self.meters == *before {
             self.meters = Arc::clone(before);
@@ -165,7 +165,7 @@ impl Quota {
         }
     }
 
-    /// A good answer beyond the assumed limits came: they are dropped, unless it may have been within them for the provider.
+    /// Drops the assumed limits after a success beyond them, unless it may have been within them for the provider.
     pub(crate) fn exceeded_assumed(&mut self) {
         match self.meters.refused.checked_sub(1) {
             Some(fewer) => Arc::make_mut(&mut self.meters).refused = fewer,
@@ -173,7 +173,7 @@ impl Quota {
         }
     }
 
-    /// The provider refused a request for its rate: the assumed limits may be right.
+    /// Restores the assumed limits after the provider refused a request for its rate: they may be right.
     pub(crate) fn refused(&mut self, assumed: &Limits) {
         let meters = Arc::make_mut(&mut self.meters);
         meters.refused = (meters.refused + 1).min(MOST_REFUSED);
@@ -187,8 +187,8 @@ impl Quota {
         }
     }
 
-    /// The provider told a limit. It replaces the one learned before and is forgotten after 24 h unless it is learned
-    /// again. Whether it is new or another amount; a span that is no window's changes nothing.
+    /// Records a limit that the provider reported. It replaces the one learned before and is forgotten after 24 h
+    /// unless it is learned again. Returns whether the limit is new or its amount changed. An invalid span is ignored.
     pub(crate) fn learn(&mut self, unit: Unit, span: Span, amount: u64, now: Tick) -> bool {
         if !span.is_valid() {
             return false;
@@ -199,7 +199,7 @@ impl Quota {
         before.is_none_or(|before| before.amount != amount)
     }
 
-    /// Whether a request of this cost fits now.
+    /// Reports whether a request of this cost fits now.
     pub(crate) fn room(&mut self, cost: &Cost, now: Tick, today: Today) -> Room {
         let mut room = Room::Free;
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
@@ -208,7 +208,7 @@ impl Quota {
                 continue;
             }
             let limit = meter.hard_limit(now);
-            // A guess is no reason to refuse for good: it waits for an empty window.
+            // An estimate must not refuse a request forever: it waits for an empty window.
             let amount = if cost.estimated && meter.unit != Unit::Requests { amount.min(limit) } else { amount };
             let after = counter.used(meter.length, now, today).saturating_add(amount);
             if after > limit {
@@ -220,7 +220,7 @@ impl Quota {
         room
     }
 
-    /// Counts the cost, whether it fits or not.
+    /// Counts the cost, whether or not it fits.
     pub(crate) fn reserve(&mut self, cost: Cost, now: Tick, today: Today) -> Reservation {
         let reservation = Reservation { at: now, today, cost };
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
@@ -229,7 +229,7 @@ impl Quota {
         reservation
     }
 
-    /// Replaces the reserved tokens by those that were used, in the span where they were reserved. Whether fewer were used.
+    /// Replaces the reserved tokens by the used ones, at the time of the reservation. Returns whether fewer were used.
     pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) -> bool {
         let mut freed = false;
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
@@ -243,14 +243,14 @@ impl Quota {
         freed
     }
 
-    /// Takes a reservation back: its request was never sent.
+    /// Removes a reservation whose request was never sent.
     pub(crate) fn cancel(&mut self, reservation: &Reservation) {
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             counter.remove(meter.length, reservation, reservation.cost.of(meter.unit));
         }
     }
 
-    /// Adds what another quota counted.
+    /// Adds the counts of another quota.
     pub(crate) fn add_counts_of(&mut self, other: &Self) {
         for (counted, source) in other.meters.list.iter().zip(&other.counters) {
             let length = self.meter(counted.unit, counted.span).length;
@@ -267,7 +267,7 @@ impl Quota {
         }
     }
 
-    /// Each limit with how much of it is used; of limits for the same unit and span, the one that holds.
+    /// Returns each effective limit with how much of it is used, one for each unit and span.
     pub(crate) fn views(&mut self, now: Tick, today: Today) -> Vec<LimitView> {
         let mut views = Vec::new();
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
@@ -287,7 +287,7 @@ impl Quota {
         views
     }
 
-    /// The limits that hold: of each unit and span the lower of the given and the learned one.
+    /// Returns the enforced limits: for each unit and span the lower of the given and the learned one.
     pub(crate) fn hard_limits(&self, now: Tick) -> Vec<Limit> {
         let limits = self.meters.list.iter().map(|meter| Limit {
             unit: meter.unit,
@@ -297,7 +297,7 @@ impl Quota {
         limits.filter(|limit| limit.amount < NO_LIMIT).collect()
     }
 
-    /// Counts what a store counted in a sliding window.
+    /// Adds an amount that a store counted in a sliding window.
     pub(crate) fn count_start(&mut self, span: Duration, at: Tick, amounts: &Amounts) {
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             let amount = amounts.of(meter.unit);
@@ -310,7 +310,7 @@ impl Quota {
         }
     }
 
-    /// Counts what a store counted on a day.
+    /// Adds an amount that a store counted for a day.
     pub(crate) fn count_day(&mut self, date: i32, amounts: &Amounts) {
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             if let Counter::Daily(count) = counter {
@@ -319,7 +319,7 @@ impl Quota {
         }
     }
 
-    /// The meter of a unit and span; it is made where there is none.
+    /// Returns the meter of a unit and span, and creates it if needed.
     fn meter(&mut self, unit: Unit, span: Span) -> &mut Meter {
         let place = self.place(unit, span).unwrap_or_else(|| {
             let (length, counter) = match span {
@@ -340,25 +340,25 @@ impl Quota {
 }
 
 impl Reservation {
-    /// What was reserved.
+    /// Returns the reserved cost.
     pub(crate) fn cost(&self) -> Cost {
         self.cost
     }
 
-    /// The day on which it was made.
+    /// Returns the day on which it was made.
     pub(crate) fn today(&self) -> Today {
         self.today
     }
 }
 
 impl Room {
-    /// Both reasons hold: the later end, and of the reasons the one that concerns most costs.
+    /// Combines two results: the later end, and the reason that applies to the most costs.
     fn or(self, other: Self) -> Self {
         let (Self::Full { until, reason }, Self::Full { until: until_other, reason: other_reason }) = (self, other)
         else {
             return other;
         };
-        // A reason that concerns only this cost gives way to one that concerns every cost; too large stays.
+        // A reason that applies to every cost replaces one that applies only to this cost. `TooLarge` is kept.
         let takes_place = match (reason, other_reason) {
             (FullReason::TooLarge, _) | (_, FullReason::Tokens) => false,
             (FullReason::Tokens, _) | (_, FullReason::TooLarge) => true,
@@ -369,7 +369,7 @@ impl Room {
 }
 
 impl Meter {
-    /// The given limit or the learned one, whichever is lower.
+    /// Returns the lower of the given and the learned limit.
     #[inline]
     fn hard_limit(&self, now: Tick) -> u64 {
         self.learned(now).map_or(self.given, |learned| learned.amount.min(self.given))
@@ -380,7 +380,7 @@ impl Meter {
         self.learned.filter(|learned| now.since(learned.confirmed) < FORGET)
     }
 
-    /// Until when, and why, an amount does not fit under the limit that holds.
+    /// Returns until when, and why, an amount does not fit under the hard limit.
     #[cold]
     fn full(&self, counter: &mut Counter, amount: u64, now: Tick, today: Today) -> Room {
         let limit = self.hard_limit(now);

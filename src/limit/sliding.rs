@@ -1,57 +1,57 @@
-//! What was used in any span of a fixed length.
+//! The amount used in any span of a fixed length.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::time::Tick;
 
-/// How much longer than its span a window counts at most, in milliseconds: a request is on its way for a while.
+/// Maximum time that a window counts beyond its span, in milliseconds: a request takes a while to reach the provider.
 const GUARD_MS: u32 = 250;
 
-/// Into how many parts a coalesced window divides its span.
+/// Number of parts into which a coalesced window divides its span.
 const PARTS: u32 = 256;
 
-/// For how long a window counts, and how finely it tells apart when.
+/// How long a window counts an amount, and its resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Length {
-    /// The span and the guard.
+    /// The span plus the guard.
     counts_ms: u32,
-    /// Amounts of one part are one entry, whose tick is the part's end.
+    /// Amounts within one part share an entry, whose tick is the end of the part.
     part_ms: u32,
 }
 
-/// Counts amounts in any span of a given length, of 1 ms to 24 h.
+/// Counts amounts in any span of a given length, from 1 ms to 24 h.
 ///
-/// An amount counts from when it is added until its span and the guard have passed: late and never early.
+/// An amount counts from when it is added until the span and the guard have passed. It may expire late, never early.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SlidingWindow {
-    /// In the order of their ticks.
+    /// The entries, ordered by tick.
     entries: VecDeque<Entry>,
     /// The sum of the entries.
     used: u64,
 }
 
-/// What was added at one tick: the tick in the upper 40 bits and the amount in the others. Eight bytes, since a window of a thousand
-/// requests has a thousand of them.
+/// The amount added at one tick: the tick in the upper 40 bits, the amount in the others. An entry has only eight
+/// bytes, since a window of a thousand requests has a thousand of them.
 #[derive(Clone, Copy, Debug)]
 struct Entry(u64);
 
 impl Length {
-    /// What was added at different ticks is told apart.
+    /// Returns the length of a window that keeps amounts of different ticks apart.
     pub(crate) fn exact(span: Duration) -> Self {
         let span_ms = span.as_millis().clamp(1, 86_400_000) as u32;
         Self { counts_ms: span_ms + span_ms.div_ceil(64).min(GUARD_MS), part_ms: 1 }
     }
 
-    /// For a window of at most about 260 entries: what was added in one 256th of the span leaves together, at the end of that part's
-    /// time.
+    /// Returns the length of a window of at most about 260 entries: amounts added within one 256th of the span expire
+    /// together, when the last of them would.
     pub(crate) fn coalesced(span: Duration) -> Self {
         let part_ms = (span.as_millis().min(86_400_000) as u32 / PARTS).max(1);
         Self { part_ms, ..Self::exact(span) }
     }
 
-    /// When an amount of this tick counts no longer.
+    /// Returns when an amount of this tick no longer counts.
     #[inline]
-    fn leaves(self, tick: Tick) -> Tick {
+    fn expires(self, tick: Tick) -> Tick {
         Tick::from_millis(tick.millis() + u64::from(self.counts_ms))
     }
 
@@ -62,13 +62,13 @@ impl Length {
 }
 
 impl SlidingWindow {
-    /// What counts now.
+    /// Returns the amount that counts now.
     pub(crate) fn used(&mut self, length: Length, now: Tick) -> u64 {
         self.prune(length, now);
         self.used
     }
 
-    /// When `amount` fits under `limit`: `now` if it does already, [`Tick::NEVER`] if it is more than the limit.
+    /// Returns when `amount` fits under `limit`: `now` if it already does, [`Tick::NEVER`] if it exceeds the limit.
     pub(crate) fn opens(&mut self, length: Length, now: Tick, amount: u64, limit: u64) -> Tick {
         if amount > limit {
             return Tick::NEVER;
@@ -80,19 +80,19 @@ impl SlidingWindow {
         for (tick, amount) in self.entries() {
             over = over.saturating_sub(amount);
             if over == 0 {
-                return length.leaves(tick);
+                return length.expires(tick);
             }
         }
         now
     }
 
-    /// Counts `amount` (2^32 - 1 at most) as used at `at`, which is usually now. A tick of the past counts as long as it would have if
-    /// it had been added in time.
+    /// Counts `amount` (at most 2^32 - 1) as used at `at`, which is usually now. An amount of a past tick expires as if
+    /// it had been added then.
     pub(crate) fn add(&mut self, length: Length, at: Tick, amount: u64) {
         self.prune(length, at);
         let at = length.part_end(at);
         let place = self.first_after(at);
-        if place < self.entries.len() && self.entries.back().is_some_and(|newest| length.leaves(at) <= newest.tick()) {
+        if place < self.entries.len() && self.entries.back().is_some_and(|newest| length.expires(at) <= newest.tick()) {
             return;
         }
         let mut rest = amount.min(u64::from(u32::MAX));
@@ -119,7 +119,7 @@ impl SlidingWindow {
         }
     }
 
-    /// Takes back an amount that was added at `at`, as far as it still counts.
+    /// Removes an amount that was added at `at`, as far as it still counts.
     pub(crate) fn remove(&mut self, length: Length, at: Tick, amount: u64) {
         let at = length.part_end(at);
         let mut rest = amount;
@@ -138,7 +138,7 @@ impl SlidingWindow {
         }
     }
 
-    /// What counts, with the tick of each amount, in order.
+    /// Returns the amounts that count with their ticks, oldest first.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (Tick, u64)> {
         self.entries.iter().map(|entry| (entry.tick(), entry.amount()))
     }
@@ -151,14 +151,14 @@ impl SlidingWindow {
     #[inline]
     fn prune(&mut self, length: Length, now: Tick) {
         while let Some(entry) = self.entries.front()
-            && length.leaves(entry.tick()) <= now
+            && length.expires(entry.tick()) <= now
         {
             self.used -= entry.amount();
             self.entries.pop_front();
         }
     }
 
-    /// The place of the first entry that is later than `at`.
+    /// Returns the index of the first entry that is later than `at`.
     #[inline]
     fn first_after(&self, at: Tick) -> usize {
         match self.entries.back() {
@@ -170,7 +170,7 @@ impl SlidingWindow {
 
 impl Entry {
     const AMOUNT_BITS: u32 = 24;
-    /// What is more takes several entries.
+    /// Maximum amount of an entry; a larger amount takes several entries.
     const MOST: u64 = (1 << Self::AMOUNT_BITS) - 1;
 
     fn new(tick: Tick, amount: u64) -> Self {

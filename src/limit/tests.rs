@@ -1,4 +1,4 @@
-//! Properties of windows and quotas, against oracles that remember every start.
+//! Property tests of windows and quotas, against oracles that remember every start.
 
 mod quota;
 mod sliding;

@@ -1,4 +1,4 @@
-//! Waiting for a key.
+//! Acquires a key, and waits for one if needed.
 
 use std::{
     future::Future,
@@ -23,7 +23,7 @@ use super::{
 use crate::{Error, time::Tick};
 
 pin_project! {
-    /// The future of [`KeyPool::acquire`](crate::KeyPool::acquire). Dropped while it waits, it gives up its place.
+    /// The future of [`KeyPool::acquire`](crate::KeyPool::acquire). Dropped while it waits, it leaves the queue.
     #[must_use = "futures do nothing unless polled"]
     pub struct Acquire {
         shared: Arc<Shared>,
@@ -31,21 +31,21 @@ pin_project! {
         deadline: Option<Tick>,
         waiting: Option<Waiting>,
         reserving: Option<Reserving>,
-        // The store answered too late once.
+        // Whether the store already replied too late once.
         late: bool,
-        // The store refused all keys that it was offered: the request keeps its turn.
+        // Whether the store refused all offered keys: the request keeps its turn.
         refused: bool,
         #[pin]
         sleep: Option<Sleep>,
     }
 }
 
-/// A place in the queue, given up when it is dropped.
+/// A place in the queue, released on drop.
 struct Waiting {
     shared: Arc<Shared>,
     id: WaiterId,
     model: ModelIx,
-    /// What the timer was set to.
+    /// The tick to which the timer is set.
     armed: Option<Tick>,
 }
 
@@ -81,7 +81,7 @@ impl Future for Acquire {
                     Ok(Reserve::Granted(grant)) => {
                         return Poll::Ready(Ok(Lease::new(Arc::clone(this.shared), grant)));
                     }
-                    // No candidate had room; the windows know now, and the request waits for another.
+                    // No candidate had room. The pool has recorded that, and the request waits for another key.
                     Ok(Reserve::Refused) => *this.refused = true,
                     Ok(Reserve::Late) => *this.late = true,
                     Err(error) => return Poll::Ready(Err(error)),
@@ -128,7 +128,7 @@ enum Begun {
     Waits(Waiting),
 }
 
-/// A lease for a request that does not wait; the store is not asked.
+/// Returns a lease for a request that does not wait, without a reservation in the store.
 pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Lease, Error> {
     match begin(shared, request, &mut Some(Tick::ZERO), false) {
         Begun::Granted(grant) => Ok(Lease::new(Arc::clone(shared), grant)),
@@ -137,11 +137,11 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     }
 }
 
-/// The first try: a grant, an error, or a place in the queue.
+/// Tries to get a key: returns a grant, an error, or a place in the queue. `first` means that it is the request's turn.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, first: bool) -> Begun {
     let begun = shared.with(|state, now| {
         let selection = Selection::new(state, request, false);
-        // A model of the provider's table gets windows of its own before its first answer.
+        // A model of the provider's table gets its own windows before its first response.
         let is_new =
             request.model.is_some() && state.models.is_shared(selection.named) && state.settings.may_assume_more();
         (!is_new).then(|| try_or_join(shared, state, &selection, deadline, first, now))
@@ -167,7 +167,7 @@ fn try_or_join(
     let (request, model) = (selection.request, selection.model);
     let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
     let patient = deadline > now.tick;
-    // Whoever waits comes first.
+    // Waiting requests are served first.
     if !first {
         super::queue::serve(state, now);
     }
@@ -215,7 +215,7 @@ fn wait(
                 }));
             }
             state.queue.set_waker(place.id, cx.waker());
-            // `serve` may have changed when the next key wakes.
+            // `serve` may have changed the time when the next key wakes.
             let due = state.queue.first_wakes_at(place.id, place.model);
             Err(due.map_or(deadline, |due| due.min(deadline)))
         });

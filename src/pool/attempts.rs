@@ -1,4 +1,4 @@
-//! Which keys a request tried, and what came of each.
+//! The keys that a request tried, with their outcomes.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -12,15 +12,15 @@ use crate::{
     time::Tick,
 };
 
-/// The attempts of one request, oldest first. It is an extension of every answer and a part of every error.
+/// The attempts of one request, oldest first. It is an extension of every response and a part of every error.
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
     /// Most requests have one attempt, which needs no list.
     last: Option<Attempt>,
     earlier: Vec<Attempt>,
-    /// Until when the request may wait for keys.
+    /// The deadline for waiting for keys.
     pub(crate) deadline: Option<Tick>,
-    /// The request is not sent again if nobody knows whether it was carried out.
+    /// Whether the request is not idempotent: it is not retried if it may have been carried out.
     pub(crate) once: bool,
 }
 
@@ -32,16 +32,16 @@ pub struct Attempt {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) outcome: Outcome,
     pub(crate) elapsed: Duration,
-    /// For the layer that removes it from answers.
+    /// For the layer that removes the key from responses.
     pub(crate) secret: Secret,
 }
 
-/// After a fault of the provider a request waits at least so long for a key: the fault may have closed the model's breaker.
+/// Minimum wait for a key after a fault of the provider, since the fault may have opened the model's breaker.
 const AFTER_FAULT: Duration = Duration::from_secs(2);
 
 impl Attempts {
-    /// What the next attempt needs, of a request that needs `needs` and waits for keys so long unless it says otherwise. The first
-    /// attempt sets what holds for all of them.
+    /// Returns the requirements of the next attempt of a request. `wait` applies if the request sets none. The first
+    /// attempt sets what applies to all attempts.
     pub(crate) fn next(&mut self, mut needs: KeyRequest, wait: Duration, now: Tick) -> KeyRequest {
         let wait = needs.wait.unwrap_or(wait);
         let deadline = *self.deadline.get_or_insert_with(|| now.plus(wait));
@@ -53,7 +53,7 @@ impl Attempts {
         let failed = last.outcome().failure().map(Failure::retry);
         let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
         needs.wait = Some(deadline.since(now).max(least));
-        // A key that met a limit may serve the request when its cooldown is over.
+        // A rate-limited key may serve the request after its cooldown.
         let refuses = |class: ErrorClass| class.is_key_fault() && class != ErrorClass::RateLimit;
         let refused = self.iter().filter(|attempt| attempt.class().is_some_and(refuses));
         needs.excluded.extend(refused.map(|attempt| attempt.key().clone()));
@@ -64,64 +64,64 @@ impl Attempts {
         self.earlier.extend(self.last.replace(attempt));
     }
 
-    /// Each attempt, oldest first.
+    /// Iterates over the attempts, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
         self.earlier.iter().chain(&self.last)
     }
 
-    /// The last attempt: the one that the answer came from.
+    /// Returns the last attempt, which the response came from.
     pub fn last(&self) -> Option<&Attempt> {
         self.last.as_ref()
     }
 
-    /// The secret that the last attempt was made with.
+    /// Returns the secret of the last attempt.
     pub(crate) fn last_secret(&self) -> Option<&Secret> {
         self.last().map(|attempt| &attempt.secret)
     }
 
-    /// How many there were.
+    /// Returns the number of attempts.
     pub fn len(&self) -> usize {
         self.earlier.len() + usize::from(self.last.is_some())
     }
 
-    /// Whether there was none.
+    /// Reports whether there was no attempt.
     pub fn is_empty(&self) -> bool {
         self.last.is_none()
     }
 }
 
 impl Attempt {
-    /// The key that was used.
+    /// Returns the key.
     pub fn key(&self) -> &KeyId {
         &self.key
     }
 
-    /// The key's project.
+    /// Returns the key's project.
     pub fn project(&self) -> &str {
         &self.project
     }
 
-    /// The model that was asked for, if it is known.
+    /// Returns the requested model, if known.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
-    /// What came of it.
+    /// Returns the outcome.
     pub fn outcome(&self) -> &Outcome {
         &self.outcome
     }
 
-    /// The class of the error; none for a good answer.
+    /// Returns the class of the error; `None` if there was none.
     pub fn class(&self) -> Option<ErrorClass> {
         self.outcome.failure().map(Failure::class)
     }
 
-    /// The status of the answer if it was an error.
+    /// Returns the status of an error response.
     pub fn status(&self) -> Option<StatusCode> {
         self.outcome.failure().and_then(Failure::status)
     }
 
-    /// From the grant of the key to the head of the answer.
+    /// Returns the time from the grant of the key to the head of the response.
     pub fn elapsed(&self) -> Duration {
         self.elapsed
     }

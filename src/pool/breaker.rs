@@ -1,4 +1,4 @@
-//! When a key, a project, a model or what they share is not used.
+//! Circuit breakers of keys, projects, models, billing accounts and exits.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use crate::{
     time::Tick,
 };
 
-/// What a breaker covers.
+/// The target of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Target {
     Key(Slot),
@@ -48,13 +48,14 @@ impl Target {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CircuitBreaker {
-    /// It is used.
+    /// The target is used.
     Closed,
-    /// It is not used until a time.
+    /// The target is not used until a time.
     Cooling,
-    /// The end of a cooldown was guessed, or a disabled key is tried again: one request at a time goes out, whose outcome decides.
+    /// The target is tried again after a cooldown of guessed length, or although it was disabled: one request at a time
+    /// is sent, whose outcome decides.
     HalfOpen,
-    /// It is not used until somebody enables it.
+    /// The target is not used until a person enables it.
     Disabled,
 }
 
@@ -69,14 +70,14 @@ enum State {
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
     state: State,
-    /// When the state was entered: outcomes of requests that started before change nothing, or extend a cooldown.
+    /// When the state was entered. Outcomes of requests that started before it can only extend a cooldown.
     since: Tick,
-    /// Failures in a row.
+    /// The number of failures in a row.
     failures: u16,
     class: Option<ErrorClass>,
-    /// What the provider said, or why a person disabled it.
+    /// The provider's message, or why a person disabled the target.
     reason: Option<Box<str>>,
-    /// A person disabled it: no answer enables it.
+    /// Whether a person disabled the target: then no response enables it.
     by_hand: bool,
 }
 
@@ -84,7 +85,7 @@ pub(crate) struct Breaker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Pass,
-    /// As the one trial.
+    /// As the only trial.
     Trial,
     /// Not before this tick.
     Until(Tick),
@@ -93,7 +94,7 @@ pub(crate) enum Gate {
     Disabled,
 }
 
-/// What changed.
+/// The change of a breaker's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Nothing,
@@ -113,36 +114,36 @@ pub(crate) struct BreakerView<'a> {
     pub(crate) reason: Option<&'a str>,
 }
 
-/// So many failures in a row open the breaker of a model.
+/// Number of failures in a row that open the breaker of a model.
 const MODEL_FAILURES: u16 = 5;
-/// So many unclear refusals in a row disable.
+/// Number of unclear refusals in a row that disable a target.
 const STRIKES: u16 = 3;
-/// A key that is called invalid once is tried again after this time.
+/// Time after which a key that was called invalid once is tried again.
 const CONFIRM: Duration = Duration::from_secs(60);
-/// No cooldown is longer.
+/// Maximum length of a cooldown that the provider named.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
 #[derive(Debug, Default)]
 pub(crate) struct Breakers {
     map: HashMap<Target, Breaker, BuildHasherDefault<TargetHasher>>,
-    /// How many there are of each kind, so that a kind without any costs no look-up.
+    /// The number of breakers of each kind, so that a kind without any needs no look-up.
     kinds: [usize; 7],
 }
 
-/// When the cooldown of a failure ends.
+/// The times from which the end of a cooldown is computed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) now: Tick,
     /// When the failed request started.
     pub(crate) started: Tick,
-    /// The next midnight of the project.
+    /// When the project's daily limits have room again after midnight.
     pub(crate) midnight: Tick,
-    /// Disabling is paused: what would be disabled cools down and gets a trial.
+    /// Whether disabling is paused: a target that would be disabled cools down and gets a trial instead.
     pub(crate) paused: bool,
 }
 
 impl Breakers {
-    /// Whether a request may pass.
+    /// Returns whether a request may pass.
     pub(crate) fn gate(&self, target: Target, now: Tick) -> Gate {
         if self.kinds[target.kind()] == 0 {
             return Gate::Pass;
@@ -157,7 +158,7 @@ impl Breakers {
         }
     }
 
-    /// A request goes out as the trial.
+    /// Starts a trial.
     pub(crate) fn begin_trial(&mut self, target: Target, now: Tick) {
         if let Some(breaker) = self.map.get_mut(&target) {
             breaker.state = State::HalfOpen { trial: true };
@@ -165,7 +166,7 @@ impl Breakers {
         }
     }
 
-    /// The trial that began at a tick ended and told nothing.
+    /// Ends a trial that had no outcome; `began` is the tick at which it started.
     pub(crate) fn end_trial(&mut self, target: Target, began: Tick) {
         if let Some(breaker) = self.map.get_mut(&target)
             && breaker.since == began
@@ -175,7 +176,7 @@ impl Breakers {
         }
     }
 
-    /// A failure concerns the target.
+    /// Records a failure of the target.
     pub(crate) fn fail(&mut self, target: Target, failure: &Failure, times: Times) -> Change {
         let Times { now, started, midnight, paused } = times;
         let breaker = self.entry(target, now);
@@ -184,7 +185,7 @@ impl Breakers {
         if matches!(breaker.state, State::Disabled) {
             return Change::Nothing;
         }
-        // It started before this cooldown: it may only extend it.
+        // The request started before this cooldown, so it may only extend it.
         if let State::Cooling { until, .. } = &mut breaker.state
             && started <= breaker.since
         {
@@ -213,7 +214,7 @@ impl Breakers {
                 breaker.set(State::Disabled, now);
                 return Change::Disabled;
             }
-            // A model's breaker opens after 5 failures in a row.
+            // A model's breaker opens only after several failures in a row.
             (Cooldown::Backoff { .. }, _)
                 if matches!(target, Target::Model(_)) && breaker.failures < MODEL_FAILURES =>
             {
@@ -229,7 +230,7 @@ impl Breakers {
             (Cooldown::Fixed(delay) | Cooldown::Strikes(delay), None) => guess(delay),
             (Cooldown::None | Cooldown::Disable, _) => return Change::Nothing,
         };
-        // A cooldown that a late answer made longer is not made shorter.
+        // A cooldown that an earlier response extended is not shortened.
         let until = match breaker.state {
             State::Cooling { until: held, .. } => until.max(held),
             _ => until,
@@ -238,7 +239,7 @@ impl Breakers {
         Change::Cooling(until)
     }
 
-    /// A good answer concerns the target.
+    /// Records a success of the target.
     pub(crate) fn succeed(&mut self, target: Target, started: Tick, now: Tick) -> Change {
         if self.kinds[target.kind()] == 0 {
             return Change::Nothing;
@@ -250,7 +251,7 @@ impl Breakers {
             _ => Change::Closed,
         };
         let under_way = match breaker.state {
-            // It only counts failures in a row, and this is none.
+            // A closed breaker only counts failures in a row, which any success ends.
             State::Closed => false,
             State::HalfOpen { .. } => started < breaker.since,
             State::Cooling { .. } | State::Disabled => started <= breaker.since,
@@ -262,7 +263,7 @@ impl Breakers {
         change
     }
 
-    /// A person disables it.
+    /// Disables the target on behalf of a person.
     pub(crate) fn disable(&mut self, target: Target, reason: &str, now: Tick) {
         let breaker = self.entry(target, now);
         breaker.reason = Some(reason.into());
@@ -271,7 +272,7 @@ impl Breakers {
         breaker.set(State::Disabled, now);
     }
 
-    /// It cools until a tick: what a store remembers.
+    /// Restores a breaker from the store: it cools until a tick, or is disabled if there is none.
     pub(crate) fn restore(
         &mut self,
         target: Target,
@@ -288,7 +289,7 @@ impl Breakers {
         breaker.set(state, now);
     }
 
-    /// A target that was disabled or cools gets a trial.
+    /// Gives a disabled or cooling target a trial. Returns whether it did.
     pub(crate) fn half_open(&mut self, target: Target, now: Tick) -> bool {
         match self.map.get_mut(&target) {
             Some(breaker) if !breaker.by_hand && !matches!(breaker.state, State::Closed | State::HalfOpen { .. }) => {
@@ -299,7 +300,7 @@ impl Breakers {
         }
     }
 
-    /// What is known of these models is forgotten.
+    /// Removes all breakers of these models.
     pub(crate) fn forget(&mut self, models: &[ModelIx]) {
         let of_model = |target: &Target| match target {
             Target::KeyModel(_, model) | Target::ProjectModel(_, model) | Target::Model(model) => {
@@ -313,7 +314,7 @@ impl Breakers {
         }
     }
 
-    /// It is used again, and its failures are forgotten.
+    /// Removes the breaker of a target, which is then used again. Returns whether there was one.
     pub(crate) fn remove(&mut self, target: Target) -> bool {
         if self.kinds[target.kind()] == 0 {
             return false;
@@ -323,7 +324,7 @@ impl Breakers {
         removed
     }
 
-    /// A refusal without a named cause is undone: it was the caller's. Whether there was one.
+    /// Undoes a refusal without a named cause, since it was the caller's fault. Returns whether there was one.
     pub(crate) fn forgive(&mut self, target: Target) -> bool {
         let undone = |breaker: &Breaker| {
             matches!(breaker.class, Some(ErrorClass::Unclear | ErrorClass::NotEntitled)) && !breaker.by_hand
@@ -331,7 +332,7 @@ impl Breakers {
         self.map.get(&target).is_some_and(undone) && self.remove(target)
     }
 
-    /// The target, where it has a breaker.
+    /// Returns the target if it has a breaker.
     pub(crate) fn knows(&self, target: Target) -> Option<Target> {
         (self.kinds[target.kind()] > 0 && self.map.contains_key(&target)).then_some(target)
     }
@@ -340,7 +341,7 @@ impl Breakers {
         self.map.is_empty()
     }
 
-    /// What is not closed.
+    /// Returns a view of a breaker that is not closed.
     pub(crate) fn view(&self, target: Target, now: Tick) -> Option<BreakerView<'_>> {
         let breaker = self.map.get(&target)?;
         let (state, until) = match breaker.state {
@@ -352,7 +353,7 @@ impl Breakers {
         Some(BreakerView { state, until, class: breaker.class, reason: breaker.reason.as_deref() })
     }
 
-    /// Every target with a breaker.
+    /// Iterates over the targets with a breaker.
     pub(crate) fn targets(&self) -> impl Iterator<Item = Target> {
         self.map.keys().copied()
     }
@@ -391,7 +392,7 @@ impl Target {
     }
 }
 
-/// Targets are small numbers of our own: nobody can choose them to collide.
+/// A fast hasher for targets, which are small internal numbers: no caller can make them collide.
 #[derive(Debug, Default)]
 pub(crate) struct TargetHasher(u64);
 

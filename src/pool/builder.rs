@@ -1,4 +1,4 @@
-//! Building a pool.
+//! The builder of a pool.
 
 use std::{
     sync::{
@@ -29,10 +29,10 @@ use crate::{
     time::{Clock, WallReading},
 };
 
-/// Events that a slow listener may fall behind.
+/// Number of events that are kept for a slow listener.
 const EVENTS: usize = 1_024;
 
-/// Builds a [`KeyPool`].
+/// A builder of a [`KeyPool`].
 #[must_use]
 pub struct KeyPoolBuilder {
     provider: Box<dyn Provider>,
@@ -75,7 +75,7 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// The limits of every project for a model; a name may end in `*`. Limits of a key's own take their place.
+    /// Sets the limits of every project for a model; a name may end in `*`. Limits set on a key replace them.
     pub fn limits(mut self, model: impl Into<Arc<str>>, limits: Limits) -> Self {
         let model = model.into();
         self.limits.retain(|(held, _)| *held != model);
@@ -83,63 +83,63 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// Rows of the classification table that are tried before the built-in ones.
+    /// Adds classification rules that are tried before the built-in ones.
     pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
         self.rules.extend(rules);
         self
     }
 
-    /// How ready keys are ordered; [`Strategy::LeastLoaded`] unless set.
+    /// Sets how ready keys are ordered. The default is [`Strategy::LeastLoaded`].
     pub fn strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
         self
     }
 
-    /// How long a request waits for a key unless it says otherwise; zero unless set.
+    /// Sets how long a request waits for a key unless it sets its own wait. The default is zero.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = wait;
         self
     }
 
-    /// The clock; the system's unless set.
+    /// Sets the clock. The default is the system clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
         self
     }
 
-    /// Where reservations and cooldowns outlive the process; such a pool is made by [`open`](Self::open).
+    /// Sets the store, which keeps reservations and cooldowns beyond the process. It requires [`open`](Self::open).
     pub fn store(mut self, store: impl Store) -> Self {
         self.store = Arc::new(store);
         self
     }
 
-    /// Goes on by the local limits when the store is away, at the start, too, in place of failing; off unless called. Such
-    /// requests are counted in [`Stats::unreserved`](crate::pool::Stats).
+    /// Continues with the local limits when the store is unavailable, even at the start, instead of failing. Off by
+    /// default. Such requests are counted in [`Stats::unreserved`](crate::pool::Stats).
     pub fn fail_open(mut self) -> Self {
         self.fail_open = true;
         self
     }
 
-    /// Allows a pool without keys, to which keys are added later.
+    /// Allows a pool without keys. Keys can be added later.
     pub fn allow_empty(mut self) -> Self {
         self.allow_empty = true;
         self
     }
 
-    /// Builds a pool that keeps nothing outside of its memory.
+    /// Builds a pool that keeps its state in memory only.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) for a malformed secret;
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for limits or zones that cannot be, two keys with one id, a pool without
-    /// keys, or a store, which [`open`](Self::open) must load.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for invalid limits or time zones, two keys with one id, a pool
+    /// without keys, or a store, which requires [`open`](Self::open).
     pub fn build(self) -> Result<KeyPool, Error> {
         if self.store.is_shared() {
-            return Err(Error::config("a pool with a store is made by `open().await`"));
+            return Err(Error::config("a pool with a store must be built with `open().await`"));
         }
         self.make()
     }
 
-    /// Builds a pool and loads what its store keeps.
+    /// Builds a pool and loads its state from the store.
     ///
     /// # Errors
     /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).
@@ -148,7 +148,7 @@ impl KeyPoolBuilder {
         let loaded = super::persist::load(&pool.shared, Counts::Restored).await;
         let revision = match loaded {
             Err(error) if pool.shared.fail_open => {
-                pool.shared.store_answered(Some(&error));
+                pool.shared.record_store_result(Some(&error));
                 pool.shared.reload.store(true, Ordering::Relaxed);
                 0
             }
@@ -162,7 +162,7 @@ impl KeyPoolBuilder {
 
     fn make(self) -> Result<KeyPool, Error> {
         if self.keys.is_empty() && !self.allow_empty {
-            return Err(Error::config("the pool has no keys; `allow_empty` permits that"));
+            return Err(Error::config("the pool has no keys; call `allow_empty` to permit that"));
         }
         for (_, limits) in &self.limits {
             limits.check()?;

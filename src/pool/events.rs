@@ -1,4 +1,4 @@
-//! What happens in a pool, for whoever listens.
+//! The events of a pool.
 
 use std::sync::Arc;
 
@@ -7,52 +7,52 @@ use tokio::sync::broadcast;
 
 use crate::{classify::ErrorClass, key::KeyId, limit::Limit, time::Tick};
 
-/// Something that happened in a pool. It never holds a secret.
+/// An event in a pool. It never contains a secret.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A key was added.
     KeyAdded {
-        /// Its name.
+        /// Its id.
         key: KeyId,
     },
     /// A key was removed.
     KeyRemoved {
-        /// Its name.
+        /// Its id.
         key: KeyId,
     },
-    /// A key, or what it belongs to, is not used for a while.
+    /// A target, such as a key or its project, is not used for a while.
     Cooling {
-        /// What cools: `key k-1`, `project a, model m`.
+        /// The target that cools down, such as `key k-1` or `project a for m`.
         target: String,
-        /// The key whose answer it was.
+        /// The key whose request failed.
         key: KeyId,
         /// The class of the error.
         class: ErrorClass,
-        /// Until when.
+        /// The end of the cooldown.
         #[serde(skip)]
         until: Tick,
-        /// What the provider said.
+        /// The provider's message.
         message: Option<Box<str>>,
     },
-    /// It is used again.
+    /// A target is used again.
     Closed {
-        /// What is used again.
+        /// The target.
         target: String,
     },
-    /// A key, or what it belongs to, is not used until somebody enables it.
+    /// A target, such as a key or its project, is not used until a person enables it.
     Disabled {
-        /// What is disabled.
+        /// The target.
         target: String,
-        /// The key whose answer it was, or that was disabled by hand.
+        /// The key whose request failed, or that a person disabled.
         key: KeyId,
-        /// The class of the error; none where a person did it.
+        /// The class of the error; `None` if a person disabled it.
         class: Option<ErrorClass>,
-        /// What the provider, or the person, said.
+        /// The message of the provider or of the person.
         message: Option<Box<str>>,
     },
-    /// Nearly every key is refused for good: no key is disabled until one succeeds.
+    /// Nearly every key is permanently refused: no key is disabled until one succeeds.
     GuardPaused {
         /// The last key that was refused.
         key: KeyId,
@@ -66,23 +66,23 @@ pub enum Event {
         /// The limit.
         limit: Limit,
     },
-    /// The provider named the project of a key: it shares the limits of the other keys of that project from now on.
+    /// The provider named the project of a key, which now shares the limits of the other keys of that project.
     ProjectLearned {
         /// The key.
         key: KeyId,
-        /// Its project in the pool.
+        /// The project in the pool.
         project: Arc<str>,
-        /// What the provider calls it.
+        /// The provider's name of the project.
         name: Box<str>,
     },
 }
 
-/// The events of a pool from now on. A listener that is too slow loses the oldest ones.
+/// A receiver of the events of a pool. A listener that is too slow loses the oldest ones.
 #[derive(Debug)]
 pub struct Events(pub(crate) broadcast::Receiver<Event>);
 
 impl Events {
-    /// The next event, and how many were lost before it; `None` when the pool is gone.
+    /// Returns the next event, and how many were lost before it; `None` when the pool is dropped.
     pub async fn next(&mut self) -> Option<(Event, u64)> {
         let mut lost = 0;
         loop {
@@ -94,7 +94,7 @@ impl Events {
         }
     }
 
-    /// The next event that is there already.
+    /// Returns the next event if there is one already.
     pub fn try_next(&mut self) -> Option<Event> {
         loop {
             match self.0.try_recv() {
@@ -131,7 +131,7 @@ pub(crate) fn log(event: &Event) {
         Event::ProjectLearned { key, project, name } => {
             tracing::warn!(
                 %key, %project, provider_project = %name,
-                "the provider says that this key belongs to the project: its keys share one quota"
+                "the provider reports that this key belongs to the project: all keys of the project share one quota"
             );
         }
     }

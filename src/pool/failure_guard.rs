@@ -1,4 +1,4 @@
-//! Notices an outage: when nearly every key is refused for good, disabling pauses.
+//! Detects an outage: if nearly every key is permanently refused, disabling pauses.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -8,38 +8,39 @@ use std::{
 use super::{breaker::Target, registry::Slot};
 use crate::time::Tick;
 
-/// Failures that are older say nothing any more.
+/// Failures older than this are ignored.
 const SPAN: Duration = Duration::from_secs(30);
-/// So many keys must be refused for good, and nine of ten of those that were tried.
+/// Minimum number of permanently refused keys. They must also be nine tenths of the failed keys.
 const KEYS: usize = 5;
-/// After an outage all keys are tried again at once, but not more often than this: in a list of mostly bad keys each success would
-/// look like the end of an outage.
+/// Minimum time between two releases, in which all held targets are tried again after an outage. Without it, each
+/// success in a list of mostly bad keys would look like the end of an outage.
 const RELEASE: Duration = Duration::from_secs(600);
-/// The end of an outage may take so long.
+/// Maximum time that the end of an outage takes.
 const RECOVERY: Duration = Duration::from_secs(60);
-/// At most so many failures are remembered.
+/// Maximum number of remembered failures.
 const OUTCOMES: usize = 1_024;
 
-/// Notices when nearly every key is refused for good, which is an outage and no fault of the keys.
+/// Detects when nearly every key is permanently refused, which is an outage and not a fault of the keys.
 #[derive(Debug, Default)]
 pub(crate) struct FailureGuard {
-    /// The failures in the span: of which key, and what they disable where they are for good.
+    /// The failures in the span, with their key and, if permanent, the target that they disable.
     outcomes: VecDeque<(Tick, Slot, Option<Target>)>,
-    /// How many of them came after the last success.
+    /// The number of failures since the last success.
     in_a_row: usize,
     paused: bool,
+    /// The targets that are not disabled while disabling is paused.
     held: BTreeSet<Target>,
-    /// When targets that were held were last tried again.
+    /// When held targets were last tried again.
     released: Option<Tick>,
 }
 
 impl FailureGuard {
-    /// Whether disabling is paused.
+    /// Reports whether disabling is paused.
     pub(crate) fn is_paused(&self) -> bool {
         self.paused
     }
 
-    /// A key failed; for good, where that disables a target. Whether disabling is paused.
+    /// Records a failure of a key, and the target that it disables if permanent. Returns whether disabling is paused.
     pub(crate) fn failed(&mut self, slot: Slot, disables: Option<Target>, now: Tick) -> bool {
         let begins = now.minus(SPAN);
         while self.outcomes.front().is_some_and(|(at, ..)| *at < begins) || self.outcomes.len() >= OUTCOMES {
@@ -68,8 +69,9 @@ impl FailureGuard {
         self.paused
     }
 
-    /// A key succeeded. Returns the targets that were held and are tried again now; others are when their cooldown ends. Disabling
-    /// goes on when a key succeeds later than a minute after that: an outage may end little by little.
+    /// Records a success. Returns the held targets, which are tried again now; targets held later are tried when their
+    /// cooldown ends. Disabling resumes with a success more than a minute after that, since an outage may end
+    /// gradually.
     pub(crate) fn succeeded(&mut self, now: Tick) -> BTreeSet<Target> {
         self.in_a_row = 0;
         if !self.paused || self.was_released(now, RECOVERY) {
@@ -89,7 +91,7 @@ impl FailureGuard {
         self.released.is_some_and(|released| now.since(released) < within)
     }
 
-    /// What is not disabled while that is paused.
+    /// Returns the targets that are not disabled while disabling is paused.
     pub(crate) fn held(&self) -> Vec<Target> {
         self.held.iter().copied().collect()
     }

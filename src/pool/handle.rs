@@ -1,4 +1,4 @@
-//! The pool's handle.
+//! The handle of a pool.
 
 use std::{
     fmt,
@@ -35,7 +35,7 @@ use crate::{
     time::{Clock, WallReading},
 };
 
-/// Many keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
+/// A pool of keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
 ///
 /// ```
 /// use tower_keypool::{Gemini, Key, KeyPool, Limits};
@@ -54,7 +54,7 @@ pub struct KeyPool {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What all handles, leases and waiters of a pool share.
+/// The part of a pool that all handles, leases and waiters share.
 pub(crate) struct Shared {
     pub(crate) state: Mutex<State>,
     pub(crate) provider: Box<dyn Provider>,
@@ -62,23 +62,23 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) wall: WallReading,
     pub(crate) store: Arc<dyn Store>,
-    /// Whether the store must grant what the pool granted.
+    /// Whether each request must also be reserved in the store.
     pub(crate) asks_store: bool,
-    /// Whether requests go on by the local limits when the store is away.
+    /// Whether requests continue with the local limits when the store is unavailable.
     pub(crate) fail_open: bool,
-    /// How long a request waits for a key unless it says otherwise.
+    /// How long a request waits for a key unless it sets its own wait.
     pub(crate) wait: Duration,
-    /// Retries after faults of the provider that all requests share: a fifth of the good answers, and 10 a second.
+    /// The shared budget of retries after faults of the provider: a fifth of the successes, plus 10 per second.
     pub(crate) retry_budget: Arc<TpsBudget>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) records: Mutex<Vec<Record>>,
-    /// Keys were added: what the store keeps of them is loaded.
+    /// Whether to load all records from the store, since keys were added or the first load failed.
     pub(crate) reload: AtomicBool,
-    /// The store refused a key when it was asked last.
+    /// Whether the store refused a key in the last reservation.
     pub(crate) store_refuses: AtomicBool,
-    /// The store failed when it was asked last.
+    /// Whether the last call of the store failed.
     pub(crate) store_away: AtomicBool,
-    /// Woken when the last lease of a pool that is shut down ends.
+    /// Notified when the last lease of a pool that is shut down ends.
     pub(crate) idle: Notify,
 }
 
@@ -88,7 +88,7 @@ impl Shared {
         Now { tick, wall_ms: self.wall.at(tick, &self.clock) }
     }
 
-    /// Runs a closure under the lock; what it wants done outside is done after.
+    /// Runs a closure under the lock, and performs its effects after the lock is released.
     pub(crate) fn with<R>(&self, run: impl FnOnce(&mut State, Now) -> R) -> R {
         let now = self.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +107,7 @@ impl Shared {
         }
         for event in effects.events {
             super::events::log(&event);
-            // Nobody may be listening.
+            // There may be no listener.
             let _ = self.events.send(event);
         }
         if effects.idle {
@@ -118,25 +118,25 @@ impl Shared {
         }
     }
 
-    /// Whether requests go on by the local limits now, since the store is away.
+    /// Reports whether requests now continue with the local limits, since the store is unavailable.
     pub(crate) fn goes_on_without_store(&self) -> bool {
         self.fail_open && self.store_away.load(Ordering::Relaxed)
     }
 
-    /// The store answered, or failed: a change of that is logged once.
-    pub(crate) fn store_answered(&self, error: Option<&Error>) {
+    /// Records whether a call of the store failed. Logs when that changes.
+    pub(crate) fn record_store_result(&self, error: Option<&Error>) {
         let away = error.is_some();
         if self.store_away.swap(away, Ordering::Relaxed) == away {
             return;
         }
         match error {
-            Some(error) if self.fail_open => tracing::warn!(%error, "the store is away: the local limits alone hold"),
-            Some(error) => tracing::error!(%error, "the store is away: requests fail until it is back"),
+            Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
+            Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
             None => tracing::info!("the store is back"),
         }
     }
 
-    /// Models that keys name have windows of their own before their first answer.
+    /// Gives the models that keys or limits name their own windows before their first response.
     pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>, running: bool) {
         let mut models: Vec<_> = models.collect();
         models.sort_unstable();
@@ -148,7 +148,7 @@ impl Shared {
         }
     }
 
-    /// Asks the provider for the usual limits of a model, outside of the lock.
+    /// Looks up the provider's assumed limits of a model, outside the lock.
     pub(crate) fn assume(&self, name: &str) {
         let limits = [Tier::Free, Tier::Paid].map(|tier| (tier, self.provider.assumed_limits(name, tier)));
         if limits.iter().all(|(_, limits)| limits.is_none()) {
@@ -173,43 +173,44 @@ impl Shared {
 }
 
 impl KeyPool {
-    /// Starts to build a pool for a provider.
+    /// Returns a builder of a pool for a provider.
     pub fn builder(provider: impl Provider) -> KeyPoolBuilder {
         KeyPoolBuilder::new(Box::new(provider))
     }
 
-    /// A key now, or why there is none. It does not wait.
+    /// Returns a key that is ready now, without waiting.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the reasons and the time when a key may be ready;
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) where the pool's store must be asked, which takes time.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the reasons and the time until a key may be
+    /// ready; [`ErrorKind::Store`](crate::ErrorKind::Store) if the request must be reserved in the pool's store, which
+    /// takes time; [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown).
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
         let lease = super::acquire::at_once(&self.shared, &request)?;
         if !self.shared.asks_store || request.uncounted {
             return Ok(lease);
         }
-        // The store is not asked: what it reserved for an answer that nobody waits for would count.
+        // The store is not called: its reservation would count although no caller waits for the reply.
         lease.give_back();
-        Err(Error::new(crate::ErrorKind::Store, "the store must be asked: use `acquire` in place of `try_acquire`"))
+        Err(Error::new(crate::ErrorKind::Store, "the store must reserve the request: use `acquire`, not `try_acquire`"))
     }
 
-    /// A key, as soon as one is ready, within the wait of the request or the pool. Send the request at once: limits count it from now on,
-    /// and with a shared store for a request that leaves within a second.
+    /// Returns a key as soon as one is ready, within the wait of the request or the pool. Send the request at once:
+    /// limits count it from now on, and a shared store assumes that it is sent within a second.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) when the wait is over,
-    /// [`ErrorKind::Store`](crate::ErrorKind::Store) when the store is away, and
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if no key is ready within the wait, or waiting cannot
+    /// help; [`ErrorKind::Store`](crate::ErrorKind::Store) if the store is unavailable; and
     /// [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown).
     ///
     /// # Panics
-    /// Where it must wait outside of a tokio runtime with its timers enabled.
+    /// If it must wait outside a tokio runtime with timers enabled.
     pub fn acquire(&self, request: impl Into<KeyRequest>) -> Acquire {
         Acquire::new(Arc::clone(&self.shared), request.into())
     }
 
-    /// Up to `most` leases for requests that are alike: the first as [`acquire`](Self::acquire) does, and as many more as are
-    /// ready then. At least one.
+    /// Returns up to `most` leases for equal requests, at least one: the first as [`acquire`](Self::acquire) does, and
+    /// as many more as are ready then.
     ///
     /// # Errors
     /// As [`acquire`](Self::acquire).
@@ -225,7 +226,7 @@ impl KeyPool {
         Ok(leases)
     }
 
-    /// Adds a key. One whose secret is there already is merged with it.
+    /// Adds a key, or merges it into the key with the same secret.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
@@ -237,11 +238,11 @@ impl KeyPool {
         added
     }
 
-    /// Changes the keys while the pool runs. A list of keys is replaced in steps: those that are good are changed also where others
-    /// are bad, and requests are served meanwhile.
+    /// Changes the keys while the pool runs. A list of keys is applied in steps, between which requests are served.
+    /// Valid keys are applied even if others are invalid.
     ///
     /// # Errors
-    /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
     pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
         let adds = matches!(&change, KeyChange::Put(_) | KeyChange::ReplaceAll(_));
         match &change {
@@ -254,58 +255,59 @@ impl KeyPool {
         applied
     }
 
-    /// Applies the changes of a stream until it ends, and logs those that fail.
+    /// Applies the changes from a stream until it ends, and logs those that fail.
     pub async fn follow(&self, changes: impl Stream<Item = KeyChange>) {
         let mut changes = std::pin::pin!(changes);
         while let Some(change) = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
             if let Err(error) = self.apply(change) {
-                tracing::warn!(%error, "a change of the keys failed");
+                tracing::warn!(%error, "changing the keys failed");
             }
         }
     }
 
-    /// Removes a key. Requests in flight go on.
+    /// Removes a key. Requests in flight continue.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
     pub fn remove(&self, key: &KeyId) -> Result<(), Error> {
         self.apply(KeyChange::Remove(key.clone()))
     }
 
-    /// Stops using a key until [`enable`](Self::enable).
+    /// Disables a key until [`enable`](Self::enable) is called.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
     pub fn disable(&self, key: &KeyId, reason: &str) -> Result<(), Error> {
         self.apply(KeyChange::Disable(key.clone(), reason.into()))
     }
 
-    /// Uses a key again; its failures are forgotten.
+    /// Enables a key and forgets its failures.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for a key that is not there.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
     pub fn enable(&self, key: &KeyId) -> Result<(), Error> {
         self.apply(KeyChange::Enable(key.clone()))
     }
 
-    /// What the pool knows of its keys: `limit` keys from `offset` on, in the order in which they were added.
+    /// Returns the state of `limit` keys from `offset` on, with their projects. Keys are in the order in which they
+    /// were added, except that a new key takes the place of a removed one.
     pub fn snapshot(&self, offset: usize, limit: usize) -> Snapshot {
         self.shared.with(|state, now| super::snapshot::snapshot(state, offset, limit, now))
     }
 
-    /// The pool's counters; their cost does not depend on the number of keys.
+    /// Returns the pool's counters. The cost does not depend on the number of keys.
     pub fn stats(&self) -> Stats {
         self.shared.with(|state, _| state.current_stats())
     }
 
-    /// What happens from now on.
+    /// Returns the events from now on.
     pub fn events(&self) -> Events {
         Events(self.shared.events.subscribe())
     }
 
-    /// What an answer of the provider means, by the pool's rules; `None` for a good one. Of the body, which must not be compressed,
-    /// up to 64 KiB are read. If the body repeats the key, so does the failure until it is reported:
-    /// [`Secret::redact`](crate::Secret::redact) the body if you log the failure.
+    /// Classifies a response of the provider by the pool's rules; `None` if it is successful. Up to 64 KiB of the body
+    /// are read; it must not be compressed. If the body contains the key, so does the failure until it is reported: to
+    /// log the failure, apply [`Secret::redact`](crate::Secret::redact) to the body first.
     ///
     /// ```
     /// use http::{HeaderMap, StatusCode};
@@ -323,17 +325,17 @@ impl KeyPool {
         self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
     }
 
-    /// The provider.
+    /// Returns the provider.
     pub fn provider(&self) -> &dyn Provider {
         &*self.shared.provider
     }
 
-    /// The clock.
+    /// Returns the clock.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
     }
 
-    /// Grants no key any more, fails whoever waits, and ends when the last lease is dropped.
+    /// Stops granting keys, fails waiting requests, waits until the last lease is dropped, and writes pending records.
     pub async fn shutdown(&self) {
         self.shared.with(|state, _| {
             state.closed = true;
@@ -349,7 +351,7 @@ impl KeyPool {
         super::persist::flush(&self.shared, true).await;
     }
 
-    /// Why a request that tried these keys gives up, and when another one may be served.
+    /// Returns why a request that tried these keys gives up, and when another request may be served.
     pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
@@ -364,7 +366,8 @@ impl KeyPool {
         })
     }
 
-    /// There is no key. After refusals it tells when another request may be served, not that these keys were tried.
+    /// Returns the error of a request that got no key. After attempts it reports when another request may be served,
+    /// not that these keys were tried.
     pub(crate) fn no_key(&self, error: Error, attempts: super::Attempts) -> Error {
         let error = if error.kind() == crate::ErrorKind::Unavailable && !attempts.is_empty() {
             Error::unavailable(self.unavailable_after(&attempts))

@@ -1,4 +1,4 @@
-//! What the provider's answers teach: limits, and which keys belong to one project.
+//! Learns limits from the provider's responses, and which keys belong to one project.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -16,18 +16,18 @@ use crate::{
 
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
-    /// The pool's project for a name that the provider used.
+    /// The pool's projects by the provider's names.
     projects: HashMap<Box<str>, ProjectIx>,
 }
 
-/// An answer named the project of a key. Keys that turn out to be of one project are grouped.
+/// Learns a key's project from a response that named it. Keys that turn out to belong to one project are grouped.
 pub(crate) fn learn_project(state: &mut State, slot: Slot, name: &str) {
     let Some(project) = state.registry.get(slot).map(|entry| entry.project) else { return };
     let Some(known) = state.learned.projects.get(name).map(|known| state.registry.current(*known)) else {
         state.learned.projects.insert(name.into(), project);
         return;
     };
-    // What the user said of a project holds.
+    // Projects that the user named are kept.
     if known == project || state.registry.project(project).named && state.registry.project(known).named {
         return;
     }
@@ -41,7 +41,7 @@ pub(crate) fn learn_project(state: &mut State, slot: Slot, name: &str) {
     }
 }
 
-/// The keys of a project turned out to belong to another: they share its windows and cooldowns. These keys.
+/// Moves the keys of a project to another, whose windows and cooldowns they share from now on. Returns the keys.
 pub(crate) fn merge(state: &mut State, from: ProjectIx, into: ProjectIx) -> Vec<Slot> {
     let moved = state.registry.merge(from, into);
     state.quotas.merge(from, into);
@@ -56,7 +56,7 @@ pub(crate) fn merge(state: &mut State, from: ProjectIx, into: ProjectIx) -> Vec<
     moved
 }
 
-/// An error named limits of a project for a model.
+/// Learns the limits that a rate-limit or daily-quota error named.
 pub(crate) fn learn_limits(state: &mut State, project: ProjectIx, grant: &Grant, failure: &Failure, now: Now) {
     if matches!(failure.class, ErrorClass::RateLimit | ErrorClass::DailyQuota) {
         let tier = state.registry.project(project).tier;
@@ -69,11 +69,11 @@ pub(crate) fn learn_limits(state: &mut State, project: ProjectIx, grant: &Grant,
     }
 }
 
-/// An answer's headers or its error named limits.
+/// Learns limits that a response's headers or its error named.
 pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, quota: &[QuotaViolation], now: Now) {
     for violation in quota {
         let Some(limit) = violation.limit.filter(|limit| *limit > 0) else { continue };
-        // A name that no answer confirmed has no windows of its own: what is learned of it would hold for all such names.
+        // An unconfirmed name has no windows of its own: a limit would apply to all such names.
         let Some(name) = &grant.model_name else { continue };
         let model = state.models.confirm(name);
         if state.models.is_shared(model) {

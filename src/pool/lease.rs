@@ -20,7 +20,7 @@ use crate::{
     secret::Secret,
 };
 
-/// A key that may carry one request now. It counts as in flight until it is dropped.
+/// A granted key for one request. It counts as in flight until it is dropped.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -38,7 +38,7 @@ use crate::{
 pub struct Lease {
     shared: Arc<Shared>,
     grant: Grant,
-    /// Tokens that the answer told; `u64::MAX` where it did not.
+    /// The prompt tokens that the response reported, or `u64::MAX`.
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
     unsent: AtomicBool,
@@ -50,38 +50,38 @@ impl Lease {
         Self { shared, grant, input_tokens: unknown(), output_tokens: unknown(), unsent: AtomicBool::new(false) }
     }
 
-    /// The key's name.
+    /// Returns the key's id.
     pub fn key(&self) -> &KeyId {
         &self.grant.key.id
     }
 
-    /// The key's project.
+    /// Returns the key's project.
     pub fn project(&self) -> &str {
         &self.grant.project_name
     }
 
-    /// The model that it was granted for.
+    /// Returns the requested model.
     pub fn model(&self) -> Option<&str> {
         self.grant.model_name.as_deref()
     }
 
-    /// The exit that the request must leave by; none: any.
+    /// Returns the exit through which the request must be sent; `None` for any.
     pub fn exit(&self) -> Option<&str> {
         self.grant.key.exit().map(|exit| &**exit)
     }
 
-    /// The key's secret.
+    /// Returns the key's secret.
     pub fn secret(&self) -> &Secret {
         &self.grant.key.secret
     }
 
-    /// The secret as text. Do not log it.
+    /// Returns the secret as text. Do not log it.
     pub fn expose(&self) -> &str {
         self.grant.key.secret.expose()
     }
 
-    /// Reports what came of the request. It may be called more than once: for a good head, then for an error within its stream.
-    /// The key is redacted in the failure's message and code.
+    /// Reports the outcome of the request. It may be called more than once: for a successful head, then for an error
+    /// within its stream. The key is redacted in the failure's message and code.
     pub fn report(&self, outcome: &Outcome) {
         let redacted = outcome.redacted(self.secret());
         let outcome = redacted.as_ref().unwrap_or(outcome);
@@ -89,13 +89,13 @@ impl Lease {
         log(&self.grant, outcome);
     }
 
-    /// Reports the tokens that the answer used, in place of the estimate.
+    /// Reports the tokens that were used, which replace the estimate.
     pub fn used(&self, usage: Usage) {
         self.input_tokens.store(usage.input_tokens, Ordering::Relaxed);
         self.output_tokens.store(usage.output_tokens, Ordering::Relaxed);
     }
 
-    /// Reports limits that the answer's headers named.
+    /// Reports limits that the response's headers named.
     pub fn learn(&self, limits: &[QuotaViolation]) {
         if !limits.is_empty() {
             self.shared.with(|state, now| {
@@ -105,12 +105,12 @@ impl Lease {
         }
     }
 
-    /// Gives the key back unused: the request was not sent and counts against no limit.
+    /// Gives the key back unused. The request was not sent and counts against no limit.
     pub fn give_back(self) {
         self.unsent.store(true, Ordering::Relaxed);
     }
 
-    /// How long it has been held.
+    /// Returns how long the lease has been held.
     pub fn elapsed(&self) -> Duration {
         self.shared.clock.now().since(self.grant.started)
     }
@@ -140,7 +140,7 @@ impl Lease {
     }
 }
 
-/// One structured event an attempt.
+/// Logs the outcome of an attempt.
 fn log(grant: &Grant, outcome: &Outcome) {
     let (key, project, model) = (&grant.key.id, &*grant.project_name, grant.model_name.as_deref());
     match outcome {

@@ -1,8 +1,8 @@
-//! The pool: which key serves which request, and when a key is not used.
+//! The pool: decides which key serves which request, and when a key is not used.
 //!
-//! A [`KeyPool`] is a handle to one state behind one mutex, which is held for microseconds and never over I/O, an await, logging
-//! or user code. The state is made of structs that do not know each other; `select` picks a key, `outcome` applies what an answer
-//! changes, and `queue` decides who is served next.
+//! A [`KeyPool`] is a handle to one state behind one mutex, which is held for microseconds and never during I/O, an
+//! await, logging or user code. The state consists of structs that do not know each other. `select` picks a key,
+//! `outcome` applies the outcome of a request, and `queue` serves waiting requests.
 
 mod acquire;
 mod attempts;

@@ -1,4 +1,4 @@
-//! The models that the pool knows by name.
+//! The known models, by name.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,53 +7,53 @@ use std::{
 
 use crate::limit::Cost;
 
-/// A model that the pool knows. Names that no answer confirmed share [`ModelIx::DEFAULT`].
+/// The index of a known model. Unconfirmed names share [`ModelIx::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ModelIx(pub(crate) u32);
 
 impl ModelIx {
-    /// Every name that nothing is known of, and requests that name no model.
+    /// All unknown names, and requests that name no model.
     pub(crate) const DEFAULT: Self = Self(0);
-    /// Requests that count against no limit: a full window must not hold them up.
+    /// Requests that count against no limit: a full window must not delay them.
     pub(crate) const UNCOUNTED: Self = Self(1);
 }
 
-/// So many names are known at the most: callers choose them.
+/// Maximum number of known names, since callers choose them.
 const MOST: usize = 4_096;
 
-/// So many names that no answer confirmed are forgotten at once when there is no room for another.
+/// Number of unconfirmed names that are forgotten together when there is no room for another.
 const FORGOTTEN_AT_ONCE: usize = 256;
 
-/// Longer names are not remembered, in bytes.
+/// Maximum length of a remembered name, in bytes.
 pub(crate) const LONGEST: usize = 256;
 
-/// An estimate of tokens is raised by at most this factor.
+/// Maximum factor by which a token estimate is raised.
 const MOST_RAISED: f64 = 4.0;
 
-/// So many pairs of a model and a tier of the provider's table are known before their first answer.
+/// Number of assumed limits (pairs of model and tier) at which those of unknown models are no longer looked up.
 pub(crate) const MOST_ASSUMED: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct Models {
     by_name: BTreeMap<Arc<str>, ModelIx>,
     entries: Vec<Model>,
-    /// The patterns that limits are given for, without their `*`, longest first. Names that nothing is known of share the model of
-    /// the first that fits.
+    /// The patterns with given limits, without their `*`, longest first. An unknown name shares the model of the first
+    /// pattern that matches.
     patterns: Vec<(Box<str>, ModelIx)>,
-    /// The names that no answer confirmed, oldest first.
+    /// The unconfirmed names, oldest first.
     unconfirmed: VecDeque<ModelIx>,
-    /// Places of names that were forgotten.
+    /// Indices of forgotten names.
     vacant: Vec<ModelIx>,
 }
 
 #[derive(Debug)]
 struct Model {
     name: Arc<str>,
-    /// Configured, or served by a good answer: it has windows and an order of keys of its own.
+    /// Whether it is configured or had a successful response: it then has its own windows and list of keys.
     confirmed: bool,
-    /// The model that its requests counted for until a good answer confirmed it.
+    /// The model for which its requests counted until it was confirmed.
     counted: Option<ModelIx>,
-    /// The prompt tokens of its latest answers, as estimated and as used; the older an answer, the less it counts.
+    /// The prompt tokens of its latest responses, estimated and used; older responses weigh less.
     tokens: (f64, f64),
 }
 
@@ -71,19 +71,20 @@ impl Default for Models {
 }
 
 impl Models {
-    /// The model of a name; the shared one where nothing is known of it.
+    /// Returns the model of a name, or the shared one if the name is unknown.
     pub(crate) fn find(&self, name: Option<&str>) -> ModelIx {
         let Some(name) = name else { return ModelIx::DEFAULT };
         self.by_name.get(name).copied().unwrap_or_else(|| self.shared(name))
     }
 
-    /// The same, remembered from now on: an error concerns it alone. The shared one where too many names are known.
+    /// Returns the model of a name and remembers it, so that an error affects it alone. Returns the shared one if too
+    /// many names are known.
     pub(crate) fn remember(&mut self, name: &str) -> ModelIx {
         if self.has_room(name) { self.insert(name) } else { self.shared(name) }
     }
 
-    /// A good answer, or the provider, names it: it has windows and an order of keys of its own, where not too many names are
-    /// known.
+    /// Confirms a name that a success or the provider named. It gets its own windows and list of keys, unless too many
+    /// names are known.
     pub(crate) fn confirm(&mut self, name: &str) -> ModelIx {
         let model = self.remember(name);
         let counted = self.effective(model);
@@ -94,14 +95,15 @@ impl Models {
         model
     }
 
-    /// The same of a name that nothing was sent for yet.
+    /// Like [`confirm`](Self::confirm), for a name with no requests yet.
     pub(crate) fn introduce(&mut self, name: &str) -> ModelIx {
         let model = self.remember(name);
         self.entries[model.0 as usize].confirmed = true;
         model
     }
 
-    /// Limits are given for a name, or for a pattern that ends in `*`. Whether that is new. `running`: requests may have been sent.
+    /// Adds a name, or a pattern that ends in `*`, with given limits. Returns whether it is new. `running` means that
+    /// requests may have been sent.
     pub(crate) fn configure(&mut self, name: &str, running: bool) -> bool {
         if name == "*" {
             return false;
@@ -122,8 +124,7 @@ impl Models {
         new
     }
 
-    /// Forgets the oldest names that no answer confirmed, where there is no room for another one. The caller forgets what it knows
-    /// of them.
+    /// Forgets the oldest unconfirmed names if there is no room for another. The caller must drop its data about them.
     pub(crate) fn make_room(&mut self) -> Vec<ModelIx> {
         let mut forgotten = Vec::new();
         if self.entries.len() >= MOST && self.vacant.is_empty() {
@@ -164,40 +165,40 @@ impl Models {
         model
     }
 
-    /// The model whose windows and order a model uses: its own, or the one that it shares with others.
+    /// Returns the model whose windows and list of keys a model uses: itself, or one that it shares with others.
     pub(crate) fn effective(&self, model: ModelIx) -> ModelIx {
         let entry = &self.entries[model.0 as usize];
         if entry.confirmed { model } else { self.shared(&entry.name) }
     }
 
-    /// The model that stands for a name as long as nothing is known of it.
+    /// Returns the shared model that stands for an unknown name.
     fn shared(&self, name: &str) -> ModelIx {
         let fits = self.patterns.iter().find(|(start, _)| name.starts_with(&**start));
         fits.map_or(ModelIx::DEFAULT, |(_, model)| *model)
     }
 
-    /// Whether several names use the windows and the order of a model.
+    /// Reports whether several names use the windows and the list of keys of a model.
     pub(crate) fn is_shared(&self, model: ModelIx) -> bool {
         model <= ModelIx::UNCOUNTED || self.patterns.iter().any(|(_, pattern)| *pattern == model)
     }
 
-    /// The model that its requests counted for before it had windows of its own.
+    /// Returns the model for which requests counted before this one had its own windows.
     pub(crate) fn counted(&self, model: ModelIx) -> Option<ModelIx> {
         self.entries[model.0 as usize].counted
     }
 
-    /// What a request is expected to cost: an estimate is raised by as much as estimates of the model were too low.
+    /// Returns the expected cost of a request: an estimate is raised as far as the model's estimates were too low.
     pub(crate) fn cost(&self, model: ModelIx, cost: Cost) -> Cost {
         let (estimated, used) = self.entries[model.0 as usize].tokens;
         if !cost.estimated || used <= estimated {
             return cost;
         }
-        // A file that a prompt only names has many tokens for few bytes; the next prompt may be a text.
+        // A prompt that refers to a file has many tokens for few bytes, but the next prompt may be text.
         let scale = (used / estimated).min(MOST_RAISED);
         Cost { input_tokens: (cost.input_tokens as f64 * scale) as u64, ..cost }
     }
 
-    /// An answer told the tokens of a prompt that were estimated.
+    /// Records the used tokens of a prompt whose tokens were estimated.
     pub(crate) fn learn_tokens(&mut self, model: ModelIx, estimated: u64, used: u64) {
         const KEPT: f64 = 31.0 / 32.0;
         let tokens = &mut self.entries[model.0 as usize].tokens;

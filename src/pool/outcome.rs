@@ -1,4 +1,4 @@
-//! What an answer changes.
+//! Applies the outcomes of requests to the state.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
     time::Tick,
 };
 
-/// Applies the outcome of a request. A lease may report several: the head of an answer, then an error within its stream.
+/// Applies the outcome of a request. A lease may report several: a successful head, then an error within the stream.
 pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: Now) {
     match outcome {
         Outcome::Success => succeed(state, grant, now),
@@ -28,7 +28,7 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
     super::queue::serve(state, now);
 }
 
-/// Ends a lease: the key may be used again, tokens are corrected, trials that told nothing are given back.
+/// Ends a lease: the key may be used again, tokens are corrected, and trials without an outcome end.
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
     state.effects.idle |= state.closed && state.stats.in_flight == 0;
@@ -76,7 +76,7 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
                 entry.last_start = grant.started_before;
             }
         }
-        // Its interval opens at once.
+        // The key's interval opens at once.
         let interval_opens = !sent && entry.data.min_interval().is_some();
         if interval_opens {
             state.make_ready_everywhere(grant.slot);
@@ -89,11 +89,11 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
     super::queue::serve(state, now);
 }
 
-/// The tokens that were used take the place of the estimate; what was not sent counts for nothing.
+/// Replaces the estimated tokens by the used ones, or cancels the reservation if the request was not sent.
 fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
     let Some(reservation) = &grant.reservation else { return };
     let project = state.registry.current(grant.project);
-    // Where its model got windows of its own meanwhile, they began with what was counted.
+    // If the model got its own windows meanwhile, they started with a copy of these counts.
     let copied = state.models.is_shared(grant.model).then(|| state.models.find(grant.model_name.as_deref()));
     let copied = copied.filter(|own| state.models.counted(*own) == Some(grant.model));
     for model in [Some(grant.model), copied].into_iter().flatten() {
@@ -148,7 +148,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     }
 }
 
-/// What was disabled, or cools, gets a trial.
+/// Gives a disabled or cooling target a trial.
 fn try_again(state: &mut State, target: Target, now: Now) {
     if state.breakers.half_open(target, now.tick) {
         persist_breaker(state, target, now);
@@ -165,7 +165,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     let Some(entry) = current(state, grant) else { return };
     entry.counts.failed = entry.counts.failed.saturating_add(1);
     entry.load.answered(now.tick.since(grant.started), false);
-    // The key has another secret since then: what was said of the old one does not concern it.
+    // The key has a new secret since then, to which this failure does not apply.
     if entry.data.secret != grant.key.secret {
         return;
     }
@@ -174,7 +174,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
     let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.remember_model(name));
-    // Where too many names are known this one shares a model with others, which its error must not concern.
+    // If too many names are known, this one shares a model with others, which its error must not affect.
     let shares_model = grant.model_name.is_some() && state.models.is_shared(model);
     if shares_model && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
         return;
@@ -194,7 +194,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
             }
         }
     }
-    // The day on which the request started counts; just after midnight it counts for two, and the later end holds.
+    // The day on which the request started applies. During the guard after midnight, it ends with the guard.
     let today = match &grant.reservation {
         Some(reservation) => reservation.today(),
         None => state.quotas.today(state.registry.project(project).zone, now),
@@ -207,11 +207,11 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         Change::Nothing | Change::Closed | Change::ClosedEarly => return,
     };
     publish_opened(state, target, until, failure, &grant.key.id, now);
-    // Whoever waited for the trial's outcome waits for the cooldown now.
+    // Keys that waited for the trial's outcome now wait for the cooldown.
     state.unpark(target);
 }
 
-/// What a failure is held against; `None`: nothing.
+/// Returns the target of a failure, if it has one.
 fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx, model: ModelIx) -> Option<Target> {
     Some(match failure.scope {
         Scope::Request => return None,
@@ -224,7 +224,7 @@ fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx
             Some(account) => Target::Account(account),
             None => Target::Project(project),
         },
-        // With one exit for all there is nothing to choose.
+        // If all keys share one exit, there is no alternative.
         Scope::Exit => match state.registry.get(grant.slot).and_then(|entry| entry.exit) {
             Some(exit) if state.registry.has_exits() => Target::Exit(exit),
             _ => return None,
@@ -232,7 +232,7 @@ fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx
     })
 }
 
-/// The refusals of these requests were the caller's fault: they are undone.
+/// Undoes the refusals of these requests, which were the caller's fault.
 pub(crate) fn forgive(state: &mut State, grants: &[(KeyId, Option<String>)], now: Now) {
     for (id, model) in grants {
         let Some(slot) = state.registry.find(id) else { continue };
@@ -257,20 +257,20 @@ fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::reg
     state.registry.get_mut(grant.slot).filter(|entry| entry.generation == grant.generation)
 }
 
-/// Keeps a breaker that changed in the store.
+/// Records the state of a breaker in the store.
 pub(crate) fn persist_breaker(state: &mut State, target: Target, now: Now) {
     let record = super::persist::breaker_record(state, target, now);
     state.effects.records.extend(record);
 }
 
-/// Tells of a breaker that closed, and keeps that in the store.
+/// Publishes an event for a closed breaker, and records it in the store.
 pub(crate) fn publish_closed(state: &mut State, target: Target, now: Now) {
     persist_breaker(state, target, now);
     let target = super::persist::target_name(state, target).to_string();
     state.effects.events.push(Event::Closed { target });
 }
 
-/// Tells of a breaker that a failure opened until a tick, or for good, and keeps it in the store.
+/// Publishes an event for a breaker that a failure opened, until a tick or permanently, and records it in the store.
 fn publish_opened(state: &mut State, target: Target, until: Option<Tick>, failure: &Failure, key: &KeyId, now: Now) {
     persist_breaker(state, target, now);
     let target = super::persist::target_name(state, target).to_string();

@@ -1,4 +1,4 @@
-//! What a pool keeps in its store, and takes from it.
+//! Writes the pool's changes to its store, and reads those of other processes.
 
 use std::{
     collections::HashSet,
@@ -18,16 +18,17 @@ use crate::{
     time::Tick,
 };
 
-/// What changed is written this often, and others' changes are read.
+/// Interval at which changes are written and those of other processes are read.
 const EVERY: Duration = Duration::from_millis(250);
 
-/// Corrections of reservations are written after so many times: those of one project and model cost a store as much as one.
+/// Number of intervals after which corrections of reservations are written. All corrections of one project and model
+/// cost the store as much as one.
 const CORRECTIONS_EVERY: u32 = 4;
 
-/// At most this many records wait for a store that is away; corrections beyond are dropped.
+/// Maximum number of records that wait for an unavailable store; beyond it corrections are dropped.
 const MOST_RECORDS: usize = 100_000;
 
-/// A target by names that hold in every process.
+/// Returns a target by names that are valid in every process.
 pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
     let key = |slot| state.registry.get(slot).map_or_else(|| "?".into(), |entry| entry.data.id.clone());
     let project = |at| Arc::clone(&state.registry.project(at).name);
@@ -43,7 +44,7 @@ pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
     }
 }
 
-/// The target of a name; none where this pool has no such key, project or account.
+/// Returns the target of a name; `None` if this pool has no such key, project, account or exit.
 fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
     Some(match name {
         BreakerTarget::Key(key) => Target::Key(state.registry.find(key)?),
@@ -58,11 +59,11 @@ fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
     })
 }
 
-/// The row of a breaker as it is now; none while a trial decides.
+/// Returns the record of a breaker's current state; `None` while it is half open.
 pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Option<Record> {
     let target_name = target_name(state, target);
     match state.breakers.view(target, now.tick) {
-        // The outcome of the trial is kept.
+        // The outcome of the trial will be recorded.
         Some(view) if view.state == CircuitBreaker::HalfOpen => None,
         Some(view) => Some(Record::Open {
             target: target_name,
@@ -74,16 +75,16 @@ pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Option<
     }
 }
 
-/// Whether the store's counts are added to the pool's own.
+/// Whether to add the store's counts to the pool's own.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Counts {
-    /// The pool is new.
+    /// The pool is new: add them.
     Restored,
-    /// The pool has counted already.
+    /// The pool has counts already: do not add them.
     Kept,
 }
 
-/// Adds what a store counted before the pool was made.
+/// Adds the store's counts from before the pool was built.
 fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
     for record in &changes.records {
         let (Record::Starts { project, model, .. } | Record::Day { project, model, .. }) = record else { continue };
@@ -104,7 +105,7 @@ fn restore_counts(state: &mut State, changes: &Changes, now: Now) {
     }
 }
 
-/// Takes over what a store kept, or what others recorded.
+/// Applies records of the store or of other processes.
 fn restore(state: &mut State, records: &[Record], now: Now) {
     for record in records {
         match record {
@@ -135,7 +136,7 @@ fn restore(state: &mut State, records: &[Record], now: Now) {
                 let from =
                     state.registry.find(key).and_then(|slot| state.registry.get(slot)).map(|entry| entry.project);
                 let into = state.registry.find_project(project);
-                // What the user said of a project holds.
+                // A project that the user named is kept.
                 if let (Some(from), Some(into)) = (from, into)
                     && from != into
                     && !state.registry.project(from).named
@@ -149,7 +150,7 @@ fn restore(state: &mut State, records: &[Record], now: Now) {
     super::queue::serve(state, now);
 }
 
-/// Of each breaker the last state alone.
+/// Keeps only the last record of each breaker.
 fn latest(mut records: Vec<Record>) -> Vec<Record> {
     let mut seen = HashSet::new();
     records.reverse();
@@ -161,7 +162,7 @@ fn latest(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
-/// Writes what changed; the corrections of reservations, too, or not yet.
+/// Writes the waiting records, with `corrections` including corrections of reservations.
 pub(crate) async fn flush(shared: &Shared, corrections: bool) {
     let is_due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
     let due = {
@@ -173,11 +174,11 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
         return;
     }
     let kept = shared.store.record(records.clone()).await;
-    shared.store_answered(kept.as_ref().err());
+    shared.record_store_result(kept.as_ref().err());
     if kept.is_err() {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
-        // Without its correction a reservation counts what was reserved for it.
+        // Without its correction, a reservation counts with the reserved amounts.
         let mut over = waiting.len().saturating_sub(MOST_RECORDS);
         waiting.retain(|record| {
             let dropped = over > 0 && matches!(record, Record::Used { .. });
@@ -187,11 +188,11 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
     }
 }
 
-/// Loads what the store keeps.
+/// Loads all records from the store.
 pub(crate) async fn load(shared: &Shared, counts: Counts) -> Result<u64, Error> {
     let changes = shared.store.load().await?;
     shared.with(|state, now| {
-        // Learned limits first: their windows are made by that.
+        // Learned limits first, since that creates their windows.
         restore(state, &changes.records, now);
         if counts == Counts::Restored {
             restore_counts(state, &changes, now);
@@ -200,7 +201,7 @@ pub(crate) async fn load(shared: &Shared, counts: Counts) -> Result<u64, Error> 
     Ok(changes.revision)
 }
 
-/// Writes and reads changes until the pool is gone.
+/// Writes and reads changes until the pool is dropped.
 pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
     for round in 1_u32.. {
         let Some(pool) = shared.upgrade() else { return };
@@ -222,7 +223,7 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
                 changes.revision
             })
         };
-        pool.store_answered(read.as_ref().err());
+        pool.record_store_result(read.as_ref().err());
         revision = read.unwrap_or(revision);
     }
 }

@@ -1,4 +1,4 @@
-//! Who is served next: for each model first in, first out.
+//! The queue of waiting requests: first in, first out for each model.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,10 +14,10 @@ use super::{
 };
 use crate::{limit::Cost, time::Tick};
 
-/// So many waiters of a model are looked at: one that needs a special key does not hold up the others.
+/// Number of waiters of a model that are tried, so that one that needs a special key does not block the others.
 const LOOK_AHEAD: usize = 16;
 
-/// A waiter's place. It is used again with the next generation.
+/// The index of a waiter. It is reused with the next generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WaiterId {
     at: u32,
@@ -29,23 +29,23 @@ struct Waiter {
     request: KeyRequest,
     model: ModelIx,
     waker: Option<Waker>,
-    /// It was granted a key: it is in no queue any more.
+    /// Whether it was granted a key and has left its queue.
     served: bool,
-    /// The grant, until it takes it.
+    /// The grant, until the waiter takes it.
     granted: Option<Grant>,
     /// Its arrival number.
     sequence: u64,
-    /// Only its cost distinguishes it from the other plain ones of its model.
+    /// Whether it differs from other plain waiters of its model only in its cost.
     plain: bool,
 }
 
-/// How a waiter leaves.
+/// The state in which a waiter left.
 pub(crate) enum LeaveResult {
-    /// Nothing was granted to it; another may be the first now.
+    /// It was granted no key; another waiter may be the first now.
     Unserved,
-    /// It did not take what was granted to it.
+    /// It did not take its grant.
     Granted(Grant),
-    /// It took what was granted to it.
+    /// It took its grant.
     Served,
 }
 
@@ -55,29 +55,29 @@ pub(crate) struct WaitQueue {
     free: Vec<u32>,
     queues: BTreeMap<ModelIx, ModelQueue>,
     len: usize,
-    /// How many joined.
+    /// The number of waiters that joined.
     joined: u64,
 }
 
 #[derive(Debug, Default)]
 struct ModelQueue {
     order: VecDeque<WaiterId>,
-    /// When a key wakes, and the first waiter, whose timer goes off then.
+    /// The first waiter, whose timer fires when the next key wakes, and that tick.
     armed: Option<(WaiterId, Tick)>,
 }
 
 impl WaitQueue {
-    /// How many wait.
+    /// Returns the number of waiters.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether so many wait for a model that a newcomer must stand behind them untried.
+    /// Reports whether the queue of a model is so long that a new request must join it without a try.
     pub(crate) fn is_long(&self, model: ModelIx) -> bool {
         self.queues.get(&model).is_some_and(|queue| queue.order.len() >= LOOK_AHEAD)
     }
 
-    /// A request begins to wait: behind all others, or before them if it had its turn and the store refused it.
+    /// Adds a request to the queue: at the end, or at the front if it had its turn and the store refused it.
     pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, first: bool) -> WaiterId {
         let plain = request.affinity == Affinity::Any && request.excluded.is_empty() && !request.uncounted;
         self.joined += 1;
@@ -105,7 +105,7 @@ impl WaitQueue {
         if *generation == id.generation { waiter.as_mut() } else { None }
     }
 
-    /// What was granted to a waiter.
+    /// Takes the grant of a waiter.
     pub(crate) fn take_grant(&mut self, id: WaiterId) -> Option<Grant> {
         self.get_mut(id)?.granted.take()
     }
@@ -118,13 +118,13 @@ impl WaitQueue {
         }
     }
 
-    /// When to wake it, where it is the first of its model.
+    /// Returns when to wake a waiter, if it is the first of its model.
     pub(crate) fn first_wakes_at(&self, id: WaiterId, model: ModelIx) -> Option<Tick> {
         let (_, tick) = self.queues.get(&model)?.armed.filter(|(first, _)| *first == id)?;
         Some(tick)
     }
 
-    /// A waiter leaves.
+    /// Removes a waiter.
     pub(crate) fn leave(&mut self, id: WaiterId) -> LeaveResult {
         let Some(waiter) = self.get_mut(id) else { return LeaveResult::Served };
         let (model, served, granted) = (waiter.model, waiter.served, waiter.granted.take());
@@ -145,7 +145,7 @@ impl WaitQueue {
         LeaveResult::Unserved
     }
 
-    /// The models with waiters, the one with the oldest first waiter first.
+    /// Returns the models with waiters, ordered by the age of their first waiter, oldest first.
     fn models(&mut self) -> Vec<ModelIx> {
         let mut models: Vec<_> =
             self.queues.iter().filter_map(|(model, queue)| Some((*queue.order.front()?, *model))).collect();
@@ -153,13 +153,13 @@ impl WaitQueue {
         models.into_iter().map(|(_, model)| model).collect()
     }
 
-    /// The wakers of all who wait.
+    /// Takes the wakers of all waiters.
     pub(crate) fn wakers(&mut self) -> Vec<Waker> {
         self.waiters.iter_mut().filter_map(|(_, waiter)| waiter.as_mut()?.waker.take()).collect()
     }
 }
 
-/// Serves whoever can be served, in their order.
+/// Serves all waiters that can be served, in order.
 #[inline]
 pub(crate) fn serve(state: &mut State, now: Now) {
     if state.queue.len > 0 {
@@ -171,7 +171,7 @@ pub(crate) fn serve(state: &mut State, now: Now) {
 
 fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let mut at = 0;
-    // The models for which a plain request found no key, with its cost: one that costs as much finds none either.
+    // Models and costs of plain requests that found no key: a plain request that costs at least as much finds none.
     let mut blocked: Vec<(Option<Arc<str>>, Cost)> = Vec::new();
     let mut until = None::<Tick>;
     while at < LOOK_AHEAD {

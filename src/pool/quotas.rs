@@ -1,4 +1,4 @@
-//! The quotas of all projects and models, made at first use.
+//! The quotas of all projects and models, created at first use.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ use crate::{
     time::Tick,
 };
 
-/// A zone of the pool, by number. 0 is the provider's.
+/// The index of a time zone of the pool. 0 is the provider's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ZoneIx(u16);
 
@@ -27,20 +27,20 @@ type Fast = BuildHasherDefault<TargetHasher>;
 
 #[derive(Debug)]
 pub(crate) struct Quotas {
-    /// For each project its models, in their order.
+    /// The quotas by model of each project, ordered by model.
     projects: Vec<Vec<(ModelIx, Quota)>>,
-    /// The limits of the last quota that was made for a model and tier: most are the same.
+    /// The limits of the last quota created for each model and tier. Most are equal and shared.
     limits: HashMap<(ModelIx, Tier), Arc<Meters>>,
     zones: Vec<(Arc<str>, Zone)>,
-    /// Projects and models that the store refused: not before a tick.
+    /// Projects and models for which the store refused a cost, with the tick before which it is not asked again.
     closed: HashMap<(ProjectIx, ModelIx), (Tick, Cost), Fast>,
-    /// Projects and models over their assumed limit, for which one request finds out whether more is allowed.
+    /// Projects and models with a running probe: a request over the assumed limit that tests whether more is allowed.
     probes: HashSet<(ProjectIx, ModelIx), Fast>,
 }
 
 impl Quotas {
     /// # Errors
-    /// A zone that does not exist.
+    /// A configuration error if the zone does not exist.
     pub(crate) fn new(zone: &str) -> Result<Self, Error> {
         let zones = vec![(zone.into(), Zone::new(zone)?)];
         Ok(Self {
@@ -53,7 +53,7 @@ impl Quotas {
     }
 
     /// # Errors
-    /// A zone that does not exist.
+    /// A configuration error if the zone does not exist.
     pub(crate) fn zone(&mut self, name: &Arc<str>) -> Result<ZoneIx, Error> {
         if let Some(at) = self.zones.iter().position(|(held, _)| held == name) {
             return Ok(ZoneIx(at as u16));
@@ -66,12 +66,12 @@ impl Quotas {
         self.zones[usize::from(zone.0)].1.today(now.tick, || now.wall_ms)
     }
 
-    /// Makes room for the quotas of so many more projects.
+    /// Reserves capacity for the quotas of this many more projects.
     pub(crate) fn reserve(&mut self, projects: usize) {
         self.projects.reserve_exact(projects);
     }
 
-    /// Where the quota of a project and model is among those of the project.
+    /// Returns the index of a model's quota among those of the project.
     pub(crate) fn place(&self, project: ProjectIx, model: ModelIx) -> Option<usize> {
         self.projects.get(project.0 as usize)?.iter().position(|(held, _)| *held == model)
     }
@@ -80,7 +80,8 @@ impl Quotas {
         &mut self.projects[project.0 as usize][place].1
     }
 
-    /// Makes the quota of a project and model. Its place. `counted` is the model that its requests counted for before it was known.
+    /// Creates the quota of a project and model and returns its index. `counted` is the model for which its requests
+    /// counted before it was confirmed.
     pub(crate) fn make(
         &mut self,
         at: ProjectIx,
@@ -97,12 +98,12 @@ impl Quotas {
         let quotas = &mut self.projects[at];
         let assumed = settings.assumed.get(&(model, project.tier));
         let mut quota = Quota::new(given(project, name, &settings.limits), assumed);
-        // What was sent under a name that nothing was known of counts for the name, too.
+        // Requests sent before the name was confirmed count for it, too.
         if let Some((_, counted)) = quotas.iter().find(|(held, _)| Some(*held) == counted) {
             quota.add_counts_of(counted);
         }
         quota.share_limits(self.limits.entry((model, project.tier)).or_default());
-        // A project is used for few models.
+        // A project uses few models.
         quotas.reserve_exact(1);
         let place = quotas.partition_point(|(held, _)| *held < model);
         quotas.insert(place, (model, quota));
@@ -114,14 +115,14 @@ impl Quotas {
         Some(self.at(project, place))
     }
 
-    /// The models with a quota of a project.
+    /// Returns the models for which a project has a quota.
     pub(crate) fn models(&self, project: ProjectIx) -> Vec<ModelIx> {
         self.projects
             .get(project.0 as usize)
             .map_or_else(Vec::new, |quotas| quotas.iter().map(|(model, _)| *model).collect())
     }
 
-    /// The given limits of a project changed.
+    /// Applies the given limits of a project and model.
     pub(crate) fn set_given(
         &mut self,
         at: ProjectIx,
@@ -134,11 +135,11 @@ impl Quotas {
         let quota = &mut self.projects[at.0 as usize][place].1;
         quota.set_given(given(project, name, pool));
         quota.share_limits(self.limits.entry((model, project.tier)).or_default());
-        // The store refused by the limits of before.
+        // The store's refusal was based on the old limits.
         self.closed.remove(&(at, model));
     }
 
-    /// The counts of a project are added to another's, whose key turned out to be of the same project.
+    /// Adds the counts of a project to another that turned out to be the same project.
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) {
         let Some(counted) = self.projects.get_mut(from.0 as usize).map(std::mem::take) else { return };
         for (model, counted) in counted {
@@ -159,12 +160,12 @@ impl Quotas {
         Arc::clone(&self.zones[usize::from(zone.0)].0)
     }
 
-    /// The store has no room for a cost, or a larger one, of a project and model before a tick.
+    /// Records that the store has no room for this cost, or a larger one, of a project and model before a tick.
     pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost) {
         self.closed.insert((project, model), (until, cost));
     }
 
-    /// Until when the store has no room for a cost.
+    /// Returns until when the store has no room for a cost, if so.
     pub(crate) fn closed_until(&mut self, project: ProjectIx, model: ModelIx, cost: &Cost, now: Tick) -> Option<Tick> {
         if self.closed.is_empty() {
             return None;
@@ -177,7 +178,7 @@ impl Quotas {
         cost.covers(&refused).then_some(until)
     }
 
-    /// Whether a request finds out now whether more than the assumed limit is allowed.
+    /// Reports whether a request is testing whether more than the assumed limit is allowed.
     pub(crate) fn is_probing(&self, project: ProjectIx, model: ModelIx) -> bool {
         self.probes.contains(&(project, model))
     }
@@ -191,7 +192,7 @@ impl Quotas {
     }
 }
 
-/// The limits given for a model: the project's own before the pool's, an exact name before a pattern that ends in `*`.
+/// Returns the given limits of a model: the project's own before the pool's, an exact name before a pattern.
 fn given<'a>(project: &'a Project, model: &str, pool: &'a [(Arc<str>, Limits)]) -> &'a Limits {
     static NONE: Limits = Limits::NONE;
     find(&project.limits, model).or_else(|| find(pool, model)).unwrap_or(&NONE)

@@ -1,4 +1,4 @@
-//! Which keys there are, and which belong to one project, account or exit.
+//! The keys of a pool, grouped by project, account and exit.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -11,19 +11,20 @@ use crate::{
     time::Tick,
 };
 
-/// The place of a key in the registry. A removed key's place is used again, with another generation.
+/// The index of a key in the registry. The slot of a removed key is reused with another generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Slot(pub(crate) u32);
 
-/// The place of a project.
+/// The index of a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ProjectIx(pub(crate) u32);
 
-/// A name that several keys share: a billing account or an exit. Counted from 1, so that none takes no space.
+/// The index of a name that several keys share: a billing account or an exit. It starts at 1, so that `Option<GroupIx>`
+/// is no larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct GroupIx(NonZeroU32);
 
-/// What never changes of a key while it is in the pool; leases share it.
+/// The options of a key, shared with its leases. A change replaces the whole value.
 #[derive(Clone, Debug)]
 pub(crate) struct KeyData {
     pub(crate) id: KeyId,
@@ -32,9 +33,9 @@ pub(crate) struct KeyData {
     pub(crate) priority: u16,
     pub(crate) weight: u16,
     pub(crate) max_concurrent: Option<u32>,
-    /// The user named its project; otherwise it is alone until an answer of the provider names it.
+    /// Whether the user named its project. Otherwise it is alone until a response of the provider names its project.
     names_project: bool,
-    /// What few keys have.
+    /// Options that few keys have.
     pub(crate) extra: Option<Box<Extra>>,
 }
 
@@ -69,7 +70,7 @@ impl KeyData {
         })
     }
 
-    /// Whether it may be used for a model.
+    /// Reports whether the key may be used for a model.
     pub(crate) fn allows(&self, model: Option<&str>) -> bool {
         let Some(models) = self.extra.as_ref().and_then(|extra| extra.models.as_ref()) else { return true };
         let Some(model) = model else { return true };
@@ -88,11 +89,11 @@ impl KeyData {
     }
 }
 
-/// A key in the registry, and what changes of it with each request.
+/// A key in the registry, with the state that each request changes.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) data: Arc<KeyData>,
-    /// How many keys were added before it.
+    /// The number of keys added so far, including this one. It distinguishes keys that reuse a slot.
     pub(crate) generation: u32,
     pub(crate) project: ProjectIx,
     pub(crate) exit: Option<GroupIx>,
@@ -101,7 +102,7 @@ pub(crate) struct Entry {
     pub(crate) counts: KeyCounts,
 }
 
-/// How many requests a key served, as far as 32 bits count.
+/// The numbers of requests of a key, saturating at 32 bits.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeyCounts {
     pub(crate) started: u32,
@@ -109,33 +110,33 @@ pub(crate) struct KeyCounts {
     pub(crate) failed: u32,
 }
 
-/// A quota group. It stays when its last key goes: what was counted for it must hold when a key of it comes back.
+/// A quota group. It stays when its last key is removed, so that its counts still apply when a key comes back.
 #[derive(Debug)]
 pub(crate) struct Project {
     pub(crate) name: Arc<str>,
-    /// The user gave its name; otherwise it is a key alone until an answer names its project.
+    /// Whether the user named it. Otherwise it has a single key until a response names its project.
     pub(crate) named: bool,
     pub(crate) keys: Vec<Slot>,
     pub(crate) tier: Tier,
     pub(crate) zone: ZoneIx,
     pub(crate) account: Option<GroupIx>,
     pub(crate) limits: Box<[(Arc<str>, Limits)]>,
-    /// Its keys turned out to belong to this one.
+    /// The project to which its keys turned out to belong.
     merged: Option<ProjectIx>,
 }
 
-/// What became of a key that was added.
+/// The result of adding a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyAdded {
-    /// It is in the pool under this name.
+    /// The key is in the pool under this id.
     Added(KeyId),
-    /// Its secret was in the pool already; the options of the later entry hold, under the earlier name.
+    /// The secret was already in the pool. The new options apply under the existing id.
     Merged(KeyId),
 }
 
 impl KeyAdded {
-    /// The name under which the key is in the pool.
+    /// Returns the id under which the key is in the pool.
     pub fn id(&self) -> &KeyId {
         match self {
             Self::Added(id) | Self::Merged(id) => id,
@@ -147,23 +148,24 @@ impl KeyAdded {
 pub(crate) struct Registry {
     entries: Vec<Option<Entry>>,
     free: Vec<Slot>,
-    /// How many keys were added.
+    /// The number of keys added so far.
     added: u32,
-    /// By the hash of the id, and of the secret.
+    /// The slots by the hash of the id.
     by_id: HashMap<u64, Slot>,
+    /// The slots by the hash of the secret.
     by_secret: HashMap<u64, Slot>,
     projects: Vec<Project>,
     project_names: HashMap<Arc<str>, ProjectIx>,
-    /// The projects of removed keys that were alone in theirs, by the key's id.
+    /// The unnamed projects without keys, by the id of their removed key.
     left: HashMap<Arc<str>, ProjectIx>,
     groups: Vec<Arc<str>>,
     group_names: HashMap<Arc<str>, GroupIx>,
-    /// How many keys leave by each exit, and by none.
+    /// The number of keys for each exit, and without one.
     exits: HashMap<Option<GroupIx>, usize>,
 }
 
 impl Entry {
-    /// Its place in the order of ready keys.
+    /// Returns its rank among the ready keys.
     #[inline]
     pub(crate) fn rank(&self, strategy: Strategy) -> u64 {
         strategy.rank(&self.load, self.data.weight)
@@ -175,7 +177,7 @@ impl Registry {
         self.by_id.len()
     }
 
-    /// Makes room for so many more keys, each a project of its own.
+    /// Reserves capacity for this many more keys, each a project of its own.
     pub(crate) fn reserve(&mut self, keys: usize) {
         self.entries.reserve_exact(keys);
         self.by_id.reserve(keys);
@@ -209,7 +211,7 @@ impl Registry {
         &self.projects[project.0 as usize]
     }
 
-    /// The project that a project's keys belong to now.
+    /// Returns the project to which a project's keys now belong.
     pub(crate) fn current(&self, mut project: ProjectIx) -> ProjectIx {
         while let Some(into) = self.project(project).merged {
             project = into;
@@ -217,7 +219,7 @@ impl Registry {
         project
     }
 
-    /// A project by its name; a key without a project is a project of the key's name.
+    /// Finds a project by its name. A key without a named project is a project named by the key's id.
     pub(crate) fn find_project(&self, name: &str) -> Option<ProjectIx> {
         if let Some(project) = self.project_names.get(name) {
             return Some(*project);
@@ -230,7 +232,7 @@ impl Registry {
         &self.groups[group.0.get() as usize - 1]
     }
 
-    /// Whether keys leave by more than one exit.
+    /// Reports whether the keys use more than one exit.
     pub(crate) fn has_exits(&self) -> bool {
         self.exits.len() > 1
     }
@@ -245,10 +247,10 @@ impl Registry {
         group
     }
 
-    /// Adds a key, or merges it into the one that has the same secret.
+    /// Adds a key, or merges it into the key with the same secret.
     ///
     /// # Errors
-    /// A secret that cannot be sent, an id that another secret has, or limits that cannot hold.
+    /// If the secret is malformed, the id belongs to another secret, or a limit is invalid.
     pub(crate) fn add(&mut self, key: &Key, scheme: &str) -> Result<(Slot, KeyAdded), Error> {
         for (_, limits) in &key.limits {
             limits.check()?;
@@ -284,7 +286,7 @@ impl Registry {
         Ok((slot, KeyAdded::Added(data.id.clone())))
     }
 
-    /// Gives a key other options, and another secret where it differs. Its counts stay. Whether the secret differs.
+    /// Replaces the options and the secret of a key. Its counts stay. Returns whether the secret differs.
     pub(crate) fn update(&mut self, slot: Slot, key: &Key, scheme: &str) -> Result<bool, Error> {
         for (_, limits) in &key.limits {
             limits.check()?;
@@ -320,7 +322,7 @@ impl Registry {
         Ok(renewed)
     }
 
-    /// Removes a key. Leases of it may still be held.
+    /// Removes a key, of which leases may still be held.
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Entry> {
         let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
         self.by_id.remove(&hash(entry.data.id.as_str()));
@@ -331,7 +333,7 @@ impl Registry {
         Some(entry)
     }
 
-    /// The keys of a project turned out to belong to another, which gets the limits that were given for it. These keys.
+    /// Moves the keys and given limits of a project to another, to which they turned out to belong. Returns the keys.
     pub(crate) fn merge(&mut self, from: ProjectIx, into: ProjectIx) -> Vec<Slot> {
         let source = &mut self.projects[from.0 as usize];
         source.merged = Some(into);
@@ -349,10 +351,10 @@ impl Registry {
         keys
     }
 
-    /// Gives a key another secret.
+    /// Replaces the secret of a key.
     ///
     /// # Errors
-    /// A secret that cannot be sent, or that another key has.
+    /// If the secret is malformed or belongs to another key.
     pub(crate) fn replace_secret(&mut self, slot: Slot, secret: &str, scheme: &str) -> Result<(), Error> {
         let new = Secret::with_scheme(scheme, secret)?;
         match self.find_secret(secret) {
@@ -381,7 +383,7 @@ impl Registry {
         self.get(slot).is_some_and(|entry| entry.data.secret.expose() == secret).then_some(slot)
     }
 
-    /// Puts a key into its project, which is made where it is not there yet.
+    /// Puts a key into its project, and creates the project if needed.
     fn join(&mut self, slot: Slot, key: &Key, id: &KeyId) -> ProjectIx {
         let known = match &key.project {
             Some(name) => self.project_names.get(name).copied(),
@@ -407,8 +409,8 @@ impl Registry {
         project
     }
 
-    /// What a key says of its project holds for the project; the last word counts. With `afresh` it replaces what was said before.
-    /// Whether other limits are given now.
+    /// Applies a key's options about its project to the project; the last key wins. With `afresh` they replace the
+    /// options of other keys. Returns whether the given limits changed.
     pub(crate) fn describe(&mut self, project: ProjectIx, key: &Key, zone: Option<ZoneIx>, afresh: bool) -> bool {
         let account = key.billing_account.as_ref().map(|account| self.group(account));
         let project = &mut self.projects[project.0 as usize];
@@ -451,7 +453,7 @@ impl Registry {
     }
 }
 
-/// Keys are found by a hash of their id or secret, so that it is held once.
+/// Hashes an id or a secret. The maps use the hash as the key, so that the text is stored only once.
 fn hash(text: &str) -> u64 {
     use std::hash::{DefaultHasher, Hasher};
     let mut hasher = DefaultHasher::new();

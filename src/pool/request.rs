@@ -1,12 +1,13 @@
-//! What a request needs of a key.
+//! Requests for a key.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{key::KeyId, limit::Cost};
 
-/// What a request needs: a model, its cost, how long it may wait, which key or project must serve.
+/// The requirements of a request: its model, its cost, how long it may wait, which key or project must serve it.
 ///
-/// A `&str` is one request of that model. As an extension of an HTTP request it takes the place of what the layers find out.
+/// A `&str` converts to one request for that model. As an extension of an HTTP request it replaces what the layers
+/// derive.
 ///
 /// ```
 /// use std::time::Duration;
@@ -26,98 +27,98 @@ pub struct KeyRequest {
     pub(crate) excluded: Vec<KeyId>,
 }
 
-/// Which key or project must, or should, serve.
+/// The key or project that must, or should, serve a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Affinity {
-    /// Any.
+    /// Any key.
     #[default]
     Any,
     /// Only keys of this project.
     RequireProject(Arc<str>),
-    /// A key of this project where one is ready, else any.
+    /// A key of this project if one is ready, else any key.
     PreferProject(Arc<str>),
     /// Only this key.
     RequireKey(KeyId),
-    /// This key where it is ready, else any.
+    /// This key if it is ready, else any key.
     PreferKey(KeyId),
 }
 
 impl KeyRequest {
-    /// One request of this model.
+    /// Returns one request for this model.
     pub fn model(model: impl Into<Arc<str>>) -> Self {
         Self { model: Some(model.into()), ..Self::default() }
     }
 
-    /// One request that names no model.
+    /// Returns one request that names no model.
     pub fn any_model() -> Self {
         Self::default()
     }
 
-    /// How many requests it counts as, 1 unless set; 0 counts as 1. A batch embedding counts one for each item.
+    /// Sets how many requests it counts as. The default is 1; 0 counts as 1. A batch embedding counts as one per item.
     #[must_use]
     pub fn requests(mut self, requests: u32) -> Self {
         self.cost.requests = requests.max(1);
         self
     }
 
-    /// Tokens of the prompt, 0 unless set; an estimate is corrected by the usage that the answer tells.
+    /// Sets the tokens of the prompt. The default is 0. The usage in the response corrects the number.
     #[must_use]
     pub fn input_tokens(mut self, tokens: u64) -> Self {
         self.cost.input_tokens = tokens;
         self
     }
 
-    /// Tokens of the answer to reserve, 0 unless set.
+    /// Sets the tokens to reserve for the response. The default is 0.
     #[must_use]
     pub fn output_tokens(mut self, tokens: u64) -> Self {
         self.cost.output_tokens = tokens;
         self
     }
 
-    /// Images to reserve, 0 unless set.
+    /// Sets the images to reserve. The default is 0.
     #[must_use]
     pub fn images(mut self, images: u32) -> Self {
         self.cost.images = images;
         self
     }
 
-    /// How long it may wait for a key; zero fails at once. The pool's default unless set.
+    /// Sets how long it may wait for a key; with zero it fails at once. The default is the pool's wait.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
     }
 
-    /// Which key or project must, or should, serve.
+    /// Sets which key or project must, or should, serve it.
     #[must_use]
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.affinity = affinity;
         self
     }
 
-    /// Keys that must not serve it.
+    /// Excludes these keys.
     #[must_use]
     pub fn exclude(mut self, keys: impl IntoIterator<Item = KeyId>) -> Self {
         self.excluded.extend(keys);
         self
     }
 
-    /// It counts against no model's limits (a list of models, the state of a file).
+    /// Counts it against no limits, such as a request for the list of models or the state of a file.
     #[must_use]
     pub fn uncounted(mut self) -> Self {
         self.uncounted = true;
         self
     }
 
-    /// It makes something that stays: it is not sent again where nobody knows whether it was made.
+    /// Marks it as not idempotent: it is not retried if the provider may have carried it out.
     #[must_use]
     pub fn once(mut self) -> Self {
         self.once = true;
         self
     }
 
-    /// The model that it asks for.
+    /// Returns the requested model.
     pub fn model_name(&self) -> Option<&str> {
         self.model.as_deref()
     }

@@ -1,4 +1,4 @@
-//! Asking a shared store before a request is sent.
+//! Reserves a request in a shared store before it is sent.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -21,35 +21,35 @@ use crate::{
     time::Tick,
 };
 
-/// How many keys are offered to the store at once if it refused one the last time; else the best one alone.
+/// Maximum number of keys offered to the store if it refused the first key of the last reservation; otherwise one.
 const CANDIDATES: usize = 8;
 
-/// When the store is asked again for a candidate that it refused without a time.
+/// When a candidate is offered again that the store refused without a time.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// A candidate that was refused is not offered again before.
+/// Minimum time before a refused candidate is offered again.
 const SOONEST: Duration = Duration::from_millis(10);
 
-/// A request for which the store is asked: with the key that the pool took, and others that were ready beside it.
+/// A reservation in progress, with the key that the pool took and other ready keys.
 pub(crate) struct Reserving {
     shared: Arc<Shared>,
     taken: Option<Grant>,
-    /// The keys that were offered, the taken one first.
+    /// The offered keys, the taken one first.
     offered: Vec<(Slot, u32, Candidate)>,
     cost: Cost,
     asked: Tick,
-    answer: StoreFuture<'static, Reserved>,
-    /// The answer to the same request came too late before.
+    reply: StoreFuture<'static, Reserved>,
+    /// Whether an earlier reply for this request came too late.
     late: bool,
 }
 
-/// What came of asking.
+/// The result of a reservation.
 pub(crate) enum Reserve {
-    /// This key serves.
+    /// This key serves the request.
     Granted(Grant),
-    /// No key has room, or the chosen one serves no more.
+    /// No key has room, or the chosen one is no longer ready.
     Refused,
-    /// The answer came too late to send the request.
+    /// The reply came too late to send the request.
     Late,
 }
 
@@ -69,13 +69,13 @@ impl Reserving {
         });
         let cost = first.reservation.as_ref().map_or(request.cost, Reservation::cost);
         let candidates = offered.iter().map(|(.., candidate)| candidate.clone()).collect();
-        let answer = shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts() });
-        Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, answer, late }
+        let reply = shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts() });
+        Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, reply, late }
     }
 
     pub(crate) fn poll(&mut self, request: &KeyRequest, cx: &mut Context<'_>) -> Poll<Result<Reserve, Error>> {
-        let reserved = std::task::ready!(self.answer.as_mut().poll(cx));
-        self.shared.store_answered(reserved.as_ref().err());
+        let reserved = std::task::ready!(self.reply.as_mut().poll(cx));
+        self.shared.record_store_result(reserved.as_ref().err());
         let chosen = reserved.and_then(|reserved| {
             let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
             self.shared.store_refuses.store(refused, Ordering::Relaxed);
@@ -122,13 +122,13 @@ impl Reserving {
             None => self.give_back(granted),
         }
         match late {
-            true if self.late => Err(Error::store("its answers come too late")),
+            true if self.late => Err(Error::store("its replies arrive too late")),
             true => Ok(Reserve::Late),
             false => Ok(Reserve::Refused),
         }
     }
 
-    /// The store reserved what is not used.
+    /// Gives back a reservation that is not used.
     fn give_back(&self, granted: Granted) {
         let Some((.., candidate)) = self.offered.get(granted.candidate) else { return };
         let Candidate { key, project, model, .. } = candidate.clone();
@@ -152,7 +152,7 @@ impl Drop for Reserving {
     }
 }
 
-/// A ready key as the store is asked for it, for the model of the key that was taken.
+/// Returns a ready key as a candidate for the store, for the model of the taken key.
 fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
     let entry = state.registry.get(slot).expect("it was just found ready");
     let (key, project) = (entry.data.id.clone(), entry.project);
@@ -163,7 +163,8 @@ fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
     Candidate { key, project, model: counted_model(state, taken), limits, zone }
 }
 
-/// The model under which a store counts a request: its own name, also where the pool still counts it under a shared one.
+/// Returns the model under which the store counts a request: the requested name, even if the pool counts it under a
+/// shared model.
 pub(crate) fn counted_model(state: &State, grant: &Grant) -> Arc<str> {
     let name = grant.model_name.as_ref().filter(|name| name.len() <= LONGEST);
     Arc::clone(name.unwrap_or_else(|| state.models.name(grant.model)))

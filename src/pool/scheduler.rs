@@ -1,4 +1,4 @@
-//! Which key comes next: for each model the ready keys by priority and rank, and the blocked ones by when they wake.
+//! Orders the keys of each model: ready keys by priority and rank, blocked keys by when they wake.
 
 use std::{
     cmp::Reverse,
@@ -14,41 +14,41 @@ use super::{
 };
 use crate::time::Tick;
 
-/// So many models have an order of keys of their own at the same time.
+/// Maximum number of models with a list of keys.
 const MODELS: usize = 256;
 
-/// A key's place for one model. Entries of the heaps that disagree with it are stale.
+/// The place of a key in the list of a model. Heap entries that differ from it are stale.
 ///
-/// The rank of a ready key may be lower than its load says: it is corrected when the key comes first.
+/// The rank of a ready key may be lower than its load implies. It is corrected when the key comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
-    /// Not there: removed, disabled, or not for this model.
+    /// Nowhere: removed, or taken out for now.
     #[default]
     Out,
-    /// By priority and rank.
+    /// Ready, with its priority and rank.
     Ready(u16, u64),
-    /// Wakes at a tick.
+    /// Blocked until a tick.
     Timer(Tick, UnavailableReason),
-    /// Wakes when a target changes.
+    /// Blocked until a target changes.
     Parked(UnavailableReason),
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Scheduler {
-    /// By model.
+    /// The lists, by model.
     lists: Vec<Option<Box<List>>>,
-    /// The models that have one.
+    /// The models that have a list.
     models: Vec<ModelIx>,
     parked: HashMap<Target, Vec<(ModelIx, Slot)>, BuildHasherDefault<TargetHasher>>,
     uses: u64,
 }
 
-/// A rank and the key that has it, in one number that compares fast; the lowest is first in a heap.
+/// A rank and its key in one number, which compares fast. The lowest is first in a heap.
 type Ranked = Reverse<u128>;
 
 #[derive(Debug, Default)]
 struct List {
-    /// By priority, lowest first.
+    /// The heaps by priority, lowest first.
     ready: Vec<(u16, BinaryHeap<Ranked>)>,
     timer: BinaryHeap<Reverse<(Tick, Slot)>>,
     places: Vec<Place>,
@@ -65,14 +65,15 @@ impl Scheduler {
         self.lists.get_mut(model.0 as usize)?.as_deref_mut()
     }
 
-    /// Whether a model has an order of keys; asking for it counts as a use.
+    /// Reports whether a model has a list of keys. The call counts as a use of the list.
     pub(crate) fn has(&mut self, model: ModelIx) -> bool {
         self.uses += 1;
         let uses = self.uses;
         self.list_mut(model).map(|list| list.last_use = uses).is_some()
     }
 
-    /// Makes the order of a model of these keys, all of them ready. The model that was used longest ago makes room.
+    /// Builds the list of a model from these keys, all of them ready. If there are too many lists, the least recently
+    /// used one is dropped.
     pub(crate) fn build(&mut self, model: ModelIx, keys: impl Iterator<Item = (Slot, u16, u64)>) {
         if self.models.len() >= MODELS {
             let others = self.models.iter().filter(|model| **model != ModelIx::DEFAULT);
@@ -101,12 +102,12 @@ impl Scheduler {
         }
     }
 
-    /// The models with an order of keys.
+    /// Returns the models with a list of keys.
     pub(crate) fn models(&self) -> Vec<ModelIx> {
         self.models.clone()
     }
 
-    /// Takes the keys whose time has come off the timer; the caller makes them ready again.
+    /// Takes a due key off the timer. The caller makes it ready again.
     pub(crate) fn wake_due(&mut self, model: ModelIx, now: Tick) -> Option<Slot> {
         let list = self.list_mut(model)?;
         while let Some(Reverse((until, slot))) = list.timer.peek().copied() {
@@ -122,12 +123,12 @@ impl Scheduler {
         None
     }
 
-    /// The priorities of a model, as indices from 0.
+    /// Returns the number of priorities of a model.
     pub(crate) fn priorities(&self, model: ModelIx) -> usize {
         self.list(model).map_or(0, |list| list.ready.len())
     }
 
-    /// The ready key with the lowest rank. A rank that rose since the key was put there is corrected by `rank_of`.
+    /// Returns the ready key with the lowest rank. `rank_of` corrects a rank that rose since the key was inserted.
     pub(crate) fn first(
         &mut self,
         model: ModelIx,
@@ -150,14 +151,14 @@ impl Scheduler {
         None
     }
 
-    /// The key that is first gets a higher rank.
+    /// Raises the rank of the first key.
     pub(crate) fn raise_first(&mut self, model: ModelIx, priority: usize, slot: Slot, rank: u64) {
         if let Some(list) = self.list_mut(model) {
             list.raise_first(priority, slot, rank);
         }
     }
 
-    /// Takes the key that is first away; the caller puts it back.
+    /// Takes out the first key. The caller puts it back.
     pub(crate) fn take_first(&mut self, model: ModelIx, priority: usize) {
         let Some(list) = self.list_mut(model) else { return };
         if let Some(first) = list.ready.get_mut(priority).and_then(|(_, heap)| heap.pop()) {
@@ -165,14 +166,14 @@ impl Scheduler {
         }
     }
 
-    /// A key is ready with a rank.
+    /// Makes a key ready with a rank.
     pub(crate) fn ready(&mut self, model: ModelIx, slot: Slot, priority: u16, rank: u64) {
         if let Some(list) = self.list_mut(model) {
             list.ready(slot, priority, rank);
         }
     }
 
-    /// The rank of a key changed. Where it fell the key moves at once, where it rose when the key comes first.
+    /// Updates the rank of a key in all lists. If it fell, the key moves at once; if it rose, when the key comes first.
     pub(crate) fn rerank(&mut self, slot: Slot, priority: u16, rank: u64) {
         for model in &self.models {
             let Some(list) = &mut self.lists[model.0 as usize] else { continue };
@@ -182,7 +183,7 @@ impl Scheduler {
         }
     }
 
-    /// A key is not ready before a tick.
+    /// Blocks a key until a tick.
     pub(crate) fn block_until(&mut self, model: ModelIx, slot: Slot, until: Tick, reason: UnavailableReason) {
         let Some(list) = self.list_mut(model) else { return };
         list.set(slot, Place::Timer(until, reason));
@@ -195,20 +196,20 @@ impl Scheduler {
         }
     }
 
-    /// Whether a key waits for a time.
+    /// Reports whether a key is blocked until a tick.
     pub(crate) fn has_timer(&self, model: ModelIx, slot: Slot) -> bool {
         let list = self.lists.get(model.0 as usize).and_then(Option::as_deref);
         list.is_some_and(|list| matches!(list.place(slot), Place::Timer(..)))
     }
 
-    /// A key is not ready until a target changes.
+    /// Blocks a key until a target changes.
     pub(crate) fn park(&mut self, model: ModelIx, slot: Slot, target: Target, reason: UnavailableReason) {
         let Some(list) = self.list_mut(model) else { return };
         list.set(slot, Place::Parked(reason));
         self.parked.entry(target).or_default().push((model, slot));
     }
 
-    /// A target changed: the keys that waited for it, which the caller makes ready again.
+    /// Takes out the keys that were parked until this target changed. The caller makes them ready again.
     pub(crate) fn unpark(&mut self, target: Target) -> Vec<(ModelIx, Slot)> {
         if self.parked.is_empty() {
             return Vec::new();
@@ -225,14 +226,14 @@ impl Scheduler {
         woken
     }
 
-    /// A key stands nowhere any more.
+    /// Removes a key from all lists.
     pub(crate) fn remove(&mut self, slot: Slot) {
         for list in self.lists.iter_mut().flatten() {
             list.set(slot, Place::Out);
         }
     }
 
-    /// When the next key of a model wakes.
+    /// Returns when the next key of a model wakes.
     pub(crate) fn next_wake(&mut self, model: ModelIx) -> Option<Tick> {
         let list = self.list_mut(model)?;
         while let Some(Reverse((until, slot))) = list.timer.peek().copied() {
@@ -244,7 +245,7 @@ impl Scheduler {
         None
     }
 
-    /// How many keys of a model are blocked for each reason.
+    /// Returns the number of blocked keys of a model for each reason.
     pub(crate) fn blocked(&self, model: ModelIx) -> [u32; UnavailableReason::COUNT] {
         self.list(model).map_or([0; UnavailableReason::COUNT], |list| list.blocked)
     }
@@ -261,7 +262,7 @@ fn parts(Reverse(ranked): Ranked) -> (u64, Slot) {
 impl List {
     fn raise_first(&mut self, priority: usize, slot: Slot, rank: u64) {
         let (number, heap) = &mut self.ready[priority];
-        // Its new rank is most often the highest: it need not go down from the top.
+        // The new rank is usually the highest, so push is cheaper than replacing the top, which sifts down.
         heap.pop();
         heap.push(ranked(rank, slot));
         self.places[slot.0 as usize] = Place::Ready(*number, rank);
@@ -281,7 +282,7 @@ impl List {
         };
         let heap = &mut self.ready[at].1;
         heap.push(ranked(rank, slot));
-        // Stale entries are dropped before they outnumber the others.
+        // Drops stale entries before they outnumber the others.
         if heap.len() > 2 * self.places.len() + 64 {
             let places = &self.places;
             heap.retain(|ranked| {

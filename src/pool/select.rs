@@ -1,4 +1,4 @@
-//! Which key serves a request.
+//! Selects the key that serves a request.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use crate::{
     time::Tick,
 };
 
-/// At most this many keys are skipped for one request.
+/// Maximum number of keys that are skipped for one request.
 const MOST_SKIPPED: usize = 256;
 
-/// A key that was granted, and all that must be undone or told when it ends.
+/// A granted key, with everything that its end must undo or report.
 #[derive(Clone, Debug)]
 pub(crate) struct Grant {
     pub(crate) slot: Slot,
@@ -28,32 +28,32 @@ pub(crate) struct Grant {
     pub(crate) key: Arc<KeyData>,
     pub(crate) project: ProjectIx,
     pub(crate) project_name: Arc<str>,
-    /// The model that was asked for.
+    /// The requested model.
     pub(crate) model_name: Option<Arc<str>>,
-    /// The model whose windows and order were used.
+    /// The model whose windows and list of keys were used.
     pub(crate) model: ModelIx,
     pub(crate) started: Tick,
-    /// When the key's request before it started.
+    /// When the key's previous request started.
     pub(crate) started_before: Tick,
     pub(crate) reservation: Option<Reservation>,
-    /// The tokens of the prompt, where they are a guess; 0 where not.
+    /// The tokens of the prompt if they are an estimate, else 0.
     pub(crate) estimated_tokens: u64,
-    /// Where the store counts it.
+    /// The time and date at which the store counts the reservation.
     pub(crate) stored: Option<ReservedAt>,
-    /// The breakers for which it is the trial.
+    /// The breakers for which this request is the trial.
     pub(crate) trials: Vec<Target>,
-    /// It was over the assumed limit.
+    /// Whether it was over an assumed limit.
     pub(crate) over_assumed: bool,
-    /// It is the one request of its project and model that finds out whether more than the assumed limit is allowed.
+    /// Whether it is the one request of its project and model that tests the assumed limit.
     pub(crate) probe: bool,
 }
 
 /// Why no key was granted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Blocked {
-    /// When a key may wake, where a time is known.
+    /// When a key may wake, if known.
     pub(crate) until: Option<Tick>,
-    /// Waiting cannot help.
+    /// Whether waiting cannot help.
     pub(crate) permanent: bool,
     reasons: [u32; Reason::COUNT],
 }
@@ -63,28 +63,28 @@ enum Readiness {
     Ready {
         over_assumed: bool,
     },
-    /// Not before a tick, for any request of the model.
+    /// Not before a tick, for all requests of the model.
     Until(Tick, Reason),
-    /// Not until a target changes, for any request of the model.
+    /// Not until a target changes, for all requests of the model.
     BlockedBy(Target, Reason),
-    /// Not for this request; others may use it.
+    /// Not for this request, but other requests may use it.
     NotThisRequest(Option<Tick>, Reason),
 }
 
-/// A key that may serve, and whether it is over its assumed limit.
+/// A key that may serve, and whether it is over an assumed limit.
 pub(crate) type Found = (Slot, bool);
 
-/// One request's search for a key.
+/// The input of a request's search for a key.
 #[derive(Clone, Copy)]
 pub(crate) struct Selection<'a> {
     pub(crate) request: &'a KeyRequest,
-    /// The model of its name, which breakers concern.
+    /// The model of the requested name, to which breakers apply.
     pub(crate) named: ModelIx,
-    /// The model whose windows and order of keys it uses: the same, or one that several names share.
+    /// The model whose windows and list of keys it uses: the same, or one that several names share.
     pub(crate) model: ModelIx,
-    /// What it is expected to cost.
+    /// The expected cost.
     pub(crate) cost: Cost,
-    /// Do not wait for a running probe of an assumed limit.
+    /// Whether not to wait for a running probe of an assumed limit.
     pub(crate) last_chance: bool,
 }
 
@@ -96,20 +96,20 @@ impl<'a> Selection<'a> {
     }
 }
 
-/// Chooses a key and takes it.
+/// Finds a key and takes it.
 pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Grant, Blocked> {
     let found = find(state, selection, now)?;
     Ok(take(state, selection, found, now))
 }
 
-/// A key that is ready for a request and would be no trial, to be offered to the store beside the one that was taken.
+/// Returns a ready key whose use would not be a trial, to offer to the store besides the taken one.
 pub(crate) fn alternate(state: &mut State, selection: &Selection<'_>, now: Now) -> Option<Slot> {
     let (slot, over_assumed) = find(state, selection, now).ok()?;
     let is_trial = |target: Target| state.breakers.gate(target, now.tick) == Gate::Trial;
     (!over_assumed && !state.covering(slot, selection.named).any(is_trial)).then_some(slot)
 }
 
-/// Takes a key that the store chose, if it is still ready.
+/// Takes the key that the store chose, if it is still ready.
 pub(crate) fn take_alternate(
     state: &mut State,
     selection: &Selection<'_>,
@@ -124,7 +124,7 @@ pub(crate) fn take_alternate(
     }
 }
 
-/// Chooses a key.
+/// Finds a key for a request.
 pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found, Blocked> {
     let mut blocked = Blocked { until: None, permanent: false, reasons: [0; Reason::COUNT] };
     if state.closed {
@@ -159,7 +159,7 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
     })
 }
 
-/// The ready key of the lowest priority and rank.
+/// Returns the ready key with the lowest priority number and rank.
 fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
     let model = selection.model;
     build(state, model);
@@ -170,7 +170,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
     let mut skips = 0;
     let mut found = None;
     for priority in 0..state.scheduler.priorities(model) {
-        // Some key is over its assumed limit, and another request finds out at present whether more is allowed.
+        // Whether some key is over its assumed limit while another request tests whether more is allowed.
         let mut probing = false;
         while skips < MOST_SKIPPED
             && let Some((rank, slot)) = state.first_ready(model, priority)
@@ -180,7 +180,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     found = Some((slot, false));
                     break;
                 }
-                // Keys under their assumed limit come before it.
+                // Keys under their assumed limit are used before it.
                 Readiness::Ready { .. } if rank < OVER_ASSUMED => {
                     state.scheduler.raise_first(model, priority, slot, rank | OVER_ASSUMED);
                 }
@@ -189,7 +189,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                         blocked.reasons[Reason::Limit as usize] += 1;
                         probing = true;
                     } else if found.is_none() {
-                        // One behind it may be under its assumed limit again.
+                        // A key behind it may be under its assumed limit again.
                         found = Some((slot, true));
                     }
                     state.scheduler.take_first(model, priority);
@@ -203,7 +203,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     blocked.reasons[reason as usize] += 1;
                     state.scheduler.take_first(model, priority);
                     skipped.push((slot, rank));
-                    // In a shared order, keys for other models may be any number: they must hide no key behind them.
+                    // A shared list may have any number of keys for other models: they must not hide those behind.
                     skips += usize::from(reason != Reason::Model);
                 }
             }
@@ -213,7 +213,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             break;
         }
     }
-    // With the rank that they had there: what it is now is seen when they come first again.
+    // They keep their rank in the list. It is updated when they come first again.
     for (slot, rank) in skipped {
         if let Some((priority, _)) = state.rank(slot) {
             state.scheduler.ready(model, slot, priority, rank);
@@ -228,7 +228,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
     found
 }
 
-/// The best of the keys that an affinity names.
+/// Returns the best of the keys that the affinity names.
 fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
     build(state, selection.model);
     let slots = match &selection.request.affinity {
@@ -275,7 +275,7 @@ fn build(state: &mut State, model: ModelIx) {
     }
 }
 
-/// One request at a time goes over the assumed limit of a project to find out whether more is allowed.
+/// Reports whether a request may exceed the assumed limit of a project, which one request at a time may test.
 fn may_exceed(state: &State, selection: &Selection<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
     selection.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))
@@ -287,7 +287,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     if request.excluded.contains(&entry.data.id) {
         return Readiness::NotThisRequest(None, Reason::Tried);
     }
-    // Several models share this list: only what blocks them all may block a key in it.
+    // Several models share this list: a key in it may be blocked only by what applies to all of them.
     let shared = named != model || request.model.is_some() && state.models.is_shared(model);
     if !entry.data.allows(request.model.as_deref()) {
         return if shared {
@@ -326,7 +326,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
         return Readiness::Ready { over_assumed: false };
     }
     if let Some(until) = state.quotas.closed_until(entry.project, model, &selection.cost, now.tick) {
-        // A smaller request may have room.
+        // A smaller request may fit.
         return Readiness::NotThisRequest(Some(until), Reason::Store);
     }
     let project = entry.project;
@@ -399,7 +399,7 @@ pub(super) fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 impl Blocked {
-    /// The error for the caller.
+    /// Returns the error for the caller.
     pub(crate) fn to_unavailable(self, state: &State, request: &KeyRequest, now: Now) -> Unavailable {
         let mut reasons: Vec<_> = Reason::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! What a pool knows, as data for people and machines.
+//! Snapshots of a pool's state.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,33 +20,33 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Keys in the pool.
+    /// The number of keys in the pool.
     pub keys: usize,
-    /// Requests that wait for a key.
+    /// The number of requests that wait for a key.
     pub waiting: usize,
-    /// Leases that are held.
+    /// The number of leases that are held.
     pub in_flight: u64,
-    /// Leases that were granted and not given back.
+    /// The number of leases that were granted and not given back.
     pub granted: u64,
-    /// Good answers.
+    /// The number of successes.
     pub succeeded: u64,
-    /// Failures.
+    /// The number of failures.
     pub failed: u64,
-    /// Failures by class.
+    /// The number of failures by class.
     pub by_class: BTreeMap<&'static str, u64>,
-    /// Requests for which no key was available within their wait.
+    /// The number of requests for which no key was available within their wait.
     pub unavailable: u64,
-    /// Tokens of prompts, as answers told.
+    /// The prompt tokens that responses reported.
     pub input_tokens: u64,
-    /// Tokens of answers, as they told.
+    /// The response tokens that responses reported.
     pub output_tokens: u64,
-    /// Requests that went out without the store, which was away.
+    /// The number of requests that were sent without a reservation, since the store was unavailable.
     pub unreserved: u64,
-    /// Whether disabling is paused, since nearly every key is refused.
+    /// Whether disabling is paused, since nearly every key is permanently refused.
     pub disabling_paused: bool,
 }
 
-/// What a pool knows of its keys.
+/// The state of a pool, with a page of its keys.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -56,103 +56,103 @@ pub struct Snapshot {
     pub strategy: Strategy,
     /// The counters.
     pub stats: Stats,
-    /// The page of keys that was asked for.
+    /// The requested page of keys.
     pub keys: Vec<KeyView>,
     /// The projects of these keys.
     pub projects: Vec<ProjectView>,
     /// Breakers of models, billing accounts and exits that are not closed.
     pub breakers: Vec<BreakerState>,
-    /// How many breakers of the whole pool are not closed.
+    /// The number of breakers of the whole pool that are not closed, by scope and state.
     pub open_breakers: Vec<BreakerCount>,
 }
 
-/// How many breakers of a kind are in a state.
+/// The number of breakers of a scope in a state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BreakerCount {
-    /// What they cover.
+    /// The kind of their targets.
     pub scope: Scope,
     /// Their state.
     pub state: CircuitBreaker,
-    /// How many there are.
+    /// The number of breakers.
     pub count: usize,
 }
 
-/// A key.
+/// The state of a key.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyView {
-    /// Its name.
+    /// Its id.
     pub id: KeyId,
     /// Its project.
     pub project: Arc<str>,
-    /// Whether its account pays.
+    /// Whether its account is free or paid.
     pub tier: Tier,
-    /// Keys of a lower number are used first.
+    /// Its priority: keys with a lower number are used first.
     pub priority: u16,
-    /// Its share compared with others.
+    /// Its share of the requests relative to other keys.
     pub weight: u16,
-    /// Requests at the same time at most.
+    /// Its maximum number of concurrent requests.
     pub max_concurrent: Option<u32>,
-    /// What people call it.
+    /// Its label.
     pub label: Option<Arc<str>>,
-    /// The exit that it leaves by.
+    /// The exit through which its requests are sent.
     pub exit: Option<Arc<str>>,
-    /// Requests in flight.
+    /// The number of requests in flight.
     pub in_flight: u32,
-    /// Requests that it was granted for.
+    /// The number of requests for which it was granted.
     pub started: u64,
-    /// Good answers.
+    /// The number of successes.
     pub succeeded: u64,
-    /// Failures that were not the caller's.
+    /// The number of failures that were not the caller's fault.
     pub failed: u64,
     /// Its breakers that are not closed: of the key as a whole, and of the key for a model.
     pub breakers: Vec<BreakerState>,
 }
 
-/// A project: its keys share limits and cooldowns.
+/// The state of a project, whose keys share limits and cooldowns.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ProjectView {
     /// Its name.
     pub name: Arc<str>,
-    /// How many keys it has.
+    /// The number of its keys.
     pub keys: usize,
-    /// The account that pays.
+    /// The billing account.
     pub billing_account: Option<Arc<str>>,
-    /// Its models.
+    /// The models with a quota.
     pub models: Vec<ModelView>,
-    /// Its breaker, where it is not closed.
+    /// Its breakers that are not closed: of the project as a whole, and of the project for a model.
     pub breakers: Vec<BreakerState>,
 }
 
-/// A model of a project.
+/// The state of a model of a project.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ModelView {
-    /// Its name; `*` stands for all names that nothing is known of.
+    /// Its name; `*` stands for all unknown names.
     pub model: Arc<str>,
-    /// Its limits, with how much of them is used and where they come from.
+    /// Its limits, with their usage and sources.
     pub limits: Vec<LimitView>,
 }
 
-/// A breaker that is not closed.
+/// The state of a breaker that is not closed.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct BreakerState {
-    /// The kind of what it covers.
+    /// The kind of its target.
     pub scope: Scope,
-    /// What it covers, such as `project a for gemini-2.5-flash`.
+    /// Its target, such as `project a for gemini-2.5-flash`.
     pub target: String,
     /// Its state.
     pub state: CircuitBreaker,
-    /// For how many more seconds it cools.
+    /// The number of seconds that it still cools down.
     pub seconds_left: Option<u64>,
-    /// The class of the error; none where a person did it.
+    /// The class of the error; `None` if a person disabled it.
     pub class: Option<ErrorClass>,
-    /// What the provider, or the person, said.
+    /// The message of the provider or of the person.
     pub reason: Option<String>,
-    /// What a person should do.
+    /// Advice on how to fix the cause.
     pub advice: Option<&'static str>,
 }
 

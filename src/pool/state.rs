@@ -1,4 +1,4 @@
-//! What a pool knows, behind one mutex. Each part is a struct of its own that does not know the others.
+//! The state of a pool, behind one mutex. Each part is its own struct and does not know the others.
 
 use std::{collections::HashMap, sync::Arc, task::Waker};
 
@@ -35,36 +35,36 @@ pub(crate) struct State {
     pub(crate) guard: FailureGuard,
     pub(crate) stats: Stats,
     pub(crate) settings: Settings,
-    /// Counts grants and ends of leases, so that strategies know which was before which.
+    /// Number of grants and ends of leases, by which strategies order them.
     pub(crate) uses: u64,
-    /// The pass of the key that was granted last, for the weighted strategy.
+    /// The pass of the last granted key, for the weighted strategy.
     pub(crate) pass: u64,
     pub(crate) closed: bool,
     pub(crate) effects: Effects,
 }
 
-/// What the builder was told.
+/// The settings of the builder.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) strategy: Strategy,
     pub(crate) limits: Vec<(Arc<str>, Limits)>,
-    /// The provider's usual limits of the models that are known, asked for outside of the lock.
+    /// The provider's assumed limits of the known models, looked up outside the lock.
     pub(crate) assumed: HashMap<(ModelIx, Tier), Limits>,
     pub(crate) scheme: String,
     pub(crate) provider: Arc<str>,
 }
 
-/// What is done after the lock is released: wakers, events, log lines and rows for the store.
+/// Work to do after the lock is released: wakers, events with their log lines, and records for the store.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
     pub(crate) events: Vec<Event>,
     pub(crate) records: Vec<Record>,
-    /// The last lease ended.
+    /// Whether the last lease of a closed pool ended.
     pub(crate) idle: bool,
 }
 
-/// The two clocks, read before the lock is taken.
+/// The times of both clocks, read before the lock is taken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Now {
     pub(crate) tick: Tick,
@@ -84,7 +84,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether the usual limits of one more model are looked up.
+    /// Reports whether the assumed limits of another model may be looked up.
     pub(crate) fn may_assume_more(&self) -> bool {
         self.assumed.len() < super::model::MOST_ASSUMED
     }
@@ -116,14 +116,14 @@ impl State {
         }
     }
 
-    /// The model that a request names, and the one whose windows and order of keys it uses.
+    /// Returns the model that a request names, and the one whose windows and list of keys it uses.
     pub(crate) fn models_of(&self, request: &KeyRequest) -> (ModelIx, ModelIx) {
         let named = self.models.find(request.model_name());
         let model = if request.uncounted { ModelIx::UNCOUNTED } else { self.models.effective(named) };
         (named, model)
     }
 
-    /// The model of a name that an error or a good answer concerned, remembered from now on.
+    /// Returns the model of a name that an error or a success concerned, and remembers the name.
     pub(crate) fn remember_model(&mut self, name: &str) -> ModelIx {
         let forgotten = self.models.make_room();
         if !forgotten.is_empty() {
@@ -132,7 +132,7 @@ impl State {
         self.models.remember(name)
     }
 
-    /// The quota of a project and model, made where there is none yet.
+    /// Returns the quota of a project and model, and creates it if needed.
     pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
         let place = self.quotas.place(at, model).unwrap_or_else(|| {
             let (project, name) = (self.registry.project(at), self.models.name(model));
@@ -141,13 +141,13 @@ impl State {
         self.quotas.at(at, place)
     }
 
-    /// A key's rank in the order of a model.
+    /// Returns a key's priority and rank.
     pub(crate) fn rank(&self, slot: Slot) -> Option<(u16, u64)> {
         let entry = self.registry.get(slot)?;
         Some((entry.data.priority, entry.rank(self.settings.strategy)))
     }
 
-    /// What covers the requests with a key for a model.
+    /// Returns the breaker targets that cover requests with a key for a model.
     pub(crate) fn covering(&self, slot: Slot, model: ModelIx) -> impl Iterator<Item = Target> + use<> {
         let targets = self.registry.get(slot).map(|entry| {
             [
@@ -163,27 +163,27 @@ impl State {
         targets.into_iter().flatten().flatten()
     }
 
-    /// The ready key of a model and priority with the lowest rank, and the rank.
+    /// Returns the ready key with the lowest rank for a model and priority, with the rank.
     pub(crate) fn first_ready(&mut self, model: ModelIx, priority: usize) -> Option<(u64, Slot)> {
         let Self { registry, scheduler, settings, .. } = self;
         scheduler.first(model, priority, |slot| registry.get(slot).map_or(0, |entry| entry.rank(settings.strategy)))
     }
 
-    /// A key becomes ready in the order of a model, or its rank changed there.
+    /// Makes a key ready for a model, or updates its rank there.
     pub(crate) fn make_ready(&mut self, model: ModelIx, slot: Slot) {
         if let Some((priority, rank)) = self.rank(slot) {
             self.scheduler.ready(model, slot, priority, rank);
         }
     }
 
-    /// A target changed: the keys that waited for it are ready again.
+    /// Makes the keys ready that were parked until this target changed.
     pub(crate) fn unpark(&mut self, target: Target) {
         for (model, slot) in self.scheduler.unpark(target) {
             self.make_ready(model, slot);
         }
     }
 
-    /// A breaker closed early: the keys that it covers become ready.
+    /// Makes all keys ready that a breaker covers, since it closed early.
     pub(crate) fn reopen(&mut self, target: Target) {
         self.unpark(target);
         let slots: Vec<Slot> = match target {
@@ -207,7 +207,7 @@ impl State {
         }
     }
 
-    /// The limits that are given for a project may have changed.
+    /// Applies the given limits of a project, which may have changed.
     pub(crate) fn renew_given(&mut self, at: ProjectIx) {
         for model in self.quotas.models(at) {
             let (project, name) = (self.registry.project(at), self.models.name(model));
@@ -215,7 +215,7 @@ impl State {
         }
     }
 
-    /// A window of a project has room again before its time: keys that wait for it are ready.
+    /// Makes the keys of a project ready that wait for a time, since a window has room again before it.
     pub(crate) fn reopen_windows(&mut self, project: ProjectIx, model: ModelIx) {
         for at in 0..self.registry.project(project).keys.len() {
             let slot = self.registry.project(project).keys[at];
@@ -225,7 +225,7 @@ impl State {
         }
     }
 
-    /// A key becomes ready in the order of every model.
+    /// Makes a key ready for every model.
     pub(crate) fn make_ready_everywhere(&mut self, slot: Slot) {
         for model in self.scheduler.models() {
             self.make_ready(model, slot);

@@ -1,4 +1,4 @@
-//! Which of the ready keys is used first: one function from a key's load to a rank. The lowest rank is used first.
+//! Strategies, which compute a rank from a key's load. The ready key with the lowest rank is used first.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 
-/// How a pool orders its ready keys. Priorities stand above it.
+/// The order in which a pool uses its ready keys of the same priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// The key with the fewest requests in flight for its weight; among equals the one that was used longest ago.
+    /// The key with the fewest requests in flight relative to its weight; among equals the least recently used one.
     #[default]
     LeastLoaded,
     /// Each key in turn.
@@ -20,30 +20,31 @@ pub enum Strategy {
     Weighted,
     /// The key whose last request started or ended longest ago.
     Lru,
-    /// The key that answers fastest and fails least, by a moving average of its answers, times its requests in flight.
+    /// The key with the lowest average response time, in which errors count more, times its requests in flight.
     Adaptive,
 }
 
-/// What strategies know of a key.
+/// The load of a key, from which strategies compute its rank.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
-    /// By what the key is ordered among its equals. For `weighted` its pass of stride scheduling: its grants divided by its weight, in
-    /// units of 1/65536. Otherwise when it was used last, counted in grants and ends of the pool.
+    /// The order among equal keys. For `weighted` it is the key's pass in stride scheduling: its grants divided by its
+    /// weight, in units of 1/65536. Otherwise it is when the key was last used, counted in the pool's grants and ends
+    /// of leases.
     order: u64,
     pub(crate) in_flight: u32,
-    /// Moving average of the time to an answer, in milliseconds; errors count ten times.
+    /// Moving average of the response time, in milliseconds; errors count ten times.
     latency_ms: u32,
 }
 
-/// Ranks stay below this bit, which marks keys that are over an assumed limit.
+/// The bit above all ranks, which marks keys that are over an assumed limit.
 pub(crate) const OVER_ASSUMED: u64 = 1 << 63;
 const SEQUENCE: u64 = (1 << 44) - 1;
 
 impl Strategy {
-    /// The strategies by name.
+    /// All strategies.
     pub const ALL: [Self; 5] = [Self::LeastLoaded, Self::RoundRobin, Self::Weighted, Self::Lru, Self::Adaptive];
 
-    /// Its name in configurations, such as `least-loaded`.
+    /// Returns the name in configurations, such as `least-loaded`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LeastLoaded => "least-loaded",
@@ -54,8 +55,9 @@ impl Strategy {
         }
     }
 
-    /// A key's rank, the same for all models. When it rises, the order is corrected when the key comes first; when it falls, at the end
-    /// of a lease. So a rank may only fall by what [`Load::ended`] or [`Load::answered`] changes, and never because time passes.
+    /// Returns a key's rank, the same for all models. A list corrects a rank that rose when the key comes first, and
+    /// one that fell at the end of a lease. So only [`Load::ended`] and [`Load::answered`] may lower a rank, never the
+    /// passage of time.
     pub(crate) fn rank(self, load: &Load, weight: u16) -> u64 {
         let rank = match self {
             Self::LeastLoaded => {
@@ -74,7 +76,7 @@ impl Strategy {
 }
 
 impl Load {
-    /// The key was granted. `pass` is that of the key that was granted before: a new key begins where the others are.
+    /// Records a grant of the key. `pass` is that of the key granted before: a new key starts where the others are.
     pub(crate) fn granted(&mut self, strategy: Strategy, uses: u64, pass: &mut u64, weight: u16) {
         if strategy == Strategy::Weighted {
             *pass = self.order.max(*pass);
@@ -84,14 +86,14 @@ impl Load {
         }
     }
 
-    /// A request ended.
+    /// Records the end of a request.
     pub(crate) fn ended(&mut self, strategy: Strategy, uses: u64) {
         if strategy == Strategy::Lru {
             self.order = uses;
         }
     }
 
-    /// An answer came after this time.
+    /// Records a response after this time.
     pub(crate) fn answered(&mut self, elapsed: Duration, good: bool) {
         let sample = u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX).saturating_mul(if good { 1 } else { 10 });
         let average = u64::from(self.latency_ms);
@@ -109,11 +111,11 @@ impl FromStr for Strategy {
     type Err = Error;
 
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the names that there are.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) with the valid names.
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|strategy| strategy.as_str() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::as_str).join(", ");
-            Error::config(format!("\"{name}\" is not a strategy; there are {names}"))
+            Error::config(format!("\"{name}\" is not a strategy; expected one of {names}"))
         })
     }
 }

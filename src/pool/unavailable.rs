@@ -1,10 +1,10 @@
-//! No key now: why, and when to try again.
+//! The error when no key is available: the reasons, and when to retry.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-/// No key can serve a request now.
+/// Why no key can serve a request now, and when to retry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unavailable {
     pub(crate) model: Option<Arc<str>>,
@@ -20,25 +20,25 @@ pub struct Unavailable {
 pub enum UnavailableReason {
     /// A limit of a sliding window is used up.
     Limit,
-    /// Its limit of the day is used up.
+    /// A daily limit is used up.
     DailyLimit,
-    /// It, its project or the model cools down.
+    /// A breaker of the key, its project, its account, its exit or the model cools down.
     Cooling,
-    /// A trial request is under way, whose outcome decides.
+    /// A trial request is in flight, whose outcome decides.
     Trial,
-    /// It serves as many requests as it may at the same time.
+    /// The key has reached its maximum of concurrent requests.
     Busy,
-    /// It is disabled.
+    /// The key is disabled, or its project, account or exit.
     Disabled,
-    /// It was tried for this request already.
+    /// The key was already tried for this request, or the request excludes it.
     Tried,
-    /// It may not be used for this model.
+    /// The key may not be used for this model.
     Model,
-    /// The request needs more than its limit allows at all.
+    /// The request is larger than a limit.
     TooLarge,
     /// The request requires another key or project.
     Affinity,
-    /// The store did not grant it.
+    /// The store refused the reservation.
     Store,
 }
 
@@ -60,22 +60,22 @@ impl UnavailableReason {
 }
 
 impl Unavailable {
-    /// The model that was asked for.
+    /// Returns the requested model.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
-    /// How many keys the pool has.
+    /// Returns the number of keys in the pool.
     pub fn keys(&self) -> usize {
         self.keys
     }
 
-    /// Why, with the number of keys that each reason concerns, most keys first.
+    /// Returns the reasons with the number of keys for each, most keys first.
     pub fn reasons(&self) -> &[(UnavailableReason, usize)] {
         &self.reasons
     }
 
-    /// When a key may serve again, where that is known.
+    /// Returns after which time a key may serve again, if known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }

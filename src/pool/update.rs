@@ -1,4 +1,4 @@
-//! Changing the keys while the pool runs.
+//! Changes the keys while the pool runs.
 
 use std::collections::HashSet;
 
@@ -15,24 +15,24 @@ use crate::{
     key::{Key, KeyId},
 };
 
-/// So many keys are replaced at once.
+/// Number of keys that are replaced under one lock.
 const STEP: usize = 256;
 
 /// A change of a pool's keys.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum KeyChange {
-    /// A new key, or other options of the key with the same id or secret.
+    /// Adds a key, or replaces the options of the key with the same id or secret.
     Put(Key),
-    /// These keys, and no others: keys that are not listed are removed.
+    /// Puts these keys, and removes all others.
     ReplaceAll(Vec<Key>),
-    /// The key is removed.
+    /// Removes the key.
     Remove(KeyId),
-    /// The key gets another secret and keeps its name, its counts and its project. Its breaker closes.
+    /// Replaces the secret of the key, which keeps its id, its counts and its project. Its breaker closes.
     Secret(KeyId, String),
-    /// The key is not used until it is enabled.
+    /// Disables the key for a reason, until it is enabled.
     Disable(KeyId, String),
-    /// The key is used again.
+    /// Enables the key.
     Enable(KeyId),
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn add(state: &mut State, key: &Key, now: Now) -> Result<KeyAdded, Er
     Ok(added)
 }
 
-/// Applies a change. A list of keys is replaced in steps, between which requests are served.
+/// Applies a change. A list of keys is applied in steps, between which requests are served.
 pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
     match change {
         KeyChange::Put(key) => shared.with(|state, now| {
@@ -82,7 +82,7 @@ pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
     }
 }
 
-/// Of several errors the first is told.
+/// Replaces all keys. Returns the first of several errors.
 fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
     let (mut kept, mut described, mut first_error) = (HashSet::new(), HashSet::new(), None);
     for keys in keys.chunks(STEP) {
@@ -114,10 +114,10 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
     first_error.map_or(Ok(()), Err)
 }
 
-/// The projects that were described by another key of the same change; none where a change is of one key.
+/// The projects already described by a key of the same change; `None` if the change is of a single key.
 type Described<'a> = Option<&'a mut HashSet<ProjectIx>>;
 
-/// Adds a key, or changes the one with the same id.
+/// Adds a key, or replaces the one with the same id.
 fn put(state: &mut State, key: &Key, described: Described<'_>, now: Now) -> Result<(), Error> {
     let Some(slot) = state.registry.find(&key.id()) else {
         return insert(state, key, described).map(|_| ());
@@ -140,7 +140,7 @@ fn insert(state: &mut State, key: &Key, described: Described<'_>) -> Result<KeyA
     Ok(added)
 }
 
-/// What a key says of itself and of its project holds from now on.
+/// Applies the options of a key to its project, and makes it ready.
 fn settle(state: &mut State, slot: Slot, key: &Key, zone: Option<ZoneIx>, described: Described<'_>) {
     let Some(project) = state.registry.get(slot).map(|entry| entry.project) else { return };
     let afresh = match described {
@@ -160,7 +160,8 @@ fn find(state: &State, id: &KeyId) -> Result<Slot, Error> {
 }
 
 fn remove(state: &mut State, slot: Slot, now: Now) {
-    // Other processes may have the key still, and it may come back: the store keeps its cooldowns. Nor is it used again.
+    // The store keeps the key's cooldowns, since other processes may still have the key and it may come back. The
+    // closed breakers are not reported either, since the key is not used again.
     let (records, events) = (state.effects.records.len(), state.effects.events.len());
     close(state, slot, false, now);
     state.effects.records.truncate(records);
@@ -170,7 +171,8 @@ fn remove(state: &mut State, slot: Slot, now: Now) {
     state.effects.events.push(Event::KeyRemoved { key: entry.data.id.clone() });
 }
 
-/// The breakers of a key close, and those of its project where it is alone there. With `all` so does whatever covers it.
+/// Closes the breakers of a key, and those of its project if it has no other key. With `all`, closes all breakers that
+/// cover the key.
 fn close(state: &mut State, slot: Slot, all: bool, now: Now) {
     let Some(entry) = state.registry.get(slot) else { return };
     let (at, project) = (entry.project, state.registry.project(entry.project));

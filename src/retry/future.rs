@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 pin_project! {
-    /// The pause before another attempt: the future of [`RetryPolicy`](crate::RetryPolicy).
+    /// The future of [`RetryPolicy`](crate::RetryPolicy): the pause before another attempt.
     #[must_use = "futures do nothing unless polled"]
     #[derive(Debug)]
     pub struct RetryFuture {

@@ -1,4 +1,4 @@
-//! Which requests are sent again.
+//! Retries.
 //!
 //! [`RetryPolicy`] is a policy for tower's own [`Retry`](tower::retry::Retry).
 

@@ -21,23 +21,24 @@ use crate::{
     replay::TryClone,
 };
 
-/// Sends a request again if another key, or a short pause, may help: a policy for tower's
+/// Retries a request if another key or a short pause may help. It is a policy for tower's
 /// [`RetryLayer`](tower::retry::RetryLayer), above [`KeyRotationLayer`](crate::KeyRotationLayer).
 ///
-/// - A key's fault (429, 401, 403, ...): with another key at once, 8 times, then after pauses from 100 ms on for as long as
-///   the request may wait, 16 times in all. Then the caller gets an error of
-///   [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's answer about a pooled key.
-/// - A fault of the provider or of the network (5xx, 499, no connection): after a pause from 250 ms on, 3 attempts in all, within
-///   a budget that all requests share. A `Retry-After` of up to 5 s is obeyed; `x-should-retry: false` forbids it. Then the last
-///   answer or error is returned to the caller. A request that is not idempotent
-///   ([`KeyRequest::once`](crate::KeyRequest::once)) is not sent again if the provider may have received it.
-/// - The caller's fault: never. If three projects refuse a request without a clear cause, the request is at fault: the answer
-///   is returned to the caller, and the keys stay in use. Causes that are not clear: a 401, 402 or 403 that names none, and a 404
-///   for a model that does not exist or that the project may not use.
+/// - After a fault of the key (429, 401, 403, ...) the request is retried with another key: 8 times immediately, then
+///   after pauses of 100 ms or more for as long as the request may wait, 16 times in all. Then the caller gets an error
+///   of [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's response about a pooled key.
+/// - After a fault of the provider or of the network (5xx, 499, no connection) the request is retried after a pause of
+///   250 ms or more, 3 attempts in all, within a budget that all requests share. A `Retry-After` of up to 5 s is
+///   obeyed; `x-should-retry: false` forbids a retry. Then the last response or error is returned to the caller. A
+///   request that is not idempotent ([`KeyRequest::once`](crate::KeyRequest::once)) is not retried if the provider may
+///   have received it.
+/// - After a fault of the caller the request is never retried. If three projects refuse a request without a clear
+///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. Unclear causes
+///   are a 401, 402 or 403 that names none, and a 404 for a model that does not exist or that the project may not use.
 ///
 /// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error of the service below must be
-/// [`Error`](crate::Error) or [`BoxError`](crate::BoxError): an error of another type is returned to the caller without a retry. Put
-/// a `map_err` to a type of your own above. Clones share the budget.
+/// [`Error`](crate::Error) or [`BoxError`](crate::BoxError): an error of another type is returned to the caller without
+/// a retry. Put a `map_err` to your own type above. Clones share the budget.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -70,17 +71,17 @@ pub struct RetryPolicy {
     max_keys: usize,
 }
 
-/// Paced retries after `max_keys`.
+/// Maximum number of retries with a pause, after `max_keys` without one.
 const MAX_PACED_RETRIES: usize = 8;
 const KEY_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_KEY_PAUSE: Duration = Duration::from_secs(1);
 const FAULT_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
-/// This many projects with the same unclear refusal: the request is at fault.
+/// Number of projects whose equal, unclear refusals show that the request is at fault.
 const SAME_REFUSAL: usize = 3;
 
 impl RetryPolicy {
-    /// The policy with its defaults.
+    /// Returns a policy with the default settings.
     pub fn new(pool: &KeyPool) -> Self {
         Self {
             pool: pool.clone(),
@@ -91,37 +92,37 @@ impl RetryPolicy {
         }
     }
 
-    /// How often a request is sent in all if the provider or the network fails; 3 unless set, at least 1.
+    /// Sets the maximum number of attempts if the provider or the network fails. The default is 3; 0 counts as 1.
     #[must_use]
     pub fn max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = attempts.max(1);
         self
     }
 
-    /// How many keys a request tries one after the other without a pause; 8 unless set, at least 1.
+    /// Sets how many keys a request tries in a row without a pause. The default is 8; 0 counts as 1.
     #[must_use]
     pub fn max_keys(mut self, keys: usize) -> Self {
         self.max_keys = keys.max(1);
         self
     }
 
-    /// Retries allowed per good answer (0 to 10), plus this many a second. It limits retries after faults of the provider;
-    /// 0.2 and 10 unless set.
+    /// Sets the budget of retries after faults of the provider: retries per successful response (0 to 10), plus retries
+    /// per second. The defaults are 0.2 and 10.
     #[must_use]
-    pub fn budget(mut self, per_answer: f32, per_second: u32) -> Self {
+    pub fn budget(mut self, per_success: f32, per_second: u32) -> Self {
         let per_second = per_second.min(i32::MAX as u32 - 1);
-        self.budget = Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, per_answer.clamp(0.0, 10.0)));
+        self.budget = Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, per_success.clamp(0.0, 10.0)));
         self
     }
 
-    /// The seed of the jitter in pauses, for tests that must be repeatable.
+    /// Sets the seed of the jitter in pauses, for repeatable tests.
     #[must_use]
     pub fn seed(mut self, seed: u64) -> Self {
         self.random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
         self
     }
 
-    /// What to do after the last of these attempts.
+    /// Decides what to do after the last of these attempts.
     pub(crate) fn decide(&self, attempts: &Attempts, headers: Option<&HeaderMap>) -> Step {
         let Some(last) = attempts.last() else { return Step::Stop };
         match last.outcome() {
@@ -165,7 +166,7 @@ impl RetryPolicy {
         }
     }
 
-    /// A pause, doubled this many times up to the longest, plus a random part of up to a half.
+    /// Returns the first pause doubled this many times, up to the longest, plus a random part of up to a half.
     fn jittered(&self, first: Duration, doublings: usize, longest: Duration) -> Duration {
         let pause = first.saturating_mul(1 << doublings.min(16)).min(longest);
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,20 +177,21 @@ impl RetryPolicy {
 pub(crate) enum Step {
     /// The result is returned to the caller.
     Stop,
-    /// An error is returned in its place.
+    /// An error is returned instead of the result.
     GiveUp,
     /// The request is sent again after a pause.
     Again(Duration),
 }
 
-/// Whether three projects refused it with the same class and without a clear cause.
+/// Reports whether three projects refused the request with the same class and without a clear cause.
 fn is_callers(attempts: &Attempts, last: &Failure) -> bool {
     let same = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
     let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
     same.map(Attempt::project).collect::<HashSet<_>>().len() >= SAME_REFUSAL
 }
 
-/// A 404 may mean that the model does not exist. Other reasons not to serve a model, such as a limit of 0, are clear.
+/// Reports whether the cause of a refusal is unclear. A 404 may mean that the model does not exist; other reasons not
+/// to serve a model, such as a limit of 0, are clear.
 fn is_unclear(failure: &Failure) -> bool {
     match failure.class() {
         ErrorClass::Unclear => true,

@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::Lease;
 
 pin_project! {
-    /// The body of an answer of [`KeyRotation`](crate::rotation::KeyRotation). The key is in use until the body ends or is
+    /// The response body of [`KeyRotation`](crate::rotation::KeyRotation). It keeps the key in use until it ends or is
     /// dropped.
     pub struct LeaseBody<B> {
         #[pin]

@@ -24,7 +24,7 @@ use crate::{
 pin_project! {
     /// The future of [`KeyRotation`](crate::rotation::KeyRotation).
     ///
-    /// If dropped before the answer, it counts as one request; the key is not blamed.
+    /// If it is dropped before the response, the request still counts, but the key is not blamed.
     #[must_use = "futures do nothing unless polled"]
     pub struct KeyRotationFuture<S, B>
     where
@@ -46,10 +46,10 @@ pin_project! {
     }
 }
 
-/// A request whose answer is awaited.
+/// A request whose response is awaited.
 struct Sent {
     lease: Option<Arc<Lease>>,
-    /// The body cannot be replayed: this is the last attempt.
+    /// Whether this is the last attempt, since the body cannot be replayed.
     is_last: bool,
 }
 
@@ -111,7 +111,7 @@ where
                     let lease = sent.lease.take().expect(ONCE);
                     let attempts = std::mem::take(this.attempts);
                     return Poll::Ready(match result {
-                        Ok(response) => answered(response, lease, attempts, sent.is_last),
+                        Ok(response) => received(response, lease, attempts, sent.is_last),
                         Err(error) => Err(failed(error.into(), &lease, attempts)),
                     });
                 }
@@ -121,7 +121,7 @@ where
     }
 }
 
-/// Puts the key in the head of a request.
+/// Puts the key into the head of a request.
 fn put_key(lease: Lease, head: &mut Parts) -> Result<Arc<Lease>, Error> {
     if let Err(error) = lease.shared().provider.authorize(head, lease.secret()) {
         lease.give_back();
@@ -132,7 +132,7 @@ fn put_key(lease: Lease, head: &mut Parts) -> Result<Arc<Lease>, Error> {
     Ok(lease)
 }
 
-fn answered<R: Body>(
+fn received<R: Body>(
     mut response: Response<R>,
     lease: Arc<Lease>,
     mut attempts: Attempts,
@@ -152,12 +152,12 @@ fn answered<R: Body>(
     Ok(response.map(|body| LeaseBody::new(body, lease)))
 }
 
-/// The outcome of an answer that no [`CooldownLayer`](crate::CooldownLayer) classified.
+/// Returns the outcome of a response that no [`CooldownLayer`](crate::CooldownLayer) classified.
 fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
     lease.pool().classify(response.status(), response.headers(), &[]).map_or(Outcome::Success, Outcome::from)
 }
 
-/// The service below failed.
+/// Converts the error of the service below.
 fn failed(error: BoxError, lease: &Lease, mut attempts: Attempts) -> Error {
     let failure = Failure::of_transport(&*error);
     let is_callers = failure.class() == ErrorClass::Caller;

@@ -9,17 +9,18 @@ use crate::KeyPool;
 
 /// Gives each request a key of a pool.
 ///
-/// It reads what the request needs ([`KeyRequest`](crate::KeyRequest)) from its extensions, or else from its head and its
-/// [`CollectedBody`](crate::replay::CollectedBody). Then it waits for a key, sends the request to the provider's
-/// [`Base`](crate::Base) without any credential of the caller, and puts the key in. An `Arc<`[`Lease`](crate::Lease)`>` is
-/// an extension of the request, so that a client below can choose its proxy by [`Lease::exit`](crate::Lease::exit). The key is
-/// in use for as long as that client keeps the request's extensions.
+/// It takes the [`KeyRequest`](crate::KeyRequest) from the request's extensions, or else derives it from the head and
+/// the [`CollectedBody`](crate::replay::CollectedBody). Then it waits for a key, directs the request to the provider's
+/// [`Base`](crate::Base), removes the caller's credentials and adds the key. An `Arc<`[`Lease`](crate::Lease)`>` is an
+/// extension of the request, so that a client below can choose its proxy by [`Lease::exit`](crate::Lease::exit). The
+/// key is in use for as long as that client keeps the request's extensions.
 ///
-/// Answers carry [`Attempts`](crate::Attempts) as an extension, errors as a part. The error is [`Error`](crate::Error). An
-/// answer of status 101 carries the `Arc<Lease>`, too: hold it for as long as the connection is used.
+/// Responses carry [`Attempts`](crate::Attempts) as an extension, errors as a part. The error is
+/// [`Error`](crate::Error). A response with status 101 also carries the `Arc<Lease>`: hold it for as long as the
+/// connection is used.
 ///
-/// The service below must be `Clone`, its error `Into<BoxError>`. `poll_ready` is satisfied before the key
-/// wait, so put concurrency limits above this layer.
+/// The service below must be `Clone`, its error `Into<BoxError>`. `poll_ready` completes before the wait for a key, so
+/// put concurrency limits above this layer.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -36,9 +37,9 @@ use crate::KeyPool;
 ///     },
 /// ));
 /// let request = Request::post("/v1beta/models/gemini-2.5-flash:generateContent").body("{}".to_owned())?;
-/// let answer = client.ready().await?.call(request).await?;
-/// let attempts = answer.extensions().get::<Attempts>().expect("every answer has them");
-/// assert_eq!(attempts.last().expect("one").key().to_string(), "first");
+/// let response = client.ready().await?.call(request).await?;
+/// let attempts = response.extensions().get::<Attempts>().expect("every response has them");
+/// assert_eq!(attempts.last().expect("one attempt").key().to_string(), "first");
 /// # Ok(())
 /// # }
 /// ```
@@ -49,23 +50,23 @@ pub struct KeyRotationLayer {
 }
 
 impl KeyRotationLayer {
-    /// Keys of this pool.
+    /// Returns a layer that uses the keys of this pool.
     pub fn new(pool: &KeyPool) -> Self {
         Self { pool: pool.clone(), wait: None }
     }
 
-    /// How long a request that does not say so itself waits for a key, all its attempts together; the pool's wait unless
-    /// set.
+    /// Sets how long a request waits for a key, in all its attempts together, unless its own
+    /// [`KeyRequest`](crate::KeyRequest) sets a wait. The default is the pool's wait.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
     }
 
-    /// What the layer finds out about a request that carries no [`KeyRequest`](crate::KeyRequest): its model, its cost, whether it may be sent twice.
-    /// Change it and insert it into the extensions, for example with an affinity.
+    /// Returns the [`KeyRequest`](crate::KeyRequest) that the layer derives for a request without one: its model, its
+    /// cost, and whether it may be retried. Change it, for example with an affinity, and insert it into the extensions.
     ///
-    /// The body is known if the extensions hold a [`CollectedBody`](crate::replay::CollectedBody).
+    /// The body is read if the extensions contain a [`CollectedBody`](crate::replay::CollectedBody).
     pub fn key_request(provider: &dyn crate::Provider, head: &http::request::Parts) -> crate::KeyRequest {
         super::needs::derive(provider, head)
     }

@@ -1,7 +1,7 @@
-//! A key for each request.
+//! Selects a key for each request.
 //!
-//! [`KeyRotationLayer`] takes a key from the pool, waits for one if it may, and puts it in the request. It holds the
-//! [`Lease`](crate::Lease) until the answer's body ends or is dropped.
+//! [`KeyRotationLayer`] takes a key from the pool, waits for one if the request may wait, and puts it in the request.
+//! It holds the [`Lease`](crate::Lease) until the response body ends or is dropped.
 
 mod body;
 mod future;

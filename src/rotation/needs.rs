@@ -1,4 +1,4 @@
-//! What a request needs of a key.
+//! Derives the [`KeyRequest`] of a request: its model, its cost, and whether it may be retried.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,14 +12,14 @@ use crate::{
     replay::CollectedBody,
 };
 
-/// What the next attempt of a request needs. The first attempt sets what applies to all attempts.
+/// Returns the [`KeyRequest`] of the next attempt. The first attempt sets what applies to all attempts.
 pub(super) fn of_attempt(pool: &KeyPool, head: &Parts, attempts: &mut Attempts, wait: Option<Duration>) -> KeyRequest {
     let given = head.extensions.get::<KeyRequest>().cloned();
     let needs = given.unwrap_or_else(|| derive(pool.provider(), head));
     attempts.next(needs, wait.unwrap_or(pool.shared.wait), pool.clock().now())
 }
 
-/// Reads it from the head and the collected body of a request.
+/// Derives the [`KeyRequest`] from the head and the collected body of a request.
 pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     let info = provider.inspect(head);
     let collected = head.extensions.get::<CollectedBody>();
@@ -45,7 +45,7 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     needs
 }
 
-/// About how many tokens a JSON body has: a quarter of its bytes. Long strings without spaces are media, which cost less.
+/// Estimates the tokens of a JSON body: a quarter of its bytes. Long strings without spaces are media, which cost less.
 fn estimate(body: &[u8]) -> u64 {
     const LONG: usize = 4_096;
     const OF_MEDIUM: usize = 4_096;

@@ -17,7 +17,7 @@ use crate::{
     pool::{Acquire, Attempts},
 };
 
-/// Gives each request a key: the service of [`KeyRotationLayer`](crate::KeyRotationLayer).
+/// The service of [`KeyRotationLayer`](crate::KeyRotationLayer), which gives each request a key.
 #[derive(Clone, Debug)]
 pub struct KeyRotation<S> {
     inner: S,
@@ -54,7 +54,7 @@ where
         if let Err(error) = self.pool.provider().base().apply(&mut head) {
             return KeyRotationFuture::failed(error);
         }
-        // The service that is ready must be the one that is called; the clone takes its place.
+        // The ready service must be the one that is called; the clone replaces it.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         let acquire = Acquire::new(Arc::clone(&self.pool.shared), needs);

@@ -4,12 +4,12 @@ use std::future::ready;
 
 use super::{Changes, Record, ReserveRequest, Reserved, Store, StoreFuture};
 
-/// Keeps nothing: the pool's own windows are exact for one process, so it asks for no reservations.
+/// A store that keeps nothing. The pool makes no reservations in it: its own windows are exact for one process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryStore;
 
 impl MemoryStore {
-    /// The store.
+    /// Returns the store.
     pub fn new() -> Self {
         Self
     }
@@ -20,7 +20,7 @@ impl Store for MemoryStore {
         Box::pin(ready(Ok(Changes::default())))
     }
 
-    /// Refuses every candidate: it has no windows.
+    /// Refuses every candidate, since this store has no windows.
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
         let opens = vec![std::time::Duration::MAX; request.candidates.len()];
         Box::pin(ready(Ok(Reserved { granted: None, opens })))

@@ -1,7 +1,7 @@
-//! Where reservations and cooldowns outlive the process, and are shared between processes.
+//! Stores, which keep reservations and cooldowns beyond the process and share them between processes.
 //!
-//! A pool asks its [`Store`] before each request and tells it what answers change. [`MemoryStore`], the default, keeps nothing:
-//! the pool's own windows are exact for one process.
+//! A pool reserves each request in its [`Store`] before it is sent, and records there what responses change. The
+//! default, [`MemoryStore`], keeps nothing: the pool's own windows are exact for one process.
 
 mod memory;
 
@@ -15,43 +15,44 @@ pub use crate::limit::{Amounts, Day, MIDNIGHT_GUARD};
 
 use crate::{Error, classify::ErrorClass, key::KeyId, limit::Limit};
 
-/// A future of a store.
+/// The future of a [`Store`] method.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
-/// Keeps what must outlive a process and be the same for all processes.
+/// Storage for the state that outlives a process and is shared by all processes.
 ///
 /// The pool calls [`load`](Store::load) once, [`reserve`](Store::reserve) before each request,
-/// [`record`](Store::record) every 250 ms if something changed (corrections every second), and [`changes`](Store::changes) every 250 ms to learn what
-/// others recorded. All times are in milliseconds since the Unix epoch.
+/// [`record`](Store::record) every 250 ms if something changed (corrections every second), and
+/// [`changes`](Store::changes) every 250 ms to read the records of other processes. All times are in milliseconds since
+/// the Unix epoch.
 pub trait Store: Send + Sync + 'static {
-    /// All that is kept, and its revision.
+    /// Returns all kept records and their revision.
     fn load(&self) -> StoreFuture<'_, Changes>;
 
-    /// Reserves one request with the first candidate that has room in all its limits. The reservation must be durable when
-    /// the future ends: the request is sent after that. A future that is dropped early may still reserve.
+    /// Reserves one request with the first candidate that has room in all its limits. The reservation must be durable
+    /// when the future completes: the request is sent after that. A future that is dropped early may still reserve.
     ///
-    /// A cost that is larger than a limit fits if nothing else is counted in the window. Within [`MIDNIGHT_GUARD`] after a
-    /// project's midnight a request counts for both days.
+    /// A cost larger than a limit fits if nothing else counts in the window. Within [`MIDNIGHT_GUARD`] after a
+    /// project's midnight, a request counts for both days.
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved>;
 
-    /// Keeps what changed.
+    /// Keeps these records.
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()>;
 
-    /// What other processes recorded since a revision; never [`Record::Starts`] or [`Record::Day`].
+    /// Returns the records of other processes since a revision; never [`Record::Starts`] or [`Record::Day`].
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes>;
 
-    /// Whether the pool asks for reservations at all: not if its own windows are all there is.
+    /// Reports whether the pool must reserve requests in this store. If not, the pool's own windows suffice.
     fn is_shared(&self) -> bool {
         true
     }
 }
 
-/// One request, and the keys that may serve it, best first.
+/// A request to reserve, with the keys that may serve it.
 #[derive(Clone, Debug)]
 pub struct ReserveRequest {
-    /// The keys, best first; 1 to 8.
+    /// The keys, best first: 1 to 8.
     pub candidates: Vec<Candidate>,
-    /// What the request takes from the limits.
+    /// The amounts that the request takes from the limits.
     pub cost: Amounts,
 }
 
@@ -60,76 +61,76 @@ pub struct ReserveRequest {
 pub struct Candidate {
     /// The key.
     pub key: KeyId,
-    /// Its project, which owns the quota.
+    /// The project of the key, which owns the quota.
     pub project: Arc<str>,
-    /// The model whose windows count.
+    /// The model whose windows count the request.
     pub model: Arc<str>,
-    /// The limits that hold, given and learned; of each unit and span one.
+    /// The limits in force, given or learned: one for each unit and span.
     pub limits: Vec<Limit>,
-    /// The IANA zone in which the project's days end.
+    /// The IANA time zone in which the project's days end.
     pub zone: Arc<str>,
 }
 
-/// The answer to a [`ReserveRequest`].
+/// The result of a [`ReserveRequest`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Reserved {
-    /// What was granted; `None` if no candidate has room.
+    /// The granted reservation; `None` if no candidate has room.
     pub granted: Option<Granted>,
-    /// For each candidate before the granted one, in order: after which time it may have room.
+    /// For each candidate before the granted one, in order, the time until it may have room.
     pub opens: Vec<Duration>,
 }
 
 /// A reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// The place of the candidate in the request.
+    /// The index of the candidate in the request.
     pub candidate: usize,
-    /// Where it is counted.
+    /// The time and date at which the reservation is counted.
     pub at: ReservedAt,
-    /// How long after the call of [`Store::reserve`] the request may still be sent. A reservation that is older is given
-    /// back and asked for anew.
+    /// How long after the call of [`Store::reserve`] the request may be sent. An older reservation is given back and
+    /// redone.
     pub usable_for: Duration,
 }
 
-/// Where a reservation is counted, so that it can be corrected.
+/// The time and date at which a reservation is counted, so that it can be corrected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReservedAt {
-    /// The time at which the sliding windows count it: not before the request is sent.
+    /// The time at which the sliding windows count it, not before the request is sent.
     pub at_ms: i64,
-    /// The day that counts it, in days since 1970-01-01.
+    /// The date for which it counts, in days since 1970-01-01.
     pub date: i32,
 }
 
-/// What is kept, or what others recorded.
+/// All kept records, or those of other processes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     /// The revision after these records.
     pub revision: u64,
-    /// The time by the store's clock.
+    /// The current time by the store's clock.
     pub now_ms: i64,
     /// The records, oldest first.
     pub records: Vec<Record>,
 }
 
-/// One thing to keep.
+/// A record in a store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Record {
-    /// A breaker is open.
+    /// A breaker opened.
     Open {
-        /// What it covers.
+        /// The target of the breaker.
         target: BreakerTarget,
-        /// Until when, by the wall clock; none: until somebody enables it.
+        /// The end, by the wall clock; `None`: open until a person enables the target.
         until_ms: Option<i64>,
-        /// The class of the error; none if a person did it.
+        /// The class of the error; `None` if a person opened it.
         class: Option<ErrorClass>,
-        /// What the provider, or the person, said.
+        /// The message of the provider or of the person.
         reason: Option<Box<str>>,
     },
     /// A breaker closed.
     Closed {
-        /// What it covers.
+        /// The target of the breaker.
         target: BreakerTarget,
     },
     /// A limit was learned.
@@ -140,17 +141,17 @@ pub enum Record {
         model: Arc<str>,
         /// The limit.
         limit: Limit,
-        /// When, by the wall clock; it is forgotten after 24 h.
+        /// When it was learned, by the wall clock; it is forgotten after 24 h.
         learned_ms: i64,
     },
     /// A key's project was learned.
     Project {
         /// The key.
         key: KeyId,
-        /// Its project.
+        /// The project of the key.
         project: Arc<str>,
     },
-    /// What a reservation used in the end; `requests` is 0 if it was never sent.
+    /// The final usage of a reservation; `requests` is 0 if it was never sent.
     Used {
         /// The key.
         key: KeyId,
@@ -158,14 +159,14 @@ pub enum Record {
         project: Arc<str>,
         /// The model.
         model: Arc<str>,
-        /// Where it is counted.
+        /// The time and date at which the reservation is counted.
         at: ReservedAt,
-        /// What was reserved.
+        /// The reserved amounts.
         reserved: Amounts,
-        /// What was used.
+        /// The used amounts.
         used: Amounts,
     },
-    /// What a sliding window of a project and model counts; only from [`Store::load`].
+    /// The counts of a sliding window of a project and model; only from [`Store::load`].
     Starts {
         /// The project.
         project: Arc<str>,
@@ -173,23 +174,23 @@ pub enum Record {
         model: Arc<str>,
         /// The length of the window.
         span: Duration,
-        /// Times by the store's clock with what is counted there.
+        /// Times by the store's clock, each with the amounts counted there.
         starts: Vec<(i64, Amounts)>,
     },
-    /// What a day of a project and model counts; only from [`Store::load`].
+    /// The counts of a day of a project and model; only from [`Store::load`].
     Day {
         /// The project.
         project: Arc<str>,
         /// The model.
         model: Arc<str>,
-        /// In days since 1970-01-01.
+        /// The date, in days since 1970-01-01.
         date: i32,
-        /// What is counted.
+        /// The counted amounts.
         used: Amounts,
     },
 }
 
-/// What a breaker covers, by names that hold in every process.
+/// The target of a breaker, by names that are valid in every process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -1,4 +1,4 @@
-//! All windows of a project and model together, across midnights.
+//! Tests of all windows of a project and model together, across midnights.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 
 const START: u64 = 172_800_000;
 const ZONE: &str = "America/Los_Angeles";
-/// Ten minutes before the midnight that begins 2026-03-08, a day of 23 hours.
+/// Ten minutes before the start of 2026-03-08, a day of 23 hours.
 const BEFORE_MIDNIGHT: &str = "2026-03-08T07:50:00Z";
 
 /// A quota with its clock.
@@ -68,7 +68,7 @@ impl Project {
         self.quota.learn(unit, span, amount, self.now())
     }
 
-    /// In which milliseconds it is full.
+    /// Returns for how many milliseconds the cost does not fit, and why.
     fn full(&mut self, cost: &Cost) -> (u64, FullReason) {
         match self.room(cost) {
             Room::Full { until, reason } => (until.millis().saturating_sub(self.now), reason),
@@ -86,7 +86,7 @@ fn tokens(input_tokens: u64) -> Cost {
 }
 
 #[test]
-fn a_full_window_tells_when_it_opens() {
+fn a_full_window_reports_when_it_opens() {
     let mut project = Project::new(&Limits::new().per_minute(2).per_day(3));
     project.reserve(one());
     project.wait(1_000);
@@ -117,7 +117,7 @@ fn a_request_just_after_midnight_counts_for_both_days() {
     project.reserve(one());
     project.wait(610_000);
     project.reserve(one());
-    // The day before has both, today one.
+    // Both requests count for the previous day, one counts for today.
     assert_eq!(project.full(&one()), (20_000, FullReason::Day));
     project.wait(20_000);
     assert_eq!(project.used(Unit::Requests, Span::Day), 1);
@@ -127,7 +127,7 @@ fn a_request_just_after_midnight_counts_for_both_days() {
 }
 
 #[test]
-fn what_is_larger_than_a_limit_never_fits() {
+fn cost_above_a_limit_never_fits() {
     let mut project = Project::new(&Limits::new().tokens_per_minute(100));
     assert_eq!(project.full(&tokens(101)).1, FullReason::TooLarge);
     assert_eq!(project.room(&tokens(101)), Room::Full { until: Tick::NEVER, reason: FullReason::TooLarge });
@@ -137,7 +137,7 @@ fn what_is_larger_than_a_limit_never_fits() {
 }
 
 #[test]
-fn tokens_that_do_not_fit_now_are_told_from_a_window_that_is_full() {
+fn tokens_that_do_not_fit_differ_from_a_full_window() {
     let mut project = Project::new(&Limits::new().per_minute(10).tokens_per_minute(100));
     project.reserve(tokens(60));
     assert_eq!(project.full(&tokens(50)).1, FullReason::Tokens);
@@ -148,7 +148,7 @@ fn tokens_that_do_not_fit_now_are_told_from_a_window_that_is_full() {
 }
 
 #[test]
-fn of_several_full_windows_the_last_to_open_counts() {
+fn last_full_window_to_open_decides() {
     let mut project = Project::new(&Limits::new().per_minute(1).per_day(2).tokens_per_minute(100));
     project.reserve(tokens(60));
     assert_eq!(project.full(&tokens(50)).1, FullReason::Window);
@@ -170,7 +170,7 @@ fn a_correction_counts_where_the_estimate_did() {
     assert!((30_250..=30_250 + 234).contains(&opens), "{opens}");
     project.wait(opens);
     assert_eq!(project.used(Unit::InputTokens, Span::MINUTE), 0);
-    // It has left the minute, but not the day.
+    // The first request has expired from the minute, but not from the day.
     let second = project.reserve(tokens(10));
     project.wait(61_000);
     project.quota.correct(&second, &tokens(4));
@@ -179,7 +179,7 @@ fn a_correction_counts_where_the_estimate_did() {
 }
 
 #[test]
-fn a_correction_of_an_estimate_of_nothing_counts() {
+fn correction_of_a_zero_estimate_counts() {
     let mut project = Project::new(&Limits::new().tokens_per_minute(100));
     let reservation = project.reserve(one());
     project.wait(1_000);
@@ -208,14 +208,14 @@ fn a_cancelled_reservation_leaves_nothing() {
     for limit in limits.iter() {
         assert_eq!(project.used(limit.unit, limit.span), 0);
     }
-    // A second time it changes nothing, even where others were counted since.
+    // Cancelling again changes nothing, even if other requests were counted since.
     project.reserve(tokens(10));
     project.quota.cancel(&reservation);
     assert_eq!(project.used(Unit::Requests, Span::MINUTE), 1);
 }
 
 #[test]
-fn an_assumed_limit_refuses_nobody() {
+fn an_assumed_limit_refuses_no_request() {
     let mut project = Project::assuming(&Limits::new().per_minute(1));
     assert_eq!(project.room(&one()), Room::Free);
     project.reserve(one());
@@ -230,7 +230,7 @@ fn an_assumed_limit_refuses_nobody() {
 }
 
 #[test]
-fn a_learned_limit_looks_back_and_is_forgotten_after_a_day() {
+fn a_learned_limit_counts_earlier_requests_and_is_forgotten_after_a_day() {
     let mut project = Project::new(&Limits::new());
     for _ in 0..3 {
         assert_eq!(project.room(&one()), Room::Free);
@@ -250,7 +250,7 @@ fn a_learned_limit_looks_back_and_is_forgotten_after_a_day() {
 }
 
 #[test]
-fn the_lower_of_a_given_and_a_learned_limit_holds() {
+fn the_lower_of_a_given_and_a_learned_limit_applies() {
     let mut project = Project::new(&Limits::new().per_minute(2));
     project.learn(Unit::Requests, Span::MINUTE, 5);
     project.learn(Unit::InputTokens, Span::Day, 100);
@@ -296,7 +296,7 @@ fn counts_of_another_quota_are_added() {
     assert_eq!(copy.full(&one()), (58_250, FullReason::Window));
     assert_eq!(copy.used(Unit::InputTokens, Span::MINUTE), 100);
     assert_eq!(copy.used(Unit::Requests, Span::Day), 4);
-    // A quota that has no such limits yet takes the counts all the same.
+    // A quota without such limits takes over the counts, too.
     let mut bare = Quota::new(&Limits::new(), None);
     bare.add_counts_of(&copy.quota);
     bare.set_given(&limits);
@@ -337,7 +337,7 @@ enum Step {
         tokens: u64,
     },
     Cancel(usize),
-    /// The answer used this share of the estimate, in percent.
+    /// The response used this share of the estimate, in percent.
     Correct(usize, u64),
 }
 
@@ -353,7 +353,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..200)
 }
 
-/// The most that any span of the limit has, for a provider whose clock is up to 30 s behind ours.
+/// Returns the largest amount in any span of the limit, for a provider whose clock is up to 30 s behind ours.
 fn peak(limit: &Limit, starts: &[Start]) -> u64 {
     let sum = |within: &dyn Fn(&Start) -> bool| {
         starts.iter().filter(|start| within(start)).map(|start| start.cost.of(limit.unit)).sum::<u64>()
@@ -371,8 +371,7 @@ fn peak(limit: &Limit, starts: &[Start]) -> u64 {
 }
 
 proptest! {
-    /// Whatever is asked, cancelled and corrected, no span has more than its limit; and who is refused is told when to
-    /// come back.
+    /// No span ever exceeds its limit, and a refused request learns exactly when it fits.
     #[test]
     fn no_limit_is_ever_exceeded(steps in steps()) {
         let hour = Span::Sliding(Duration::from_secs(3_600));
@@ -394,7 +393,7 @@ proptest! {
                             let wait = until.since(project.now()).as_millis() as u64;
                             project.wait(wait - 1);
                             let full = matches!(project.room(&cost), Room::Full { .. });
-                            prop_assert!(full, "it fits before it was said to");
+                            prop_assert!(full, "it fits before the reported time");
                             project.wait(1);
                     } else {
                             let reservation = project.reserve(cost);

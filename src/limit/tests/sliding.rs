@@ -1,4 +1,4 @@
-//! Any schedule of starts against a list of all of them.
+//! Property tests of sliding windows: random schedules of starts against a list of all of them.
 
 use std::time::Duration;
 
@@ -52,19 +52,19 @@ fn at(millis: u64) -> Tick {
     Tick::from_millis(millis)
 }
 
-/// What was truly added, in milliseconds.
+/// All starts with their amounts, in milliseconds.
 struct Oracle {
     span: u64,
     starts: Vec<(u64, u64)>,
 }
 
 impl Oracle {
-    /// What counts at `now` in a closed span of this length that ends then.
+    /// Returns the amount used in the closed span of this length that ends at `now`.
     fn used(&self, now: u64, span: u64) -> u64 {
         self.starts.iter().filter(|(start, _)| start + span >= now).map(|(_, amount)| amount).sum()
     }
 
-    /// The first moment at which `amount` fits under `limit`.
+    /// Returns the first time at which `amount` fits under `limit`.
     fn opens(&self, now: u64, amount: u64, limit: u64) -> u64 {
         let mut ends: Vec<u64> =
             self.starts.iter().map(|(start, _)| start + self.span + 1).filter(|end| *end > now).collect();
@@ -75,7 +75,7 @@ impl Oracle {
             .expect("all leave once")
     }
 
-    /// The most in any closed span.
+    /// Returns the largest amount in any closed span.
     fn peak(&self) -> u64 {
         let sum = |first: u64| {
             let within = first..=first + self.span;
@@ -88,19 +88,19 @@ impl Oracle {
 #[derive(Clone, Debug)]
 enum Step {
     Wait(u64),
-    /// An amount is added if it fits; who asks may have read the clock a moment ago.
+    /// An amount is added if it fits. The caller may have read the clock a moment ago.
     Add {
         amount: u64,
         late: u64,
     },
-    /// Part of an earlier amount is taken back.
+    /// Part of an earlier amount is removed.
     Remove {
         which: usize,
         amount: u64,
     },
 }
 
-/// Spans of 1 ms to 24 h, and steps that fill them.
+/// Generates spans of 1 ms to 24 h, limits, and steps that fill them.
 fn schedules() -> impl Strategy<Value = (u64, u64, Vec<Step>)> {
     let spans =
         prop_oneof![1 => Just(1), 2 => 2..300_u64, 3 => Just(60_000), 1 => 300..86_400_000_u64, 1 => Just(86_400_000)];
@@ -116,7 +116,7 @@ fn schedules() -> impl Strategy<Value = (u64, u64, Vec<Step>)> {
     })
 }
 
-/// Plays a schedule. `delay`: how much longer than its span a start may count.
+/// Runs a schedule. `delay` is how much longer than its span a start may count.
 fn play(mut window: Window, span: u64, limit: u64, steps: Vec<Step>, delay: u64) -> Result<(), TestCaseError> {
     let guard = span.div_ceil(64).min(250);
     let mut oracle = Oracle { span, starts: Vec::new() };
@@ -141,7 +141,7 @@ fn play(mut window: Window, span: u64, limit: u64, steps: Vec<Step>, delay: u64)
                 let which = which % oracle.starts.len();
                 let (start, held) = &mut oracle.starts[which];
                 let amount = amount.min(*held);
-                // What has left cannot be taken back, and nothing else may be in its place.
+                // An expired amount cannot be removed, and no other amount may be removed in its place.
                 *held -= amount;
                 window.remove(at(*start), amount);
             }
@@ -161,19 +161,19 @@ fn play(mut window: Window, span: u64, limit: u64, steps: Vec<Step>, delay: u64)
 
 proptest! {
     #[test]
-    fn an_exact_window_holds_its_limit_in_any_span((span, limit, steps) in schedules()) {
+    fn an_exact_window_keeps_its_limit_in_any_span((span, limit, steps) in schedules()) {
         let window = Window::exact(Duration::from_millis(span));
         play(window, span, limit, steps, span.div_ceil(64).min(250))?;
     }
 
     #[test]
-    fn a_coalesced_window_holds_its_limit_in_any_span((span, limit, steps) in schedules()) {
+    fn a_coalesced_window_keeps_its_limit_in_any_span((span, limit, steps) in schedules()) {
         let window = Window::coalesced(Duration::from_millis(span));
         play(window, span, limit, steps, span.div_ceil(64).min(250) + span / 256)?;
     }
 }
 
-/// How much of the limit is used in ten minutes by somebody who always wants more.
+/// Returns the share of the limit that a caller which always wants more uses in ten minutes.
 fn saturation(mut window: Window, limit: u64) -> f64 {
     let mut started = 0_u64;
     for millis in START..START + 600_000 {
@@ -195,7 +195,7 @@ fn a_saturated_minute_is_used_to_99_percent() {
 }
 
 #[test]
-fn a_window_that_was_left_alone_for_months_is_empty() {
+fn an_unused_window_is_empty_after_months() {
     let mut window = Window::exact(Duration::from_secs(60));
     window.add(at(START), 3);
     let months = START + (1 << 32) + 5;
@@ -205,7 +205,7 @@ fn a_window_that_was_left_alone_for_months_is_empty() {
 }
 
 #[test]
-fn an_amount_of_the_past_counts_as_long_as_if_it_had_been_added_in_time() {
+fn an_amount_of_the_past_expires_as_if_added_in_time() {
     let mut window = Window::exact(Duration::from_secs(60));
     window.add(at(START), 1);
     window.add(at(START + 20_000), 1);
@@ -217,7 +217,7 @@ fn an_amount_of_the_past_counts_as_long_as_if_it_had_been_added_in_time() {
 }
 
 #[test]
-fn more_than_the_limit_never_fits_and_more_than_an_entry_holds_takes_several() {
+fn amounts_above_the_limit_never_fit_and_large_amounts_take_several_entries() {
     let mut window = Window::coalesced(Duration::from_secs(60));
     assert_eq!(window.opens(at(START), 8, 7), Tick::NEVER);
     assert_eq!(window.opens(at(START), 1, 0), Tick::NEVER);
@@ -232,7 +232,7 @@ fn more_than_the_limit_never_fits_and_more_than_an_entry_holds_takes_several() {
 }
 
 #[test]
-fn a_coalesced_window_has_at_most_some_260_entries() {
+fn a_coalesced_window_has_at_most_260_entries() {
     let mut window = Window::coalesced(Duration::from_secs(60));
     for millis in 0..200_000 {
         window.add(at(START + millis), 1);
@@ -252,7 +252,7 @@ fn a_window_that_becomes_exact_keeps_its_counts() {
 }
 
 #[test]
-fn what_was_taken_back_already_takes_nothing_from_others() {
+fn repeated_removal_does_not_affect_other_amounts() {
     let mut window = Window::exact(Duration::from_secs(60));
     window.add(at(START), 2);
     window.add(at(START + 5), 2);

@@ -1,4 +1,4 @@
-//! Random operations on a pool whose clock is moved by hand, and after each of them: what must hold.
+//! Property tests of random operations on a pool with a manual clock: after each one the invariants are checked.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::{
 };
 
 const KEYS: usize = 4;
-/// Two models with limits, one that is known, and one that is not until an answer names it.
+/// Two models with limits, a known one without, and one that is unknown until a response names it.
 const MODELS: [&str; 4] = ["small", "large", "known", "unknown"];
 
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Both {
                     failure.retry_after = named.map(Duration::from_millis);
                     self.leases[at].report(&failure.into());
                     self.oracle.failed(at, class, named);
-                    // A caller's fault changes nothing.
+                    // A caller's fault changes no state.
                     if let Some(before) = before {
                         prop_assert_eq!(before, self.view());
                     }
@@ -251,7 +251,7 @@ impl Both {
         Ok(())
     }
 
-    /// All that a snapshot shows but for the counters.
+    /// Returns the snapshot without the counters, as text.
     fn view(&self) -> String {
         let mut snapshot = self.pool.snapshot(0, usize::MAX);
         snapshot.stats = crate::pool::Stats::default();
@@ -295,7 +295,7 @@ proptest! {
         for op in &ops {
             both.run(op)?;
         }
-        // Every lease ends once.
+        // Every lease ends exactly once.
         both.leases.clear();
         prop_assert_eq!(both.pool.stats().in_flight, 0);
         prop_assert!(both.pool.snapshot(0, KEYS).keys.iter().all(|key| key.in_flight == 0));

@@ -1,6 +1,6 @@
-//! The invariants of DESIGN.md, section 8, as properties: random operations against an oracle that remembers everything.
+//! Property tests of the pool's invariants: random operations against an oracle that remembers everything.
 //!
-//! `PROPTEST_CASES` (256 unless set) scales the number of cases, as for all property tests of the workspace.
+//! `PROPTEST_CASES` (default 256) scales the number of cases, as for all property tests of the workspace.
 
 mod laws;
 mod oracle;

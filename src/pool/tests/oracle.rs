@@ -1,4 +1,4 @@
-//! What a pool should know, told naively: every start is remembered, and each question is answered by looking at them all.
+//! A naive model of a pool: it remembers every start, and computes each result from all of them.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use crate::classify::ErrorClass;
 
 pub(super) const MINUTE: u64 = 60_000;
 const DAY: u64 = 24 * 60 * MINUTE;
-/// How much longer than needed a window may stay closed: its guard and the width of a part.
+/// How much longer than needed a window may stay closed: its guard plus the length of a part.
 const LATE: u64 = 600;
-/// How long after midnight both days may count.
+/// How long after midnight requests may count for both days.
 const MIDNIGHT: u64 = 30_100;
 
-/// What is asked for.
+/// A request for a key.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) model: &'static str,
@@ -20,7 +20,7 @@ pub(super) struct Asked {
     pub(super) only: Option<usize>,
 }
 
-/// What a key was told.
+/// The options of a key.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Options {
     pub(super) project: u8,
@@ -33,7 +33,7 @@ pub(super) struct Options {
 #[derive(Clone, Debug)]
 struct Key {
     options: Options,
-    /// Which of the keys with this number it is.
+    /// Tells apart keys that were added with the same number.
     life: u32,
     last_start: Option<u64>,
 }
@@ -72,7 +72,7 @@ enum State {
     Disabled,
 }
 
-/// A request that was started: for whom, when, and with how many tokens; none where it was given back.
+/// A started request with its tokens; `None` if it was given back.
 #[derive(Clone, Debug)]
 struct Start {
     project: u8,
@@ -92,7 +92,7 @@ pub(super) struct Given {
 #[derive(Clone, Debug)]
 pub(super) struct Oracle {
     pub(super) now: u64,
-    /// Milliseconds from the last midnight to the first moment.
+    /// Milliseconds from the last midnight to time 0.
     morning: u64,
     given: BTreeMap<&'static str, Given>,
     learned: BTreeMap<(u8, &'static str), (u64, u64)>,
@@ -167,12 +167,12 @@ impl Oracle {
         self.close(key, Some(self.keys[&key].options.project));
     }
 
-    /// Why a key must not serve a request now; `None` where it may.
+    /// Returns why a key must not serve a request now; `None` if it may.
     pub(super) fn forbids(&self, key: usize, asked: &Asked) -> Option<String> {
         self.blocked(key, asked, 0)
     }
 
-    /// Whether a key must be able to serve a request now.
+    /// Reports whether a key must be able to serve a request now.
     pub(super) fn must_serve(&self, key: usize, asked: &Asked) -> bool {
         self.blocked(key, asked, LATE).is_none()
     }
@@ -202,7 +202,7 @@ impl Oracle {
         if let (Some(interval), Some(last)) = (options.interval, key.last_start)
             && last + interval > self.now
         {
-            return Some("its interval is not over".into());
+            return Some("its interval has not passed".into());
         }
         let counted = |since: u64, what: &dyn Fn(&Start) -> u64| -> u64 {
             let counts =
@@ -224,7 +224,7 @@ impl Oracle {
         }
         let midnight = (self.now + self.morning) / DAY * DAY;
         let guarded = late > 0 && self.now + self.morning < midnight + MIDNIGHT;
-        // The day before counts, too, as long as clocks may differ.
+        // The previous day counts, too, during the guard after midnight.
         let begins = midnight.saturating_sub(if guarded { DAY } else { 0 }).saturating_sub(self.morning);
         if counted(begins, &requests) + 1 > given.day {
             return Some(format!("{} requests a day are used", given.day));
@@ -283,7 +283,7 @@ impl Oracle {
         }
     }
 
-    /// A limit of requests a minute is learned for the lease's project and model.
+    /// Learns a limit of requests per minute for the lease's project and model.
     pub(super) fn learned(&mut self, at: usize, requests: u64) {
         let lease = &self.leases[at];
         self.learned.insert((lease.project, lease.model), (requests, self.now));

@@ -1,4 +1,4 @@
-//! Waiters against a queue told naively: first in, first out, among those who could be served.
+//! Property tests of the queue: waiters that can be served are served first in, first out.
 
 use std::{
     collections::VecDeque,
@@ -22,9 +22,9 @@ use crate::{
 
 #[derive(Clone, Debug)]
 enum Op {
-    /// Joins the queue: any key, or only this one.
+    /// Joins the queue for any key, or only for this one.
     Join(Option<usize>),
-    /// Someone who does not wait.
+    /// Requests a key without waiting.
     Try,
     Cancel(usize),
     Drop(usize),
@@ -43,7 +43,7 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Remembers that it was woken.
+/// A waker that records that it was woken.
 struct Flag(AtomicBool);
 
 impl Wake for Flag {
@@ -84,7 +84,7 @@ fn request(only: Option<usize>) -> KeyRequest {
 }
 
 impl Queue {
-    /// Polls whoever was woken, like an executor. Nobody who waits longer could have been served in place of one who is.
+    /// Polls woken waiters like an executor, and checks that no waiter waits for a ready key.
     fn settle(&mut self) -> Result<(), TestCaseError> {
         loop {
             let woken = |waiter: &Waiter| waiter.woken.0.load(Ordering::SeqCst);
@@ -96,11 +96,11 @@ impl Queue {
                 self.leases.push(lease);
             }
         }
-        // No lost wake-up: nobody of the first sixteen waits while a key is ready.
+        // No lost wake-up: none of the first sixteen waits while a key is ready.
         let kinds: Vec<_> = self.waiters.iter().take(16).map(|waiter| waiter.only).collect();
         for only in kinds {
             let ready = self.pool.try_acquire(request(only)).is_ok();
-            prop_assert!(!ready, "one waits for {only:?}, which is ready");
+            prop_assert!(!ready, "a waiter waits for {only:?}, which is ready");
         }
         Ok(())
     }
@@ -115,7 +115,7 @@ impl Queue {
             Op::Try => {
                 let any_waits = self.waiters.iter().take(16).any(|waiter| waiter.only.is_none());
                 if let Ok(lease) = self.pool.try_acquire(request(None)) {
-                    prop_assert!(!any_waits, "it passed those who wait");
+                    prop_assert!(!any_waits, "a request overtook the waiters");
                     self.leases.push(lease);
                 }
             }
@@ -130,7 +130,7 @@ impl Queue {
                     let lease = self.leases.swap_remove(at % self.leases.len());
                     let key: usize = lease.key().as_str()[1..].parse().unwrap();
                     drop(lease);
-                    // Who takes it is the first of those who can.
+                    // The first waiter that can use the key gets it.
                     let fits = |only: &Option<usize>| only.is_none_or(|only| only == key);
                     let first = waits.iter().take(16).position(fits);
                     let taken = self.waiters.iter().position(|waiter| waiter.woken.0.load(Ordering::SeqCst));
@@ -146,7 +146,7 @@ impl Queue {
             }
             Op::Wait(millis) => {
                 tokio::time::advance(Duration::from_millis(millis)).await;
-                // The timers see it.
+                // Lets the timers fire.
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
@@ -158,7 +158,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn whoever_waits_is_served_in_order_and_no_wake_up_is_lost(
+    fn waiters_are_served_in_order_and_no_wake_up_is_lost(
         limit in 1..8u64,
         most in [1..3u32, 1..3u32],
         ops in prop::collection::vec(op(), 1..120),
@@ -178,7 +178,7 @@ proptest! {
             for op in ops {
                 queue.run(op).await?;
             }
-            // All that is left is served, one after the other.
+            // Serves the remaining waiters.
             for _ in 0..400 {
                 queue.leases.clear();
                 queue.settle()?;
