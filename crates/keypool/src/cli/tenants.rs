@@ -66,7 +66,7 @@ enum Change {
     },
 }
 
-/// What a tenant may do.
+/// Permissions of a tenant.
 #[derive(Args)]
 struct Rights {
     /// Models that the tenant may use; a name may end in * [default: all]
@@ -78,10 +78,10 @@ struct Rights {
     /// The limit of requests per day (UTC)
     #[arg(long, value_name = "NUMBER")]
     rpd: Option<String>,
-    /// The limit of prompt and answer tokens per minute
+    /// The limit of input and output tokens per minute
     #[arg(long, value_name = "NUMBER")]
     tpm: Option<String>,
-    /// The limit of prompt and answer tokens per day (UTC)
+    /// The limit of input and output tokens per day (UTC)
     #[arg(long, value_name = "NUMBER")]
     tpd: Option<String>,
     /// The maximum number of requests at the same time
