@@ -103,7 +103,7 @@ impl TaskResult {
 
     /// Appends the result as a line.
     pub(super) fn write(&self, lines: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *lines, self).expect("writing to memory succeeds, and the keys of all maps are strings");
+        serde_json::to_writer(&mut *lines, self).expect("writing to memory succeeds, and all maps have string keys");
         lines.push(b'\n');
     }
 

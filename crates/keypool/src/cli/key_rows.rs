@@ -121,7 +121,7 @@ pub(super) fn of_pool(provider: &ProviderPool) -> anyhow::Result<Vec<KeyRow>> {
 
 /// Returns the keys of a [`PoolRow`].
 pub(super) fn rows(pool: Value) -> anyhow::Result<Vec<KeyRow>> {
-    let pool: Pool = serde_json::from_value(pool).context("the gateway's snapshot cannot be read: is the gateway of another version?")?;
+    let pool: Pool = serde_json::from_value(pool).context("cannot read the gateway's snapshot: another version?")?;
     let row = |key: &Key| {
         let project = pool.projects.iter().find(|project| project.name == key.project);
         let account = project.and_then(|project| project.billing_account.as_ref());
