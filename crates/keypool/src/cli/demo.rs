@@ -154,11 +154,11 @@ impl Demo {
         let token = app.loaded.load().token.expose().to_owned();
         let client = client(https(http_connector(), &client_tls(&app.loaded.load())?, false));
         // Sends the same requests at the same times to a second simulator, each with a random key.
-        let rival = simulator(self.seed).build();
+        let comparison = simulator(self.seed).build();
         let traffic = async {
             tokio::join!(
                 send_all(&calls, &ours, |call| (client.clone(), call.request(&url, &token))),
-                send_with_random_keys(rival.service(), self.seed, &calls, &random),
+                send_with_random_keys(comparison.service(), self.seed, &calls, &random),
             )
         };
         let began = Instant::now();
@@ -187,7 +187,7 @@ impl Demo {
                 "keypool": ours.summary(),
                 "random_key": random.summary(),
                 "provider": {
-                    "requests": upstream.arrivals,
+                    "requests": upstream.arcomparisons,
                     "over_limit": upstream.over_limit,
                     "refused_keys": refused,
                     "failed": upstream.rejected_as("internal"),
@@ -201,7 +201,7 @@ impl Demo {
             ours.sent,
             ours.text(),
             random.text(),
-            upstream.arrivals,
+            upstream.arcomparisons,
             upstream.over_limit,
             upstream.rejected_as("internal"),
             ours.longest.as_secs_f64()

@@ -49,7 +49,7 @@ pub(super) struct Generate {
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-    /// How long to wait for a key: seconds, or 500ms, 5s, 1m [default: 5s]
+    /// The maximum time to wait for a key: seconds, or 500ms, 5s, 1m [default: 5s]
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
     #[command(flatten)]

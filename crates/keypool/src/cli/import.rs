@@ -34,7 +34,7 @@ pub(super) struct Import {
     /// The key files; - reads standard input
     #[arg(value_name = "FILE|-", required_unless_present = "history")]
     files: Vec<String>,
-    /// Where the keys come from, for the history and their labels [default: the name of the file]
+    /// The origin of the keys, for the history and their labels [default: the name of the file]
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
     /// List earlier imports

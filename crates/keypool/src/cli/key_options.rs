@@ -42,7 +42,7 @@ pub(super) struct KeyOptions {
     /// The models that the key may be used for; a name may end in * [default: all]
     #[arg(long, alias = "models", value_name = "MODEL,…")]
     model: Option<String>,
-    /// The maximum number of requests at the same time
+    /// The maximum number of simultaneous requests
     #[arg(long, value_name = "NUMBER")]
     concurrent: Option<String>,
     /// The minimum time between the starts of two requests: seconds, or 500ms, 2s, 1m

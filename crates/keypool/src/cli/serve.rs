@@ -52,13 +52,13 @@ pub(super) struct Serve {
     /// A host name that clients may use for the gateway, besides loopback names and its addresses (repeatable)
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// How the next key is chosen among ready keys of one priority [default: least-loaded]
+    /// The order in which ready keys of the same priority are used [default: least-loaded]
     #[arg(long, value_name = "NAME", value_parser = Strategy::ALL.map(Strategy::as_str))]
     strategy: Option<String>,
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-    /// How long a request may wait for a key before it fails: seconds, or 500ms, 5s, 1m [default: 5s]
+    /// The maximum time that a request waits for a key before it fails: seconds, or 500ms, 5s, 1m [default: 5s]
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
     /// The format of the log: text or json [default: text] [env: KEYPOOL_LOG_FORMAT, LOG_FORMAT]

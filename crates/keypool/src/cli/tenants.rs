@@ -84,10 +84,10 @@ struct Rights {
     /// The limit of input and output tokens per day (UTC)
     #[arg(long, value_name = "NUMBER")]
     tpd: Option<String>,
-    /// The maximum number of requests at the same time
+    /// The maximum number of simultaneous requests
     #[arg(long, value_name = "NUMBER")]
     max_concurrent: Option<String>,
-    /// When the tenant's access ends: 2030-01-31 or 2030-01-31T12:00:00Z
+    /// The time at which the tenant's access ends: 2030-01-31 or 2030-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
 }
