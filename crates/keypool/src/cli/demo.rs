@@ -187,7 +187,7 @@ impl Demo {
                 "keypool": ours.summary(),
                 "random_key": random.summary(),
                 "provider": {
-                    "requests": upstream.arcomparisons,
+                    "requests": upstream.arrivals,
                     "over_limit": upstream.over_limit,
                     "refused_keys": refused,
                     "failed": upstream.rejected_as("internal"),
@@ -201,7 +201,7 @@ impl Demo {
             ours.sent,
             ours.text(),
             random.text(),
-            upstream.arcomparisons,
+            upstream.arrivals,
             upstream.over_limit,
             upstream.rejected_as("internal"),
             ours.longest.as_secs_f64()
