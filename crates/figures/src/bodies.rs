@@ -1,4 +1,4 @@
-//! Bodies that are sent more than once, and what that copies.
+//! Bodies that are sent more than once, and the number of bytes that this copies.
 
 use std::{
     collections::HashSet,
@@ -18,14 +18,14 @@ use http_body::{Body, Frame};
 use tower::{Layer, Service, ServiceExt, retry::Policy};
 use tower_keypool::{BoxError, ReplayLayer, replay::TryClone};
 
-/// A body of chunks, as a connection hands them out.
+/// A body of chunks, as from a connection.
 pub struct Chunked {
     rest: Bytes,
     chunk: usize,
 }
 
 impl Chunked {
-    /// All of `whole`, in chunks of at most this many bytes.
+    /// Creates a body of `whole`, in chunks of at most `chunk` bytes.
     pub fn new(whole: Bytes, chunk: usize) -> Self {
         Self { rest: whole, chunk }
     }
@@ -44,7 +44,7 @@ impl Body for Chunked {
     }
 }
 
-/// Counts what came at a new address: neither the caller's own nor one of an earlier attempt.
+/// A service that counts bytes at new addresses, which are neither the caller's own nor those of an earlier attempt.
 #[derive(Clone)]
 struct Reader {
     own: Range<usize>,
@@ -87,7 +87,7 @@ where
     }
 }
 
-/// Sends again this often, whatever comes.
+/// A policy that always retries this number of times.
 #[derive(Clone)]
 struct Again(usize);
 
@@ -105,10 +105,10 @@ impl<B: TryClone> Policy<Request<B>, Response<()>, BoxError> for Again {
     }
 }
 
-/// Sends a body of this many bytes three times through the replay; says how many of its bytes were copied.
+/// Sends a body of this size three times through the replay layer. Returns the number of copied bytes.
 ///
 /// # Panics
-/// When not every attempt read all of it.
+/// If an attempt does not read the whole body.
 pub fn copied(bytes: usize) -> usize {
     let whole = Bytes::from(vec![b'x'; bytes]);
     let from = whole.as_ptr() as usize;

@@ -1,4 +1,4 @@
-//! What the programs of `scripts/figures` share.
+//! Shared code of the programs of `scripts/figures`.
 
 pub mod bodies;
 pub mod picks;
@@ -11,31 +11,31 @@ pub mod walks;
 pub struct Args(Vec<String>);
 
 impl Args {
-    /// Those of this process.
+    /// Returns the arguments of this process.
     pub fn of_process() -> Self {
         Self(std::env::args().skip(1).collect())
     }
 
-    /// The first argument.
+    /// Returns the first argument.
     pub fn name(&self) -> &str {
         self.text(0)
     }
 
-    /// An argument; empty where it is not there.
+    /// Returns an argument, or an empty string if it is missing.
     pub fn text(&self, at: usize) -> &str {
         self.0.get(at).map_or("", String::as_str)
     }
 
-    /// An argument that is a number.
+    /// Returns an argument as a number.
     ///
     /// # Panics
-    /// Where it is missing or no number.
+    /// If it is missing or not a number.
     pub fn number(&self, at: usize) -> usize {
         self.text(at).parse().unwrap_or_else(|_| panic!("argument {at} is not a number"))
     }
 }
 
-/// Ends the process with the names that there are.
+/// Prints the usage and exits with code 2.
 pub fn usage(text: &str) -> ! {
     eprintln!("{text}");
     std::process::exit(2)

@@ -1,34 +1,35 @@
-//! Pools from which keys are picked over and over, on a clock that moves by hand.
+//! Pools from which keys are picked repeatedly, with a manual clock.
 
 use std::time::{Duration, SystemTime};
 
 use tower_keypool::{ErrorClass, Failure, Gemini, Key, KeyPool, KeyRequest, Limits, ManualClock, Outcome, Scope};
 
-/// A model that is in no table of known tiers.
+/// Prefix of model names that have no built-in limits.
 const MODEL: &str = "figures";
 
-/// Least loaded; each key is its own project with 15 requests a minute, 250 a day and 8 at once for each model.
+/// A pool with the least-loaded strategy. Each key is its own project with 15 requests per minute and 250 per day for
+/// each model, and 8 simultaneous requests.
 #[derive(Debug)]
 pub struct Picks {
     time: ManualClock,
     pool: KeyPool,
     keys: usize,
     requests: Vec<KeyRequest>,
-    /// The time between two picks: 70 % of what the keys may start.
+    /// Time between two picks, which uses 70 % of the keys' limits.
     step: Duration,
-    /// What has passed and is not yet a whole millisecond.
+    /// Time that has passed, less than a whole millisecond.
     passed: Duration,
-    /// After so many picks two days pass, so that the days are not used up.
+    /// Number of picks after which two days pass, so that the daily limits are not used up.
     day: usize,
     picked: usize,
     none: usize,
 }
 
 impl Picks {
-    /// `cooling` percent of the keys cool down without a near end.
+    /// Creates a pool in which `cooling` percent of the keys cool down for days.
     ///
     /// # Panics
-    /// Where the pool cannot be built.
+    /// If the pool cannot be built.
     pub fn new(keys: usize, models: usize, cooling: usize) -> Self {
         let time = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
         let mut builder = KeyPool::builder(Gemini::new())
@@ -62,7 +63,7 @@ impl Picks {
         }
     }
 
-    /// Each key serves each model once or more, and what is due only once is done.
+    /// Lets each key serve each model at least once, so that one-time work is done.
     pub fn warm_up(&mut self) {
         for model in 0..self.requests.len() {
             for _ in 0..self.keys + self.keys / 4 {
@@ -72,18 +73,18 @@ impl Picks {
         }
     }
 
-    /// Each key serves a model that is not known.
+    /// Lets each key serve an unknown model.
     pub fn warm_up_unknown(&mut self) {
         (0..self.keys + self.keys / 4).for_each(|_| self.pick_unknown(false));
     }
 
-    /// The time passes, and a key is picked, succeeds and is given back.
+    /// Advances the clock, picks a key, reports a success and returns the key.
     pub fn pick(&mut self) {
         let request = self.next(self.picked % self.requests.len());
         self.none += usize::from(!counted(&self.pool, request, &Outcome::Success));
     }
 
-    /// The same for a model of a new name, which the upstream does not know; counted or not.
+    /// Does the same for a new model name that the upstream does not know, in a counted function or not.
     pub fn pick_unknown(&mut self, count: bool) {
         self.next(0);
         let request = KeyRequest::model(format!("nobody-has-{}", self.picked));
@@ -104,13 +105,13 @@ impl Picks {
     }
 }
 
-/// What callgrind counts.
+/// The function whose instructions callgrind counts.
 #[inline(never)]
 fn counted(pool: &KeyPool, request: KeyRequest, outcome: &Outcome) -> bool {
     pick_and_finish(pool, request, outcome)
 }
 
-/// A key is picked, the outcome is reported, the key is given back.
+/// Picks a key, reports the outcome and returns the key.
 fn pick_and_finish(pool: &KeyPool, request: KeyRequest, outcome: &Outcome) -> bool {
     pool.try_acquire(request).map(|lease| lease.report(outcome)).is_ok()
 }
@@ -121,7 +122,7 @@ impl Drop for Picks {
     }
 }
 
-/// A secret as long as Gemini's.
+/// Returns a secret as long as Gemini's.
 pub fn secret(n: usize) -> String {
     format!("AIza-not-a-real-key-{n:019}")
 }

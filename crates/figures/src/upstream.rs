@@ -1,4 +1,4 @@
-//! An upstream that behaves as Gemini does, exact by tokio's clock, as a service that answers in virtual time.
+//! An upstream that behaves like Gemini, as a service in virtual time, with exact windows on tokio's clock.
 #![expect(clippy::disallowed_methods, reason = "it is the provider: its clock is not the pool's")]
 
 use std::{
@@ -24,37 +24,37 @@ const GOOD: &str = concat!(
     r#""finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":8,"totalTokenCount":17}}"#
 );
 
-/// What is wrong with a key for good.
+/// The reason why a key never works.
 #[derive(Clone, Copy, Debug)]
 pub enum Dead {
-    /// Its project is suspended.
+    /// The key's project is suspended.
     Suspended,
-    /// There is no such key.
+    /// The key does not exist.
     Invalid,
 }
 
-/// What the upstream does, and what it counted.
+/// The behaviour and the counts of the upstream.
 #[derive(Debug)]
 pub struct World {
-    /// Requests that each project may start in any 60 s.
+    /// Maximum number of requests of each project in any 60 s.
     pub per_minute: usize,
     /// Keys that never work.
     pub dead: HashMap<String, Dead>,
-    /// Until then every key is called invalid.
+    /// End of an outage in which every key is refused as invalid.
     pub outage: Option<Instant>,
-    /// The share of requests that is answered 429 for no reason, and the same again 503.
+    /// Share of requests that get a 429 without a reason. The same share gets a 503.
     pub faults: f64,
-    /// Requests that came.
+    /// Number of requests that arrived.
     pub came: u64,
-    /// Those served.
+    /// Number of requests that were served.
     pub served: u64,
-    /// When each key was served last.
+    /// Time at which each key was served last.
     pub last_served: HashMap<String, Instant>,
-    /// When each 429 of a full window was given.
+    /// Times of the 429s for a full window.
     pub limited: Vec<Instant>,
-    /// When each key's requests of the last minute came.
+    /// Times of each key's requests in the last minute.
     pub windows: HashMap<String, VecDeque<Instant>>,
-    /// Its dice.
+    /// The random generator.
     pub rng: Rng,
 }
 
@@ -76,7 +76,7 @@ impl Default for World {
 }
 
 impl World {
-    /// A request with this key arrives; each key is a project of its own.
+    /// Answers a request with this key. Each key is its own project.
     fn answer(&mut self, key: &str) -> (StatusCode, Value) {
         let now = Instant::now();
         self.came += 1;
@@ -114,17 +114,17 @@ impl World {
     }
 }
 
-/// The service: a request is on its way for up to 150 ms, and an answer takes 0.3 to 1.5 s.
+/// The service. A request takes up to 150 ms to arrive, and a response takes 0.3 to 1.5 s.
 #[derive(Clone, Debug, Default)]
 pub struct Upstream(Arc<Mutex<World>>);
 
 impl Upstream {
-    /// It does what this world says.
+    /// Creates an upstream with this behaviour.
     pub fn new(world: World) -> Self {
         Self(Arc::new(Mutex::new(world)))
     }
 
-    /// What it does and counted.
+    /// Returns the behaviour and the counts.
     pub fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! One request's way through layers over a service that does nothing.
+//! Requests that pass through layers to a service that does nothing.
 
 use std::{
     future::{Ready, ready},
@@ -30,20 +30,20 @@ const ANSWER: &str = concat!(
     r#""totalTokenCount":17},"modelVersion":"gemini-2.5-flash","responseId":"0123456789abcdef"}"#
 );
 
-/// What travels down and up.
+/// The requests and responses that are sent.
 #[derive(Clone, Copy, Debug)]
 pub enum Traffic {
-    /// Method, URI and a body of two bytes; nothing in the answer to look at.
+    /// Method, URI and a body of two bytes; a response without relevant fields.
     Plain,
-    /// As an SDK asks with 1 KiB of JSON, and as Gemini answers.
+    /// A request of an SDK with 1 KiB of JSON, and a response of Gemini.
     Sdk,
 }
 
 impl Traffic {
-    /// `plain` or `sdk`.
+    /// Parses `plain` or `sdk`.
     ///
     /// # Panics
-    /// If it is neither.
+    /// If the name is neither.
     pub fn named(name: &str) -> Self {
         match name {
             "plain" => Self::Plain,
@@ -60,7 +60,7 @@ impl Traffic {
     }
 }
 
-/// A request, again and again.
+/// A request that is sent repeatedly.
 #[derive(Debug)]
 pub struct Asker {
     head: request::Parts,
@@ -69,7 +69,7 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// It asks as this traffic does.
+    /// Creates the request of this traffic.
     ///
     /// # Panics
     /// Never: the request is well-formed.
@@ -96,7 +96,7 @@ impl Asker {
     }
 }
 
-/// Reads the request to its end and has an answer ready. Like a client's, its clone copies a pointer.
+/// A service that reads the request and returns a prepared response. Its clone only copies a pointer, like a client's.
 #[derive(Clone, Debug)]
 pub struct NoOp(Arc<Answer>);
 
@@ -138,7 +138,7 @@ impl<B: Body> Service<Request<B>> for NoOp {
     }
 }
 
-/// tower's own policy that never sends again, but could: it keeps what it would send.
+/// A retry policy for tower that never retries, but clones each request as if it could.
 #[derive(Clone, Debug)]
 pub struct Never;
 
@@ -154,10 +154,10 @@ impl<B: Clone, R> Policy<Request<B>, Response<R>, BoxError> for Never {
     }
 }
 
-/// A stack of layers, and how to send one request through it.
+/// A stack of layers that requests are sent through.
 #[derive(Debug)]
 pub enum Walk {
-    /// Nothing at all.
+    /// No layers.
     Bare(NoOp),
     /// `KeyRotationLayer` and `CooldownLayer`.
     Rotated(ManualClock, KeyRotation<Cooldown<NoOp>>),
@@ -168,10 +168,10 @@ pub enum Walk {
 }
 
 impl Walk {
-    /// `bare`, `rotated`, `retried` or `pooled`, over 1,000 keys.
+    /// Creates the stack `bare`, `rotated`, `retried` or `pooled`, with 1,000 keys.
     ///
     /// # Panics
-    /// If it is none of these.
+    /// If the name is none of these.
     pub fn named(name: &str, traffic: Traffic) -> Self {
         let client = NoOp::new(traffic);
         let time = ManualClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_781_550_000));
@@ -199,7 +199,7 @@ impl Walk {
         }
     }
 
-    /// Sends one request and reads its answer to the end.
+    /// Sends one request, and reads its response to the end.
     pub fn send(&mut self, asker: &Asker) {
         let request = asker.ask();
         let read = match self {
@@ -218,7 +218,7 @@ impl Walk {
     }
 }
 
-/// What callgrind counts.
+/// The function whose instructions callgrind counts.
 #[inline(never)]
 fn counted<S, R>(service: &mut S, request: Request<Full<Bytes>>) -> usize
 where

@@ -1,4 +1,4 @@
-//! Answers before they are sent: what the simulated model says, and how it is written.
+//! Replies before they are sent: the content of the simulated model, and its format.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -13,14 +13,14 @@ use crate::tokens::tokens_of_text;
 
 const JSON: &str = "application/json; charset=UTF-8";
 
-/// How an answer is written.
+/// The format of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     /// One JSON document.
     Whole,
     /// Server-sent events.
     Events,
-    /// One JSON list, streamed an item at a time.
+    /// One JSON list, streamed item by item.
     List,
 }
 
@@ -30,12 +30,12 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     pub(crate) chunks: Vec<Bytes>,
     pub(crate) format: Format,
-    /// The word for it in reports.
+    /// The kind in reports.
     pub(crate) kind: &'static str,
 }
 
 impl Reply {
-    /// 200 without a body.
+    /// Creates a 200 without a body.
     pub(crate) fn empty() -> Self {
         Self {
             status: StatusCode::OK,
@@ -76,13 +76,13 @@ impl Reply {
     }
 
     pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        let value = HeaderValue::try_from(value.into()).expect("a value of our own");
+        let value = HeaderValue::try_from(value.into()).expect("a valid header value");
         self.headers.insert(name, value);
         self
     }
 }
 
-/// A text with the caller's key in the place of `{key}`; None where it is no text.
+/// Replaces `{key}` with the caller's key. Returns `None` if the bytes are not text.
 fn fill_in_key(text: &[u8], key: &str) -> Option<Bytes> {
     Some(std::str::from_utf8(text).ok()?.replace("{key}", key).into())
 }
@@ -91,12 +91,11 @@ fn fill_in_key(text: &[u8], key: &str) -> Option<Bytes> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AnswerText {
-    /// This many words.
+    /// This number of words.
     Words(usize),
     /// This text.
     Fixed(String),
-    /// The text of the request's last content: shows that a body came through
-    /// unharmed.
+    /// The text of the request's last content, which shows whether a body arrived unchanged.
     Echo,
 }
 
@@ -120,8 +119,8 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// What a prompt makes the model say, and whether `maxOutputTokens` cut it: a call where it must call, JSON where it
-    /// asks for JSON, else the answer's text up to a stop sequence.
+    /// Returns the content for a prompt, and whether `maxOutputTokens` has cut it: a function call if one is forced,
+    /// JSON if it is requested, or else the answer's text up to a stop sequence.
     pub(crate) fn of(prompt: &Value, answer: &AnswerText) -> (Self, bool) {
         if let Some(name) = forced_function(prompt) {
             return (Self::Call(json!({ "functionCall": { "name": name, "args": {} } })), false);
@@ -147,7 +146,7 @@ impl Content {
         }
     }
 
-    /// The parts of the content, in at most `most` pieces, none of them empty.
+    /// Splits the content into at most `most` pieces, none of them empty.
     pub(crate) fn pieces(&self, most: usize) -> Vec<Value> {
         match self {
             Self::Text(text) => {
@@ -162,7 +161,7 @@ impl Content {
     }
 }
 
-/// The text before the first stop sequence.
+/// Returns the text before the first stop sequence.
 fn before_stop(config: &Value, mut text: String) -> String {
     let stops = config["stop_sequences"].as_array().into_iter().flatten();
     let stops = stops.filter_map(Value::as_str).filter(|stop| !stop.is_empty());
@@ -177,20 +176,20 @@ fn last_text(prompt: &Value) -> String {
     last["parts"].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str()).collect()
 }
 
-/// The function that must be called.
+/// Returns the name of the function that must be called.
 fn forced_function(prompt: &Value) -> Option<&str> {
     let allowed = &prompt["tool_config"]["function_calling_config"]["allowed_function_names"][0];
     let name = allowed.as_str().or_else(|| functions(prompt).next()?["name"].as_str());
     name.filter(|_| calling_mode(prompt) == Some("ANY"))
 }
 
-/// A generated answer, before it is written in a format.
+/// A generated answer, independent of its format.
 #[derive(Clone, Debug)]
 pub(crate) struct Generated {
     pub(crate) content: Content,
     pub(crate) finish: Option<Finish>,
     pub(crate) truncated: bool,
-    /// How many candidates say it.
+    /// Number of candidates with this content.
     pub(crate) candidates: u64,
     pub(crate) prompt_tokens: u64,
     pub(crate) cached_tokens: u64,
@@ -199,7 +198,7 @@ pub(crate) struct Generated {
 }
 
 impl Generated {
-    /// The chunks in their order, each with the usage up to it.
+    /// Returns the chunks in their order, each with the usage so far.
     pub(crate) fn chunks(&self, most: usize) -> Vec<Value> {
         let content = |parts: &Value| json!({ "parts": parts, "role": "model" });
         match &self.finish {
@@ -233,7 +232,7 @@ impl Generated {
         }
     }
 
-    /// A candidate, as often as was asked for, and the usage so far.
+    /// Returns a chunk with the requested number of copies of a candidate, and the usage so far.
     fn chunk(&self, mut candidate: Value, candidate_tokens: u64, thought_tokens: u64) -> Value {
         let mut usage = json!({
             "promptTokenCount": self.prompt_tokens,
@@ -241,7 +240,7 @@ impl Generated {
             "promptTokensDetails": [{ "modality": "TEXT", "tokenCount": self.prompt_tokens }],
             "serviceTier": "standard",
         });
-        // Protobuf leaves zeros out.
+        // Protobuf omits zeros.
         for (name, tokens) in [
             ("candidatesTokenCount", candidate_tokens),
             ("thoughtsTokenCount", thought_tokens),

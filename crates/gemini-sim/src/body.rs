@@ -1,4 +1,4 @@
-//! The body of an answer.
+//! Response bodies.
 
 use std::fmt;
 use std::io;
@@ -11,9 +11,8 @@ use http_body_util::combinators::UnsyncBoxBody;
 use socket2::{SockRef, Socket};
 use tokio::net::TcpStream;
 
-/// What a connection's end looks like to an in-process caller: the answer, or
-/// the rest of it, never comes. Over HTTP the TCP connection is reset instead
-/// (under HTTP/2 the stream).
+/// The error of an in-process caller when a connection ends before the end of the response. Over HTTP, the TCP
+/// connection is reset instead (with HTTP/2, the stream).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SimError {
@@ -34,10 +33,10 @@ impl fmt::Display for SimError {
 
 impl std::error::Error for SimError {}
 
-/// The body of a simulated answer.
+/// The body of a simulated response.
 pub type SimBody = UnsyncBoxBody<Bytes, SimError>;
 
-/// Lets an answer reset its connection.
+/// A handle with which a response resets its connection.
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionReset(Arc<Socket>);
 
@@ -46,13 +45,13 @@ impl ConnectionReset {
         SockRef::from(stream).try_clone().map(|socket| Self(Arc::new(socket)))
     }
 
-    /// When the connection is closed, it ends with a reset.
+    /// Makes the connection end with a reset when it is closed.
     pub(crate) fn request(&self) {
         let _ = self.0.set_linger(Some(Duration::ZERO));
     }
 }
 
-/// One step of an answer's body.
+/// One step of a response body.
 #[derive(Debug)]
 pub(crate) enum Step {
     Data(Bytes),
@@ -62,13 +61,13 @@ pub(crate) enum Step {
     Stall,
 }
 
-/// A body without a length that does one step after the other.
+/// Creates a body without a length that performs the steps in order.
 pub(crate) fn scripted(steps: Vec<Step>, reset: Option<ConnectionReset>) -> axum::body::Body {
     axum::body::Body::from_stream(stream::unfold((steps.into_iter(), reset), async |(mut steps, reset)| {
         loop {
             match steps.next()? {
                 Step::Data(data) => {
-                    // Each chunk is sent before the next is made, as by a model that takes its time.
+                    // Yields so that each chunk is sent before the next one is produced.
                     tokio::task::yield_now().await;
                     return Some((Ok(data), (steps, reset)));
                 }

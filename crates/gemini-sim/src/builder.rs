@@ -1,4 +1,4 @@
-//! How a simulator is made.
+//! The builder of a simulator.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -13,8 +13,7 @@ use crate::server::Server;
 use crate::simulator::Simulator;
 use crate::{AnswerText, GeminiSim, Key, Latency, Model, Project, Rule};
 
-/// Settles what a [`GeminiSim`] is. Every setting has a default that fits
-/// tests: no limits, no delays, no faults.
+/// A builder of a [`GeminiSim`]. The defaults are meant for tests: no limits, no delays, no faults.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
@@ -42,8 +41,7 @@ impl Builder {
         self
     }
 
-    /// Adds a key to the project added last, or to a free project without
-    /// limits when there is none yet.
+    /// Adds a key to the last project, or to a new free project without limits if there is none yet.
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         let project = self.projects.pop();
         let project = project.unwrap_or_else(|| Project::new("projects/100000000001"));
@@ -51,89 +49,87 @@ impl Builder {
         self
     }
 
-    /// Adds a model to the catalogue, or replaces the one of that name. The
-    /// catalogue begins with the models of 2026 and `gemini-pro`.
+    /// Adds a model to the catalogue, or replaces the one of that name. By default, the catalogue has the models of
+    /// 2026 and `gemini-pro`.
     pub fn model(mut self, model: Model) -> Self {
         self.models.push(model);
         self
     }
 
-    /// Every model name is good (names with `embed` in them embed).
+    /// Accepts every model name. A name that contains `embed` is an embedding model.
     pub fn any_model(mut self) -> Self {
         self.settings.any_model = true;
         self
     }
 
-    /// Adds rules from the start, or bare [`Fault`](crate::Fault)s for every request.
+    /// Adds rules, or [`Fault`](crate::Fault)s that apply to every request.
     pub fn script(mut self, rules: impl IntoIterator<Item = impl Into<Rule>>) -> Self {
         self.rules.extend(rules.into_iter().map(Into::into));
         self
     }
 
-    /// The seed of all random choices (default 0): same seed, same requests at the same
-    /// times, same answers.
+    /// Sets the seed of all random choices (default: 0). With the same seed, the same requests at the same times get
+    /// the same responses.
     pub fn seed(mut self, seed: u64) -> Self {
         self.settings.seed = seed;
         self
     }
 
-    /// What the wall clock shows when the simulator is built (default: the
-    /// system's time). It decides on days, dates and expiries.
+    /// Sets the time of the wall clock when the simulator is built (default: the system's time). It determines days,
+    /// dates and expiries.
     pub fn wall(mut self, start: Timestamp) -> Self {
         self.settings.wall = Some(start);
         self
     }
 
-    /// Requests take up to this long from their sender to the quota check
-    /// (default 0), each a random part of it. A client that counts its own
-    /// sends must allow for it.
+    /// Sets the maximum time from the sender of a request to the quota check (default: 0). Each request takes a random
+    /// part of it. A client that counts the requests it sends must allow for it.
     pub fn path_jitter(mut self, bound: Duration) -> Self {
         self.settings.path_jitter = bound;
         self
     }
 
-    /// Time before each head (default none).
+    /// Sets the delay before each response head (default: none).
     pub fn latency(mut self, latency: impl Into<Latency>) -> Self {
         self.settings.latency = latency.into();
         self
     }
 
-    /// Time between the chunks of a stream (default none).
+    /// Sets the delay between the chunks of a stream (default: none).
     pub fn chunk_latency(mut self, latency: impl Into<Latency>) -> Self {
         self.settings.chunk_latency = latency.into();
         self
     }
 
-    /// Chunks of a stream, where the text has that many characters (default 5).
+    /// Sets the number of chunks of a stream (default: 5). A shorter text has one chunk per character.
     pub fn chunks(mut self, chunks: usize) -> Self {
         self.settings.chunks = chunks.max(1);
         self
     }
 
-    /// What generated answers say (default: 24 words).
+    /// Sets the text of generated answers (default: 24 words).
     pub fn answer(mut self, answer: AnswerText) -> Self {
         self.settings.answer = answer;
         self
     }
 
-    /// The largest request body, in bytes (default 100 MiB).
+    /// Sets the maximum size of a request body, in bytes (default: 100 MiB).
     pub fn max_body(mut self, bytes: usize) -> Self {
         self.settings.max_body = bytes;
         self
     }
 
-    /// The HTTP port on 127.0.0.1 (default: any that is free).
+    /// Sets the HTTP port on 127.0.0.1 (default: any free port).
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The simulator in process, without a socket; needs no runtime until it
-    /// is called.
+    /// Builds the simulator in process, without a socket. It needs no runtime until it is called.
     ///
     /// # Panics
     ///
-    /// When one secret is given twice.
+    /// If two keys have the same secret.
     pub fn build(self) -> GeminiSim {
         let accounts = Accounts::new(self.projects);
         let catalogue = Catalogue::new(self.models, self.settings.any_model);
@@ -143,15 +139,15 @@ impl Builder {
         sim
     }
 
-    /// The simulator on a loopback port (and in process too).
+    /// Starts the simulator on a loopback port. It can also be used in process.
     ///
     /// # Errors
     ///
-    /// When the port cannot be had.
+    /// If the port is not available.
     ///
     /// # Panics
     ///
-    /// When one secret is given twice.
+    /// If two keys have the same secret.
     pub async fn start(self) -> io::Result<GeminiSim> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let mut sim = self.build();
@@ -160,7 +156,7 @@ impl Builder {
     }
 }
 
-/// What the builder has settled, apart from projects and models.
+/// The settings of the builder, except projects and models.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) seed: u64,

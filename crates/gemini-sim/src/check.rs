@@ -1,7 +1,7 @@
-//! Prompts that are well-formed and that the provider refuses all the same.
+//! Checks of prompts that are well-formed but that the provider refuses.
 //!
-//! Everything here reads the form that [`crate::proto::read`] gives. Messages are the provider's where they are on
-//! record; a comment says where the words are ours.
+//! All functions read messages in the form of [`crate::proto::read`]. Error messages are those of the provider if they
+//! are documented; a comment marks messages that are our own.
 
 use std::collections::HashSet;
 use std::fmt::{Display, Write as _};
@@ -12,21 +12,21 @@ use crate::proto::enum_values;
 use crate::refusal::ApiError;
 
 const MAX_STOP_SEQUENCES: usize = 5;
-/// The harm categories before this one belong to an older model.
+/// Index of the first valid harm category. Those before it belong to an older model.
 const FIRST_HARM_CATEGORY: usize = 7;
 
-/// 400 for a field that must be there.
+/// Returns the 400 for a missing required field.
 pub(crate) fn not_specified(message: &str, field: &str) -> ApiError {
     ApiError::malformed(format!("* {message}.{field}: {field} is not specified\n"))
 }
 
-/// 400 for nothing to embed.
+/// Returns the 400 for an embedding request with an empty part.
 pub(crate) fn empty_part(message: &str) -> ApiError {
     ApiError::malformed(format!("{message}.content contains an empty Part."))
 }
 
-/// Contents are there, each with parts, parts with data, roles known, numbers within their bounds, tools that go
-/// together. `message`: the request's type, as errors name it.
+/// Checks that contents are present and have parts, that parts have data, that roles are known, that numbers are within
+/// their ranges, and that tools are compatible. `message` is the request's type in errors.
 pub(crate) fn check_prompt(message: &str, prompt: &Value) -> Result<(), ApiError> {
     if items(&prompt["contents"]).next().is_none() && prompt["cached_content"].is_null() {
         return Err(not_specified(message, "contents"));
@@ -51,7 +51,7 @@ pub(crate) fn check_prompt(message: &str, prompt: &Value) -> Result<(), ApiError
     problems.into_result()
 }
 
-/// What is to be embedded has text or other data.
+/// Checks that the content to embed has text or other data.
 pub(crate) fn check_embedded(message: &str, request: &Value) -> Result<(), ApiError> {
     let content = request.get("content").ok_or_else(|| not_specified(message, "content"))?;
     let is_empty = |part: &Value| !has_data(part) || part["text"] == "";
@@ -61,7 +61,7 @@ pub(crate) fn check_embedded(message: &str, request: &Value) -> Result<(), ApiEr
     Ok(())
 }
 
-/// The ids of all uploaded files that a prompt names.
+/// Returns the ids of all uploaded files in a prompt.
 pub(crate) fn file_ids(prompt: &Value) -> impl Iterator<Item = &str> {
     let parts = items(&prompt["contents"]).flat_map(|content| items(&content["parts"]));
     parts.filter_map(|part| Some(part["file_data"]["file_uri"].as_str()?.rsplit_once("files/")?.1))
@@ -78,7 +78,7 @@ fn check_parts(at: &str, content: &Value, problems: &mut Problems) -> Result<(),
                 return Err(ApiError::malformed(format!("Unsupported MIME type: {mime_type}")));
             }
         }
-        // The words of these three are ours.
+        // These three messages are our own.
         for (data, field) in [("file_data", "file_uri"), ("inline_data", "mime_type"), ("inline_data", "data")] {
             if !part[data].is_null() && !is_filled(&part[data][field]) {
                 problems.add(format_args!("{at}.{data}.{field}"), format_args!("{field} is not specified"));
@@ -102,8 +102,8 @@ fn has_data(part: &Value) -> bool {
     DATA.split(' ').any(|name| !part[name].is_null())
 }
 
-/// Of sounds, films, pictures and texts the types that the provider refuses are on record; of all others those that it
-/// takes.
+/// Reports whether the provider supports a MIME type. For audio, video, images and text, the refused types are
+/// documented; for other types, the supported ones.
 fn is_supported(mime_type: &str) -> bool {
     const REFUSED: [&str; 2] = ["image/jpg", "image/svg+xml"];
     const TAKEN: &str = "pdf json xml rtf javascript x-javascript typescript x-typescript x-python-code x-ipynb+json";
@@ -128,14 +128,14 @@ fn check_config(at: &str, config: &Value, problems: &mut Problems) {
         ("frequency_penalty", -2.0, 2.0, "[-2.0, 2.0]"),
     ];
     for (name, least, most, range) in RANGES {
-        // `NaN` stays a text, and is in no range.
+        // `NaN` is a string here, and is in no range.
         let is_inside = config[name].as_f64().is_some_and(|number| (least..=most).contains(&number));
         if !config[name].is_null() && !is_inside {
             problems.add(format_args!("{at}.{name}"), format_args!("{name} must be in the range {range}."));
         }
     }
     if items(&config["stop_sequences"]).count() > MAX_STOP_SEQUENCES {
-        // The words are ours.
+        // The message is our own.
         let problem = format!("at most {MAX_STOP_SEQUENCES} stop sequences can be given.");
         problems.add(format_args!("{at}.stop_sequences"), problem);
     }
@@ -161,7 +161,7 @@ fn check_safety_settings(at: &str, settings: &Value, problems: &mut Problems) {
             problems.add(format_args!("{at}[{index}]"), problem);
         }
         if seen.contains(&category) {
-            // The words are ours.
+            // The message is our own.
             let problem = format!("there is more than one setting for {category}");
             problems.add(format_args!("{at}[{index}].category"), problem);
         }
@@ -169,27 +169,27 @@ fn check_safety_settings(at: &str, settings: &Value, problems: &mut Problems) {
     }
 }
 
-/// Refusals on record say 64, the reference says 128: what either takes is taken.
+/// Maximum length of a function name. The documented refusals name 64, the reference 128; the larger one is used.
 const MAX_NAME: usize = 128;
 
-/// The functions of all tools.
+/// Returns the functions of all tools.
 pub(crate) fn functions(prompt: &Value) -> impl Iterator<Item = &Value> {
     items(&prompt["tools"]).flat_map(|tool| items(&tool["function_declarations"]))
 }
 
-/// Whether functions are called: `AUTO`, `ANY`, `NONE` or `VALIDATED`.
+/// Returns the mode of function calling: `AUTO`, `ANY`, `NONE` or `VALIDATED`.
 pub(crate) fn calling_mode(prompt: &Value) -> Option<&str> {
     prompt["tool_config"]["function_calling_config"]["mode"].as_str()
 }
 
-/// Whether functions stand beside a tool of the provider's own.
+/// Reports whether the prompt has both functions and a built-in tool.
 fn mixes_tools(prompt: &Value) -> bool {
     const BUILT_IN: [&str; 3] = ["google_search", "google_search_retrieval", "code_execution"];
     let has_built_in = items(&prompt["tools"]).any(|tool| BUILT_IN.iter().any(|name| !tool[name].is_null()));
     has_built_in && functions(prompt).next().is_some()
 }
 
-/// Functions have different, valid names and one schema each; the choice is among functions that are there.
+/// Checks that functions have unique, valid names and one schema each, and that the allowed functions are declared.
 fn check_tools(message: &str, prompt: &Value, problems: &mut Problems) -> Result<(), ApiError> {
     const BAD_NAME: &str = "Invalid function name. Must start with a letter or an underscore. Must be alphameric \
 (a-z, A-Z, 0-9), underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64.";
@@ -206,7 +206,7 @@ fn check_tools(message: &str, prompt: &Value, problems: &mut Problems) -> Result
             if let Some(parameters) = function.get("parameters") {
                 check_schema(&format!("{at}.parameters"), parameters, "", problems);
                 if function.get("parameters_json_schema").is_some() {
-                    // The words are ours, the rule is the reference's.
+                    // The message is our own; the rule is in the reference.
                     let problem = "parameters and parameters_json_schema are mutually exclusive";
                     problems.add(format_args!("{at}.parameters_json_schema"), problem);
                 }
@@ -218,7 +218,7 @@ fn check_tools(message: &str, prompt: &Value, problems: &mut Problems) -> Result
         return Err(ApiError::malformed("Function calling config is set without function_declarations."));
     }
     let at = format!("{message}.tool_config.function_calling_config.allowed_function_names");
-    // The words of both are ours, the rules are the reference's.
+    // Both messages are our own; the rules are in the reference.
     let may_name = matches!(calling_mode(prompt), Some("ANY" | "VALIDATED"));
     if items(&config["allowed_function_names"]).next().is_some() && !may_name {
         problems.add(&at, "only allowed where mode is ANY or VALIDATED");
@@ -238,11 +238,11 @@ fn is_function_name(name: &str) -> bool {
     starts_well && name.len() <= MAX_NAME && name.bytes().all(is_allowed)
 }
 
-/// An object names its properties, a list its items. `quote` goes around the names of properties in messages.
+/// Checks that an object has properties and a list has items. `quote` surrounds the names of properties in messages.
 fn check_schema(at: &str, schema: &Value, quote: &str, problems: &mut Problems) {
     let has_choice = items(&schema["any_of"]).next().is_some();
     let properties = schema["properties"].as_object();
-    // What is said of either beside a choice is not on record.
+    // The behaviour of either together with `any_of` is not documented.
     if !has_choice && schema["type"] == "OBJECT" && properties.is_none_or(serde_json::Map::is_empty) {
         problems.add(format_args!("{at}.properties"), "should be non-empty for OBJECT type");
     }
@@ -260,8 +260,8 @@ fn check_schema(at: &str, schema: &Value, quote: &str, problems: &mut Problems) 
     }
 }
 
-/// A schema of the answer is given once, and only for answers that have one. The words of the first two are ours, the
-/// rules are the reference's.
+/// Checks that at most one response schema is given, and only for formats that allow one. The first two messages are
+/// our own; the rules are in the reference.
 fn check_response_format(at: &str, config: &Value, problems: &mut Problems) {
     let schema = config.get("response_schema");
     let json_schema = config.get("response_json_schema").or_else(|| config.get("_response_json_schema"));
@@ -281,7 +281,7 @@ fn check_response_format(at: &str, config: &Value, problems: &mut Problems) {
     }
 }
 
-/// Each call follows the user, and each has a response.
+/// Checks that function calls follow a user turn, and that each has a response.
 pub(crate) fn check_function_calls(prompt: &Value) -> Result<(), ApiError> {
     let contents: Vec<&Value> = items(&prompt["contents"]).collect();
     for (index, content) in contents.iter().enumerate() {
@@ -309,7 +309,7 @@ fn parts_with<'a>(data: &str, content: &'a Value) -> impl Iterator<Item = &'a Va
     items(&content["parts"]).filter(move |part| !part[data].is_null())
 }
 
-/// The budget that leaves it to the model.
+/// The thinking budget that lets the model decide.
 const DYNAMIC_BUDGET: i64 = -1;
 
 fn is_third_generation(model: &str) -> bool {
@@ -354,7 +354,7 @@ fn check_thinking(thinking: &Value, model: &str) -> Result<(), ApiError> {
         Some(name) if name.starts_with("flash") => (0, 24_576),
         _ => return Ok(()),
     };
-    // Zero turns thinking off, also where the range begins above it.
+    // Zero disables thinking, even if the range starts above it.
     if budget == DYNAMIC_BUDGET || budget == 0 || (least..=most).contains(&budget) {
         return Ok(());
     }
@@ -363,7 +363,7 @@ fn check_thinking(thinking: &Value, model: &str) -> Result<(), ApiError> {
     )))
 }
 
-/// Everything that is wrong with a request, a line each.
+/// The problems of a request, one per line.
 #[derive(Default)]
 struct Problems(String);
 
@@ -377,12 +377,12 @@ impl Problems {
     }
 }
 
-/// The items of a list; none where there is no list.
+/// Returns the items of a list, or none if the value is not a list.
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-/// Whether a field holds a text that is not empty.
+/// Reports whether a field is a non-empty string.
 fn is_filled(value: &Value) -> bool {
     value.as_str().is_some_and(|text| !text.is_empty())
 }
@@ -393,7 +393,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn calls_follow_the_user_and_are_answered_one_for_one() {
+    fn calls_follow_the_user_and_each_has_a_response() {
         let problem = |contents: Value| {
             let result = check_function_calls(&json!({ "contents": contents }));
             result.map_or_else(|error| error.to_line(), |()| String::new())
@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_list_of_tools_is_no_tool() {
+    fn an_empty_list_of_tools_has_no_tools() {
         let config = json!({ "response_mime_type": "application/json" });
         let check =
             |tools: Value| check_model(&json!({ "tools": tools, "generation_config": config }), "gemini-2.5-flash");

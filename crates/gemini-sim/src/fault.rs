@@ -1,4 +1,4 @@
-//! What can go wrong, and for which requests.
+//! Faults, and rules for the requests that they apply to.
 
 use std::time::Duration;
 
@@ -9,58 +9,56 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::refusal::Caller;
 use crate::{Latency, Refusal};
 
-/// Something that a script does to the requests it matches.
+/// A fault that a script applies to matching requests.
 ///
-/// Where a text may contain `{key}`, the caller's own key is put in its place,
-/// as careless servers do.
+/// In texts that may contain `{key}`, it is replaced with the caller's own key, which some real servers expose in this
+/// way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The real refusal. Refusals of the key, the quota and the address come
-    /// before the quota is charged, failures of the model after it.
+    /// A real refusal. Refusals of the key, the quota and the address come before the quota is charged, failures of the
+    /// model after it.
     Refuse(Refusal),
-    /// An answer made by hand; comes before everything and charges nothing.
+    /// A custom response. It precedes all checks and charges nothing.
     Canned(Canned),
-    /// The connection is reset before a head; the quota has been charged.
+    /// The connection is reset before the head, after the quota was charged.
     ResetBeforeHead,
-    /// The connection is reset after this many bytes of the body (at least
-    /// one, when there are any).
+    /// The connection is reset after this number of body bytes (at least one, if the body is not empty).
     ResetAfter(usize),
-    /// No head ever comes.
+    /// The head never arrives.
     Hang,
-    /// The body stops after this many bytes and the connection stays.
+    /// The body stalls after this number of bytes, and the connection stays open.
     StallAfter(usize),
-    /// Time before the head, in addition to the simulator's own.
+    /// A delay before the head, in addition to the simulator's own.
     HeadLatency(Latency),
-    /// The body ends after this many bytes, as if that were all.
+    /// The body ends after this number of bytes, as if it were complete.
     Truncate(usize),
-    /// A stream with an error event after this many chunks (0: as the first), then its end.
+    /// A stream that ends with an error event after this number of chunks, which may be 0.
     ErrorEventAfter(usize, Refusal),
-    /// A stream with an error object without `data:` after this many chunks,
-    /// then its end.
+    /// A stream that ends with an error object without `data:` after this number of chunks.
     RawErrorAfter(usize, Refusal),
-    /// The answer ends for another reason than `STOP`.
+    /// The answer ends with another reason than `STOP`.
     Finish(Finish),
-    /// The answer's text. May contain `{key}`.
+    /// The text of the answer. It may contain `{key}`.
     AnswerText(String),
 }
 
-/// A 200 whose answer is not the one hoped for.
+/// A 200 with an unusual answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finish {
-    /// A candidate without content and with this `finishReason`: `SAFETY`,
-    /// `RECITATION`, `BLOCKLIST`, `PUP_LIMITED_DISABLED`, …
+    /// A candidate without content, with this `finishReason`: `SAFETY`, `RECITATION`, `BLOCKLIST`,
+    /// `PUP_LIMITED_DISABLED`, …
     Reason(String),
-    /// All tokens were spent on thoughts: `MAX_TOKENS` and an empty content.
+    /// All tokens were used for thoughts: `MAX_TOKENS` and empty content.
     OnlyThoughts,
-    /// No candidates, and this `blockReason`: `PROHIBITED_CONTENT`, ….
+    /// No candidates, with this `blockReason`: `PROHIBITED_CONTENT`, ….
     PromptBlocked(String),
     /// `STOP` and an empty text.
     Empty,
 }
 
-/// An answer made by hand.
+/// A custom response.
 ///
 /// ```
 /// use gemini_sim::Canned;
@@ -75,13 +73,12 @@ pub struct Canned {
 }
 
 impl Canned {
-    /// An empty answer with this status. An impossible one becomes 500.
+    /// Creates an empty response with this status. An invalid status becomes 500.
     pub fn new(status: u16) -> Self {
         Self { status, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
-    /// Adds a header; names and values that HTTP cannot carry are left out.
-    /// The value may contain `{key}`.
+    /// Adds a header. Invalid names and values are ignored. The value may contain `{key}`.
     #[must_use]
     pub fn header(mut self, name: impl TryInto<HeaderName>, value: impl TryInto<HeaderValue>) -> Self {
         if let (Ok(name), Ok(value)) = (name.try_into(), value.try_into()) {
@@ -90,14 +87,14 @@ impl Canned {
         self
     }
 
-    /// The whole body. May contain `{key}`.
+    /// Sets the body, which may contain `{key}`.
     #[must_use]
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
     }
 
-    /// A JSON body, with its content type.
+    /// Sets a JSON body and its content type.
     #[must_use]
     pub fn json(self, body: &serde_json::Value) -> Self {
         self.header("content-type", "application/json; charset=UTF-8").body(body.to_string())
@@ -109,7 +106,7 @@ impl Canned {
 pub(crate) struct Faults(pub(crate) Vec<Fault>);
 
 impl Faults {
-    /// The first fault that takes the answer's place: before the quota is charged, or in the model's place after it.
+    /// Returns the first fault that replaces the response: before the quota is charged, or after it.
     pub(crate) fn instead(&self, charged: bool) -> Option<&Fault> {
         self.0.iter().find(|fault| match fault {
             Fault::Refuse(refusal) => refusal.comes_after_quota() == charged,
@@ -119,7 +116,7 @@ impl Faults {
         })
     }
 
-    /// Of several texts the last counts.
+    /// Returns the text of the last fault that sets one.
     pub(crate) fn answer_text(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|fault| if let Fault::AnswerText(text) = fault { Some(&**text) } else { None })
     }
@@ -135,13 +132,11 @@ impl Faults {
     }
 }
 
-/// A fault and the requests that it meets: all, until it is narrowed.
+/// A fault and the requests that it applies to: by default, all.
 ///
-/// All rules that match a request act on it together; of several that answer
-/// in the provider's place the first wins. Conditions are tested in a fixed
-/// order: key, project, model and path, then the time, then the count
-/// ([`skip`](Self::skip), [`times`](Self::times)),
-/// then the [`probability`](Self::probability).
+/// All rules that match a request are applied together. If several of them replace the response, the first one is used.
+/// Conditions are checked in a fixed order: key, project, model and path, then the time, then the count
+/// ([`skip`](Self::skip), [`times`](Self::times)), then the [`probability`](Self::probability).
 ///
 /// ```
 /// use std::time::Duration;
@@ -150,7 +145,7 @@ impl Faults {
 /// let suspended = Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
 ///     .key("key-2")
 ///     .from(Duration::from_secs(30));
-/// // One request in twenty meets an overloaded model.
+/// // For one request in twenty, the model is overloaded.
 /// let overloaded = Rule::new(Fault::Refuse(Refusal::Overloaded)).probability(0.05);
 /// // The third request for this model is reset.
 /// let reset = Rule::new(Fault::ResetBeforeHead).model("gemini-2.5-flash").skip(2).times(1);
@@ -170,7 +165,7 @@ pub struct Rule {
 }
 
 impl Rule {
-    /// A fault for every request.
+    /// Creates a rule that applies a fault to every request.
     pub fn new(fault: Fault) -> Self {
         Self {
             fault,
@@ -186,14 +181,14 @@ impl Rule {
         }
     }
 
-    /// Only requests with the key of this label.
+    /// Restricts the rule to requests with the key of this label.
     #[must_use]
     pub fn key(mut self, label: impl Into<String>) -> Self {
         self.key = Some(label.into());
         self
     }
 
-    /// Only requests with keys of this project.
+    /// Restricts the rule to requests with keys of this project.
     #[must_use]
     pub fn project(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
@@ -201,56 +196,55 @@ impl Rule {
         self
     }
 
-    /// Only requests for this model.
+    /// Restricts the rule to requests for this model.
     #[must_use]
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.model = Some(name.into());
         self
     }
 
-    /// Only requests whose path contains this.
+    /// Restricts the rule to requests whose path contains this text.
     #[must_use]
     pub fn path(mut self, part: impl Into<String>) -> Self {
         self.path = Some(part.into());
         self
     }
 
-    /// Only from this time after the simulator was built.
+    /// Sets the start of the rule, as time since the simulator was built.
     #[must_use]
     pub fn from(mut self, elapsed: Duration) -> Self {
         self.from = elapsed;
         self
     }
 
-    /// Only before this time after the simulator was built.
+    /// Sets the end of the rule, as time since the simulator was built.
     #[must_use]
     pub fn until(mut self, elapsed: Duration) -> Self {
         self.until = Some(elapsed);
         self
     }
 
-    /// Not the first `n` that match.
+    /// Skips the first `n` matching requests.
     #[must_use]
     pub fn skip(mut self, n: u64) -> Self {
         self.skip = n;
         self
     }
 
-    /// At most `n` of those that match (behind those skipped).
+    /// Restricts the rule to `n` matching requests, after the skipped ones.
     #[must_use]
     pub fn times(mut self, n: u64) -> Self {
         self.times = Some(n);
         self
     }
 
-    /// Only the n-th that matches (from 1): `skip(n - 1).times(1)`.
+    /// Restricts the rule to the n-th matching request, counted from 1: `skip(n - 1).times(1)`.
     #[must_use]
     pub fn nth(self, n: u64) -> Self {
         self.skip(n.saturating_sub(1)).times(1)
     }
 
-    /// Each that matches with this probability, 0 to 1, by the simulator's
-    /// seed.
+    /// Applies the rule to each matching request with this probability, 0 to 1. It is drawn with the simulator's seed.
     #[must_use]
     pub fn probability(mut self, probability: f64) -> Self {
         self.probability = probability;
@@ -274,7 +268,7 @@ impl From<Fault> for Rule {
     }
 }
 
-/// The rules in force, with what each has seen.
+/// The active rules, each with the number of requests it has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Rules {
     active: Vec<ActiveRule>,
@@ -302,7 +296,7 @@ impl Rules {
         self.active.clear();
     }
 
-    /// Everything that happens to this request.
+    /// Returns all faults that apply to a request.
     pub(crate) fn faults(&mut self, at: Duration, caller: Caller<'_>) -> Faults {
         let matching = self.active.iter_mut().filter_map(|active| {
             let matches = active.matches(at, caller);

@@ -1,24 +1,19 @@
 //! # Testing your own service with gemini-sim under paused time
 //!
-//! Code that waits for quotas is slow to test against a clock on the wall: a
-//! minute's window takes a minute. The service takes its time from
-//! tokio, and tokio's clock can stand still: with
-//! `#[tokio::test(start_paused = true)]` every sleep is skipped to its end as
-//! soon as nothing else can run, and a day of waiting takes milliseconds. The
-//! simulator's windows, latencies and expiries follow, and so does its wall
-//! clock, from the start that [`Builder::wall`](crate::Builder::wall) gives it.
+//! Code that waits for quotas is slow to test in real time: a window of a minute takes a minute. The service uses
+//! tokio's clock, which can be paused: with `#[tokio::test(start_paused = true)]`, every sleep ends as soon as nothing
+//! else can run, and a day of waiting takes milliseconds. The simulator's windows, latencies and expiries use the same
+//! clock, and so does its wall clock, which starts at [`Builder::wall`](crate::Builder::wall).
 //!
-//! (Over real sockets time cannot be paused: the kernel does not know that it
-//! should hurry. Use HTTP for what only a socket can show: resets,
-//! lengths, HTTP versions, clients in other languages.)
+//! (Time cannot be paused over real sockets. Use HTTP to test resets, content lengths, HTTP versions and clients in
+//! other languages.)
 //!
 //! ## A client that waits
 //!
-//! Make your service generic over the one below it, as tower services are, and
-//! put [`GeminiSim::service`](crate::GeminiSim::service) where the HTTP client
-//! would be. Here is a small client that sleeps as long as a 429 asks for, and
-//! its test: 25 requests at ten a minute must take two minutes, and must never
-//! once be refused after the first 429 has told it the delay.
+//! Make your service generic over the one below it, as tower services are, and use
+//! [`GeminiSim::service`](crate::GeminiSim::service) in place of the HTTP client. Here is a small client that sleeps
+//! for the delay in a 429, and its test: 25 requests at ten per minute take two minutes, and only one request of each
+//! full window is refused.
 //!
 //! ```
 //! use std::time::Duration;
@@ -29,7 +24,7 @@
 //! use bytes::Bytes;
 //! use tower::{Service, ServiceExt};
 //!
-//! // The code under test: any service that answers HTTP will do below it.
+//! // The code under test, above any HTTP service.
 //! async fn generate<S>(service: &mut S, text: &str) -> u32
 //! where
 //!     S: Service<Request<Full<Bytes>>, Response = Response<SimBody>>,
@@ -74,24 +69,24 @@
 //! for _ in 0..25 {
 //!     refused += generate(&mut service, "hello").await;
 //! }
-//! assert_eq!(refused, 2, "one refusal a full window");
+//! assert_eq!(refused, 2, "one refusal per full window");
 //! assert!(sim.elapsed() >= Duration::from_secs(120));
 //!
-//! // The oracle: what was accepted in any 60 seconds, whatever their start.
+//! // The oracle: the maximum number of requests accepted within any 60 seconds.
 //! let log = sim.log();
 //! let minute = Duration::from_secs(60);
 //! assert_eq!(log.most_in_any(minute, |arrival| arrival.accepted), 10);
-//! // And the charge sheet: what was sent over a limit, by key.
+//! // And the number of requests over a limit, by key.
 //! assert_eq!(sim.report().key("key-0").unwrap().over_limit, 2);
 //! # }
 //! ```
 //!
-//! ## Things that go wrong
+//! ## Faults
 //!
-//! A [`Rule`](crate::Rule) is a [`Fault`](crate::Fault) and the requests it is
-//! for. Rules can be there from the start ([`Builder::script`](crate::Builder::script)),
-//! join later ([`GeminiSim::script`](crate::GeminiSim::script)), have a time
-//! (`from`, `until`), a count (`skip`, `times`, `nth`) and a probability.
+//! A [`Rule`](crate::Rule) is a [`Fault`](crate::Fault) and the requests that it applies to. Rules can be set at the
+//! start ([`Builder::script`](crate::Builder::script)) or added later
+//! ([`GeminiSim::script`](crate::GeminiSim::script)). They can have a time (`from`, `until`), a count (`skip`, `times`,
+//! `nth`) and a probability.
 //!
 //! ```
 //! use std::time::Duration;
@@ -104,24 +99,22 @@
 //!     .script([
 //!         // The second key is suspended after half a minute.
 //!         Rule::new(Fault::Refuse(Refusal::ConsumerSuspended)).key("key-1").from(seconds(30)),
-//!         // One request in ten finds the model overloaded.
+//!         // For one request in ten, the model is overloaded.
 //!         Rule::new(Fault::Refuse(Refusal::Overloaded)).probability(0.1),
 //!         // The fifth stream breaks with an error in the middle.
 //!         Rule::new(Fault::RawErrorAfter(2, Refusal::HighDemand)).path(":stream").nth(5),
-//!         // Heads take a while.
+//!         // Response heads are delayed.
 //!         Rule::new(Fault::HeadLatency(Latency::Uniform(Duration::ZERO, Duration::from_millis(300)))),
-//!         // And once the provider sends someone elsewhere.
+//!         // One request is redirected.
 //!         Rule::new(Fault::Canned(Canned::new(302).header("location", "/elsewhere"))).nth(40),
 //!     ])
 //!     .build();
 //! # let _ = sim;
 //! ```
 //!
-//! ## Judging a rate limiter
+//! ## Testing a rate limiter
 //!
-//! Requests take time from their sender to the quota check.
-//! [`Builder::path_jitter`](crate::Builder::path_jitter) gives each a random
-//! part of a bound, so that two sent a minute apart may arrive less than a
-//! minute apart: a limiter without a margin is convicted by
-//! [`Tally::over_limit`](crate::Tally::over_limit). Days are tested by starting
-//! the wall clock shortly before midnight in Los Angeles.
+//! Requests take time from their sender to the quota check. [`Builder::path_jitter`](crate::Builder::path_jitter)
+//! delays each request by a random part of a maximum. Two requests that are sent a minute apart may then arrive less
+//! than a minute apart, and [`Tally::over_limit`](crate::Tally::over_limit) shows that a limiter has no margin. To test
+//! days, start the wall clock shortly before midnight in Los Angeles.

@@ -1,4 +1,4 @@
-//! How long things take.
+//! Delays.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use fastrand::Rng;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Latency {
-    /// Always the same.
+    /// A constant delay.
     Fixed(Duration),
-    /// Anything from the first (inclusive) to the second (exclusive).
+    /// A uniform delay from the first value (inclusive) to the second (exclusive).
     Uniform(Duration, Duration),
 }
 
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn draws_keep_to_their_distribution() {
+    fn draws_are_within_their_distribution() {
         let mut rng = Rng::with_seed(1);
         let (low, high) = (Duration::from_millis(10), Duration::from_millis(30));
         for _ in 0..1_000 {

@@ -1,9 +1,8 @@
 //! A strict simulator of the Gemini API's quotas, errors and streams.
 //!
-//! It knows projects, their keys, tiers and limits; it authenticates, checks,
-//! counts and answers as the real thing does, with the real thing's words; it
-//! fails as a script tells it to; and it reports what arrived, what was
-//! accepted and what came over a limit. It is used in two ways:
+//! It simulates projects with keys, tiers and limits. It authenticates, validates and counts requests as the real API
+//! does, and responds with the same messages. A script can make it fail. It reports how many requests arrived, were
+//! accepted, and exceeded a limit. It is used in two ways:
 //!
 //! - **over HTTP** on loopback, HTTP/1.1 and h2c: [`Builder::start`], then
 //!   [`GeminiSim::url`];
@@ -32,7 +31,7 @@
 //! # }
 //! ```
 //!
-//! # What it answers
+//! # Endpoints
 //!
 //! Under `/v1`, `/v1beta` and `/v1alpha`: `generateContent`,
 //! `streamGenerateContent` (events with `alt=sse`, else one JSON list),
@@ -41,26 +40,21 @@
 //! `/v1beta/openai` with a Bearer key: `chat/completions`, `embeddings` and
 //! `models`; over HTTP the Live API's WebSocket.
 //!
-//! A request passes the path, the credentials, its own shape, the model, what
-//! it refers to, and the quotas, in this order; the first that objects answers.
-//! Nothing is charged before all agree. A minute is an exact sliding window, a
-//! day ends at midnight in Los Angeles, and a batch of embeddings costs one
-//! request an item. The last 429 to a free project about its day names a delay
-//! of less than a minute, as the real one does.
+//! A request is checked in this order: path, credentials, body, model, referenced files and caches, quotas. The first
+//! check that fails determines the response. Quotas are charged only if all checks pass. A minute is an exact sliding
+//! window, a day ends at midnight in Los Angeles, and a batch of embeddings costs one request per item. A 429 for the
+//! daily requests of a free project has a delay of less than a minute, as with the real API.
 //!
-//! Tokens are counted so that everyone can: one for every four characters
-//! begun ([`tokens_of_text`]), 258 for an inline or uploaded medium.
+//! Tokens are counted by a simple rule: one for every four characters, rounded up ([`tokens_of_text`]), and 258 for an
+//! inline or uploaded medium.
 //!
-//! # What it is not
+//! # Limitations
 //!
-//! It does not think: answers are canned words, an echo, or a text you give
-//! ([`AnswerText`]). Bytes of uploads are counted and not kept. Batches, tuned
-//! models, interactions, images of `:predict` and videos are not simulated.
-//! Where the real behaviour is not on record it takes the stricter reading,
-//! and a comment says so.
+//! It has no model: answers are fixed words, an echo, or a text that you set ([`AnswerText`]). Bytes of uploads are
+//! counted and not kept. Batches, tuned models, interactions, images of `:predict` and videos are not simulated. If the
+//! real behaviour is not documented, the simulator is strict, and a comment says so.
 //!
-//! Everything random comes from one seed ([`Builder::seed`]): the same requests
-//! at the same times get the same answers.
+//! All randomness comes from one seed ([`Builder::seed`]): the same requests at the same times get the same responses.
 
 mod answer;
 mod api;

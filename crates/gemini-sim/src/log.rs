@@ -1,36 +1,36 @@
-//! The log of arrivals: what an oracle judges by.
+//! The log of arrivals, for the oracles of tests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One request as the quota check saw it.
+/// A request at the time of its quota check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Arrival {
-    /// When, since the simulator was built.
+    /// Time of the arrival, since the simulator was built.
     pub at: Duration,
-    /// Which key, by order of definition; None when none was known.
+    /// Index of the key in the order of definition; `None` if the key is unknown.
     pub key: Option<usize>,
-    /// Which project, by order of definition.
+    /// Index of the project in the order of definition.
     pub project: Option<usize>,
-    /// The model that was asked for, empty where a call has none.
+    /// The requested model; empty if the call has none.
     pub model: Arc<str>,
-    /// `generateContent` and the like; empty for unknown paths.
+    /// The method, such as `generateContent`; empty for unknown paths.
     pub method: &'static str,
-    /// The answer's status; 0 when the connection was reset before a head.
+    /// The status of the response; 0 if the connection was reset before the head.
     pub status: u16,
     /// `ok`, or the kind of rejection.
     pub kind: &'static str,
-    /// Whether it passed authentication, validation and quota.
+    /// Whether the request passed authentication, validation and quota.
     pub accepted: bool,
-    /// Requests charged (or that would have been).
+    /// Number of requests that were charged, or would have been.
     pub cost: u64,
-    /// Prompt tokens charged (or that would have been).
+    /// Number of prompt tokens that were charged, or would have been.
     pub tokens: u64,
 }
 
-/// How many arrivals are held.
+/// Maximum number of arrivals in the log.
 const CAPACITY: usize = 100_000;
 
 /// The last 100,000 arrivals.
@@ -49,26 +49,25 @@ impl Log {
         self.arrivals.push_back(arrival);
     }
 
-    /// The arrivals in order of their time, the oldest first.
+    /// Returns the arrivals, the oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Arrival> {
         self.arrivals.iter()
     }
 
-    /// How many older ones the bound has cost. An oracle that needs all of
-    /// them asserts that this is zero.
+    /// Returns the number of older arrivals that were dropped. A test that needs all arrivals should assert that this
+    /// is zero.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// The most that any span of this length held of the arrivals that `of`
-    /// selects, each weighed by its cost in requests. A span holds its
-    /// beginning and not its end. Rejected arrivals are judged too unless `of`
-    /// leaves them out: that is what shows who sent too much.
+    /// Returns the maximum total cost, in requests, of the selected arrivals within any span of this length. A span
+    /// includes its start and excludes its end. `of` selects the arrivals. Rejected arrivals count, too, unless `of`
+    /// excludes them, which shows whether a client has sent too much.
     pub fn most_in_any(&self, span: Duration, of: impl FnMut(&&Arrival) -> bool) -> u64 {
         self.peak(span, of, |arrival| arrival.cost)
     }
 
-    /// The same, weighed by prompt tokens.
+    /// Returns the same maximum in prompt tokens.
     pub fn most_tokens_in_any(&self, span: Duration, of: impl FnMut(&&Arrival) -> bool) -> u64 {
         self.peak(span, of, |arrival| arrival.tokens)
     }
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_peak_is_over_any_alignment() {
+    fn the_peak_is_the_maximum_of_all_spans() {
         let mut log = Log::default();
         for second in [0, 30, 59, 60, 61, 200] {
             log.push(arrival(second, 0));
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_costs_the_oldest_and_says_so() {
+    fn a_full_log_drops_the_oldest_arrivals() {
         let mut log = Log::default();
         (0..CAPACITY as u64 + 3).for_each(|second| log.push(arrival(second, 0)));
         assert_eq!(log.iter().count(), CAPACITY);

@@ -1,4 +1,4 @@
-//! The models on offer.
+//! The available models.
 
 use std::collections::BTreeMap;
 
@@ -21,26 +21,25 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model that generates text, with a context of 1,048,576 tokens.
+    /// Creates a model that generates text, with a context of 1,048,576 tokens.
     pub fn generative(name: impl Into<String>) -> Self {
         let name = name.into();
         Self { quota_name: name.clone(), name, input_limit: 1_048_576, output_limit: 65_536, dimensions: None }
     }
 
-    /// A model that embeds, into vectors of this many dimensions.
+    /// Creates an embedding model with vectors of this many dimensions.
     pub fn embedding(name: impl Into<String>, dimensions: usize) -> Self {
         Self { input_limit: 2_048, output_limit: 1, dimensions: Some(dimensions), ..Self::generative(name) }
     }
 
-    /// The model whose quota it uses, where that has another name.
+    /// Sets the model whose quota it uses, if that has another name.
     #[must_use]
     pub fn quota_model(mut self, name: impl Into<String>) -> Self {
         self.quota_name = name.into();
         self
     }
 
-    /// The longest prompt, in tokens; longer ones cost their quota and are
-    /// answered with 400.
+    /// Sets the maximum number of tokens of a prompt. Longer prompts are charged and get a 400.
     #[must_use]
     pub fn input_limit(mut self, tokens: u64) -> Self {
         self.input_limit = tokens;
@@ -55,7 +54,7 @@ impl Model {
         }
     }
 
-    /// As `models.list` and `models.get` show it.
+    /// Returns the model as `models.list` and `models.get` show it.
     pub(crate) fn describe(&self) -> Value {
         json!({
             "name": format!("models/{}", self.name),
@@ -69,7 +68,7 @@ impl Model {
     }
 }
 
-/// The models on offer, by name.
+/// The available models, by name.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     models: BTreeMap<String, Model>,
@@ -81,7 +80,7 @@ impl Catalogue {
         Self { models: models.into_iter().map(|model| (model.name.clone(), model)).collect(), any_model }
     }
 
-    /// A model that supports a method; where any model will do, one made for the name.
+    /// Returns the model of this name if it supports a method. If all names are allowed, an unknown model is created.
     pub(crate) fn supporting(&self, name: &str, method: &str) -> Option<Model> {
         let model = self.models.get(name).cloned().or_else(|| {
             let wanted = self.any_model && !name.is_empty();
@@ -104,7 +103,7 @@ impl Catalogue {
     }
 }
 
-/// The models that a simulator begins with.
+/// Returns the models that a simulator has by default.
 pub(crate) fn default_models() -> Vec<Model> {
     const GENERATIVE: &str = "gemini-pro gemini-2.0-flash gemini-2.5-flash gemini-2.5-flash-lite gemini-2.5-pro \
                               gemini-3.1-pro gemini-3.8-flash";

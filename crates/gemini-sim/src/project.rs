@@ -1,14 +1,14 @@
-//! Projects, their keys, tiers and limits: who owns which quota.
+//! Projects with their keys, tiers and limits.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use crate::Refusal;
 
-/// The billing tier of a project; it decides the names of its quotas.
+/// The billing tier of a project. It determines the names of its quotas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tier {
-    /// Not paid for.
+    /// No billing.
     #[default]
     Free,
     /// Billing is linked.
@@ -28,20 +28,20 @@ pub struct Key {
 }
 
 impl Key {
-    /// A key that works.
+    /// Creates a valid key.
     pub fn new(secret: impl Into<String>) -> Self {
         Self { secret: secret.into(), label: None, refused: None }
     }
 
-    /// A name for rules and reports, which never show the secret. `key-0`, `key-1`, …
-    /// (in order of definition) when none is given.
+    /// Sets a name for rules and reports, which never show the secret. The default is `key-0`, `key-1`, …, in the order
+    /// of definition.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// Every use of this key is refused like this, from the start.
+    /// Refuses every request with this key, from the start.
     #[must_use]
     pub fn refused(mut self, refusal: Refusal) -> Self {
         self.refused = Some(refusal);
@@ -67,8 +67,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A Google Cloud project: the owner of quotas, files and caches. All its keys
-/// share them.
+/// A Google Cloud project, which owns quotas, files and caches. All of its keys share them.
 ///
 /// ```
 /// use gemini_sim::{Key, Limits, Project, Refusal, Tier};
@@ -89,8 +88,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// A project of the free tier without keys or limits. The name is
-    /// `projects/NNN` or just the number.
+    /// Creates a project of the free tier without keys or limits. The name is `projects/NNN` or just the number.
     pub fn new(name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
         Self {
@@ -102,29 +100,28 @@ impl Project {
         }
     }
 
-    /// The billing tier (default: free).
+    /// Sets the billing tier (default: free).
     #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
     }
 
-    /// Adds a key. Twice the same secret, in any project, is refused when the
-    /// simulator is built.
+    /// Adds a key. Building the simulator panics if two keys, in any projects, have the same secret.
     #[must_use]
     pub fn key(mut self, key: impl Into<Key>) -> Self {
         self.keys.push(key.into());
         self
     }
 
-    /// The limits of each model that has none of its own.
+    /// Sets the limits of each model that has none of its own.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The limits of one (quota) model.
+    /// Sets the limits of one (quota) model.
     #[must_use]
     pub fn limit(mut self, model: impl Into<String>, limits: Limits) -> Self {
         self.per_model.push((model.into(), limits));
@@ -137,11 +134,11 @@ impl Project {
     }
 }
 
-/// A key by its place in the order of definition.
+/// A key, identified by its index in the order of definition.
 #[derive(Debug)]
 pub(crate) struct KnownKey {
     pub(crate) label: String,
-    /// Its project's place in the order of definition.
+    /// The index of its project in the order of definition.
     pub(crate) project: usize,
     pub(crate) refused: Option<Refusal>,
 }
@@ -157,7 +154,7 @@ pub(crate) struct Accounts {
 impl Accounts {
     /// # Panics
     ///
-    /// When one secret is given twice.
+    /// If two keys have the same secret.
     pub(crate) fn new(projects: Vec<Project>) -> Self {
         let (mut keys, mut by_secret) = (Vec::new(), HashMap::new());
         for (index, project) in projects.iter().enumerate() {
@@ -177,10 +174,10 @@ impl Accounts {
     }
 }
 
-/// The quotas of one project for one model; what is not set is not limited.
+/// The limits of one project for one model. Units without a limit are unlimited.
 ///
-/// Minutes are exact sliding windows: at no instant may the last 60 seconds
-/// hold more than the limit. Days begin at midnight in `America/Los_Angeles`.
+/// Minutes are exact sliding windows: the last 60 seconds never contain more than the limit. Days start at midnight in
+/// `America/Los_Angeles`.
 ///
 /// ```
 /// use gemini_sim::Limits;
@@ -195,39 +192,38 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limit at all.
+    /// Returns no limits.
     pub const fn none() -> Self {
         Self { rpm: None, tpm: None, rpd: None, tpd: None }
     }
 
-    /// No entitlement: every request is answered with the real 429 that says
-    /// `limit: 0`.
+    /// Returns limits without an entitlement: every request gets the real 429 with `limit: 0`.
     pub const fn zero() -> Self {
         Self { rpm: Some(0), tpm: Some(0), rpd: Some(0), tpd: Some(0) }
     }
 
-    /// Requests in any 60 seconds.
+    /// Sets the maximum number of requests in any 60 seconds.
     #[must_use]
     pub const fn rpm(mut self, requests: u64) -> Self {
         self.rpm = Some(requests);
         self
     }
 
-    /// Input tokens in any 60 seconds.
+    /// Sets the maximum number of input tokens in any 60 seconds.
     #[must_use]
     pub const fn tpm(mut self, tokens: u64) -> Self {
         self.tpm = Some(tokens);
         self
     }
 
-    /// Requests in a Pacific day.
+    /// Sets the maximum number of requests in a Pacific day.
     #[must_use]
     pub const fn rpd(mut self, requests: u64) -> Self {
         self.rpd = Some(requests);
         self
     }
 
-    /// Input tokens in a Pacific day.
+    /// Sets the maximum number of input tokens in a Pacific day.
     #[must_use]
     pub const fn tpd(mut self, tokens: u64) -> Self {
         self.tpd = Some(tokens);

@@ -1,9 +1,10 @@
-//! Reads JSON as protobuf does, by the request messages of the API and of its OpenAI-compatible endpoints, which
-//! `messages.json` lists. `any` is any JSON value, unchecked; `Struct` any object. Enum values are in the order of their
-//! numbers.
+//! A reader of JSON that follows protobuf's rules, for the request messages of the API and of its OpenAI-compatible
+//! endpoints, which are listed in `messages.json`. `any` is any JSON value, unchecked; `Struct` is any object. Enum
+//! values are in the order of their numbers.
 //!
-//! Fields may be spelled in snake or camel case, a list of one may be its item, numbers may be texts, and enum values
-//! have any case or their number. [`read`] gives back one form: snake case, lists, numbers, capitals, no nulls.
+//! Field names may be in snake case or camel case, a list with one item may be given as the item, numbers may be
+//! strings, and enum values may be in any case or be numbers. [`read`] normalizes all of this: snake case, lists,
+//! numbers, upper case, no nulls.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -33,7 +34,7 @@ struct Field {
     oneof: Option<String>,
 }
 
-/// A type as error messages write it.
+/// Returns the name of a type in error messages.
 fn type_name(kind: &str) -> String {
     match kind {
         "string" | "bytes" | "float" | "int32" | "bool" => format!("TYPE_{}", kind.to_ascii_uppercase()),
@@ -42,15 +43,15 @@ fn type_name(kind: &str) -> String {
     }
 }
 
-/// The values of an enum, in the order of their numbers.
+/// Returns the values of an enum, in the order of their numbers.
 pub(crate) fn enum_values(name: &str) -> &'static [String] {
     &SCHEMA.enums[name]
 }
 
-/// The request as a message of this name.
+/// Reads a request as a message of this name.
 ///
 /// # Errors
-/// 400 that names every field that the message does not have, and every value that does not fit.
+/// 400, which lists every unknown field and every invalid value.
 pub(crate) fn read(message: &str, value: &Value) -> Result<Value, ApiError> {
     let mut reader = Reader::default();
     let Value::Object(fields) = value else {
@@ -65,7 +66,7 @@ pub(crate) fn read(message: &str, value: &Value) -> Result<Value, ApiError> {
 
 #[derive(Default)]
 struct Reader {
-    /// Field and description.
+    /// The field and the description of each violation.
     violations: Vec<(String, String)>,
 }
 
@@ -141,7 +142,7 @@ impl Reader {
     }
 }
 
-/// `NaN` and the infinities stay texts: JSON has no numbers for them.
+/// Reads a float. `NaN` and the infinities stay strings, since JSON has no numbers for them.
 fn float(value: &Value) -> Option<Value> {
     match value {
         Value::Number(_) => Some(value.clone()),
@@ -179,13 +180,13 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 static ALPHABETS: [GeneralPurpose; 2] =
     [GeneralPurpose::new(&alphabet::STANDARD, LENIENT), GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT)];
 
-/// Of one alphabet, padded or not. White space is ignored, as by the real parser.
+/// Reports whether a text is Base64 of one alphabet, padded or not. White space is ignored, as in the real parser.
 fn is_base64(text: &str) -> bool {
     let digits = text.replace(|character: char| character.is_ascii_whitespace(), "");
     ALPHABETS.iter().any(|alphabet| alphabet.decode(&digits).is_ok())
 }
 
-/// A leading underscore stays.
+/// Converts a name to camel case. A leading underscore is kept.
 fn camel_case(name: &str) -> String {
     let (start, rest) = name.split_at(1);
     let words = rest.split('_').enumerate();
@@ -199,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_gives_one_form() {
+    fn all_spellings_are_normalized() {
         let request = json!({
             "contents": { "role": "user", "parts": { "text": "x" } },
             "generationConfig": { "candidateCount": "2", "temperature": "1e-1", "stop_sequences": "a", "topK": 2.0 },

@@ -1,4 +1,4 @@
-//! The quotas of every project and model, charged together or not at all.
+//! The quotas of each project and model. All limits of a request are charged, or none.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::LazyLock;
@@ -10,14 +10,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{Limits, Tier};
 
-/// What a request takes from a quota.
+/// The amount that a request takes from a quota.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Charge {
     pub(crate) requests: u64,
     pub(crate) tokens: u64,
 }
 
-/// A limit that a request would have exceeded, and when it would fit.
+/// A limit that a request would exceed, and the time until it fits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Violation {
     pub(crate) unit: Unit,
@@ -25,7 +25,7 @@ pub(crate) struct Violation {
     pub(crate) wait: Duration,
 }
 
-/// All quotas. Knows nothing of keys: quotas belong to projects.
+/// All quotas. They belong to projects and not to keys.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas(HashMap<(usize, String), Quota>);
 
@@ -35,12 +35,12 @@ struct Quota {
     minute_requests: SlidingWindow,
     minute_tokens: SlidingWindow,
     day: Date,
-    /// Of this day.
+    /// The amount used on this day.
     used: Charge,
 }
 
 impl Quotas {
-    /// Counts `charge` when it fits every limit, else names all limits that it would exceed and counts nothing.
+    /// Counts `charge` if it fits all limits. Otherwise returns all limits that it would exceed, and counts nothing.
     pub(crate) fn charge(
         &mut self,
         (now, wall): (Duration, Timestamp),
@@ -70,7 +70,7 @@ impl Quotas {
         if !violations.is_empty() {
             return Err(violations);
         }
-        // Without a limit no entries are kept: a bench of an hour stays small.
+        // Without a limit, no entries are kept, so that a long benchmark does not use much memory.
         if limits.rpm.is_some() {
             quota.minute_requests.add(now, charge.requests);
         }
@@ -84,7 +84,7 @@ impl Quotas {
 
 const SPAN: Duration = Duration::from_secs(60);
 
-/// Every entry of the last minute. An entry made at `t` counts in `[t, t + 60 s)`.
+/// The entries of the last minute. An entry at time `t` counts in `[t, t + 60 s)`.
 #[derive(Debug, Default)]
 struct SlidingWindow {
     entries: VecDeque<(Duration, u64)>,
@@ -100,7 +100,8 @@ impl SlidingWindow {
         }
     }
 
-    /// How long until `amount` more fits under `limit`: zero when it does now, the whole minute when it never will.
+    /// Returns the time until `amount` more fits within `limit`: zero if it fits now, the whole minute if it never
+    /// fits.
     fn wait(&mut self, now: Duration, amount: u64, limit: u64) -> Duration {
         self.expire(now);
         if amount > limit {
@@ -133,7 +134,7 @@ impl SlidingWindow {
 static PACIFIC: LazyLock<TimeZone> =
     LazyLock::new(|| TimeZone::get("America/Los_Angeles").expect("the time zone database is compiled in"));
 
-/// The date in Los Angeles, and the time until its midnight.
+/// Returns the date in Los Angeles and the time until midnight there.
 fn pacific_day(wall: Timestamp) -> (Date, Duration) {
     let zoned = wall.to_zoned(PACIFIC.clone());
     let midnight = zoned.tomorrow().and_then(|day| day.start_of_day());
@@ -141,7 +142,7 @@ fn pacific_day(wall: Timestamp) -> (Date, Duration) {
     (zoned.date(), left.unsigned_abs())
 }
 
-/// What a limit counts, and over which time.
+/// The unit and the period of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
     RequestsPerMinute,
@@ -150,8 +151,8 @@ pub(crate) enum Unit {
     TokensPerDay,
 }
 
-/// The id of a quota and its metric without the service before it, as errors name them. The names of free projects and of
-/// paid `GenerateContent` are on record; those of paid embeddings and of tier 3 are built alike.
+/// Returns the id of a quota and its metric, without the service's name, as they appear in errors. The names of free
+/// projects and of paid `GenerateContent` are documented; those of paid embeddings and of tier 3 are derived from them.
 pub(crate) fn quota_names(unit: Unit, tier: Tier, embeds: bool) -> (String, String) {
     let is_requests = matches!(unit, Unit::RequestsPerMinute | Unit::RequestsPerDay);
     let is_minute = matches!(unit, Unit::RequestsPerMinute | Unit::TokensPerMinute);
@@ -197,10 +198,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// Against the definition: at no instant does a span of a minute hold more than the limit, and nothing that would
-    /// fit waits.
+    /// Compares with the definition: a minute never contains more than the limit, and an amount that fits does not
+    /// wait.
     #[test]
-    fn no_span_holds_more_than_the_limit() {
+    fn no_minute_exceeds_the_limit() {
         let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..200 {
             let limit = rng.u64(1..9);
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_when_there_is_room() {
+    fn wait_is_the_time_until_an_amount_fits() {
         let mut window = SlidingWindow::default();
         window.add(SECOND, 2);
         window.add(SECOND * 10, 1);

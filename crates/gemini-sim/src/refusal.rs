@@ -1,4 +1,4 @@
-//! The provider's real refusals, loaded from `samples/`, and the quota errors built like them.
+//! The provider's real refusals, loaded from `samples/`, and quota errors in the same format.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::Tier;
 use crate::quota::{Unit, Violation, quota_names};
 
-/// The text of a sample: an answer of the real provider, as JSON.
+/// The text of a sample, which is a real response of the provider as JSON.
 macro_rules! sample {
     ($name:literal) => {
         include_str!(concat!("../samples/", $name, ".json"))
     };
 }
 
-/// Each refusal with its word in reports and its sample.
+/// Defines each refusal with its kind in reports and its sample.
 macro_rules! refusals {
     ($(#[$enum_doc:meta])* pub enum Refusal { $($(#[$doc:meta])* $name:ident: $kind:literal, $sample:literal;)* }) => {
         $(#[$enum_doc])*
@@ -34,34 +34,33 @@ macro_rules! refusals {
 refusals! {
 /// A refusal with the real provider's status and body.
 ///
-/// Give one to a [`Key`](crate::Key) that is refused from the start, to
-/// [`GeminiSim::refuse_key`](crate::GeminiSim::refuse_key) while it runs, or to
-/// a [`Fault`](crate::Fault) of a script.
+/// It can be set for a [`Key`](crate::Key) from the start, with [`GeminiSim::refuse_key`](crate::GeminiSim::refuse_key)
+/// at any time, or as a [`Fault`](crate::Fault) of a script.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
     /// 400 `API_KEY_INVALID`: "API key not valid".
     ApiKeyInvalid: "api_key_invalid", "gemini_400_api_key_invalid";
-    /// 400 `API_KEY_INVALID`: "API Key not found", as while keys propagate.
+    /// 400 `API_KEY_INVALID`: "API Key not found", as while a new key propagates.
     ApiKeyNotFound: "api_key_not_found", "gemini_400_api_key_not_found";
     /// 400 `API_KEY_INVALID`: "API key expired".
     ApiKeyExpired: "api_key_expired", "gemini_400_api_key_expired";
-    /// 400: two credentials came with one request.
+    /// 400: the request has two credentials.
     MultipleCredentials: "multiple_credentials", "gemini_400_multiple_credentials";
-    /// 403: no credential came at all.
+    /// 403: the request has no credentials.
     UnregisteredCaller: "unregistered_caller", "gemini_403_unregistered_callers";
     /// 401: a Bearer token on a native path.
     BadCredentials: "bad_credentials", "gemini_401_unauthenticated_bad_credentials";
-    /// 401 `ACCESS_TOKEN_TYPE_UNSUPPORTED`: the key's service account is gone.
+    /// 401 `ACCESS_TOKEN_TYPE_UNSUPPORTED`: the key's service account was deleted.
     AccessTokenUnsupported: "access_token_unsupported", "gemini_401_access_token_type_unsupported";
-    /// 401 `CREDENTIALS_MISSING`: this API wants no API keys.
+    /// 401 `CREDENTIALS_MISSING`: this API does not accept API keys.
     ApiKeysUnsupported: "api_keys_unsupported", "gemini_401_unauthenticated_api_keys_not_supported";
     /// 403 `CONSUMER_SUSPENDED`. The body contains the caller's full key, as
     /// the real one does.
     ConsumerSuspended: "consumer_suspended", "gemini_403_consumer_suspended";
     /// 403: the key was reported as leaked.
     KeyLeaked: "key_leaked", "gemini_403_key_reported_leaked";
-    /// 403 `SERVICE_DISABLED`: the API is off in this project.
+    /// 403 `SERVICE_DISABLED`: the API is disabled in this project.
     ServiceDisabled: "service_disabled", "gemini_403_service_disabled";
     /// 403 `API_KEY_SERVICE_BLOCKED`: the key may not call this API.
     ServiceBlocked: "service_blocked", "gemini_403_api_key_service_blocked";
@@ -69,7 +68,7 @@ pub enum Refusal {
     ReferrerBlocked: "referrer_blocked", "gemini_403_api_key_http_referrer_blocked";
     /// 403 `API_KEY_IP_ADDRESS_BLOCKED`.
     IpAddressBlocked: "ip_address_blocked", "gemini_403_api_key_ip_address_blocked";
-    /// 403 without any reason.
+    /// 403 without a reason.
     NoPermission: "no_permission", "gemini_403_caller_no_permission";
     /// 400 `FAILED_PRECONDITION`: the caller's address is in the wrong country.
     LocationUnsupported: "location_unsupported", "gemini_400_location_not_supported";
@@ -81,17 +80,17 @@ pub enum Refusal {
     ModelRetired: "model_retired", "gemini_404_model_retired_new_users";
     /// 429: the billing account is out of prepaid credits.
     PrepayDepleted: "prepay_depleted", "gemini_429_prepay_depleted";
-    /// 402: the same, as newer servers say it.
+    /// 402: the same error of newer servers.
     PrepayDepletedPaymentRequired: "prepay_depleted", "gemini_402_prepay_depleted";
-    /// 429: the project's monthly spending cap.
+    /// 429: the project's monthly spending cap is reached.
     SpendingCap: "spending_cap", "gemini_429_spending_cap";
-    /// 429: the billing account's ten-minute spending window.
+    /// 429: the billing account's ten-minute spending limit is reached.
     SpendRate: "spend_rate", "gemini_429_spend_rate_limit";
-    /// 429 with the limit-zero body: no entitlement to this model.
+    /// 429 with `limit: 0`: the project has no entitlement to this model.
     LimitZero: "limit_zero", "gemini_429_free_tier_limit_zero";
     /// 429 without details.
     Exhausted: "exhausted", "gemini_429_exhausted_no_details";
-    /// 429 with a help link and no quota.
+    /// 429 with a help link but without a quota.
     QuotaHelpOnly: "quota_help_only", "gemini_429_quota_help_only";
     /// 429 `MODEL_CAPACITY_EXHAUSTED`.
     CapacityExhausted: "capacity_exhausted", "gemini_429_model_capacity_exhausted";
@@ -119,19 +118,19 @@ const UNKNOWN_PATH: (&str, &str) = ("unknown_path", sample!("gemini_404_unknown_
 /// The page for methods that HTTP does not have.
 const UNKNOWN_METHOD: (&str, &str) = ("unknown_method", sample!("gemini_405_unknown_method_html"));
 
-/// Whose request it is: what a rule may ask about it, and what takes the place of the samples' own key, project and
-/// model in a refusal.
+/// The caller of a request. Rules match against these values, and refusals contain them in place of the key, project
+/// and model of a sample.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Caller<'a> {
-    /// The key's.
+    /// The label of the key.
     pub(crate) label: &'a str,
     pub(crate) secret: &'a str,
-    /// Its number.
+    /// The number of the project.
     pub(crate) project: &'a str,
     pub(crate) model: &'a str,
-    /// `v1beta` and the like.
+    /// The API version, such as `v1beta`.
     pub(crate) version: &'a str,
-    /// `generateContent` and the like.
+    /// The method, such as `generateContent`.
     pub(crate) method: &'a str,
     pub(crate) path: &'a str,
 }
@@ -143,18 +142,18 @@ struct Sample {
 }
 
 impl Refusal {
-    /// The word for it in reports.
+    /// Returns the kind in reports.
     pub fn kind(&self) -> &'static str {
         self.kind_and_sample().0
     }
 
-    /// The HTTP status of the answer.
+    /// Returns the HTTP status of the response.
     pub fn status(&self) -> StatusCode {
         load(self.kind_and_sample(), Caller::default()).status
     }
 
-    /// Whether a request that meets this had already been counted against its quota: the model's failures come after
-    /// the quota check, refusals before.
+    /// Reports whether the request is charged before this refusal: failures of the model come after the quota check,
+    /// refusals before it.
     pub(crate) fn comes_after_quota(&self) -> bool {
         let by_model = matches!(self, Self::InvalidArgument | Self::TooManyTokens | Self::Cancelled);
         by_model || self.status().is_server_error()
@@ -168,14 +167,14 @@ impl Refusal {
     }
 }
 
-/// 404 or 405: no endpoint has this path, or HTTP has no such method.
+/// Returns the 404 for an unknown path, or the 405 for an unknown HTTP method.
 pub(crate) fn not_found_page(method: &http::Method) -> ApiError {
     const KNOWN: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let page = if KNOWN.contains(&method.as_str()) { UNKNOWN_PATH } else { UNKNOWN_METHOD };
     load(page, Caller::default())
 }
 
-/// 400: a prompt of more tokens than a model takes.
+/// Returns the 400 for a prompt that exceeds the model's maximum number of tokens.
 pub(crate) fn too_many_tokens(most: u64) -> ApiError {
     let why = format!("The input token count exceeds the maximum number of tokens allowed {most}.");
     ApiError::invalid_argument(Refusal::TooManyTokens.kind(), why)
@@ -193,7 +192,7 @@ fn load((kind, sample): (&'static str, &str), caller: Caller<'_>) -> ApiError {
     ApiError { status: StatusCode::from_u16(sample.status).expect("a valid status"), kind, body }
 }
 
-/// Replaces what a sample says of the caller by the caller's own.
+/// Replaces the key, project, model, version and method of a sample with the caller's own.
 fn fill_in(value: &mut Value, caller: Caller<'_>) {
     const KEY: &str = "AIzaSyFAKE-FAKE-FAKE-FAKE-FAKE-FAKE-000";
     const PROJECT: &str = "123456789012";
@@ -218,11 +217,11 @@ fn fill_in(value: &mut Value, caller: Caller<'_>) {
     }
 }
 
-/// An error of the API: Google's envelope, or a page of HTML.
+/// An error of the API: Google's JSON envelope or an HTML page.
 #[derive(Clone, Debug)]
 pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
-    /// The word for it in reports.
+    /// The kind in reports.
     pub(crate) kind: &'static str,
     body: Body,
 }
@@ -258,7 +257,7 @@ impl ApiError {
         Self::new(400, kind, "INVALID_ARGUMENT", message)
     }
 
-    /// 400 for a request that is wrong in itself.
+    /// Creates the 400 for a malformed request.
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::invalid_argument("malformed", message)
     }
@@ -281,7 +280,8 @@ impl ApiError {
         }
     }
 
-    /// The body, indented as the provider does; in a list of one where the endpoint streams a list or is OpenAI's.
+    /// Returns the body, indented as by the provider. Endpoints that stream a list and those of OpenAI's API wrap it in
+    /// a list.
     pub(crate) fn to_body(&self, in_list: bool) -> String {
         match &self.body {
             Body::Html(page) => page.clone(),
@@ -297,7 +297,7 @@ impl ApiError {
         }
     }
 
-    /// The body on one line, as an event of a stream carries it.
+    /// Returns the body on one line, as in an event of a stream.
     pub(crate) fn to_line(&self) -> String {
         match &self.body {
             Body::Html(page) => page.clone(),
@@ -306,7 +306,8 @@ impl ApiError {
     }
 }
 
-/// 400 with the `BadRequest` detail: fields with what is wrong with them. Where the real error names no field, it is empty.
+/// Returns a 400 with the `BadRequest` detail, which lists fields with their problems. The field is empty if the real
+/// error does not name one.
 pub(crate) fn bad_request(violations: &[(String, String)]) -> ApiError {
     let message: Vec<_> = violations.iter().map(|(_, description)| description.as_str()).collect();
     let violations = violations.iter().map(|(field, description)| match &**field {
@@ -324,7 +325,7 @@ const MESSAGE: &str = "You exceeded your current quota, please check your plan a
 information on this error, head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, \
 head to: https://ai.dev/rate-limit. ";
 
-/// What a quota error is about.
+/// The subject of a quota error.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct QuotaOwner<'a> {
     pub(crate) tier: Tier,
@@ -332,7 +333,7 @@ pub(crate) struct QuotaOwner<'a> {
     pub(crate) embeds: bool,
 }
 
-/// 429 for limits that are full. The real provider answers a free project whose requests of a day are used up with a
+/// Returns the 429 for exceeded limits. For the daily requests of a free project, the real provider responds with a
 /// delay of less than a minute: `short_delay`.
 pub(crate) fn over_limit(violations: &[Violation], owner: QuotaOwner<'_>, short_delay: Duration) -> ApiError {
     let delay = |violation: &Violation| match violation.unit {
@@ -344,7 +345,7 @@ pub(crate) fn over_limit(violations: &[Violation], owner: QuotaOwner<'_>, short_
     quota_failure("over_limit", &exceeded, owner, delay)
 }
 
-/// 429 for a model that a project has no quota for.
+/// Returns the 429 for a model for which the project has no quota.
 pub(crate) fn limit_zero(owner: QuotaOwner<'_>) -> ApiError {
     let all = [Unit::TokensPerDay, Unit::TokensPerMinute, Unit::RequestsPerMinute, Unit::RequestsPerDay];
     quota_failure("limit_zero", &all.map(|unit| (unit, 0)), owner, Duration::from_nanos(59_953_424_872))
@@ -363,7 +364,7 @@ fn quota_failure(kind: &'static str, exceeded: &[(Unit, u64)], owner: QuotaOwner
             "quotaId": id,
             "quotaDimensions": { "location": "global", "model": model },
         });
-        // Zero is the default of the field, which proto3's JSON leaves out.
+        // Zero is the default of the field, which proto3's JSON omits.
         if limit > 0 {
             violation["quotaValue"] = limit.to_string().into();
         }
@@ -382,7 +383,7 @@ fn quota_failure(kind: &'static str, exceeded: &[(Unit, u64)], owner: QuotaOwner
     ])
 }
 
-/// As Go prints durations: `18h24m54.846222292s`, `38.5s`, `644ms`.
+/// Formats a duration as Go does: `18h24m54.846222292s`, `38.5s`, `644ms`.
 fn go_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     if seconds == 0 {
@@ -403,7 +404,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_written_as_go_writes_them() {
+    fn durations_have_the_format_of_go() {
         let of = |seconds, nanos| go_duration(Duration::new(seconds, nanos));
         assert_eq!(of(66_294, 846_222_292), "18h24m54.846222292s");
         assert_eq!(

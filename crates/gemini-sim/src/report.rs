@@ -1,4 +1,4 @@
-//! What arrived, what was accepted, and what came over a limit.
+//! Counts of requests that arrived, were accepted, or exceeded a limit.
 
 use std::collections::BTreeMap;
 
@@ -7,30 +7,27 @@ use serde_json::Value;
 
 use crate::Arrival;
 
-/// Counts of one key, of one project, or of all.
+/// Counts of one key, of one project, or of all requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Tally {
-    /// Requests that arrived, whatever became of them.
+    /// Requests that arrived, regardless of their outcome.
     pub arrivals: u64,
-    /// Requests that passed authentication, validation and quota, also of
-    /// calls that cost nothing; those that then met a failure of the model (5xx)
-    /// or a scripted reset are among them.
+    /// Requests that passed authentication, validation and quota, including calls that cost nothing, and including
+    /// those that then failed with an error of the model (5xx) or a scripted reset.
     pub accepted: u64,
-    /// Answers of 429 because a limit was exceeded.
+    /// Responses with a 429 because a limit was exceeded.
     pub over_limit: u64,
-    /// Prompt tokens of what was accepted.
+    /// Prompt tokens of accepted requests.
     pub tokens: u64,
-    /// Requests charged against quotas: one for a call, one for each item of a
-    /// batch of embeddings.
+    /// Requests charged against quotas: one per call, or one per item of a batch of embeddings.
     pub charged: u64,
-    /// Answers other than success by their kind (`over_limit` among them), see
-    /// [`Refusal::kind`](crate::Refusal::kind).
+    /// Unsuccessful responses by kind, including `over_limit`; see [`Refusal::kind`](crate::Refusal::kind).
     pub rejected: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
-    /// Answers of one kind of rejection.
+    /// Returns the number of unsuccessful responses of one kind.
     pub fn rejected_as(&self, kind: &str) -> u64 {
         self.rejected.get(kind).copied().unwrap_or(0)
     }
@@ -55,11 +52,11 @@ impl Tally {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct KeyReport {
-    /// Its label; never the secret.
+    /// The key's label, never its secret.
     pub label: String,
-    /// Its project, as `projects/NNN`.
+    /// The key's project, as `projects/NNN`.
     pub project: String,
-    /// Its counts.
+    /// The counts.
     #[serde(flatten)]
     pub tally: Tally,
 }
@@ -68,9 +65,9 @@ pub struct KeyReport {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ProjectReport {
-    /// `projects/NNN`.
+    /// The project's name, `projects/NNN`.
     pub name: String,
-    /// Its counts.
+    /// The counts.
     #[serde(flatten)]
     pub tally: Tally,
 }
@@ -79,22 +76,22 @@ pub struct ProjectReport {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Every key, in order of definition.
+    /// The counts of each key, in the order of definition.
     pub keys: Vec<KeyReport>,
-    /// Every project, in order of definition.
+    /// The counts of each project, in the order of definition.
     pub projects: Vec<ProjectReport>,
-    /// Everything, requests without a known key included.
+    /// The counts of all requests, including those without a known key.
     pub total: Tally,
 }
 
 impl Report {
-    /// The counts of the key with this label.
+    /// Returns the counts of the key with this label.
     pub fn key(&self, label: &str) -> Option<&Tally> {
         let found = self.keys.iter().find(|key| key.label == label)?;
         Some(&found.tally)
     }
 
-    /// The counts of a project, `projects/NNN` or the number alone.
+    /// Returns the counts of a project, given as `projects/NNN` or just the number.
     pub fn project(&self, name: &str) -> Option<&Tally> {
         let number = |name: &str| name.trim_start_matches("projects/").to_owned();
         let wanted = number(name);
@@ -102,7 +99,7 @@ impl Report {
         found.next().map(|project| &project.tally)
     }
 
-    /// The report as JSON, for other languages and for files.
+    /// Returns the report as JSON.
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("plain data")
     }

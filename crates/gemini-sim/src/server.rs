@@ -1,4 +1,4 @@
-//! The simulator over HTTP: HTTP/1.1 and h2c on one loopback port.
+//! The HTTP server: HTTP/1.1 and h2c on one loopback port.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,10 +18,10 @@ use tower_service::Service as _;
 use crate::SimService;
 use crate::body::ConnectionReset;
 
-/// How long open answers may take when the server stops.
+/// How long open responses may take when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A running server. Dropping it stops it at once.
+/// A running server. It stops at once when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -38,10 +38,10 @@ impl Server {
         Ok(Self { address, stop: Some(stop), task })
     }
 
-    /// Lets open answers end (for at most two seconds), then closes.
+    /// Waits for open responses, for at most two seconds, and closes the server.
     pub(crate) async fn shutdown(mut self) {
         drop(self.stop.take());
-        // The task ends by itself; only a drop aborts it.
+        // The task ends by itself. Only a drop aborts it.
         let _ = (&mut self.task).await;
     }
 }
@@ -62,7 +62,7 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
             Some(_) = connections.join_next() => continue,
         };
         let Ok((stream, _)) = accepted else {
-            // Out of file descriptors, most likely: let some close.
+            // Most likely out of file descriptors: wait until some are closed.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
@@ -70,7 +70,7 @@ async fn accept(listener: TcpListener, service: SimService, mut stopped: oneshot
         let Ok(reset) = ConnectionReset::of(&stream) else { continue };
         let service = service.clone();
         let answer = service_fn(move |mut request: Request<Incoming>| {
-            // Under HTTP/2 hyper resets the one stream; the connection has others.
+            // With HTTP/2, hyper resets only the stream, since the connection has others.
             let whole_connection = request.version() < Version::HTTP_2;
             if whole_connection {
                 request.extensions_mut().insert(reset.clone());

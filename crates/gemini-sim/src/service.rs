@@ -18,9 +18,8 @@ use crate::api;
 use crate::body::{SimBody, SimError};
 use crate::simulator::Simulator;
 
-/// A simulator as a [`tower_service::Service`]: clone it, put layers on it,
-/// call it. Always ready. Its time is tokio's, so a paused runtime decides how
-/// fast its minutes pass.
+/// A simulator as a [`tower_service::Service`]. It is cheap to clone, always ready, and uses tokio's clock, so that
+/// time can be paused.
 #[derive(Clone, Debug)]
 pub struct SimService {
     router: Router,
@@ -56,9 +55,9 @@ where
         Box::pin(async move {
             let response = response.await.unwrap_or_else(|never: Infallible| match never {});
             match response.extensions().get::<SimError>() {
-                // A handler of axum cannot fail: this is how one says that there is no answer.
+                // An axum handler cannot fail, so it reports with this extension that there is no response.
                 Some(error) => Err(*error),
-                // The only error of a scripted body.
+                // The only error that a scripted body can have.
                 None => Ok(response.map(|body| body.map_err(|_| SimError::Reset).boxed_unsync())),
             }
         })

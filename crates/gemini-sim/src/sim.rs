@@ -10,66 +10,66 @@ use crate::{Builder, Log, Refusal, Report, Rule, SimService};
 
 /// A simulated Gemini API.
 ///
-/// Dropping it closes its port; services taken from it live on.
+/// Its port is closed when it is dropped. Services that were taken from it can still be used.
 pub struct GeminiSim {
     pub(crate) simulator: Arc<Simulator>,
     pub(crate) server: Option<Server>,
 }
 
 impl GeminiSim {
-    /// Begins a new one.
+    /// Returns a builder.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// Its base URL without a slash at the end: `http://127.0.0.1:PORT`. One
-    /// that only lives in process says `http://gemini-sim.invalid`; its
-    /// service looks at paths alone.
+    /// Returns the base URL without a trailing slash: `http://127.0.0.1:PORT`. Without a server, it is
+    /// `http://gemini-sim.invalid`; the service only uses the path of a URL.
     pub fn url(&self) -> String {
         self.server
             .as_ref()
             .map_or_else(|| "http://gemini-sim.invalid".to_owned(), |server| format!("http://{}", server.address))
     }
 
-    /// The simulator in process.
+    /// Returns the simulator as a service in this process.
     pub fn service(&self) -> SimService {
         SimService::new(Arc::clone(&self.simulator))
     }
 
-    /// What has arrived so far.
+    /// Returns the counts so far.
     pub fn report(&self) -> Report {
         self.simulator.report()
     }
 
-    /// The arrivals one by one.
+    /// Returns the log of arrivals.
     pub fn log(&self) -> Log {
         self.simulator.log()
     }
 
-    /// Adds rules, or bare [`Fault`](crate::Fault)s for every request.
+    /// Adds rules, or [`Fault`](crate::Fault)s that apply to every request.
     pub fn script(&self, rules: impl IntoIterator<Item = impl Into<Rule>>) {
         let seed = self.simulator.settings.seed;
         self.simulator.lock().rules.add(rules.into_iter().map(Into::into), seed);
     }
 
-    /// Takes all rules away; keys that are refused stay so.
+    /// Removes all rules. Refused keys stay refused.
     pub fn clear_script(&self) {
         self.simulator.lock().rules.clear();
     }
 
-    /// From now on the key of this label is refused like this, or works again (None). False when there is no such key.
+    /// Refuses the key with this label from now on, or accepts it again (`None`). Returns `false` if there is no such
+    /// key.
     pub fn refuse_key(&self, label: &str, refusal: Option<Refusal>) -> bool {
         let index = self.simulator.accounts.keys.iter().position(|key| key.label == label);
         index.map(|index| self.simulator.lock().refused[index] = refusal).is_some()
     }
 
-    /// Time since it was built, as its rules and its log count it.
+    /// Returns the time since the simulator was built, as used by its rules and its log.
     pub fn elapsed(&self) -> Duration {
         self.simulator.clock.elapsed()
     }
 
-    /// Closes the port: no new connections, open answers get two seconds to
-    /// end. The report stays readable through the returned handle.
+    /// Closes the port: new connections are refused, and open responses have two seconds to end. The report can still
+    /// be read from the returned handle.
     #[must_use = "the handle still holds report and log"]
     pub async fn shutdown(mut self) -> Self {
         if let Some(server) = self.server.take() {

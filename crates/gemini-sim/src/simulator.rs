@@ -1,4 +1,4 @@
-//! Everything that a simulator is: what never changes, and the state that each request changes.
+//! The simulator: its fixed settings, and the state that requests change.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +27,7 @@ pub(crate) struct State {
     pub(crate) rng: Rng,
     pub(crate) quotas: Quotas,
     pub(crate) rules: Rules,
-    /// By key.
+    /// The refusal of each key.
     pub(crate) refused: Vec<Option<Refusal>>,
     pub(crate) uploads: Uploads,
     pub(crate) resources: Resources,
@@ -78,7 +78,7 @@ impl Simulator {
 }
 
 impl State {
-    /// Counts and logs a request that has its answer.
+    /// Counts and logs a completed request.
     pub(crate) fn record(&mut self, arrival: Arrival) {
         self.total.count(&arrival);
         if let (Some(key), Some(project)) = (arrival.key, arrival.project) {
@@ -88,7 +88,7 @@ impl State {
         self.log.push(arrival);
     }
 
-    /// A name such as the provider gives to responses, files and caches.
+    /// Returns an id as the provider uses for responses, files and caches.
     pub(crate) fn new_id(&mut self) -> String {
         (0..12).map(|_| self.rng.lowercase()).collect()
     }

@@ -1,17 +1,17 @@
-//! How the simulator counts tokens: one for every four characters begun, of all text that a prompt holds, and 258 for
-//! every inline or uploaded medium. Crude, but everyone can compute it.
+//! The counting of tokens: one for every four characters of a prompt's text, rounded up, and 258 for every inline or
+//! uploaded medium. This is crude, but easy to compute.
 
 use serde_json::Value;
 
-/// What a picture, a sound or a file costs.
+/// Tokens of an image, a sound or a file.
 const MEDIUM: u64 = 258;
 
-/// Tokens of a text.
+/// Returns the number of tokens of a text.
 pub fn tokens_of_text(text: &str) -> u64 {
     characters(text).div_ceil(4)
 }
 
-/// Tokens of a prompt or a cache: contents, system instruction and tools.
+/// Returns the number of tokens of a prompt or a cache: contents, system instruction and tools.
 pub(crate) fn tokens_of_prompt(prompt: &Value) -> u64 {
     let mut count = Count::default();
     prompt["contents"].as_array().into_iter().flatten().for_each(|content| count.add(content));
@@ -22,7 +22,7 @@ pub(crate) fn tokens_of_prompt(prompt: &Value) -> u64 {
     count.tokens()
 }
 
-/// Tokens of one content, at least one.
+/// Returns the number of tokens of one content, at least one.
 pub(crate) fn tokens_of_content(content: &Value) -> u64 {
     let mut count = Count::default();
     count.add(content);
@@ -62,7 +62,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn text_counts_by_characters_over_all_parts_and_media_have_a_fixed_price() {
+    fn text_is_counted_over_all_parts_and_media_have_a_fixed_count() {
         let prompt = json!({
             "system_instruction": { "parts": [{ "text": "abcd" }] },
             "contents": [{ "parts": [{ "text": "абвг" }, { "text": "e" }, { "inline_data": { "data": "AAAA" } }] }],

@@ -1,13 +1,14 @@
-//! JSON out of what a model wrote: as it is, else out of a fence or from between words, else repaired.
+//! Extraction of JSON from a model's text: the text as it is, or else JSON in a fence or between words, or else
+//! repaired JSON.
 
 use std::borrow::Cow;
 
 use jsonrepair_rs::{RepairOptions, jsonrepair_with_options};
 use serde_json::value::RawValue;
 
-/// Longer texts are not repaired.
+/// Maximum length of a text that is repaired, in bytes.
 const MAX_REPAIRED: usize = 8 << 20;
-/// Tags that models think between, before they answer.
+/// Tags around a model's thoughts at the start of its answer.
 const THOUGHTS: [(&str, &str); 3] =
     [("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<thought>", "</thought>")];
 
@@ -15,30 +16,30 @@ const THOUGHTS: [(&str, &str); 3] =
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Found {
-    /// The value on one line, with every digit that the text had.
+    /// The value on one line, with every digit of the text.
     pub json: Box<RawValue>,
-    /// Where it was.
+    /// How it was found.
     pub how: How,
 }
 
-/// Where JSON was in a text.
+/// How JSON was found in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum How {
-    /// The text was JSON.
+    /// The whole text was JSON.
     AsItIs,
-    /// It stood in a fence, or between words.
+    /// The JSON was in a fence or between words.
     Extracted,
-    /// It was broken, and was repaired.
+    /// The JSON was broken and was repaired.
     Repaired,
 }
 
-/// No JSON is in a text.
+/// The error for a text without JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON: {0}")]
 pub struct NoJson(String);
 
-/// Finds the JSON in a text. What parses is not changed.
+/// Finds the JSON in a text. Valid JSON is not changed.
 ///
 /// ```
 /// use keypool_batch::json::{How, find};
@@ -50,7 +51,7 @@ pub struct NoJson(String);
 /// ```
 ///
 /// # Errors
-/// If there is none, or it is broken beyond repair.
+/// If there is no JSON, or it cannot be repaired.
 pub fn find(text: &str) -> Result<Found, NoJson> {
     let text = text.trim_start_matches('\u{feff}').trim();
     let error = match parse(text) {
@@ -59,7 +60,7 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
     };
     let answer = after_thoughts(text);
     let region = fenced(answer).unwrap_or(answer);
-    // The fields of an object without its brackets.
+    // The fields of an object without its braces.
     let bare = (region.starts_with(['"', '\'']) && region.contains(':')).then(|| format!("{{{region}}}"));
     let extracted = parse(region).ok().or_else(|| if bare.is_none() { first_value(region) } else { None });
     if let Some(json) = extracted {
@@ -70,13 +71,13 @@ pub fn find(text: &str) -> Result<Found, NoJson> {
     repaired.map(|json| Found { json, how: How::Repaired }).ok_or(NoJson(error))
 }
 
-/// The whole text as a value, on one line.
+/// Parses the whole text as a value, and puts it on one line.
 fn parse(text: &str) -> Result<Box<RawValue>, String> {
     let value: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     RawValue::from_string(pair_surrogates(&compact(value.get()))).map_err(|error| error.to_string())
 }
 
-/// Replaces each half of a character, such as `\\ud83d` alone: the grammar allows it, but no text can hold it.
+/// Replaces each unpaired surrogate, such as `\\ud83d` alone: the grammar allows it, but a string cannot hold it.
 fn pair_surrogates(json: &str) -> String {
     let unit = |at: usize| {
         let digits = json.get(at..)?.strip_prefix("\\u")?.get(..4)?;
@@ -99,7 +100,7 @@ fn pair_surrogates(json: &str) -> String {
     out
 }
 
-/// JSON without the white space between its tokens.
+/// Removes the white space between tokens.
 pub(crate) fn compact(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     let (mut quoted, mut escaped) = (false, false);
@@ -115,18 +116,18 @@ pub(crate) fn compact(json: &str) -> String {
     out
 }
 
-/// What follows the thoughts that a text begins with.
+/// Returns the text after the thoughts at its start.
 fn after_thoughts(text: &str) -> &str {
     let after = THOUGHTS.iter().find_map(|(opens, closes)| text.strip_prefix(opens)?.split_once(closes));
     after.map(|(_, after)| after.trim()).filter(|after| !after.is_empty()).unwrap_or(text)
 }
 
-/// What the first fence holds that begins like JSON. A fence within a value is part of its text.
+/// Returns the contents of the first fence that starts like JSON. A fence within a value is part of the value.
 fn fenced(text: &str) -> Option<&str> {
     let mut from = 0;
     while let Some(at) = text[from..].find("```").map(|at| from + at) {
         if let Some(opener) = openers(&text[from..at]).next().map(|opener| from + opener) {
-            // A value begins before the fence: the fence stands in it, unless the value ends before.
+            // A value starts before the fence: it contains the fence, unless it ends before it.
             let ends = end_of(&text[opener..]).map(|length| opener + length)?;
             if opener == 0 || ends > at {
                 return None;
@@ -145,7 +146,8 @@ fn fenced(text: &str) -> Option<&str> {
     None
 }
 
-/// The fence after a value: outside of quotes, or, if they do not match, the last one that begins a line.
+/// Returns the offset of the fence after a value: the first one outside quotes, or, if quotes do not match, the last
+/// one at the start of a line.
 fn closing_fence(inside: &str) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
     for (at, byte) in inside.bytes().enumerate() {
@@ -160,12 +162,13 @@ fn closing_fence(inside: &str) -> Option<usize> {
     inside.rfind("\n```")
 }
 
-/// The first balanced value between words. A number that cites a source (`as said in [1]`) gives way to what follows.
+/// Returns the first balanced value between words. A citation, such as `as said in [1]`, is used only if no other value
+/// follows.
 fn first_value(text: &str) -> Option<Box<RawValue>> {
     let mut cited = None;
     let mut from = 0;
     while let Some(at) = openers(&text[from..]).next().map(|at| from + at) {
-        // What is in a value without an end is only a part.
+        // A value inside an unclosed value is only a part of it.
         let length = end_of(&text[at..])?;
         let json = parse(&text[at..at + length]).ok()?;
         if !is_citation(json.get()) {
@@ -182,7 +185,8 @@ fn is_citation(json: &str) -> bool {
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// Where an object or a list may begin, by what follows its bracket: not `{name}`, `[see below]`, `[0, 1)`.
+/// Returns the offsets at which an object or a list may start, judged by the text after the bracket: not `{name}`,
+/// `[see below]`, `[0, 1)`.
 fn openers(text: &str) -> impl Iterator<Item = usize> {
     let begins = |(at, bracket): &(usize, &str)| {
         let rest = text[at + 1..].trim_start();
@@ -207,7 +211,7 @@ fn openers(text: &str) -> impl Iterator<Item = usize> {
     text.match_indices(['{', '[']).filter(begins).map(|(at, _)| at)
 }
 
-/// How long the value is that begins here; `None` where its brackets do not match.
+/// Returns the length of the value at the start of the text, or `None` if its brackets do not match.
 fn end_of(text: &str) -> Option<usize> {
     let mut open = Vec::new();
     let (mut quoted, mut escaped) = (false, false);
@@ -233,7 +237,7 @@ fn end_of(text: &str) -> Option<usize> {
     None
 }
 
-/// Repairs a broken value, after which words may stand.
+/// Repairs a broken value, which may be followed by words.
 fn repair(broken: &str) -> Option<Box<RawValue>> {
     if broken.len() > MAX_REPAIRED {
         return None;
@@ -241,7 +245,7 @@ fn repair(broken: &str) -> Option<Box<RawValue>> {
     let fixed = double_backslashes(broken.trim_end_matches(['`', '\n', ' ']));
     let closes = if fixed.starts_with('{') { '}' } else { ']' };
     let up_to = fixed.rfind(closes).map(|end| &fixed[..=end]);
-    // What comes out must be of the kind that went in: words after an object would make it a list.
+    // The result must be of the same kind as the input: words after an object would make it a list.
     [Some(&*fixed), up_to].into_iter().flatten().find_map(|text| {
         let options = RepairOptions::new().with_max_input_bytes(2 * MAX_REPAIRED);
         let repaired = jsonrepair_with_options(text, options).ok()?;
@@ -249,7 +253,7 @@ fn repair(broken: &str) -> Option<Box<RawValue>> {
     })
 }
 
-/// Doubles each backslash that begins no escape of JSON, as in `\alpha` or `C:\dir`.
+/// Doubles each backslash that does not start a JSON escape, as in `\alpha` or `C:\dir`.
 fn double_backslashes(text: &str) -> Cow<'_, str> {
     if !text.contains('\\') {
         return text.into();

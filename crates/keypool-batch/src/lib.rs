@@ -1,7 +1,8 @@
-//! A client for LLM providers over many keys, and a batch engine that answers every task exactly once.
+//! A client for LLM providers with many keys, and a batch engine that writes exactly one result for each task.
 //!
-//! [`Client`] sends one [`Prompt`] over a [`KeyPool`](tower_keypool::KeyPool) and returns one [`Answer`]. [`Batch`] reads tasks,
-//! sends them at the rate that the keys allow, and writes one result for each to a file that survives a crash.
+//! [`Client`] sends one [`Prompt`] with a key of a [`KeyPool`](tower_keypool::KeyPool) and returns one [`Answer`].
+//! [`Batch`] reads tasks, sends them at the rate that the keys allow, and writes one result for each to a file that
+//! survives a crash.
 //!
 //! ```no_run
 //! use keypool_batch::{Batch, Client, Input, Output, OutputOptions};
@@ -18,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! [`json::find`] reads the JSON in what a model wrote.
+//! [`json::find`] extracts JSON from the text of a model.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 pub mod batch;

@@ -1,29 +1,30 @@
-//! JSON objects whose values stay as they were written, with every digit.
+//! JSON objects that keep the text of their values, with every digit.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
-/// An object of which only the names are read.
+/// An object whose values are not parsed.
 pub(crate) type RawObject = BTreeMap<String, Box<RawValue>>;
 
-/// A value as text.
+/// Serializes a value.
 pub(crate) fn raw(value: &impl Serialize) -> Box<RawValue> {
-    serde_json::value::to_raw_value(value).expect("a value without maps of other keys than texts")
+    serde_json::value::to_raw_value(value).expect("the keys of all maps are strings")
 }
 
-/// The text as an object, if it is one.
+/// Returns the text as an object, if it is one.
 pub(crate) fn object(json: &RawValue) -> Option<RawObject> {
     serde_json::from_str(json.get()).ok()
 }
 
-/// Whether the value is a JSON `null`.
+/// Reports whether the value is `null`.
 pub(crate) fn is_null(json: &RawValue) -> bool {
     json.get() == "null"
 }
 
-/// Adds the fields that the object does not have; a field that is an object in both is completed one level deep.
+/// Adds the fields that the object does not have. If a field is an object in both, its missing fields are added, one
+/// level deep.
 pub(crate) fn complete(object: &mut RawObject, fields: &serde_json::Map<String, Value>) {
     for (name, value) in fields {
         let Some(held) = object.get_mut(name) else {

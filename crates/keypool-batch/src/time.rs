@@ -1,8 +1,8 @@
-//! The only file that asks for the time.
+//! The clock, the only module that reads the time.
 
 use tokio::time::Instant;
 
-/// Monotonic time, which stands still under a paused runtime.
+/// Returns the monotonic time, which does not advance under a paused runtime.
 #[expect(clippy::disallowed_methods, reason = "this is the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()

@@ -1,6 +1,6 @@
-//! Real redis-server processes for tests: each on a free port of 127.0.0.1, with a folder of its own, gone with its
-//! handle. They can be killed, stopped as by a frozen machine, started again with or without what they had written, and
-//! made replicas of each other.
+//! Real redis-server processes for tests, each on a free port of 127.0.0.1 with its own folder. A server ends when its
+//! handle is dropped. Servers can be killed, frozen, restarted with or without their data, and made replicas of each
+//! other.
 
 mod wire;
 
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 pub use wire::{Reply, send};
 
-/// How long to wait for something that a server does, in steps.
+/// Interval at which a server is polled.
 const STEP: Duration = Duration::from_millis(10);
 const STEPS: usize = 1_000;
 
@@ -31,17 +31,17 @@ pub struct RedisServer {
     options: Vec<String>,
 }
 
-/// Says that the running test is skipped, or a part of it, and why. `eprintln!` would not do: the test harness shows
-/// nothing of what a passing test prints by it.
+/// Prints that the running test, or a part of it, is skipped, and why. It does not use `eprintln!`, because the test
+/// harness captures that output for passing tests.
 pub fn skipped(why: &str) {
     let line = format!("\nSKIPPED in test {}: {why}\n", thread::current().name().unwrap_or("?"));
     let _ = io::stderr().write_all(line.as_bytes());
 }
 
-/// Whether there is a redis-server. A test without one is [`skipped`].
+/// Reports whether redis-server is installed, and if it is not, that the test is [`skipped`].
 ///
 /// # Panics
-/// When there is none though `scripts/test`, which installs it, runs the tests: it sets `REDIS_REQUIRED`.
+/// If redis-server is missing and `REDIS_REQUIRED` is set, which `scripts/test` does after installing it.
 pub fn is_installed() -> bool {
     let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_ok();
     assert!(found || std::env::var_os("REDIS_REQUIRED").is_none(), "redis-server is missing: scripts/test installs it");
@@ -52,20 +52,20 @@ pub fn is_installed() -> bool {
 }
 
 impl RedisServer {
-    /// One that keeps nothing on disk; none where [there is none installed](is_installed).
+    /// Starts a server that writes nothing to disk. Returns `None` if redis-server is [not installed](is_installed).
     pub fn start() -> Option<Self> {
         Self::with(&["--save", "", "--appendonly", "no"])
     }
 
-    /// One that writes all it does to its append-only file before it answers.
+    /// Starts a server that writes each change to its append-only file before it replies.
     pub fn lasting() -> Option<Self> {
         Self::with(&["--save", "", "--appendonly", "yes", "--appendfsync", "always"])
     }
 
-    /// One with these options.
+    /// Starts a server with these options.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     pub fn with(options: &[&str]) -> Option<Self> {
         if !is_installed() {
             return None;
@@ -86,16 +86,16 @@ impl RedisServer {
     fn try_start(&mut self) -> bool {
         let mut command = Command::new("redis-server");
         command.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);
-        // Or a replica waits for others that may want a copy as well.
+        // Otherwise, a replica would wait for other replicas to join the transfer.
         command.args(["--repl-diskless-sync-delay", "0"]);
         command.arg("--dir").arg(self.folder.path()).args(&self.options);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().expect("redis-server runs");
         for _ in 0..STEPS {
-            if child.try_wait().expect("a child can be asked").is_some() {
+            if child.try_wait().expect("the status of the child can be read").is_some() {
                 return false;
             }
-            // One that asks for a password is there as well.
+            // A server that requires a password has started as well.
             match send(self.port, &["PING"]) {
                 Ok(Reply::Error(error)) if error.starts_with("LOADING") => {}
                 Ok(_) => {
@@ -110,22 +110,22 @@ impl RedisServer {
         false
     }
 
-    /// Its port.
+    /// Returns the port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address, without user and password.
+    /// Returns the address, without user and password.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Where its files are.
+    /// Returns the folder of its files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Kills it: nothing is written any more, and its connections break.
+    /// Kills the server: it writes nothing more, and its connections are closed.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
@@ -133,19 +133,19 @@ impl RedisServer {
         }
     }
 
-    /// Starts it again on its port, with what it had written.
+    /// Restarts the server on its port, with the data on disk.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     pub fn start_again(&mut self) {
         self.kill();
         assert!(self.try_start(), "redis-server does not start again");
     }
 
-    /// Starts it again on its port, without anything.
+    /// Restarts the server on its port, without data.
     ///
     /// # Panics
-    /// When it does not start.
+    /// If the server does not start.
     pub fn start_empty(&mut self) {
         self.kill();
         for entry in fs::read_dir(self.folder.path()).expect("its folder").flatten() {
@@ -155,12 +155,12 @@ impl RedisServer {
         self.start_again();
     }
 
-    /// Stops it as a frozen machine would: its connections stay, and nobody answers.
+    /// Freezes the server: its connections stay open, but it does not reply.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes a frozen server.
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
@@ -172,10 +172,10 @@ impl RedisServer {
         }
     }
 
-    /// Sends a command, and waits for its answer.
+    /// Sends a command, and waits for its reply.
     ///
     /// # Panics
-    /// When it answers with an error, or not at all.
+    /// If the reply is an error, or there is none.
     pub fn command(&self, words: &[&str]) -> Reply {
         match send(self.port, words) {
             Ok(Reply::Error(error)) => panic!("{words:?}: {error}"),
@@ -184,10 +184,10 @@ impl RedisServer {
         }
     }
 
-    /// Makes it a replica of another, and waits until it has all that the other has.
+    /// Makes the server a replica of another one, and waits until it has the other's data.
     ///
     /// # Panics
-    /// When it does not get there.
+    /// If this fails.
     pub fn follow(&self, master: &Self) {
         self.command(&["REPLICAOF", "127.0.0.1", &master.port.to_string()]);
         for _ in 0..STEPS {
@@ -199,16 +199,16 @@ impl RedisServer {
         panic!("the replica does not follow");
     }
 
-    /// Makes it a master with what it has.
+    /// Makes the server a master with its data.
     pub fn promote(&self) {
         self.command(&["REPLICAOF", "NO", "ONE"]);
     }
 
-    /// Takes the port of another that is gone, with what this one has: clients that come back find it in the other's
-    /// place.
+    /// Kills another server and takes its port, but keeps this server's own data. Clients that reconnect reach this
+    /// server.
     ///
     /// # Panics
-    /// When it does not get there.
+    /// If this fails.
     pub fn take_the_place_of(&mut self, other: &mut Self) {
         other.kill();
         self.command(&["CONFIG", "SET", "port", &other.port.to_string()]);

@@ -1,4 +1,4 @@
-//! One command over a connection of its own.
+//! Single commands, each with its own connection.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
-/// What a server answered.
+/// The reply of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Nothing.
+    /// No value.
     Nil,
     /// A number.
     Number(i64),
@@ -17,12 +17,12 @@ pub enum Reply {
     Text(String),
     /// A list.
     List(Vec<Reply>),
-    /// An error, as the server says it.
+    /// An error message of the server.
     Error(String),
 }
 
 impl Reply {
-    /// Its text; empty where it is none.
+    /// Returns the text of the reply, or an empty string if it is not a text.
     pub fn text(&self) -> &str {
         match self {
             Self::Text(text) | Self::Error(text) => text,
@@ -30,7 +30,7 @@ impl Reply {
         }
     }
 
-    /// The texts of a list.
+    /// Returns the texts of a list.
     pub fn texts(&self) -> Vec<&str> {
         match self {
             Self::List(list) => list.iter().map(Self::text).collect(),
@@ -42,11 +42,11 @@ impl Reply {
 /// Sends a command to the server on this port of 127.0.0.1.
 ///
 /// # Errors
-/// When nobody answers within 2 s.
+/// If the server does not reply within 2 s.
 pub fn send(port: u16, words: &[&str]) -> io::Result<Reply> {
-    let patience = Duration::from_secs(2);
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), patience)?;
-    stream.set_read_timeout(Some(patience))?;
+    let timeout = Duration::from_secs(2);
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), timeout)?;
+    stream.set_read_timeout(Some(timeout))?;
     let parts = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len()));
     let message: String = std::iter::once(format!("*{}\r\n", words.len())).chain(parts).collect();
     stream.write_all(message.as_bytes())?;
@@ -57,9 +57,9 @@ fn read(from: &mut impl BufRead) -> io::Result<Reply> {
     let mut line = String::new();
     from.read_line(&mut line)?;
     let line = line.trim_end();
-    let nonsense = || io::Error::new(io::ErrorKind::InvalidData, format!("no answer: {line:?}"));
-    let (kind, rest) = line.split_at_checked(1).ok_or_else(nonsense)?;
-    let number = || rest.parse::<i64>().map_err(|_| nonsense());
+    let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("not a reply: {line:?}"));
+    let (kind, rest) = line.split_at_checked(1).ok_or_else(invalid)?;
+    let number = || rest.parse::<i64>().map_err(|_| invalid());
     Ok(match kind {
         "+" => Reply::Text(rest.to_owned()),
         "-" => Reply::Error(rest.to_owned()),
@@ -72,6 +72,6 @@ fn read(from: &mut impl BufRead) -> io::Result<Reply> {
             Reply::Text(String::from_utf8_lossy(&bytes).into_owned())
         }
         "*" => Reply::List((0..number()?).map(|_| read(from)).collect::<Result<_, _>>()?),
-        _ => return Err(nonsense()),
+        _ => return Err(invalid()),
     })
 }

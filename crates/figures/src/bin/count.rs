@@ -20,7 +20,7 @@ fn main() {
     println!("{counted}");
 }
 
-/// Bytes that a key holds beyond the text of its secret, after it has served each model.
+/// Returns the number of bytes per key, without the text of its secret, after each key has served each model.
 fn memory(keys: usize, models: usize) -> f64 {
     let mut pool = None;
     let counted = measure(|| {
@@ -31,7 +31,7 @@ fn memory(keys: usize, models: usize) -> f64 {
     counted.bytes_current as f64 / keys as f64 - picks::secret(0).len() as f64
 }
 
-/// Allocations of a pick and its end, the request's own aside.
+/// Returns the number of allocations per pick and report.
 fn pick() -> f64 {
     const PICKS: u32 = 10_000;
     let mut picks = Picks::new(1_000, 1, 0);
@@ -40,7 +40,7 @@ fn pick() -> f64 {
     counted.count_total as f64 / f64::from(PICKS)
 }
 
-/// Allocations of a request and its answer, by stack.
+/// Returns the number of allocations per request and response of a stack.
 fn walk(name: &str, traffic: Traffic) -> f64 {
     const REQUESTS: u32 = 2_000;
     let (mut walk, asker) = (Walk::named(name, traffic), Asker::new(traffic));
@@ -49,7 +49,7 @@ fn walk(name: &str, traffic: Traffic) -> f64 {
     counted.count_total as f64 / f64::from(REQUESTS)
 }
 
-/// How often each byte of a body is copied when it is sent three times.
+/// Returns how often each byte of a body is copied when it is sent three times.
 fn copies(size: usize) -> f64 {
     bodies::copied(size) as f64 / size as f64
 }

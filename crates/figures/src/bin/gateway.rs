@@ -1,7 +1,8 @@
-//! What stands around a gateway that is measured: an upstream, a bare hyper proxy to compare with, and the load.
+//! Programs to measure a gateway: an upstream, a plain hyper proxy for comparison, and a load generator.
 //!
-//! `gateway upstream`, `gateway proxy UPSTREAM_PORT` print the port that they listen at. `gateway load PORT KIND SECONDS` sends
-//! requests over 64 connections and prints how many were answered; KIND is `json`, `large` (1 MiB), `stream` or `chat`.
+//! `gateway upstream` and `gateway proxy UPSTREAM_PORT` print the port that they listen on. `gateway load PORT KIND
+//! SECONDS` sends requests over 64 connections and prints how many were answered; KIND is `json`, `large` (1 MiB),
+//! `stream` or `chat`.
 
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]
 
@@ -64,7 +65,7 @@ async fn serve(answer: impl Fn(Request<Incoming>) -> Answer + Clone + Send + Syn
     }
 }
 
-/// Gemini's answer, whole or as a stream.
+/// Returns Gemini's response, whole or as a stream.
 async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, hyper::Error>>, Error> {
     let is_stream = request.uri().path().ends_with(":streamGenerateContent");
     request.into_body().collect().await?;
@@ -80,7 +81,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, hy
         return Ok(response);
     }
     let chunks = futures_util::stream::unfold(0, |n| async move {
-        // Each chunk leaves by itself.
+        // Yields so that each chunk is sent separately.
         tokio::task::yield_now().await;
         let end = if n + 1 == CHUNKS { r#","finishReason":"STOP""# } else { "" };
         let event = format!(
@@ -93,7 +94,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, hy
     Ok(response)
 }
 
-/// The least that a proxy does.
+/// Forwards a request, with the minimum work of a proxy.
 async fn pass(
     client: Client<HttpConnector, Incoming>,
     port: usize,

@@ -1,5 +1,5 @@
 //! Scenes in virtual time: `scenes NAME`. Prints one JSON object.
-#![expect(clippy::disallowed_methods, reason = "callers and their upstream are outside of the pool and its clock")]
+#![expect(clippy::disallowed_methods, reason = "callers and their upstream do not use the pool's clock")]
 
 use std::{collections::HashSet, time::Duration};
 
@@ -23,7 +23,7 @@ const PER_MINUTE: usize = 10;
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime");
-    let told = match Args::of_process().name() {
+    let result = match Args::of_process().name() {
         "known" => runtime.block_on(known()),
         "unknown" => runtime.block_on(unknown()),
         "dead" => runtime.block_on(dead()),
@@ -31,15 +31,15 @@ fn main() {
         "faults" => runtime.block_on(faults()),
         _ => usage("scenes known|unknown|dead|outage|faults"),
     };
-    println!("{told}");
+    println!("{result}");
 }
 
 fn keys(count: usize) -> impl Iterator<Item = Key> {
     (0..count).map(|n| Key::new(secret(n)).named(format!("key-{n}").as_str()))
 }
 
-/// So many callers ask one after the other until a time; each waits for a key for up to `wait`. How many were answered well, of how
-/// many.
+/// Lets a number of callers send requests, each one after the other, until `ends`. A request waits for a key for up to
+/// `wait`. Returns the number of successful requests and of all requests.
 async fn call(pool: &KeyPool, upstream: &Upstream, callers: usize, ends: Instant, wait: Duration) -> (u64, u64) {
     let client = KeyPoolLayer::new(pool).wait(wait).layer(upstream.clone());
     let callers: Vec<_> = (0..callers)
@@ -76,7 +76,8 @@ async fn call(pool: &KeyPool, upstream: &Upstream, callers: usize, ends: Instant
     (good, all)
 }
 
-/// Four hours with more callers than the keys can serve, whose limits are given: the share of what the upstream allows.
+/// Four hours with more callers than the keys can serve, with known limits. Returns the share of the requests that the
+/// upstream allows.
 async fn known() -> Value {
     const KEYS: usize = 20;
     let span = Duration::from_secs(4 * 3_600 + 30);
@@ -85,12 +86,13 @@ async fn known() -> Value {
     let upstream = Upstream::new(World { per_minute: PER_MINUTE, ..World::default() });
     call(&pool, &upstream, 2 * KEYS * PER_MINUTE, Instant::now() + span, Duration::from_secs(300)).await;
     let world = upstream.world();
-    // A window opens at once, then each 60 s.
+    // A window opens at the start, and then every 60 s.
     let ideal = (span.as_secs() / 60 + 1) as usize * KEYS * PER_MINUTE;
     json!({ "goodput": world.served as f64 / ideal as f64, "refused": world.limited.len() })
 }
 
-/// The same for half an hour with limits that nobody gave: how many 429s came after the first window, of how many requests.
+/// The same for half an hour with unknown limits. Returns the number of 429s after the first window, and their share of
+/// all requests.
 async fn unknown() -> Value {
     const KEYS: usize = 20;
     let pool = KeyPool::builder(Gemini::new()).keys(keys(KEYS)).build().expect("a pool");
@@ -104,7 +106,7 @@ async fn unknown() -> Value {
         "goodput": world.served as f64 / (31 * KEYS * PER_MINUTE) as f64 })
 }
 
-/// 300 of 1,000 keys are suspended or invalid: the share of requests that are answered well.
+/// 300 of 1,000 keys are suspended or invalid. Returns the share of successful requests.
 async fn dead() -> Value {
     let mut rng = fastrand::Rng::with_seed(3);
     let mut places: Vec<usize> = (0..1_000).collect();
@@ -118,7 +120,7 @@ async fn dead() -> Value {
     json!({ "success": good as f64 / all as f64, "requests": all, "sent": upstream.world().came })
 }
 
-/// Every key is called invalid for a minute: how long after it each of them serves again.
+/// Every key is refused as invalid for a minute. Returns the time after it until all of them serve again.
 async fn outage() -> Value {
     const KEYS: usize = 50;
     let pool = KeyPool::builder(Gemini::new()).keys(keys(KEYS)).build().expect("a pool");
@@ -139,7 +141,8 @@ async fn outage() -> Value {
     json!({ "seconds": seconds, "serving": serving.len(), "of": KEYS })
 }
 
-/// One request in twenty is answered 429 and one 503: how many the upstream saw for each that a caller made.
+/// One request in twenty gets a 429, and one a 503. Returns the number of requests to the upstream per request of a
+/// caller.
 async fn faults() -> Value {
     let pool = KeyPool::builder(Gemini::new()).keys(keys(1_000)).build().expect("a pool");
     let upstream = Upstream::new(World { faults: 0.05, ..World::default() });

@@ -1,5 +1,5 @@
-//! Workloads whose instructions callgrind counts: `work pick|unknown ROUNDS KEYS COOLING`, `work walk ROUNDS STACK TRAFFIC`.
-//! What is counted stands in functions named `counted`.
+//! Workloads whose instructions callgrind counts: `work pick|unknown ROUNDS KEYS COOLING`, `work walk ROUNDS STACK
+//! TRAFFIC`. Only functions named `counted` are counted.
 
 use figures::{
     Args,

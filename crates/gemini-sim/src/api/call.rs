@@ -1,4 +1,4 @@
-//! One request, read but not yet judged: its query, its credentials, its JSON.
+//! A request before its checks: query, credentials and JSON.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,24 +18,24 @@ use crate::log::Arrival;
 use crate::refusal::{ApiError, Caller, bad_request};
 use crate::simulator::{Simulator, State};
 
-/// One request.
+/// A request.
 pub(super) struct Call {
-    /// None where no endpoint has this path.
+    /// `None` if no endpoint has this path.
     pub(super) endpoint: Option<&'static Endpoint>,
     pub(super) parts: Parts,
     pub(super) query: Query,
     pub(super) body: Bytes,
-    /// When it arrived, since the simulator was built and on its wall clock.
+    /// Time of the arrival, since the simulator was built and on its wall clock.
     pub(super) now: Duration,
     pub(super) wall: Timestamp,
     pub(super) credentials: Credentials,
     pub(super) key: Option<usize>,
     pub(super) project: Option<usize>,
-    /// From the path.
+    /// The API version in the path.
     pub(super) version: String,
-    /// From the path or the body, without `models/`; empty where there is none.
+    /// The model in the path or the body, without `models/`; empty if there is none.
     pub(super) model: String,
-    /// Of a file or a cache, from the path.
+    /// The id of a file or a cache in the path.
     pub(super) id: String,
 }
 
@@ -68,7 +68,7 @@ impl Call {
         }
     }
 
-    /// The body is there, and the request has come as far as the quota check.
+    /// Sets the body, and the time at which the request reaches the quota check.
     pub(super) fn receive_body(&mut self, simulator: &Simulator, body: Bytes) {
         self.now = simulator.clock.elapsed();
         self.wall = simulator.clock.wall_at(self.now);
@@ -94,7 +94,7 @@ impl Call {
         }
     }
 
-    /// What is logged before anything is known of the outcome.
+    /// Returns the log entry of the request, without its outcome.
     pub(super) fn arrival(&self) -> Arrival {
         Arrival {
             at: self.now,
@@ -110,7 +110,7 @@ impl Call {
         }
     }
 
-    /// How the answer of a generating endpoint is written.
+    /// Returns the format of the response of a generating endpoint.
     pub(super) fn format(&self) -> Format {
         match self.endpoint.map(|endpoint| endpoint.name) {
             Some("streamGenerateContent") if self.query.wants_events() => Format::Events,
@@ -119,7 +119,7 @@ impl Call {
         }
     }
 
-    /// OpenAI-compatible endpoints take a Bearer key, and their errors are lists.
+    /// Reports whether the endpoint is OpenAI-compatible. These take a Bearer key, and their errors are lists.
     pub(super) fn is_openai(&self) -> bool {
         self.endpoint.is_some() && self.parts.uri.path().contains("/openai/")
     }
@@ -128,7 +128,7 @@ impl Call {
         self.parts.headers.get(name)?.to_str().ok().map(str::trim)
     }
 
-    /// The base of URLs in answers, as the caller sees it.
+    /// Returns the base of URLs in responses, as the caller sees it.
     pub(super) fn origin(&self) -> String {
         match (self.parts.uri.authority(), self.header(HOST.as_str())) {
             (Some(authority), _) => format!("{}://{authority}", self.parts.uri.scheme_str().unwrap_or("http")),
@@ -149,7 +149,7 @@ impl Call {
     }
 }
 
-/// The credentials of one request, before anyone asks whether they are good.
+/// The credentials of a request, before they are checked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Credentials {
     None,
@@ -157,16 +157,15 @@ pub(super) enum Credentials {
     ApiKey(String),
     /// `Authorization: Bearer …` or `?access_token=`.
     Bearer(String),
-    /// `Authorization` of another scheme.
+    /// `Authorization` with another scheme.
     Unreadable,
     /// More than one.
     Multiple,
 }
 
 impl Credentials {
-    /// Two credentials are one too many even when they are the same. The
-    /// provider takes `openai-organization` and `openai-project` for
-    /// credentials too; `x-api-key` means nothing to it.
+    /// Reads the credentials. Two are an error, even if they are equal. The provider treats `openai-organization` and
+    /// `openai-project` as credentials, too; it ignores `x-api-key`.
     pub(super) fn read(headers: &HeaderMap, query: &Query) -> Self {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         let mut found: Vec<_> = headers.get_all("x-goog-api-key").iter().map(text).map(Self::ApiKey).collect();
@@ -187,7 +186,7 @@ impl Credentials {
         }
     }
 
-    /// The secret, whichever way it came.
+    /// Returns the secret, or an empty string if there is not exactly one.
     pub(super) fn secret(&self) -> &str {
         match self {
             Self::ApiKey(secret) | Self::Bearer(secret) => secret,
@@ -196,7 +195,7 @@ impl Credentials {
     }
 }
 
-/// The project that pays for a request.
+/// Returns the project whose quota a request uses.
 pub(super) fn authenticate(simulator: &Simulator, state: &State, call: &Call) -> Result<usize, ApiError> {
     let refuse = |refusal: &Refusal| Err(refusal.error(call.caller(simulator)));
     match (&call.credentials, call.is_openai()) {
@@ -206,7 +205,7 @@ pub(super) fn authenticate(simulator: &Simulator, state: &State, call: &Call) ->
             return Err(ApiError::invalid_argument("missing_bearer", "Missing or invalid Authorization header."));
         }
         (Credentials::None, false) => {
-            // The URL of an upload is a credential of its own.
+            // The URL of an upload is a credential, too.
             let upload = call.query.get("upload_id").and_then(|id| state.uploads.project_of(id));
             return upload.map_or_else(|| refuse(&Refusal::UnregisteredCaller), Ok);
         }
@@ -217,11 +216,11 @@ pub(super) fn authenticate(simulator: &Simulator, state: &State, call: &Call) ->
     state.refused[key].as_ref().map_or(Ok(project), refuse)
 }
 
-/// Parameters that every method understands.
+/// Query parameters of every method.
 const STANDARD: &str = "key access_token oauth_token alt $alt prettyPrint $prettyPrint fields $fields quotaUser $.xgafv \
                         callback uploadType upload_protocol $httpHeaders";
 
-/// Name and value pairs in their order.
+/// Query parameters as pairs of name and value, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -238,12 +237,12 @@ impl Query {
         self.all(name).next()
     }
 
-    /// Whether the caller asked for events (`alt=sse`).
+    /// Reports whether the caller requests events (`alt=sse`).
     pub(super) fn wants_events(&self) -> bool {
         self.get("alt").or_else(|| self.get("$alt")) == Some("sse")
     }
 
-    /// Refuses names that neither every method nor this one knows.
+    /// Refuses parameters that are neither standard nor known to this method.
     pub(super) fn check(&self, known: &[&str]) -> Result<(), ApiError> {
         let unknown = self.0.iter().map(|(name, _)| name.as_str()).find(|name| {
             let snake = *name == "page_size" || *name == "page_token";
@@ -255,7 +254,7 @@ impl Query {
             return Err(unknown_parameter(name));
         }
         let form = self.get("alt").or_else(|| self.get("$alt"));
-        // Google's generated clients ask for `json;enum-encoding=int`, and read names as well.
+        // Google's generated clients send `json;enum-encoding=int`, and accept enum names as well.
         let is_known = |form: &str| matches!(form.split(';').next(), Some("" | "json" | "sse" | "media" | "proto"));
         match form.filter(|form| !is_known(form)) {
             None => Ok(()),
@@ -267,7 +266,7 @@ impl Query {
     }
 }
 
-/// 400 for a query (or form) parameter that does not exist.
+/// Returns the 400 for an unknown query (or form) parameter.
 pub(super) fn unknown_parameter(name: &str) -> ApiError {
     let quoted = name.replace('"', "\\\"");
     let why = format!(
@@ -277,21 +276,21 @@ pub(super) fn unknown_parameter(name: &str) -> ApiError {
     bad_request(&[(String::new(), why)])
 }
 
-/// Reads a JSON body. No body at all is an empty message; a form (which is
-/// what curl's `-d` announces) is taken for query parameters.
+/// Reads a JSON body. An empty body is an empty message. A form, which is the content type of curl's `-d`, is treated
+/// as query parameters.
 pub(super) fn read_json(call: &Call) -> Result<Value, ApiError> {
     let body = &*call.body;
     let content_type = call.parts.headers.get(CONTENT_TYPE).map_or("", |value| value.to_str().unwrap_or("?"));
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     match essence.to_ascii_lowercase().as_str() {
-        // Node says `text/plain` of every text that comes without a type; `@google/generative-ai` sends caches so.
+        // Node sends strings without a content type as `text/plain`; `@google/generative-ai` sends caches this way.
         "" | "application/json" | "text/plain" => {}
         "application/x-www-form-urlencoded" => {
             let text = String::from_utf8_lossy(body);
             let name = text.split(['=', '&']).next().unwrap_or_default();
             return Err(unknown_parameter(name));
         }
-        // Not on record: the words are ours.
+        // The real message is not documented.
         _ => {
             return Err(ApiError::invalid_argument(
                 "content_type",
@@ -313,7 +312,7 @@ fn syntax_error(error: &serde_json::Error, body: &[u8]) -> ApiError {
         _ if error.to_string().starts_with("key must be") => "Expected an object key or }.",
         _ => "Unexpected token.",
     };
-    // The surroundings of the error on its line, and a mark below it.
+    // The text around the error on its line, and a mark below it.
     let text = String::from_utf8_lossy(body);
     let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
     let from = error.column().saturating_sub(AROUND);

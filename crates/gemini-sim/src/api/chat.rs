@@ -45,7 +45,7 @@ pub(super) fn complete(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::stream(Format::Events, events))
 }
 
-/// The request as a `GenerateContentRequest`, in the form of [`crate::proto::read`].
+/// Converts the request to a `GenerateContentRequest`, in the form of [`crate::proto::read`].
 fn to_prompt(request: &Value) -> Result<Value, ApiError> {
     let (mut system, mut contents) = (Vec::new(), Vec::new());
     for message in request["messages"].as_array().into_iter().flatten() {
@@ -141,7 +141,7 @@ fn to_parts(content: &Value) -> Result<Vec<Value>, ApiError> {
     parts.ok_or_else(|| ApiError::malformed("Invalid content of a message."))
 }
 
-/// A `data:` URL, or a place elsewhere.
+/// Converts a `data:` URL or another URL to a part.
 fn to_media(url: &str) -> Option<Value> {
     let Some(data) = url.strip_prefix("data:") else {
         let is_elsewhere = url.starts_with("https://") || url.starts_with("http://");
@@ -151,7 +151,8 @@ fn to_media(url: &str) -> Option<Value> {
     Some(json!({ "inline_data": { "mime_type": mime_type, "data": data } }))
 }
 
-/// The candidates of a chunk. `field`: `message` or `delta`; `calls`: how many function calls earlier chunks had.
+/// Returns the choices of a chunk. `field` is `message` or `delta`; `calls` is the number of function calls in earlier
+/// chunks.
 fn choices(chunk: &Value, field: &str, calls: &mut usize) -> Value {
     let blocked = json!([{ "finishReason": "PROHIBITED_CONTENT" }]);
     let candidates = chunk.get("candidates").unwrap_or(&blocked).as_array();

@@ -1,4 +1,4 @@
-//! From a reply to a response: what the script does to an answer on its way out.
+//! The conversion of a reply to a response, which applies the faults of the script.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::fault::{Fault, Faults};
 use crate::refusal::Caller;
 use crate::simulator::Simulator;
 
-/// Long enough for what was sent before an error to leave the machine.
+/// Time to flush the data that was sent before an error.
 const FLUSH: Duration = Duration::from_millis(5);
 
 const FIXED_HEADERS: [(&str, &str); 5] = [
@@ -32,7 +32,7 @@ const FIXED_HEADERS: [(&str, &str); 5] = [
 
 impl Simulator {
     pub(super) fn deliver(&self, call: &Call, mut reply: Reply, faults: &Faults, rng: &mut Rng) -> Response {
-        // Errors are no streams: an error inside of a stream has no place there.
+        // Only a successful reply is a stream that can contain an error.
         if reply.kind == "ok" {
             faults.0.iter().find_map(|fault| insert_error(&mut reply, fault, call.caller(self)));
         }
@@ -46,7 +46,7 @@ impl Simulator {
             reply.chunks = compress(&reply.chunks);
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        // Last: what a script says of headers stands above all else.
+        // Last, because headers of a script override all others.
         headers.extend(std::mem::take(&mut reply.headers));
 
         let status = reply.status;
@@ -58,7 +58,7 @@ impl Simulator {
             if let Some(cut) = cut {
                 cut_off(&mut steps, cut);
             } else if headers.contains_key(CONTENT_LENGTH) {
-                // The announced length may be wrong, which hyper takes for an error.
+                // The announced length may be wrong, which hyper treats as an error.
                 steps.push(Step::Wait(FLUSH));
             }
             scripted(steps, call.parts.extensions.get::<ConnectionReset>().cloned())
@@ -69,7 +69,7 @@ impl Simulator {
         response
     }
 
-    /// The chunks, with the time between those of a stream.
+    /// Returns the chunks, with delays between those of a stream.
     fn steps(&self, reply: Reply, rng: &mut Rng) -> Vec<Step> {
         let mut steps = Vec::with_capacity(reply.chunks.len());
         for chunk in reply.chunks.into_iter().filter(|chunk| !chunk.is_empty()) {
@@ -83,7 +83,7 @@ impl Simulator {
     }
 }
 
-/// Replaces the rest of a stream by an error, where the fault is one.
+/// Replaces the rest of a stream with an error, if the fault is one within a stream.
 fn insert_error(reply: &mut Reply, fault: &Fault, caller: Caller<'_>) -> Option<()> {
     let (after, refusal) = match fault {
         Fault::ErrorEventAfter(after, refusal) | Fault::RawErrorAfter(after, refusal) => (*after, refusal),
@@ -110,7 +110,7 @@ fn is_cut(fault: &Fault) -> bool {
     matches!(fault, Fault::Truncate(_) | Fault::ResetAfter(_) | Fault::StallAfter(_))
 }
 
-/// Ends a body after some bytes: as if that were all, with a reset, or never.
+/// Cuts a body after a number of bytes: it then ends, resets the connection, or stalls.
 fn cut_off(steps: &mut Vec<Step>, cut: &Fault) {
     let (mut left, end) = match cut {
         Fault::ResetAfter(bytes) => ((*bytes).max(1), vec![Step::Wait(FLUSH), Step::Reset]),
@@ -130,12 +130,12 @@ fn cut_off(steps: &mut Vec<Step>, cut: &Fault) {
     steps.extend(end);
 }
 
-/// gzip over all chunks, flushed behind each, so that each can be read when it arrives.
+/// Compresses all chunks with gzip, and flushes after each, so that each can be read when it arrives.
 fn compress(chunks: &[Bytes]) -> Vec<Bytes> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let mut compressed = Vec::with_capacity(chunks.len() + 1);
     for chunk in chunks {
-        // Writing into a Vec does not fail.
+        // Writing to a `Vec` does not fail.
         let _ = encoder.write_all(chunk).and_then(|()| encoder.flush());
         compressed.push(std::mem::take(encoder.get_mut()).into());
     }

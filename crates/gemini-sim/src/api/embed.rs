@@ -1,4 +1,5 @@
-//! Embeddings, native and OpenAI-compatible. A vector is made of the text by a hash, so that one text has one vector.
+//! Embeddings, native and OpenAI-compatible. A vector is derived from a hash of the text, so that the same text always
+//! has the same vector.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +28,7 @@ pub(super) fn one(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     })))
 }
 
-/// One request of the quota for each item.
+/// Embeds a batch, which is charged one request per item.
 pub(super) fn batch(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let model = exchange.model()?;
     let request = std::mem::take(&mut exchange.request);
@@ -83,7 +84,7 @@ pub(super) fn openai(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     })))
 }
 
-/// A text or a list of texts.
+/// Returns the texts of an input, which is a text or a list of texts.
 fn texts(input: &Value) -> Result<Vec<&str>, ApiError> {
     let invalid = || ApiError::malformed("Request contains an invalid argument.");
     let items = input.as_array().map_or(std::slice::from_ref(input), Vec::as_slice);
@@ -97,7 +98,7 @@ fn texts(input: &Value) -> Result<Vec<&str>, ApiError> {
     items.iter().map(text).collect()
 }
 
-/// How long the vectors are that a request wants of this model.
+/// Returns the number of dimensions that a request wants from a model.
 fn dimensions(model: &Model, wanted: &Value) -> Result<usize, ApiError> {
     let own = model.dimensions.unwrap_or(1);
     let Some(wanted) = wanted.as_i64() else { return Ok(own) };
@@ -105,7 +106,7 @@ fn dimensions(model: &Model, wanted: &Value) -> Result<usize, ApiError> {
     wanted.ok_or_else(|| ApiError::malformed(format!("Output dimensionality must be between 1 and {own}.")))
 }
 
-/// A unit vector that depends on the content alone.
+/// Returns a unit vector that depends only on the content.
 fn vector(content: &Value, dimensions: usize) -> Vec<f32> {
     let digest: [u8; 32] = Sha256::digest(content.to_string()).into();
     let mut rng = Rng::with_seed(u64::from_le_bytes(*digest.first_chunk().expect("32 bytes")));

@@ -1,5 +1,5 @@
-//! The way of a request: read, authenticated, checked, charged, answered. The first that objects answers, and nothing
-//! is charged before all agree.
+//! The processing of a request: it is read, authenticated, checked, charged and answered. The first check that fails
+//! determines the response. Quotas are charged only if all checks pass.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) async fn serve(
     response
 }
 
-/// The request's body; of one that is too large, one byte more than is allowed: enough to refuse it.
+/// Reads the request body. Of a body that is too large, it keeps one byte more than the maximum, so that it is refused.
 async fn read(mut body: Body, max: usize) -> Result<Bytes, axum::Error> {
     let mut read = Vec::new();
     while let Some(frame) = body.frame().await.transpose()? {
@@ -56,21 +56,22 @@ async fn read(mut body: Body, max: usize) -> Result<Bytes, axum::Error> {
     Ok(read.into())
 }
 
-/// Even a sleep of zero takes until the timer's next tick.
+/// Sleeps, unless the duration is zero: even then, a sleep would take until the timer's next tick.
 async fn pause(duration: Duration) {
     if !duration.is_zero() {
         sleep(duration).await;
     }
 }
 
-/// A handler of axum cannot fail: [`SimService`](crate::SimService) and the server look for the error here.
+/// Returns a response that carries an error, since an axum handler cannot fail. [`SimService`](crate::SimService) and
+/// the server look for it.
 fn no_answer(error: SimError) -> Response {
     let mut response = Response::new(Body::empty());
     response.extensions_mut().insert(error);
     response
 }
 
-/// What a request has come to.
+/// The outcome of a request.
 enum Outcome {
     Reply(Reply),
     Reset,
@@ -78,7 +79,7 @@ enum Outcome {
 }
 
 impl Simulator {
-    /// The response and the time before it; None where it never comes.
+    /// Returns the response and the delay before it, or `None` if there is never a response.
     fn answer(&self, call: &Call) -> Option<(Duration, Response)> {
         let mut state = self.lock();
         let faults = state.rules.faults(call.now, call.caller(self));
@@ -136,12 +137,12 @@ impl Simulator {
             return Ok(self.instead(call, fault));
         }
         let reply = reply?;
-        // An upload is refused by an answer of its own.
+        // A refused upload has its own kind of reply.
         arrival.accepted = reply.kind == "ok";
         Ok(Outcome::Reply(reply))
     }
 
-    /// What a fault puts in an answer's place.
+    /// Returns the outcome of a fault that replaces the response.
     fn instead(&self, call: &Call, fault: &Fault) -> Outcome {
         match fault {
             Fault::Refuse(refusal) => Outcome::Reply(call.error(&refusal.error(call.caller(self)))),
@@ -152,7 +153,7 @@ impl Simulator {
     }
 }
 
-/// What a handler has: an authenticated request, whose body is a message as [`proto::read`] gives it.
+/// An authenticated request, as a handler gets it. Its body is a message that [`proto::read`] has read.
 pub(super) struct Exchange<'a> {
     pub(super) simulator: &'a Simulator,
     pub(super) state: &'a mut State,
@@ -164,7 +165,7 @@ pub(super) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    /// The model that the request names.
+    /// Returns the model that the request names.
     pub(super) fn model(&self) -> Result<Model, ApiError> {
         let method = self.call.endpoint.map_or("", |endpoint| endpoint.name);
         let model = self.simulator.catalogue.supporting(&self.call.model, method);
@@ -174,7 +175,7 @@ impl Exchange<'_> {
     /// Counts the request against its quota.
     ///
     /// # Errors
-    /// 429 when it does not fit; 400 for a prompt that is too long, which costs its quota all the same.
+    /// 429 if the request does not fit; 400 for a prompt that is too long, which is charged nevertheless.
     pub(super) fn charge(&mut self, model: &Model, requests: u64, tokens: u64) -> Result<(), ApiError> {
         (self.arrival.cost, self.arrival.tokens) = (requests, tokens);
         let project = &self.simulator.accounts.projects[self.project];

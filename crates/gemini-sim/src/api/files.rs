@@ -1,4 +1,4 @@
-//! Uploads of files, resumable or in one request. Bytes are counted and hashed, not kept.
+//! Uploads of files, resumable or in one request. Bytes are counted and hashed, but not kept.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::proto;
 use crate::refusal::ApiError;
 
 const LIFETIME: SignedDuration = SignedDuration::from_hours(48);
-/// Chunks of an upload, except the last, are a multiple of this many bytes.
+/// The size of each chunk of an upload, except the last one, is a multiple of this number of bytes.
 const GRANULARITY: u64 = 8 * 1024 * 1024;
 const STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 
@@ -25,15 +25,15 @@ const STATUS: HeaderName = HeaderName::from_static("x-goog-upload-status");
 #[derive(Clone, Debug)]
 struct Upload {
     project: usize,
-    /// What the API will show of the file, as far as it is known.
+    /// The file as the API will show it, as far as it is known.
     shown: Value,
-    /// The length that the start announced.
+    /// The length that was announced at the start.
     announced: Option<u64>,
     received: u64,
     hash: Sha256,
 }
 
-/// All uploads in progress by their id: whoever knows it may go on.
+/// All uploads in progress by id. A caller that knows the id may continue an upload.
 #[derive(Debug, Default)]
 pub(crate) struct Uploads(HashMap<String, Upload>);
 
@@ -54,7 +54,7 @@ pub(super) fn upload(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     }
 }
 
-/// The answer has no body; a header has the URL for the chunks.
+/// Starts a resumable upload. The response has no body; a header has the URL for the chunks.
 fn start_upload(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let call = exchange.call;
     let request = proto::read("CreateFileRequest", &read_json(call)?)?;
@@ -84,13 +84,13 @@ fn upload_whole(exchange: &mut Exchange<'_>, file: WholeFile<'_>) -> Result<Repl
     Ok(exchange.finish_upload(Upload { received, hash, ..upload }))
 }
 
-/// `upload`, `upload, finalize`, `finalize`, `query` and `cancel`.
+/// Handles the commands `upload`, `upload, finalize`, `finalize`, `query` and `cancel`.
 fn continue_upload(exchange: &mut Exchange<'_>, id: &str) -> Result<Reply, ApiError> {
     let (call, state) = (exchange.call, &mut *exchange.state);
     let Some(upload) = state.uploads.0.get_mut(id) else {
         return Err(ApiError::new(404, "unknown_upload", "NOT_FOUND", "Requested entity was not found."));
     };
-    // Not on record: the stricter reading.
+    // The real behaviour is not documented; this is strict.
     if call.project.is_some_and(|project| project != upload.project) {
         return Err(ApiError::denied("no_permission", "The caller does not have permission"));
     }
@@ -121,13 +121,13 @@ fn continue_upload(exchange: &mut Exchange<'_>, id: &str) -> Result<Reply, ApiEr
         _ => Ok(()),
     });
     if let Err(error) = result {
-        // The upload goes on.
+        // The upload can be continued.
         return Ok(Reply::error(&error, false).header(STATUS, "active"));
     }
     if !is_last {
         return Ok(Reply::empty().header(STATUS, "active"));
     }
-    // Another upload of this name may have ended first.
+    // Another upload with this name may have ended first.
     if let Some(name) = upload.shown["name"].as_str() {
         state.resources.check_free(name, call.wall)?;
     }
@@ -141,7 +141,7 @@ impl Upload {
         if offset != Some(self.received) {
             return Err(invalid(format!("Invalid X-Goog-Upload-Offset: {} bytes were received.", self.received)));
         }
-        // On record for storage uploads; here the granularity is only announced.
+        // Documented for uploads to Cloud Storage; this API only announces the granularity.
         let length = call.body.len() as u64;
         if !is_last && !length.is_multiple_of(GRANULARITY) {
             return Err(invalid(format!("Chunks before the last must be a multiple of {GRANULARITY} bytes.")));
@@ -156,7 +156,7 @@ impl Upload {
 }
 
 impl Exchange<'_> {
-    /// An upload without bytes. `mime_type`: of the part that holds them.
+    /// Creates an upload without bytes. `mime_type` is the type of the part that has the bytes.
     fn new_upload(&self, file: &Value, mime_type: Option<String>) -> Result<Upload, ApiError> {
         let announced = self.call.header("x-goog-upload-header-content-type").map(str::to_owned);
         let mime_type = file["mime_type"].as_str().map(str::to_owned).or(mime_type).or(announced);
@@ -185,7 +185,7 @@ impl Exchange<'_> {
         let name = shown["name"].as_str().map(str::to_owned);
         let name = name.unwrap_or_else(|| format!("files/{}", self.state.new_id()));
         let expires = now.saturating_add(LIFETIME).unwrap_or(now);
-        // Its hexadecimal digits, in base64.
+        // The hexadecimal digits of the hash, in Base64.
         let hash = hash.finalize().iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
         shown["name"] = name.clone().into();
         shown["sizeBytes"] = received.to_string().into();
@@ -209,14 +209,14 @@ fn invalid(what: impl Into<String>) -> ApiError {
 /// A file in one request.
 #[derive(Debug, PartialEq)]
 struct WholeFile<'b> {
-    /// The JSON of the first part.
+    /// The JSON in the first part.
     metadata: Value,
     bytes: &'b [u8],
     mime_type: Option<String>,
 }
 
 impl<'b> WholeFile<'b> {
-    /// None where the request starts a resumable upload.
+    /// Reads the file of a request, or returns `None` if it starts a resumable upload.
     fn read(call: &'b Call) -> Result<Option<Self>, ApiError> {
         let protocol = call.header("x-goog-upload-protocol").or_else(|| call.query.get("upload_protocol"));
         let content_type = call.header("content-type").unwrap_or_default();
@@ -248,8 +248,8 @@ impl<'b> WholeFile<'b> {
     }
 }
 
-/// The content type and the bytes of each part. Lines end as the first one does: clients that end them with a line feed
-/// alone (google-gemini-php) are served, too.
+/// Returns the content type and the bytes of each part. The line end is that of the first line, so that clients that
+/// send only line feeds (google-gemini-php) work, too.
 fn parts<'b>(body: &'b [u8], boundary: &[u8]) -> Vec<(Option<String>, &'b [u8])> {
     let mut found = Vec::new();
     let Some((_, mut rest)) = split_once(body, boundary) else { return found };
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_found_with_either_line_end() {
+    fn parts_are_found_with_both_line_ends() {
         let body = "--b\r\n\r\n{\"file\":{}}\r\n--b\r\nContent-Type: text/plain\r\n\r\nhello\r\n\r\n--b--\r\n";
         for body in [body.to_owned(), body.replace("\r\n", "\n")] {
             let file = WholeFile::read_parts("multipart/related; boundary=\"b\"", body.as_bytes()).unwrap();

@@ -39,7 +39,7 @@ pub(super) fn count_tokens(exchange: &mut Exchange<'_>) -> Result<Reply, ApiErro
 }
 
 impl Exchange<'_> {
-    /// Charges a checked prompt and generates its answer.
+    /// Charges a checked prompt, and generates its answer.
     pub(super) fn generated(&mut self, prompt: &Value) -> Result<Generated, ApiError> {
         let (call, model) = (self.call, self.model()?);
         self.check_files(prompt)?;
@@ -63,7 +63,7 @@ impl Exchange<'_> {
         })
     }
 
-    /// All uploaded files of a prompt are the project's.
+    /// Checks that all uploaded files of a prompt belong to the project.
     pub(super) fn check_files(&mut self, prompt: &Value) -> Result<(), ApiError> {
         for id in file_ids(prompt) {
             self.state.resources.get(self.project, &format!("files/{id}"), self.call.wall)?;
@@ -71,7 +71,8 @@ impl Exchange<'_> {
         Ok(())
     }
 
-    /// The tokens of the prompt's cache, which is the project's and made for the model; zero where there is none.
+    /// Returns the tokens of the prompt's cache, or zero without a cache. The cache must belong to the project and be
+    /// made for the model.
     fn cached_tokens(&mut self, prompt: &Value) -> Result<u64, ApiError> {
         let Some(name) = prompt["cached_content"].as_str() else { return Ok(0) };
         let id = name.strip_prefix("cachedContents/").unwrap_or(name);

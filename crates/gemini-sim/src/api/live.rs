@@ -1,4 +1,4 @@
-//! The Live API: a WebSocket over which both sides send messages in JSON.
+//! The Live API: a WebSocket with JSON messages in both directions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::answer::Reply;
 use crate::refusal::ApiError;
 use crate::simulator::Simulator;
 
-/// The longest reason of a close frame, in bytes.
+/// Maximum length of a reason in a close frame, in bytes.
 const MAX_REASON: usize = 123;
 
-/// `/ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent`, with one key.
+/// Opens a session at `/ws/google.ai.generativelanguage.{version}.GenerativeService.BidiGenerateContent` with a key.
 pub(super) async fn open(
     State(simulator): State<Arc<Simulator>>,
     Path(service): Path<String>,
@@ -44,7 +44,7 @@ pub(super) async fn open(
             drop(state);
             let secret = call.credentials.secret().to_owned();
             upgrade.on_upgrade(async move |socket| {
-                // The client may go away at any time.
+                // The client may disconnect at any time.
                 let _ = converse(socket, &simulator, &version, &secret).await;
             })
         }
@@ -58,9 +58,9 @@ pub(super) async fn open(
     }
 }
 
-/// A session: `setup` first, then turns, each with an answer. To a turn that says `echo-key` the answer is the key that
-/// opened the socket; after one that says `exceed-quota` the session ends. A session that may be resumed
-/// gets a handle, which is good for the same key alone.
+/// Runs a session: `setup` first, then turns, each with an answer. A turn that contains `echo-key` is answered with the
+/// key that opened the socket; one that contains `exceed-quota` ends the session. A resumable session gets a handle,
+/// which is valid only for the same key.
 async fn converse(
     mut socket: WebSocket,
     simulator: &Simulator,
@@ -107,19 +107,19 @@ async fn converse(
     Ok(())
 }
 
-/// Of the sessions of a key.
+/// Returns the handle of the sessions of a key.
 fn handle_of(secret: &str) -> String {
     let digest: [u8; 32] = Sha256::digest(secret).into();
     format!("handle-{}", URL_SAFE_NO_PAD.encode(&digest[..9]))
 }
 
-/// The next message as JSON, null where it is none. None: the client closed the socket.
+/// Returns the next message as JSON, or `Null` if it is not JSON. Returns `None` if the client has closed the socket.
 async fn receive(socket: &mut WebSocket) -> Result<Option<Value>, axum::Error> {
     while let Some(message) = socket.recv().await.transpose()? {
         match message {
             Message::Text(text) => return Ok(Some(serde_json::from_str(&text).unwrap_or_default())),
             Message::Binary(bytes) => return Ok(Some(serde_json::from_slice(&bytes).unwrap_or_default())),
-            // axum answers pings and closes.
+            // axum handles ping and close frames.
             _ => {}
         }
     }

@@ -1,4 +1,4 @@
-//! The endpoints: which paths there are, and what each takes.
+//! The endpoints: their paths and parameters.
 
 mod call;
 mod chat;
@@ -28,15 +28,15 @@ use exchange::{Exchange, serve};
 pub(crate) use files::Uploads;
 pub(crate) use resources::Resources;
 
-/// What is known of an endpoint before a request is read.
+/// The static properties of an endpoint.
 pub(crate) struct Endpoint {
-    /// As error messages write it.
+    /// The name in error messages.
     name: &'static str,
-    /// The message in its body; see `messages.json`.
+    /// The name of the message in the body; see `messages.json`.
     message: Option<&'static str>,
-    /// Query parameters beside those that every endpoint has.
+    /// Query parameters besides those of every endpoint.
     query: &'static [&'static str],
-    /// Requests count against the quota.
+    /// Whether requests are charged against the quota.
     is_charged: bool,
     handler: fn(&mut Exchange<'_>) -> Result<Reply, ApiError>,
 }
@@ -126,7 +126,7 @@ pub(crate) fn router(simulator: Arc<Simulator>) -> Router {
     for (methods, path, endpoint) in &ROUTES {
         let handler = move |State(simulator): State<Arc<Simulator>>, params: Params, request: Request| {
             let params = params.map(|Path(params)| params).unwrap_or_default();
-            // The name of a model holds no colon.
+            // A model name cannot contain a colon.
             let exists = !params.get("model").is_some_and(|model| model.contains(':'));
             serve(simulator, exists.then_some(endpoint), params, request)
         };

@@ -1,4 +1,4 @@
-//! Files and caches: for their project, until they expire.
+//! Files and caches, which belong to a project until they expire.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,17 @@ pub(crate) struct Resource {
     pub(super) project: usize,
     pub(super) created: Timestamp,
     pub(super) expires: Timestamp,
-    /// As the API shows it.
+    /// The resource as the API shows it.
     pub(super) shown: Value,
 }
 
-/// All resources of all projects by name: `files/...` and `cachedContents/...`.
+/// The resources of all projects by name: `files/...` and `cachedContents/...`.
 #[derive(Debug, Default)]
 pub(crate) struct Resources(BTreeMap<String, Resource>);
 
 impl Resources {
-    /// A resource of this project that has not expired. Of others the API says the same as of those that do not exist.
+    /// Returns a resource of this project that has not expired. For resources of other projects, the error is the same
+    /// as for missing ones.
     pub(super) fn get(&mut self, project: usize, name: &str, now: Timestamp) -> Result<&mut Resource, ApiError> {
         let found = self.0.get_mut(name).filter(|resource| resource.project == project && now < resource.expires);
         found.ok_or_else(|| match name.strip_prefix("files/") {
@@ -38,7 +39,7 @@ impl Resources {
         })
     }
 
-    /// 409 for a name that any project has taken.
+    /// Returns a 409 if any project uses the name already.
     pub(super) fn check_free(&self, name: &str, now: Timestamp) -> Result<(), ApiError> {
         match self.0.get(name) {
             Some(resource) if now < resource.expires => {
@@ -54,7 +55,7 @@ impl Resources {
     }
 }
 
-/// The newest first.
+/// Lists the resources, newest first.
 pub(super) fn list(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let (collection, now) = (collection(exchange.call), exchange.call.wall);
     let own = exchange.state.resources.0.iter().filter(|(name, resource)| {
@@ -80,7 +81,7 @@ pub(super) fn delete(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     Ok(Reply::json(&json!({})))
 }
 
-/// The name of the resource in the path.
+/// Returns the name of the resource in the path.
 pub(super) fn name(call: &Call) -> String {
     format!("{}/{}", collection(call), call.id)
 }
@@ -89,13 +90,13 @@ fn collection(call: &Call) -> &'static str {
     if call.parts.uri.path().contains("/cachedContents") { "cachedContents" } else { "files" }
 }
 
-/// The least tokens of a cache.
+/// Minimum number of tokens of a cache.
 const MIN_TOKENS: u64 = 1_024;
 
 pub(super) fn create_cache(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     exchange.model()?;
     let (request, now) = (std::mem::take(&mut exchange.request), exchange.call.wall);
-    // A system instruction alone will do.
+    // A system instruction alone is enough.
     if request.get("contents").is_some() || request.get("system_instruction").is_none() {
         check_prompt("CreateCachedContentRequest", &request)?;
     }
@@ -125,7 +126,7 @@ pub(super) fn create_cache(exchange: &mut Exchange<'_>) -> Result<Reply, ApiErro
     Ok(reply)
 }
 
-/// A new expiry.
+/// Sets a new expiry.
 pub(super) fn update_cache(exchange: &mut Exchange<'_>) -> Result<Reply, ApiError> {
     let now = exchange.call.wall;
     let expires = expiry(&exchange.request, now)?;
@@ -136,7 +137,7 @@ pub(super) fn update_cache(exchange: &mut Exchange<'_>) -> Result<Reply, ApiErro
     Ok(Reply::json(&resource.shown))
 }
 
-/// `expireTime`, or `ttl` from now, or an hour.
+/// Returns the expiry: `expireTime`, `ttl` from now, or one hour from now.
 fn expiry(request: &Value, now: Timestamp) -> Result<Timestamp, ApiError> {
     if let Some(text) = request["expire_time"].as_str() {
         let time: Timestamp = text.parse().map_err(|_| ApiError::malformed("Invalid expire_time."))?;
@@ -153,8 +154,8 @@ fn expiry(request: &Value, now: Timestamp) -> Result<Timestamp, ApiError> {
     ttl.and_then(|ttl| now.checked_add(ttl).ok()).ok_or_else(|| ApiError::malformed("Invalid ttl."))
 }
 
-/// One page of `items`, and the token of the next. Sizes beyond `most` are cut
-/// to it; a token holds an offset.
+/// Returns one page of `items` and the token of the next one. The page size is limited to `most`. A token contains an
+/// offset.
 pub(super) fn page<T>(
     items: Vec<T>,
     query: &Query,
@@ -184,7 +185,7 @@ pub(super) fn page<T>(
     Ok((items, (next < total).then(|| format!("sim-page-{next}"))))
 }
 
-/// A list under its name, with the token of the next page where there is one. Protobuf leaves an empty list out.
+/// Returns a list under its name, with the token of the next page if there is one. Protobuf omits empty lists.
 pub(super) fn listed(name: &str, items: Vec<Value>, next: Option<String>) -> Value {
     let mut value = json!({});
     if !items.is_empty() {

@@ -1,4 +1,4 @@
-//! Whether an answer is what was asked for.
+//! Checks of answers.
 
 use serde_json::{Value, value::RawValue};
 
@@ -8,7 +8,7 @@ use crate::{
     json,
 };
 
-/// Whether JSON is asked for, and of which form.
+/// The JSON that an answer must contain.
 #[derive(Debug, Default)]
 pub(super) enum JsonCheck {
     #[default]
@@ -17,10 +17,10 @@ pub(super) enum JsonCheck {
     Schema(Box<jsonschema::Validator>),
 }
 
-/// Why an answer is not good.
+/// The reason why an answer is rejected.
 pub(super) struct Wrong {
     pub(super) error: TaskError,
-    /// Another try may bring a better one.
+    /// Whether a retry may bring a better answer.
     pub(super) is_worth_a_retry: bool,
 }
 
@@ -33,7 +33,7 @@ impl Wrong {
 impl JsonCheck {
     pub(super) fn of_schema(schema: &Value) -> Result<Self, Error> {
         let validator = jsonschema::validator_for(schema)
-            .map_err(|error| Error::new(ErrorKind::Invalid, format!("the JSON schema is wrong: {error}")))?;
+            .map_err(|error| Error::new(ErrorKind::Invalid, format!("the JSON schema is invalid: {error}")))?;
         Ok(Self::Schema(Box::new(validator)))
     }
 
@@ -41,7 +41,7 @@ impl JsonCheck {
         !matches!(self, Self::Off)
     }
 
-    /// The JSON of an answer, if it is asked for.
+    /// Checks an answer. Returns its JSON, if JSON is required.
     pub(super) fn check(&self, answer: &Answer, retry_max_tokens: bool) -> Result<Option<Box<RawValue>>, Wrong> {
         let max_tokens = "the answer was cut at the limit of output tokens: raise max_output_tokens";
         match &answer.finish {

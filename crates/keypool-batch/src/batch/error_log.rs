@@ -1,4 +1,4 @@
-//! A line for everything that went wrong.
+//! The error log, with one line per error.
 
 use std::{
     fmt,
@@ -17,39 +17,39 @@ use tower_keypool::{ErrorClass, KeyId, pool::Attempt};
 
 use super::task::TaskId;
 
-/// Writes a line for each fault:
+/// A log with one line for each error:
 ///
 /// ```text
 /// 2026-01-15 10:30:45 ERROR key k-1f09 task 17: 429 RESOURCE_EXHAUSTED (retry in 60s)
 /// ```
 ///
-/// If it cannot be written (a full disk), that is logged once and no task waits for it.
+/// If it cannot be written, for example because the disk is full, this is logged once and the run goes on.
 pub struct ErrorLog {
     writer: Mutex<Box<dyn Write + Send>>,
     failed: AtomicBool,
 }
 
 impl ErrorLog {
-    /// Any writer. The times are local.
+    /// Creates a log that uses any writer. The times are local.
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
         Self { writer: Mutex::new(Box::new(writer)), failed: AtomicBool::new(false) }
     }
 
-    /// A file, to which lines are appended.
+    /// Creates a log that appends lines to a file.
     ///
     /// # Errors
-    /// If it cannot be opened.
+    /// If the file cannot be opened.
     pub fn file(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self::writer(OpenOptions::new().append(true).create(true).open(path)?))
     }
 
-    /// An attempt that the provider answered with an error.
+    /// Logs an attempt that ended with an error response of the provider.
     pub(super) fn attempt(&self, wall: SystemTime, task: &TaskId, attempt: &Attempt) {
         let Some(failure) = attempt.outcome().failure() else { return };
         let Some(status) = failure.status() else { return };
         let code = failure.error_code().unwrap_or(failure.class().as_str());
         let mut what = format!("{} {code}", status.as_u16());
-        // Of limits and overload the code says all.
+        // For limits and overload, the code says enough.
         let is_plain =
             matches!(failure.class(), ErrorClass::RateLimit | ErrorClass::DailyQuota | ErrorClass::Transient);
         if let Some(message) = failure.message().filter(|_| !is_plain) {
@@ -61,7 +61,7 @@ impl ErrorLog {
         self.line(wall, Some(attempt.key()), task, &what);
     }
 
-    /// Something else: an answer that is not good.
+    /// Logs any other error, such as an unusable answer.
     pub(super) fn line(&self, wall: SystemTime, key: Option<&KeyId>, task: &TaskId, what: &str) {
         let time = Timestamp::try_from(wall).unwrap_or_default().to_zoned(TimeZone::system());
         let key = key.map(|key| format!(" key {key}")).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Many prompts: each task has one result, which survives a crash.
+//! Batches of prompts: each task has one result, which survives a crash.
 //!
-//! A reader fills a bounded queue, workers take tasks from it and send them, a writer appends their results (`run.rs`). What a
-//! worker makes of an answer or an error is in `worker.rs`, what it does while nobody can be asked in `outage.rs`, whether an answer
-//! is good in `check.rs`. How results outlive a crash is in `output/journal.rs`.
+//! A reader fills a bounded queue, workers take tasks from it and send them, and a writer appends their results
+//! (`run.rs`). The handling of answers and errors is in `worker.rs`, the waiting while no request can be sent in
+//! `outage.rs`, the checks of answers in `check.rs`, and the file of results in `output/journal.rs`.
 
 mod check;
 mod error_log;
@@ -36,13 +36,14 @@ pub use self::{
 };
 use crate::client::{Client, Error, ErrorKind, PromptOptions};
 
-/// Sends many tasks over a [`Client`], each until it has its result, and writes the results to an [`Output`].
+/// A batch engine. It sends tasks with a [`Client`] until each has a result, and writes the results to an [`Output`].
 ///
-/// A fault of a key sends a task again, over another key, and is never counted. What is wrong with an answer (a 5xx that stays, a
-/// timeout, no JSON, blocked, empty) is tried again [`max_retries`](Self::max_retries) times. What the provider refuses as invalid,
-/// and an answer that was cut at the limit of output tokens, is not: it would come out the same.
+/// A task that fails because of its key is sent again with another key, and this is never counted as a retry. A task
+/// without a usable answer (5xx, timeout, no JSON, blocked, empty) is retried [`max_retries`](Self::max_retries) times.
+/// A request that the provider refuses as invalid and an answer that was cut at the limit of output tokens are not
+/// retried, since the result would be the same.
 ///
-/// While no key is ready, or the provider cannot be reached, the run waits, and [`Progress`] says for what.
+/// While no key is ready or the provider cannot be reached, the run waits, and [`Progress`] describes the wait.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -67,7 +68,7 @@ pub struct Batch {
     settings: Settings,
 }
 
-/// What is set for a run.
+/// The settings of a run.
 #[derive(Debug)]
 struct Settings {
     options: PromptOptions,
@@ -83,18 +84,18 @@ struct Settings {
     prices: Option<Prices>,
 }
 
-/// Workers that have a key each.
+/// Settings of workers with their own key.
 #[derive(Clone, Copy, Debug)]
 struct Slots {
     workers_per_key: usize,
     interval: Duration,
 }
 
-/// Nobody means a longer time.
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+/// Maximum interval between requests.
+const MAX_INTERVAL: Duration = Duration::from_secs(366 * 86_400);
 
 impl Batch {
-    /// A run over this client; the model is for tasks that name none.
+    /// Creates a batch with a client. The model is the default for tasks that do not name one.
     pub fn new(client: &Client, model: impl Into<std::sync::Arc<str>>) -> Self {
         let settings = Settings {
             options: PromptOptions::new().model(model),
@@ -112,46 +113,46 @@ impl Batch {
         Self { client: client.clone(), settings }
     }
 
-    /// Options for tasks that do not say otherwise; a model in them replaces that of the run.
+    /// Sets default options for tasks. A model in them replaces the one of the run.
     pub fn options(mut self, options: PromptOptions) -> Self {
         self.settings.options = options.or(&self.settings.options);
         self
     }
 
-    /// At most so many requests at the same time, at least 1. 8 for each key unless set, and 32 to 512 in all: most of them wait
-    /// until the limits of the keys have room.
+    /// Sets the maximum number of simultaneous requests, at least 1. The default is 8 for each key, but 32 to 512 in
+    /// total: most of them wait until the limits of the keys allow more.
     pub fn workers(mut self, workers: usize) -> Self {
         self.settings.workers = Some(workers);
         self
     }
 
-    /// In place of [`workers`](Self::workers): each key has so many workers of its own, at least 1, each of which starts a request
-    /// no sooner than `interval` after the one before. Keys that come later have theirs, too.
+    /// Gives each key its own workers, at least 1, instead of [`workers`](Self::workers). `interval` is the minimum
+    /// time between the starts of two requests of a worker. Keys that are added later get workers, too.
     pub fn slots(mut self, workers_per_key: usize, interval: Duration) -> Self {
         self.settings.slots = Some(Slots { workers_per_key, interval });
         self
     }
 
-    /// How often a task is sent again because of what is wrong with its answer; 3 unless set.
+    /// Sets the maximum number of retries of a task without a usable answer; default: 3.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.settings.max_retries = retries;
         self
     }
 
-    /// Sends again what the provider refused as invalid, too, [`max_retries`](Self::max_retries) times.
+    /// Also retries tasks that the provider refused as invalid, [`max_retries`](Self::max_retries) times.
     pub fn retry_invalid(mut self) -> Self {
         self.settings.retry_invalid = true;
         self
     }
 
-    /// Sends again what was cut at the limit of output tokens, too, [`max_retries`](Self::max_retries) times.
+    /// Also retries tasks whose answer was cut at the limit of output tokens, [`max_retries`](Self::max_retries) times.
     pub fn retry_max_tokens(mut self) -> Self {
         self.settings.retry_max_tokens = true;
         self
     }
 
-    /// The answers are JSON: it is found by [`json::find`](crate::json::find) and takes the place of the text in the result. The
-    /// provider is asked for it.
+    /// Requires JSON answers, and requests them from the provider. The JSON is extracted by
+    /// [`json::find`](crate::json::find) and replaces the text in the result.
     pub fn parse_json(mut self) -> Self {
         if !self.settings.json.is_on() {
             self.settings.json = JsonCheck::Any;
@@ -160,55 +161,57 @@ impl Batch {
         self
     }
 
-    /// The answers are JSON of this JSON Schema; others are wrong.
+    /// Requires JSON answers that match this JSON Schema, and requests them from the provider.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if it is not a schema.
+    /// [`ErrorKind::Invalid`] if the schema is invalid.
     pub fn json_schema(mut self, schema: Value) -> Result<Self, Error> {
         self.settings.json = JsonCheck::of_schema(&schema)?;
         self.settings.options = PromptOptions::new().json_schema(schema).or(&self.settings.options);
         Ok(self)
     }
 
-    /// Ends when the day's quota of all keys is used up for the model of a task, in place of waiting for the next day.
+    /// Ends the run when the daily quota of all keys for the model of a task is used up, instead of waiting for the
+    /// next day.
     pub fn until_exhausted(mut self) -> Self {
         self.settings.until_exhausted = true;
         self
     }
 
-    /// Ends when there was no answer for so long, since no key was ready or the provider could not be reached; unless set, it
-    /// waits.
+    /// Ends the run when it has waited this long without a response, because no key was ready or the provider could not
+    /// be reached. By default, it waits without a limit.
     pub fn max_wait(mut self, wait: Duration) -> Self {
         self.settings.max_wait = Some(wait);
         self
     }
 
-    /// Writes a line for each fault.
+    /// Sets the log for errors.
     pub fn error_log(mut self, log: ErrorLog) -> Self {
         self.settings.error_log = Some(log);
         self
     }
 
-    /// What tokens cost; without prices the summary has no cost.
+    /// Sets the prices of tokens. Without them, the summary has no cost.
     pub fn prices(mut self, prices: Prices) -> Self {
         self.settings.prices = Some(prices);
         self
     }
 
-    /// Starts it on the current tokio runtime. It is aborted if the [`Run`] is dropped.
+    /// Starts the run on the current tokio runtime. It is aborted if the [`Run`] is dropped.
     ///
     /// # Errors
-    /// [`BatchError::Settings`] for numbers that cannot be.
+    /// [`BatchError::Settings`] if a setting is invalid.
     pub fn start(self, input: Input, output: Output) -> Result<Run, BatchError> {
         self.settings.check()?;
         let engine = Engine::new(&self.client, self.settings);
         Ok(Run::start(engine, input, output))
     }
 
-    /// Starts it, and waits for its end.
+    /// Starts the run, and waits for its end.
     ///
     /// # Errors
-    /// As [`start`](Self::start), and [`BatchError::Output`] if a result could not be written: the run ends then.
+    /// The errors of [`start`](Self::start), and [`BatchError::Output`] if a result could not be written, which ends
+    /// the run.
     pub async fn run(self, input: Input, output: Output) -> Result<Summary, BatchError> {
         self.start(input, output)?.finish().await
     }
@@ -224,7 +227,7 @@ impl Settings {
         if self.slots.is_some_and(|slots| slots.workers_per_key == 0) {
             return invalid("a key needs at least one worker");
         }
-        if self.slots.is_some_and(|slots| slots.interval > LONGEST) {
+        if self.slots.is_some_and(|slots| slots.interval > MAX_INTERVAL) {
             return invalid("the interval between requests is longer than a year");
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! When nobody can be asked: no key is ready, or the provider cannot be reached.
+//! Waiting while no key is ready or the provider cannot be reached.
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +15,9 @@ use tower_keypool::{
 use crate::time::now;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 
-/// What a run knows of its waiting.
+/// The state of a run that waits for keys or for the provider.
 #[derive(Debug)]
 pub(super) struct Outage {
     state: Mutex<State>,
@@ -26,36 +26,36 @@ pub(super) struct Outage {
 
 #[derive(Debug)]
 struct State {
-    /// The last answer of the provider, or the start.
+    /// Time of the provider's last response, or of the start.
     last_answer: Instant,
-    /// What the run waits for, and until when, where that is known.
+    /// A description of the wait, with its end if that is known.
     waits_for: Option<(String, Option<Instant>)>,
-    /// The provider cannot be reached: the next try is not before this.
+    /// Time of the next try while the provider cannot be reached.
     next_try: Option<Instant>,
-    /// Somebody tries.
+    /// Whether a worker is trying to reach the provider.
     is_trying: bool,
     failed_tries: u32,
-    /// Why the key of each slot is not ready.
+    /// The reason why the key of each slot is not ready.
     slots: Vec<Option<Unavailability>>,
 }
 
-/// Why no key is ready.
+/// The reasons why no key is ready.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unavailability {
     reasons: BTreeMap<Reason, usize>,
     retry_after: Option<Duration>,
 }
 
-/// What to do without a key.
+/// The action to take without a key.
 #[derive(Debug)]
 pub(super) enum Advice {
     /// A key may be ready later.
     Wait,
-    /// The day's quota of all keys is used up for so long.
+    /// The daily quota of all keys is used up. It is renewed after this time.
     Exhausted(Duration),
     /// All keys are disabled.
     NoKeys,
-    /// The task needs more than any key's limit.
+    /// The task exceeds the limits of every key.
     TooLarge,
     /// No key may be used for the model.
     NoModel,
@@ -82,7 +82,7 @@ impl Unavailability {
         self
     }
 
-    /// Whether a key may be ready any time.
+    /// Reports whether a key may become ready at any time.
     pub(super) fn may_end_any_time(&self) -> bool {
         self.has(Reason::Busy) || self.has(Reason::Trial)
     }
@@ -103,7 +103,7 @@ impl Unavailability {
         }
     }
 
-    /// Whether the first key to be ready waits for the end of a day.
+    /// Reports whether the key that is ready first waits for a daily quota.
     fn is_of_the_day(&self, pool: &KeyPool, after: Duration) -> bool {
         if !self.has(Reason::Cooling) {
             return self.has(Reason::DailyLimit);
@@ -114,7 +114,7 @@ impl Unavailability {
             .chain(&snapshot.breakers)
             .filter(|breaker| breaker.state == CircuitBreaker::Cooling)
             .collect();
-        // A model that a project may not use has a quota of 0.
+        // A model that a project may not use has a daily quota of 0.
         let is_daily = |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled));
         let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
         let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
@@ -135,7 +135,7 @@ impl Outage {
         Self { state: Mutex::new(state), over: Notify::new() }
     }
 
-    /// The provider answered.
+    /// Records a response of the provider to a request.
     pub(super) fn answered(&self) {
         let mut state = self.lock();
         state.last_answer = now();
@@ -144,7 +144,7 @@ impl Outage {
         self.reached();
     }
 
-    /// The provider answered, if only about a key.
+    /// Records that the provider was reached, even if it refused a key.
     pub(super) fn reached(&self) {
         let mut state = self.lock();
         if state.next_try.take().is_some() {
@@ -154,8 +154,8 @@ impl Outage {
         }
     }
 
-    /// Waits while the provider cannot be reached, for as long as `patience`; whether that is over. Of all who wait, one at a time
-    /// goes on to try.
+    /// Waits while the provider cannot be reached, up to `patience`. Returns whether that time has expired. Only one
+    /// waiting worker at a time is let through, to try.
     pub(super) async fn wait_until_reachable(&self, patience: Duration) -> bool {
         let given_up = now().checked_add(patience);
         loop {
@@ -181,10 +181,10 @@ impl Outage {
         }
     }
 
-    /// The provider, or the store, could not be reached.
+    /// Records that the provider or the store could not be reached.
     pub(super) fn unreachable(&self, what: &str, cause: &str) {
         let mut state = self.lock();
-        // Of requests that fail together the first counts.
+        // Requests that fail at the same time are counted once.
         if state.next_try.is_some() && !std::mem::take(&mut state.is_trying) {
             return;
         }
@@ -194,7 +194,7 @@ impl Outage {
         state.waits_for = Some((format!("waiting for {what}: {cause}; next try"), state.next_try));
     }
 
-    /// Waits until keys may be ready, or something changed.
+    /// Waits for a change in the pool, or for this time.
     pub(super) async fn wait_for_change(&self, pause: Duration) {
         tokio::select! {
             () = self.over.notified() => {}
@@ -202,12 +202,12 @@ impl Outage {
         }
     }
 
-    /// Something changed in the pool: whoever waits for a change looks again.
+    /// Wakes the workers that wait for a change in the pool.
     pub(super) fn notify_change(&self) {
         self.over.notify_waiters();
     }
 
-    /// No key is ready, in all or for a slot; returns why no slot has one, if none has.
+    /// Records that no key is ready, for a slot or at all. Returns the merged reasons if no slot has a ready key.
     pub(super) fn no_key(&self, slot: Option<usize>, why: Unavailability, message: &str) -> Option<Unavailability> {
         let mut state = self.lock();
         let until = why.retry_after.and_then(|after| now().checked_add(after));
@@ -223,26 +223,26 @@ impl Outage {
         slots.try_fold(Unavailability::default(), |all, slot| Some(all.merge(slot.as_ref()?)))
     }
 
-    /// A slot begins; returns its number.
+    /// Adds a slot and returns its number.
     pub(super) fn add_slot(&self) -> usize {
         let mut state = self.lock();
         state.slots.push(None);
         state.slots.len() - 1
     }
 
-    /// A slot tries its key.
+    /// Records that a slot tries its key.
     pub(super) fn slot_tries(&self, slot: usize) {
         if let Some(held) = self.lock().slots.get_mut(slot) {
             *held = None;
         }
     }
 
-    /// For how long there was no answer.
+    /// Returns the time since the last response.
     pub(super) fn since_last_answer(&self) -> Duration {
         now().saturating_duration_since(self.lock().last_answer)
     }
 
-    /// What the run waits for, and how long from now on.
+    /// Describes what the run waits for, and for how long.
     pub(super) fn waits_for(&self) -> Option<String> {
         let (what, until) = self.lock().waits_for.clone()?;
         let left = |until: Instant| until.saturating_duration_since(now()).as_secs().max(1);
@@ -254,8 +254,8 @@ impl Outage {
     }
 }
 
-/// How long nobody tries after so many failures, with up to a quarter more.
+/// Returns the pause after this number of failures, plus up to a quarter of it at random.
 fn pause(failures: u32) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
+    let pause = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(8)).min(MAX_PAUSE);
     pause.mul_f64(1.0 + fastrand::f64() / 4.0)
 }

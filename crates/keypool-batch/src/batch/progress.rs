@@ -1,42 +1,42 @@
-//! How far a run is.
+//! The progress of a run.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// How far a run is; as text `active 8/48 | queued 42 | ok 150 | failed 2 | cooling 1`.
+/// The progress of a run. Its text is `active 8/48 | queued 42 | ok 150 | failed 2 | cooling 1`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Requests that are at the provider.
+    /// Number of requests that are at the provider.
     pub active: usize,
-    /// Workers: as many requests may be at the provider.
+    /// Number of workers, which is the maximum number of simultaneous requests.
     pub workers: usize,
-    /// Tasks that were read and wait for a worker.
+    /// Number of tasks that wait for a worker.
     pub queued: usize,
-    /// Tasks that were answered.
+    /// Number of tasks that were answered.
     pub ok: u64,
-    /// Tasks that failed.
+    /// Number of tasks that failed.
     pub failed: u64,
-    /// Tasks that had their result before.
+    /// Number of tasks that have a result of an earlier run.
     pub skipped: u64,
-    /// Keys, projects and models that cool down.
+    /// Number of keys, projects and models that are cooling down.
     pub cooling: usize,
-    /// How many tasks there are, once all are read.
+    /// Total number of tasks, once all are read.
     pub total: Option<u64>,
-    /// How long it runs, in seconds.
+    /// Time since the start, in seconds.
     pub seconds: f64,
-    /// What it waits for, while nobody can be asked.
+    /// A description of the wait, while no request can be sent.
     pub waits_for: Option<String>,
 }
 
 impl Progress {
-    /// Tasks that have a result.
+    /// Returns the number of tasks that have a result.
     pub fn done(&self) -> u64 {
         self.ok + self.failed + self.skipped
     }
 
-    /// In how many seconds it is done at the rate so far; none while that is unknown.
+    /// Returns the time left in seconds at the rate so far, or `None` while it is unknown.
     pub fn seconds_left(&self) -> Option<f64> {
         let left = self.total?.saturating_sub(self.done());
         let done = self.ok + self.failed;
@@ -67,15 +67,15 @@ mod bar {
     use super::Progress;
     use crate::batch::Run;
 
-    /// Shows a run on standard error: a bar on a terminal, else a line now and then.
+    /// A display of a run on standard error: a bar on a terminal, or else a line at intervals.
     #[derive(Debug)]
     pub struct Bar {
-        /// None where there is no terminal.
+        /// `None` if there is no terminal.
         bar: Option<ProgressBar>,
     }
 
     impl Bar {
-        /// A bar if standard error is a terminal.
+        /// Creates a display, with a bar if standard error is a terminal.
         pub fn new() -> Self {
             let bar = std::io::stderr().is_terminal().then(|| {
                 let style = ProgressStyle::with_template("{spinner} {wide_bar} {pos}/{len} {msg}");
@@ -88,7 +88,8 @@ mod bar {
             Self { bar }
         }
 
-        /// Shows the progress of a run, each `every` (a line) or ten times a second (a bar), until the run has ended.
+        /// Shows the progress of a run until it has ended: a line at each interval `every`, or a bar ten times per
+        /// second.
         pub async fn follow(self, run: &Run, every: Duration) {
             let every =
                 if self.bar.is_some() { Duration::from_millis(100) } else { every.max(Duration::from_millis(100)) };
@@ -103,7 +104,7 @@ mod bar {
             }
         }
 
-        /// Shows where a run is.
+        /// Shows the progress once.
         pub fn show(&self, progress: &Progress) {
             let Some(bar) = &self.bar else {
                 eprintln!("{progress}");

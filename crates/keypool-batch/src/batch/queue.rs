@@ -1,4 +1,4 @@
-//! The tasks that wait for a worker: a bounded queue, to which a worker may return a task.
+//! A bounded queue of tasks that wait for a worker. A worker may put a task back.
 
 use std::{
     collections::VecDeque,
@@ -7,12 +7,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// At most this many bytes of prompts wait; a longer one waits alone.
+/// Maximum number of bytes of waiting prompts. A longer prompt waits alone.
 const MAX_BYTES: usize = 16 << 20;
-/// At most this many tasks wait.
+/// Maximum number of waiting tasks.
 const MAX_TASKS: usize = 100_000;
 
-/// Something with a size in bytes.
+/// A value with a size in bytes.
 pub(super) trait Size {
     fn size(&self) -> usize;
 }
@@ -20,11 +20,11 @@ pub(super) trait Size {
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
-    /// A task came, or no more will.
+    /// Notified when a task is added or the queue is closed.
     changed: Notify,
-    /// A task went.
+    /// Notified when a task is taken.
     room: Notify,
-    /// No task is left.
+    /// Notified when the queue is drained.
     over: Notify,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Queue<T> {
 struct State<T> {
     waiting: VecDeque<T>,
     bytes: usize,
-    /// Taken, and neither done nor returned.
+    /// Number of tasks that are taken, and neither done nor put back.
     taken: usize,
-    /// No more will be put in.
+    /// Whether no more tasks will be added.
     closed: bool,
 }
 
@@ -50,7 +50,7 @@ impl<T: Size> Queue<T> {
         Self { state: Mutex::new(state), changed: Notify::new(), room: Notify::new(), over: Notify::new() }
     }
 
-    /// Adds a task when there is room.
+    /// Adds a task, once there is room.
     pub(super) async fn push(&self, task: T) {
         let mut task = Some(task);
         loop {
@@ -71,18 +71,18 @@ impl<T: Size> Queue<T> {
         }
     }
 
-    /// No more tasks will come.
+    /// Closes the queue: no more tasks will be added.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.changed.notify_waiters();
         self.over.notify_waiters();
     }
 
-    /// The next task; none when all are done.
+    /// Returns the next task, or `None` when all are done.
     pub(super) async fn next(&self) -> Option<T> {
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
-            // From now on no change is missed.
+            // From here on, no notification is missed.
             changed.as_mut().enable();
             {
                 let mut state = self.lock();
@@ -105,7 +105,7 @@ impl<T: Size> Queue<T> {
         }
     }
 
-    /// Ends when no task is left and none will come.
+    /// Waits until the queue is closed and all tasks are done.
     pub(super) async fn drained(&self) {
         loop {
             let mut over = std::pin::pin!(self.over.notified());
@@ -117,7 +117,7 @@ impl<T: Size> Queue<T> {
         }
     }
 
-    /// A task that was taken goes back, before all others.
+    /// Puts a taken task back at the front.
     pub(super) fn put_back(&self, task: T) {
         let mut state = self.lock();
         state.taken -= 1;
@@ -127,7 +127,7 @@ impl<T: Size> Queue<T> {
         self.changed.notify_one();
     }
 
-    /// A task that was taken is done.
+    /// Marks a taken task as done.
     pub(super) fn done(&self) {
         let mut state = self.lock();
         state.taken -= 1;
@@ -139,7 +139,7 @@ impl<T: Size> Queue<T> {
         }
     }
 
-    /// How many wait.
+    /// Returns the number of waiting tasks.
     pub(super) fn len(&self) -> usize {
         self.lock().waiting.len()
     }

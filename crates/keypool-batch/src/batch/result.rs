@@ -1,4 +1,4 @@
-//! What became of a task: a line of the output.
+//! Results of tasks.
 
 use std::sync::Arc;
 
@@ -9,45 +9,45 @@ use tower_keypool::KeyId;
 use super::task::TaskId;
 use crate::{client::Usage, raw::RawObject};
 
-/// What became of a task: a line of the output.
+/// The result of a task, which is one line of the output.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct TaskResult {
-    /// Its id; of a line that is no task its place, such as `line 3`.
+    /// The task's id. For an invalid input line, its place, such as `line 3`.
     pub id: TaskId,
-    /// Its place in the input, from 0 on.
+    /// The task's place in the input, counted from 0.
     pub index: u64,
-    /// Whether it was answered in full.
+    /// Whether the task was answered in full.
     pub success: bool,
-    /// What the model said. Of a failed task what there was of it.
+    /// The model's text. For a failed task, the text so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The JSON in it, in place of the text, if JSON was asked for.
+    /// The JSON instead of the text, if JSON was required.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub json: Option<Box<RawValue>>,
-    /// What the model said beside text: calls of functions, images.
+    /// Other parts of the answer, such as function calls and images.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<Value>,
-    /// Why it failed.
+    /// The reason why the task failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<TaskError>,
-    /// The key that served it last.
+    /// The key that was used last.
     pub key_id: Option<KeyId>,
-    /// The model that answered, or that was asked.
+    /// The model that answered, or else the requested one.
     pub model: Option<Arc<str>>,
-    /// How often it was sent.
+    /// Number of requests that were sent.
     pub attempts: u32,
-    /// How many of these failed by a fault of the key.
+    /// Number of these that failed because of the key.
     pub key_faults: u32,
-    /// The tokens of its last answer.
+    /// The tokens of the last answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// How the answer ended, in the provider's word.
+    /// The provider's own name for how the answer ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finish_reason: Option<String>,
-    /// How long the last attempt took, in seconds.
+    /// Duration of the last attempt, in seconds.
     pub seconds: f64,
-    /// What was asked, as a number.
+    /// The hash of the prompt and its options.
     #[serde(serialize_with = "hex")]
     pub(super) hash: u64,
     /// The task's own fields.
@@ -55,21 +55,21 @@ pub struct TaskResult {
     pub(super) fields: RawObject,
 }
 
-/// Why a task failed.
+/// The reason why a task failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TaskError {
     /// One of `input`, `invalid`, `model_unavailable`, `refused`, `model_error`, `timeout`, `closed`, `unreadable`,
     /// `max_tokens`, `blocked`, `empty`, `unfinished`, `invalid_json`, `schema`, `internal`.
     pub kind: &'static str,
-    /// What happened.
+    /// The description of the error.
     pub message: String,
-    /// The provider's own code or status for it.
+    /// The provider's own error code or status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
 }
 
-/// The kind of what is no task.
+/// The kind of an invalid input line.
 pub(super) const INPUT: &str = "input";
 
 impl TaskError {
@@ -79,7 +79,7 @@ impl TaskError {
 }
 
 impl TaskResult {
-    /// A result of a task that was not sent yet.
+    /// Creates the result of a task that has not been sent yet.
     pub(super) fn new(id: TaskId, index: u64, hash: u64) -> Self {
         Self {
             id,
@@ -101,13 +101,13 @@ impl TaskResult {
         }
     }
 
-    /// Adds it to lines of output.
+    /// Appends the result as a line.
     pub(super) fn write(&self, lines: &mut Vec<u8>) {
-        serde_json::to_writer(&mut *lines, self).expect("memory takes all, and its maps have texts as keys");
+        serde_json::to_writer(&mut *lines, self).expect("writing to memory succeeds, and all maps have string keys");
         lines.push(b'\n');
     }
 
-    /// The task's own fields, as JSON.
+    /// Returns the task's own fields, as JSON.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &RawValue)> {
         self.fields.iter().map(|(name, value)| (&**name, &**value))
     }

@@ -23,14 +23,14 @@ use super::{
 };
 use crate::{client::Error, time::now};
 
-/// Results are safe from a power cut after this long at most.
+/// Maximum time until a result survives a power cut.
 const SYNC: Duration = Duration::from_secs(1);
-/// Results that are written at once at most.
+/// Maximum number of results that are written at once.
 const MAX_WRITTEN: usize = 1_024;
-/// Items that are read at once.
-const READ: usize = 256;
+/// Maximum number of items that are read at once.
+const MAX_READ: usize = 256;
 
-/// A run that was started. It is aborted if it is dropped.
+/// A started run. It is aborted when this is dropped.
 pub struct Run {
     engine: Arc<Engine>,
     task: JoinHandle<Result<Summary, BatchError>>,
@@ -38,11 +38,11 @@ pub struct Run {
     _abort: AbortOnDrop,
 }
 
-/// Why a run cannot go on.
+/// The reason why a run failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// A setting cannot be.
+    /// A setting is invalid.
     #[error(transparent)]
     Settings(#[from] Error),
     /// The output cannot be used, or a result could not be written.
@@ -50,7 +50,7 @@ pub enum BatchError {
     Output(#[from] OutputError),
 }
 
-/// Stops a run. A handle is cheap to clone.
+/// A handle that stops a run. It is cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Control(Arc<watch::Sender<Stop>>);
 
@@ -68,12 +68,13 @@ impl Control {
         Self(Arc::new(watch::Sender::new(Stop::No)))
     }
 
-    /// Starts no more requests, waits for the answers of those that are at the provider, and ends. What is left is for a later run.
+    /// Drains the run: no more requests are started, and those that are at the provider are completed. A later run does
+    /// the tasks that are left.
     pub fn stop(&self) {
         self.set(Stop::Drain);
     }
 
-    /// Ends now: answers that are on their way are lost, results that are there are written.
+    /// Ends the run at once. Responses in transit are lost; results that are complete are written.
     pub fn abort(&self) {
         self.set(Stop::Abort);
     }
@@ -116,12 +117,12 @@ impl Run {
         Self { engine, task, ended, _abort: abort }
     }
 
-    /// How to stop it.
+    /// Returns a handle that stops the run.
     pub fn control(&self) -> Control {
         self.engine.control.clone()
     }
 
-    /// How far it is.
+    /// Returns the progress.
     pub fn progress(&self) -> Progress {
         let engine = &self.engine;
         let breakers = engine.client.pool().snapshot(0, 0).open_breakers;
@@ -143,13 +144,13 @@ impl Run {
         }
     }
 
-    /// Ends when the run has.
+    /// Waits until the run has ended.
     pub async fn ended(&self) {
         let mut ended = self.ended.clone();
         while ended.changed().await.is_ok() {}
     }
 
-    /// What it came to, when it has ended.
+    /// Waits until the run has ended, and returns its summary.
     ///
     /// # Errors
     /// [`BatchError::Output`] if a result could not be written.
@@ -182,7 +183,7 @@ async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Su
             joined = running.join_next() => if joined.is_none() { break },
             _ = stop.wait_for(|stop| *stop == Stop::Abort) => break,
             Some((event, _)) = events.next() => {
-                // Keys may be ready sooner than was known.
+                // Keys may be ready sooner than expected.
                 if matches!(event, Event::KeyAdded { .. } | Event::Closed { .. }) {
                     engine.outage.notify_change();
                 }
@@ -212,7 +213,7 @@ async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Su
     Ok(summary)
 }
 
-/// Runs what may take a while outside of the runtime's threads.
+/// Runs a slow operation outside of the runtime's threads.
 async fn blocking<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }
@@ -229,7 +230,7 @@ async fn read(
     let filled = async {
         let mut index = 0;
         loop {
-            let most = if input.is_slow { 1 } else { READ };
+            let most = if input.is_slow { 1 } else { MAX_READ };
             let taken = tokio::task::spawn_blocking(move || {
                 let items: Vec<Item> = std::iter::from_fn(|| input.next()).take(most).collect();
                 (input, items)
@@ -263,7 +264,7 @@ async fn read(
     }
 }
 
-/// Puts an item into the queue, unless it has its result; returns the result of what is no task.
+/// Puts a task into the queue, unless it has a result. Returns a result for an invalid item.
 async fn admit(engine: &Engine, item: Item, index: u64, earlier: &Earlier, places: &Places) -> Option<TaskResult> {
     engine.summary().tasks += 1;
     let is_first = |id: &TaskId| {
@@ -312,7 +313,7 @@ async fn write(
     mut output: Output,
     mut results: mpsc::Receiver<TaskResult>,
 ) -> Result<Output, OutputError> {
-    // When what was appended must be safe from a power cut.
+    // Time at which the appended lines must be synced.
     let mut sync_at = None;
     loop {
         let mut taken = Vec::new();

@@ -1,4 +1,4 @@
-//! What a run came to.
+//! The summary of a run.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -7,45 +7,45 @@ use serde::Serialize;
 use super::result::{INPUT, TaskResult};
 use crate::client::{Error, ErrorKind};
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Summary {
-    /// How it ended.
+    /// How the run ended.
     pub outcome: RunOutcome,
-    /// Tasks that were read, with lines that are none.
+    /// Number of tasks that were read, including invalid input lines.
     pub tasks: u64,
-    /// Tasks that were answered.
+    /// Number of tasks that were answered.
     pub ok: u64,
-    /// Tasks that failed, and lines that are no tasks.
+    /// Number of tasks that failed, including invalid input lines.
     pub failed: u64,
-    /// Tasks that had their result before.
+    /// Number of tasks that have a result of an earlier run.
     pub skipped: u64,
-    /// How many of these had failed.
+    /// Number of these that had failed.
     pub skipped_failed: u64,
-    /// Tasks that were read and not done: a later run does them.
+    /// Number of tasks that were read and not done. A later run does them.
     pub left: u64,
-    /// Failed tasks by kind of error.
+    /// Number of failed tasks by kind of error.
     pub errors: BTreeMap<&'static str, u64>,
-    /// Requests that were sent.
+    /// Number of requests that were sent.
     pub requests: u64,
-    /// How many of these failed by a fault of a key.
+    /// Number of these that failed because of a key.
     pub key_faults: u64,
-    /// Tokens of prompts, those of answers that were not good included.
+    /// Number of prompt tokens, including those of rejected answers.
     pub input_tokens: u64,
-    /// Tokens of answers, those that were not good included.
+    /// Number of answer tokens, including those of rejected answers.
     pub output_tokens: u64,
-    /// How long it took, in seconds.
+    /// Duration in seconds.
     pub seconds: f64,
-    /// Tasks that were answered, a second.
+    /// Number of answered tasks per second.
     pub per_second: f64,
-    /// What it cost, by the prices that were given.
+    /// The cost, if prices were set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
-    /// Why the input could not be read to its end.
+    /// The reason why the input could not be read to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub input_error: Option<String>,
-    /// The error log could not be written.
+    /// Whether the error log could not be written.
     pub error_log_failed: bool,
 }
 
@@ -54,37 +54,37 @@ pub struct Summary {
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunOutcome {
-    /// Each task has its result.
+    /// Each task has a result.
     #[default]
     Finished,
-    /// It was stopped.
+    /// The run was stopped.
     Stopped,
-    /// The day's quota of all keys is used up.
+    /// The daily quota of all keys is used up.
     Exhausted {
-        /// In how many seconds the first key has quota again.
+        /// Time until the first key has quota again, in seconds.
         seconds: u64,
-        /// The keys, by reason.
+        /// The number of keys by reason.
         message: String,
     },
-    /// No key can be used any more: all are disabled.
+    /// All keys are disabled.
     NoKeys {
-        /// The keys, by reason.
+        /// The number of keys by reason.
         message: String,
     },
-    /// The first ten tasks, and no other, have an answer, and it was an error page or a refusal without a cause: most likely the
-    /// address is not the provider's, or what stands before it refuses everybody.
+    /// The first ten tasks were all refused without a reason or answered with an error page, and no task has succeeded.
+    /// Most likely the address is not the provider's, or a server in front of the provider refuses all requests.
     Refused {
-        /// The last of these answers.
+        /// The last of these responses.
         message: String,
     },
-    /// It waited for as long as it may.
+    /// The run has waited for the maximum time.
     WaitedTooLong {
-        /// For what.
+        /// A description of the wait.
         message: String,
     },
 }
 
-/// What tokens cost, in any currency.
+/// Prices of tokens, in any currency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prices {
     input: f64,
@@ -92,10 +92,10 @@ pub struct Prices {
 }
 
 impl Prices {
-    /// For a million tokens of prompts, and of answers.
+    /// Creates prices per million prompt tokens and per million answer tokens.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] for what is negative or not finite.
+    /// [`ErrorKind::Invalid`] if a price is negative or not finite.
     pub fn per_million(input: f64, output: f64) -> Result<Self, Error> {
         if [input, output].iter().all(|price| price.is_finite() && *price >= 0.0) {
             Ok(Self { input, output })
@@ -113,7 +113,7 @@ impl Prices {
 }
 
 impl Summary {
-    /// An attempt counts at once: its task may be left for a later run.
+    /// Counts an attempt at once, since its task may be left for a later run.
     pub(super) fn count_attempt(&mut self, was_sent: bool, key_failed: bool) {
         self.requests += u64::from(was_sent);
         self.key_faults += u64::from(key_failed);
@@ -129,7 +129,8 @@ impl Summary {
         }
     }
 
-    /// Whether all answers so far, ten or more, were refusals without a cause, or nothing that the provider would say.
+    /// Reports whether all responses so far, ten or more, were refusals without a reason or not in the provider's
+    /// format.
     pub(super) fn is_all_refused(&self) -> bool {
         const ENOUGH: u64 = 10;
         let of = |kind| self.errors.get(kind).copied().unwrap_or_default();

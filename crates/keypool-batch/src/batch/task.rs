@@ -1,4 +1,4 @@
-//! A task: a prompt with an id and fields of its own.
+//! Tasks: prompts with ids and their own fields.
 
 use std::{fmt, sync::Arc};
 
@@ -11,7 +11,7 @@ use crate::{
     raw::{RawObject, is_null, object, raw},
 };
 
-/// A prompt with an id and fields of its own, which go into its result.
+/// A prompt with an id and its own fields, which are copied to the result.
 ///
 /// ```
 /// use keypool_batch::Task;
@@ -29,7 +29,7 @@ pub struct Task {
     pub(super) fields: RawObject,
 }
 
-/// The id of a task: a text, or a whole number.
+/// The id of a task: a text or a whole number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum TaskId {
@@ -39,11 +39,11 @@ pub enum TaskId {
     Text(Arc<str>),
 }
 
-/// Top-level fields of a whole request of Gemini.
+/// Top-level fields of a request body of Gemini.
 const GEMINI: &str = "contents systemInstruction system_instruction generationConfig generation_config safetySettings \
     safety_settings tools toolConfig tool_config cachedContent cached_content labels";
 
-/// Top-level fields of a whole request with `messages`, of OpenAI, Anthropic and those that speak like them.
+/// Top-level fields of a request body with `messages`, of OpenAI, Anthropic and compatible providers.
 const MESSAGES: &str = "messages system temperature top_p top_k min_p n max_tokens max_completion_tokens stop \
     stop_sequences presence_penalty frequency_penalty repetition_penalty logit_bias logprobs top_logprobs seed \
     response_format output_config tools tool_choice parallel_tool_calls reasoning_effort reasoning thinking verbosity \
@@ -51,29 +51,31 @@ const MESSAGES: &str = "messages system temperature top_p top_k min_p n max_toke
     chat_template_kwargs";
 
 impl Task {
-    /// A task of a prompt.
+    /// Creates a task from a prompt.
     pub fn new(prompt: impl Into<Prompt>) -> Self {
         Self { id: None, prompt: prompt.into(), fields: RawObject::new() }
     }
 
-    /// Its id; its place in the input, from 0 on, unless set. Two tasks of one id: the second is an error.
+    /// Sets the id; default: its place in the input, counted from 0. The second of two tasks with the same id is an
+    /// error.
     pub fn id(mut self, id: impl Into<TaskId>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// A field of its own.
+    /// Adds a field of its own.
     pub fn field(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         self.fields.insert(name.into(), raw(&value));
         self
     }
 
-    /// A task from JSON: a text, or an object with `prompt` or a whole request (`request`, or its `contents` or `messages` at the
-    /// top), and `id`, `model`, `system`, `temperature`, `max_output_tokens`. Other fields are its own. Lines for the batch APIs of
-    /// Gemini (`key`, `request`) and OpenAI (`custom_id`, `body`) are understood.
+    /// Parses a task from JSON: a string, or an object with `prompt` or a whole request body (`request`, or its
+    /// `contents` or `messages` at the top level), and `id`, `model`, `system`, `temperature`, `max_output_tokens`.
+    /// Other fields are the task's own. Lines for the batch APIs of Gemini (`key`, `request`) and OpenAI (`custom_id`,
+    /// `body`) are accepted, too.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A description of the problem.
     pub fn from_json(json: &str) -> Result<Self, String> {
         let value: &RawValue = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
         if value.get().starts_with('"') {
@@ -140,7 +142,8 @@ impl Task {
         Ok(Self::new(text))
     }
 
-    /// What is asked, as a number: another prompt, or other options of the task, are another task. Those of the run do not count.
+    /// Returns a hash of the prompt and the task's own options, without those of the run. A task whose hash has changed
+    /// is a new task.
     pub(super) fn hash(&self) -> u64 {
         let options = &self.prompt.options;
         let mut hash = Hash::new();
@@ -151,11 +154,11 @@ impl Task {
         let options = (&options.model, &options.system, options.temperature, options.max_output_tokens);
         hash.update(raw(&options).get());
         let hash = hash.finalize();
-        u64::from_be_bytes(*hash.first_chunk().expect("it has 32 bytes"))
+        u64::from_be_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
     }
 }
 
-/// A number of a task, from 0 on.
+/// Parses the temperature of a task, 0 or more.
 pub(super) fn temperature(number: &str) -> Result<f64, String> {
     let value = number.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value >= 0.0);
     value.ok_or_else(|| format!("`temperature` is not a number of 0 or more: {number}"))
@@ -213,7 +216,7 @@ impl<'de> Deserialize<'de> for TaskId {
         if !json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
             return Err(serde::de::Error::custom("an id must be a string or a number"));
         }
-        // One that no whole number can hold is kept as it was written.
+        // A number that does not fit an `i64` is kept as text.
         Ok(json.parse().map_or_else(|_| Self::Text(json.into()), Self::Number))
     }
 }

@@ -1,4 +1,4 @@
-//! What a worker does with a task.
+//! Workers, which send tasks.
 
 use std::{
     panic::AssertUnwindSafe,
@@ -29,14 +29,14 @@ use crate::{
     time::now,
 };
 
-/// How long a worker waits in the pool's queue before it looks whether the run goes on.
+/// How long a worker waits in the pool's queue before it checks whether the run has stopped.
 const POOL_WAIT: Duration = Duration::from_secs(2);
-/// How long it waits outside of that queue, unless something changes.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// Maximum wait outside of that queue, unless something changes.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// What all workers share.
+/// The state that all workers share.
 pub(super) struct Engine {
     pub(super) client: Client,
     pub(super) settings: Settings,
@@ -52,45 +52,46 @@ pub(super) struct Engine {
 
 #[derive(Clone, Debug)]
 pub(super) struct Worker {
-    /// Its number among those that have a key of their own.
+    /// The worker's number among those with their own key.
     slot: Option<usize>,
-    /// The key that is its own.
+    /// The worker's own key.
     key: Option<KeyId>,
     pub(super) in_flight: InFlight,
 }
 
-/// A task on its way.
+/// A task in progress.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) prompt: Prompt,
-    /// Its own fields.
+    /// The task's own fields.
     pub(super) fields: RawObject,
-    /// What is known of its result.
+    /// The result so far.
     pub(super) result: TaskResult,
-    /// How often it was sent again because of its answers.
+    /// Number of retries because of unusable answers.
     pub(super) retries: u32,
 }
 
 /// How a task leaves a worker.
 enum End {
     Result(Box<TaskResult>),
-    /// Another worker may take it; this one pauses.
+    /// Another worker may take the task; this one pauses.
     PutBack(Duration),
-    /// The run stops, and it is left for a later one.
+    /// The run stops, and the task is left for a later run.
     Left,
 }
 
-/// What an answer, or the lack of one, leads to.
+/// The next step after an answer or an error.
 enum Next {
     End(End),
-    /// After a pause.
+    /// Retry after a pause.
     Again(Duration),
-    /// When keys may be ready, after this long at the latest.
+    /// Retry after a change in the pool, or after this time.
     AfterChange(Duration),
 }
 
 impl Next {
-    /// After a pause, without a key: another worker may have one.
+    /// Returns the next step without a key: a worker with its own key puts the task back, because another worker may
+    /// have a key.
     fn without_key(slot: Option<usize>, pause: Duration) -> Self {
         if slot.is_some() { Self::End(End::PutBack(pause)) } else { Self::AfterChange(pause) }
     }
@@ -106,7 +107,7 @@ impl Engine {
     pub(super) fn new(client: &Client, settings: Settings) -> Arc<Self> {
         let pool_wait = settings.max_wait.map_or(POOL_WAIT, |wait| wait.min(POOL_WAIT));
         Arc::new(Self {
-            // What is wrong with an answer is counted here.
+            // Retries because of an answer are counted here.
             client: client.with(pool_wait, 1),
             queue: Queue::new(),
             outage: Outage::new(),
@@ -120,7 +121,7 @@ impl Engine {
         })
     }
 
-    /// The workers to start: all of them at the start, later those of keys that came.
+    /// Returns the workers to start: all of them at first, and later those of added keys.
     pub(super) fn new_workers(&self) -> Vec<Worker> {
         let pool = self.client.pool();
         let mut workers = self.workers();
@@ -154,7 +155,7 @@ impl Engine {
         self.summary.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the run for this reason, unless it ends already.
+    /// Ends the run with this outcome, unless it is ending already.
     pub(super) fn end(&self, outcome: RunOutcome) {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(outcome);
         self.control.stop();
@@ -164,7 +165,7 @@ impl Engine {
         self.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Works until no task is left or the run stops.
+    /// Processes tasks until none is left or the run stops.
     pub(super) async fn work(self: Arc<Self>, worker: Worker, results: mpsc::Sender<TaskResult>) {
         let mut stop = self.control.listen();
         let mut next_start = now();
@@ -190,7 +191,7 @@ impl Engine {
             worker.in_flight.set(false);
             match end {
                 End::Result(result) => {
-                    // Nobody takes it if the output failed, which ends the run.
+                    // This fails if the output has failed, which ends the run.
                     if let Ok(room) = results.reserve().await {
                         self.count(&result);
                         room.send(*result);
@@ -230,12 +231,12 @@ impl Engine {
         stop: &mut watch::Receiver<Stop>,
     ) -> End {
         loop {
-            let is_over = tokio::select! {
+            let has_expired = tokio::select! {
                 biased;
                 () = draining(stop) => return End::Left,
-                is_over = self.outage.wait_until_reachable(self.wait_left()) => is_over,
+                has_expired = self.outage.wait_until_reachable(self.wait_left()) => has_expired,
             };
-            if is_over && let Next::End(end) = self.wait_on(Next::Again(Duration::ZERO)) {
+            if has_expired && let Next::End(end) = self.wait_on(Next::Again(Duration::ZERO)) {
                 return end;
             }
             let before = *next_start;
@@ -246,7 +247,7 @@ impl Engine {
             let Some(answer) = self.call(job, worker, stop).await else { return End::Left };
             self.count_attempts(job, &answer);
             if job.result.key_id.is_none() {
-                // It was not sent.
+                // The request was not sent.
                 *next_start = before;
             }
             let next = match answer {
@@ -269,7 +270,7 @@ impl Engine {
         }
     }
 
-    /// Sends it once; none if the run stops before it is at the provider.
+    /// Sends a task once. Returns `None` if the run stops before the request is at the provider.
     async fn call(
         &self,
         job: &Job,
@@ -284,7 +285,7 @@ impl Engine {
             answer = &mut call => return Some(answer),
             () = draining(stop) => {}
         }
-        // A request that is at the provider is paid for.
+        // Waits for a request that is at the provider, since it must be paid for.
         while worker.in_flight.get() {
             tokio::select! {
                 biased;
@@ -295,7 +296,7 @@ impl Engine {
         None
     }
 
-    /// Counts and logs the attempts.
+    /// Counts and logs the attempts of a call.
     fn count_attempts(&self, job: &mut Job, answer: &Result<Answer, Error>) {
         let attempts = match answer {
             Ok(answer) => &answer.attempts,
@@ -378,7 +379,7 @@ impl Engine {
         self.again_or_end(job, told, is_worth_a_retry, error.retry_after().unwrap_or_default())
     }
 
-    /// Logs what no answer of the provider tells.
+    /// Logs an error that is not an error response of the provider.
     fn log(&self, job: &Job, kind: &str, message: &str) {
         if let Some(log) = &self.settings.error_log {
             let (key, task) = (job.result.key_id.as_ref(), &job.result.id);
@@ -391,18 +392,18 @@ impl Engine {
             return Next::End(job.end(Some(error)));
         }
         job.retries += 1;
-        let backoff = FIRST_BACKOFF.saturating_mul(1 << (job.retries - 1).min(16)).min(LONGEST_BACKOFF);
-        Next::Again(backoff.mul_f64(0.5 + fastrand::f64() / 2.0).max(least.min(LONGEST_BACKOFF)))
+        let backoff = FIRST_BACKOFF.saturating_mul(1 << (job.retries - 1).min(16)).min(MAX_BACKOFF);
+        Next::Again(backoff.mul_f64(0.5 + fastrand::f64() / 2.0).max(least.min(MAX_BACKOFF)))
     }
 
-    /// No key served it.
+    /// Handles a task that no key served.
     fn unavailable(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
         if let Some(last) = error.attempts().last() {
             let what = last.outcome().failure().map(failure_text).unwrap_or_default();
             match last.outcome().failure().map(|failure| (failure.class(), failure.concerns())) {
-                // No key can help: the provider refuses our address, or it is not the provider who answers.
+                // No key can help: the provider refuses our address, or another server responds.
                 Some((ErrorClass::Egress, _)) => self.outage.unreachable("the network", &what),
-                // No key cools down for it.
+                // The failure belongs to the request and not to a key.
                 Some((_, Scope::Request)) => return Next::End(job.end(Some(TaskError::new("refused", what)))),
                 // Keys failed; others may be ready.
                 _ => self.outage.reached(),
@@ -411,9 +412,9 @@ impl Engine {
         }
         let why = error.as_unavailable().map(Unavailability::of).unwrap_or_default();
         let pause = match error.retry_after() {
-            // It was in the pool's queue, and goes back there at once.
+            // The request was in the pool's queue, and goes back there at once.
             Some(after) if slot.is_none() && (after <= POOL_WAIT || why.may_end_any_time()) => Duration::ZERO,
-            Some(after) if !why.may_end_any_time() => after.min(LONGEST_WAIT),
+            Some(after) if !why.may_end_any_time() => after.min(MAX_WAIT),
             _ => POOL_WAIT,
         };
         let next = Next::without_key(slot, pause.min(self.wait_left()));
@@ -435,12 +436,12 @@ impl Engine {
         }
     }
 
-    /// For how much longer the run may wait.
+    /// Returns how much longer the run may wait.
     fn wait_left(&self) -> Duration {
         self.settings.max_wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.outage.since_last_answer()))
     }
 
-    /// Goes on waiting, unless that took too long.
+    /// Returns the next step, or ends the run if it has waited too long.
     fn wait_on(&self, next: Next) -> Next {
         if self.settings.max_wait.is_none_or(|wait| self.outage.since_last_answer() < wait) {
             return next;
@@ -451,7 +452,7 @@ impl Engine {
 }
 
 impl Job {
-    /// Its result.
+    /// Completes the result.
     fn end(&mut self, error: Option<TaskError>) -> End {
         let mut result = self.result.clone();
         result.success = error.is_none();
@@ -467,16 +468,16 @@ impl Job {
     }
 }
 
-/// Whether, and how, a run stops.
+/// Whether and how a run stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(super) enum Stop {
     No,
-    /// What is at the provider is waited for.
+    /// Requests that are at the provider are completed.
     Drain,
     Abort,
 }
 
-/// Ends when the run stops.
+/// Waits until the run stops.
 pub(super) async fn draining(stop: &mut watch::Receiver<Stop>) {
     // The sender lives as long as the run.
     let _ = stop.wait_for(|stop| *stop >= Stop::Drain).await;

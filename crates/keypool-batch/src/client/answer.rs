@@ -1,4 +1,4 @@
-//! What came back.
+//! Answers of models.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,21 +10,21 @@ use super::body::Api;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answer {
-    /// What the model said, without its thoughts.
+    /// The model's text, without its thoughts.
     pub text: String,
-    /// What it said beside text: calls of functions, images; as the provider wrote it.
+    /// Other parts of the answer, such as function calls and images, in the provider's format.
     pub parts: Vec<Value>,
-    /// How it ended.
+    /// How the answer ended.
     pub finish: Finish,
-    /// How it ended, in the provider's word.
+    /// The provider's own name for how the answer ended.
     pub finish_reason: Option<String>,
-    /// The tokens that it used, where the provider told them.
+    /// The tokens that were used, if the provider reported them.
     pub usage: Option<Usage>,
     /// The model that answered.
     pub model: Option<String>,
-    /// The key that it was served by.
+    /// The key that was used.
     pub key: Option<KeyId>,
-    /// The keys that were tried, with what came of each.
+    /// The keys that were tried, each with its outcome.
     pub attempts: Attempts,
 }
 
@@ -32,28 +32,28 @@ pub struct Answer {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finish {
-    /// The model said all that it wanted to say.
+    /// The answer is complete.
     Stop,
-    /// It was cut at the limit of output tokens.
+    /// The answer was cut at the limit of output tokens.
     MaxTokens,
-    /// The provider blocked it, for this reason.
+    /// The provider blocked the answer, for this reason.
     Blocked(String),
-    /// It holds nothing.
+    /// The answer is empty.
     Empty,
-    /// Something else, in the provider's word, such as `MALFORMED_FUNCTION_CALL`.
+    /// Another reason, with the provider's name for it, such as `MALFORMED_FUNCTION_CALL`.
     Other(String),
 }
 
 /// Tokens that an answer used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Usage {
-    /// Tokens of the prompt, cached ones included.
+    /// Tokens of the prompt, including cached ones.
     pub input_tokens: u64,
-    /// Tokens of the answer, thoughts included.
+    /// Tokens of the answer, including thoughts.
     pub output_tokens: u64,
 }
 
-/// Reads an answer, whole or event by event.
+/// A parser of an answer, whole or event by event.
 #[derive(Debug)]
 pub(super) struct Reader {
     api: Api,
@@ -78,7 +78,7 @@ impl Reader {
         }
     }
 
-    /// Reads an answer, or an event of one; returns the text in it.
+    /// Reads a whole answer or one event, and returns its text.
     pub(super) fn read(&mut self, event: &Value) -> String {
         let before = self.text.len();
         match self.api {
@@ -162,7 +162,7 @@ impl Reader {
         if usage.is_object() {
             let used = self.usage.get_or_insert_default();
             let input = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"];
-            // The last event repeats both, or the output alone.
+            // The last event repeats both counts, or only the output tokens.
             used.input_tokens = used.input_tokens.max(input.iter().map(|name| count(&usage[*name])).sum());
             used.output_tokens = used.output_tokens.max(count(&usage["output_tokens"]));
         }
@@ -180,7 +180,7 @@ impl Reader {
         }
     }
 
-    /// Whether a reason to end was told.
+    /// Reports whether the answer has ended with a reason.
     pub(super) fn has_ended(&self) -> bool {
         self.finish_reason.is_some() || self.blocked.is_some()
     }
@@ -240,7 +240,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// A number of tokens, small enough for sums.
+/// Returns a number of tokens, limited so that sums do not overflow.
 fn count(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default().min(1 << 40)
 }

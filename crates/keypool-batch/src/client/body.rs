@@ -1,4 +1,4 @@
-//! What goes over the wire: the path and the body of a request, in the provider's form.
+//! The path and the body of a request, in the provider's format.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::raw::{RawObject, complete, object, raw};
 
-/// The form of requests and answers.
+/// The format of requests and responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
     Gemini,
-    /// Chat completions: OpenAI, and those that speak like it.
+    /// Chat completions of OpenAI and compatible providers.
     Chat,
     Anthropic,
 }
 
-/// What Anthropic is told where nothing is set: it needs a number.
+/// Default `max_tokens` for Anthropic, which requires a number.
 const ANTHROPIC_MAX_TOKENS: u32 = 8_192;
-/// What a path segment cannot hold.
+/// Characters that are escaped in a path segment.
 const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
 
 /// A request, ready to be sent.
@@ -34,7 +34,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    /// The request for a prompt, of a provider.
+    /// Builds the request for a prompt to a provider.
     pub(super) fn new(provider: &dyn Provider, prompt: &Prompt, stream: bool) -> Result<Self, Error> {
         let options = &prompt.options;
         options.check()?;
@@ -100,7 +100,7 @@ impl Wire {
                 set(&mut body, "stream_options", &json!({ "include_usage": true }));
             }
         }
-        Ok(Self { api, path, body: serde_json::to_vec(&body).expect("an object of texts") })
+        Ok(Self { api, path, body: serde_json::to_vec(&body).expect("the keys of the object are strings") })
     }
 }
 
@@ -108,7 +108,7 @@ fn set(object: &mut RawObject, name: &str, value: &impl serde::Serialize) {
     object.entry(name.to_owned()).or_insert_with(|| raw(value));
 }
 
-/// Sets a field that the object has in neither of Google's two spellings.
+/// Sets a field, unless the object has it in camel case or snake case, which Google both accepts.
 fn set_either(object: &mut RawObject, name: &str, value: &impl serde::Serialize) {
     if !object.contains_key(&snake_case(name)) {
         set(object, name, value);
@@ -162,7 +162,7 @@ fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
         && !body.contains_key("max_tokens")
         && !body.contains_key("max_completion_tokens")
     {
-        // Others than OpenAI know only the old name.
+        // Other providers than OpenAI know only the old name.
         set(body, if own { "max_completion_tokens" } else { "max_tokens" }, &tokens);
     }
     match &options.json {
@@ -175,7 +175,7 @@ fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
     }
 }
 
-/// Puts the instruction before the messages, unless they have one.
+/// Inserts the system instruction before the messages, unless they have one.
 fn put_system_first(body: &mut RawObject, system: &str) {
     #[derive(Deserialize)]
     struct Message {

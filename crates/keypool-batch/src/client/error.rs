@@ -1,11 +1,11 @@
-//! Why there is no answer.
+//! Errors of the client.
 
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use http::StatusCode;
 use tower_keypool::{Attempts, Base, ErrorClass, Failure, KeyId, classify::causes};
 
-/// Why there is no answer. It never holds a secret.
+/// The reason why a prompt has no answer. It never contains a secret.
 #[derive(Debug)]
 pub struct Error {
     inner: Box<Inner>,
@@ -22,36 +22,36 @@ struct Inner {
     library: Option<tower_keypool::Error>,
 }
 
-/// What kind of error it is.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The request is wrong: it was not sent, or the provider refused it. Sent again, it would be refused again.
+    /// The request is invalid: it was not sent, or the provider refused it. A retry would fail again.
     Invalid,
     /// The model does not exist.
     ModelNotFound,
-    /// Keys of three projects were refused in the same way, and no reason was named.
+    /// Keys of three projects were refused in the same way, without a reason.
     Refused,
-    /// A fault of the provider: a 5xx, an error within a stream.
+    /// A failure of the provider: a 5xx, or an error within a stream.
     Provider,
-    /// No key can serve now; [`Error::retry_after`] says when one may.
+    /// No key can serve now; [`Error::retry_after`] returns when one may.
     Unavailable,
     /// The provider could not be reached.
     Connect,
-    /// It did not answer in time.
+    /// The provider did not respond in time.
     Timeout,
-    /// The connection ended before the answer did.
+    /// The connection was closed before the end of the response.
     Closed,
-    /// The answer is not what the provider's API promises.
+    /// The response does not have the format of the provider's API.
     Unreadable,
-    /// The pool's store is away.
+    /// The pool's store is not available.
     Store,
     /// The pool was shut down.
     ShutDown,
 }
 
 impl ErrorKind {
-    /// Its name in results and logs, such as `timeout`.
+    /// Returns the name of the kind in results and logs, such as `timeout`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Invalid => "invalid",
@@ -88,7 +88,7 @@ impl Error {
         self
     }
 
-    /// An error of the layers.
+    /// Converts an error of the library.
     pub(super) fn of_library(error: tower_keypool::Error, base: &Base) -> Self {
         use tower_keypool::ErrorKind as Library;
         let attempts = error.attempts().clone();
@@ -104,7 +104,7 @@ impl Error {
         out.with_attempts(attempts)
     }
 
-    /// An error of the connection.
+    /// Converts an error of the connection.
     pub(super) fn of_transport(error: &(dyn StdError + 'static), base: &Base) -> Self {
         let failure = Failure::of_transport(error);
         let is_connect = causes(error).any(|cause| {
@@ -130,13 +130,13 @@ impl Error {
         Self::new(kind, format!("{cause} at {address}"))
     }
 
-    /// The answer of the provider was an error.
+    /// Converts an error response of the provider.
     pub(super) fn of_failure(failure: &Failure, status: StatusCode, attempts: Attempts) -> Self {
         let kind = match failure.class() {
             ErrorClass::Caller => ErrorKind::Invalid,
             ErrorClass::ModelNotFound => ErrorKind::ModelNotFound,
             ErrorClass::Transient => ErrorKind::Provider,
-            // A 404 for a model that nobody may use.
+            // A 404 for a model that no key may use.
             ErrorClass::NotEntitled if failure.status() == Some(StatusCode::NOT_FOUND) => ErrorKind::ModelNotFound,
             _ => ErrorKind::Refused,
         };
@@ -148,37 +148,37 @@ impl Error {
         error
     }
 
-    /// What kind of error it is.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// The provider's code, such as `INVALID_ARGUMENT`.
+    /// Returns the provider's error code, such as `INVALID_ARGUMENT`.
     pub fn code(&self) -> Option<&str> {
         self.inner.code.as_deref()
     }
 
-    /// The status of the provider's answer.
+    /// Returns the status of the provider's response.
     pub fn status(&self) -> Option<StatusCode> {
         self.inner.status
     }
 
-    /// When another try may succeed, where that is known.
+    /// Returns how long to wait before a retry may succeed, if that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         self.inner.retry_after
     }
 
-    /// The key that was used last.
+    /// Returns the key that was used last.
     pub fn key(&self) -> Option<&KeyId> {
         self.inner.attempts.last().map(tower_keypool::pool::Attempt::key)
     }
 
-    /// The keys that were tried, with what came of each.
+    /// Returns the keys that were tried, each with its outcome.
     pub fn attempts(&self) -> &Attempts {
         &self.inner.attempts
     }
 
-    /// Why no key could serve, where that is the error.
+    /// Returns why no key could serve, if that is the error.
     pub fn as_unavailable(&self) -> Option<&tower_keypool::Unavailable> {
         self.inner.library.as_ref()?.as_unavailable()
     }
@@ -196,7 +196,7 @@ impl StdError for Error {
     }
 }
 
-/// Status, code and message of a refusal: `429 RESOURCE_EXHAUSTED: quota exceeded`.
+/// Formats the status, code and message of a failure: `429 RESOURCE_EXHAUSTED: quota exceeded`.
 pub(crate) fn failure_text(failure: &Failure) -> String {
     let status = failure.status().map(|status| status.as_u16().to_string());
     let mut words = [status.as_deref(), failure.error_code()].into_iter().flatten().collect::<Vec<_>>().join(" ");
@@ -207,7 +207,7 @@ pub(crate) fn failure_text(failure: &Failure) -> String {
     words
 }
 
-/// What an error of the system means, where its kind says it.
+/// Describes an I/O error by its kind, if the kind is known.
 fn words_of(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::ConnectionRefused => "connection refused",

@@ -1,4 +1,4 @@
-//! One prompt, one answer, over many keys.
+//! A client that sends one prompt and returns one answer, with many keys.
 
 mod answer;
 mod body;
@@ -35,10 +35,11 @@ pub use self::{
 };
 pub(crate) use self::{error::failure_text, request::Content};
 
-/// An answer that takes longer fails.
+/// Default timeout of an answer.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Sends prompts to the pool's provider: Gemini by `generateContent`, Anthropic by `messages`, all others by `chat/completions`.
+/// A client for the pool's provider. It sends prompts to Gemini's `generateContent`, to Anthropic's `messages`, and to
+/// `chat/completions` of all other providers.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -64,11 +65,11 @@ pub struct Client {
     stack: Stack,
 }
 
-/// The layers over the client at the bottom.
+/// The layers above the HTTP client.
 type Stack = BoxCloneSyncService<Request<Full<Bytes>>, Response<AnswerBody>, tower_keypool::Error>;
 type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Builds a [`Client`].
+/// A builder of a [`Client`].
 #[derive(Clone)]
 #[must_use]
 pub struct ClientBuilder {
@@ -79,16 +80,16 @@ pub struct ClientBuilder {
     max_attempts: Option<usize>,
 }
 
-/// How the batch engine sends a prompt.
+/// Options of the batch engine for one prompt.
 #[derive(Clone, Debug)]
 pub(crate) struct Dispatch {
-    /// The key that must serve; it is not waited for.
+    /// The key that must be used. The request does not wait for it.
     pub(crate) key: Option<KeyId>,
-    /// Whether the request is at the provider, or its answer is read.
+    /// Set while the request is at the provider or its response is read.
     pub(crate) in_flight: InFlight,
 }
 
-/// Whether a request is at the provider.
+/// A flag that is set while a request is at the provider.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InFlight(Arc<AtomicBool>);
 
@@ -103,31 +104,31 @@ impl InFlight {
 }
 
 impl Client {
-    /// A client over the network, with the defaults of [`ClientBuilder`].
+    /// Creates a client that uses the network, with the defaults of [`ClientBuilder`].
     pub fn new(pool: &KeyPool) -> Self {
         Self::builder(pool).build()
     }
 
-    /// Starts to build a client.
+    /// Returns a builder of a client.
     pub fn builder(pool: &KeyPool) -> ClientBuilder {
         ClientBuilder { pool: pool.clone(), fallback: None, timeout: TIMEOUT, wait: None, max_attempts: None }
     }
 
-    /// The pool.
+    /// Returns the pool.
     pub fn pool(&self) -> &KeyPool {
         &self.builder.pool
     }
 
-    /// The same with another wait and number of attempts.
+    /// Returns the same client with another wait and another maximum number of attempts.
     pub(crate) fn with(&self, wait: Duration, max_attempts: usize) -> Self {
         let builder = ClientBuilder { wait: Some(wait), max_attempts: Some(max_attempts), ..self.builder.clone() };
         builder.over(self.transport.clone())
     }
 
-    /// Sends a prompt. An answer that was cut, blocked or is empty is an answer: see [`Answer::finish`].
+    /// Sends a prompt. A cut, blocked or empty answer is not an error: see [`Answer::finish`].
     ///
     /// # Errors
-    /// When no key could serve it, no answer came, or the provider refused it.
+    /// If no key could serve the prompt, no response arrived, or the provider refused the prompt.
     pub async fn send(&self, prompt: &Prompt) -> Result<Answer, Error> {
         self.dispatch(prompt, None).await
     }
@@ -147,18 +148,18 @@ impl Client {
         let bytes = read.map_err(|elapsed| broken(elapsed.into()))?.map_err(|error| broken(error.into()))?.to_bytes();
         let unreadable = |why: String| Error::new(ErrorKind::Unreadable, why).with_attempts(attempts.clone());
         let value: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|error| unreadable(format!("the provider's answer is not JSON: {error}")))?;
+            .map_err(|error| unreadable(format!("the provider's response is not JSON: {error}")))?;
         if !value.is_object() {
-            return Err(unreadable("the provider's answer is not a JSON object".to_owned()));
+            return Err(unreadable("the provider's response is not a JSON object".to_owned()));
         }
         reader.read(&value);
         Ok(reader.into_answer(attempts))
     }
 
-    /// Sends a prompt, and returns the answer piece by piece.
+    /// Sends a prompt, and returns its answer as a stream.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// The errors of [`send`](Self::send).
     pub async fn stream(&self, prompt: &Prompt) -> Result<AnswerStream, Error> {
         let wire = Wire::new(self.pool().provider(), prompt, true)?;
         let reader = Reader::new(wire.api);
@@ -166,7 +167,7 @@ impl Client {
         Ok(AnswerStream::new(answer, reader, self.pool().provider().base().clone(), self.builder.timeout))
     }
 
-    /// The good answer to a request.
+    /// Sends a request and returns its successful response.
     async fn call(
         &self,
         wire: Wire,
@@ -179,7 +180,7 @@ impl Client {
             request = request.extension(dispatch.in_flight.clone());
             if let Some(key) = &dispatch.key {
                 let model = prompt.options.model.as_deref().unwrap_or_default();
-                // About four bytes a token.
+                // About four bytes per token.
                 let needs = KeyRequest::model(provider.quota_model(model)).input_tokens(wire.body.len() as u64 / 4);
                 request = request.extension(needs.affinity(Affinity::RequireKey(key.clone())).wait(Duration::ZERO));
             }
@@ -202,37 +203,39 @@ impl Client {
 }
 
 impl ClientBuilder {
-    /// Which models take the place of one that cannot serve; none unless set.
+    /// Sets the fallback models for a model that cannot serve; default: none.
     pub fn fallback(mut self, fallback: ModelFallbackLayer) -> Self {
         self.fallback = Some(fallback);
         self
     }
 
-    /// How long one attempt may take until its head came, and the body after it; 10 minutes unless set.
+    /// Sets the timeout of one attempt until the response head, and again of the body; default: 10 minutes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a prompt waits for a key; the pool's wait unless set. A [`Batch`](crate::Batch) has its own.
+    /// Sets how long a prompt waits for a key; default: the pool's wait. A [`Batch`](crate::Batch) has its own.
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
     }
 
-    /// How often a prompt is sent if the provider or the network fails; 3 unless set. A [`Batch`](crate::Batch) has its own.
+    /// Sets the maximum number of attempts if the provider or the network fails; default: 3. A [`Batch`](crate::Batch)
+    /// has its own.
     pub fn max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// Over the network: hyper with TLS, Mozilla's roots, HTTP/1.1 and HTTP/2. It knows no proxies, and not the keys' exits.
+    /// Builds a client that uses the network: hyper with TLS, Mozilla's roots, HTTP/1.1 and HTTP/2. It does not use
+    /// proxies or the keys' exits.
     pub fn build(self) -> Client {
         self.over(transport::network())
     }
 
-    /// Over an HTTP client of your own: it has the keys' exits and proxies, or is a simulator. The extensions of the request hold
-    /// the `Arc<Lease>`.
+    /// Builds a client that uses your own HTTP client, for example one with proxies and the keys' exits, or a
+    /// simulator. The extensions of each request hold the `Arc<Lease>`.
     pub fn service<S, R>(self, service: S) -> Client
     where
         S: Service<TransportRequest, Response = Response<R>> + Clone + Send + Sync + 'static,
@@ -266,7 +269,7 @@ impl ClientBuilder {
     }
 }
 
-/// Sends a request, and marks meanwhile that it is at the provider.
+/// Sends a request, and sets its `InFlight` flag while it is at the provider.
 async fn marked(
     transport: Transport,
     request: TransportRequest,
@@ -276,7 +279,7 @@ async fn marked(
     };
     in_flight.set(true);
     let answer = transport.oneshot(request).await;
-    // The body of a good answer is still to be read.
+    // The body of a successful response is still to be read.
     in_flight.set(answer.as_ref().is_ok_and(|answer| answer.status().is_success()));
     answer
 }

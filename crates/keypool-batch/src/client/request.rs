@@ -1,4 +1,4 @@
-//! What is asked: a prompt and its options.
+//! Prompts and their options.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{Error, ErrorKind};
 use crate::raw::{RawObject, is_null, object};
 
-/// One request: a text, or a whole request of the provider, with [options](PromptOptions).
+/// A prompt: a text, or a whole request body of the provider, with [options](PromptOptions).
 ///
 /// ```
 /// use keypool_batch::Prompt;
@@ -25,15 +25,15 @@ pub struct Prompt {
     pub(crate) options: PromptOptions,
 }
 
-/// What a prompt says.
+/// The content of a prompt.
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Text(Arc<str>),
-    /// The body of a request: Gemini's with `contents`, or one with `messages`.
+    /// A request body: Gemini's with `contents`, or one with `messages`.
     Request(Arc<RawObject>),
 }
 
-/// What goes with a prompt. What a whole request says itself is not changed.
+/// Options of a prompt. They do not change fields that a whole request body sets.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct PromptOptions {
@@ -45,7 +45,7 @@ pub struct PromptOptions {
     pub(crate) extra: Option<Arc<Map<String, Value>>>,
 }
 
-/// Whether the provider is asked for JSON.
+/// The JSON format that is requested from the provider.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum JsonFormat {
     #[default]
@@ -55,16 +55,16 @@ pub(crate) enum JsonFormat {
 }
 
 impl Prompt {
-    /// A text.
+    /// Creates a prompt from a text.
     pub fn text(text: impl Into<Arc<str>>) -> Self {
         Self { content: Content::Text(text.into()), options: PromptOptions::new() }
     }
 
-    /// A whole request of the provider: an object with `contents` (Gemini) or `messages` (OpenAI, Anthropic). `model` in it is the
-    /// prompt's model.
+    /// Creates a prompt from a whole request body of the provider: an object with `contents` (Gemini) or `messages`
+    /// (OpenAI, Anthropic). Its `model` is the prompt's model.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if it is no such object.
+    /// [`ErrorKind::Invalid`] if it is not such an object.
     pub fn request(request: &Value) -> Result<Self, Error> {
         Self::of_object(object(&crate::raw::raw(request)).unwrap_or_default())
             .map_err(|message| Error::new(ErrorKind::Invalid, message))
@@ -84,38 +84,38 @@ impl Prompt {
         Ok(Self { content: Content::Request(Arc::new(request)), options })
     }
 
-    /// The options, in place of those set before; the model stays if they name none.
+    /// Replaces the options. The model is kept if the new options do not name one.
     pub fn options(mut self, options: PromptOptions) -> Self {
         let model = self.options.model.take();
         self.options = options.or(&PromptOptions { model, ..PromptOptions::default() });
         self
     }
 
-    /// See [`PromptOptions::model`].
+    /// Sets the model, see [`PromptOptions::model`].
     pub fn model(mut self, model: impl Into<Arc<str>>) -> Self {
         self.options = self.options.model(model);
         self
     }
 
-    /// See [`PromptOptions::system`].
+    /// Sets the system instruction, see [`PromptOptions::system`].
     pub fn system(mut self, system: impl Into<Arc<str>>) -> Self {
         self.options = self.options.system(system);
         self
     }
 
-    /// See [`PromptOptions::temperature`].
+    /// Sets the temperature, see [`PromptOptions::temperature`].
     pub fn temperature(mut self, temperature: f64) -> Self {
         self.options = self.options.temperature(temperature);
         self
     }
 
-    /// See [`PromptOptions::max_output_tokens`].
+    /// Sets the maximum number of output tokens, see [`PromptOptions::max_output_tokens`].
     pub fn max_output_tokens(mut self, tokens: u32) -> Self {
         self.options = self.options.max_output_tokens(tokens);
         self
     }
 
-    /// The size of what is said, in bytes.
+    /// Returns the size of the content, in bytes.
     pub(crate) fn size(&self) -> usize {
         match &self.content {
             Content::Text(text) => text.len(),
@@ -131,55 +131,56 @@ impl From<&str> for Prompt {
 }
 
 impl PromptOptions {
-    /// Nothing: the provider's own defaults.
+    /// Creates empty options, which leave the provider's defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The model.
+    /// Sets the model.
     pub fn model(mut self, model: impl Into<Arc<str>>) -> Self {
         self.model = Some(model.into());
         self
     }
 
-    /// The system instruction.
+    /// Sets the system instruction.
     pub fn system(mut self, system: impl Into<Arc<str>>) -> Self {
         self.system = Some(system.into());
         self
     }
 
-    /// How random the answer is, from 0 on; providers take up to 1 or 2.
+    /// Sets the temperature, 0 or more; the maximum of providers is 1 or 2.
     pub fn temperature(mut self, temperature: f64) -> Self {
         self.temperature = Some(temperature);
         self
     }
 
-    /// At most this many tokens of answer, thoughts included; at least 1. Anthropic needs a number: 8192 unless set.
+    /// Sets the maximum number of output tokens, including thoughts; at least 1. Anthropic requires a number; its
+    /// default here is 8192.
     pub fn max_output_tokens(mut self, tokens: u32) -> Self {
         self.max_output_tokens = Some(tokens);
         self
     }
 
-    /// Asks for JSON of any form. Anthropic has no such mode: say it in the prompt.
+    /// Requests JSON of any form. Anthropic has no such mode: ask for JSON in the prompt.
     pub fn json(mut self) -> Self {
         self.json = JsonFormat::Any;
         self
     }
 
-    /// Asks for JSON of this JSON Schema. Anthropic is asked by its `output_config`.
+    /// Requests JSON that matches this JSON Schema. For Anthropic, this sets `output_config`.
     pub fn json_schema(mut self, schema: Value) -> Self {
         self.json = JsonFormat::Schema(Arc::new(schema));
         self
     }
 
-    /// More fields of the request's body, such as `{"generationConfig": {"topK": 40}}`. They come before the other
-    /// options; an object that a whole request has is completed, one level deep.
+    /// Adds fields to the request body, such as `{"generationConfig": {"topK": 40}}`. They take precedence over the
+    /// other options. An object in a whole request body gets the fields that it does not have, one level deep.
     pub fn extra(mut self, fields: Map<String, Value>) -> Self {
         self.extra = Some(Arc::new(fields));
         self
     }
 
-    /// Whether the numbers can be sent.
+    /// Checks the numbers.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`] if the temperature is negative or not finite, or `max_output_tokens` is 0.
@@ -194,7 +195,7 @@ impl PromptOptions {
         }
     }
 
-    /// These options, and of `defaults` what they do not say.
+    /// Returns these options, with `defaults` for those that are not set.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
             model: self.model.or_else(|| defaults.model.clone()),

@@ -1,4 +1,4 @@
-//! An answer, piece by piece.
+//! Answers as streams.
 
 use std::{pin::Pin, time::Duration};
 
@@ -10,7 +10,7 @@ use tower_keypool::{Attempts, Base, BoxError};
 
 use super::{Answer, AnswerBody, Error, ErrorKind, Reader};
 
-/// An answer, piece by piece: [`next`](Self::next) until it returns `None`, then [`finish`](Self::finish).
+/// An answer as a stream. Call [`next`](Self::next) until it returns `None`, then [`finish`](Self::finish).
 ///
 /// ```no_run
 /// # async fn run(client: keypool_batch::Client) -> Result<(), keypool_batch::Error> {
@@ -38,10 +38,10 @@ impl AnswerStream {
         Self { events: Box::pin(SseStream::new(answer.into_body())), reader, attempts, base, timeout, ended: false }
     }
 
-    /// The next piece of text; `None` at the end. The client's timeout applies to each.
+    /// Returns the next piece of text, or `None` at the end. The client's timeout applies to each piece.
     ///
     /// # Errors
-    /// When the connection or the provider failed; the stream has ended then.
+    /// If the connection or the provider failed. The stream has then ended.
     pub async fn next(&mut self) -> Option<Result<String, Error>> {
         while !self.ended {
             match self.event().await {
@@ -84,10 +84,10 @@ impl AnswerStream {
         }
     }
 
-    /// The whole answer, as far as it was read.
+    /// Returns the answer, as far as it was read.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] if the stream ended, or was left, before the provider said why.
+    /// [`ErrorKind::Closed`] if the provider has not ended the answer with a reason.
     pub fn finish(self) -> Result<Answer, Error> {
         if !self.reader.has_ended() {
             let error = Error::new(ErrorKind::Closed, "the stream ended before the answer was complete");

@@ -1,4 +1,4 @@
-//! The HTTP client at the bottom.
+//! The HTTP client below the layers.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ use rustls::{ClientConfig, RootCertStore};
 use tower::{Service, ServiceExt, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, ReplayBody};
 
-/// What goes to the client at the bottom.
+/// A request to the HTTP client.
 pub type TransportRequest = Request<ReplayBody<Full<Bytes>>>;
-/// What comes back.
+/// The body of its response.
 pub(super) type TransportBody = UnsyncBoxBody<Bytes, BoxError>;
-/// Any client.
+/// Any HTTP client.
 pub(super) type Transport = BoxCloneSyncService<TransportRequest, Response<TransportBody>, BoxError>;
 
-/// A connection that is not there by then goes to another address, or another attempt.
+/// Timeout of a connection to one address. After it, another address or another attempt is tried.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Over the network; Mozilla's roots are trusted.
+/// Returns an HTTP client that uses the network and trusts Mozilla's roots.
 pub(super) fn network() -> Transport {
     let mut http = HttpConnector::new();
     http.set_nodelay(true);
     http.set_connect_timeout(Some(CONNECT));
     http.set_keepalive(Some(Duration::from_secs(60)));
-    // The TLS connector above it decides on the scheme.
+    // The TLS connector above it handles the scheme.
     http.enforce_http(false);
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     let tls = ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
@@ -49,7 +49,7 @@ pub(super) fn network() -> Transport {
     )
 }
 
-/// Over a client of the caller's own.
+/// Boxes the caller's HTTP client.
 pub(super) fn over<S, R>(service: S) -> Transport
 where
     S: Service<TransportRequest, Response = Response<R>> + Clone + Send + Sync + 'static,

@@ -17,12 +17,12 @@ use crate::{config::Inputs, store::Stores};
 
 /// Add a key to the database. A running gateway uses it within 2 s.
 ///
-/// The key is encrypted with KEYPOOL_SECRET_KEY. If that is not set, it is encrypted with the master key in the file next to the
-/// database, which keypool creates.
+/// The key is encrypted with KEYPOOL_SECRET_KEY. If that is not set, it is encrypted with the master key in the file
+/// next to the database, which keypool creates.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct AddKey {
-    /// - reads the key from standard input; without it, you are asked for the key, which is not shown
+    /// Use - to read the key from standard input; without it, keypool prompts for the key and does not show it
     #[arg(value_name = "-", allow_hyphen_values = true)]
     key: Option<String>,
     /// The id of the key, which logs show [default: k- and 12 hexadecimal digits of its hash]
@@ -83,7 +83,7 @@ impl AddKey {
     }
 }
 
-/// A key as the database keeps it: the id, the secret and the project have columns of their own.
+/// Converts a key for the database, which has separate columns for the id, the secret and the project.
 pub(super) fn stored(id: KeyId, secret: tower_keypool::Secret, mut options: Map<String, Value>) -> StoredKey {
     options.remove("secret");
     options.remove("id");

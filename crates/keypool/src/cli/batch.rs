@@ -26,9 +26,9 @@ const STOPPED: u8 = 130;
 
 /// Answer a file of prompts as fast as the keys allow. A second run resumes where the first one stopped.
 ///
-/// The input is lines of text, JSON lines, a JSON array, CSV or TSV. Results are JSON lines, or a JSON array if the output file ends
-/// in .json; they include failed tasks. A task that fails because of its key is sent again with another key, and this does not
-/// count as a retry.
+/// The input is lines of text, JSON lines, a JSON array, CSV or TSV. Results are JSON lines, or a JSON array if the
+/// output file ends in .json; they include failed tasks. A task that fails because of its key is sent again with
+/// another key, and this does not count as a retry.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Batch {
@@ -56,16 +56,16 @@ pub(super) struct Batch {
     /// The maximum number of tokens in an answer
     #[arg(long, value_name = "NUMBER")]
     max_output_tokens: Option<u32>,
-    /// Number of requests at the same time with each key
+    /// The maximum number of simultaneous requests with each key
     #[arg(long, value_name = "NUMBER")]
     workers_per_key: Option<u32>,
     /// The minimum time between the starts of two requests of a worker: seconds, or 500ms, 12s
     #[arg(long, value_name = "TIME", value_parser = time)]
     rate_limit_per_slot: Option<Span>,
-    /// Number of requests at the same time with all keys, instead of --workers-per-key
+    /// The maximum number of simultaneous requests with all keys, instead of --workers-per-key
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
     concurrency: Option<usize>,
-    /// How often a task is retried because of its answer [default: 3]
+    /// The maximum number of retries of a task because of its answer [default: 3]
     #[arg(long, value_name = "NUMBER")]
     max_retries: Option<u32>,
     /// The maximum time for one answer [default: 600s]
@@ -80,7 +80,7 @@ pub(super) struct Batch {
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-    /// Stop when there was no answer for this time
+    /// Stop when no answer has arrived for this time
     #[arg(long, value_name = "TIME", value_parser = time)]
     max_wait: Option<Span>,
     /// Stop with exit code 3 when the daily quota of all keys is used up
@@ -164,7 +164,7 @@ impl Batch {
         })
     }
 
-    /// The options of the command line, then those of the configuration.
+    /// Returns the options of the command line, with those of the configuration as defaults.
     fn settings(&self, configured: &BatchSection) -> anyhow::Result<BatchSection> {
         let system = match self.system.as_deref().map(|text| (text, text.strip_prefix('@'))) {
             Some((_, Some(file))) => Some(read(Path::new(file), "--system")?),
@@ -287,7 +287,7 @@ fn read(file: &Path, option: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(file).map_err(|error| wrong(format!("{option} {}: {error}", file.display())))
 }
 
-/// An output that cannot be written is a failure, one that holds something else is a wrong command line.
+/// Maps an output that cannot be written to a failure, and one with other contents to a wrong command line.
 fn of_output(error: BatchError) -> anyhow::Error {
     match error {
         BatchError::Output(OutputError::Io { .. }) => error.into(),

@@ -35,13 +35,13 @@ enum What {
     Schema,
 }
 
-/// A setting that holds now.
+/// A setting in effect.
 #[derive(Serialize)]
 struct Setting {
     #[serde(rename = "setting")]
     name: String,
     value: Value,
-    /// An option, a variable, a line of the file, or `default`.
+    /// The origin: an option, a variable, a line of the file, or `default`.
     from: String,
 }
 
@@ -113,7 +113,7 @@ fn owned(problems: &Problems) -> Vec<(String, String)> {
     problems.iter().map(|(place, message)| (place.to_owned(), message.to_owned())).collect()
 }
 
-/// What only shows when the configuration is used: keys, files of certificates, exits.
+/// Checks the parts that are only read when the configuration is used: keys, certificate files and exits.
 fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
     let mut problems = Vec::new();
     let mut keys = 0;

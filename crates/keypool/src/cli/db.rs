@@ -41,7 +41,8 @@ enum What {
     ///
     /// If the master key is in the file next to the database, that file is replaced.
     Rekey {
-        /// The file with the new master key, or - for standard input; required if the present one is in KEYPOOL_SECRET_KEY
+        /// The file with the new master key, or - for standard input; required if the present one is in
+        /// KEYPOOL_SECRET_KEY
         #[arg(value_name = "FILE|-", allow_hyphen_values = true)]
         key: Option<String>,
     },
@@ -101,7 +102,7 @@ impl Db {
         })
     }
 
-    /// Opening it has checked the structure.
+    /// Reads all keys and tenants. The structure was checked when the database was opened.
     async fn check(&self, database: &SqliteStore) -> anyhow::Result<()> {
         let keys = database.keys().await?.len();
         let tenants = database.tenants().await?.len();
@@ -125,7 +126,7 @@ fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
             let from_outside = ["KEYPOOL_SECRET_KEY", "KEYPOOL_SECRET_KEY_FILE"];
             if let Some(name) = from_outside.into_iter().find(|name| loaded.environment.get(name).is_some()) {
                 return Err(wrong(format!(
-                    "the master key comes from {name}: give the file with the new one, such as `openssl rand -hex 32` makes"
+                    "the master key comes from {name}: name a file with the new one (`openssl rand -hex 32` makes one)"
                 )));
             }
             return Ok(MasterKey::generate()?);
@@ -138,6 +139,6 @@ fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
         Some(file) => return MasterKey::read(file.as_ref()).map_err(|error| wrong(error.to_string())),
     };
     MasterKey::parse(text.trim()).map_err(|_| {
-        wrong("this is not a master key: expected 64 hexadecimal digits, such as `openssl rand -hex 32` makes")
+        wrong("this is not a master key: expected 64 hexadecimal digits (`openssl rand -hex 32` makes them)")
     })
 }

@@ -38,7 +38,8 @@ use crate::{
     server::Server,
 };
 
-/// Run a gateway with ten keys in front of a simulated provider and compare it with random keys. Needs no key and no network.
+/// Run a gateway with ten keys in front of a simulated provider and compare it with random keys. Needs no key and no
+/// network.
 ///
 /// The ten keys belong to eight projects; most are limited, one is suspended and one is invalid.
 #[derive(Args)]
@@ -58,36 +59,36 @@ pub(super) struct Demo {
 }
 
 /// A key of the demo.
-struct Player {
+struct DemoKey {
     id: &'static str,
     project: &'static str,
     tier: &'static str,
-    /// Requests a minute and model that its project has.
+    /// Requests per minute and model that its project may send.
     rpm: u64,
     rpd: Option<u64>,
-    /// Whether the gateway's configuration has the limits; else it learns them.
+    /// Whether the limits are in the gateway's configuration; otherwise the gateway learns them.
     is_configured: bool,
     refused: Option<fn() -> Refusal>,
 }
 
-const GOOD: Player =
-    Player { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_configured: true, refused: None };
+const GOOD: DemoKey =
+    DemoKey { id: "", project: "", tier: "free", rpm: 10, rpd: None, is_configured: true, refused: None };
 
-const PLAYERS: [Player; 10] = [
-    Player { id: "ada-1", project: "100000000001", ..GOOD },
-    Player { id: "ada-2", project: "100000000001", ..GOOD },
-    Player { id: "bob", project: "100000000002", rpm: 8, ..GOOD },
-    Player { id: "cleo", project: "100000000003", rpm: 15, rpd: Some(6), ..GOOD },
-    Player { id: "dan", project: "100000000004", rpm: 5, ..GOOD },
-    Player { id: "eve", project: "100000000005", refused: Some(|| Refusal::ConsumerSuspended), ..GOOD },
-    Player { id: "finn", project: "100000000006", refused: Some(|| Refusal::ApiKeyInvalid), ..GOOD },
-    Player { id: "gus", project: "100000000007", rpm: 12, ..GOOD },
-    Player { id: "paid-1", project: "200000000001", tier: "paid", rpm: 400, ..GOOD },
-    Player { id: "paid-2", project: "200000000001", tier: "paid", rpm: 400, ..GOOD },
+const KEYS: [DemoKey; 10] = [
+    DemoKey { id: "ada-1", project: "100000000001", ..GOOD },
+    DemoKey { id: "ada-2", project: "100000000001", ..GOOD },
+    DemoKey { id: "bob", project: "100000000002", rpm: 8, ..GOOD },
+    DemoKey { id: "cleo", project: "100000000003", rpm: 15, rpd: Some(6), ..GOOD },
+    DemoKey { id: "dan", project: "100000000004", rpm: 5, ..GOOD },
+    DemoKey { id: "eve", project: "100000000005", refused: Some(|| Refusal::ConsumerSuspended), ..GOOD },
+    DemoKey { id: "finn", project: "100000000006", refused: Some(|| Refusal::ApiKeyInvalid), ..GOOD },
+    DemoKey { id: "gus", project: "100000000007", rpm: 12, ..GOOD },
+    DemoKey { id: "paid-1", project: "200000000001", tier: "paid", rpm: 400, ..GOOD },
+    DemoKey { id: "paid-2", project: "200000000001", tier: "paid", rpm: 400, ..GOOD },
 ];
 
-impl Player {
-    /// A made-up key in the usual shape.
+impl DemoKey {
+    /// Returns a fake key in the usual format.
     fn secret(&self) -> String {
         format!("AIzaSyDEMO-{:-<28}", self.id)
     }
@@ -102,18 +103,18 @@ impl Player {
     }
 }
 
-/// The provider, with the pace and the small faults of a real one.
+/// Returns a simulated provider with the latency and the occasional errors of a real one.
 fn simulator(seed: u64) -> Builder {
     let mut sim = GeminiSim::builder().seed(seed);
-    for players in PLAYERS.chunk_by(|a, b| a.project == b.project) {
-        let Some(first) = players.first() else { continue };
+    for keys in KEYS.chunk_by(|a, b| a.project == b.project) {
+        let Some(first) = keys.first() else { continue };
         let limits = gemini_sim::Limits::none().rpm(first.rpm);
         let limits = first.rpd.map_or(limits, |rpd| limits.rpd(rpd));
         let tier = if first.tier == "paid" { Tier::Tier1 } else { Tier::Free };
         let project = Project::new(first.project).tier(tier).limits(limits);
-        sim = sim.project(players.iter().fold(project, |project, player| {
-            let key = gemini_sim::Key::new(player.secret()).label(player.id);
-            project.key(match player.refused {
+        sim = sim.project(keys.iter().fold(project, |project, demo| {
+            let key = gemini_sim::Key::new(demo.secret()).label(demo.id);
+            project.key(match demo.refused {
                 Some(refusal) => key.refused(refusal()),
                 None => key,
             })
@@ -143,7 +144,7 @@ impl Demo {
         let serving = tokio::spawn(server.serve(Gateway::new(&app), stop.clone(), Duration::from_secs(1)));
         if !self.output.json {
             print(format_args!(
-                "{} requests over ten keys in {} s; the gateway is at {url}, a simulator of Gemini's API behind it",
+                "{} requests over ten keys in {} s; the gateway at {url} sends them to a simulator of Gemini's API",
                 calls(self.seconds, self.seed).len(),
                 self.seconds
             ));
@@ -152,12 +153,12 @@ impl Demo {
         let (ours, random) = (Arc::<Tally>::default(), Arc::<Tally>::default());
         let token = app.loaded.load().token.expose().to_owned();
         let client = client(https(http_connector(), &client_tls(&app.loaded.load())?, false));
-        // The same requests, at the same time, to a provider of its own, each with a key at random.
-        let rival = simulator(self.seed).build();
+        // Sends the same requests at the same times to a second simulator, each with a random key.
+        let comparison = simulator(self.seed).build();
         let traffic = async {
             tokio::join!(
                 send_all(&calls, &ours, |call| (client.clone(), call.request(&url, &token))),
-                send_with_random_keys(rival.service(), self.seed, &calls, &random),
+                send_with_random_keys(comparison.service(), self.seed, &calls, &random),
             )
         };
         let began = Instant::now();
@@ -196,7 +197,7 @@ impl Demo {
         }
         print(format_args!(
             "\n{} requests over ten keys of eight projects\n  through keypool    {}\n  with a random key  {}\n  the provider got {} \
-             requests: {} over a limit, {refused} with a bad key,\n  {} that it failed by itself\n  the longest answer took {:.1} s",
+             requests: {} over a limit, {refused} with a bad key,\n  {} with an internal error\n  the longest response took {:.1} s",
             ours.sent,
             ours.text(),
             random.text(),
@@ -208,7 +209,7 @@ impl Demo {
     }
 }
 
-/// A gateway of its own, with no file, no variable and no database of the user.
+/// Opens a gateway that does not use the user's configuration file, variables and database.
 async fn gateway(upstream: &str) -> anyhow::Result<AppState> {
     let mut inputs = Inputs::default();
     inputs.option("demo", "store.path", ["none".to_owned()]);
@@ -217,23 +218,23 @@ async fn gateway(upstream: &str) -> anyhow::Result<AppState> {
     let mut loaded = inputs.load()?;
     loaded.config.pool.key_files = Some(Vec::new());
     loaded.config.pool.key_variables = false;
-    loaded.config.keys = serde_json::from_value(PLAYERS.iter().map(Player::entry).collect())?;
+    loaded.config.keys = serde_json::from_value(KEYS.iter().map(DemoKey::entry).collect())?;
     App::open(inputs, loaded).await
 }
 
-/// A request at its time.
+/// A request and the time at which it is sent.
 struct Call {
     at: Duration,
     path: String,
     body: Bytes,
 }
 
-/// So many requests come at once at the beginning.
+/// Number of requests that are sent at once at the start.
 const BURST: usize = 30;
-/// Then so many a second, which the keys can carry for ever.
+/// Number of requests per second afterwards, which the keys can sustain.
 const RATE: f64 = 6.0;
 
-/// Mixed traffic: whole answers, streams, embeddings and counts of tokens, over two models.
+/// Generates mixed traffic for two models: whole responses, streams, embeddings and token counts.
 fn calls(seconds: u64, seed: u64) -> Vec<Call> {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut calls: Vec<Call> = (0..BURST).map(|_| call(Duration::from_millis(rng.u64(0..400)), &mut rng)).collect();
@@ -266,24 +267,24 @@ impl Call {
     fn request(&self, base: &str, key: &str) -> Request<axum::body::Body> {
         let mut request = Request::new(self.body.clone().into());
         *request.method_mut() = http::Method::POST;
-        *request.uri_mut() = format!("{base}{}", self.path).parse().expect("paths of the demo are good");
-        request.headers_mut().insert("x-goog-api-key", key.parse().expect("keys of the demo are good"));
+        *request.uri_mut() = format!("{base}{}", self.path).parse().expect("paths of the demo are valid");
+        request.headers_mut().insert("x-goog-api-key", key.parse().expect("keys of the demo are valid"));
         request.headers_mut().insert("content-type", http::HeaderValue::from_static("application/json"));
         request
     }
 }
 
-/// What clients saw so far.
+/// The results that clients have seen so far.
 #[derive(Default)]
 struct Tally(Mutex<Counts>);
 
 #[derive(Clone, Debug, Default)]
 struct Counts {
     sent: u64,
-    /// Answers by status; 0: there was none, or it broke off.
+    /// Number of responses by status; 0 stands for none or an interrupted one.
     answers: BTreeMap<u16, u64>,
     longest: Duration,
-    /// The first answer: when it came, and with which key.
+    /// The time and the key of the first successful response.
     first: Option<(Duration, String)>,
 }
 
@@ -315,7 +316,7 @@ impl Counts {
 
     fn text(&self) -> String {
         let bad = self.answers.iter().filter(|(status, _)| **status != 200).map(|(status, count)| match status {
-            0 => format!(", {count} broken off"),
+            0 => format!(", {count} interrupted"),
             status => format!(", {count} × {status}"),
         });
         let seen = if self.answers.contains_key(&429) { "" } else { ", no 429" };
@@ -324,7 +325,7 @@ impl Counts {
     }
 }
 
-/// Sends all calls, each at its time, and waits for their answers.
+/// Sends each call at its time, and waits for all responses.
 async fn send_all<S, B>(calls: &[Call], tally: &Arc<Tally>, mut to: impl FnMut(&Call) -> (S, Request<axum::body::Body>))
 where
     S: Service<Request<axum::body::Body>, Response = Response<B>> + Send + 'static,
@@ -366,33 +367,33 @@ where
 async fn send_with_random_keys(sim: SimService, seed: u64, calls: &[Call], tally: &Arc<Tally>) {
     let mut rng = fastrand::Rng::with_seed(seed);
     send_all(calls, tally, |call| {
-        let player = &PLAYERS[rng.usize(0..PLAYERS.len())];
-        (sim.clone(), call.request("http://gemini-sim.invalid", &player.secret()))
+        let key = &KEYS[rng.usize(0..KEYS.len())];
+        (sim.clone(), call.request("http://gemini-sim.invalid", &key.secret()))
     })
     .await;
 }
 
-/// What a person sees meanwhile: a table that is drawn over itself on a terminal, else lines.
+/// The display of progress: a table that is redrawn in place on a terminal, or else lines.
 struct View<'a> {
     app: &'a AppState,
     tally: &'a Tally,
     began: Instant,
     seconds: u64,
-    /// Lines that stand on the terminal.
+    /// Number of lines on the terminal.
     drawn: u16,
 }
 
-/// The summary and the table are no wider.
+/// Maximum width of the summary and the table.
 const WIDTH: usize = 80;
 
 impl View<'_> {
-    /// Never ends.
+    /// Updates the display. Never returns.
     async fn follow(&mut self, is_silent: bool) {
         if is_silent {
             return std::future::pending().await;
         }
         let is_terminal = std::io::stdout().is_terminal();
-        let mut is_first_told = false;
+        let mut is_first_printed = false;
         let mut printed = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(if is_terminal { 200 } else { 20 })).await;
@@ -400,9 +401,9 @@ impl View<'_> {
                 self.draw();
                 continue;
             }
-            if !is_first_told && let Some((after, key)) = self.tally.counts().first {
+            if !is_first_printed && let Some((after, key)) = self.tally.counts().first {
                 print(format_args!("first answer after {:.2} s, by {key}", after.as_secs_f64()));
-                is_first_told = true;
+                is_first_printed = true;
             }
             if printed.elapsed() >= Duration::from_secs(2) {
                 printed = Instant::now();
@@ -447,7 +448,7 @@ impl View<'_> {
         self.drawn = lines.len() as u16;
     }
 
-    /// How the keys stand at the end.
+    /// Shows the final state of the keys.
     fn last(&mut self) {
         if std::io::stdout().is_terminal() {
             return self.draw();

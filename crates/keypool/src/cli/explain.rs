@@ -20,7 +20,7 @@ use crate::config::Inputs;
                         configuration is wrong."
 )]
 pub(super) struct Explain {
-    /// The x-request-id header of the answer
+    /// The x-request-id header of the response
     #[arg(value_name = "REQUEST-ID")]
     request: String,
     /// Certificates to trust instead of Mozilla's, in PEM [env: KEYPOOL_CACERT]
@@ -70,7 +70,7 @@ fn explain(record: &Value) {
             .map_or_else(|| "a client with the gateway's token".to_owned(), |name| format!("tenant {}", plain(name)))
     ));
     if !record["cause"].is_null() {
-        print(format_args!("the gateway itself answered: {}", text(&record["cause"])));
+        print(format_args!("the gateway itself sent the response: {}", text(&record["cause"])));
     }
     let attempts = record["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
     if attempts.is_empty() {

@@ -19,9 +19,9 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const LARGEST_ANSWER: usize = 256 << 20;
+const MAX_RESPONSE: usize = 256 << 20;
 
-/// Which gateway, and its admin token.
+/// The address of a gateway and its admin token.
 #[derive(Args)]
 pub(super) struct Admin {
     /// The address of the gateway, http(s)://HOST:PORT [default: the address in the configuration]
@@ -37,13 +37,13 @@ impl Admin {
         inputs.option("--admin-token-file", "admin.token_file", self.admin_token_file.as_deref().map(absolute));
     }
 
-    /// Whether a gateway is named.
+    /// Reports whether a gateway is named.
     pub(super) fn is_named(&self) -> bool {
         self.admin.is_some()
     }
 }
 
-/// A client with the admin token, which it sends over verified TLS, or to this machine.
+/// A client with the admin token, which is sent only over verified TLS or to this machine.
 pub(super) struct GatewayClient {
     pub base: String,
     token: SecretText,
@@ -80,7 +80,7 @@ impl GatewayClient {
         let answered = tokio::time::timeout(TIMEOUT, async {
             let answer = self.client.request(request).await?;
             let status = answer.status();
-            let body = Limited::new(answer.into_body(), LARGEST_ANSWER).collect().await;
+            let body = Limited::new(answer.into_body(), MAX_RESPONSE).collect().await;
             Ok((status, body.map_err(|error| anyhow::anyhow!(error))?.to_bytes()))
         });
         let no_answer = || format!("no answer from the gateway at {}", self.base);
@@ -105,7 +105,7 @@ impl GatewayClient {
     }
 }
 
-/// The deepest cause, which names what is wrong.
+/// Returns the root cause as an error.
 fn root(error: &anyhow::Error) -> anyhow::Error {
     anyhow::anyhow!(error.root_cause().to_string())
 }

@@ -30,7 +30,7 @@ use crate::{
 const OUT_OF_QUOTA: u8 = 3;
 const NO_USABLE_KEY: u8 = 4;
 const STOPPED: u8 = 130;
-/// The longest time without a piece of an answer.
+/// Maximum time between two pieces of an answer.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Send one prompt with the pooled keys and print the answer as it arrives.
@@ -49,7 +49,7 @@ pub(super) struct Generate {
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-    /// How long to wait for a key: seconds, or 500ms, 5s, 1m [default: 5s]
+    /// The maximum time to wait for a key: seconds, or 500ms, 5s, 1m [default: 5s]
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
     #[command(flatten)]
@@ -118,7 +118,7 @@ async fn answer(
         Err(error) => Err(error),
     };
     let (error, attempts) = match &answered {
-        Ok(answer) => (is_empty(answer), &answer.attempts),
+        Ok(answer) => (empty_error(answer), &answer.attempts),
         Err(error) => (Some(plain(&short(&error.to_string(), 500))), error.attempts()),
     };
     if json {
@@ -150,7 +150,7 @@ async fn answer(
     Ok(code)
 }
 
-/// Reads an answer, and prints it as it comes.
+/// Reads an answer, and prints it as it arrives.
 async fn read(mut stream: AnswerStream, json: bool, text: &mut String) -> Result<Answer, keypool_batch::Error> {
     while let Some(piece) = stream.next().await {
         let piece = piece?;
@@ -163,23 +163,23 @@ async fn read(mut stream: AnswerStream, json: bool, text: &mut String) -> Result
     stream.finish()
 }
 
-/// What is wrong with an answer that holds nothing.
-fn is_empty(answer: &Answer) -> Option<String> {
+/// Returns an error message if the answer is empty.
+fn empty_error(answer: &Answer) -> Option<String> {
     let why = || answer.finish_reason.as_deref().unwrap_or("the provider gave no reason");
     (answer.text.is_empty() && answer.parts.is_empty()).then(|| format!("the answer is empty: {}", why()))
 }
 
-/// The error of the layers, where it is one.
+/// Returns the library's error, if that is the source.
 fn library(error: &keypool_batch::Error) -> Option<&Error> {
     std::error::Error::source(error)?.downcast_ref()
 }
 
-/// What was counted goes to the store.
+/// Writes the remaining counts to the store.
 async fn flush(provider: &ProviderPool) {
     let _ = tokio::time::timeout(Duration::from_secs(2), provider.pool.shutdown()).await;
 }
 
-/// What a model wrote must not act on the terminal.
+/// Replaces control characters except line feeds and tabs, so that an answer cannot control the terminal.
 fn terminal(text: &str) -> String {
     text.split_inclusive(['\n', '\t'])
         .map(|line| {
@@ -190,11 +190,11 @@ fn terminal(text: &str) -> String {
         .collect()
 }
 
-/// Prints why no key served, and the state of each key if none is usable.
+/// Prints why no key served the request, and the state of each key if none is usable.
 async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyhow::Result<ExitCode> {
     let message = handler::failure(error).0.message;
     if let Some(unavailable) = error.as_unavailable() {
-        // The last attempt may have another cause, such as a connection that was refused.
+        // The last attempt may have failed for another reason, such as a refused connection.
         let last = error.attempts().last().and_then(|attempt| attempt.outcome().failure());
         match last.and_then(tower_keypool::Failure::message) {
             Some(cause) => {
@@ -202,9 +202,9 @@ async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyh
             }
             None => warn(&message),
         }
-        let is_for_good =
+        let is_permanent =
             |reason: &UnavailableReason| matches!(reason, UnavailableReason::Disabled | UnavailableReason::Model);
-        if !unavailable.reasons().iter().all(|(reason, _)| is_for_good(reason)) {
+        if !unavailable.reasons().iter().all(|(reason, _)| is_permanent(reason)) {
             return Ok(ExitCode::from(OUT_OF_QUOTA));
         }
         for row in rows(opened).await?.iter().filter(|row| *row.provider == *provider.name) {
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_kept_and_control_letters_are_not() {
+    fn line_feeds_are_kept_and_control_characters_are_replaced() {
         assert_eq!(terminal("a\n\tb\u{1b}[0m\n"), "a\n\tb [0m\n");
     }
 }

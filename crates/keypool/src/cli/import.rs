@@ -26,15 +26,15 @@ use crate::{
 
 /// Copy keys from files into the database.
 ///
-/// A file has one key per line, followed by its options, or is CSV, TSV or JSON. Bad lines are reported and skipped. If the database
-/// has a key already, the options in the file replace its options. The files are not needed afterwards.
+/// A file has one key per line, followed by its options, or is CSV, TSV or JSON. Bad lines are reported and skipped. If
+/// the database has a key already, the options in the file replace its options. The files are not needed afterwards.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Import {
     /// The key files; - reads standard input
     #[arg(value_name = "FILE|-", required_unless_present = "history")]
     files: Vec<String>,
-    /// Where the keys come from, for the history and their labels [default: the name of the file]
+    /// The origin of the keys, for the history and their labels [default: the name of the file]
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
     /// List earlier imports
@@ -95,7 +95,7 @@ impl Import {
         })
     }
 
-    /// Imports a file. What is wrong with entries is returned with its place.
+    /// Imports a file. Returns the import, and the place and message of each problem.
     async fn import(
         &self,
         file: &str,
@@ -122,7 +122,7 @@ impl Import {
                 Err(error) => problems.push((place(at), error.to_string())),
             }
         }
-        // A key that is listed twice is a problem, and counts once.
+        // A key that is listed twice is a problem, and is counted once.
         let rejected = problems.len() as u64;
         let import = database.import_keys(source, keys, rejected).await?;
         Ok((import, problems))
@@ -143,7 +143,7 @@ impl Import {
     }
 }
 
-/// A key to put: with the options of the key that has the same secret where the file says nothing else.
+/// Returns the key to store. It keeps the options of a stored key with the same secret, unless the file sets them.
 fn merged(
     key: &Key,
     place: &str,
@@ -170,7 +170,7 @@ fn merged(
     Ok(stored(id, Secret::new(&secret)?, options))
 }
 
-/// The place in the file gives way to the source.
+/// Removes the place in the file from the label, and sets the source.
 fn label(options: &mut Map<String, Value>, place: &str, source: &str) {
     if let Some(label) = options.remove("label").as_ref().and_then(Value::as_str) {
         let own = label.strip_suffix(&format!(" ({place})")).unwrap_or(if label == place { "" } else { label });

@@ -1,4 +1,4 @@
-//! Options of a key on the command line, which are those of key files; and where its secret is read.
+//! Command-line options of a key, which are the same as in key files, and the reading of its secret.
 
 use std::io::{IsTerminal, Read};
 
@@ -12,7 +12,7 @@ use tower_keypool::{
 use super::output::wrong;
 use crate::config::Loaded;
 
-/// The length of the shortest key, as in key files.
+/// Minimum length of a key, as in key files.
 const SHORTEST: usize = 8;
 
 /// Options of a key. An empty value removes an option.
@@ -42,7 +42,7 @@ pub(super) struct KeyOptions {
     /// The models that the key may be used for; a name may end in * [default: all]
     #[arg(long, alias = "models", value_name = "MODEL,…")]
     model: Option<String>,
-    /// The maximum number of requests at the same time
+    /// The maximum number of simultaneous requests
     #[arg(long, value_name = "NUMBER")]
     concurrent: Option<String>,
     /// The minimum time between the starts of two requests: seconds, or 500ms, 2s, 1m
@@ -54,7 +54,7 @@ pub(super) struct KeyOptions {
     /// A description of the key
     #[arg(long, value_name = "TEXT")]
     label: Option<String>,
-    /// Where the key comes from
+    /// The origin of the key
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
     /// The exit (proxy) for requests with this key: a name in [exits]
@@ -66,7 +66,7 @@ pub(super) struct KeyOptions {
 }
 
 impl KeyOptions {
-    /// The options that were given, by their names in key files.
+    /// Returns the given options under their names in key files.
     fn given(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let options = [
             ("project", &self.project),
@@ -92,7 +92,7 @@ impl KeyOptions {
         self.given().next().is_none()
     }
 
-    /// Sets the options in those of a key, and removes those that are empty.
+    /// Sets the given options in those of a key, and removes options with an empty value.
     pub(super) fn apply(&self, options: &mut Map<String, Value>) {
         for (name, value) in self.given() {
             match (value.trim(), value.trim().parse::<u64>()) {
@@ -115,7 +115,7 @@ impl KeyOptions {
     }
 }
 
-/// Checks the options of a key, with its secret among them, as a key file's are checked.
+/// Checks the options of a key, including its secret, like those in a key file.
 pub(super) fn check(options: &Map<String, Value>, loaded: &Loaded) -> anyhow::Result<Key> {
     let entry = serde_json::from_value::<KeyEntry>(Value::Object(options.clone()))?;
     let mut read = LoadedKeys::default();

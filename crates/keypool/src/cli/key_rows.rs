@@ -1,5 +1,5 @@
-//! Keys as commands show them: of a pool of this process, or of a running gateway. Both are a [`PoolRow`] of the admin API, read as
-//! JSON.
+//! Rows of keys that commands show, from a pool of this process or from a running gateway. Both are read from a
+//! [`PoolRow`] of the admin API, as JSON.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -11,25 +11,25 @@ use crate::{
     proxy::pools::ProviderPool,
 };
 
-/// A key, with all that keeps it from being used.
+/// A key, with everything that limits its use.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct KeyRow {
     pub id: String,
     pub provider: String,
-    /// Where it is listed; of a running gateway what the key's label says.
+    /// The place where the key is listed; for a running gateway, the key's label.
     pub listed_at: String,
     pub project: String,
     pub tier: String,
     pub priority: u16,
     pub state: KeyState,
-    /// Breakers that cover it and are not closed.
+    /// Breakers that apply to the key and are not closed.
     pub breakers: Vec<Breaker>,
     pub in_flight: u64,
     /// Requests since the process started.
     pub started: u64,
-    /// Requests of today, where the database knows.
+    /// Requests today, if there is a database.
     pub used_today: Option<u64>,
-    /// Limits of its project.
+    /// Limits of the key's project.
     pub limits: Vec<LimitRow>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Breaker {
     pub seconds_left: Option<u64>,
     pub class: Option<String>,
     pub reason: Option<String>,
-    /// What a person should do.
+    /// Advice for the operator.
     pub advice: Option<String>,
 }
 
@@ -56,9 +56,9 @@ pub(super) struct LimitRow {
     pub per: String,
     pub used: u64,
     pub limit: u64,
-    /// given, learned or assumed
+    /// `given`, `learned` or `assumed`.
     pub source: String,
-    /// When there is room for one more; none: now.
+    /// Time until the limit allows one more; `None` if it does now.
     pub opens_in_seconds: Option<u64>,
 }
 
@@ -114,14 +114,14 @@ struct Limit {
     opens_in: Option<u64>,
 }
 
-/// The keys of a pool of this process.
+/// Returns the keys of a pool of this process.
 pub(super) fn of_pool(provider: &ProviderPool) -> anyhow::Result<Vec<KeyRow>> {
     rows(serde_json::to_value(PoolRow::of(provider, 0, usize::MAX))?)
 }
 
-/// The keys of a [`PoolRow`].
+/// Returns the keys of a [`PoolRow`].
 pub(super) fn rows(pool: Value) -> anyhow::Result<Vec<KeyRow>> {
-    let pool: Pool = serde_json::from_value(pool).context("the gateway's snapshot: is it of another version?")?;
+    let pool: Pool = serde_json::from_value(pool).context("cannot read the gateway's snapshot: another version?")?;
     let row = |key: &Key| {
         let project = pool.projects.iter().find(|project| project.name == key.project);
         let account = project.and_then(|project| project.billing_account.as_ref());
@@ -171,7 +171,7 @@ fn short_model(model: &str) -> &str {
 }
 
 impl Breaker {
-    /// What it means for a key that it covers.
+    /// Returns the state of a key that the breaker applies to.
     fn of_key(&self) -> KeyState {
         if matches!(self.scope.as_str(), "key_model" | "project_model" | "model") {
             return KeyState::Partly;
@@ -183,7 +183,7 @@ impl Breaker {
         }
     }
 
-    /// What it covers of a key, why, until when, and what to do.
+    /// Describes the breaker: its model, the time left and the reason.
     fn text(&self) -> String {
         let model = self.target.rsplit_once(" for ").map(|(_, model)| model);
         let model = model.filter(|_| self.of_key() == KeyState::Partly);
@@ -201,21 +201,21 @@ impl Breaker {
 }
 
 impl KeyRow {
-    /// Whether nothing but a person can bring it back.
+    /// Reports whether only the operator can enable the key again.
     pub(super) fn is_disabled(&self) -> bool {
         self.state == KeyState::Disabled
     }
 
-    /// The gravest first.
-    fn by_gravity(&self) -> Vec<&Breaker> {
+    /// Returns the breakers, the most severe first.
+    fn by_severity(&self) -> Vec<&Breaker> {
         let mut breakers: Vec<&Breaker> = self.breakers.iter().collect();
         breakers.sort_by_key(|breaker| std::cmp::Reverse((breaker.of_key(), breaker.seconds_left)));
         breakers
     }
 
-    /// Why it is not used, until when; of a limit when it opens.
+    /// Describes why the key is not used and for how long, including full limits.
     pub(super) fn why(&self) -> String {
-        let mut parts: Vec<String> = self.by_gravity().into_iter().map(Breaker::text).collect();
+        let mut parts: Vec<String> = self.by_severity().into_iter().map(Breaker::text).collect();
         let mut full: Vec<&LimitRow> = self.limits.iter().filter(|limit| limit.is_full()).collect();
         full.sort_by_key(|limit| limit.opens());
         parts.extend(
@@ -224,14 +224,14 @@ impl KeyRow {
         parts.join("; ")
     }
 
-    /// What a person should do.
+    /// Returns advice for the operator; empty if there is none.
     pub(super) fn advice(&self) -> String {
-        let advice = self.by_gravity().into_iter().find_map(|breaker| breaker.advice.clone());
+        let advice = self.by_severity().into_iter().find_map(|breaker| breaker.advice.clone());
         let by_hand = || self.breakers.iter().any(|breaker| breaker.class.is_none() && breaker.state == "disabled");
         advice.unwrap_or_else(|| if by_hand() { format!("keypool keys enable {}", self.id) } else { String::new() })
     }
 
-    /// For one line of a terminal: how much of which limits is used, the fullest first, and how many more there are.
+    /// Describes in one line how much of the fullest limits is used, and how many more limits there are.
     pub(super) fn used(&self) -> String {
         let mut limits: Vec<&LimitRow> = self.limits.iter().filter(|limit| limit.used > 0).collect();
         if limits.is_empty() {
@@ -249,7 +249,7 @@ impl KeyRow {
 }
 
 impl LimitRow {
-    /// Whether it has no room now. An assumed limit refuses nobody.
+    /// Reports whether the limit is reached. An assumed limit blocks no requests.
     fn is_full(&self) -> bool {
         self.opens_in_seconds.is_some() && self.source != "assumed"
     }

@@ -43,7 +43,7 @@ Examples:
 Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong, or there is no such key.";
 
 #[derive(Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, and only at the start")]
+#[expect(clippy::large_enum_variant, reason = "there is only one, at startup")]
 enum Change {
     /// Change options of a key in the database; an empty value removes an option
     Set {
@@ -69,7 +69,8 @@ enum Change {
     Replace {
         /// The id of the key
         id: String,
-        /// - reads the secret from standard input; without it, you are asked for the secret, which is not shown
+        /// Use - to read the secret from standard input; without it, keypool prompts for the secret and does not show
+        /// it
         #[arg(value_name = "-", allow_hyphen_values = true)]
         key: Option<String>,
     },
@@ -108,7 +109,7 @@ impl Keys {
     }
 }
 
-/// All keys of all providers.
+/// Returns all keys of all providers.
 pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     let today = usage::today(opened.pools.own().pool.provider().zone());
     let used: HashMap<KeyId, u64> = match &opened.stores.sqlite {
@@ -156,7 +157,7 @@ async fn list(opened: &Opened, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The key of the database, or an error that says where the key is listed.
+/// Returns the key in the database, or an error with the place where the key is listed.
 async fn of_database(opened: &Opened, id: &KeyId) -> anyhow::Result<StoredKey> {
     let (provider, place) = opened.find(id)?;
     let stored = opened.database()?.key(id).await?;
@@ -228,7 +229,7 @@ async fn replace(opened: &Opened, id: String, given: Option<&str>) -> anyhow::Re
     key.secret = secret;
     let target = BreakerTarget::Key(key.id.clone());
     database.put_key(key).await?;
-    // What was known against the old secret does not hold for the new one.
+    // A cooldown of the old secret does not apply to the new one.
     opened.store()?.record(vec![Record::Closed { target }]).await?;
     Ok((id, "replaced"))
 }

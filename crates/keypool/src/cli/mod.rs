@@ -80,7 +80,7 @@ impl Common {
     }
 }
 
-/// A path of the command line is relative to the working directory, not to the configuration.
+/// Makes a path of the command line absolute. It is relative to the working directory, not to the configuration file.
 fn absolute(path: &str) -> String {
     if matches!(path, "none" | "auto") {
         return path.to_owned();
@@ -110,10 +110,10 @@ enum Command {
     Man(shell::Man),
 }
 
-/// Exit code of a wrong command line, configuration or input.
+/// Exit code for a wrong command line, configuration or input.
 const WRONG: u8 = 2;
 
-/// Runs the command of the command line.
+/// Parses the command line and runs its command.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let inputs = cli.common.inputs();
@@ -144,13 +144,13 @@ pub fn run() -> ExitCode {
     })
 }
 
-/// Runs a command on a runtime with these worker threads; one a core unless given.
+/// Runs a command on a runtime with this number of worker threads; the default is one per core.
 fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = threads {
         builder.worker_threads(threads);
     }
-    // Boxed: the runtime is compiled once for each type of future.
+    // Boxed, because the runtime is compiled again for each type of future.
     let command: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(command);
     builder.enable_all().build()?.block_on(command)
 }

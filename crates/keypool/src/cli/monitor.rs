@@ -55,13 +55,13 @@ pub(super) struct Monitor {
     source: Source,
 }
 
-/// Where pictures come from.
+/// The source of pictures.
 enum Watched {
     Gateway(Box<GatewayClient>),
     Database(Box<Opened>),
 }
 
-/// The state of all keys at a time.
+/// The state of all keys at one time.
 struct Picture {
     title: String,
     rows: Vec<KeyRow>,
@@ -85,7 +85,7 @@ impl Watched {
     }
 }
 
-/// The keys of a gateway's snapshot, which has a list of pools.
+/// Returns the keys of a gateway's snapshot, which has a list of pools.
 fn of_gateway(mut snapshot: Value) -> anyhow::Result<Vec<KeyRow>> {
     let Value::Array(pools) = snapshot["pools"].take() else { return Ok(Vec::new()) };
     let rows: Vec<Vec<KeyRow>> = pools.into_iter().map(key_rows::rows).collect::<anyhow::Result<_>>()?;
@@ -119,7 +119,7 @@ impl Monitor {
     }
 }
 
-/// One line a key and picture; of JSON one a picture.
+/// Prints one line per key and picture, or one JSON object per picture.
 async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool) -> anyhow::Result<()> {
     for n in 0..pictures {
         if n > 0 {
@@ -141,7 +141,7 @@ async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool)
     Ok(())
 }
 
-/// A key in a line.
+/// Formats a key as one line.
 pub(super) fn line(row: &KeyRow) -> String {
     let parts = [row.why(), row.used()].into_iter().filter(|part| !part.is_empty());
     [format!("{} {}", row.id, row.state.as_str())].into_iter().chain(parts).collect::<Vec<_>>().join(" | ")
@@ -180,7 +180,7 @@ async fn watch(
             if left.is_zero() {
                 break;
             }
-            // Blocks this worker alone; the other one keeps the pools up to date.
+            // Blocks only this worker thread; the other one keeps the pools up to date.
             if !tokio::task::block_in_place(|| event::poll(left))? {
                 break;
             }
@@ -218,7 +218,7 @@ fn draw(frame: &mut Frame<'_>, picture: &Picture, offset: usize, fault: Option<&
     frame.render_widget(Paragraph::new(foot_text), foot);
 }
 
-/// At 80 columns the used amount and the time left can be seen.
+/// Returns the table of keys. At 80 columns, the usage and the time left are visible.
 pub(super) fn table(rows: &[KeyRow], offset: usize) -> Table<'static> {
     let row = |row: &KeyRow| {
         let colour = match row.state {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn at_80_columns_used_and_until_when_are_seen() {
+    fn usage_and_time_left_are_visible_at_80_columns() {
         let rows = of_gateway(json!({ "pools": [pool("gemini")] })).expect("a pool");
         let picture = Picture { title: "gateway".to_owned(), rows };
         let mut terminal = Terminal::new(TestBackend::new(80, 10)).expect("a terminal");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_of_several_pools() {
+    fn a_snapshot_can_have_several_pools() {
         let rows = of_gateway(json!({ "pools": [pool("gemini"), pool("other")] })).expect("two pools");
         assert_eq!(rows.iter().map(|row| &*row.provider).collect::<Vec<_>>(), ["gemini", "other"]);
     }

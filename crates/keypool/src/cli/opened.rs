@@ -1,4 +1,4 @@
-//! What most commands work with: the configuration, the stores, and the pools with all keys.
+//! State that most commands need: the configuration, the stores, and the pools with all keys.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -22,11 +22,11 @@ use crate::{
     store::Stores,
 };
 
-/// Where keys come from, and where they are used.
+/// Options for the source of keys and for the provider.
 #[derive(Args)]
 pub(super) struct Source {
-    /// Key file (repeatable): one key per line, followed by its options, or CSV, TSV or JSON [default: key.txt, if it exists]
-    /// [env: KEYPOOL_KEYS, API_KEY_FILE]
+    /// Key file (repeatable): one key per line, followed by its options, or CSV, TSV or JSON [default: key.txt, if it
+    /// exists] [env: KEYPOOL_KEYS, API_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     keys: Vec<String>,
     /// The API of the provider: gemini, openai or anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
@@ -53,12 +53,12 @@ pub(super) struct Opened {
     pub loaded: Loaded,
     pub stores: Stores,
     pub pools: Pools,
-    /// Where each key of each provider is listed.
+    /// The place where each key of each provider is listed.
     places: HashMap<(Arc<str>, KeyId), String>,
 }
 
 impl Opened {
-    /// Reads and opens everything. Entries that are no keys are named on standard error.
+    /// Reads and opens everything. Reports invalid key entries on standard error.
     pub(super) async fn open(inputs: &Inputs) -> anyhow::Result<Self> {
         let loaded = inputs.load()?;
         let stores = Stores::open(&loaded).await?;
@@ -69,7 +69,7 @@ impl Opened {
         Self::of(loaded, stores, listed).await
     }
 
-    /// The same as it is now: the counts of other processes are read when a pool is opened.
+    /// Opens the pools again, since the counts of other processes are read when a pool is opened.
     pub(super) async fn again(&self) -> anyhow::Result<Self> {
         let listed = keys::all(&self.loaded, &self.stores).await?;
         Self::of(self.loaded.clone(), self.stores.clone(), listed).await
@@ -90,7 +90,7 @@ impl Opened {
         self.places.get(&(provider.into(), id.clone())).map_or("", String::as_str)
     }
 
-    /// The provider that has a key, and where the key is listed.
+    /// Returns the provider of a key, and the place where the key is listed.
     pub(super) fn find(&self, id: &KeyId) -> anyhow::Result<(&Arc<ProviderPool>, &str)> {
         let has = |provider: &&Arc<ProviderPool>| self.places.contains_key(&(Arc::clone(&provider.name), id.clone()));
         let provider = self.pools.iter().find(has);
@@ -99,7 +99,7 @@ impl Opened {
         Ok((provider, self.place(&provider.name, id)))
     }
 
-    /// A client for prompts over the keys of a provider, their exits and its fallback models.
+    /// Returns a client for prompts that uses a provider's keys, their exits and its fallback models.
     pub(super) fn client(&self, provider: &ProviderPool, timeout: Duration) -> anyhow::Result<Client> {
         let plans = self.loaded.pools();
         let plan = plans.iter().find(|plan| plan.name == *provider.name).context("every pool has a plan")?;
@@ -108,12 +108,12 @@ impl Opened {
         Ok(client.service(Upstream::new(&self.loaded)?))
     }
 
-    /// The database, for commands that cannot do without.
+    /// Returns the database, or an error for commands that need one.
     pub(super) fn database(&self) -> anyhow::Result<&SqliteStore> {
         database(&self.stores)
     }
 
-    /// The store of cooldowns and disabled keys.
+    /// Returns the store of cooldowns and disabled keys.
     pub(super) fn store(&self) -> anyhow::Result<&dyn Store> {
         self.stores.counting().ok_or_else(|| wrong(NO_DATABASE))
     }
@@ -126,7 +126,7 @@ pub(super) fn database(stores: &Stores) -> anyhow::Result<&SqliteStore> {
     stores.sqlite.as_ref().ok_or_else(|| wrong(NO_DATABASE))
 }
 
-/// Lists the entries that are skipped, and counts them.
+/// Reports the first skipped entries, and the number of the others.
 pub(super) fn warn_of_problems(problems: impl ExactSizeIterator<Item = String>) {
     const SHOWN: usize = 20;
     let all = problems.len();

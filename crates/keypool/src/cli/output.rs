@@ -1,4 +1,4 @@
-//! What commands print: JSON for programs, tables and sentences for people.
+//! Output of commands: JSON for programs, tables and sentences for people.
 
 use std::{fmt, io::Write as _};
 
@@ -31,7 +31,7 @@ pub(super) fn wrong(message: impl Into<String>) -> anyhow::Error {
     Wrong(message.into()).into()
 }
 
-/// Prints text and a line's end. A closed pipe is no error.
+/// Prints a line. A closed pipe is not an error.
 pub(super) fn print(text: impl fmt::Display) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}");
@@ -47,14 +47,14 @@ pub(super) fn warn(text: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "keypool: {text}");
 }
 
-/// Where no answer came from, and why: the deepest cause, such as `Connection refused`.
+/// Returns a message for a request without a response: the address and the root cause, such as `Connection refused`.
 pub(super) fn no_answer(pool: &KeyPool, error: &tower_keypool::Error) -> String {
     let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
     let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
     format!("no answer from {}: {cause}", pool.provider().base())
 }
 
-/// Rows under names of columns, as wide as the terminal.
+/// Formats a table as wide as the terminal.
 pub(super) fn table<const N: usize>(names: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
@@ -65,26 +65,26 @@ pub(super) fn table<const N: usize>(names: [&str; N], rows: impl IntoIterator<It
     table.to_string()
 }
 
-/// What others wrote must not act on the terminal.
+/// Replaces control characters with spaces, so that foreign text cannot control the terminal.
 pub(super) fn plain(text: &str) -> String {
     let is_safe = |c: &char| !c.is_control() && !matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if is_safe(&c) { c } else { ' ' }).collect()
 }
 
-/// The beginning of a text.
-pub(super) fn short(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+/// Shortens a text to a maximum number of characters.
+pub(super) fn short(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
         return text.to_owned();
     }
-    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// A number of things: `1 key`, `2 keys`.
+/// Formats a number of things: `1 key`, `2 keys`.
 pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// How long something takes still: `41 s`, `12 min`, `3 h 05 min`, `2 d 4 h`.
+/// Formats the time left: `41 s`, `12 min`, `3 h 05 min`, `2 d 4 h`.
 pub(super) fn left(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds} s"),
@@ -94,7 +94,7 @@ pub(super) fn left(seconds: u64) -> String {
     }
 }
 
-/// A moment in UTC.
+/// Formats a time in UTC.
 pub(super) fn moment(ms: i64) -> String {
     let moment = jiff::Timestamp::from_millisecond(ms);
     moment.map_or_else(|_| String::new(), |moment| moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_shown_in_units_that_people_use() {
+    fn times_are_shown_in_readable_units() {
         for (seconds, text) in [(0, "0 s"), (119, "119 s"), (121, "3 min"), (7_260, "2 h 01 min"), (180_000, "2 d 2 h")]
         {
             assert_eq!(left(seconds), text);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn control_letters_do_not_reach_the_terminal() {
+    fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\n"), "a [2Jb c ");
     }
 }

@@ -17,15 +17,16 @@ use crate::{
 
 /// Run the gateway: a reverse proxy that sends each request with one of the pooled keys.
 ///
-/// Gemini, OpenAI and Anthropic clients work unchanged: they use the gateway's address as base URL and its token as API key. Keys
-/// come from key files, the environment (GEMINI_API_KEY and others), keypool.toml and the database (keypool add-key).
+/// Gemini, OpenAI and Anthropic clients work unchanged: they use the gateway's address as base URL and its token as API
+/// key. Keys come from key files, the environment (GEMINI_API_KEY and others), keypool.toml and the database (keypool
+/// add-key).
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
     #[command(flatten)]
     source: Source,
-    /// The address to listen on; a token is required unless it is a loopback address [default: 127.0.0.1:5000] [env: KEYPOOL_LISTEN, LISTEN_HOST,
-    /// LISTEN_PORT]
+    /// The address to listen on; a token is required unless it is a loopback address [default: 127.0.0.1:5000] [env:
+    /// KEYPOOL_LISTEN, LISTEN_HOST, LISTEN_PORT]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
     /// Serve over TLS with this certificate chain, in PEM [env: KEYPOOL_TLS_CERT_FILE]
@@ -34,11 +35,12 @@ pub(super) struct Serve {
     /// The private key of the certificate, in PEM [env: KEYPOOL_TLS_KEY_FILE]
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<String>,
-    /// The token that clients send instead of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN] [env: KEYPOOL_TOKEN,
-    /// PLACEHOLDER_TOKEN]
+    /// The token that clients send instead of an API key [default on loopback: PLACEHOLDER_GEMINI_TOKEN] [env:
+    /// KEYPOOL_TOKEN, PLACEHOLDER_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// The token of the admin API (/-/admin) and the dashboard (/-/ui), which are off without it [env: KEYPOOL_ADMIN_TOKEN]
+    /// The token of the admin API (/-/admin) and the dashboard (/-/ui), which are off without it [env:
+    /// KEYPOOL_ADMIN_TOKEN]
     #[arg(long, value_name = "TOKEN")]
     admin_token: Option<String>,
     /// The file with the admin token [env: KEYPOOL_ADMIN_TOKEN_FILE]
@@ -50,13 +52,13 @@ pub(super) struct Serve {
     /// A host name that clients may use for the gateway, besides loopback names and its addresses (repeatable)
     #[arg(long = "host", value_name = "NAME")]
     hosts: Vec<String>,
-    /// How the next key is chosen among ready keys of one priority [default: least-loaded]
+    /// The order in which ready keys of the same priority are used [default: least-loaded]
     #[arg(long, value_name = "NAME", value_parser = Strategy::ALL.map(Strategy::as_str))]
     strategy: Option<String>,
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
-    /// How long a request may wait for a key before it fails: seconds, or 500ms, 5s, 1m [default: 5s]
+    /// The maximum time that a request waits for a key before it fails: seconds, or 500ms, 5s, 1m [default: 5s]
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
     /// The format of the log: text or json [default: text] [env: KEYPOOL_LOG_FORMAT, LOG_FORMAT]
@@ -111,7 +113,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         }
         _ => None,
     };
-    // Problems of keys are logged before a port that is in use.
+    // Opened first, so that problems with keys are logged even if the port is in use.
     let (listen, admin_listen) = (loaded.listen, loaded.admin_listen);
     let app = App::open(inputs, loaded).await?;
     let server = Server::bind(listen, &gateway, certificate.clone()).await?;
@@ -127,7 +129,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     }
     let is_tls = certificate.is_some();
     let reloading = reload::watch(AppState::clone(&app), certificate);
-    // A script may stop the gateway as soon as it logs its address.
+    // Signals are caught first, because a script may stop the gateway as soon as the address is logged.
     let mut signals = EndSignals::catch()?;
     log_addresses(address, admin_address, is_tls);
     tokio::spawn(reloading);
@@ -145,7 +147,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         () = ended => {}
         () = signals.next() => tracing::warn!("stopped at once by a second signal"),
     }
-    // What was counted goes to the store.
+    // Write the remaining counts to the store.
     for provider in app.pools.iter() {
         let _ = tokio::time::timeout(Duration::from_secs(2), provider.pool.shutdown()).await;
     }
@@ -160,7 +162,7 @@ fn log_addresses(address: SocketAddr, admin: Option<SocketAddr>, is_tls: bool) {
     }
 }
 
-/// Ctrl-C and SIGTERM. From when it is made on they end the program in order, and no longer the process at once.
+/// Ctrl-C and SIGTERM. Once this exists, they no longer end the process at once.
 pub(super) struct EndSignals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
@@ -180,7 +182,7 @@ impl EndSignals {
         Ok(Self {})
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub(super) async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {

@@ -19,7 +19,7 @@ impl Completions {
     pub(super) fn run(&self) -> ExitCode {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "keypool", &mut script);
-        // A closed pipe is no error.
+        // A closed pipe is not an error.
         let _ = std::io::stdout().write_all(&script);
         ExitCode::SUCCESS
     }

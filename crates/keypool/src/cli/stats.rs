@@ -25,7 +25,7 @@ pub(super) struct Stats {
     output: Json,
 }
 
-/// How many keys are in which state.
+/// Number of keys in each state.
 #[derive(Clone, Debug, Default, Serialize)]
 struct States {
     provider: String,

@@ -66,7 +66,7 @@ enum Change {
     },
 }
 
-/// What a tenant may do.
+/// Permissions of a tenant.
 #[derive(Args)]
 struct Rights {
     /// Models that the tenant may use; a name may end in * [default: all]
@@ -78,16 +78,16 @@ struct Rights {
     /// The limit of requests per day (UTC)
     #[arg(long, value_name = "NUMBER")]
     rpd: Option<String>,
-    /// The limit of prompt and answer tokens per minute
+    /// The limit of input and output tokens per minute
     #[arg(long, value_name = "NUMBER")]
     tpm: Option<String>,
-    /// The limit of prompt and answer tokens per day (UTC)
+    /// The limit of input and output tokens per day (UTC)
     #[arg(long, value_name = "NUMBER")]
     tpd: Option<String>,
-    /// The maximum number of requests at the same time
+    /// The maximum number of simultaneous requests
     #[arg(long, value_name = "NUMBER")]
     max_concurrent: Option<String>,
-    /// When the tenant's access ends: 2030-01-31 or 2030-01-31T12:00:00Z
+    /// The time at which the tenant's access ends: 2030-01-31 or 2030-01-31T12:00:00Z
     #[arg(long, value_name = "TIME")]
     expires: Option<String>,
 }

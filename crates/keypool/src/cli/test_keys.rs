@@ -27,7 +27,7 @@ use crate::{
     store::Stores,
 };
 
-/// Keys that are asked at the same time.
+/// Maximum number of keys that are tested at the same time.
 const CONCURRENCY: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -47,15 +47,15 @@ pub(super) struct TestKeys {
     output: Json,
 }
 
-/// What a provider says of a key.
+/// The result of a key's test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Verdict {
     Good,
-    /// Good, and at a limit now.
+    /// Good, but at a limit now.
     AtLimit,
     Bad,
-    /// The provider, or the network, failed: nothing is known of the key.
+    /// The provider or the network failed, so nothing is known about the key.
     Untested,
 }
 
@@ -69,7 +69,7 @@ struct Finding {
     status: Option<u16>,
     message: Option<String>,
     advice: Option<&'static str>,
-    /// Models that it may use.
+    /// Number of models that the key may use.
     models: Option<usize>,
     seconds: f64,
     disabled: bool,
@@ -137,7 +137,7 @@ impl TestKeys {
     }
 }
 
-/// Asks about one key, over a pool of its own, so that it is asked whatever is known of it.
+/// Tests one key with its own pool, so that it is tested even while it cools down or is disabled.
 async fn test(plan: &PoolPlan, key: &Key, place: &str, upstream: &Upstream) -> Finding {
     let began = tokio::time::Instant::now();
     let mut found = Finding {
@@ -180,7 +180,7 @@ async fn test(plan: &PoolPlan, key: &Key, place: &str, upstream: &Upstream) -> F
     found
 }
 
-/// The attempts, and how many models a good answer lists; or why there was no answer.
+/// Lists the models with a key. Returns the attempts and the number of models, or why there was no response.
 async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts, Option<usize>), String> {
     let pool = plan.builder().and_then(|builder| builder.key(key).wait(Duration::ZERO).build());
     let pool = pool.map_err(|error| error.to_string())?;
@@ -206,7 +206,7 @@ async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts
             let models = value["models"].as_array().or_else(|| value["data"].as_array());
             Ok((attempts, models.map(Vec::len)))
         }
-        // A refusal after which there is no other key.
+        // The provider refused the request, and there is no other key.
         Err(error) if error.attempts().last().is_some_and(|attempt| attempt.status().is_some()) => {
             Ok((error.attempts().clone(), None))
         }
@@ -214,7 +214,7 @@ async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts
     }
 }
 
-/// Disables what was rejected for good.
+/// Disables the permanently rejected keys.
 async fn fix(found: &mut [Finding], stores: &Stores) -> anyhow::Result<()> {
     let rejected: Vec<&mut Finding> = found.iter_mut().filter(|key| key.is_rejected).collect();
     if rejected.is_empty() {

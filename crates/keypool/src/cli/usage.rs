@@ -28,7 +28,7 @@ pub(super) struct Usage {
     /// The number of days to show, up to today; 400 days are kept
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(1..=400))]
     days: Option<i32>,
-    /// What to group by
+    /// The field to group by
     #[arg(long, value_name = "WHAT", default_value = "key")]
     by: By,
     /// Print CSV
@@ -54,7 +54,7 @@ enum By {
     Tenant,
 }
 
-/// A sum.
+/// Total usage.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Sum {
     pub requests: u64,
@@ -141,7 +141,8 @@ impl Usage {
     }
 }
 
-/// The sums by what they are of. Requests of tenants are counted with a key of their own, which is none of a provider.
+/// Returns the usage, grouped by a field. Requests of a tenant are also counted under a separate key, which belongs to
+/// no provider.
 async fn sums(database: &SqliteStore, query: UsageQuery, by: By) -> anyhow::Result<BTreeMap<String, Sum>> {
     let query = query.by_key();
     let query = match by {
@@ -169,7 +170,7 @@ async fn sums(database: &SqliteStore, query: UsageQuery, by: By) -> anyhow::Resu
     Ok(sums)
 }
 
-/// What the keys used on a day, all together.
+/// Returns the total usage of all keys on a day.
 pub(super) async fn of_day(database: &SqliteStore, day: i32) -> anyhow::Result<Sum> {
     let mut all = Sum::default();
     for row in database.usage(UsageQuery::of_days(day..=day).by_key()).await? {
@@ -190,7 +191,7 @@ fn date_of(days: i32) -> Option<String> {
     Some(EPOCH.checked_add(days.days()).ok()?.to_string())
 }
 
-/// Today in a zone, in days since 1970-01-01.
+/// Returns today's date in a time zone, in days since 1970-01-01.
 pub(super) fn today(zone: &str) -> i32 {
     let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
     days_of(jiff::Timestamp::now().to_zoned(zone).date())

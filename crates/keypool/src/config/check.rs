@@ -1,4 +1,4 @@
-//! What no type can say: whether settings fit together.
+//! Checks that types cannot express: whether settings are consistent.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -11,7 +11,7 @@ use tower_keypool::config::Environment;
 
 use super::{Config, Loaded, Problems, SecretText};
 
-/// The token that clients send on loopback where none is set.
+/// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
 
 struct Checker<'a> {
@@ -77,7 +77,7 @@ pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> 
     if !problems.is_empty() {
         return Err(Problems::all(problems));
     }
-    // What a reload looks for must not depend on the working directory.
+    // A reload must not depend on the working directory.
     loaded.path = std::path::absolute(&loaded.path).unwrap_or(loaded.path);
     Ok(loaded)
 }
@@ -95,7 +95,7 @@ impl Checker<'_> {
         })
     }
 
-    /// A secret that stands in the file, or in a file of its own.
+    /// Returns a secret that is given as text or in a separate file.
     fn secret(&mut self, setting: &str, text: Option<&SecretText>, file: Option<&Path>) -> Option<SecretText> {
         let secret = match (text, file) {
             (Some(text), _) => text.expose().to_owned(),
@@ -154,7 +154,7 @@ impl Checker<'_> {
         for (n, tenant) in config.tenants.iter().enumerate() {
             let setting = format!("tenants, entry {}", n + 1);
             if tenant.name.is_empty() || !names.insert(tenant.name.as_str()) {
-                self.problem(&setting, "expected a name that is not empty and that no other tenant has");
+                self.problem(&setting, "expected a name that is not empty and not used by another tenant");
             }
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
             let hash = match (&given, &tenant.token_hash) {
@@ -189,7 +189,7 @@ impl Checker<'_> {
     }
 }
 
-/// Whether each provider can be made of its settings, and has a name of its own.
+/// Checks that the settings of each provider are valid and that its name is unique.
 fn providers(loaded: &Loaded) -> Vec<(String, String)> {
     let shown =
         if loaded.path.as_os_str().is_empty() { "configuration".into() } else { loaded.path.display().to_string() };
@@ -210,7 +210,7 @@ fn providers(loaded: &Loaded) -> Vec<(String, String)> {
     problems
 }
 
-/// A SHA-256 in hex.
+/// Parses a SHA-256 hash in hex.
 pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
     let digits = text.trim().as_bytes();
     if digits.len() != 64 {
@@ -223,7 +223,7 @@ pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
     Some(hash)
 }
 
-/// A day, or a time with its zone.
+/// Parses a day, which starts at midnight UTC, or a time with its zone.
 pub fn parse_time(text: &str) -> Option<jiff::Timestamp> {
     let day = || text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     text.parse().ok().or_else(|| Some(day()?.timestamp()))

@@ -1,4 +1,4 @@
-//! Where settings come from.
+//! The sources of settings.
 
 use std::{
     collections::BTreeMap,
@@ -12,7 +12,8 @@ use super::{
     loaded::{Loaded, Problems},
 };
 
-/// Variables that stand for a setting, beside `KEYPOOL__SECTION__SETTING`. Of one setting the first that is set counts.
+/// Short names of variables for settings, besides `KEYPOOL__SECTION__SETTING`. For each setting, the first variable
+/// that is set is used.
 const VARIABLES: [(&str, &[&str]); 20] = [
     ("admin.listen", &["KEYPOOL_ADMIN_LISTEN"]),
     ("admin.token", &["KEYPOOL_ADMIN_TOKEN"]),
@@ -36,30 +37,30 @@ const VARIABLES: [(&str, &[&str]); 20] = [
     ("store.redis_password_file", &["KEYPOOL_REDIS_PASSWORD_FILE"]),
 ];
 
-/// Variables of the upstream, by provider.
+/// Variables for the upstream, by provider.
 const UPSTREAMS: [(&str, &[&str]); 3] = [
     ("gemini", &["GEMINI_API_BASE_URL", "GOOGLE_GEMINI_BASE_URL"]),
     ("openai", &["OPENAI_API_BASE_URL", "OPENAI_BASE_URL", "OPENAI_API_BASE"]),
     ("anthropic", &["ANTHROPIC_API_BASE_URL", "ANTHROPIC_BASE_URL"]),
 ];
 
-/// Where settings come from: a file, the environment and options of the command line; each wins over the one before.
+/// The sources of settings: a file, the environment and command-line options. Each overrides the one before.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
     file: Option<PathBuf>,
     environment: Environment,
-    /// The option, its setting, and its values.
+    /// Each option with its setting and its values.
     options: Vec<(&'static str, &'static str, Vec<String>)>,
 }
 
 impl Inputs {
-    /// The file that was named on the command line, or else the one that the environment names, `./keypool.toml` or the user's.
+    /// Uses the file that is given, or else the first of these: `KEYPOOL_CONFIG`, `./keypool.toml`, the user's file.
     pub fn new(file: Option<PathBuf>, environment: Environment) -> Self {
         let file = file.or_else(|| usual_file(&environment));
         Self { file, environment, options: Vec::new() }
     }
 
-    /// An option of the command line for a setting such as `gateway.listen`. Several values are a list.
+    /// Adds a command-line option for a setting such as `gateway.listen`. Several values form a list.
     pub fn option(&mut self, option: &'static str, setting: &'static str, values: impl IntoIterator<Item = String>) {
         let values: Vec<String> = values.into_iter().collect();
         if !values.is_empty() {
@@ -71,10 +72,10 @@ impl Inputs {
         self.file.as_deref()
     }
 
-    /// Reads everything.
+    /// Reads and checks all settings.
     ///
     /// # Errors
-    /// Everything that is wrong.
+    /// All problems that were found.
     pub fn load(&self) -> Result<Loaded, Problems> {
         let path = self.file.clone().unwrap_or_default();
         let text = match &self.file {
@@ -93,7 +94,7 @@ impl Inputs {
         Loaded::check(config, path, self.environment.clone())
     }
 
-    /// Where each setting that is set comes from: an option, a variable, or a line of the file.
+    /// Returns the origin of each setting that is set: an option, a variable, or a line of the file.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -120,7 +121,7 @@ impl Inputs {
         Ok(origins)
     }
 
-    /// The provider that is set: by an option, a variable or the file of this text.
+    /// Returns the provider that an option, a variable or the file with this text sets.
     fn provider(&self, text: &str) -> String {
         let by_option = self.options.iter().rev().find(|(_, setting, _)| *setting == "gateway.provider");
         let variables = ["KEYPOOL__GATEWAY__PROVIDER", "KEYPOOL_PROVIDER"];
@@ -133,10 +134,10 @@ impl Inputs {
         named.or_else(|| by_variable().map(str::to_owned)).or_else(by_file).unwrap_or_else(|| "gemini".to_owned())
     }
 
-    /// The environment with every other variable and option as `KEYPOOL__SECTION__SETTING` above the file of this text, and what each
-    /// of these stands for.
+    /// Returns all variables and options under names such as `KEYPOOL__SECTION__SETTING`, which override the file with
+    /// this text, and the origin of each.
     fn overlay(&self, text: &str) -> (Environment, BTreeMap<String, String>) {
-        // Each setting with its value, and what that comes from.
+        // Each setting with its value and its origin.
         let mut all: BTreeMap<String, (String, String)> = BTreeMap::new();
         let mut set = |setting: &str, value: String, origin: &str| {
             let name = format!("KEYPOOL__{}", setting.to_ascii_uppercase().replace('.', "__"));
@@ -189,7 +190,7 @@ fn toml_list<'a>(items: impl Iterator<Item = &'a str>) -> String {
     toml::Value::from(items.collect::<Vec<_>>()).to_string()
 }
 
-/// The file that is the configuration where none is named.
+/// Returns the configuration file that is used if none is named.
 fn usual_file(environment: &Environment) -> Option<PathBuf> {
     if let Some(named) = environment.get("KEYPOOL_CONFIG") {
         return Some(PathBuf::from(named));
@@ -205,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_upstream_of_another_provider_is_not_taken() {
+    fn upstream_variables_of_other_providers_are_ignored() {
         let variables =
             [("GEMINI_API_BASE_URL", "http://gemini.example"), ("OPENAI_BASE_URL", "http://openai.example")];
         let upstream = |option: Option<&str>, file: &str| {
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_read_as_containers_spell_them() {
+    fn flags_accept_the_spellings_of_container_variables() {
         for (value, expected) in [("1", true), ("yes", true), ("on", true), ("0", false), ("No", false), ("off", false)]
         {
             let environment = [("KEYPOOL__GATEWAY__STRICT", value), ("KEYPOOL__POOL__STRATEGY", "round-robin")];

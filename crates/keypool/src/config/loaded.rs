@@ -1,4 +1,4 @@
-//! The configuration as it was read and checked.
+//! The configuration after it was read and checked.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +14,7 @@ use tower_keypool::{
 
 use super::{Config, ProviderKind, SecretText, check, schema::LogFormat};
 
-/// Everything that is wrong with a configuration.
+/// The problems of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problems(Vec<(String, String)>);
 
@@ -27,7 +27,7 @@ impl Problems {
         Self(problems.into_iter().collect())
     }
 
-    /// Each place, and what is wrong there.
+    /// Returns each place with its message.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(place, message)| (&**place, &**message))
     }
@@ -42,16 +42,17 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// A configuration without errors, and what of it was found elsewhere: files of tokens, addresses.
+/// A valid configuration, with the values that were resolved from it: addresses, tokens from files, proxies from
+/// variables.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
-    /// The file; empty if there is none.
+    /// The configuration file; empty if there is none.
     pub path: PathBuf,
     pub environment: Environment,
     pub listen: SocketAddr,
     pub admin_listen: Option<SocketAddr>,
-    /// What clients send.
+    /// The token that clients send.
     pub token: SecretText,
     pub admin_token: Option<SecretText>,
     pub redis_password: Option<SecretText>,
@@ -61,13 +62,13 @@ pub struct Loaded {
     pub tenant_hashes: Vec<[u8; 32]>,
 }
 
-/// What makes the pool of one provider.
+/// The settings of one provider's pool.
 #[derive(Clone, Debug)]
 pub struct PoolPlan {
     /// The provider's name.
     pub name: String,
     pub kind: ProviderKind,
-    /// Models that go to it; the gateway's own provider has none and takes the rest.
+    /// Models whose requests go to this provider. Empty for the gateway's own provider, which gets all other models.
     pub models: Vec<String>,
     pub fallback: Vec<String>,
     config: PoolConfig,
@@ -78,7 +79,7 @@ impl Loaded {
         check::check(config, path, environment)
     }
 
-    /// The folder that paths are relative to.
+    /// Returns the folder that paths are relative to.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
@@ -87,7 +88,7 @@ impl Loaded {
         self.config.log.format == LogFormat::Json
     }
 
-    /// The gateway's own provider first, then the others.
+    /// Returns a plan for each provider, the gateway's own first.
     pub fn pools(&self) -> Vec<PoolPlan> {
         let config = &self.config;
         let gateway = &config.gateway;
@@ -133,7 +134,7 @@ impl Loaded {
             plan.config.wait = config.pool.wait.0;
             plan.config.errors.clone_from(&config.errors);
         }
-        // Variables such as OPENAI_API_KEYS are those of the first provider of that name.
+        // Variables such as OPENAI_API_KEYS belong to the first provider of that name.
         for n in 1..plans.len() {
             let taken = plans[..n].iter().any(|earlier| earlier.name == plans[n].name);
             if taken {
@@ -143,17 +144,17 @@ impl Loaded {
         plans
     }
 
-    /// The keys of a pool that the configuration lists, and what is wrong with other entries. Each has the exit that the
-    /// configuration gives its project.
+    /// Returns the keys that the configuration lists for a pool, and the problems of invalid entries. Each key has the
+    /// exit that the configuration gives its project.
     pub fn keys(&self, plan: &PoolPlan) -> LoadedKeys {
         let mut loaded = plan.config.keys(&self.environment);
-        // What clients send is never taken for a key.
+        // The token that clients send is never used as a key.
         loaded.keys.retain(|key| !key.has_secret(self.token.expose()));
         loaded.keys = loaded.keys.into_iter().map(|key| self.placed(plan, key)).collect();
         loaded
     }
 
-    /// A key with its project as this process names it, and its exit.
+    /// Returns the key with its exit and with its project as the store names it.
     pub fn placed(&self, plan: &PoolPlan, key: Key) -> Key {
         let exit = key.project_name().and_then(|project| {
             let listed = |(_, exit): &(&String, &super::ExitEntry)| exit.projects.iter().any(|name| name == project);
@@ -163,7 +164,7 @@ impl Loaded {
             Some(exit) if key.exit_name().is_none() => key.exit(exit),
             _ => key,
         };
-        // One store counts the projects of all providers.
+        // All providers share one store, so each project has its provider's name as a prefix.
         if plan.models.is_empty() {
             return key;
         }
@@ -173,15 +174,15 @@ impl Loaded {
 }
 
 impl PoolPlan {
-    /// A pool without keys.
+    /// Returns a builder for the pool, without keys.
     ///
     /// # Errors
-    /// That of the provider's address or header.
+    /// If the provider's address or header is invalid.
     pub fn builder(&self) -> Result<KeyPoolBuilder, tower_keypool::Error> {
         Ok(self.config.builder()?.allow_empty())
     }
 
-    /// The key files.
+    /// Returns the paths of the key files.
     pub fn key_files(&self) -> impl Iterator<Item = PathBuf> {
         let folder = self.config.path.parent().unwrap_or(Path::new("")).to_owned();
         self.config.key_files.iter().map(move |file| folder.join(file))
@@ -193,7 +194,7 @@ fn usual_key_file() -> Vec<PathBuf> {
     if file.is_file() { vec![std::path::absolute(&file).unwrap_or(file)] } else { Vec::new() }
 }
 
-/// Models that a kind of provider is known for.
+/// Returns the usual models of a kind of provider.
 fn usual_models(kind: ProviderKind) -> &'static [&'static str] {
     match kind {
         ProviderKind::Gemini => &["gemini-*", "gemma-*", "imagen-*", "veo-*", "text-embedding-004", "models/*"],

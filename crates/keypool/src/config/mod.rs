@@ -1,7 +1,7 @@
-//! The configuration: a file, the environment over it, and options of the command line over both.
+//! The configuration: a file, environment variables and command-line options. Later sources override earlier ones.
 //!
-//! [`Inputs`] says where settings come from, and [`Inputs::load`] reads them all, at start and at every reload. Everything that
-//! is wrong is told at once, each thing with its place.
+//! [`Inputs`] lists the sources. [`Inputs::load`] reads them at startup and at every reload, and reports all problems
+//! at once, each with its place.
 
 mod check;
 mod inputs;

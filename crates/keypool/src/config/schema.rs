@@ -1,4 +1,4 @@
-//! Every setting of `keypool.toml`.
+//! The settings of `keypool.toml`.
 
 #![allow(clippy::doc_markdown, reason = "these comments are printed as they are")]
 
@@ -14,48 +14,50 @@ use tower_keypool::{
 
 use super::values::{SecretText, Span, flag};
 
-/// All of `keypool.toml`. Every setting is optional. Paths are relative to the folder of the file.
+/// The contents of `keypool.toml`. Every setting is optional. Paths are relative to the folder of the file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Keys of the gateway's own provider. The table shows what values an option takes; keys-and-limits.md says what it does.
+    /// Keys of the gateway's own provider. The table lists the allowed values of each option; keys-and-limits.md
+    /// explains the options.
     pub keys: Vec<KeyEntry>,
-    /// How keys are chosen.
+    /// Key files, and how a key is chosen for a request.
     pub pool: PoolSection,
-    /// Models: their limits, and other names for them.
+    /// Models: their limits and aliases.
     pub models: Vec<ModelEntry>,
-    /// Your own rows for the table of errors. They are tried before the built-in rows.
+    /// Custom rows for the error table. They are tried before the built-in rows.
     #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
     pub errors: Vec<Rule>,
-    /// Where `keypool serve` listens, and where it sends requests.
+    /// Address, upstream, tokens, limits and timeouts of `keypool serve`.
     pub gateway: GatewaySection,
-    /// More providers, each with keys of its own.
+    /// Additional providers, each with its own keys.
     pub providers: Vec<ProviderEntry>,
-    /// Exits: proxies or local addresses by which requests leave this machine. A key chooses one by `exit = "NAME"`.
+    /// Exits: proxies or local addresses through which requests leave this machine. A key selects one with `exit =
+    /// "NAME"`.
     pub exits: BTreeMap<String, ExitEntry>,
-    /// Users of the gateway, each with a token and limits of their own.
+    /// Tenants: clients of the gateway, each with its own token and limits.
     pub tenants: Vec<TenantEntry>,
     /// The admin API and the dashboard.
     pub admin: AdminSection,
     /// The log.
     pub log: LogSection,
-    /// Where counts, cooldowns and keys are stored, so that they survive a restart and several processes can share them.
+    /// Storage of counts, cooldowns and keys, which survive a restart and can be shared by several processes.
     pub store: StoreSection,
-    /// How `keypool batch` works.
+    /// Defaults of `keypool batch`.
     pub batch: BatchSection,
 }
 
-/// The shape of an API.
+/// The kind of a provider's API.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProviderKind {
     /// Google's Gemini API.
     #[default]
     Gemini,
-    /// OpenAI's, or one of the same shape.
+    /// OpenAI's API, or a compatible one.
     #[serde(rename = "openai")]
     OpenAi,
-    /// Anthropic's.
+    /// Anthropic's API.
     Anthropic,
     /// Any API that takes its key in a header.
     ApiKeyHeader,
@@ -76,15 +78,15 @@ impl ProviderKind {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSection {
-    /// Key files. Unless set: key.txt, if it exists.
+    /// Key files. Default: key.txt, if it exists.
     pub key_files: Option<Vec<PathBuf>>,
     /// Whether variables such as GEMINI_API_KEYS are read.
     #[serde(deserialize_with = "flag")]
     pub key_variables: bool,
-    /// How ready keys of one priority are ordered.
+    /// The order in which ready keys of the same priority are used.
     #[schemars(with = "String", extend("enum" = Strategy::ALL.map(Strategy::as_str)))]
     pub strategy: Strategy,
-    /// How long a request waits for a key; at most 1h.
+    /// How long a request may wait for a key; at most 1h.
     pub wait: Span,
     /// Models to use instead when no key can serve the requested model, best first.
     pub fallback: Vec<String>,
@@ -106,12 +108,12 @@ impl Default for PoolSection {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
-    /// The model's name. It may end in `*` where the entry only sets limits.
+    /// The model's name. It may end in `*` if the entry only sets limits.
     pub name: String,
-    /// Other names that clients may use for it.
+    /// Other names that clients may use for the model.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Limits of each project that has no limits of its own for this model.
+    /// Limits for each project that has none of its own for this model.
     #[serde(default)]
     pub limits: Option<LimitsEntry>,
 }
@@ -122,60 +124,63 @@ pub struct ModelEntry {
 pub struct GatewaySection {
     /// HOST:PORT to listen on. An address other than loopback requires a token.
     pub listen: String,
-    /// The shape of the API that the keys are for.
+    /// The kind of API that the keys are for.
     pub provider: ProviderKind,
-    /// Where requests are sent, such as https://host:port/path. Unless set: the provider's own address.
+    /// The base URL that requests are sent to, such as https://host:port/path. Default: the provider's own address.
     pub upstream: Option<String>,
     /// A PEM file of certificates to trust instead of Mozilla's.
     pub cacert: Option<PathBuf>,
-    /// The token that clients send instead of a key. Unless set, on loopback: PLACEHOLDER_GEMINI_TOKEN.
+    /// The token that clients send instead of a key. Default on loopback: PLACEHOLDER_GEMINI_TOKEN.
     pub token: Option<SecretText>,
     /// A file that holds the token.
     pub token_file: Option<PathBuf>,
-    /// A PEM file with the certificate chain. If set, clients connect over TLS, by HTTP/1.1 or HTTP/2.
+    /// A PEM file with the certificate chain. If set, clients connect over TLS, with HTTP/1.1 or HTTP/2.
     pub tls_cert_file: Option<PathBuf>,
     /// A PEM file with the certificate's private key.
     pub tls_key_file: Option<PathBuf>,
-    /// Host names under which clients may reach the gateway, in addition to loopback and its IP addresses.
+    /// Host names that clients may use for the gateway, in addition to loopback names and its IP addresses.
     pub hosts: Vec<String>,
     /// Origins of web pages and apps that may send requests, such as http://localhost:3000.
     pub origins: Vec<String>,
-    /// Whether a field that would change the answer but cannot be translated is an error. If false, it is ignored.
+    /// Whether a request fails if a field that affects the response cannot be translated. If false, the field is
+    /// ignored.
     #[serde(deserialize_with = "flag")]
     pub strict: bool,
-    /// Whether media that a translated request names by URL is fetched. Only public addresses are used.
+    /// Whether the gateway fetches media that a translated request refers to by URL. Only public addresses are allowed.
     #[serde(deserialize_with = "flag")]
     pub fetch_images: bool,
-    /// Whether answers have the headers x-keypool-key, x-keypool-attempts and x-keypool-model.
+    /// Whether responses have the headers x-keypool-key, x-keypool-attempts and x-keypool-model.
     #[serde(deserialize_with = "flag")]
     pub served_headers: bool,
-    /// Whether requests of one session prefer one project, which may have the prompt in its cache.
+    /// Whether requests of one session prefer the same project, which may have the prompt in its cache.
     #[serde(deserialize_with = "flag")]
     pub session_affinity: bool,
-    /// The header by which a client names its session.
+    /// The request header that names the client's session.
     pub session_header: String,
-    /// At shutdown: how long connections are still accepted while /-/ready answers 503.
+    /// At shutdown: how long connections are still accepted while /-/ready returns 503.
     pub drain_delay: Span,
-    /// At shutdown: how long requests in progress may take.
+    /// At shutdown: how long requests in flight may take.
     pub grace: Span,
-    /// The longest wait for a key that a request may ask for by the header x-keypool-wait.
+    /// Maximum wait for a key that a request may set with the header x-keypool-wait.
     pub max_wait: Span,
-    /// Bodies of up to this many MiB are kept, so that they can be sent again with another key. Larger ones are sent once.
+    /// Maximum size, in MiB, of a request body that is buffered so that it can be sent again with another key. Larger
+    /// bodies are sent once.
     #[schemars(range(min = 1, max = 1024))]
     pub replay_mib: u32,
-    /// Connections at the same time. Any more get a 503.
+    /// Maximum number of simultaneous connections. Further ones get a 503.
     #[schemars(range(min = 1, max = 65535))]
     pub max_connections: u32,
-    /// Connections at the same time from one address (IPv6: one /64). Any more get a 429. It does not apply to loopback.
+    /// Maximum number of simultaneous connections from one address (IPv6: one /64). Further ones get a 429. It does not
+    /// apply to loopback.
     #[schemars(range(min = 1, max = 65535))]
     pub max_connections_per_address: u32,
-    /// A request gets a 408 when no byte of its body has come for this long.
+    /// Maximum time without a byte of the request body. After it, the request gets a 408.
     pub body_timeout: Span,
-    /// A client is disconnected when it has read nothing of its answer for this long.
+    /// Maximum time in which a client reads nothing of its response. After it, the client is disconnected.
     pub reader_timeout: Span,
-    /// An attempt fails when the provider has not answered after this long.
+    /// Maximum time until the provider responds. After it, the attempt fails.
     pub answer_timeout: Span,
-    /// Worker threads. Unless set: one for each core.
+    /// Number of worker threads. Default: one per core.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: Option<usize>,
 }
@@ -216,21 +221,21 @@ impl Default for GatewaySection {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderEntry {
-    /// The provider's name in paths (/to/NAME/), logs and metrics. Unless set: the name of its kind.
+    /// The provider's name in paths (/to/NAME/), logs and metrics. Default: the name of its kind.
     pub name: Option<String>,
-    /// The shape of the provider's API.
+    /// The kind of the provider's API.
     pub kind: ProviderKind,
-    /// Where requests are sent. Unless set: the provider's own address.
+    /// The base URL that requests are sent to. Default: the provider's own address.
     pub upstream: Option<String>,
-    /// For `api-key-header`: the header that carries the key. Unless set: `Authorization: Bearer`.
+    /// For `api-key-header`: the header that carries the key. Default: `Authorization: Bearer`.
     pub header: Option<String>,
-    /// Requests for these models go to this provider; a name may end in `*`. Unless set: the usual models of its kind.
+    /// Models whose requests go to this provider; a name may end in `*`. Default: the usual models of its kind.
     pub models: Option<Vec<String>>,
-    /// Keys.
+    /// Keys of this provider.
     pub keys: Vec<KeyEntry>,
     /// Key files.
     pub key_files: Vec<PathBuf>,
-    /// Limits of each project, by model. A model's name may end in `*`.
+    /// Limits for each project, by model. A model's name may end in `*`.
     pub limits: BTreeMap<String, LimitsEntry>,
     /// Models to use instead when no key can serve the requested model, best first.
     pub fallback: Vec<String>,
@@ -248,11 +253,11 @@ pub struct ExitEntry {
     pub proxy_file: Option<PathBuf>,
     /// The local IP address from which connections are made.
     pub local_address: Option<std::net::IpAddr>,
-    /// Projects whose keys use this exit, except keys that name another one.
+    /// Projects whose keys use this exit, unless a key names another one.
     pub projects: Vec<String>,
 }
 
-/// An entry of `[[tenants]]`. Its limits count over all processes that share the store.
+/// An entry of `[[tenants]]`. Its limits apply to all processes that share the store together.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantEntry {
@@ -264,30 +269,30 @@ pub struct TenantEntry {
     pub token_file: Option<PathBuf>,
     /// The SHA-256 hash of the token, in hex, instead of the token itself.
     pub token_hash: Option<String>,
-    /// Models that the tenant may use; a name may end in `*`. Unless set: all.
+    /// Models that the tenant may use; a name may end in `*`. Default: all.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<String>,
-    /// Requests a minute.
+    /// Maximum number of requests per minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rpm: Option<u64>,
-    /// Requests a day (UTC).
+    /// Maximum number of requests per day (UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rpd: Option<u64>,
-    /// Tokens of prompts and answers a minute.
+    /// Maximum number of input and output tokens per minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tpm: Option<u64>,
-    /// Tokens of prompts and answers a day (UTC).
+    /// Maximum number of input and output tokens per day (UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tpd: Option<u64>,
-    /// Requests at the same time.
+    /// Maximum number of simultaneous requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
-    /// When the token stops working: 2030-01-31 or 2030-01-31T12:00:00Z.
+    /// The time at which the token expires: 2030-01-31 or 2030-01-31T12:00:00Z.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
 }
 
-/// `[admin]`: off without a token.
+/// `[admin]`: disabled without a token.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdminSection {
@@ -295,39 +300,39 @@ pub struct AdminSection {
     pub token: Option<SecretText>,
     /// A file that holds the token.
     pub token_file: Option<PathBuf>,
-    /// A separate HOST:PORT for the admin API and the dashboard. Unless set: the gateway's.
+    /// A separate HOST:PORT for the admin API and the dashboard. Default: the gateway's.
     pub listen: Option<String>,
 }
 
-/// How much is logged.
+/// The log level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// What failed.
+    /// Failures.
     Error,
-    /// And what a person should know.
+    /// Also warnings.
     #[serde(alias = "warning", alias = "WARN", alias = "WARNING")]
     Warn,
-    /// And one line a request, and each change of a key.
+    /// Also one line per request, and each change of a key.
     #[default]
     #[serde(alias = "INFO")]
     Info,
-    /// And each attempt, and requests of health checks.
+    /// Also each attempt, and requests of health checks.
     #[serde(alias = "DEBUG")]
     Debug,
-    /// Everything, also of other libraries.
+    /// Everything, including messages of other libraries.
     #[serde(alias = "TRACE")]
     Trace,
 }
 
-/// How a line of the log is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// For programs: one object a line.
+    /// JSON for programs: one object per line.
     Json,
 }
 
@@ -335,13 +340,13 @@ pub enum LogFormat {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
-    /// How much is logged.
+    /// The log level.
     pub level: Level,
-    /// The format of a line.
+    /// The format of log lines.
     pub format: LogFormat,
-    /// A folder for the log, which has one file a day. Unless set: standard output.
+    /// A folder for log files, with one file per day. Default: standard output.
     pub directory: Option<PathBuf>,
-    /// How many log files are kept.
+    /// Number of log files that are kept.
     pub keep: usize,
 }
 
@@ -351,14 +356,15 @@ impl Default for LogSection {
     }
 }
 
-/// What happens to requests while the store cannot be reached.
+/// How requests are handled while the store cannot be reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnStoreLoss {
-    /// They get a 503.
+    /// Requests get a 503.
     #[default]
     FailClosed,
-    /// They are sent within the limits of this process alone. Several processes together may then exceed limits.
+    /// Requests are sent within the limits of this process alone. Several processes together may then exceed the
+    /// limits.
     FailOpen,
 }
 
@@ -366,9 +372,11 @@ pub enum OnStoreLoss {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StoreSection {
-    /// The database file for counts, cooldowns, keys and tenants; "auto" is ~/.local/state/keypool/keypool.db, "none" is no database.
+    /// The database file for counts, cooldowns, keys and tenants; "auto" is ~/.local/state/keypool/keypool.db, "none"
+    /// disables the database.
     pub path: String,
-    /// A Redis server through which several machines share counts and cooldowns: redis://HOST:PORT or rediss://HOST:PORT.
+    /// A Redis server through which several machines share counts and cooldowns: redis://HOST:PORT or
+    /// rediss://HOST:PORT.
     pub redis: Option<SecretText>,
     /// The user of Redis.
     pub redis_user: Option<String>,
@@ -378,9 +386,9 @@ pub struct StoreSection {
     pub redis_password_file: Option<PathBuf>,
     /// A PEM file of certificates to trust for rediss://.
     pub redis_ca_file: Option<PathBuf>,
-    /// Processes with the same namespace share their counts in Redis.
+    /// The namespace in Redis. Processes with the same namespace share their counts.
     pub namespace: String,
-    /// What happens to requests while the store cannot be reached.
+    /// How requests are handled while the store cannot be reached.
     pub on_store_loss: OnStoreLoss,
 }
 
@@ -403,23 +411,23 @@ impl Default for StoreSection {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchSection {
-    /// The model for tasks that name none. Unless set, for Gemini: gemini-2.5-flash.
+    /// The model for tasks that do not name one. Default for Gemini: gemini-2.5-flash.
     pub model: Option<String>,
     /// The system instruction for tasks that have none.
     pub system: Option<String>,
     /// The temperature for tasks that have none, from 0 to 2.
     pub temperature: Option<f64>,
-    /// The most tokens of an answer. Unless set: the provider's own limit.
+    /// Maximum number of tokens in an answer. Default: the provider's own limit.
     pub max_output_tokens: Option<u32>,
-    /// Workers for each key. Unless set: as many requests as the limits allow.
+    /// Number of workers for each key. Default: as many requests as the limits allow.
     pub workers_per_key: Option<u32>,
-    /// The shortest time between two requests of one worker.
+    /// Minimum time between the starts of two requests of one worker.
     pub rate_limit_per_slot: Option<Span>,
-    /// Requests at the same time, without `workers_per_key`. Unless set: as many as the limits allow.
+    /// Maximum number of simultaneous requests, if `workers_per_key` is not set. Default: as many as the limits allow.
     pub concurrency: Option<usize>,
-    /// How often a failed task is tried again. Failures of keys are not counted.
+    /// Maximum number of retries of a failed task. Failures of keys are not counted.
     pub max_retries: u32,
-    /// How long one answer may take.
+    /// Maximum time for one answer.
     pub timeout: Span,
 }
 

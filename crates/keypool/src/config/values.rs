@@ -1,4 +1,4 @@
-//! Types of single settings.
+//! Value types of settings.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -14,7 +14,7 @@ impl Span {
         Self(Duration::from_secs(seconds))
     }
 
-    /// Reads what a setting or a header says. At most 366 days.
+    /// Parses the text of a setting or a header. The maximum is 366 days.
     pub fn parse(text: &str) -> Option<Self> {
         const UNITS: [(&str, f64); 6] =
             [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3_600.0), ("d", 86_400.0), ("", 1.0)];
@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Span {
 
 const EXPECTED: &str = "expected seconds, or a time such as 500ms, 5s, 2m, 1h or 1d";
 
-/// As a number of seconds.
+/// Serializes as a number of seconds.
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.subsec_nanos() {
@@ -75,7 +75,7 @@ impl JsonSchema for Span {
     }
 }
 
-/// Reads `true` or `false`, also as variables of containers have it: `1`, `yes`, `on`, `"false"`.
+/// Deserializes a flag, also in the spellings that are usual in container variables: `1`, `yes`, `on`, `"false"`.
 pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -97,7 +97,7 @@ pub fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error
     }
 }
 
-/// A text that nobody may see: a token, a password, a private key.
+/// A secret that is never printed: a token, a password, a private key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretText(String);
 
@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for SecretText {
         }
         match Raw::deserialize(deserializer).map_err(|_| D::Error::custom("expected a string"))? {
             Raw::Text(text) => Ok(Self(text)),
-            // A variable of digits is read as a number.
+            // A variable that has only digits is read as a number.
             Raw::Number(number) => Ok(Self(number.to_string())),
         }
     }

@@ -1,4 +1,4 @@
-//! A task a row of CSV.
+//! Tasks as rows of CSV.
 
 use std::io::{self, BufRead};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Item, Place, not_utf8, read_line};
 use crate::batch::task::{Task, temperature, tokens};
 
-/// The rows after the head, which must name the column of the prompt.
+/// Returns the rows after the header, which must name the column of the prompt.
 pub(super) fn rows<R: BufRead + Send + 'static>(
     mut source: R,
     column: &str,
@@ -30,7 +30,7 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
             return Err(invalid(format!("line 1: two columns are named `{name}`")));
         }
     }
-    let prompt = head.iter().position(is_prompt).expect("the head was chosen by it");
+    let prompt = head.iter().position(is_prompt).expect("the header has this column");
     let mut reader = RecordReader { source, delimiter, line: 1, failed: false };
     Ok(std::iter::from_fn(move || {
         loop {
@@ -38,7 +38,7 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
                 Ok(record) => record,
                 Err(item) => return Some(item),
             };
-            // As spreadsheets end.
+            // Spreadsheets may end with empty rows.
             if record.iter().any(|value| !value.trim().is_empty()) {
                 return Some(Item { place, task: task(&head, prompt, &record), is_fatal: false });
             }
@@ -50,7 +50,7 @@ fn head(line: &[u8], delimiter: u8) -> Vec<String> {
     parse(line, delimiter).map(|row| row.iter().map(|name| name.trim().to_owned()).collect()).unwrap_or_default()
 }
 
-/// One record, which may have several lines.
+/// Parses one record, which may have several lines.
 fn parse(record: &[u8], delimiter: u8) -> Result<csv::StringRecord, String> {
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
@@ -99,11 +99,11 @@ impl Task {
     }
 }
 
-/// Puts lines together until no quote is open.
+/// A reader that joins lines until no quote is open.
 struct RecordReader<R> {
     source: R,
     delimiter: u8,
-    /// Lines that were read.
+    /// Number of lines that were read.
     line: u64,
     failed: bool,
 }
@@ -150,14 +150,14 @@ impl<R: BufRead> RecordReader<R> {
     }
 }
 
-/// Where in a field a byte stands.
+/// The position within a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quote {
-    /// At its begin: only here does a quote open.
+    /// At the start: only here, a quote opens.
     Begin,
     Bare,
     Open,
-    /// After a quote within quotes: it closes them, or another follows and both are one.
+    /// After a quote within quotes: it closes them, unless another quote follows.
     Closing,
 }
 

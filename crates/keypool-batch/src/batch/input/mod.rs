@@ -1,4 +1,4 @@
-//! Where tasks come from.
+//! The input of a run.
 
 mod csv_rows;
 
@@ -13,10 +13,10 @@ use serde_json::value::RawValue;
 
 use super::task::Task;
 
-/// A longer line is no prompt.
-const LONGEST_LINE: u64 = 64 << 20;
+/// Maximum length of a line, in bytes.
+const MAX_LINE: u64 = 64 << 20;
 
-/// Tasks, read as they are needed.
+/// A source of tasks, which are read as they are needed.
 ///
 /// ```
 /// use keypool_batch::{Input, InputFormat, Task};
@@ -28,36 +28,36 @@ const LONGEST_LINE: u64 = 64 << 20;
 /// ```
 pub struct Input {
     items: Box<dyn Iterator<Item = Item> + Send>,
-    /// Whoever writes it may take its time: each item is taken when it is there.
+    /// Whether items may arrive slowly, so that each one is taken as soon as it arrives.
     pub(super) is_slow: bool,
 }
 
-/// How tasks are written.
+/// The format of tasks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InputFormat {
-    /// A prompt a line.
+    /// One prompt per line.
     Lines,
-    /// A JSON task a line; see [`Task::from_json`].
+    /// One JSON task per line; see [`Task::from_json`].
     JsonLines,
     /// One JSON array of tasks.
     JsonArray,
-    /// CSV or TSV with a head; the delimiter (comma, semicolon, tab) is found by the head.
+    /// CSV or TSV with a header, from which the delimiter (comma, semicolon, tab) is detected.
     Csv {
-        /// The column that holds the prompt, in any case of letters.
+        /// The column that holds the prompt; case does not matter.
         column: String,
     },
 }
 
-/// A task, or what is none.
+/// A task, or an invalid item.
 pub(super) struct Item {
     pub(super) place: Place,
     pub(super) task: Result<Task, String>,
-    /// Nothing can be read after it.
+    /// Whether nothing can be read after it.
     pub(super) is_fatal: bool,
 }
 
-/// Where an item stands, from 1 on.
+/// The place of an item, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Line(u64),
@@ -65,12 +65,13 @@ pub(super) enum Place {
 }
 
 impl InputFormat {
-    /// CSV whose prompts are in the column `prompt`.
+    /// Returns CSV with the prompts in the column `prompt`.
     pub fn csv() -> Self {
         Self::Csv { column: "prompt".to_owned() }
     }
 
-    /// The format of a file by the end of its name: `.jsonl` and `.ndjson`, `.json`, `.csv` and `.tsv`; else lines.
+    /// Returns the format of a file by the end of its name: `.jsonl` and `.ndjson`, `.json`, `.csv` and `.tsv`;
+    /// otherwise lines.
     pub fn of_path(path: &Path) -> Self {
         let end = path.extension().unwrap_or_default().to_ascii_lowercase();
         match end.to_str() {
@@ -83,19 +84,19 @@ impl InputFormat {
 }
 
 impl Input {
-    /// The tasks of a file, whose format is found by its name.
+    /// Opens a file whose format is detected from its name.
     ///
     /// # Errors
-    /// If the file cannot be read, or its head is wrong.
+    /// If the file cannot be read, or its header is invalid.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         Self::open_as(path, InputFormat::of_path(path))
     }
 
-    /// The tasks of a file of this format.
+    /// Opens a file of this format.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn open_as(path: impl AsRef<Path>, format: InputFormat) -> io::Result<Self> {
         let file = File::open(path.as_ref())?;
         if file.metadata()?.is_dir() {
@@ -104,10 +105,10 @@ impl Input {
         Self::read(file, format)
     }
 
-    /// Standard input. Of JSON lines or plain lines, by the first letter, unless a format is given.
+    /// Reads standard input. Without a format, the first character decides between JSON lines and plain lines.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn stdin(format: Option<InputFormat>) -> io::Result<Self> {
         let mut source = BufReader::new(io::stdin());
         let format = match format {
@@ -118,15 +119,15 @@ impl Input {
         Ok(Self { is_slow: true, ..Self::of(source, format)? })
     }
 
-    /// What a source holds.
+    /// Reads a source of this format.
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub fn read(source: impl Read + Send + 'static, format: InputFormat) -> io::Result<Self> {
         Self::of(BufReader::with_capacity(1 << 16, source), format)
     }
 
-    /// Tasks of the caller.
+    /// Uses the caller's tasks.
     pub fn tasks<I>(tasks: I) -> Self
     where
         I: IntoIterator<Item = Task>,
@@ -136,7 +137,7 @@ impl Input {
         Self { items: Box::new(items), is_slow: false }
     }
 
-    /// The next item.
+    /// Returns the next item.
     pub(super) fn next(&mut self) -> Option<Item> {
         self.items.next()
     }
@@ -188,7 +189,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Each line that is not blank.
+/// Returns an item for each line that is not blank.
 fn lines(
     mut source: impl BufRead + Send + 'static,
     task: fn(&str) -> Result<Task, String>,
@@ -221,17 +222,17 @@ fn lines(
     })
 }
 
-/// Reads a line with its end into `bytes`; false at the end.
+/// Reads a line, including its line end, into `bytes`. Returns `false` at the end of the source.
 fn read_line(source: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
     bytes.clear();
-    source.by_ref().take(LONGEST_LINE).read_until(b'\n', bytes)?;
-    if bytes.len() as u64 >= LONGEST_LINE {
+    source.by_ref().take(MAX_LINE).read_until(b'\n', bytes)?;
+    if bytes.len() as u64 >= MAX_LINE {
         return Err(io::Error::other("the line is longer than 64 MiB"));
     }
     Ok(!bytes.is_empty())
 }
 
-/// Why text is not UTF-8, and what makes it so.
+/// Describes the likely encoding of text that is not UTF-8, and how to convert it.
 fn not_utf8(bytes: &[u8]) -> &'static str {
     if bytes.contains(&0) || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         "the text is UTF-16, not UTF-8: `iconv -f utf-16 -t utf-8` converts it"
@@ -240,7 +241,7 @@ fn not_utf8(bytes: &[u8]) -> &'static str {
     }
 }
 
-/// The items of an array. It is held in memory.
+/// Returns the items of an array, which is held in memory.
 fn array(source: impl Read) -> io::Result<impl Iterator<Item = Item> + Send> {
     let items: Vec<Box<RawValue>> = serde_json::from_reader(source).map_err(|error| {
         let message = format!("not a JSON array of tasks: {error}");

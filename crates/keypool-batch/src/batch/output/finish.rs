@@ -1,4 +1,4 @@
-//! The last form of an output: each task once, in order.
+//! The final form of an output: each task once, in order.
 
 use std::{
     collections::HashMap,
@@ -12,15 +12,15 @@ use super::{
     journal::{Head, with_end},
 };
 
-/// Where a line is, and where it goes.
+/// The place of a line, and its place in the order.
 struct Spot {
-    /// Results of other inputs stand behind those of this one.
+    /// Results of other inputs are sorted after those of this input.
     order: (bool, u64),
     at: u64,
     length: usize,
 }
 
-/// Replaces a file of lines by its last form, and returns it, locked.
+/// Replaces a file of lines with its final form, and returns the locked file.
 pub(super) fn lines(source: &File, path: &Path, places: &HashMap<u64, u64>) -> io::Result<File> {
     write_beside(path, |target| write(source, target, places, ["", "\n", "\n"]))
 }
@@ -30,17 +30,17 @@ pub(super) fn array(source: &File, path: &Path, places: &HashMap<u64, u64>) -> i
     write_beside(path, |target| write(source, target, places, ["[\n", ",\n", "\n]\n"])).map(drop)
 }
 
-/// Replaces a file by these bytes.
+/// Replaces the contents of a file.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<File> {
     write_beside(path, |target| target.write_all(bytes))
 }
 
-/// Writes a new file beside the old one, then puts it in its place: whoever looks finds the one or the other, whole.
+/// Writes a new file beside the old one and renames it, so that readers see a complete file at all times.
 fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Result<()>) -> io::Result<File> {
     let new = with_end(path, ".keypool-new");
     let file = OpenOptions::new().read(true).append(true).create(true).open(&new)?;
     file.set_len(0)?;
-    // The lock goes with the file that has the name.
+    // The lock moves to the new file.
     file.try_lock().map_err(io::Error::from)?;
     if let Ok(old) = fs::metadata(path) {
         file.set_permissions(old.permissions())?;
@@ -55,7 +55,7 @@ fn write_beside(path: &Path, write: impl FnOnce(&mut BufWriter<&File>) -> io::Re
     Ok(file)
 }
 
-/// A file's name outlives a power cut from now on.
+/// Syncs the folder of a file, so that the file's name survives a power cut.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| cfg!(unix) && !folder.as_os_str().is_empty());
     folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())
@@ -85,7 +85,7 @@ fn write(
     Ok(())
 }
 
-/// The last line of each task, in order. What an earlier run said of lines that are no tasks is left out.
+/// Returns the last line of each task, in order. Results of earlier runs for invalid input lines are left out.
 fn spots(mut source: &File, places: &HashMap<u64, u64>) -> io::Result<Vec<Spot>> {
     source.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::with_capacity(1 << 18, source);

@@ -1,4 +1,4 @@
-//! A file of results, one a line, that is only appended to.
+//! A file of results, one per line, to which lines are only appended.
 
 use std::{
     collections::HashMap,
@@ -17,23 +17,23 @@ use crate::{
     json::compact,
 };
 
-/// How every line begins: by that a line that was cut is told from somebody else's.
-const BEGIN: &[u8] = b"{\"id\":";
+/// The start of every line. It distinguishes a cut line from a foreign one.
+const START: &[u8] = b"{\"id\":";
 
-/// A file of results that this process alone writes to.
+/// A file of results that only this process writes.
 pub(super) struct Journal {
-    /// The lines.
+    /// The path of the lines.
     path: PathBuf,
-    /// The array that is made of them in the end.
+    /// The path of the array that is written at the end.
     array: Option<PathBuf>,
     file: File,
 }
 
-/// What is read of a line.
+/// The fields that are read from a line.
 #[derive(Deserialize)]
 pub(super) struct Head {
     pub(super) id: TaskId,
-    #[expect(dead_code, reason = "a line without it is no result")]
+    #[expect(dead_code, reason = "a line without it is not a result")]
     index: u64,
     success: bool,
     hash: String,
@@ -56,9 +56,9 @@ impl Head {
 }
 
 impl Journal {
-    /// Opens it, locks it, and mends its end.
+    /// Opens and locks the file, and removes an incomplete last line.
     pub(super) fn open(path: &Path) -> Result<(Self, HashMap<u64, Before>), OutputError> {
-        // A link's target is written to, and replaced.
+        // If the path is a link, its target is written and replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let is_array = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
         let lines = if is_array { with_end(&path, ".journal") } else { path.clone() };
@@ -71,7 +71,7 @@ impl Journal {
                 Err(TryLockError::WouldBlock) => return Err(OutputError::Locked { path }),
                 Err(TryLockError::Error(error)) => return Err(fail(error)),
             }
-            // Whoever had it may have replaced the file meanwhile: then this one is nobody's.
+            // The previous owner of the lock may have replaced the file. Then this file has no name any more.
             if is_at(&file, &lines) {
                 break file;
             }
@@ -92,7 +92,7 @@ impl Journal {
         self.array.is_some()
     }
 
-    /// Makes lines of an array that an earlier run has finished.
+    /// Converts the array of a finished earlier run to lines.
     fn take_array(&mut self) -> Result<(), OutputError> {
         let Some(array) = self.array.clone().filter(|array| array.exists()) else { return Ok(()) };
         if self.file.metadata().map_err(|error| self.failed(error))?.len() > 0 {
@@ -113,13 +113,13 @@ impl Journal {
             lines.extend_from_slice(item.as_bytes());
             lines.push(b'\n');
         }
-        // All or nothing: a part of them would be taken for the whole.
+        // The file is replaced at once, because a part of the lines would be taken for all.
         let file = finish::replace(&self.path, &lines).map_err(|error| self.failed(error))?;
         self.file = file;
         Ok(())
     }
 
-    /// What is there; removes a last line that is not whole.
+    /// Reads the results, and removes an incomplete last line.
     fn read(&mut self) -> Result<HashMap<u64, Before>, OutputError> {
         let mut before = HashMap::new();
         let mut reader = BufReader::with_capacity(1 << 18, &self.file);
@@ -141,8 +141,8 @@ impl Journal {
                 whole += read as u64;
                 continue;
             }
-            let begin = BEGIN.len().min(line.len());
-            let is_cut = lacks_end && (line[..begin] == BEGIN[..begin] || line.iter().all(|byte| *byte == 0));
+            let begin = START.len().min(line.len());
+            let is_cut = lacks_end && (line[..begin] == START[..begin] || line.iter().all(|byte| *byte == 0));
             if !is_cut {
                 return Err(OutputError::Foreign { path: self.path.clone(), line: number });
             }
@@ -168,7 +168,7 @@ impl Journal {
         }
     }
 
-    /// Writes each task's last result in the order of the tasks: over the lines, or as an array.
+    /// Writes the last result of each task in the order of the tasks: in place of the lines, or as an array.
     pub(super) fn finish(&mut self, places: &HashMap<u64, u64>) -> Result<(), OutputError> {
         let result = match &self.array {
             None => finish::lines(&self.file, &self.path, places).map(|file| self.file = file),
@@ -181,7 +181,7 @@ impl Journal {
         OutputError::Io { path: self.path.clone(), error }
     }
 
-    /// A journal that holds nothing is not left behind.
+    /// Removes an empty journal of an array.
     fn remove_if_empty(&self) {
         if self.is_array() && self.file.metadata().is_ok_and(|meta| meta.len() == 0) {
             let _ = fs::remove_file(&self.path);
@@ -195,7 +195,7 @@ impl Drop for Journal {
     }
 }
 
-/// The path with more at its end.
+/// Appends text to a path.
 pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);

@@ -1,4 +1,4 @@
-//! Where results go: lines that are only appended, so that a crash loses none of them.
+//! The output of a run. Lines are only appended, so that a crash loses none of them.
 
 mod finish;
 mod journal;
@@ -14,7 +14,7 @@ use std::{
 use self::journal::Journal;
 use super::task::TaskId;
 
-/// Where results go.
+/// A destination of results.
 ///
 /// ```no_run
 /// use keypool_batch::{Output, OutputOptions};
@@ -27,7 +27,7 @@ use super::task::TaskId;
 pub struct Output {
     sink: Sink,
     options: OutputOptions,
-    /// What is there of earlier runs, by the hash of the id.
+    /// Results of earlier runs, by the hash of the id.
     before: HashMap<u64, Before>,
 }
 
@@ -36,39 +36,40 @@ enum Sink {
     Writer(Box<dyn Write + Send>),
 }
 
-/// How results are kept.
+/// Options of an [`Output`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutputOptions {
-    /// In the end the results stand in the order of the tasks, each once. A file called `….json` always does.
+    /// Whether the finished file has each result once, in the order of the tasks. This always applies to a file named
+    /// `….json`.
     pub ordered: bool,
-    /// Tasks that failed in an earlier run are tried again.
+    /// Whether tasks that failed in an earlier run are retried.
     pub retry_failed: bool,
 }
 
-/// Why an output cannot be used.
+/// The reason why an output cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
-    /// It cannot be read or written.
+    /// The file cannot be read or written.
     #[error("{}: {error}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         error: io::Error,
     },
-    /// Another run writes to it.
+    /// Another run writes to the file.
     #[error("{}: another run is writing to this file", path.display())]
     Locked {
         /// The file.
         path: PathBuf,
     },
-    /// It holds something that is no result; nothing was changed.
+    /// The file contains something other than results. Nothing was changed.
     #[error("{}, line {line}: this is not a result of a batch; choose another output file", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// The line, from 1 on.
+        /// The line, counted from 1.
         line: u64,
     },
 }
@@ -82,12 +83,12 @@ pub(super) struct Before {
 }
 
 impl Output {
-    /// A file: JSON lines, or one array if it is called `….json`. It may hold the results of an earlier run, which is resumed.
-    /// A last line that a crash left unfinished is removed. An array is written at the end; until then the results are
-    /// in the file `….json.journal`.
+    /// Opens a file: JSON lines, or one array if it is named `….json`. If it holds results of an earlier run, that run
+    /// is resumed. An incomplete last line, left by a crash, is removed. An array is written at the end; until then,
+    /// the results are in the file `….json.journal`.
     ///
     /// # Errors
-    /// If the file cannot be written, another run writes to it, or it holds anything but results.
+    /// If the file cannot be written, another run writes to it, or it contains anything but results.
     pub fn file(path: impl AsRef<Path>, options: &OutputOptions) -> Result<Self, OutputError> {
         let path = path.as_ref();
         if std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
@@ -99,22 +100,22 @@ impl Output {
         Ok(Self { sink: Sink::File(journal), options: *options, before })
     }
 
-    /// Any writer, such as standard output. Nothing is resumed or ordered.
+    /// Uses any writer, such as standard output. Nothing is resumed or ordered.
     pub fn writer(writer: impl Write + Send + 'static) -> Self {
         Self { sink: Sink::Writer(Box::new(writer)), options: OutputOptions::default(), before: HashMap::new() }
     }
 
-    /// How many results of earlier runs it holds.
+    /// Returns the number of results of earlier runs.
     pub fn earlier(&self) -> usize {
         self.before.len()
     }
 
-    /// Takes what is there of earlier runs.
+    /// Takes the results of earlier runs.
     pub(super) fn take_earlier(&mut self) -> Earlier {
         Earlier { results: std::mem::take(&mut self.before), retry_failed: self.options.retry_failed }
     }
 
-    /// Appends lines. They outlive the process from now on.
+    /// Appends lines, which then survive a crash of the process.
     pub(super) fn append(&mut self, lines: &[u8]) -> Result<(), OutputError> {
         match &mut self.sink {
             Sink::File(journal) => journal.append(lines),
@@ -122,7 +123,7 @@ impl Output {
         }
     }
 
-    /// What was appended outlives a power cut from now on.
+    /// Syncs the appended lines, which then survive a power cut.
     pub(super) fn sync(&mut self) -> Result<(), OutputError> {
         match &mut self.sink {
             Sink::File(journal) => journal.sync(),
@@ -130,7 +131,7 @@ impl Output {
         }
     }
 
-    /// Gives the file its last form. `places` has the place of each task of this run, by the hash of its id.
+    /// Gives the file its final form. `places` has the place of each task of this run, by the hash of its id.
     pub(super) fn finish(&mut self, places: &HashMap<u64, u64>) -> Result<(), OutputError> {
         match &mut self.sink {
             Sink::File(journal) => {
@@ -153,7 +154,8 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Whether a task, or a line that is none, has its result; and whether it succeeded.
+    /// Returns whether a task or an invalid input line succeeded in an earlier run, or `None` if it has no result to
+    /// keep.
     pub(super) fn find(&self, id: u64, hash: u64, is_input_error: bool) -> Option<bool> {
         let before = self.results.get(&id)?;
         let same = before.hash == hash && before.is_input_error == is_input_error;
@@ -161,13 +163,13 @@ impl Earlier {
     }
 }
 
-/// The hash of an id.
+/// Returns the hash of an id.
 pub(super) fn hash_of(id: &TaskId) -> u64 {
     let hash = match id {
         TaskId::Number(number) => hmac_sha256::Hash::hash(&number.to_be_bytes()),
         TaskId::Text(text) => hmac_sha256::Hash::hash(text.as_bytes()),
     };
-    u64::from_be_bytes(*hash.first_chunk().expect("it has 32 bytes"))
+    u64::from_be_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
 }
 
 impl fmt::Debug for Output {
