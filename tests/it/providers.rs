@@ -309,7 +309,7 @@ fn model_in_the_head_is_replaced() {
 }
 
 #[test]
-fn model_in_the_body_is_left_to_the_caller_of_set_model() {
+fn set_model_reports_where_the_model_is_not_in_the_head() {
     let (gemini, openai, anthropic) = (Gemini::new(), OpenAi::new(), Anthropic::new());
     let of: [(&dyn Provider, &str, &str, SetModel); 7] = [
         (&gemini, "POST", "/v1beta/openai/chat/completions", SetModel::InBody),
