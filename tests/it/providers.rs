@@ -1,5 +1,5 @@
-//! How the providers treat the head of a request: they replace the caller's credentials by the key, rewrite the address,
-//! and find the model and the cost.
+//! How the providers treat the head of a request: they replace the caller's credentials by the key, rewrite the
+//! address, and find the model and the cost.
 
 use http::{Method, Request, Version, request::Parts};
 use proptest::prelude::*;

@@ -16,8 +16,8 @@ fn free_and_paid() -> tower_keypool::KeyPoolBuilder {
     builder().keys((0..3).map(|n| Key::free(secret(n)))).key(Key::paid(secret(9)).named("paid").priority(10))
 }
 
-/// Sends requests at once to a provider that allows each key `limit` requests a minute. Returns how many attempts used the
-/// paid key, and how many got a 429.
+/// Sends requests at once to a provider that allows each key `limit` requests a minute. Returns how many attempts used
+/// the paid key, and how many got a 429.
 async fn burst(pool: &KeyPool, requests: usize, limit: usize) -> (usize, usize) {
     let served = Arc::new(Mutex::new(HashMap::<String, VecDeque<Instant>>::new()));
     let request = |pool: KeyPool, served: Arc<Mutex<HashMap<String, VecDeque<Instant>>>>| async move {
