@@ -1,4 +1,4 @@
-//! OpenAI's other APIs: embeddings, images, speech, transcripts.
+//! OpenAI's other APIs: embeddings, images, speech, transcriptions.
 
 use keypool_dialect::{
     Error, ErrorKind, Frontend, Mode, model_of_form,
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{answer, gemini, native, parse, streamed};
 
 #[test]
-fn embeddings_go_in_pieces_of_a_hundred() {
+fn embeddings_are_sent_in_batches_of_a_hundred() {
     let texts: Vec<String> = (0..150).map(|number| format!("text {number}")).collect();
     let body = json!({ "model": "models/text-embedding-x", "input": texts, "dimensions": 8, "encoding_format": "base64", "user": "u" });
     let request = Embeddings::parse(body.to_string().as_bytes(), Mode::Strict).unwrap();
@@ -28,7 +28,7 @@ fn embeddings_go_in_pieces_of_a_hundred() {
     assert_eq!(told["data"].as_array().unwrap().len(), 150);
     assert_eq!((&told["data"][149]["index"], &told["data"][0]["embedding"]), (&json!(149), &json!("AACAPwAAAMA=")));
     assert_eq!(told["model"], "models/text-embedding-x");
-    // Numbers are told as Gemini told them.
+    // Numbers are passed on as Gemini wrote them.
     let plain = Embeddings::parse(br#"{"model": "m", "input": "a"}"#, Mode::Strict).unwrap();
     let told = plain.answer(&[r#"{"embeddings": [{"values": [0.6, -0.0123456789]}]}"#]).unwrap();
     assert!(String::from_utf8_lossy(&told).contains("[0.6,-0.0123456789]"));
@@ -52,7 +52,7 @@ fn images(more: &Value) -> Result<Images, Error> {
 }
 
 #[test]
-fn images_are_one_request_each() {
+fn each_image_is_one_request() {
     let request =
         images(&json!({ "n": 2, "size": "1792x1024", "quality": "auto", "response_format": "b64_json" })).unwrap();
     let natives = request.encode().unwrap();
@@ -92,7 +92,7 @@ fn form(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
-fn edits_go_up_with_their_images() {
+fn edits_are_sent_with_their_images() {
     let fields = [
         ("name=\"model\"", "gemini-3-pro-image"),
         ("name=\"prompt\"", "7"),
@@ -113,7 +113,7 @@ fn edits_go_up_with_their_images() {
 }
 
 #[test]
-fn speech_is_a_wav_of_geminis_samples() {
+fn speech_is_a_wav_file_of_geminis_samples() {
     let body = json!({ "model": "gemini-2.5-flash-preview-tts", "input": "Hello", "voice": "alloy", "instructions": "Softly" });
     let request = parse(Frontend::Speech, &body).unwrap();
     let sent = native(&request);
@@ -131,7 +131,7 @@ fn speech_is_a_wav_of_geminis_samples() {
         (&wav[..4], &wav[24..28], &wav[40..]),
         (&b"RIFF"[..], &16_000_u32.to_le_bytes()[..], &[4, 0, 0, 0, 1, 2, 3, 4][..])
     );
-    // Nothing spoken, and what was withheld or cut, is no answer.
+    // Truncated, withheld or missing speech is an error.
     for (spoken, kind) in [
         (
             gemini(&json!([{ "inlineData": { "mimeType": "audio/L16", "data": "AQID" } }]), "MAX_TOKENS"),
@@ -159,7 +159,7 @@ fn speech_is_a_wav_of_geminis_samples() {
 }
 
 #[test]
-fn recordings_are_written_down() {
+fn recordings_are_transcribed() {
     let fields = [
         ("name=\"model\"", "gemini-3.8-flash"),
         ("name=\"language\"", "de"),

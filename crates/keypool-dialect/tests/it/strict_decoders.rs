@@ -1,4 +1,4 @@
-//! What the types of a strict client decode (`async-openai`'s).
+//! Responses decode with the types of a strict client (`async-openai`).
 
 use async_openai::types::{
     chat::{CreateChatCompletionResponse, CreateChatCompletionStreamResponse},
@@ -21,7 +21,7 @@ fn answers() -> [Value; 3] {
 }
 
 #[test]
-fn chats() {
+fn chat_completions_decode() {
     let more = json!({
         "tools": [tool(CHAT, "f")], "logprobs": true, "top_logprobs": 2, "stream_options": { "include_usage": true },
     });
@@ -37,7 +37,7 @@ fn chats() {
 }
 
 #[test]
-fn responses() {
+fn responses_decode() {
     let more = json!({
         "tools": [tool(RESPONSES, "f"), { "type": "web_search" }], "top_logprobs": 2, "tool_choice": "auto",
         "text": { "format": { "type": "text" } }, "reasoning": { "effort": "low" },
@@ -55,7 +55,7 @@ fn responses() {
 }
 
 #[test]
-fn embeddings() {
+fn embeddings_decode() {
     let request =
         Embeddings::parse(br#"{"model": "gemini-embedding-001", "input": ["a", "b"]}"#, Mode::Strict).unwrap();
     let body = json!({ "embeddings": [{ "values": [3.0, 4.0] }, { "values": [0.0, 0.5] }] }).to_string();

@@ -1,4 +1,4 @@
-//! Each command through the real program. No output holds a secret; JSON holds numbers and times as numbers.
+//! Each command through the real program. No output contains a secret; numbers and times in JSON are numbers.
 
 use std::{
     io::Write as _,
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use crate::support::{GENERATE, Gateway, Upstream, hello, key, post, program, reply, sim};
 
-/// A folder with the program's files.
+/// A temporary home directory with the program's files.
 struct Home(TempDir);
 
-/// What a command said.
+/// The exit code and output of a command.
 struct Said {
     code: i32,
     out: String,
@@ -33,7 +33,7 @@ impl Home {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).expect("it can be written");
+        std::fs::write(self.path().join(name), text).expect("the file can be written");
     }
 
     fn run(&self, arguments: &[&str]) -> Said {
@@ -44,12 +44,12 @@ impl Home {
         run_in(self.path(), arguments, input, &[])
     }
 
-    /// Runs a command that must succeed, and reads its JSON.
+    /// Runs a command that must succeed, and parses its JSON.
     fn json(&self, arguments: &[&str]) -> Value {
         self.run(&[arguments, &["--json"]].concat()).good().json()
     }
 
-    /// Adds the test key of this number to the database.
+    /// Adds the test key with this number to the database.
     fn add(&self, number: usize, arguments: &[&str]) {
         self.run_with_input(&[&["add-key", "-"], arguments].concat(), &key(number)).good();
     }
@@ -59,12 +59,12 @@ fn run_in(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &s
     let mut command = program(folder);
     command.args(arguments).envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    // A command that reads nothing may have ended.
+    let mut child = command.spawn().expect("the program starts");
+    // A command that does not read may have ended already.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
     let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
-    assert!(!format!("{out}{err}").contains("AIzaSyTEST"), "a secret: {arguments:?}\n{out}{err}");
+    assert!(!format!("{out}{err}").contains("AIzaSyTEST"), "the output contains a secret: {arguments:?}\n{out}{err}");
     Said { code: status.code().expect("no signal"), out, err }
 }
 
@@ -74,17 +74,17 @@ impl Said {
         self
     }
 
-    /// The command line, the configuration or the input is wrong, and it says this.
+    /// Asserts that the command failed because of wrong input, with this text.
     fn wrong(self, text: &str) {
         assert_eq!(self.code, 2, "{}{}", self.out, self.err);
-        assert!(self.err.contains(text), "{:?} is not in {}", text, self.err);
+        assert!(self.err.contains(text), "{:?} is missing in {}", text, self.err);
     }
 
     fn json(&self) -> Value {
-        let value = serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {}{}", self.out, self.err));
-        assert!(!self.out.contains("\"secs\""), "a time that is no number: {}", self.out);
-        let has_tail = |word: &str| word.contains("00000") && word.contains('.');
-        assert!(!self.out.split_whitespace().any(has_tail), "a number with a tail: {}", self.out);
+        let value = serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("invalid JSON: {}{}", self.out, self.err));
+        assert!(!self.out.contains("\"secs\""), "a time is not a number: {}", self.out);
+        let has_many_digits = |word: &str| word.contains("00000") && word.contains('.');
+        assert!(!self.out.split_whitespace().any(has_many_digits), "a number with too many digits: {}", self.out);
         value
     }
 }
@@ -93,13 +93,13 @@ fn ids(keys: &Value) -> Vec<&str> {
     keys.as_array().expect("a list").iter().filter_map(|key| key["id"].as_str()).collect()
 }
 
-fn of<'a>(keys: &'a Value, id: &str) -> &'a Value {
+fn by_id<'a>(keys: &'a Value, id: &str) -> &'a Value {
     let found = keys.as_array().expect("a list").iter().find(|key| key["id"] == id);
     found.unwrap_or_else(|| panic!("{id} is not in {keys}"))
 }
 
 #[test]
-fn a_key_is_added_changed_replaced_and_removed() {
+fn key_is_added_changed_replaced_and_removed() {
     let home = Home::new();
     let added =
         home.run_with_input(&["add-key", "-", "--id", "work", "--owner", "a", "--rpm", "10", "--json"], &key(1));
@@ -107,14 +107,14 @@ fn a_key_is_added_changed_replaced_and_removed() {
     home.add(2, &[]);
     let keys = home.json(&["keys"]);
     assert_eq!(ids(&keys).len(), 2);
-    let work = of(&keys, "work");
+    let work = by_id(&keys, "work");
     assert_eq!(
         (&work["project"], &work["listed_at"], &work["state"]),
         (&"a".into(), &"database".into(), &"usable".into())
     );
     home.run(&["keys", "set", "work", "--tier", "paid", "--priority", "3", "--project", "b"]).good();
     let keys = home.json(&["keys"]);
-    let work = of(&keys, "work");
+    let work = by_id(&keys, "work");
     assert_eq!((&work["tier"], &work["priority"], &work["project"]), (&"paid".into(), &3.into(), &"b".into()));
     home.run_with_input(&["keys", "replace", "work", "-"], &key(2)).wrong("already");
     home.run_with_input(&["keys", "replace", "work", "-"], &key(3)).good();
@@ -124,7 +124,7 @@ fn a_key_is_added_changed_replaced_and_removed() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_and_not_shown() {
+fn invalid_key_is_refused_and_not_shown() {
     let home = Home::new();
     home.run(&["add-key", &key(1)]).wrong("other users of this machine can see");
     home.run_with_input(&["add-key", "-"], "two words").wrong("this is not a key");
@@ -142,19 +142,19 @@ fn what_is_no_key_is_refused_and_not_shown() {
 }
 
 #[test]
-fn an_import_names_bad_lines_and_keeps_its_history() {
+fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     let home = Home::new();
     let lines = format!("{} id=a project=p rpm=10 label=team\n{} teir=free\n{}\n", key(1), key(2), key(3));
     home.write("keys.txt", &lines);
     let said = home.run(&["import", "keys.txt", "--source", "mail"]).good();
     assert!(said.out.contains("2 added, 0 merged with existing keys, 1 rejected"), "{}", said.out);
     assert!(said.err.contains("keys.txt:2: \"teir\" is not an option"), "{}", said.err);
-    // Another form of file; a key that is there keeps its name and the options that the file does not have.
+    // In another file format. An existing key keeps its name and the options that the file does not set.
     home.write("more.json", &serde_json::json!([{ "key": key(1), "weight": 3 }, { "key": key(4) }]).to_string());
     let told = home.json(&["import", "more.json"]);
     assert_eq!((&told[0]["added"], &told[0]["merged"]), (&1.into(), &1.into()));
     let keys = home.json(&["keys"]);
-    assert_eq!(of(&keys, "a")["project"], "p");
+    assert_eq!(by_id(&keys, "a")["project"], "p");
     assert_eq!(ids(&keys).len(), 3);
     let said = home.run_with_input(&["import", "-", "--source", "vault"], &key(5)).good();
     assert!(said.out.contains("1 added"), "{}", said.out);
@@ -169,11 +169,11 @@ fn an_import_names_bad_lines_and_keeps_its_history() {
 }
 
 #[test]
-fn a_key_of_a_file_is_changed_where_it_is_listed() {
+fn key_in_a_file_can_only_be_disabled() {
     let home = Home::new();
     home.write("key.txt", &format!("\n{} id=filed\n", key(1)));
     let keys = home.json(&["keys"]);
-    assert!(of(&keys, "filed")["listed_at"].as_str().is_some_and(|place| place.ends_with("key.txt:2")), "{keys}");
+    assert!(by_id(&keys, "filed")["listed_at"].as_str().is_some_and(|place| place.ends_with("key.txt:2")), "{keys}");
     for change in [&["set", "filed", "--rpm", "1"][..], &["remove", "filed"]] {
         home.run(&[&["keys"], change].concat()).wrong("key.txt:2: change it there");
     }
@@ -181,15 +181,15 @@ fn a_key_of_a_file_is_changed_where_it_is_listed() {
     assert!(said.good().json().to_string().contains("GEMINI_API_KEY, value 1"));
     home.run(&["keys", "disable", "filed", "--reason", "too dear"]).good();
     let keys = home.json(&["keys"]);
-    let filed = of(&keys, "filed");
+    let filed = by_id(&keys, "filed");
     assert_eq!((&filed["state"], &filed["why"]), (&"disabled".into(), &"too dear".into()));
     home.run(&["keys", "enable", "filed"]).good();
-    assert_eq!(of(&home.json(&["keys"]), "filed")["state"], "usable");
+    assert_eq!(by_id(&home.json(&["keys"]), "filed")["state"], "usable");
     home.run(&["keys", "disable", "other"]).wrong("there is no key other");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_gateway_follows_within_two_seconds() {
+async fn running_gateway_follows_changes_within_two_seconds() {
     let sim = sim(3).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
     let folder = gateway.folder.path();
@@ -206,7 +206,7 @@ async fn a_running_gateway_follows_within_two_seconds() {
     assert_eq!(settle(&gateway, 200).await, "key-0");
 }
 
-/// Waits until requests get this status, for a bit more than 2 s, and says which key served.
+/// Waits a little over 2 s until requests get this status, and returns the key that served.
 async fn settle(gateway: &Gateway, status: u16) -> String {
     let mut request = post(GENERATE, &hello());
     request.headers_mut().insert("x-keypool-wait", "0".parse().expect("a value"));
@@ -217,10 +217,10 @@ async fn settle(gateway: &Gateway, status: u16) -> String {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("it does not come to {status}:\n{}", gateway.log());
+    panic!("the status does not become {status}:\n{}", gateway.log());
 }
 
-/// Three keys: good, rejected, at its limit.
+/// Starts a simulator with an accepted and a rejected key.
 async fn mixed() -> GeminiSim {
     let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n));
     let bad = gemini_sim::Key::new(key(1)).refused(Refusal::ApiKeyInvalid);
@@ -229,7 +229,7 @@ async fn mixed() -> GeminiSim {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_tested_without_quota_and_bad_ones_disabled() {
+async fn keys_are_tested_without_quota_and_rejected_ones_disabled() {
     let sim = mixed().await;
     let home = Home::new();
     home.add(0, &["--id", "good"]);
@@ -242,9 +242,9 @@ async fn keys_are_tested_without_quota_and_bad_ones_disabled() {
     assert_eq!(said.code, 1, "{}", said.err);
     let told = said.json();
     assert_eq!((&told["summary"]["good"], &told["summary"]["bad"]), (&1.into(), &1.into()));
-    let bad = of(&told["keys"], "bad");
+    let bad = by_id(&told["keys"], "bad");
     assert_eq!((&bad["class"], &bad["disabled"], &bad["status"]), (&"key_rejected".into(), &true.into(), &400.into()));
-    assert_eq!(of(&home.json(&["keys"]), "bad")["state"], "disabled");
+    assert_eq!(by_id(&home.json(&["keys"]), "bad")["state"], "disabled");
     assert_eq!(sim.report().total.charged, 0);
     let said = home.run(&["test-keys", "--upstream", "http://127.0.0.1:9"]);
     assert_eq!(said.code, 1);
@@ -253,7 +253,7 @@ async fn keys_are_tested_without_quota_and_bad_ones_disabled() {
 }
 
 #[test]
-fn health_tells_by_its_exit_code() {
+fn health_has_an_exit_code() {
     let home = Home::new();
     assert_eq!(home.run(&["health"]).code, 2);
     home.add(1, &["--id", "a"]);
@@ -270,7 +270,7 @@ fn health_tells_by_its_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn usage_is_summed_up_by_what_is_asked() {
+async fn usage_is_grouped() {
     let sim = sim(1).await;
     let home = Home::new();
     home.add(0, &["--id", "one", "--project", "p"]);
@@ -287,12 +287,12 @@ async fn usage_is_summed_up_by_what_is_asked() {
     assert_eq!(csv.lines().count(), 2, "{csv}");
     assert_eq!(home.json(&["usage", "--day", "2001-01-01"]), serde_json::json!([]));
     home.run(&["usage", "--day", "yesterday"]).wrong("--day");
-    assert_eq!(of(&home.json(&["keys"]), "one")["used_today"], 2);
+    assert_eq!(by_id(&home.json(&["keys"]), "one")["used_today"], 2);
     assert_eq!(home.json(&["stats"])["today"]["requests"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
+async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
     let run = |arguments: &[&str]| {
@@ -315,7 +315,7 @@ async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("it does not come to {wanted}: {}", gateway.log());
+        panic!("the status does not become {wanted}: {}", gateway.log());
     };
     settle("gemini-2.5-flash", 200).await;
     assert_eq!(status("gemini-2.5-pro").await, 403);
@@ -329,7 +329,7 @@ async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
 }
 
 #[test]
-fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
+fn configuration_is_checked_completely_and_shown_without_secrets() {
     let home = Home::new();
     home.write("keypool.toml", "[gateway]\nlisten = 5\nmax_wait = \"forever\"\n[pool]\nstrategi = \"lru\"\n");
     let said = home.run(&["config", "check", "--json"]);
@@ -366,7 +366,7 @@ fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
 }
 
 #[test]
-fn a_database_is_copied_checked_and_encrypted_anew() {
+fn database_is_copied_checked_and_rekeyed() {
     let home = Home::new();
     home.run(&["db", "check"]).wrong("there is no database at");
     home.add(1, &["--id", "a"]);
@@ -377,7 +377,7 @@ fn a_database_is_copied_checked_and_encrypted_anew() {
     home.run(&["db", "backup", "copy.db"]).wrong("the file exists already");
     home.run(&["db", "rekey"]).good();
     assert_eq!(home.json(&["db", "check"])["keys"], 1);
-    // The copy has the old master key, which is gone.
+    // The copy is encrypted with the old master key, which no longer exists.
     let said = home.run(&["db", "check", "--db", "copy.db"]);
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     let new = "11".repeat(32);
@@ -391,7 +391,7 @@ fn a_database_is_copied_checked_and_encrypted_anew() {
 }
 
 #[test]
-fn a_locked_database_is_told() {
+fn locked_database_is_reported() {
     let home = Home::new();
     home.add(1, &["--id", "a", "--db", "keys.db"]);
     let other = rusqlite::Connection::open(home.path().join("keys.db")).expect("it opens");
@@ -402,7 +402,7 @@ fn a_locked_database_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prompt_is_answered_as_it_comes() {
+async fn generate_prints_the_response() {
     let sim = sim(1).await;
     let home = Home::new();
     home.add(0, &["--id", "one"]);
@@ -422,7 +422,7 @@ async fn a_prompt_is_answered_as_it_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prompt_that_no_key_serves_says_why() {
+async fn generate_reports_why_no_key_serves() {
     let home = Home::new();
     home.add(0, &["--id", "one"]);
     let said = home.run(&["generate", "hello", "--upstream", "http://127.0.0.1:9"]);
@@ -446,7 +446,7 @@ async fn a_prompt_that_no_key_serves_says_why() {
 
 const ADMIN: [(&str, &str); 1] = [("KEYPOOL_ADMIN_TOKEN", "the-admin-token")];
 
-/// A gateway's admin API, as far as commands ask for it.
+/// Starts a server with the part of the admin API that the commands use.
 async fn admin() -> Upstream {
     Upstream::start(|request| {
         if request.headers().get("x-keypool-admin").is_none_or(|token| token != "the-admin-token") {
@@ -469,7 +469,7 @@ async fn admin() -> Upstream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_is_explained_by_the_gateway() {
+async fn request_is_explained_by_the_gateway() {
     let admin = admin().await;
     let home = Home::new();
     let explain = |id: &str, url: &str| run_in(home.path(), &["explain", id, "--admin", url], "", &ADMIN);
@@ -484,12 +484,12 @@ async fn a_request_is_explained_by_the_gateway() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_admin_token_goes_nowhere_unsafe() {
+async fn admin_token_is_not_sent_over_unsafe_connections() {
     let home = Home::new();
     for url in ["http://gateway.example", "http://192.0.2.1:5000", "ftp://localhost", "nonsense"] {
         run_in(home.path(), &["explain", "abc", "--admin", url], "", &ADMIN).wrong("");
     }
-    // TLS with a certificate that nobody vouches for.
+    // TLS with a self-signed certificate.
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
@@ -503,7 +503,7 @@ async fn the_admin_token_goes_nowhere_unsafe() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_monitor_prints_lines() {
+async fn monitor_prints_lines() {
     let admin = admin().await;
     let home = Home::new();
     home.add(1, &["--id", "mine"]);
@@ -517,7 +517,7 @@ async fn a_monitor_prints_lines() {
 }
 
 #[test]
-fn shells_and_man_know_all_commands() {
+fn completions_and_man_pages_cover_all_commands() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = home.run(&["completions", shell]).good().out;
@@ -535,7 +535,7 @@ fn shells_and_man_know_all_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_is_answered_once_and_goes_on_where_it_was() {
+async fn batch_resumes_where_it_stopped() {
     let sim = sim(2).await;
     let home = Home::new();
     home.add(0, &[]);
@@ -573,21 +573,21 @@ async fn sigterm_ends_a_batch_after_the_requests_in_flight() {
     home.write("prompts.txt", &"one\n".repeat(200));
     let arguments =
         ["batch", "prompts.txt", "-o", "answers.jsonl", "--db", "none", "--keys", "keys.txt", "--no-progress"];
-    let mut batch = program(home.path()).args(arguments).args(["--upstream", &slow.url()]).spawn().expect("it starts");
+    let mut batch = program(home.path()).args(arguments).args(["--upstream", &slow.url()]).spawn().expect("the program starts");
     while slow.report().total.arrivals == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let sent = std::process::Command::new("kill").args(["-TERM", &batch.id().to_string()]).status();
     assert!(sent.expect("kill runs").success());
-    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("it ends");
+    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("the program ends");
     assert_eq!(status.code(), Some(130));
     let answers = std::fs::read_to_string(home.path().join("answers.jsonl")).expect("results");
     let arrivals = slow.report().total.arrivals;
-    assert_eq!(answers.lines().count() as u64, arrivals, "what was sent has its result");
+    assert_eq!(answers.lines().count() as u64, arrivals, "each sent request has a result");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_ends_where_there_is_no_quota_or_no_key() {
+async fn batch_ends_without_quota_or_keys() {
     let project = Project::new("projects/100000000001").limits(Limits::none().rpd(1)).key(key(0).as_str());
     let sim = GeminiSim::builder().project(project).start().await.expect("a free port");
     let home = Home::new();

@@ -22,7 +22,7 @@ use crate::support::{Answer, GENERATE, Gateway, TOKEN, hello, key, program, sim}
 
 const ADMIN: &str = "the-admins-token";
 
-/// Writes a certificate for localhost and its key, and returns it.
+/// Writes a certificate for localhost and its private key, and returns the certificate.
 fn certificate(folder: &Path) -> CertificateDer<'static> {
     let made =
         rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
@@ -54,7 +54,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn both_versions_of_http_are_served_over_tls() {
+async fn http_1_and_http_2_are_served_over_tls() {
     let sim = sim(1).await;
     let mut trusted = None;
     let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
@@ -76,20 +76,20 @@ async fn both_versions_of_http_are_served_over_tls() {
         let url = answer.header("x-goog-upload-url");
         assert!(url.starts_with(&format!("{}/upload/", gateway.url)), "{url}");
     }
-    // A new certificate is shown without a restart, and one that cannot be read is not taken.
+    // A new certificate is used without a restart, and an unreadable one is ignored.
     let renewed = certificate(gateway.folder.path());
     gateway.wait_for_log("configuration reloaded").await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    ask(&gateway, &trusted, false, GENERATE).await.expect_err("the old one is gone");
-    ask(&gateway, &renewed, false, GENERATE).await.expect("the new one is shown");
+    ask(&gateway, &trusted, false, GENERATE).await.expect_err("the old certificate is not used");
+    ask(&gateway, &renewed, false, GENERATE).await.expect("the new certificate is used");
     std::fs::write(gateway.folder.path().join("cert.pem"), "no certificate").expect("it can be written");
     gateway.wait_for_log("the certificate cannot be read").await;
     gateway.wait_for_log("cert.pem: it holds no certificate in PEM").await;
-    ask(&gateway, &renewed, true, GENERATE).await.expect("the one before stays");
+    ask(&gateway, &renewed, true, GENERATE).await.expect("the previous certificate stays in use");
 }
 
 #[tokio::test]
-async fn plain_http_is_told_to_use_tls() {
+async fn plain_http_is_refused_with_a_hint_at_https() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", 1, |command, folder| {
         certificate(folder);
         command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
@@ -102,7 +102,7 @@ async fn plain_http_is_told_to_use_tls() {
 }
 
 #[test]
-fn files_that_hold_no_certificate_of_the_key_are_named() {
+fn invalid_certificates_and_keys_are_reported() {
     for (name, text, told) in [
         ("cert.pem", "", "cert.pem: it holds no certificate in PEM"),
         (
@@ -124,7 +124,7 @@ fn files_that_hold_no_certificate_of_the_key_are_named() {
 }
 
 #[tokio::test]
-async fn a_long_head_of_a_provider_is_read_over_http2() {
+async fn long_response_head_is_read_over_http2() {
     let folder = tempfile::tempdir().expect("a folder");
     certificate(folder.path());
     let pem = |name| folder.path().join(name);
