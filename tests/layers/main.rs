@@ -2,9 +2,9 @@
 
 mod bodies;
 mod cancelled;
-mod herds;
-mod laws;
-mod matrix;
+mod many_keys;
+mod properties;
+mod stacks;
 mod retry;
 mod secrets;
 mod sockets;

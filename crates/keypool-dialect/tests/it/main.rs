@@ -4,7 +4,7 @@ mod cases;
 mod chat;
 mod errors;
 mod gemini;
-mod laws;
+mod properties;
 mod messages;
 mod openai;
 mod responses;

@@ -1,5 +1,5 @@
-//! Several processes share keys, over a strict simulator of the API. Processes, servers and time are real. The scenarios
-//! run concurrently, on any number of cores, and end within three minutes.
+//! Several processes share keys, over a strict simulator of the API. Processes, servers and time are real. The
+//! scenarios run concurrently, on any number of cores, and end within three minutes.
 //!
 //! The program is also the worker, so that cargo builds both: `sharing worker --store … --base …`.
 

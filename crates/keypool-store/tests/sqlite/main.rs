@@ -1,7 +1,7 @@
 //! The SQLite store, over real files and real processes.
 #![cfg(feature = "sqlite")]
 
-mod harm;
+mod bad_files;
 mod keys;
 mod pool;
 mod processes;

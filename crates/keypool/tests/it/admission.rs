@@ -14,13 +14,13 @@ use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, sim};
 
 fn configured(upstream: &str, config: &str) -> Gateway {
     Gateway::start_with(upstream, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("the file can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none"]);
     })
 }
 
 async fn connect(gateway: &Gateway) -> TcpStream {
-    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("the gateway listens")
+    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection")
 }
 
 /// Sends bytes on a new connection and reads the response for at most 10 s.

@@ -33,7 +33,7 @@ impl Home {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).expect("the file can be written");
+        std::fs::write(self.path().join(name), text).expect("a writable file");
     }
 
     fn run(&self, arguments: &[&str]) -> Said {
@@ -348,10 +348,10 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     let told = said.json();
     let setting =
         |name: &str| told["settings"].as_array().into_iter().flatten().find(|row| row["setting"] == name).cloned();
-    let wait = setting("gateway.max_wait").expect("it is listed");
+    let wait = setting("gateway.max_wait").expect("a listed setting");
     assert_eq!((&wait["value"], &wait["from"]), (&60.into(), &"keypool.toml:3".into()));
-    assert_eq!(setting("store.path").expect("it is listed")["from"], "--db");
-    assert_eq!(setting("log.level").expect("it is listed")["from"], "default");
+    assert_eq!(setting("store.path").expect("a listed setting")["from"], "--db");
+    assert_eq!(setting("log.level").expect("a listed setting")["from"], "default");
     home.write("keys.txt", "short\n");
     let said = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
     said.wrong("keys.txt:1: the key is shorter");
@@ -394,8 +394,8 @@ fn database_is_copied_checked_and_rekeyed() {
 fn locked_database_is_reported() {
     let home = Home::new();
     home.add(1, &["--id", "a", "--db", "keys.db"]);
-    let other = rusqlite::Connection::open(home.path().join("keys.db")).expect("it opens");
-    other.execute_batch("BEGIN EXCLUSIVE").expect("it is locked");
+    let other = rusqlite::Connection::open(home.path().join("keys.db")).expect("an open database");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("a locked database");
     let said = home.run(&["keys", "disable", "a", "--db", "keys.db"]);
     assert_eq!(said.code, 1);
     assert!(said.err.contains("locked"), "{}", said.err);

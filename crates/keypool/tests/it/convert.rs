@@ -174,7 +174,7 @@ fn with_providers(gemini: &Upstream, openai: &str, anthropic: &str) -> Gateway {
         let tenant =
             "[[tenants]]\nname = \"few\"\ntoken = \"the-token-of-a-few-models\"\nmodels = [\"fast\", \"claude-*\"]\n";
         let config = format!("{}{models}{tenant}", providers.concat());
-        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     })
 }
@@ -404,7 +404,7 @@ async fn call_without_a_result_is_refused_or_repaired() {
     let upstream = always(text("Hi")).await;
     let strict = gateway(&upstream, 1);
     let lax = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nstrict = false\n").expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nstrict = false\n").expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     });
     for (frontend, stream) in each_case() {
@@ -616,7 +616,7 @@ async fn media_urls_are_refused_unless_public_and_allowed() {
     let upstream = always(text("Hi")).await;
     let off = gateway(&upstream, 1);
     let on = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nfetch_images = true\n").expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nfetch_images = true\n").expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     });
     let body = |url: &str| {
@@ -650,14 +650,14 @@ impl Paced {
         let mut head = vec![0; 65_536];
         let _ = stream.read(&mut head).await.expect("a request");
         let answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        stream.write_all(answer).await.expect("it is open");
+        stream.write_all(answer).await.expect("an open connection");
         stream
     }
 }
 
 async fn event(stream: &mut TcpStream, value: &Value) {
     let data = format!("data: {value}\r\n\r\n");
-    stream.write_all(format!("{:x}\r\n{data}\r\n", data.len()).as_bytes()).await.expect("it is open");
+    stream.write_all(format!("{:x}\r\n{data}\r\n", data.len()).as_bytes()).await.expect("an open connection");
 }
 
 fn part(text: &str) -> Value {
@@ -725,7 +725,7 @@ async fn silent_stream_is_kept_alive() {
     assert!(first.contains("keep-alive"), "{first}");
     assert!((14..18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     event(&mut stream, &text("Hi")).await;
-    stream.write_all(b"0\r\n\r\n").await.expect("it is open");
+    stream.write_all(b"0\r\n\r\n").await.expect("an open connection");
     let rest = body.collect().await.expect("no error").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("message_stop"));
 }
@@ -823,7 +823,7 @@ async fn stream_ends_when_its_tenant_is_revoked() {
     let (upstream, url) = Paced::start().await;
     let gateway = Gateway::start_with(&url, 1, |command, folder| {
         let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"the-token-of-a-tenant\"\n";
-        std::fs::write(folder.join("keypool.toml"), tenant).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), tenant).expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     });
     let mut request = post(path(CHAT), &with_stream(&hello(CHAT, &json!({})), true));
@@ -835,7 +835,7 @@ async fn stream_ends_when_its_tenant_is_revoked() {
     });
     let mut body = answer.into_body();
     assert!(next(&mut body).await.contains("first"));
-    std::fs::write(gateway.folder.path().join("keypool.toml"), "").expect("it can be written");
+    std::fs::write(gateway.folder.path().join("keypool.toml"), "").expect("a writable file");
     gateway.signal("HUP");
     let rest = tokio::time::timeout(Duration::from_secs(10), body.collect()).await.expect("in time");
     let rest = rest.expect("no error").to_bytes();

@@ -64,7 +64,7 @@ impl Page {
             }
         });
         let url =
-            tokio::time::timeout(Duration::from_secs(40), address).await.expect("it listens").expect("an address");
+            tokio::time::timeout(Duration::from_secs(40), address).await.expect("an address in time").expect("an address");
         let host = url.trim_start_matches("ws://").split('/').next().expect("a host").to_owned();
         let stream = TcpStream::connect(host).await.expect("a connection");
         let (socket, _) = client_async(url, stream).await.expect("a WebSocket");
@@ -87,11 +87,11 @@ impl Page {
         if !self.session.is_empty() {
             message["sessionId"] = self.session.as_str().into();
         }
-        self.socket.send(Message::text(message.to_string())).await.expect("it is sent");
+        self.socket.send(Message::text(message.to_string())).await.expect("sent");
         loop {
             let next =
-                tokio::time::timeout(Duration::from_secs(30), self.socket.next()).await.expect("an answer in time");
-            let Message::Text(text) = next.expect("an answer").expect("a message") else { continue };
+                tokio::time::timeout(Duration::from_secs(30), self.socket.next()).await.expect("a response in time");
+            let Message::Text(text) = next.expect("a response").expect("a message") else { continue };
             let message: Value = serde_json::from_str(&text).expect("JSON");
             if message["id"] == self.last_id {
                 assert!(message["error"].is_null(), "{method}: {}", message["error"]);
@@ -160,7 +160,7 @@ impl Page {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
         let shot = self.call("Page.captureScreenshot", parameters).await;
         let png = STANDARD.decode(shot["data"].as_str().expect("an image")).expect("base64");
-        std::fs::write(folder.join(format!("{name}.png")), png).expect("it is written");
+        std::fs::write(folder.join(format!("{name}.png")), png).expect("a writable file");
     }
 }
 

@@ -13,7 +13,7 @@ use crate::support::program;
 #[test]
 fn all_requests_are_served_within_the_limits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("it runs");
+    let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("the program runs");
     let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(0), "{told}");
     let requests = told["requests"].as_u64().expect("a number");
@@ -33,7 +33,7 @@ fn first_response_is_fast_and_lines_fit_a_terminal() {
     std::fs::write(folder.path().join("keypool.toml"), "nonsense").expect("written");
     let began = Instant::now();
     let mut demo = program(folder.path());
-    let mut demo = demo.args(["demo", "--seconds", "4"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut demo = demo.args(["demo", "--seconds", "4"]).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut first = None;
     let mut lines = Vec::new();
     for line in BufReader::new(demo.stdout.take().expect("piped")).lines().map_while(Result::ok) {
@@ -42,7 +42,7 @@ fn first_response_is_fast_and_lines_fit_a_terminal() {
         }
         lines.push(line);
     }
-    assert!(demo.wait().expect("it ends").success(), "{lines:#?}");
+    assert!(demo.wait().expect("the program ends").success(), "{lines:#?}");
     // On an idle machine this takes less than a second.
     assert!(first.is_some_and(|first| first < Duration::from_secs(4)), "{first:?}");
     // Only the first line, which has the address, may be longer.

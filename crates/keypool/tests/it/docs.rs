@@ -233,7 +233,7 @@ impl Reader {
         if self.gateway.is_none() {
             self.gateway = Some(self.serve("keypool serve --keys keys.txt"));
         }
-        self.gateway.as_ref().expect("it was started")
+        self.gateway.as_ref().expect("a gateway")
     }
 
     fn configuration(&self, place: &str, text: &str) {
@@ -246,7 +246,7 @@ impl Reader {
             command
                 .env(name, if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n) });
         }
-        let output = command.output().expect("it runs");
+        let output = command.output().expect("the program runs");
         let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{place}: {said}");
     }
@@ -255,7 +255,7 @@ impl Reader {
         let file = self.folder.path().join("keys.txt");
         fs::write(&file, text).expect("written");
         let elsewhere = tempfile::tempdir().expect("a folder");
-        let output = program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("it runs");
+        let output = program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("the program runs");
         let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(output.stderr, b"", "{place}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(said[0]["added"], text.lines().count(), "{place}: {said}");

@@ -288,12 +288,12 @@ async fn error_event_is_returned_with_its_message() {
 async fn absolute_target_with_the_gateways_host_is_served() {
     let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let head = format!("POST http://localhost{GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\n");
     let request = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    stream.read_to_string(&mut answer).await.expect("a response");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(upstream.requests()[0].uri(), GENERATE);
 }
@@ -307,14 +307,14 @@ async fn refused_client_can_send_its_whole_body_first() {
     let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("the head");
     // The response has arrived and is unread while the body is still being sent.
-    stream.readable().await.expect("an answer");
+    stream.readable().await.expect("a response");
     for _ in 0..length / piece.len() {
         stream.write_all(&piece).await.expect("the gateway reads on");
     }
     let last = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(last.as_bytes()).await.expect("the connection is used again");
     let mut answers = String::new();
-    stream.read_to_string(&mut answers).await.expect("two answers");
+    stream.read_to_string(&mut answers).await.expect("two responses");
     assert!(answers.starts_with("HTTP/1.1 401") && answers.contains("HTTP/1.1 200"), "{answers}");
 }
 
@@ -329,6 +329,6 @@ async fn refused_client_gets_no_100_continue() {
     let mut answer = String::new();
     // On an open connection, the next request would be taken for the body of this one.
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer));
-    read.await.expect("the connection is closed").expect("an answer");
+    read.await.expect("the connection is closed").expect("a response");
     assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("100 Continue"), "{answer}");
 }

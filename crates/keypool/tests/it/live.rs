@@ -32,7 +32,7 @@ struct Client(WebSocketStream<TcpStream>);
 impl Client {
     async fn connect(gateway: &Gateway, token: &str) -> Self {
         let address = gateway.url.trim_start_matches("http://");
-        let stream = TcpStream::connect(address).await.expect("it listens");
+        let stream = TcpStream::connect(address).await.expect("a connection");
         let request = format!("ws://{address}{PATH}?key={token}").into_client_request().expect("a request");
         Self(client_async(request, stream).await.expect("a session").0)
     }
@@ -228,10 +228,10 @@ async fn session_counts_as_a_connection() {
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
     let client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     // The client of the request above and the session use both connections.
-    let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let mut text = String::new();
     let read = refused.read_to_string(&mut text);
-    timeout(Duration::from_secs(5), read).await.expect("an answer in time").expect("an answer");
+    timeout(Duration::from_secs(5), read).await.expect("a response in time").expect("a response");
     assert!(text.starts_with("HTTP/1.1 503"), "{text}");
     drop(client);
 }

@@ -3,7 +3,7 @@
 use crate::support::{GENERATE, Gateway, Upstream, hello, key};
 
 fn file(gateway: &Gateway, name: &str, text: &str) {
-    std::fs::write(gateway.folder.path().join(name), text).expect("it can be written");
+    std::fs::write(gateway.folder.path().join(name), text).expect("a writable file");
 }
 
 async fn keys_used(gateway: &Gateway, upstream: &Upstream) -> std::collections::BTreeSet<String> {

@@ -15,7 +15,7 @@ const TENANTS: &str =
 
 fn with_tenants(upstream: &str, keys: usize) -> Gateway {
     Gateway::start_with(upstream, keys, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), TENANTS).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), TENANTS).expect("a writable file");
         command.args(["--db", "keypool.db"]);
     })
 }
@@ -341,8 +341,8 @@ async fn failing_database_refuses_requests() {
     for name in ["keypool.db", "keypool.db-wal"] {
         let path = gateway.folder.path().join(name);
         let length = std::fs::metadata(&path).map_or(0, |data| data.len() as usize).max(1 << 16);
-        let mut database = std::fs::OpenOptions::new().write(true).open(path).expect("it is there");
-        std::io::Write::write_all(&mut database, &vec![0xa5; length]).expect("it can be written");
+        let mut database = std::fs::OpenOptions::new().write(true).open(path).expect("an existing file");
+        std::io::Write::write_all(&mut database, &vec![0xa5; length]).expect("a writable file");
     }
     for name in [&*file.replace("files/", "files/x"), "files/of-nobody"] {
         let answer = get(&gateway, "token-of-b", &format!("/v1beta/{name}")).await;

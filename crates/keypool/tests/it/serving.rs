@@ -80,9 +80,9 @@ async fn invalid_lines_are_reported_and_valid_ones_serve() {
     let sim = sim(2).await;
     let gateway = Gateway::start_with(&sim.url(), 2, |command, folder| {
         let file = folder.join("keys.txt");
-        let mut keys = std::fs::read_to_string(&file).expect("it is there");
+        let mut keys = std::fs::read_to_string(&file).expect("an existing file");
         keys.push_str("AIzaSyTEST-not-a-real-key-000000000009 teir=free\n");
-        std::fs::write(file, keys).expect("it can be written");
+        std::fs::write(file, keys).expect("a writable file");
         command.args(["--db", "none"]);
     });
     let log = gateway.log();

@@ -132,14 +132,14 @@ impl Gateway {
 
     /// Waits for the program to end.
     pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.child.wait().expect("it can be waited for")
+        self.child.wait().expect("an exit status")
     }
 
     /// Sends a request and returns the response with its body unread.
     pub async fn open(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let (mut head, body) = request.into_parts();
         head.uri = format!("{}{}", self.url, head.uri).parse().expect("a URL");
-        self.client.request(Request::from_parts(head, body)).await.expect("an answer")
+        self.client.request(Request::from_parts(head, body)).await.expect("a response")
     }
 
     /// Sends a request and reads its response.

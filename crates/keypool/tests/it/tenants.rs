@@ -10,7 +10,7 @@ use crate::support::{Answer, GENERATE, Gateway, Upstream, hello, sim};
 
 fn gateway(upstream: &str, keys: usize, config: &str) -> Gateway {
     Gateway::start_with(upstream, keys, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none"]);
     })
 }
@@ -86,7 +86,7 @@ async fn stream_of_a_revoked_tenant_ends_with_an_error() {
     let frame = answer.frame().await.expect("a frame").expect("a frame").into_data().expect("data");
     assert!(!String::from_utf8_lossy(&frame).contains("revoked"), "{frame:?}");
     write("");
-    let rest = tokio::time::timeout(Duration::from_secs(5), answer.collect()).await.expect("it ends soon");
+    let rest = tokio::time::timeout(Duration::from_secs(5), answer.collect()).await.expect("the end in time");
     let rest = rest.expect("an end").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("this token was revoked"), "{rest:?}");
     assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::UNAUTHORIZED);
@@ -102,9 +102,9 @@ async fn request_counts_when_it_arrives() {
         .expect("a free port");
     let gateway = Gateway::start_with(&sim.url(), 0, |command, folder| {
         let line = format!("{} id=key-0 max_concurrent=1\n", crate::support::key(0));
-        std::fs::write(folder.join("keys.txt"), line).expect("it can be written");
+        std::fs::write(folder.join("keys.txt"), line).expect("a writable file");
         let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 1\n";
-        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none"]);
     });
     let first = hello();

@@ -104,7 +104,7 @@ async fn upload_url_has_the_address_that_the_client_used() {
 
 /// Returns the peak memory of a process in MiB.
 fn peak(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running program");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
 }
@@ -137,7 +137,7 @@ async fn large_part_is_not_kept_in_memory() {
     let gateway = Gateway::start(&sink().await, 1, &["--db", "none"]);
     let path = start(&gateway, MIB << 20).await;
     let mut stream =
-        tokio::net::TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+        tokio::net::TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         MIB << 20
@@ -148,7 +148,7 @@ async fn large_part_is_not_kept_in_memory() {
         stream.write_all(&piece).await.expect("sent");
     }
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    stream.read_to_string(&mut answer).await.expect("a response");
     assert!(answer.contains(&format!("x-length: {}", MIB << 20)), "{answer}");
     let peak = peak(gateway.pid());
     assert!(peak < 150, "{peak} MiB");

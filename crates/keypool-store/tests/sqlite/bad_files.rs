@@ -163,7 +163,7 @@ async fn read_only_file_or_folder_is_refused_and_unchanged() {
         let program = folder.path().with_extension("test");
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         let mut child = Command::new(&program);
-        child.args(["harm::child_without_write_permission", "--exact", "--ignored", "--nocapture"]);
+        child.args(["bad_files::child_without_write_permission", "--exact", "--ignored", "--nocapture"]);
         child.env(FOLDER, folder.path()).current_dir("/");
         if is_root {
             child.uid(65_534).gid(65_534);
