@@ -320,9 +320,9 @@ fn all_faults_are_reported_at_once_with_their_places() {
          status = 429\n\
          class = \"{C}\"\n"
     );
-    let mut said = faults(&text, &environment);
-    assert!(!said.concat().contains("not-a-real-key"), "{said:?}");
-    said.sort_unstable();
+    let mut messages = faults(&text, &environment);
+    assert!(!messages.concat().contains("not-a-real-key"), "{messages:?}");
+    messages.sort_unstable();
     let expected = [
         "KEYPOOL__PROVIDER__X: what it stands in is no table",
         "KEYPOOL__STRATGEY: \"stratgey\" is not an option; did you mean \"strategy\"?",
@@ -333,17 +333,17 @@ fn all_faults_are_reported_at_once_with_their_places() {
         "keypool.toml:6: expected a whole number, 0 or more",
         "keypool.toml:7: \"rpdd\" is not an option; did you mean \"rpd\"?",
     ];
-    assert_eq!(said.len(), expected.len(), "{said:#?}");
-    for (said, expected) in said.iter().zip(expected) {
-        assert!(said.starts_with(expected), "{said}\n{expected}");
+    assert_eq!(messages.len(), expected.len(), "{messages:#?}");
+    for (message, expected) in messages.iter().zip(expected) {
+        assert!(message.starts_with(expected), "{message}\n{expected}");
     }
 }
 
 #[test]
 fn invalid_toml_is_reported_with_its_lines() {
-    let said = faults("wait = 1\nstrategy = = \"lru\"\n[limits\n", &nothing());
-    assert!(said[0].starts_with("keypool.toml:2: "), "{said:?}");
-    assert!(said.iter().any(|line| line.starts_with("keypool.toml:3: ")), "{said:?}");
+    let messages = faults("wait = 1\nstrategy = = \"lru\"\n[limits\n", &nothing());
+    assert!(messages[0].starts_with("keypool.toml:2: "), "{messages:?}");
+    assert!(messages.iter().any(|line| line.starts_with("keypool.toml:3: ")), "{messages:?}");
 }
 
 #[test]
@@ -363,8 +363,8 @@ fn provider_is_chosen_and_missing_settings_are_reported() {
         ("header = \"x-key\"", "header is for"),
         ("base = \"not a url\"", "keypool.toml: "),
     ] {
-        let said = faults(text, &nothing());
-        assert!(said[0].contains(expected), "{said:?}");
+        let messages = faults(text, &nothing());
+        assert!(messages[0].contains(expected), "{messages:?}");
     }
 }
 
@@ -382,9 +382,9 @@ fn secrets_of_entries_are_read_from_variables() {
     );
     let loaded = config(&text).keys(&Environment::of([("WORK_KEY", A)]));
     assert!(loaded.keys == [Key::new(A).label("work (keypool.toml, entry 1 of [[keys]])")]);
-    let said: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+    let messages: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
     assert_eq!(
-        said,
+        messages,
         [
             "keypool.toml, entry 2 of [[keys]]: the variable NO_SUCH_KEY is not set",
             "keypool.toml, entry 3 of [[keys]]: it has no key",
@@ -410,8 +410,8 @@ fn key_files_are_relative_to_the_configuration() {
 
 #[test]
 fn keys_pasted_in_place_of_names_are_not_shown() {
-    let said = faults(&format!("{A} = 1\nstrategy = \"lru\""), &nothing());
-    assert!(!said.concat().contains("AIza"), "{said:?}");
+    let messages = faults(&format!("{A} = 1\nstrategy = \"lru\""), &nothing());
+    assert!(!messages.concat().contains("AIza"), "{messages:?}");
     let loaded = config(&format!("key_files = [\"{A}\"]")).keys(&nothing());
     assert!(!loaded.problems[0].to_string().contains("AIza"), "{:?}", loaded.problems);
     let error = PoolConfig::load(A, &nothing()).unwrap_err();
@@ -434,10 +434,10 @@ fn caller_defined_type_is_read_and_its_faults_are_reported() {
     assert_eq!(gateway.providers[1].errors.len(), 1);
 
     let problems = read::<Gateway>("keypool.toml", "threads = -1\n[[providers]]\nwiat = 1", &nothing()).unwrap_err();
-    let mut said: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    said.sort_unstable();
+    let mut messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    messages.sort_unstable();
     assert_eq!(
-        said,
+        messages,
         [
             "keypool.toml:1: expected a whole number, 0 or more",
             "keypool.toml:1: listen is missing",

@@ -27,10 +27,10 @@ async fn key_is_redacted_in_errors_and_their_headers() {
     let response = response.await.unwrap();
     assert_eq!(response.status(), 400);
     assert_eq!(response.headers()["x-url"], "https://api.example/?key=***");
-    let told: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    let content_length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
     let text = text(response).await;
     assert_eq!(text, r#"{"error":{"code":400,"message":"no contents *** ***"}}"#);
-    assert_eq!(told, text.len());
+    assert_eq!(content_length, text.len());
 }
 
 /// Google repeats the key in the error for a suspended account.
@@ -124,8 +124,8 @@ async fn only_events_with_the_key_are_buffered() {
     let key = secret(0);
     let pieces = ["data: {\"a\":\"hello A", "Iza", "-x\"}\n\ndata: {\"b\":\"", &key, " said", " so\"}\n\n", EVENT];
     let passed = streamed(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect()).await;
-    let said = format!("{key} said so\"}}\n\n");
-    assert_eq!(passed, ["data: {\"a\":\"hello ", "AIza-x\"}\n\ndata: {\"b\":\"", &said, EVENT]);
+    let event = format!("{key} said so\"}}\n\n");
+    assert_eq!(passed, ["data: {\"a\":\"hello ", "AIza-x\"}\n\ndata: {\"b\":\"", &event, EVENT]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,9 +185,9 @@ async fn long_error_is_cut_before_the_key() {
             http::Response::builder().status(400).header("content-length", length).body(body).unwrap()
         });
         let response = response.await.unwrap();
-        let told: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let content_length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
         let text = text(response).await;
-        assert_eq!(told, text.len());
+        assert_eq!(content_length, text.len());
         assert!(text.starts_with(&before) && !text.contains(&half[..3]), "{}", &text[before.len()..]);
     }
 }

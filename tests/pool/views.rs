@@ -135,8 +135,8 @@ fn removal_of_a_key_reports_only_that_event() {
     pool.disable(&id(0), "test").unwrap();
     let mut events = pool.events();
     pool.remove(&id(0)).unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
-    assert!(matches!(&*told, [Event::KeyRemoved { .. }]), "{told:?}");
+    let seen: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    assert!(matches!(&*seen, [Event::KeyRemoved { .. }]), "{seen:?}");
 }
 
 /// A buffer for the lines of a log.
@@ -169,8 +169,8 @@ fn field_names_in_a_json_log_line_are_unique() {
         }
     });
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    for told in ["cooling down", "in use again", "disabled", "no more", "leaked"] {
-        assert!(text.contains(told), "{told}: {text}");
+    for seen in ["cooling down", "in use again", "disabled", "no more", "leaked"] {
+        assert!(text.contains(seen), "{seen}: {text}");
     }
     for line in text.lines() {
         for name in ["message", "target"] {

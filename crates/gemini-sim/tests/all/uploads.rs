@@ -210,8 +210,8 @@ async fn file_can_be_uploaded_in_one_request() {
         let answer = send(&sim, at_once(path, header, related, BOTH)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let file = answer.json()["file"].clone();
-        let told = (&file["displayName"], &file["mimeType"], &file["sizeBytes"]);
-        assert_eq!(told, (&json!("words"), &json!("text/markdown"), &json!("5")));
+        let actual = (&file["displayName"], &file["mimeType"], &file["sizeBytes"]);
+        assert_eq!(actual, (&json!("words"), &json!("text/markdown"), &json!("5")));
         let named = format!("/v1beta/{}", file["name"].as_str().unwrap());
         assert_eq!(call(&sim, "GET", "a2", &named).await.json(), file);
         assert_eq!(call(&sim, "GET", "b", &named).await.status, StatusCode::FORBIDDEN);

@@ -98,9 +98,9 @@ async fn columns_can_be_separated_by_commas_semicolons_and_tabs() {
         "id,prompt,lang\r\na,\"one; two, \"\"three\"\"\",de\r\n\r\nb,second,en\r\n,,\r\n",
     ] {
         let (_, results) = run_input(text, InputFormat::csv()).await;
-        let told = ids_and_texts(&results);
-        assert_eq!(told[0], (json!("a"), json!("one; two, \"three\"")), "{text}");
-        assert_eq!(told[1], (json!("b"), json!("second")), "{text}");
+        let pairs = ids_and_texts(&results);
+        assert_eq!(pairs[0], (json!("a"), json!("one; two, \"three\"")), "{text}");
+        assert_eq!(pairs[1], (json!("b"), json!("second")), "{text}");
         assert_eq!(results[0]["task"], json!({ "lang": "de" }), "{text}");
     }
 }

@@ -46,7 +46,11 @@ async fn until_exhausted_ends_when_all_daily_limits_are_used_up() {
         assert!((19 * 3_600..=20 * 3_600 + 60).contains(seconds), "{seconds}");
         assert!(message.starts_with("no key is available for gemini-2.5-flash"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (30, 0, 70), "slots {slots}: {summary}");
-        assert_eq!(summary.requests, sim.report().total.arrivals, "requests of the remaining tasks are counted: {summary}");
+        assert_eq!(
+            summary.requests,
+            sim.report().total.arrivals,
+            "requests of the remaining tasks are counted: {summary}"
+        );
         assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
     }
 }
@@ -139,7 +143,8 @@ async fn run_waits_for_an_unreachable_provider_and_shows_the_cause() {
     drop(listener);
     let client = Client::new(&pool(&format!("http://127.0.0.1:{port}"), 3).build().unwrap());
     let run = Batch::new(&client, MODEL).start(tasks(20), sink()).unwrap();
-    wait_until_shown(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}; next try in ")).await;
+    wait_until_shown(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}; next try in "))
+        .await;
     assert_eq!((run.progress().failed, run.progress().ok), (0, 0));
     let sim = crate::keyed(GeminiSim::builder().port(port), 3, Limits::none()).start().await.unwrap();
     let summary = run.finish().await.unwrap();

@@ -309,8 +309,8 @@ fn second_attempt_continues_the_same_stream() {
         answer.whole(gemini(&json!([{ "text": "first", "thought": true }]), "STOP").to_string().as_bytes()).unwrap();
         answer.restart(MODEL);
         answer.whole(gemini(&json!([{ "text": "Hi" }]), "STOP").to_string().as_bytes()).unwrap();
-        let told = String::from_utf8(answer.finish().unwrap().to_vec()).unwrap();
-        assert!(told.contains("Hi") && !told.contains("first"));
+        let output = String::from_utf8(answer.finish().unwrap().to_vec()).unwrap();
+        assert!(output.contains("Hi") && !output.contains("first"));
     }
 }
 
@@ -367,9 +367,9 @@ fn error_after_text_ends_the_stream_with_an_error_event() {
             let streamed = streamed_raw(&request, &format!("{text}{tail}"));
             assert!(streamed.had_begun);
             let last = streamed.data().pop().unwrap();
-            let told =
+            let output =
                 if frontend == RESPONSES { &last["response"]["error"]["message"] } else { &last["error"]["message"] };
-            assert_eq!(told, "overloaded");
+            assert_eq!(output, "overloaded");
         }
         // The same for a stream that breaks off.
         let streamed = streamed_raw(&request, &text);

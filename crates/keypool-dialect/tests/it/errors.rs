@@ -83,8 +83,8 @@ fn error_kinds_have_the_types_and_codes_of_each_dialect() {
     ] {
         let error = Error::new(kind, "why");
         let shown = |frontend| serde_json::from_slice::<Value>(&error.body(frontend)).unwrap()["error"].clone();
-        let told = shown(CHAT);
-        assert_eq!((error.status(CHAT).as_u16(), told["type"].as_str().unwrap(), told["code"].clone()), openai);
+        let body = shown(CHAT);
+        assert_eq!((error.status(CHAT).as_u16(), body["type"].as_str().unwrap(), body["code"].clone()), openai);
         assert_eq!((error.status(MESSAGES).as_u16(), shown(MESSAGES)["type"].as_str().unwrap()), anthropic);
     }
     let long = Error::new(ErrorKind::ContextTooLong, "9 > 8");

@@ -101,8 +101,8 @@ fn first_parallel_call_is_signed_if_the_model_requires_it() {
         let mut body = history(CHAT, &calls, &results);
         body["model"] = model.into();
         let parts = encoded(CHAT, &body).unwrap()["contents"][1]["parts"].clone();
-        let told = [0, 1].map(|at: usize| parts[at].get("thoughtSignature").is_some());
-        assert_eq!(told, signed, "{model}");
+        let actual = [0, 1].map(|at: usize| parts[at].get("thoughtSignature").is_some());
+        assert_eq!(actual, signed, "{model}");
     }
 }
 

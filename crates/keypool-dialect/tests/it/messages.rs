@@ -130,12 +130,12 @@ fn stream_opens_and_closes_each_block_in_order() {
         ],
     );
     let data = streamed.data();
-    let told: Vec<(&str, &Value)> =
+    let kinds: Vec<(&str, &Value)> =
         data.iter().map(|event| (event["type"].as_str().unwrap(), &event["index"])).collect();
     let index = |number: u64| json!(number);
     let (none, zero, one, two) = (Value::Null, index(0), index(1), index(2));
     assert_eq!(
-        told,
+        kinds,
         [
             ("message_start", &none),
             ("content_block_start", &zero),

@@ -166,9 +166,12 @@ fn truncated_or_filtered_response_is_incomplete() {
     let request = parse(RESPONSES, &hello(RESPONSES, &json!({}))).unwrap();
     for (finish, reason) in [("MAX_TOKENS", "max_output_tokens"), ("SAFETY", "content_filter")] {
         let answer = gemini(&json!([{ "text": "Hi" }]), finish);
-        let (_, told) = whole(&request, &answer);
-        let told = told.unwrap();
-        assert_eq!((&told["status"], &told["incomplete_details"]["reason"]), (&json!("incomplete"), &json!(reason)));
+        let (_, response) = whole(&request, &answer);
+        let response = response.unwrap();
+        assert_eq!(
+            (&response["status"], &response["incomplete_details"]["reason"]),
+            (&json!("incomplete"), &json!(reason))
+        );
         assert_eq!(streamed(&request, &[answer]).data().last().unwrap()["type"], "response.incomplete");
     }
 }

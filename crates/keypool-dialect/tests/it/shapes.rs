@@ -20,8 +20,8 @@ fn stream_can_arrive_as_plain_json() {
             format!("{first}\n{last}\n"),
             gemini(&json!([{ "text": "One, two" }]), "STOP").to_string(),
         ] {
-            let told = streamed_raw(&request, &stream);
-            let sent = told.sent.unwrap();
+            let converted = streamed_raw(&request, &stream);
+            let sent = converted.sent.unwrap();
             assert!(sent.contains("One, ") && sent.contains("two"), "{stream}: {sent}");
             assert!(["[DONE]", "response.completed", "message_stop"].iter().any(|end| sent.contains(end)), "{sent}");
         }
@@ -68,8 +68,8 @@ fn error_without_the_usual_envelope_is_passed_on() {
     let tuned = br#"{"error": {"message": "You do not have permission to access tuned model x", "code": 403}}"#;
     assert_eq!(Error::from_gemini(StatusCode::FORBIDDEN, tuned).status(CHAT), StatusCode::FORBIDDEN);
     let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
-    let told = whole(&request, &json!({ "error": "no backend" })).1.unwrap_err();
-    assert_eq!((told.message(), told.status(CHAT).as_u16()), ("no backend", 500));
+    let converted = whole(&request, &json!({ "error": "no backend" })).1.unwrap_err();
+    assert_eq!((converted.message(), converted.status(CHAT).as_u16()), ("no backend", 500));
 }
 
 #[test]

@@ -27,8 +27,8 @@ fn chat_completions_decode() {
     });
     let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
     for answer in answers() {
-        let told = whole(&request, &answer).1.unwrap();
-        let typed: CreateChatCompletionResponse = serde_json::from_value(told).unwrap();
+        let response = whole(&request, &answer).1.unwrap();
+        let typed: CreateChatCompletionResponse = serde_json::from_value(response).unwrap();
         assert_eq!(typed.usage.unwrap().total_tokens, 10);
         for chunk in streamed(&request, &[answer]).data() {
             let _: CreateChatCompletionStreamResponse = serde_json::from_value(chunk).unwrap();
@@ -44,8 +44,9 @@ fn responses_decode() {
     });
     let request = parse(RESPONSES, &hello(RESPONSES, &more)).unwrap();
     for answer in answers() {
-        let told = whole(&request, &answer).1.unwrap();
-        let typed: Response = serde_json::from_value(told.clone()).unwrap_or_else(|error| panic!("{error}: {told}"));
+        let response = whole(&request, &answer).1.unwrap();
+        let typed: Response =
+            serde_json::from_value(response.clone()).unwrap_or_else(|error| panic!("{error}: {response}"));
         assert_eq!(typed.usage.unwrap().total_tokens, 10);
         for event in streamed(&request, &[answer]).data() {
             let _: ResponseStreamEvent =

@@ -171,8 +171,8 @@ async fn read_only_file_or_folder_is_refused_and_unchanged() {
         let output = child.output().unwrap();
         fs::remove_file(&program).unwrap();
         chmod(folder.path(), 0o777);
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("kind ReadOnly: "), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(stdout.contains("kind ReadOnly: "), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
         assert!(fs::read(&path).unwrap() == before, "the file was changed");
     }
 }

@@ -103,9 +103,9 @@ async fn eight_processes_stay_within_a_limit() {
     let mut sent = Vec::new();
     for child in children {
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{said}");
-        sent.extend(said.lines().filter_map(|line| line.strip_prefix("sent ")?.parse::<u64>().ok()));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{stdout}");
+        sent.extend(stdout.lines().filter_map(|line| line.strip_prefix("sent ")?.parse::<u64>().ok()));
     }
     sent.sort_unstable();
     for (at, time) in sent.iter().enumerate() {

@@ -332,7 +332,8 @@ async fn admin_api_can_have_its_own_address() {
     }
     gateway.wait_for_log("dashboard at ").await;
     let log = gateway.log();
-    let url = log.split_once("dashboard at ").expect("the log shows the address").1.split_whitespace().next().expect("a URL");
+    let url =
+        log.split_once("dashboard at ").expect("the log shows the address").1.split_whitespace().next().expect("a URL");
     gateway.url = url.trim_end_matches("/-/ui").to_owned();
     get(&gateway, "/snapshot").await;
     assert_eq!(gateway.get("/-/ui").await.status, StatusCode::OK);
@@ -426,8 +427,7 @@ async fn no_response_contains_a_secret() {
     let description = get(&gateway, "/openapi.json").await;
     let looks = description["paths"].as_object().expect("paths").iter();
     let looks = looks.filter(|(path, methods)| methods["get"].is_object() && !path.ends_with("stream"));
-    let paths =
-        looks.map(|(path, _)| path.strip_prefix("/-/admin").expect("an admin path").replace("{id}", "stored"));
+    let paths = looks.map(|(path, _)| path.strip_prefix("/-/admin").expect("an admin path").replace("{id}", "stored"));
     asked.extend(paths.chain(["/openapi.json".to_owned()]).map(|path| (Method::GET, path, Value::Null)));
     assert!(asked.len() > 18, "{}", asked.len());
     for (method, path, body) in asked {

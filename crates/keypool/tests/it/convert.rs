@@ -361,7 +361,10 @@ async fn later_system_messages_keep_their_place() {
             let native = sent(&upstream);
             assert_eq!(native["systemInstruction"], json!({ "parts": [{ "text": "one" }] }));
             if let Some(before) = &before {
-                assert_eq!(before["contents"][0], native["contents"][0], "the contents start with those of the previous turn");
+                assert_eq!(
+                    before["contents"][0], native["contents"][0],
+                    "the contents start with those of the previous turn"
+                );
             }
             before = Some(native);
         }
@@ -438,10 +441,10 @@ async fn gemini_errors_are_in_the_callers_dialect() {
         let upstream = scripted(vec![answer]).await;
         let gateway = gateway(&upstream, 1);
         for (frontend, stream) in each_case() {
-            let told = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
+            let response = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
             let (status, kind) = if frontend == MESSAGES { anthropic } else { openai };
-            assert_eq!(told.status, status, "{}", told.text());
-            assert_eq!(told.json()["error"]["type"], kind, "{}", told.text());
+            assert_eq!(response.status, status, "{}", response.text());
+            assert_eq!(response.json()["error"]["type"], kind, "{}", response.text());
         }
     }
 }
@@ -454,11 +457,11 @@ async fn missing_key_is_a_503_with_retry_after() {
     let upstream = scripted(vec![(429, quota)]).await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--wait", "0"]);
     for (frontend, stream) in each_case() {
-        let told = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
-        assert!([503, 429].contains(&told.status.as_u16()), "{}", told.text());
-        let after: u64 = told.header("retry-after").parse().unwrap_or_else(|_| panic!("{:?}", told.headers));
+        let response = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
+        assert!([503, 429].contains(&response.status.as_u16()), "{}", response.text());
+        let after: u64 = response.header("retry-after").parse().unwrap_or_else(|_| panic!("{:?}", response.headers));
         assert!((1..=40).contains(&after), "{after}");
-        assert!(told.json()["error"]["message"].is_string());
+        assert!(response.json()["error"]["message"].is_string());
     }
 }
 

@@ -14,15 +14,15 @@ use crate::support::program;
 fn all_requests_are_served_within_the_limits() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("the program runs");
-    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    let requests = told["requests"].as_u64().expect("a number");
-    assert!(requests > 40, "{told}");
-    assert_eq!(told["keypool"]["answered"], requests, "{told}");
-    assert_eq!(told["keypool"]["too_many_requests"], 0, "{told}");
-    assert_eq!(told["provider"]["over_limit"], 0, "{told}");
-    assert!(told["random_key"]["answered"].as_u64() < Some(requests), "{told}");
-    assert!(told["provider"]["refused_keys"].as_u64() > Some(0), "bad keys were tried: {told}");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    let requests = report["requests"].as_u64().expect("a number");
+    assert!(requests > 40, "{report}");
+    assert_eq!(report["keypool"]["answered"], requests, "{report}");
+    assert_eq!(report["keypool"]["too_many_requests"], 0, "{report}");
+    assert_eq!(report["provider"]["over_limit"], 0, "{report}");
+    assert!(report["random_key"]["answered"].as_u64() < Some(requests), "{report}");
+    assert!(report["provider"]["refused_keys"].as_u64() > Some(0), "bad keys were tried: {report}");
 }
 
 #[test]

@@ -247,18 +247,19 @@ impl Reader {
                 .env(name, if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n) });
         }
         let output = command.output().expect("the program runs");
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{place}: {said}");
+        let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{place}: {printed}");
     }
 
     fn key_file(&self, place: &str, text: &str) {
         let file = self.folder.path().join("keys.txt");
         fs::write(&file, text).expect("written");
         let elsewhere = tempfile::tempdir().expect("a folder");
-        let output = program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("the program runs");
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let output =
+            program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("the program runs");
+        let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(output.stderr, b"", "{place}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(said[0]["added"], text.lines().count(), "{place}: {said}");
+        assert_eq!(printed[0]["added"], text.lines().count(), "{place}: {printed}");
     }
 
     /// Checks that the gateway serves what a scrape job of Prometheus reads.

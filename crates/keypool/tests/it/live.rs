@@ -116,8 +116,8 @@ async fn session_is_served_without_showing_the_key() {
     let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     for _ in 0..3 {
         client.send(&turn("echo-key")).await;
-        let said = client.receive().await.to_string();
-        assert!(said.contains("the key is") && !said.contains("AIza"), "{said}");
+        let text = client.receive().await.to_string();
+        assert!(text.contains("the key is") && !text.contains("AIza"), "{text}");
         assert_eq!(client.receive().await["serverContent"]["turnComplete"], true);
     }
     client.0.close(Some(CloseFrame { code: CloseCode::Normal, reason: "bye".into() })).await.expect("sent");
@@ -171,20 +171,20 @@ async fn refused_setup_is_retried_and_then_closed_with_the_reason() {
 
 #[tokio::test]
 async fn session_that_no_key_can_open_is_closed_without_key_details() {
-    for (code, said, told) in [
+    for (code, text, expected) in [
         (CloseCode::Error, "Internal error encountered.", "transient: Internal error encountered."),
         (CloseCode::Invalid, "API key not valid. Please pass a valid API key.", "key_rejected"),
     ] {
         let (url, heads) = websocket_upstream(move |_, mut socket| async move {
             let _ = socket.next().await;
-            let _ = socket.close(Some(CloseFrame { code, reason: said.into() })).await;
+            let _ = socket.close(Some(CloseFrame { code, reason: text.into() })).await;
             while let Some(Ok(_)) = socket.next().await {}
         })
         .await;
         let gateway = Gateway::start(&url, 2, &["--db", "none"]);
         let mut client = Client::connect(&gateway, TOKEN).await;
         client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
-        assert_eq!(client.closed().await, (1011, format!("no key could open the session: {told}")));
+        assert_eq!(client.closed().await, (1011, format!("no key could open the session: {expected}")));
         assert_eq!(heads.lock().expect("no panic").len(), 2);
     }
 }

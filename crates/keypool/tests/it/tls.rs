@@ -70,8 +70,8 @@ async fn http_1_and_http_2_are_served_over_tls() {
         assert_eq!((spoken, answer.status.as_u16()), (version, 200), "{}", answer.text());
         let mut command = program(gateway.folder.path());
         command.args(["explain", answer.header("x-request-id"), "--admin", &gateway.url, "--cacert", "cert.pem"]);
-        let said = command.env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().expect("the program runs");
-        assert!(String::from_utf8_lossy(&said.stdout).contains("key-0"), "{said:?}");
+        let output = command.env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().expect("the program runs");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("key-0"), "{output:?}");
         let (_, answer) = ask(&gateway, &trusted, http2, "/upload/v1beta/files").await.expect("a response");
         let url = answer.header("x-goog-upload-url");
         assert!(url.starts_with(&format!("{}/upload/", gateway.url)), "{url}");
@@ -103,7 +103,7 @@ async fn plain_http_is_refused_with_a_hint_at_https() {
 
 #[test]
 fn invalid_certificates_and_keys_are_reported() {
-    for (name, text, told) in [
+    for (name, text, expected) in [
         ("cert.pem", "", "cert.pem: it holds no certificate in PEM"),
         (
             "key.pem",
@@ -117,9 +117,10 @@ fn invalid_certificates_and_keys_are_reported() {
         std::fs::write(folder.path().join(name), text).expect("a writable file");
         let mut command = program(folder.path());
         command.env("GEMINI_API_KEY", key(1)).args(["serve", "--listen", "127.0.0.1:0", "--db", "none"]);
-        let said = command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("the program runs");
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert!(said.contains(told), "{said}");
+        let output =
+            command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("the program runs");
+        let output = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.contains(expected), "{output}");
     }
 }
 
