@@ -571,7 +571,7 @@ fn every_amount_sets_its_limit() {
 }
 
 #[test]
-fn a_key_is_read_back_from_its_options() {
+fn key_is_read_back_from_its_options() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("keys.json");
     let entry = format!(

@@ -114,7 +114,7 @@ fn key_in_the_query_is_encoded_and_replaces_the_callers() {
 }
 
 #[test]
-fn the_key_is_marked_sensitive() {
+fn key_is_marked_sensitive() {
     for (provider, path, _) in providers() {
         let mut head = head("POST", path, &[]);
         send(&*provider, &mut head);
@@ -347,7 +347,7 @@ fn applied(base: &str, uri: &str) -> Result<String, String> {
 }
 
 #[test]
-fn a_request_without_an_authority_goes_to_the_base() {
+fn request_without_an_authority_goes_to_the_base() {
     for (base, uri, there) in [
         ("https://h", "/v1/models?a=b", "https://h/v1/models?a=b"),
         ("http://h:81/gate", "/v1", "http://h:81/gate/v1"),

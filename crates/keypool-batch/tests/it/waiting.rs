@@ -46,11 +46,7 @@ async fn until_exhausted_ends_when_all_daily_limits_are_used_up() {
         assert!((19 * 3_600..=20 * 3_600 + 60).contains(seconds), "{seconds}");
         assert!(message.starts_with("no key is available for gemini-2.5-flash"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (30, 0, 70), "slots {slots}: {summary}");
-        assert_eq!(
-            summary.requests,
-            sim.report().total.arrivals,
-            "requests of the remaining tasks are counted: {summary}"
-        );
+        assert_eq!(summary.requests, sim.report().total.arrivals, "requests of unfinished tasks count, too: {summary}");
         assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
     }
 }
@@ -68,7 +64,7 @@ async fn run_waits_for_the_next_day_and_shows_it() {
     };
     let before = seconds_left();
     tokio::time::sleep(20 * SECOND).await;
-    assert!((19..=21).contains(&(before - seconds_left())), "the remaining time is updated without requests");
+    assert!((19..=21).contains(&(before - seconds_left())), "the remaining time is updated");
     let progress = run.progress();
     assert_eq!((progress.active, progress.ok), (0, 20), "{progress}");
     let summary = run.finish().await.unwrap();
@@ -126,7 +122,7 @@ async fn run_without_usable_keys_ends_and_fails_no_task() {
     }
 }
 
-async fn wait_until_shown(run: &Run, what: &str) {
+async fn until(run: &Run, what: &str) {
     for _ in 0..200 {
         if run.progress().waits_for.is_some_and(|waits_for| waits_for.contains(what)) {
             return;
@@ -143,8 +139,7 @@ async fn run_waits_for_an_unreachable_provider_and_shows_the_cause() {
     drop(listener);
     let client = Client::new(&pool(&format!("http://127.0.0.1:{port}"), 3).build().unwrap());
     let run = Batch::new(&client, MODEL).start(tasks(20), sink()).unwrap();
-    wait_until_shown(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}; next try in "))
-        .await;
+    until(&run, &format!("waiting for the network: connection refused at 127.0.0.1:{port}; next try in ")).await;
     assert_eq!((run.progress().failed, run.progress().ok), (0, 0));
     let sim = crate::keyed(GeminiSim::builder().port(port), 3, Limits::none()).start().await.unwrap();
     let summary = run.finish().await.unwrap();

@@ -24,17 +24,14 @@ fn embeddings_are_sent_in_batches_of_a_hundred() {
         json!({ "model": "models/text-embedding-x", "content": { "parts": [{ "text": "text 100" }] }, "outputDimensionality": 8 })
     );
     let vectors = |count: usize| json!({ "embeddings": vec![json!({ "values": [1.0, -2.0] }); count] }).to_string();
-    let response: Value = serde_json::from_slice(&request.answer(&[vectors(100), vectors(50)]).unwrap()).unwrap();
-    assert_eq!(response["data"].as_array().unwrap().len(), 150);
-    assert_eq!(
-        (&response["data"][149]["index"], &response["data"][0]["embedding"]),
-        (&json!(149), &json!("AACAPwAAAMA="))
-    );
-    assert_eq!(response["model"], "models/text-embedding-x");
+    let json: Value = serde_json::from_slice(&request.answer(&[vectors(100), vectors(50)]).unwrap()).unwrap();
+    assert_eq!(json["data"].as_array().unwrap().len(), 150);
+    assert_eq!((&json["data"][149]["index"], &json["data"][0]["embedding"]), (&json!(149), &json!("AACAPwAAAMA=")));
+    assert_eq!(json["model"], "models/text-embedding-x");
     // Numbers are passed on as Gemini wrote them.
     let plain = Embeddings::parse(br#"{"model": "m", "input": "a"}"#, Mode::Strict).unwrap();
-    let response = plain.answer(&[r#"{"embeddings": [{"values": [0.6, -0.0123456789]}]}"#]).unwrap();
-    assert!(String::from_utf8_lossy(&response).contains("[0.6,-0.0123456789]"));
+    let json = plain.answer(&[r#"{"embeddings": [{"values": [0.6, -0.0123456789]}]}"#]).unwrap();
+    assert!(String::from_utf8_lossy(&json).contains("[0.6,-0.0123456789]"));
     assert_eq!(request.answer(&[vectors(100)]).unwrap_err().kind(), ErrorKind::BadUpstream);
     for (input, place) in [
         (json!([]), "input"),
@@ -68,9 +65,9 @@ fn each_image_is_one_request() {
     let drawn =
         gemini(&json!([{ "text": "Here" }, { "inlineData": { "mimeType": "image/png", "data": "AAAA" } }]), "STOP")
             .to_string();
-    let response: Value = serde_json::from_slice(&request.answer(&[&drawn, &drawn], 5).unwrap()).unwrap();
-    assert_eq!(response["data"], json!([{ "b64_json": "AAAA" }, { "b64_json": "AAAA" }]));
-    assert_eq!((&response["created"], &response["usage"]["total_tokens"]), (&json!(5), &json!(20)));
+    let json: Value = serde_json::from_slice(&request.answer(&[&drawn, &drawn], 5).unwrap()).unwrap();
+    assert_eq!(json["data"], json!([{ "b64_json": "AAAA" }, { "b64_json": "AAAA" }]));
+    assert_eq!((&json["created"], &json["usage"]["total_tokens"]), (&json!(5), &json!(20)));
     let refused = gemini(&json!([{ "text": "I would rather not" }]), "STOP").to_string();
     let error = request.answer(&[&refused], 5).unwrap_err();
     assert_eq!((error.kind(), error.param()), (ErrorKind::InvalidRequest, Some("prompt")));
@@ -178,8 +175,8 @@ fn recordings_are_transcribed() {
     );
     assert!(sent["systemInstruction"].to_string().contains("language is de"));
     let heard = gemini(&json!([{ "text": " Guten " }, { "text": "Tag\n" }]), "STOP");
-    let response = crate::support::whole(&request, &heard).1.unwrap();
-    assert_eq!((&response["text"], &response["usage"]["type"]), (&json!("Guten Tag"), &json!("tokens")));
+    let json = crate::support::whole(&request, &heard).1.unwrap();
+    assert_eq!((&json["text"], &json["usage"]["type"]), (&json!("Guten Tag"), &json!("tokens")));
     let data = streamed(&request, &[heard]).data();
     let kinds: Vec<&Value> = data.iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["transcript.text.delta", "transcript.text.delta", "transcript.text.done"]);

@@ -166,12 +166,9 @@ fn truncated_or_filtered_response_is_incomplete() {
     let request = parse(RESPONSES, &hello(RESPONSES, &json!({}))).unwrap();
     for (finish, reason) in [("MAX_TOKENS", "max_output_tokens"), ("SAFETY", "content_filter")] {
         let answer = gemini(&json!([{ "text": "Hi" }]), finish);
-        let (_, response) = whole(&request, &answer);
-        let response = response.unwrap();
-        assert_eq!(
-            (&response["status"], &response["incomplete_details"]["reason"]),
-            (&json!("incomplete"), &json!(reason))
-        );
+        let (_, cut) = whole(&request, &answer);
+        let cut = cut.unwrap();
+        assert_eq!((&cut["status"], &cut["incomplete_details"]["reason"]), (&json!("incomplete"), &json!(reason)));
         assert_eq!(streamed(&request, &[answer]).data().last().unwrap()["type"], "response.incomplete");
     }
 }

@@ -27,8 +27,8 @@ fn chat_completions_decode() {
     });
     let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
     for answer in answers() {
-        let response = whole(&request, &answer).1.unwrap();
-        let typed: CreateChatCompletionResponse = serde_json::from_value(response).unwrap();
+        let json = whole(&request, &answer).1.unwrap();
+        let typed: CreateChatCompletionResponse = serde_json::from_value(json).unwrap();
         assert_eq!(typed.usage.unwrap().total_tokens, 10);
         for chunk in streamed(&request, &[answer]).data() {
             let _: CreateChatCompletionStreamResponse = serde_json::from_value(chunk).unwrap();
@@ -44,9 +44,8 @@ fn responses_decode() {
     });
     let request = parse(RESPONSES, &hello(RESPONSES, &more)).unwrap();
     for answer in answers() {
-        let response = whole(&request, &answer).1.unwrap();
-        let typed: Response =
-            serde_json::from_value(response.clone()).unwrap_or_else(|error| panic!("{error}: {response}"));
+        let json = whole(&request, &answer).1.unwrap();
+        let typed: Response = serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{error}: {json}"));
         assert_eq!(typed.usage.unwrap().total_tokens, 10);
         for event in streamed(&request, &[answer]).data() {
             let _: ResponseStreamEvent =

@@ -17,7 +17,7 @@ use crate::support::{GENERATE, Gateway, Upstream, hello, key, post, program, rep
 struct Home(TempDir);
 
 /// The exit code and output of a command.
-struct CommandOutput {
+struct Done {
     code: i32,
     out: String,
     err: String,
@@ -36,11 +36,11 @@ impl Home {
         std::fs::write(self.path().join(name), text).expect("a writable file");
     }
 
-    fn run(&self, arguments: &[&str]) -> CommandOutput {
+    fn run(&self, arguments: &[&str]) -> Done {
         run_in(self.path(), arguments, "", &[])
     }
 
-    fn run_with_input(&self, arguments: &[&str], input: &str) -> CommandOutput {
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
         run_in(self.path(), arguments, input, &[])
     }
 
@@ -55,7 +55,7 @@ impl Home {
     }
 }
 
-fn run_in(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> CommandOutput {
+fn run_in(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Done {
     let mut command = program(folder);
     command.args(arguments).envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -65,10 +65,10 @@ fn run_in(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &s
     let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
     let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
     assert!(!format!("{out}{err}").contains("AIzaSyTEST"), "the output contains a secret: {arguments:?}\n{out}{err}");
-    CommandOutput { code: status.code().expect("no signal"), out, err }
+    Done { code: status.code().expect("no signal"), out, err }
 }
 
-impl CommandOutput {
+impl Done {
     fn good(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         self
@@ -147,9 +147,9 @@ fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     let home = Home::new();
     let lines = format!("{} id=a project=p rpm=10 label=team\n{} teir=free\n{}\n", key(1), key(2), key(3));
     home.write("keys.txt", &lines);
-    let output = home.run(&["import", "keys.txt", "--source", "mail"]).good();
-    assert!(output.out.contains("2 added, 0 merged with existing keys, 1 rejected"), "{}", output.out);
-    assert!(output.err.contains("keys.txt:2: \"teir\" is not an option"), "{}", output.err);
+    let done = home.run(&["import", "keys.txt", "--source", "mail"]).good();
+    assert!(done.out.contains("2 added, 0 merged with existing keys, 1 rejected"), "{}", done.out);
+    assert!(done.err.contains("keys.txt:2: \"teir\" is not an option"), "{}", done.err);
     // In another file format. An existing key keeps its name and the options that the file does not set.
     home.write("more.json", &serde_json::json!([{ "key": key(1), "weight": 3 }, { "key": key(4) }]).to_string());
     let json = home.json(&["import", "more.json"]);
@@ -157,8 +157,8 @@ fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     let keys = home.json(&["keys"]);
     assert_eq!(by_id(&keys, "a")["project"], "p");
     assert_eq!(ids(&keys).len(), 3);
-    let output = home.run_with_input(&["import", "-", "--source", "vault"], &key(5)).good();
-    assert!(output.out.contains("1 added"), "{}", output.out);
+    let done = home.run_with_input(&["import", "-", "--source", "vault"], &key(5)).good();
+    assert!(done.out.contains("1 added"), "{}", done.out);
     let history = home.json(&["import", "--history"]);
     let sources: Vec<_> = history.as_array().expect("a list").iter().map(|import| &import["source"]).collect();
     assert_eq!(sources, ["vault", "more.json", "mail"]);
@@ -178,8 +178,8 @@ fn key_in_a_file_can_only_be_disabled() {
     for change in [&["set", "filed", "--rpm", "1"][..], &["remove", "filed"]] {
         home.run(&[&["keys"], change].concat()).wrong("key.txt:2: change it there");
     }
-    let output = run_in(home.path(), &["keys", "--json"], "", &[("GEMINI_API_KEY", &key(2))]);
-    assert!(output.good().json().to_string().contains("GEMINI_API_KEY, value 1"));
+    let done = run_in(home.path(), &["keys", "--json"], "", &[("GEMINI_API_KEY", &key(2))]);
+    assert!(done.good().json().to_string().contains("GEMINI_API_KEY, value 1"));
     home.run(&["keys", "disable", "filed", "--reason", "too dear"]).good();
     let keys = home.json(&["keys"]);
     let filed = by_id(&keys, "filed");
@@ -235,21 +235,21 @@ async fn keys_are_tested_without_quota_and_rejected_ones_disabled() {
     let home = Home::new();
     home.add(0, &["--id", "good"]);
     let test = |more: &[&str]| home.run(&[&["test-keys", "--json", "--upstream", &sim.url()], more].concat());
-    let output = test(&[]);
-    assert_eq!(output.code, 0, "{}", output.err);
-    assert!(output.json()["keys"][0]["models"].as_u64() > Some(1), "{}", output.out);
+    let done = test(&[]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.json()["keys"][0]["models"].as_u64() > Some(1), "{}", done.out);
     home.add(1, &["--id", "bad"]);
-    let output = test(&["--fix"]);
-    assert_eq!(output.code, 1, "{}", output.err);
-    let json = output.json();
+    let done = test(&["--fix"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    let json = done.json();
     assert_eq!((&json["summary"]["good"], &json["summary"]["bad"]), (&1.into(), &1.into()));
     let bad = by_id(&json["keys"], "bad");
     assert_eq!((&bad["class"], &bad["disabled"], &bad["status"]), (&"key_rejected".into(), &true.into(), &400.into()));
     assert_eq!(by_id(&home.json(&["keys"]), "bad")["state"], "disabled");
     assert_eq!(sim.report().total.charged, 0);
-    let output = home.run(&["test-keys", "--upstream", "http://127.0.0.1:9"]);
-    assert_eq!(output.code, 1);
-    assert!(output.out.contains("http://127.0.0.1:9") && output.out.contains("refused"), "{}", output.out);
+    let done = home.run(&["test-keys", "--upstream", "http://127.0.0.1:9"]);
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("http://127.0.0.1:9") && done.out.contains("refused"), "{}", done.out);
     Home::new().run(&["test-keys"]).wrong("there is no key to test");
 }
 
@@ -261,13 +261,9 @@ fn health_has_an_exit_code() {
     home.add(2, &["--id", "b"]);
     assert_eq!(home.json(&["health"])["usable"], 2);
     home.run(&["keys", "disable", "a"]).good();
-    let output = home.run(&["health"]);
-    assert_eq!(output.code, 1);
-    assert!(
-        output.out.contains("1 of 2 keys usable") && output.out.contains("keypool keys enable a"),
-        "{}",
-        output.out
-    );
+    let done = home.run(&["health"]);
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("1 of 2 keys usable") && done.out.contains("keypool keys enable a"), "{}", done.out);
     home.run(&["keys", "disable", "b"]).good();
     assert_eq!(home.run(&["health", "--json"]).code, 2);
     let stats = home.json(&["stats"]);
@@ -337,9 +333,9 @@ async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
 fn configuration_is_checked_completely_and_shown_without_secrets() {
     let home = Home::new();
     home.write("keypool.toml", "[gateway]\nlisten = 5\nmax_wait = \"forever\"\n[pool]\nstrategi = \"lru\"\n");
-    let output = home.run(&["config", "check", "--json"]);
-    assert_eq!(output.code, 2);
-    let json = output.json();
+    let done = home.run(&["config", "check", "--json"]);
+    assert_eq!(done.code, 2);
+    let json = done.json();
     assert_eq!(json["problems"].as_array().map(Vec::len), Some(3), "{json}");
     let places: Vec<_> =
         json["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
@@ -348,9 +344,9 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     let config = "[gateway]\ntoken = \"secret-token\"\nmax_wait = \"1m\"\n[admin]\ntoken = \"admin-token\"\n[[keys]]\nsecret = \"KEY\"\n";
     home.write("keypool.toml", &config.replace("KEY", &key(1)));
     home.run(&["config", "check"]).good();
-    let output = home.run(&["config", "show", "--json", "--db", "here.db"]).good();
-    assert!(!output.out.contains("secret-token") && !output.out.contains("admin-token"), "{}", output.out);
-    let json = output.json();
+    let done = home.run(&["config", "show", "--json", "--db", "here.db"]).good();
+    assert!(!done.out.contains("secret-token") && !done.out.contains("admin-token"), "{}", done.out);
+    let json = done.json();
     let setting =
         |name: &str| json["settings"].as_array().into_iter().flatten().find(|row| row["setting"] == name).cloned();
     let wait = setting("gateway.max_wait").expect("a listed setting");
@@ -358,8 +354,8 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     assert_eq!(setting("store.path").expect("a listed setting")["from"], "--db");
     assert_eq!(setting("log.level").expect("a listed setting")["from"], "default");
     home.write("keys.txt", "short\n");
-    let output = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
-    output.wrong("keys.txt:1: the key is shorter");
+    let done = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
+    done.wrong("keys.txt:1: the key is shorter");
     let list = [("KEYPOOL__POOL__FALLBACK", "gemini-2.5-pro,gemini-2.5-flash")];
     run_in(home.path(), &["config", "check"], "", &list)
         .wrong("KEYPOOL__POOL__FALLBACK: expected a list such as [\"a\"");
@@ -383,16 +379,16 @@ fn database_is_copied_checked_and_rekeyed() {
     home.run(&["db", "rekey"]).good();
     assert_eq!(home.json(&["db", "check"])["keys"], 1);
     // The copy is encrypted with the old master key, which no longer exists.
-    let output = home.run(&["db", "check", "--db", "copy.db"]);
-    assert_eq!(output.code, 1, "{}{}", output.out, output.err);
+    let done = home.run(&["db", "check", "--db", "copy.db"]);
+    assert_eq!(done.code, 1, "{}{}", done.out, done.err);
     let new = "11".repeat(32);
     home.run_with_input(&["db", "rekey", "-"], "short").wrong("master key");
-    let output = run_in(home.path(), &["db", "rekey"], "", &[("KEYPOOL_SECRET_KEY", &new)]);
-    assert_ne!(output.code, 0);
+    let done = run_in(home.path(), &["db", "rekey"], "", &[("KEYPOOL_SECRET_KEY", &new)]);
+    assert_ne!(done.code, 0);
     home.write("bad.db", &"no database\n".repeat(100));
-    let output = home.run(&["keys", "--db", "bad.db"]);
-    assert_eq!(output.code, 1);
-    assert!(output.err.contains("is not a database of this program"), "{}", output.err);
+    let done = home.run(&["keys", "--db", "bad.db"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("is not a database of this program"), "{}", done.err);
 }
 
 #[test]
@@ -401,9 +397,9 @@ fn locked_database_is_reported() {
     home.add(1, &["--id", "a", "--db", "keys.db"]);
     let other = rusqlite::Connection::open(home.path().join("keys.db")).expect("an open database");
     other.execute_batch("BEGIN EXCLUSIVE").expect("a locked database");
-    let output = home.run(&["keys", "disable", "a", "--db", "keys.db"]);
-    assert_eq!(output.code, 1);
-    assert!(output.err.contains("locked"), "{}", output.err);
+    let done = home.run(&["keys", "disable", "a", "--db", "keys.db"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("locked"), "{}", done.err);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -411,17 +407,17 @@ async fn generate_prints_the_response() {
     let sim = sim(1).await;
     let home = Home::new();
     home.add(0, &["--id", "one"]);
-    let output = home.run_with_input(&["generate", "-", "--upstream", &sim.url()], "Why is the sky blue?").good();
-    assert!(output.out.ends_with('\n') && output.out.trim().len() > 3, "{:?}", output.out);
+    let done = home.run_with_input(&["generate", "-", "--upstream", &sim.url()], "Why is the sky blue?").good();
+    assert!(done.out.ends_with('\n') && done.out.trim().len() > 3, "{:?}", done.out);
     let json = home.json(&["generate", "hello", "--system", "Be short.", "--upstream", &sim.url()]);
     assert_eq!(
         (&json["key"], &json["model"], &json["attempts"]),
         (&"one".into(), &"gemini-2.5-flash".into(), &1.into())
     );
     assert!(json["usage"]["output_tokens"].as_u64() > Some(0), "{json}");
-    let output = home.run(&["generate", "hello", "--model", "gemini-none", "--upstream", &sim.url()]);
-    assert_eq!(output.code, 1);
-    assert!(output.err.contains("404"), "{}", output.err);
+    let done = home.run(&["generate", "hello", "--model", "gemini-none", "--upstream", &sim.url()]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("404"), "{}", done.err);
     home.run(&["generate", " ", "--upstream", &sim.url()]).wrong("the prompt is empty");
     home.run(&["generate", "hello", "--wait", "long"]).wrong("--wait");
 }
@@ -430,22 +426,22 @@ async fn generate_prints_the_response() {
 async fn generate_reports_why_no_key_serves() {
     let home = Home::new();
     home.add(0, &["--id", "one"]);
-    let output = home.run(&["generate", "hello", "--upstream", "http://127.0.0.1:9"]);
-    assert_eq!(output.code, 1);
-    assert!(output.err.contains("http://127.0.0.1:9") && output.err.contains("Connection refused"), "{}", output.err);
+    let done = home.run(&["generate", "hello", "--upstream", "http://127.0.0.1:9"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("http://127.0.0.1:9") && done.err.contains("Connection refused"), "{}", done.err);
     let sim = sim(1).await;
     let home = Home::new();
     home.add(0, &["--id", "one", "--rpm", "1"]);
     home.run(&["generate", "hello", "--upstream", &sim.url()]).good();
-    let output = home.run(&["generate", "hello", "--wait", "0", "--upstream", &sim.url()]);
-    assert_eq!(output.code, 3, "{}", output.err);
-    assert!(output.err.contains("limit used up"), "{}", output.err);
-    let output = home.run(&["generate", "hello", "--wait", "0", "--json", "--upstream", &sim.url()]);
-    assert!(output.json()["error"].as_str().is_some_and(|why| why.contains("limit used up")), "{}", output.out);
+    let done = home.run(&["generate", "hello", "--wait", "0", "--upstream", &sim.url()]);
+    assert_eq!(done.code, 3, "{}", done.err);
+    assert!(done.err.contains("limit used up"), "{}", done.err);
+    let done = home.run(&["generate", "hello", "--wait", "0", "--json", "--upstream", &sim.url()]);
+    assert!(done.json()["error"].as_str().is_some_and(|why| why.contains("limit used up")), "{}", done.out);
     home.run(&["keys", "disable", "one", "--reason", "too dear"]).good();
-    let output = home.run(&["generate", "hello", "--upstream", &sim.url()]);
-    assert_eq!(output.code, 4, "{}", output.err);
-    assert!(output.err.contains("one (database): disabled too dear"), "{}", output.err);
+    let done = home.run(&["generate", "hello", "--upstream", &sim.url()]);
+    assert_eq!(done.code, 4, "{}", done.err);
+    assert!(done.err.contains("one (database): disabled too dear"), "{}", done.err);
     assert_eq!(Home::new().run(&["generate", "hello", "--upstream", &sim.url()]).code, 4);
 }
 
@@ -478,17 +474,13 @@ async fn request_is_explained_by_the_gateway() {
     let admin = admin().await;
     let home = Home::new();
     let explain = |id: &str, url: &str| run_in(home.path(), &["explain", id, "--admin", url], "", &ADMIN);
-    let output = explain("abc", &admin.url).good();
-    assert!(output.out.contains("k-1") && output.out.contains("key rejected"), "{}", output.out);
-    let output = explain("other", &admin.url);
-    assert_eq!(output.code, 1);
-    assert!(output.err.contains("not remembered"), "{}", output.err);
-    let output = explain("abc", "http://127.0.0.1:9");
-    assert!(
-        output.code == 1 && output.err.contains("http://127.0.0.1:9") && output.err.contains("refused"),
-        "{}",
-        output.err
-    );
+    let done = explain("abc", &admin.url).good();
+    assert!(done.out.contains("k-1") && done.out.contains("key rejected"), "{}", done.out);
+    let done = explain("other", &admin.url);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("not remembered"), "{}", done.err);
+    let done = explain("abc", "http://127.0.0.1:9");
+    assert!(done.code == 1 && done.err.contains("http://127.0.0.1:9") && done.err.contains("refused"), "{}", done.err);
     home.run(&["explain", "abc", "--admin", &admin.url]).wrong("the admin token is missing");
 }
 
@@ -506,9 +498,9 @@ async fn admin_token_is_not_sent_over_unsafe_connections() {
         std::fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem()).expect("written");
         command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]).envs(ADMIN);
     });
-    let output = run_in(home.path(), &["explain", "abc", "--admin", &gateway.url], "", &ADMIN);
-    assert_eq!(output.code, 1);
-    assert!(output.err.contains("certificate"), "{}", output.err);
+    let done = run_in(home.path(), &["explain", "abc", "--admin", &gateway.url], "", &ADMIN);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("certificate"), "{}", done.err);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -516,10 +508,10 @@ async fn monitor_prints_lines() {
     let admin = admin().await;
     let home = Home::new();
     home.add(1, &["--id", "mine"]);
-    let output = home.run(&["monitor", "--plain", "--count", "2", "--interval", "100ms"]).good();
-    assert_eq!(output.out.matches("mine usable").count(), 2, "{}", output.out);
-    let output = run_in(home.path(), &["monitor", "--admin", &admin.url, "--count", "1"], "", &ADMIN).good();
-    assert!(output.out.contains("k-1 partly | 2.5-flash full, 41 s left | 2.5-flash 10/10/min"), "{}", output.out);
+    let done = home.run(&["monitor", "--plain", "--count", "2", "--interval", "100ms"]).good();
+    assert_eq!(done.out.matches("mine usable").count(), 2, "{}", done.out);
+    let done = run_in(home.path(), &["monitor", "--admin", &admin.url, "--count", "1"], "", &ADMIN).good();
+    assert!(done.out.contains("k-1 partly | 2.5-flash full, 41 s left | 2.5-flash 10/10/min"), "{}", done.out);
     let picture = home.json(&["monitor", "--count", "1"]);
     assert_eq!(picture["keys"][0]["id"], "mine");
     home.run(&["monitor", "--interval", "0"]).wrong("--interval");
@@ -604,9 +596,9 @@ async fn batch_ends_without_quota_or_keys() {
     home.add(0, &["--id", "one", "--rpd", "1"]);
     home.write("prompts.txt", "one\ntwo\nthree\n");
     let batch = || home.run(&["batch", "prompts.txt", "--no-progress", "--until-exhausted", "--upstream", &sim.url()]);
-    let output = batch();
-    assert_eq!(output.code, 3, "{}", output.err);
+    let done = batch();
+    assert_eq!(done.code, 3, "{}", done.err);
     home.run(&["keys", "disable", "one"]).good();
-    let output = batch();
-    assert_eq!(output.code, 4, "{}", output.err);
+    let done = batch();
+    assert_eq!(done.code, 4, "{}", done.err);
 }

@@ -82,7 +82,7 @@ fn sent(upstream: &Upstream) -> Value {
 }
 
 /// Each dialect, complete and streamed.
-fn each_case() -> impl Iterator<Item = (Frontend, bool)> {
+fn each() -> impl Iterator<Item = (Frontend, bool)> {
     ALL.into_iter().flat_map(|frontend| [(frontend, false), (frontend, true)])
 }
 
@@ -98,7 +98,7 @@ fn end_of(frontend: Frontend) -> &'static str {
 async fn responses_are_in_the_callers_dialect() {
     let upstream = always(text("Hi there")).await;
     let gateway = gateway(&upstream, 1);
-    for (frontend, stream) in each_case() {
+    for (frontend, stream) in each() {
         let body = with_stream(&hello(frontend, &json!({ "user": "u" })), stream);
         let mut request = post(path(frontend), &body);
         request.headers_mut().insert("accept-encoding", "gzip, br".parse().expect("a value"));
@@ -130,7 +130,7 @@ async fn responses_are_in_the_callers_dialect() {
 #[tokio::test]
 async fn signatures_are_restored_and_call_ids_are_short() {
     let signature = "c2lnbmF0dXJl".repeat(34);
-    for (frontend, stream) in each_case() {
+    for (frontend, stream) in each() {
         let parts = json!([
             { "functionCall": { "id": "abc", "name": "one", "args": {} }, "thoughtSignature": signature },
             { "functionCall": { "name": "one", "args": {} } },
@@ -223,7 +223,7 @@ async fn malformed_responses_are_retried_once_with_another_key() {
         let (mended, lasting) =
             (by_turns([(200, malformed.clone()), (200, text("Hi"))]).await, always(malformed).await);
         let (of_two, of_one) = (gateway(&mended, 2), gateway(&lasting, 1));
-        for (frontend, stream) in each_case() {
+        for (frontend, stream) in each() {
             let body = with_stream(&hello(frontend, &json!({})), stream);
             // Repeated immediately, since no key cools down.
             for _ in 0..3 {
@@ -252,7 +252,7 @@ async fn empty_responses_are_retried_once_and_then_returned() {
         let (lasting, failing) =
             (always(nothing.clone()).await, by_turns([(200, nothing), (400, refused.clone())]).await);
         let (of_two, of_one, of_failing) = (gateway(&mended, 2), gateway(&lasting, 1), gateway(&failing, 1));
-        for (frontend, stream) in each_case() {
+        for (frontend, stream) in each() {
             let body = with_stream(&hello(frontend, &json!({})), stream);
             let answer = of_two.post(path(frontend), &body).await;
             assert!(answer.status == 200 && answer.text().contains("Hi"), "{}", answer.text());
@@ -275,7 +275,7 @@ async fn googles_499_becomes_a_retryable_status() {
     for status in [499, 200] {
         let upstream = scripted(vec![(status, cancelled.clone())]).await;
         let gateway = Gateway::start(&upstream.url, 2, &["--db", "none", "--wait", "0"]);
-        for (frontend, stream) in each_case() {
+        for (frontend, stream) in each() {
             let answer = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
             // Anthropic uses 529 for it. Once the breaker is open, the pool responds with 503.
             let is_retried = [503, if frontend == MESSAGES { 529 } else { 503 }].contains(&answer.status.as_u16());
@@ -292,7 +292,7 @@ async fn tools_of_any_shape_are_called_by_their_declared_names() {
     for said in ["create_docx_file", "default_api:create_docx_file", "default_api.create_docx_file"] {
         let upstream = always(call(said)).await;
         let gateway = gateway(&upstream, 1);
-        for (frontend, stream) in each_case() {
+        for (frontend, stream) in each() {
             for shape in [&flat, &anthropic, &tool(frontend, "create-docx-file")] {
                 let body = hello(frontend, &json!({ "tools": [shape, tool(frontend, "read_file")] }));
                 let answer = gateway.post(path(frontend), &with_stream(&body, stream)).await;
@@ -347,7 +347,7 @@ async fn later_system_messages_keep_their_place() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
     let said = [("system", "one"), ("user", "a"), ("assistant", "b"), ("system", "three"), ("user", "c")];
-    for (frontend, stream) in each_case() {
+    for (frontend, stream) in each() {
         let field = if frontend == RESPONSES { "input" } else { "messages" };
         let mut before: Option<Value> = None;
         for count in [2, 5] {
@@ -361,10 +361,7 @@ async fn later_system_messages_keep_their_place() {
             let native = sent(&upstream);
             assert_eq!(native["systemInstruction"], json!({ "parts": [{ "text": "one" }] }));
             if let Some(before) = &before {
-                assert_eq!(
-                    before["contents"][0], native["contents"][0],
-                    "the contents start with those of the previous turn"
-                );
+                assert_eq!(before["contents"][0], native["contents"][0], "the previous turn comes first");
             }
             before = Some(native);
         }
@@ -377,7 +374,7 @@ async fn later_system_messages_keep_their_place() {
 async fn neutral_values_are_ignored_and_others_are_refused() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
-    for (frontend, stream) in each_case() {
+    for (frontend, stream) in each() {
         for (name, neutral, other) in [
             ("repetition_penalty", json!(1), json!(1.1)),
             ("min_p", json!(0), json!(0.05)),
@@ -410,7 +407,7 @@ async fn call_without_a_result_is_refused_or_repaired() {
         std::fs::write(folder.join("keypool.toml"), "[gateway]\nstrict = false\n").expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     });
-    for (frontend, stream) in each_case() {
+    for (frontend, stream) in each() {
         for body in [history(frontend, &[("call_7", "one")], &[]), history(frontend, &[], &[("call_7", "done")])] {
             let body = with_stream(&body, stream);
             let answer = strict.post(path(frontend), &body).await;
@@ -440,7 +437,7 @@ async fn gemini_errors_are_in_the_callers_dialect() {
     ] {
         let upstream = scripted(vec![answer]).await;
         let gateway = gateway(&upstream, 1);
-        for (frontend, stream) in each_case() {
+        for (frontend, stream) in each() {
             let response = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
             let (status, kind) = if frontend == MESSAGES { anthropic } else { openai };
             assert_eq!(response.status, status, "{}", response.text());
@@ -456,7 +453,7 @@ async fn missing_key_is_a_503_with_retry_after() {
     ] } });
     let upstream = scripted(vec![(429, quota)]).await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--wait", "0"]);
-    for (frontend, stream) in each_case() {
+    for (frontend, stream) in each() {
         let response = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
         assert!([503, 429].contains(&response.status.as_u16()), "{}", response.text());
         let after: u64 = response.header("retry-after").parse().unwrap_or_else(|_| panic!("{:?}", response.headers));

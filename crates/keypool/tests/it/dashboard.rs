@@ -63,10 +63,7 @@ impl Page {
                 }
             }
         });
-        let url = tokio::time::timeout(Duration::from_secs(40), address)
-            .await
-            .expect("an address in time")
-            .expect("an address");
+        let url = tokio::time::timeout(Duration::from_secs(40), address).await.expect("in time").expect("an address");
         let host = url.trim_start_matches("ws://").split('/').next().expect("a host").to_owned();
         let stream = TcpStream::connect(host).await.expect("a connection");
         let (socket, _) = client_async(url, stream).await.expect("a WebSocket");

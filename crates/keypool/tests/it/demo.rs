@@ -13,7 +13,7 @@ use crate::support::program;
 #[test]
 fn all_requests_are_served_within_the_limits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("the program runs");
+    let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("output");
     let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(output.status.code(), Some(0), "{report}");
     let requests = report["requests"].as_u64().expect("a number");

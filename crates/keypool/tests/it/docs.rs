@@ -246,7 +246,7 @@ impl Reader {
             command
                 .env(name, if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n) });
         }
-        let output = command.output().expect("the program runs");
+        let output = command.output().expect("output");
         let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{place}: {printed}");
     }
@@ -255,8 +255,7 @@ impl Reader {
         let file = self.folder.path().join("keys.txt");
         fs::write(&file, text).expect("written");
         let elsewhere = tempfile::tempdir().expect("a folder");
-        let output =
-            program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("the program runs");
+        let output = program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("output");
         let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(output.stderr, b"", "{place}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(printed[0]["added"], text.lines().count(), "{place}: {printed}");

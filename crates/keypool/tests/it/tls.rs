@@ -70,7 +70,7 @@ async fn http_1_and_http_2_are_served_over_tls() {
         assert_eq!((spoken, answer.status.as_u16()), (version, 200), "{}", answer.text());
         let mut command = program(gateway.folder.path());
         command.args(["explain", answer.header("x-request-id"), "--admin", &gateway.url, "--cacert", "cert.pem"]);
-        let output = command.env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().expect("the program runs");
+        let output = command.env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().expect("output");
         assert!(String::from_utf8_lossy(&output.stdout).contains("key-0"), "{output:?}");
         let (_, answer) = ask(&gateway, &trusted, http2, "/upload/v1beta/files").await.expect("a response");
         let url = answer.header("x-goog-upload-url");
@@ -117,8 +117,7 @@ fn invalid_certificates_and_keys_are_reported() {
         std::fs::write(folder.path().join(name), text).expect("a writable file");
         let mut command = program(folder.path());
         command.env("GEMINI_API_KEY", key(1)).args(["serve", "--listen", "127.0.0.1:0", "--db", "none"]);
-        let output =
-            command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("the program runs");
+        let output = command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("output");
         let output = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.contains(expected), "{output}");
     }
