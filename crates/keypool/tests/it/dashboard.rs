@@ -1,4 +1,4 @@
-//! The dashboard in Chromium, over the DevTools protocol. Without Chromium the test is skipped with a message.
+//! The dashboard in Chromium, over its debugging protocol. Without Chromium the test is skipped with a message.
 //!
 //! If `KEYPOOL_SCREENSHOTS` names a folder, screenshots are written there.
 
