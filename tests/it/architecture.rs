@@ -1,4 +1,4 @@
-//! Rules of the source tree that a reader would otherwise check by eye.
+//! Rules of the source tree that are otherwise easy to break unnoticed.
 
 use std::{
     collections::HashMap,
@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The library's modules; each imports only from earlier lines and from its own line's left.
+/// The library's modules from bottom to top: each imports only from itself and the modules before it.
 const ORDER: &[&str] = &[
     "macros",
     "body",
@@ -33,14 +33,14 @@ const ORDER: &[&str] = &[
     "metrics",
 ];
 
-/// The crate has one error type, which every module may use; it tells why the pool refused and which keys were tried.
+/// Modules that every module may import: the crate's one error type carries the pool's refusal and the attempts.
 const ANYWHERE: &[&str] = &["error", "macros"];
 
-/// The pairs that know each other, and why.
+/// Pairs of modules that import each other, with the reason.
 const BOTH_WAYS: &[(&str, &str, &str)] =
     &[("classify", "provider", "an error is classified by the rows of its provider, which are rows of the table")];
 
-/// A name that says nothing of what is in the file.
+/// File names that do not describe the content of a file.
 const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager", "types", "models"];
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -61,7 +61,7 @@ fn module_of(path: &Path, root: &Path) -> String {
     first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
 }
 
-/// The first names behind `crate::` in the `use` statements of a file, without comments and tests.
+/// Returns the first path segments after `crate::` in the `use` statements of a file, without comments and tests.
 fn imports(text: &str) -> Vec<String> {
     let text: String = text
         .split("#[cfg(test)]")
@@ -94,7 +94,7 @@ fn imports(text: &str) -> Vec<String> {
 #[test]
 fn modules_import_only_from_modules_below_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    // Names at the crate's root stand for the modules that they come from.
+    // Names exported at the crate's root are mapped to their modules.
     let lib = fs::read_to_string(root.join("lib.rs")).unwrap();
     let mut exported = HashMap::new();
     for statement in lib.split("\npub use ").skip(1) {
@@ -126,9 +126,9 @@ fn modules_import_only_from_modules_below_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A file beside `src/` that a build reads must be in the package.
+/// A file outside `src/` that is included by the code must be in the package.
 #[test]
-fn included_files_are_packed() {
+fn included_files_are_in_the_package() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
     let packed = manifest.lines().find(|line| line.starts_with("include = ")).unwrap();
@@ -141,12 +141,12 @@ fn included_files_are_packed() {
 }
 
 #[test]
-fn folders_and_names_stay_readable() {
+fn folders_are_small_and_file_names_are_descriptive() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders: HashMap<PathBuf, usize> = HashMap::new();
     for file in files(&root) {
         let stem = file.file_stem().unwrap().to_string_lossy().into_owned();
-        assert!(!EMPTY_NAMES.contains(&stem.as_str()), "{} says nothing of what is in it", file.display());
+        assert!(!EMPTY_NAMES.contains(&stem.as_str()), "{} does not describe its content", file.display());
         *folders.entry(file.parent().unwrap().to_owned()).or_default() += 1;
     }
     for (folder, files) in folders {

@@ -1,4 +1,4 @@
-//! A pool from a file and the environment.
+//! Building a pool from a configuration file and environment variables.
 #![cfg(feature = "config")]
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
@@ -22,14 +22,14 @@ fn config(text: &str) -> PoolConfig {
     PoolConfig::from_toml("keypool.toml", text, &nothing()).unwrap()
 }
 
-/// What is said of a file that is refused: a line for each fault.
+/// Returns the lines of the error for a rejected configuration, one for each fault.
 fn faults(text: &str, environment: &Environment) -> Vec<String> {
     let error = PoolConfig::from_toml("keypool.toml", text, environment).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     error.to_string().lines().map(str::to_owned).collect()
 }
 
-/// The keys of a file of this name, and what is said of its bad entries.
+/// Loads a key file of this name and content: its keys, and the messages for its invalid entries.
 fn loaded(name: &str, text: &str) -> (Vec<Key>, Vec<String>) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join(name);
@@ -49,7 +49,7 @@ fn pool_of(keys: Vec<Key>) -> KeyPool {
 // === Key files ===
 
 #[test]
-fn options_behind_a_key() {
+fn options_after_a_key_are_read() {
     let line = format!(
         "{A} id=work project=a tier=paid priority=3 weight=2 exit=berlin billing_account=acme rpm=10 tpm=250_000 rpd=250 \
          concurrent=4 interval=500ms zone=America/Los_Angeles source=console label=\"of the team\" models=gemini-2.5-*,gemma-3"
@@ -74,7 +74,7 @@ fn options_behind_a_key() {
 }
 
 #[test]
-fn a_key_may_stand_in_a_line_of_another_format() {
+fn keys_are_read_from_lines_of_other_formats() {
     for line in [
         "GEMINI_API_KEY=…",
         "export GEMINI_API_KEY='…'",
@@ -90,7 +90,7 @@ fn a_key_may_stand_in_a_line_of_another_format() {
         assert_eq!((keys.len(), problems), (1, Vec::new()), "{line}");
         assert!(keys[0].clone().label("") == Key::new(A).label(""), "{line}");
     }
-    // As PowerShell writes files.
+    // UTF-16 with a byte order mark and CRLF, as written by PowerShell.
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("keys.txt");
     let units = format!("\u{feff}{A} project=ä\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
@@ -102,7 +102,7 @@ fn a_key_may_stand_in_a_line_of_another_format() {
 }
 
 #[test]
-fn bad_lines_are_named_and_the_good_ones_serve() {
+fn invalid_lines_are_reported_and_valid_ones_are_loaded() {
     let text = format!(
         "# our keys\n\
          {A} project=a\n\
@@ -140,7 +140,7 @@ fn bad_lines_are_named_and_the_good_ones_serve() {
 }
 
 #[test]
-fn the_same_keys_in_each_format() {
+fn all_formats_load_the_same_keys() {
     let (plain, problems) = loaded("keys", &format!("\u{feff}{A} owner=a tier=free\r\n{B} name=second weight=3\r\n"));
     assert_eq!(problems, [""; 0]);
     let csv = format!("Name,API Key,Project,Tier,weight\n,{A},a,free,\n# a comment\nsecond,{B},,,3\n");
@@ -161,7 +161,7 @@ fn the_same_keys_in_each_format() {
 }
 
 #[test]
-fn bad_rows_and_objects_are_named_by_their_lines() {
+fn invalid_rows_and_objects_are_reported_with_their_lines() {
     let (keys, problems) = loaded("keys.csv", &format!("key,teir,rpm\n{A},free,10\n{B},,many\n{C},,5,surplus\n,,7\n"));
     assert_eq!(keys.len(), 1);
     assert_eq!(
@@ -195,7 +195,7 @@ fn bad_rows_and_objects_are_named_by_their_lines() {
 }
 
 #[test]
-fn key_listed_twice_counts_once_and_is_told() {
+fn duplicate_keys_are_reported_and_the_last_entry_counts() {
     let (keys, problems) = loaded("keys.txt", &format!("{A} project=a\n{B} id=x\n{C} id=x\n{A} project=b\n"));
     assert_eq!(problems.len(), 2);
     assert!(problems[0].ends_with("keys.txt:2 has the same id, x"), "{problems:?}");
@@ -206,7 +206,7 @@ fn key_listed_twice_counts_once_and_is_told() {
 }
 
 #[test]
-fn intervals_as_people_write_them() {
+fn intervals_are_read_with_and_without_units() {
     let of = |text: &str| loaded("keys.txt", &format!("{A} interval={text} label=x"));
     for (text, millis) in
         [("5", 5_000), ("0.5", 500), ("500ms", 500), ("2s", 2_000), ("1m", 60_000), ("24h", 86_400_000)]
@@ -222,7 +222,7 @@ fn intervals_as_people_write_them() {
 }
 
 #[test]
-fn file_that_is_not_there_is_a_problem() {
+fn missing_file_is_reported() {
     let mut loaded = Loaded::default();
     loaded.add_file("nowhere/keys.txt");
     assert!(loaded.keys.is_empty());
@@ -232,7 +232,7 @@ fn file_that_is_not_there_is_a_problem() {
 // === Variables ===
 
 #[test]
-fn keys_of_the_providers_variables() {
+fn keys_are_read_from_the_variables_of_the_provider() {
     let environment = Environment::of([
         ("GEMINI_API_KEYS", "key-number-0001, key-number-0002;key-number-0003\nkey-number-0004"),
         ("GEMINI_API_KEY", "\"key-number-0005\""),
@@ -279,7 +279,7 @@ fn keys_of_the_providers_variables() {
 }
 
 #[test]
-fn variables_stand_above_the_file() {
+fn variables_override_the_file() {
     let environment = Environment::of([
         ("KEYPOOL__STRATEGY", "lru"),
         ("KEYPOOL__WAIT", "2"),
@@ -300,7 +300,7 @@ fn variables_stand_above_the_file() {
 // === Files ===
 
 #[test]
-fn all_faults_are_told_at_once_by_their_places() {
+fn all_faults_are_reported_at_once_with_their_places() {
     let environment =
         Environment::of([("KEYPOOL__WAIT", "soon"), ("KEYPOOL__STRATGEY", "lru"), ("KEYPOOL__PROVIDER__X", "1")]);
     let text = format!(
@@ -320,9 +320,9 @@ fn all_faults_are_told_at_once_by_their_places() {
          status = 429\n\
          class = \"{C}\"\n"
     );
-    let mut said = faults(&text, &environment);
-    assert!(!said.concat().contains("not-a-real-key"), "{said:?}");
-    said.sort_unstable();
+    let mut messages = faults(&text, &environment);
+    assert!(!messages.concat().contains("not-a-real-key"), "{messages:?}");
+    messages.sort_unstable();
     let expected = [
         "KEYPOOL__PROVIDER__X: the parent setting is not a table",
         "KEYPOOL__STRATGEY: \"stratgey\" is not an option; did you mean \"strategy\"?",
@@ -333,21 +333,21 @@ fn all_faults_are_told_at_once_by_their_places() {
         "keypool.toml:6: expected a whole number, 0 or more",
         "keypool.toml:7: \"rpdd\" is not an option; did you mean \"rpd\"?",
     ];
-    assert_eq!(said.len(), expected.len(), "{said:#?}");
-    for (said, expected) in said.iter().zip(expected) {
-        assert!(said.starts_with(expected), "{said}\n{expected}");
+    assert_eq!(messages.len(), expected.len(), "{messages:#?}");
+    for (message, expected) in messages.iter().zip(expected) {
+        assert!(message.starts_with(expected), "{message}\n{expected}");
     }
 }
 
 #[test]
-fn broken_toml_is_told_by_its_lines() {
-    let said = faults("wait = 1\nstrategy = = \"lru\"\n[limits\n", &nothing());
-    assert!(said[0].starts_with("keypool.toml:2: "), "{said:?}");
-    assert!(said.iter().any(|line| line.starts_with("keypool.toml:3: ")), "{said:?}");
+fn invalid_toml_is_reported_with_its_lines() {
+    let messages = faults("wait = 1\nstrategy = = \"lru\"\n[limits\n", &nothing());
+    assert!(messages[0].starts_with("keypool.toml:2: "), "{messages:?}");
+    assert!(messages.iter().any(|line| line.starts_with("keypool.toml:3: ")), "{messages:?}");
 }
 
 #[test]
-fn providers_and_what_they_need() {
+fn provider_is_chosen_and_missing_settings_are_reported() {
     let named = |text: &str| config(text).provider().unwrap().name().to_owned();
     assert_eq!(named(""), "gemini");
     assert_eq!(named("provider = \"openai\""), "openai");
@@ -363,13 +363,13 @@ fn providers_and_what_they_need() {
         ("header = \"x-key\"", "header is only allowed for"),
         ("base = \"not a url\"", "keypool.toml: "),
     ] {
-        let said = faults(text, &nothing());
-        assert!(said[0].contains(expected), "{said:?}");
+        let messages = faults(text, &nothing());
+        assert!(messages[0].contains(expected), "{messages:?}");
     }
 }
 
 #[test]
-fn secrets_of_entries_may_stand_elsewhere() {
+fn secrets_of_entries_are_read_from_variables() {
     let text = format!(
         "key_variables = false\n\
          [[keys]]\nsecret_env = \"WORK_KEY\"\nlabel = \"work\"\n\
@@ -382,9 +382,9 @@ fn secrets_of_entries_may_stand_elsewhere() {
     );
     let loaded = config(&text).keys(&Environment::of([("WORK_KEY", A)]));
     assert!(loaded.keys == [Key::new(A).label("work (keypool.toml, entry 1 of [[keys]])")]);
-    let said: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+    let messages: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
     assert_eq!(
-        said,
+        messages,
         [
             "keypool.toml, entry 2 of [[keys]]: the variable NO_SUCH_KEY is not set",
             "keypool.toml, entry 3 of [[keys]]: the entry has no key",
@@ -397,7 +397,7 @@ fn secrets_of_entries_may_stand_elsewhere() {
 }
 
 #[test]
-fn files_are_found_beside_the_configuration() {
+fn key_files_are_relative_to_the_configuration() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("keys.txt"), A).unwrap();
     let path = folder.path().join("keypool.toml");
@@ -409,9 +409,9 @@ fn files_are_found_beside_the_configuration() {
 }
 
 #[test]
-fn pasted_keys_are_not_shown_where_names_belong() {
-    let said = faults(&format!("{A} = 1\nstrategy = \"lru\""), &nothing());
-    assert!(!said.concat().contains("AIza"), "{said:?}");
+fn keys_pasted_in_place_of_names_are_not_shown() {
+    let messages = faults(&format!("{A} = 1\nstrategy = \"lru\""), &nothing());
+    assert!(!messages.concat().contains("AIza"), "{messages:?}");
     let loaded = config(&format!("key_files = [\"{A}\"]")).keys(&nothing());
     assert!(!loaded.problems[0].to_string().contains("AIza"), "{:?}", loaded.problems);
     let error = PoolConfig::load(A, &nothing()).unwrap_err();
@@ -419,7 +419,7 @@ fn pasted_keys_are_not_shown_where_names_belong() {
 }
 
 #[test]
-fn any_type_is_read_with_its_faults() {
+fn caller_defined_type_is_read_and_its_faults_are_reported() {
     #[derive(Debug, PartialEq, serde::Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Gateway {
@@ -434,10 +434,10 @@ fn any_type_is_read_with_its_faults() {
     assert_eq!(gateway.providers[1].errors.len(), 1);
 
     let problems = read::<Gateway>("keypool.toml", "threads = -1\n[[providers]]\nwiat = 1", &nothing()).unwrap_err();
-    let mut said: Vec<_> = problems.iter().map(ToString::to_string).collect();
-    said.sort_unstable();
+    let mut messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    messages.sort_unstable();
     assert_eq!(
-        said,
+        messages,
         [
             "keypool.toml:1: expected a whole number, 0 or more",
             "keypool.toml:1: listen is missing",
@@ -446,9 +446,9 @@ fn any_type_is_read_with_its_faults() {
     );
 }
 
-// === No setting without a reader ===
+// === Every setting has an effect ===
 
-/// The names of the properties of an object in a schema.
+/// Returns the property names of an object in a schema.
 fn properties(schema: &serde_json::Value) -> BTreeSet<String> {
     schema["properties"].as_object().unwrap().keys().cloned().collect()
 }
@@ -501,7 +501,7 @@ async fn every_setting_of_the_schema_changes_the_pool() {
     };
     let usual = effect("").await;
     for (name, text) in settings {
-        // The provider is set beside the name and the header, which must matter by themselves.
+        // Some settings need a provider beside them: the setting itself must make the difference.
         let without: String =
             text.lines().filter(|line| !line.starts_with(&format!("{name} ="))).collect::<Vec<_>>().join("\n");
         let without = if without.contains('[') { usual.clone() } else { effect(&without).await };
@@ -510,7 +510,7 @@ async fn every_setting_of_the_schema_changes_the_pool() {
 }
 
 #[test]
-fn every_option_of_a_key_changes_it() {
+fn every_option_of_an_entry_changes_the_key() {
     let schema = PoolConfig::json_schema();
     let usual = Key::new(A).label("keypool.toml, entry 1 of [[keys]]");
     let options = [
@@ -551,7 +551,7 @@ fn every_option_of_a_key_changes_it() {
 }
 
 #[test]
-fn every_amount_is_a_limit() {
+fn every_amount_sets_its_limit() {
     let of = |unit, span| Limits::new().with(Limit { unit, span, amount: 9 });
     let amounts = [
         ("rpm", of(Unit::Requests, Span::MINUTE)),
@@ -571,7 +571,7 @@ fn every_amount_is_a_limit() {
 }
 
 #[test]
-fn a_key_is_read_back_from_its_options() {
+fn key_is_read_back_from_its_options() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("keys.json");
     let entry = format!(

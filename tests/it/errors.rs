@@ -1,4 +1,4 @@
-//! Runs the classifier over `tests/fixtures/errors/*.jsonl`. Their README explains the fields.
+//! Runs the classifier over `tests/fixtures/errors/*.jsonl`. The README there explains the fields.
 
 use std::{
     collections::HashSet,
@@ -28,7 +28,7 @@ fn provider(name: &str) -> Box<dyn Provider> {
         "openai" => Box::new(OpenAi::new()),
         "anthropic" => Box::new(Anthropic::new()),
         "api_key_header" => Box::new(ApiKeyHeader::header("x-key", "https://api.example").unwrap()),
-        name => panic!("no provider is called {name}"),
+        name => panic!("unknown provider: {name}"),
     }
 }
 
@@ -69,7 +69,7 @@ impl Fixture {
         match (&self.body, &self.body_base64) {
             (Some(text), None) => text.clone().into_bytes(),
             (None, Some(text)) => BASE64_STANDARD.decode(text).unwrap(),
-            _ => panic!("{}: one of body and body_base64", self.name),
+            _ => panic!("{}: expected either body or body_base64", self.name),
         }
     }
 
@@ -85,8 +85,8 @@ impl Fixture {
         classify(&*provider(&self.provider), status, &self.headers(), body, self.event, wall())
     }
 
-    /// What differs from what is expected.
-    fn wrong(&self) -> Option<String> {
+    /// Describes how the result differs from the expected one.
+    fn difference(&self) -> Option<String> {
         let failure = self.classified(&self.body());
         let expected = &self.expect;
         let got = (failure.as_ref().map(Failure::class), failure.as_ref().map(Failure::concerns));
@@ -117,7 +117,7 @@ impl Fixture {
     }
 }
 
-/// As the fixtures write it.
+/// Returns the cooldown in the notation of the fixtures.
 fn cooldown(failure: &Failure) -> Value {
     match (failure.delay(), failure.cooldown()) {
         (None, Cooldown::Backoff { .. }) => "backoff".into(),
@@ -150,23 +150,23 @@ fn fixtures() -> Vec<Fixture> {
 }
 
 #[test]
-fn every_recorded_answer_is_classified_as_expected() {
+fn recorded_responses_are_classified_as_expected() {
     let fixtures = fixtures();
     let names: HashSet<&str> = fixtures.iter().map(|fixture| fixture.name.as_str()).collect();
     assert_eq!(names.len(), fixtures.len(), "names are unique");
-    let wrong: Vec<String> = fixtures.iter().filter_map(Fixture::wrong).collect();
-    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), fixtures.len(), wrong.join("\n"));
+    let difference: Vec<String> = fixtures.iter().filter_map(Fixture::difference).collect();
+    assert!(difference.is_empty(), "{} of {} differ:\n{}", difference.len(), fixtures.len(), difference.join("\n"));
 }
 
-/// Whatever of a body is cut off, there is a verdict, and one that the status allows.
+/// A truncated body is still classified, with a class that its status permits.
 #[test]
-fn bodies_that_are_cut_at_every_byte_are_classified() {
+fn truncated_bodies_are_classified() {
     for fixture in fixtures().iter().filter(|fixture| fixture.status >= 400) {
         let body = fixture.body();
-        // A step for long bodies: each is read anew.
+        // Long bodies are cut at about 30 places only: each cut is classified anew.
         let step = 1 + body.len() / 30;
         for end in (0..body.len()).step_by(step) {
-            let failure = fixture.classified(&body[..end]).expect("an error has a verdict");
+            let failure = fixture.classified(&body[..end]).expect("an error has a class");
             if fixture.status >= 500 {
                 assert!(!failure.class().is_key_fault() || failure.class() == ErrorClass::Billing, "{}", fixture.name);
             }
@@ -179,7 +179,7 @@ fn bodies_that_are_cut_at_every_byte_are_classified() {
 }
 
 #[test]
-fn deep_and_endless_bodies_are_classified_by_their_status() {
+fn deep_and_long_bodies_are_classified_by_their_status() {
     let bodies = [
         "[".repeat(100_000),
         "{\"error\":".repeat(50_000),
@@ -220,10 +220,9 @@ fn deep_and_endless_bodies_are_classified_by_their_status() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Bytes of recorded answers are changed, left out and put in: there is always a verdict, no delay is absurd, and no good
-    /// answer that is not JSON becomes an error.
+    /// Changes bytes of recorded responses at random: each error status is classified, and no delay is absurd.
     #[test]
-    fn mutated_answers_are_classified(
+    fn mutated_responses_are_classified(
         which in any::<prop::sample::Index>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..6),
         status in prop_oneof![Just(200_u16), 300..600_u16],

@@ -1,4 +1,4 @@
-//! `ModelFallbackLayer` over a pool: the service below asks the pool for a key, as the rotation does.
+//! `ModelFallbackLayer` over a pool. The inner service asks the pool for a key, as the rotation layer does.
 
 use std::time::Duration;
 
@@ -12,14 +12,14 @@ use tower_keypool::{
 
 type Body = ReplayBody<Full<Bytes>>;
 
-/// One key that may send one request for each model in a minute.
+/// A pool with one key, limited to one request a minute for each of two models.
 fn pool() -> KeyPool {
     let key = Key::new("AIza-not-a-real-key-001");
     let limits = Limits::new().per_minute(1);
     KeyPool::builder(Gemini::new()).key(key).limits("pro", limits.clone()).limits("flash", limits).build().unwrap()
 }
 
-/// Answers with the model of the path, if a key is there for it.
+/// Responds with the model of the request's path if a key is available for it.
 fn served(pool: &KeyPool) -> impl Service<Request<Body>, Response = Response<Full<Bytes>>, Error = Error> + Clone {
     let pool = pool.clone();
     service_fn(move |request: Request<Body>| {
@@ -38,7 +38,7 @@ async fn model(answer: Response<impl http_body::Body<Data = Bytes, Error = impl 
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_request_begins_with_the_model_that_it_names() -> Result<(), BoxError> {
+async fn each_request_starts_with_its_own_model() -> Result<(), BoxError> {
     let pool = pool();
     let fallback = ModelFallbackLayer::new(&pool, ["pro", "flash"]);
     let mut service = ServiceBuilder::new().layer(ReplayLayer::new()).layer(fallback).service(served(&pool));
@@ -52,7 +52,7 @@ async fn each_request_begins_with_the_model_that_it_names() -> Result<(), BoxErr
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_at_their_limits_become_an_answer() -> Result<(), BoxError> {
+async fn error_becomes_a_response_when_all_models_are_at_their_limits() -> Result<(), BoxError> {
     let pool = pool();
     let service = ServiceBuilder::new()
         .layer(ErrorIntoResponseLayer::new(&pool))

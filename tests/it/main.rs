@@ -1,4 +1,4 @@
-//! The library through its public API, a topic a file. What needs many files of its own is in `tests/pool` and `tests/layers`.
+//! The library through its public API, one topic a file. `tests/pool` and `tests/layers` test the pool and the layers.
 
 mod architecture;
 mod config;

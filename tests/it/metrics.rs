@@ -73,7 +73,7 @@ fn counters_follow_the_pool() {
 }
 
 #[test]
-fn keys_have_series_where_they_are_asked_for() {
+fn keys_have_series_only_on_request() {
     let pool = pool();
     assert!(!scrape(PoolCollector::new(&pool, "p")).iter().any(|line| line.contains("key=")));
 
@@ -105,7 +105,7 @@ fn no_metric_holds_a_secret() {
 }
 
 #[test]
-fn each_metric_stands_once_for_several_pools() {
+fn several_pools_share_each_metric() {
     let openai = KeyPool::builder(OpenAi::new()).key(Key::new("sk-not-a-real-key-001")).build().unwrap();
     let lines = scrape(PoolCollector::new(&pool(), "gemini").and(&openai, "openai").per_key());
     assert_has(
@@ -120,7 +120,7 @@ fn each_metric_stands_once_for_several_pools() {
 }
 
 #[test]
-fn series_of_keys_are_bounded() {
+fn number_of_keys_with_series_is_limited() {
     let keys = (0..1_100).map(|n| Key::new(format!("AIza-not-a-real-key-{n:06}")).named(&*format!("key-{n}")));
     let pool = KeyPool::builder(Gemini::new()).keys(keys).build().unwrap();
     let lines = scrape(PoolCollector::new(&pool, "p").per_key());

@@ -1,5 +1,5 @@
-//! What the providers do with the head of a request: one credential leaves, the address is the provider's, the model and
-//! the cost are found.
+//! How the providers treat the head of a request: they replace the caller's credentials by the key, rewrite the
+//! address, and find the model and the cost.
 
 use http::{Method, Request, Version, request::Parts};
 use proptest::prelude::*;
@@ -16,14 +16,14 @@ fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> Parts {
     request.body(()).unwrap().into_parts().0
 }
 
-/// What a layer does with a head before it is sent.
+/// Prepares a head for sending, as the layers do.
 fn send(provider: &dyn Provider, head: &mut Parts) {
     provider.base().apply(head).unwrap();
     provider.authorize(head, &Secret::with_scheme(provider.scheme(), KEY).unwrap()).unwrap();
 }
 
-/// Each place of a head that holds this text, percent-decoded.
-fn places_of(head: &Parts, text: &str) -> Vec<String> {
+/// Returns the query parameters and headers that contain this text, percent-decoded.
+fn occurrences(head: &Parts, text: &str) -> Vec<String> {
     let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     let query = head.uri.query().unwrap_or_default().split('&').map(decoded).map(|pair| format!("?{pair}"));
     let headers =
@@ -67,7 +67,7 @@ const CREDENTIAL_HEADERS: [&str; 12] = [
 ];
 
 #[test]
-fn one_credential_leaves_whatever_the_caller_sent() {
+fn only_the_keys_credential_is_sent() {
     let caller = "caller-secret";
     let queries =
         ["", "?key=caller-secret", "?KEY=caller-secret&k%65y=caller-secret", "?alt=sse&access_token=caller-secret&x=1"];
@@ -82,20 +82,20 @@ fn one_credential_leaves_whatever_the_caller_sent() {
                 let sent = [(name, value), ("accept", "*/*"), (name, value), ("x-goog-api-key", caller)];
                 let mut head = head("POST", &format!("{path}{query}"), &sent);
                 send(&*provider, &mut head);
-                assert_eq!(places_of(&head, caller), [""; 0], "{} {path}{query} {name}", provider.name());
-                assert_eq!(places_of(&head, KEY), [expected], "{} {path}{query} {name}", provider.name());
+                assert_eq!(occurrences(&head, caller), [""; 0], "{} {path}{query} {name}", provider.name());
+                assert_eq!(occurrences(&head, KEY), [expected], "{} {path}{query} {name}", provider.name());
                 assert_eq!(head.headers["accept"], "*/*");
             }
         }
         let mut all =
             head("POST", path, &CREDENTIAL_HEADERS[..11].iter().map(|name| (*name, caller)).collect::<Vec<_>>());
         send(&*provider, &mut all);
-        assert_eq!((places_of(&all, caller).len(), places_of(&all, KEY)), (0, vec![expected.to_owned()]));
+        assert_eq!((occurrences(&all, caller).len(), occurrences(&all, KEY)), (0, vec![expected.to_owned()]));
     }
 }
 
 #[test]
-fn a_key_in_the_query_replaces_the_callers_and_is_encoded() {
+fn key_in_the_query_is_encoded_and_replaces_the_callers() {
     let api = ApiKeyHeader::query("appid", "http://h/v3").unwrap();
     for (uri, sent) in [
         ("/now", "http://h/v3/now?appid=a%2Bb%26c"),
@@ -114,7 +114,7 @@ fn a_key_in_the_query_replaces_the_callers_and_is_encoded() {
 }
 
 #[test]
-fn the_key_is_marked_sensitive() {
+fn key_is_marked_sensitive() {
     for (provider, path, _) in providers() {
         let mut head = head("POST", path, &[]);
         send(&*provider, &mut head);
@@ -123,7 +123,7 @@ fn the_key_is_marked_sensitive() {
     }
 }
 
-/// Model (`-` nowhere, `body`, else in the head), array whose items cost, uncounted, once.
+/// Model (`-` for none, `body`, or a name in the head), array whose items are counted, uncounted, once.
 type Asked<'a> = (&'a str, Option<&'a str>, bool, bool);
 
 fn assert_asks(provider: &dyn Provider, method: &str, path: &str, expected: Asked<'_>) {
@@ -143,7 +143,7 @@ fn assert_asks(provider: &dyn Provider, method: &str, path: &str, expected: Aske
 }
 
 #[test]
-fn what_requests_of_gemini_ask_for() {
+fn model_and_cost_of_gemini_requests_are_found() {
     let one = |model| (model, None, false, false);
     let uncounted = ("-", None, true, false);
     let makes = ("-", None, true, true);
@@ -207,7 +207,7 @@ fn what_requests_of_gemini_ask_for() {
 }
 
 #[test]
-fn what_requests_of_the_openai_family_ask_for() {
+fn model_and_cost_of_openai_requests_are_found() {
     let one = |model| (model, None, false, false);
     let uncounted = ("-", None, true, false);
     let makes = ("-", None, true, true);
@@ -251,7 +251,7 @@ fn what_requests_of_the_openai_family_ask_for() {
 }
 
 #[test]
-fn what_requests_of_the_others_ask_for() {
+fn model_and_cost_of_other_providers_requests_are_found() {
     let anthropic = Anthropic::new();
     for (method, path, expected) in [
         ("POST", "/v1/messages", ("body", None, false, false)),
@@ -281,7 +281,7 @@ fn what_requests_of_the_others_ask_for() {
 }
 
 #[test]
-fn another_model_is_asked_for_in_the_head() {
+fn model_in_the_head_is_replaced() {
     let (gemini, openai) = (Gemini::new(), OpenAi::new());
     let engines = ApiKeyHeader::bearer("http://h").unwrap().model_behind("engines");
     let of: [(&dyn Provider, &str, &str, &str); 10] = [
@@ -302,14 +302,14 @@ fn another_model_is_asked_for_in_the_head() {
         assert_eq!(provider.set_model(&mut head, model), SetModel::Done, "{uri}");
         assert_eq!(head.uri, expected);
         let asked = provider.inspect(&head).model;
-        assert_eq!(asked, ModelIn::Head(provider.quota_model(model).into()), "what was set is found again");
+        assert_eq!(asked, ModelIn::Head(provider.quota_model(model).into()), "inspect finds the model that was set");
         assert_eq!(provider.set_model(&mut head, ""), SetModel::No);
         assert_eq!(head.uri, expected);
     }
 }
 
 #[test]
-fn another_model_is_asked_for_in_the_body_or_not_at_all() {
+fn set_model_reports_where_the_model_is_not_in_the_head() {
     let (gemini, openai, anthropic) = (Gemini::new(), OpenAi::new(), Anthropic::new());
     let of: [(&dyn Provider, &str, &str, SetModel); 7] = [
         (&gemini, "POST", "/v1beta/openai/chat/completions", SetModel::InBody),
@@ -328,7 +328,7 @@ fn another_model_is_asked_for_in_the_body_or_not_at_all() {
 }
 
 #[test]
-fn a_model_has_one_name_for_its_quota() {
+fn spellings_of_a_model_share_one_quota_name() {
     for name in ["gemini-2.5-pro", "models/gemini-2.5-pro", "google/gemini-2.5-pro", "gemini/gemini-2.5-pro"] {
         assert_eq!(Gemini::new().quota_model(name), "gemini-2.5-pro");
     }
@@ -342,19 +342,19 @@ fn applied(base: &str, uri: &str) -> Result<String, String> {
         assert_eq!(error.kind(), ErrorKind::Request);
         error.to_string()
     })?;
-    assert!(head.headers.is_empty(), "the host is the provider's");
+    assert!(head.headers.is_empty(), "the caller's host header is removed");
     Ok(head.uri.to_string())
 }
 
 #[test]
-fn a_request_without_an_authority_goes_to_the_base() {
+fn request_without_an_authority_goes_to_the_base() {
     for (base, uri, there) in [
         ("https://h", "/v1/models?a=b", "https://h/v1/models?a=b"),
         ("http://h:81/gate", "/v1", "http://h:81/gate/v1"),
         ("http://h/v1", "/v1/models?x", "http://h/v1/models?x"),
         ("http://h/v1", "/models", "http://h/v1/models"),
         ("http://h/v1", "/", "http://h/v1/"),
-        // A version of the base takes the place of the caller's /v1.
+        // A version in the base replaces the caller's /v1.
         ("http://h/api/v1", "/v1/models?a=/v1/", "http://h/api/v1/models?a=/v1/"),
         ("http://h/api/v1", "/api/v1/models", "http://h/api/v1/models"),
         ("http://h/api/paas/v4", "/v1/chat/completions", "http://h/api/paas/v4/chat/completions"),
@@ -363,7 +363,7 @@ fn a_request_without_an_authority_goes_to_the_base() {
         ("http://h/v1/account/gateway/anthropic", "/v1/messages", "http://h/v1/account/gateway/anthropic/v1/messages"),
         ("http://h/api", "/v1/models", "http://h/api/v1/models"),
         ("http://h/api/v1", "/v10/models", "http://h/api/v10/models"),
-        // Of versions in a row the last counts, of slashes one.
+        // The last of several versions in a row counts, and repeated slashes become one.
         ("http://h", "/v1/v1/models", "http://h/v1/models"),
         ("http://h", "/v1/v1beta/models/m:x?u=//", "http://h/v1beta/models/m:x?u=//"),
         ("http://h/v1", "/v1beta/models", "http://h/v1beta/models"),
@@ -378,7 +378,7 @@ fn a_request_without_an_authority_goes_to_the_base() {
 }
 
 #[test]
-fn a_request_to_another_host_is_refused_and_told_what_to_write() {
+fn request_to_another_host_is_refused_with_advice() {
     let to = |uri: &str| applied("https://api.example/base", uri);
     for uri in ["https://api.example/x", "https://API.example:443/x"] {
         assert_eq!(to(uri).as_deref(), Ok(uri));
@@ -400,7 +400,7 @@ fn a_request_to_another_host_is_refused_and_told_what_to_write() {
     assert!(to("api.example:443").unwrap_err().contains("goes to"));
 }
 
-/// A server gives the URI of a request of HTTP/2 its own scheme and authority.
+/// For HTTP/2 and later, a server puts its own scheme and authority into the URI of a request.
 #[test]
 fn a_request_that_a_server_received_over_http_2_goes_to_the_base() {
     let base: Base = "https://api.example/v1".parse().unwrap();
@@ -426,7 +426,7 @@ fn a_request_that_a_server_received_over_http_2_goes_to_the_base() {
 }
 
 #[test]
-fn a_path_that_climbs_is_refused_and_one_with_dots_in_names_is_not() {
+fn path_with_dot_segments_is_refused() {
     for path in [
         "/v1/../admin",
         "/..",
@@ -450,7 +450,7 @@ fn a_path_that_climbs_is_refused_and_one_with_dots_in_names_is_not() {
 }
 
 #[test]
-fn a_base_that_could_not_be_reached_is_refused_at_once() {
+fn invalid_base_is_refused() {
     for url in
         ["http://h:99999", "http://h:0", "http://h:", "http://h#f", "http://h/a?b", "http://u:p@h", "ftp://h", "h", ""]
     {
@@ -463,9 +463,9 @@ fn a_base_that_could_not_be_reached_is_refused_at_once() {
 }
 
 proptest! {
-    /// However the caller spells and places a credential, it is gone and the rest of the query is as it was.
+    /// A caller's credential is removed however it is spelled and placed; the rest of the query stays as it is.
     #[test]
-    fn the_callers_secret_never_survives(
+    fn callers_secret_is_removed(
         which in 0..11_usize,
         names in prop::collection::vec("(key|access_token|api_key|[$]key|apikey)", 0..4),
         others in prop::collection::vec("[a-z]{1,3}(=[a-zA-Z0-9%+._:/-]{0,8})?|", 0..5),
@@ -474,7 +474,7 @@ proptest! {
         headers in prop::collection::vec(0..CREDENTIAL_HEADERS.len(), 0..4),
     ) {
         let (provider, path, expected) = providers().swap_remove(which);
-        // Each letter as it is, in upper case, or percent-encoded.
+        // Each letter is unchanged, in upper case, or percent-encoded.
         let spelled = names.iter().enumerate().map(|(at, name)| {
             let letters = name.bytes().enumerate().map(|(letter, byte)| match encode >> ((at * 13 + letter * 2) % 64) & 3 {
                 0 => format!("%{byte:02x}"),
@@ -496,8 +496,8 @@ proptest! {
         let mut head = head("POST", &uri, &headers);
         send(&*provider, &mut head);
 
-        prop_assert_eq!(places_of(&head, "CALLER-SECRET"), Vec::<String>::new());
-        prop_assert_eq!(places_of(&head, KEY), vec![expected.to_owned()]);
+        prop_assert_eq!(occurrences(&head, "CALLER-SECRET"), Vec::<String>::new());
+        prop_assert_eq!(occurrences(&head, KEY), vec![expected.to_owned()]);
         let query = head.uri.query().unwrap_or_default();
         let kept = query.strip_suffix(&expected[1..]).filter(|_| expected.starts_with('?')).unwrap_or(query);
         let others = others.join("&");
@@ -505,7 +505,7 @@ proptest! {
     }
 
     #[test]
-    fn a_model_that_was_set_is_found_again(model in "\\PC{1,40}") {
+    fn inspect_finds_the_model_that_was_set(model in "\\PC{1,40}") {
         let gemini = Gemini::new();
         let mut head = head("POST", "/v1beta/models/a:generateContent", &[]);
         if gemini.set_model(&mut head, &model) == SetModel::Done {

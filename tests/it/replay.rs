@@ -1,4 +1,4 @@
-//! Bodies that can be sent again: `ReplayLayer`.
+//! `ReplayLayer`: request bodies that can be sent again.
 
 use std::{convert::Infallible, error::Error as _, io};
 
@@ -17,7 +17,7 @@ use tower_test::mock;
 
 type Sent<B> = Request<ReplayBody<B>>;
 
-/// What the service below a layer of this limit receives for a body.
+/// Returns the request that the inner service receives for a body, under a layer of this limit.
 async fn received<B>(limit: usize, body: B) -> Result<Sent<B>, BoxError>
 where
     B: Body + Unpin + Send + 'static,
@@ -28,7 +28,7 @@ where
     ReplayLayer::up_to(limit).layer(echo).oneshot(Request::new(body)).await.map(Response::into_body)
 }
 
-/// A body of these frames that does not tell its length.
+/// A body of these frames without a known length.
 fn frames(frames: Vec<Frame<Bytes>>) -> UnsyncBoxBody<Bytes, Infallible> {
     StreamBody::new(stream::iter(frames.into_iter().map(Ok))).boxed_unsync()
 }
@@ -42,7 +42,7 @@ fn trailers() -> HeaderMap {
 }
 
 #[tokio::test]
-async fn a_body_of_one_frame_is_shared_and_never_copied() {
+async fn body_of_one_frame_is_not_copied() {
     let sent = Bytes::from(vec![b'x'; 4096]);
     let request = received(4096, Full::new(sent.clone())).await.unwrap();
     assert_eq!(request.extensions().get::<CollectedBody>().unwrap().data().as_ptr(), sent.as_ptr());
@@ -69,7 +69,7 @@ async fn frames_and_trailers_are_collected() {
 #[tokio::test]
 async fn body_known_to_be_larger_than_the_limit_streams_once() {
     let (sender, body) = Channel::<Bytes, Infallible>::new(1);
-    // Not a frame is there yet, and the request goes down all the same.
+    // The request is passed on before any frame arrives.
     let body = WithLength { inner: body, length: 6 };
     let request = received(5, body).now_or_never().unwrap().unwrap();
     assert!(!request.body().is_collected());
@@ -86,7 +86,7 @@ async fn body_known_to_be_larger_than_the_limit_streams_once() {
 }
 
 #[tokio::test]
-async fn body_that_turns_out_too_large_streams_once_from_its_beginning() {
+async fn body_that_turns_out_too_large_streams_once() {
     let body = frames(vec![data("ab"), data("cd"), data("ef"), data("gh"), Frame::trailers(trailers())]);
     let request = received(5, body).await.unwrap();
     assert!(request.body().try_clone().is_none());
@@ -98,7 +98,7 @@ async fn body_that_turns_out_too_large_streams_once_from_its_beginning() {
 }
 
 #[tokio::test]
-async fn error_of_the_body_is_an_error_of_the_request() {
+async fn body_error_is_a_request_error() {
     let failing = || {
         let lost = io::Error::from(io::ErrorKind::ConnectionReset);
         StreamBody::new(stream::iter([Ok(data("abc")), Err(lost)]))
@@ -108,7 +108,7 @@ async fn error_of_the_body_is_an_error_of_the_request() {
     assert_eq!(error.kind(), ErrorKind::Request);
     assert!(error.source().unwrap().downcast_ref::<io::Error>().is_some());
 
-    // The limit was reached before the error: the error comes out of the body.
+    // The limit was reached before the error, so the error comes out of the body.
     let request = received(2, failing()).await.unwrap();
     let error = request.into_body().collect().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
@@ -116,7 +116,7 @@ async fn error_of_the_body_is_an_error_of_the_request() {
 }
 
 #[tokio::test]
-async fn asking_for_the_end_changes_nothing() {
+async fn is_end_stream_and_size_hint_change_nothing() {
     let request = received(16, Full::new(Bytes::from_static(b"abc"))).await.unwrap();
     let body = request.into_body();
     for _ in 0..3 {
@@ -129,7 +129,7 @@ async fn asking_for_the_end_changes_nothing() {
 }
 
 #[tokio::test]
-async fn empty_body_needs_no_collecting() {
+async fn empty_body_can_be_cloned() {
     let request = received(0, Empty::<Bytes>::new()).await.unwrap();
     assert!(request.body().is_end_stream());
     assert_eq!(request.body().size_hint().exact(), Some(0));
@@ -137,7 +137,7 @@ async fn empty_body_needs_no_collecting() {
 }
 
 #[tokio::test]
-async fn data_can_be_replaced_in_a_collected_body() {
+async fn data_of_a_collected_body_can_be_replaced() {
     let request = received(64, frames(vec![data("abc"), Frame::trailers(trailers())])).await.unwrap();
     let changed = request.body().with_data(Bytes::from_static(b"de")).unwrap();
     assert_eq!(changed.size_hint().exact(), Some(2));
@@ -147,7 +147,7 @@ async fn data_can_be_replaced_in_a_collected_body() {
 }
 
 #[tokio::test]
-async fn service_that_was_ready_is_called_when_the_body_is_there() {
+async fn ready_service_is_called_once_the_body_is_complete() {
     let (service, mut handle) = mock::pair::<Sent<Channel<Bytes, Infallible>>, Response<()>>();
     let mut service = ReplayLayer::new().layer(service);
     handle.allow(1);
@@ -167,7 +167,7 @@ async fn service_that_was_ready_is_called_when_the_body_is_there() {
     assert_ready_ok!(answer.poll());
 }
 
-/// A body that tells a length.
+/// A body with a known length.
 struct WithLength<B> {
     inner: B,
     length: u64,

@@ -1,4 +1,4 @@
-//! The closure form: `KeyPool::run` and `RetryPolicy::run`.
+//! The closure API: `KeyPool::run` and `RetryPolicy::run`.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,7 +16,7 @@ fn secret(n: usize) -> String {
     format!("AIza-not-a-real-key-{n:03}")
 }
 
-/// Keys k-0, k-1 and so on, each of a project of its own.
+/// Builds a pool with the keys `key-0`, `key-1` and so on, each with its own project.
 fn builder(keys: usize) -> KeyPoolBuilder {
     let key = |n: usize| Key::new(secret(n)).named(&*format!("key-{n}")).project(format!("project-{n}"));
     KeyPool::builder(Gemini::new()).keys((0..keys).map(key))
@@ -26,7 +26,7 @@ fn pool(keys: usize) -> KeyPool {
     builder(keys).build().unwrap()
 }
 
-/// An error of an SDK, of this class.
+/// An SDK's error of this class.
 #[derive(Clone, Debug, PartialEq)]
 struct ApiError(ErrorClass);
 
@@ -46,13 +46,13 @@ fn tried<E>(error: &RunError<E>) -> Vec<&str> {
     error.attempts().iter().map(|attempt| attempt.key().as_str()).collect()
 }
 
-/// The breakers of all keys and projects that are not closed.
+/// Returns the number of breakers that are not closed.
 fn open_breakers(pool: &KeyPool) -> usize {
     pool.snapshot(0, 100).open_breakers.iter().map(|open| open.count).sum()
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_key_is_followed_by_another_at_once() {
+async fn another_key_is_tried_at_once_after_a_refusal() {
     for class in [ErrorClass::RateLimit, ErrorClass::DailyQuota, ErrorClass::KeyRejected, ErrorClass::Billing] {
         let pool = pool(3);
         let started = pool.clock().now();
@@ -72,13 +72,13 @@ async fn refused_key_is_followed_by_another_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn providers_fault_is_tried_three_times_after_pauses() {
+async fn provider_fault_is_tried_three_times_with_backoff() {
     let pool = pool(3);
     let started = pool.clock().now();
     let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
     let error = run.await.unwrap_err();
     assert_eq!(error.attempts().len(), 3);
-    // 250 ms and 500 ms, and up to a half more of each.
+    // 250 ms and 500 ms, each with up to 50 % of jitter.
     assert!(
         (750..=1_200).contains(&pool.clock().now().since(started).as_millis()),
         "{:?}",
@@ -100,7 +100,7 @@ async fn callers_fault_is_returned_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn same_unclear_refusal_of_three_projects_is_the_callers() {
+async fn same_unclear_refusal_of_three_projects_is_the_callers_fault() {
     let missing = r#"{"error":{"message":"The model 'm' does not exist or you do not have access to it.","code":"model_not_found"}}"#;
     for (status, body, class) in [(403, "{}", ErrorClass::Unclear), (404, missing, ErrorClass::NotEntitled)] {
         let pool = pool(5);
@@ -114,7 +114,7 @@ async fn same_unclear_refusal_of_three_projects_is_the_callers() {
         assert_eq!(open_breakers(&pool), 0, "{class:?}");
         assert_eq!(error.into_call(), Some(status));
     }
-    // A clear cause concerns each key alone.
+    // A clear cause concerns only the key that failed.
     for class in [ErrorClass::Billing, ErrorClass::NotEntitled] {
         let pool = pool(5);
         let run = pool.run("m", classify, |_| async { Err::<(), _>(ApiError(class)) });
@@ -126,7 +126,7 @@ async fn same_unclear_refusal_of_three_projects_is_the_callers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eight_keys_are_tried_at_once_and_then_more_within_the_wait() {
+async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
     let refused = |pool: &KeyPool, wait| {
         let request = KeyRequest::model("m").wait(wait);
         pool.run(request, classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Billing)) })
@@ -146,7 +146,7 @@ async fn eight_keys_are_tried_at_once_and_then_more_within_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_key_the_closure_is_not_called() {
+async fn closure_is_not_called_without_a_key() {
     let pool = pool(1);
     let held = pool.acquire("m").await.unwrap();
     pool.disable(held.key(), "out of use").unwrap();
@@ -179,7 +179,7 @@ async fn cooling_key_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_rules_than_the_usual_ones() {
+async fn attempts_and_budget_can_be_configured() {
     let attempts = async |policy: tower_keypool::RetryPolicy| {
         let run = policy.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
         run.await.unwrap_err().attempts().len()
@@ -190,7 +190,7 @@ async fn other_rules_than_the_usual_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_makes_something_that_stays_is_not_sent_again() {
+async fn request_that_creates_a_resource_is_not_retried() {
     let pool = pool(2);
     let run =
         pool.run(KeyRequest::model("m").once(), classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
@@ -198,7 +198,7 @@ async fn what_makes_something_that_stays_is_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dropped_run_gives_its_key_back() {
+async fn dropped_run_returns_its_key() {
     let pool = builder(1).wait(Duration::from_secs(1)).build().unwrap();
     let hanging = pool.run("m", classify, |_| std::future::pending::<Result<(), ApiError>>());
     assert!(tokio::time::timeout(Duration::from_millis(10), hanging).await.is_err());
@@ -207,7 +207,7 @@ async fn dropped_run_gives_its_key_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn panicking_closure_gives_its_key_back() {
+async fn panicking_closure_returns_its_key() {
     let pool = pool(1);
     let before_its_future =
         pool.run("m", classify, |_| -> std::future::Ready<Result<(), ApiError>> { panic!("early") });
@@ -222,7 +222,7 @@ async fn panicking_closure_gives_its_key_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answer_may_keep_the_lease() {
+async fn result_may_keep_the_lease() {
     let pool = pool(1);
     let stream: Arc<Lease> = pool.run("m", classify, |key| async move { Ok(key) }).await.unwrap();
     assert_eq!((pool.stats().in_flight, pool.stats().succeeded), (1, 1));
@@ -240,7 +240,7 @@ async fn errors_show_no_secret() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn error_that_is_boxed_goes_on_by_the_question_mark() {
+async fn boxed_error_converts_with_the_question_mark_operator() {
     async fn hello(pool: &KeyPool) -> Result<(), BoxError> {
         let classify = |_: &BoxError| Outcome::of_class(ErrorClass::Caller);
         pool.run("m", classify, |_| async { Err("the prompt is empty".into()) }).await.map_err(RunError::into_box)
@@ -263,7 +263,7 @@ async fn status_and_body_are_classified_by_the_pool() {
 }
 
 #[tokio::test]
-async fn a_key_that_an_error_repeats_is_not_in_the_attempts() {
+async fn key_repeated_in_an_error_is_redacted_in_the_attempts() {
     let pool = pool(1);
     let classify = |body: &String| {
         pool.classify(StatusCode::BAD_REQUEST, &HeaderMap::new(), body.as_bytes()).map_or(Outcome::Success, Into::into)

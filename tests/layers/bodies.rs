@@ -1,4 +1,4 @@
-//! Bodies stream; errors and usage in them are seen.
+//! Response bodies are streamed, and errors and usage in them are detected.
 
 use std::{io::Write, time::Duration};
 
@@ -13,14 +13,14 @@ use crate::support::*;
 const OPENING: &str = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"hel\"}]}}]}\r\n\r\n";
 const ERROR: &str = "data: {\"error\":{\"code\":503,\"message\":\"overloaded\",\"status\":\"UNAVAILABLE\"}}\r\n\r\n";
 
-/// A stream of events that a test feeds.
+/// A response whose event stream is fed by the test.
 fn stream() -> (Sender<Bytes, BoxError>, Answer) {
     let (sender, body) = Channel::<Bytes, BoxError>::new(16);
     let response = http::Response::builder().header("content-type", "text/event-stream").body(body.boxed_unsync());
     (sender, response.unwrap())
 }
 
-/// A stream of these events, which ends.
+/// A response that streams these events and ends.
 fn events(events: &'static [&'static str]) -> Answer {
     let (mut sender, response) = stream();
     tokio::spawn(async move {
@@ -45,7 +45,7 @@ fn encoded(mut response: Answer, encoding: &'static str) -> Answer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_event_is_not_held_back() {
+async fn first_event_is_passed_on_at_once() {
     let openings = [
         OPENING,
         "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"usage\":{}}}\n\n",
@@ -77,7 +77,7 @@ async fn the_first_event_is_not_held_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_is_returned_after_five_seconds() {
+async fn silent_stream_is_returned_after_five_seconds() {
     let pool = pool(1);
     let begun = now();
     let response = send(&pool, move |_| {
@@ -95,7 +95,7 @@ async fn a_silent_stream_is_returned_after_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_as_first_event_of_a_good_answer_is_rerouted() {
+async fn error_in_the_first_event_is_retried_with_another_key() {
     let first = |key| match key {
         0 => events(&[
             "data: {\"error\":{\"code\":429,\"message\":\"Resource has been exhausted\",\"status\":\"RESOURCE_EXHAUSTED\"}}\n\n",
@@ -116,7 +116,7 @@ async fn an_error_as_first_event_of_a_good_answer_is_rerouted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_event_that_stays_an_error_has_its_status() {
+async fn error_in_every_first_event_sets_the_response_status() {
     let pool = pool(3);
     let response = send(&pool, |_| events(&[": ping\n\n", ERROR])).await.unwrap();
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -125,8 +125,8 @@ async fn a_first_event_that_stays_an_error_has_its_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_within_a_stream_passes_and_is_reported() {
-    // The second is the form of gateways that put the error in the choice (L4).
+async fn error_within_a_stream_is_passed_on_and_counted() {
+    // The second form comes from gateways that put the error into the choice.
     let choice = "data: {\"choices\":[{\"error\":{\"code\":502,\"message\":\"Upstream error\"}}]}\n\n";
     for error in [ERROR, choice] {
         let pool = pool(2);
@@ -140,7 +140,7 @@ async fn an_error_within_a_stream_passes_and_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn usage_is_told_whole_and_streamed_and_compressed() {
+async fn usage_is_read_from_plain_streamed_and_compressed_bodies() {
     let usage = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":7,"candidatesTokenCount":5}}"#;
     let event = format!("{OPENING}data: {usage}\n\n");
     let event: &'static str = event.leak();
@@ -166,18 +166,17 @@ async fn usage_is_told_whole_and_streamed_and_compressed() {
     }
 }
 
-/// L1: what a model writes is not usage.
+/// Text in tool arguments must not be taken for usage.
 #[tokio::test(start_paused = true)]
-async fn arguments_of_a_tool_are_no_usage() {
+async fn tool_arguments_are_not_usage() {
     let pool = pool(1);
     let call = r#"{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"usage":{"input_tokens":1000000},"usageMetadata":{"promptTokenCount":1000000}}}}]}}],"usageMetadata":{"promptTokenCount":3,"candidatesTokenCount":1}}"#;
     text(send(&pool, move |_| answer(200, call)).await.unwrap()).await;
     assert_eq!(pool.stats().input_tokens, 3);
 }
 
-/// L7.
 #[tokio::test(start_paused = true)]
-async fn an_encoding_that_cannot_be_read_passes_unread() {
+async fn unsupported_encoding_is_passed_on() {
     let pool = pool(2);
     for encoding in ["br", "zstd", "gzip, br"] {
         let response = send(&pool, move |_| encoded(answer(200, "\u{1}{\"error\"\u{2}"), encoding)).await.unwrap();
@@ -188,13 +187,13 @@ async fn an_encoding_that_cannot_be_read_passes_unread() {
     let response =
         send(&pool, |key| if key == 0 { encoded(answer(429, "\u{1}"), "br") } else { good() }).await.unwrap();
     assert_eq!(response.status(), 200);
-    // What is no gzip though it says so passes, too.
+    // A body that is not gzip although its header says so passes, too.
     let response = send(&pool, |_| encoded(answer(200, "plain"), "gzip")).await.unwrap();
     assert_eq!(text(response).await, "plain");
 }
 
 #[tokio::test(start_paused = true)]
-async fn compressed_errors_are_classified_and_passed_on_as_they_came() {
+async fn compressed_errors_are_classified_and_passed_on_unchanged() {
     let pool = pool(1);
     let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
     let packed = gzip(body);
@@ -213,7 +212,7 @@ fn pool_of_two() -> tower_keypool::KeyPool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_error_is_cut_at_64_kib() {
+async fn long_error_is_cut_at_64_kib() {
     let pool = pool(1);
     let long = format!(r#"{{"error":{{"code":400,"message":"{}"}}}}"#, "x".repeat(300 << 10));
     let sent = Bytes::from(long.clone());
@@ -236,7 +235,7 @@ async fn a_long_error_is_cut_at_64_kib() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_body_that_never_ends_is_awaited_for_five_seconds() {
+async fn endless_error_body_is_read_for_at_most_five_seconds() {
     let pool = pool(2);
     let begun = now();
     let response = send(&pool, move |key| {
@@ -256,7 +255,7 @@ async fn an_error_body_that_never_ends_is_awaited_for_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_body_passes_its_error_on_and_blames_nobody() {
+async fn body_error_is_passed_on_and_opens_no_breaker() {
     let pool = pool(2);
     let response = send(&pool, move |_| {
         let (mut sender, response) = stream();
@@ -272,9 +271,8 @@ async fn a_broken_body_passes_its_error_on_and_blames_nobody() {
     assert_eq!((pool.stats().failed, pool.stats().in_flight), (1, 0));
 }
 
-/// L5.
 #[tokio::test(start_paused = true)]
-async fn asking_a_body_changes_nothing() {
+async fn is_end_stream_and_size_hint_change_nothing() {
     let pool = pool(1);
     let mut body = send(&pool, |_| good()).await.unwrap().into_body();
     for _ in 0..3 {
@@ -289,7 +287,7 @@ async fn asking_a_body_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_estimate_over_the_limit_waits_for_an_empty_window_and_is_not_refused_for_good() {
+async fn estimate_above_the_limit_waits_for_an_empty_window() {
     let pool = builder(1).limits(MODEL, tower_keypool::Limits::new().tokens_per_minute(1_000)).build().unwrap();
     let long = |path: &str| {
         let mut request = request(path);
@@ -303,9 +301,9 @@ async fn an_estimate_over_the_limit_waits_for_an_empty_window_and_is_not_refused
     assert!(error.retry_after().is_some_and(|after| after <= Duration::from_secs(61)), "{error}");
 }
 
-/// A provider that counts more tokens than a quarter of the bytes: requests in flight count as the latest answers did.
+/// When the provider counts more tokens than a quarter of the bytes, later estimates follow its latest counts.
 #[tokio::test(start_paused = true)]
-async fn estimates_are_raised_where_answers_used_more_tokens() {
+async fn estimates_follow_the_tokens_that_responses_report() {
     let pool = builder(1).limits(MODEL, tower_keypool::Limits::new().tokens_per_minute(1_000)).build().unwrap();
     let send = || async {
         let mut request = ask();
@@ -319,5 +317,5 @@ async fn estimates_are_raised_where_answers_used_more_tokens() {
     while let Ok(response) = send().await {
         in_flight.push(response);
     }
-    assert_eq!(in_flight.len(), 9, "of ten prompts of 100 tokens one was answered");
+    assert_eq!(in_flight.len(), 9, "ten prompts of 100 tokens fit, and one was already answered");
 }

@@ -1,4 +1,4 @@
-//! Callers who go away.
+//! Cancelled requests and dropped response bodies.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tower_keypool::{BoxError, Key, KeyPool, KeyPoolLayer, Limits, ReplayBody};
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_dropped_gives_its_key_back_and_blames_nobody() {
+async fn dropped_request_returns_its_key_and_opens_no_breaker() {
     let pool = builder(1).limits(MODEL, Limits::new().per_minute(2)).build().unwrap();
     let client = KeyPoolLayer::new(&pool).layer(service_fn(async |_: http::Request<ReplayBody<Body>>| {
         std::future::pending::<()>().await;
@@ -26,7 +26,7 @@ async fn a_request_that_is_dropped_gives_its_key_back_and_blames_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_that_waits_for_a_key_and_goes_takes_nothing_along() {
+async fn dropped_waiter_takes_no_key() {
     let key = Key::new(secret(0)).max_concurrent(1);
     let pool = KeyPool::builder(tower_keypool::Gemini::new()).key(key).wait(60 * SECOND).build().unwrap();
     let held = pool.try_acquire(MODEL).unwrap();
@@ -40,7 +40,7 @@ async fn a_caller_that_waits_for_a_key_and_goes_takes_nothing_along() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_is_dropped_ends_the_lease() {
+async fn dropped_body_ends_the_lease() {
     let pool = pool(1);
     let mut response = send(&pool, |_| good()).await.unwrap();
     assert_eq!(pool.stats().in_flight, 1);

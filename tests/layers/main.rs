@@ -2,10 +2,10 @@
 
 mod bodies;
 mod cancelled;
-mod herds;
-mod laws;
-mod matrix;
+mod many_keys;
+mod properties;
 mod retry;
 mod secrets;
 mod sockets;
+mod stacks;
 mod support;

@@ -1,4 +1,4 @@
-//! What is sent again, and what the caller gets in the end.
+//! Which requests are retried, and what the caller gets in the end.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tower_keypool::{ErrorClass, ErrorKind, KeyRequest, pool::UnavailableReason};
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_keys_fault_never_reaches_the_caller_while_another_key_serves() {
+async fn key_fault_is_hidden_while_another_key_serves() {
     for fault in [invalid as fn() -> Answer, denied, || rate_limited(30), || suspended(0)] {
         let pool = pool(4);
         let response = send(&pool, move |key| if key < 3 && key != 1 { fault() } else { good() }).await.unwrap();
@@ -22,7 +22,7 @@ async fn a_keys_fault_never_reaches_the_caller_while_another_key_serves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sockets_and_unchanged_answers_are_not_asked_for_again() {
+async fn status_101_and_304_are_not_retried() {
     for status in [101, 304] {
         let pool = pool(2);
         let calls = Calls::default();
@@ -38,7 +38,7 @@ async fn sockets_and_unchanged_answers_are_not_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn callers_fault_is_returned_and_changes_no_key() {
+async fn callers_fault_is_returned_and_opens_no_breaker() {
     let pool = pool(2);
     let calls = Calls::default();
     let counted = calls.clone();
@@ -55,7 +55,7 @@ async fn callers_fault_is_returned_and_changes_no_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unavailable_in_place_of_the_last_keys_own_answer() {
+async fn unavailable_error_replaces_the_last_refusal() {
     for fault in [invalid as fn() -> Answer, denied, || rate_limited(30)] {
         let pool = pool(2);
         for _ in 0..2 {
@@ -70,7 +70,7 @@ async fn unavailable_in_place_of_the_last_keys_own_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn error_tells_the_attempts_and_when_to_come_back() {
+async fn error_carries_the_attempts_and_retry_after() {
     let pool = pool(2);
     let error = send(&pool, |_| rate_limited(30)).await.unwrap_err();
     assert_eq!(tried(error.attempts()).len(), 2);
@@ -82,7 +82,7 @@ async fn error_tells_the_attempts_and_when_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_must_pause_briefly_are_waited_for() {
+async fn request_waits_for_keys_in_a_short_cooldown() {
     let pool = builder(2).wait(5 * SECOND).build().unwrap();
     let calls = Calls::default();
     let counted = calls.clone();
@@ -95,7 +95,7 @@ async fn keys_that_must_pause_briefly_are_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn eight_keys_are_tried_at_once_and_more_only_while_the_request_waits() {
+async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
     let dead = |calls: &Calls| {
         let calls = calls.clone();
         move |key| {
@@ -119,7 +119,7 @@ async fn eight_keys_are_tried_at_once_and_more_only_while_the_request_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn providers_fault_is_tried_three_times_and_then_passed_on() {
+async fn provider_fault_is_tried_three_times_and_then_passed_on() {
     let (pool, calls) = (pool(4), Calls::default());
     let counted = calls.clone();
     let begun = now();
@@ -138,16 +138,16 @@ async fn providers_fault_is_tried_three_times_and_then_passed_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_key_serves_again_after_a_fault_of_the_provider() {
+async fn single_key_is_retried_after_a_provider_fault() {
     let (pool, calls) = (pool(1), Calls::default());
     let response = send(&pool, move |_| if calls.next() == 0 { overloaded() } else { good() }).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(tried(attempts(&response)), ["k0", "k0"]);
 }
 
-/// L19: Google cancels requests of its own with 499.
+/// Google sometimes cancels requests itself, with status 499.
 #[tokio::test(start_paused = true)]
-async fn a_499_is_tried_again_and_then_is_503() {
+async fn status_499_is_retried_and_then_becomes_503() {
     let pool = pool(2);
     let calls = Calls::default();
     let counted = calls.clone();
@@ -164,7 +164,7 @@ async fn a_499_is_tried_again_and_then_is_503() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retry_after_is_obeyed_up_to_five_seconds() {
+async fn retry_waits_for_retry_after_up_to_five_seconds() {
     let with = |value: &'static str| {
         let mut response = overloaded();
         response.headers_mut().insert("retry-after", value.parse().unwrap());
@@ -206,7 +206,7 @@ async fn retries_after_faults_share_a_budget() {
     let policy = RetryPolicy::new(&pool).budget(0.0, 1).max_attempts(2).seed(1);
     let client = KeyPoolLayer::new(&pool).retry(policy).layer(provider(move |key| {
         counted.next();
-        // Each of another model: its breaker stays closed.
+        // Each request names another model, whose breaker stays closed.
         let _ = key;
         overloaded()
     }));
@@ -219,7 +219,7 @@ async fn retries_after_faults_share_a_budget() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_makes_something_is_sent_once_where_it_may_have_arrived() {
+async fn request_that_creates_a_resource_is_retried_only_after_a_key_refusal() {
     let pool = pool(3);
     let calls = Calls::default();
     let counted = calls.clone();
@@ -230,13 +230,13 @@ async fn what_makes_something_is_sent_once_where_it_may_have_arrived() {
         overloaded()
     });
     assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 1));
-    // A refusal of the key made nothing.
+    // A refused key means that nothing was created.
     let response = send_request(&pool, once, |key| if key == 2 { good() } else { invalid() }).await.unwrap();
     assert_eq!(response.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_projects_that_say_the_same_blame_the_request() {
+async fn same_refusal_of_three_projects_is_the_callers_fault() {
     let (pool, calls) = (pool(10), Calls::default());
     let counted = calls.clone();
     for _ in 0..5 {
@@ -254,7 +254,7 @@ async fn three_projects_that_say_the_same_blame_the_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_model_is_no_fault_of_a_key() {
+async fn unknown_model_opens_no_breaker() {
     let (pool, calls) = (pool(3), Calls::default());
     let counted = calls.clone();
     let response = send(&pool, move |_| {
@@ -267,7 +267,7 @@ async fn an_unknown_model_is_no_fault_of_a_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_cannot_be_sent_are_refused_before_they_take_a_key() {
+async fn request_to_another_host_takes_no_key() {
     let pool = pool(1);
     let error = send_request(&pool, request("https://other.example/v1beta/models/m:generateContent"), |_| good());
     let error = error.await.unwrap_err();
@@ -275,9 +275,9 @@ async fn requests_that_cannot_be_sent_are_refused_before_they_take_a_key() {
     assert_eq!(pool.stats().granted, 0);
 }
 
-/// L22: the provider tells both keys to wait 2 s; nobody is refused for that.
+/// The provider tells both keys to wait 2 s; later requests wait for them and none is refused.
 #[tokio::test(start_paused = true)]
-async fn all_requests_are_served_after_a_named_pause_of_every_key() {
+async fn requests_wait_until_the_named_delay_of_every_key_ends() {
     let pool = builder(2).wait(5 * SECOND).build().unwrap();
     for _ in 0..2 {
         let impatient = KeyRequest::model(MODEL).wait(Duration::ZERO);
@@ -293,7 +293,7 @@ async fn all_requests_are_served_after_a_named_pause_of_every_key() {
     assert!(begun.elapsed() <= 2 * SECOND, "{:?}", begun.elapsed());
 }
 
-/// Five faults in a row close the model's breaker: their retries wait for it, though the pool's wait is zero.
+/// Five faults in a row open the model's breaker. The retries wait for it although the pool's wait is zero.
 #[tokio::test(start_paused = true)]
 async fn retries_outlast_a_short_overload() {
     let pool = pool(5);
@@ -306,7 +306,7 @@ async fn retries_outlast_a_short_overload() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_too_large_to_be_sent_again_never_shows_the_keys_own_answer() {
+async fn key_fault_is_hidden_when_the_body_is_too_large_to_replay() {
     use tower::{Layer, ServiceExt};
     let pool = pool(2);
     let client = tower_keypool::KeyPoolLayer::new(&pool).replay_up_to(4).layer(provider(|_| suspended(0)));
@@ -317,7 +317,7 @@ async fn a_body_too_large_to_be_sent_again_never_shows_the_keys_own_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_model_serves_where_a_list_says_so() {
+async fn fallback_model_serves_when_the_first_one_is_limited() {
     use tower::{Layer, ServiceExt, service_fn};
     use tower_keypool::{BoxError, KeyPoolLayer, ModelFallbackLayer, ReplayBody};
     let pool = pool(2);
@@ -333,7 +333,7 @@ async fn another_model_serves_where_a_list_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn three_projects_with_a_limit_of_zero_do_not_hide_a_paid_key() {
+async fn paid_key_serves_after_three_projects_with_a_limit_of_zero() {
     use tower_keypool::{Gemini, Key, KeyPool};
     let key = |n: usize| {
         let key = Key::new(crate::support::secret(n)).named(&*format!("k{n}")).project(format!("p{n}"));

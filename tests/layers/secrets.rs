@@ -1,4 +1,4 @@
-//! No key in what the caller gets.
+//! No key appears in what the caller gets.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ fn percent(secret: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_is_taken_out_of_errors_and_their_headers() {
+async fn key_is_redacted_in_errors_and_their_headers() {
     let pool = pool(1);
     let body = format!(r#"{{"error":{{"code":400,"message":"no contents {} {}"}}}}"#, secret(0), percent(&secret(0)));
     let length = body.len();
@@ -27,15 +27,15 @@ async fn the_key_is_taken_out_of_errors_and_their_headers() {
     let response = response.await.unwrap();
     assert_eq!(response.status(), 400);
     assert_eq!(response.headers()["x-url"], "https://api.example/?key=***");
-    let told: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+    let content_length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
     let text = text(response).await;
     assert_eq!(text, r#"{"error":{"code":400,"message":"no contents *** ***"}}"#);
-    assert_eq!(told, text.len());
+    assert_eq!(content_length, text.len());
 }
 
-/// Google repeats the key of a suspended account.
+/// Google repeats the key in the error for a suspended account.
 #[tokio::test(start_paused = true)]
-async fn a_key_that_the_provider_repeats_is_shown_nowhere() {
+async fn key_repeated_by_the_provider_is_redacted_everywhere() {
     let pool = pool(1);
     let mut events = pool.events();
     let error = send(&pool, suspended).await.unwrap_err();
@@ -46,7 +46,7 @@ async fn a_key_that_the_provider_repeats_is_shown_nowhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_compressed_error_with_the_key_is_returned_plain() {
+async fn compressed_error_with_the_key_is_returned_uncompressed() {
     let pool = pool(1);
     let body = format!(r#"{{"error":{{"code":400,"message":"no contents {}"}}}}"#, secret(0));
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -66,7 +66,7 @@ async fn a_compressed_error_with_the_key_is_returned_plain() {
 
 const EVENT: &str = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"AIza AIza-no\"}]}}]}\n\n";
 
-/// What the caller gets of a stream that comes in these pieces.
+/// Returns the frames that the caller gets when a stream arrives in these pieces.
 async fn streamed(pieces: Vec<Vec<u8>>) -> Vec<String> {
     let pool = pool(1);
     let respond = move |_| {
@@ -85,7 +85,7 @@ async fn streamed(pieces: Vec<Vec<u8>>) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_is_taken_out_of_an_error_within_a_stream_however_it_is_cut() {
+async fn key_is_redacted_in_a_stream_error_at_any_chunk_boundary() {
     for end in ["\n\n", ""] {
         let error = |key: &str| {
             format!(
@@ -106,9 +106,9 @@ async fn the_key_is_taken_out_of_an_error_within_a_stream_however_it_is_cut() {
     }
 }
 
-/// Gemini streams an array where no events are asked for.
+/// Gemini streams a JSON array unless `alt=sse` is set.
 #[tokio::test(start_paused = true)]
-async fn the_key_is_taken_out_of_an_error_at_the_end_of_an_array() {
+async fn key_is_redacted_in_an_error_at_the_end_of_an_array() {
     let good = r#"[{"candidates":[{"content":{"parts":[{"text":"hello"}]}}]}"#;
     let error = |key: &str| format!(r#",{{"error":{{"code":403,"message":"api_key:{key} is suspended"}}}}]"#);
     let text = error(&secret(0));
@@ -120,16 +120,16 @@ async fn the_key_is_taken_out_of_an_error_at_the_end_of_an_array() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_an_event_with_the_key_in_it_is_held_back_until_it_ends() {
+async fn only_events_with_the_key_are_buffered() {
     let key = secret(0);
     let pieces = ["data: {\"a\":\"hello A", "Iza", "-x\"}\n\ndata: {\"b\":\"", &key, " said", " so\"}\n\n", EVENT];
     let passed = streamed(pieces.iter().map(|piece| piece.as_bytes().to_vec()).collect()).await;
-    let said = format!("{key} said so\"}}\n\n");
-    assert_eq!(passed, ["data: {\"a\":\"hello ", "AIza-x\"}\n\ndata: {\"b\":\"", &said, EVENT]);
+    let event = format!("{key} said so\"}}\n\n");
+    assert_eq!(passed, ["data: {\"a\":\"hello ", "AIza-x\"}\n\ndata: {\"b\":\"", &event, EVENT]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endless_event_with_the_key_in_it_is_passed_on_without_the_key() {
+async fn key_is_redacted_in_an_event_too_long_to_buffer() {
     let begun = format!("data: {{\"text\":\"{} ", secret(0));
     let pieces = [EVENT.to_owned(), begun, "x".repeat(100 << 10), "y".to_owned(), "z".to_owned()];
     let passed = streamed(pieces.into_iter().map(String::into_bytes).collect()).await;
@@ -137,7 +137,7 @@ async fn an_endless_event_with_the_key_in_it_is_passed_on_without_the_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn good_answers_are_left_alone() {
+async fn successful_responses_are_not_redacted() {
     let pool = pool(1);
     let body = format!(r#"{{"candidates":[{{"content":{{"parts":[{{"text":"{}"}}]}}}}]}}"#, secret(0));
     let sent = body.clone();
@@ -145,7 +145,7 @@ async fn good_answers_are_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_callers_credentials_do_not_leave() {
+async fn callers_credentials_are_not_sent() {
     use tower::{Layer, ServiceExt, service_fn};
     use tower_keypool::KeyPoolLayer;
     let pool = pool(1);
@@ -155,7 +155,7 @@ async fn the_callers_credentials_do_not_leave() {
         assert_eq!(keys, [secret(0).as_str()]);
         assert!(!request.headers().contains_key("authorization"));
         assert!(!request.uri().to_string().contains("of-the-caller"));
-        assert_eq!(request.headers()["accept-encoding"], "br", "L11");
+        assert_eq!(request.headers()["accept-encoding"], "br", "it is sent unchanged");
         Ok::<_, BoxError>(good())
     }));
     let mut ask = request(&format!("/v1beta/models/{MODEL}:generateContent?key=of-the-caller"));
@@ -166,7 +166,7 @@ async fn the_callers_credentials_do_not_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_error_is_cut_before_the_key() {
+async fn long_error_is_cut_before_the_key() {
     use http_body_util::{BodyExt, StreamBody};
     let key = secret(0);
     let (half, rest) = key.split_at(10);
@@ -185,9 +185,9 @@ async fn a_long_error_is_cut_before_the_key() {
             http::Response::builder().status(400).header("content-length", length).body(body).unwrap()
         });
         let response = response.await.unwrap();
-        let told: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
+        let content_length: usize = response.headers()["content-length"].to_str().unwrap().parse().unwrap();
         let text = text(response).await;
-        assert_eq!(told, text.len());
+        assert_eq!(content_length, text.len());
         assert!(text.starts_with(&before) && !text.contains(&half[..3]), "{}", &text[before.len()..]);
     }
 }

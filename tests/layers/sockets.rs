@@ -1,4 +1,4 @@
-//! Over real sockets, with hyper-util's client and the simulator of the Gemini API.
+//! The layers over real sockets, with hyper-util's client and the simulator of the Gemini API.
 
 use gemini_sim::{GeminiSim, Limits, Project};
 use http::Request;
@@ -16,7 +16,7 @@ fn ask(verb: &str) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_dead_key_and_a_full_one_are_passed_over() {
+async fn invalid_key_and_exhausted_key_are_skipped() {
     let full = Project::new("projects/1").limits(Limits::none().rpm(1)).key("AIzaSy-simulated-000-full");
     let free = Project::new("projects/2").limits(Limits::none().rpm(100)).key("AIzaSy-simulated-001-free");
     let sim = GeminiSim::builder().project(full).project(free).start().await.unwrap();
@@ -32,14 +32,14 @@ async fn a_dead_key_and_a_full_one_are_passed_over() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert!(String::from_utf8_lossy(&body).contains("usageMetadata"), "{verb}");
     }
-    assert_eq!(tries, 14, "one for the dead key, one for the full one");
+    assert_eq!(tries, 14, "one extra try for the invalid key, one for the exhausted key");
     let stats = pool.stats();
     assert_eq!((stats.succeeded, stats.failed, stats.in_flight), (12, 2, 0));
     assert!(stats.input_tokens > 0 && stats.output_tokens > 0);
 }
 
 #[tokio::test]
-async fn an_address_where_nobody_listens_is_a_fault_of_the_way() {
+async fn refused_connection_is_a_transport_error() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);

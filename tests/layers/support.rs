@@ -1,4 +1,4 @@
-//! Pools, requests, and answers as Gemini gives them.
+//! Pools, requests, and responses as Gemini sends them.
 
 use std::{
     convert::Infallible,
@@ -27,7 +27,7 @@ pub(crate) fn secret(number: usize) -> String {
     format!("AIza-not-a-real-key/{number:04}")
 }
 
-/// Keys `k0`, `k1`, ... each of a project of its own.
+/// Builds a pool with the keys `k0`, `k1` and so on, each with its own project.
 pub(crate) fn builder(keys: usize) -> KeyPoolBuilder {
     let key = |number| Key::new(secret(number)).named(&*format!("k{number}")).project(format!("p{number}"));
     KeyPool::builder(Gemini::new()).keys((0..keys).map(key))
@@ -45,7 +45,7 @@ pub(crate) fn request(path: &str) -> Request<Body> {
     Request::post(path).header("content-type", "application/json").body(Full::from(r#"{"contents":[]}"#)).unwrap()
 }
 
-/// The number of the key that a request carries.
+/// Returns the number of the key that a request carries.
 pub(crate) fn key_of<B>(request: &Request<B>) -> usize {
     let key = request.headers()["x-goog-api-key"].to_str().unwrap();
     key[key.len() - 4..].parse().unwrap()
@@ -82,7 +82,7 @@ pub(crate) fn suspended(key: usize) -> Answer {
     error(403, "PERMISSION_DENIED", &message, &reason("CONSUMER_SUSPENDED"))
 }
 
-/// A 403 without a cause.
+/// A 403 response without a cause.
 pub(crate) fn denied() -> Answer {
     error(403, "PERMISSION_DENIED", "The caller does not have permission", "")
 }
@@ -100,7 +100,7 @@ pub(crate) fn callers_fault() -> Answer {
     error(400, "INVALID_ARGUMENT", "Unable to submit request because it has no contents.", "")
 }
 
-/// Counts the requests that reach the provider.
+/// A counter of the requests that reach the provider.
 #[derive(Clone, Default)]
 pub(crate) struct Calls(Arc<AtomicUsize>);
 
@@ -109,13 +109,13 @@ impl Calls {
         self.0.load(Ordering::SeqCst)
     }
 
-    /// One more; how many there were before.
+    /// Adds one and returns the count before it.
     pub(crate) fn next(&self) -> usize {
         self.0.fetch_add(1, Ordering::SeqCst)
     }
 }
 
-/// A provider that answers at once, told the number of the key.
+/// A provider that responds at once; the closure gets the number of the key.
 pub(crate) fn provider(
     respond: impl Fn(usize) -> Answer + Clone,
 ) -> impl Service<Request<ReplayBody<Body>>, Response = Answer, Error = BoxError, Future: Send> + Clone {
@@ -125,7 +125,7 @@ pub(crate) fn provider(
     })
 }
 
-/// One request through the whole stack.
+/// Sends one request through the whole stack.
 pub(crate) async fn send(pool: &KeyPool, respond: impl Fn(usize) -> Answer + Clone) -> Result {
     send_request(pool, ask(), respond).await
 }
@@ -146,16 +146,16 @@ where
     String::from_utf8(body.to_bytes().to_vec()).unwrap()
 }
 
-/// The keys that a request tried.
+/// Returns the ids of the keys that a request tried.
 pub(crate) fn tried(attempts: &Attempts) -> Vec<String> {
     attempts.iter().map(|attempt| attempt.key().to_string()).collect()
 }
 
 pub(crate) fn attempts<B>(response: &Response<B>) -> &Attempts {
-    response.extensions().get().expect("every answer carries its attempts")
+    response.extensions().get().expect("every response carries its attempts")
 }
 
-/// Every breaker that is not closed, such as `key k0 Disabled`.
+/// Describes each breaker that is not closed, such as `key k0 Disabled`.
 pub(crate) fn breakers(pool: &KeyPool) -> Vec<String> {
     let snapshot = pool.snapshot(0, usize::MAX);
     let of_keys = snapshot.keys.iter().flat_map(|key| &key.breakers);
@@ -166,7 +166,6 @@ pub(crate) fn breakers(pool: &KeyPool) -> Vec<String> {
     all
 }
 
-/// The runtime's clock.
 #[expect(clippy::disallowed_methods, reason = "the tests follow the runtime's clock as the pools do")]
 pub(crate) fn now() -> tokio::time::Instant {
     tokio::time::Instant::now()

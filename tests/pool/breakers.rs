@@ -1,4 +1,4 @@
-//! What each class of error closes, for how long, and how the way back goes.
+//! Which breaker each class of error opens, for how long, and how keys recover.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn ready(pool: &KeyPool, n: usize, model: &str) -> bool {
     pool.try_acquire(request).map(tower_keypool::Lease::give_back).is_ok()
 }
 
-/// Keys 0 and 1 of project a and account x, key 2 of project b and account x, key 3 of project c, each with an exit.
+/// Keys 0 and 1 of project a and account x, key 2 of project b and account x, and key 3 of project c, with two exits.
 fn families() -> (KeyPool, tower_keypool::ManualClock) {
     manual(builder().keys([
         key(0).project("a").billing_account("x").exit("one"),
@@ -28,8 +28,8 @@ fn families() -> (KeyPool, tower_keypool::ManualClock) {
     ]))
 }
 
-/// Which of the four keys serve which of two models after key 0 failed for `m`, and for how long key 0 is out.
-fn after(failure: Failure) -> ([[bool; 2]; 4], Option<Duration>) {
+/// Whether each of four keys serves each of two models after key 0 failed for `m`, and how long key 0 is unavailable.
+fn effect_of(failure: Failure) -> ([[bool; 2]; 4], Option<Duration>) {
     let (pool, time) = families();
     for model in [M, "other"] {
         answer(&pool, &time, model, Outcome::Success);
@@ -48,8 +48,8 @@ fn after(failure: Failure) -> ([[bool; 2]; 4], Option<Duration>) {
 const ALL: [[bool; 2]; 4] = [[true; 2]; 4];
 
 #[test]
-fn each_class_concerns_its_scope_for_its_time() {
-    // Noon was three milliseconds before.
+fn each_class_cools_its_scope_for_its_time() {
+    // The clock showed noon three milliseconds before.
     let midnight = secs(12 * 3_600 + 29) + Duration::from_millis(997);
     let project_model = [[false, true], [false, true], [true, true], [true, true]];
     let project = [[false, false], [false, false], [true, true], [true, true]];
@@ -68,12 +68,12 @@ fn each_class_concerns_its_scope_for_its_time() {
         (Caller, ALL, None),
     ];
     for (class, table, time) in rows {
-        assert_eq!(after(Failure::new(class)), (table, time), "{class:?}");
+        assert_eq!(effect_of(Failure::new(class)), (table, time), "{class:?}");
     }
 }
 
 #[test]
-fn each_scope_covers_what_it_names() {
+fn each_scope_covers_its_keys_and_models() {
     let rows = [
         (Scope::Request, ALL),
         (Scope::Key, [[false, false], [true, true], [true, true], [true, true]]),
@@ -85,13 +85,13 @@ fn each_scope_covers_what_it_names() {
         (Scope::Exit, [[false, false], [true, true], [false, false], [true, true]]),
     ];
     for (scope, table) in rows {
-        let cooled = after(Failure::new(NotEntitled).scope(scope)).0;
+        let cooled = effect_of(Failure::new(NotEntitled).scope(scope)).0;
         assert_eq!(cooled, table, "{scope:?}");
     }
 }
 
 #[test]
-fn a_delay_that_the_provider_names_counts_and_then_all_may_go() {
+fn after_a_named_delay_all_requests_are_served() {
     let (pool, time) = keys(1);
     answer(&pool, &time, M, rate_for(7));
     assert_eq!(refused(&pool, M).retry_after(), Some(secs(7)));
@@ -102,7 +102,7 @@ fn a_delay_that_the_provider_names_counts_and_then_all_may_go() {
 }
 
 #[test]
-fn a_delay_that_nobody_names_doubles_up_to_a_cap() {
+fn unnamed_delay_doubles_up_to_a_maximum() {
     let (pool, time) = keys(1);
     let mut waits = Vec::new();
     for _ in 0..9 {
@@ -112,32 +112,32 @@ fn a_delay_that_nobody_names_doubles_up_to_a_cap() {
         time.advance(wait);
     }
     assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-    // A good answer begins anew.
+    // A success resets the backoff.
     answer(&pool, &time, M, Outcome::Success);
     answer(&pool, &time, M, rate());
     assert_eq!(refused(&pool, M).retry_after(), Some(secs(10)));
 }
 
 #[test]
-fn after_a_guessed_end_one_request_at_a_time_finds_out() {
+fn after_a_guessed_delay_one_trial_at_a_time_is_sent() {
     let (pool, time) = keys(1);
     answer(&pool, &time, M, rate());
     time.advance(secs(10));
     let trial = take(&pool, M);
     assert_eq!(reasons(&pool, M), [(Reason::Trial, 1)]);
     drop(trial);
-    // It told nothing: the next one is the trial.
+    // The trial had no outcome: the next request is the trial.
     let trial = take(&pool, M);
     assert!(pool.try_acquire(M).is_err());
     time.advance(secs(1));
     trial.report(&Outcome::Success);
-    // Its head was good: others need not wait for the end of its body.
+    // Its response head was good: others need not wait for the end of its body.
     let more: Vec<_> = (0..5).map(|_| take(&pool, M)).collect();
     drop((trial, more));
 }
 
 #[test]
-fn a_trial_that_was_refused_does_not_open_the_way_when_its_lease_ends_late() {
+fn late_end_of_a_refused_trial_changes_nothing() {
     let (pool, time) = keys(1);
     answer(&pool, &time, M, rate());
     time.advance(secs(10));
@@ -166,7 +166,7 @@ fn outcomes_of_requests_that_started_before_a_cooldown_only_extend_it() {
     time.advance(secs(11));
     assert_eq!(refused(&pool, M).retry_after(), Some(secs(19)));
     time.advance(secs(19));
-    // Its cooldown is over: five refusals at once were one.
+    // The cooldown ended: five refusals at the same time count as one.
     answer(&pool, &time, M, rate());
     assert_eq!(refused(&pool, M).retry_after(), Some(secs(20)));
 }
@@ -188,7 +188,7 @@ fn outcomes_of_requests_that_started_before_a_trial_change_nothing() {
 }
 
 #[test]
-fn a_callers_fault_changes_nothing() {
+fn callers_fault_changes_nothing() {
     let (pool, time) = keys(1);
     let before = format!("{:?}", pool.snapshot(0, 1).keys);
     for class in [Caller, ModelNotFound] {
@@ -204,7 +204,7 @@ fn a_callers_fault_changes_nothing() {
 }
 
 #[test]
-fn three_unclear_refusals_in_a_row_disable_and_a_success_forgets_them() {
+fn three_unclear_refusals_in_a_row_disable_a_key() {
     let (pool, time) = keys(1);
     let strike = || {
         answer(&pool, &time, M, Failure::new(Unclear));
@@ -228,7 +228,7 @@ fn three_unclear_refusals_in_a_row_disable_and_a_success_forgets_them() {
 }
 
 #[test]
-fn a_key_that_a_person_disabled_is_enabled_by_nobody_else() {
+fn manually_disabled_key_is_enabled_only_manually() {
     let (pool, time) = keys(1);
     let lease = take(&pool, M);
     pool.disable(&id(0), "on holiday").unwrap();
@@ -243,7 +243,7 @@ fn a_key_that_a_person_disabled_is_enabled_by_nobody_else() {
 }
 
 #[test]
-fn five_faults_in_a_row_rest_the_model_and_any_success_begins_the_count_anew() {
+fn five_faults_in_a_row_cool_the_model_down() {
     let (pool, time) = keys(8);
     for _ in 0..4 {
         answer(&pool, &time, M, Failure::new(Transient));
@@ -267,7 +267,7 @@ fn five_faults_in_a_row_rest_the_model_and_any_success_begins_the_count_anew() {
 }
 
 #[test]
-fn faults_among_as_many_good_answers_of_one_burst_rest_no_model() {
+fn faults_among_as_many_successes_do_not_cool_the_model_down() {
     let (pool, time) = keys(1);
     let burst: Vec<_> = (0..40).map(|_| take(&pool, M)).collect();
     time.advance(secs(1));
@@ -279,15 +279,15 @@ fn faults_among_as_many_good_answers_of_one_burst_rest_no_model() {
 }
 
 #[test]
-fn a_daily_quota_that_ran_out_before_midnight_comes_back_at_that_midnight() {
+fn daily_quota_exceeded_before_midnight_is_back_after_it() {
     let (pool, time) = manual_at(builder().key(key(0)), "2026-06-15T23:59:50-07:00");
     let lease = take(&pool, M);
     time.advance(secs(50));
-    // The answer comes 40 seconds past midnight; it is about the day before.
+    // The response arrives 40 seconds after midnight, but concerns the day before.
     lease.report(&Failure::new(DailyQuota).into());
     drop(lease);
     assert!(pool.try_acquire(M).is_ok());
-    // Of a request that starts close behind midnight nobody knows which day the provider had.
+    // For a request close after midnight, it is unknown which day the provider counts.
     let (pool, time) = manual_at(builder().key(key(0)), "2026-06-16T00:00:10-07:00");
     answer(&pool, &time, M, Failure::new(DailyQuota));
     assert!(refused(&pool, M).retry_after().unwrap() <= secs(20));
@@ -298,7 +298,7 @@ fn a_daily_quota_that_ran_out_before_midnight_comes_back_at_that_midnight() {
 }
 
 #[test]
-fn two_keys_that_were_told_to_wait_serve_all_at_once_when_the_time_is_over() {
+fn keys_serve_all_requests_once_their_named_delay_ended() {
     let (pool, time) = keys(2);
     let leases = [take(&pool, M), take(&pool, M)];
     time.advance(Duration::from_millis(10));
@@ -314,7 +314,7 @@ fn two_keys_that_were_told_to_wait_serve_all_at_once_when_the_time_is_over() {
 }
 
 #[test]
-fn one_exit_for_all_is_never_closed_and_one_of_two_is() {
+fn exit_is_cooled_down_only_if_another_one_exists() {
     let (pool, time) = manual(builder().keys((0..3).map(|n| key(n).exit("only"))));
     answer(&pool, &time, M, Failure::new(Egress));
     assert!((0..3).all(|n| ready(&pool, n, M)));
@@ -336,7 +336,7 @@ fn one_exit_for_all_is_never_closed_and_one_of_two_is() {
 }
 
 #[test]
-fn a_billing_account_without_money_stops_all_its_projects_and_one_trial_brings_them_back() {
+fn billing_account_cools_all_its_projects_and_one_trial_restores_them() {
     let (pool, time) = families();
     let lease = pool.try_acquire(KeyRequest::model(M).exclude((1..4).map(id))).unwrap();
     time.advance(secs(1));
@@ -352,7 +352,7 @@ fn a_billing_account_without_money_stops_all_its_projects_and_one_trial_brings_t
 }
 
 #[test]
-fn what_was_said_of_a_secret_does_not_concern_the_next_one() {
+fn failures_of_a_secret_do_not_affect_its_replacement() {
     let next = "AIza-not-a-real-key-next";
     let renewed = tower_keypool::Key::new(next).named(id(0));
     for change in
@@ -370,7 +370,7 @@ fn what_was_said_of_a_secret_does_not_concern_the_next_one() {
 }
 
 #[test]
-fn a_suspended_project_serves_again_when_one_of_its_keys_is_enabled() {
+fn suspended_project_serves_again_when_one_of_its_keys_is_enabled() {
     let (pool, time) = families();
     let lease = pool.try_acquire(KeyRequest::model(M).exclude([id(2), id(3)])).unwrap();
     time.advance(secs(1));

@@ -1,4 +1,4 @@
-//! An outage that calls every key invalid disables none.
+//! An outage in which the provider calls every key invalid disables none.
 
 use tower_keypool::{ErrorClass, Event, Failure, KeyPool, ManualClock, Outcome, Scope, pool::CircuitBreaker};
 
@@ -25,7 +25,7 @@ fn every_key_serves_again_within_two_minutes_after_an_outage() {
         let class = failure.class();
         let (pool, time) = keys(20);
         let mut events = pool.events();
-        // Before it all is well.
+        // Before the outage all requests succeed.
         for _ in 0..40 {
             answer(&pool, &time, M, Outcome::Success);
         }
@@ -34,7 +34,7 @@ fn every_key_serves_again_within_two_minutes_after_an_outage() {
         }
         assert!(std::iter::from_fn(|| events.try_next()).any(|event| matches!(event, Event::GuardPaused { .. })));
         assert!(pool.stats().disabling_paused);
-        // It lasts for ten minutes.
+        // The outage lasts for ten minutes.
         for _ in 0..60 {
             time.advance(secs(10));
             while let Ok(lease) = pool.try_acquire(M) {
@@ -43,7 +43,7 @@ fn every_key_serves_again_within_two_minutes_after_an_outage() {
             }
         }
         assert_eq!(disabled(&pool, 20), 0, "{class:?}");
-        // It is over.
+        // The outage is over.
         let mut served = std::collections::BTreeSet::new();
         for _ in 0..120 {
             time.advance(secs(1));
@@ -60,7 +60,7 @@ fn every_key_serves_again_within_two_minutes_after_an_outage() {
 }
 
 #[test]
-fn after_an_outage_a_key_that_is_refused_still_is_disabled() {
+fn key_that_is_still_refused_after_an_outage_is_disabled() {
     let (pool, time) = keys(6);
     refuse(&pool, &time, ErrorClass::KeyRejected, 6);
     time.advance(secs(30));
@@ -78,7 +78,7 @@ fn after_an_outage_a_key_that_is_refused_still_is_disabled() {
     }
     drop(leases);
     let bad = bad.unwrap();
-    // The outage may end little by little; after a minute of successes it is over.
+    // The outage may end gradually; it counts as over after a minute of successes.
     assert_eq!(disabled(&pool, 6), 0);
     time.advance(secs(61));
     for _ in 0..12 {
@@ -110,7 +110,7 @@ fn bad_keys_among_good_ones_are_disabled() {
 }
 
 #[test]
-fn an_outage_that_ends_little_by_little_disables_no_key() {
+fn outage_that_ends_gradually_disables_no_key() {
     let (pool, time) = keys(40);
     let mut random = fastrand::Rng::with_seed(1);
     for second in 0..120 {
@@ -131,9 +131,9 @@ fn an_outage_that_ends_little_by_little_disables_no_key() {
     assert!(!pool.stats().disabling_paused);
 }
 
-/// A list of old keys: what one success in twenty requests says is no outage.
+/// A list of mostly expired keys: with one success in twenty requests it is not an outage.
 #[test]
-fn bad_keys_that_are_most_of_a_list_are_tried_a_few_times_each() {
+fn mostly_bad_keys_are_tried_a_few_times_each() {
     let (pool, time) = keys(200);
     let mut refused = [0; 200];
     for _ in 0..6_000 {
@@ -153,7 +153,7 @@ fn bad_keys_that_are_most_of_a_list_are_tried_a_few_times_each() {
 }
 
 #[test]
-fn a_key_that_a_person_disabled_stays_so_after_an_outage() {
+fn manually_disabled_key_stays_disabled_after_an_outage() {
     let (pool, time) = keys(7);
     pool.disable(&id(6), "by hand").unwrap();
     refuse(&pool, &time, ErrorClass::KeyRejected, 6);
@@ -164,7 +164,7 @@ fn a_key_that_a_person_disabled_stays_so_after_an_outage() {
 }
 
 #[test]
-fn rate_limits_do_not_make_an_outage() {
+fn rate_limits_are_not_an_outage() {
     let (pool, time) = keys(10);
     refuse(&pool, &time, ErrorClass::RateLimit, 10);
     assert!(!pool.stats().disabling_paused);

@@ -1,4 +1,4 @@
-//! What errors of the provider teach: limits, and which keys belong to one project.
+//! Limits and shared projects that the pool learns from the provider's errors.
 
 use http::{HeaderMap, StatusCode};
 use tower_keypool::{
@@ -13,7 +13,7 @@ fn gemini() -> KeyPoolBuilder {
     KeyPool::builder(Gemini::new())
 }
 
-/// Google's answer to a request over a limit of so many a minute.
+/// The outcome of a response in which Google names a limit of `limit` requests a minute.
 fn over_limit(pool: &KeyPool, limit: u64, project: Option<&str>) -> Outcome {
     let info = project.map_or(String::new(), |project| {
         format!(
@@ -43,7 +43,7 @@ fn refuse(pool: &KeyPool, time: &ManualClock, n: usize, limit: u64, project: Opt
 }
 
 #[test]
-fn a_limit_that_an_error_names_holds_from_then_on() {
+fn limit_named_in_an_error_is_enforced() {
     let (pool, time) = manual(gemini().key(key(0)));
     let mut events = pool.events();
     refuse(&pool, &time, 0, 4, None);
@@ -53,7 +53,7 @@ fn a_limit_that_an_error_names_holds_from_then_on() {
     });
     assert_eq!(learned, Some(4));
     time.advance(secs(5));
-    // One was counted already.
+    // One request is already counted.
     for _ in 0..3 {
         let _ = take(&pool, M);
     }
@@ -64,7 +64,7 @@ fn a_limit_that_an_error_names_holds_from_then_on() {
 }
 
 #[test]
-fn the_lower_of_a_given_and_a_learned_limit_holds() {
+fn lower_of_a_given_and_a_learned_limit_is_enforced() {
     let (pool, time) = manual(gemini().key(key(0)).limits(M, Limits::new().per_minute(3)));
     refuse(&pool, &time, 0, 100, None);
     time.advance(secs(5));
@@ -73,7 +73,7 @@ fn the_lower_of_a_given_and_a_learned_limit_holds() {
 }
 
 #[test]
-fn errors_that_name_their_project_group_keys() {
+fn keys_are_grouped_by_the_project_that_errors_name() {
     let (pool, time) = manual(gemini().keys((0..10).map(key)));
     let mut events = pool.events();
     for n in 0..10 {
@@ -88,13 +88,13 @@ fn errors_that_name_their_project_group_keys() {
     let learned =
         std::iter::from_fn(|| events.try_next()).filter(|event| matches!(event, Event::ProjectLearned { .. }));
     assert_eq!(learned.count(), 6);
-    // They share one window now.
+    // The keys of a project share one window now.
     let served = std::iter::from_fn(|| pool.try_acquire(M).ok()).take(100).count();
     assert_eq!(served, 4 * 6);
 }
 
 #[test]
-fn what_two_keys_used_before_they_were_grouped_counts_for_both() {
+fn usage_before_the_grouping_counts_for_the_shared_project() {
     let (pool, time) = manual(gemini().keys((0..2).map(key)).limits(M, Limits::new().per_minute(5)));
     let held: Vec<_> = (0..4).map(|n| of(&pool, n % 2)).collect();
     time.advance(secs(1));
@@ -103,7 +103,7 @@ fn what_two_keys_used_before_they_were_grouped_counts_for_both() {
         assert_eq!(pool.snapshot(0, 2).projects.len(), 2 - n);
     }
     time.advance(secs(6));
-    // Leases of before end as they should: four were sent and one of them was not.
+    // Leases granted before the grouping end as usual: four requests were counted, and one of them was not sent.
     let mut held = held.into_iter();
     held.next_back().unwrap().give_back();
     drop(held);
@@ -113,7 +113,7 @@ fn what_two_keys_used_before_they_were_grouped_counts_for_both() {
 }
 
 #[test]
-fn what_the_user_said_of_projects_holds() {
+fn configured_projects_are_kept() {
     let (pool, time) = manual(gemini().keys((0..2).map(|n| key(n).project(["a", "b"][n]))).key(key(2)));
     for n in 0..3 {
         refuse(&pool, &time, n, 50, Some("77"));
@@ -125,7 +125,7 @@ fn what_the_user_said_of_projects_holds() {
 }
 
 #[test]
-fn a_learned_project_stays_when_the_same_list_of_keys_is_loaded_again() {
+fn learned_project_is_kept_when_the_same_keys_are_reloaded() {
     let list = || (0..3).map(key).collect::<Vec<_>>();
     let (pool, time) = manual(gemini().keys(list()));
     for n in 0..3 {
@@ -134,7 +134,7 @@ fn a_learned_project_stays_when_the_same_list_of_keys_is_loaded_again() {
     }
     pool.apply(KeyChange::ReplaceAll(list())).unwrap();
     assert_eq!(pool.snapshot(0, 3).projects.len(), 1);
-    // The first gives the project its name; the others stay together when it goes.
+    // The first key gave the project its name; the others stay together when it is removed.
     pool.remove(&id(0)).unwrap();
     assert_eq!(pool.snapshot(0, 3).projects.len(), 1);
     for n in [1, 2] {
@@ -143,7 +143,7 @@ fn a_learned_project_stays_when_the_same_list_of_keys_is_loaded_again() {
 }
 
 #[test]
-fn limits_given_for_a_key_hold_for_the_project_that_it_turns_out_to_belong_to() {
+fn limits_of_a_key_apply_to_its_learned_project() {
     let (pool, time) = manual(gemini().key(key(0)).key(key(1).limits(M, Limits::new().per_minute(3))));
     for n in 0..2 {
         refuse(&pool, &time, n, 50, Some("77"));
@@ -153,7 +153,7 @@ fn limits_given_for_a_key_hold_for_the_project_that_it_turns_out_to_belong_to() 
 }
 
 #[test]
-fn a_trial_of_a_project_that_is_grouped_meanwhile_ends() {
+fn trial_ends_although_its_project_was_grouped_meanwhile() {
     let (pool, time) = manual(gemini().keys((0..2).map(key)));
     refuse(&pool, &time, 0, 50, Some("77"));
     let lease = of(&pool, 1);

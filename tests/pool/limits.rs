@@ -1,4 +1,4 @@
-//! Given limits: never exceeded, and open again when they should.
+//! Given limits are never exceeded, and free up in time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tower_keypool::{
 
 use crate::support::{M, answer, builder, id, key, manual, manual_at, reasons, refused, secs, take};
 
-/// How many requests are served at once.
+/// Returns how many requests are granted at once.
 fn room(pool: &KeyPool, request: &KeyRequest) -> usize {
     std::iter::from_fn(|| pool.try_acquire(request.clone()).ok()).take(1_000).collect::<Vec<_>>().len()
 }
@@ -25,14 +25,14 @@ fn keys_of_a_project_share_its_limit() {
 }
 
 #[test]
-fn each_model_has_windows_of_its_own() {
+fn each_model_has_its_own_windows() {
     let limits = Limits::new().per_minute(2);
     let (pool, _) = manual(builder().key(key(0)).limits("a", limits.clone()).limits("b", limits));
     assert_eq!((room(&pool, &"a".into()), room(&pool, &"b".into())), (2, 2));
 }
 
 #[test]
-fn the_limits_of_a_key_take_the_place_of_the_pools() {
+fn limits_of_a_key_replace_those_of_the_pool() {
     let (pool, _) = manual(
         builder().key(key(0).limits(M, Limits::new().per_minute(5))).key(key(1)).limits(M, Limits::new().per_minute(1)),
     );
@@ -40,7 +40,7 @@ fn the_limits_of_a_key_take_the_place_of_the_pools() {
 }
 
 #[test]
-fn a_pattern_holds_for_each_model_and_the_longest_one_counts() {
+fn longest_matching_pattern_applies_to_each_model() {
     let (pool, time) = manual(
         builder()
             .key(key(0))
@@ -48,14 +48,14 @@ fn a_pattern_holds_for_each_model_and_the_longest_one_counts() {
             .limits("gpt-4*", Limits::new().per_minute(3))
             .limits("*", Limits::new().per_minute(4)),
     );
-    // Nothing is known of these names: all of a pattern share its windows.
+    // No model of these patterns is confirmed yet: all models of a pattern share its windows.
     assert_eq!(room(&pool, &"gpt-4o".into()), 3);
     assert_eq!(room(&pool, &"gpt-4.1".into()), 0);
     assert_eq!(room(&pool, &"gpt-3".into()), 2);
     assert_eq!(room(&pool, &"claude".into()), 4);
     assert_eq!(room(&pool, &KeyRequest::any_model()), 0);
     time.advance(secs(61));
-    // A good answer makes them separate.
+    // A success gives each model its own windows.
     for name in ["gpt-4o", "gpt-4.1"] {
         answer(&pool, &time, name, Outcome::Success);
     }
@@ -64,14 +64,14 @@ fn a_pattern_holds_for_each_model_and_the_longest_one_counts() {
 }
 
 #[test]
-fn what_was_counted_before_the_first_answer_counts_after_it() {
+fn requests_counted_before_the_first_success_stay_counted() {
     let (pool, time) = manual(builder().key(key(0)).limits("gpt-*", Limits::new().per_minute(3)));
     answer(&pool, &time, "gpt-4o", Outcome::Success);
     assert_eq!(room(&pool, &"gpt-4o".into()), 2);
 }
 
 #[test]
-fn limits_that_come_at_run_time_hold_from_the_first_request() {
+fn limits_added_at_run_time_are_enforced_at_once() {
     let (pool, _) = manual(builder().key(key(0)));
     pool.apply(KeyChange::Put(key(0).limits("new", Limits::new().per_minute(2)))).unwrap();
     assert_eq!(room(&pool, &"new".into()), 2);
@@ -80,7 +80,7 @@ fn limits_that_come_at_run_time_hold_from_the_first_request() {
 }
 
 #[test]
-fn raised_limits_open_every_key_of_the_project_at_once() {
+fn raised_limit_frees_every_key_of_the_project_at_once() {
     let (pool, _) = manual(builder().keys((0..3).map(|n| key(n).project("a").limits(M, Limits::new().per_day(2)))));
     assert_eq!(room(&pool, &M.into()), 2);
     assert_eq!(reasons(&pool, M), [(Reason::DailyLimit, 3)]);
@@ -89,7 +89,7 @@ fn raised_limits_open_every_key_of_the_project_at_once() {
 }
 
 #[test]
-fn a_limit_that_is_taken_out_of_a_list_of_keys_is_gone() {
+fn limit_removed_from_the_key_list_is_not_enforced() {
     let (pool, _) = manual(builder().key(key(0).limits(M, Limits::new().per_minute(1))));
     assert_eq!(room(&pool, &M.into()), 1);
     pool.apply(KeyChange::ReplaceAll(vec![key(0)])).unwrap();
@@ -97,7 +97,7 @@ fn a_limit_that_is_taken_out_of_a_list_of_keys_is_gone() {
 }
 
 #[test]
-fn tokens_are_counted_as_reserved_and_then_as_used() {
+fn tokens_are_counted_as_reserved_until_their_usage_is_known() {
     let (pool, time) = manual(builder().key(key(0)).limits(M, Limits::new().tokens_per_minute(1_000)));
     let of = |tokens| KeyRequest::model(M).input_tokens(tokens);
     let lease = pool.try_acquire(of(800)).unwrap();
@@ -105,12 +105,12 @@ fn tokens_are_counted_as_reserved_and_then_as_used() {
     lease.used(Usage::new(100, 20));
     drop(lease);
     let lease = pool.try_acquire(of(900)).unwrap();
-    // The window is full, and the key waits for it to open; what was not used opens it before.
+    // The window is full and the key waits for it; unused tokens free it earlier.
     assert!(pool.try_acquire(of(1)).is_err());
     lease.used(Usage::new(500, 0));
     drop(lease);
     assert!(pool.try_acquire(of(400)).is_ok());
-    // More than was reserved counts, too.
+    // Tokens used beyond the reservation count, too.
     time.advance(secs(61));
     let lease = pool.try_acquire(of(1)).unwrap();
     lease.used(Usage::new(2_000, 0));
@@ -119,7 +119,7 @@ fn tokens_are_counted_as_reserved_and_then_as_used() {
 }
 
 #[test]
-fn a_request_larger_than_a_limit_fails_at_once_and_does_not_hold_up_others() {
+fn request_larger_than_a_limit_fails_at_once() {
     let (pool, _) = manual(builder().keys((0..3).map(key)).limits(M, Limits::new().tokens_per_minute(1_000)));
     let large = refused(&pool, KeyRequest::model(M).input_tokens(1_001).wait(secs(60)));
     assert_eq!(large.reasons(), [(Reason::TooLarge, 3)]);
@@ -127,7 +127,7 @@ fn a_request_larger_than_a_limit_fails_at_once_and_does_not_hold_up_others() {
 }
 
 #[test]
-fn every_kind_of_limit_holds() {
+fn every_kind_of_limit_is_enforced() {
     for unit in [Unit::Requests, Unit::InputTokens, Unit::OutputTokens, Unit::Tokens, Unit::Images] {
         for span in [Span::Sliding(Duration::from_secs(10)), Span::MINUTE, Span::Day] {
             let limits = Limits::new().with(Limit { unit, span, amount: 8 });
@@ -143,7 +143,7 @@ fn every_kind_of_limit_holds() {
 }
 
 #[test]
-fn a_window_is_exact_in_every_span_of_its_length() {
+fn no_window_of_the_limits_length_exceeds_it() {
     let (pool, time) = manual(builder().key(key(0)).limits(M, Limits::new().per_minute(3)));
     let mut starts = Vec::new();
     for ms in (0..400_000).step_by(125) {
@@ -157,7 +157,7 @@ fn a_window_is_exact_in_every_span_of_its_length() {
 }
 
 #[test]
-fn a_day_ends_at_midnight_of_the_projects_zone() {
+fn day_ends_at_midnight_in_the_projects_zone() {
     let (pool, time) = manual_at(
         builder().key(key(0)).key(key(1).zone("Asia/Tokyo")).limits(M, Limits::new().per_day(1)),
         "2026-06-15T23:00:00-07:00",
@@ -165,16 +165,16 @@ fn a_day_ends_at_midnight_of_the_projects_zone() {
     assert_eq!(room(&pool, &M.into()), 2);
     time.advance(secs(3_600 - 1));
     assert_eq!(reasons(&pool, M), [(Reason::DailyLimit, 2)]);
-    // Half a minute past midnight, when the provider's clock agrees.
+    // Half a minute past midnight, to allow for the provider's clock.
     time.advance(secs(32));
     assert_eq!(take(&pool, M).key(), &id(0));
-    // 15:00 in Tokyo when the pool began: nine hours later.
+    // It was 15:00 in Tokyo when the pool started: midnight there is nine hours later.
     time.advance(secs(8 * 3_600));
     assert_eq!(take(&pool, M).key(), &id(1));
 }
 
 #[test]
-fn a_lease_that_is_given_back_counts_for_nothing() {
+fn lease_that_is_given_back_is_not_counted() {
     let (pool, _) = manual(
         builder()
             .keys((0..2).map(|n| key(n).project("a").min_interval(secs(5))))
@@ -194,7 +194,7 @@ fn a_lease_that_is_given_back_counts_for_nothing() {
 }
 
 #[test]
-fn free_requests_pass_full_windows_and_take_nothing_from_them() {
+fn uncounted_requests_ignore_limits() {
     let (pool, _) = manual(builder().key(key(0)).limits("*", Limits::new().per_minute(1)));
     assert_eq!(room(&pool, &KeyRequest::any_model().uncounted()), 1_000);
     assert_eq!(room(&pool, &M.into()), 1);
@@ -203,7 +203,7 @@ fn free_requests_pass_full_windows_and_take_nothing_from_them() {
 }
 
 #[test]
-fn a_key_keeps_its_interval_and_its_number_of_requests_at_a_time() {
+fn interval_and_concurrency_of_a_key_are_enforced() {
     let (pool, time) = manual(builder().key(key(0).min_interval(secs(2))).key(key(1).max_concurrent(1)));
     let leases = [take(&pool, M), take(&pool, M)];
     assert_eq!(reasons(&pool, M), [(Reason::Limit, 1), (Reason::Busy, 1)]);
@@ -215,7 +215,7 @@ fn a_key_keeps_its_interval_and_its_number_of_requests_at_a_time() {
 }
 
 #[test]
-fn where_a_limit_comes_from_is_shown() {
+fn source_of_a_limit_is_shown() {
     let (pool, _) =
         manual(builder().key(Key::free("AIza-not-a-real-key").named(id(0))).limits("a", Limits::new().per_minute(5)));
     drop((take(&pool, "a"), take(&pool, crate::support::LISTED)));
@@ -226,7 +226,7 @@ fn where_a_limit_comes_from_is_shown() {
 }
 
 #[test]
-fn impossible_limits_are_an_error() {
+fn invalid_limits_are_an_error() {
     let limit = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::ZERO), amount: 1 };
     assert!(builder().key(key(0)).limits(M, Limits::new().with(limit)).build().is_err());
     assert!(builder().key(key(0).limits(M, Limits::new().with(limit))).build().is_err());
@@ -236,7 +236,7 @@ fn impossible_limits_are_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn saturated_known_limits_are_used_to_99_percent_and_none_is_exceeded() {
+async fn saturated_limits_are_used_to_99_percent_and_never_exceeded() {
     let (projects, limit, minutes) = (5, 60, 10);
     let pool = crate::support::paused(
         builder()

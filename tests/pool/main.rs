@@ -1,7 +1,7 @@
 //! The pool through its public API, by topic.
 #![allow(clippy::disallowed_methods, reason = "times are measured, most of them tokio's paused one")]
 
-mod assumed;
+mod assumed_limits;
 mod breakers;
 mod guard;
 mod learning;

@@ -10,7 +10,7 @@ use tower_keypool::{
 use crate::support::{M, answer, builder, id, key, manual, rate_for, refused, secret, secs, served, take};
 
 #[test]
-fn paid_keys_serve_when_no_free_one_can() {
+fn paid_keys_serve_only_when_no_free_key_can() {
     let (pool, time) = manual(
         builder()
             .key(Key::paid(secret(0)).named(id(0)))
@@ -24,7 +24,7 @@ fn paid_keys_serve_when_no_free_one_can() {
 }
 
 #[test]
-fn a_changed_priority_holds_at_once() {
+fn changed_priority_applies_at_once() {
     let (pool, _) = manual(builder().key(key(0).priority(1)).key(key(1).priority(5)));
     assert_eq!(served(&pool, M), "k0");
     pool.apply(KeyChange::Put(key(0).priority(9))).unwrap();
@@ -34,7 +34,7 @@ fn a_changed_priority_holds_at_once() {
 }
 
 #[test]
-fn a_required_key_or_project_serves_or_nobody_does() {
+fn only_the_required_key_or_project_serves() {
     let (pool, time) = manual(builder().keys((0..4).map(|n| key(n).project(["a", "b"][n / 2]))));
     let of = |affinity| KeyRequest::model(M).affinity(affinity);
     assert_eq!(pool.try_acquire(of(Affinity::RequireKey(id(3)))).unwrap().key(), &id(3));
@@ -51,7 +51,7 @@ fn a_required_key_or_project_serves_or_nobody_does() {
 }
 
 #[test]
-fn a_preferred_key_or_project_serves_where_it_can() {
+fn preferred_key_or_project_serves_if_it_can() {
     let (pool, _) = manual(builder().keys((0..3).map(|n| key(n).project(["a", "a", "b"][n]).max_concurrent(1))));
     let of = |affinity| KeyRequest::model(M).affinity(affinity);
     let first = pool.try_acquire(of(Affinity::PreferKey(id(2)))).unwrap();
@@ -61,7 +61,7 @@ fn a_preferred_key_or_project_serves_where_it_can() {
 }
 
 #[test]
-fn a_later_priority_serves_where_it_is_preferred() {
+fn preferred_key_serves_despite_its_lower_priority() {
     let (pool, _) = manual(builder().key(key(0)).key(key(1).priority(50)));
     let request = KeyRequest::model(M).affinity(Affinity::PreferKey(id(1)));
     assert_eq!(pool.try_acquire(request).unwrap().key(), &id(1));
@@ -75,13 +75,13 @@ fn excluded_keys_and_keys_for_other_models_do_not_serve() {
     let error = refused(&pool, KeyRequest::model("c").exclude([id(1)]));
     assert_eq!(error.reasons(), [(Reason::Model, 2), (Reason::Tried, 1)]);
     assert_eq!(pool.try_acquire(KeyRequest::model("a").exclude([id(1), id(0)])).unwrap().key(), &id(2));
-    // What a key may be used for can change.
+    // The allowed models of a key can change.
     pool.apply(KeyChange::Put(key(2).models(["c"]))).unwrap();
     assert_eq!(pool.try_acquire(KeyRequest::model("c").exclude([id(1)])).unwrap().key(), &id(2));
 }
 
 #[test]
-fn many_keys_that_are_for_other_models_hide_no_key() {
+fn key_is_found_among_many_keys_for_other_models() {
     let others = (0..400).map(|n| key(n).models(["a-*"]));
     let (pool, time) = manual(builder().keys(others).key(key(400).models(["b-*"])).key(key(401).models(["c"])));
     for _ in 0..3 {
@@ -110,7 +110,7 @@ fn weights_share_requests_under_the_weighted_strategy() {
 }
 
 #[test]
-fn each_key_has_its_turn_under_round_robin_and_lru() {
+fn round_robin_lru_and_least_loaded_use_each_key_equally() {
     for strategy in ["round-robin", "lru", "least-loaded"] {
         let counts = distribution(strategy.parse().unwrap(), 300);
         assert!(counts.values().all(|count| *count == 100), "{strategy}: {counts:?}");
@@ -118,7 +118,7 @@ fn each_key_has_its_turn_under_round_robin_and_lru() {
 }
 
 #[test]
-fn a_burst_under_lru_goes_to_all_keys() {
+fn lru_spreads_a_burst_over_all_keys() {
     let (pool, _) = manual(builder().strategy(Strategy::Lru).keys((0..4).map(key)));
     let leases: Vec<_> = (0..8).map(|_| take(&pool, M)).collect();
     let mut counts = BTreeMap::<_, usize>::new();
@@ -126,7 +126,7 @@ fn a_burst_under_lru_goes_to_all_keys() {
         *counts.entry(lease.key().to_string()).or_default() += 1;
     }
     assert!(counts.values().all(|count| *count == 2), "{counts:?}");
-    // The one whose use ended last comes last.
+    // The key that was released last is used last.
     for lease in leases.into_iter().rev() {
         drop(lease);
     }
@@ -134,14 +134,14 @@ fn a_burst_under_lru_goes_to_all_keys() {
 }
 
 #[test]
-fn the_least_loaded_key_serves_by_weight_and_whatever_the_model() {
+fn least_loaded_counts_leases_of_all_models_and_weights() {
     let (pool, time) = manual(builder().key(key(0)).key(key(1).weight(3)));
     for model in ["a", "b"] {
         answer(&pool, &time, model, Outcome::Success);
     }
     let held: Vec<_> = (0..8).map(|_| take(&pool, "a")).collect();
     assert_eq!(held.iter().filter(|lease| lease.key() == &id(1)).count(), 6);
-    // Their end is seen in the order of the other model, too.
+    // A lease for one model affects the order for the other one, too.
     let other: Vec<_> = (0..4).map(|_| take(&pool, "b")).collect();
     let mut kept: Vec<_> = held.into_iter().chain(other).collect();
     kept.retain(|lease| lease.key() == &id(1));
@@ -149,7 +149,7 @@ fn the_least_loaded_key_serves_by_weight_and_whatever_the_model() {
 }
 
 #[test]
-fn the_adaptive_strategy_prefers_the_key_that_answers_fast() {
+fn adaptive_strategy_prefers_the_fastest_key() {
     let (pool, time) = manual(builder().strategy(Strategy::Adaptive).keys((0..3).map(key)));
     let mut counts = BTreeMap::<_, usize>::new();
     for _ in 0..300 {
@@ -163,7 +163,7 @@ fn the_adaptive_strategy_prefers_the_key_that_answers_fast() {
 }
 
 #[test]
-fn strategies_have_names_and_an_unknown_one_is_an_error() {
+fn unknown_strategy_is_an_error() {
     for strategy in Strategy::ALL {
         assert_eq!(strategy.as_str().parse::<Strategy>().unwrap(), strategy);
     }

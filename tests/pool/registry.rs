@@ -1,4 +1,4 @@
-//! Changes of the keys while the pool runs.
+//! Changes of the key list while the pool runs.
 
 use tower_keypool::{
     Error, ErrorKind, Key, KeyChange, KeyPool, Limits, Outcome,
@@ -18,7 +18,7 @@ fn kind(result: Result<(), Error>) -> Option<ErrorKind> {
 }
 
 #[test]
-fn keys_come_and_go_at_run_time() {
+fn keys_are_added_and_removed_at_run_time() {
     let (pool, _) = manual(builder().allow_empty());
     assert!(pool.try_acquire(M).unwrap_err().to_string().contains("the pool has no keys"));
     assert_eq!(pool.add(key(0)).unwrap(), KeyAdded::Added(id(0)));
@@ -30,12 +30,12 @@ fn keys_come_and_go_at_run_time() {
 }
 
 #[test]
-fn a_pool_without_keys_is_an_error_unless_allowed() {
+fn pool_without_keys_is_an_error_unless_allowed() {
     assert_eq!(builder().build().unwrap_err().kind(), ErrorKind::Config);
 }
 
 #[test]
-fn a_key_that_is_listed_twice_is_merged_and_the_later_options_hold() {
+fn duplicate_key_is_merged_and_the_later_options_apply() {
     let (pool, _) = manual(builder().key(key(0)).key(Key::new(secret(0)).named("twin").max_concurrent(1)));
     assert_eq!(ids(&pool), ["k0"]);
     assert_eq!(view(&pool, 0).max_concurrent, Some(1));
@@ -45,7 +45,7 @@ fn a_key_that_is_listed_twice_is_merged_and_the_later_options_hold() {
 }
 
 #[test]
-fn a_replaced_list_keeps_what_is_known_of_keys_that_stay() {
+fn replaced_list_keeps_the_state_of_keys_that_stay() {
     let (pool, time) = keys(3);
     let lease = pool.try_acquire(KeyRequest::model(M).exclude([id(0), id(2)])).unwrap();
     time.advance(secs(1));
@@ -59,20 +59,20 @@ fn a_replaced_list_keeps_what_is_known_of_keys_that_stay() {
 }
 
 #[test]
-fn a_bad_key_in_a_list_is_an_error_and_the_others_are_replaced() {
+fn invalid_key_in_a_list_is_an_error_and_the_others_are_replaced() {
     let (pool, _) = keys(2);
     let list = vec![key(1), Key::new("not visible\n").named("bad"), key(2), key(3).zone("Mars/Olympus")];
     let error = pool.apply(KeyChange::ReplaceAll(list)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidKey);
     assert_eq!(ids(&pool), ["k1", "k2"]);
-    // A key whose new options are bad keeps its old ones.
+    // A key whose new options are invalid keeps its old ones.
     let error = pool.apply(KeyChange::ReplaceAll(vec![key(1).zone("Mars/Olympus"), key(2)])).unwrap_err();
     assert!(error.to_string().contains("Mars/Olympus"));
     assert_eq!(ids(&pool), ["k1", "k2"]);
 }
 
 #[test]
-fn errors_leave_the_pool_as_it_was() {
+fn failed_changes_leave_the_pool_unchanged() {
     let (pool, _) = keys(2);
     let bad: [Result<(), Error>; 6] = [
         pool.add(Key::new(secret(7)).named(id(0))).map(|_| ()),
@@ -89,7 +89,7 @@ fn errors_leave_the_pool_as_it_was() {
 }
 
 #[test]
-fn another_secret_closes_the_breaker_and_keeps_name_counts_and_project() {
+fn new_secret_closes_the_breaker_and_keeps_id_counts_and_project() {
     let (pool, time) = manual(builder().key(key(0).project("a").limits(M, Limits::new().per_minute(2))));
     answer(&pool, &time, M, Outcome::of_class(tower_keypool::ErrorClass::KeyRejected));
     assert_eq!(reasons(&pool, M), [(Reason::Disabled, 1)]);
@@ -97,12 +97,12 @@ fn another_secret_closes_the_breaker_and_keeps_name_counts_and_project() {
     let lease = take(&pool, M);
     assert_eq!((lease.expose(), lease.key(), lease.project()), (&*secret(5), &id(0), "a"));
     assert_eq!(reasons(&pool, M), [(Reason::Limit, 1)]);
-    // The old secret is free for another key.
+    // The old secret can be used for another key.
     assert_eq!(pool.add(Key::new(secret(0)).named("new")).unwrap(), KeyAdded::Added("new".into()));
 }
 
 #[test]
-fn leases_of_a_removed_key_end_well_and_its_place_is_used_again() {
+fn lease_of_a_removed_key_does_not_affect_its_successor() {
     let (pool, time) = manual(builder().key(key(0).max_concurrent(1)));
     let lease = take(&pool, M);
     pool.remove(&id(0)).unwrap();
@@ -120,7 +120,7 @@ fn leases_of_a_removed_key_end_well_and_its_place_is_used_again() {
 }
 
 #[test]
-fn a_key_that_comes_back_finds_what_its_project_used() {
+fn key_that_is_added_again_keeps_the_usage_of_its_project() {
     for project in [None, Some("a")] {
         let same = || {
             let key = key(0).limits(M, Limits::new().per_minute(2));
@@ -137,7 +137,7 @@ fn a_key_that_comes_back_finds_what_its_project_used() {
 }
 
 #[test]
-fn a_key_moves_to_another_project_and_back_to_its_own() {
+fn key_moves_to_another_project_and_back() {
     let limits = || Limits::new().per_minute(2);
     let (pool, _) = manual(builder().keys((0..2).map(|n| key(n).project("a"))).limits(M, limits()));
     let _ = [take(&pool, M), take(&pool, M)];
@@ -150,7 +150,7 @@ fn a_key_moves_to_another_project_and_back_to_its_own() {
 }
 
 #[test]
-fn a_zone_is_the_same_at_the_start_and_when_the_list_is_loaded_again() {
+fn zone_of_a_project_is_the_same_after_a_reload() {
     let list = || vec![key(0).project("a").zone("Asia/Tokyo"), key(1).project("a"), key(2).project("b")];
     let at = "2026-06-15T23:00:00+09:00";
     let opens = |pool: &KeyPool, n: usize| {
@@ -171,7 +171,7 @@ fn a_zone_is_the_same_at_the_start_and_when_the_list_is_loaded_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_of_changes_is_applied_until_it_ends_and_bad_ones_are_passed_over() {
+async fn stream_of_changes_is_applied_and_invalid_changes_are_skipped() {
     let (pool, _) = keys(1);
     let changes = vec![
         KeyChange::Put(key(1)),

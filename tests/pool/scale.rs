@@ -1,4 +1,4 @@
-//! Many keys, many names, many sets of limits.
+//! Many keys, many model names and many sets of limits.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use tower_keypool::{ErrorClass, Failure, KeyPool, Limits, ManualClock, Outcome, 
 
 use crate::support::{M, builder, id, key, keys, manual, rate_for, secs, take};
 
-/// The time of the fastest of several runs, an operation.
+/// Returns the time of one operation in the fastest of five runs.
 fn cost(operations: u32, mut run: impl FnMut()) -> Duration {
     let time = |run: &mut dyn FnMut()| {
         let start = Instant::now();
@@ -18,7 +18,7 @@ fn cost(operations: u32, mut run: impl FnMut()) -> Duration {
     (0..5).map(|_| time(&mut run)).min().unwrap()
 }
 
-/// So many keys, of which all but one in a hundred cool down.
+/// Builds a pool of `n` keys, of which 99 % cool down.
 fn cooling(n: usize) -> (KeyPool, ManualClock) {
     let (pool, time) = keys(n);
     take(&pool, M).report(&Outcome::Success);
@@ -34,7 +34,7 @@ fn cooling(n: usize) -> (KeyPool, ManualClock) {
 }
 
 #[test]
-fn what_a_request_costs_does_not_grow_with_the_number_of_keys() {
+fn cost_of_a_request_does_not_grow_with_the_number_of_keys() {
     let (small, _) = cooling(1_000);
     let (large, time) = cooling(100_000);
     let request = |pool: &KeyPool| {
@@ -44,7 +44,7 @@ fn what_a_request_costs_does_not_grow_with_the_number_of_keys() {
     request(&large);
     let (few, many) = (cost(500, || request(&small)), cost(500, || request(&large)));
     assert!(many < few * 8 + Duration::from_micros(20), "{few:?} with 1,000 keys, {many:?} with 100,000");
-    // Nor what a refusal costs, in the pool or by the provider.
+    // The cost of a refusal, by the pool or by the provider, must not grow either.
     let refusals = cost(100, || {
         let lease = take(&large, M);
         time.advance(Duration::from_millis(1));
@@ -53,7 +53,7 @@ fn what_a_request_costs_does_not_grow_with_the_number_of_keys() {
         take(&large, M).report(&Outcome::Success);
     });
     assert!(refusals < few * 50 + Duration::from_millis(1), "{few:?}, {refusals:?} with refusals");
-    // Nor a name that nobody knows.
+    // Nor must the cost of an unknown model name.
     let mut n = 0;
     let unknown = cost(500, || {
         n += 1;
@@ -64,7 +64,7 @@ fn what_a_request_costs_does_not_grow_with_the_number_of_keys() {
 }
 
 #[test]
-fn names_that_callers_make_up_are_known_up_to_a_bound() {
+fn number_of_remembered_model_names_is_limited() {
     let (pool, time) = manual(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
     for n in 0..6_000 {
         let lease = take(&pool, &format!("made-up-{n}"));
@@ -72,13 +72,13 @@ fn names_that_callers_make_up_are_known_up_to_a_bound() {
         time.advance(Duration::from_millis(2));
     }
     assert!(pool.snapshot(0, 1).projects[0].models.len() <= 4_100);
-    // Limits of names that were configured hold nevertheless.
+    // Limits of configured models are enforced nevertheless.
     drop(take(&pool, M));
     assert!(pool.try_acquire(M).is_err());
 }
 
 #[test]
-fn seventy_thousand_different_sets_of_limits_hold() {
+fn seventy_thousand_different_sets_of_limits_are_enforced() {
     let n = 70_000;
     let (pool, _) = manual(
         builder()
@@ -95,7 +95,7 @@ fn seventy_thousand_different_sets_of_limits_hold() {
 }
 
 #[test]
-fn many_keys_are_loaded_again_and_replaced() {
+fn many_keys_are_reloaded_and_replaced_in_time() {
     let n = 30_000;
     let (pool, _) = manual(
         builder()
@@ -116,7 +116,7 @@ fn many_keys_are_loaded_again_and_replaced() {
 }
 
 #[test]
-fn an_outage_with_a_hundred_thousand_keys_costs_each_refusal_little() {
+fn refusals_stay_cheap_in_an_outage_of_a_hundred_thousand_keys() {
     let (pool, time) = keys(100_000);
     let refusal = cost(1_000, || {
         let lease = take(&pool, M);

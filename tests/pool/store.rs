@@ -1,4 +1,4 @@
-//! A pool over a store of its own.
+//! A pool with an external store.
 
 use std::{
     sync::{
@@ -20,7 +20,7 @@ use crate::support::{M, NOON, builder, id, key, rate_for, secs, wall};
 
 type Answer = Box<dyn Fn(&ReserveRequest) -> Reserved + Send + Sync>;
 
-/// Grants as it is told, after a while or at once, and keeps what is recorded.
+/// A store that replies as scripted, after a delay or at once, and keeps the records that it gets.
 #[derive(Clone)]
 struct Scripted(Arc<Script>);
 
@@ -31,7 +31,7 @@ struct Script {
     now_ms: AtomicI64,
     asked: Mutex<Vec<ReserveRequest>>,
     records: Mutex<Vec<Record>>,
-    /// What others recorded.
+    /// Records of other processes.
     others: Mutex<Vec<Record>>,
 }
 
@@ -93,13 +93,13 @@ impl Store for Scripted {
     }
 }
 
-/// This candidate is granted.
+/// The reply that grants this candidate.
 fn granted(candidate: usize) -> Reserved {
     let granted = Granted { candidate, at: ReservedAt { at_ms: 1, date: 2 }, usable_for: secs(1) };
     Reserved { granted: Some(granted), opens: vec![secs(30); candidate] }
 }
 
-/// No candidate has room before its time.
+/// The reply that grants no candidate; each has room only after its duration.
 fn refused(opens: Vec<Duration>) -> Reserved {
     Reserved { granted: None, opens }
 }
@@ -116,7 +116,7 @@ async fn open(store: &Scripted, keys: usize) -> KeyPool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_store_is_asked_with_candidates_their_limits_and_the_cost() {
+async fn reservation_carries_candidates_limits_and_cost() {
     let first = Mutex::new(true);
     let store = Scripted::new(None, move |_| {
         let first = std::mem::replace(&mut *first.lock().unwrap(), false);
@@ -130,7 +130,7 @@ async fn the_store_is_asked_with_candidates_their_limits_and_the_cost() {
     let keys = |request: &ReserveRequest| -> Vec<_> {
         request.candidates.iter().map(|candidate| candidate.key.to_string()).collect()
     };
-    // The best one alone, and after a refusal others beside it.
+    // The best candidate alone, and several more after a refusal.
     assert_eq!(keys(&asked[0]), ["k0"]);
     assert_eq!(keys(&asked[1]), ["k1", "k2", "k3"]);
     assert_eq!(asked[2..].iter().map(|request| keys(request).len()).collect::<Vec<_>>(), [1, 1]);
@@ -142,10 +142,10 @@ async fn the_store_is_asked_with_candidates_their_limits_and_the_cost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_key_that_the_store_chooses_serves_and_the_refused_one_waits_for_its_time() {
+async fn candidate_that_the_store_grants_serves() {
     for delay in [None, Some(Duration::from_millis(3))] {
         let store = Scripted::new(delay, |request| {
-            // It knows of another process that used up the first project.
+            // The store knows that another process used up the first project.
             match request.candidates.iter().position(|candidate| &*candidate.project != "p0") {
                 Some(at) => granted(at),
                 None => refused(vec![secs(30); request.candidates.len()]),
@@ -155,7 +155,7 @@ async fn the_key_that_the_store_chooses_serves_and_the_refused_one_waits_for_its
         for _ in 0..2 {
             assert_eq!(pool.acquire(M).await.unwrap().key(), &id(1));
         }
-        // The other candidate was given back each time: the pool's own windows have counted two.
+        // The other candidate was given back each time; the pool's own windows counted two requests.
         assert_eq!((pool.stats().granted, pool.stats().in_flight), (2, 0));
         let error = pool.acquire(M).await.unwrap_err();
         let reasons = error.as_unavailable().unwrap().reasons().to_vec();
@@ -165,7 +165,7 @@ async fn the_key_that_the_store_chooses_serves_and_the_refused_one_waits_for_its
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_waits_until_the_store_has_room() {
+async fn request_waits_until_the_store_has_room() {
     let start = tokio::time::Instant::now();
     let store = Scripted::new(None, move |request| match secs(20).checked_sub(start.elapsed()) {
         Some(left) if !left.is_zero() => refused(vec![left; request.candidates.len()]),
@@ -178,7 +178,7 @@ async fn a_request_waits_until_the_store_has_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_refuses_without_a_time_is_asked_again_a_second_later() {
+async fn refusal_without_a_time_is_retried_after_a_second() {
     let store = Scripted::new(None, |_| refused(Vec::new()));
     let pool = open(&store, 2).await;
     assert!(pool.acquire(M).await.is_err());
@@ -188,7 +188,7 @@ async fn a_store_that_refuses_without_a_time_is_asked_again_a_second_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_away_fails_requests_unless_they_may_go_on() {
+async fn unavailable_store_fails_requests_unless_the_pool_fails_open() {
     let store = Scripted::granting();
     let pool = open(&store, 2).await;
     *store.0.away.lock().unwrap() = true;
@@ -203,24 +203,24 @@ async fn a_store_that_is_away_fails_requests_unless_they_may_go_on() {
         .await
         .unwrap();
     drop(pool.acquire(M).await.unwrap());
-    // The pool's own windows hold.
+    // The pool's own windows still apply.
     assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_dropped_while_the_store_is_asked_gives_everything_back() {
+async fn request_dropped_during_a_reservation_returns_its_key() {
     let store = Scripted::new(Some(secs(5)), |_| granted(0));
     let pool = open(&store, 2).await;
     assert!(tokio::time::timeout(secs(1), pool.acquire(M)).await.is_err());
     assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
-    // Its answers come too late each time.
+    // The store's replies come too late each time.
     assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Store);
     assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
     assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
 }
 
 #[tokio::test(start_paused = true)]
-async fn candidates_that_were_not_chosen_are_ready_again_at_once() {
+async fn candidates_that_were_not_granted_are_ready_at_once() {
     let store = Scripted::new(Some(Duration::from_millis(2)), |_| granted(0));
     let pool = builder()
         .keys((0..8).map(|n| key(n).min_interval(secs(60)).limits(M, Limits::new().per_minute(1))))
@@ -228,7 +228,7 @@ async fn candidates_that_were_not_chosen_are_ready_again_at_once() {
         .open()
         .await
         .unwrap();
-    // Each takes all that is ready as candidates, and leaves all but one.
+    // Each request takes all ready keys as candidates, and then releases all but one.
     let start = tokio::time::Instant::now();
     let waiting = (0..8).map(|_| pool.acquire(KeyRequest::model(M).wait(secs(30))));
     let leases = futures_util::future::join_all(waiting).await;
@@ -237,7 +237,7 @@ async fn candidates_that_were_not_chosen_are_ready_again_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn cooldowns_disables_and_learned_facts_survive_a_restart() {
+async fn cooldowns_and_disabled_keys_survive_a_restart() {
     let store = Scripted::granting();
     let pool = open(&store, 4).await;
     let only = |n| KeyRequest::model(M).affinity(Affinity::RequireKey(id(n)));
@@ -269,7 +269,7 @@ async fn cooldowns_disables_and_learned_facts_survive_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn strikes_that_a_success_forgot_are_forgotten_after_a_restart() {
+async fn strikes_reset_by_a_success_stay_reset_after_a_restart() {
     let store = Scripted::granting();
     let pool = open(&store, 1).await;
     for outcome in [Failure::new(ErrorClass::Unclear).into(), Outcome::Success] {
@@ -286,7 +286,7 @@ async fn strikes_that_a_success_forgot_are_forgotten_after_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_other_processes_record_is_taken_over() {
+async fn records_of_other_processes_are_applied() {
     let store = Scripted::granting();
     let pool = open(&store, 2).await;
     let until_ms = wall(NOON).duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64 + 3_600_000;
@@ -300,7 +300,7 @@ async fn what_other_processes_record_is_taken_over() {
     store.0.others.lock().unwrap().push(opened);
     tokio::time::sleep(secs(1)).await;
     assert!(pool.acquire(KeyRequest::model(M).exclude([id(1)])).await.is_err());
-    // It closes before its time: whoever waits is served.
+    // The breaker closes before its time, and waiting requests are served.
     let waiting = tokio::spawn({
         let pool = pool.clone();
         async move { pool.acquire(KeyRequest::model(M).exclude([id(1)]).wait(secs(30))).await }
@@ -310,19 +310,19 @@ async fn what_other_processes_record_is_taken_over() {
     let start = tokio::time::Instant::now();
     drop(waiting.await.unwrap().unwrap());
     assert!(start.elapsed() < secs(1));
-    // Another process learned that both keys are of one project; the user named theirs.
+    // Another process learned that both keys belong to one project, but the user configured their projects.
     store.0.others.lock().unwrap().push(Record::Project { key: id(1), project: "p0".into() });
     tokio::time::sleep(secs(1)).await;
     assert_eq!(pool.snapshot(0, 2).projects.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_with_a_store_is_opened_and_not_built() {
+async fn build_fails_for_a_pool_with_a_store() {
     assert_eq!(builder().key(key(0)).store(Scripted::granting()).build().unwrap_err().kind(), ErrorKind::Config);
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_request_that_asks_the_store_leaves_keys_for_another() {
+async fn reservation_leaves_keys_for_other_requests() {
     let store = Scripted::new(Some(Duration::from_millis(3)), |_| granted(0));
     let keys = (0..4).map(|n| key(n).max_concurrent(1));
     let clock = tower_keypool::Clock::starting_at(wall(NOON));
@@ -347,7 +347,7 @@ async fn shutdown_ends_when_the_store_refuses_the_last_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reservation_that_came_too_late_is_given_back_and_asked_for_anew() {
+async fn late_reservation_is_given_back_and_repeated() {
     let asked = Arc::new(Mutex::new(0));
     let count = Arc::clone(&asked);
     let store = Scripted::new(Some(Duration::from_millis(600)), move |_| {
@@ -368,7 +368,7 @@ async fn a_reservation_that_came_too_late_is_given_back_and_asked_for_anew() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_store_is_told_what_a_request_used() {
+async fn usage_is_recorded_in_the_store() {
     let store = Scripted::granting();
     let pool = open(&store, 1).await;
     let lease = pool.acquire(KeyRequest::model(M).input_tokens(100)).await.unwrap();
@@ -393,7 +393,7 @@ async fn the_store_is_told_what_a_request_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_counts_of_before_a_restart_hold() {
+async fn usage_before_a_restart_is_counted() {
     let store = Scripted::granting();
     let now_ms = wall(NOON).duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     let (project, model): (Arc<str>, Arc<str>) = ("p0".into(), M.into());
@@ -410,15 +410,15 @@ async fn the_counts_of_before_a_restart_hold() {
     let error = pool.acquire(M).await.unwrap_err();
     let opens = error.retry_after().unwrap();
     assert!(opens > secs(9) && opens < secs(11), "{opens:?}");
-    assert!(store.0.asked.lock().unwrap().is_empty(), "its own windows know");
-    // One more in ten seconds is the last of the day.
+    assert!(store.0.asked.lock().unwrap().is_empty(), "the pool's own windows refuse");
+    // The request that fits in ten seconds is the last one of the day.
     drop(pool.acquire(KeyRequest::model(M).wait(secs(20))).await.unwrap());
     let error = pool.acquire(M).await.unwrap_err();
     assert!(error.retry_after().unwrap() > secs(3_600), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_keeps_of_a_key_that_is_added_later_holds() {
+async fn stored_state_applies_to_a_key_that_is_added_later() {
     let store = Scripted::granting();
     let disabled = Record::Open {
         target: BreakerTarget::Key(id(1)),
@@ -444,7 +444,7 @@ async fn try_acquire_reserves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_one_process_removes_stays_disabled_for_the_others() {
+async fn removed_key_stays_disabled_in_the_store() {
     let store = Scripted::granting();
     let pool = open(&store, 2).await;
     pool.disable(&id(0), "leaked").unwrap();
@@ -452,7 +452,7 @@ async fn a_key_that_one_process_removes_stays_disabled_for_the_others() {
     pool.remove(&id(0)).unwrap();
     tokio::time::sleep(secs(1)).await;
     assert!(!store.0.records.lock().unwrap().iter().any(|record| matches!(record, Record::Closed { .. })));
-    // It comes again, disabled as before.
+    // The key is added again and is still disabled.
     pool.add(key(0)).unwrap();
     tokio::time::sleep(secs(1)).await;
     let only = KeyRequest::model(M).affinity(Affinity::RequireKey(id(0)));
@@ -460,7 +460,7 @@ async fn a_key_that_one_process_removes_stays_disabled_for_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_store_is_asked_again_when_a_limit_is_raised() {
+async fn raised_limit_is_reserved_at_once() {
     let first = Mutex::new(true);
     let store = Scripted::new(None, move |_| {
         let first = std::mem::replace(&mut *first.lock().unwrap(), false);
@@ -474,7 +474,7 @@ async fn the_store_is_asked_again_when_a_limit_is_raised() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_answers_too_late_is_away_for_a_pool_that_fails_open() {
+async fn slow_store_counts_as_unavailable_when_the_pool_fails_open() {
     let store = Scripted::new(Some(secs(3)), |_| granted(0));
     let pool = builder().key(key(0)).store(store).fail_open().open().await.unwrap();
     drop(pool.acquire(M).await.unwrap());
@@ -482,7 +482,7 @@ async fn a_store_that_answers_too_late_is_away_for_a_pool_that_fails_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_request_that_the_store_refuses_leaves_small_ones_their_key() {
+async fn refused_large_request_does_not_block_small_ones() {
     let store =
         Scripted::new(
             None,
@@ -494,15 +494,15 @@ async fn a_large_request_that_the_store_refuses_leaves_small_ones_their_key() {
     let large = || KeyRequest::model(M).input_tokens(200);
     assert_eq!(pool.acquire(large()).await.unwrap_err().retry_after(), Some(secs(3_600)));
     drop(pool.acquire(KeyRequest::model(M).input_tokens(10)).await.unwrap());
-    // The large one is not asked for again before its time.
+    // The store is not asked again for the large request before its time.
     assert!(pool.acquire(large()).await.is_err());
     assert_eq!(store.0.asked.lock().unwrap().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_the_store_refuses_keeps_its_turn() {
+async fn waiter_refused_by_the_store_keeps_its_turn() {
     let start = tokio::time::Instant::now();
-    // After the first request others use the project up until 5 s have passed; then it serves one a second.
+    // After the first request, other processes use the project up for 5 s; then it allows one request a second.
     let store = Scripted::new(None, move |_| {
         let left = secs(5).checked_sub(start.elapsed()).filter(|left| *left < secs(5) && !left.is_zero());
         left.map_or_else(|| granted(0), |left| refused(vec![left]))
@@ -529,7 +529,7 @@ async fn a_waiter_that_the_store_refuses_keeps_its_turn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_name_that_no_answer_confirmed_counts_in_the_store_by_itself() {
+async fn unconfirmed_model_has_its_own_count_in_the_store() {
     let store = Scripted::granting();
     let pool = builder().key(key(0)).limits("*", Limits::new().per_day(5)).store(store.clone()).open().await.unwrap();
     let lease = pool.acquire(KeyRequest::model("some-model")).await.unwrap();
@@ -544,7 +544,7 @@ async fn a_name_that_no_answer_confirmed_counts_in_the_store_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pool_that_may_go_on_without_its_store_asks_again_only_when_it_is_back() {
+async fn pool_that_fails_open_reserves_again_once_the_store_is_back() {
     let store = Scripted::granting();
     *store.0.away.lock().unwrap() = true;
     let pool = builder().key(key(0)).store(store.clone()).fail_open().open().await.unwrap();
@@ -559,6 +559,6 @@ async fn a_pool_that_may_go_on_without_its_store_asks_again_only_when_it_is_back
 }
 
 #[test]
-fn an_error_of_a_store_is_told_once() {
+fn store_error_is_shown_once() {
     assert_eq!(tower_keypool::Error::store("Redis is away").with_cause(), "the store failed: Redis is away");
 }

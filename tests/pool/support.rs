@@ -1,4 +1,4 @@
-//! A provider, pools on clocks of their own, and failures to report.
+//! A provider, pools with their own clocks, and failures to report.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -13,12 +13,12 @@ use tower_keypool::{
     provider::{RequestInfo, SetModel},
 };
 
-/// A model of which nothing is known.
+/// A model without limits in the table of the provider.
 pub(crate) const M: &str = "m";
-/// A model for which [`Plain`] has limits in its table: 10 requests a minute for a free key, 1,000 for a paid one.
+/// A model with limits in the table of [`Plain`]: 10 requests a minute for a free key, 1,000 for a paid one.
 pub(crate) const LISTED: &str = "listed";
 
-/// An API whose days end in Los Angeles. Asked for its limits it looks at this pool.
+/// An API whose days end in Los Angeles. It uses the pool while it looks up assumed limits.
 pub(crate) struct Plain(Base, pub(crate) Arc<OnceLock<KeyPool>>);
 
 impl Default for Plain {
@@ -95,7 +95,7 @@ pub(crate) fn builder() -> KeyPoolBuilder {
     KeyPool::builder(Plain::default())
 }
 
-/// A pool on a clock that is moved by hand and shows noon.
+/// Builds a pool on a manual clock that shows noon.
 pub(crate) fn manual(builder: KeyPoolBuilder) -> (KeyPool, ManualClock) {
     manual_at(builder, NOON)
 }
@@ -105,12 +105,12 @@ pub(crate) fn manual_at(builder: KeyPoolBuilder, time: &str) -> (KeyPool, Manual
     (builder.clock(time.clock()).build().unwrap(), time)
 }
 
-/// So many keys, each its own project.
+/// Builds a pool of `n` keys, each with its own project.
 pub(crate) fn keys(n: usize) -> (KeyPool, ManualClock) {
     manual(builder().keys((0..n).map(key)))
 }
 
-/// A pool on tokio's clock, which shows noon now.
+/// Builds a pool on tokio's clock, which shows noon now.
 pub(crate) fn paused(builder: KeyPoolBuilder) -> KeyPool {
     builder.clock(Clock::starting_at(wall(NOON))).build().unwrap()
 }
@@ -121,13 +121,13 @@ pub(crate) fn take(pool: &KeyPool, model: &str) -> Lease {
     pool.try_acquire(model).expect("a key is ready")
 }
 
-/// Takes a key and gives its name.
+/// Takes a key and returns its id.
 #[track_caller]
 pub(crate) fn served(pool: &KeyPool, model: &str) -> String {
     take(pool, model).key().to_string()
 }
 
-/// Takes a key, a millisecond later reports an outcome, and gives the key's name.
+/// Takes a key, reports an outcome a millisecond later, and returns the key's id.
 #[track_caller]
 pub(crate) fn answer(pool: &KeyPool, time: &ManualClock, model: &str, outcome: impl Into<Outcome>) -> String {
     let lease = take(pool, model);
@@ -136,7 +136,7 @@ pub(crate) fn answer(pool: &KeyPool, time: &ManualClock, model: &str, outcome: i
     lease.key().to_string()
 }
 
-/// Why no key is ready.
+/// Returns the reasons why no key is ready.
 #[track_caller]
 pub(crate) fn refused(pool: &KeyPool, request: impl Into<tower_keypool::pool::KeyRequest>) -> Unavailable {
     pool.try_acquire(request).expect_err("no key is ready").as_unavailable().cloned().expect("no key is available")
@@ -159,7 +159,7 @@ pub(crate) fn view(pool: &KeyPool, n: usize) -> KeyView {
     pool.snapshot(0, usize::MAX).keys.into_iter().find(|key| key.id == id(n)).expect("a key of this pool")
 }
 
-/// The state of a key's only breaker.
+/// Returns the state of a key's only breaker.
 pub(crate) fn state(pool: &KeyPool, n: usize) -> CircuitBreaker {
     let view = view(pool, n);
     view.breakers.first().map_or(CircuitBreaker::Closed, |breaker| breaker.state.clone())

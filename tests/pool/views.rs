@@ -1,4 +1,4 @@
-//! Snapshots, counters and events; and that none of them shows a secret.
+//! Snapshots, counters and events, none of which shows a secret.
 
 use std::{
     io,
@@ -10,7 +10,7 @@ use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Outcome, Usag
 use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, secs, take};
 
 #[test]
-fn a_snapshot_is_read_page_by_page() {
+fn snapshot_is_read_in_pages() {
     let (pool, _) = keys(25);
     let page =
         |offset, limit| -> Vec<_> { pool.snapshot(offset, limit).keys.iter().map(|key| key.id.to_string()).collect() };
@@ -22,7 +22,7 @@ fn a_snapshot_is_read_page_by_page() {
 }
 
 #[test]
-fn a_snapshot_shows_what_is_known_of_a_key() {
+fn snapshot_shows_options_counters_and_breakers_of_a_key() {
     let (pool, time) = manual(
         builder().key(
             Key::paid(crate::support::secret(0))
@@ -66,7 +66,7 @@ fn counters_add_up() {
 }
 
 #[test]
-fn events_tell_what_happened_and_a_slow_listener_loses_the_oldest() {
+fn slow_listener_loses_the_oldest_events() {
     let (pool, time) = keys(1);
     let mut events = pool.events();
     answer(&pool, &time, M, rate_for(5));
@@ -109,7 +109,7 @@ fn no_output_shows_a_secret() {
 }
 
 #[test]
-fn an_error_tells_why_and_when() {
+fn error_shows_reasons_and_retry_after() {
     let (pool, time) = keys(2);
     answer(&pool, &time, M, rate_for(30));
     pool.disable(&id(1), "test").unwrap();
@@ -119,7 +119,7 @@ fn an_error_tells_why_and_when() {
 }
 
 #[test]
-fn absurd_usage_overflows_no_sum() {
+fn absurd_usage_does_not_overflow() {
     let (pool, _) = keys(1);
     for _ in 0..3 {
         take(&pool, M).used(Usage::new(u64::MAX - 1, u64::MAX));
@@ -129,17 +129,17 @@ fn absurd_usage_overflows_no_sum() {
 }
 
 #[test]
-fn removed_key_is_not_used_again() {
+fn removal_of_a_key_reports_only_that_event() {
     let (pool, time) = keys(2);
     answer(&pool, &time, M, rate_for(90));
     pool.disable(&id(0), "test").unwrap();
     let mut events = pool.events();
     pool.remove(&id(0)).unwrap();
-    let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
-    assert!(matches!(&*told, [Event::KeyRemoved { .. }]), "{told:?}");
+    let seen: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    assert!(matches!(&*seen, [Event::KeyRemoved { .. }]), "{seen:?}");
 }
 
-/// Where the written lines of a log are kept.
+/// A buffer for the lines of a log.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -154,7 +154,7 @@ impl io::Write for Lines {
 }
 
 #[test]
-fn a_line_of_the_json_log_names_each_field_once() {
+fn field_names_in_a_json_log_line_are_unique() {
     let lines = Lines::default();
     let writer = lines.clone();
     let log = tracing_subscriber::fmt().json().flatten_event(true).with_max_level(tracing::Level::TRACE);
@@ -169,8 +169,8 @@ fn a_line_of_the_json_log_names_each_field_once() {
         }
     });
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    for told in ["cooling down", "in use again", "disabled", "no more", "leaked"] {
-        assert!(text.contains(told), "{told}: {text}");
+    for seen in ["cooling down", "in use again", "disabled", "no more", "leaked"] {
+        assert!(text.contains(seen), "{seen}: {text}");
     }
     for line in text.lines() {
         for name in ["message", "target"] {

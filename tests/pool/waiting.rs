@@ -1,4 +1,4 @@
-//! Waiting for a key: in order, no lost wake-up, nothing taken along.
+//! Waiting for a key: in order, without lost wake-ups, and without leaks on cancellation.
 
 use std::{
     pin::Pin,
@@ -22,7 +22,7 @@ fn only(n: usize) -> KeyRequest {
     patient(M).affinity(Affinity::RequireKey(id(n)))
 }
 
-/// One key for one request at a time.
+/// Builds a pool with one key for one request at a time.
 fn narrow() -> KeyPool {
     paused(builder().key(key(0).max_concurrent(1)))
 }
@@ -41,7 +41,7 @@ fn poll(waiter: &mut Waiter) -> Option<Lease> {
     waiter.as_mut().now_or_never().map(Result::unwrap)
 }
 
-/// Waits in a task of its own; the finished ones are listed in their order.
+/// Waits for a key in a separate task; the names of finished tasks are added to `done`.
 fn spawn(
     pool: &KeyPool,
     request: KeyRequest,
@@ -63,7 +63,7 @@ async fn settle() {
 }
 
 #[test]
-fn no_wait_needs_no_runtime_and_fails_at_once() {
+fn acquire_without_a_wait_needs_no_runtime() {
     let (pool, _) = manual(builder().key(key(0).max_concurrent(1)));
     let lease = take(&pool, M);
     let error = pool.acquire(M).now_or_never().expect("it does not wait").unwrap_err();
@@ -73,7 +73,7 @@ fn no_wait_needs_no_runtime_and_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wait_ends_at_its_deadline() {
+async fn wait_ends_at_its_deadline() {
     let pool = narrow();
     let _lease = take(&pool, M);
     let start = tokio::time::Instant::now();
@@ -83,7 +83,7 @@ async fn a_wait_ends_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pools_own_wait_holds_where_a_request_names_none() {
+async fn pools_wait_is_the_default_of_a_request() {
     let pool = paused(builder().key(key(0).max_concurrent(1)).wait(secs(3)));
     let _lease = take(&pool, M);
     let start = tokio::time::Instant::now();
@@ -92,7 +92,7 @@ async fn the_pools_own_wait_holds_where_a_request_names_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_no_wait_can_help_fails_at_once() {
+async fn request_that_can_never_be_served_fails_at_once() {
     let pool = paused(builder().key(key(0)).limits(M, Limits::new().tokens_per_minute(10)));
     let start = tokio::time::Instant::now();
     assert!(pool.acquire(patient(M).input_tokens(11)).await.is_err());
@@ -103,7 +103,7 @@ async fn a_request_that_no_wait_can_help_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn windows_serve_those_who_wait_in_their_order() {
+async fn waiters_for_a_window_are_served_in_order() {
     let pool = paused(builder().keys((0..2).map(key)).limits(M, Limits::new().per_minute(3)));
     let done = Arc::default();
     let mut tasks = Vec::new();
@@ -116,19 +116,19 @@ async fn windows_serve_those_who_wait_in_their_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_passes_those_who_wait() {
+async fn new_request_does_not_overtake_a_waiter() {
     let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
     drop(take(&pool, M));
     let mut first = join(&pool, patient(M));
     tokio::time::advance(Duration::from_millis(60_250)).await;
-    // The window is open. A newcomer comes before the first was polled.
+    // The window has room. A new request arrives before the first waiter is polled.
     assert!(pool.try_acquire(M).is_err());
     assert!(pool.acquire(patient(M)).now_or_never().is_none());
     assert!(poll(&mut first).is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_line_is_served_in_order_when_deadlines_and_windows_end_together() {
+async fn first_waiter_is_served_when_deadline_and_window_end_together() {
     let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
     drop(take(&pool, M));
     let mut waiters: Vec<_> =
@@ -139,7 +139,7 @@ async fn the_line_is_served_in_order_when_deadlines_and_windows_end_together() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_wakes_when_the_first_is_cancelled() {
+async fn second_waiter_wakes_when_the_first_is_cancelled() {
     let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_minute(1)));
     drop(take(&pool, M));
     let done = Arc::default();
@@ -155,8 +155,8 @@ async fn the_second_wakes_when_the_first_is_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_wakes_in_time_when_the_first_was_served_before() {
-    // The first is served by an end, at a time when the second must begin to watch the clock.
+async fn second_waiter_wakes_in_time_after_the_first_is_served() {
+    // The first waiter is served by the end of a lease just when the second must start to watch the clock.
     let pool = paused(builder().key(key(0).max_concurrent(1)).key(key(1)).limits(M, Limits::new().per_minute(2)));
     let held = pool.try_acquire(only(0)).unwrap();
     drop((pool.try_acquire(only(1)).unwrap(), pool.try_acquire(only(1)).unwrap()));
@@ -172,7 +172,7 @@ async fn the_second_wakes_in_time_when_the_first_was_served_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_is_dropped_after_its_grant_passes_it_on() {
+async fn dropped_waiter_passes_its_grant_on() {
     let pool = narrow();
     let lease = take(&pool, M);
     let first = join(&pool, patient(M));
@@ -186,7 +186,7 @@ async fn a_waiter_that_is_dropped_after_its_grant_passes_it_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_waiter_takes_nothing_from_a_window() {
+async fn cancelled_waiter_is_not_counted_in_a_window() {
     let pool = paused(builder().key(key(0).max_concurrent(1)).limits(M, Limits::new().per_minute(2)));
     let lease = take(&pool, M);
     for _ in 0..5 {
@@ -199,7 +199,7 @@ async fn a_cancelled_waiter_takes_nothing_from_a_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_needs_a_special_key_does_not_hold_up_the_others() {
+async fn waiter_for_one_key_does_not_block_the_others() {
     let pool = paused(builder().keys((0..2).map(|n| key(n).max_concurrent(1))));
     let leases = [take(&pool, M), take(&pool, M)];
     let mut special = join(&pool, only(0));
@@ -214,7 +214,7 @@ async fn one_that_needs_a_special_key_does_not_hold_up_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_large_request_does_not_hold_up_small_ones() {
+async fn large_request_does_not_block_small_ones() {
     let pool = paused(builder().key(key(0)).limits(M, Limits::new().tokens_per_minute(100)));
     drop(pool.try_acquire(KeyRequest::model(M).input_tokens(60)).unwrap());
     let mut large = join(&pool, patient(M).input_tokens(90));
@@ -224,7 +224,7 @@ async fn a_large_request_does_not_hold_up_small_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_moves_up_in_the_line_is_looked_at() {
+async fn waiter_that_moves_up_in_the_queue_is_served() {
     let pool = paused(builder().keys((0..2).map(|n| key(n).max_concurrent(1))));
     let busy = [take(&pool, M), take(&pool, M)];
     let mut ahead: Vec<_> = (0..16).map(|_| join(&pool, only(0))).collect();
@@ -237,9 +237,9 @@ async fn whoever_moves_up_in_the_line_is_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_that_share_a_line_do_not_hold_up_each_other() {
+async fn models_that_share_a_queue_do_not_block_each_other() {
     let pool = paused(builder().key(key(0).max_concurrent(1)));
-    // Nothing is known of either name; the first one cools.
+    // Neither name is confirmed yet; the first one cools down.
     let lease = take(&pool, "x");
     tokio::time::advance(secs(1)).await;
     lease.report(&rate_for(100).into());
@@ -251,7 +251,7 @@ async fn names_that_share_a_line_do_not_hold_up_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_of_several_models_are_served_by_who_waited_longest() {
+async fn longest_waiter_of_all_models_is_served_first() {
     let pool = paused(
         builder()
             .key(key(0).max_concurrent(1))
@@ -273,7 +273,7 @@ async fn lines_of_several_models_are_served_by_who_waited_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_during_a_trial_waits_for_its_outcome() {
+async fn requests_during_a_trial_wait_for_its_outcome() {
     let pool = paused(builder().key(key(0)));
     let lease = take(&pool, M);
     tokio::time::advance(secs(1)).await;
@@ -283,7 +283,7 @@ async fn whoever_comes_during_a_trial_waits_for_its_outcome() {
     let trial = take(&pool, M);
     let mut waiters: Vec<_> = (0..3).map(|_| join(&pool, patient(M))).collect();
     tokio::time::advance(secs(1)).await;
-    // The head of its answer is good; its body may stream for a minute.
+    // The head of the trial's response is good; its body may stream for a minute.
     trial.report(&Outcome::Success);
     for waiter in &mut waiters {
         assert!(poll(waiter).is_some());
@@ -291,7 +291,7 @@ async fn whoever_comes_during_a_trial_waits_for_its_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_waits_for_a_trial_that_fails_waits_for_the_cooldown() {
+async fn failed_trial_makes_waiters_wait_for_the_cooldown() {
     let pool = paused(builder().key(key(0)));
     let lease = take(&pool, M);
     tokio::time::advance(secs(1)).await;
@@ -305,7 +305,7 @@ async fn whoever_waits_for_a_trial_that_fails_waits_for_the_cooldown() {
     });
     settle().await;
     tokio::time::advance(secs(1)).await;
-    // The lease of the trial is held for long.
+    // The lease of the trial is kept for a long time.
     trial.report(&rate().into());
     let start = tokio::time::Instant::now();
     drop(waiting.await.unwrap());
@@ -314,7 +314,7 @@ async fn whoever_waits_for_a_trial_that_fails_waits_for_the_cooldown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_rests_is_waited_for() {
+async fn requests_wait_for_a_model_in_cooldown() {
     let pool = paused(builder().keys((0..3).map(key)));
     for _ in 0..5 {
         let lease = take(&pool, M);
@@ -334,7 +334,7 @@ async fn a_model_that_rests_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_of_the_keys_serve_those_who_wait() {
+async fn waiters_are_served_after_changes_of_the_keys() {
     let busy = || {
         let pool = narrow();
         let lease = take(&pool, M);
@@ -359,7 +359,7 @@ async fn changes_of_the_keys_serve_those_who_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_fails_whoever_waits_and_ends_with_the_last_lease() {
+async fn shutdown_fails_waiters_and_ends_with_the_last_lease() {
     let pool = narrow();
     let lease = take(&pool, M);
     let waiting = tokio::spawn({
@@ -381,7 +381,7 @@ async fn shutdown_fails_whoever_waits_and_ends_with_the_last_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_leases_at_once_are_as_many_as_are_ready() {
+async fn acquire_many_returns_the_leases_that_are_ready() {
     let pool = paused(builder().keys((0..3).map(|n| key(n).max_concurrent(2))));
     let leases = pool.acquire_many(M, 4).await.unwrap();
     assert_eq!(leases.len(), 4);
@@ -392,9 +392,9 @@ async fn several_leases_at_once_are_as_many_as_are_ready() {
     assert_eq!(pool.stats().in_flight, 0);
 }
 
-/// Tasks that take, report, hold, cancel and give back at random: all end, and everyone who waits long enough is served.
+/// Tasks acquire, report, hold, cancel and give back at random: all end, and each one that waits long enough is served.
 #[tokio::test(start_paused = true)]
-async fn a_crowd_of_all_kinds_is_served() {
+async fn random_mix_of_requests_is_served() {
     for seed in 0..12 {
         let pool = paused(
             builder()
@@ -462,7 +462,7 @@ async fn shutdown_ends_when_a_granted_waiter_is_cancelled() {
 }
 
 #[tokio::test]
-async fn a_failure_classified_by_the_host_shows_no_secret() {
+async fn failure_classified_by_the_application_shows_no_secret() {
     let (pool, _) = manual(builder().key(key(0)));
     let mut events = pool.events();
     let lease = take(&pool, M);
@@ -477,7 +477,7 @@ async fn a_failure_classified_by_the_host_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn a_put_with_another_secret_closes_the_breaker_of_the_old_one() {
+async fn put_with_a_new_secret_closes_the_breaker() {
     let (pool, _) = manual(builder().key(key(0)));
     take(&pool, M).report(&Failure::new(ErrorClass::KeyRejected).code("x").into());
     pool.apply(KeyChange::Put(tower_keypool::Key::new("AIza-not-a-real-key-another").named(id(0)))).unwrap();
@@ -485,7 +485,7 @@ async fn a_put_with_another_secret_closes_the_breaker_of_the_old_one() {
 }
 
 #[tokio::test]
-async fn names_that_callers_invent_do_not_switch_cooldowns_off() {
+async fn invented_model_names_do_not_disable_cooldowns() {
     let (pool, _) = manual(builder().key(key(0)));
     for n in 0..4_100 {
         if let Ok(lease) = pool.try_acquire(format!("invented-{n}")) {
@@ -494,5 +494,5 @@ async fn names_that_callers_invent_do_not_switch_cooldowns_off() {
     }
     take(&pool, "real").report(&Outcome::Success);
     take(&pool, "real").report(&rate_for(60).into());
-    assert!(pool.try_acquire("real").is_err(), "the named delay is ignored");
+    assert!(pool.try_acquire("real").is_err(), "the named delay is enforced");
 }

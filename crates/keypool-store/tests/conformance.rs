@@ -1,4 +1,4 @@
-//! The suite that every store passes.
+//! Runs the conformance suite, which every store must pass.
 
 mod storage;
 

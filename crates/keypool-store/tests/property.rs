@@ -1,4 +1,4 @@
-//! Several processes on one store never send more than a limit allows, and are refused only when a limit is full.
+//! Several processes on one store never exceed a limit, and are refused only when a limit is full.
 
 mod storage;
 
@@ -18,15 +18,15 @@ use tower_keypool::{
 const PROCESSES: usize = 3;
 const QUOTAS: usize = 2;
 
-/// As long as a reservation may be used.
+/// How long a reservation can be used.
 const HOLD_MS: i64 = 1_000;
 
-/// The first moments of an ordinary day, and of those with 23 and 25 hours.
+/// The first moments of an ordinary day, and of days with 23 and 25 hours.
 const MIDNIGHTS_MS: [i64; 3] = [1_768_550_400_000, 1_772_956_800_000, 1_793_516_400_000];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A process asks for a request and sends it some time later, if it still may.
+    /// A process reserves a request and sends it some time later, if the reservation is still usable.
     Reserve {
         process: usize,
         first: usize,
@@ -34,7 +34,7 @@ enum Step {
         sent_after: i64,
         used_tokens: u64,
     },
-    /// A process tells what its requests used.
+    /// A process records the usage of its requests.
     Correct {
         process: usize,
     },
@@ -45,7 +45,7 @@ enum Step {
     Pass {
         millis: i64,
     },
-    /// Time passes until the request that was refused last may have room.
+    /// Time passes until the last refused request may have room.
     PassUntilOpen,
 }
 
@@ -72,7 +72,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 20..80)
 }
 
-/// When a schedule begins: noon, or a little before or after midnight.
+/// The start of a schedule: noon, or shortly before or after midnight.
 fn starts_ms() -> impl Strategy<Value = i64> {
     let midnight = (prop::sample::select(&MIDNIGHTS_MS), prop_oneof![-20_000..0_i64, -40_000..40_000_i64]);
     prop_oneof![1 => Just(storage::START_MS), 3 => midnight.prop_map(|(midnight, from)| midnight + from)]
@@ -91,13 +91,13 @@ fn limits() -> impl Strategy<Value = Limits> {
     some.prop_map(|limits| limits.into_iter().fold(Limits::new(), Limits::with))
 }
 
-/// What was granted, for the oracle.
+/// A grant, as the oracle sees it.
 struct Grant {
     quota: usize,
     at_ms: i64,
-    /// The days that may count it.
+    /// Days that may count the request.
     dates: [i32; 2],
-    /// None if it was never sent.
+    /// Time of sending; `None` if the request was never sent.
     sent_ms: Option<i64>,
     reserved: Amounts,
     used: Amounts,
@@ -110,15 +110,15 @@ fn date(at_ms: i64) -> i32 {
     Day::at(ZONE, at_ms).unwrap().date
 }
 
-/// The days that may count a request which is granted at this time.
+/// Returns the days that may count a request granted at this time.
 fn dates(at_ms: i64) -> [i32; 2] {
     [date(at_ms - MIDNIGHT_GUARD.as_millis() as i64), date(at_ms + HOLD_MS)]
 }
 
-/// Whether the sends in any span are within the limit.
-fn is_kept(limit: &Limit, grants: &[&Grant]) -> bool {
+/// Reports whether the requests sent in any span stay within the limit.
+fn is_respected(limit: &Limit, grants: &[&Grant]) -> bool {
     let sent = grants.iter().filter_map(|grant| {
-        // What is used beyond the estimate is nobody's fault.
+        // Usage beyond the estimate is not the store's fault.
         let amount = grant.used.of(limit.unit).min(grant.reserved.of(limit.unit));
         Some((grant.sent_ms?, amount))
     });
@@ -139,7 +139,7 @@ fn is_kept(limit: &Limit, grants: &[&Grant]) -> bool {
     }
 }
 
-/// Whether a limit is full as late as a store may take it to be.
+/// Reports whether a limit may still count as full, at the latest time that a store is allowed.
 fn may_refuse(limit: &Limit, cost: &Amounts, grants: &[&Grant], now_ms: i64) -> bool {
     let amount = cost.of(limit.unit);
     let counted = |grant: &Grant| {
@@ -188,7 +188,7 @@ impl<S: Storage> Schedule<'_, S> {
             Step::PassUntilOpen => time.advance(std::mem::take(&mut self.opens)),
             Step::Kill { process } => {
                 self.processes[process] = self.storage.open().await;
-                // What it did not correct stays reserved.
+                // Requests that the process did not correct stay reserved.
                 self.grants
                     .iter_mut()
                     .filter(|grant| grant.process == process)
@@ -243,7 +243,7 @@ impl<S: Storage> Schedule<'_, S> {
             let grants = self.of(quota);
             for limit in &candidate.limits {
                 let sent: Vec<_> = grants.iter().map(|grant| (grant.at_ms, grant.sent_ms, grant.reserved)).collect();
-                prop_assert!(is_kept(limit, &grants), "over {}: {:?}", limit, sent);
+                prop_assert!(is_respected(limit, &grants), "over {}: {:?}", limit, sent);
             }
         }
         Ok(())
@@ -264,8 +264,8 @@ async fn run<S: Storage>(storage: &S, limits: &[Limits], steps: &[Step]) -> Resu
     schedule.check()
 }
 
-/// Runs schedules, each on storage of its own that begins at the given time.
-fn is_never_over_and_never_too_careful<S: Storage>(storage: impl AsyncFn(i64) -> S) {
+/// Runs schedules, each on its own storage that starts at the given time.
+fn enforces_limits_exactly<S: Storage>(storage: impl AsyncFn(i64) -> S) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::default() });
     let limits = prop::collection::vec(limits(), QUOTAS);
@@ -278,12 +278,12 @@ fn is_never_over_and_never_too_careful<S: Storage>(storage: impl AsyncFn(i64) ->
 }
 
 #[test]
-fn redis_is_never_over_and_never_too_careful() {
+fn redis_never_exceeds_a_limit_and_refuses_only_at_full_limits() {
     let Some(server) = RedisServer::start().map(Arc::new) else { return };
-    is_never_over_and_never_too_careful(async |start_ms| storage::Redis::on(&server, start_ms).await);
+    enforces_limits_exactly(async |start_ms| storage::Redis::on(&server, start_ms).await);
 }
 
 #[test]
-fn sqlite_is_never_over_and_never_too_careful() {
-    is_never_over_and_never_too_careful(async |start_ms| storage::Sqlite::at(start_ms));
+fn sqlite_never_exceeds_a_limit_and_refuses_only_at_full_limits() {
+    enforces_limits_exactly(async |start_ms| storage::Sqlite::at(start_ms));
 }

@@ -20,10 +20,10 @@ use tower_keypool::{
     store::{BreakerTarget, Candidate, Granted, Record, ReserveRequest, Store},
 };
 
-/// A server that is back serves again within this time.
+/// Maximum time until a server that is back serves again.
 const BACK: Duration = Duration::from_secs(5);
 
-/// A store that reads changes as often as a pool does.
+/// A store that is polled for changes as often as a pool does.
 struct Client {
     store: RedisStore,
     poll: tokio::task::JoinHandle<()>,
@@ -45,7 +45,7 @@ impl Client {
         Self { store, poll }
     }
 
-    /// None while the store is away, and where there is no room.
+    /// Returns `None` if the store is unavailable or there is no room.
     async fn reserve(&self, candidate: &Candidate) -> Option<Granted> {
         let request = ReserveRequest { candidates: vec![candidate.clone()], cost: request(10) };
         self.store.reserve(request).await.ok()?.granted
@@ -58,15 +58,15 @@ impl Drop for Client {
     }
 }
 
-fn limited(project: &str, amount: u64) -> Candidate {
+fn candidate_limited_to(project: &str, amount: u64) -> Candidate {
     let span = Span::Sliding(Duration::from_secs(30));
     candidate(project, &Limits::new().with(Limit { unit: Unit::Requests, span, amount }))
 }
 
-/// Fills quotas, lets something happen to the server, and sees that what was granted still counts and that it serves again.
-async fn survives(mut server: RedisServer, happens: impl AsyncFnOnce(&mut RedisServer)) {
+/// Fills quotas and lets `event` happen to the server. The grants must still count, and the server must serve again.
+async fn survives(mut server: RedisServer, event: impl AsyncFnOnce(&mut RedisServer)) {
     let (one, other) = (Client::of(&server).await, Client::of(&server).await);
-    let (minute, day, corrected) = (limited("minute", 5), candidate("day", &Limits::new().per_day(5)), {
+    let (minute, day, corrected) = (candidate_limited_to("minute", 5), candidate("day", &Limits::new().per_day(5)), {
         let limit = Limit { unit: Unit::InputTokens, span: Span::Sliding(Duration::from_secs(30)), amount: 100 };
         candidate("corrected", &Limits::new().with(limit))
     });
@@ -81,16 +81,16 @@ async fn survives(mut server: RedisServer, happens: impl AsyncFnOnce(&mut RedisS
     let disabled = Record::Open { target: BreakerTarget::Key("k".into()), until_ms: None, class: None, reason: None };
     one.store.record(vec![used, disabled.clone()]).await.unwrap();
 
-    happens(&mut server).await;
+    event(&mut server).await;
 
     let clock = Clock::system();
-    let (back, free) = (clock.now(), limited("free", 1_000));
+    let (back, free) = (clock.now(), candidate_limited_to("free", 1_000));
     while other.reserve(&free).await.is_none() {
-        // The first has all to tell, and only reads changes.
+        // The other client only reads changes; the first one must report its grants.
         for quota in [&minute, &day, &corrected] {
             assert_eq!(other.reserve(quota).await, None, "over the limit");
         }
-        assert!(clock.now().since(back) < BACK, "it does not serve again");
+        assert!(clock.now().since(back) < BACK, "the server does not serve again");
         sleep(Duration::from_millis(10)).await;
     }
     println!("serves again after {:?}", clock.now().since(back));
@@ -105,29 +105,29 @@ async fn survives(mut server: RedisServer, happens: impl AsyncFnOnce(&mut RedisS
 }
 
 #[tokio::test]
-async fn a_flushed_server_learns_from_its_clients() {
+async fn flushed_server_gets_its_state_from_the_clients() {
     let Some(server) = RedisServer::start() else { return };
     survives(server, async |server| drop(server.command(&["FLUSHALL"]))).await;
 }
 
 #[tokio::test]
-async fn a_server_that_starts_empty_learns_from_its_clients() {
+async fn empty_server_gets_its_state_from_the_clients() {
     let Some(server) = RedisServer::start() else { return };
     survives(server, async |server| server.start_empty()).await;
 }
 
 #[tokio::test]
-async fn a_killed_server_comes_back_with_its_file() {
+async fn killed_server_restarts_from_its_file() {
     let Some(server) = RedisServer::lasting() else { return };
     survives(server, async |server| server.start_again()).await;
 }
 
 #[tokio::test]
-async fn a_replica_that_lacks_writes_learns_from_the_clients() {
+async fn promoted_replica_gets_missed_writes_from_the_clients() {
     let (Some(server), Some(mut replica)) = (RedisServer::start(), RedisServer::start()) else { return };
     Client::of(&server).await;
     replica.follow(&server);
-    // From now on it lacks what is written.
+    // From now on the replica misses all writes.
     replica.promote();
     survives(server, async |server| {
         replica.take_the_place_of(server);
@@ -137,7 +137,7 @@ async fn a_replica_that_lacks_writes_learns_from_the_clients() {
 }
 
 #[tokio::test]
-async fn a_frozen_server_serves_again_when_it_goes_on() {
+async fn frozen_server_serves_again_after_a_pause() {
     let Some(server) = RedisServer::start() else { return };
     survives(server, async |server| {
         server.freeze();
@@ -148,7 +148,7 @@ async fn a_frozen_server_serves_again_when_it_goes_on() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_away_serves_again() {
+async fn restarted_server_serves_again() {
     let Some(server) = RedisServer::start() else { return };
     survives(server, async |server| {
         server.kill();
@@ -159,9 +159,9 @@ async fn a_server_that_was_away_serves_again() {
 }
 
 #[tokio::test]
-async fn calls_fail_soon_while_the_server_is_away() {
+async fn calls_fail_quickly_while_the_server_is_unavailable() {
     let Some(mut server) = RedisServer::start() else { return };
-    let (client, free) = (Client::of(&server).await, limited("free", 1_000));
+    let (client, free) = (Client::of(&server).await, candidate_limited_to("free", 1_000));
     let fails = async || {
         let request = ReserveRequest { candidates: vec![free.clone()], cost: request(0) };
         let answer = timeout(Duration::from_millis(1_500), client.store.reserve(request)).await.expect("in time");
@@ -174,9 +174,9 @@ async fn calls_fail_soon_while_the_server_is_away() {
 }
 
 #[tokio::test]
-async fn a_call_that_times_out_fails_no_other() {
+async fn timed_out_call_does_not_fail_other_calls() {
     let Some(server) = RedisServer::with(&["--save", "", "--enable-debug-command", "yes"]) else { return };
-    let (client, free) = (Client::of(&server).await, limited("free", 1_000));
+    let (client, free) = (Client::of(&server).await, candidate_limited_to("free", 1_000));
     client.poll.abort();
     let port = server.port();
     let asleep = tokio::task::spawn_blocking(move || redis_fixture::send(port, &["DEBUG", "SLEEP", "1.4"]));
@@ -196,7 +196,7 @@ async fn a_call_that_times_out_fails_no_other() {
 }
 
 #[tokio::test]
-async fn a_node_of_a_cluster_conforms() {
+async fn cluster_node_conforms() {
     let Some(server) = RedisServer::with(&["--save", "", "--cluster-enabled", "yes"]).map(Arc::new) else { return };
     server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
     while !server.command(&["CLUSTER", "INFO"]).text().contains("cluster_state:ok") {
@@ -208,7 +208,7 @@ async fn a_node_of_a_cluster_conforms() {
 }
 
 #[test]
-fn scripts_touch_declared_keys_alone() {
+fn scripts_use_only_declared_keys() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/redis");
     let mut calls = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -226,7 +226,7 @@ fn scripts_touch_declared_keys_alone() {
 }
 
 #[tokio::test]
-async fn a_policy_that_evicts_is_told_once() {
+async fn evicting_policy_is_logged_once() {
     let Some(mut server) = RedisServer::with(&["--save", "", "--maxmemory-policy", "allkeys-lru"]) else { return };
     let (reader, writer) = std::io::pipe().unwrap();
     let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(writer)).finish();
@@ -234,7 +234,7 @@ async fn a_policy_that_evicts_is_told_once() {
         let _guard = tracing::subscriber::set_default(log);
         let client = Client::of(&server).await;
         server.start_again();
-        while client.reserve(&limited("free", 1_000)).await.is_none() {
+        while client.reserve(&candidate_limited_to("free", 1_000)).await.is_none() {
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -244,7 +244,7 @@ async fn a_policy_that_evicts_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_failed_connection_says_why_without_the_password() {
+async fn connection_error_names_the_cause_without_the_password() {
     let connect = async |url: &str| {
         let error = RedisStore::connect(RedisOptions::new(url)).await.unwrap_err();
         let text = format!("{error} {error:?} {:?}", tower_keypool::Error::from(error.clone()));
@@ -260,7 +260,7 @@ async fn a_failed_connection_says_why_without_the_password() {
     let silent = format!("Redis at {address} did not answer in time");
     assert_eq!(connect(&url).await, (RedisErrorKind::TimedOut, silent));
     let web = std::thread::spawn(move || {
-        // The connection that was silent waits in line.
+        // The connection of the call that timed out is still in the queue.
         for _ in 0..2 {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 1_024]);
@@ -282,7 +282,7 @@ async fn a_failed_connection_says_why_without_the_password() {
 }
 
 #[tokio::test]
-async fn a_server_is_reached_over_tls() {
+async fn tls_connection_works() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name).display().to_string());

@@ -1,4 +1,4 @@
-//! Credentials: which are taken, and what the others are told.
+//! Which credentials are accepted, and the responses to the others.
 
 use gemini_sim::{Fault, GeminiSim, Key, Limits, Project, Refusal, Rule};
 use http::StatusCode;
@@ -18,7 +18,7 @@ async fn with(sim: &GeminiSim, headers: &[(&str, &str)], query: &str) -> Answer 
 }
 
 #[tokio::test]
-async fn a_key_may_come_in_a_header_or_in_the_query() {
+async fn key_is_accepted_in_a_header_or_in_the_query() {
     assert_eq!(with(&sim(), &[("x-goog-api-key", "k")], "").await.status, StatusCode::OK);
     assert_eq!(with(&sim(), &[], "?key=k").await.status, StatusCode::OK);
 }
@@ -46,12 +46,12 @@ async fn other_credentials_are_refused() {
     }
     let unknown = with(&sim, &[("x-goog-api-key", "nobody's")], "").await;
     assert_eq!(unknown.json()["error"]["details"][0]["reason"], "API_KEY_INVALID");
-    assert_eq!(sim.report().total.accepted, 0, "none of them cost anything");
+    assert_eq!(sim.report().total.accepted, 0, "refused requests are not charged");
     assert_eq!(with(&sim, &[header], "").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_key_may_be_refused_later_and_before_its_quota() {
+async fn refused_key_is_reported_before_its_quota() {
     let sim = sim();
     assert_eq!(ask(&sim, "k").await.status, StatusCode::OK);
     assert_eq!(ask(&sim, "k").await.status, StatusCode::TOO_MANY_REQUESTS);
@@ -61,14 +61,14 @@ async fn a_key_may_be_refused_later_and_before_its_quota() {
     let error = refused.json();
     let metadata = &error["error"]["details"][0]["metadata"];
     assert_eq!(metadata["consumer"], "projects/77");
-    assert_eq!(metadata["containerInfo"], "api_key:k", "the real one shows the key");
+    assert_eq!(metadata["containerInfo"], "api_key:k", "the real API shows the key");
     assert!(sim.refuse_key("key-0", None));
     assert_eq!(ask(&sim, "k").await.status, StatusCode::TOO_MANY_REQUESTS);
     assert!(!sim.refuse_key("nobody", None));
 }
 
 #[tokio::test]
-async fn keys_and_projects_may_be_refused_from_the_start() {
+async fn keys_and_projects_can_be_refused_from_the_start() {
     let sim = GeminiSim::builder()
         .project(Project::new("1").key("good").key(Key::new("bad").refused(Refusal::KeyLeaked)))
         .project(Project::new("2").key("poor"))
@@ -85,7 +85,7 @@ async fn keys_and_projects_may_be_refused_from_the_start() {
 
 #[tokio::test]
 #[should_panic(expected = "defined twice")]
-async fn one_secret_has_one_project() {
+async fn duplicate_secret_panics() {
     let _ = GeminiSim::builder().project(Project::new("1").key("k")).project(Project::new("2").key("k")).build();
 }
 

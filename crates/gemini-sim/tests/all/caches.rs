@@ -1,4 +1,4 @@
-//! Cached contents, and whose they are.
+//! Cached contents and their owners.
 
 use gemini_sim::{GeminiSim, Project};
 use http::{Request, StatusCode};
@@ -28,7 +28,7 @@ fn long() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cache_lives_for_its_project_and_its_time() {
+async fn cache_belongs_to_its_project_and_expires() {
     let sim = sim();
     let made = call(&sim, "POST", "a", "cachedContents", &long()).await;
     assert_eq!(made.status, StatusCode::OK, "{}", made.text());
@@ -86,7 +86,7 @@ async fn small_and_malformed_caches_are_refused() {
 }
 
 #[tokio::test]
-async fn a_cache_fits_its_model_and_brings_its_own_instruction() {
+async fn cache_requires_its_model_and_excludes_an_instruction() {
     let sim = sim();
     let made = call(&sim, "POST", "a", "cachedContents", &long()).await.json();
     let mut request = prompt("x");
@@ -94,7 +94,7 @@ async fn a_cache_fits_its_model_and_brings_its_own_instruction() {
     let other = generate("gemini-2.5-pro").header("x-goog-api-key", "a");
     let refused = send(&sim, other.body(body(&request)).unwrap()).await;
     assert!(refused.message().contains("has to be the same"));
-    // Nothing, said at length: as google-gemini-php does.
+    // Empty values in long form, as google-gemini-php sends them.
     for (field, nothing) in [("systemInstruction", json!(null)), ("toolConfig", json!(null)), ("tools", json!([]))] {
         request[field] = nothing;
     }

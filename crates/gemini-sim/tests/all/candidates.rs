@@ -1,4 +1,4 @@
-//! How much is said, and by how many candidates.
+//! Length and number of the candidates.
 
 use gemini_sim::{AnswerText, GeminiSim};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ fn sim() -> GeminiSim {
     GeminiSim::builder().key("k").answer(AnswerText::Fixed("one two three four".into())).build()
 }
 
-async fn asked(method: &str, config: Value) -> Answer {
+async fn generate_with(method: &str, config: Value) -> Answer {
     let mut request = prompt("hello");
     request["generationConfig"] = config;
     let request = post(&format!("/v1beta/models/{MODEL}:{method}")).header("x-goog-api-key", "k").body(body(&request));
@@ -17,9 +17,9 @@ async fn asked(method: &str, config: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn candidate_count_is_obeyed() {
-    let one = asked("generateContent", json!({})).await.json();
-    let three = asked("generateContent", json!({ "candidateCount": 3 })).await.json();
+async fn candidate_count_is_respected() {
+    let one = generate_with("generateContent", json!({})).await.json();
+    let three = generate_with("generateContent", json!({ "candidateCount": 3 })).await.json();
     let candidates = three["candidates"].as_array().unwrap();
     assert_eq!(candidates.len(), 3);
     for (index, candidate) in candidates.iter().enumerate() {
@@ -29,29 +29,29 @@ async fn candidate_count_is_obeyed() {
     }
     let tokens = |answer: &Value| answer["usageMetadata"]["candidatesTokenCount"].as_u64().unwrap();
     assert_eq!(tokens(&three), 3 * tokens(&one));
-    // In a stream each chunk has them all.
-    let stream = asked("streamGenerateContent", json!({ "candidateCount": "2" })).await.json();
+    // In a stream, each chunk has all candidates.
+    let stream = generate_with("streamGenerateContent", json!({ "candidateCount": "2" })).await.json();
     let chunks = stream.as_array().unwrap();
     assert!(chunks.iter().all(|chunk| chunk["candidates"].as_array().unwrap().len() == 2));
     assert_eq!(tokens(chunks.last().unwrap()), 2 * tokens(&one));
-    let many = asked("generateContent", json!({ "candidateCount": 9 })).await;
+    let many = generate_with("generateContent", json!({ "candidateCount": 9 })).await;
     assert!(many.message().contains("[1, 8]"));
 }
 
 #[tokio::test]
-async fn a_stop_sequence_ends_the_text() {
-    let answer = asked("generateContent", json!({ "stopSequences": ["three"] })).await.json();
+async fn stop_sequence_ends_the_text() {
+    let answer = generate_with("generateContent", json!({ "stopSequences": ["three"] })).await.json();
     let candidate = &answer["candidates"][0];
     assert_eq!(
         (&candidate["finishReason"], &candidate["content"]["parts"][0]["text"]),
         (&json!("STOP"), &json!("one two "))
     );
-    let half = asked("generateContent", json!({ "maxOutputTokens": 1.5 })).await;
+    let half = generate_with("generateContent", json!({ "maxOutputTokens": 1.5 })).await;
     assert!(half.message().contains("(TYPE_INT32), 1.5"), "{}", half.message());
 }
 
 #[tokio::test]
-async fn n_gives_that_many_choices() {
+async fn n_sets_the_number_of_choices() {
     let request = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "x" }], "n": 2, "stop": "three" });
     let request = post("/v1beta/openai/chat/completions").header("authorization", "Bearer k").body(body(&request));
     let answer = send(&sim(), request.unwrap()).await.json();

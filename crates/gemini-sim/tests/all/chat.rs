@@ -29,7 +29,7 @@ fn chat() -> Value {
 }
 
 #[tokio::test]
-async fn a_completion_and_its_stream() {
+async fn completion_and_its_stream_agree() {
     let sim = sim();
     let whole = call(&sim, "chat/completions", &chat()).await.json();
     assert_eq!(whole["object"], "chat.completion");
@@ -53,7 +53,7 @@ async fn a_completion_and_its_stream() {
     assert_eq!(text, "It is quite warm today.");
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
 
-    // Both were charged against the model's quota; errors are lists of one.
+    // Both requests were charged against the model's quota; an error is a list with one element.
     let full = call(&sim, "chat/completions", &chat()).await;
     assert_eq!(full.status, StatusCode::TOO_MANY_REQUESTS);
     let error = full.json();
@@ -62,7 +62,7 @@ async fn a_completion_and_its_stream() {
 }
 
 #[tokio::test]
-async fn a_required_tool_is_called() {
+async fn required_tool_is_called() {
     let mut request = chat();
     request["tools"] = json!([{ "type": "function", "function": { "name": "warmth" } }]);
     request["tool_choice"] = "required".into();
@@ -73,7 +73,7 @@ async fn a_required_tool_is_called() {
 }
 
 #[tokio::test]
-async fn response_format_and_tool_choice_none_are_obeyed() {
+async fn response_format_and_tool_choice_none_are_respected() {
     let sim = GeminiSim::builder().key("k").build();
     let mut request = chat();
     request["messages"] = json!([{ "role": "user", "content": "warmth()" }]);
@@ -118,7 +118,7 @@ async fn malformed_completions_are_refused() {
 }
 
 #[tokio::test]
-async fn embeddings_and_models() {
+async fn embeddings_and_models_are_served() {
     let sim = GeminiSim::builder().key("k").build();
     let request = json!({ "model": "text-embedding-004", "input": ["a", "b"], "dimensions": 4 });
     let floats = call(&sim, "embeddings", &request).await.json();

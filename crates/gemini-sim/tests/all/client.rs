@@ -13,7 +13,7 @@ use tower::ServiceExt;
 
 pub(crate) const MODEL: &str = "gemini-2.5-flash";
 
-/// A generate request without a credential.
+/// Starts a generate request without a credential.
 pub(crate) fn generate(model: &str) -> http::request::Builder {
     post(&format!("/v1beta/models/{model}:generateContent"))
 }
@@ -30,7 +30,7 @@ pub(crate) fn body(value: &Value) -> Full<Bytes> {
     Full::new(value.to_string().into())
 }
 
-/// An answer, read to its end.
+/// A response, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -47,7 +47,7 @@ impl Answer {
         std::str::from_utf8(&self.body).expect("text")
     }
 
-    /// The error's message, of an envelope bare or in a list.
+    /// Returns the message of the error, which may be wrapped in a list.
     pub(crate) fn message(&self) -> String {
         let json = self.json();
         let error = json.get(0).unwrap_or(&json);
@@ -63,9 +63,9 @@ where
     Ok(Answer { status: parts.status, headers: parts.headers, body: body.collect().await?.to_bytes() })
 }
 
-/// Sends in process.
+/// Sends a request in process.
 pub(crate) async fn send(sim: &GeminiSim, request: Request<Full<Bytes>>) -> Answer {
-    try_send(sim, request).await.expect("an answer")
+    try_send(sim, request).await.expect("a response")
 }
 
 pub(crate) async fn try_send(sim: &GeminiSim, request: Request<Full<Bytes>>) -> Result<Answer, SimError> {
@@ -82,7 +82,7 @@ pub(crate) async fn ask(sim: &GeminiSim, key: &str) -> Answer {
     send(sim, request.body(body(&prompt("hello"))).unwrap()).await
 }
 
-/// Sends over HTTP.
+/// Sends a request over HTTP.
 pub(crate) async fn send_http(
     sim: &GeminiSim,
     request: Request<Full<Bytes>>,

@@ -1,4 +1,4 @@
-//! Scripts: which requests a fault meets, and what it does to them.
+//! Scripts: which requests a fault applies to, and its effect.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn statuses(sim: &GeminiSim, keys: &str) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn rules_choose_by_key_project_model_path_and_number() {
+async fn rules_match_by_key_project_model_path_and_number() {
     let rule = || Rule::new(Fault::Refuse(Refusal::Overloaded));
     let table = [
         (rule(), [503, 503, 503, 503]),
@@ -58,7 +58,7 @@ async fn rules_choose_by_key_project_model_path_and_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rules_have_a_time() {
+async fn rules_apply_in_their_time_range() {
     let sim = builder()
         .script([Rule::new(Fault::Refuse(Refusal::ConsumerSuspended))
             .from(Duration::from_secs(10))
@@ -73,11 +73,11 @@ async fn rules_have_a_time() {
     assert_eq!(statuses(&sim, "ab").await, [429, 429]);
     sim.clear_script();
     assert_eq!(statuses(&sim, "a").await, [200]);
-    assert_eq!(sim.report().total.over_limit, 0, "what a script refuses is not over a limit");
+    assert_eq!(sim.report().total.over_limit, 0, "a scripted refusal is not over a limit");
 }
 
 #[tokio::test]
-async fn a_probability_is_kept_in_the_long_run() {
+async fn probability_is_respected() {
     let rule = Rule::new(Fault::Refuse(Refusal::Internal)).probability(0.2);
     let sim = builder().script([rule]).seed(3).build();
     for _ in 0..1_000 {
@@ -103,7 +103,7 @@ async fn model_failures_are_charged_and_refusals_are_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resets_before_and_after_the_first_byte() {
+async fn connection_is_reset_before_and_after_the_first_byte() {
     let sim = builder().script([Rule::new(Fault::ResetBeforeHead).nth(1)]).build();
     assert_eq!(try_send(&sim, plain("a")).await.unwrap_err(), SimError::Reset);
     assert_eq!(sim.log().iter().next().unwrap().status, 0);
@@ -119,7 +119,7 @@ async fn resets_before_and_after_the_first_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn latency_before_the_head_and_between_chunks() {
+async fn latency_applies_before_the_head_and_between_chunks() {
     let ms = Duration::from_millis;
     let sim = builder()
         .latency(ms(100))
@@ -137,7 +137,7 @@ async fn latency_before_the_head_and_between_chunks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn hang_and_stall_never_end() {
+async fn hanging_and_stalled_responses_never_end() {
     let sim = builder().script([Rule::new(Fault::Hang).key("a")]).build();
     let minute = Duration::from_secs(60);
     assert!(tokio::time::timeout(minute, head(&sim, plain("a"))).await.is_err());
@@ -148,7 +148,7 @@ async fn hang_and_stall_never_end() {
 }
 
 #[tokio::test]
-async fn errors_inside_of_a_200() {
+async fn errors_are_sent_within_a_200_stream() {
     let fails = |fault: Fault| async move {
         let sim = builder().script([fault]).build();
         let answer = send(&sim, stream("a")).await;
@@ -170,8 +170,8 @@ async fn errors_inside_of_a_200() {
 }
 
 #[tokio::test]
-async fn an_error_in_the_list_form_closes_the_list() {
-    // Of as many chunks as there are, or more, the last gives its place to the error: it closes the list.
+async fn error_in_a_streamed_list_closes_the_list() {
+    // If the error comes after all chunks, it replaces the last one, so that it closes the list.
     for (after, kept) in [(0, 0), (2, 2), (5, 4), (99, 4)] {
         let sim = builder().script([Fault::ErrorEventAfter(after, Refusal::Internal)]).build();
         let request = post(&format!("/v1beta/models/{MODEL}:streamGenerateContent"));
@@ -183,7 +183,7 @@ async fn an_error_in_the_list_form_closes_the_list() {
 }
 
 #[tokio::test]
-async fn keys_echo_wherever_a_script_wants_them() {
+async fn scripts_can_echo_the_key() {
     let pad = "x".repeat(65_530);
     let sim = builder()
         .script([
@@ -210,7 +210,7 @@ fn inflate(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_body_may_end_too_early() {
+async fn truncated_body_ends_early() {
     let sim = builder().script([Rule::new(Fault::Truncate(30)).key("b")]).build();
     let cut = ask(&sim, "b").await;
     assert_eq!(cut.body.len(), 30);
@@ -218,7 +218,7 @@ async fn a_body_may_end_too_early() {
 }
 
 #[tokio::test]
-async fn gzip_for_those_who_accept_it() {
+async fn gzip_is_used_only_if_accepted() {
     let sim = builder().build();
     let with = |coding: &str| {
         let mut request = stream("a");

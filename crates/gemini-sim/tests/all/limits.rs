@@ -1,4 +1,4 @@
-//! Quotas: exact minutes, Pacific days, tokens, and what a 429 says.
+//! Quotas: exact minutes, Pacific days, tokens, and the content of a 429.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn sim(limits: Limits) -> GeminiSim {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_minute_slides_and_belongs_to_the_project() {
+async fn minute_is_a_sliding_window_of_the_project() {
     let sim = sim(Limits::none().rpm(2));
     assert_eq!(ask(&sim, "a").await.status, OK);
     advance(30.0).await;
@@ -41,7 +41,7 @@ async fn a_minute_slides_and_belongs_to_the_project() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn models_have_limits_of_their_own_and_projects_share_none() {
+async fn limits_are_separate_for_each_model_and_project() {
     let other = Project::new("projects/2").limits(Limits::none().rpm(1)).key("c");
     let sim = GeminiSim::builder()
         .project(project(Limits::none().rpm(1)).limit("gemini-2.5-pro", Limits::none().rpm(2)))
@@ -67,21 +67,20 @@ async fn refused_requests_are_not_charged() {
         send(&sim, request.body(body(&prompt(text))).unwrap())
     };
     assert_eq!(ask_with(&"x".repeat(36)).await.status, OK);
-    // Nine tokens of ten are used; two more would be one too many.
+    // Nine of ten tokens are used; two more would exceed the limit.
     let refused = ask_with("12345678").await;
     assert_eq!(refused.status, FULL);
     assert!(refused.message().contains("input_token_count, limit: 10"));
     assert_eq!(ask_with("1234").await.status, OK);
     let refused = ask_with("12345678").await;
-    assert!(refused.message().contains("token_count"), "both are full, both are named");
+    assert!(refused.message().contains("token_count"), "both limits are full and named");
     assert!(refused.message().contains("free_tier_requests, limit: 2"));
     assert_eq!(sim.report().total.tokens, 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_day_ends_at_midnight_in_los_angeles() {
-    // The last second of a day: in winter, in summer, and at the end of the
-    // days of 23 and of 25 hours.
+async fn day_ends_at_midnight_in_los_angeles() {
+    // The end of a day in winter and in summer, and the ends of the days with 23 and with 25 hours.
     for midnight in ["2026-01-15T08:00:00Z", "2026-07-15T07:00:00Z", "2026-03-09T07:00:00Z", "2026-11-02T08:00:00Z"] {
         let midnight: jiff::Timestamp = midnight.parse().unwrap();
         let sim = GeminiSim::builder()
@@ -98,7 +97,7 @@ async fn a_day_ends_at_midnight_in_los_angeles() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_day_names_a_short_delay_on_the_free_tier_only() {
+async fn exhausted_day_names_a_short_delay_only_on_the_free_tier() {
     let wait = |tier| async move {
         let sim = GeminiSim::builder()
             .project(project(Limits::none().rpd(0).rpm(5).rpd(1)).tier(tier))
@@ -115,7 +114,7 @@ async fn a_full_day_names_a_short_delay_on_the_free_tier_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_prompt_that_is_too_long_costs_its_quota() {
+async fn too_long_prompt_is_charged() {
     let small = gemini_sim::Model::generative(MODEL).input_limit(10);
     let sim = GeminiSim::builder().project(project(Limits::none().rpm(1))).model(small).build();
     let request = generate(MODEL).header("x-goog-api-key", "a");
@@ -127,7 +126,7 @@ async fn a_prompt_that_is_too_long_costs_its_quota() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn path_jitter_delays_by_less_than_its_bound() {
+async fn path_jitter_stays_within_its_bound() {
     let bound = Duration::from_millis(200);
     let sim = GeminiSim::builder().project(project(Limits::none())).path_jitter(bound).build();
     let mut sent = Vec::new();
@@ -138,22 +137,22 @@ async fn path_jitter_delays_by_less_than_its_bound() {
     }
     let log = sim.log();
     let ways: Vec<_> = log.iter().zip(&sent).map(|(a, sent)| a.at.checked_sub(*sent).unwrap()).collect();
-    // tokio's timer has a grain of a millisecond.
+    // tokio's timer has a resolution of one millisecond.
     assert!(ways.iter().all(|way| *way <= bound + Duration::from_millis(1)));
     let (least, most) = (ways.iter().min().unwrap(), ways.iter().max().unwrap());
     assert!(*most > *least + bound / 2, "{least:?} to {most:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_log_shows_what_was_sent_over_a_limit() {
+async fn log_shows_requests_over_a_limit() {
     let sim = sim(Limits::none().rpm(3));
     for _ in 0..8 {
         ask(&sim, "a").await;
         advance(10.0).await;
     }
     let (log, minute) = (sim.log(), Duration::from_secs(60));
-    assert_eq!(log.most_in_any(minute, |a| a.project == Some(0)), 6, "what was sent");
-    assert_eq!(log.most_in_any(minute, |a| a.accepted), 3, "what was taken");
+    assert_eq!(log.most_in_any(minute, |a| a.project == Some(0)), 6, "requests sent");
+    assert_eq!(log.most_in_any(minute, |a| a.accepted), 3, "requests accepted");
     let tokens = 3 * tokens_of_text("hello");
     assert_eq!(log.most_tokens_in_any(minute, |a| a.accepted), tokens);
     assert_eq!(log.dropped(), 0);

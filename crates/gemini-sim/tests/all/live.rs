@@ -21,12 +21,12 @@ async fn open(sim: &GeminiSim, query: &str) -> Result<Socket, u16> {
     }
 }
 
-async fn say(socket: &mut Socket, message: &Value) {
+async fn send_message(socket: &mut Socket, message: &Value) {
     socket.send(Message::text(message.to_string())).await.unwrap();
 }
 
-/// The next message, or the code and the reason of the end.
-async fn hear(socket: &mut Socket) -> Result<Value, (u16, String)> {
+/// Returns the next message, or the code and reason with which the socket was closed.
+async fn next_message(socket: &mut Socket) -> Result<Value, (u16, String)> {
     match socket.next().await.unwrap().unwrap() {
         Message::Close(Some(frame)) => Err((frame.code.into(), frame.reason.to_string())),
         message => Ok(serde_json::from_slice(&message.into_data()).unwrap()),
@@ -42,36 +42,36 @@ fn setup(more: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_session_is_set_up_and_has_turns() {
+async fn session_is_set_up_and_has_turns() {
     let sim = sim().await;
     let mut socket = open(&sim, "?key=a").await.unwrap();
-    say(&mut socket, &setup(&Value::Null)).await;
-    assert_eq!(hear(&mut socket).await.unwrap(), json!({ "setupComplete": {} }));
-    say(&mut socket, &json!({ "clientContent": "echo-key" })).await;
-    let answer = hear(&mut socket).await.unwrap();
+    send_message(&mut socket, &setup(&Value::Null)).await;
+    assert_eq!(next_message(&mut socket).await.unwrap(), json!({ "setupComplete": {} }));
+    send_message(&mut socket, &json!({ "clientContent": "echo-key" })).await;
+    let answer = next_message(&mut socket).await.unwrap();
     assert_eq!(answer["serverContent"]["modelTurn"]["parts"][0]["text"], "the key is a");
-    assert_eq!(hear(&mut socket).await.unwrap()["usageMetadata"]["totalTokenCount"], 12);
-    say(&mut socket, &json!({ "clientContent": "exceed-quota" })).await;
-    assert_eq!(hear(&mut socket).await.unwrap_err().0, 1011);
+    assert_eq!(next_message(&mut socket).await.unwrap()["usageMetadata"]["totalTokenCount"], 12);
+    send_message(&mut socket, &json!({ "clientContent": "exceed-quota" })).await;
+    assert_eq!(next_message(&mut socket).await.unwrap_err().0, 1011);
     assert_eq!(sim.report().key("key-0").unwrap().accepted, 1);
 }
 
 #[tokio::test]
-async fn a_handle_resumes_the_sessions_of_its_key() {
+async fn handle_resumes_only_sessions_of_its_key() {
     let sim = sim().await;
     let mut socket = open(&sim, "?key=a").await.unwrap();
-    say(&mut socket, &setup(&json!({}))).await;
-    hear(&mut socket).await.unwrap();
-    let handle = hear(&mut socket).await.unwrap()["sessionResumptionUpdate"]["newHandle"].clone();
+    send_message(&mut socket, &setup(&json!({}))).await;
+    next_message(&mut socket).await.unwrap();
+    let handle = next_message(&mut socket).await.unwrap()["sessionResumptionUpdate"]["newHandle"].clone();
     for (key, resumed) in [("a", true), ("b", false)] {
         let mut socket = open(&sim, &format!("?key={key}")).await.unwrap();
-        say(&mut socket, &setup(&json!({ "handle": handle }))).await;
-        assert_eq!(hear(&mut socket).await.is_ok(), resumed, "{key}");
+        send_message(&mut socket, &setup(&json!({ "handle": handle }))).await;
+        assert_eq!(next_message(&mut socket).await.is_ok(), resumed, "{key}");
     }
 }
 
 #[tokio::test]
-async fn sockets_want_one_good_key_and_a_setup_with_a_known_model() {
+async fn sockets_require_one_valid_key_and_a_setup_with_a_known_model() {
     let sim = sim().await;
     sim.refuse_key("key-1", Some(Refusal::ConsumerSuspended));
     for (query, status) in [("", 403), ("?key=a&key=a", 400), ("?key=nobody", 400), ("?key=b", 403)] {
@@ -79,10 +79,10 @@ async fn sockets_want_one_good_key_and_a_setup_with_a_known_model() {
     }
     assert_eq!(sim.report().total.accepted, 0);
     let mut socket = open(&sim, "?key=a").await.unwrap();
-    say(&mut socket, &json!({ "clientContent": "hello" })).await;
-    assert_eq!(hear(&mut socket).await.unwrap_err().0, 1007);
+    send_message(&mut socket, &json!({ "clientContent": "hello" })).await;
+    assert_eq!(next_message(&mut socket).await.unwrap_err().0, 1007);
     let mut socket = open(&sim, "?key=a").await.unwrap();
-    say(&mut socket, &json!({ "setup": { "model": "models/none" } })).await;
-    let (code, reason) = hear(&mut socket).await.unwrap_err();
+    send_message(&mut socket, &json!({ "setup": { "model": "models/none" } })).await;
+    let (code, reason) = next_message(&mut socket).await.unwrap_err();
     assert!(code == 1008 && reason.starts_with("models/none is not found") && reason.len() <= 123, "{reason}");
 }

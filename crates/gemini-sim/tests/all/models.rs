@@ -25,7 +25,7 @@ async fn post_json(sim: &GeminiSim, path: &str, value: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn the_list_of_models_has_pages_and_costs_nothing() {
+async fn list_of_models_is_paged_and_not_charged() {
     let sim = sim();
     let whole = get(&sim, "/v1beta/models").await.json();
     let whole = whole["models"].as_array().unwrap().clone();
@@ -46,7 +46,7 @@ async fn the_list_of_models_has_pages_and_costs_nothing() {
 }
 
 #[tokio::test]
-async fn tokens_are_counted_as_they_are_charged_and_cost_nothing() {
+async fn count_tokens_agrees_with_the_charge_and_is_not_charged() {
     let sim = sim();
     let text = "four characters make a token";
     let path = format!("/v1beta/models/{MODEL}:countTokens");
@@ -65,7 +65,7 @@ async fn tokens_are_counted_as_they_are_charged_and_cost_nothing() {
 }
 
 #[tokio::test]
-async fn embeddings_depend_on_the_text_alone() {
+async fn embeddings_depend_only_on_the_text() {
     let sim = GeminiSim::builder().key("k").build();
     let path = "/v1beta/models/gemini-embedding-001:embedContent";
     let embed = |text: &str| {
@@ -83,10 +83,10 @@ async fn embeddings_depend_on_the_text_alone() {
         let large = json!({ "content": content, "outputDimensionality": dimensions });
         assert_eq!(post_json(&sim, path, large).await.status, StatusCode::BAD_REQUEST);
     }
-    assert_eq!(sim.report().total.charged, charged, "what is refused costs nothing");
+    assert_eq!(sim.report().total.charged, charged, "refused requests are not charged");
 }
 
-/// The quota is what a limit of requests says is left.
+/// With one request a minute, the refused request must leave room for the next.
 #[tokio::test]
 async fn refused_embeddings_use_no_quota() {
     let sim = sim();
@@ -100,7 +100,7 @@ async fn refused_embeddings_use_no_quota() {
 }
 
 #[tokio::test]
-async fn usage_grows_over_a_stream_to_the_whole() {
+async fn usage_grows_over_a_stream_to_the_total() {
     let sim = GeminiSim::builder().key("k").chunks(50).build();
     let path = format!("/v1beta/models/{MODEL}:streamGenerateContent?alt=sse");
     let stream = post_json(&sim, &path, prompt("x")).await;

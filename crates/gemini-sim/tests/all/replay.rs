@@ -1,4 +1,4 @@
-//! Same seed, same requests at the same times: the same answers.
+//! The same seed and the same requests at the same times yield the same responses.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use gemini_sim::{Fault, GeminiSim, Latency, Limits, Project, Refusal, Rule};
 
 use crate::client::{advance, ask};
 
-/// A busy hour with dice in it, as a list of what happened.
-async fn hour(seed: u64) -> Vec<String> {
+/// Runs ten minutes of requests with random faults, and returns a list of what happened.
+async fn run(seed: u64) -> Vec<String> {
     let ms = Duration::from_millis;
     let mut builder = GeminiSim::builder()
         .seed(seed)
@@ -34,8 +34,8 @@ async fn hour(seed: u64) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_replays_by_its_seed() {
-    let (one, again, other) = (hour(1).await, hour(1).await, hour(2).await);
-    assert!(one == again, "the same seed must replay");
-    assert!(one != other, "another seed must not");
+async fn run_is_reproducible_by_its_seed() {
+    let (one, again, other) = (run(1).await, run(1).await, run(2).await);
+    assert!(one == again, "the same seed must give the same run");
+    assert!(one != other, "another seed must give another run");
 }

@@ -1,5 +1,4 @@
-//! Bodies seen in the wild, kept in `samples/`, and the simulator's own: the
-//! same word for word.
+//! The simulator's responses are equal to real ones, which are kept in `samples/`.
 
 use gemini_sim::{Canned, Fault, Finish, GeminiSim, Key, Limits, Model, Project, Refusal, Rule, Tier};
 use http::StatusCode;
@@ -23,13 +22,13 @@ fn project() -> Project {
     Project::new("projects/123456789012")
 }
 
-async fn asked(sim: &GeminiSim, model: &str) -> Answer {
+async fn generate_with_model(sim: &GeminiSim, model: &str) -> Answer {
     let request = generate(model).header("x-goog-api-key", KEY);
     send(sim, request.body(body(&prompt("hello"))).unwrap()).await
 }
 
 #[tokio::test]
-async fn every_refusal_is_the_sample() {
+async fn refusals_equal_their_samples() {
     let table = [
         (Refusal::ApiKeyInvalid, "gemini_400_api_key_invalid"),
         (Refusal::ApiKeyNotFound, "gemini_400_api_key_not_found"),
@@ -68,7 +67,7 @@ async fn every_refusal_is_the_sample() {
     for (refusal, name) in table {
         let sim = builder(project().key(KEY)).build();
         sim.script([Fault::Refuse(refusal.clone())]);
-        let answer = asked(&sim, "gemini-2.5-flash").await;
+        let answer = generate_with_model(&sim, "gemini-2.5-flash").await;
         let sample = sample(name);
         assert_eq!(answer.status, refusal.status(), "{name}");
         assert_eq!(sample["status"], answer.status.as_u16(), "{name}");
@@ -80,7 +79,7 @@ async fn every_refusal_is_the_sample() {
     }
 }
 
-/// A 429 without its delays, which depend on the time.
+/// Returns a 429 without its delays, which depend on the time.
 fn timeless(value: &Value) -> Value {
     let mut value = value.clone();
     let error = &mut value["error"];
@@ -95,7 +94,7 @@ fn timeless(value: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn full_quotas_are_named_as_in_the_samples() {
+async fn exceeded_quotas_are_named_as_in_the_samples() {
     let none = Limits::none();
     let table = [
         (Tier::Free, none.rpm(15), "gemini-2.5-flash-lite", "gemini_429_rpm_free"),
@@ -121,7 +120,7 @@ async fn full_quotas_are_named_as_in_the_samples() {
 }
 
 #[tokio::test]
-async fn embeddings_have_a_quota_of_their_own_name() {
+async fn embeddings_have_their_own_quota_name() {
     let sim = builder(project().limits(Limits::none().rpm(100)).key(KEY)).build();
     let item = serde_json::json!({
         "model": "models/gemini-embedding-001",
@@ -136,14 +135,14 @@ async fn embeddings_have_a_quota_of_their_own_name() {
     assert_eq!(ask().await.status, StatusCode::OK);
     let refused = ask().await.json();
     assert_eq!(timeless(&refused), timeless(&sample("gemini_429_embed_rpm_free")["body"]));
-    assert_eq!(sim.report().total.charged, 100, "one request an item");
+    assert_eq!(sim.report().total.charged, 100, "each item is charged as a request");
 }
 
 #[tokio::test]
-async fn a_limit_of_zero_has_no_value() {
+async fn limit_of_zero_is_named_without_a_value() {
     let sim = builder(project().limit("gemini-3.1-pro", Limits::zero()).key(KEY)).build();
-    // The preview is counted against the base model, which is what is named.
-    let answer = asked(&sim, "gemini-3.1-pro-preview-customtools").await.json();
+    // The preview is counted against the base model, which is the one named in the error.
+    let answer = generate_with_model(&sim, "gemini-3.1-pro-preview-customtools").await.json();
     let quotas = |value: &Value| {
         let message = value["error"]["message"].as_str().unwrap();
         let mut named: Vec<_> = message.lines().skip(1).take(4).map(str::to_owned).collect();
@@ -153,17 +152,17 @@ async fn a_limit_of_zero_has_no_value() {
     };
     let sample = &sample("gemini_429_free_tier_limit_zero")["body"];
     assert_eq!(quotas(&answer), quotas(sample));
-    // Where somebody pays, no quota of the free tier is named.
+    // On a paid tier, no quota of the free tier is named.
     let paid = project().tier(Tier::Tier1).limit(MODEL, Limits::zero()).key(KEY);
-    let answer = asked(&builder(paid).build(), MODEL).await;
+    let answer = generate_with_model(&builder(paid).build(), MODEL).await;
     assert!(answer.message().contains("limit: 0") && !answer.text().contains("free_tier"), "{}", answer.text());
     assert!(answer.text().contains("\"GenerateRequestsPerDayPerProjectPerModel\""), "{}", answer.text());
 }
 
 #[tokio::test]
-async fn unknown_models_files_and_fields() {
+async fn unknown_models_files_and_fields_are_refused_as_in_the_samples() {
     let sim = builder(project().key(KEY)).build();
-    let answer = asked(&sim, "gemini-1.0-pro").await;
+    let answer = generate_with_model(&sim, "gemini-1.0-pro").await;
     assert_eq!(answer.json(), sample("gemini_404_model_not_found")["body"]);
 
     let mut request = prompt("x");
@@ -186,7 +185,7 @@ async fn unknown_models_files_and_fields() {
 }
 
 #[tokio::test]
-async fn an_error_of_the_list_form_is_a_list() {
+async fn error_in_the_list_form_is_a_list() {
     let sim = builder(project().key(KEY)).build();
     sim.script([Fault::Refuse(Refusal::Exhausted)]);
     let ask = post("/v1beta/models/gemini-2.5-flash:streamGenerateContent");
@@ -207,7 +206,7 @@ async fn finish_reasons_are_as_in_the_samples() {
     for (finish, name) in table {
         let sim = builder(project().key(KEY)).build();
         sim.script([Fault::Finish(finish)]);
-        let answer = asked(&sim, "gemini-2.5-flash").await;
+        let answer = generate_with_model(&sim, "gemini-2.5-flash").await;
         let (answer, sample) = (answer.json(), &sample(name)["body"]);
         let outcome = |value: &Value| {
             let candidate = &value["candidates"][0];
@@ -223,7 +222,7 @@ async fn finish_reasons_are_as_in_the_samples() {
     }
 }
 
-/// The shape of a value: its names and the sorts of its values.
+/// Returns the structure of a value: its field names and the types of its values.
 fn outline(value: &Value) -> Value {
     match value {
         Value::Object(fields) => fields
@@ -239,9 +238,9 @@ fn outline(value: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn good_answers_have_the_outline_of_the_samples() {
+async fn successful_responses_have_the_structure_of_the_samples() {
     let sim = builder(project().key(KEY)).build();
-    let answer = asked(&sim, "gemini-3.8-flash").await;
+    let answer = generate_with_model(&sim, "gemini-3.8-flash").await;
     let ok = sample("gemini_200_ok");
     assert_eq!(outline(&answer.json()), outline(&ok["body"]));
     for name in ["vary", "server", "x-xss-protection", "x-frame-options", "x-content-type-options"] {
@@ -271,18 +270,18 @@ async fn good_answers_have_the_outline_of_the_samples() {
 
 #[tokio::test]
 async fn any_sample_can_be_canned() {
-    // The sample that names several quotas without values, word for word.
+    // The sample with several quotas without values, returned unchanged.
     let sample = sample("gemini_429_multi_violation_2_0_flash");
     let sim = builder(project().key(Key::new(KEY)))
         .model(Model::generative("gemini-2.0-flash"))
         .script([Rule::new(Fault::Canned(Canned::new(429).json(&sample["body"]))).times(1)])
         .build();
-    assert_eq!(asked(&sim, "gemini-2.0-flash").await.json(), sample["body"]);
-    assert_eq!(asked(&sim, "gemini-2.0-flash").await.status, StatusCode::OK);
+    assert_eq!(generate_with_model(&sim, "gemini-2.0-flash").await.json(), sample["body"]);
+    assert_eq!(generate_with_model(&sim, "gemini-2.0-flash").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_broken_stream_ends_as_in_the_sample() {
+async fn broken_stream_ends_as_in_the_sample() {
     let sample = sample("gemini_200_midstream_raw_json_tail");
     let tail = |text: &str| -> Value {
         let at = text.find("\n{\n").expect("a bare object");
@@ -296,7 +295,7 @@ async fn a_broken_stream_ends_as_in_the_sample() {
     assert_eq!(tail(answer.text()), tail(sample["body"].as_str().unwrap()));
     assert_eq!(answer.headers["content-type"], sample["headers"]["content-type"].as_str().unwrap());
 
-    // The list form has no such tail: its chunks are the sample's.
+    // The list form has no raw tail; its chunks are compared with another sample.
     let sampled = sample_text("gemini_200_stream_json_array");
     let sampled: Value = serde_json::from_str(&sampled).unwrap();
     sim.clear_script();
@@ -304,7 +303,7 @@ async fn a_broken_stream_ends_as_in_the_sample() {
     let ask = ask.header("x-goog-api-key", KEY);
     let list = send(&sim, ask.body(body(&prompt("x"))).unwrap()).await;
     assert_eq!(outline(&list.json()[0]["candidates"]), outline(&sampled[0]["candidates"]));
-    // Google's generated clients (`google.api_core`'s, over REST) take nothing behind the list.
+    // Google's generated clients (`google.api_core`, over REST) accept nothing after the list.
     assert!(list.text().ends_with("}\n]"), "{}", list.text());
 }
 
@@ -313,7 +312,7 @@ fn sample_text(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_upload_answers_as_the_samples_do() {
+async fn upload_responses_equal_the_samples() {
     let sim = builder(project().key(KEY)).build();
     let start = post("/upload/v1beta/files")
         .header("x-goog-api-key", KEY)
@@ -341,7 +340,7 @@ async fn an_upload_answers_as_the_samples_do() {
     assert_eq!(sampled["headers"]["x-goog-upload-status"], "final");
     assert_eq!(finished.headers["x-goog-upload-status"], "final");
     assert_eq!(outline(&finished.json()), outline(&sampled["body"]));
-    // Its digits, in base64: a typed client is lost without (google-gemini-php).
+    // The hash is the base64 of its hex digits; the typed client of google-gemini-php requires it.
     let digits = "MmNmMjRkYmE1ZmIwYTMwZTI2ZTgzYjJhYzViOWUyOWUxYjE2MWU1YzFmYTc0MjVlNzMwNDMzNjI5MzhiOTgyNA==";
     assert_eq!(finished.json()["file"]["sha256Hash"], digits);
 }
@@ -353,6 +352,6 @@ fn every_sample_is_compared() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let name = format!("\"{}\"", name.trim_end_matches(".json"));
         let compared = [include_str!("samples.rs"), include_str!("strict.rs")].concat();
-        assert!(compared.contains(&name), "{name} is compared with nothing");
+        assert!(compared.contains(&name), "{name} is not used in any test");
     }
 }

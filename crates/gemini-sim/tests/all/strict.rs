@@ -1,4 +1,4 @@
-//! Requests that are refused because of what they are.
+//! Invalid requests and their refusals.
 
 use gemini_sim::{GeminiSim, Limits, Project};
 use http::{Method, Request, StatusCode};
@@ -26,7 +26,7 @@ async fn post_json(sim: &GeminiSim, path: &str, value: Value) -> Answer {
 }
 
 #[tokio::test]
-async fn malformed_bodies_are_refused_with_the_place() {
+async fn malformed_bodies_are_refused_with_the_position() {
     let sim = sim();
     let json = "application/json";
     let cases = [
@@ -47,16 +47,16 @@ async fn malformed_bodies_are_refused_with_the_place() {
         ("{\"contents\":[]}", "application/x-www-form-urlencoded", "Cannot bind query parameter"),
         ("{\"contents\":[]}", "text/csv", "is not supported"),
     ];
-    for (text, content_type, complaint) in cases {
+    for (text, content_type, expected) in cases {
         let answer = post_text(&sim, text, content_type).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{text}");
         assert_eq!(answer.json()["error"]["status"], "INVALID_ARGUMENT");
-        assert!(answer.message().contains(complaint), "{text}: {}", answer.message());
+        assert!(answer.message().contains(expected), "{text}: {}", answer.message());
     }
     let deep = "[".repeat(100_000);
     assert_eq!(post_text(&sim, &deep, json).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(sim.report().total.accepted, 0);
-    // `@google/generative-ai` names no type for what it caches, and Node says this one of every text.
+    // `@google/generative-ai` sends its caches without a content type, and Node then declares text/plain.
     for known in ["application/json; charset=utf-8", "text/plain;charset=UTF-8"] {
         let good = prompt("x").to_string();
         let sim = self::sim();
@@ -81,7 +81,7 @@ async fn contradictory_requests_are_refused_and_not_charged() {
     let choice = json!({ "functionCallingConfig": { "mode": "AUTO" } });
     let harm = json!({ "category": "HARM_CATEGORY_HARASSMENT", "threshold": "OFF" });
     let blob = json!({ "mimeType": "", "data": "aGk=" });
-    for (request, complaint) in [
+    for (request, expected) in [
         (
             json!({ "contents": [{ "parts": [{ "text": "x", "inlineData": blob }] }] }),
             "oneof field 'data' is already set",
@@ -125,14 +125,14 @@ async fn contradictory_requests_are_refused_and_not_charged() {
             (answer.status, &answer.json()["error"]["status"]),
             (StatusCode::BAD_REQUEST, &json!("INVALID_ARGUMENT"))
         );
-        assert!(answer.message().contains(complaint), "{complaint}: {}", answer.message());
+        assert!(answer.message().contains(expected), "{expected}: {}", answer.message());
     }
     assert_eq!(sim.report().total.accepted, 0);
 }
 
-/// The old `google-generativeai` sends all words by their numbers.
+/// The old `google-generativeai` sends all enum values as numbers.
 #[tokio::test]
-async fn harm_categories_may_be_numbers_and_old_ones_are_refused() {
+async fn harm_categories_can_be_numbers_and_old_ones_are_refused() {
     let ask = async |category: Value| {
         let mut request = prompt("x");
         request["safetySettings"] = json!([{ "category": category, "threshold": 4 }]);
@@ -142,14 +142,14 @@ async fn harm_categories_may_be_numbers_and_old_ones_are_refused() {
         assert_eq!(ask(category.clone()).await.status, StatusCode::OK, "{category}");
     }
     for category in [json!(1), json!("HARM_CATEGORY_DEROGATORY"), json!("HARM_CATEGORY_UNSPECIFIED")] {
-        let complaint = ask(category).await.message();
-        assert!(complaint.contains("safety_settings[0]: element predicate failed: $.category in"), "{complaint}");
+        let message = ask(category).await.message();
+        assert!(message.contains("safety_settings[0]: element predicate failed: $.category in"), "{message}");
     }
     assert!(ask(json!(12)).await.message().contains("HarmCategory), 12"));
 }
 
 #[tokio::test]
-async fn unknown_paths_get_a_page() {
+async fn unknown_paths_get_an_html_page() {
     let sim = sim();
     let ask = |method: Method, path: &str| {
         let request = Request::builder().method(method).uri(path).header("x-goog-api-key", "k");
@@ -194,7 +194,7 @@ async fn unknown_query_parameters_are_refused() {
 }
 
 #[tokio::test]
-async fn models_refuse_methods_that_they_do_not_have() {
+async fn models_refuse_unsupported_methods() {
     let sim = sim();
     let path = "/v1beta/models/gemini-embedding-001:generateContent";
     let answer = post_json(&sim, path, prompt("x")).await;
@@ -246,9 +246,9 @@ async fn empty_content_is_not_embedded() {
     assert_eq!(sim.report().total.accepted, 0);
 }
 
-/// One where many may be, numbers as text and with a fraction of nothing, words in any case: what is taken is also done.
+/// Single values in place of lists, numbers as text or with a zero fraction, and enum values in any case are accepted.
 #[tokio::test]
-async fn every_spelling_of_a_request_means_the_same() {
+async fn alternative_spellings_are_accepted() {
     let sim = GeminiSim::builder().key("k").build();
     let path = format!("/v1beta/models/{MODEL}:generateContent");
     let asked = |config: Value, tools: Value| {
@@ -272,7 +272,7 @@ async fn every_spelling_of_a_request_means_the_same() {
 }
 
 #[tokio::test]
-async fn a_body_may_be_too_large() {
+async fn too_large_body_is_refused() {
     let sim = GeminiSim::builder().key("k").max_body(1_000).build();
     let request = generate(MODEL).header("x-goog-api-key", "k");
     let request = request.body(body(&prompt(&"x".repeat(1_000)))).unwrap();

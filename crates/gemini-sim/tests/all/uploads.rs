@@ -1,4 +1,4 @@
-//! Resumable uploads, files, and whose they are.
+//! Resumable uploads, files, and their owners.
 
 use bytes::Bytes;
 use gemini_sim::{GeminiSim, Project};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, MODEL, advance, body, generate, post, prompt, send, send_http};
 
-/// All chunks but the last are a multiple of this many bytes.
+/// The length of each chunk but the last must be a multiple of this many bytes.
 const CHUNK: usize = 8 << 20;
 
 fn sim() -> GeminiSim {
@@ -47,14 +47,14 @@ async fn upload(sim: &GeminiSim, key: &str, file: &Value) -> Value {
     finished.json()["file"].clone()
 }
 
-async fn of(sim: &GeminiSim, method: &str, key: &str, path: &str) -> Answer {
+async fn call(sim: &GeminiSim, method: &str, key: &str, path: &str) -> Answer {
     let request = Request::builder().method(method).uri(path);
     let request = request.header("x-goog-api-key", key);
     send(sim, request.body(Full::default()).unwrap()).await
 }
 
 #[tokio::test]
-async fn an_upload_goes_chunk_by_chunk() {
+async fn file_is_uploaded_in_chunks() {
     let sim = sim();
     let started = send(&sim, start("a", &json!({ "displayName": "d.txt" }), 2 * CHUNK + 1)).await;
     assert_eq!(started.status, StatusCode::OK);
@@ -84,7 +84,7 @@ async fn an_upload_goes_chunk_by_chunk() {
     }
     let total = sim.report().total;
     let refused = total.rejected_as("malformed_upload");
-    assert_eq!((total.arrivals, total.accepted, refused), (9, 3, 6), "and the report says so");
+    assert_eq!((total.arrivals, total.accepted, refused), (9, 3, 6), "refused uploads are reported");
     let finished = send(&sim, chunk(&url, "upload, finalize", 2 * CHUNK, "9")).await;
     assert_eq!(finished.status, StatusCode::OK, "{}", finished.text());
     assert_eq!(finished.headers["x-goog-upload-status"], "final");
@@ -94,11 +94,11 @@ async fn an_upload_goes_chunk_by_chunk() {
     assert_eq!(file["mimeType"], "text/plain");
     assert_eq!(file["state"], "ACTIVE");
     let again = send(&sim, chunk(&url, "upload, finalize", 2 * CHUNK, "9")).await;
-    assert_eq!(again.status, StatusCode::FORBIDDEN, "the URL is spent");
+    assert_eq!(again.status, StatusCode::FORBIDDEN, "the URL can be used only once");
 }
 
 #[tokio::test]
-async fn an_upload_url_is_a_credential_for_its_project() {
+async fn upload_url_is_a_credential_for_its_project() {
     let sim = sim();
     let url = url(&send(&sim, start("a", &json!({}), 5)).await);
     let mut foreign = chunk(&url, "upload, finalize", 0, "hello");
@@ -113,21 +113,21 @@ async fn an_upload_url_is_a_credential_for_its_project() {
 }
 
 #[tokio::test]
-async fn a_file_belongs_to_its_project() {
+async fn file_belongs_to_its_project() {
     let sim = sim();
     let file = upload(&sim, "a", &json!({ "name": "files/mine" })).await;
     assert_eq!(file["name"], "files/mine");
     for key in ["a", "a2"] {
-        assert_eq!(of(&sim, "GET", key, "/v1beta/files/mine").await.json(), file);
+        assert_eq!(call(&sim, "GET", key, "/v1beta/files/mine").await.json(), file);
     }
     for method in ["GET", "DELETE"] {
-        let denied = of(&sim, method, "b", "/v1beta/files/mine").await;
+        let denied = call(&sim, method, "b", "/v1beta/files/mine").await;
         assert_eq!(denied.status, StatusCode::FORBIDDEN);
         assert_eq!(denied.message(), "You do not have permission to access the File mine or it may not exist.");
     }
-    let listed = of(&sim, "GET", "a2", "/v1beta/files").await.json();
+    let listed = call(&sim, "GET", "a2", "/v1beta/files").await.json();
     assert_eq!(listed["files"], json!([file]));
-    assert_eq!(of(&sim, "GET", "b", "/v1beta/files").await.json(), json!({}));
+    assert_eq!(call(&sim, "GET", "b", "/v1beta/files").await.json(), json!({}));
     let twice = send(&sim, start("b", &json!({ "name": "files/mine" }), 5)).await;
     assert_eq!(twice.status, StatusCode::CONFLICT);
 
@@ -141,12 +141,12 @@ async fn a_file_belongs_to_its_project() {
     let answer = generate_with("a2").await.json();
     assert_eq!(answer["usageMetadata"]["promptTokenCount"], 1 + 258);
     assert_eq!(generate_with("b").await.status, StatusCode::FORBIDDEN);
-    assert_eq!(of(&sim, "DELETE", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
+    assert_eq!(call(&sim, "DELETE", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
     assert_eq!(generate_with("a").await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_of_two_uploads_of_one_name_wins() {
+async fn first_of_two_uploads_with_the_same_name_wins() {
     let sim = sim();
     let named = json!({ "name": "files/mine" });
     let [first, second] =
@@ -154,24 +154,24 @@ async fn the_first_of_two_uploads_of_one_name_wins() {
     assert_eq!(send(&sim, chunk(&first, "upload, finalize", 0, "hello")).await.status, StatusCode::OK);
     let late = send(&sim, chunk(&second, "upload, finalize", 0, "hello")).await;
     assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.text());
-    assert_eq!(of(&sim, "GET", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
+    assert_eq!(call(&sim, "GET", "a", "/v1beta/files/mine").await.status, StatusCode::OK);
     assert_eq!(sim.report().total.rejected_as("already_exists"), 1);
     advance(48.0 * 3_600.0).await;
     upload(&sim, "b", &named).await;
-    assert_eq!(of(&sim, "GET", "b", "/v1beta/files/mine").await.status, StatusCode::OK, "the name is free again");
+    assert_eq!(call(&sim, "GET", "b", "/v1beta/files/mine").await.status, StatusCode::OK, "the name is free again");
 }
 
 #[tokio::test(start_paused = true)]
 async fn files_expire() {
     let sim = sim();
     upload(&sim, "a", &json!({ "name": "files/v", "mimeType": "video/mp4" })).await;
-    assert_eq!(of(&sim, "GET", "a", "/v1beta/files/v").await.status, StatusCode::OK);
+    assert_eq!(call(&sim, "GET", "a", "/v1beta/files/v").await.status, StatusCode::OK);
     advance(48.0 * 3_600.0).await;
-    assert_eq!(of(&sim, "GET", "a", "/v1beta/files/v").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(call(&sim, "GET", "a", "/v1beta/files/v").await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]
-async fn over_http_the_upload_url_is_the_servers() {
+async fn upload_url_has_the_servers_address_over_http() {
     let sim = GeminiSim::builder().key("a").start().await.unwrap();
     let mut request = start("a", &json!({}), 5);
     request.headers_mut().remove("host");
@@ -182,11 +182,11 @@ async fn over_http_the_upload_url_is_the_servers() {
     assert_eq!(finished.json()["file"]["sizeBytes"], "5");
 }
 
-/// What is said of a file, and the file.
+/// A multipart body with the metadata of a file and its content.
 const BOTH: &str = "--b\r\ncontent-type: application/json\r\n\r\n{\"file\":{\"displayName\":\"words\"}}\r\n--b\r\n\
                     content-type: text/markdown\r\n\r\nhello\r\n--b--\r\n";
 
-/// A request with all of a file in it.
+/// Builds a request that uploads a whole file.
 fn at_once(path: &str, (name, value): (&str, &str), kind: &str, data: &'static str) -> Request<Full<Bytes>> {
     let request = Request::post(path).header("x-goog-api-key", "a").header("content-type", kind);
     let request = if name.is_empty() { request } else { request.header(name, value) };
@@ -194,7 +194,7 @@ fn at_once(path: &str, (name, value): (&str, &str), kind: &str, data: &'static s
 }
 
 #[tokio::test]
-async fn a_file_may_come_in_one_request() {
+async fn file_can_be_uploaded_in_one_request() {
     let sim = sim();
     let raw = ("x-goog-upload-protocol", "raw");
     let answer = send(&sim, at_once("/upload/v1beta/files", raw, "text/plain", "hello")).await;
@@ -210,11 +210,11 @@ async fn a_file_may_come_in_one_request() {
         let answer = send(&sim, at_once(path, header, related, BOTH)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         let file = answer.json()["file"].clone();
-        let told = (&file["displayName"], &file["mimeType"], &file["sizeBytes"]);
-        assert_eq!(told, (&json!("words"), &json!("text/markdown"), &json!("5")));
+        let actual = (&file["displayName"], &file["mimeType"], &file["sizeBytes"]);
+        assert_eq!(actual, (&json!("words"), &json!("text/markdown"), &json!("5")));
         let named = format!("/v1beta/{}", file["name"].as_str().unwrap());
-        assert_eq!(of(&sim, "GET", "a2", &named).await.json(), file);
-        assert_eq!(of(&sim, "GET", "b", &named).await.status, StatusCode::FORBIDDEN);
+        assert_eq!(call(&sim, "GET", "a2", &named).await.json(), file);
+        assert_eq!(call(&sim, "GET", "b", &named).await.status, StatusCode::FORBIDDEN);
     }
     for (kind, data, why) in [
         ("multipart/related", BOTH, "boundary"),

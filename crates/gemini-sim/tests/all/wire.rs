@@ -1,4 +1,4 @@
-//! What only a socket can show.
+//! Behaviour that is visible only on a socket.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn is_reset(end: &std::io::Result<usize>) -> bool {
 }
 
 #[tokio::test]
-async fn a_reset_before_the_head_resets_the_connection() {
+async fn reset_before_the_head_resets_the_connection() {
     let sim = start(GeminiSim::builder().script([Fault::ResetBeforeHead])).await;
     let (answer, end) = raw(&sim, "").await;
     assert_eq!(answer, "");
@@ -68,11 +68,11 @@ async fn http_2_resets_one_stream() {
     let text = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(text.windows(6).filter(|w| w == b"data: ").count(), 5);
     assert!(ask().await.is_err(), "the stream is reset");
-    assert!(ask().await.is_ok(), "and only the stream");
+    assert!(ask().await.is_ok(), "only that stream is reset");
 }
 
 #[tokio::test]
-async fn shutdown_lets_open_answers_end() {
+async fn shutdown_completes_open_responses() {
     let slow = Duration::from_millis(100);
     let sim = start(GeminiSim::builder().latency(slow)).await;
     let request = generate(MODEL).header("x-goog-api-key", "k");
@@ -93,11 +93,11 @@ async fn shutdown_lets_open_answers_end() {
 }
 
 #[tokio::test]
-async fn dropping_it_closes_the_port() {
+async fn dropping_the_simulator_closes_the_port() {
     let sim = start(GeminiSim::builder()).await;
     let address = sim.url().replace("http://", "");
     drop(sim);
-    // The task is aborted, not joined: give it a turn to let go.
+    // The task is aborted but not joined: it needs a turn to release the port.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
         if TcpStream::connect(&address).await.is_err() {
@@ -108,7 +108,7 @@ async fn dropping_it_closes_the_port() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_at_once_are_counted_one_by_one() {
+async fn concurrent_requests_are_counted_exactly() {
     let project = gemini_sim::Project::new("1").limits(gemini_sim::Limits::none().rpm(100)).key("k");
     let sim = GeminiSim::builder().project(project).start().await.unwrap();
     let client: Client<_, Full<bytes::Bytes>> = Client::builder(TokioExecutor::new()).build_http();
@@ -134,7 +134,7 @@ async fn many_at_once_are_counted_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_canned_length_may_lie() {
+async fn canned_content_length_can_be_wrong() {
     let lies = Canned::new(200).header("content-length", "100").body("short");
     let sim = start(GeminiSim::builder().script([Fault::Canned(lies)])).await;
     let (answer, _) = raw(&sim, "").await;

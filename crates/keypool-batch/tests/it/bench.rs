@@ -1,4 +1,4 @@
-//! How much of the rate that the limits allow a batch has.
+//! The share of the allowed rate that a batch uses.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ fn sink() -> Output {
     Output::writer(std::io::sink())
 }
 
-/// 10 a minute for each of 48 keys: 5 windows of 60 s are followed by a sixth burst.
+/// Each of 48 keys allows 10 requests a minute: 5 windows of 60 s, and then a sixth burst.
 #[tokio::test(start_paused = true)]
-async fn with_known_limits_48_keys_are_used_to_99_percent_and_none_is_exceeded() {
+async fn known_limits_of_48_keys_are_used_to_99_percent_and_not_exceeded() {
     let latency = Latency::Uniform(Duration::from_millis(500), Duration::from_secs(3));
     let limits = tower_keypool::Limits::new().per_minute(10);
     let builder = GeminiSim::builder().latency(latency);
@@ -28,9 +28,9 @@ async fn with_known_limits_48_keys_are_used_to_99_percent_and_none_is_exceeded()
     assert!(share >= 0.99, "{share}");
 }
 
-/// The same where the pool has to learn the limits from refusals.
+/// The pool learns the limits from refusals.
 #[tokio::test(start_paused = true)]
-async fn with_limits_that_only_the_provider_knows_most_of_the_rate_is_used() {
+async fn unknown_limits_of_48_keys_are_used_to_90_percent() {
     let latency = Latency::Uniform(Duration::from_millis(500), Duration::from_secs(3));
     let (sim, client) = paused_with(GeminiSim::builder().latency(latency), KEYS, Limits::none().rpm(10), |pool| pool);
     let summary = Batch::new(&client, MODEL).run(tasks(KEYS * 10 * 6), sink()).await.unwrap();
@@ -42,7 +42,7 @@ async fn with_limits_that_only_the_provider_knows_most_of_the_rate_is_used() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_slots_48_keys_are_used_to_99_percent() {
+async fn slots_use_48_keys_to_99_percent() {
     let (sim, client) =
         paused_with(GeminiSim::builder().latency(Duration::from_millis(400)), KEYS, Limits::none(), |p| p);
     let batch = Batch::new(&client, MODEL).slots(1, Duration::from_millis(500));
@@ -53,10 +53,9 @@ async fn in_slots_48_keys_are_used_to_99_percent() {
     assert!(share >= 0.99, "{share}");
 }
 
-/// In real time over sockets: `cargo test -p keypool-batch --release --test it -- --ignored --nocapture real_sockets`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "it takes 20 s of real time and measures the machine"]
-async fn in_slots_over_real_sockets_the_rate_is_99_percent() {
+#[ignore = "takes 20 s in real time and depends on the machine; run with --release --ignored --nocapture"]
+async fn slots_over_real_sockets_use_99_percent_of_the_rate() {
     let sim = keyed(GeminiSim::builder().latency(Duration::from_millis(400)), KEYS, Limits::none());
     let sim = sim.start().await.unwrap();
     let client = Client::new(&pool(&sim.url(), KEYS).build().unwrap());
@@ -64,7 +63,7 @@ async fn in_slots_over_real_sockets_the_rate_is_99_percent() {
     let output = Output::file(folder.path().join("out.jsonl"), &keypool_batch::OutputOptions::default()).unwrap();
     let batch = Batch::new(&client, MODEL).slots(1, Duration::from_secs(2));
     let summary = batch.run(tasks(KEYS * 11), output).await.unwrap();
-    // For each key the time from its first request to its last, which are 10 intervals.
+    // For each key, the time from its first to its last request spans 10 intervals.
     let log = sim.log();
     let mut spans = std::collections::BTreeMap::new();
     for arrival in log.iter() {

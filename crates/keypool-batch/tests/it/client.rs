@@ -1,4 +1,4 @@
-//! The client: what goes to each provider, what its answers mean, why there is none.
+//! The client: requests to each provider, the meaning of their responses, and errors.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,11 +12,11 @@ use tower_keypool::{Anthropic, BoxError, Gemini, Key, KeyPool, OpenAi, Provider}
 
 use crate::{MODEL, paused, paused_with, pool};
 
-/// What was sent: the address and the body.
+/// Sent requests: address and body.
 type Sent = Arc<Mutex<Vec<(String, Value)>>>;
 
-/// A client of a provider that always answers this.
-fn answering(provider: impl Provider, content_type: &'static str, body: String) -> (Sent, Client) {
+/// Returns a client whose provider always sends this response.
+fn client_with_response(provider: impl Provider, content_type: &'static str, body: String) -> (Sent, Client) {
     let sent = Sent::default();
     let log = Arc::clone(&sent);
     let service = tower::service_fn(move |request: keypool_batch::client::TransportRequest| {
@@ -58,7 +58,7 @@ async fn sent_by(client: &Client, sent: &Sent, prompt: &Prompt) -> (String, Valu
 
 fn gemini() -> (Sent, Client) {
     let answer = json!({ "candidates": [{ "content": { "parts": [{ "text": "x" }] }, "finishReason": "STOP" }] });
-    answering(Gemini::new(), "application/json", answer.to_string())
+    client_with_response(Gemini::new(), "application/json", answer.to_string())
 }
 
 #[tokio::test]
@@ -79,9 +79,9 @@ async fn options_reach_every_provider() {
         "topK": 1, "temperature": 2, "maxOutputTokens": 77, "responseMimeType": "application/json",
         "responseJsonSchema": schema,
     });
-    assert_eq!(body["generationConfig"], config, "more fields come before the options");
+    assert_eq!(body["generationConfig"], config, "extra fields take precedence over the options");
 
-    let (sent, client) = answering(OpenAi::new(), "application/json", chat("x", "stop"));
+    let (sent, client) = client_with_response(OpenAi::new(), "application/json", chat("x", "stop"));
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
     assert_eq!(uri, "https://api.openai.com/v1/chat/completions");
     let messages = json!([{ "role": "system", "content": "Be brief." }, { "role": "user", "content": "hello" }]);
@@ -90,22 +90,22 @@ async fn options_reach_every_provider() {
     assert_eq!(body["response_format"]["json_schema"]["schema"], schema);
 
     let other = OpenAi::at("https://llm.example/v1").unwrap().named("other");
-    let (sent, client) = answering(other, "application/json", chat("x", "stop"));
+    let (sent, client) = client_with_response(other, "application/json", chat("x", "stop"));
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json())).await;
     assert_eq!((&*uri, &body["max_tokens"]), ("https://llm.example/v1/chat/completions", &json!(77)));
     assert_eq!(body["response_format"], json!({ "type": "json_object" }));
 
-    let (sent, client) = answering(Anthropic::new(), "application/json", message("x", "end_turn"));
+    let (sent, client) = client_with_response(Anthropic::new(), "application/json", message("x", "end_turn"));
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
     assert_eq!(uri, "https://api.anthropic.com/v1/messages");
     assert_eq!((&body["max_tokens"], &body["system"]), (&json!(77), &json!("Be brief.")));
     assert_eq!(body["output_config"]["format"]["schema"], schema);
     let (_, body) = sent_by(&client, &sent, &Prompt::text("hello").model("m")).await;
-    assert_eq!(body["max_tokens"], 8192, "it needs a number");
+    assert_eq!(body["max_tokens"], 8192, "the field is required");
 }
 
 #[tokio::test]
-async fn a_whole_request_keeps_what_it_says() {
+async fn complete_request_keeps_its_own_fields() {
     let options = || PromptOptions::new().system("S").temperature(0.25).max_output_tokens(77);
     let (sent, client) = gemini();
     let whole = json!({
@@ -119,14 +119,14 @@ async fn a_whole_request_keeps_what_it_says() {
     expected.as_object_mut().unwrap().remove("model");
     assert_eq!(body, expected);
 
-    // `messages` goes to the compatible path of Gemini.
-    let (sent, client) = answering(Gemini::new(), "application/json", chat("x", "stop"));
+    // A request with `messages` goes to Gemini's compatible path.
+    let (sent, client) = client_with_response(Gemini::new(), "application/json", chat("x", "stop"));
     let messages = json!({ "messages": [{ "role": "developer", "content": "D" }, { "role": "user", "content": "x" }] });
     let (uri, body) = sent_by(&client, &sent, &Prompt::request(&messages).unwrap().options(options().model("m"))).await;
     assert_eq!(uri, "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions");
     assert_eq!((&body["messages"], &body["max_tokens"]), (&messages["messages"], &json!(77)));
 
-    let (_, client) = answering(OpenAi::new(), "application/json", chat("x", "stop"));
+    let (_, client) = client_with_response(OpenAi::new(), "application/json", chat("x", "stop"));
     let error = client.send(&Prompt::request(&whole).unwrap().model("m")).await.unwrap_err();
     assert_eq!((error.kind(), error.to_string().contains("`messages`")), (ErrorKind::Invalid, true), "{error}");
     assert!(Prompt::request(&json!({ "prompt": "x" })).is_err() && Prompt::request(&json!([])).is_err());
@@ -135,7 +135,7 @@ async fn a_whole_request_keeps_what_it_says() {
 }
 
 #[tokio::test]
-async fn how_an_answer_ended_is_known_for_every_provider() {
+async fn finish_reason_is_known_for_every_provider() {
     let blocked = |reason: &str| Finish::Blocked(reason.to_owned());
     for (body, finish) in [
         (chat("x", "stop"), Finish::Stop),
@@ -144,7 +144,7 @@ async fn how_an_answer_ended_is_known_for_every_provider() {
         (chat(" ", "stop"), Finish::Empty),
         (chat("x", "insufficient_system_resource"), Finish::Other("insufficient_system_resource".to_owned())),
     ] {
-        let (_, client) = answering(OpenAi::new(), "application/json", body);
+        let (_, client) = client_with_response(OpenAi::new(), "application/json", body);
         let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
         assert_eq!((answer.finish, answer.usage), (finish, Some(Usage { input_tokens: 3, output_tokens: 5 })));
     }
@@ -154,10 +154,10 @@ async fn how_an_answer_ended_is_known_for_every_provider() {
         (message("x", "refusal"), blocked("refusal")),
         (message("", "end_turn"), Finish::Empty),
     ] {
-        let (_, client) = answering(Anthropic::new(), "application/json", body);
+        let (_, client) = client_with_response(Anthropic::new(), "application/json", body);
         let answer = client.send(&Prompt::text("x").model("m")).await.unwrap();
         assert_eq!((answer.finish, answer.usage), (finish, Some(Usage { input_tokens: 7, output_tokens: 5 })));
-        assert!(!answer.text.contains("hm"), "thoughts are no answer");
+        assert!(!answer.text.contains("hm"), "thoughts are not part of the text");
         assert_eq!((answer.key.unwrap().as_str(), answer.attempts.len()), ("k0", 1));
     }
 }
@@ -167,7 +167,7 @@ fn events(events: &[Value]) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_read_piece_by_piece() {
+async fn response_can_be_read_in_pieces() {
     let openai = events(&[
         json!({ "model": "m", "choices": [{ "delta": { "role": "assistant", "content": "" } }] }),
         json!({ "choices": [{ "delta": { "content": "one " } }] }),
@@ -183,8 +183,8 @@ async fn an_answer_can_be_read_piece_by_piece() {
         json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 5 } }),
         json!({ "type": "message_stop" }),
     ]);
-    let (sent, openai) = answering(OpenAi::new(), "text/event-stream", openai);
-    let (_, anthropic) = answering(Anthropic::new(), "text/event-stream", anthropic);
+    let (sent, openai) = client_with_response(OpenAi::new(), "text/event-stream", openai);
+    let (_, anthropic) = client_with_response(Anthropic::new(), "text/event-stream", anthropic);
     for client in [openai, anthropic] {
         let mut stream = client.stream(&Prompt::text("x").model("m")).await.unwrap();
         let mut pieces = Vec::new();
@@ -201,7 +201,7 @@ async fn an_answer_can_be_read_piece_by_piece() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_breaks_is_an_error_and_keeps_what_came() {
+async fn broken_stream_is_an_error_after_the_received_pieces() {
     for (fault, kind) in [
         (Fault::ErrorEventAfter(2, gemini_sim::Refusal::HighDemand), ErrorKind::Provider),
         (Fault::ResetAfter(400), ErrorKind::Closed),
@@ -211,7 +211,7 @@ async fn a_stream_that_breaks_is_an_error_and_keeps_what_came() {
         let mut stream = client.stream(&Prompt::text("x").model(MODEL)).await.unwrap();
         let mut text = String::new();
         let error = loop {
-            match stream.next().await.expect("it breaks") {
+            match stream.next().await.expect("the stream fails") {
                 Ok(piece) => text.push_str(&piece),
                 Err(error) => break error,
             }
@@ -230,7 +230,7 @@ async fn a_stream_that_breaks_is_an_error_and_keeps_what_came() {
 }
 
 #[tokio::test]
-async fn without_a_network_the_error_names_the_cause_and_the_address() {
+async fn connection_error_names_the_cause_and_the_address() {
     let client = Client::builder(&pool("http://127.0.0.1:9", 1).build().unwrap()).max_attempts(1).build();
     let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
     assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Connect, "connection refused at 127.0.0.1:9"));
@@ -242,7 +242,7 @@ async fn without_a_network_the_error_names_the_cause_and_the_address() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_key_the_error_says_when_there_may_be_one() {
+async fn unavailable_error_carries_retry_after() {
     let limits = tower_keypool::Limits::new().per_minute(1);
     let (_sim, client) = paused_with(GeminiSim::builder(), 1, Limits::none(), |pool| pool.limits(MODEL, limits));
     let prompt = Prompt::text("x").model(MODEL);
@@ -254,7 +254,7 @@ async fn without_a_key_the_error_says_when_there_may_be_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_provider_refuses_is_told_in_its_words_and_without_the_key() {
+async fn providers_error_is_returned_without_the_key() {
     let (_sim, client) = paused(GeminiSim::builder(), 4);
     let error = client.send(&Prompt::request(&json!({ "contents": [] })).unwrap().model(MODEL)).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Invalid, Some("INVALID_ARGUMENT")), "{error}");
@@ -267,8 +267,8 @@ async fn what_the_provider_refuses_is_told_in_its_words_and_without_the_key() {
 }
 
 #[tokio::test]
-async fn a_request_of_any_kind_can_be_made_by_the_callers_client() {
-    // What the caller's client is given: the key is in the head.
+async fn requests_can_be_sent_by_the_callers_client() {
+    // The request of the caller's client carries the key in its head.
     let service = tower::service_fn(|request: keypool_batch::client::TransportRequest| async move {
         assert!(request.extensions().get::<Arc<tower_keypool::Lease>>().is_some());
         let key = request.headers()["x-goog-api-key"].to_str().unwrap().to_owned();
@@ -280,10 +280,10 @@ async fn a_request_of_any_kind_can_be_made_by_the_callers_client() {
 }
 
 #[tokio::test]
-async fn absurd_usage_overflows_no_sum() {
+async fn absurd_usage_does_not_overflow() {
     let usage = json!({ "promptTokenCount": u64::MAX, "toolUsePromptTokenCount": u64::MAX });
     let answer = json!({ "candidates": [{ "content": { "parts": [{ "text": "x" }] } }], "usageMetadata": usage });
-    let (_, client) = answering(Gemini::new(), "application/json", answer.to_string());
+    let (_, client) = client_with_response(Gemini::new(), "application/json", answer.to_string());
     let answer = client.send(&Prompt::text("hello").model("m")).await.unwrap();
     assert_eq!(answer.usage, Some(Usage { input_tokens: 2 << 40, output_tokens: 0 }));
 }

@@ -1,4 +1,4 @@
-//! `kill -9` at random points of a real process.
+//! A real process is killed with `kill -9` at random points.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use crate::{keyed, secret};
 
 const TASKS: usize = 400;
 
-/// The crate's own example. `cargo test --test it` alone does not build it.
+/// Builds the crate's example, which `cargo test --test it` does not build, and returns its path.
 fn example() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--package", "keypool-batch", "--example", "batch"]);
@@ -38,7 +38,7 @@ fn start(example: &Path, url: &str, input: &Path, output: &Path) -> Child {
         .unwrap()
 }
 
-/// The whole lines, by id.
+/// Returns the complete lines by id.
 fn results(path: &Path) -> BTreeMap<u64, String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
@@ -46,13 +46,13 @@ fn results(path: &Path) -> BTreeMap<u64, String> {
     for line in whole.lines() {
         let value: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         let before = found.insert(value["id"].as_u64().unwrap(), line.to_owned());
-        assert_eq!(before, None, "doubled");
+        assert_eq!(before, None, "duplicate result");
     }
     found
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_is_killed_twenty_times_loses_and_doubles_no_result() {
+async fn results_are_neither_lost_nor_duplicated_when_the_process_is_killed() {
     let latency = Latency::Uniform(Duration::from_millis(5), Duration::from_millis(60));
     let sim = keyed(GeminiSim::builder().latency(latency), 4, Limits::none()).start().await.unwrap();
     let example = example();
@@ -68,7 +68,7 @@ async fn a_run_that_is_killed_twenty_times_loses_and_doubles_no_result() {
         while kills < 20 {
             let mut run = start(&example, &sim.url(), &input, &output);
             let results_of_this_run = before.len() + random.usize(1..TASKS / 20);
-            // Somewhere between two results.
+            // Kill the process somewhere between two results.
             while results(&journal).len() < results_of_this_run && run.try_wait().unwrap().is_none() {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
@@ -81,11 +81,11 @@ async fn a_run_that_is_killed_twenty_times_loses_and_doubles_no_result() {
             kills += 1;
             let after = results(&journal);
             for (id, line) in &before {
-                assert_eq!(after.get(id), Some(line), "{name}: the result of {id} is as it was");
+                assert_eq!(after.get(id), Some(line), "{name}: the result of {id} is unchanged");
             }
             before = after;
         }
-        assert!(kills >= 10, "{name}: it ended after {kills}");
+        assert!(kills >= 10, "{name}: the run ended after {kills} kills");
         assert!(start(&example, &sim.url(), &input, &output).wait().unwrap().success());
         let text = fs::read_to_string(&output).unwrap();
         let all: Vec<Value> = if name.ends_with('l') {
@@ -95,11 +95,11 @@ async fn a_run_that_is_killed_twenty_times_loses_and_doubles_no_result() {
         };
         let mut ids: Vec<u64> = all.iter().map(|result| result["id"].as_u64().unwrap()).collect();
         ids.sort_unstable();
-        assert!(ids.iter().copied().eq(0..TASKS as u64), "{name}: each once");
+        assert!(ids.iter().copied().eq(0..TASKS as u64), "{name}: each result appears once");
         assert!(all.iter().all(|result| result["success"] == true));
         for (id, line) in before {
             let line: Value = serde_json::from_str(&line).unwrap();
-            assert!(all.contains(&line), "{name}: the result of {id} is as it was");
+            assert!(all.contains(&line), "{name}: the result of {id} is unchanged");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whose fault it is: the task's, the caller's, the provider's; and the error log.
+//! Faults of tasks, callers and the provider, and the error log.
 
 use std::{
     io::Write,
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{MODEL, paused, results_of, tasks};
 
-/// A log that a test can read.
+/// A log that the test can read.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -33,14 +33,14 @@ impl Lines {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_passes_is_tried_again_and_what_stays_fails() {
+async fn temporary_fault_is_retried_and_lasting_fault_fails() {
     for (refusal, times, ok) in [(Refusal::Overloaded, 3, true), (Refusal::Internal, 4, false)] {
         let rule = Rule::new(Fault::Refuse(refusal)).times(times);
         let (sim, client) = paused(GeminiSim::builder().script([rule]), 1);
         let (summary, results) = results_of(Batch::new(&client, MODEL), tasks(1)).await;
         assert_eq!(summary.ok, u64::from(ok), "{summary}");
         assert_eq!(sim.report().total.arrivals, 4);
-        assert!(sim.elapsed() > Duration::from_millis(1_500), "with pauses: {:?}", sim.elapsed());
+        assert!(sim.elapsed() > Duration::from_millis(1_500), "retries back off: {:?}", sim.elapsed());
         if !ok {
             assert_eq!((&results[0]["error"]["kind"], &results[0]["attempts"]), (&json!("model_error"), &json!(4)));
             assert_eq!(results[0]["error"]["code"], "INTERNAL");
@@ -49,7 +49,7 @@ async fn what_passes_is_tried_again_and_what_stays_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_provider_calls_invalid_is_not_sent_again() {
+async fn invalid_request_is_not_retried() {
     let rule = || [Rule::new(Fault::Refuse(Refusal::InvalidArgument)).times(1)];
     let (sim, client) = paused(GeminiSim::builder().script(rule()), 1);
     let (_, results) = results_of(Batch::new(&client, MODEL), tasks(1)).await;
@@ -57,11 +57,11 @@ async fn what_the_provider_calls_invalid_is_not_sent_again() {
     assert_eq!(results[0]["error"]["code"], "INVALID_ARGUMENT");
     let (_sim, client) = paused(GeminiSim::builder().script(rule()), 1);
     let (summary, _) = results_of(Batch::new(&client, MODEL).retry_invalid(), tasks(1)).await;
-    assert_eq!(summary.ok, 1, "unless that is asked for");
+    assert_eq!(summary.ok, 1, "retry_invalid retries them");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_model_that_is_not_there_is_the_tasks_matter() {
+async fn unknown_model_fails_its_task() {
     let input = "{\"prompt\": \"a\", \"model\": \"no-such-model\"}\n{\"prompt\": \"b\", \"model\": \"a b?\"}\n\"c\"\n";
     let (_sim, client) = paused(GeminiSim::builder(), 4);
     let input = Input::read(input.as_bytes(), InputFormat::JsonLines).unwrap();
@@ -72,7 +72,7 @@ async fn a_model_that_is_not_there_is_the_tasks_matter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_does_not_come_is_a_timeout_and_one_that_ends_early_is_closed() {
+async fn missing_response_is_a_timeout_and_truncated_response_is_closed() {
     for (fault, kind) in [
         (Fault::Hang, "timeout"),
         (Fault::StallAfter(20), "timeout"),
@@ -94,7 +94,7 @@ async fn an_answer_that_does_not_come_is_a_timeout_and_one_that_ends_early_is_cl
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_fault_is_a_line_of_the_error_log() {
+async fn each_fault_is_a_line_in_the_error_log() {
     let log = Lines::default();
     let script = [
         Rule::new(Fault::Refuse(Refusal::Overloaded)).nth(1),
@@ -109,9 +109,9 @@ async fn each_fault_is_a_line_of_the_error_log() {
     let (summary, _) = results_of(batch, tasks(1)).await;
     assert!(!summary.error_log_failed && summary.ok == 1, "{summary}");
     let text = log.text();
-    let whats: Vec<&str> = text.lines().map(|line| line.split_once(" ERROR key k0 task 0: ").unwrap().1).collect();
+    let messages: Vec<&str> = text.lines().map(|line| line.split_once(" ERROR key k0 task 0: ").unwrap().1).collect();
     assert_eq!(
-        whats,
+        messages,
         ["503 UNAVAILABLE", "empty: the answer is empty", "429 RESOURCE_EXHAUSTED (retry in 60s)"],
         "{text}"
     );
@@ -119,7 +119,7 @@ async fn each_fault_is_a_line_of_the_error_log() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_log_that_cannot_be_written_is_told_and_stops_nothing() {
+async fn unwritable_error_log_is_reported_and_the_run_continues() {
     struct Full;
     impl Write for Full {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
@@ -136,7 +136,7 @@ async fn an_error_log_that_cannot_be_written_is_told_and_stops_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_to_an_address_that_is_no_providers_ends_early() {
+async fn run_to_a_wrong_address_ends_early() {
     let script = [Rule::new(Fault::Canned(Canned::new(200).header("content-type", "text/html").body("<html>")))];
     let (sim, client) = paused(GeminiSim::builder().script(script), 4);
     let (summary, _) = results_of(Batch::new(&client, MODEL).workers(4).max_retries(0), tasks(1_000)).await;
@@ -148,12 +148,12 @@ async fn a_run_to_an_address_that_is_no_providers_ends_early() {
     let script = [Rule::new(Fault::Canned(Canned::new(200).body("<html>"))).skip(1)];
     let (_sim, client) = paused(GeminiSim::builder().script(script), 4);
     let (summary, _) = results_of(Batch::new(&client, MODEL).workers(1).max_retries(0), tasks(20)).await;
-    assert_eq!((summary.ok, summary.failed), (1, 19), "after a good answer they fail for themselves: {summary}");
+    assert_eq!((summary.ok, summary.failed), (1, 19), "after a success each failed task fails alone: {summary}");
 }
 
-/// Whatever comes back, a run ends, and nothing is sent without end or pause.
+/// A run ends whatever the response is, and does not send requests without pauses.
 #[tokio::test(start_paused = true)]
-async fn whatever_is_answered_a_run_ends_and_keys_are_not_hammered() {
+async fn run_ends_after_few_requests_for_any_response() {
     let google = |status: &str| json!({ "error": { "status": status, "message": "no" } }).to_string();
     let statuses =
         [201, 204, 300, 301, 304, 400, 401, 402, 403, 404, 407, 408, 409, 413, 418, 422, 429, 451, 499, 500, 503, 529];

@@ -1,4 +1,4 @@
-//! Where tasks come from: lines, JSON, CSV; and lines that are no tasks.
+//! Tasks from lines, JSON and CSV, and invalid lines.
 
 use std::{fs, io::Read};
 
@@ -8,26 +8,26 @@ use serde_json::{Value, json};
 
 use crate::{MODEL, paused, results_of};
 
-/// What a simulator that repeats the prompt answers.
-async fn of(text: &str, format: InputFormat) -> (Summary, Vec<Value>) {
+/// Runs the tasks of an input over a simulator that repeats the prompt.
+async fn run_input(text: &str, format: InputFormat) -> (Summary, Vec<Value>) {
     let (_sim, client) = paused(GeminiSim::builder().answer(gemini_sim::AnswerText::Echo), 1);
     let input = Input::read(std::io::Cursor::new(text.to_owned()), format).unwrap();
     results_of(Batch::new(&client, MODEL), input).await
 }
 
-fn told(results: &[Value]) -> Vec<(Value, Value)> {
+fn ids_and_texts(results: &[Value]) -> Vec<(Value, Value)> {
     let text = |result: &Value| result.get("text").unwrap_or(&result["error"]["message"]).clone();
     results.iter().map(|result| (result["id"].clone(), text(result))).collect()
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_line_is_a_prompt_and_blank_ones_are_none() {
-    let (_, results) = of("\u{feff}one\r\n\n  \ntwo", InputFormat::Lines).await;
-    assert_eq!(told(&results), [(json!(0), json!("one")), (json!(1), json!("two"))]);
+async fn each_line_is_a_prompt_and_blank_lines_are_skipped() {
+    let (_, results) = run_input("\u{feff}one\r\n\n  \ntwo", InputFormat::Lines).await;
+    assert_eq!(ids_and_texts(&results), [(json!(0), json!("one")), (json!(1), json!("two"))]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_line_that_is_no_task_is_a_result_with_its_place_and_the_run_goes_on() {
+async fn invalid_line_is_a_failed_result_with_its_line_number() {
     let input = r#"{"id": "a", "prompt": "one"}
 {"id": "b", "pro
 
@@ -39,7 +39,7 @@ async fn a_line_that_is_no_task_is_a_result_with_its_place_and_the_run_goes_on()
 {"id": "f", "prompt": "x", "max_output_tokens": 0}
 {"id": "g", "text": "x"}
 "last""#;
-    let (summary, results) = of(input, InputFormat::JsonLines).await;
+    let (summary, results) = run_input(input, InputFormat::JsonLines).await;
     let wrong: Vec<(&str, &str)> = results
         .iter()
         .filter(|result| result["success"] == json!(false))
@@ -59,11 +59,11 @@ async fn a_line_that_is_no_task_is_a_result_with_its_place_and_the_run_goes_on()
         assert!(message.starts_with(&format!("{place}: {why}")), "{message}");
     }
     assert_eq!((summary.tasks, summary.ok, summary.failed, summary.errors["input"]), (10, 3, 7, 7), "{summary}");
-    assert_eq!(results.last().unwrap()["id"], json!(9), "an id is the place among the items");
+    assert_eq!(results.last().unwrap()["id"], json!(9), "the default id is the position among the items");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_task_is_said_once_until_it_is_mended() {
+async fn invalid_line_is_reported_once_until_it_is_fixed() {
     let folder = tempfile::tempdir().unwrap();
     let (input, path) = (folder.path().join("in.jsonl"), folder.path().join("out.json"));
     let (_sim, client) = paused(GeminiSim::builder(), 1);
@@ -81,45 +81,45 @@ async fn what_is_no_task_is_said_once_until_it_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_array_is_a_list_of_tasks() {
+async fn json_array_is_a_list_of_tasks() {
     let text = r#" ["one", {"id": "b", "prompt": "two", "n": 1.10}, 3] "#;
-    let (_, results) = of(text, InputFormat::JsonArray).await;
-    assert_eq!(told(&results)[..2], [(json!(0), json!("one")), (json!("b"), json!("two"))]);
+    let (_, results) = run_input(text, InputFormat::JsonArray).await;
+    assert_eq!(ids_and_texts(&results)[..2], [(json!(0), json!("one")), (json!("b"), json!("two"))]);
     assert_eq!((&results[2]["id"], &results[2]["error"]["kind"]), (&json!("item 3"), &json!("input")));
     assert_eq!(results[1]["task"], json!({ "n": 1.10 }));
     assert!(Input::read("{}".as_bytes(), InputFormat::JsonArray).is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn columns_may_stand_apart_by_commas_semicolons_and_tabs() {
+async fn columns_can_be_separated_by_commas_semicolons_and_tabs() {
     for text in [
         "ID;Prompt;lang\na;\"one; two, \"\"three\"\"\";de\nb;second;en\n",
         "\u{feff}id\tPROMPT\tlang\na\t\"one; two, \"\"three\"\"\"\tde\nb\tsecond\ten\n;;\n",
         "id,prompt,lang\r\na,\"one; two, \"\"three\"\"\",de\r\n\r\nb,second,en\r\n,,\r\n",
     ] {
-        let (_, results) = of(text, InputFormat::csv()).await;
-        let told = told(&results);
-        assert_eq!(told[0], (json!("a"), json!("one; two, \"three\"")), "{text}");
-        assert_eq!(told[1], (json!("b"), json!("second")), "{text}");
+        let (_, results) = run_input(text, InputFormat::csv()).await;
+        let pairs = ids_and_texts(&results);
+        assert_eq!(pairs[0], (json!("a"), json!("one; two, \"three\"")), "{text}");
+        assert_eq!(pairs[1], (json!("b"), json!("second")), "{text}");
         assert_eq!(results[0]["task"], json!({ "lang": "de" }), "{text}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_may_have_several_lines_and_a_model_of_their_own() {
+async fn rows_can_have_several_lines_and_their_own_model() {
     let text = "prompt,model,temperature,max_output_tokens,question\n\"one\ntwo\",gemini-2.5-pro,0.5,9,q\nthree,,,,\n";
-    let (_, results) = of(text, InputFormat::csv()).await;
+    let (_, results) = run_input(text, InputFormat::csv()).await;
     assert_eq!((&results[0]["text"], &results[0]["model"]), (&json!("one\ntwo"), &json!("gemini-2.5-pro")));
     assert_eq!((&results[1]["text"], &results[1]["model"]), (&json!("three"), &json!(MODEL)));
-    let (_, results) = of(text, InputFormat::Csv { column: "question".to_owned() }).await;
+    let (_, results) = run_input(text, InputFormat::Csv { column: "question".to_owned() }).await;
     assert_eq!((&results[0]["text"], &results[0]["task"]["prompt"]), (&json!("q"), &json!("one\ntwo")));
     assert_eq!(results[1]["error"]["message"], "line 4: the prompt is empty");
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_rows_are_named_by_line() {
+async fn invalid_rows_are_reported_with_their_lines() {
     let text = "id,prompt\na,one\nb,\"two\nlines\"\nc,1,2\nd\ne,\"never closed\nf,x\ng,y\n";
-    let (summary, results) = of(text, InputFormat::csv()).await;
+    let (summary, results) = run_input(text, InputFormat::csv()).await;
     let wrong: Vec<&str> = results.iter().filter_map(|result| result["error"]["message"].as_str()).collect();
     assert_eq!(
         wrong,
@@ -134,7 +134,7 @@ async fn bad_rows_are_named_by_line() {
 }
 
 #[test]
-fn a_head_that_names_no_prompt_is_an_error_before_the_start() {
+fn header_without_a_prompt_column_is_an_error() {
     for (text, why) in [
         ("id;text\na;b\n", "there is no column `prompt`; the columns are: id, text"),
         ("prompt,a,a\nx,y,z\n", "two columns are named `a`"),
@@ -147,7 +147,7 @@ fn a_head_that_names_no_prompt_is_an_error_before_the_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn text_that_is_not_utf8_is_named_and_the_run_goes_on() {
+async fn invalid_utf8_is_reported_and_the_run_continues() {
     let (_sim, client) = paused(GeminiSim::builder(), 1);
     let input = Input::read(&b"one\ncaf\xe9\nthree\n"[..], InputFormat::Lines).unwrap();
     let (summary, results) = results_of(Batch::new(&client, MODEL), input).await;
@@ -156,7 +156,7 @@ async fn text_that_is_not_utf8_is_named_and_the_run_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn text_in_utf_16_is_no_prompt() {
+async fn utf_16_is_not_read_as_prompts() {
     for start in ["\u{feff}", ""] {
         let text: Vec<u8> = format!("{start}one\ntwo\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
         let input = match Input::read(std::io::Cursor::new(text), InputFormat::Lines) {
@@ -166,7 +166,7 @@ async fn text_in_utf_16_is_no_prompt() {
                 continue;
             }
         };
-        assert_eq!(start, "", "a byte order mark says what the file is");
+        assert_eq!(start, "", "a byte order mark is detected");
         let (sim, client) = paused(GeminiSim::builder(), 1);
         let (summary, _) = results_of(Batch::new(&client, MODEL), input).await;
         assert_eq!((summary.ok, sim.report().total.arrivals), (0, 0), "{summary}");
@@ -174,7 +174,7 @@ async fn text_in_utf_16_is_no_prompt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_breaks_ends_the_input_and_not_the_run() {
+async fn read_error_ends_the_input_but_not_the_run() {
     struct Breaks(bool);
     impl Read for Breaks {
         fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
@@ -193,7 +193,7 @@ async fn a_source_that_breaks_ends_the_input_and_not_the_run() {
 }
 
 #[test]
-fn a_task_is_read_with_all_its_forms() {
+fn all_forms_of_a_task_are_read() {
     for good in [
         r#"{"id": 12345678901234567890123, "prompt": "x"}"#,
         r#"{"prompt": "x", "temperature": null}"#,

@@ -1,4 +1,4 @@
-//! JSON as models make it: 40 broken texts with what was meant, and 40 that nothing may touch.
+//! JSON as models write it: 40 broken texts with their intended values, and 40 valid texts that must not be changed.
 
 use keypool_batch::json::{How, find};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn value(text: &str) -> Option<Value> {
 }
 
 #[test]
-fn what_models_break_is_repaired_to_what_they_meant() {
+fn broken_json_is_repaired_to_its_intended_value() {
     let cases = corpus(include_str!("../corpus/broken.json"));
     assert_eq!(cases.len(), 40);
     let wrong: Vec<String> = cases
@@ -24,7 +24,7 @@ fn what_models_break_is_repaired_to_what_they_meant() {
 }
 
 #[test]
-fn what_parses_is_never_touched() {
+fn valid_json_is_not_changed() {
     let cases = corpus(include_str!("../corpus/valid.json"));
     assert_eq!(cases.len(), 40);
     for case in &cases {
@@ -35,7 +35,7 @@ fn what_parses_is_never_touched() {
 }
 
 #[test]
-fn nothing_is_made_of_nothing() {
+fn text_without_json_yields_nothing() {
     for text in ["", "   ", "I cannot help with that.", "{", "see {name} and [0, 1)", "```\nlet x = 1;\n```"] {
         let found = value(text);
         assert!(found.is_none() || found == Some(json!({})), "{text}: {found:?}");
@@ -43,7 +43,7 @@ fn nothing_is_made_of_nothing() {
 }
 
 #[test]
-fn what_is_hostile_ends_soon() {
+fn hostile_text_is_handled_quickly() {
     assert!(find(&"[".repeat(100_000)).is_err());
     assert!(find(&"{\"a\":".repeat(100_000)).is_err());
     let long = format!("{{\"a\": [{}]", "1, ".repeat(200_000));
@@ -52,7 +52,7 @@ fn what_is_hostile_ends_soon() {
 }
 
 #[test]
-fn the_answer_is_taken_and_not_what_was_thought_or_cited_before_it() {
+fn json_of_the_answer_is_found_despite_thoughts_and_quotes() {
     for text in [
         r#"<think>maybe {"a": 0}</think>{"a": 1}"#,
         "<thinking>\n{\"a\": 0} or [2]?\n</thinking>\n```json\n{\"a\": 1}\n```",
@@ -68,14 +68,14 @@ fn the_answer_is_taken_and_not_what_was_thought_or_cited_before_it() {
 }
 
 #[test]
-fn backslashes_of_formulas_and_paths_stay() {
+fn backslashes_of_formulas_and_paths_are_kept() {
     for (text, meant) in [(r#"{"a": "C:\Dir",}"#, r"C:\Dir"), (r#"{"a": "\alpha + \\x"}"#, r"\alpha + \x")] {
         assert_eq!(value(text), Some(json!({ "a": meant })), "{text}");
     }
 }
 
 #[test]
-fn half_a_character_does_not_cost_the_rest() {
+fn lone_surrogate_is_replaced_and_the_rest_is_kept() {
     for (text, meant) in [
         (r#"{"a": "x\ud83d", "b": "\ud83d\ude00"}"#, "x\u{fffd}"),
         (r#"{"a": "\ude00 \\ud83d", "b": "\ud83d\ude00"}"#, "\u{fffd} \\ud83d"),
@@ -86,7 +86,7 @@ fn half_a_character_does_not_cost_the_rest() {
 }
 
 #[test]
-fn every_digit_stays_and_no_white_space_between() {
+fn digits_are_kept_and_white_space_is_removed() {
     let text = "{ \"a b\" : [ 1.10,\n 12345678901234567890123 ],\t\"c\\\" \": \"x  y\\n\" }";
     let on_a_line = "{\"a b\":[1.10,12345678901234567890123],\"c\\\" \":\"x  y\\n\"}";
     assert_eq!(find(text).unwrap().json.get(), on_a_line);

@@ -28,24 +28,24 @@ pub(crate) fn secret(n: usize) -> String {
     format!("AIzaSy-not-a-real-key-{n:017}")
 }
 
-/// Noon of 2026-11-20 in UTC, four in the morning of the provider.
+/// Noon of 2026-11-20 in UTC, which is four in the morning for the provider.
 pub(crate) fn wall() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_176_000)
 }
 
-/// A simulator with so many keys, each of a project of its own with these limits.
+/// Adds `keys` keys to a simulator, each in its own project with these limits.
 pub(crate) fn keyed(builder: Builder, keys: usize, limits: gemini_sim::Limits) -> Builder {
     (0..keys).fold(builder, |builder, n| {
         builder.project(Project::new(format!("projects/{}", 1000 + n)).limits(limits).key(&*secret(n)))
     })
 }
 
-/// A pool of the same keys, `k0` and so on.
+/// Builds a pool with the same keys, named `k0` and so on.
 pub(crate) fn pool(base: &str, keys: usize) -> KeyPoolBuilder {
     KeyPool::builder(Gemini::at(base).unwrap()).keys((0..keys).map(|n| Key::new(secret(n)).named(&*format!("k{n}"))))
 }
 
-/// A client over a simulator in process, on tokio's clock.
+/// Builds a client over a simulator in process, on tokio's clock.
 pub(crate) fn paused(builder: Builder, keys: usize) -> (GeminiSim, Client) {
     paused_with(builder, keys, gemini_sim::Limits::none(), |pool| pool)
 }
@@ -66,13 +66,13 @@ pub(crate) fn tasks(count: usize) -> Input {
     Input::tasks((0..count).map(|n| Task::new(&*format!("task {n}"))))
 }
 
-/// Runs tasks with the defaults into a file.
+/// Runs tasks into a file, with the default options of a batch.
 pub(crate) async fn run_to(client: &Client, input: Input, path: &Path, options: OutputOptions) -> Summary {
     let output = Output::file(path, &options).unwrap();
     Batch::new(client, MODEL).run(input, output).await.unwrap()
 }
 
-/// Runs a batch into memory.
+/// Runs a batch and returns its results in the order of the input.
 pub(crate) async fn results_of(batch: Batch, input: Input) -> (Summary, Vec<Value>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
@@ -81,7 +81,7 @@ pub(crate) async fn results_of(batch: Batch, input: Input) -> (Summary, Vec<Valu
     (summary, lines(&path))
 }
 
-/// The results in a file.
+/// Reads the results from a file.
 pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let text = fs::read_to_string(path).unwrap();
     if path.extension().is_some_and(|end| end == "json") {

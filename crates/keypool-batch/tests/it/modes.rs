@@ -1,4 +1,4 @@
-//! How a run goes: workers, slots, stop, panics, progress.
+//! Execution of a run: workers, slots, stop, panics, progress.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +15,7 @@ fn sink() -> Output {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_never_more_requests_than_workers() {
+async fn number_of_requests_is_limited_by_the_workers() {
     let (sim, client) = paused(GeminiSim::builder().latency(SECOND), 4);
     let summary = Batch::new(&client, MODEL).workers(5).run(tasks(50), sink()).await.unwrap();
     assert_eq!(summary.ok, 50);
@@ -24,12 +24,12 @@ async fn there_are_never_more_requests_than_workers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slot_starts_a_request_no_sooner_than_its_interval() {
+async fn slot_waits_for_its_interval_between_requests() {
     let (sim, client) = paused(GeminiSim::builder().latency(Duration::from_millis(300)), 3);
     let batch = Batch::new(&client, MODEL).slots(2, SECOND);
     let summary = batch.run(tasks(60), sink()).await.unwrap();
     assert_eq!(summary.ok, 60);
-    // 6 slots, 10 requests each: 9 intervals and the last answer.
+    // 6 slots with 10 requests each: 9 intervals and the last response.
     let took = sim.elapsed();
     assert!((9.3..9.4).contains(&took.as_secs_f64()), "{took:?}");
     let log = sim.log();
@@ -38,11 +38,11 @@ async fn a_slot_starts_a_request_no_sooner_than_its_interval() {
     for arrival in log.iter() {
         *keys.entry(arrival.key).or_insert(0) += 1;
     }
-    assert!(keys.values().all(|count| *count == 20), "each key has its own: {keys:?}");
+    assert!(keys.values().all(|count| *count == 20), "the keys are used equally: {keys:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_whose_slot_has_a_bad_key_goes_to_another() {
+async fn task_of_a_slot_with_an_invalid_key_moves_to_another_slot() {
     let (sim, client) = paused(GeminiSim::builder(), 3);
     sim.refuse_key("key-0", Some(gemini_sim::Refusal::ApiKeyInvalid));
     let (summary, results) = results_of(Batch::new(&client, MODEL).slots(1, SECOND), tasks(30)).await;
@@ -50,11 +50,11 @@ async fn a_task_whose_slot_has_a_bad_key_goes_to_another() {
     assert!(summary.key_faults >= 1, "{summary}");
     assert!(results.iter().all(|result| result["key_id"] != "k0"));
     let took = sim.elapsed();
-    assert!(took < 17 * SECOND, "two keys do it alone: {took:?}");
+    assert!(took < 17 * SECOND, "two keys are enough: {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn stop_waits_for_what_is_at_the_provider_and_leaves_the_rest() {
+async fn stop_waits_for_active_requests_and_leaves_the_rest() {
     let (sim, client) = paused(GeminiSim::builder().latency(10 * SECOND), 2);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
@@ -72,7 +72,7 @@ async fn stop_waits_for_what_is_at_the_provider_and_leaves_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stop_does_not_wait_for_keys_and_abort_for_nothing() {
+async fn stop_does_not_wait_for_keys_and_abort_does_not_wait_at_all() {
     let limits = Limits::none().rpm(2);
     let limited = |pool: tower_keypool::KeyPoolBuilder| pool.limits(MODEL, tower_keypool::Limits::new().per_minute(2));
     let (sim, client) = paused_with(GeminiSim::builder(), 1, limits, limited);
@@ -97,14 +97,14 @@ async fn stop_does_not_wait_for_keys_and_abort_for_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_that_panics_fails_its_task_and_the_run_goes_on() {
+async fn panicking_worker_fails_its_task_and_the_run_continues() {
     let (sim, _) = paused(GeminiSim::builder(), 2);
     let below = sim.service();
     let service = tower::service_fn(move |request: keypool_batch::client::TransportRequest| {
         let sim = below.clone();
         async move {
             let body = http_body_util::BodyExt::collect(request.into_body()).await.map_err(BoxError::from)?.to_bytes();
-            assert!(!body.windows(6).any(|part| part == b"task 7"), "the seventh is one too many");
+            assert!(!body.windows(6).any(|part| part == b"task 7"), "task 7 panics");
             let request = http::Request::post(format!("/v1beta/models/{MODEL}:generateContent"))
                 .header("x-goog-api-key", crate::secret(0))
                 .body(http_body_util::Full::new(body))?;
@@ -114,12 +114,12 @@ async fn a_worker_that_panics_fails_its_task_and_the_run_goes_on() {
     let client = Client::builder(&pool("http://gemini-sim.invalid", 2).build().unwrap()).service(service);
     let (summary, results) = results_of(Batch::new(&client, MODEL).workers(2), tasks(20)).await;
     assert_eq!((summary.ok, summary.failed, summary.errors["internal"]), (19, 1, 1), "{summary}");
-    assert_eq!(results[7]["error"]["message"], "the seventh is one too many");
-    assert_eq!(client.pool().stats().in_flight, 0, "its key is given back");
+    assert_eq!(results[7]["error"]["message"], "task 7 panics");
+    assert_eq!(client.pool().stats().in_flight, 0, "its key is returned");
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_input_that_panics_ends_the_input_and_not_the_run() {
+async fn panicking_input_ends_the_input_but_not_the_run() {
     let (_sim, client) = paused(GeminiSim::builder(), 1);
     let input = Input::tasks((0..).map(|n| if n < 300 { Task::new("x") } else { panic!("no more") }));
     let summary = Batch::new(&client, MODEL).run(input, sink()).await.unwrap();
@@ -127,7 +127,7 @@ async fn an_input_that_panics_ends_the_input_and_not_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_dropped_ends() {
+async fn dropped_run_ends() {
     let (sim, client) = paused(GeminiSim::builder().latency(SECOND), 1);
     let run = Batch::new(&client, MODEL).workers(2).start(tasks(1_000), sink()).unwrap();
     tokio::time::sleep(5 * SECOND).await;
@@ -139,7 +139,7 @@ async fn a_run_that_is_dropped_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn large_prompts_are_not_all_held_in_memory() {
+async fn large_prompts_are_read_ahead_only_a_little() {
     let (_sim, client) = paused(GeminiSim::builder().latency(SECOND), 1);
     let input = Input::tasks((0..100).map(|n| Task::new(&*format!("{n} {}", "x".repeat(4 << 20)))));
     let run = Batch::new(&client, MODEL).workers(1).start(input, sink()).unwrap();
@@ -149,7 +149,7 @@ async fn large_prompts_are_not_all_held_in_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_that_come_have_slots_and_one_that_goes_keeps_no_task() {
+async fn slots_follow_added_and_removed_keys() {
     let sim = crate::keyed(GeminiSim::builder(), 3, Limits::none()).build();
     let pool = pool("http://gemini-sim.invalid", 1).build().unwrap();
     let client = Client::builder(&pool).service(sim.service());
@@ -169,7 +169,7 @@ async fn keys_that_come_have_slots_and_one_that_goes_keeps_no_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_model_takes_the_place_of_one_that_cannot_serve() {
+async fn fallback_model_replaces_one_that_cannot_serve() {
     for slots in [false, true] {
         let script = [Rule::new(Fault::Refuse(gemini_sim::Refusal::LimitZero)).model("gemini-2.5-pro")];
         let sim = crate::keyed(GeminiSim::builder().script(script), 3, Limits::none()).build();

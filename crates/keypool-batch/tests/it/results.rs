@@ -1,4 +1,4 @@
-//! What is a result, and which ones are good.
+//! The content of results, and which of them are successes.
 
 use gemini_sim::{Canned, Fault, Finish, GeminiSim, Rule};
 use keypool_batch::{Batch, Input, Prices, PromptOptions, RunOutcome, Task};
@@ -16,7 +16,7 @@ fn candidate(text: &str, reason: &str) -> Rule {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_result_has_all_that_is_known_of_its_task() {
+async fn result_has_all_fields() {
     let (_sim, client) = paused(GeminiSim::builder().script([candidate("Rhine", "STOP")]), 1);
     let task = Task::new("Name a river.").id("river").field("topic", json!({ "n": 1 }));
     let (summary, results) = results_of(Batch::new(&client, MODEL), Input::tasks([task])).await;
@@ -39,22 +39,22 @@ async fn a_result_has_all_that_is_known_of_its_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_cut_is_no_success_and_its_text_is_kept() {
+async fn truncated_response_is_a_failure_with_its_text() {
     let (sim, client) = paused(GeminiSim::builder().script([candidate("The Rhine is", "MAX_TOKENS")]), 1);
     let (summary, results) = results_of(Batch::new(&client, MODEL), tasks(1)).await;
     let result = &results[0];
     assert_eq!((&result["success"], &result["text"]), (&json!(false), &json!("The Rhine is")), "{result}");
     assert_eq!(result["error"]["kind"], "max_tokens");
     assert!(result["error"]["message"].as_str().unwrap().contains("max_output_tokens"), "{result}");
-    assert_eq!((summary.failed, sim.report().total.arrivals), (1, 1), "it would be cut again");
+    assert_eq!((summary.failed, sim.report().total.arrivals), (1, 1), "a truncated response is not retried");
 
     let (sim, client) = paused(GeminiSim::builder().script([candidate("The Rhine is", "MAX_TOKENS").times(1)]), 1);
     let (summary, _) = results_of(Batch::new(&client, MODEL).retry_max_tokens(), tasks(1)).await;
-    assert_eq!((summary.ok, sim.report().total.arrivals), (1, 2), "unless that is asked for");
+    assert_eq!((summary.ok, sim.report().total.arrivals), (1, 2), "retry_max_tokens retries it");
 }
 
 #[tokio::test(start_paused = true)]
-async fn json_that_was_cut_is_never_repaired_into_a_success() {
+async fn truncated_json_is_not_repaired() {
     let (_sim, client) = paused(GeminiSim::builder().script([candidate(r#"{"a": [1, 2"#, "MAX_TOKENS")]), 1);
     let schema = json!({ "type": "object", "required": ["a"] });
     for batch in [Batch::new(&client, MODEL).parse_json(), Batch::new(&client, MODEL).json_schema(schema).unwrap()] {
@@ -65,7 +65,7 @@ async fn json_that_was_cut_is_never_repaired_into_a_success() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_run_tries_again_what_was_cut() {
+async fn later_run_retries_truncated_responses() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.jsonl");
     let (_sim, client) = paused(GeminiSim::builder().script([candidate("The", "MAX_TOKENS").times(1)]), 1);
@@ -73,13 +73,13 @@ async fn a_later_run_tries_again_what_was_cut() {
     assert_eq!(all.failed, 1);
     let retry = keypool_batch::OutputOptions { retry_failed: true, ..Default::default() };
     let all = crate::run_to(&client, tasks(1), &path, retry).await;
-    assert_eq!((all.ok, all.skipped), (1, 0), "the later line counts");
+    assert_eq!((all.ok, all.skipped), (1, 0), "the last line counts");
     let all = crate::run_to(&client, tasks(1), &path, retry).await;
     assert_eq!((all.ok, all.skipped, all.skipped_failed), (0, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn blocked_and_empty_answers_are_tried_again_then_failures() {
+async fn blocked_and_empty_responses_are_retried_and_then_fail() {
     for (finish, kind, reason) in [
         (Finish::Reason("SAFETY".to_owned()), "blocked", "SAFETY"),
         (Finish::PromptBlocked("PROHIBITED_CONTENT".to_owned()), "blocked", "PROHIBITED_CONTENT"),
@@ -96,7 +96,7 @@ async fn blocked_and_empty_answers_are_tried_again_then_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn json_is_found_and_checked_and_keeps_its_digits() {
+async fn json_is_found_and_validated_and_keeps_its_digits() {
     let text = "Sure:\n```json\n{\"price\": 1.10, \"id\": 12345678901234567890123}\n```";
     let (_sim, client) = paused(GeminiSim::builder().script([candidate(text, "STOP")]), 1);
     let folder = tempfile::tempdir().unwrap();
@@ -111,11 +111,11 @@ async fn json_is_found_and_checked_and_keeps_its_digits() {
     let (_, results) = results_of(batch, tasks(1)).await;
     assert_eq!(results[0]["error"]["kind"], "schema");
     assert!(results[0]["error"]["message"].as_str().unwrap().starts_with("/price: "), "{}", results[0]);
-    assert_eq!((&results[0]["attempts"], &results[0]["text"]), (&json!(2), &json!(text)), "what there was is kept");
+    assert_eq!((&results[0]["attempts"], &results[0]["text"]), (&json!(2), &json!(text)), "the received text is kept");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_provider_is_asked_for_json() {
+async fn json_output_is_requested_from_the_provider() {
     let (sim, client) = paused(GeminiSim::builder(), 1);
     let batch = Batch::new(&client, MODEL).max_retries(0).json_schema(json!({ "type": "object" })).unwrap();
     results_of(batch, tasks(1)).await;
@@ -125,7 +125,7 @@ async fn the_provider_is_asked_for_json() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_is_no_cost_without_prices() {
+async fn cost_requires_prices() {
     let (_sim, client) = paused(GeminiSim::builder().script([candidate("x", "STOP")]), 1);
     let (summary, _) = results_of(Batch::new(&client, MODEL), tasks(2)).await;
     assert_eq!(summary.cost, None);
@@ -137,7 +137,7 @@ async fn there_is_no_cost_without_prices() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn numbers_that_cannot_be_are_errors() {
+async fn invalid_numbers_are_errors() {
     for bad in [f64::NAN, f64::INFINITY, -1.0] {
         assert!(Prices::per_million(bad, 1.0).is_err() && Prices::per_million(1.0, bad).is_err(), "{bad}");
         let (_sim, client) = paused(GeminiSim::builder(), 1);
@@ -159,7 +159,7 @@ async fn numbers_that_cannot_be_are_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_of_functions_are_kept() {
+async fn function_calls_are_kept() {
     let call = json!({ "functionCall": { "name": "read", "args": { "path": "a" } } });
     let body = json!({ "candidates": [{ "content": { "parts": [call] }, "finishReason": "STOP" }] });
     let rule = Rule::new(Fault::Canned(Canned::new(200).json(&body)));

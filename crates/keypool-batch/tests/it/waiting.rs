@@ -1,4 +1,4 @@
-//! When nobody can be asked: limits, exhausted days, no keys, no network.
+//! Runs that cannot send: limits, exhausted days, no keys, no network.
 
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ fn per_day(requests: u64) -> impl FnOnce(KeyPoolBuilder) -> KeyPoolBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faults_of_keys_are_never_counted() {
+async fn key_faults_do_not_count_as_retries() {
     let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpm(5), |pool| pool);
     let (summary, results) = results_of(Batch::new(&client, MODEL).max_retries(0), tasks(40)).await;
     assert_eq!((summary.ok, summary.failed), (40, 0), "{summary}");
-    assert!(summary.key_faults > 0, "the limits are not known before: {summary}");
+    assert!(summary.key_faults > 0, "the limits are not known in advance: {summary}");
     assert!(results.iter().all(|result| result["attempts"].as_u64() > result["key_faults"].as_u64()));
     assert_eq!(summary.requests, sim.report().total.arrivals);
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_exhausted_ends_when_the_day_of_all_keys_is_used_up() {
-    // Known before, or learned by refusals.
+async fn until_exhausted_ends_when_all_daily_limits_are_used_up() {
+    // The daily limit is configured, or learned from refusals.
     let given: fn(KeyPoolBuilder) -> KeyPoolBuilder = |pool| per_day(10)(pool);
     let learned: fn(KeyPoolBuilder) -> KeyPoolBuilder = |pool| pool;
     for (pool_of, slots) in [(given, false), (learned, false), (given, true), (learned, true)] {
@@ -46,13 +46,13 @@ async fn until_exhausted_ends_when_the_day_of_all_keys_is_used_up() {
         assert!((19 * 3_600..=20 * 3_600 + 60).contains(seconds), "{seconds}");
         assert!(message.starts_with("no key is available for gemini-2.5-flash"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (30, 0, 70), "slots {slots}: {summary}");
-        assert_eq!(summary.requests, sim.report().total.arrivals, "those of the tasks that are left, too: {summary}");
+        assert_eq!(summary.requests, sim.report().total.arrivals, "requests of unfinished tasks count, too: {summary}");
         assert!(sim.elapsed() < 120 * SECOND, "{:?}", sim.elapsed());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_it_the_run_waits_for_the_next_day_and_says_so() {
+async fn run_waits_for_the_next_day_and_shows_it() {
     let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
     let run = Batch::new(&client, MODEL).workers(2).start(tasks(30), sink()).unwrap();
     tokio::time::sleep(HOUR).await;
@@ -64,7 +64,7 @@ async fn without_it_the_run_waits_for_the_next_day_and_says_so() {
     };
     let before = seconds_left();
     tokio::time::sleep(20 * SECOND).await;
-    assert!((19..=21).contains(&(before - seconds_left())), "the time runs while nobody asks for a key");
+    assert!((19..=21).contains(&(before - seconds_left())), "the remaining time is updated");
     let progress = run.progress();
     assert_eq!((progress.active, progress.ok), (0, 20), "{progress}");
     let summary = run.finish().await.unwrap();
@@ -74,7 +74,7 @@ async fn without_it_the_run_waits_for_the_next_day_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_minute_that_is_full_is_no_day_that_is_over() {
+async fn full_minute_does_not_end_until_exhausted() {
     let limits = tower_keypool::Limits::new().per_minute(2).per_day(1_000);
     let (_sim, client) =
         paused_with(GeminiSim::builder(), 2, Limits::none().rpm(2).rpd(1_000), |pool| pool.limits(MODEL, limits));
@@ -89,7 +89,7 @@ async fn a_minute_that_is_full_is_no_day_that_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn max_wait_is_counted_from_the_last_answer() {
+async fn max_wait_is_counted_from_the_last_response() {
     for slots in [false, true] {
         let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
         let mut batch = Batch::new(&client, MODEL).max_wait(600 * SECOND);
@@ -105,7 +105,7 @@ async fn max_wait_is_counted_from_the_last_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_without_any_usable_key_ends_and_fails_no_task() {
+async fn run_without_usable_keys_ends_and_fails_no_task() {
     for slots in [false, true] {
         let (sim, client) = paused(GeminiSim::builder(), 3);
         for key in 0..3 {
@@ -133,7 +133,7 @@ async fn until(run: &Run, what: &str) {
 }
 
 #[tokio::test]
-async fn while_the_provider_cannot_be_reached_the_run_waits_and_names_the_cause() {
+async fn run_waits_for_an_unreachable_provider_and_shows_the_cause() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -144,12 +144,12 @@ async fn while_the_provider_cannot_be_reached_the_run_waits_and_names_the_cause(
     let sim = crate::keyed(GeminiSim::builder().port(port), 3, Limits::none()).start().await.unwrap();
     let summary = run.finish().await.unwrap();
     assert_eq!((summary.ok, summary.failed, &summary.outcome), (20, 0, &RunOutcome::Finished), "{summary}");
-    assert_eq!(summary.requests, 20, "what was not sent is not counted");
+    assert_eq!(summary.requests, 20, "failed connections are not counted");
     assert_eq!(sim.report().total.arrivals, 20);
 }
 
 #[tokio::test]
-async fn without_a_network_max_wait_ends_the_run() {
+async fn max_wait_ends_a_run_without_a_network() {
     let client = Client::new(&pool("http://127.0.0.1:9", 3).build().unwrap());
     let run = Batch::new(&client, MODEL).max_wait(2 * SECOND).start(tasks(20), sink()).unwrap();
     let summary = run.finish().await.unwrap();
@@ -160,7 +160,7 @@ async fn without_a_network_max_wait_ends_the_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_max_wait_sends_nothing() {
+async fn no_request_is_sent_at_the_end_of_max_wait() {
     let refused = Rule::new(Fault::Refuse(Refusal::LocationUnsupported));
     let builder = GeminiSim::builder().script([refused, Rule::new(Fault::HeadLatency((SECOND / 10).into()))]);
     let (sim, client) = paused(builder, 1);

@@ -1,4 +1,4 @@
-//! Public reports that this crate must be right about, in each dialect, whole and streamed.
+//! Problems from public reports that this crate must handle, in each dialect, complete and streamed.
 
 use keypool_dialect::{ErrorKind, Outcome, without_ours};
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn call(name: &str) -> Value {
 }
 
 #[test]
-fn c1_call_ids_have_64_letters_at_most_and_differ() {
+fn call_ids_are_unique_and_have_at_most_64_characters() {
     for frontend in ALL {
         let body = hello(frontend, &json!({ "tools": [tool(frontend, "one"), tool(frontend, "two")] }));
         let request = parse(frontend, &body).unwrap();
@@ -37,12 +37,12 @@ fn c1_call_ids_have_64_letters_at_most_and_differ() {
         }
         let streamed = streamed(&request, &[gemini(&parts, "STOP")]);
         let sent = streamed.sent.unwrap();
-        assert!(calls.iter().all(|(id, ..)| sent.contains(id)), "the same ids in a stream");
+        assert!(calls.iter().all(|(id, ..)| sent.contains(id)), "the ids are the same in a stream");
     }
 }
 
 #[test]
-fn c1_signature_is_whole_when_the_call_comes_back_to_its_model() {
+fn signature_is_restored_when_the_call_is_sent_back_to_its_model() {
     for frontend in ALL {
         let body = hello(frontend, &json!({ "tools": [tool(frontend, "one")] }));
         let request = parse(frontend, &body).unwrap();
@@ -50,19 +50,19 @@ fn c1_signature_is_whole_when_the_call_comes_back_to_its_model() {
         answer.whole(gemini(&json!([signed_call("one")]), "STOP").to_string().as_bytes()).unwrap();
         let kept = answer.take_signatures();
         let (id, _) = kept[0].clone();
-        // A client sends what it knows: the id, the name, the arguments.
+        // A client sends back the id, the name and the arguments.
         let mut again = parse(frontend, &history(frontend, &[(&id, "one")], &[(&id, "done")])).unwrap();
         let lookup = |wanted: &str| kept.iter().find(|(id, _)| id == wanted).map(|(_, signature)| signature.clone());
         again.conversation.restore_signatures(lookup);
         let contents = &native(&again)["contents"];
         let call = &contents[1]["parts"][0];
         assert_eq!(call["thoughtSignature"], signature());
-        // Gemini's own id rides in ours.
+        // Gemini's own id is part of the id that the client got.
         assert_eq!(
             (&call["functionCall"]["id"], &contents[2]["parts"][0]["functionResponse"]["id"]),
             (&json!("abc123"), &json!("abc123"))
         );
-        // Another model would refuse it; without it a stand-in goes.
+        // Another model would refuse the signature; a placeholder is sent without it.
         again.conversation.model = "gemini-3-pro-preview".into();
         let stand_in = json!("skip_thought_signature_validator");
         assert_eq!(native(&again)["contents"][1]["parts"][0]["thoughtSignature"], stand_in);
@@ -72,7 +72,7 @@ fn c1_signature_is_whole_when_the_call_comes_back_to_its_model() {
 }
 
 #[test]
-fn c1_clients_of_googles_compatible_endpoint_carry_the_signature_themselves() {
+fn clients_of_googles_compatible_endpoint_send_the_signature_back() {
     let request = parse(CHAT, &hello(CHAT, &json!({ "tools": [tool(CHAT, "one")] }))).unwrap();
     let (_, answer) = whole(&request, &gemini(&json!([signed_call("one")]), "STOP"));
     let message = answer.unwrap()["choices"][0]["message"].clone();
@@ -90,7 +90,7 @@ fn c1_clients_of_googles_compatible_endpoint_carry_the_signature_themselves() {
 }
 
 #[test]
-fn c2_blocks_that_we_signed_do_not_reach_anthropic() {
+fn blocks_signed_by_us_are_not_sent_to_anthropic() {
     let thinking = json!({ "type": "enabled", "budget_tokens": 2_000 });
     let request = parse(MESSAGES, &hello(MESSAGES, &json!({ "thinking": thinking }))).unwrap();
     let parts = json!([{ "text": "Hm", "thought": true }, { "text": "Hi" }, call("one")]);
@@ -113,15 +113,15 @@ fn c2_blocks_that_we_signed_do_not_reach_anthropic() {
     let sent = without_ours(MESSAGES, body.to_string().as_bytes()).unwrap();
     let sent: Value = serde_json::from_slice(&sent).unwrap();
     let messages = sent["messages"].as_array().unwrap();
-    assert_eq!(messages.len(), 5, "a message of our thoughts alone goes");
-    assert_eq!(messages[1]["content"][0], theirs, "Claude's own stay");
+    assert_eq!(messages.len(), 5, "a message with only our thoughts is removed");
+    assert_eq!(messages[1]["content"][0], theirs, "Claude's own blocks are kept");
     assert_eq!(messages[3]["content"], json!([content[1], content[2]]));
-    // Anthropic would want a thinking block of its own before the open calls.
+    // Anthropic would require its own thinking block before the open calls.
     assert!(sent.get("thinking").is_none());
-    // Nothing of ours: nothing changes.
+    // Nothing changes in a request without blocks of ours.
     let clean = json!({ "model": "claude", "messages": [{ "role": "assistant", "content": [theirs] }] });
     assert_eq!(without_ours(MESSAGES, clean.to_string().as_bytes()), None);
-    // Back at Gemini, foreign thoughts are left out.
+    // Thoughts of other providers are not sent to Gemini.
     let contents = encoded(MESSAGES, &json!({ "model": MODEL, "max_tokens": 9, "messages": [
         { "role": "user", "content": "Go" }, { "role": "assistant", "content": [theirs, { "type": "text", "text": "a" }] },
         { "role": "user", "content": "more" },
@@ -131,7 +131,7 @@ fn c2_blocks_that_we_signed_do_not_reach_anthropic() {
 }
 
 #[test]
-fn c2_searches_of_geminis_do_not_reach_anthropic() {
+fn gemini_searches_are_not_sent_to_anthropic() {
     let tools = json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search" }] });
     let request = parse(MESSAGES, &hello(MESSAGES, &tools)).unwrap();
     let mut found = gemini(&json!([{ "text": "Ulm" }]), "STOP");
@@ -158,7 +158,7 @@ fn c2_searches_of_geminis_do_not_reach_anthropic() {
 }
 
 #[test]
-fn c2_fields_of_ours_do_not_reach_openai() {
+fn our_fields_are_not_sent_to_openai() {
     let mut request = parse(CHAT, &hello(CHAT, &json!({ "reasoning": { "effort": "low" } }))).unwrap();
     request.conversation.thinking.shown = Some(true);
     let parts = json!([{ "text": "Hm", "thought": true }, { "inlineData": { "mimeType": "image/png", "data": "AAAA" } }, signed_call("one")]);
@@ -178,7 +178,7 @@ fn c2_fields_of_ours_do_not_reach_openai() {
 }
 
 #[test]
-fn c2_reasoning_items_of_ours_do_not_reach_openai() {
+fn our_reasoning_items_are_not_sent_to_openai() {
     let request = parse(RESPONSES, &hello(RESPONSES, &json!({ "reasoning": { "summary": "auto" } }))).unwrap();
     let (_, answer) = whole(&request, &gemini(&json!([{ "text": "Hm", "thought": true }, { "text": "Hi" }]), "STOP"));
     let mut input = answer.unwrap()["output"].as_array().unwrap().clone();
@@ -192,7 +192,7 @@ fn c2_reasoning_items_of_ours_do_not_reach_openai() {
 }
 
 #[test]
-fn c3_malformed_call_is_retried_and_never_stop() {
+fn malformed_call_is_a_retryable_error() {
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
         for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"] {
@@ -216,7 +216,7 @@ fn c3_malformed_call_is_retried_and_never_stop() {
 }
 
 #[test]
-fn c3_malformed_end_of_a_stream_that_went_out_is_an_error_event() {
+fn malformed_call_late_in_a_stream_is_an_error_event() {
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
         let text = gemini(&json!([{ "text": "I call" }]), "");
@@ -237,7 +237,7 @@ fn c3_malformed_end_of_a_stream_that_went_out_is_an_error_event() {
 }
 
 #[test]
-fn c3_calls_beside_a_malformed_one_are_good() {
+fn calls_beside_a_malformed_one_are_returned() {
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({ "tools": [tool(frontend, "one")] }))).unwrap();
         let (outcome, answer) = whole(&request, &gemini(&json!([call("one")]), "TOO_MANY_TOOL_CALLS"));
@@ -247,7 +247,7 @@ fn c3_calls_beside_a_malformed_one_are_good() {
 }
 
 #[test]
-fn c4_empty_answer_is_told_and_given_as_it_came() {
+fn empty_response_is_reported_and_returned() {
     let thoughts = json!([{ "text": "Hm", "thought": true }]);
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
@@ -275,7 +275,7 @@ fn c4_empty_answer_is_told_and_given_as_it_came() {
 }
 
 #[test]
-fn c4_second_attempt_goes_on_in_the_same_stream() {
+fn second_attempt_continues_the_same_stream() {
     for (frontend, more) in [
         (CHAT, json!({ "reasoning": { "effort": "low" } })),
         (RESPONSES, json!({ "reasoning": { "summary": "auto" } })),
@@ -290,7 +290,7 @@ fn c4_second_attempt_goes_on_in_the_same_stream() {
         ] {
             let mut answer = crate::support::answer(&request);
             let mut sent = answer.push(events(&[thoughts("first"), end]).as_bytes()).unwrap().to_vec();
-            // Thoughts that were asked for go out at once, and are no answer yet.
+            // Thoughts that were asked for are sent at once, and do not count as the beginning of the answer.
             assert!(String::from_utf8_lossy(&sent).contains("first"));
             assert!(answer.outcome().is_retryable() && !answer.has_begun());
             answer.restart(MODEL);
@@ -303,19 +303,19 @@ fn c4_second_attempt_goes_on_in_the_same_stream() {
             let starts = ["message_start\n", "event: response.created\n", "\"role\":\"assistant\",\"content\":\"\""];
             assert_eq!(starts.iter().map(|start| sent.matches(start).count()).sum::<usize>(), 1, "{sent}");
         }
-        // Of a whole answer nothing is left of the first attempt.
+        // A complete response contains nothing of the first attempt.
         request.conversation.stream = false;
         let mut answer = crate::support::answer(&request);
         answer.whole(gemini(&json!([{ "text": "first", "thought": true }]), "STOP").to_string().as_bytes()).unwrap();
         answer.restart(MODEL);
         answer.whole(gemini(&json!([{ "text": "Hi" }]), "STOP").to_string().as_bytes()).unwrap();
-        let told = String::from_utf8(answer.finish().unwrap().to_vec()).unwrap();
-        assert!(told.contains("Hi") && !told.contains("first"));
+        let output = String::from_utf8(answer.finish().unwrap().to_vec()).unwrap();
+        assert!(output.contains("Hi") && !output.contains("first"));
     }
 }
 
 #[test]
-fn c4_answer_without_text_for_a_reason_is_not_empty() {
+fn blocked_or_cut_response_without_text_is_not_empty() {
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
         let (outcome, _) = whole(&request, &json!({ "candidates": [{ "finishReason": "MAX_TOKENS" }] }));
@@ -334,7 +334,7 @@ fn c4_answer_without_text_for_a_reason_is_not_empty() {
 }
 
 #[test]
-fn c5_googles_own_499_is_a_503_that_clients_retry() {
+fn googles_499_becomes_a_retryable_503() {
     let body = json!({ "error": { "code": 499, "message": "The operation was cancelled.", "status": "CANCELLED",
         "errors": [{ "reason": "backendError" }] } });
     let status = http::StatusCode::from_u16(499).unwrap();
@@ -346,7 +346,7 @@ fn c5_googles_own_499_is_a_503_that_clients_retry() {
         let kind = if frontend == MESSAGES { "overloaded_error" } else { "server_error" };
         assert_eq!(shown["error"]["type"], kind);
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
-        // As the first event of a stream whose status was good, as what stands behind the events, and inside of a whole answer.
+        // As the first event of a stream with a good status, after the events, and as a complete response.
         for stream in [events(std::slice::from_ref(&body)), body.to_string(), format!("[{body}]")] {
             let streamed = streamed_raw(&request, &stream);
             assert!(!streamed.had_begun);
@@ -357,7 +357,7 @@ fn c5_googles_own_499_is_a_503_that_clients_retry() {
 }
 
 #[test]
-fn error_behind_text_ends_the_stream_with_an_error_event() {
+fn error_after_text_ends_the_stream_with_an_error_event() {
     let text = events(&[gemini(&json!([{ "text": "Hi" }]), "")]);
     let error = json!({ "error": { "code": 503, "message": "overloaded", "status": "UNAVAILABLE" } });
     for frontend in ALL {
@@ -367,11 +367,11 @@ fn error_behind_text_ends_the_stream_with_an_error_event() {
             let streamed = streamed_raw(&request, &format!("{text}{tail}"));
             assert!(streamed.had_begun);
             let last = streamed.data().pop().unwrap();
-            let told =
+            let output =
                 if frontend == RESPONSES { &last["response"]["error"]["message"] } else { &last["error"]["message"] };
-            assert_eq!(told, "overloaded");
+            assert_eq!(output, "overloaded");
         }
-        // A stream that just breaks off, too.
+        // The same for a stream that breaks off.
         let streamed = streamed_raw(&request, &text);
         assert_eq!(streamed.outcome, Outcome::Truncated);
         assert!(streamed.data().pop().unwrap().to_string().contains("broke off"));
@@ -379,7 +379,7 @@ fn error_behind_text_ends_the_stream_with_an_error_event() {
 }
 
 #[test]
-fn c7_the_declared_name_comes_back() {
+fn declared_tool_name_is_returned() {
     for frontend in ALL {
         let tools = json!([tool(frontend, "create-docx-file"), tool(frontend, "read_file")]);
         let request = parse(frontend, &hello(frontend, &json!({ "tools": tools }))).unwrap();
@@ -399,7 +399,7 @@ fn c7_the_declared_name_comes_back() {
             let sent = streamed(&request, &[answer]).sent.unwrap();
             assert!(sent.contains(&format!("\"name\":\"{meant}\"")), "{sent}");
         }
-        // Where two could be meant, it stays as it is.
+        // An ambiguous name stays as it is.
         let tools = json!([tool(frontend, "read-file"), tool(frontend, "read.file")]);
         let request = parse(frontend, &hello(frontend, &json!({ "tools": tools }))).unwrap();
         let answer = gemini(&json!([call("read_file")]), "STOP");
@@ -408,7 +408,7 @@ fn c7_the_declared_name_comes_back() {
 }
 
 #[test]
-fn names_that_gemini_refuses_have_another_there() {
+fn names_that_gemini_refuses_are_replaced() {
     for frontend in ALL {
         let long = "a".repeat(70);
         let tools = json!([tool(frontend, "mcp/server:run it"), tool(frontend, &long), tool(frontend, "9lives")]);
@@ -425,7 +425,7 @@ fn names_that_gemini_refuses_have_another_there() {
 }
 
 #[test]
-fn c8_tools_of_any_plain_shape_are_taken_and_calls_come_back_nested() {
+fn tools_of_any_shape_are_accepted() {
     let schema = json!({ "type": "object", "properties": { "x": { "type": "string" } } });
     let flat = json!({ "type": "function", "name": "run", "description": "d", "parameters": schema });
     let nested = json!({ "type": "function", "function": { "name": "run", "description": "d", "parameters": schema } });
@@ -461,8 +461,8 @@ fn c8_tools_of_any_plain_shape_are_taken_and_calls_come_back_nested() {
 }
 
 #[test]
-fn c9_a_body_at_the_wrong_path_is_answered_or_told_the_right_one() {
-    // A response's body at chat completions is answered as a chat.
+fn body_at_the_wrong_path_is_served_or_refused_with_the_right_path() {
+    // A Responses body at chat completions gets a chat response.
     let body = hello(RESPONSES, &json!({ "tools": [tool(RESPONSES, "one")], "instructions": "Be brief" }));
     let request = parse(CHAT, &body).unwrap();
     assert_eq!(native(&request)["systemInstruction"]["parts"][0]["text"], "Be brief");
@@ -484,7 +484,7 @@ fn c9_a_body_at_the_wrong_path_is_answered_or_told_the_right_one() {
 }
 
 #[test]
-fn c10_tool_reference_is_a_line_of_text() {
+fn tool_reference_becomes_a_line_of_text() {
     let reference = json!({ "type": "tool_reference", "tool_name": "TaskStop" });
     let mut body = history(MESSAGES, &[("toolu_1", "ToolSearch")], &[("toolu_1", "")]);
     for (content, said) in [
@@ -501,7 +501,7 @@ fn c10_tool_reference_is_a_line_of_text() {
     }
     body["messages"][2]["content"][0]["content"] = json!([{ "type": "from_the_future", "a": 1 }]);
     assert!(encoded(MESSAGES, &body).unwrap().to_string().contains("from_the_future"));
-    // The same inside of the other dialects' results.
+    // The same in the tool results of the other dialects.
     let body = json!({ "model": MODEL, "messages": [
         { "role": "user", "content": "Go" },
         { "role": "assistant", "tool_calls": [{ "id": "c1", "type": "function", "function": { "name": "f", "arguments": "{}" } }] },
@@ -516,7 +516,7 @@ fn c10_tool_reference_is_a_line_of_text() {
 }
 
 #[test]
-fn c10_blocks_of_other_providers_tools_do_not_lock_a_conversation() {
+fn blocks_of_other_providers_tools_are_accepted() {
     let blocks = json!([
         { "type": "server_tool_use", "id": "s1", "name": "web_search", "input": { "query": "q" } },
         { "type": "web_search_tool_result", "tool_use_id": "s1", "content": { "type": "web_search_tool_result_error", "error_code": "x" } },
@@ -552,7 +552,7 @@ fn c10_blocks_of_other_providers_tools_do_not_lock_a_conversation() {
     assert!(contents[1].to_string().contains("1+1"));
 }
 
-/// Messages of a dialect.
+/// Builds a request with these messages.
 fn conversation(frontend: keypool_dialect::Frontend, messages: &[(&str, &str)]) -> Value {
     let messages: Vec<Value> = messages.iter().map(|(role, text)| json!({ "role": role, "content": text })).collect();
     let field = if frontend == RESPONSES { "input" } else { "messages" };
@@ -560,7 +560,7 @@ fn conversation(frontend: keypool_dialect::Frontend, messages: &[(&str, &str)]) 
 }
 
 #[test]
-fn c11_only_leading_system_messages_are_the_system_instruction() {
+fn only_leading_system_messages_become_the_system_instruction() {
     let said = [
         ("system", "one"),
         ("system", "two"),
@@ -588,7 +588,7 @@ fn c11_only_leading_system_messages_are_the_system_instruction() {
 }
 
 #[test]
-fn c11_what_was_sent_is_the_beginning_of_what_is_sent_next() {
+fn each_request_starts_with_the_contents_of_the_previous_one() {
     let said = [
         ("system", "one"),
         ("user", "a"),
@@ -615,7 +615,7 @@ fn c11_what_was_sent_is_the_beginning_of_what_is_sent_next() {
 }
 
 #[test]
-fn c16_neutral_values_are_accepted_and_listed() {
+fn neutral_values_are_accepted_and_listed() {
     let of_all = [
         ("repetition_penalty", json!(1)),
         ("repetition_penalty", json!(1.0)),
@@ -646,7 +646,7 @@ fn c16_neutral_values_are_accepted_and_listed() {
             let config = &native(&request)["generationConfig"];
             assert!(config.get("topK").is_none(), "{config}");
         }
-        // What would change the answer is a 400 by its name, and is listed where nobody is strict.
+        // Options that would change the answer are refused by name, and listed as ignored in lax mode.
         for (name, value) in [
             ("repetition_penalty", json!(1.1)),
             ("min_p", json!(0.05)),
@@ -689,7 +689,7 @@ fn c16_neutral_values_are_accepted_and_listed() {
 }
 
 #[test]
-fn c18_a_call_without_its_result_is_named_or_repaired() {
+fn call_without_a_result_is_refused_or_repaired() {
     for frontend in ALL {
         let body = history(frontend, &[("call_1", "one"), ("call_2", "two")], &[("call_1", "done")]);
         let error = parse(frontend, &body).unwrap_err();
@@ -705,7 +705,7 @@ fn c18_a_call_without_its_result_is_named_or_repaired() {
 }
 
 #[test]
-fn c18_a_result_without_its_call_is_named_or_told_as_text() {
+fn result_without_a_call_is_refused_or_sent_as_text() {
     for frontend in ALL {
         let body = history(frontend, &[], &[("call_9", "done")]);
         let error = parse(frontend, &body).unwrap_err();
@@ -721,7 +721,7 @@ fn c18_a_result_without_its_call_is_named_or_told_as_text() {
 }
 
 #[test]
-fn a_result_may_name_its_tool_alone() {
+fn result_can_name_its_tool_without_an_id() {
     let call = json!({ "role": "assistant", "tool_calls": [{ "function": { "name": "f", "arguments": { "x": 1 } } }] });
     let result = json!({ "role": "tool", "name": "f", "content": { "found": [1] } });
     let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": "Go" }, call, result] });
@@ -734,7 +734,7 @@ fn a_result_may_name_its_tool_alone() {
 }
 
 #[test]
-fn results_stand_right_behind_their_calls_in_their_order() {
+fn results_follow_their_calls_in_the_same_order() {
     for frontend in ALL {
         let body = history(frontend, &[("a", "one"), ("b", "two")], &[("b", "second"), ("a", "first")]);
         let contents = encoded(frontend, &body).unwrap()["contents"].clone();
@@ -742,7 +742,7 @@ fn results_stand_right_behind_their_calls_in_their_order() {
             contents[2]["parts"].as_array().unwrap().iter().map(|part| &part["functionResponse"]["name"]).collect();
         assert_eq!(names, ["one", "two"]);
     }
-    // Ids that a client counts anew in each turn.
+    // Some clients restart their call ids in each turn.
     let call = |name: &str| json!({ "role": "assistant", "tool_calls": [{ "id": "call_0", "type": "function", "function": { "name": name, "arguments": "{}" } }] });
     let result = |said: &str| json!({ "role": "tool", "tool_call_id": "call_0", "content": said });
     let messages = json!([{ "role": "user", "content": "Go" }, call("one"), result("1"), call("two"), result("2")]);
@@ -752,7 +752,7 @@ fn results_stand_right_behind_their_calls_in_their_order() {
 }
 
 #[test]
-fn data_that_strict_decoders_refuse_is_mended() {
+fn data_that_strict_decoders_refuse_is_repaired() {
     let image = |data: &str| json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": data } });
     let url =
         |data: &str| json!({ "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{data}") } });
@@ -772,7 +772,7 @@ fn data_that_strict_decoders_refuse_is_mended() {
 }
 
 #[test]
-fn text_that_strict_decoders_refuse_is_mended() {
+fn text_that_strict_decoders_refuse_is_repaired() {
     for frontend in ALL {
         let body = hello(frontend, &json!({})).to_string();
         for (cut, mended) in [

@@ -5,7 +5,7 @@ use keypool_dialect::Outcome;
 use serde_json::{Value, json};
 
 #[test]
-fn whole_answer_has_what_decoders_look_for() {
+fn complete_response_has_all_fields() {
     let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
     let (outcome, answer) = whole(&request, &gemini(&json!([{ "text": "Hi" }, { "text": " there" }]), "STOP"));
     assert_eq!(outcome, Outcome::Complete);
@@ -30,7 +30,7 @@ fn whole_answer_has_what_decoders_look_for() {
 }
 
 #[test]
-fn stream_has_role_first_and_usage_and_done_last() {
+fn stream_starts_with_the_role_and_ends_with_usage_and_done() {
     let more = json!({ "stream": true, "stream_options": { "include_usage": true } });
     let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
     let answer =
@@ -43,14 +43,14 @@ fn stream_has_role_first_and_usage_and_done_last() {
     assert!(data[..4].iter().all(|chunk| chunk["usage"] == Value::Null && chunk.get("usage").is_some()));
     assert_eq!((&data[4]["choices"], &data[4]["usage"]["total_tokens"]), (&json!([]), &json!(10)));
     assert!(answer.sent.unwrap().ends_with("data: [DONE]\n\n"));
-    // Who did not ask is not told.
+    // Without `include_usage`, no chunk has a usage.
     let request = parse(CHAT, &hello(CHAT, &json!({ "stream": true }))).unwrap();
     let answer = streamed(&request, &[gemini(&json!([{ "text": "Hi" }]), "STOP")]);
     assert!(answer.data().iter().all(|chunk| chunk.get("usage").is_none()));
 }
 
 #[test]
-fn each_chunk_goes_out_as_it_comes() {
+fn chunks_are_sent_as_they_arrive() {
     let request = parse(CHAT, &hello(CHAT, &json!({ "stream": true }))).unwrap();
     let mut answer = answer(&request);
     for text in ["one", "two", "three"] {
@@ -60,7 +60,7 @@ fn each_chunk_goes_out_as_it_comes() {
 }
 
 #[test]
-fn sampling_is_said_in_geminis_words() {
+fn sampling_options_are_translated() {
     let more = json!({
         "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": 7, "n": 2, "stop": ["a", "b"], "max_completion_tokens": 50,
         "max_tokens": 60, "presence_penalty": 0.1, "frequency_penalty": 0.2, "logprobs": true, "top_logprobs": 3,
@@ -77,14 +77,14 @@ fn sampling_is_said_in_geminis_words() {
 }
 
 #[test]
-fn older_models_answer_json_beside_tools_by_a_call() {
+fn older_models_return_json_beside_tools_as_a_call() {
     let schema = json!({ "type": "object", "properties": { "answer": { "type": "integer" } } });
     let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
     let more =
         json!({ "model": "gemini-2.5-flash", "tools": [crate::support::tool(CHAT, "f")], "response_format": format });
     let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
     let native = crate::support::native(&request);
-    assert!(native.get("generationConfig").is_none(), "these models refuse both at once: {native}");
+    assert!(native.get("generationConfig").is_none(), "these models refuse tools and a JSON format together: {native}");
     assert_eq!(native["tools"][0]["functionDeclarations"][1]["name"], "final_answer");
     assert_eq!(native["toolConfig"]["functionCallingConfig"], json!({ "mode": "ANY" }));
     let call = |name: &str| json!([{ "functionCall": { "name": name, "args": { "answer": 4 } } }]);
@@ -94,7 +94,7 @@ fn older_models_answer_json_beside_tools_by_a_call() {
     assert!(streamed(&request, &[gemini(&call("final_answer"), "STOP")]).sent.unwrap().contains(r#"{\"answer\":4}"#));
     let (_, answer) = whole(&request, &gemini(&call("f"), "STOP"));
     assert_eq!(answer.unwrap()["choices"][0]["finish_reason"], "tool_calls");
-    // Later models take both, and a call that must be is no answer.
+    // Later models accept both. No call stands for the answer if a call is required.
     let mut later = more.clone();
     later["model"] = MODEL.into();
     assert_eq!(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{ALL, CHAT, MESSAGES, answer, hello, parse, streamed_raw, whole};
 
-/// Bodies of public threads, by their names.
+/// Reads error bodies from public reports, by name.
 fn samples() -> BTreeMap<String, Value> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gemini-sim/samples");
     let read = |path: &Path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
@@ -25,7 +25,7 @@ fn error(sample: &Value) -> Error {
 }
 
 #[test]
-fn every_sample_has_a_kind_that_says_whose_fault_it_is() {
+fn every_sample_has_its_error_kind() {
     let samples = samples();
     assert!(samples.len() > 40);
     let mut seen = 0;
@@ -60,7 +60,7 @@ fn every_sample_has_a_kind_that_says_whose_fault_it_is() {
 }
 
 #[test]
-fn clients_know_the_kinds_by_type_and_code() {
+fn error_kinds_have_the_types_and_codes_of_each_dialect() {
     for (kind, openai, anthropic) in [
         (ErrorKind::InvalidRequest, (400, "invalid_request_error", Value::Null), (400, "invalid_request_error")),
         (
@@ -83,18 +83,18 @@ fn clients_know_the_kinds_by_type_and_code() {
     ] {
         let error = Error::new(kind, "why");
         let shown = |frontend| serde_json::from_slice::<Value>(&error.body(frontend)).unwrap()["error"].clone();
-        let told = shown(CHAT);
-        assert_eq!((error.status(CHAT).as_u16(), told["type"].as_str().unwrap(), told["code"].clone()), openai);
+        let body = shown(CHAT);
+        assert_eq!((error.status(CHAT).as_u16(), body["type"].as_str().unwrap(), body["code"].clone()), openai);
         assert_eq!((error.status(MESSAGES).as_u16(), shown(MESSAGES)["type"].as_str().unwrap()), anthropic);
     }
     let long = Error::new(ErrorKind::ContextTooLong, "9 > 8");
     assert!(String::from_utf8_lossy(&long.body(MESSAGES)).contains("prompt is too long: 9 > 8"));
-    // A message is cut, and never within a letter.
+    // A message is cut, but not within a character.
     assert!(Error::new(ErrorKind::Internal, "é".repeat(9_000)).message().len() <= 4_096);
 }
 
 #[test]
-fn a_key_that_was_disabled_within_a_good_answer_is_the_gateways() {
+fn disabled_key_in_a_successful_response_is_unavailable() {
     let body = json!({ "candidates": [{ "finishReason": "PUP_LIMITED_DISABLED" }] });
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
@@ -103,7 +103,7 @@ fn a_key_that_was_disabled_within_a_good_answer_is_the_gateways() {
 }
 
 #[test]
-fn samples_of_streams_come_out_whole() {
+fn sampled_streams_are_converted() {
     let samples = samples();
     let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
     let cut = streamed_raw(&request, samples["200_stream_sse_max_tokens"]["body"].as_str().unwrap());
@@ -117,7 +117,7 @@ fn samples_of_streams_come_out_whole() {
 }
 
 #[test]
-fn a_stream_may_be_told_to_have_failed_and_that_it_is_alive() {
+fn stream_can_send_pings_and_a_failure() {
     for frontend in ALL {
         let mut request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
         request.conversation.stream = true;

@@ -1,4 +1,4 @@
-//! What Gemini's models take: schemas, thinking, signatures, names of types.
+//! Requirements of Gemini's models: schemas, thinking, signatures, MIME types.
 
 use keypool_dialect::Conversation;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ fn schema(schema: &Value) -> String {
 }
 
 #[test]
-fn schemas_are_adapted_and_keep_their_order() {
+fn schemas_are_adapted_and_keep_their_field_order() {
     for (given, taken) in [
         (
             json!({ "$schema": "x", "properties": { "z": { "const": "a" }, "const": { "type": "string" } } }),
@@ -39,7 +39,7 @@ fn schemas_are_adapted_and_keep_their_order() {
     ] {
         assert_eq!(schema(&given), taken);
     }
-    // The same for a form of the answer, in each dialect.
+    // The same for the schema of the answer, in each dialect.
     let form = json!({ "type": "object", "properties": { "z": { "const": 1 }, "a": {} } });
     let nested = json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "n", "description": "d", "schema": form } } });
     let flat = json!({ "text": { "format": { "type": "json_schema", "name": "n", "schema": form } } });
@@ -57,7 +57,7 @@ fn schemas_are_adapted_and_keep_their_order() {
 }
 
 #[test]
-fn each_generation_is_told_to_think_in_its_words() {
+fn thinking_is_configured_for_each_model_generation() {
     for (model, effort, config) in [
         ("gemini-2.5-flash", "none", json!({ "thinkingBudget": 0 })),
         ("gemini-2.5-pro", "none", json!({ "thinkingBudget": 128 })),
@@ -90,7 +90,7 @@ fn each_generation_is_told_to_think_in_its_words() {
 }
 
 #[test]
-fn the_first_of_calls_at_once_is_signed_where_the_model_wants_it() {
+fn first_parallel_call_is_signed_if_the_model_requires_it() {
     let calls = [("a", "one"), ("b", "two")];
     let results = [("a", "1"), ("b", "2")];
     for (model, signed) in [
@@ -101,13 +101,13 @@ fn the_first_of_calls_at_once_is_signed_where_the_model_wants_it() {
         let mut body = history(CHAT, &calls, &results);
         body["model"] = model.into();
         let parts = encoded(CHAT, &body).unwrap()["contents"][1]["parts"].clone();
-        let told = [0, 1].map(|at: usize| parts[at].get("thoughtSignature").is_some());
-        assert_eq!(told, signed, "{model}");
+        let actual = [0, 1].map(|at: usize| parts[at].get("thoughtSignature").is_some());
+        assert_eq!(actual, signed, "{model}");
     }
 }
 
 #[test]
-fn types_go_up_by_the_names_that_gemini_documents() {
+fn mime_types_are_normalized() {
     for (said, name) in [
         ("image/jpg", "image/jpeg"),
         ("IMAGE/PJPEG", "image/jpeg"),
@@ -135,7 +135,7 @@ fn types_go_up_by_the_names_that_gemini_documents() {
 }
 
 #[test]
-fn media_elsewhere_may_be_put_in_before_it_is_encoded() {
+fn external_media_can_be_inlined_before_encoding() {
     let part = json!({ "type": "image_url", "image_url": { "url": "https://example.com/a.png" } });
     let body = hello(CHAT, &json!({ "messages": [{ "role": "user", "content": [part] }] }));
     let mut request = parse(CHAT, &body).unwrap();
@@ -147,7 +147,7 @@ fn media_elsewhere_may_be_put_in_before_it_is_encoded() {
 }
 
 #[test]
-fn a_model_is_one_segment_of_the_path() {
+fn model_is_one_segment_of_the_path() {
     for (model, path) in [
         ("gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"),
         ("google/gemini-2.5-flash", "/v1beta/models/gemini-2.5-flash:generateContent"),

@@ -34,7 +34,7 @@ fn blocks_become_parts() {
 }
 
 #[test]
-fn fields_become_geminis() {
+fn fields_become_gemini_fields() {
     let more = json!({
         "max_tokens": 50, "temperature": 0.5, "top_p": 0.9, "top_k": 4, "stop_sequences": ["x"], "metadata": { "user_id": "u" },
         "thinking": { "type": "enabled", "budget_tokens": 2_000 }, "system": [{ "type": "text", "text": "s" }],
@@ -58,7 +58,7 @@ fn fields_become_geminis() {
 }
 
 #[test]
-fn faults_name_the_field_as_anthropic_does() {
+fn errors_name_the_field_like_anthropic() {
     for (content, place) in [
         (json!([{ "type": "text" }]), "messages.0.content.0.text"),
         (
@@ -88,7 +88,7 @@ fn faults_name_the_field_as_anthropic_does() {
 }
 
 #[test]
-fn whole_message_has_what_decoders_look_for() {
+fn complete_message_has_all_fields() {
     let tools = json!([{ "name": "f", "input_schema": { "type": "object" } }]);
     let request =
         parse(MESSAGES, &hello(MESSAGES, &json!({ "tools": tools, "thinking": { "type": "adaptive" } }))).unwrap();
@@ -112,7 +112,7 @@ fn whole_message_has_what_decoders_look_for() {
             "usage": { "input_tokens": 7, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 3 },
         })
     );
-    // Arguments keep their order.
+    // The arguments keep their order.
     assert!(answer.to_string().contains("{\"z\":1,\"a\":2}"));
 }
 
@@ -130,12 +130,12 @@ fn stream_opens_and_closes_each_block_in_order() {
         ],
     );
     let data = streamed.data();
-    let told: Vec<(&str, &Value)> =
+    let kinds: Vec<(&str, &Value)> =
         data.iter().map(|event| (event["type"].as_str().unwrap(), &event["index"])).collect();
     let index = |number: u64| json!(number);
     let (none, zero, one, two) = (Value::Null, index(0), index(1), index(2));
     assert_eq!(
-        told,
+        kinds,
         [
             ("message_start", &none),
             ("content_block_start", &zero),
@@ -175,7 +175,7 @@ fn tokens_are_counted_by_gemini() {
 }
 
 #[test]
-fn a_search_is_geminis_and_its_pages_are_told() {
+fn web_search_is_done_by_gemini_and_its_pages_are_cited() {
     let more = json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search", "max_uses": 3 }] });
     let request = parse(MESSAGES, &hello(MESSAGES, &more)).unwrap();
     assert_eq!(crate::support::native(&request)["tools"], json!([{ "googleSearch": {} }]));
@@ -193,7 +193,7 @@ fn a_search_is_geminis_and_its_pages_are_told() {
     assert_eq!(content[2]["content"][0]["url"], "https://a");
     let sent = streamed(&request, &[answer.clone()]).sent.unwrap();
     assert!(sent.contains("citations_delta") && sent.contains("web_search_tool_result"));
-    // The others' citations count letters.
+    // Citations of the other dialects count characters.
     let request =
         parse(crate::support::CHAT, &hello(crate::support::CHAT, &json!({ "web_search_options": {} }))).unwrap();
     let annotation = whole(&request, &answer).1.unwrap()["choices"][0]["message"]["annotations"][0].clone();
@@ -204,7 +204,7 @@ fn a_search_is_geminis_and_its_pages_are_told() {
 }
 
 #[test]
-fn a_refused_thread_makes_clients_send_the_whole_conversation() {
+fn refused_thread_has_the_code_that_makes_clients_send_the_whole_conversation() {
     let error = parse(MESSAGES, &hello(MESSAGES, &json!({ "thread": { "type": "create" } }))).unwrap_err();
     let shown: Value = serde_json::from_slice(&error.body(MESSAGES)).unwrap();
     assert_eq!(shown["error"]["details"]["error_code"], "thread_unsupported_request");

@@ -1,4 +1,4 @@
-//! OpenAI's other APIs: embeddings, images, speech, transcripts.
+//! OpenAI's other APIs: embeddings, images, speech, transcriptions.
 
 use keypool_dialect::{
     Error, ErrorKind, Frontend, Mode, model_of_form,
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{answer, gemini, native, parse, streamed};
 
 #[test]
-fn embeddings_go_in_pieces_of_a_hundred() {
+fn embeddings_are_sent_in_batches_of_a_hundred() {
     let texts: Vec<String> = (0..150).map(|number| format!("text {number}")).collect();
     let body = json!({ "model": "models/text-embedding-x", "input": texts, "dimensions": 8, "encoding_format": "base64", "user": "u" });
     let request = Embeddings::parse(body.to_string().as_bytes(), Mode::Strict).unwrap();
@@ -24,14 +24,14 @@ fn embeddings_go_in_pieces_of_a_hundred() {
         json!({ "model": "models/text-embedding-x", "content": { "parts": [{ "text": "text 100" }] }, "outputDimensionality": 8 })
     );
     let vectors = |count: usize| json!({ "embeddings": vec![json!({ "values": [1.0, -2.0] }); count] }).to_string();
-    let told: Value = serde_json::from_slice(&request.answer(&[vectors(100), vectors(50)]).unwrap()).unwrap();
-    assert_eq!(told["data"].as_array().unwrap().len(), 150);
-    assert_eq!((&told["data"][149]["index"], &told["data"][0]["embedding"]), (&json!(149), &json!("AACAPwAAAMA=")));
-    assert_eq!(told["model"], "models/text-embedding-x");
-    // Numbers are told as Gemini told them.
+    let json: Value = serde_json::from_slice(&request.answer(&[vectors(100), vectors(50)]).unwrap()).unwrap();
+    assert_eq!(json["data"].as_array().unwrap().len(), 150);
+    assert_eq!((&json["data"][149]["index"], &json["data"][0]["embedding"]), (&json!(149), &json!("AACAPwAAAMA=")));
+    assert_eq!(json["model"], "models/text-embedding-x");
+    // Numbers are passed on as Gemini wrote them.
     let plain = Embeddings::parse(br#"{"model": "m", "input": "a"}"#, Mode::Strict).unwrap();
-    let told = plain.answer(&[r#"{"embeddings": [{"values": [0.6, -0.0123456789]}]}"#]).unwrap();
-    assert!(String::from_utf8_lossy(&told).contains("[0.6,-0.0123456789]"));
+    let json = plain.answer(&[r#"{"embeddings": [{"values": [0.6, -0.0123456789]}]}"#]).unwrap();
+    assert!(String::from_utf8_lossy(&json).contains("[0.6,-0.0123456789]"));
     assert_eq!(request.answer(&[vectors(100)]).unwrap_err().kind(), ErrorKind::BadUpstream);
     for (input, place) in [
         (json!([]), "input"),
@@ -52,7 +52,7 @@ fn images(more: &Value) -> Result<Images, Error> {
 }
 
 #[test]
-fn images_are_one_request_each() {
+fn each_image_is_one_request() {
     let request =
         images(&json!({ "n": 2, "size": "1792x1024", "quality": "auto", "response_format": "b64_json" })).unwrap();
     let natives = request.encode().unwrap();
@@ -65,9 +65,9 @@ fn images_are_one_request_each() {
     let drawn =
         gemini(&json!([{ "text": "Here" }, { "inlineData": { "mimeType": "image/png", "data": "AAAA" } }]), "STOP")
             .to_string();
-    let told: Value = serde_json::from_slice(&request.answer(&[&drawn, &drawn], 5).unwrap()).unwrap();
-    assert_eq!(told["data"], json!([{ "b64_json": "AAAA" }, { "b64_json": "AAAA" }]));
-    assert_eq!((&told["created"], &told["usage"]["total_tokens"]), (&json!(5), &json!(20)));
+    let json: Value = serde_json::from_slice(&request.answer(&[&drawn, &drawn], 5).unwrap()).unwrap();
+    assert_eq!(json["data"], json!([{ "b64_json": "AAAA" }, { "b64_json": "AAAA" }]));
+    assert_eq!((&json["created"], &json["usage"]["total_tokens"]), (&json!(5), &json!(20)));
     let refused = gemini(&json!([{ "text": "I would rather not" }]), "STOP").to_string();
     let error = request.answer(&[&refused], 5).unwrap_err();
     assert_eq!((error.kind(), error.param()), (ErrorKind::InvalidRequest, Some("prompt")));
@@ -92,7 +92,7 @@ fn form(fields: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
-fn edits_go_up_with_their_images() {
+fn edits_are_sent_with_their_images() {
     let fields = [
         ("name=\"model\"", "gemini-3-pro-image"),
         ("name=\"prompt\"", "7"),
@@ -113,7 +113,7 @@ fn edits_go_up_with_their_images() {
 }
 
 #[test]
-fn speech_is_a_wav_of_geminis_samples() {
+fn speech_is_a_wav_file_of_geminis_samples() {
     let body = json!({ "model": "gemini-2.5-flash-preview-tts", "input": "Hello", "voice": "alloy", "instructions": "Softly" });
     let request = parse(Frontend::Speech, &body).unwrap();
     let sent = native(&request);
@@ -131,7 +131,7 @@ fn speech_is_a_wav_of_geminis_samples() {
         (&wav[..4], &wav[24..28], &wav[40..]),
         (&b"RIFF"[..], &16_000_u32.to_le_bytes()[..], &[4, 0, 0, 0, 1, 2, 3, 4][..])
     );
-    // Nothing spoken, and what was withheld or cut, is no answer.
+    // Truncated, withheld or missing speech is an error.
     for (spoken, kind) in [
         (
             gemini(&json!([{ "inlineData": { "mimeType": "audio/L16", "data": "AQID" } }]), "MAX_TOKENS"),
@@ -159,7 +159,7 @@ fn speech_is_a_wav_of_geminis_samples() {
 }
 
 #[test]
-fn recordings_are_written_down() {
+fn recordings_are_transcribed() {
     let fields = [
         ("name=\"model\"", "gemini-3.8-flash"),
         ("name=\"language\"", "de"),
@@ -175,8 +175,8 @@ fn recordings_are_written_down() {
     );
     assert!(sent["systemInstruction"].to_string().contains("language is de"));
     let heard = gemini(&json!([{ "text": " Guten " }, { "text": "Tag\n" }]), "STOP");
-    let told = crate::support::whole(&request, &heard).1.unwrap();
-    assert_eq!((&told["text"], &told["usage"]["type"]), (&json!("Guten Tag"), &json!("tokens")));
+    let json = crate::support::whole(&request, &heard).1.unwrap();
+    assert_eq!((&json["text"], &json["usage"]["type"]), (&json!("Guten Tag"), &json!("tokens")));
     let data = streamed(&request, &[heard]).data();
     let kinds: Vec<&Value> = data.iter().map(|event| &event["type"]).collect();
     assert_eq!(kinds, ["transcript.text.delta", "transcript.text.delta", "transcript.text.done"]);

@@ -48,7 +48,7 @@ fn inputs_of_every_kind_become_turns() {
 }
 
 #[test]
-fn stored_state_is_refused_by_name() {
+fn references_to_stored_state_are_refused_by_name() {
     for (field, value) in [
         ("previous_response_id", json!("resp_1")),
         ("conversation", json!("conv_1")),
@@ -59,7 +59,7 @@ fn stored_state_is_refused_by_name() {
         let body = with(&json!("x"), &json!({ field: value }));
         let error = parse(RESPONSES, &body).unwrap_err();
         assert_eq!((error.param(), error.status(RESPONSES).as_u16()), (Some(field), 400));
-        // What refers to a stored conversation would be answered wrongly without it.
+        // A request that refers to a stored conversation would get a wrong response without it.
         let refers = !matches!(field, "store" | "background");
         assert_eq!(parse_lax(RESPONSES, &body).is_err(), refers, "{field}");
     }
@@ -74,7 +74,7 @@ fn stored_state_is_refused_by_name() {
 }
 
 #[test]
-fn whole_response_repeats_its_request() {
+fn complete_response_repeats_its_request() {
     let tools = json!([{ "type": "function", "name": "f", "parameters": { "type": "object" } }]);
     let more =
         json!({ "tools": tools, "temperature": 0.5, "metadata": { "a": "b" }, "reasoning": { "effort": "low" } });
@@ -100,7 +100,7 @@ fn whole_response_repeats_its_request() {
 }
 
 #[test]
-fn stream_counts_its_events_and_ends_with_the_whole_response() {
+fn stream_numbers_its_events_and_ends_with_the_complete_response() {
     let more = json!({ "tools": [{ "type": "function", "name": "f" }], "reasoning": { "summary": "auto" } });
     let request = parse(RESPONSES, &with(&json!("x"), &more)).unwrap();
     let answers = [
@@ -141,7 +141,7 @@ fn stream_counts_its_events_and_ends_with_the_whole_response() {
     }
     let sent = streamed.sent.unwrap();
     assert!(kinds.iter().all(|kind| sent.contains(&format!("event: {kind}\n"))));
-    // Ids, indices and the end agree.
+    // Ids, indices and the final response agree.
     let response = &data.last().unwrap()["response"];
     let output = response["output"].as_array().unwrap();
     assert_eq!(output.len(), 3);
@@ -153,7 +153,7 @@ fn stream_counts_its_events_and_ends_with_the_whole_response() {
     assert_eq!((&output[2]["arguments"], &output[2]["status"]), (&json!("{\"x\":1}"), &json!("completed")));
     let deltas = data.iter().filter(|event| event["type"] == "response.output_text.delta");
     assert!(deltas.clone().all(|event| event["item_id"] == output[1]["id"] && event["output_index"] == 1));
-    // The whole answer is the same.
+    // The complete response is the same.
     let merged = gemini(
         &json!([{ "text": "Hm", "thought": true }, { "text": "I call" }, answers[2]["candidates"][0]["content"]["parts"][1]]),
         "STOP",
@@ -162,19 +162,19 @@ fn stream_counts_its_events_and_ends_with_the_whole_response() {
 }
 
 #[test]
-fn what_was_cut_is_incomplete() {
+fn truncated_or_filtered_response_is_incomplete() {
     let request = parse(RESPONSES, &hello(RESPONSES, &json!({}))).unwrap();
     for (finish, reason) in [("MAX_TOKENS", "max_output_tokens"), ("SAFETY", "content_filter")] {
         let answer = gemini(&json!([{ "text": "Hi" }]), finish);
-        let (_, told) = whole(&request, &answer);
-        let told = told.unwrap();
-        assert_eq!((&told["status"], &told["incomplete_details"]["reason"]), (&json!("incomplete"), &json!(reason)));
+        let (_, cut) = whole(&request, &answer);
+        let cut = cut.unwrap();
+        assert_eq!((&cut["status"], &cut["incomplete_details"]["reason"]), (&json!("incomplete"), &json!(reason)));
         assert_eq!(streamed(&request, &[answer]).data().last().unwrap()["type"], "response.incomplete");
     }
 }
 
 #[test]
-fn tools_that_take_a_text_or_stand_in_a_namespace_come_back_as_such() {
+fn custom_and_namespaced_tools_are_called_as_declared() {
     let tools = json!([
         { "type": "custom", "name": "apply_patch", "description": "Patches", "format": { "type": "grammar", "syntax": "lark", "definition": "start: x" } },
         { "type": "namespace", "name": "mcp__git", "description": "Git", "tools": [{ "type": "function", "name": "log", "parameters": { "type": "object" } }] },
@@ -210,7 +210,7 @@ fn tools_that_take_a_text_or_stand_in_a_namespace_come_back_as_such() {
 }
 
 #[test]
-fn an_image_is_an_item() {
+fn image_is_an_output_item() {
     let request = parse(RESPONSES, &hello(RESPONSES, &json!({}))).unwrap();
     let answer = gemini(&json!([{ "inlineData": { "mimeType": "image/png", "data": "AAAA" } }]), "STOP");
     let output = whole(&request, &answer).1.unwrap()["output"].clone();

@@ -1,4 +1,4 @@
-//! What clients and relays send in another shape than the documented one, where it is plain what they mean.
+//! Undocumented but unambiguous shapes that clients and relays send.
 
 use http::StatusCode;
 use keypool_dialect::{Error, Outcome};
@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_stream_may_come_as_plain_json() {
+fn stream_can_arrive_as_plain_json() {
     let (first, last) = (gemini(&json!([{ "text": "One, " }]), ""), gemini(&json!([{ "text": "two" }]), "STOP"));
     let pretty = serde_json::to_string_pretty(&json!([first, last])).unwrap();
     for frontend in ALL {
@@ -20,8 +20,8 @@ fn a_stream_may_come_as_plain_json() {
             format!("{first}\n{last}\n"),
             gemini(&json!([{ "text": "One, two" }]), "STOP").to_string(),
         ] {
-            let told = streamed_raw(&request, &stream);
-            let sent = told.sent.unwrap();
+            let converted = streamed_raw(&request, &stream);
+            let sent = converted.sent.unwrap();
             assert!(sent.contains("One, ") && sent.contains("two"), "{stream}: {sent}");
             assert!(["[DONE]", "response.completed", "message_stop"].iter().any(|end| sent.contains(end)), "{sent}");
         }
@@ -32,7 +32,7 @@ fn a_stream_may_come_as_plain_json() {
 }
 
 #[test]
-fn what_is_no_answer_beside_a_whole_answer_changes_nothing() {
+fn meaningless_events_beside_a_complete_response_are_ignored() {
     let answer = events(&[gemini(&json!([{ "text": "All" }]), "STOP")]);
     for frontend in ALL {
         let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
@@ -48,14 +48,14 @@ fn what_is_no_answer_beside_a_whole_answer_changes_nothing() {
 }
 
 #[test]
-fn arguments_of_a_call_may_come_as_text() {
+fn arguments_of_a_call_can_be_text() {
     let call = json!([{ "functionCall": { "name": "f", "args": "{\"x\": 1}" } }]);
     let request = parse(MESSAGES, &hello(MESSAGES, &json!({}))).unwrap();
     assert_eq!(whole(&request, &gemini(&call, "STOP")).1.unwrap()["content"][0]["input"], json!({ "x": 1 }));
 }
 
 #[test]
-fn an_error_that_is_only_a_text_is_told() {
+fn error_without_the_usual_envelope_is_passed_on() {
     let error = Error::from_gemini(StatusCode::BAD_REQUEST, br#"{"error": "temperature is too high"}"#);
     assert_eq!(error.message(), "temperature is too high");
     for body in [r#"{"detail": "too high"}"#, r#"{"message": "too high", "code": 7}"#, "too high\n"] {
@@ -68,12 +68,12 @@ fn an_error_that_is_only_a_text_is_told() {
     let tuned = br#"{"error": {"message": "You do not have permission to access tuned model x", "code": 403}}"#;
     assert_eq!(Error::from_gemini(StatusCode::FORBIDDEN, tuned).status(CHAT), StatusCode::FORBIDDEN);
     let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
-    let told = whole(&request, &json!({ "error": "no backend" })).1.unwrap_err();
-    assert_eq!((told.message(), told.status(CHAT).as_u16()), ("no backend", 500));
+    let converted = whole(&request, &json!({ "error": "no backend" })).1.unwrap_err();
+    assert_eq!((converted.message(), converted.status(CHAT).as_u16()), ("no backend", 500));
 }
 
 #[test]
-fn empty_values_of_known_fields_say_nothing() {
+fn empty_values_of_known_fields_are_ignored() {
     let fields = [
         (CHAT, "tool_choice function_call response_format reasoning_effort reasoning thinking stream temperature stop"),
         (RESPONSES, "tool_choice text reasoning stream max_output_tokens instructions"),
@@ -89,14 +89,14 @@ fn empty_values_of_known_fields_say_nothing() {
             }
         }
     }
-    // This one means something by being there.
+    // The presence of this field alone has a meaning.
     let sent = encoded(CHAT, &hello(CHAT, &json!({ "web_search_options": {} }))).unwrap();
     assert_eq!(sent["tools"], json!([{ "googleSearch": {} }]));
     parse(MESSAGES, &hello(MESSAGES, &json!({ "speed": "standard" }))).unwrap();
 }
 
 #[test]
-fn other_dialects_names_of_a_field_are_read() {
+fn field_names_of_other_dialects_are_read() {
     for frontend in ALL {
         for name in ["max_tokens", "max_completion_tokens", "max_output_tokens"] {
             let mut body = hello(frontend, &json!({}));
@@ -116,7 +116,7 @@ fn other_dialects_names_of_a_field_are_read() {
 }
 
 #[test]
-fn data_in_odd_wrappings_is_read() {
+fn data_in_unusual_urls_is_read() {
     let png = "iVBORw0KGgo=";
     let url = |url: &str| json!({ "type": "image_url", "image_url": { "url": url } });
     let source = |mime: &str, data: &str| json!({ "type": "image", "source": { "type": "base64", "media_type": mime, "data": data } });
@@ -136,7 +136,7 @@ fn data_in_odd_wrappings_is_read() {
 }
 
 #[test]
-fn what_a_client_shortened_is_kept_and_what_it_refers_to_is_named() {
+fn compacted_messages_are_kept_and_item_references_are_refused() {
     let messages = json!([
         { "role": "user", "content": "Go on" },
         { "role": "assistant", "content": [{ "type": "compaction", "content": "They built a boat." }, { "type": "text", "text": "Yes" }] },

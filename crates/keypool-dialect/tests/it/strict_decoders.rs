@@ -1,4 +1,4 @@
-//! What the types of a strict client decode (`async-openai`'s).
+//! Responses decode with the types of a strict client (`async-openai`).
 
 use async_openai::types::{
     chat::{CreateChatCompletionResponse, CreateChatCompletionStreamResponse},
@@ -21,14 +21,14 @@ fn answers() -> [Value; 3] {
 }
 
 #[test]
-fn chats() {
+fn chat_completions_decode() {
     let more = json!({
         "tools": [tool(CHAT, "f")], "logprobs": true, "top_logprobs": 2, "stream_options": { "include_usage": true },
     });
     let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
     for answer in answers() {
-        let told = whole(&request, &answer).1.unwrap();
-        let typed: CreateChatCompletionResponse = serde_json::from_value(told).unwrap();
+        let json = whole(&request, &answer).1.unwrap();
+        let typed: CreateChatCompletionResponse = serde_json::from_value(json).unwrap();
         assert_eq!(typed.usage.unwrap().total_tokens, 10);
         for chunk in streamed(&request, &[answer]).data() {
             let _: CreateChatCompletionStreamResponse = serde_json::from_value(chunk).unwrap();
@@ -37,15 +37,15 @@ fn chats() {
 }
 
 #[test]
-fn responses() {
+fn responses_decode() {
     let more = json!({
         "tools": [tool(RESPONSES, "f"), { "type": "web_search" }], "top_logprobs": 2, "tool_choice": "auto",
         "text": { "format": { "type": "text" } }, "reasoning": { "effort": "low" },
     });
     let request = parse(RESPONSES, &hello(RESPONSES, &more)).unwrap();
     for answer in answers() {
-        let told = whole(&request, &answer).1.unwrap();
-        let typed: Response = serde_json::from_value(told.clone()).unwrap_or_else(|error| panic!("{error}: {told}"));
+        let json = whole(&request, &answer).1.unwrap();
+        let typed: Response = serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{error}: {json}"));
         assert_eq!(typed.usage.unwrap().total_tokens, 10);
         for event in streamed(&request, &[answer]).data() {
             let _: ResponseStreamEvent =
@@ -55,7 +55,7 @@ fn responses() {
 }
 
 #[test]
-fn embeddings() {
+fn embeddings_decode() {
     let request =
         Embeddings::parse(br#"{"model": "gemini-embedding-001", "input": ["a", "b"]}"#, Mode::Strict).unwrap();
     let body = json!({ "embeddings": [{ "values": [3.0, 4.0] }, { "values": [0.0, 0.5] }] }).to_string();

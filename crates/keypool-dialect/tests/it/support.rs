@@ -1,4 +1,4 @@
-//! What the tests share: requests and answers as values, and streams cut anywhere.
+//! Shared helpers: requests and responses as values, and streams cut at any chunk boundary.
 
 use keypool_dialect::{Answer, Error, Frontend, Mode, Outcome, Request};
 use serde_json::{Value, json};
@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 pub(crate) const CHAT: Frontend = Frontend::Chat;
 pub(crate) const RESPONSES: Frontend = Frontend::Responses;
 pub(crate) const MESSAGES: Frontend = Frontend::Messages;
-/// The three dialects that every case must be right in.
+/// The three dialects in which every case is tested.
 pub(crate) const ALL: [Frontend; 3] = [CHAT, RESPONSES, MESSAGES];
 
 pub(crate) const MODEL: &str = "gemini-3.8-flash";
 
-/// A request that says hello, with these fields beside.
+/// Returns a request that says hello, with these additional fields.
 pub(crate) fn hello(frontend: Frontend, more: &Value) -> Value {
     let messages = json!([{ "role": "user", "content": "Hello" }]);
     let mut body = match frontend {
@@ -31,18 +31,18 @@ pub(crate) fn parse_lax(frontend: Frontend, body: &Value) -> Result<Request, Err
     frontend.parse(body.to_string().as_bytes(), Mode::Lax)
 }
 
-/// The body that Gemini gets.
+/// Returns the body that Gemini gets for a parsed request.
 pub(crate) fn native(request: &Request) -> Value {
     serde_json::from_slice(&request.encode().unwrap().body).unwrap()
 }
 
-/// The body that Gemini gets for a request.
+/// Returns the body that Gemini gets for a request.
 pub(crate) fn encoded(frontend: Frontend, body: &Value) -> Result<Value, Error> {
     let request = parse(frontend, body)?;
     Ok(serde_json::from_slice(&request.encode()?.body).unwrap())
 }
 
-/// Gemini's answer of these parts.
+/// Returns a response of Gemini with these parts.
 pub(crate) fn gemini(parts: &Value, finish: &str) -> Value {
     json!({
         "candidates": [{ "content": { "role": "model", "parts": parts }, "finishReason": finish, "index": 0 }],
@@ -55,7 +55,7 @@ pub(crate) fn answer(request: &Request) -> Answer {
     request.answer("0abc", 1_800_000_000)
 }
 
-/// The caller's whole answer to a request, and what it turned out to be.
+/// Converts a complete response for the caller, and returns its outcome.
 pub(crate) fn whole(request: &Request, body: &Value) -> (Outcome, Result<Value, Error>) {
     let mut answer = answer(request);
     if let Err(error) = answer.whole(body.to_string().as_bytes()) {
@@ -65,22 +65,22 @@ pub(crate) fn whole(request: &Request, body: &Value) -> (Outcome, Result<Value, 
     (outcome, answer.finish().map(|bytes| serde_json::from_slice(&bytes).unwrap()))
 }
 
-/// Events as Gemini writes them.
+/// Formats events as Gemini does.
 pub(crate) fn events(values: &[Value]) -> String {
     values.iter().map(|value| format!("data: {value}\r\n\r\n")).collect::<Vec<_>>().concat()
 }
 
-/// What became of a stream.
+/// The result of converting a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Streamed {
     pub(crate) outcome: Outcome,
-    /// Something had gone out when the stream's end came.
+    /// Whether something was sent before the end of the stream.
     pub(crate) had_begun: bool,
     pub(crate) sent: Result<String, Error>,
 }
 
 impl Streamed {
-    /// The data of each event.
+    /// Returns the data of each event.
     pub(crate) fn data(&self) -> Vec<Value> {
         let sent = self.sent.as_ref().unwrap();
         let data = sent.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
@@ -109,7 +109,7 @@ fn feed(request: &Request, stream: &[u8], sizes: impl Iterator<Item = usize>) ->
     Streamed { outcome, had_begun, sent }
 }
 
-/// The caller's stream. It is the same however Gemini's is cut: in two at many places, and into single bytes.
+/// Converts a stream, and checks that the result is the same when it is cut in two at many places or into single bytes.
 pub(crate) fn streamed_raw(request: &Request, stream: &str) -> Streamed {
     let mut request = request.clone();
     request.conversation.stream = true;
@@ -126,7 +126,7 @@ pub(crate) fn streamed(request: &Request, values: &[Value]) -> Streamed {
     streamed_raw(request, &events(values))
 }
 
-/// The calls in an answer: ids, names and arguments.
+/// Returns the ids, names and arguments of the calls in a response.
 pub(crate) fn calls_of(frontend: Frontend, answer: &Value) -> Vec<(String, String, Value)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let parsed = |value: &Value| serde_json::from_str(value.as_str().unwrap()).unwrap();
@@ -149,7 +149,7 @@ pub(crate) fn calls_of(frontend: Frontend, answer: &Value) -> Vec<(String, Strin
     }
 }
 
-/// A tool of a dialect.
+/// Returns a tool in the form of a dialect.
 pub(crate) fn tool(frontend: Frontend, name: &str) -> Value {
     let schema = json!({ "type": "object", "properties": { "x": { "type": "string" } } });
     match frontend {
@@ -159,7 +159,7 @@ pub(crate) fn tool(frontend: Frontend, name: &str) -> Value {
     }
 }
 
-/// A conversation in which tools were called (ids and names) and answered (ids and results).
+/// Returns a conversation with tool calls (ids and names) and their results (ids and texts).
 pub(crate) fn history(frontend: Frontend, calls: &[(&str, &str)], results: &[(&str, &str)]) -> Value {
     let user = json!({ "role": "user", "content": "Go" });
     match frontend {

@@ -1,7 +1,7 @@
-//! Several processes share keys, over a strict simulator of the API. Real processes, real servers and real minutes: all
-//! scenarios run side by side, whatever the number of cores, and end within three minutes.
+//! Several processes share keys, over a strict simulator of the API. Processes, servers and time are real. The
+//! scenarios run concurrently, on any number of cores, and end within three minutes.
 //!
-//! The program is its own worker, so that cargo builds both: `sharing worker --store … --base …`.
+//! The program is also the worker, so that cargo builds both: `sharing worker --store … --base …`.
 
 #![expect(clippy::disallowed_methods, reason = "these are real processes in real time")]
 
@@ -20,24 +20,24 @@ use tokio::{
 };
 use tower_keypool::BoxError;
 
-/// What the processes share, and what they ask for.
+/// The load of a scenario: processes, keys, and offered requests.
 #[derive(Clone, Copy)]
 struct Load {
     processes: usize,
     keys: usize,
     per_minute: u64,
-    /// Requests that are offered, as a multiple of what the keys allow.
+    /// Offered requests, as a multiple of the number that the keys allow.
     offered: f64,
     seconds: f64,
 }
 
 impl Load {
-    /// Requests a second that each process offers.
+    /// Returns the requests a second that each process offers.
     fn rate(self) -> f64 {
         self.keys as f64 * self.per_minute as f64 / 60.0 * self.offered / self.processes as f64
     }
 
-    /// How many requests one process with an exact view could serve: each waits for 5 s at most.
+    /// Returns how many requests a single process with exact knowledge could serve if each request waits at most 5 s.
     fn possible(self) -> u64 {
         const STEP: f64 = 0.01;
         let (total, mut arrived, mut served) = (self.rate() * self.processes as f64, 0, 0);
@@ -73,7 +73,7 @@ impl Load {
     }
 }
 
-/// A worker's process.
+/// A worker process.
 struct Worker {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -102,7 +102,7 @@ impl Worker {
         assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
     }
 
-    /// What it counted, when it has ended.
+    /// Waits for the process to end and returns its counters.
     async fn counts(mut self) -> Value {
         let mut text = String::new();
         self.output.read_to_string(&mut text).await.unwrap();
@@ -122,7 +122,7 @@ async fn start(load: Load, store: &str, base: &str) -> Vec<Worker> {
     workers
 }
 
-/// The sum of a counter over all workers, when they have ended.
+/// Waits for all workers to end and returns the sums of their counters.
 async fn finish(workers: Vec<Worker>) -> Value {
     let mut sums = serde_json::Map::new();
     for worker in workers {
@@ -134,8 +134,8 @@ async fn finish(workers: Vec<Worker>) -> Value {
     sums.into()
 }
 
-/// All processes serve what the keys allow, and no request is over a limit.
-async fn shares(name: &str, load: Load, store: &str, at_least: f64) {
+/// Runs a scenario in which the processes must serve at least a share of the possible requests, none over a limit.
+async fn run_shared_load(name: &str, load: Load, store: &str, at_least: f64) {
     let sim = load.simulator().await;
     let counts = finish(start(load, store, &sim.url()).await).await;
     let report = sim.report().total;
@@ -156,26 +156,26 @@ fn file() -> (tempfile::TempDir, String) {
 
 async fn four_processes_share_one_sqlite_file() {
     let (_folder, store) = file();
-    shares("sqlite, 20 keys of 10 a minute", TWENTY, &store, 0.97).await;
+    run_shared_load("sqlite, 20 keys of 10 a minute", TWENTY, &store, 0.97).await;
 }
 
 async fn four_processes_share_two_slow_keys_on_sqlite() {
     let (_folder, store) = file();
-    shares("sqlite, 2 keys of 2 a minute", TWO, &store, 0.93).await;
+    run_shared_load("sqlite, 2 keys of 2 a minute", TWO, &store, 0.93).await;
 }
 
 async fn four_processes_share_one_redis() {
     let Some(redis) = RedisServer::start() else { return };
-    shares("redis, 20 keys of 10 a minute", TWENTY, &redis.url(), 0.97).await;
+    run_shared_load("redis, 20 keys of 10 a minute", TWENTY, &redis.url(), 0.97).await;
 }
 
 async fn four_processes_share_two_slow_keys_on_redis() {
     let Some(redis) = RedisServer::start() else { return };
-    shares("redis, 2 keys of 2 a minute", TWO, &redis.url(), 0.93).await;
+    run_shared_load("redis, 2 keys of 2 a minute", TWO, &redis.url(), 0.93).await;
 }
 
-/// At a normal load the store grants the key that the pool put first.
-async fn orders(name: &str, store: &str) {
+/// Runs a scenario at a normal load, in which the store must grant the candidate that the pool put first.
+async fn run_normal_load(name: &str, store: &str) {
     let load = Load { offered: 0.7, seconds: 120.0, ..TWENTY };
     let sim = load.simulator().await;
     let counts = finish(start(load, store, &sim.url()).await).await;
@@ -186,18 +186,18 @@ async fn orders(name: &str, store: &str) {
     assert!(first >= 0.95, "{counts}");
 }
 
-async fn the_first_candidate_is_granted_on_sqlite() {
+async fn first_candidate_is_granted_on_sqlite() {
     let (_folder, store) = file();
-    orders("sqlite", &store).await;
+    run_normal_load("sqlite", &store).await;
 }
 
-async fn the_first_candidate_is_granted_on_redis() {
+async fn first_candidate_is_granted_on_redis() {
     let Some(redis) = RedisServer::start() else { return };
-    orders("redis", &redis.url()).await;
+    run_normal_load("redis", &redis.url()).await;
 }
 
-/// One process is stopped for 20 s and goes on.
-async fn is_paused(name: &str, store: &str) {
+/// Runs a scenario in which one process is stopped for 20 s and then continues.
+async fn run_with_a_pause(name: &str, store: &str) {
     let load = Load { seconds: 75.0, ..TWENTY };
     let sim = load.simulator().await;
     let workers = start(load, store, &sim.url()).await;
@@ -212,17 +212,17 @@ async fn is_paused(name: &str, store: &str) {
     assert!(report.accepted > 300, "{counts}");
 }
 
-async fn a_process_that_was_paused_stays_within_the_limits_on_sqlite() {
+async fn paused_process_stays_within_the_limits_on_sqlite() {
     let (_folder, store) = file();
-    is_paused("sqlite", &store).await;
+    run_with_a_pause("sqlite", &store).await;
 }
 
-async fn a_process_that_was_paused_stays_within_the_limits_on_redis() {
+async fn paused_process_stays_within_the_limits_on_redis() {
     let Some(redis) = RedisServer::start() else { return };
-    is_paused("redis", &redis.url()).await;
+    run_with_a_pause("redis", &redis.url()).await;
 }
 
-/// Waits until the simulator accepts a request, and tells for how long.
+/// Waits until the simulator accepts a request, and returns how long that took.
 async fn until_served(sim: &GeminiSim) -> Duration {
     let (start, before) = (Instant::now(), sim.report().total.accepted);
     while sim.report().total.accepted == before {
@@ -232,10 +232,10 @@ async fn until_served(sim: &GeminiSim) -> Duration {
     start.elapsed()
 }
 
-/// Far more keys than the load needs, so that there is always room.
+/// A load far below the capacity of the keys, so that there is always room.
 const LIGHT: Load = Load { processes: 3, keys: 40, per_minute: 10, offered: 0.25, seconds: 60.0 };
 
-async fn a_redis_that_starts_again_empty_costs_seconds_and_no_request_over_a_limit() {
+async fn empty_redis_serves_again_within_seconds_and_no_limit_is_exceeded() {
     let Some(mut redis) = RedisServer::start() else { return };
     let load = Load { offered: 0.8, ..LIGHT };
     let sim = load.simulator().await;
@@ -254,7 +254,7 @@ async fn a_redis_that_starts_again_empty_costs_seconds_and_no_request_over_a_lim
     assert!(recovered < Duration::from_secs(5), "{recovered:?}");
 }
 
-async fn a_redis_that_is_away_for_30_seconds_is_used_again_when_it_is_back() {
+async fn redis_is_used_again_after_30_seconds_of_downtime() {
     let Some(mut redis) = RedisServer::lasting() else { return };
     let sim = LIGHT.simulator().await;
     let workers = start(LIGHT, &redis.url(), &sim.url()).await;
@@ -263,7 +263,7 @@ async fn a_redis_that_is_away_for_30_seconds_is_used_again_when_it_is_back() {
     sleep(Duration::from_secs(1)).await;
     let before = sim.report().total.accepted;
     sleep(Duration::from_secs(29)).await;
-    assert_eq!(sim.report().total.accepted, before, "requests went out unreserved");
+    assert_eq!(sim.report().total.accepted, before, "requests were sent without a reservation");
     redis.start_again();
     let recovered = until_served(&sim).await;
     let counts = finish(workers).await;
@@ -273,7 +273,7 @@ async fn a_redis_that_is_away_for_30_seconds_is_used_again_when_it_is_back() {
     assert!(recovered < Duration::from_secs(5), "{recovered:?}");
 }
 
-async fn processes_that_are_killed_lose_no_count() {
+async fn killed_processes_lose_no_count() {
     let (folder, store) = file();
     let load = Load { processes: 1, keys: 20, per_minute: 40, offered: 3.0, seconds: 60.0 };
     let sim = load.simulator().await;
@@ -298,7 +298,7 @@ async fn main() -> Result<(), BoxError> {
     let mut args = std::env::args().skip(1);
     match args.next().as_deref() {
         Some("worker") => return worker::work(args).await,
-        // The scenarios are one test, which has no name to be listed by.
+        // All scenarios are one test, which is not listed by name.
         Some("--list") => return Ok(()),
         _ => {}
     }
@@ -307,13 +307,13 @@ async fn main() -> Result<(), BoxError> {
     scenarios.spawn(four_processes_share_two_slow_keys_on_sqlite());
     scenarios.spawn(four_processes_share_one_redis());
     scenarios.spawn(four_processes_share_two_slow_keys_on_redis());
-    scenarios.spawn(the_first_candidate_is_granted_on_sqlite());
-    scenarios.spawn(the_first_candidate_is_granted_on_redis());
-    scenarios.spawn(a_process_that_was_paused_stays_within_the_limits_on_sqlite());
-    scenarios.spawn(a_process_that_was_paused_stays_within_the_limits_on_redis());
-    scenarios.spawn(a_redis_that_starts_again_empty_costs_seconds_and_no_request_over_a_limit());
-    scenarios.spawn(a_redis_that_is_away_for_30_seconds_is_used_again_when_it_is_back());
-    scenarios.spawn(processes_that_are_killed_lose_no_count());
+    scenarios.spawn(first_candidate_is_granted_on_sqlite());
+    scenarios.spawn(first_candidate_is_granted_on_redis());
+    scenarios.spawn(paused_process_stays_within_the_limits_on_sqlite());
+    scenarios.spawn(paused_process_stays_within_the_limits_on_redis());
+    scenarios.spawn(empty_redis_serves_again_within_seconds_and_no_limit_is_exceeded());
+    scenarios.spawn(redis_is_used_again_after_30_seconds_of_downtime());
+    scenarios.spawn(killed_processes_lose_no_count());
     let mut failed = 0;
     while let Some(ended) = scenarios.join_next().await {
         failed += usize::from(ended.is_err());

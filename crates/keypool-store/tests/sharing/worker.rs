@@ -1,4 +1,4 @@
-//! One of several processes that share keys through a store: it sends requests at a rate and prints what became of them.
+//! A process that shares keys through a store: it sends requests at a fixed rate and prints their results.
 
 use std::{
     sync::{
@@ -21,14 +21,14 @@ use tower_keypool::{
 
 const MODEL: &str = "gemini-2.5-flash";
 
-/// What became of the requests.
+/// Results of the requests.
 #[derive(Default)]
 struct Counts {
     served: AtomicU64,
     unavailable: AtomicU64,
     store: AtomicU64,
     other: AtomicU64,
-    /// Reservations that the store granted, and those of them for the key that the pool had put first.
+    /// Granted reservations, and those among them for the first candidate (below).
     granted: AtomicU64,
     first: AtomicU64,
 }
@@ -99,7 +99,7 @@ async fn open(builder: KeyPoolBuilder, store: &str, counts: &Arc<Counts>) -> Res
     })
 }
 
-/// Works as the arguments say.
+/// Sends requests as the arguments say, and prints the counters.
 pub(crate) async fn work(args: impl Iterator<Item = String>) -> Result<(), BoxError> {
     let options = Options::parse(args)?;
     let keys =
@@ -111,7 +111,7 @@ pub(crate) async fn work(args: impl Iterator<Item = String>) -> Result<(), BoxEr
     let counts = Arc::new(Counts::default());
     let pool = open(builder, &options.store, &counts).await?;
     println!("ready");
-    // The start is the same for all processes: a line on the standard input.
+    // A line on standard input starts all processes at the same time.
     let mut line = String::new();
     BufReader::new(tokio::io::stdin()).read_line(&mut line).await?;
 

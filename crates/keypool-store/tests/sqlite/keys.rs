@@ -19,7 +19,7 @@ fn key(id: &str) -> StoredKey {
 }
 
 #[tokio::test]
-async fn keys_are_put_found_replaced_and_removed() {
+async fn keys_are_stored_replaced_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let time = Time::new(NOON);
     let store = time.open(&folder.path().join("keypool.db"));
@@ -46,7 +46,7 @@ async fn keys_are_put_found_replaced_and_removed() {
 }
 
 #[tokio::test]
-async fn removed_key_has_no_cooldown_when_it_comes_again() {
+async fn removed_key_has_no_cooldown_when_it_is_added_again() {
     let folder = tempfile::tempdir().unwrap();
     let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
     let open = |target| Record::Open { target, until_ms: None, class: None, reason: None };
@@ -69,7 +69,7 @@ fn contains(path: &Path, text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn no_file_has_a_secret_in_clear() {
+async fn no_file_contains_a_plaintext_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
@@ -88,7 +88,7 @@ async fn no_file_has_a_secret_in_clear() {
 }
 
 #[tokio::test]
-async fn journal_has_no_secret_in_clear() {
+async fn journal_contains_no_plaintext_secret() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
@@ -99,7 +99,7 @@ async fn journal_has_no_secret_in_clear() {
 }
 
 #[tokio::test]
-async fn wrong_or_missing_master_key_is_refused_and_the_file_left() {
+async fn wrong_or_missing_master_key_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let master = MasterKey::generate().unwrap();
@@ -137,7 +137,7 @@ fn master_key_is_hex_or_base64_of_32_bytes() {
 }
 
 #[tokio::test]
-async fn rekeyed_database_opens_with_the_new_master_key_alone() {
+async fn rekeyed_database_opens_only_with_the_new_master_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let (old, new) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
@@ -156,7 +156,7 @@ async fn rekeyed_database_opens_with_the_new_master_key_alone() {
 }
 
 #[tokio::test]
-async fn rekey_replaces_the_file_beside_the_database_also_if_it_was_stopped_before() {
+async fn interrupted_rekey_is_completed_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let (file, next) = (folder.path().join("keypool.db.key"), folder.path().join("keypool.db.key.next"));
@@ -167,7 +167,7 @@ async fn rekey_replaces_the_file_beside_the_database_also_if_it_was_stopped_befo
     assert_eq!(fs::read_to_string(&file).unwrap().trim(), new.expose());
     assert!(!next.exists());
     drop(store);
-    // As if the process had been killed before the last step.
+    // The state after a process was killed before the last step.
     fs::rename(&file, &next).unwrap();
     fs::write(&file, old).unwrap();
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
@@ -176,7 +176,7 @@ async fn rekey_replaces_the_file_beside_the_database_also_if_it_was_stopped_befo
 }
 
 #[tokio::test]
-async fn secret_that_was_moved_to_another_key_is_damage() {
+async fn secret_copied_to_another_key_is_reported_as_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
@@ -189,7 +189,7 @@ async fn secret_that_was_moved_to_another_key_is_damage() {
 }
 
 #[tokio::test]
-async fn backup_of_a_database_in_use_is_whole_and_replaces_nothing() {
+async fn backup_of_a_database_in_use_is_consistent_and_overwrites_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("keypool.db"), folder.path().join("copy.db"));
     let time = Time::new(NOON);
@@ -225,7 +225,7 @@ async fn backup_of_a_database_in_use_is_whole_and_replaces_nothing() {
 }
 
 #[tokio::test]
-async fn tenants_are_put_found_and_removed() {
+async fn tenants_are_stored_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
     let mut tenant = Tenant::new("t-1", "Sales", [1; 32]);
@@ -272,7 +272,7 @@ async fn resources_are_found_until_they_expire() {
 }
 
 #[tokio::test]
-async fn usage_is_summed_up_by_what_is_asked_for() {
+async fn usage_is_grouped_and_filtered() {
     let folder = tempfile::tempdir().unwrap();
     let time = Time::new(NOON);
     let store = time.open(&folder.path().join("keypool.db"));

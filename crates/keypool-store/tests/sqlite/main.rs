@@ -1,7 +1,7 @@
 //! The SQLite store, over real files and real processes.
 #![cfg(feature = "sqlite")]
 
-mod harm;
+mod bad_files;
 mod keys;
 mod pool;
 mod processes;
@@ -25,7 +25,7 @@ use tower_keypool::{
 /// 2026-06-15, noon in UTC.
 const NOON: i64 = 1_781_524_800_000;
 
-/// A time that a test moves.
+/// A clock that the test moves.
 #[derive(Clone)]
 struct Time(Arc<AtomicI64>);
 
@@ -71,7 +71,7 @@ async fn reserve(store: &SqliteStore, project: &str, limits: &Limits) -> Reserve
     store.reserve(request).await.unwrap()
 }
 
-/// What the windows of 60 s count.
+/// Returns the number of requests counted in windows of 60 s.
 fn starts(records: &[Record]) -> u64 {
     let counted = records.iter().map(|record| match record {
         Record::Starts { span, starts, .. } if span.as_secs() == 60 => {
@@ -82,7 +82,7 @@ fn starts(records: &[Record]) -> u64 {
     counted.sum()
 }
 
-/// What the days count.
+/// Returns the number of requests counted in days.
 fn days(records: &[Record]) -> u64 {
     let counted = records.iter().map(|record| match record {
         Record::Day { used, .. } => used.requests,

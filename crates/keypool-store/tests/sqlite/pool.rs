@@ -17,7 +17,7 @@ async fn open(path: &Path) -> KeyPool {
         .unwrap()
 }
 
-/// The key that served a request, if one did.
+/// Returns the key that served a request, or `None` if no key was available.
 async fn served(pool: &KeyPool) -> Option<String> {
     match pool.acquire(MODEL).await {
         Ok(lease) => {
@@ -32,12 +32,12 @@ async fn served(pool: &KeyPool) -> Option<String> {
 }
 
 #[tokio::test]
-async fn pools_share_their_limits_and_keep_them_and_disabled_keys_over_a_restart() {
+async fn limits_are_shared_and_survive_a_restart_with_disabled_keys() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let (one, other) = (open(&path).await, open(&path).await);
     one.disable(&"a".into(), "leaked").unwrap();
-    // What changed is written and read each 250 ms.
+    // Changes are written and read every 250 ms.
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(served(&one).await.as_deref(), Some("b"));
     assert_eq!(served(&other).await.as_deref(), Some("b"));

@@ -1,4 +1,4 @@
-//! Several processes, or threads, on one file.
+//! Several processes or threads on one file.
 
 use std::{
     io::{BufRead, BufReader},
@@ -13,11 +13,11 @@ use tower_keypool::{Clock, Limit, Limits, Span, Unit, store::Store};
 
 use super::{NOON, Time, days, reserve, starts};
 
-/// The database of a child of these tests, and for how long it works.
+/// Environment variables for a child process of these tests: the path of the database, and how long to run.
 const DATABASE: &str = "KEYPOOL_TEST_DATABASE";
 const SECONDS: &str = "KEYPOOL_TEST_SECONDS";
 
-/// The limit of the children.
+/// The limit that the child processes share.
 fn limits() -> Limits {
     let span = Span::Sliding(Duration::from_secs(1));
     Limits::new().with(Limit { unit: Unit::Requests, span, amount: 100 })
@@ -27,7 +27,7 @@ fn wall_ms() -> u128 {
     Clock::system().wall().duration_since(UNIX_EPOCH).unwrap().as_millis()
 }
 
-/// This test's program again, as one that reserves and prints the time after each grant.
+/// Starts this program again, to run an ignored test as a child process.
 fn child(test: &str, path: &Path, seconds: u64) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args([test, "--exact", "--ignored", "--nocapture"]);
@@ -37,7 +37,7 @@ fn child(test: &str, path: &Path, seconds: u64) -> Child {
 
 #[tokio::test]
 #[ignore = "is run by killed_process_loses_no_granted_reservation"]
-async fn child_that_is_killed() {
+async fn child_to_kill() {
     let store = SqliteStore::open(std::env::var(DATABASE).unwrap(), SqliteOptions::new()).unwrap();
     let mut tasks = Vec::new();
     for n in 0..32 {
@@ -58,21 +58,21 @@ async fn killed_process_loses_no_granted_reservation() {
     let path = folder.path().join("keypool.db");
     let mut seen = 0;
     for round in 1..=3 {
-        let mut child = child("processes::child_that_is_killed", &path, 0);
+        let mut child = child("processes::child_to_kill", &path, 0);
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(|line| line.unwrap());
         seen += lines.by_ref().filter(|line| line == "granted").take(2_000).count();
         // SIGKILL
         child.kill().unwrap();
         child.wait().unwrap();
-        // What was on its way was granted, too.
+        // Grants whose output was not read yet count, too.
         seen += lines.filter(|line| line == "granted").count();
         let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
         let records = store.load().await.unwrap().records;
         let (windows, days) = (starts(&records) as usize, days(&records) as usize);
         assert_eq!(windows, days);
-        // At most what was under way is more.
+        // Only requests in flight can be counted without a printed line.
         assert!((seen..=seen + round * 32).contains(&windows), "{windows} are kept, {seen} were granted");
-        // This folds the log.
+        // This call folds the log.
         let usage = store.usage(UsageQuery::of_days(0..=i32::MAX)).await.unwrap();
         assert_eq!(usage[0].used.requests as usize, windows);
         let records = store.load().await.unwrap().records;
@@ -103,21 +103,21 @@ async fn eight_processes_stay_within_a_limit() {
     let mut sent = Vec::new();
     for child in children {
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(output.status.success(), "{said}");
-        sent.extend(said.lines().filter_map(|line| line.strip_prefix("sent ")?.parse::<u64>().ok()));
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{stdout}");
+        sent.extend(stdout.lines().filter_map(|line| line.strip_prefix("sent ")?.parse::<u64>().ok()));
     }
     sent.sort_unstable();
     for (at, time) in sent.iter().enumerate() {
         let within = sent[at..].iter().take_while(|other| **other < time + 1_000).count();
         assert!(within <= 100, "{within} requests within 1 s");
     }
-    // The window and the hold are 2.3 s together: it opens at least twice.
+    // The window and the hold take 2.3 s together, so the window opens at least twice.
     assert!(sent.len() >= 200, "{} requests were sent", sent.len());
 }
 
 #[test]
-fn stores_in_threads_stay_within_a_limit_at_any_alignment() {
+fn stores_in_threads_stay_within_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let time = Time::new(NOON);

@@ -44,7 +44,7 @@ async fn first_candidate_with_room_is_granted() {
 }
 
 #[tokio::test]
-async fn tokens_are_corrected_and_a_cancelled_request_is_taken_back() {
+async fn tokens_are_corrected_and_cancelled_requests_are_released() {
     let folder = tempfile::tempdir().unwrap();
     let time = Time::new(NOON);
     let store = time.open(&folder.path().join("keypool.db"));
@@ -60,7 +60,7 @@ async fn tokens_are_corrected_and_a_cancelled_request_is_taken_back() {
     };
     used(Amounts { input_tokens: 20, ..cost }).await.unwrap();
     assert!(ask().await.unwrap().granted.is_some());
-    // Now it is 20 + 80: the first one is taken back whole.
+    // The window holds 20 + 80 tokens. The first request is taken back completely.
     let records = vec![Record::Used {
         key: "key-a".into(),
         project: "a".into(),
@@ -88,7 +88,7 @@ async fn oversized_cost_is_granted_on_an_empty_window() {
 }
 
 #[tokio::test]
-async fn day_ends_at_the_zones_midnight_and_its_first_30_s_count_for_both_days() {
+async fn requests_within_30_s_after_midnight_count_for_both_days() {
     let folder = tempfile::tempdir().unwrap();
     // 30 s before midnight in California.
     let midnight = NOON + 19 * 3_600_000;
@@ -107,7 +107,7 @@ async fn day_ends_at_the_zones_midnight_and_its_first_30_s_count_for_both_days()
 }
 
 #[tokio::test]
-async fn request_that_may_be_sent_after_midnight_counts_for_both_days() {
+async fn request_usable_after_midnight_counts_for_both_days() {
     let folder = tempfile::tempdir().unwrap();
     let midnight = NOON + 19 * 3_600_000;
     let time = Time::new(midnight - 500);
@@ -119,7 +119,7 @@ async fn request_that_may_be_sent_after_midnight_counts_for_both_days() {
 }
 
 #[tokio::test]
-async fn unknown_zone_is_an_error_of_its_request_alone() {
+async fn unknown_zone_fails_only_its_request() {
     let folder = tempfile::tempdir().unwrap();
     let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
     let limits = Limits::new().per_minute(9);
@@ -153,7 +153,7 @@ fn records() -> Vec<Record> {
 }
 
 #[tokio::test]
-async fn reopened_file_has_counts_cooldowns_disabled_keys_and_learned_limits() {
+async fn counts_and_records_survive_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let time = Time::new(NOON);
@@ -176,7 +176,7 @@ async fn reopened_file_has_counts_cooldowns_disabled_keys_and_learned_limits() {
     let store = time.open(&path);
     let loaded = store.load().await.unwrap();
     assert_eq!((starts(&loaded.records), days(&loaded.records)), (0, 3));
-    // The cooldown is over; the disabled key, the limit and the project stay.
+    // The cooldown expired; the disabled key, the limit and the project stay.
     assert_eq!(loaded.records.len(), 3 + 1);
     time.advance(Duration::from_secs(86_400));
     let loaded = store.load().await.unwrap();
@@ -184,7 +184,7 @@ async fn reopened_file_has_counts_cooldowns_disabled_keys_and_learned_limits() {
 }
 
 #[tokio::test]
-async fn others_learn_of_the_last_record_of_each_target() {
+async fn other_stores_read_the_last_record_of_each_target() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let time = Time::new(NOON);
@@ -200,7 +200,7 @@ async fn others_learn_of_the_last_record_of_each_target() {
     assert!(second.records == std::slice::from_ref(&closed));
     assert_eq!(other.changes(second.revision).await.unwrap().records, []);
     assert!(other.load().await.unwrap().records.contains(&closed));
-    // A revision is never used twice, also when its record was pruned.
+    // A revision is never reused, even if its record was deleted.
     time.advance(Duration::from_secs(90_000));
     assert_eq!(other.load().await.unwrap().revision, second.revision);
     other.record(vec![closed.clone()]).await.unwrap();
@@ -208,7 +208,7 @@ async fn others_learn_of_the_last_record_of_each_target() {
 }
 
 #[tokio::test]
-async fn stores_on_one_file_count_together() {
+async fn stores_on_one_file_share_limits() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let time = Time::new(NOON);
@@ -226,7 +226,7 @@ async fn stores_on_one_file_count_together() {
 }
 
 #[tokio::test]
-async fn limit_of_another_span_counts_what_all_send_once_it_is_named() {
+async fn limit_of_a_new_span_counts_all_requests_from_then_on() {
     let folder = tempfile::tempdir().unwrap();
     let store = Time::new(NOON).open(&folder.path().join("keypool.db"));
     let limit = Limit { unit: Unit::Requests, span: Span::Sliding(Duration::from_secs(3_600)), amount: 3 };
@@ -246,7 +246,7 @@ async fn folding_loses_no_count_of_any_process() {
     let hour = Duration::from_secs(3_600);
     let limit = Limit { unit: Unit::Requests, span: Span::Sliding(hour), amount: 60 };
     let limits = Limits::new().with(limit).per_day(60);
-    // One reads nothing until rows of the log are deleted, and one is opened anew now and then.
+    // One store reads nothing until rows of the log are deleted; the others are reopened now and then.
     let (idle, mut stores) = (time.open(&path), [time.open(&path), time.open(&path), time.open(&path)]);
     assert!(reserve(&idle, "a", &limits).await.granted.is_some());
     for n in 1..60 {
@@ -268,14 +268,14 @@ async fn folding_loses_no_count_of_any_process() {
             _ => None,
         });
         assert_eq!(hours.flatten().map(|(_, used)| used.requests).sum::<u64>(), 60);
-        // The last 61.25 s, every 7 s.
+        // The requests of the last 61.25 s, one every 7 s.
         assert_eq!((starts(&records), days(&records)), (8, 60));
         assert_eq!(reserve(store, "a", &limits).await.granted, None);
     }
 }
 
 #[tokio::test]
-async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for_longer_than_a_window() {
+async fn clock_ahead_before_a_reboot_blocks_for_at_most_one_window() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let limits = Limits::new().per_minute(1);
@@ -303,7 +303,7 @@ async fn clock_that_was_ahead_before_a_restart_of_the_machine_blocks_nothing_for
 }
 
 #[tokio::test]
-async fn a_record_of_a_newer_version_is_passed_over() {
+async fn record_of_a_newer_version_is_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
@@ -314,7 +314,7 @@ async fn a_record_of_a_newer_version_is_passed_over() {
 }
 
 #[tokio::test]
-async fn absurd_amounts_harm_no_sum() {
+async fn absurd_amounts_do_not_overflow() {
     let folder = tempfile::tempdir().unwrap();
     let time = Time::new(NOON);
     let store = time.open(&folder.path().join("keypool.db"));

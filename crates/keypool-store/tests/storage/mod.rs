@@ -1,6 +1,6 @@
 //! Storage for the stores under test.
 
-// Each test uses a part of it.
+// Each test binary uses only a part of this module.
 #![allow(dead_code)]
 
 use std::{
@@ -23,7 +23,7 @@ use tower_keypool::store::Store;
 /// 2026-01-15, noon in Los Angeles.
 pub(crate) const START_MS: i64 = 1_768_507_200_000;
 
-/// A namespace on a server.
+/// A namespace on a Redis server.
 pub(crate) struct Redis {
     server: Arc<RedisServer>,
     namespace: String,
@@ -31,12 +31,12 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// A new namespace on a server, at a time.
+    /// Creates a namespace on a server, with a clock that starts at this time.
     pub(crate) async fn on(server: &Arc<RedisServer>, start_ms: i64) -> Self {
         static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
         let namespace = format!("test-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
         let storage = Self { server: Arc::clone(server), namespace, time: Time::starting_at(start_ms) };
-        // A new namespace waits for those who may remember it.
+        // A new namespace first waits for clients that may remember grants.
         storage.open().await.load().await.expect("loaded");
         storage.time.advance(Duration::from_secs(2));
         storage
@@ -54,14 +54,14 @@ impl Storage for Redis {
     }
 }
 
-/// A file in a folder of its own.
+/// A database file in its own folder.
 pub(crate) struct Sqlite {
     folder: TempDir,
     time: Time,
 }
 
 impl Sqlite {
-    /// A new file, at a time.
+    /// Creates a file, with a clock that starts at this time.
     pub(crate) fn at(start_ms: i64) -> Self {
         Self { folder: tempfile::tempdir().expect("a folder"), time: Time::starting_at(start_ms) }
     }

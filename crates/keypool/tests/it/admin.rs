@@ -11,7 +11,7 @@ use crate::support::{Answer, GENERATE, Gateway, TOKEN, Upstream, hello, key, pos
 
 pub const ADMIN: &str = "admin-token-of-a-test";
 
-/// A request of the admin API with its token.
+/// Builds a request of the admin API, with its token.
 fn request(method: Method, path: &str, body: &Value) -> Request<Full<Bytes>> {
     let request = Request::builder().method(method).uri(format!("/-/admin{path}")).header("x-keypool-admin", ADMIN);
     let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
@@ -37,7 +37,7 @@ fn start(upstream: &str, keys: usize) -> Gateway {
 }
 
 #[tokio::test]
-async fn without_a_token_of_its_own_it_is_off() {
+async fn admin_api_is_off_without_an_admin_token() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
     for path in ["/", "/-/ui", "/-/ui/main.js", "/-/admin/snapshot", "/-/admin/openapi.json"] {
@@ -47,7 +47,7 @@ async fn without_a_token_of_its_own_it_is_off() {
 }
 
 #[tokio::test]
-async fn only_the_admin_token_opens_it() {
+async fn only_the_admin_token_is_accepted() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = start(&upstream.url, 1);
     let with = |name: &'static str, value: String| {
@@ -85,7 +85,7 @@ async fn log_in(gateway: &Gateway) -> String {
 }
 
 #[tokio::test]
-async fn a_session_may_change_things_from_its_own_page_alone() {
+async fn session_can_change_things_only_from_its_own_origin() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = start(&upstream.url, 1);
     let cookie = log_in(&gateway).await;
@@ -108,7 +108,7 @@ async fn a_session_may_change_things_from_its_own_page_alone() {
 }
 
 #[tokio::test]
-async fn wrong_tokens_are_limited() {
+async fn number_of_wrong_tokens_is_limited() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = start(&upstream.url, 1);
     let cookie = log_in(&gateway).await;
@@ -121,11 +121,11 @@ async fn wrong_tokens_are_limited() {
     let limited = ask(&gateway, Method::GET, "/snapshot", Value::Null).await;
     assert_eq!((limited.status.as_u16(), limited.header("retry-after")), (429, "60"));
     let request = Request::get("/-/admin/snapshot").header("cookie", cookie).body(Full::default());
-    assert_eq!(gateway.send(request.expect("a request")).await.status, 200, "whoever is in stays in");
+    assert_eq!(gateway.send(request.expect("a request")).await.status, 200, "existing sessions stay valid");
 }
 
 #[tokio::test]
-async fn cors_never_opens_it() {
+async fn cors_does_not_apply_to_the_admin_api() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
         std::fs::write(folder.join("keypool.toml"), "[gateway]\norigins = [\"http://app.example\"]\n").expect("a file");
@@ -179,7 +179,7 @@ async fn keys_are_added_changed_tested_and_removed() {
     assert_eq!(bad.status, 200, "{}", bad.text());
     let tested = ask(&gateway, Method::POST, "/keys/new/test", Value::Null).await.json();
     assert_eq!((&tested["works"], &tested["class"]), (&json!(false), &json!("key_rejected")), "{tested}");
-    assert_eq!(get(&gateway, "/keys/new").await["state"], "usable", "a test changes nothing");
+    assert_eq!(get(&gateway, "/keys/new").await["state"], "usable", "a test does not change the state");
 
     assert_eq!(ask(&gateway, Method::DELETE, "/keys/new", Value::Null).await.status, 200);
     assert_eq!(ask(&gateway, Method::GET, "/keys/new", Value::Null).await.status, 404);
@@ -187,7 +187,7 @@ async fn keys_are_added_changed_tested_and_removed() {
 }
 
 #[tokio::test]
-async fn keys_of_files_can_be_disabled_and_not_edited() {
+async fn keys_in_files_can_be_disabled_but_not_edited() {
     let sim = sim(2).await;
     let gateway = start(&sim.url(), 2);
     for (method, path) in [(Method::DELETE, "/keys/key-0"), (Method::PATCH, "/keys/key-0")] {
@@ -209,7 +209,7 @@ async fn keys_of_files_can_be_disabled_and_not_edited() {
 }
 
 #[tokio::test]
-async fn without_a_database_changes_that_must_outlive_are_refused() {
+async fn persistent_changes_are_refused_without_a_database() {
     let sim = sim(2).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--admin-token", ADMIN, "--db", "none"]);
     for (path, body) in [("/keys", json!({ "secret": key(1) })), ("/tenants", json!({ "name": "a" }))] {
@@ -222,7 +222,7 @@ async fn without_a_database_changes_that_must_outlive_are_refused() {
 }
 
 #[tokio::test]
-async fn a_tenant_is_added_used_and_removed() {
+async fn tenant_is_added_used_and_removed() {
     let sim = sim(1).await;
     let gateway = start(&sim.url(), 1);
     let new = json!({ "name": "alice", "models": ["gemini-*"], "rpm": 5 });
@@ -251,7 +251,7 @@ async fn a_tenant_is_added_used_and_removed() {
 }
 
 #[tokio::test]
-async fn requests_tell_whose_fault_they_were() {
+async fn requests_show_whose_fault_they_were() {
     let sim = sim(1).await;
     let gateway = start(&sim.url(), 1);
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
@@ -269,13 +269,13 @@ async fn requests_tell_whose_fault_they_were() {
     assert!(!explained["cause"].as_str().expect("a text").is_empty());
     let snapshot = get(&gateway, "/snapshot").await;
     assert_eq!(snapshot["requests"], json!({ "good": 1, "caller": 1, "unavailable": 1, "failed": 0 }));
-    assert_eq!(snapshot["latency"]["requests"], 1, "refusals are left out");
+    assert_eq!(snapshot["latency"]["requests"], 1, "refusals are not measured");
     assert_eq!(snapshot["pools"][0]["states"]["disabled"], 1);
     assert_eq!(ask(&gateway, Method::GET, "/requests/unknown", Value::Null).await.status, 404);
 }
 
 #[tokio::test]
-async fn events_are_sentences_and_a_stream() {
+async fn events_are_listed_and_streamed_as_sentences() {
     let upstream = Upstream::start(|_| {
         let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow down.", "details": [
             { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "30s" }] } });
@@ -295,7 +295,7 @@ async fn events_are_sentences_and_a_stream() {
     }
     let disabled = "key key-0 is disabled: a test x3".to_owned();
     let mut sentences = Vec::new();
-    // The pool's events arrive behind the answers to the requests that caused them.
+    // The pool's events can arrive later than the responses to the requests that caused them.
     for _ in 0..100 {
         let list = get(&gateway, "/events").await;
         let sentence =
@@ -312,18 +312,18 @@ async fn events_are_sentences_and_a_stream() {
 }
 
 #[tokio::test]
-async fn an_open_stream_does_not_hold_up_the_end() {
+async fn open_event_stream_does_not_delay_shutdown() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let mut gateway = start(&upstream.url, 1);
     let _stream = gateway.open(request(Method::GET, "/events/stream", &Value::Null)).await;
     let began = std::time::Instant::now();
     gateway.signal("TERM");
-    assert!(tokio::task::spawn_blocking(move || gateway.wait()).await.expect("it ends").success());
+    assert!(tokio::task::spawn_blocking(move || gateway.wait()).await.expect("the gateway ends").success());
     assert!(began.elapsed() < Duration::from_secs(8), "the grace of 10 s passed");
 }
 
 #[tokio::test]
-async fn it_may_have_an_address_of_its_own() {
+async fn admin_api_can_have_its_own_address() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let mut gateway =
         Gateway::start(&upstream.url, 1, &["--admin-token", ADMIN, "--db", "none", "--admin-listen", "127.0.0.1:0"]);
@@ -332,7 +332,8 @@ async fn it_may_have_an_address_of_its_own() {
     }
     gateway.wait_for_log("dashboard at ").await;
     let log = gateway.log();
-    let url = log.split_once("dashboard at ").expect("it says where").1.split_whitespace().next().expect("a URL");
+    let url =
+        log.split_once("dashboard at ").expect("the log shows the address").1.split_whitespace().next().expect("a URL");
     gateway.url = url.trim_end_matches("/-/ui").to_owned();
     get(&gateway, "/snapshot").await;
     assert_eq!(gateway.get("/-/ui").await.status, StatusCode::OK);
@@ -347,7 +348,7 @@ async fn usage_is_summed_up_by_day() {
     for _ in 0..6 {
         assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
     }
-    // Tokens are recorded a moment later; requests are counted before they are sent.
+    // Tokens are recorded a moment later, but requests are counted before they are sent.
     for by in ["key", "project", "model", "day"] {
         let usage = get(&gateway, &format!("/usage?by={by}")).await;
         let rows = usage["rows"].as_array().expect("rows");
@@ -361,7 +362,7 @@ async fn usage_is_summed_up_by_day() {
 }
 
 #[tokio::test]
-async fn a_snapshot_that_did_not_change_is_not_sent_again() {
+async fn unchanged_snapshot_is_not_sent_again() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = start(&upstream.url, 3);
     let first = ask(&gateway, Method::GET, "/snapshot?limit=2", Value::Null).await;
@@ -372,7 +373,7 @@ async fn a_snapshot_that_did_not_change_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn every_path_that_is_described_is_there() {
+async fn every_described_path_exists() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = start(&upstream.url, 1);
     let description = get(&gateway, "/openapi.json").await;
@@ -385,7 +386,7 @@ async fn every_path_that_is_described_is_there() {
             }
             let method: Method = method.to_uppercase().parse().expect("a method");
             let path =
-                path.strip_prefix("/-/admin").expect("all are under it").replace("{id}", "x").replace("{name}", "x");
+                path.strip_prefix("/-/admin").expect("an admin path").replace("{id}", "x").replace("{name}", "x");
             let answer = ask(&gateway, method.clone(), &path, Value::Null).await;
             assert!(answer.status != 405 && !answer.text().contains("is not an API path"), "{method} {path}");
             if answer.status.is_client_error() {
@@ -396,7 +397,7 @@ async fn every_path_that_is_described_is_there() {
 }
 
 #[tokio::test]
-async fn no_answer_holds_a_secret() {
+async fn no_response_contains_a_secret() {
     let sim = sim(2).await;
     let gateway = Gateway::start_with(&sim.url(), 3, |command, folder| {
         let tenants = "[[tenants]]\nname = \"carol\"\ntoken = \"token-of-carol\"\nrpm = 5\n";
@@ -426,24 +427,23 @@ async fn no_answer_holds_a_secret() {
     let description = get(&gateway, "/openapi.json").await;
     let looks = description["paths"].as_object().expect("paths").iter();
     let looks = looks.filter(|(path, methods)| methods["get"].is_object() && !path.ends_with("stream"));
-    let paths =
-        looks.map(|(path, _)| path.strip_prefix("/-/admin").expect("all are under it").replace("{id}", "stored"));
+    let paths = looks.map(|(path, _)| path.strip_prefix("/-/admin").expect("an admin path").replace("{id}", "stored"));
     asked.extend(paths.chain(["/openapi.json".to_owned()]).map(|path| (Method::GET, path, Value::Null)));
     assert!(asked.len() > 18, "{}", asked.len());
     for (method, path, body) in asked {
         let answer = ask(&gateway, method.clone(), &path, body).await;
         assert!(answer.status != 500, "{method} {path}: {}", answer.text());
         for secret in &secrets {
-            assert!(!answer.text().contains(secret), "{method} {path} holds {secret}: {}", answer.text());
+            assert!(!answer.text().contains(secret), "{method} {path} contains {secret}: {}", answer.text());
         }
     }
     for secret in &secrets {
-        assert!(!gateway.log().contains(secret), "the log holds {secret}");
+        assert!(!gateway.log().contains(secret), "the log contains {secret}");
     }
 }
 
 #[tokio::test]
-async fn the_dashboard_comes_with_its_policy_and_names_no_other_host() {
+async fn dashboard_has_a_content_policy_and_uses_no_other_host() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = start(&upstream.url, 1);
     let front = gateway.get("/").await;
@@ -469,7 +469,7 @@ async fn the_dashboard_comes_with_its_policy_and_names_no_other_host() {
 }
 
 #[tokio::test]
-async fn metrics_parse_and_take_no_token_from_the_query() {
+async fn metrics_are_valid_and_accept_no_token_in_the_query() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
     gateway.post(GENERATE, &hello()).await;

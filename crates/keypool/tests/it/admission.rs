@@ -1,4 +1,4 @@
-//! Which connections and requests are let in, and how slow ones end.
+//! Limits of connections and requests, and the handling of slow ones.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, sim};
 
 fn configured(upstream: &str, config: &str) -> Gateway {
     Gateway::start_with(upstream, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none"]);
     })
 }
 
 async fn connect(gateway: &Gateway) -> TcpStream {
-    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens")
+    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection")
 }
 
-/// Sends bytes on a connection of their own and reads what comes back, for 10 s at most.
+/// Sends bytes on a new connection and reads the response for at most 10 s.
 async fn raw(gateway: &Gateway, request: &str) -> String {
     let mut stream = connect(gateway).await;
     stream.write_all(request.as_bytes()).await.expect("sent");
@@ -33,7 +33,7 @@ async fn raw(gateway: &Gateway, request: &str) -> String {
 }
 
 #[tokio::test]
-async fn requests_that_can_be_read_in_two_ways_take_no_key() {
+async fn ambiguous_requests_take_no_key() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
     let host = "host: localhost\r\n";
@@ -62,7 +62,7 @@ async fn requests_that_can_be_read_in_two_ways_take_no_key() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_gets_a_503() {
+async fn connection_over_the_limit_gets_a_503() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = configured(&upstream.url, "[gateway]\nmax_connections = 1\n");
     let first = connect(&gateway).await;
@@ -75,8 +75,8 @@ async fn a_connection_too_many_gets_a_503() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_of_one_address_gets_a_429() {
-    // An address of this machine that is not loopback, which has no limit.
+async fn connection_over_the_limit_of_its_address_gets_a_429() {
+    // Loopback addresses have no limit, so the test needs another address of this machine.
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").expect("a port");
     if socket.connect("192.0.2.1:9").is_err() {
         redis_fixture::skipped("this machine has no address but loopback");
@@ -98,7 +98,7 @@ async fn a_connection_too_many_of_one_address_gets_a_429() {
 }
 
 #[tokio::test]
-async fn a_body_that_stops_arriving_is_given_up() {
+async fn stalled_request_body_times_out() {
     let sim = sim(1).await;
     let gateway = configured(&sim.url(), "[gateway]\nbody_timeout = \"1s\"\nreplay_mib = 1\n");
     let head = |length: usize| {
@@ -109,7 +109,7 @@ async fn a_body_that_stops_arriving_is_given_up() {
     let begun = Instant::now();
     let answer = raw(&gateway, &(head(100) + "{\"contents\"")).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    // Also one that is too large to be kept.
+    // The same for a body that is too large to be kept.
     let answer = raw(&gateway, &(head(4 << 20) + "{\"contents\":[\"" + &"x".repeat(2 << 20))).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(begun.elapsed() < Duration::from_secs(8));
@@ -117,7 +117,7 @@ async fn a_body_that_stops_arriving_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_too_large_to_be_kept_arrives_whole() {
+async fn body_too_large_to_be_kept_is_forwarded_whole() {
     let sim = sim(1).await;
     let gateway = configured(&sim.url(), "[gateway]\nreplay_mib = 1\n");
     let body = format!(r#"{{"contents":[{{"parts":[{{"text":"{}"}}]}}]}}"#, "x".repeat(2 << 20));
@@ -131,8 +131,8 @@ async fn a_body_that_is_too_large_to_be_kept_arrives_whole() {
     }
 }
 
-/// An upstream that answers each connection with these bytes, again and again.
-async fn flooding(head: &'static str, piece: Vec<u8>, times: usize) -> String {
+/// Starts an upstream that writes these bytes repeatedly on each connection.
+async fn flooding_upstream(head: &'static str, piece: Vec<u8>, times: usize) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
@@ -153,9 +153,9 @@ async fn flooding(head: &'static str, piece: Vec<u8>, times: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_nothing_is_disconnected() {
+async fn client_that_does_not_read_is_disconnected() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
-    let url = flooding(head, vec![b' '; 1 << 20], 4_096).await;
+    let url = flooding_upstream(head, vec![b' '; 1 << 20], 4_096).await;
     let gateway = configured(&url, "[gateway]\nreader_timeout = \"1s\"\n");
     let mut stream = connect(&gateway).await;
     let body = hello().to_string();
@@ -170,14 +170,14 @@ async fn a_client_that_reads_nothing_is_disconnected() {
     while let Ok(more @ 1..) = stream.read(&mut piece).await {
         length += more;
     }
-    assert!(length < 64 << 20, "it was cut off after what the sockets held: {length}");
+    assert!(length < 64 << 20, "more than the socket buffers was read: {length}");
 }
 
 #[tokio::test]
-async fn trailers_of_answers_pass() {
+async fn response_trailers_are_passed_on() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\ntrailer: x-checksum\r\n\r\n\
                 2\r\n{}\r\n0\r\nx-checksum: abc\r\n\r\n";
-    let url = flooding(head, Vec::new(), 0).await;
+    let url = flooding_upstream(head, Vec::new(), 0).await;
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
     for path in [GENERATE, "/v1beta/cachedContents"] {
         let request = format!(
@@ -190,7 +190,7 @@ async fn trailers_of_answers_pass() {
 }
 
 #[tokio::test]
-async fn answers_under_way_end_before_the_gateway_does() {
+async fn active_responses_end_before_the_gateway_does() {
     let sim = gemini_sim::GeminiSim::builder()
         .key(crate::support::key(0).as_str())
         .chunks(10)
@@ -204,14 +204,14 @@ async fn answers_under_way_end_before_the_gateway_does() {
     answer.frame().await.expect("a frame").expect("a frame");
     gateway.signal("TERM");
     tokio::time::sleep(Duration::from_millis(300)).await;
-    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect_err("it accepts no more");
+    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect_err("no new connection is accepted");
     let rest = answer.collect().await.expect("the rest").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("\"finishReason\""), "{rest:?}");
     assert!(gateway.wait().success());
 }
 
 #[tokio::test]
-async fn readiness_ends_before_connections_do() {
+async fn readiness_ends_before_connections_are_refused() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"3s\"\n");
     assert_eq!(gateway.get("/readyz").await.status, 200);

@@ -1,4 +1,4 @@
-//! Each command through the real program. No output holds a secret; JSON holds numbers and times as numbers.
+//! Each command through the real program. No output contains a secret; numbers and times in JSON are numbers.
 
 use std::{
     io::Write as _,
@@ -13,11 +13,11 @@ use tempfile::TempDir;
 
 use crate::support::{GENERATE, Gateway, Upstream, hello, key, post, program, reply, sim};
 
-/// A folder with the program's files.
+/// A temporary home directory with the program's files.
 struct Home(TempDir);
 
-/// What a command said.
-struct Said {
+/// The exit code and output of a command.
+struct Done {
     code: i32,
     out: String,
     err: String,
@@ -33,58 +33,59 @@ impl Home {
     }
 
     fn write(&self, name: &str, text: &str) {
-        std::fs::write(self.path().join(name), text).expect("it can be written");
+        std::fs::write(self.path().join(name), text).expect("a writable file");
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
+    fn run(&self, arguments: &[&str]) -> Done {
         run_in(self.path(), arguments, "", &[])
     }
 
-    fn run_with_input(&self, arguments: &[&str], input: &str) -> Said {
+    fn run_with_input(&self, arguments: &[&str], input: &str) -> Done {
         run_in(self.path(), arguments, input, &[])
     }
 
-    /// Runs a command that must succeed, and reads its JSON.
+    /// Runs a command that must succeed, and parses its JSON.
     fn json(&self, arguments: &[&str]) -> Value {
         self.run(&[arguments, &["--json"]].concat()).good().json()
     }
 
-    /// Adds the test key of this number to the database.
+    /// Adds the test key with this number to the database.
     fn add(&self, number: usize, arguments: &[&str]) {
         self.run_with_input(&[&["add-key", "-"], arguments].concat(), &key(number)).good();
     }
 }
 
-fn run_in(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Said {
+fn run_in(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Done {
     let mut command = program(folder);
     command.args(arguments).envs(variables.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("it starts");
-    // A command that reads nothing may have ended.
+    let mut child = command.spawn().expect("the program starts");
+    // A command that does not read may have ended already.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().expect("it ends");
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the program ends");
     let [out, err] = [stdout, stderr].map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
-    assert!(!format!("{out}{err}").contains("AIzaSyTEST"), "a secret: {arguments:?}\n{out}{err}");
-    Said { code: status.code().expect("no signal"), out, err }
+    assert!(!format!("{out}{err}").contains("AIzaSyTEST"), "the output contains a secret: {arguments:?}\n{out}{err}");
+    Done { code: status.code().expect("no signal"), out, err }
 }
 
-impl Said {
+impl Done {
     fn good(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         self
     }
 
-    /// The command line, the configuration or the input is wrong, and it says this.
+    /// Asserts that the command failed because of wrong input, with this text.
     fn wrong(self, text: &str) {
         assert_eq!(self.code, 2, "{}{}", self.out, self.err);
-        assert!(self.err.contains(text), "{:?} is not in {}", text, self.err);
+        assert!(self.err.contains(text), "{:?} is missing in {}", text, self.err);
     }
 
     fn json(&self) -> Value {
-        let value = serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("no JSON: {}{}", self.out, self.err));
-        assert!(!self.out.contains("\"secs\""), "a time that is no number: {}", self.out);
-        let has_tail = |word: &str| word.contains("00000") && word.contains('.');
-        assert!(!self.out.split_whitespace().any(has_tail), "a number with a tail: {}", self.out);
+        let value =
+            serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("invalid JSON: {}{}", self.out, self.err));
+        assert!(!self.out.contains("\"secs\""), "a time is not a number: {}", self.out);
+        let has_many_digits = |word: &str| word.contains("00000") && word.contains('.');
+        assert!(!self.out.split_whitespace().any(has_many_digits), "a number with too many digits: {}", self.out);
         value
     }
 }
@@ -93,13 +94,13 @@ fn ids(keys: &Value) -> Vec<&str> {
     keys.as_array().expect("a list").iter().filter_map(|key| key["id"].as_str()).collect()
 }
 
-fn of<'a>(keys: &'a Value, id: &str) -> &'a Value {
+fn by_id<'a>(keys: &'a Value, id: &str) -> &'a Value {
     let found = keys.as_array().expect("a list").iter().find(|key| key["id"] == id);
     found.unwrap_or_else(|| panic!("{id} is not in {keys}"))
 }
 
 #[test]
-fn a_key_is_added_changed_replaced_and_removed() {
+fn key_is_added_changed_replaced_and_removed() {
     let home = Home::new();
     let added =
         home.run_with_input(&["add-key", "-", "--id", "work", "--owner", "a", "--rpm", "10", "--json"], &key(1));
@@ -107,14 +108,14 @@ fn a_key_is_added_changed_replaced_and_removed() {
     home.add(2, &[]);
     let keys = home.json(&["keys"]);
     assert_eq!(ids(&keys).len(), 2);
-    let work = of(&keys, "work");
+    let work = by_id(&keys, "work");
     assert_eq!(
         (&work["project"], &work["listed_at"], &work["state"]),
         (&"a".into(), &"database".into(), &"usable".into())
     );
     home.run(&["keys", "set", "work", "--tier", "paid", "--priority", "3", "--project", "b"]).good();
     let keys = home.json(&["keys"]);
-    let work = of(&keys, "work");
+    let work = by_id(&keys, "work");
     assert_eq!((&work["tier"], &work["priority"], &work["project"]), (&"paid".into(), &3.into(), &"b".into()));
     home.run_with_input(&["keys", "replace", "work", "-"], &key(2)).wrong("already");
     home.run_with_input(&["keys", "replace", "work", "-"], &key(3)).good();
@@ -124,7 +125,7 @@ fn a_key_is_added_changed_replaced_and_removed() {
 }
 
 #[test]
-fn what_is_no_key_is_refused_and_not_shown() {
+fn invalid_key_is_refused_and_not_shown() {
     let home = Home::new();
     home.run(&["add-key", &key(1)]).wrong("other users of this machine can see");
     home.run_with_input(&["add-key", "-"], "two words").wrong("this is not a key");
@@ -142,22 +143,22 @@ fn what_is_no_key_is_refused_and_not_shown() {
 }
 
 #[test]
-fn an_import_names_bad_lines_and_keeps_its_history() {
+fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     let home = Home::new();
     let lines = format!("{} id=a project=p rpm=10 label=team\n{} teir=free\n{}\n", key(1), key(2), key(3));
     home.write("keys.txt", &lines);
-    let said = home.run(&["import", "keys.txt", "--source", "mail"]).good();
-    assert!(said.out.contains("2 added, 0 merged with existing keys, 1 rejected"), "{}", said.out);
-    assert!(said.err.contains("keys.txt:2: \"teir\" is not an option"), "{}", said.err);
-    // Another form of file; a key that is there keeps its name and the options that the file does not have.
+    let done = home.run(&["import", "keys.txt", "--source", "mail"]).good();
+    assert!(done.out.contains("2 added, 0 merged with existing keys, 1 rejected"), "{}", done.out);
+    assert!(done.err.contains("keys.txt:2: \"teir\" is not an option"), "{}", done.err);
+    // In another file format. An existing key keeps its name and the options that the file does not set.
     home.write("more.json", &serde_json::json!([{ "key": key(1), "weight": 3 }, { "key": key(4) }]).to_string());
-    let told = home.json(&["import", "more.json"]);
-    assert_eq!((&told[0]["added"], &told[0]["merged"]), (&1.into(), &1.into()));
+    let json = home.json(&["import", "more.json"]);
+    assert_eq!((&json[0]["added"], &json[0]["merged"]), (&1.into(), &1.into()));
     let keys = home.json(&["keys"]);
-    assert_eq!(of(&keys, "a")["project"], "p");
+    assert_eq!(by_id(&keys, "a")["project"], "p");
     assert_eq!(ids(&keys).len(), 3);
-    let said = home.run_with_input(&["import", "-", "--source", "vault"], &key(5)).good();
-    assert!(said.out.contains("1 added"), "{}", said.out);
+    let done = home.run_with_input(&["import", "-", "--source", "vault"], &key(5)).good();
+    assert!(done.out.contains("1 added"), "{}", done.out);
     let history = home.json(&["import", "--history"]);
     let sources: Vec<_> = history.as_array().expect("a list").iter().map(|import| &import["source"]).collect();
     assert_eq!(sources, ["vault", "more.json", "mail"]);
@@ -169,27 +170,27 @@ fn an_import_names_bad_lines_and_keeps_its_history() {
 }
 
 #[test]
-fn a_key_of_a_file_is_changed_where_it_is_listed() {
+fn key_in_a_file_can_only_be_disabled() {
     let home = Home::new();
     home.write("key.txt", &format!("\n{} id=filed\n", key(1)));
     let keys = home.json(&["keys"]);
-    assert!(of(&keys, "filed")["listed_at"].as_str().is_some_and(|place| place.ends_with("key.txt:2")), "{keys}");
+    assert!(by_id(&keys, "filed")["listed_at"].as_str().is_some_and(|place| place.ends_with("key.txt:2")), "{keys}");
     for change in [&["set", "filed", "--rpm", "1"][..], &["remove", "filed"]] {
         home.run(&[&["keys"], change].concat()).wrong("key.txt:2: change it there");
     }
-    let said = run_in(home.path(), &["keys", "--json"], "", &[("GEMINI_API_KEY", &key(2))]);
-    assert!(said.good().json().to_string().contains("GEMINI_API_KEY, value 1"));
+    let done = run_in(home.path(), &["keys", "--json"], "", &[("GEMINI_API_KEY", &key(2))]);
+    assert!(done.good().json().to_string().contains("GEMINI_API_KEY, value 1"));
     home.run(&["keys", "disable", "filed", "--reason", "too dear"]).good();
     let keys = home.json(&["keys"]);
-    let filed = of(&keys, "filed");
+    let filed = by_id(&keys, "filed");
     assert_eq!((&filed["state"], &filed["why"]), (&"disabled".into(), &"too dear".into()));
     home.run(&["keys", "enable", "filed"]).good();
-    assert_eq!(of(&home.json(&["keys"]), "filed")["state"], "usable");
+    assert_eq!(by_id(&home.json(&["keys"]), "filed")["state"], "usable");
     home.run(&["keys", "disable", "other"]).wrong("there is no key other");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_running_gateway_follows_within_two_seconds() {
+async fn running_gateway_follows_changes_within_two_seconds() {
     let sim = sim(3).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
     let folder = gateway.folder.path();
@@ -206,7 +207,7 @@ async fn a_running_gateway_follows_within_two_seconds() {
     assert_eq!(settle(&gateway, 200).await, "key-0");
 }
 
-/// Waits until requests get this status, for a bit more than 2 s, and says which key served.
+/// Waits a little over 2 s until requests get this status, and returns the key that served.
 async fn settle(gateway: &Gateway, status: u16) -> String {
     let mut request = post(GENERATE, &hello());
     request.headers_mut().insert("x-keypool-wait", "0".parse().expect("a value"));
@@ -217,10 +218,10 @@ async fn settle(gateway: &Gateway, status: u16) -> String {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("it does not come to {status}:\n{}", gateway.log());
+    panic!("the status does not become {status}:\n{}", gateway.log());
 }
 
-/// Three keys: good, rejected, at its limit.
+/// Starts a simulator with an accepted and a rejected key.
 async fn mixed() -> GeminiSim {
     let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n));
     let bad = gemini_sim::Key::new(key(1)).refused(Refusal::ApiKeyInvalid);
@@ -229,40 +230,40 @@ async fn mixed() -> GeminiSim {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_tested_without_quota_and_bad_ones_disabled() {
+async fn keys_are_tested_without_quota_and_rejected_ones_disabled() {
     let sim = mixed().await;
     let home = Home::new();
     home.add(0, &["--id", "good"]);
     let test = |more: &[&str]| home.run(&[&["test-keys", "--json", "--upstream", &sim.url()], more].concat());
-    let said = test(&[]);
-    assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.json()["keys"][0]["models"].as_u64() > Some(1), "{}", said.out);
+    let done = test(&[]);
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.json()["keys"][0]["models"].as_u64() > Some(1), "{}", done.out);
     home.add(1, &["--id", "bad"]);
-    let said = test(&["--fix"]);
-    assert_eq!(said.code, 1, "{}", said.err);
-    let told = said.json();
-    assert_eq!((&told["summary"]["good"], &told["summary"]["bad"]), (&1.into(), &1.into()));
-    let bad = of(&told["keys"], "bad");
+    let done = test(&["--fix"]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    let json = done.json();
+    assert_eq!((&json["summary"]["good"], &json["summary"]["bad"]), (&1.into(), &1.into()));
+    let bad = by_id(&json["keys"], "bad");
     assert_eq!((&bad["class"], &bad["disabled"], &bad["status"]), (&"key_rejected".into(), &true.into(), &400.into()));
-    assert_eq!(of(&home.json(&["keys"]), "bad")["state"], "disabled");
+    assert_eq!(by_id(&home.json(&["keys"]), "bad")["state"], "disabled");
     assert_eq!(sim.report().total.charged, 0);
-    let said = home.run(&["test-keys", "--upstream", "http://127.0.0.1:9"]);
-    assert_eq!(said.code, 1);
-    assert!(said.out.contains("http://127.0.0.1:9") && said.out.contains("refused"), "{}", said.out);
+    let done = home.run(&["test-keys", "--upstream", "http://127.0.0.1:9"]);
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("http://127.0.0.1:9") && done.out.contains("refused"), "{}", done.out);
     Home::new().run(&["test-keys"]).wrong("there is no key to test");
 }
 
 #[test]
-fn health_tells_by_its_exit_code() {
+fn health_has_an_exit_code() {
     let home = Home::new();
     assert_eq!(home.run(&["health"]).code, 2);
     home.add(1, &["--id", "a"]);
     home.add(2, &["--id", "b"]);
     assert_eq!(home.json(&["health"])["usable"], 2);
     home.run(&["keys", "disable", "a"]).good();
-    let said = home.run(&["health"]);
-    assert_eq!(said.code, 1);
-    assert!(said.out.contains("1 of 2 keys usable") && said.out.contains("keypool keys enable a"), "{}", said.out);
+    let done = home.run(&["health"]);
+    assert_eq!(done.code, 1);
+    assert!(done.out.contains("1 of 2 keys usable") && done.out.contains("keypool keys enable a"), "{}", done.out);
     home.run(&["keys", "disable", "b"]).good();
     assert_eq!(home.run(&["health", "--json"]).code, 2);
     let stats = home.json(&["stats"]);
@@ -270,7 +271,7 @@ fn health_tells_by_its_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn usage_is_summed_up_by_what_is_asked() {
+async fn usage_is_grouped() {
     let sim = sim(1).await;
     let home = Home::new();
     home.add(0, &["--id", "one", "--project", "p"]);
@@ -287,12 +288,12 @@ async fn usage_is_summed_up_by_what_is_asked() {
     assert_eq!(csv.lines().count(), 2, "{csv}");
     assert_eq!(home.json(&["usage", "--day", "2001-01-01"]), serde_json::json!([]));
     home.run(&["usage", "--day", "yesterday"]).wrong("--day");
-    assert_eq!(of(&home.json(&["keys"]), "one")["used_today"], 2);
+    assert_eq!(by_id(&home.json(&["keys"]), "one")["used_today"], 2);
     assert_eq!(home.json(&["stats"])["today"]["requests"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
+async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
     let run = |arguments: &[&str]| {
@@ -315,7 +316,7 @@ async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("it does not come to {wanted}: {}", gateway.log());
+        panic!("the status does not become {wanted}: {}", gateway.log());
     };
     settle("gemini-2.5-flash", 200).await;
     assert_eq!(status("gemini-2.5-pro").await, 403);
@@ -329,32 +330,32 @@ async fn a_tenant_is_let_in_changed_and_revoked_while_the_gateway_runs() {
 }
 
 #[test]
-fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
+fn configuration_is_checked_completely_and_shown_without_secrets() {
     let home = Home::new();
     home.write("keypool.toml", "[gateway]\nlisten = 5\nmax_wait = \"forever\"\n[pool]\nstrategi = \"lru\"\n");
-    let said = home.run(&["config", "check", "--json"]);
-    assert_eq!(said.code, 2);
-    let told = said.json();
-    assert_eq!(told["problems"].as_array().map(Vec::len), Some(3), "{told}");
+    let done = home.run(&["config", "check", "--json"]);
+    assert_eq!(done.code, 2);
+    let json = done.json();
+    assert_eq!(json["problems"].as_array().map(Vec::len), Some(3), "{json}");
     let places: Vec<_> =
-        told["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
-    assert!(places.contains(&Some("keypool.toml:5")), "{told}");
+        json["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
+    assert!(places.contains(&Some("keypool.toml:5")), "{json}");
     home.run(&["keys"]).wrong("keypool.toml:5");
     let config = "[gateway]\ntoken = \"secret-token\"\nmax_wait = \"1m\"\n[admin]\ntoken = \"admin-token\"\n[[keys]]\nsecret = \"KEY\"\n";
     home.write("keypool.toml", &config.replace("KEY", &key(1)));
     home.run(&["config", "check"]).good();
-    let said = home.run(&["config", "show", "--json", "--db", "here.db"]).good();
-    assert!(!said.out.contains("secret-token") && !said.out.contains("admin-token"), "{}", said.out);
-    let told = said.json();
+    let done = home.run(&["config", "show", "--json", "--db", "here.db"]).good();
+    assert!(!done.out.contains("secret-token") && !done.out.contains("admin-token"), "{}", done.out);
+    let json = done.json();
     let setting =
-        |name: &str| told["settings"].as_array().into_iter().flatten().find(|row| row["setting"] == name).cloned();
-    let wait = setting("gateway.max_wait").expect("it is listed");
+        |name: &str| json["settings"].as_array().into_iter().flatten().find(|row| row["setting"] == name).cloned();
+    let wait = setting("gateway.max_wait").expect("a listed setting");
     assert_eq!((&wait["value"], &wait["from"]), (&60.into(), &"keypool.toml:3".into()));
-    assert_eq!(setting("store.path").expect("it is listed")["from"], "--db");
-    assert_eq!(setting("log.level").expect("it is listed")["from"], "default");
+    assert_eq!(setting("store.path").expect("a listed setting")["from"], "--db");
+    assert_eq!(setting("log.level").expect("a listed setting")["from"], "default");
     home.write("keys.txt", "short\n");
-    let said = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
-    said.wrong("keys.txt:1: the key is shorter");
+    let done = run_in(home.path(), &["config", "check"], "", &[("KEYPOOL_KEYS", "keys.txt")]);
+    done.wrong("keys.txt:1: the key is shorter");
     let list = [("KEYPOOL__POOL__FALLBACK", "gemini-2.5-pro,gemini-2.5-flash")];
     run_in(home.path(), &["config", "check"], "", &list)
         .wrong("KEYPOOL__POOL__FALLBACK: expected a list such as [\"a\"");
@@ -366,7 +367,7 @@ fn a_configuration_is_checked_all_at_once_and_shown_without_secrets() {
 }
 
 #[test]
-fn a_database_is_copied_checked_and_encrypted_anew() {
+fn database_is_copied_checked_and_rekeyed() {
     let home = Home::new();
     home.run(&["db", "check"]).wrong("there is no database at");
     home.add(1, &["--id", "a"]);
@@ -377,76 +378,76 @@ fn a_database_is_copied_checked_and_encrypted_anew() {
     home.run(&["db", "backup", "copy.db"]).wrong("the file exists already");
     home.run(&["db", "rekey"]).good();
     assert_eq!(home.json(&["db", "check"])["keys"], 1);
-    // The copy has the old master key, which is gone.
-    let said = home.run(&["db", "check", "--db", "copy.db"]);
-    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    // The copy is encrypted with the old master key, which no longer exists.
+    let done = home.run(&["db", "check", "--db", "copy.db"]);
+    assert_eq!(done.code, 1, "{}{}", done.out, done.err);
     let new = "11".repeat(32);
     home.run_with_input(&["db", "rekey", "-"], "short").wrong("master key");
-    let said = run_in(home.path(), &["db", "rekey"], "", &[("KEYPOOL_SECRET_KEY", &new)]);
-    assert_ne!(said.code, 0);
+    let done = run_in(home.path(), &["db", "rekey"], "", &[("KEYPOOL_SECRET_KEY", &new)]);
+    assert_ne!(done.code, 0);
     home.write("bad.db", &"no database\n".repeat(100));
-    let said = home.run(&["keys", "--db", "bad.db"]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("is not a database of this program"), "{}", said.err);
+    let done = home.run(&["keys", "--db", "bad.db"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("is not a database of this program"), "{}", done.err);
 }
 
 #[test]
-fn a_locked_database_is_told() {
+fn locked_database_is_reported() {
     let home = Home::new();
     home.add(1, &["--id", "a", "--db", "keys.db"]);
-    let other = rusqlite::Connection::open(home.path().join("keys.db")).expect("it opens");
-    other.execute_batch("BEGIN EXCLUSIVE").expect("it is locked");
-    let said = home.run(&["keys", "disable", "a", "--db", "keys.db"]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("locked"), "{}", said.err);
+    let other = rusqlite::Connection::open(home.path().join("keys.db")).expect("an open database");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("a locked database");
+    let done = home.run(&["keys", "disable", "a", "--db", "keys.db"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("locked"), "{}", done.err);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prompt_is_answered_as_it_comes() {
+async fn generate_prints_the_response() {
     let sim = sim(1).await;
     let home = Home::new();
     home.add(0, &["--id", "one"]);
-    let said = home.run_with_input(&["generate", "-", "--upstream", &sim.url()], "Why is the sky blue?").good();
-    assert!(said.out.ends_with('\n') && said.out.trim().len() > 3, "{:?}", said.out);
-    let told = home.json(&["generate", "hello", "--system", "Be short.", "--upstream", &sim.url()]);
+    let done = home.run_with_input(&["generate", "-", "--upstream", &sim.url()], "Why is the sky blue?").good();
+    assert!(done.out.ends_with('\n') && done.out.trim().len() > 3, "{:?}", done.out);
+    let json = home.json(&["generate", "hello", "--system", "Be short.", "--upstream", &sim.url()]);
     assert_eq!(
-        (&told["key"], &told["model"], &told["attempts"]),
+        (&json["key"], &json["model"], &json["attempts"]),
         (&"one".into(), &"gemini-2.5-flash".into(), &1.into())
     );
-    assert!(told["usage"]["output_tokens"].as_u64() > Some(0), "{told}");
-    let said = home.run(&["generate", "hello", "--model", "gemini-none", "--upstream", &sim.url()]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("404"), "{}", said.err);
+    assert!(json["usage"]["output_tokens"].as_u64() > Some(0), "{json}");
+    let done = home.run(&["generate", "hello", "--model", "gemini-none", "--upstream", &sim.url()]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("404"), "{}", done.err);
     home.run(&["generate", " ", "--upstream", &sim.url()]).wrong("the prompt is empty");
     home.run(&["generate", "hello", "--wait", "long"]).wrong("--wait");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_prompt_that_no_key_serves_says_why() {
+async fn generate_reports_why_no_key_serves() {
     let home = Home::new();
     home.add(0, &["--id", "one"]);
-    let said = home.run(&["generate", "hello", "--upstream", "http://127.0.0.1:9"]);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("http://127.0.0.1:9") && said.err.contains("Connection refused"), "{}", said.err);
+    let done = home.run(&["generate", "hello", "--upstream", "http://127.0.0.1:9"]);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("http://127.0.0.1:9") && done.err.contains("Connection refused"), "{}", done.err);
     let sim = sim(1).await;
     let home = Home::new();
     home.add(0, &["--id", "one", "--rpm", "1"]);
     home.run(&["generate", "hello", "--upstream", &sim.url()]).good();
-    let said = home.run(&["generate", "hello", "--wait", "0", "--upstream", &sim.url()]);
-    assert_eq!(said.code, 3, "{}", said.err);
-    assert!(said.err.contains("limit used up"), "{}", said.err);
-    let said = home.run(&["generate", "hello", "--wait", "0", "--json", "--upstream", &sim.url()]);
-    assert!(said.json()["error"].as_str().is_some_and(|why| why.contains("limit used up")), "{}", said.out);
+    let done = home.run(&["generate", "hello", "--wait", "0", "--upstream", &sim.url()]);
+    assert_eq!(done.code, 3, "{}", done.err);
+    assert!(done.err.contains("limit used up"), "{}", done.err);
+    let done = home.run(&["generate", "hello", "--wait", "0", "--json", "--upstream", &sim.url()]);
+    assert!(done.json()["error"].as_str().is_some_and(|why| why.contains("limit used up")), "{}", done.out);
     home.run(&["keys", "disable", "one", "--reason", "too dear"]).good();
-    let said = home.run(&["generate", "hello", "--upstream", &sim.url()]);
-    assert_eq!(said.code, 4, "{}", said.err);
-    assert!(said.err.contains("one (database): disabled too dear"), "{}", said.err);
+    let done = home.run(&["generate", "hello", "--upstream", &sim.url()]);
+    assert_eq!(done.code, 4, "{}", done.err);
+    assert!(done.err.contains("one (database): disabled too dear"), "{}", done.err);
     assert_eq!(Home::new().run(&["generate", "hello", "--upstream", &sim.url()]).code, 4);
 }
 
 const ADMIN: [(&str, &str); 1] = [("KEYPOOL_ADMIN_TOKEN", "the-admin-token")];
 
-/// A gateway's admin API, as far as commands ask for it.
+/// Starts a server with the part of the admin API that the commands use.
 async fn admin() -> Upstream {
     Upstream::start(|request| {
         if request.headers().get("x-keypool-admin").is_none_or(|token| token != "the-admin-token") {
@@ -469,27 +470,27 @@ async fn admin() -> Upstream {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_is_explained_by_the_gateway() {
+async fn request_is_explained_by_the_gateway() {
     let admin = admin().await;
     let home = Home::new();
     let explain = |id: &str, url: &str| run_in(home.path(), &["explain", id, "--admin", url], "", &ADMIN);
-    let said = explain("abc", &admin.url).good();
-    assert!(said.out.contains("k-1") && said.out.contains("key rejected"), "{}", said.out);
-    let said = explain("other", &admin.url);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("not remembered"), "{}", said.err);
-    let said = explain("abc", "http://127.0.0.1:9");
-    assert!(said.code == 1 && said.err.contains("http://127.0.0.1:9") && said.err.contains("refused"), "{}", said.err);
+    let done = explain("abc", &admin.url).good();
+    assert!(done.out.contains("k-1") && done.out.contains("key rejected"), "{}", done.out);
+    let done = explain("other", &admin.url);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("not remembered"), "{}", done.err);
+    let done = explain("abc", "http://127.0.0.1:9");
+    assert!(done.code == 1 && done.err.contains("http://127.0.0.1:9") && done.err.contains("refused"), "{}", done.err);
     home.run(&["explain", "abc", "--admin", &admin.url]).wrong("the admin token is missing");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_admin_token_goes_nowhere_unsafe() {
+async fn admin_token_is_not_sent_over_unsafe_connections() {
     let home = Home::new();
     for url in ["http://gateway.example", "http://192.0.2.1:5000", "ftp://localhost", "nonsense"] {
         run_in(home.path(), &["explain", "abc", "--admin", url], "", &ADMIN).wrong("");
     }
-    // TLS with a certificate that nobody vouches for.
+    // TLS with a self-signed certificate.
     let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
@@ -497,27 +498,27 @@ async fn the_admin_token_goes_nowhere_unsafe() {
         std::fs::write(folder.join("key.pem"), certified.signing_key.serialize_pem()).expect("written");
         command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]).envs(ADMIN);
     });
-    let said = run_in(home.path(), &["explain", "abc", "--admin", &gateway.url], "", &ADMIN);
-    assert_eq!(said.code, 1);
-    assert!(said.err.contains("certificate"), "{}", said.err);
+    let done = run_in(home.path(), &["explain", "abc", "--admin", &gateway.url], "", &ADMIN);
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("certificate"), "{}", done.err);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_monitor_prints_lines() {
+async fn monitor_prints_lines() {
     let admin = admin().await;
     let home = Home::new();
     home.add(1, &["--id", "mine"]);
-    let said = home.run(&["monitor", "--plain", "--count", "2", "--interval", "100ms"]).good();
-    assert_eq!(said.out.matches("mine usable").count(), 2, "{}", said.out);
-    let said = run_in(home.path(), &["monitor", "--admin", &admin.url, "--count", "1"], "", &ADMIN).good();
-    assert!(said.out.contains("k-1 partly | 2.5-flash full, 41 s left | 2.5-flash 10/10/min"), "{}", said.out);
+    let done = home.run(&["monitor", "--plain", "--count", "2", "--interval", "100ms"]).good();
+    assert_eq!(done.out.matches("mine usable").count(), 2, "{}", done.out);
+    let done = run_in(home.path(), &["monitor", "--admin", &admin.url, "--count", "1"], "", &ADMIN).good();
+    assert!(done.out.contains("k-1 partly | 2.5-flash full, 41 s left | 2.5-flash 10/10/min"), "{}", done.out);
     let picture = home.json(&["monitor", "--count", "1"]);
     assert_eq!(picture["keys"][0]["id"], "mine");
     home.run(&["monitor", "--interval", "0"]).wrong("--interval");
 }
 
 #[test]
-fn shells_and_man_know_all_commands() {
+fn completions_and_man_pages_cover_all_commands() {
     let home = Home::new();
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let script = home.run(&["completions", shell]).good().out;
@@ -535,7 +536,7 @@ fn shells_and_man_know_all_commands() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_is_answered_once_and_goes_on_where_it_was() {
+async fn batch_resumes_where_it_stopped() {
     let sim = sim(2).await;
     let home = Home::new();
     home.add(0, &[]);
@@ -573,30 +574,31 @@ async fn sigterm_ends_a_batch_after_the_requests_in_flight() {
     home.write("prompts.txt", &"one\n".repeat(200));
     let arguments =
         ["batch", "prompts.txt", "-o", "answers.jsonl", "--db", "none", "--keys", "keys.txt", "--no-progress"];
-    let mut batch = program(home.path()).args(arguments).args(["--upstream", &slow.url()]).spawn().expect("it starts");
+    let mut batch =
+        program(home.path()).args(arguments).args(["--upstream", &slow.url()]).spawn().expect("the program starts");
     while slow.report().total.arrivals == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let sent = std::process::Command::new("kill").args(["-TERM", &batch.id().to_string()]).status();
     assert!(sent.expect("kill runs").success());
-    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("it ends");
+    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("the program ends");
     assert_eq!(status.code(), Some(130));
     let answers = std::fs::read_to_string(home.path().join("answers.jsonl")).expect("results");
     let arrivals = slow.report().total.arrivals;
-    assert_eq!(answers.lines().count() as u64, arrivals, "what was sent has its result");
+    assert_eq!(answers.lines().count() as u64, arrivals, "each sent request has a result");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_batch_ends_where_there_is_no_quota_or_no_key() {
+async fn batch_ends_without_quota_or_keys() {
     let project = Project::new("projects/100000000001").limits(Limits::none().rpd(1)).key(key(0).as_str());
     let sim = GeminiSim::builder().project(project).start().await.expect("a free port");
     let home = Home::new();
     home.add(0, &["--id", "one", "--rpd", "1"]);
     home.write("prompts.txt", "one\ntwo\nthree\n");
     let batch = || home.run(&["batch", "prompts.txt", "--no-progress", "--until-exhausted", "--upstream", &sim.url()]);
-    let said = batch();
-    assert_eq!(said.code, 3, "{}", said.err);
+    let done = batch();
+    assert_eq!(done.code, 3, "{}", done.err);
     home.run(&["keys", "disable", "one"]).good();
-    let said = batch();
-    assert_eq!(said.code, 4, "{}", said.err);
+    let done = batch();
+    assert_eq!(done.code, 4, "{}", done.err);
 }

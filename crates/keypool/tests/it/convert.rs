@@ -1,5 +1,5 @@
-//! Clients of OpenAI's and Anthropic's APIs in front of Gemini's keys: the cases of public reports, whole and streamed, in each
-//! dialect, and what the gateway adds to the translation.
+//! Clients of OpenAI's and Anthropic's APIs with Gemini's keys: the cases of public reports, complete and streamed, in
+//! each dialect, and the gateway's additions to the translation.
 
 use std::{
     collections::HashSet,
@@ -30,17 +30,17 @@ fn path(frontend: Frontend) -> &'static str {
     }
 }
 
-/// An upstream that gives these answers in turn, the last of them again and again; as events where a stream is asked for.
+/// Starts an upstream that sends these responses in turn and then repeats the last one; streams get them as events.
 async fn scripted(answers: Vec<(u16, Value)>) -> Upstream {
     let next = AtomicUsize::new(0);
     Upstream::start(move |request| {
         let n = next.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1);
-        in_form(request, &answers[n])
+        respond(request, &answers[n])
     })
     .await
 }
 
-fn in_form(request: &Request<Bytes>, (status, body): &(u16, Value)) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Bytes>, (status, body): &(u16, Value)) -> Response<Full<Bytes>> {
     if request.uri().path().ends_with(":streamGenerateContent") && *status == 200 {
         return reply(200, "text/event-stream", format!("data: {body}\r\n\r\n"));
     }
@@ -69,19 +69,19 @@ fn with_stream(body: &Value, stream: bool) -> Value {
     body
 }
 
-/// The data of each event of a stream.
+/// Returns the data of each event of a stream.
 fn data(answer: &Answer) -> Vec<Value> {
     let text = answer.text();
     let data = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
     data.map(|data| serde_json::from_str(data).expect("JSON")).collect()
 }
 
-/// The body of the last request upstream.
+/// Returns the body of the last request to the upstream.
 fn sent(upstream: &Upstream) -> Value {
     serde_json::from_slice(upstream.requests().last().expect("a request").body()).expect("JSON")
 }
 
-/// Each dialect, whole and streamed.
+/// Each dialect, complete and streamed.
 fn each() -> impl Iterator<Item = (Frontend, bool)> {
     ALL.into_iter().flat_map(|frontend| [(frontend, false), (frontend, true)])
 }
@@ -95,7 +95,7 @@ fn end_of(frontend: Frontend) -> &'static str {
 }
 
 #[tokio::test]
-async fn answers_come_in_the_callers_dialect() {
+async fn responses_are_in_the_callers_dialect() {
     let upstream = always(text("Hi there")).await;
     let gateway = gateway(&upstream, 1);
     for (frontend, stream) in each() {
@@ -121,14 +121,14 @@ async fn answers_come_in_the_callers_dialect() {
         let request = requests.last().expect("a request");
         let verb = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
         assert_eq!(request.uri().to_string(), format!("/v1beta/models/{MODEL}:{verb}"));
-        assert!(request.headers().get("accept-encoding").is_none(), "what comes back must be readable");
+        assert!(request.headers().get("accept-encoding").is_none(), "the response must be uncompressed");
         assert!(!format!("{:?}", request.headers()).contains(TOKEN));
     }
     gateway.wait_for_log("model=\"gemini-3.8-flash\"").await;
 }
 
 #[tokio::test]
-async fn c1_signatures_come_back_with_calls_whose_ids_are_short() {
+async fn signatures_are_restored_and_call_ids_are_short() {
     let signature = "c2lnbmF0dXJl".repeat(34);
     for (frontend, stream) in each() {
         let parts = json!([
@@ -152,7 +152,7 @@ async fn c1_signatures_come_back_with_calls_whose_ids_are_short() {
     }
 }
 
-/// Ids of calls in an answer of any dialect, in order, each once.
+/// Returns the distinct ids of the calls in a response of any dialect, in order.
 fn ids(answer: &str) -> Vec<String> {
     let mut ids: Vec<String> = Vec::new();
     for word in answer.split('"').filter(|word| word.contains("_kp") && !word.starts_with("fc_")) {
@@ -163,7 +163,7 @@ fn ids(answer: &str) -> Vec<String> {
     ids
 }
 
-/// A gateway with providers of the other dialects beside Gemini.
+/// Starts a gateway with providers of the other dialects beside Gemini.
 fn with_providers(gemini: &Upstream, openai: &str, anthropic: &str) -> Gateway {
     Gateway::start_with(&gemini.url, 1, |command, folder| {
         let providers = [("openai", openai), ("anthropic", anthropic)].map(|(kind, url)| {
@@ -174,13 +174,13 @@ fn with_providers(gemini: &Upstream, openai: &str, anthropic: &str) -> Gateway {
         let tenant =
             "[[tenants]]\nname = \"few\"\ntoken = \"the-token-of-a-few-models\"\nmodels = [\"fast\", \"claude-*\"]\n";
         let config = format!("{}{models}{tenant}", providers.concat());
-        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     })
 }
 
 #[tokio::test]
-async fn c2_what_is_ours_does_not_reach_other_providers() {
+async fn our_blocks_are_not_sent_to_other_providers() {
     let thinking = json!([{ "text": "Hm", "thought": true }, { "text": "Hi" }]);
     let (gemini, other) = (always(gemini(&thinking, "STOP")).await, always(json!({})).await);
     let gateway = with_providers(&gemini, &other.url, &other.url);
@@ -203,13 +203,13 @@ async fn c2_what_is_ours_does_not_reach_other_providers() {
     assert!(!sent(&other).to_string().contains("reasoning"), "{}", sent(&other));
 }
 
-/// An upstream that gives two answers by turns.
+/// Starts an upstream that alternates between two responses.
 async fn by_turns(answers: [(u16, Value); 2]) -> Upstream {
     let next = AtomicUsize::new(0);
-    Upstream::start(move |request| in_form(request, &answers[next.fetch_add(1, Ordering::SeqCst) % 2])).await
+    Upstream::start(move |request| respond(request, &answers[next.fetch_add(1, Ordering::SeqCst) % 2])).await
 }
 
-/// The keys that the last requests came with.
+/// Returns the keys of the last requests.
 fn last_keys(upstream: &Upstream, count: usize) -> HashSet<String> {
     let requests = upstream.requests();
     let last = requests.iter().rev().take(count);
@@ -217,7 +217,7 @@ fn last_keys(upstream: &Upstream, count: usize) -> HashSet<String> {
 }
 
 #[tokio::test]
-async fn c3_malformed_answers_are_tried_once_more_over_another_key() {
+async fn malformed_responses_are_retried_once_with_another_key() {
     for reason in ["MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE"] {
         let malformed = json!({ "candidates": [{ "content": {}, "finishReason": reason }] });
         let (mended, lasting) =
@@ -225,12 +225,12 @@ async fn c3_malformed_answers_are_tried_once_more_over_another_key() {
         let (of_two, of_one) = (gateway(&mended, 2), gateway(&lasting, 1));
         for (frontend, stream) in each() {
             let body = with_stream(&hello(frontend, &json!({})), stream);
-            // Again and again at once: no key cools.
+            // Repeated immediately, since no key cools down.
             for _ in 0..3 {
                 let answer = of_two.post(path(frontend), &body).await;
                 assert!(answer.status == 200 && answer.text().contains("Hi"), "{}", answer.text());
                 assert_eq!(answer.header("x-keypool-attempts"), "2");
-                assert_eq!(last_keys(&mended, 2).len(), 2, "another key");
+                assert_eq!(last_keys(&mended, 2).len(), 2, "the second attempt uses another key");
             }
             let before = lasting.requests().len();
             let answer = of_one.post(path(frontend), &body).await;
@@ -243,7 +243,7 @@ async fn c3_malformed_answers_are_tried_once_more_over_another_key() {
 }
 
 #[tokio::test]
-async fn c4_empty_answers_are_tried_once_more_and_then_told_as_they_came() {
+async fn empty_responses_are_retried_once_and_then_returned() {
     let thoughts = gemini(&json!([{ "text": "Hm", "thought": true }]), "STOP");
     let empty = json!({ "candidates": [{ "content": { "role": "model" }, "finishReason": "STOP" }] });
     let refused = json!({ "error": { "code": 400, "message": "no", "status": "INVALID_ARGUMENT" } });
@@ -257,7 +257,7 @@ async fn c4_empty_answers_are_tried_once_more_and_then_told_as_they_came() {
             let answer = of_two.post(path(frontend), &body).await;
             assert!(answer.status == 200 && answer.text().contains("Hi"), "{}", answer.text());
             assert_eq!(last_keys(&mended, 2).len(), 2);
-            // Both are empty, or the second attempt fails: what came is told.
+            // If both attempts are empty, or the second one fails, the empty response is returned.
             for gateway in [&of_one, &of_failing] {
                 let answer = gateway.post(path(frontend), &body).await;
                 assert_eq!(answer.status, 200, "{}", answer.text());
@@ -269,7 +269,7 @@ async fn c4_empty_answers_are_tried_once_more_and_then_told_as_they_came() {
 }
 
 #[tokio::test]
-async fn c5_googles_own_499_is_a_status_that_clients_retry() {
+async fn googles_499_becomes_a_retryable_status() {
     let cancelled = json!({ "error": { "code": 499, "message": "The operation was cancelled.", "status": "CANCELLED",
         "errors": [{ "reason": "backendError" }] } });
     for status in [499, 200] {
@@ -277,7 +277,7 @@ async fn c5_googles_own_499_is_a_status_that_clients_retry() {
         let gateway = Gateway::start(&upstream.url, 2, &["--db", "none", "--wait", "0"]);
         for (frontend, stream) in each() {
             let answer = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
-            // 529 is Anthropic's word for it; when its breaker opens, the pool says 503.
+            // Anthropic uses 529 for it. Once the breaker is open, the pool responds with 503.
             let is_retried = [503, if frontend == MESSAGES { 529 } else { 503 }].contains(&answer.status.as_u16());
             assert!(is_retried, "{status} {frontend:?} {stream}: {} {}", answer.status, answer.text());
         }
@@ -285,7 +285,7 @@ async fn c5_googles_own_499_is_a_status_that_clients_retry() {
 }
 
 #[tokio::test]
-async fn c7_c8_tools_of_any_shape_are_called_by_their_declared_names() {
+async fn tools_of_any_shape_are_called_by_their_declared_names() {
     let schema = json!({ "type": "object", "properties": { "x": { "type": "string" } } });
     let flat = json!({ "type": "function", "name": "create-docx-file", "parameters": schema });
     let anthropic = json!({ "name": "create-docx-file", "input_schema": schema });
@@ -307,7 +307,7 @@ async fn c7_c8_tools_of_any_shape_are_called_by_their_declared_names() {
 }
 
 #[tokio::test]
-async fn c9_a_body_at_the_wrong_path_is_answered_or_told_the_right_one() {
+async fn body_at_the_wrong_path_is_served_or_refused_with_the_right_path() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
     let answer = gateway.post(path(CHAT), &hello(RESPONSES, &json!({}))).await;
@@ -324,10 +324,10 @@ async fn c9_a_body_at_the_wrong_path_is_answered_or_told_the_right_one() {
 }
 
 #[tokio::test]
-async fn c10_tool_references_do_not_lock_a_conversation() {
+async fn tool_references_are_accepted() {
     let upstream = Upstream::start(|request| {
         let counted = request.uri().path().ends_with(":countTokens");
-        in_form(request, &(200, if counted { json!({ "totalTokens": 31 }) } else { text("Hi") }))
+        respond(request, &(200, if counted { json!({ "totalTokens": 31 }) } else { text("Hi") }))
     })
     .await;
     let gateway = gateway(&upstream, 1);
@@ -343,7 +343,7 @@ async fn c10_tool_references_do_not_lock_a_conversation() {
 }
 
 #[tokio::test]
-async fn c11_later_system_messages_stay_at_their_place() {
+async fn later_system_messages_keep_their_place() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
     let said = [("system", "one"), ("user", "a"), ("assistant", "b"), ("system", "three"), ("user", "c")];
@@ -361,7 +361,7 @@ async fn c11_later_system_messages_stay_at_their_place() {
             let native = sent(&upstream);
             assert_eq!(native["systemInstruction"], json!({ "parts": [{ "text": "one" }] }));
             if let Some(before) = &before {
-                assert_eq!(before["contents"][0], native["contents"][0], "one turn is the beginning of the next");
+                assert_eq!(before["contents"][0], native["contents"][0], "the previous turn comes first");
             }
             before = Some(native);
         }
@@ -371,7 +371,7 @@ async fn c11_later_system_messages_stay_at_their_place() {
 }
 
 #[tokio::test]
-async fn c16_neutral_values_are_ignored_and_others_are_named() {
+async fn neutral_values_are_ignored_and_others_are_refused() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
     for (frontend, stream) in each() {
@@ -388,7 +388,7 @@ async fn c16_neutral_values_are_ignored_and_others_are_named() {
             let body = with_stream(&hello(frontend, &json!({ name: other })), stream);
             let answer = gateway.post(path(frontend), &body).await;
             assert!(answer.status == 400 && answer.text().contains(name), "{name}: {}", answer.text());
-            // A request may ask to be read less strictly.
+            // A request can ask for lax parsing.
             if name != "top_k" {
                 let mut lax = post(path(frontend), &body);
                 lax.headers_mut().insert("x-keypool-strict", "false".parse().expect("a value"));
@@ -400,11 +400,11 @@ async fn c16_neutral_values_are_ignored_and_others_are_named() {
 }
 
 #[tokio::test]
-async fn c18_a_call_without_its_result_is_named_or_repaired() {
+async fn call_without_a_result_is_refused_or_repaired() {
     let upstream = always(text("Hi")).await;
     let strict = gateway(&upstream, 1);
     let lax = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nstrict = false\n").expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nstrict = false\n").expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     });
     for (frontend, stream) in each() {
@@ -418,7 +418,7 @@ async fn c18_a_call_without_its_result_is_named_or_repaired() {
 }
 
 #[tokio::test]
-async fn errors_of_gemini_are_told_in_the_callers_dialect() {
+async fn gemini_errors_are_in_the_callers_dialect() {
     let error = |code: u16, status: &str, message: &str| {
         (code, json!({ "error": { "code": code, "message": message, "status": status } }))
     };
@@ -438,32 +438,32 @@ async fn errors_of_gemini_are_told_in_the_callers_dialect() {
         let upstream = scripted(vec![answer]).await;
         let gateway = gateway(&upstream, 1);
         for (frontend, stream) in each() {
-            let told = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
+            let response = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
             let (status, kind) = if frontend == MESSAGES { anthropic } else { openai };
-            assert_eq!(told.status, status, "{}", told.text());
-            assert_eq!(told.json()["error"]["type"], kind, "{}", told.text());
+            assert_eq!(response.status, status, "{}", response.text());
+            assert_eq!(response.json()["error"]["type"], kind, "{}", response.text());
         }
     }
 }
 
 #[tokio::test]
-async fn no_key_is_a_503_with_retry_after_also_for_streams() {
+async fn missing_key_is_a_503_with_retry_after() {
     let quota = json!({ "error": { "code": 429, "message": "Quota exceeded", "status": "RESOURCE_EXHAUSTED", "details": [
         { "@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "31s" },
     ] } });
     let upstream = scripted(vec![(429, quota)]).await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--wait", "0"]);
     for (frontend, stream) in each() {
-        let told = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
-        assert!([503, 429].contains(&told.status.as_u16()), "{}", told.text());
-        let after: u64 = told.header("retry-after").parse().unwrap_or_else(|_| panic!("{:?}", told.headers));
+        let response = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
+        assert!([503, 429].contains(&response.status.as_u16()), "{}", response.text());
+        let after: u64 = response.header("retry-after").parse().unwrap_or_else(|_| panic!("{:?}", response.headers));
         assert!((1..=40).contains(&after), "{after}");
-        assert!(told.json()["error"]["message"].is_string());
+        assert!(response.json()["error"]["message"].is_string());
     }
 }
 
 #[tokio::test]
-async fn endpoints_that_cannot_be_translated_name_what_to_use() {
+async fn untranslatable_endpoints_name_an_alternative() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
     for (path, names) in [
@@ -487,7 +487,7 @@ async fn endpoints_that_cannot_be_translated_name_what_to_use() {
 }
 
 #[tokio::test]
-async fn anthropic_clients_find_the_id_of_a_request() {
+async fn anthropic_clients_get_a_request_id() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
     for body in [hello(MESSAGES, &json!({})), json!({})] {
@@ -499,7 +499,7 @@ async fn anthropic_clients_find_the_id_of_a_request() {
 }
 
 #[tokio::test]
-async fn a_websocket_for_responses_is_refused_with_426() {
+async fn websocket_for_responses_is_refused_with_426() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 1);
     let mut request = get("/v1/responses");
@@ -515,7 +515,7 @@ async fn a_websocket_for_responses_is_refused_with_426() {
 }
 
 #[tokio::test]
-async fn a_provider_of_another_dialect_names_the_path_to_use() {
+async fn provider_of_another_dialect_names_the_path_to_use() {
     let (gemini, other) = (always(text("Hi")).await, always(json!({})).await);
     let gateway = with_providers(&gemini, &other.url, &other.url);
     for (path, body, names) in [
@@ -530,7 +530,7 @@ async fn a_provider_of_another_dialect_names_the_path_to_use() {
 }
 
 #[tokio::test]
-async fn embeddings_are_asked_for_in_batches_of_100() {
+async fn embeddings_are_requested_in_batches_of_100() {
     let upstream = Upstream::start(|request| {
         let asked: Value = serde_json::from_slice(request.body()).expect("JSON");
         let texts = asked["requests"].as_array().expect("a list").iter();
@@ -541,7 +541,7 @@ async fn embeddings_are_asked_for_in_batches_of_100() {
                 json!({ "values": [n, 0.5] })
             })
             .collect();
-        in_form(request, &(200, json!({ "embeddings": vectors, "usageMetadata": { "promptTokenCount": 5 } })))
+        respond(request, &(200, json!({ "embeddings": vectors, "usageMetadata": { "promptTokenCount": 5 } })))
     })
     .await;
     let gateway = gateway(&upstream, 2);
@@ -574,7 +574,7 @@ async fn post_form(gateway: &Gateway, path: &str, fields: &[(&str, &str, &str)])
 }
 
 #[tokio::test]
-async fn images_and_sound_are_mapped() {
+async fn images_and_audio_are_translated() {
     let drawn = gemini(&json!([{ "inlineData": { "mimeType": "image/png", "data": "iVBORw0K" } }]), "STOP");
     let upstream = always(drawn).await;
     let images = gateway(&upstream, 2);
@@ -612,11 +612,11 @@ async fn images_and_sound_are_mapped() {
 }
 
 #[tokio::test]
-async fn media_by_url_is_refused_unless_it_is_public_and_allowed() {
+async fn media_urls_are_refused_unless_public_and_allowed() {
     let upstream = always(text("Hi")).await;
     let off = gateway(&upstream, 1);
     let on = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nfetch_images = true\n").expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nfetch_images = true\n").expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     });
     let body = |url: &str| {
@@ -634,7 +634,7 @@ async fn media_by_url_is_refused_unless_it_is_public_and_allowed() {
     assert!(upstream.requests().is_empty());
 }
 
-/// An upstream that answers one stream; the test writes its events.
+/// An upstream for one stream, whose events the test writes.
 struct Paced(TcpListener);
 
 impl Paced {
@@ -644,20 +644,20 @@ impl Paced {
         (Self(listener), url)
     }
 
-    /// Takes a request and answers with the head of a stream.
+    /// Accepts a request and sends the head of a stream.
     async fn accept(&self) -> TcpStream {
         let (mut stream, _) = self.0.accept().await.expect("a connection");
         let mut head = vec![0; 65_536];
         let _ = stream.read(&mut head).await.expect("a request");
         let answer = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-        stream.write_all(answer).await.expect("it is open");
+        stream.write_all(answer).await.expect("an open connection");
         stream
     }
 }
 
 async fn event(stream: &mut TcpStream, value: &Value) {
     let data = format!("data: {value}\r\n\r\n");
-    stream.write_all(format!("{:x}\r\n{data}\r\n", data.len()).as_bytes()).await.expect("it is open");
+    stream.write_all(format!("{:x}\r\n{data}\r\n", data.len()).as_bytes()).await.expect("an open connection");
 }
 
 fn part(text: &str) -> Value {
@@ -671,7 +671,7 @@ async fn next(body: &mut hyper::body::Incoming) -> String {
 }
 
 #[tokio::test]
-async fn streams_pass_as_they_come_and_a_client_that_goes_ends_the_request_upstream() {
+async fn streams_are_not_buffered_and_a_disconnected_client_ends_the_upstream_request() {
     for frontend in ALL {
         let (upstream, url) = Paced::start().await;
         let gateway = Gateway::start(&url, 1, &["--db", "none"]);
@@ -697,7 +697,7 @@ async fn streams_pass_as_they_come_and_a_client_that_goes_ends_the_request_upstr
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_ends_with_an_error_event() {
+async fn broken_stream_ends_with_an_error_event() {
     for frontend in ALL {
         let (upstream, url) = Paced::start().await;
         let gateway = Gateway::start(&url, 1, &["--db", "none"]);
@@ -714,7 +714,7 @@ async fn a_stream_that_breaks_ends_with_an_error_event() {
 }
 
 #[tokio::test]
-async fn a_stream_that_waits_is_kept_alive() {
+async fn silent_stream_is_kept_alive() {
     let (upstream, url) = Paced::start().await;
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
     let request = post(path(MESSAGES), &with_stream(&hello(MESSAGES, &json!({})), true));
@@ -725,13 +725,13 @@ async fn a_stream_that_waits_is_kept_alive() {
     assert!(first.contains("keep-alive"), "{first}");
     assert!((14..18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
     event(&mut stream, &text("Hi")).await;
-    stream.write_all(b"0\r\n\r\n").await.expect("it is open");
+    stream.write_all(b"0\r\n\r\n").await.expect("an open connection");
     let rest = body.collect().await.expect("no error").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("message_stop"));
 }
 
 #[tokio::test]
-async fn a_session_by_prompt_cache_key_prefers_the_project_that_served_it() {
+async fn requests_with_the_same_prompt_cache_key_use_the_same_project() {
     let upstream = always(text("Hi")).await;
     let gateway = gateway(&upstream, 8);
     let body = hello(CHAT, &json!({ "prompt_cache_key": "session-1" }));
@@ -743,7 +743,7 @@ async fn a_session_by_prompt_cache_key_prefers_the_project_that_served_it() {
 }
 
 #[tokio::test]
-async fn models_of_all_providers_are_one_list_in_each_dialect() {
+async fn models_of_all_providers_are_listed_in_each_dialect() {
     let gemini = Upstream::start(|request| {
         let second = request.uri().query().is_some_and(|query| query.contains("pageToken=p%2F2"));
         let methods = json!(["generateContent"]);
@@ -761,7 +761,7 @@ async fn models_of_all_providers_are_one_list_in_each_dialect() {
     .await;
     let refused = scripted(vec![(500, json!({}))]).await;
     let gateway = with_providers(&gemini, &openai.url, &refused.url);
-    // Many at once ask once.
+    // Concurrent requests for the list share one request upstream.
     let answers = futures_util::future::join_all((0..10).map(|_| gateway.get("/v1/models"))).await;
     assert!(answers.iter().all(|answer| answer.status == 200));
     assert_eq!((gemini.requests().len(), openai.requests().len()), (2, 1));
@@ -769,7 +769,7 @@ async fn models_of_all_providers_are_one_list_in_each_dialect() {
         list.as_array().expect("a list").iter().map(|model| model[field].as_str().expect("text").to_owned()).collect()
     };
     assert_eq!(ids(&answers[0].json()["data"], "id"), ["gemini-3.8-flash", "gpt-x", "fast"]);
-    assert_eq!(answers[0].json()["data"][1]["created"], 7, "as its provider lists it");
+    assert_eq!(answers[0].json()["data"][1]["created"], 7, "the provider's fields are kept");
     let listed = gateway.get("/v1beta/models").await.json();
     assert_eq!(
         ids(&listed["models"], "name"),
@@ -781,7 +781,7 @@ async fn models_of_all_providers_are_one_list_in_each_dialect() {
     };
     let listed = gateway.send(anthropic("/v1/models", TOKEN)).await.json();
     assert_eq!((&listed["first_id"], &listed["has_more"]), (&json!("gemini-3.8-flash"), &json!(false)));
-    // A tenant sees what it may use.
+    // A tenant sees only the models that it may use.
     let few = gateway.send(anthropic("/v1/models", "the-token-of-a-few-models")).await.json();
     assert_eq!(ids(&few["data"], "id"), ["fast"]);
     for (path, status) in [("/v1/models/gpt-x", 200), ("/v1/models/fast", 200), ("/v1/models/none", 404)] {
@@ -790,11 +790,11 @@ async fn models_of_all_providers_are_one_list_in_each_dialect() {
     let hidden = gateway.send(anthropic("/v1/models/gpt-x", "the-token-of-a-few-models")).await;
     assert_eq!(hidden.status, 404);
     assert_eq!(gateway.get("/v1beta/models/gemini-3.8-flash").await.json()["displayName"], "Flash");
-    assert_eq!(gemini.requests().len(), 2, "all of the same list");
+    assert_eq!(gemini.requests().len(), 2, "the list is cached");
 }
 
 #[tokio::test]
-async fn a_list_of_models_may_be_a_bare_array_and_an_odd_one_spoils_no_other() {
+async fn bare_array_of_models_is_accepted_and_invalid_lists_are_skipped() {
     let gemini = always(json!("none")).await;
     let openai = always(json!([{ "id": "gpt-x", "object": "model" }, "odd"])).await;
     let odd = always(json!(["odd", 7])).await;
@@ -807,7 +807,7 @@ async fn a_list_of_models_may_be_a_bare_array_and_an_odd_one_spoils_no_other() {
 }
 
 #[tokio::test]
-async fn one_providers_list_is_passed_on_as_it_is() {
+async fn list_of_a_single_provider_is_passed_on_unchanged() {
     let body = "{ \"models\": [ ],\n \"nextPageToken\": \"x\" }";
     let upstream = Upstream::always(200, "application/json", body).await;
     let gateway = gateway(&upstream, 1);
@@ -819,11 +819,11 @@ async fn one_providers_list_is_passed_on_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_when_its_tenant_is_revoked() {
+async fn stream_ends_when_its_tenant_is_revoked() {
     let (upstream, url) = Paced::start().await;
     let gateway = Gateway::start_with(&url, 1, |command, folder| {
         let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"the-token-of-a-tenant\"\n";
-        std::fs::write(folder.join("keypool.toml"), tenant).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), tenant).expect("a writable file");
         command.args(["--db", "none", "--config", "keypool.toml"]);
     });
     let mut request = post(path(CHAT), &with_stream(&hello(CHAT, &json!({})), true));
@@ -835,7 +835,7 @@ async fn a_stream_ends_when_its_tenant_is_revoked() {
     });
     let mut body = answer.into_body();
     assert!(next(&mut body).await.contains("first"));
-    std::fs::write(gateway.folder.path().join("keypool.toml"), "").expect("it can be written");
+    std::fs::write(gateway.folder.path().join("keypool.toml"), "").expect("a writable file");
     gateway.signal("HUP");
     let rest = tokio::time::timeout(Duration::from_secs(10), body.collect()).await.expect("in time");
     let rest = rest.expect("no error").to_bytes();

@@ -1,6 +1,6 @@
-//! The dashboard in Chromium, by its protocol for developer tools. Where there is no Chromium the test is skipped, and says so.
+//! The dashboard in Chromium, over its debugging protocol. Without Chromium the test is skipped with a message.
 //!
-//! Screenshots go to the folder that `KEYPOOL_SCREENSHOTS` names, if it is set.
+//! If `KEYPOOL_SCREENSHOTS` names a folder, screenshots are written there.
 
 use std::{
     io::{BufRead, BufReader},
@@ -25,19 +25,19 @@ use crate::{
 
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
-/// A page in a browser of its own.
+/// A page in a separate browser.
 struct Page {
     browser: Child,
     _profile: TempDir,
     socket: WebSocketStream<TcpStream>,
     session: String,
     last_id: u64,
-    /// Errors of the console, exceptions, and what the policy of the page refused.
+    /// Console errors, exceptions, and violations of the page's content policy.
     errors: Vec<String>,
 }
 
 impl Page {
-    /// Opens an empty page; none where there is no Chromium.
+    /// Opens an empty page, or returns `None` if Chromium is missing.
     async fn open() -> Option<Self> {
         let starts = |name: &&str| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok();
         let program = CHROMIUM.into_iter().find(starts)?;
@@ -56,15 +56,14 @@ impl Page {
         let (found, address) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             let mut found = Some(found);
-            // It is read to the end: Chromium blocks where nobody reads.
+            // The output is read to its end, since Chromium blocks when its pipe is full.
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
                 if let Some(url) = line.strip_prefix("DevTools listening on ") {
                     found.take().map(|found| found.send(url.to_owned()));
                 }
             }
         });
-        let url =
-            tokio::time::timeout(Duration::from_secs(40), address).await.expect("it listens").expect("an address");
+        let url = tokio::time::timeout(Duration::from_secs(40), address).await.expect("in time").expect("an address");
         let host = url.trim_start_matches("ws://").split('/').next().expect("a host").to_owned();
         let stream = TcpStream::connect(host).await.expect("a connection");
         let (socket, _) = client_async(url, stream).await.expect("a WebSocket");
@@ -87,11 +86,11 @@ impl Page {
         if !self.session.is_empty() {
             message["sessionId"] = self.session.as_str().into();
         }
-        self.socket.send(Message::text(message.to_string())).await.expect("it is sent");
+        self.socket.send(Message::text(message.to_string())).await.expect("sent");
         loop {
             let next =
-                tokio::time::timeout(Duration::from_secs(30), self.socket.next()).await.expect("an answer in time");
-            let Message::Text(text) = next.expect("an answer").expect("a message") else { continue };
+                tokio::time::timeout(Duration::from_secs(30), self.socket.next()).await.expect("a response in time");
+            let Message::Text(text) = next.expect("a response").expect("a message") else { continue };
             let message: Value = serde_json::from_str(&text).expect("JSON");
             if message["id"] == self.last_id {
                 assert!(message["error"].is_null(), "{method}: {}", message["error"]);
@@ -101,7 +100,7 @@ impl Page {
             match message["method"].as_str().unwrap_or_default() {
                 "Runtime.exceptionThrown" => self.errors.push(event["exceptionDetails"].to_string()),
                 "Runtime.consoleAPICalled" if event["type"] == "error" => self.errors.push(event["args"].to_string()),
-                // The page asks whether there is a session, and sees a log-in refused.
+                // The page checks for a session, and the test tries a wrong token.
                 "Log.entryAdded" if event["entry"]["level"] == "error" && !event.to_string().contains("401") => {
                     self.errors.push(event["entry"].to_string());
                 }
@@ -110,7 +109,7 @@ impl Page {
         }
     }
 
-    /// The value of an expression in the page.
+    /// Evaluates an expression in the page.
     async fn value(&mut self, expression: &str) -> Value {
         let parameters = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let result = self.call("Runtime.evaluate", parameters).await;
@@ -127,7 +126,7 @@ impl Page {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!(
-            "it does not become true: {expression}\nthe page says:\n{}\nerrors: {:?}",
+            "the expression does not become true: {expression}\nthe page shows:\n{}\nerrors: {:?}",
             self.text().await,
             self.errors
         );
@@ -137,16 +136,16 @@ impl Page {
         self.value("document.body.innerText").await.as_str().unwrap_or_default().to_owned()
     }
 
-    /// How it is looked at.
-    async fn look(&mut self, width: u32, scheme: &str) {
+    /// Sets the width of the window and the color scheme.
+    async fn set_view(&mut self, width: u32, scheme: &str) {
         let metrics = json!({ "width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500 });
         self.call("Emulation.setDeviceMetricsOverride", metrics).await;
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
         self.call("Emulation.setEmulatedMedia", media).await;
     }
 
-    /// Goes to a page of the dashboard and waits until it is shown.
-    async fn turn(&mut self, name: &str) {
+    /// Opens a page of the dashboard and waits until it is shown.
+    async fn open_page(&mut self, name: &str) {
         self.value(&format!("document.querySelector('#{name} .body').replaceChildren(); location.hash = '#{name}'"))
             .await;
         self.until(&format!(
@@ -160,7 +159,7 @@ impl Page {
         let parameters = json!({ "format": "png", "captureBeyondViewport": true });
         let shot = self.call("Page.captureScreenshot", parameters).await;
         let png = STANDARD.decode(shot["data"].as_str().expect("an image")).expect("base64");
-        std::fs::write(folder.join(format!("{name}.png")), png).expect("it is written");
+        std::fs::write(folder.join(format!("{name}.png")), png).expect("a writable file");
     }
 }
 
@@ -174,7 +173,7 @@ impl Drop for Page {
 const PAGES: [&str; 7] = ["overview", "keys", "models", "usage", "requests", "events", "tenants"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_dashboard_works_in_a_browser() {
+async fn dashboard_works_in_a_browser() {
     let Some(mut page) = Page::open().await else {
         redis_fixture::skipped("Chromium is missing (scripts/test installs it)");
         return;
@@ -210,7 +209,7 @@ async fn the_dashboard_works_in_a_browser() {
     let disable = disable.body(Full::from(json!({ "reason": "costs too much" }).to_string())).expect("a request");
     assert_eq!(gateway.send(disable).await.status, 200);
 
-    page.look(1280, "light").await;
+    page.set_view(1280, "light").await;
     page.call("Page.navigate", json!({ "url": format!("{}/", gateway.url) })).await;
     page.until("document.querySelector('#login-form') && !document.querySelector('#login').hidden").await;
     page.screenshot(folder.as_ref(), "login-1280-light").await;
@@ -226,9 +225,9 @@ async fn the_dashboard_works_in_a_browser() {
 
     let secrets: Vec<String> = (0..8).map(key).chain([TOKEN, ADMIN, "token-of-carol"].map(str::to_owned)).collect();
     for (width, scheme) in [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")] {
-        page.look(width, scheme).await;
+        page.set_view(width, scheme).await;
         for name in PAGES {
-            page.turn(name).await;
+            page.open_page(name).await;
             if width > 500 {
                 page.value("document.querySelectorAll('details').forEach((one) => one.open = true)").await;
             }
@@ -239,17 +238,17 @@ async fn the_dashboard_works_in_a_browser() {
             );
             let html = page.value("document.documentElement.outerHTML").await.to_string();
             for secret in &secrets {
-                assert!(!html.contains(secret), "{name} holds {secret}");
+                assert!(!html.contains(secret), "{name} contains {secret}");
             }
             let wide = page.value("document.documentElement.scrollWidth").await.as_u64().expect("a number");
             assert!(wide <= u64::from(width), "{name} is {wide} wide at {width}");
             page.screenshot(folder.as_ref(), &format!("{name}-{width}-{scheme}")).await;
         }
     }
-    page.turn("keys").await;
+    page.open_page("keys").await;
     page.value("document.querySelectorAll('#keys details').forEach((one) => one.open = true)").await;
     page.screenshot(folder.as_ref(), "keys-open-390-dark").await;
-    page.turn("usage").await;
+    page.open_page("usage").await;
     let by_key =
         "const by = document.querySelector('#usage-by'); by.value = 'key'; by.dispatchEvent(new Event('input'))";
     page.value(&format!("(() => {{ {by_key} }})()")).await;
@@ -257,24 +256,24 @@ async fn the_dashboard_works_in_a_browser() {
     assert_eq!(page.value("document.querySelector('#usage thead th:nth-child(2)').textContent").await, "today");
     page.screenshot(folder.as_ref(), "usage-by-key-390-dark").await;
     page.value(&format!("(() => {{ {} }})()", by_key.replace("'key'", "'day'"))).await;
-    // On a phone, with its projects closed, a page is not long.
+    // On a phone, a page with closed projects is short.
     page.value("document.querySelectorAll('details').forEach((one) => one.open = false)").await;
-    page.turn("keys").await;
+    page.open_page("keys").await;
     let height = page.value("document.documentElement.scrollHeight").await.as_u64().expect("a number");
     assert!(height < 1_600, "{height}");
-    page.turn("requests").await;
+    page.open_page("requests").await;
     let height = page.value("document.documentElement.scrollHeight").await.as_u64().expect("a number");
     assert!(height < 2_500, "{height}");
-    page.turn("keys").await;
+    page.open_page("keys").await;
     let most = "Math.max(...[...document.querySelectorAll('progress')].map((bar) => bar.value / bar.max))";
     assert!(page.value(most).await.as_f64().expect("a number") <= 1.0);
-    page.turn("usage").await;
+    page.open_page("usage").await;
     page.until("!document.querySelector('#usage .heat') && document.querySelector('#usage tbody')").await;
     let today = "document.querySelector('#usage tbody th').getBoundingClientRect().right <= innerWidth";
-    assert_eq!(page.value(today).await, true, "today is in sight");
+    assert_eq!(page.value(today).await, true, "today is visible");
 
-    page.look(1280, "light").await;
-    page.turn("overview").await;
+    page.set_view(1280, "light").await;
+    page.open_page("overview").await;
     let tile = |name: &str| {
         format!(
             "[...document.querySelectorAll('.tiles dt')].find((one) => one.textContent === '{name}').nextSibling.textContent"
@@ -291,22 +290,22 @@ async fn the_dashboard_works_in_a_browser() {
         assert_eq!(page.value(&tile(name)).await, expected, "{name}");
     }
     assert!(page.text().await.contains("costs too much"));
-    page.turn("keys").await;
+    page.open_page("keys").await;
     page.value("document.querySelectorAll('#keys details').forEach((one) => one.open = true)").await;
     let text = page.text().await;
     assert!(text.contains("key rejected") && text.contains("What to do: replace the key"), "{text}");
     assert!(text.contains("given") && text.contains("assumed"), "{text}");
-    page.turn("requests").await;
+    page.open_page("requests").await;
     assert!(page.text().await.contains("caller error 400"));
 
-    // A button does what it says.
-    page.turn("keys").await;
+    // Buttons work.
+    page.open_page("keys").await;
     page.value("document.querySelectorAll('#keys details').forEach((one) => one.open = true)").await;
     page.value("document.querySelector('[data-action=enable][data-key=spare]').click()").await;
     page.until("document.querySelector('[data-action=disable][data-key=spare]')").await;
     page.value("document.querySelector('[data-action=test][data-key=old]').click()").await;
     page.until("document.querySelector('#news').textContent.includes('old does not work')").await;
-    page.turn("tenants").await;
+    page.open_page("tenants").await;
     page.value("document.querySelector('[data-action=add-tenant]').click()").await;
     page.value("document.querySelector('#field-name').value = 'dave'; document.querySelector('#dialog-yes').click()")
         .await;

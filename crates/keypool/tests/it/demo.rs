@@ -1,4 +1,4 @@
-//! `keypool demo`, which needs no key, no network and no file of the user.
+//! `keypool demo`, which needs no key, no network and no user files.
 
 use std::{
     io::{BufRead, BufReader},
@@ -11,29 +11,29 @@ use serde_json::Value;
 use crate::support::program;
 
 #[test]
-fn all_requests_are_answered_and_none_is_over_a_limit() {
+fn all_requests_are_served_within_the_limits() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("it runs");
-    let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    let requests = told["requests"].as_u64().expect("a number");
-    assert!(requests > 40, "{told}");
-    assert_eq!(told["keypool"]["answered"], requests, "{told}");
-    assert_eq!(told["keypool"]["too_many_requests"], 0, "{told}");
-    assert_eq!(told["provider"]["over_limit"], 0, "{told}");
-    assert!(told["random_key"]["answered"].as_u64() < Some(requests), "{told}");
-    assert!(told["provider"]["refused_keys"].as_u64() > Some(0), "bad keys were tried: {told}");
+    let output = program(folder.path()).args(["demo", "--seconds", "6", "--json"]).output().expect("output");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(0), "{report}");
+    let requests = report["requests"].as_u64().expect("a number");
+    assert!(requests > 40, "{report}");
+    assert_eq!(report["keypool"]["answered"], requests, "{report}");
+    assert_eq!(report["keypool"]["too_many_requests"], 0, "{report}");
+    assert_eq!(report["provider"]["over_limit"], 0, "{report}");
+    assert!(report["random_key"]["answered"].as_u64() < Some(requests), "{report}");
+    assert!(report["provider"]["refused_keys"].as_u64() > Some(0), "bad keys were tried: {report}");
 }
 
 #[test]
-fn the_first_answer_comes_at_once_and_lines_fit_a_terminal() {
+fn first_response_is_fast_and_lines_fit_a_terminal() {
     let folder = tempfile::tempdir().expect("a folder");
-    // Were this file read, its line would be told.
+    // Errors in these files would be reported if the demo read them.
     std::fs::write(folder.path().join("key.txt"), "not a key=at all").expect("written");
     std::fs::write(folder.path().join("keypool.toml"), "nonsense").expect("written");
     let began = Instant::now();
     let mut demo = program(folder.path());
-    let mut demo = demo.args(["demo", "--seconds", "4"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut demo = demo.args(["demo", "--seconds", "4"]).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut first = None;
     let mut lines = Vec::new();
     for line in BufReader::new(demo.stdout.take().expect("piped")).lines().map_while(Result::ok) {
@@ -42,11 +42,11 @@ fn the_first_answer_comes_at_once_and_lines_fit_a_terminal() {
         }
         lines.push(line);
     }
-    assert!(demo.wait().expect("it ends").success(), "{lines:#?}");
-    // Within a second on a machine that has nothing else to do.
+    assert!(demo.wait().expect("the program ends").success(), "{lines:#?}");
+    // On an idle machine this takes less than a second.
     assert!(first.is_some_and(|first| first < Duration::from_secs(4)), "{first:?}");
-    // The first line has the address.
+    // Only the first line, which has the address, may be longer.
     assert!(lines[1..].iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
-    let of_the_user: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
-    assert_eq!(of_the_user.len(), 2, "{of_the_user:?}");
+    let files: Vec<_> = std::fs::read_dir(folder.path()).expect("a folder").collect();
+    assert_eq!(files.len(), 2, "{files:?}");
 }

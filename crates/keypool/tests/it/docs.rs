@@ -1,5 +1,6 @@
-//! The blocks of README.md and docs/*.md are run as they stand: commands by bash, with this program first in PATH and the simulator
-//! behind it; configurations by `config check`; key files by `import`. A block or a line that is neither run nor in a table fails.
+//! Runs the blocks of README.md and docs/*.md unchanged: commands in bash, with this program first in PATH and the
+//! simulator as upstream; configurations with `config check`; key files with `import`. A block or line that is neither
+//! run nor listed in a table below fails.
 
 use std::{
     collections::HashMap,
@@ -15,10 +16,10 @@ use tempfile::TempDir;
 
 use crate::support::{Gateway, PROGRAM, key, program};
 
-/// What takes the place of a command that cannot run here as it stands.
+/// The replacement of a command that cannot run here unchanged.
 enum Instead {
     Command(&'static str),
-    /// It does not run at all: why.
+    /// The command is not run, for this reason.
     Nothing(&'static str),
 }
 
@@ -38,7 +39,7 @@ const COMMANDS: [(&str, Instead); 8] = [
     ),
 ];
 
-/// Languages of blocks that other tests check, each with the pages that those read.
+/// Languages of blocks that other tests check, with the pages that these tests read.
 const ELSEWHERE: [(&str, &[&str]); 3] = [
     // a line of the error log, whose form crates/keypool-batch/tests/it/faults.rs reads
     ("text", &["docs/batch.md"]),
@@ -49,7 +50,7 @@ const ELSEWHERE: [(&str, &[&str]); 3] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_block_of_the_docs_is_run() {
+async fn every_block_of_the_docs_runs() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut pages = vec![PathBuf::from("README.md")];
     let docs = fs::read_dir(root.join("docs")).expect("a folder").map(|entry| entry.expect("an entry").file_name());
@@ -72,15 +73,15 @@ async fn every_block_of_the_docs_is_run() {
         }
     }
     for (command, _) in COMMANDS {
-        assert!(seen.contains_key(command), "no page has this line any more: {command}");
+        assert!(seen.contains_key(command), "no page contains this line: {command}");
     }
     for language in ["sh", "toml", "keys", "yaml"] {
-        assert!(seen.contains_key(language), "no block was found of the language {language}: {seen:?}");
+        assert!(seen.contains_key(language), "no block of the language {language} was found: {seen:?}");
     }
 }
 
 #[test]
-fn the_page_of_settings_is_written_from_the_schema() {
+fn page_of_settings_is_generated_from_the_schema() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/configuration");
     let mut check = Command::new("python3");
     match check.arg(script).arg("--check").env("KEYPOOL", PROGRAM).output() {
@@ -113,14 +114,14 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The commands of a block, each on one line and without its comment.
+/// Returns the commands of a block, each on one line and without its comment.
 fn commands(block: &str) -> Vec<String> {
     let joined = block.replace("\\\n", " ");
     let bare = joined.lines().map(|line| line.split("  #").next().unwrap_or_default().trim().to_owned());
     bare.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
-/// Somebody who reads a page from its top, and does what it says, in a folder of their own.
+/// A reader who follows a page from its top, in a separate folder.
 struct Reader {
     page: String,
     folder: TempDir,
@@ -135,7 +136,7 @@ struct Reader {
 impl Reader {
     async fn new(page: String, has_curl: bool) -> Self {
         let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n));
-        // The keys of the pages and of the files below.
+        // The keys on the pages and in the files below.
         let keys = ["AIzaSy-your-key", "AIzaSy-the-first-key", "AIzaSy-the-second-key", "AQ.a-paid-key"];
         let keys = keys.into_iter().map(str::to_owned).chain([key(0), key(1)]).enumerate();
         let builder =
@@ -157,7 +158,7 @@ impl Reader {
         Self { page, folder, sim, path, has_curl, redis: None, gateway: None, replaced: Vec::new() }
     }
 
-    /// Runs a block, and tells as what.
+    /// Runs a block and returns its language.
     fn run(&mut self, block: &Block) -> String {
         let place = format!("{}:{}", self.page, block.line);
         match block.language.as_str() {
@@ -168,7 +169,7 @@ impl Reader {
             language => {
                 let pages = ELSEWHERE.iter().find(|(other, _)| *other == language).map(|(_, pages)| *pages);
                 let is_run = pages.is_some_and(|pages| pages.contains(&self.page.as_str()));
-                assert!(is_run, "{place}: nobody runs a block of the language {language:?} on this page");
+                assert!(is_run, "{place}: no test runs blocks of the language {language:?} on this page");
             }
         }
         block.language.clone()
@@ -198,11 +199,11 @@ impl Reader {
             self.gateway = Some(self.serve(&line));
             return;
         }
-        // A page that only tells what to do with a gateway, or with its database, takes one for granted.
+        // A page about an existing gateway or its database needs a running gateway.
         if line.contains("http://localhost:5000") || line.starts_with("keypool db") {
             line = line.replace("http://localhost:5000", &self.gateway().url);
         }
-        // An error status is an error of the line.
+        // An error status fails the line.
         let line = line.replace("curl ", "curl --fail-with-body --silent --show-error --max-time 20 ");
         let output = self.bash(&line).output().expect("bash runs");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -221,49 +222,49 @@ impl Reader {
     }
 
     fn serve(&self, line: &str) -> Gateway {
-        // The shell's process becomes the program's, which is killed in the end.
+        // The shell's process becomes the program's, which is killed at the end.
         let mut command = self.bash(&format!("exec {line}"));
         command.env("KEYPOOL_ADMIN_TOKEN_FILE", "admin-token");
         Gateway::spawn(command, tempfile::tempdir().expect("a folder"))
     }
 
-    /// The gateway that the page started, or else one that it takes for granted.
+    /// Returns the gateway that the page started, or starts one.
     fn gateway(&mut self) -> &Gateway {
         if self.gateway.is_none() {
             self.gateway = Some(self.serve("keypool serve --keys keys.txt"));
         }
-        self.gateway.as_ref().expect("it was started")
+        self.gateway.as_ref().expect("a gateway")
     }
 
     fn configuration(&self, place: &str, text: &str) {
         fs::write(self.folder.path().join("block.toml"), text).expect("written");
         let mut command = program(self.folder.path());
         command.args(["config", "check", "--config", "block.toml"]);
-        // The variables that it names are set.
+        // The environment variables that the configuration names are set.
         for (n, named) in text.split("_env = \"").skip(1).enumerate() {
             let (name, _) = named.split_once('"').expect("a name in quotes");
             command
                 .env(name, if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n) });
         }
-        let output = command.output().expect("it runs");
-        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{place}: {said}");
+        let output = command.output().expect("output");
+        let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{place}: {printed}");
     }
 
     fn key_file(&self, place: &str, text: &str) {
         let file = self.folder.path().join("keys.txt");
         fs::write(&file, text).expect("written");
         let elsewhere = tempfile::tempdir().expect("a folder");
-        let output = program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("it runs");
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let output = program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("output");
+        let printed: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
         assert_eq!(output.stderr, b"", "{place}: {}", String::from_utf8_lossy(&output.stderr));
-        assert_eq!(said[0]["added"], text.lines().count(), "{place}: {said}");
+        assert_eq!(printed[0]["added"], text.lines().count(), "{place}: {printed}");
     }
 
-    /// A job of Prometheus: the gateway has what it reads.
+    /// Checks that the gateway serves what a scrape job of Prometheus reads.
     fn scraping(&mut self, place: &str, text: &str) {
         let path = text.lines().find_map(|line| line.trim().strip_prefix("metrics_path: ")).expect("a path");
-        assert!(text.contains("[\"localhost:5000\"]"), "{place}: another address than the gateway's");
+        assert!(text.contains("[\"localhost:5000\"]"), "{place}: the target is not the gateway's address");
         let token = crate::support::TOKEN;
         self.command(place, &format!("curl -H 'Authorization: Bearer {token}' http://localhost:5000{path}"));
     }

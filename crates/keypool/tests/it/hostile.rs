@@ -1,4 +1,4 @@
-//! Clients that send their requests oddly, and providers that answer oddly.
+//! Clients that send unusual requests, and providers that send unusual responses.
 
 use std::{io::Write, time::Duration};
 
@@ -23,14 +23,14 @@ fn good() -> Value {
     gemini(&json!([{ "text": "Hi there" }]), "STOP")
 }
 
-fn as_asked(request: &Request<Bytes>) -> Response<Full<Bytes>> {
+fn respond(request: &Request<Bytes>) -> Response<Full<Bytes>> {
     if request.uri().path().ends_with(":streamGenerateContent") {
         return reply(200, "text/event-stream", format!("data: {}\r\n\r\n", good()));
     }
     reply(200, "application/json", good().to_string())
 }
 
-/// Each dialect's path, whether the answer is streamed, and the request.
+/// Yields each dialect's path, whether the response is streamed, and the request.
 fn questions() -> impl Iterator<Item = (&'static str, bool, Value)> {
     let both =
         |(path, frontend)| [false, true].map(|stream| (path, stream, hello(frontend, &json!({ "stream": stream }))));
@@ -49,7 +49,7 @@ pub fn gzip(data: &[u8]) -> Bytes {
 
 #[tokio::test]
 async fn compressed_requests_are_read() {
-    let upstream = Upstream::start(as_asked).await;
+    let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
     let packed = |path: &str, coding: &str, body: Bytes| {
         let (mut head, _) = post(path, &Value::Null).into_parts();
@@ -79,7 +79,7 @@ async fn compressed_requests_are_read() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
+async fn unreadable_response_is_retried_once() {
     for (kind, body) in
         [("text/html", "<html>Sign in</html>"), ("text/event-stream", "data: {\"cand\n\n"), ("text/plain", "")]
     {
@@ -88,7 +88,7 @@ async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
             if first.fetch_xor(true, std::sync::atomic::Ordering::SeqCst) {
                 reply(200, kind, body)
             } else {
-                as_asked(request)
+                respond(request)
             }
         })
         .await;
@@ -105,9 +105,9 @@ async fn an_answer_that_cannot_be_read_is_asked_for_once_more() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_asked_to_compress_is_read() {
+async fn unrequested_compression_is_decoded() {
     let upstream = Upstream::start(|request| {
-        let (mut head, _) = as_asked(request).into_parts();
+        let (mut head, _) = respond(request).into_parts();
         let mut body = good().to_string();
         if request.uri().path().ends_with(":streamGenerateContent") {
             body = format!("data: {body}\r\n\r\n");
@@ -125,7 +125,7 @@ async fn an_answer_that_nobody_asked_to_compress_is_read() {
 }
 
 #[tokio::test]
-async fn a_relay_that_knows_no_events_is_asked_once() {
+async fn json_in_place_of_events_needs_no_retry() {
     let upstream = Upstream::start(|_| reply(200, "application/json", json!([good()]).to_string())).await;
     let gateway = gateway(&upstream);
     for (path, frontend) in PATHS.into_iter().zip(ALL) {
@@ -137,7 +137,7 @@ async fn a_relay_that_knows_no_events_is_asked_once() {
 }
 
 #[tokio::test]
-async fn nobody_is_led_to_another_place() {
+async fn redirect_becomes_a_502() {
     let upstream = Upstream::start(|_| {
         let mut answer = reply(307, "text/html", "");
         answer
@@ -157,8 +157,8 @@ async fn nobody_is_led_to_another_place() {
 }
 
 #[tokio::test]
-async fn odd_paths_lead_where_they_mean() {
-    let upstream = Upstream::start(as_asked).await;
+async fn unusual_paths_are_normalized() {
+    let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
     let native = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
     let with_bearer = |method: Method, path: &str, body: &Value| {
@@ -192,8 +192,8 @@ async fn odd_paths_lead_where_they_mean() {
 }
 
 #[tokio::test]
-async fn the_token_is_found_in_any_form_of_authorization() {
-    let upstream = Upstream::start(as_asked).await;
+async fn token_is_found_in_any_form_of_authorization() {
+    let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
     // user:TOKEN, and TOKEN: without a password.
     let basic = ["dXNlcjpQTEFDRUhPTERFUl9HRU1JTklfVE9LRU4=", "UExBQ0VIT0xERVJfR0VNSU5JX1RPS0VOOg=="];
@@ -213,15 +213,15 @@ async fn the_token_is_found_in_any_form_of_authorization() {
     }
 }
 
-/// A provider that answers its nth connection with these bytes, and closes it.
-async fn breaking(answer: impl Fn(usize) -> String + Send + 'static) -> String {
+/// Starts a provider that sends these bytes on its nth connection and then closes it.
+async fn breaking_upstream(answer: impl Fn(usize) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
         for n in 0.. {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             let mut request = Vec::new();
-            // The bodies of these tests end so, and nothing else in them does.
+            // Only the end of the request body has this text.
             while !request.ends_with(b"}]}]}") {
                 assert!(stream.read_buf(&mut request).await.expect("a request") > 0);
             }
@@ -232,19 +232,19 @@ async fn breaking(answer: impl Fn(usize) -> String + Send + 'static) -> String {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_before_its_first_byte_is_tried_again() {
+async fn response_that_breaks_before_its_first_byte_is_retried() {
     const STREAM: &str = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
     let head =
         |length| format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
     let body = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
     for path in [GENERATE, STREAM] {
         let good = good().to_string();
-        let url = breaking(move |n| head(good.len()) + if n == 0 { "" } else { &good }).await;
+        let url = breaking_upstream(move |n| head(good.len()) + if n == 0 { "" } else { &good }).await;
         let gateway = Gateway::start(&url, 2, &["--db", "none"]);
         let answer = gateway.post(path, &body).await;
         assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (200, "2"), "{path}");
 
-        let gateway = Gateway::start(&breaking(move |_| head(9)).await, 2, &["--db", "none"]);
+        let gateway = Gateway::start(&breaking_upstream(move |_| head(9)).await, 2, &["--db", "none"]);
         let answer = gateway.post(path, &body).await;
         assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (502, "3"), "{path}");
         assert!(answer.text().contains("broke off before its first byte"), "{}", answer.text());
@@ -252,9 +252,9 @@ async fn an_answer_that_breaks_before_its_first_byte_is_tried_again() {
 }
 
 #[tokio::test]
-async fn an_answer_that_creates_something_and_breaks_is_a_502() {
+async fn broken_response_of_a_creating_request_is_a_502() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"name\": \"cachedC";
-    let gateway = Gateway::start(&breaking(move |_| cut.to_owned()).await, 1, &["--db", "none"]);
+    let gateway = Gateway::start(&breaking_upstream(move |_| cut.to_owned()).await, 1, &["--db", "none"]);
     let body = json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] });
     let answer = gateway.post("/v1beta/cachedContents", &body).await;
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{}", answer.text());
@@ -262,7 +262,7 @@ async fn an_answer_that_creates_something_and_breaks_is_a_502() {
 }
 
 #[tokio::test]
-async fn the_last_event_counts_without_the_line_that_ends_it() {
+async fn last_event_without_a_blank_line_is_read() {
     let upstream = Upstream::start(|_| reply(200, "text/event-stream", format!("data: {}\n", good()))).await;
     let gateway = gateway(&upstream);
     for (path, frontend) in PATHS.into_iter().zip(ALL) {
@@ -273,7 +273,7 @@ async fn the_last_event_counts_without_the_line_that_ends_it() {
 }
 
 #[tokio::test]
-async fn an_error_that_comes_as_an_event_is_told_by_its_message() {
+async fn error_event_is_returned_with_its_message() {
     let error = json!({ "error": { "code": 400, "message": "It is wrong.", "status": "INVALID_ARGUMENT" } });
     let body = format!("event: error\r\ndata: {error}\r\n\r\n");
     let upstream = Upstream::start(move |_| reply(200, "text/event-stream", body.clone())).await;
@@ -285,50 +285,50 @@ async fn an_error_that_comes_as_an_event_is_told_by_its_message() {
 }
 
 #[tokio::test]
-async fn a_target_that_names_the_gateways_host_is_served() {
-    let upstream = Upstream::start(as_asked).await;
+async fn absolute_target_with_the_gateways_host_is_served() {
+    let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let head = format!("POST http://localhost{GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\n");
     let request = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}");
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    stream.read_to_string(&mut answer).await.expect("a response");
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(upstream.requests()[0].uri(), GENERATE);
 }
 
 #[tokio::test]
-async fn a_refused_client_may_send_its_whole_body_before_it_reads_the_answer() {
-    let upstream = Upstream::start(as_asked).await;
+async fn refused_client_can_send_its_whole_body_first() {
+    let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
     let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let (length, piece) = (4 << 20, [b'x'; 16 << 10]);
     let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("the head");
-    // The answer is there, and unread, while the body goes on.
-    stream.readable().await.expect("an answer");
+    // The response has arrived and is unread while the body is still being sent.
+    stream.readable().await.expect("a response");
     for _ in 0..length / piece.len() {
         stream.write_all(&piece).await.expect("the gateway reads on");
     }
     let last = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     stream.write_all(last.as_bytes()).await.expect("the connection is used again");
     let mut answers = String::new();
-    stream.read_to_string(&mut answers).await.expect("two answers");
+    stream.read_to_string(&mut answers).await.expect("two responses");
     assert!(answers.starts_with("HTTP/1.1 401") && answers.contains("HTTP/1.1 200"), "{answers}");
 }
 
 #[tokio::test]
-async fn a_refused_client_that_waits_to_be_asked_is_not_asked_for_its_body() {
-    let upstream = Upstream::start(as_asked).await;
+async fn refused_client_gets_no_100_continue() {
+    let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
     let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n");
     let head = format!("{head}expect: 100-continue\r\n\r\n");
     stream.write_all(head.as_bytes()).await.expect("the head");
     let mut answer = String::new();
-    // A connection that stayed open would take the next request for the body of this one.
+    // On an open connection, the next request would be taken for the body of this one.
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer));
-    read.await.expect("the connection is closed").expect("an answer");
+    read.await.expect("the connection is closed").expect("a response");
     assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("100 Continue"), "{answer}");
 }

@@ -32,19 +32,19 @@ struct Client(WebSocketStream<TcpStream>);
 impl Client {
     async fn connect(gateway: &Gateway, token: &str) -> Self {
         let address = gateway.url.trim_start_matches("http://");
-        let stream = TcpStream::connect(address).await.expect("it listens");
+        let stream = TcpStream::connect(address).await.expect("a connection");
         let request = format!("ws://{address}{PATH}?key={token}").into_client_request().expect("a request");
         Self(client_async(request, stream).await.expect("a session").0)
     }
 
     async fn set_up(gateway: &Gateway, model: &str) -> Self {
         let mut client = Self::connect(gateway, TOKEN).await;
-        client.say(&json!({ "setup": { "model": format!("models/{model}") } })).await;
-        assert_eq!(client.hear().await, json!({ "setupComplete": {} }));
+        client.send(&json!({ "setup": { "model": format!("models/{model}") } })).await;
+        assert_eq!(client.receive().await, json!({ "setupComplete": {} }));
         client
     }
 
-    async fn say(&mut self, message: &Value) {
+    async fn send(&mut self, message: &Value) {
         self.0.send(Message::text(message.to_string())).await.expect("sent");
     }
 
@@ -53,7 +53,7 @@ impl Client {
         next.expect("a message").expect("a message")
     }
 
-    async fn hear(&mut self) -> Value {
+    async fn receive(&mut self) -> Value {
         loop {
             match self.next().await {
                 Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
@@ -64,7 +64,7 @@ impl Client {
         }
     }
 
-    /// The code and the reason of the close that ends the session.
+    /// Waits for the close frame and returns its code and reason.
     async fn closed(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(frame) = self.next().await {
@@ -78,8 +78,8 @@ fn turn(text: &str) -> Value {
     json!({ "clientContent": { "turns": [{ "role": "user", "parts": [{ "text": text }] }], "turnComplete": true } })
 }
 
-/// A WebSocket server that does with each connection as a closure says. It keeps the heads of all handshakes.
-async fn upstream<F, S>(serve: F) -> (String, Arc<Mutex<Vec<Request>>>)
+/// Starts a WebSocket server that runs a closure for each connection, and records the heads of all handshakes.
+async fn websocket_upstream<F, S>(serve: F) -> (String, Arc<Mutex<Vec<Request>>>)
 where
     F: Fn(usize, WebSocketStream<TcpStream>) -> S + Send + Sync + 'static,
     S: Future<Output = ()> + Send + 'static,
@@ -91,7 +91,7 @@ where
     tokio::spawn(async move {
         let mut n = 0;
         while let Ok((stream, _)) = listener.accept().await {
-            #[expect(clippy::result_large_err, reason = "of tungstenite")]
+            #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
             let keep = |request: &Request, response: Response| {
                 seen.lock().expect("no panic").push(request.clone());
                 Ok(response)
@@ -110,15 +110,15 @@ async fn complete(socket: &mut WebSocketStream<TcpStream>) {
 }
 
 #[tokio::test]
-async fn a_session_is_served_and_the_key_is_never_seen() {
+async fn session_is_served_without_showing_the_key() {
     let sim = sim(2).await;
     let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
     let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     for _ in 0..3 {
-        client.say(&turn("echo-key")).await;
-        let said = client.hear().await.to_string();
-        assert!(said.contains("the key is") && !said.contains("AIza"), "{said}");
-        assert_eq!(client.hear().await["serverContent"]["turnComplete"], true);
+        client.send(&turn("echo-key")).await;
+        let text = client.receive().await.to_string();
+        assert!(text.contains("the key is") && !text.contains("AIza"), "{text}");
+        assert_eq!(client.receive().await["serverContent"]["turnComplete"], true);
     }
     client.0.close(Some(CloseFrame { code: CloseCode::Normal, reason: "bye".into() })).await.expect("sent");
     assert_eq!(client.closed().await, (1000, "bye".to_owned()));
@@ -128,21 +128,21 @@ async fn a_session_is_served_and_the_key_is_never_seen() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_refused_is_followed_by_another() {
+async fn another_key_is_tried_after_a_refusal() {
     let sim = sim(3).await;
     sim.refuse_key("key-0", Some(Refusal::ApiKeyInvalid));
     sim.refuse_key("key-1", Some(Refusal::ConsumerSuspended));
     let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
     for _ in 0..4 {
         let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
-        client.say(&turn("Hello")).await;
-        client.hear().await;
+        client.send(&turn("Hello")).await;
+        client.receive().await;
     }
 }
 
 #[tokio::test]
-async fn a_setup_that_is_refused_tries_another_key_and_then_ends_with_the_reason() {
-    let (url, heads) = upstream(|n, mut socket| async move {
+async fn refused_setup_is_retried_and_then_closed_with_the_reason() {
+    let (url, heads) = websocket_upstream(|n, mut socket| async move {
         let _ = socket.next().await;
         if n == 0 {
             let reason = "You exceeded your current quota, please check your plan";
@@ -163,34 +163,34 @@ async fn a_setup_that_is_refused_tries_another_key_and_then_ends_with_the_reason
     let sim = sim(2).await;
     let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
     let mut client = Client::connect(&gateway, TOKEN).await;
-    client.say(&json!({ "setup": { "model": "models/no-such-model" } })).await;
+    client.send(&json!({ "setup": { "model": "models/no-such-model" } })).await;
     let (code, reason) = client.closed().await;
     assert_eq!(code, 1008);
     assert!(reason.contains("no-such-model") && reason.len() <= 123, "{reason}");
 }
 
 #[tokio::test]
-async fn a_setup_that_no_key_opens_ends_with_the_last_reason_unless_that_is_about_a_key() {
-    for (code, said, told) in [
+async fn session_that_no_key_can_open_is_closed_without_key_details() {
+    for (code, text, expected) in [
         (CloseCode::Error, "Internal error encountered.", "transient: Internal error encountered."),
         (CloseCode::Invalid, "API key not valid. Please pass a valid API key.", "key_rejected"),
     ] {
-        let (url, heads) = upstream(move |_, mut socket| async move {
+        let (url, heads) = websocket_upstream(move |_, mut socket| async move {
             let _ = socket.next().await;
-            let _ = socket.close(Some(CloseFrame { code, reason: said.into() })).await;
+            let _ = socket.close(Some(CloseFrame { code, reason: text.into() })).await;
             while let Some(Ok(_)) = socket.next().await {}
         })
         .await;
         let gateway = Gateway::start(&url, 2, &["--db", "none"]);
         let mut client = Client::connect(&gateway, TOKEN).await;
-        client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
-        assert_eq!(client.closed().await, (1011, format!("no key could open the session: {told}")));
+        client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+        assert_eq!(client.closed().await, (1011, format!("no key could open the session: {expected}")));
         assert_eq!(heads.lock().expect("no panic").len(), 2);
     }
 }
 
 #[tokio::test]
-async fn a_page_without_an_end_instead_of_a_handshake_ends_the_session() {
+async fn endless_page_in_place_of_a_handshake_ends_the_session() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
@@ -202,16 +202,16 @@ async fn a_page_without_an_end_instead_of_a_handshake_ends_the_session() {
     });
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
     let mut client = Client::connect(&gateway, TOKEN).await;
-    client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+    client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
     assert_eq!(client.closed().await, (1011, "the provider refused the session: 200 OK".to_owned()));
 }
 
 #[tokio::test]
-async fn what_is_sent_first_must_be_the_setup() {
+async fn first_message_must_be_the_setup() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
     let mut client = Client::connect(&gateway, TOKEN).await;
-    client.say(&turn("Hello")).await;
+    client.send(&turn("Hello")).await;
     assert_eq!(client.closed().await.0, 1007);
     let answer = gateway.get(PATH).await;
     assert_eq!(answer.status, http::StatusCode::UPGRADE_REQUIRED, "{}", answer.text());
@@ -219,7 +219,7 @@ async fn what_is_sent_first_must_be_the_setup() {
 }
 
 #[tokio::test]
-async fn a_session_counts_as_a_connection() {
+async fn session_counts_as_a_connection() {
     let sim = sim(1).await;
     let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
         std::fs::write(folder.join("keypool.toml"), "[gateway]\nmax_connections = 2\n").expect("written");
@@ -227,17 +227,17 @@ async fn a_session_counts_as_a_connection() {
     });
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
     let client = Client::set_up(&gateway, "gemini-2.5-flash").await;
-    // The client of the request above and the session are two.
-    let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+    // The client of the request above and the session use both connections.
+    let mut refused = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let mut text = String::new();
     let read = refused.read_to_string(&mut text);
-    timeout(Duration::from_secs(5), read).await.expect("an answer in time").expect("an answer");
+    timeout(Duration::from_secs(5), read).await.expect("a response in time").expect("a response");
     assert!(text.starts_with("HTTP/1.1 503"), "{text}");
     drop(client);
 }
 
 #[tokio::test]
-async fn other_addresses_send_websockets_back_to_plain_requests() {
+async fn websockets_on_other_paths_are_refused() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
     let request = http::Request::get("/v1/responses")
@@ -250,8 +250,8 @@ async fn other_addresses_send_websockets_back_to_plain_requests() {
 }
 
 #[tokio::test]
-async fn a_close_of_the_provider_reaches_the_client() {
-    let (url, _) = upstream(|_, mut socket| async move {
+async fn close_of_the_provider_reaches_the_client() {
+    let (url, _) = websocket_upstream(|_, mut socket| async move {
         complete(&mut socket).await;
         let frame = CloseFrame { code: CloseCode::Again, reason: format!("{}, try again", key(0)).into() };
         let _ = socket.close(Some(frame)).await;
@@ -264,8 +264,8 @@ async fn a_close_of_the_provider_reaches_the_client() {
 }
 
 #[tokio::test]
-async fn a_close_is_seen_while_the_provider_takes_nothing() {
-    let (url, _) = upstream(|_, mut socket| async move {
+async fn close_is_handled_while_the_provider_does_not_read() {
+    let (url, _) = websocket_upstream(|_, mut socket| async move {
         complete(&mut socket).await;
         std::future::pending::<()>().await;
     })
@@ -275,15 +275,15 @@ async fn a_close_is_seen_while_the_provider_takes_nothing() {
     // More than the buffers of all sockets on the way.
     let large = json!({ "realtimeInput": { "text": "x".repeat(1 << 20) } });
     for _ in 0..12 {
-        client.say(&large).await;
+        client.send(&large).await;
     }
     client.0.close(None).await.expect("sent");
     gateway.wait_for_log("live session ended").await;
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
-    let (url, _) = upstream(|_, mut socket| async move {
+async fn clients_that_do_not_read_or_stay_silent_are_disconnected() {
+    let (url, _) = websocket_upstream(|_, mut socket| async move {
         complete(&mut socket).await;
         while socket.send(Message::text("x".repeat(1 << 20))).await.is_ok() {}
     })
@@ -294,7 +294,7 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
     });
     let client = Client::connect(&gateway, TOKEN).await;
     let mut client = client;
-    client.say(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+    client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
     for _ in 0..15 {
         let _ = client.0.send(Message::text(turn("Hello").to_string())).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -311,7 +311,7 @@ async fn a_client_that_does_not_read_and_one_that_is_silent_are_cut_off() {
 }
 
 #[tokio::test]
-async fn a_provider_that_would_speak_http2_is_reached_over_tls() {
+async fn provider_that_offers_http2_is_reached_over_tls() {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let private = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("a key");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -339,8 +339,8 @@ async fn a_provider_that_would_speak_http2_is_reached_over_tls() {
 }
 
 #[tokio::test]
-async fn pings_and_binary_messages_pass() {
-    let (url, _) = upstream(|_, mut socket| async move {
+async fn pings_and_binary_messages_are_passed_on() {
+    let (url, _) = websocket_upstream(|_, mut socket| async move {
         complete(&mut socket).await;
         while let Some(Ok(message)) = socket.next().await {
             let _ = match message {
@@ -354,7 +354,7 @@ async fn pings_and_binary_messages_pass() {
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
     let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     client.0.send(Message::Ping(vec![1, 2, 3].into())).await.expect("sent");
-    assert_eq!(client.hear().await, json!({ "pinged": 3 }));
+    assert_eq!(client.receive().await, json!({ "pinged": 3 }));
     client.0.send(Message::binary(vec![0_u8, 255])).await.expect("sent");
     loop {
         match client.next().await {
@@ -365,7 +365,7 @@ async fn pings_and_binary_messages_pass() {
 }
 
 #[tokio::test]
-async fn aliases_are_resolved_and_a_session_goes_on_in_its_project() {
+async fn aliases_are_resolved_and_sessions_resume_in_their_project() {
     let sim = sim(2).await;
     let config = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"voice\"]\n";
     let gateway = Gateway::start_with(&sim.url(), 2, |command, folder| {
@@ -373,22 +373,22 @@ async fn aliases_are_resolved_and_a_session_goes_on_in_its_project() {
         command.args(["--db", "none"]);
     });
     let mut client = Client::connect(&gateway, TOKEN).await;
-    client.say(&json!({ "setup": { "model": "models/voice", "sessionResumption": {} } })).await;
-    client.hear().await;
-    let handle = client.hear().await["sessionResumptionUpdate"]["newHandle"].clone();
+    client.send(&json!({ "setup": { "model": "models/voice", "sessionResumption": {} } })).await;
+    client.receive().await;
+    let handle = client.receive().await["sessionResumptionUpdate"]["newHandle"].clone();
     drop(client);
     for _ in 0..4 {
         let mut client = Client::connect(&gateway, TOKEN).await;
-        client.say(&json!({ "setup": { "model": "models/voice", "sessionResumption": { "handle": handle } } })).await;
-        assert_eq!(client.hear().await, json!({ "setupComplete": {} }));
+        client.send(&json!({ "setup": { "model": "models/voice", "sessionResumption": { "handle": handle } } })).await;
+        assert_eq!(client.receive().await, json!({ "setupComplete": {} }));
     }
     let mut client = Client::connect(&gateway, TOKEN).await;
-    client.say(&json!({ "setup": { "model": "voice", "sessionResumption": { "handle": "made-up" } } })).await;
+    client.send(&json!({ "setup": { "model": "voice", "sessionResumption": { "handle": "made-up" } } })).await;
     assert_eq!(client.closed().await.0, 1008);
 }
 
 #[tokio::test]
-async fn tokens_count_for_the_tenant_and_a_revoked_one_is_cut_off() {
+async fn tokens_count_for_the_tenant_and_a_revoked_tenant_is_disconnected() {
     let sim = sim(1).await;
     let tenants = |tpm: u64| {
         format!(
@@ -402,25 +402,25 @@ async fn tokens_count_for_the_tenant_and_a_revoked_one_is_cut_off() {
     });
     let setup = json!({ "setup": { "model": "models/gemini-2.5-flash" } });
     let mut client = Client::connect(&gateway, "token-of-a").await;
-    client.say(&setup).await;
-    client.hear().await;
+    client.send(&setup).await;
+    client.receive().await;
     for _ in 0..4 {
-        client.say(&turn("Hello")).await;
-        client.hear().await;
-        client.hear().await;
+        client.send(&turn("Hello")).await;
+        client.receive().await;
+        client.receive().await;
     }
     client.0.close(None).await.expect("sent");
     client.closed().await;
     gateway.wait_for_log("live session ended").await;
     let mut next = Client::connect(&gateway, "token-of-a").await;
-    next.say(&setup).await;
+    next.send(&setup).await;
     let (code, reason) = next.closed().await;
     assert!(code == 1008 && reason.contains("limit"), "48 tokens of 40: {code} {reason}");
     let mut other = Client::connect(&gateway, "token-of-b").await;
-    other.say(&json!({ "setup": { "model": "models/gemini-2.0-flash" } })).await;
-    other.hear().await;
+    other.send(&json!({ "setup": { "model": "models/gemini-2.0-flash" } })).await;
+    other.receive().await;
     let mut a = Client::connect(&gateway, "token-of-a").await;
-    a.say(&json!({ "setup": { "model": "models/gemini-2.0-flash" } })).await;
+    a.send(&json!({ "setup": { "model": "models/gemini-2.0-flash" } })).await;
     assert!(a.closed().await.1.contains("may not use"));
     std::fs::write(
         gateway.folder.path().join("keypool.toml"),
@@ -443,11 +443,11 @@ async fn sessions_end_with_the_gateway() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_too_long_ends_the_session() {
+async fn too_long_message_ends_the_session() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
     let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
-    // The rest of it is not read, so that the close may be lost on its way.
+    // The gateway does not read the rest of the message, so the close frame can get lost.
     let _ = client.0.send(Message::text("x".repeat((16 << 20) + 1))).await;
     gateway.wait_for_log("code=1009").await;
 }

@@ -1,7 +1,7 @@
-//! The gateway from outside: the real program, real sockets, the simulator or a scripted upstream behind it.
+//! The gateway from outside: the real program and real sockets, with the simulator or a scripted upstream.
 
-#![allow(clippy::disallowed_methods, reason = "real time, of a real program")]
-#![allow(unreachable_pub, reason = "nothing of a test is public")]
+#![allow(clippy::disallowed_methods, reason = "the tests run a real program in real time")]
+#![allow(unreachable_pub, reason = "test items are not public")]
 
 mod admin;
 mod admission;
@@ -10,7 +10,7 @@ mod convert;
 mod dashboard;
 mod demo;
 #[path = "../../../keypool-dialect/tests/it/support.rs"]
-#[allow(dead_code, clippy::unwrap_used, reason = "the requests of the dialects' own tests")]
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests of the dialects")]
 mod dialect;
 mod docs;
 mod hostile;

@@ -3,7 +3,7 @@
 use crate::support::{GENERATE, Gateway, Upstream, hello, key};
 
 fn file(gateway: &Gateway, name: &str, text: &str) {
-    std::fs::write(gateway.folder.path().join(name), text).expect("it can be written");
+    std::fs::write(gateway.folder.path().join(name), text).expect("a writable file");
 }
 
 async fn keys_used(gateway: &Gateway, upstream: &Upstream) -> std::collections::BTreeSet<String> {
@@ -18,7 +18,7 @@ async fn keys_used(gateway: &Gateway, upstream: &Upstream) -> std::collections::
 }
 
 #[tokio::test]
-async fn a_changed_key_file_is_taken_over_at_once() {
+async fn changed_key_file_is_reloaded_at_once() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
     assert_eq!(keys_used(&gateway, &upstream).await, [key(0)].into());
@@ -29,7 +29,7 @@ async fn a_changed_key_file_is_taken_over_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_with_errors_keeps_the_one_before_and_names_each() {
+async fn invalid_configuration_is_reported_and_the_previous_one_stays() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
         std::fs::write(folder.join("keypool.toml"), "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n")

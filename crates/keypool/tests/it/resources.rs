@@ -1,4 +1,4 @@
-//! Files, caches, batches and the like go to the project that holds them, and are seen by the tenant that made them.
+//! Files, caches, batches and similar resources are used with their own project and visible only to their own tenant.
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -15,7 +15,7 @@ const TENANTS: &str =
 
 fn with_tenants(upstream: &str, keys: usize) -> Gateway {
     Gateway::start_with(upstream, keys, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), TENANTS).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), TENANTS).expect("a writable file");
         command.args(["--db", "keypool.db"]);
     })
 }
@@ -43,12 +43,12 @@ async fn upload(gateway: &Gateway, token: &str) -> String {
     answer.json()["file"]["name"].as_str().expect("a name").to_owned()
 }
 
-fn asks_about(file: &str) -> Value {
+fn request_with_file(file: &str) -> Value {
     json!({ "contents": [{ "parts": [{ "text": "What is it?" }, { "fileData": { "fileUri": file, "mimeType": "text/plain" } }] }] })
 }
 
 #[tokio::test]
-async fn a_file_is_read_by_its_own_project() {
+async fn file_is_read_by_its_own_project() {
     let sim = sim(3).await;
     let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
     for _ in 0..3 {
@@ -59,14 +59,14 @@ async fn a_file_is_read_by_its_own_project() {
             } else {
                 format!("https://generativelanguage.googleapis.com/v1beta/{file}")
             };
-            let answer = gateway.post(GENERATE, &asks_about(&name)).await;
+            let answer = gateway.post(GENERATE, &request_with_file(&name)).await;
             assert_eq!(answer.status, 200, "{name}: {}", answer.text());
             let answer = gateway.get(&format!("/v1beta/{file}")).await;
             assert_eq!(answer.json()["name"], file.as_str(), "{}", answer.text());
         }
     }
     let used = |n: usize| sim.report().key(&format!("key-{n}")).map_or(0, |tally| tally.accepted);
-    assert!((0..3).all(|n| used(n) > 0), "uploads are spread over all projects: {:?}", sim.report());
+    assert!((0..3).all(|n| used(n) > 0), "uploads use all projects: {:?}", sim.report());
 }
 
 #[tokio::test]
@@ -88,8 +88,8 @@ async fn caches_stay_with_their_project() {
     }
 }
 
-/// A provider each of whose keys sees what it made itself, and nothing else.
-fn own_things_only(request: &Request<Bytes>) -> Response<Full<Bytes>> {
+/// A provider whose keys can access only resources that they created themselves.
+fn only_own_resources(request: &Request<Bytes>) -> Response<Full<Bytes>> {
     let key = request.headers()["x-goog-api-key"].to_str().expect("a key").to_owned();
     let owner = format!("of-{}", &key[key.len() - 2..]);
     let path = request.uri().path();
@@ -117,7 +117,7 @@ fn own_things_only(request: &Request<Bytes>) -> Response<Full<Bytes>> {
 
 #[tokio::test]
 async fn batches_operations_and_interactions_stay_with_their_project() {
-    let upstream = Upstream::start(own_things_only).await;
+    let upstream = Upstream::start(only_own_resources).await;
     let gateway = Gateway::start(&upstream.url, 3, &["--db", "none"]);
     for _ in 0..3 {
         for (verb, asked) in
@@ -148,7 +148,7 @@ async fn batches_operations_and_interactions_stay_with_their_project() {
 }
 
 #[tokio::test]
-async fn what_is_another_tenants_or_nobodys_is_not_found_and_takes_no_key() {
+async fn resource_of_another_tenant_is_not_found_and_takes_no_key() {
     let sim = sim(2).await;
     let gateway = with_tenants(&sim.url(), 2);
     let file = upload(&gateway, "token-of-a").await;
@@ -162,7 +162,7 @@ async fn what_is_another_tenants_or_nobodys_is_not_found_and_takes_no_key() {
             (Method::DELETE, format!("/v1beta/{name}"), Value::Null),
             (Method::GET, format!("/v1beta/{}", name.replace('/', "%2F")), Value::Null),
             (Method::GET, format!("/download/v1beta/{name}:download?alt=media"), Value::Null),
-            (Method::POST, GENERATE.to_owned(), asks_about(name)),
+            (Method::POST, GENERATE.to_owned(), request_with_file(name)),
         ] {
             let answer = send(&gateway, token, method, &path, &body).await;
             assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}: {}", answer.text());
@@ -172,14 +172,14 @@ async fn what_is_another_tenants_or_nobodys_is_not_found_and_takes_no_key() {
 }
 
 #[tokio::test]
-async fn a_body_that_could_hide_a_name_is_refused() {
+async fn unreadable_body_that_could_name_a_resource_is_refused() {
     let sim = sim(2).await;
     let gateway = with_tenants(&sim.url(), 2);
     let lenient = "{contents:[{parts:[{fileData:{fileUri:'files/a'}}]}]}";
     let request = || Request::post(GENERATE).header("x-goog-api-key", "token-of-b");
     let answer = gateway.send(request().body(Full::from(lenient)).expect("a request")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
-    let names_one = gzip(asks_about("files/of-nobody").to_string().as_bytes());
+    let names_one = gzip(request_with_file("files/of-nobody").to_string().as_bytes());
     for (coding, status) in [("br", StatusCode::UNSUPPORTED_MEDIA_TYPE), ("gzip", StatusCode::NOT_FOUND)] {
         let packed =
             request().header("content-encoding", coding).body(Full::new(names_one.clone())).expect("a request");
@@ -189,7 +189,7 @@ async fn a_body_that_could_hide_a_name_is_refused() {
 }
 
 #[tokio::test]
-async fn resources_of_two_projects_in_one_request_are_both_named() {
+async fn request_with_resources_of_two_projects_is_refused() {
     let sim = sim(2).await;
     let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
     let mut files = Vec::new();
@@ -202,7 +202,7 @@ async fn resources_of_two_projects_in_one_request_are_both_named() {
         }
     }
     let [first, second] = &files[..] else { panic!("uploads went to one project") };
-    let mut ask = asks_about(first);
+    let mut ask = request_with_file(first);
     let parts = ask["contents"][0]["parts"].as_array_mut().expect("parts");
     parts.push(json!({ "file_data": { "file_uri": second, "mime_type": "text/plain" } }));
     let answer = gateway.post(GENERATE, &ask).await;
@@ -211,7 +211,7 @@ async fn resources_of_two_projects_in_one_request_are_both_named() {
 }
 
 #[tokio::test]
-async fn a_deleted_file_is_forgotten_and_the_others_outlive_the_process() {
+async fn deleted_file_is_forgotten_and_others_survive_a_restart() {
     let sim = sim(2).await;
     let mut gateway = with_tenants(&sim.url(), 2);
     let (first, second) = (upload(&gateway, "token-of-a").await, upload(&gateway, "token-of-a").await);
@@ -241,7 +241,7 @@ async fn a_deleted_file_is_forgotten_and_the_others_outlive_the_process() {
 }
 
 #[tokio::test]
-async fn a_list_has_the_tenants_own_of_all_projects_page_by_page() {
+async fn list_has_the_tenants_files_of_all_projects_in_pages() {
     let sim = sim(3).await;
     let gateway = with_tenants(&sim.url(), 3);
     let mut own = Vec::new();
@@ -264,11 +264,11 @@ async fn a_list_has_the_tenants_own_of_all_projects_page_by_page() {
     assert_eq!((listed, &*token), (own, ""));
     let names = |answer: Answer| answer.json()["files"].as_array().map_or(0, Vec::len);
     assert_eq!(get(&gateway, "token-of-b", "/v1beta/files").await.json()["files"][0]["name"], others.as_str());
-    assert_eq!(names(gateway.get("/v1beta/files").await), 0, "whoever has the gateway's own token made none");
+    assert_eq!(names(gateway.get("/v1beta/files").await), 0, "the gateway's own token has no files");
 }
 
 #[tokio::test]
-async fn ids_of_openai_and_anthropic_are_pinned_too() {
+async fn resources_of_openai_are_pinned() {
     let upstream = Upstream::start(|request| {
         let body: Value = serde_json::from_slice(request.body()).unwrap_or_default();
         match (request.method().as_str(), request.uri().path()) {
@@ -332,17 +332,17 @@ async fn ids_of_openai_and_anthropic_are_pinned_too() {
 }
 
 #[tokio::test]
-async fn a_database_that_fails_refuses() {
+async fn failing_database_refuses_requests() {
     let sim = sim(2).await;
     let gateway = with_tenants(&sim.url(), 2);
     let file = upload(&gateway, "token-of-a").await;
     let before = sim.report().total.arrivals;
-    // Damaged in place, so that every reader sees it.
+    // The file is damaged in place, so that every reader sees it.
     for name in ["keypool.db", "keypool.db-wal"] {
         let path = gateway.folder.path().join(name);
         let length = std::fs::metadata(&path).map_or(0, |data| data.len() as usize).max(1 << 16);
-        let mut database = std::fs::OpenOptions::new().write(true).open(path).expect("it is there");
-        std::io::Write::write_all(&mut database, &vec![0xa5; length]).expect("it can be written");
+        let mut database = std::fs::OpenOptions::new().write(true).open(path).expect("an existing file");
+        std::io::Write::write_all(&mut database, &vec![0xa5; length]).expect("a writable file");
     }
     for name in [&*file.replace("files/", "files/x"), "files/of-nobody"] {
         let answer = get(&gateway, "token-of-b", &format!("/v1beta/{name}")).await;

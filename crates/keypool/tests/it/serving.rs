@@ -6,7 +6,7 @@ use http_body_util::Full;
 use crate::support::{GENERATE, Gateway, TOKEN, Upstream, get, hello, post, sim};
 
 #[tokio::test]
-async fn a_request_is_served_by_a_key_of_the_pool() {
+async fn request_is_served_by_a_key_of_the_pool() {
     let sim = sim(2).await;
     let gateway = Gateway::start(&sim.url(), 2, &["--db", "none"]);
     let answer = gateway.post(GENERATE, &hello()).await;
@@ -18,7 +18,7 @@ async fn a_request_is_served_by_a_key_of_the_pool() {
 }
 
 #[tokio::test]
-async fn an_answer_goes_back_byte_for_byte() {
+async fn response_is_passed_on_byte_for_byte() {
     let body = "{ \"odd\" : [1.10, \"\\u00e4\"],\r\n\t\"candidates\":[] }";
     let upstream = Upstream::always(200, "application/json; charset=UTF-8", body).await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
@@ -31,7 +31,7 @@ async fn an_answer_goes_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_wrong_token_takes_no_key() {
+async fn wrong_token_takes_no_key() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
     let mut request = post(GENERATE, &hello());
@@ -43,7 +43,7 @@ async fn a_wrong_token_takes_no_key() {
 }
 
 #[tokio::test]
-async fn only_api_paths_go_upstream() {
+async fn only_api_paths_are_forwarded() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
     for path in ["/favicon.ico", "/api/tags", "/_control/reset", "/", "/robots.txt", "/v1/openai/models"] {
@@ -53,7 +53,7 @@ async fn only_api_paths_go_upstream() {
 }
 
 #[tokio::test]
-async fn health_is_where_probes_look() {
+async fn health_is_served_at_the_usual_paths() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
     for path in ["/health", "/healthz", "/livez", "/readyz", "/-/health", "/-/ready"] {
@@ -66,7 +66,7 @@ async fn health_is_where_probes_look() {
 }
 
 #[tokio::test]
-async fn streams_are_not_held_back_by_proxies() {
+async fn streams_tell_proxies_not_to_buffer() {
     let upstream = Upstream::always(200, "text/event-stream", "data: {\"candidates\": []}\r\n\r\n").await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
     let path = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
@@ -76,13 +76,13 @@ async fn streams_are_not_held_back_by_proxies() {
 }
 
 #[tokio::test]
-async fn bad_lines_are_named_and_the_good_ones_serve() {
+async fn invalid_lines_are_reported_and_valid_ones_serve() {
     let sim = sim(2).await;
     let gateway = Gateway::start_with(&sim.url(), 2, |command, folder| {
         let file = folder.join("keys.txt");
-        let mut keys = std::fs::read_to_string(&file).expect("it is there");
+        let mut keys = std::fs::read_to_string(&file).expect("an existing file");
         keys.push_str("AIzaSyTEST-not-a-real-key-000000000009 teir=free\n");
-        std::fs::write(file, keys).expect("it can be written");
+        std::fs::write(file, keys).expect("a writable file");
         command.args(["--db", "none"]);
     });
     let log = gateway.log();

@@ -1,6 +1,6 @@
 //! The program as a child process, an HTTP client, and upstreams.
 
-#![allow(dead_code, reason = "each topic uses some of it")]
+#![allow(dead_code, reason = "each topic uses a part of it")]
 
 use std::{
     io::{BufRead, BufReader},
@@ -24,29 +24,29 @@ use tempfile::TempDir;
 
 pub const TOKEN: &str = "PLACEHOLDER_GEMINI_TOKEN";
 
-/// The program of this crate.
+/// Path of this crate's program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_keypool");
 
-/// A made-up key in the usual shape.
+/// Returns a made-up key in the usual shape.
 pub fn key(n: usize) -> String {
     format!("AIzaSyTEST-not-a-real-key-{n:012}")
 }
 
-/// A simulator with so many keys, each in a project of its own without limits.
+/// Starts a simulator with `keys` keys, each in its own project without limits.
 pub async fn sim(keys: usize) -> GeminiSim {
     let builder = GeminiSim::builder();
     let project = |n: usize| Project::new(format!("projects/{}", 100_000_000_001 + n)).key(key(n).as_str());
     (0..keys).fold(builder, |builder, n| builder.project(project(n))).start().await.expect("a free port")
 }
 
-/// The program with an environment of its own: no variable and no file of whoever runs the tests.
+/// Returns a command for the program, without the variables and files of the user who runs the tests.
 pub fn program(folder: &Path) -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().env("HOME", folder).current_dir(folder);
     command
 }
 
-/// A running gateway. It is killed when dropped.
+/// A running gateway, which is killed when dropped.
 pub struct Gateway {
     child: Child,
     pub url: String,
@@ -56,14 +56,14 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts `serve` before this upstream, with the test keys of these numbers, and with more arguments.
+    /// Starts `serve` for this upstream, with the first `keys` test keys and more arguments.
     pub fn start(upstream: &str, keys: usize, arguments: &[&str]) -> Self {
         Self::start_with(upstream, keys, |command, _| {
             command.args(arguments);
         })
     }
 
-    /// The same with a command, and a folder that it runs in, to prepare.
+    /// Like [`start`](Self::start), with a closure that prepares the command and its folder.
     pub fn start_with(upstream: &str, keys: usize, prepare: impl FnOnce(&mut Command, &Path)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let lines: Vec<String> = (0..keys).map(|n| format!("{} id=key-{n} project=project-{n}\n", key(n))).collect();
@@ -98,18 +98,18 @@ impl Gateway {
         }
         let url = listening.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
             let _ = child.kill();
-            panic!("it does not listen:\n{}", log.lock().expect("no panic"));
+            panic!("the program does not listen:\n{}", log.lock().expect("no panic"));
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { child, url, folder, log, client }
     }
 
-    /// What was logged so far.
+    /// Returns the log so far.
     pub fn log(&self) -> String {
         self.log.lock().expect("no panic").clone()
     }
 
-    /// Waits until the log says this, for 10 s at most.
+    /// Waits at most 10 s until the log contains this text.
     pub async fn wait_for_log(&self, text: &str) {
         for _ in 0..200 {
             if self.log().contains(text) {
@@ -117,7 +117,7 @@ impl Gateway {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("the log does not say {text:?}:\n{}", self.log());
+        panic!("{text:?} is missing in the log:\n{}", self.log());
     }
 
     pub fn pid(&self) -> u32 {
@@ -130,24 +130,24 @@ impl Gateway {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for its end.
+    /// Waits for the program to end.
     pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.child.wait().expect("it can be waited for")
+        self.child.wait().expect("an exit status")
     }
 
-    /// A request whose answer is not read yet.
+    /// Sends a request and returns the response with its body unread.
     pub async fn open(&self, request: Request<Full<Bytes>>) -> Response<Incoming> {
         let (mut head, body) = request.into_parts();
         head.uri = format!("{}{}", self.url, head.uri).parse().expect("a URL");
-        self.client.request(Request::from_parts(head, body)).await.expect("an answer")
+        self.client.request(Request::from_parts(head, body)).await.expect("a response")
     }
 
-    /// Sends a request and reads its answer.
+    /// Sends a request and reads its response.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         Answer::read(self.open(request).await).await
     }
 
-    /// A POST of JSON, with the gateway's token as each kind of client sends it.
+    /// Sends a POST of JSON, with the gateway's token as each kind of client sends it.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(post(path, body)).await
     }
@@ -164,13 +164,13 @@ impl Drop for Gateway {
     }
 }
 
-/// A POST of JSON with the gateway's token.
+/// Builds a POST of JSON with the gateway's token.
 pub fn post(path: &str, body: &Value) -> Request<Full<Bytes>> {
     let request = with_token(Request::post(path), path).header("content-type", "application/json");
     request.body(Full::from(body.to_string())).expect("a request")
 }
 
-/// A GET with the gateway's token.
+/// Builds a GET with the gateway's token.
 pub fn get(path: &str) -> Request<Full<Bytes>> {
     with_token(Request::get(path), path).body(Full::default()).expect("a request")
 }
@@ -185,7 +185,7 @@ fn with_token(request: http::request::Builder, path: &str) -> http::request::Bui
     }
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -205,7 +205,7 @@ impl Answer {
     }
 
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("invalid JSON: {}", self.text()))
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -213,22 +213,22 @@ impl Answer {
     }
 }
 
-/// The text of Gemini's simplest request.
+/// The body of the simplest request to Gemini.
 pub fn hello() -> Value {
     serde_json::json!({ "contents": [{ "parts": [{ "text": "Hello" }] }] })
 }
 
-/// Where [`hello`] is sent.
+/// The path for [`hello`].
 pub const GENERATE: &str = "/v1beta/models/gemini-2.5-flash:generateContent";
 
-/// An upstream that answers as a closure says. It records each request.
+/// An upstream that responds with a closure and records each request.
 pub struct Upstream {
     pub url: String,
     requests: Arc<Mutex<Vec<Request<Bytes>>>>,
 }
 
 impl Upstream {
-    /// Starts one at a free port.
+    /// Starts an upstream at a free port.
     pub async fn start(answer: impl Fn(&Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -254,12 +254,12 @@ impl Upstream {
         Self { url, requests }
     }
 
-    /// An upstream with one answer for all.
+    /// Starts an upstream with the same response for all requests.
     pub async fn always(status: u16, content_type: &'static str, body: &'static str) -> Self {
         Self::start(move |_| reply(status, content_type, body)).await
     }
 
-    /// The requests so far.
+    /// Returns the requests so far.
     pub fn requests(&self) -> Vec<Request<Bytes>> {
         self.requests.lock().expect("no panic").clone()
     }

@@ -1,4 +1,4 @@
-//! Tenants: their limits, models, time and end.
+//! Tenants: limits, models, expiry and revocation.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{Answer, GENERATE, Gateway, Upstream, hello, sim};
 
 fn gateway(upstream: &str, keys: usize, config: &str) -> Gateway {
     Gateway::start_with(upstream, keys, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none"]);
     })
 }
@@ -25,7 +25,7 @@ async fn ask(gateway: &Gateway, token: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a_limit_counts_and_says_when_there_is_room() {
+async fn limit_is_enforced_with_retry_after() {
     let sim = sim(1).await;
     let gateway = gateway(&sim.url(), 1, "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 3\n");
     for _ in 0..3 {
@@ -37,11 +37,11 @@ async fn a_limit_counts_and_says_when_there_is_room() {
     assert!((50..=62).contains(&after), "{after}");
     assert_eq!(refused.json()["error"]["status"], "RESOURCE_EXHAUSTED");
     assert_eq!(sim.report().total.accepted, 3);
-    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200, "others go on");
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200, "others are not limited");
 }
 
 #[tokio::test]
-async fn used_tokens_count() {
+async fn used_tokens_count_against_the_limit() {
     let usage = json!({ "candidates": [], "usageMetadata": { "promptTokenCount": 90, "candidatesTokenCount": 20, "totalTokenCount": 110 } });
     let body: &'static str = usage.to_string().leak();
     let upstream = Upstream::always(200, "application/json", body).await;
@@ -52,7 +52,7 @@ async fn used_tokens_count() {
 }
 
 #[tokio::test]
-async fn only_its_models_may_be_used_until_its_time_ends() {
+async fn allowed_models_and_expiry_are_enforced() {
     let sim = sim(1).await;
     let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.0-*\"]\n\
                   [[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\nexpires = \"2026-01-01\"\n";
@@ -66,7 +66,7 @@ async fn only_its_models_may_be_used_until_its_time_ends() {
 }
 
 #[tokio::test]
-async fn a_revoked_tenants_stream_ends_with_an_error() {
+async fn stream_of_a_revoked_tenant_ends_with_an_error() {
     let sim = gemini_sim::GeminiSim::builder()
         .key(crate::support::key(0).as_str())
         .chunks(100)
@@ -79,21 +79,21 @@ async fn a_revoked_tenants_stream_ends_with_an_error() {
     let mut answer = gateway.open(request(path, "token-of-a")).await.into_body();
     answer.frame().await.expect("a frame").expect("a frame");
     let write = |config: &str| std::fs::write(gateway.folder.path().join("keypool.toml"), config).expect("written");
-    // Other rights are those of the next request.
+    // Changed rights apply from the next request on.
     write("[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"none\"]\n");
     gateway.wait_for_log("configuration reloaded").await;
     assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::FORBIDDEN);
     let frame = answer.frame().await.expect("a frame").expect("a frame").into_data().expect("data");
     assert!(!String::from_utf8_lossy(&frame).contains("revoked"), "{frame:?}");
     write("");
-    let rest = tokio::time::timeout(Duration::from_secs(5), answer.collect()).await.expect("it ends soon");
+    let rest = tokio::time::timeout(Duration::from_secs(5), answer.collect()).await.expect("the end in time");
     let rest = rest.expect("an end").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("this token was revoked"), "{rest:?}");
     assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn a_request_counts_when_it_comes_not_when_a_key_is_free() {
+async fn request_counts_when_it_arrives() {
     let sim = gemini_sim::GeminiSim::builder()
         .key(crate::support::key(0).as_str())
         .latency(Duration::from_millis(1_500))
@@ -102,9 +102,9 @@ async fn a_request_counts_when_it_comes_not_when_a_key_is_free() {
         .expect("a free port");
     let gateway = Gateway::start_with(&sim.url(), 0, |command, folder| {
         let line = format!("{} id=key-0 max_concurrent=1\n", crate::support::key(0));
-        std::fs::write(folder.join("keys.txt"), line).expect("it can be written");
+        std::fs::write(folder.join("keys.txt"), line).expect("a writable file");
         let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 1\n";
-        std::fs::write(folder.join("keypool.toml"), config).expect("it can be written");
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
         command.args(["--db", "none"]);
     });
     let first = hello();
@@ -121,5 +121,5 @@ async fn a_request_counts_when_it_comes_not_when_a_key_is_free() {
     let (busy, waiting, (second, after)) = tokio::join!(busy, waiting, second);
     assert_eq!((busy.status, waiting), (StatusCode::OK, StatusCode::OK));
     assert_eq!(second, StatusCode::TOO_MANY_REQUESTS);
-    assert!(after < Duration::from_millis(500), "it does not wait for the key: {after:?}");
+    assert!(after < Duration::from_millis(500), "the refusal waited for the key: {after:?}");
 }

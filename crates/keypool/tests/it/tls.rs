@@ -22,12 +22,12 @@ use crate::support::{Answer, GENERATE, Gateway, TOKEN, hello, key, program, sim}
 
 const ADMIN: &str = "the-admins-token";
 
-/// Writes a certificate for localhost and its key, and returns it.
+/// Writes a certificate for localhost and its private key, and returns the certificate.
 fn certificate(folder: &Path) -> CertificateDer<'static> {
     let made =
         rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("a certificate");
-    std::fs::write(folder.join("cert.pem"), made.cert.pem()).expect("it can be written");
-    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("it can be written");
+    std::fs::write(folder.join("cert.pem"), made.cert.pem()).expect("a writable file");
+    std::fs::write(folder.join("key.pem"), made.signing_key.serialize_pem()).expect("a writable file");
     made.cert.der().clone()
 }
 
@@ -54,7 +54,7 @@ async fn ask(
 }
 
 #[tokio::test]
-async fn both_versions_of_http_are_served_over_tls() {
+async fn http_1_and_http_2_are_served_over_tls() {
     let sim = sim(1).await;
     let mut trusted = None;
     let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
@@ -63,47 +63,47 @@ async fn both_versions_of_http_are_served_over_tls() {
             .args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"])
             .env("KEYPOOL_ADMIN_TOKEN", ADMIN);
     });
-    let trusted = trusted.expect("it was made");
+    let trusted = trusted.expect("a certificate");
     assert!(gateway.url.starts_with("https://"));
     for (http2, version) in [(false, Version::HTTP_11), (true, Version::HTTP_2)] {
-        let (spoken, answer) = ask(&gateway, &trusted, http2, GENERATE).await.expect("an answer");
+        let (spoken, answer) = ask(&gateway, &trusted, http2, GENERATE).await.expect("a response");
         assert_eq!((spoken, answer.status.as_u16()), (version, 200), "{}", answer.text());
         let mut command = program(gateway.folder.path());
         command.args(["explain", answer.header("x-request-id"), "--admin", &gateway.url, "--cacert", "cert.pem"]);
-        let said = command.env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().expect("it runs");
-        assert!(String::from_utf8_lossy(&said.stdout).contains("key-0"), "{said:?}");
-        let (_, answer) = ask(&gateway, &trusted, http2, "/upload/v1beta/files").await.expect("an answer");
+        let output = command.env("KEYPOOL_ADMIN_TOKEN", ADMIN).output().expect("output");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("key-0"), "{output:?}");
+        let (_, answer) = ask(&gateway, &trusted, http2, "/upload/v1beta/files").await.expect("a response");
         let url = answer.header("x-goog-upload-url");
         assert!(url.starts_with(&format!("{}/upload/", gateway.url)), "{url}");
     }
-    // A new certificate is shown without a restart, and one that cannot be read is not taken.
+    // A new certificate is used without a restart, and an unreadable one is ignored.
     let renewed = certificate(gateway.folder.path());
     gateway.wait_for_log("configuration reloaded").await;
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    ask(&gateway, &trusted, false, GENERATE).await.expect_err("the old one is gone");
-    ask(&gateway, &renewed, false, GENERATE).await.expect("the new one is shown");
-    std::fs::write(gateway.folder.path().join("cert.pem"), "no certificate").expect("it can be written");
+    ask(&gateway, &trusted, false, GENERATE).await.expect_err("the old certificate is not used");
+    ask(&gateway, &renewed, false, GENERATE).await.expect("the new certificate is used");
+    std::fs::write(gateway.folder.path().join("cert.pem"), "no certificate").expect("a writable file");
     gateway.wait_for_log("the certificate cannot be read").await;
     gateway.wait_for_log("cert.pem: no PEM certificate found").await;
-    ask(&gateway, &renewed, true, GENERATE).await.expect("the one before stays");
+    ask(&gateway, &renewed, true, GENERATE).await.expect("the previous certificate stays in use");
 }
 
 #[tokio::test]
-async fn plain_http_is_told_to_use_tls() {
+async fn plain_http_is_refused_with_a_hint_at_https() {
     let gateway = Gateway::start_with("http://127.0.0.1:9", 1, |command, folder| {
         certificate(folder);
         command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
     });
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("https://")).await.expect("it listens");
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("https://")).await.expect("a connection");
     stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    stream.read_to_string(&mut answer).await.expect("a response");
     assert!(answer.starts_with("HTTP/1.1 400 This address speaks TLS: use https\r\n"), "{answer}");
 }
 
 #[test]
-fn files_that_hold_no_certificate_of_the_key_are_named() {
-    for (name, text, told) in [
+fn invalid_certificates_and_keys_are_reported() {
+    for (name, text, expected) in [
         ("cert.pem", "", "cert.pem: no PEM certificate found"),
         (
             "key.pem",
@@ -114,17 +114,17 @@ fn files_that_hold_no_certificate_of_the_key_are_named() {
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         certificate(folder.path());
-        std::fs::write(folder.path().join(name), text).expect("it can be written");
+        std::fs::write(folder.path().join(name), text).expect("a writable file");
         let mut command = program(folder.path());
         command.env("GEMINI_API_KEY", key(1)).args(["serve", "--listen", "127.0.0.1:0", "--db", "none"]);
-        let said = command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("it runs");
-        let said = String::from_utf8_lossy(&said.stderr).into_owned();
-        assert!(said.contains(told), "{said}");
+        let output = command.args(["--tls-cert", "cert.pem", "--tls-key", "key.pem"]).output().expect("output");
+        let output = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.contains(expected), "{output}");
     }
 }
 
 #[tokio::test]
-async fn a_long_head_of_a_provider_is_read_over_http2() {
+async fn long_response_head_is_read_over_http2() {
     let folder = tempfile::tempdir().expect("a folder");
     certificate(folder.path());
     let pem = |name| folder.path().join(name);
@@ -142,7 +142,7 @@ async fn a_long_head_of_a_provider_is_read_over_http2() {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
             let answer = hyper::service::service_fn(async |_| {
                 let answer = Response::builder().header("x-long", "x".repeat(20_000)).body(Full::<Bytes>::from("{}"));
-                Ok::<_, std::convert::Infallible>(answer.expect("an answer"))
+                Ok::<_, std::convert::Infallible>(answer.expect("a response"))
             });
             let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
             tokio::spawn(server.serve_connection(TokioIo::new(stream), answer));

@@ -23,8 +23,8 @@ async fn start(gateway: &Gateway, length: usize) -> String {
     url[gateway.url.len()..].to_owned()
 }
 
-/// Goes on with an upload, as clients do: without a token.
-async fn go_on(gateway: &Gateway, path: &str, command: &str, offset: usize, data: &str) -> Answer {
+/// Sends the next request of an upload, without a token, as clients do.
+async fn resume(gateway: &Gateway, path: &str, command: &str, offset: usize, data: &str) -> Answer {
     let request = Request::post(path)
         .header("x-goog-upload-command", command)
         .header("x-goog-upload-offset", offset)
@@ -33,24 +33,24 @@ async fn go_on(gateway: &Gateway, path: &str, command: &str, offset: usize, data
 }
 
 #[tokio::test]
-async fn an_upload_in_parts_stays_with_its_project_and_its_file_is_learned() {
+async fn upload_in_parts_and_its_file_stay_with_their_project() {
     let sim = sim(3).await;
     let gateway = Gateway::start(&sim.url(), 3, &["--db", "none"]);
     let part = "x".repeat(8 << 20);
     for _ in 0..3 {
         let path = start(&gateway, part.len() + 3).await;
-        let answer = go_on(&gateway, &path, "upload", 0, &part).await;
+        let answer = resume(&gateway, &path, "upload", 0, &part).await;
         assert_eq!(
             (answer.status.as_u16(), answer.header("x-goog-upload-status")),
             (200, "active"),
             "{}",
             answer.text()
         );
-        let answer = go_on(&gateway, &path, "query", 0, "").await;
+        let answer = resume(&gateway, &path, "query", 0, "").await;
         assert_eq!(answer.header("x-goog-upload-size-received"), part.len().to_string());
-        let wrong = go_on(&gateway, &path, "upload", 7, "end").await;
+        let wrong = resume(&gateway, &path, "upload", 7, "end").await;
         assert_eq!(wrong.status, 400, "{}", wrong.text());
-        let answer = go_on(&gateway, &path, "upload, finalize", part.len(), "end").await;
+        let answer = resume(&gateway, &path, "upload, finalize", part.len(), "end").await;
         assert_eq!(
             (answer.status.as_u16(), answer.header("x-goog-upload-status")),
             (200, "final"),
@@ -66,24 +66,24 @@ async fn an_upload_in_parts_stays_with_its_project_and_its_file_is_learned() {
 }
 
 #[tokio::test]
-async fn an_upload_of_nobody_is_refused() {
+async fn unknown_upload_is_refused() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);
     let path = "/upload/v1beta/files?upload_id=made-up&upload_protocol=resumable";
-    assert_eq!(go_on(&gateway, path, "query", 0, "").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(resume(&gateway, path, "query", 0, "").await.status, StatusCode::UNAUTHORIZED);
     let request = Request::post(path).header("x-goog-api-key", TOKEN).body(Full::default());
     assert_eq!(gateway.send(request.expect("a request")).await.status, StatusCode::NOT_FOUND);
     assert_eq!(sim.report().total.arrivals, 0);
 }
 
 #[tokio::test]
-async fn an_upload_goes_back_to_the_address_that_the_client_used() {
+async fn upload_url_has_the_address_that_the_client_used() {
     let sim = sim(1).await;
     let gateway = Gateway::start(&sim.url(), 1, &["--db", "none", "--host", "pool.example"]);
     let outside = "https://pool.example/gemini/upload/v1beta/files?upload_id=";
     for (host, forwarded, scheme) in [
         ("pool.example", None, "https"),
-        // Apache, and nginx by its defaults, ask for the address of the gateway itself.
+        // Apache, and nginx with its defaults, send the gateway's own address as host.
         ("127.0.0.1:5000", Some("pool.example"), "https"),
         ("127.0.0.1:5000", Some("pool.example, inner.example"), "HTTPS, http"),
     ] {
@@ -102,14 +102,14 @@ async fn an_upload_goes_back_to_the_address_that_the_client_used() {
     }
 }
 
-/// The most memory that a process had, in MiB.
+/// Returns the peak memory of a process in MiB.
 fn peak(pid: u32) -> usize {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a running program");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line");
     line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
 }
 
-/// An upstream that throws away what it reads.
+/// Starts an upstream that discards what it reads.
 async fn sink() -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -132,12 +132,12 @@ async fn sink() -> String {
 }
 
 #[tokio::test]
-async fn a_large_part_is_not_kept_in_memory() {
+async fn large_part_is_not_kept_in_memory() {
     const MIB: usize = 512;
     let gateway = Gateway::start(&sink().await, 1, &["--db", "none"]);
     let path = start(&gateway, MIB << 20).await;
     let mut stream =
-        tokio::net::TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("it listens");
+        tokio::net::TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         MIB << 20
@@ -148,7 +148,7 @@ async fn a_large_part_is_not_kept_in_memory() {
         stream.write_all(&piece).await.expect("sent");
     }
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    stream.read_to_string(&mut answer).await.expect("a response");
     assert!(answer.contains(&format!("x-length: {}", MIB << 20)), "{answer}");
     let peak = peak(gateway.pid());
     assert!(peak < 150, "{peak} MiB");

@@ -1,4 +1,4 @@
-//! Files that are damaged, locked, full, or not ours.
+//! Database files that are damaged, locked, full, read-only, or of another program.
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -11,7 +11,7 @@ use tower_keypool::{Error, Limits, Secret, store::Store};
 
 use super::{NOON, Time, candidate, one_request, reserve};
 
-/// A database of some hundred pages, closed.
+/// Creates a database of some hundred pages and closes it.
 async fn filled(path: &Path) {
     let store = Time::new(NOON).open(path);
     let keys = (0..2_000).map(|n| {
@@ -24,7 +24,7 @@ async fn filled(path: &Path) {
     }
 }
 
-/// The error of opening it, after which the file is what it was.
+/// Returns the error of opening the file, which must not change it.
 fn refused(path: &Path) -> SqliteError {
     let before = fs::read(path).unwrap();
     let options = SqliteOptions::new().busy_timeout(Duration::from_millis(100));
@@ -36,7 +36,7 @@ fn refused(path: &Path) -> SqliteError {
 }
 
 #[tokio::test]
-async fn damaged_file_is_refused_and_left() {
+async fn damaged_file_is_refused_and_unchanged() {
     type Harm = (&'static str, SqliteErrorKind, fn(&mut Vec<u8>));
     let harms: [Harm; 4] = [
         ("truncated", SqliteErrorKind::Damaged, |bytes| bytes.truncate(bytes.len() / 2)),
@@ -59,7 +59,7 @@ async fn damaged_file_is_refused_and_left() {
 }
 
 #[tokio::test]
-async fn what_is_not_our_database_is_refused_and_left() {
+async fn foreign_file_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("notes.txt");
     fs::write(&text, "Somebody's notes, which are long enough to look like the header of a file.".repeat(20)).unwrap();
@@ -72,7 +72,7 @@ async fn what_is_not_our_database_is_refused_and_left() {
 }
 
 #[tokio::test]
-async fn newer_version_is_refused_and_left() {
+async fn newer_version_is_refused_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     filled(&path).await;
@@ -83,7 +83,7 @@ async fn newer_version_is_refused_and_left() {
 }
 
 #[tokio::test]
-async fn locked_file_is_told_after_the_busy_timeout() {
+async fn locked_file_is_reported_after_the_busy_timeout() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let options = || SqliteOptions::new().busy_timeout(Duration::from_millis(50));
@@ -99,13 +99,13 @@ async fn locked_file_is_told_after_the_busy_timeout() {
     assert!(reserve(&store, "a", &limits).await.granted.is_some());
 }
 
-/// The kind of the SQLite error below.
+/// Returns the kind of the underlying SQLite error.
 fn kind(error: &Error) -> SqliteErrorKind {
     std::error::Error::source(error).unwrap().downcast_ref::<SqliteError>().unwrap().kind()
 }
 
 #[tokio::test]
-async fn full_disk_is_told_and_it_goes_on_when_there_is_room() {
+async fn full_disk_is_reported_and_writing_resumes_when_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keypool.db");
     let time = Time::new(NOON);
@@ -133,12 +133,12 @@ async fn full_disk_is_told_and_it_goes_on_when_there_is_room() {
     assert!(reserve(&store, &format!("project-{granted}"), &limits).await.granted.is_some());
 }
 
-/// In which folder a child of this test tries to open a database.
+/// Environment variable with the folder in which the child process of a test opens a database.
 const FOLDER: &str = "KEYPOOL_TEST_READ_ONLY";
 
 #[test]
-#[ignore = "is run by read_only_file_or_folder_is_refused_and_left, as a user who is not root"]
-fn child_that_may_only_read() {
+#[ignore = "is run by read_only_file_or_folder_is_refused_and_unchanged, as a user who is not root"]
+fn child_without_write_permission() {
     let folder = std::env::var(FOLDER).unwrap();
     let error = SqliteStore::open(Path::new(&folder).join("keypool.db"), SqliteOptions::new()).unwrap_err();
     println!("kind {:?}: {error}", error.kind());
@@ -146,9 +146,9 @@ fn child_that_may_only_read() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn read_only_file_or_folder_is_refused_and_left() {
+async fn read_only_file_or_folder_is_refused_and_unchanged() {
     use std::os::unix::{fs::PermissionsExt, process::CommandExt};
-    // Root may write everything, so a child without its rights tries.
+    // Root may write everywhere, so a child process without root's rights opens the file.
     let is_root = std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0;
     for (file_mode, folder_mode) in [(0o444, 0o777), (0o666, 0o555)] {
         let folder = tempfile::tempdir().unwrap();
@@ -163,7 +163,7 @@ async fn read_only_file_or_folder_is_refused_and_left() {
         let program = folder.path().with_extension("test");
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         let mut child = Command::new(&program);
-        child.args(["harm::child_that_may_only_read", "--exact", "--ignored", "--nocapture"]);
+        child.args(["bad_files::child_without_write_permission", "--exact", "--ignored", "--nocapture"]);
         child.env(FOLDER, folder.path()).current_dir("/");
         if is_root {
             child.uid(65_534).gid(65_534);
@@ -171,14 +171,14 @@ async fn read_only_file_or_folder_is_refused_and_left() {
         let output = child.output().unwrap();
         fs::remove_file(&program).unwrap();
         chmod(folder.path(), 0o777);
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(said.contains("kind ReadOnly: "), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert!(stdout.contains("kind ReadOnly: "), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
         assert!(fs::read(&path).unwrap() == before, "the file was changed");
     }
 }
 
 #[tokio::test]
-async fn new_file_is_readable_by_its_owner_alone() {
+async fn new_file_is_readable_only_by_its_owner() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("made/for it/keypool.db");
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();

@@ -1,4 +1,4 @@
-//! Many keys, many requests.
+//! Many keys and many requests.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tower_keypool::KeyPoolLayer;
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_third_of_a_thousand_keys_is_dead_and_nobody_notices() {
+async fn requests_succeed_while_a_third_of_the_keys_is_refused() {
     let pool = pool(1_000);
     let client = KeyPoolLayer::new(&pool).layer(provider(|key| match key % 10 {
         0 => suspended(key),
@@ -25,12 +25,11 @@ async fn a_third_of_a_thousand_keys_is_dead_and_nobody_notices() {
         tokio::time::sleep(SECOND).await;
     }
     let dead = breakers(&pool).len();
-    assert_eq!(dead, 300, "all dead keys are found, and no other is blamed");
+    assert_eq!(dead, 300, "all refused keys have a breaker, and no other has");
 }
 
-/// L2: an outage that calls every key invalid disables none of them for good.
 #[tokio::test(start_paused = true)]
-async fn all_keys_serve_again_after_an_outage_that_called_them_invalid() {
+async fn all_keys_serve_again_after_an_outage_with_invalid_key_errors() {
     let pool = builder(20).wait(Duration::from_millis(100)).build().unwrap();
     let begun = now();
     let healed = move || begun.elapsed() >= Duration::from_secs(60);

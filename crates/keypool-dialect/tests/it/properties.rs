@@ -1,4 +1,4 @@
-//! Whatever comes: no panic, what goes out is whole, and however a stream is cut it says the same.
+//! Properties: no input panics, requests are valid, and the chunk boundaries of a stream do not matter.
 
 use keypool_dialect::{
     Call, Conversation, Encoder, Error, Media, MediaData, Mode, Part, Role, Tool, ToolResult, Turn,
@@ -24,7 +24,7 @@ fn names() -> impl Strategy<Value = String> {
     select(known.split_whitespace().collect::<Vec<_>>()).prop_map(str::to_owned)
 }
 
-/// Any JSON, small.
+/// Small JSON values of any kind.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -42,7 +42,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A request of the right outer shape, whose fields hold anything.
+/// Requests of a valid outer shape whose fields hold any JSON.
 fn any_request() -> impl Strategy<Value = Value> {
     let fields = "messages tools tool_choice response_format stop temperature seed n max_tokens stream stream_options \
                   reasoning_effort reasoning extra_body google logprobs top_logprobs system thinking stop_sequences \
@@ -96,8 +96,8 @@ fn any_conversation() -> impl Strategy<Value = Conversation> {
     )
 }
 
-/// What of a request Gemini refuses, as far as its form goes.
-fn complaint(body: &Value) -> Option<String> {
+/// Returns why Gemini would refuse the form of a request, if it would.
+fn refusal(body: &Value) -> Option<String> {
     let contents = body["contents"].as_array()?;
     if contents.first().is_none_or(|content| content["role"] != "user") {
         return Some("the first turn is not the user's".to_owned());
@@ -106,14 +106,14 @@ fn complaint(body: &Value) -> Option<String> {
     for content in contents {
         let parts = content["parts"].as_array()?;
         if parts.is_empty() || !(content["role"] == "user" || content["role"] == "model") {
-            return Some(format!("a turn says nothing: {content}"));
+            return Some(format!("a turn has no parts or a wrong role: {content}"));
         }
         for part in parts {
             let held = datas.iter().filter(|name| part.get(**name).is_some()).count();
             let objects = [&part["functionCall"]["args"], &part["functionResponse"]["response"]];
             let no_object = objects.iter().any(|value| !value.is_null() && !value.is_object());
             if held != 1 || part["text"] == "" || no_object || part.as_object()?.values().any(Value::is_null) {
-                return Some(format!("a part is wrong: {part}"));
+                return Some(format!("invalid part: {part}"));
             }
         }
     }
@@ -126,7 +126,7 @@ fn complaint(body: &Value) -> Option<String> {
             || !name.bytes().all(plain)
             || name.starts_with(|first: char| !first.is_ascii_alphabetic() && first != '_')
         {
-            return Some(format!("the name {name} is refused"));
+            return Some(format!("invalid function name {name}"));
         }
     }
     None
@@ -134,16 +134,16 @@ fn complaint(body: &Value) -> Option<String> {
 
 proptest! {
     #[test]
-    fn any_conversation_is_encoded_as_gemini_takes_it(conversation in any_conversation()) {
+    fn any_conversation_is_encoded_as_a_valid_request(conversation in any_conversation()) {
         let native = Encoder::new(&conversation).generate().unwrap();
         let body: Value = serde_json::from_slice(&native.body).unwrap();
         prop_assert!(body["contents"].is_array());
-        prop_assert_eq!(complaint(&body), None);
+        prop_assert_eq!(refusal(&body), None);
         prop_assert_eq!(native.path.ends_with("?alt=sse"), conversation.stream);
     }
 
     #[test]
-    fn any_request_is_refused_or_encoded_as_gemini_takes_it(request in any_request(), strict: bool) {
+    fn any_request_is_refused_or_encoded_as_a_valid_request(request in any_request(), strict: bool) {
         let mode = if strict { Mode::Strict } else { Mode::Lax };
         for frontend in ALL {
             let mut body = request.clone();
@@ -154,7 +154,7 @@ proptest! {
             }
             let encoded = frontend.parse(body.to_string().as_bytes(), mode).and_then(|request| request.encode());
             match encoded {
-                Ok(native) => prop_assert_eq!(complaint(&serde_json::from_slice(&native.body).unwrap()), None),
+                Ok(native) => prop_assert_eq!(refusal(&serde_json::from_slice(&native.body).unwrap()), None),
                 Err(error) => {
                     prop_assert!(error.status(frontend).is_client_error());
                     prop_assert!(serde_json::from_slice::<Value>(&error.body(frontend)).is_ok());
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn any_answer_is_an_error_or_said_as_json(body in any_json(), parts in vec(any_json(), 0..4), candidate in any_json()) {
+    fn any_response_is_an_error_or_converted(body in any_json(), parts in vec(any_json(), 0..4), candidate in any_json()) {
         for frontend in ALL {
             let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
             for body in [&body, &gemini(&Value::from(parts.clone()), "STOP"), &json!({ "candidates": [candidate] })] {
@@ -186,11 +186,11 @@ proptest! {
 }
 
 proptest! {
-    // Each stream is cut at forty places, and into single bytes, so a twentieth of PROPTEST_CASES is tried.
+    // Each stream is cut at forty places and into single bytes, so only a twentieth of PROPTEST_CASES is tried.
     #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases.div_ceil(20)))]
 
     #[test]
-    fn any_stream_says_the_same_however_it_is_cut(
+    fn chunk_boundaries_do_not_change_any_stream(
         texts in vec("[a-zé\u{2028}\n\"]{0,8}", 1..4),
         tail in select(vec!["", "{\"error\":{\"code\":503}}", "data: {\"x", ": c\n\n", "data: [1]\n\n", "event: x\nid: 1\n\n"]),
     ) {
@@ -198,10 +198,10 @@ proptest! {
         let stream = events(&answers.collect::<Vec<_>>());
         for frontend in ALL {
             let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
-            // It checks that itself.
+            // `streamed_raw` itself compares the output for different chunk boundaries.
             let streamed = streamed_raw(&request, &format!("{stream}{tail}"));
             if let Ok(sent) = streamed.sent {
-                // Each event stands on lines that all of Unicode's rules see as one.
+                // No character that Unicode treats as a line break may be within an event.
                 let ends = ['\u{2028}', '\u{2029}', '\u{85}'];
                 prop_assert!(!sent.contains(ends));
             }
@@ -209,7 +209,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_of_a_stream_are_survived(chunks in vec(vec(any::<u8>(), 0..50), 0..10)) {
+    fn any_bytes_in_a_stream_are_handled(chunks in vec(vec(any::<u8>(), 0..50), 0..10)) {
         for frontend in ALL {
             let mut request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
             request.conversation.stream = true;
@@ -224,7 +224,7 @@ proptest! {
 }
 
 #[test]
-fn a_stream_cut_at_every_byte_says_the_same() {
+fn stream_cut_at_any_byte_is_unchanged() {
     let parts = json!([{ "text": "é\u{1f600}\n" }, { "functionCall": { "name": "f", "args": { "x": "\u{2028}" } } }]);
     let stream = format!(
         ": c\r\n\r\ndata: {}\n\ndata:{}\r\n\r\n",
@@ -249,9 +249,9 @@ fn a_stream_cut_at_every_byte_says_the_same() {
     }
 }
 
-/// Clients cannot make a request expensive by many calls, results or tools.
+/// Many calls, results or tools do not make a request expensive.
 #[test]
-fn requests_of_many_parts_are_read() {
+fn requests_with_many_parts_are_read() {
     const MANY: usize = 4_000;
     let ids: Vec<String> = (0..MANY).map(|number| format!("c{number}")).collect();
     let odd = |number: &usize| {

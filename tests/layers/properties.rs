@@ -1,4 +1,4 @@
-//! What holds whatever providers answer and whenever callers leave.
+//! Properties that hold for any responses of the provider and any cancellations.
 
 use std::{
     collections::HashSet,
@@ -60,7 +60,7 @@ async fn perform(act: Act, key: usize) -> std::result::Result<Answer, BoxError> 
     })
 }
 
-/// One request after the other: how long after the last one it comes, and how long its caller waits.
+/// A request: the pause before it, and how long its caller waits, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 struct Arrival {
     pause: u64,
@@ -76,7 +76,7 @@ fn check(attempts: &Attempts, status: Option<StatusCode>) {
     let faults = |class: ErrorClass| class.is_key_fault() && class != ErrorClass::RateLimit;
     let mut refused = attempts.iter().filter(|attempt| attempt.class().is_some_and(faults));
     let mut seen = HashSet::new();
-    assert!(refused.all(|attempt| seen.insert(attempt.key().clone())), "a key that refused serves no more");
+    assert!(refused.all(|attempt| seen.insert(attempt.key().clone())), "a refused key is not tried again");
     if status.is_some_and(|status| matches!(status.as_u16(), 401 | 403 | 429)) {
         let class = attempts.last().unwrap().class();
         let alike = attempts.iter().filter(|attempt| attempt.class() == class);
@@ -90,7 +90,7 @@ proptest! {
     })]
 
     #[test]
-    fn leases_end_keys_stay_secret_and_faults_of_keys_stay_here(
+    fn leases_end_and_callers_see_no_secret_and_no_key_fault(
         keys in 1..7_usize,
         wait in 0..6_u64,
         acts in prop::collection::vec(act(), 1..40),

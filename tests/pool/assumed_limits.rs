@@ -1,4 +1,4 @@
-//! Limits of the table of known tiers order keys and refuse nobody.
+//! Assumed limits, from the table of known tiers, order the keys but refuse no request.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,8 +16,8 @@ fn free_and_paid() -> tower_keypool::KeyPoolBuilder {
     builder().keys((0..3).map(|n| Key::free(secret(n)))).key(Key::paid(secret(9)).named("paid").priority(10))
 }
 
-/// Sends so many requests at once to a provider that allows each key `limit` in any minute: how many attempts went to the paid
-/// key, and how many were answered with 429.
+/// Sends requests at once to a provider that allows each key `limit` requests a minute. Returns how many attempts used
+/// the paid key, and how many got a 429.
 async fn burst(pool: &KeyPool, requests: usize, limit: usize) -> (usize, usize) {
     let served = Arc::new(Mutex::new(HashMap::<String, VecDeque<Instant>>::new()));
     let request = |pool: KeyPool, served: Arc<Mutex<HashMap<String, VecDeque<Instant>>>>| async move {
@@ -54,7 +54,7 @@ async fn burst(pool: &KeyPool, requests: usize, limit: usize) -> (usize, usize) 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_goes_to_the_free_keys_where_the_provider_allows_ten_times_the_table() {
+async fn free_keys_take_a_burst_that_the_provider_allows_beyond_the_table() {
     let pool = paused(free_and_paid());
     let start = Instant::now();
     assert_eq!(burst(&pool, 100, 100).await, (0, 0));
@@ -62,24 +62,24 @@ async fn a_burst_goes_to_the_free_keys_where_the_provider_allows_ten_times_the_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_table_is_right_each_project_is_refused_once() {
+async fn correct_table_leads_to_one_refusal_a_project_and_delay() {
     let pool = paused(builder().keys((0..3).map(|n| Key::free(secret(n)))));
     let start = Instant::now();
     let (_, limited) = burst(&pool, 90, 10).await;
-    // Once a project and delay: the answers name no limit.
+    // One refusal for each project and delay, since the responses name no limit.
     let delays = start.elapsed().as_secs() as usize / 45 + 1;
     assert!(limited <= 3 * delays && delays <= 5, "{limited} of 90 were refused in {delays} delays of 45 s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_do_not_wait_are_not_refused() {
+async fn assumed_limits_refuse_no_request() {
     let pool = paused(free_and_paid());
     let leases: Vec<_> = (0..200).map(|_| take(&pool, LISTED)).collect();
     assert!(leases.iter().all(|lease| lease.key().as_str() != "paid"));
 }
 
 #[test]
-fn keys_under_their_assumed_limit_come_first() {
+fn keys_below_their_assumed_limit_come_first() {
     let (pool, time) = manual(builder().keys((0..2).map(|n| Key::free(secret(n)).named(crate::support::id(n)))));
     let first = |n| KeyRequest::model(LISTED).affinity(tower_keypool::Affinity::RequireKey(crate::support::id(n)));
     let leases: Vec<_> = (0..10).map(|_| pool.try_acquire(first(0)).unwrap()).collect();
@@ -87,7 +87,7 @@ fn keys_under_their_assumed_limit_come_first() {
     let more: Vec<_> = (0..10).map(|_| take(&pool, LISTED)).collect();
     assert!(more.iter().all(|lease| lease.key().as_str() == "k1"));
     drop((leases, more));
-    // Both are over it now; half a minute later only the second is.
+    // Both keys are over the limit now; half a minute later only the second one is.
     let over: Vec<_> = (0..4).map(|_| take(&pool, LISTED)).collect();
     drop(over);
     time.advance(secs(31));
@@ -97,7 +97,7 @@ fn keys_under_their_assumed_limit_come_first() {
 }
 
 #[test]
-fn a_good_answer_beyond_the_table_retires_the_assumption() {
+fn success_beyond_the_assumed_limit_removes_it() {
     let (pool, _) = manual(builder().key(Key::free(secret(0))));
     let limits = |pool: &KeyPool| {
         let snapshot = pool.snapshot(0, 1);
@@ -111,7 +111,7 @@ fn a_good_answer_beyond_the_table_retires_the_assumption() {
 }
 
 #[test]
-fn a_429_brings_the_assumption_back() {
+fn rate_limit_restores_the_assumed_limit() {
     let (pool, time) = manual(builder().key(Key::free(secret(0))));
     let leases: Vec<_> = (0..12).map(|_| take(&pool, LISTED)).collect();
     leases[11].report(&Outcome::Success);
@@ -124,7 +124,7 @@ fn a_429_brings_the_assumption_back() {
 }
 
 #[test]
-fn given_limits_hold_beside_assumed_ones() {
+fn given_limits_apply_beside_assumed_ones() {
     let (pool, _) = manual(builder().key(Key::free(secret(0))).limits(LISTED, Limits::new().per_minute(12)));
     let leases: Vec<_> = (0..12).map(|_| take(&pool, LISTED)).collect();
     assert!(pool.try_acquire(LISTED).is_err());
@@ -132,7 +132,7 @@ fn given_limits_hold_beside_assumed_ones() {
 }
 
 #[test]
-fn the_provider_is_asked_without_the_lock() {
+fn provider_is_called_without_the_lock() {
     let plain = Plain::default();
     let pool_of_provider = Arc::clone(&plain.1);
     let pool = KeyPool::builder(plain).key(Key::free(secret(0))).build().unwrap();
@@ -143,7 +143,7 @@ fn the_provider_is_asked_without_the_lock() {
 }
 
 #[test]
-fn a_key_of_an_unknown_tier_has_no_assumed_limit() {
+fn key_of_an_unknown_tier_has_no_assumed_limit() {
     let (pool, _) = keys(1);
     let _ = take(&pool, LISTED);
     let snapshot = pool.snapshot(0, 1);

@@ -1,4 +1,4 @@
-//! The layers among those of tower and tower-http.
+//! Stacks that mix these layers with those of tower and tower-http.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tower_keypool::{
 
 use crate::support::*;
 
-const WHILE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 fn client()
 -> impl Service<Request<ReplayBody<Body>>, Response = Answer, Error = BoxError, Future: Send> + Clone + Send + 'static {
@@ -27,7 +27,7 @@ fn client()
     })
 }
 
-/// Requests through a stack whose first two keys fail.
+/// Sends requests through a stack whose first two keys fail, and checks that each one succeeds.
 async fn serves<S, R>(pool: &KeyPool, stack: S)
 where
     S: Service<Request<Body>, Response = Response<R>, Error: Into<BoxError>> + Clone,
@@ -44,7 +44,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_stack_and_its_parts_do_the_same() {
+async fn stack_behaves_like_its_separate_layers() {
     let pool_a = pool(4);
     serves(&pool_a, KeyPoolLayer::new(&pool_a).layer(client())).await;
     let pool_b = pool(4);
@@ -60,52 +60,52 @@ async fn the_stack_and_its_parts_do_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn towers_layers_stand_above() {
+async fn tower_layers_work_outside_the_stack() {
     let pool = pool(4);
     let stack = ServiceBuilder::new()
         .buffer(8)
         .concurrency_limit(4)
         .load_shed()
-        .timeout(WHILE)
+        .timeout(TIMEOUT)
         .layer(KeyPoolLayer::new(&pool))
         .service(client());
     serves(&pool, stack).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn towers_layers_stand_below() {
+async fn tower_layers_work_inside_the_stack() {
     let pool = pool(4);
     let stack = ServiceBuilder::new()
         .layer(KeyPoolLayer::new(&pool))
         .buffer(8)
         .concurrency_limit(4)
         .load_shed()
-        .timeout(WHILE)
+        .timeout(TIMEOUT)
         .service(client());
     serves(&pool, stack).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn towers_layers_stand_between() {
+async fn tower_layers_work_between_the_layers() {
     let pool = pool(4);
     let stack = ServiceBuilder::new()
         .layer(ReplayLayer::new())
-        .timeout(WHILE)
+        .timeout(TIMEOUT)
         .retry(RetryPolicy::new(&pool))
         .buffer(8)
         .concurrency_limit(4)
         .load_shed()
-        .timeout(WHILE)
+        .timeout(TIMEOUT)
         .layer(KeyRotationLayer::new(&pool))
         .concurrency_limit(4)
-        .timeout(WHILE)
+        .timeout(TIMEOUT)
         .layer(CooldownLayer::new(&pool))
         .service(client());
     serves(&pool, stack).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn tower_https_layers_stand_anywhere() {
+async fn tower_http_layers_work_anywhere() {
     let pool = pool(4);
     let stack = ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -125,7 +125,7 @@ async fn tower_https_layers_stand_anywhere() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rotation_alone_rotates_and_cooldown_alone_passes() {
+async fn rotation_works_alone_and_cooldown_without_a_lease_passes_responses_on() {
     let pool = pool(3);
     let rotated = ServiceBuilder::new().retry(RetryPolicy::new(&pool)).layer(KeyRotationLayer::new(&pool)).service(
         tower::service_fn(async |request: Request<Body>| {
@@ -136,12 +136,12 @@ async fn rotation_alone_rotates_and_cooldown_alone_passes() {
     let cooled = CooldownLayer::new(&pool)
         .layer(tower::service_fn(async |_: Request<Full<bytes::Bytes>>| Ok::<_, BoxError>(suspended(0))));
     let response = cooled.oneshot(ask()).await.unwrap();
-    assert!(text(response).await.contains(&secret(0)), "there is no lease, so it is not this layer's");
+    assert!(text(response).await.contains(&secret(0)), "without a lease the layer does not redact");
     assert_eq!(pool.stats().failed, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_timeout_of_an_attempt_is_a_fault_that_is_tried_again() {
+async fn timeout_of_an_attempt_is_retried() {
     let (pool, calls) = (pool(2), Calls::default());
     let counted = calls.clone();
     let stack = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).timeout(SECOND).service(tower::service_fn(
@@ -149,7 +149,7 @@ async fn a_timeout_of_an_attempt_is_a_fault_that_is_tried_again() {
             let first = counted.next() == 0;
             async move {
                 if first {
-                    tokio::time::sleep(WHILE).await;
+                    tokio::time::sleep(TIMEOUT).await;
                 }
                 Ok::<_, BoxError>(good())
             }
@@ -161,7 +161,7 @@ async fn a_timeout_of_an_attempt_is_a_fault_that_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_client_is_returned_with_its_attempts() {
+async fn client_error_is_returned_with_its_attempts() {
     let pool = pool(2);
     let stack = KeyPoolLayer::new(&pool).layer(tower::service_fn(async |_: Request<ReplayBody<Body>>| {
         Err::<Answer, _>(std::io::Error::from(std::io::ErrorKind::ConnectionRefused))
