@@ -262,7 +262,7 @@ impl ErrorInfo {
 
     fn finish(mut self, headers: &HeaderMap, wall: SystemTime) -> Self {
         cut(&mut self.text, LONGEST_TEXT);
-        // Gateways that show errors in a terminal wrap their lines.
+        // A relayed message may have wrapped lines.
         self.text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let in_body = self.retry_after.max(retry_after::in_text(&self.text, wall));
         self.retry_after = retry_after::in_headers(headers, wall)

@@ -24,6 +24,7 @@ fn table() -> Vec<Rule> {
         // Routers and proxies: the provider behind them refused the router's key, or is overloaded.
         on(Transient).statuses([401, 402, 403, 429]).messages(["provider returned error", "error from provider"]),
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror"]),
+        on(RateLimit).status(429).code("model_cooldown"),
         on(Transient).status(429).code("upstream_provider_shared_pool"),
         on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和"]),
 
