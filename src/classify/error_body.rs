@@ -246,7 +246,7 @@ impl ErrorInfo {
         if self.message.is_none() && !text.is_empty() {
             self.message = Some(text.to_owned());
         }
-        if !text.contains(' ') {
+        if text.is_ascii() && !text.contains(' ') {
             self.add_code(text);
         } else if text.get(..14).is_some_and(|begin| begin.eq_ignore_ascii_case("<!doctype html")) {
             self.codes.push(HTML.to_owned());
@@ -263,6 +263,8 @@ impl ErrorInfo {
 
     fn finish(mut self, headers: &HeaderMap, wall: SystemTime) -> Self {
         cut(&mut self.text, LONGEST_TEXT);
+        // A relayed message may have wrapped lines.
+        self.text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let in_body = self.retry_after.max(retry_after::in_text(&self.text, wall));
         self.retry_after = retry_after::in_headers(headers, wall)
             .or(in_body)

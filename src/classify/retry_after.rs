@@ -81,10 +81,9 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
 }
 
 /// Returns the longest delay that a text names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30
-/// seconds`, `resets at 2026-11-20T08:00:00Z`. A bare number means seconds. A date and time without a time zone is
-/// ignored.
+/// seconds`, `resets at 2026-11-20T08:00:00Z`. A bare number means seconds.
 pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
-    const BEFORE_MOMENTS: [&str; 4] = ["reset at ", "resets at ", "again at ", "retry at "];
+    const BEFORE_MOMENTS: [&str; 5] = ["reset at ", "resets at ", "again at ", "retry at ", "将在 "];
     const PHRASES: [&str; 13] = [
         "retry in ",
         "retry after ",
@@ -103,7 +102,9 @@ pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
     let lower = text.to_ascii_lowercase();
     let after = |phrase: &'static str| lower.match_indices(phrase).take(4).map(move |(at, _)| at + phrase.len());
     let first_word = |at: usize| text[at..].split(char::is_whitespace).next().unwrap_or_default();
-    let moment = |at: usize| date(first_word(at).trim_end_matches(['.', ',', ')']), wall);
+    let moment = |at: usize| {
+        date(first_word(at).trim_end_matches(['.', ',', ')']), wall).or_else(|| date_and_time(&text[at..], wall))
+    };
     let delays = PHRASES.into_iter().flat_map(after).filter_map(|at| leading_delay(&lower[at..]));
     delays.chain(BEFORE_MOMENTS.into_iter().flat_map(after).filter_map(moment)).max()
 }
@@ -145,6 +146,15 @@ fn date(text: &str, wall: SystemTime) -> Option<Duration> {
         Err(_) => httpdate::parse_http_date(text).ok()?,
     };
     seconds(then.duration_since(wall).ok()?.as_secs_f64())
+}
+
+/// Parses `2026-11-20 18:00:00`, optionally followed by `UTC`. Without a zone it is Beijing time, since only Chinese
+/// providers leave the zone out.
+fn date_and_time(text: &str, wall: SystemTime) -> Option<Duration> {
+    let mut words = text.split_whitespace();
+    let stamp = format!("{} {}", words.next()?, words.next()?.trim_end_matches(['.', ',', ')', ']']));
+    let zone = if words.next().is_some_and(|word| word.starts_with("UTC")) { "Z" } else { "+08:00" };
+    date(&stamp, wall).or_else(|| date(&(stamp + zone), wall))
 }
 
 fn leading_delay(text: &str) -> Option<Duration> {
@@ -253,7 +263,11 @@ mod tests {
             ("Please try again in about 5 minutes.", Some(300_000)),
             ("limit reached, resets at 2026-11-20T08:00:00Z (2056)", Some(8_040_000)),
             ("Your limit will reset at 2026-11-20T06:46:17+01:00.", Some(17_000)),
-            ("Your limit will reset at 2026-11-20 19:22:34", None),
+            ("Your limit will reset at 2026-11-20 19:22:34", Some(20_194_000)),
+            ("[1310][Your limit will reset at 2026-11-20 19:22:34]", Some(20_194_000)),
+            ("您的限额将在 2026-11-20 19:22:34 重置。", Some(20_194_000)),
+            ("It resets at 2026-11-20 08:00:00 UTC.", Some(8_040_000)),
+            ("It resets at 2026-11-20 08:00:00+01:00.", Some(4_440_000)),
             ("Resets at 10:00 UTC.", None),
             ("retry after 2026-11-20", None),
             ("retry after 12:30", None),

@@ -24,6 +24,7 @@ fn table() -> Vec<Rule> {
         // Routers and proxies: their provider refused the router's key, or is overloaded.
         on(Transient).statuses([401, 402, 403, 429]).messages(["provider returned error", "error from provider"]),
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror"]),
+        on(RateLimit).status(429).code("model_cooldown"),
         on(Transient).status(429).code("upstream_provider_shared_pool"),
         on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和"]),
 
@@ -61,11 +62,12 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).statuses([400, 403]).message("only accessible to billed users"),
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
         on(Billing).statuses([400, 403]).message("without a billing account"),
-        on(KeyRejected).status(403).messages(["project has been denied access", "service has been disabled in this account"]).scope(Project),
+        on(KeyRejected).status(403).messages(["project has been denied access", "service has been disabled in this account", "denied on resource project"]).scope(Project),
         // Google: the sender's address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
         on(Egress).status(407),
+        on(Egress).statuses([403, 429, 503]).message("sending automated queries"),
         on(Egress).statuses([405, 429, 503]).code(HTML).messages(["automated queries", "unusual traffic", "cloudflare", "captcha", "errors.aliyun.com"]),
         // Google: quotas.
         on(RateLimit).status(429).code(BESIDE_MODEL).scope(Request),
@@ -171,12 +173,14 @@ fn table() -> Vec<Rule> {
         on(ModelNotFound).statuses([400, 404]).code("1211"),
         on(Caller).status(400).codes(["1210", "1213", "1214", "1261", "1301", "1026", "1027", "2013"]),
 
-        // Chinese relays: no money, unknown token, banned, no access to the model.
+        // Chinese relays: daily quota, no money, unknown token, banned, no access to the model, unknown model.
+        on(DailyQuota).statuses([403, 429]).messages(["每日", "每天", "今日", "明天"]),
         on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费"]),
         on(Caller).status(401).message("未收到authorization"),
-        on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期"]),
+        on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期", "令牌已被禁用"]),
         on(KeyRejected).statuses([401, 403]).message("已被封禁").scope(Project),
         on(NotEntitled).status(403).messages(["无权访问", "无权使用"]).scope(KeyModel),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["模型不存在", "模型已下线"]),
         on(NotEntitled).status(500).message("token plan not support model").scope(KeyModel),
 
         // Networks in front of an API.
@@ -195,14 +199,14 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([403, 429]).codes(["apiKeyExhausted", "monthly_limit_reached", "UsageCapExceeded", "monthly_quota*", "quota-reached"]).scope(Key),
         on(Billing).statuses([401, 402, 403]).code("pre_consume_token_quota_failed").scope(Request),
         on(Billing).codes(["*budget_exceeded", "insufficient_budget*", "payment_required*", "WALLET_NOT_SETUP", "SUBSCRIPTION_NOT_FOUND", "API_KEY_QUOTA_EXHAUSTED"]),
-        on(Billing).codes(["CreditsError", "MonthlyLimitError", "NO_MORE_CREDITS", "NOT_ENOUGH_BALANCE", "customer_verification_required"]),
+        on(Billing).codes(["CreditsError", "MonthlyLimitError", "NO_MORE_CREDITS", "*CREDITS_BALANCE", "NOT_ENOUGH_BALANCE", "customer_verification_required"]),
         on(Billing).statuses([401, 402, 403]).codes(["*quota_exceeded", "*quota_exhausted", "*quota_reached", "*balance_exhausted", "billing_*", "credit_limit"]),
         on(RateLimit).status(402).code("concurrent*").scope(Key),
         on(Billing).statuses([432, 433, 456]),
         on(Transient).statuses([403, 429, 498]).codes(["queue_exceeded", "*capacity_exceeded", "ServerOverloaded", "engine_overloaded*", "resource_unavailable"]),
         on(Transient).statuses([403, 429]).codes(["system_busy", "NoCapacity", "3040"]),
         on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "unavailable_model"]),
-        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error", "UnsupportedModel", "*endpoint_not_running"]),
         on(NotEntitled).codes(["no_available_model_endpoints", "model_terms_required", "RegionError"]),
         on(NotEntitled).statuses([401, 403]).message("for this api key").code("*model*").scope(KeyModel),
         on(NotEntitled).statuses([401, 403]).codes(["key_model_*", "token_model_*"]).scope(KeyModel),
@@ -220,13 +224,12 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
         on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
-        on(Billing).status(429).messages(["monthly quota", "monthly limit", "monthly usage", "monthly token", "monthly capacity", "monthly request"]),
-        on(Billing).status(429).messages(["monthly rate limit", "monthly product cap", "per billing period"]),
+        on(Billing).status(429).messages(["monthly", "per billing period"]),
         on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key),
         on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per", "monthly usage limit"]).scope(Key),
         on(Billing).status(429).messages(["per month", "/ month"]),
         on(Billing).statuses([401, 403, 429]).messages(["trial has ended", "trial has expired", "subscription has expired"]),
-        on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit"]).needs_status(),
+        on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit", "средств", "баланс"]).needs_status(),
         // Others, by messages about the key and its account.
         on(KeyRejected).statuses([401, 403]).messages(["has been suspended", "is suspended", "account suspended", "account has been deactivated"]).scope(Project),
         on(KeyRejected).statuses([401, 403]).messages(["account was flagged", "account has been flagged"]).scope(Project),
@@ -234,13 +237,13 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "account is disabled", "has been terminated"]).scope(Project),
         on(KeyRejected).statuses([401, 403]).messages(["account has been banned", "account is banned", "user is banned"]).scope(Project),
         on(KeyRejected).statuses([400, 401, 403]).messages(["invalid api key", "incorrect api key", "api key is invalid", "api key not valid"]),
-        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "wrong api key", "unknown api key", "pass a valid api key"]),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "wrong api key", "unknown api key", "pass a valid api key", "token seems invalid"]),
         on(KeyRejected).status(401).messages(["invalid apikey", "invalid credentials", "key has expired", "token expired", "expired token", "key is blocked"]),
         on(KeyRejected).status(401).messages(["bad credentials", "could not validate credentials", "no such user", "invalid key", "token is expired"]),
         on(KeyRejected).status(401).messages(["api key expired", "api key revoked", "api key not found"]),
         on(KeyRejected).status(401).messages(["token missing/invalid", "missing api token", "is incorrect or not specified", "did not pass a valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key", "api key has expired"]),
-        on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key is disabled", "api key does not exist", "check the api-key"]),
+        on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key was revoked", "api key is disabled", "api key does not exist", "check the api-key"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid", "make sure your api key is valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "invalid api token", "token could not be validated"]),
         // Others, by messages about the model, the plan and the request.
@@ -274,12 +277,12 @@ fn table() -> Vec<Rule> {
         on(ModelNotFound).statuses([404, 410]).message("the model ").needs_status(),
         // Others, by messages about a limit.
         on(Transient).status(429).messages(["overloaded", "over capacity", "at capacity", "capacity exceeded", "capacity temporarily exceeded"]),
-        on(Transient).status(429).messages(["high traffic", "heavy traffic", "high load", "experiencing high demand", "is busy", "are busy", "model busy", "too busy"]),
+        on(Transient).status(429).messages(["high traffic", "heavy traffic", "high load", "experiencing high demand", "is busy", "are busy", "model busy", "too busy", "繁忙", "访问量过大"]),
         on(Transient).status(429).messages(["temporarily limiting requests", "maximum capacity", "capacity limits", "available capacity"]),
         on(Transient).status(429).messages(["temporarily unavailable", "receiving too many requests", "no deployments available"]),
         on(RateLimit).status(429).message("rate limit reached for"),
         on(DailyQuota).status(429).messages(["per day", "per-day", "daily quota", "daily limit", "daily rate limit", "daily free", "daily request", "daily token", "daily usage"]),
-        on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours", "today's quota", "for today"]),
+        on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours", "today's quota", "for today", "set inference limit"]),
         on(RateLimit).status(403).messages(["rate limit exceeded", "secondary rate limit", "too many requests"]).scope(Key),
         on(RateLimit).status(429).messages(["rate limit", "too many requests", "usage limit"]),
 

@@ -52,6 +52,7 @@ fn body_that_is_not_json_is_the_message() {
     for (body, message, code) in [
         ("upstream connect error", Some("upstream connect error"), None),
         ("\"Invalid API key\"", Some("Invalid API key"), None),
+        ("余额不足，请充值", Some("余额不足，请充值"), None),
         ("<html><title> Sorry </title></html>", Some("Sorry"), Some("html")),
         ("<!DOCTYPE html>no title", None, Some("html")),
         ("<?xml version=\"1.0\"?><Error/>", Some("<?xml version=\"1.0\"?><Error/>"), None),
