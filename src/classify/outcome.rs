@@ -64,8 +64,11 @@ pub struct Failure {
     pub(crate) status: Option<StatusCode>,
     pub(crate) code: Option<Box<str>>,
     pub(crate) message: Option<Box<str>>,
+    /// The delay that the provider named. It is `None` if `cooldown` is set.
     pub(crate) retry_after: Option<Duration>,
+    /// The cooldown of the matched rule, if it is longer than the provider's delay; `None`: that of the class.
     pub(crate) cooldown: Option<Duration>,
+    /// Whether the target is disabled only if a second try fails, too.
     pub(crate) confirm: bool,
     pub(crate) quota: Vec<QuotaViolation>,
     pub(crate) project: Option<Box<str>>,

@@ -33,8 +33,8 @@ pin_project! {
         reserving: Option<Reserving>,
         // Whether the store already replied too late once.
         late: bool,
-        // Whether the store refused all offered keys: the request keeps its turn.
-        refused: bool,
+        // Whether the request keeps its turn, since the store refused all offered keys.
+        keeps_turn: bool,
         #[pin]
         sleep: Option<Sleep>,
     }
@@ -58,7 +58,7 @@ impl Acquire {
             waiting: None,
             reserving: None,
             late: false,
-            refused: false,
+            keeps_turn: false,
             sleep: None,
         }
     }
@@ -82,7 +82,7 @@ impl Future for Acquire {
                         return Poll::Ready(Ok(Lease::new(Arc::clone(this.shared), grant)));
                     }
                     // No candidate had room. The pool has recorded that, and the request waits for another key.
-                    Ok(Reserve::Refused) => *this.refused = true,
+                    Ok(Reserve::Refused) => *this.keeps_turn = true,
                     Ok(Reserve::Late) => *this.late = true,
                     Err(error) => return Poll::Ready(Err(error)),
                 }
@@ -97,7 +97,7 @@ impl Future for Acquire {
                     cx
                 ))
             } else {
-                match begin(this.shared, this.request, this.deadline, *this.refused) {
+                match begin(this.shared, this.request, this.deadline, *this.keeps_turn) {
                     Begun::Granted(grant) => Ok(grant),
                     Begun::Failed(error) => Err(error),
                     Begun::Waits(waiting) => {
@@ -137,19 +137,20 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     }
 }
 
-/// Tries to get a key: returns a grant, an error, or a place in the queue. `first` means that it is the request's turn.
-fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, first: bool) -> Begun {
+/// Tries to get a key: returns a grant, an error, or a place in the queue. `keeps_turn` means that it is the request's turn.
+fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, keeps_turn: bool) -> Begun {
     let begun = shared.with(|state, now| {
         let selection = Selection::new(state, request, false);
         // A model of the provider's table gets its own windows before its first response.
         let is_new =
             request.model.is_some() && state.models.is_shared(selection.named) && state.settings.may_assume_more();
-        (!is_new).then(|| try_or_join(shared, state, &selection, deadline, first, now))
+        (!is_new).then(|| try_or_join(shared, state, &selection, deadline, keeps_turn, now))
     });
     begun.unwrap_or_else(|| {
         shared.assume(request.model_name().unwrap_or_default());
-        shared
-            .with(|state, now| try_or_join(shared, state, &Selection::new(state, request, false), deadline, first, now))
+        shared.with(|state, now| {
+            try_or_join(shared, state, &Selection::new(state, request, false), deadline, keeps_turn, now)
+        })
     })
 }
 
@@ -158,7 +159,7 @@ fn try_or_join(
     state: &mut State,
     selection: &Selection<'_>,
     deadline: &mut Option<Tick>,
-    first: bool,
+    keeps_turn: bool,
     now: Now,
 ) -> Begun {
     if state.closed {
@@ -168,11 +169,11 @@ fn try_or_join(
     let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
     let patient = deadline > now.tick;
     // Waiting requests are served first.
-    if !first {
+    if !keeps_turn {
         super::queue::serve(state, now);
     }
-    if first || !(patient && state.queue.is_long(model)) {
-        match select(state, &Selection { last_chance: !patient, ..*selection }, now) {
+    if keeps_turn || !(patient && state.queue.is_long(model)) {
+        match select(state, &Selection { cannot_wait: !patient, ..*selection }, now) {
             Ok(grant) => return Begun::Granted(grant),
             Err(blocked) if !patient || blocked.permanent => {
                 let unavailable = blocked.to_unavailable(state, request, now);
@@ -182,7 +183,7 @@ fn try_or_join(
             Err(_) => {}
         }
     }
-    let id = state.queue.join(request.clone(), model, first);
+    let id = state.queue.join(request.clone(), model, keeps_turn);
     super::queue::serve(state, now);
     Begun::Waits(Waiting { shared: Arc::clone(shared), id, model, armed: None })
 }

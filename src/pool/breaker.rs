@@ -60,7 +60,7 @@ pub enum CircuitBreaker {
 }
 
 #[derive(Clone, Debug)]
-enum State {
+enum BreakerState {
     Closed,
     Cooling { until: Tick, guessed: bool },
     HalfOpen { trial: bool },
@@ -69,7 +69,7 @@ enum State {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
-    state: State,
+    state: BreakerState,
     /// When the state was entered. Outcomes of requests that started before it can only extend a cooldown.
     since: Tick,
     /// The number of failures in a row.
@@ -120,6 +120,8 @@ const MODEL_FAILURES: u16 = 5;
 const STRIKES: u16 = 3;
 /// Time after which a key that was called invalid once is tried again.
 const CONFIRM: Duration = Duration::from_secs(60);
+/// Cooldown of a refused target while disabling is paused; it grows with each failure, up to four times.
+const PAUSED_STEP: Duration = Duration::from_secs(30);
 /// Maximum length of a cooldown that the provider named.
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 
@@ -150,18 +152,18 @@ impl Breakers {
         }
         let Some(breaker) = self.map.get(&target) else { return Gate::Pass };
         match breaker.state {
-            State::Cooling { until, .. } if until > now => Gate::Until(until),
-            State::Closed | State::Cooling { guessed: false, .. } => Gate::Pass,
-            State::Cooling { .. } | State::HalfOpen { trial: false } => Gate::Trial,
-            State::HalfOpen { trial: true } => Gate::TrialUnderWay,
-            State::Disabled => Gate::Disabled,
+            BreakerState::Cooling { until, .. } if until > now => Gate::Until(until),
+            BreakerState::Closed | BreakerState::Cooling { guessed: false, .. } => Gate::Pass,
+            BreakerState::Cooling { .. } | BreakerState::HalfOpen { trial: false } => Gate::Trial,
+            BreakerState::HalfOpen { trial: true } => Gate::TrialUnderWay,
+            BreakerState::Disabled => Gate::Disabled,
         }
     }
 
     /// Starts a trial.
     pub(crate) fn begin_trial(&mut self, target: Target, now: Tick) {
         if let Some(breaker) = self.map.get_mut(&target) {
-            breaker.state = State::HalfOpen { trial: true };
+            breaker.state = BreakerState::HalfOpen { trial: true };
             breaker.since = now;
         }
     }
@@ -170,7 +172,7 @@ impl Breakers {
     pub(crate) fn end_trial(&mut self, target: Target, began: Tick) {
         if let Some(breaker) = self.map.get_mut(&target)
             && breaker.since == began
-            && let State::HalfOpen { trial } = &mut breaker.state
+            && let BreakerState::HalfOpen { trial } = &mut breaker.state
         {
             *trial = false;
         }
@@ -181,37 +183,39 @@ impl Breakers {
         let Times { now, started, midnight, paused } = times;
         let breaker = self.entry(target, now);
         let policy = failure.policy();
-        let named = failure.cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
-        if matches!(breaker.state, State::Disabled) {
+        let fixed_end = failure.cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
+        if matches!(breaker.state, BreakerState::Disabled) {
             return Change::Nothing;
         }
         // The request started before this cooldown, so it may only extend it.
-        if let State::Cooling { until, .. } = &mut breaker.state
+        if let BreakerState::Cooling { until, .. } = &mut breaker.state
             && started <= breaker.since
         {
-            let Some(named) = named.filter(|named| named > until) else { return Change::Nothing };
-            *until = named;
-            return Change::Cooling(named);
+            let Some(end) = fixed_end.filter(|end| end > until) else { return Change::Nothing };
+            *until = end;
+            return Change::Cooling(end);
         }
-        if matches!(breaker.state, State::HalfOpen { .. }) && started < breaker.since {
+        // The trial itself starts at `since`.
+        if matches!(breaker.state, BreakerState::HalfOpen { .. }) && started < breaker.since {
             return Change::Nothing;
         }
         breaker.failures = breaker.failures.saturating_add(1);
         breaker.class = Some(failure.class);
         breaker.reason = failure.message.clone().or_else(|| failure.code.clone());
         let guess = |delay: Duration| (now.plus(delay), true);
-        let (until, guessed) = match (policy.cooldown, named) {
-            _ if paused => guess((CONFIRM / 2) * breaker.failures.clamp(1, 4).into()),
+        let (until, guessed) = match (policy.cooldown, fixed_end) {
+            _ if paused => guess(PAUSED_STEP * breaker.failures.clamp(1, 4).into()),
+            // A refusal by message alone has a cooldown of its own instead: see `may_disable` of the classifier.
             (Cooldown::Disable, _) if failure.cooldown.is_none() => {
                 if failure.confirm && breaker.failures == 1 {
                     guess(CONFIRM)
                 } else {
-                    breaker.set(State::Disabled, now);
+                    breaker.set(BreakerState::Disabled, now);
                     return Change::Disabled;
                 }
             }
             (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && failure.cooldown.is_none() => {
-                breaker.set(State::Disabled, now);
+                breaker.set(BreakerState::Disabled, now);
                 return Change::Disabled;
             }
             // A model's breaker opens only after several failures in a row.
@@ -220,7 +224,8 @@ impl Breakers {
             {
                 return Change::Nothing;
             }
-            (_, Some(named)) => (named, failure.cooldown.is_some()),
+            // The end of a rule's cooldown is a guess, that of a provider's delay is not.
+            (_, Some(end)) => (end, failure.cooldown.is_some()),
             (Cooldown::Backoff { first, cap }, None) => {
                 let first_opening = if matches!(target, Target::Model(_)) { MODEL_FAILURES } else { 1 };
                 let doublings = u32::from(breaker.failures.saturating_sub(first_opening)).min(20);
@@ -232,10 +237,10 @@ impl Breakers {
         };
         // A cooldown that an earlier response extended is not shortened.
         let until = match breaker.state {
-            State::Cooling { until: held, .. } => until.max(held),
+            BreakerState::Cooling { until: held, .. } => until.max(held),
             _ => until,
         };
-        breaker.set(State::Cooling { until, guessed }, now);
+        breaker.set(BreakerState::Cooling { until, guessed }, now);
         Change::Cooling(until)
     }
 
@@ -246,17 +251,19 @@ impl Breakers {
         }
         let Some(breaker) = self.map.get(&target) else { return Change::Nothing };
         let change = match breaker.state {
-            State::Closed => Change::Nothing,
-            State::Cooling { until, .. } if until > now => Change::ClosedEarly,
+            BreakerState::Closed => Change::Nothing,
+            BreakerState::Cooling { until, .. } if until > now => Change::ClosedEarly,
             _ => Change::Closed,
         };
-        let under_way = match breaker.state {
+        let started_before = match breaker.state {
             // A closed breaker only counts failures in a row, which any success ends.
-            State::Closed => false,
-            State::HalfOpen { .. } => started < breaker.since,
-            State::Cooling { .. } | State::Disabled => started <= breaker.since,
+            BreakerState::Closed => false,
+            // The trial itself starts at `since`.
+            BreakerState::HalfOpen { .. } => started < breaker.since,
+            // A request of the same tick as the failure did not follow it.
+            BreakerState::Cooling { .. } | BreakerState::Disabled => started <= breaker.since,
         };
-        if breaker.by_hand || under_way {
+        if breaker.by_hand || started_before {
             return Change::Nothing;
         }
         self.remove(target);
@@ -269,7 +276,7 @@ impl Breakers {
         breaker.reason = Some(reason.into());
         breaker.class = None;
         breaker.by_hand = true;
-        breaker.set(State::Disabled, now);
+        breaker.set(BreakerState::Disabled, now);
     }
 
     /// Restores a breaker from the store: it cools until a tick, or is disabled if there is none.
@@ -285,15 +292,18 @@ impl Breakers {
         breaker.class = class;
         breaker.reason = Some(reason.into());
         breaker.by_hand = class.is_none() && until.is_none();
-        let state = until.map_or(State::Disabled, |until| State::Cooling { until, guessed: false });
+        let state = until.map_or(BreakerState::Disabled, |until| BreakerState::Cooling { until, guessed: false });
         breaker.set(state, now);
     }
 
     /// Gives a disabled or cooling target a trial. Returns whether it did.
     pub(crate) fn half_open(&mut self, target: Target, now: Tick) -> bool {
         match self.map.get_mut(&target) {
-            Some(breaker) if !breaker.by_hand && !matches!(breaker.state, State::Closed | State::HalfOpen { .. }) => {
-                breaker.set(State::HalfOpen { trial: false }, now);
+            Some(breaker)
+                if !breaker.by_hand
+                    && !matches!(breaker.state, BreakerState::Closed | BreakerState::HalfOpen { .. }) =>
+            {
+                breaker.set(BreakerState::HalfOpen { trial: false }, now);
                 true
             }
             _ => false,
@@ -345,10 +355,10 @@ impl Breakers {
     pub(crate) fn view(&self, target: Target, now: Tick) -> Option<BreakerView<'_>> {
         let breaker = self.map.get(&target)?;
         let (state, until) = match breaker.state {
-            State::Cooling { until, .. } if until > now => (CircuitBreaker::Cooling, Some(until)),
-            State::Closed | State::Cooling { guessed: false, .. } => return None,
-            State::Cooling { .. } | State::HalfOpen { .. } => (CircuitBreaker::HalfOpen, None),
-            State::Disabled => (CircuitBreaker::Disabled, None),
+            BreakerState::Cooling { until, .. } if until > now => (CircuitBreaker::Cooling, Some(until)),
+            BreakerState::Closed | BreakerState::Cooling { guessed: false, .. } => return None,
+            BreakerState::Cooling { .. } | BreakerState::HalfOpen { .. } => (CircuitBreaker::HalfOpen, None),
+            BreakerState::Disabled => (CircuitBreaker::Disabled, None),
         };
         Some(BreakerView { state, until, class: breaker.class, reason: breaker.reason.as_deref() })
     }
@@ -369,10 +379,10 @@ impl Breakers {
 
 impl Breaker {
     fn new(now: Tick) -> Self {
-        Self { state: State::Closed, since: now, failures: 0, class: None, reason: None, by_hand: false }
+        Self { state: BreakerState::Closed, since: now, failures: 0, class: None, reason: None, by_hand: false }
     }
 
-    fn set(&mut self, state: State, now: Tick) {
+    fn set(&mut self, state: BreakerState, now: Tick) {
         self.state = state;
         self.since = now;
     }

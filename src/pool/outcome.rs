@@ -28,26 +28,14 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
     super::queue::serve(state, now);
 }
 
-/// Ends a lease: the key may be used again, tokens are corrected, and trials without an outcome end.
+/// Ends a lease: counts are corrected, trials without an outcome end, and the key may be used again.
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
     state.effects.idle |= state.closed && state.stats.in_flight == 0;
-    if usage.is_some() || !sent {
-        settle(state, grant, usage, sent);
+    if !sent {
+        state.stats.granted -= 1;
     }
-    if let (Some(at), Some(reservation)) = (grant.stored, &grant.reservation) {
-        let reserved = reservation.cost().amounts();
-        let used = match usage {
-            _ if !sent => Amounts::default(),
-            Some(Usage { input_tokens, output_tokens, .. }) => Amounts { input_tokens, output_tokens, ..reserved },
-            None => reserved,
-        };
-        if used != reserved {
-            let (key, project) = (grant.key.id.clone(), Arc::clone(&grant.project_name));
-            let model = super::reserve::counted_model(state, grant);
-            state.effects.records.push(Record::Used { key, project, model, at, reserved, used });
-        }
-    }
+    settle(state, grant, usage, sent);
     if let Some(usage) = usage {
         if sent && grant.estimated_tokens > 0 {
             state.models.learn_tokens(grant.model, grant.estimated_tokens, usage.input_tokens);
@@ -62,55 +50,65 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
     if grant.probe {
         state.quotas.end_probe(grant.project, grant.model);
     }
-    state.uses += 1;
-    let (uses, strategy) = (state.uses, state.settings.strategy);
-    if !sent {
-        state.stats.granted -= 1;
-    }
-    if let Some(entry) = current(state, grant) {
-        entry.load.in_flight -= 1;
-        entry.load.ended(strategy, uses);
-        if !sent {
-            entry.counts.started = entry.counts.started.saturating_sub(1);
-            if entry.last_start == grant.started {
-                entry.last_start = grant.started_before;
-            }
-        }
-        // The key's interval opens at once.
-        let interval_opens = !sent && entry.data.min_interval().is_some();
-        if interval_opens {
-            state.make_ready_everywhere(grant.slot);
-        }
-        state.unpark(Target::Key(grant.slot));
-        if let Some((priority, rank)) = state.rank(grant.slot) {
-            state.scheduler.rerank(grant.slot, priority, rank);
-        }
-    }
+    free_key(state, grant, sent);
     super::queue::serve(state, now);
 }
 
-/// Replaces the estimated tokens by the used ones, or cancels the reservation if the request was not sent.
+/// Replaces what was reserved by what was used, in the pool's windows and in the store. Nothing is used by a request that
+/// was not sent. If the usage is unknown, the reservation stays.
 fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
     let Some(reservation) = &grant.reservation else { return };
+    let reserved = reservation.cost().amounts();
+    let used = match usage {
+        _ if !sent => Amounts::default(),
+        Some(Usage { input_tokens, output_tokens, .. }) => Amounts { input_tokens, output_tokens, ..reserved },
+        None => return,
+    };
     let project = state.registry.current(grant.project);
     // If the model got its own windows meanwhile, they started with a copy of these counts.
     let copied = state.models.is_shared(grant.model).then(|| state.models.find(grant.model_name.as_deref()));
     let copied = copied.filter(|own| state.models.counted(*own) == Some(grant.model));
     for model in [Some(grant.model), copied].into_iter().flatten() {
         let Some(quota) = state.quotas.find(project, model) else { continue };
-        let freed = match usage {
-            _ if !sent => {
-                quota.cancel(reservation);
-                true
-            }
-            Some(Usage { input_tokens, output_tokens, .. }) => {
-                quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
-            }
-            None => false,
+        let freed = if sent {
+            let Amounts { input_tokens, output_tokens, .. } = used;
+            quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
+        } else {
+            quota.cancel(reservation);
+            true
         };
         if freed {
             state.reopen_windows(project, model);
         }
+    }
+    if let Some(at) = grant.stored.filter(|_| used != reserved) {
+        let (key, project) = (grant.key.id.clone(), Arc::clone(&grant.project_name));
+        let model = super::reserve::counted_model(state, grant);
+        state.effects.records.push(Record::Used { key, project, model, at, reserved, used });
+    }
+}
+
+/// Makes the key of an ended lease ready for other requests.
+fn free_key(state: &mut State, grant: &Grant, sent: bool) {
+    state.uses += 1;
+    let (uses, strategy) = (state.uses, state.settings.strategy);
+    let Some(entry) = current(state, grant) else { return };
+    entry.load.in_flight -= 1;
+    entry.load.ended(strategy, uses);
+    if !sent {
+        entry.counts.started = entry.counts.started.saturating_sub(1);
+        if entry.last_start == grant.started {
+            entry.last_start = grant.started_before;
+        }
+    }
+    // The key's interval opens at once.
+    let interval_opens = !sent && entry.data.min_interval().is_some();
+    if interval_opens {
+        state.make_ready_everywhere(grant.slot);
+    }
+    state.unpark(Target::Key(grant.slot));
+    if let Some((priority, rank)) = state.rank(grant.slot) {
+        state.scheduler.rerank(grant.slot, priority, rank);
     }
 }
 
@@ -181,9 +179,9 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     super::learning::learn_limits(state, project, grant, failure, now);
     let Some(target) = target_of(state, grant, failure, project, model) else { return };
-    let permanent = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
+    let may_disable = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
     let was_paused = state.guard.is_paused();
-    let paused = state.guard.failed(grant.slot, permanent.then_some(target), now.tick);
+    let paused = state.guard.failed(grant.slot, may_disable.then_some(target), now.tick);
     if paused && !was_paused {
         let id = grant.key.id.clone();
         state.effects.events.push(Event::GuardPaused { key: id });
@@ -200,7 +198,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         None => state.quotas.today(state.registry.project(project).zone, now),
     };
     let midnight = if today.in_guard { today.guard_ends } else { today.ends };
-    let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && permanent };
+    let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && may_disable };
     let until = match state.breakers.fail(target, failure, times) {
         Change::Cooling(until) => Some(until),
         Change::Disabled => None,

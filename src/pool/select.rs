@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Maximum number of keys that are skipped for one request.
-const MOST_SKIPPED: usize = 256;
+const MAX_SKIPPED: usize = 256;
 
 /// A granted key, with everything that its end must undo or report.
 #[derive(Clone, Debug)]
@@ -84,15 +84,15 @@ pub(crate) struct Selection<'a> {
     pub(crate) model: ModelIx,
     /// The expected cost.
     pub(crate) cost: Cost,
-    /// Whether not to wait for a running probe of an assumed limit.
-    pub(crate) last_chance: bool,
+    /// Whether the request cannot wait: it may be sent although another one is testing the assumed limit.
+    pub(crate) cannot_wait: bool,
 }
 
 impl<'a> Selection<'a> {
-    pub(crate) fn new(state: &State, request: &'a KeyRequest, last_chance: bool) -> Self {
+    pub(crate) fn new(state: &State, request: &'a KeyRequest, cannot_wait: bool) -> Self {
         let (named, model) = state.models_of(request);
         let cost = state.models.cost(model, request.cost);
-        Self { request, named, model, cost, last_chance }
+        Self { request, named, model, cost, cannot_wait }
     }
 }
 
@@ -138,8 +138,10 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
             blocked.reasons[Reason::Cooling as usize] = state.registry.len() as u32;
             return Err(blocked);
         }
-        Gate::TrialUnderWay | Gate::Disabled => {
-            blocked.reasons[Reason::Trial as usize] = state.registry.len() as u32;
+        gate @ (Gate::TrialUnderWay | Gate::Disabled) => {
+            blocked.permanent = gate == Gate::Disabled;
+            let reason = if blocked.permanent { Reason::Disabled } else { Reason::Trial };
+            blocked.reasons[reason as usize] = state.registry.len() as u32;
             return Err(blocked);
         }
     }
@@ -162,18 +164,19 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
 /// Returns the ready key with the lowest priority number and rank.
 fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
     let model = selection.model;
-    build(state, model);
+    ensure_list(state, model);
     while let Some(slot) = state.scheduler.wake_due(model, now.tick) {
         state.make_ready(model, slot);
     }
     let mut skipped = Vec::new();
     let mut skips = 0;
     let mut found = None;
-    for priority in 0..state.scheduler.priorities(model) {
+    // Levels are the priorities in use, in order.
+    for level in 0..state.scheduler.priorities(model) {
         // Whether some key is over its assumed limit while another request tests whether more is allowed.
         let mut probing = false;
-        while skips < MOST_SKIPPED
-            && let Some((rank, slot)) = state.first_ready(model, priority)
+        while skips < MAX_SKIPPED
+            && let Some((rank, slot)) = state.first_ready(model, level)
         {
             match readiness(state, selection, slot, now) {
                 Readiness::Ready { over_assumed: false } => {
@@ -182,7 +185,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                 }
                 // Keys under their assumed limit are used before it.
                 Readiness::Ready { .. } if rank < OVER_ASSUMED => {
-                    state.scheduler.raise_first(model, priority, slot, rank | OVER_ASSUMED);
+                    state.scheduler.raise_first(model, level, slot, rank | OVER_ASSUMED);
                 }
                 Readiness::Ready { .. } => {
                     if !may_exceed(state, selection, slot) {
@@ -192,7 +195,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                         // A key behind it may be under its assumed limit again.
                         found = Some((slot, true));
                     }
-                    state.scheduler.take_first(model, priority);
+                    state.scheduler.take_first(model, level);
                     skipped.push((slot, rank));
                     skips += 1;
                 }
@@ -201,7 +204,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                 Readiness::NotThisRequest(until, reason) => {
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
-                    state.scheduler.take_first(model, priority);
+                    state.scheduler.take_first(model, level);
                     skipped.push((slot, rank));
                     // A shared list may have any number of keys for other models: they must not hide those behind.
                     skips += usize::from(reason != Reason::Model);
@@ -209,7 +212,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             }
         }
         // An assumed limit neither refuses a request nor moves it to a later priority.
-        if found.is_some() || probing || skips >= MOST_SKIPPED {
+        if found.is_some() || probing || skips >= MAX_SKIPPED {
             break;
         }
     }
@@ -230,7 +233,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
 
 /// Returns the best of the keys that the affinity names.
 fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
-    build(state, selection.model);
+    ensure_list(state, selection.model);
     let slots = match &selection.request.affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
         Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
@@ -267,7 +270,8 @@ fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: 
     best
 }
 
-fn build(state: &mut State, model: ModelIx) {
+/// Builds the model's list of keys if there is none yet.
+fn ensure_list(state: &mut State, model: ModelIx) {
     if !state.scheduler.has(model) {
         let strategy = state.settings.strategy;
         let keys = state.registry.iter().map(|(slot, entry)| (slot, entry.data.priority, entry.rank(strategy)));
@@ -278,7 +282,7 @@ fn build(state: &mut State, model: ModelIx) {
 /// Reports whether a request may exceed the assumed limit of a project, which one request at a time may test.
 fn may_exceed(state: &State, selection: &Selection<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
-    selection.last_chance || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))
+    selection.cannot_wait || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))
 }
 
 fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now) -> Readiness {
@@ -304,16 +308,15 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
                 Gate::TrialUnderWay => (None, Reason::Trial),
                 Gate::Disabled => (None, Reason::Disabled),
             };
+            let of_model = matches!(target, Target::KeyModel(..) | Target::ProjectModel(..));
             return match until {
-                until if shared && matches!(target, Target::KeyModel(..) | Target::ProjectModel(..)) => {
-                    Readiness::NotThisRequest(until, reason)
-                }
+                _ if shared && of_model => Readiness::NotThisRequest(until, reason),
                 Some(until) => Readiness::Until(until, reason),
                 None => Readiness::BlockedBy(target, reason),
             };
         }
     }
-    if entry.data.max_concurrent.is_some_and(|most| entry.load.in_flight >= most) {
+    if entry.data.max_concurrent.is_some_and(|max| entry.load.in_flight >= max) {
         return Readiness::BlockedBy(Target::Key(slot), Reason::Busy);
     }
     if let Some(interval) = entry.data.min_interval() {

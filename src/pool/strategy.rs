@@ -27,9 +27,9 @@ pub enum Strategy {
 /// The load of a key, from which strategies compute its rank.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Load {
-    /// The order among equal keys. For `weighted` it is the key's pass in stride scheduling: its grants divided by its
-    /// weight, in units of 1/65536. Otherwise it is when the key was last used, counted in the pool's grants and ends
-    /// of leases.
+    /// The order among equal keys. Its meaning depends on the strategy:
+    /// - `weighted`: the key's pass in stride scheduling, which is its grants divided by its weight, in units of 1/65536
+    /// - others: when the key was last used, as a number of grants and ends of leases in the pool
     order: u64,
     pub(crate) in_flight: u32,
     /// Moving average of the response time, in milliseconds; errors count ten times.
@@ -55,9 +55,10 @@ impl Strategy {
         }
     }
 
-    /// Returns a key's rank, the same for all models. A list corrects a rank that rose when the key comes first, and
-    /// one that fell at the end of a lease. So only [`Load::ended`] and [`Load::answered`] may lower a rank, never the
-    /// passage of time.
+    /// Returns a key's rank, the same for all models.
+    ///
+    /// Only [`Load::ended`] and [`Load::answered`] may lower a rank, never the passage of time: the scheduler notices a
+    /// raised rank when the key comes first in its list, but a lowered one only at the end of a lease.
     pub(crate) fn rank(self, load: &Load, weight: u16) -> u64 {
         let rank = match self {
             Self::LeastLoaded => {
@@ -76,20 +77,23 @@ impl Strategy {
 }
 
 impl Load {
-    /// Records a grant of the key. `pass` is that of the key granted before: a new key starts where the others are.
+    /// Records a grant of the key. For `weighted`, `pass` is the pass at which the pool granted its last key. A new key
+    /// starts there, so that it does not get all requests until it has caught up.
     pub(crate) fn granted(&mut self, strategy: Strategy, uses: u64, pass: &mut u64, weight: u16) {
-        if strategy == Strategy::Weighted {
-            *pass = self.order.max(*pass);
-            self.order = *pass + (1 << 16) / u64::from(weight.max(1));
-        } else {
-            self.order = uses;
+        match strategy {
+            Strategy::Weighted => {
+                *pass = self.order.max(*pass);
+                self.order = *pass + (1 << 16) / u64::from(weight.max(1));
+            }
+            Strategy::LeastLoaded | Strategy::RoundRobin | Strategy::Lru | Strategy::Adaptive => self.order = uses,
         }
     }
 
     /// Records the end of a request.
     pub(crate) fn ended(&mut self, strategy: Strategy, uses: u64) {
-        if strategy == Strategy::Lru {
-            self.order = uses;
+        match strategy {
+            Strategy::Lru => self.order = uses,
+            Strategy::LeastLoaded | Strategy::RoundRobin | Strategy::Weighted | Strategy::Adaptive => {}
         }
     }
 

@@ -328,7 +328,10 @@ fn all_faults_are_reported_at_once_with_their_places() {
         "KEYPOOL__STRATGEY: \"stratgey\" is not an option; did you mean \"strategy\"?",
         "KEYPOOL__WAIT: expected seconds, or a time such as 500ms, 2s or 1m; at most 24h",
         "keypool.toml:15: expected one of rate_limit",
-        "keypool.toml:2: expected one of least-loaded, round-robin, weighted, lru, adaptive",
+        &format!(
+            "keypool.toml:2: expected one of {}",
+            tower_keypool::Strategy::ALL.map(tower_keypool::Strategy::as_str).join(", ")
+        ),
         "keypool.toml:3: \"headers\" is not an option; did you mean \"header\"?",
         "keypool.toml:6: expected a whole number, 0 or more",
         "keypool.toml:7: \"rpdd\" is not an option; did you mean \"rpd\"?",

@@ -91,6 +91,15 @@ fn each_scope_covers_its_keys_and_models() {
 }
 
 #[test]
+fn requests_for_a_disabled_model_fail_at_once() {
+    let (pool, time) = keys(2);
+    answer(&pool, &time, M, Failure::new(KeyRejected).scope(Scope::Model));
+    assert_eq!(reasons(&pool, M), [(Reason::Disabled, 2)]);
+    let mut acquire = tokio_test::task::spawn(pool.acquire(KeyRequest::model(M).wait(secs(60))));
+    assert!(matches!(acquire.poll(), std::task::Poll::Ready(Err(_))));
+}
+
+#[test]
 fn after_a_named_delay_all_requests_are_served() {
     let (pool, time) = keys(1);
     answer(&pool, &time, M, rate_for(7));

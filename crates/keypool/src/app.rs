@@ -59,19 +59,25 @@ pub struct App {
     /// The current configuration.
     pub loaded: ArcSwap<Loaded>,
     pub settings: Settings,
+    /// The host names that the gateway may be addressed by, besides addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// The origins of web pages that may read responses.
     pub origins: Vec<String>,
     pub stores: Stores,
     pub pools: Pools,
     pub tenants: Tenants,
     pub resources: Resources,
+    /// Which project served a client's session last.
     pub sessions: Sessions,
     /// Fetches the media that translated requests name by URL.
     pub media: Media,
+    /// Thought signatures of Gemini, which clients of other APIs cannot send back.
     pub signatures: Signatures,
+    /// Cached lists of models.
     pub catalog: Catalog,
     /// Finds the model in requests of Gemini clients.
     pub gemini: Gemini,
+    /// The last requests, for the dashboard.
     pub recent: Recent,
     pub metrics: Metrics,
     /// The tasks of Live API sessions, which end with the gateway.
@@ -84,10 +90,15 @@ pub struct App {
 /// The part of the configuration that handlers need. It takes effect at start only.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Whether a translated request with a field that has no effect is refused.
     pub strict: bool,
+    /// Whether responses name the model, key and attempts in `x-keypool-*` headers.
     pub served_headers: bool,
+    /// Maximum time that a client can make a request wait for a key.
     pub max_wait: Duration,
+    /// Maximum number of bytes of a body that can be sent again.
     pub replay_limit: usize,
+    /// Maximum time between two parts of a request's body.
     pub body_timeout: Duration,
     /// How long a Live session may be idle, and how long one side may take to read a message.
     pub reader_timeout: Duration,
@@ -140,28 +151,29 @@ impl App {
 #[derive(Clone)]
 pub struct Gateway {
     app: AppState,
-    served: Served,
-    cors: Option<Cors<Served>>,
+    service: PagesOrProxy,
+    cors: Option<Cors<PagesOrProxy>>,
 }
 
 impl Gateway {
     /// Creates the service for clients. It includes the admin pages unless they have their own address.
     pub fn new(app: &AppState) -> Self {
-        let own = Router::new().merge(health::routes()).route("/-/metrics", get(metrics::serve));
-        let own = if app.loaded.load().admin_listen.is_none() { own.merge(admin::routes(app)) } else { own };
-        Self::of(app, own, true)
+        let pages = Router::new().merge(health::routes()).route("/-/metrics", get(metrics::serve));
+        let pages = if app.loaded.load().admin_listen.is_none() { pages.merge(admin::routes(app)) } else { pages };
+        Self::with_pages(app, pages, true)
     }
 
     /// Creates the service for a separate admin address: the admin API, the dashboard, and the health pages.
     pub fn admin(app: &AppState) -> Self {
-        Self::of(app, admin::routes(app).merge(health::routes()), false)
+        Self::with_pages(app, admin::routes(app).merge(health::routes()), false)
     }
 
-    fn of(app: &AppState, own: Router<AppState>, proxies: bool) -> Self {
-        let own = own.fallback(not_found).with_state(Arc::clone(app));
-        let served = Served { app: Arc::clone(app), own, proxies };
-        let cors = (proxies && !app.origins.is_empty()).then(|| cors(app).layer(served.clone()));
-        Self { app: Arc::clone(app), served, cors }
+    /// Creates the service with these pages. `proxies` says whether it forwards all other requests.
+    fn with_pages(app: &AppState, pages: Router<AppState>, proxies: bool) -> Self {
+        let pages = pages.fallback(not_found).with_state(Arc::clone(app));
+        let service = PagesOrProxy { app: Arc::clone(app), pages, proxies };
+        let cors = (proxies && !app.origins.is_empty()).then(|| cors(app).layer(service.clone()));
+        Self { app: Arc::clone(app), service, cors }
     }
 
     /// Returns the response to a request.
@@ -172,12 +184,12 @@ impl Gateway {
             refused
         } else {
             let request = Request::from_parts(head, body);
-            let answer = match &mut self.cors {
+            let response = match &mut self.cors {
                 Some(cors) => Either::Left(cors.call(request)),
-                None => Either::Right(self.served.call(request)),
+                None => Either::Right(self.service.call(request)),
             };
-            let answered = AssertUnwindSafe(answer).catch_unwind().await;
-            answered.map_or_else(|_| panicked(), |answer| answer.unwrap_or_else(|never| match never {}))
+            let caught = AssertUnwindSafe(response).catch_unwind().await;
+            caught.map_or_else(|_| panicked(), |response| response.unwrap_or_else(|never| match never {}))
         };
         entry.end(&self.app, response)
     }
@@ -185,13 +197,13 @@ impl Gateway {
 
 /// The service behind the host guard: the gateway's own pages, or the proxy.
 #[derive(Clone)]
-struct Served {
+struct PagesOrProxy {
     app: AppState,
-    own: Router,
+    pages: Router,
     proxies: bool,
 }
 
-impl Service<Request> for Served {
+impl Service<Request> for PagesOrProxy {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -202,7 +214,7 @@ impl Service<Request> for Served {
 
     fn call(&mut self, request: Request) -> Self::Future {
         if !self.proxies || access_log::is_own_page(request.uri().path()) {
-            return Box::pin(self.own.call(request));
+            return Box::pin(self.pages.call(request));
         }
         let app = Arc::clone(&self.app);
         Box::pin(async move { Ok(proxy(app, request).await) })
@@ -216,6 +228,7 @@ async fn proxy(app: AppState, request: Request) -> Response {
         Err((dialect, error)) => return error.into_response(dialect),
     };
     let mut response = handler::handle(&app, route, Arc::clone(&tenant), head, body).await;
+    // For the access log.
     response.extensions_mut().insert(tenant);
     response
 }

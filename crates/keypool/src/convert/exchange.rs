@@ -19,7 +19,7 @@ use crate::{
         handler::{self, Incoming},
         headers,
         pools::{AnswerBody, ProviderPool},
-        resources::{self, Asked},
+        resources::{self, ResourceAccess},
         route::{Endpoint, PathTarget, Route},
         sessions::Session,
     },
@@ -140,7 +140,7 @@ impl<'a> Caller<'a> {
         let (tenant, model) = (Arc::clone(&self.incoming.tenant), self.incoming.model.clone());
         let bytes = native.body.clone();
         let mut native = Incoming { route, tenant, head, body: Collected::whole(native.body), model };
-        let pinned = resources::pinned(self.app, self.provider, &native, &Asked::of(&native)).await?;
+        let pinned = resources::pinned(self.app, self.provider, &native, &ResourceAccess::of(&native)).await?;
         let (provider, session) = (Arc::clone(self.provider), self.session.clone());
         let Incoming { head, body, .. } = &mut native;
         let needs = handler::key_request(self.app, &provider, head, body, pinned, session.as_ref())?;

@@ -10,8 +10,8 @@ use tower_keypool::{
 
 use super::{
     body::{self, Collected},
-    headers, models,
-    pools::ProviderPool,
+    headers, models, names,
+    pools::{AnswerBody, ProviderPool},
     resources,
     route::{Endpoint, Route},
     sessions::Session,
@@ -25,20 +25,20 @@ use crate::{
     tenants::Tenant,
 };
 
-/// A routed and authenticated request with its collected body.
+/// A routed and authenticated request with its body.
 pub struct Incoming {
     pub route: Route,
     pub tenant: Arc<Tenant>,
     pub head: Parts,
     pub body: Collected,
-    /// The model that the request names, as the caller wrote it.
+    /// The model that the request names, as the caller wrote it, but without `models/` if it is in the path.
     pub model: Option<String>,
 }
 
 /// Handles a request whose tenant and route are known.
 pub async fn handle(app: &AppState, route: Route, tenant: Arc<Tenant>, head: Parts, body: Body) -> Response {
     let dialect = route.dialect;
-    let answer = if route.endpoint == Endpoint::Live {
+    let response = if route.endpoint == Endpoint::Live {
         websocket::serve(app, &route, &tenant, head)
     } else if head.headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         // Clients that support both fall back to plain requests after this status only.
@@ -47,7 +47,7 @@ pub async fn handle(app: &AppState, route: Route, tenant: Arc<Tenant>, head: Par
     } else {
         serve(app, route, tenant, head, body).await
     };
-    answer.unwrap_or_else(|error| error.into_response(dialect))
+    response.unwrap_or_else(|error| error.into_response(dialect))
 }
 
 async fn serve(
@@ -95,38 +95,26 @@ async fn forward(
     incoming: Incoming,
     address: Option<uploads::Address>,
 ) -> Result<Response, ApiError> {
-    let asked = resources::Asked::of(&incoming);
-    if let Some(collection) = asked.list() {
+    let resource = resources::ResourceAccess::of(&incoming);
+    if let Some(collection) = resource.list() {
         return resources::list(app, provider, &incoming, collection).await;
     }
-    let pinned = resources::pinned(app, provider, &incoming, &asked).await?;
+    let pinned = resources::pinned(app, provider, &incoming, &resource).await?;
     let Incoming { route, tenant, mut head, mut body, model } = incoming;
     if route.dialect != Dialect::Gemini {
         convert::without_ours(&route, &mut body);
     }
     let session = app.sessions.session(provider, &head.headers);
-    let needs = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
-    let quota = app.tenants.admit(&tenant, body.estimated_tokens()).await?;
+    let key_request = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
+    let tenant_lease = app.tenants.admit(&tenant, body.estimated_tokens()).await?;
     headers::for_upstream(&mut head.headers);
-    if asked.is_read() {
+    if resource.is_read() {
+        // The response is searched for names, so it must not be compressed.
         head.headers.remove(header::ACCEPT_ENCODING);
     }
-    head.extensions.insert(needs);
-    let method = head.method.clone();
-    let request = Request::from_parts(head, body.into_body());
-    let answer = match provider.send(request).await {
-        Ok(answer) => {
-            let (head, answer) = answer.into_parts();
-            let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-            match redirect_error(&method, head.status, &head.headers) {
-                None => Ok((head, answer, attempts)),
-                Some(error) => Err((error, attempts)),
-            }
-        }
-        Err(error) => Err(failure(&error)),
-    };
-    let (mut head, answer, attempts) = match answer {
-        Ok(answer) => answer,
+    head.extensions.insert(key_request);
+    let (mut head, body, attempts) = match send(provider, Request::from_parts(head, body.into_body())).await {
+        Ok(received) => received,
         Err((error, attempts)) => {
             let mut response = error.into_response(route.dialect);
             if app.settings.served_headers {
@@ -146,14 +134,29 @@ async fn forward(
     if let Some(address) = address {
         uploads::rewrite_address(app, provider, &address, &mut head, &tenant).await?;
     }
-    let answer = if asked.changes_table() {
-        Box::pin(resources::learn(app, provider, &tenant, &asked, &head, answer)).await?
+    let body = if resource.changes_table() {
+        Box::pin(resources::learn(app, provider, &tenant, &resource, &head, body)).await?
     } else {
-        Body::new(answer)
+        Body::new(body)
     };
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
-    let answer = body::metered(answer, provider.pool.provider().usage_format(), quota, &tenant, events);
-    Ok(Response::from_parts(head, answer))
+    let body = body::metered(body, provider.pool.provider().usage_format(), tenant_lease, &tenant, events);
+    Ok(Response::from_parts(head, body))
+}
+
+/// Sends a request with a key, and returns the head and the body of the response, with the attempts that were needed.
+async fn send(
+    provider: &ProviderPool,
+    request: Request,
+) -> Result<(http::response::Parts, AnswerBody, Attempts), (ApiError, Attempts)> {
+    let method = request.method().clone();
+    let response = provider.send(request).await.map_err(|error| failure(&error))?;
+    let (head, body) = response.into_parts();
+    let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+    match redirect_error(&method, head.status, &head.headers) {
+        None => Ok((head, body, attempts)),
+        Some(error) => Err((error, attempts)),
+    }
 }
 
 /// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it
@@ -173,15 +176,15 @@ pub fn key_request(
     if let Collected::Whole(body) = body {
         head.extensions.insert(body.clone());
     }
-    let mut needs = KeyRotationLayer::key_request(provider.pool.provider(), head);
+    let mut request = KeyRotationLayer::key_request(provider.pool.provider(), head);
     if let Some(wait) = requested_wait(&head.headers)? {
-        needs = needs.wait(wait.min(app.settings.max_wait));
+        request = request.wait(wait.min(app.settings.max_wait));
     }
     Ok(match pinned {
-        Some(project) => needs.affinity(Affinity::RequireProject(project)),
+        Some(project) => request.affinity(Affinity::RequireProject(project)),
         None => match session.and_then(|session| app.sessions.project(session)) {
-            Some(project) => needs.affinity(Affinity::PreferProject(project)),
-            None => needs,
+            Some(project) => request.affinity(Affinity::PreferProject(project)),
+            None => request,
         },
     })
 }
@@ -227,7 +230,7 @@ fn requested_wait(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
     Ok(Some(span.ok_or_else(wrong)?.0))
 }
 
-/// Returns the model that a request names, as the caller wrote it.
+/// Returns the model that a request names: see [`Incoming::model`].
 fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) -> Option<String> {
     if let Endpoint::Models(one) = &route.endpoint {
         return one.clone();
@@ -241,6 +244,10 @@ fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) ->
     body.model(head)
 }
 
+/// Checks that the tenant may use the model.
+///
+/// # Errors
+/// 403 if it may not; 413 if the model cannot be read, because the body is streamed.
 fn check_model(incoming: &Incoming) -> Result<(), ApiError> {
     if !incoming.tenant.restricts_models() {
         return Ok(());
@@ -248,8 +255,18 @@ fn check_model(incoming: &Incoming) -> Result<(), ApiError> {
     match &incoming.model {
         Some(model) if incoming.tenant.may_use(model.trim_start_matches("models/")) => Ok(()),
         Some(model) => Err(ApiError::new(StatusCode::FORBIDDEN, format!("this token may not use the model {model}"))),
+        None if matches!(incoming.body, Collected::Streamed(_)) && !is_upload(incoming) => {
+            let message = "this token may use certain models only, and the body is too large to find its model";
+            Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message))
+        }
         None => Ok(()),
     }
+}
+
+/// Reports whether a request sends a file, which names no model.
+fn is_upload(Incoming { route, head, .. }: &Incoming) -> bool {
+    let place = names::in_path(route.dialect, head.uri.path());
+    route.endpoint == Endpoint::Upload || place.is_some_and(|place| matches!(place.collection, "files" | "uploads"))
 }
 
 /// Gives a request the path of its [`Route`].

@@ -151,7 +151,7 @@ impl Resources {
 
 /// How a request concerns resources.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ResourceAccess {
     dialect: Dialect,
     method: Method,
     /// The resource, or the collection, in its path.
@@ -160,7 +160,7 @@ pub struct Asked {
     is_read: bool,
 }
 
-impl Asked {
+impl ResourceAccess {
     pub fn of(incoming: &Incoming) -> Self {
         let (route, head) = (&incoming.route, &incoming.head);
         let place = names::in_path(route.dialect, head.uri.path());
@@ -221,7 +221,7 @@ pub async fn pinned(
     app: &AppState,
     provider: &ProviderPool,
     incoming: &Incoming,
-    asked: &Asked,
+    access: &ResourceAccess,
 ) -> Result<Option<Arc<str>>, ApiError> {
     let Incoming { route, tenant, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Upload
@@ -231,7 +231,7 @@ pub async fn pinned(
         let session = session.filter(|session| session.tenant.as_deref() == tenant.name.as_deref());
         return Ok(Some(session.ok_or_else(|| not_found(route.dialect, "this upload"))?.project.as_str().into()));
     }
-    let mut named: Vec<String> = asked.place.as_ref().and_then(|place| place.name.clone()).into_iter().collect();
+    let mut named: Vec<String> = access.place.as_ref().and_then(|place| place.name.clone()).into_iter().collect();
     if is_json(head) {
         check_readable(&head.headers)?;
         match body.data() {
@@ -320,26 +320,26 @@ pub async fn learn(
     app: &AppState,
     provider: &Arc<ProviderPool>,
     tenant: &Arc<Tenant>,
-    asked: &Asked,
+    access: &ResourceAccess,
     head: &response::Parts,
     answer: AnswerBody,
 ) -> Result<Body, ApiError> {
-    if asked.method == Method::DELETE
+    if access.method == Method::DELETE
         && (head.status.is_success() || head.status == StatusCode::NOT_FOUND)
-        && let Some(PathName { name: Some(name), rest, .. }) = &asked.place
+        && let Some(PathName { name: Some(name), rest, .. }) = &access.place
         && rest.is_empty()
     {
         app.resources.forget(&kept(provider, name)).await?;
     }
     let project = head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
-    let Some(project) = project.filter(|_| asked.is_read && head.status.is_success()) else {
+    let Some(project) = project.filter(|_| access.is_read && head.status.is_success()) else {
         return Ok(Body::new(answer));
     };
     let learner = Learner {
         app: Arc::clone(app),
         provider: Arc::clone(provider),
         tenant: Arc::clone(tenant),
-        collection: asked.place.as_ref().map(|place| place.collection),
+        collection: access.place.as_ref().map(|place| place.collection),
         project,
     };
     if headers::is_event_stream(&head.headers) { Ok(learner.events(answer)) } else { learner.whole(answer).await }

@@ -52,6 +52,30 @@ async fn used_tokens_count_against_the_limit() {
 }
 
 #[tokio::test]
+async fn allowed_models_are_enforced_for_bodies_that_are_too_large_to_read() {
+    let upstream = Upstream::always(200, "application/json", r#"{"id":"file-1","text":"Hello"}"#).await;
+    let config = "[gateway]\nreplay_mib = 1\n[[providers]]\nkind = \"openai\"\nkeys = [{ secret = \"sk-not-a-real-key\" }]\n\
+                  upstream = \"UPSTREAM\"\n\
+                  [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"small\"]\n";
+    let gateway = gateway(&upstream.url, 1, &config.replace("UPSTREAM", &upstream.url));
+    for (path, field, expected) in [
+        ("/openai/v1/audio/transcriptions", "model", StatusCode::PAYLOAD_TOO_LARGE),
+        ("/openai/v1/files", "purpose", StatusCode::OK),
+    ] {
+        let form = format!(
+            "--b\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\nbig\r\n--b\r\n\
+             Content-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n{}\r\n--b--\r\n",
+            "x".repeat(2 << 20)
+        );
+        let request = Request::post(path)
+            .header("authorization", "Bearer token-of-a")
+            .header("content-type", "multipart/form-data; boundary=b");
+        let response = gateway.send(request.body(Full::from(form)).expect("a request")).await;
+        assert_eq!(response.status, expected, "{path}: {}", response.text());
+    }
+}
+
+#[tokio::test]
 async fn allowed_models_and_expiry_are_enforced() {
     let sim = sim(1).await;
     let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.0-*\"]\n\
