@@ -288,9 +288,11 @@ impl Session {
             .get(header::SEC_WEBSOCKET_ACCEPT)
             .is_some_and(|value| *value == *derive_accept_key(key.as_bytes()));
         let lease = answer.extensions_mut().remove::<Arc<Lease>>();
-        let (Some(lease), true) = (lease, answer.status() == StatusCode::SWITCHING_PROTOCOLS && accepted) else {
-            return Err(End::of(&refusal(answer).await));
+        let is_accepted = accepted && answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let (Some(lease), true) = (&lease, is_accepted) else {
+            return Err(End::of(&refusal(answer, lease.as_deref()).await));
         };
+        let lease = Arc::clone(lease);
         tried.push(lease.key().clone());
         let opened = timeout(SETUP_TIMEOUT, async {
             let upgraded = hyper::upgrade::on(answer).await.map_err(|error| error.to_string())?;
@@ -491,7 +493,8 @@ impl Meter<'_> {
 
     /// Adds the usage of one message, which is that of one turn.
     fn count(&mut self, usage: &Value) {
-        let count = |field: &str| usage[field].as_u64().unwrap_or(0);
+        // Small enough for sums.
+        let count = |field: &str| usage[field].as_u64().unwrap_or(0).min(1 << 40);
         let input = count("promptTokenCount") + count("toolUsePromptTokenCount");
         let output = count("responseTokenCount") + count("candidatesTokenCount") + count("thoughtsTokenCount");
         self.input += input;
@@ -538,13 +541,16 @@ async fn left(client: &mut Socket, early: &mut Vec<Message>) -> End {
 }
 
 /// Converts the provider's refusal of a handshake to an error.
-async fn refusal(answer: Response<super::pools::AnswerBody>) -> ApiError {
+async fn refusal(answer: Response<super::pools::AnswerBody>, lease: Option<&Lease>) -> ApiError {
     let status = answer.status();
     // The body may be endless.
     let text = timeout(CLOSE_TIMEOUT, BodyExt::collect(Limited::new(answer.into_body(), 64 << 10))).await;
     let text = text.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
     let content: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let message = content.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
+    let message = content.pointer("/error/message").and_then(Value::as_str);
+    // A body that is not marked as JSON was not redacted.
+    let message =
+        message.map(|message| lease.map_or(message.into(), |lease| lease.secret().redact(message)).into_owned());
     ApiError::new(status, message.unwrap_or_else(|| format!("the provider refused the session: {status}")))
 }
 
