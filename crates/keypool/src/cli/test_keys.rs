@@ -204,8 +204,9 @@ async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts
                 return Ok((attempts, None));
             }
             let body = Limited::new(body, MAX_LIST).collect().await.map_err(|error| error.to_string())?.to_bytes();
-            let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let models = value["models"].as_array().or_else(|| value["data"].as_array());
+            let value: Value =
+                serde_json::from_slice(&body).map_err(|_| "the list of models is not JSON".to_owned())?;
+            let models = value["models"].as_array().or_else(|| value["data"].as_array()).or_else(|| value.as_array());
             Ok((attempts, models.map(Vec::len)))
         }
         // The provider refused the request, and there is no other key.

@@ -144,6 +144,7 @@ where
 }
 
 /// A response body that fails if nothing more of it arrives for the answer timeout.
+#[derive(Debug)]
 pub struct TimedBody {
     inner: Incoming,
     pause: Duration,

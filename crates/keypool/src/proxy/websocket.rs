@@ -288,11 +288,9 @@ impl Session {
             .get(header::SEC_WEBSOCKET_ACCEPT)
             .is_some_and(|value| *value == *derive_accept_key(key.as_bytes()));
         let lease = answer.extensions_mut().remove::<Arc<Lease>>();
-        let is_accepted = accepted && answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-        let (Some(lease), true) = (&lease, is_accepted) else {
-            return Err(End::of(&refusal(answer, lease.as_deref()).await));
+        let (Some(lease), true) = (lease, answer.status() == StatusCode::SWITCHING_PROTOCOLS && accepted) else {
+            return Err(End::of(&refusal(answer).await));
         };
-        let lease = Arc::clone(lease);
         tried.push(lease.key().clone());
         let opened = timeout(SETUP_TIMEOUT, async {
             let upgraded = hyper::upgrade::on(answer).await.map_err(|error| error.to_string())?;
@@ -541,17 +539,16 @@ async fn left(client: &mut Socket, early: &mut Vec<Message>) -> End {
 }
 
 /// Converts the provider's refusal of a handshake to an error.
-async fn refusal(answer: Response<super::pools::AnswerBody>, lease: Option<&Lease>) -> ApiError {
+async fn refusal(answer: Response<super::pools::AnswerBody>) -> ApiError {
     let status = answer.status();
     // The body may be endless.
     let text = timeout(CLOSE_TIMEOUT, BodyExt::collect(Limited::new(answer.into_body(), 64 << 10))).await;
     let text = text.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
     let content: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let message = content.pointer("/error/message").and_then(Value::as_str);
-    // A body that is not marked as JSON was not redacted.
-    let message =
-        message.map(|message| lease.map_or(message.into(), |lease| lease.secret().redact(message)).into_owned());
-    ApiError::new(status, message.unwrap_or_else(|| format!("the provider refused the session: {status}")))
+    // Only errors are redacted.
+    let message = content.pointer("/error/message").and_then(Value::as_str).filter(|_| !status.is_success());
+    let message = message.map_or_else(|| format!("the provider refused the session: {status}"), str::to_owned);
+    ApiError::new(status, message)
 }
 
 /// Handles the provider's close of a session, and reports a reached limit to the key.
