@@ -23,10 +23,10 @@ use crate::{
     secret::Secret,
 };
 
-/// Replaces the request's key by `*` in the response's headers and body, plain or percent-encoded.
+/// Replaces the request's key by `*` in the response's headers and body, plain, percent-encoded or escaped as in JSON.
 ///
 /// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Trailing bytes that may be
-/// the start of the key, less than three times its length, are held back until more arrive. An encoded (compressed)
+/// the start of the key, less than six times its length, are held back until more arrive. An encoded (compressed)
 /// body is not read: put a layer that decodes it below. A key of fewer than 8 bytes is not redacted.
 ///
 /// ```no_run

@@ -95,10 +95,10 @@ impl Secret {
         Some(redacted)
     }
 
-    /// Finds the first occurrence, plain or with any of its bytes percent-encoded.
+    /// Finds the first occurrence, plain or with any of its bytes percent-encoded or escaped as in JSON.
     pub(crate) fn find(&self, bytes: &[u8]) -> Option<Range<usize>> {
         let first = *self.redactable()?.first()?;
-        memchr::memchr2_iter(first, b'%', bytes).find_map(|start| match self.matches_start(&bytes[start..]) {
+        memchr::memchr3_iter(first, b'%', b'\\', bytes).find_map(|start| match self.matches_start(&bytes[start..]) {
             Match::Full(length) => Some(start..start + length),
             Match::Partial | Match::None => None,
         })
@@ -107,7 +107,7 @@ impl Secret {
     /// Returns how many bytes at the end may be the start of the secret.
     pub(crate) fn partial_tail(&self, bytes: &[u8]) -> usize {
         let Some(secret) = self.redactable() else { return 0 };
-        let longest = bytes.len().min(3 * secret.len() - 1);
+        let longest = bytes.len().min(6 * secret.len() - 1);
         let begins = |length: &usize| matches!(self.matches_start(&bytes[bytes.len() - length..]), Match::Partial);
         (1..=longest).rev().find(begins).unwrap_or(0)
     }
@@ -121,10 +121,16 @@ impl Secret {
         let mut rest = bytes;
         for &letter in self.expose().as_bytes() {
             rest = match rest {
-                [b'%', high, low, rest @ ..] if hex(*high, *low) == Some(letter) => rest,
                 [first, rest @ ..] if *first == letter => rest,
-                [] | [b'%'] => return Match::Partial,
-                [b'%', high] if hex(*high, b'0').is_some_and(|high| high >> 4 == letter >> 4) => return Match::Partial,
+                [b'\\', b'/', rest @ ..] if letter == b'/' => rest,
+                [b'%' | b'\\', ..] => {
+                    let escape = if rest[0] == b'%' { format!("%{letter:02x}") } else { format!("\\u{letter:04x}") };
+                    match after(rest, escape.as_bytes()) {
+                        Ok(rest) => rest,
+                        Err(end) => return end,
+                    }
+                }
+                [] => return Match::Partial,
                 _ => return Match::None,
             };
         }
@@ -140,9 +146,14 @@ enum Match {
     None,
 }
 
-fn hex(high: u8, low: u8) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+/// Returns the bytes after an escape sequence in upper or lower case.
+fn after<'a>(bytes: &'a [u8], escape: &[u8]) -> Result<&'a [u8], Match> {
+    let length = bytes.len().min(escape.len());
+    match bytes[..length].eq_ignore_ascii_case(&escape[..length]) {
+        true if length == escape.len() => Ok(&bytes[length..]),
+        true => Err(Match::Partial),
+        false => Err(Match::None),
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -182,6 +193,21 @@ mod tests {
             assert_eq!(secret.partial_tail(format!("key: {}", &every_byte[..cut]).as_bytes()), cut);
         }
         assert_eq!(secret.partial_tail(format!("key: {every_byte}").as_bytes()), 0);
+    }
+
+    #[test]
+    fn forms_with_json_escapes_are_redacted() {
+        let secret = Secret::new("sk-a/b+c=d-123").unwrap();
+        assert_eq!(secret.redact(r#"{"a": "\n\u0073\u006B-a\/b+c\u003dd-123\n"}"#), r#"{"a": "\n***\n"}"#);
+        let every_byte = secret.expose().bytes().map(|byte| format!("\\u{byte:04x}")).collect::<Vec<_>>().concat();
+        assert_eq!(secret.redact(&format!("\\{every_byte}!")), "\\***!");
+        for cut in 1..every_byte.len() {
+            assert_eq!(secret.partial_tail(format!("key: {}", &every_byte[..cut]).as_bytes()), cut);
+        }
+        assert_eq!(
+            secret.redact(r"\u0073k-a\u002f+c=d-123 \u0173k-a/b+c=d-123"),
+            r"\u0073k-a\u002f+c=d-123 \u0173k-a/b+c=d-123"
+        );
     }
 
     #[test]

@@ -84,8 +84,9 @@ impl UsageReader {
     /// Creates a reader for a response with these headers, or returns `None` if its body is neither JSON nor
     /// server-sent events. A compressed body must be decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
-        let kinds = [&b"json"[..], b"event-stream"];
-        let readable = headers.get(header::CONTENT_TYPE).is_some_and(|content_type| {
+        // Some servers send JSON as plain text, or without a type.
+        let kinds = [&b"json"[..], b"event-stream", b"text/plain"];
+        let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
             let content_type = content_type.as_bytes();
             kinds.into_iter().any(|kind| {
                 let mut starts = memchr2_iter(kind[0], kind[0].to_ascii_uppercase(), content_type);

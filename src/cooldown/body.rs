@@ -87,9 +87,9 @@ impl<B: Body> CooldownBody<B> {
         self.held.ended || self.held.last.is_some() || self.inner.is_end_stream()
     }
 
-    /// Reports whether the body broke before its first byte.
-    pub(super) fn broke_at_once(&self) -> bool {
-        self.held.bytes == 0 && matches!(self.held.last.as_deref(), Some(Err(_)))
+    /// Reports whether the body broke while its start was read.
+    pub(super) fn is_broken(&self) -> bool {
+        matches!(self.held.last.as_deref(), Some(Err(_)))
     }
 
     /// Returns how many bytes are held.
@@ -114,17 +114,11 @@ impl<B: Body> CooldownBody<B> {
         self.observer.as_ref().map_or(0, |observer| observer.held.len())
     }
 
-    /// Replaces the held bytes.
-    pub(super) fn replace_held(&mut self, data: Bytes) {
-        self.held.more.clear();
-        self.held.bytes = data.len();
-        self.held.first = Some(data);
-    }
-
-    /// Ends the body after the held bytes.
-    pub(super) fn cut(&mut self) {
-        self.held.ended = true;
-        self.held.last = None;
+    /// Replaces the body by these bytes.
+    pub(super) fn replace(&mut self, data: Bytes) {
+        let bytes = data.len();
+        let first = Some(data).filter(|data| !data.is_empty());
+        self.held = Held { first, more: VecDeque::new(), bytes, last: None, ended: true };
     }
 }
 
@@ -206,6 +200,10 @@ impl<B: Body> Body for CooldownBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
+        // The redaction of a late error changes the length.
+        if self.observer.as_ref().is_some_and(|observer| !observer.sized) {
+            return SizeHint::default();
+        }
         let rest = if self.held.ended { SizeHint::with_exact(0) } else { self.inner.size_hint() };
         size_hint(self.held.bytes + self.held_back(), &rest)
     }

@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header, response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -97,8 +96,8 @@ where
                 return Poll::Pending;
             }
         }
-        if partial.good && partial.body.broke_at_once() {
-            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the response broke off before its first byte");
+        if partial.good && partial.body.is_broken() {
+            let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the response broke off at its start");
             let error = BoxError::from(error);
             partial.lease.report(&Failure::of_transport(&*error).into());
             return Poll::Ready(Err(error));
@@ -109,7 +108,12 @@ where
 
 impl<B: Body> PartialResponse<B> {
     fn new(response: Response<B>, lease: Arc<Lease>) -> Self {
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        for value in head.headers.values_mut() {
+            if let Some(redacted) = lease.secret().redact_bytes(value.as_bytes()) {
+                *value = HeaderValue::try_from(redacted).unwrap_or(HeaderValue::from_static("***"));
+            }
+        }
         let provider = &lease.shared().provider;
         lease.learn(&provider.limits_in_headers(&head.headers));
         let encoding = Encoding::of(&head.headers);
@@ -139,6 +143,9 @@ impl<B: Body> PartialResponse<B> {
     fn finish(mut self) -> Response<CooldownBody<B>> {
         if !self.good || self.reader.is_some() {
             let held = self.body.held();
+            if !self.good {
+                self.encoding = self.encoding.of_error(&held);
+            }
             let text = self.encoding.text(&held, ERROR.bytes);
             if let Some(failure) = self.failure(&text) {
                 let text = text.into_owned();
@@ -148,7 +155,13 @@ impl<B: Body> PartialResponse<B> {
         }
         self.lease.report(&Outcome::Success);
         if let Some(reader) = self.reader {
-            let sized = self.head.headers.contains_key(header::CONTENT_LENGTH);
+            let headers = &mut self.head.headers;
+            let mut sized = headers.contains_key(header::CONTENT_LENGTH) || self.body.size_hint().exact().is_some();
+            if is_event_stream(headers) {
+                // A stream needs no length, and the redaction of a late error changes it.
+                headers.remove(header::CONTENT_LENGTH);
+                sized = false;
+            }
             self.body.observe(StreamObserver::new(self.lease, self.encoding, reader, sized));
         }
         Response::from_parts(self.head, self.body)
@@ -168,44 +181,41 @@ impl<B: Body> PartialResponse<B> {
         }
     }
 
-    /// Reports an error and removes the key from its head and its text. The part that was not read is dropped.
+    /// Reports an error and removes the key from its text. The part that was not read, or cannot be decoded, is dropped.
     #[cold]
     fn fail(&mut self, failure: Failure, mut text: Vec<u8>) {
         let status = failure.status().unwrap_or(self.head.status);
-        self.head.status = if status.as_u16() == 499 { StatusCode::SERVICE_UNAVAILABLE } else { status };
+        self.head.status = match status.as_u16() {
+            499 => StatusCode::SERVICE_UNAVAILABLE,
+            600.. => StatusCode::BAD_GATEWAY,
+            _ => status,
+        };
         let outcome = Outcome::from(failure);
         self.lease.report(&outcome);
         self.head.extensions.insert(outcome);
-        let headers = &mut self.head.headers;
-        for value in headers.values_mut() {
-            if let Some(redacted) = self.lease.secret().redact_bytes(value.as_bytes()) {
-                *value = HeaderValue::try_from(redacted).unwrap_or(HeaderValue::from_static("***"));
-            }
-        }
-        if self.encoding == Encoding::Other {
+        // The response to a HEAD has the length of a body that is not sent.
+        if self.body.is_end_stream() {
             return;
         }
         let secret = self.lease.secret();
-        let whole = self.body.is_read() && text.len() < ERROR.bytes;
+        let whole = self.body.is_read() && !self.body.is_broken() && text.len() < ERROR.bytes;
         text.truncate(ERROR.bytes);
-        let redacted = match secret.redact_bytes(&text) {
-            Some(redacted) => redacted,
-            None if whole => return,
-            None => text,
-        };
-        let end = redacted.len() - if whole { 0 } else { secret.partial_tail(&redacted) };
-        let plain = self.encoding == Encoding::Identity;
-        if !plain {
-            headers.remove(header::CONTENT_ENCODING);
-            headers.remove(header::CONTENT_LENGTH);
-        } else if let Some(length) = headers.get_mut(header::CONTENT_LENGTH) {
-            *length = end.into();
+        let mut text = secret.redact_bytes(&text).unwrap_or(text);
+        if !whole {
+            text.truncate(text.len() - secret.partial_tail(&text));
         }
-        if !whole || !plain {
-            self.body.cut();
+        let headers = &mut self.head.headers;
+        headers.remove(header::CONTENT_ENCODING);
+        if let Some(length) = headers.get_mut(header::CONTENT_LENGTH) {
+            *length = text.len().into();
         }
-        self.body.replace_held(Bytes::from(redacted).slice(..end));
+        self.body.replace(text.into());
     }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    content_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Classifies an error, from whose body the key is removed first.

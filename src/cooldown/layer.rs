@@ -12,18 +12,19 @@ use crate::KeyPool;
 /// It belongs below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes
 /// through unchanged.
 ///
-/// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on. The key is removed from its
-///   headers and its body, plain or percent-encoded. The body ends where reading ended.
+/// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on, decompressed and without
+///   trailers. The key is removed from its body, plain, percent-encoded or escaped as in JSON. The body ends where
+///   reading ended. From headers the key is removed in every response.
 /// - The first event of a 2xx response is read. If it is an error, the response gets that error's status and may be
 ///   retried. Otherwise the response is passed on as it arrives, and usage and later errors are read on the way. The
-///   key is removed from a later error, too, unless the body is compressed or has a `Content-Length`. For that, an
-///   event (or JSON array) is held back from the start of the key, up to 64 KiB, until it ends.
-/// - An error of the client below is reported, too. A 2xx response that breaks before its first byte becomes such an
-///   error.
+///   key is removed from a later error, too, unless the body is compressed or is JSON with a `Content-Length`. For
+///   that, an event (or JSON array) is held back from the start of the key, up to 64 KiB, until it ends.
+/// - An error of the client below is reported, too. A 2xx response that breaks before its first event, or before its
+///   first bytes of JSON, becomes such an error.
 ///
-/// Status 499 (Google cancelled the request) becomes 503, which clients retry. Bodies compressed with gzip or deflate
-/// are decoded in a copy. Bodies in other encodings are passed on unread, and a key in them is not removed. The error
-/// is [`BoxError`](crate::BoxError).
+/// Status 499 (Google cancelled the request) becomes 503, which clients retry, and a status above 599 becomes 502. Only
+/// gzip and deflate can be decoded: request no other encoding. An error in another encoding loses its body, which may
+/// contain the key; a 2xx response is passed on unread. The error is [`BoxError`](crate::BoxError).
 ///
 /// ```
 /// use http::{Request, Response};

@@ -33,6 +33,18 @@ impl Encoding {
         }
     }
 
+    /// Returns the encoding of an error body. Some relays compress without a header, or have the header without compression.
+    pub(super) fn of_error(self, body: &[u8]) -> Self {
+        // The end may be within a character.
+        let is_text = std::str::from_utf8(body).map_or_else(|error| error.error_len().is_none(), |_| true);
+        match self {
+            _ if is_text => Self::Identity,
+            Self::Other | Self::Deflate => self,
+            _ if body.starts_with(b"\x1f\x8b") => Self::Gzip,
+            _ => Self::Identity,
+        }
+    }
+
     /// Returns the decoded text of the start of a body, up to this many bytes unless it is not encoded.
     pub(super) fn text(self, body: &[u8], most: usize) -> Cow<'_, [u8]> {
         let mut text = Vec::new();
@@ -44,6 +56,10 @@ impl Encoding {
             Self::Deflate => read::ZlibDecoder::new(body).take(most).read_to_end(&mut text),
             Self::Other => return Cow::Borrowed(&[]),
         };
+        if self == Self::Deflate && text.is_empty() {
+            // Some servers send it without the header of zlib.
+            let _ = read::DeflateDecoder::new(body).take(most).read_to_end(&mut text);
+        }
         Cow::Owned(text)
     }
 }
@@ -59,6 +75,8 @@ pub(super) enum Decoder {
 
 /// Size of the pieces in which a chunk is decoded, so that a chunk that expands much needs little memory.
 const PIECE: usize = 1 << 10;
+/// Maximum size of a decoded piece. A body that expands more is not decoded any further.
+const MAX_EXPANDED: usize = 100 * PIECE;
 
 impl Decoder {
     pub(super) fn new(encoding: Encoding) -> Self {
@@ -80,8 +98,9 @@ impl Decoder {
                 Self::Blind => return,
             };
             read(text);
+            let is_bomb = text.len() > MAX_EXPANDED;
             text.clear();
-            if written.is_err() {
+            if written.is_err() || is_bomb {
                 *self = Self::Blind;
                 return;
             }
@@ -110,7 +129,8 @@ pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
         None => First::More,
         Some(b'{' | b'[') if ended => First::Event(text),
         Some(b'{' | b'[') => first_member(text),
-        Some(_) => first_event(text, ended),
+        Some(b':' | b'd' | b'e' | b'i' | b'r') => first_event(text, ended),
+        Some(_) => First::Good,
     }
 }
 
@@ -165,6 +185,17 @@ fn first_event(text: &[u8], ended: bool) -> First<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn body_that_expands_too_much_is_not_decoded() {
+        let mut encoder = write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&vec![b' '; 32 << 20]).unwrap();
+        let (mut decoder, mut read) = (Decoder::new(Encoding::Gzip), 0);
+        for chunk in encoder.finish().unwrap().chunks(8 << 10) {
+            decoder.decode(chunk, |text| read += text.len());
+        }
+        assert!(read < 2 << 20, "{read}");
+    }
 
     #[test]
     fn first_event_is_the_first_with_data() {

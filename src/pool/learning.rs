@@ -14,6 +14,9 @@ use crate::{
     store::Record,
 };
 
+/// Maximum number of project names that are kept.
+const MAX_NAMES: usize = 1 << 17;
+
 #[derive(Debug, Default)]
 pub(crate) struct Learned {
     /// The pool's projects by the provider's names.
@@ -24,7 +27,10 @@ pub(crate) struct Learned {
 pub(crate) fn learn_project(state: &mut State, slot: Slot, name: &str) {
     let Some(project) = state.registry.get(slot).map(|entry| entry.project) else { return };
     let Some(known) = state.learned.projects.get(name).map(|known| state.registry.current(*known)) else {
-        state.learned.projects.insert(name.into(), project);
+        // A provider may send a new name each time.
+        if state.learned.projects.len() < MAX_NAMES {
+            state.learned.projects.insert(name.into(), project);
+        }
         return;
     };
     // Projects that the user named are kept.

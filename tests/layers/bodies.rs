@@ -193,18 +193,81 @@ async fn unsupported_encoding_is_passed_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn compressed_errors_are_classified_and_passed_on_unchanged() {
+async fn compressed_errors_are_classified_and_passed_on_decompressed() {
     let pool = pool(1);
     let body = r#"{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID"}]}}"#;
     let packed = gzip(body);
     let error = send(&pool, move |_| encoded(answer(400, packed.clone()), "gzip")).await.unwrap_err();
     assert_eq!(error.attempts().last().unwrap().class(), Some(ErrorClass::KeyRejected));
 
-    let packed = gzip(r#"{"error":{"code":400,"message":"no contents","status":"INVALID_ARGUMENT"}}"#);
-    let sent = packed.clone();
-    let response = send(&self::pool_of_two(), move |_| encoded(answer(400, sent.clone()), "gzip")).await.unwrap();
-    assert_eq!(response.headers()["content-encoding"], "gzip");
-    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), packed);
+    let error = r#"{"error":{"code":400,"message":"no contents","status":"INVALID_ARGUMENT"}}"#;
+    let packed = gzip(error);
+    let response = send(&self::pool_of_two(), move |_| encoded(answer(400, packed.clone()), "gzip")).await.unwrap();
+    assert!(!response.headers().contains_key("content-encoding"));
+    assert_eq!(text(response).await, error);
+}
+
+/// The caller gets what arrived of an error whose connection broke.
+#[tokio::test(start_paused = true)]
+async fn broken_error_is_passed_on_as_a_whole_response() {
+    let pool = pool(1);
+    let response = send(&pool, move |_| {
+        let (mut sender, mut response) = stream();
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response.headers_mut().insert("content-length", "1000".parse().unwrap());
+        tokio::spawn(async move {
+            sender.send_data(Bytes::from_static(br#"{"error":"no contents"}"#)).await.unwrap();
+            sender.abort("connection reset".into());
+        });
+        response
+    });
+    let response = response.await.unwrap();
+    assert_eq!(response.headers()["content-length"], "23");
+    assert_eq!(text(response).await, r#"{"error":"no contents"}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_breaks_in_its_first_event_is_sent_again() {
+    let pool = pool(2);
+    let calls = Calls::default();
+    let response = send(&pool, |_| {
+        if calls.next() > 0 {
+            return good();
+        }
+        let (mut sender, response) = stream();
+        tokio::spawn(async move {
+            sender.send_data(Bytes::from_static(b"data: {\"candidates\":[")).await.unwrap();
+            sender.abort("connection reset".into());
+        });
+        response
+    });
+    let response = response.await.unwrap();
+    assert_eq!((response.status().as_u16(), attempts(&response).len()), (200, 2));
+    assert!(text(response).await.contains("hello"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_with_status_200_and_without_a_json_type_is_found() {
+    for content_type in [None, Some("text/plain")] {
+        let pool = pool(2);
+        let response = send(&pool, |key| {
+            if key == 1 {
+                return good();
+            }
+            let (mut head, body) = invalid().into_parts();
+            head.status = StatusCode::OK;
+            head.headers.remove("content-type");
+            if let Some(content_type) = content_type {
+                head.headers.insert("content-type", content_type.parse().unwrap());
+            }
+            Answer::from_parts(head, body)
+        });
+        let response = response.await.unwrap();
+        assert_eq!(
+            attempts(&response).iter().map(tower_keypool::pool::Attempt::class).collect::<Vec<_>>(),
+            [Some(ErrorClass::KeyRejected), None]
+        );
+    }
 }
 
 fn pool_of_two() -> tower_keypool::KeyPool {

@@ -49,9 +49,7 @@ async fn key_repeated_by_the_provider_is_redacted_everywhere() {
 async fn compressed_error_with_the_key_is_returned_uncompressed() {
     let pool = pool(1);
     let body = format!(r#"{{"error":{{"code":400,"message":"no contents {}"}}}}"#, secret(0));
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(body.as_bytes()).unwrap();
-    let packed = encoder.finish().unwrap();
+    let packed = zipped(&body);
     let response = send(&pool, move |_| {
         let mut response = answer(400, packed.clone());
         response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
@@ -60,8 +58,86 @@ async fn compressed_error_with_the_key_is_returned_uncompressed() {
     });
     let response = response.await.unwrap();
     assert!(!response.headers().contains_key("content-encoding"));
-    assert!(!response.headers().contains_key("content-length"));
+    assert_eq!(response.headers()["content-length"], "50");
     assert_eq!(text(response).await, r#"{"error":{"code":400,"message":"no contents ***"}}"#);
+}
+
+fn zipped(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_redacted_in_errors_with_a_wrong_encoding() {
+    let error = |key: &str| format!(r#"{{"error":{{"code":400,"message":"no contents {key}"}}}}"#);
+    let plain = error(&secret(0));
+    let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
+    deflated.write_all(plain.as_bytes()).unwrap();
+    let (redacted, zipped, deflated) = (error("***"), zipped(&plain), deflated.finish().unwrap());
+    let escaped = plain.replace("AIza", "\\u0041\\u0049za");
+    for (encoding, body, expected) in [
+        ("", escaped.into_bytes(), &*redacted),
+        ("", zipped.clone(), &redacted),
+        ("gzip", plain.clone().into_bytes(), &redacted),
+        ("br", plain.into_bytes(), &redacted),
+        ("deflate", deflated, &redacted),
+        // What cannot be decoded may contain the key.
+        ("br", zipped, ""),
+    ] {
+        let pool = pool(1);
+        let response = send(&pool, move |_| {
+            let mut response = answer(400, body.clone());
+            response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+            response
+        });
+        let response = response.await.unwrap();
+        assert!(!response.headers().contains_key("content-encoding"));
+        assert_eq!(text(response).await, expected, "{encoding}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_of_an_error_are_dropped() {
+    let pool = pool(1);
+    let response = send(&pool, |_| {
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-key", secret(0).parse().unwrap());
+        let frames = [Frame::data("{}".into()), Frame::trailers(trailers)].map(Ok::<_, BoxError>);
+        answer(400, "").map(|_| StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync())
+    });
+    let body = response.await.unwrap().into_body().collect().await.unwrap();
+    assert!(body.trailers().is_none());
+    assert_eq!(body.to_bytes(), "{}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_redacted_in_headers_of_successful_responses() {
+    let pool = pool(1);
+    let response = send(&pool, |_| {
+        let mut response = good();
+        response.headers_mut().insert("x-upload", format!("/?key={}&id=1", percent(&secret(0))).parse().unwrap());
+        response
+    });
+    assert_eq!(response.await.unwrap().headers()["x-upload"], "/?key=***&id=1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_redacted_in_a_stream_with_a_length() {
+    let pool = pool(1);
+    let error = |key: &str| format!("{EVENT}data: {{\"error\":{{\"code\":403,\"message\":\"api_key:{key}\"}}}}\n\n");
+    let response = send(&pool, move |_| {
+        let body = error(&secret(0));
+        let length = body.len();
+        let mut response = answer(200, body);
+        response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+        response.headers_mut().insert("content-length", length.into());
+        response
+    });
+    let response = response.await.unwrap();
+    assert!(!response.headers().contains_key("content-length"));
+    assert_eq!(http_body::Body::size_hint(response.body()).exact(), None);
+    assert_eq!(text(response).await, error("***"));
 }
 
 const EVENT: &str = "data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"AIza AIza-no\"}]}}]}\n\n";

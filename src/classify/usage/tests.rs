@@ -231,7 +231,8 @@ fn unreadable_bodies_have_no_reader() {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), header::HeaderValue::from_static(value)));
         UsageReader::for_headers(UsageFormat::Gemini, &headers.collect()).is_some()
     };
-    assert!(!reads(&[]));
+    assert!(reads(&[]));
+    assert!(reads(&[(header::CONTENT_TYPE, "text/plain; charset=utf-8")]));
     assert!(reads(&[(header::CONTENT_TYPE, "text/event-stream")]));
     assert!(reads(&[(header::CONTENT_TYPE, "Application/JSON; charset=UTF-8")]));
     assert!(!reads(&[(header::CONTENT_TYPE, "audio/mpeg")]));

@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Full, Limited, combinators::UnsyncBoxBody};
 use tower::{Layer, Service, ServiceExt, service_fn, timeout::TimeoutLayer, util::BoxCloneSyncService};
 use tower_keypool::{
     Affinity, Attempts, BoxError, KeyId, KeyPool, KeyPoolLayer, KeyRequest, ModelFallbackLayer, RetryPolicy,
@@ -37,6 +37,8 @@ pub(crate) use self::{error::failure_text, request::Content};
 
 /// Default timeout of an answer.
 const TIMEOUT: Duration = Duration::from_secs(600);
+/// Maximum size of an answer. Images in 4K have about 20 MiB each.
+const MAX_RESPONSE: usize = 128 << 20;
 
 /// A client for the pool's provider. It sends prompts to Gemini's `generateContent`, to Anthropic's `messages`, and to
 /// `chat/completions` of all other providers.
@@ -139,13 +141,13 @@ impl Client {
         let answer = self.call(wire, prompt, dispatch).await?;
         let (head, body) = answer.into_parts();
         let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-        let read = tokio::time::timeout(self.builder.timeout, body.collect()).await;
+        let read = tokio::time::timeout(self.builder.timeout, Limited::new(body, MAX_RESPONSE).collect()).await;
         if let Some(dispatch) = dispatch {
             dispatch.in_flight.set(false);
         }
         let base = self.pool().provider().base();
         let broken = |error: BoxError| Error::of_transport(&*error, base).with_attempts(attempts.clone());
-        let bytes = read.map_err(|elapsed| broken(elapsed.into()))?.map_err(|error| broken(error.into()))?.to_bytes();
+        let bytes = read.map_err(|elapsed| broken(elapsed.into()))?.map_err(broken)?.to_bytes();
         let unreadable = |why: String| Error::new(ErrorKind::Unreadable, why).with_attempts(attempts.clone());
         let value: serde_json::Value = serde_json::from_slice(&bytes)
             .map_err(|error| unreadable(format!("the provider's response is not JSON: {error}")))?;

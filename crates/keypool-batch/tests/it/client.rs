@@ -287,3 +287,16 @@ async fn absurd_usage_does_not_overflow() {
     let answer = client.send(&Prompt::text("hello").model("m")).await.unwrap();
     assert_eq!(answer.usage, Some(Usage { input_tokens: 2 << 40, output_tokens: 0 }));
 }
+
+#[tokio::test]
+async fn endless_response_is_an_error() {
+    let service = tower::service_fn(async |_: keypool_batch::client::TransportRequest| {
+        let chunk = Bytes::from(vec![b' '; 1 << 20]);
+        let frames = std::iter::repeat_with(move || Ok::<_, BoxError>(http_body::Frame::data(chunk.clone())));
+        let body = http_body_util::StreamBody::new(futures_util::stream::iter(frames));
+        Ok::<_, BoxError>(Response::builder().header("content-type", "application/json").body(body)?)
+    });
+    let pool = KeyPool::builder(Gemini::new()).key(Key::new("not-a-real-key-0000001")).build().unwrap();
+    let error = Client::builder(&pool).service(service).send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
+    assert!(error.to_string().contains("length limit"), "{error}");
+}

@@ -6,7 +6,7 @@ use axum::body::Body;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use http::Request;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt};
@@ -30,6 +30,8 @@ use crate::{
 /// Maximum number of keys that are tested at the same time.
 const CONCURRENCY: usize = 8;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum size of a list of models.
+const MAX_LIST: usize = 8 << 20;
 
 /// Test each key by listing the provider's models, which uses no quota. A key at its limit counts as good.
 #[derive(Args)]
@@ -201,9 +203,10 @@ async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts
             if !head.status.is_success() {
                 return Ok((attempts, None));
             }
-            let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-            let value: Value = serde_json::from_slice(&body).unwrap_or_default();
-            let models = value["models"].as_array().or_else(|| value["data"].as_array());
+            let body = Limited::new(body, MAX_LIST).collect().await.map_err(|error| error.to_string())?.to_bytes();
+            let value: Value =
+                serde_json::from_slice(&body).map_err(|_| "the list of models is not JSON".to_owned())?;
+            let models = value["models"].as_array().or_else(|| value["data"].as_array()).or_else(|| value.as_array());
             Ok((attempts, models.map(Vec::len)))
         }
         // The provider refused the request, and there is no other key.

@@ -178,7 +178,7 @@ pub struct GatewaySection {
     pub body_timeout: Span,
     /// Maximum time in which a client reads nothing of its response. After it, the client is disconnected.
     pub reader_timeout: Span,
-    /// Maximum time until the provider responds. After it, the attempt fails.
+    /// Maximum time until the provider responds, and between two parts of its response. After it, the attempt fails.
     pub answer_timeout: Span,
     /// Number of worker threads. Default: one per core.
     #[schemars(range(min = 1, max = 1024))]

@@ -28,6 +28,8 @@ use crate::{
 
 /// Maximum size of a response that is read as a whole. Images in 4K have about 20 MiB each.
 const MAX_RESPONSE: usize = 256 << 20;
+/// Maximum size of a decompressed response. The gateway requests no compression.
+pub const MAX_INFLATED: usize = 32 << 20;
 /// Maximum size of an error response.
 const MAX_ERROR: usize = 1 << 20;
 /// Maximum number of concurrent native requests of one request.
@@ -272,7 +274,7 @@ fn unpacked(body: Bytes) -> Bytes {
     if !body.starts_with(GZIP) {
         return body;
     }
-    inflated(MultiGzDecoder::new(&body[..]), MAX_RESPONSE).unwrap_or(body)
+    inflated(MultiGzDecoder::new(&body[..]), MAX_INFLATED).unwrap_or(body)
 }
 
 fn usage(body: &Bytes) -> Option<Usage> {

@@ -11,7 +11,7 @@ use keypool_dialect::Answer;
 use tower_keypool::{Attempts, Usage, provider::UsageFormat};
 
 use super::{
-    exchange::{Caller, Exchange, Failure, GZIP, Quota, Sent},
+    exchange::{Caller, Exchange, Failure, GZIP, MAX_INFLATED, Quota, Sent},
     may_be_better,
 };
 use crate::{
@@ -98,7 +98,7 @@ impl Translation {
                         continue;
                     }
                     // The second attempt failed: the answer of the first is used.
-                    Err(_) if self.is_second => self.answer.finish(),
+                    Err(_) if self.is_second && !self.answer.is_over() => self.answer.finish(),
                     Err(failure) => {
                         self.source = Source::Ended;
                         return Err(failure);
@@ -144,6 +144,10 @@ fn unpacked(gzip: &mut Option<MultiGzDecoder<Vec<u8>>>, data: Bytes) -> Bytes {
         *gzip = Some(MultiGzDecoder::new(Vec::new()));
     }
     let Some(decoder) = gzip else { return data };
-    let _ = decoder.write_all(&data).and_then(|()| decoder.flush());
+    for piece in data.chunks(1 << 10) {
+        if decoder.write_all(piece).and_then(|()| decoder.flush()).is_err() || decoder.get_ref().len() > MAX_INFLATED {
+            break;
+        }
+    }
     std::mem::take(decoder.get_mut()).into()
 }

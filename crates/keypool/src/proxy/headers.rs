@@ -41,6 +41,15 @@ pub fn for_upstream(headers: &mut HeaderMap) {
     }
     // The HTTP client sets the length of the body that it sends.
     headers.remove(header::CONTENT_LENGTH);
+    // Errors in other encodings could not be read.
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    let is_gzip = |coding: &str| coding.trim_start().get(..4).is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+    let gzip =
+        accepted.flat_map(|codings| codings.split(',')).any(|coding| is_gzip(coding) && !coding.ends_with("q=0"));
+    headers.remove(header::ACCEPT_ENCODING);
+    if gzip {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    }
 }
 
 /// Removes the response headers that are not for the client, and adds those of streams.

@@ -1,6 +1,7 @@
 //! Lists of models: the models of all providers as one list, in the client's dialect.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -29,6 +30,8 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Maximum number of pages of one provider; Gemini has two of the largest size.
 const MAX_PAGES: usize = 20;
 const MAX_PAGE_BYTES: usize = 8 << 20;
+/// Number of models after which no further page is loaded.
+const MAX_MODELS: usize = 20_000;
 
 /// A model, as its provider lists it.
 #[derive(Clone, Debug)]
@@ -101,6 +104,7 @@ impl Catalog {
             return Ok(Arc::clone(models));
         }
         let (mut models, mut failed): (Vec<Model>, Option<ApiError>) = (Vec::new(), None);
+        let mut ids = HashSet::new();
         let mut is_any = false;
         let lists = app.pools.iter().map(|provider| tokio::time::timeout(TIMEOUT, all(provider)));
         for (provider, answer) in app.pools.iter().zip(join_all(lists).await) {
@@ -109,8 +113,7 @@ impl Catalog {
             match answer.unwrap_or_else(late) {
                 Ok(more) => {
                     is_any = true;
-                    let more = more.into_iter().filter(|model| models.iter().all(|known| known.id != model.id));
-                    models.extend(more.collect::<Vec<_>>());
+                    models.extend(more.into_iter().filter(|model| ids.insert(model.id.clone())));
                 }
                 Err(error) => {
                     tracing::warn!(provider = &*provider.name, error = error.message, "its models could not be listed");
@@ -155,7 +158,7 @@ async fn all(provider: &Arc<ProviderPool>) -> Result<Vec<Model>, ApiError> {
             Dialect::Anthropic if page["has_more"] == true => page["last_id"].as_str().map(str::to_owned),
             _ => None,
         };
-        if next.is_none() {
+        if next.is_none() || models.len() > MAX_MODELS {
             break;
         }
     }

@@ -6,7 +6,6 @@ use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
     Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RetryPolicy, Scope,
@@ -14,7 +13,10 @@ use tower_keypool::{
     stack::{KeyPoolBody, KeyPoolService},
 };
 
-use super::{route::PathTarget, upstream::Upstream};
+use super::{
+    route::PathTarget,
+    upstream::{TimedBody, Upstream},
+};
 use crate::{
     config::{Loaded, PoolPlan, ProviderKind},
     error::{ApiError, Dialect},
@@ -24,7 +26,7 @@ use crate::{
 };
 
 /// The body of a provider's response.
-pub type AnswerBody = KeyPoolBody<Incoming>;
+pub type AnswerBody = KeyPoolBody<TimedBody>;
 
 /// A provider with its keys.
 pub struct ProviderPool {

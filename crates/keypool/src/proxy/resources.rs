@@ -517,11 +517,12 @@ async fn object(
         }
         return Ok(None);
     }
-    let object = serde_json::from_slice(&text).ok().filter(|_| status.is_success());
-    object.map(Some).ok_or_else(|| {
-        let text = String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned();
-        ApiError::new(status, format!("{id} could not be read for this list: {text}"))
-    })
+    if status.is_success() {
+        let unreadable = |_| ApiError::new(StatusCode::BAD_GATEWAY, format!("the provider's {id} could not be read"));
+        return serde_json::from_slice(&text).map(Some).map_err(unreadable);
+    }
+    let text = String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned();
+    Err(ApiError::new(status, format!("{id} could not be read for this list: {text}")))
 }
 
 fn query(head: &Parts, name: &str) -> Option<String> {

@@ -2,8 +2,10 @@
 
 use std::{
     collections::HashMap,
+    io,
+    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -12,6 +14,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, Uri, header};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::{
@@ -28,7 +31,7 @@ use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::Sleep};
 use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
@@ -107,9 +110,9 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Incoming>;
+    type Response = Response<TimedBody>;
     type Error = BoxError;
-    type Future = BoxFuture<'static, Result<Response<Incoming>, BoxError>>;
+    type Future = BoxFuture<'static, Result<Response<TimedBody>, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -130,7 +133,45 @@ where
         let client = if is_socket { &exit.sockets } else { &exit.usual };
         let answer = client.request(request);
         let timeout = if is_socket { self.answer_timeout.min(HANDSHAKE_TIMEOUT) } else { self.answer_timeout };
-        Box::pin(async move { Ok(tokio::time::timeout(timeout, answer).await??) })
+        let pause = self.answer_timeout;
+        Box::pin(async move {
+            let mut answer = tokio::time::timeout(timeout, answer).await??;
+            // The provider's own reason phrase may contain the key.
+            answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
+            Ok(answer.map(|inner| TimedBody { inner, pause, timer: None }))
+        })
+    }
+}
+
+/// A response body that fails if nothing more of it arrives for the answer timeout.
+#[derive(Debug)]
+pub struct TimedBody {
+    inner: Incoming,
+    pause: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl http_body::Body for TimedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
+            self.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let pause = self.pause;
+        ready!(self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause))).as_mut().poll(cx));
+        let error = "the provider's response stopped arriving";
+        Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, error).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
     }
 }
 

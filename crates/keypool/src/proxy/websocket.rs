@@ -491,7 +491,8 @@ impl Meter<'_> {
 
     /// Adds the usage of one message, which is that of one turn.
     fn count(&mut self, usage: &Value) {
-        let count = |field: &str| usage[field].as_u64().unwrap_or(0);
+        // Small enough for sums.
+        let count = |field: &str| usage[field].as_u64().unwrap_or(0).min(1 << 40);
         let input = count("promptTokenCount") + count("toolUsePromptTokenCount");
         let output = count("responseTokenCount") + count("candidatesTokenCount") + count("thoughtsTokenCount");
         self.input += input;
@@ -544,8 +545,10 @@ async fn refusal(answer: Response<super::pools::AnswerBody>) -> ApiError {
     let text = timeout(CLOSE_TIMEOUT, BodyExt::collect(Limited::new(answer.into_body(), 64 << 10))).await;
     let text = text.ok().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
     let content: Value = serde_json::from_slice(&text).unwrap_or_default();
-    let message = content.pointer("/error/message").and_then(Value::as_str).map(str::to_owned);
-    ApiError::new(status, message.unwrap_or_else(|| format!("the provider refused the session: {status}")))
+    // Only errors are redacted.
+    let message = content.pointer("/error/message").and_then(Value::as_str).filter(|_| !status.is_success());
+    let message = message.map_or_else(|| format!("the provider refused the session: {status}"), str::to_owned);
+    ApiError::new(status, message)
 }
 
 /// Handles the provider's close of a session, and reports a reached limit to the key.

@@ -253,6 +253,19 @@ async fn keys_are_tested_without_quota_and_rejected_ones_disabled() {
     Home::new().run(&["test-keys"]).wrong("there is no key to test");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_is_not_good_without_a_list_of_models() {
+    let page = Upstream::always(200, "text/html", "<html>Sign in</html>").await;
+    let huge = Upstream::start(|_| reply(200, "application/json", vec![b' '; 9 << 20])).await;
+    let home = Home::new();
+    home.add(0, &[]);
+    for (upstream, why) in [(page, "not JSON"), (huge, "length limit")] {
+        let done = home.run(&["test-keys", "--json", "--upstream", &upstream.url]);
+        assert_eq!((done.code, &done.json()["summary"]["untested"]), (1, &1.into()), "{}", done.out);
+        assert!(done.out.contains(why), "{}", done.out);
+    }
+}
+
 #[test]
 fn health_has_an_exit_code() {
     let home = Home::new();

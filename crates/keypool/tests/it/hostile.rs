@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     dialect::{ALL, CHAT, gemini, hello},
-    support::{GENERATE, Gateway, TOKEN, Upstream, get, post, reply},
+    support::{GENERATE, Gateway, TOKEN, Upstream, get, key, post, reply},
 };
 
 const PATHS: [&str; 3] = ["/v1/chat/completions", "/v1/responses", "/v1/messages"];
@@ -247,7 +247,7 @@ async fn response_that_breaks_before_its_first_byte_is_retried() {
         let gateway = Gateway::start(&breaking_upstream(move |_| head(9)).await, 2, &["--db", "none"]);
         let answer = gateway.post(path, &body).await;
         assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (502, "3"), "{path}");
-        assert!(answer.text().contains("broke off before its first byte"), "{}", answer.text());
+        assert!(answer.text().contains("broke off at its start"), "{}", answer.text());
     }
 }
 
@@ -331,4 +331,98 @@ async fn refused_client_gets_no_100_continue() {
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut answer));
     read.await.expect("the connection is closed").expect("a response");
     assert!(answer.starts_with("HTTP/1.1 401") && !answer.contains("100 Continue"), "{answer}");
+}
+
+#[tokio::test]
+async fn reason_phrase_of_the_provider_is_not_passed_on() {
+    let head = format!("HTTP/1.1 400 bad {}\r\ncontent-type: application/json\r\n", key(0));
+    let url = breaking_upstream(move |_| format!("{head}content-length: 2\r\n\r\n{{}}")).await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
+    let body = crate::support::hello().to_string();
+    let head =
+        format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\n");
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn response_that_stops_arriving_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let mut streams = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
+            stream.write_all(format!("{head}{{\"candidates\":[").as_bytes()).await.expect("sent");
+            streams.push(stream);
+        }
+    });
+    let gateway = Gateway::start_with(&url, 2, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nanswer_timeout = \"1s\"\n").expect("written");
+        command.args(["--db", "none"]);
+    });
+    let limit = Duration::from_secs(15);
+    let answer = tokio::time::timeout(limit, gateway.post(GENERATE, &crate::support::hello())).await.expect("an end");
+    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b""[..]), "it breaks off");
+    for (path, stream, question) in questions() {
+        let answer = tokio::time::timeout(limit, gateway.post(path, &question)).await.expect("an end");
+        assert_eq!(answer.status, 502, "{path} {stream}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn stream_without_any_usable_attempt_is_an_error() {
+    let garbage = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 14\r\n\r\ndata: {\"cand\n\n";
+    let url = breaking_upstream(move |n| if n == 0 { garbage.to_owned() } else { String::new() }).await;
+    let gateway = Gateway::start(&url, 2, &["--db", "none"]);
+    let answer = gateway.post("/v1/chat/completions", &hello(CHAT, &json!({ "stream": true }))).await;
+    assert_eq!(answer.status, 502, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn only_readable_encodings_are_requested() {
+    let upstream = Upstream::start(respond).await;
+    let gateway = gateway(&upstream);
+    for (accepted, sent) in
+        [("br, GZIP;q=0.8", Some("gzip")), ("gzip", Some("gzip")), ("br", None), ("gzip;q=0, zstd", None)]
+    {
+        let mut request = post(GENERATE, &crate::support::hello());
+        request.headers_mut().insert(header::ACCEPT_ENCODING, accepted.parse().expect("a value"));
+        assert_eq!(gateway.send(request).await.status, 200);
+        let request = upstream.requests().pop().expect("a request");
+        let value = request.headers().get(header::ACCEPT_ENCODING).map(|value| value.to_str().expect("text"));
+        assert_eq!(value, sent, "{accepted}");
+    }
+}
+
+#[tokio::test]
+async fn unreadable_object_of_a_list_is_a_502() {
+    let upstream = Upstream::start(|request| match *request.method() {
+        Method::POST => reply(200, "application/json", r#"{"name":"cachedContents/a"}"#),
+        _ => reply(200, "text/html", format!("<html>{}", key(0))),
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &[]);
+    assert_eq!(gateway.post("/v1beta/cachedContents", &crate::support::hello()).await.status, 200);
+    let list = gateway.get("/v1beta/cachedContents").await;
+    assert_eq!(list.status, 502, "{}", list.text());
+    assert!(list.json()["error"]["message"].as_str().is_some_and(|text| !text.contains("AIza")), "{}", list.text());
+}
+
+#[tokio::test]
+async fn repeated_pages_of_models_are_listed_once() {
+    let upstream = Upstream::start(|_| {
+        let model = |n| json!({ "name": format!("models/m-{n}"), "supportedGenerationMethods": ["generateContent"] });
+        let models: Vec<Value> = (0..2_000).map(model).collect();
+        reply(200, "application/json", json!({ "models": models, "nextPageToken": "again" }).to_string())
+    })
+    .await;
+    let gateway = gateway(&upstream);
+    let list = gateway.get("/v1/models").await.json();
+    assert_eq!(list["data"].as_array().map(Vec::len), Some(2_000));
+    assert!(upstream.requests().len() <= 12, "{}", upstream.requests().len());
 }

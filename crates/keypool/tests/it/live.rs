@@ -23,7 +23,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{GENERATE, Gateway, TOKEN, hello, key, sim};
+use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, key, reply, sim};
 
 const PATH: &str = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
 
@@ -450,4 +450,38 @@ async fn too_long_message_ends_the_session() {
     // The gateway does not read the rest of the message, so the close frame can get lost.
     let _ = client.0.send(Message::text("x".repeat((16 << 20) + 1))).await;
     gateway.wait_for_log("code=1009").await;
+}
+
+#[tokio::test]
+async fn absurd_usage_does_not_end_a_session() {
+    let (url, _) = websocket_upstream(|_, mut socket| async move {
+        complete(&mut socket).await;
+        let most = u64::MAX;
+        let usage = json!({ "promptTokenCount": most, "toolUsePromptTokenCount": most, "candidatesTokenCount": most });
+        let usage = json!({ "usageMetadata": usage }).to_string();
+        for text in [&usage, &usage, r#"{"serverContent":{}}"#] {
+            let _ = socket.send(Message::text(text)).await;
+        }
+        let _ = socket.next().await;
+    })
+    .await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    for _ in 0..2 {
+        assert!(client.receive().await["usageMetadata"].is_object());
+    }
+    assert_eq!(client.receive().await, json!({ "serverContent": {} }));
+}
+
+#[tokio::test]
+async fn refused_handshake_does_not_show_the_key() {
+    let upstream = Upstream::start(|_| {
+        reply(200, "text/html", json!({ "error": { "message": format!("{} is bad", key(0)) } }).to_string())
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let mut client = Client::connect(&gateway, TOKEN).await;
+    client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+    assert_eq!(client.closed().await.1, "the provider refused the session: 200 OK");
+    assert!(!gateway.log().contains(&key(0)));
 }
