@@ -181,7 +181,7 @@ impl<B: Body> PartialResponse<B> {
         }
     }
 
-    /// Reports an error and removes the key from its text. The part that was not read, or cannot be decoded, is dropped.
+    /// Reports an error and removes the key from its text. The part that was not read is dropped, and so are trailers.
     #[cold]
     fn fail(&mut self, failure: Failure, mut text: Vec<u8>) {
         let status = failure.status().unwrap_or(self.head.status);
@@ -194,13 +194,19 @@ impl<B: Body> PartialResponse<B> {
         self.lease.report(&outcome);
         self.head.extensions.insert(outcome);
         // The response to a HEAD has the length of a body that is not sent.
-        if self.body.is_end_stream() {
+        if self.body.is_end_stream() || self.encoding == Encoding::Other {
             return;
         }
         let secret = self.lease.secret();
         let whole = self.body.is_read() && !self.body.is_broken() && text.len() < ERROR.bytes;
         text.truncate(ERROR.bytes);
-        let mut text = secret.redact_bytes(&text).unwrap_or(text);
+        let redacted = secret.redact_bytes(&text);
+        if whole && redacted.is_none() && self.encoding == Encoding::of(&self.head.headers) {
+            let unchanged = self.body.held();
+            self.body.replace(unchanged);
+            return;
+        }
+        let mut text = redacted.unwrap_or(text);
         if !whole {
             text.truncate(text.len() - secret.partial_tail(&text));
         }

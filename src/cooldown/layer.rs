@@ -12,9 +12,9 @@ use crate::KeyPool;
 /// It belongs below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes
 /// through unchanged.
 ///
-/// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on, decompressed and without
-///   trailers. The key is removed from its body, plain, percent-encoded or escaped as in JSON. The body ends where
-///   reading ended. From headers the key is removed in every response.
+/// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on without trailers. The key is
+///   removed from its body, plain, percent-encoded or escaped as in JSON; such a body is passed on decompressed. The
+///   body ends where reading ended. From headers the key is removed in every response.
 /// - The first event of a 2xx response is read. If it is an error, the response gets that error's status and may be
 ///   retried. Otherwise the response is passed on as it arrives, and usage and later errors are read on the way. The
 ///   key is removed from a later error, too, unless the body is compressed or is JSON with a `Content-Length`. For
@@ -23,8 +23,8 @@ use crate::KeyPool;
 ///   first bytes of JSON, becomes such an error.
 ///
 /// Status 499 (Google cancelled the request) becomes 503, which clients retry, and a status above 599 becomes 502. Only
-/// gzip and deflate can be decoded: request no other encoding. An error in another encoding loses its body, which may
-/// contain the key; a 2xx response is passed on unread. The error is [`BoxError`](crate::BoxError).
+/// gzip and deflate can be decoded. A body in another encoding is passed on unread, and a key in it is not removed:
+/// request no other encoding of a provider that you do not trust. The error is [`BoxError`](crate::BoxError).
 ///
 /// ```
 /// use http::{Request, Response};

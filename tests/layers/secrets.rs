@@ -78,12 +78,10 @@ async fn key_is_redacted_in_errors_with_a_wrong_encoding() {
     let escaped = plain.replace("AIza", "\\u0041\\u0049za");
     for (encoding, body, expected) in [
         ("", escaped.into_bytes(), &*redacted),
-        ("", zipped.clone(), &redacted),
+        ("", zipped, &redacted),
         ("gzip", plain.clone().into_bytes(), &redacted),
         ("br", plain.into_bytes(), &redacted),
         ("deflate", deflated, &redacted),
-        // What cannot be decoded may contain the key.
-        ("br", zipped, ""),
     ] {
         let pool = pool(1);
         let response = send(&pool, move |_| {

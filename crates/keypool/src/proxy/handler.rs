@@ -153,7 +153,7 @@ async fn send(
     let response = provider.send(request).await.map_err(|error| failure(&error))?;
     let (head, body) = response.into_parts();
     let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-    match redirect_error(&method, head.status, &head.headers) {
+    match redirect_error(&method, head.status, &head.headers).or_else(|| unreadable_error(&head)) {
         None => Ok((head, body, attempts)),
         Some(error) => Err((error, attempts)),
     }
@@ -202,6 +202,17 @@ pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) 
         _ => return None,
     };
     Some(ApiError::new(StatusCode::BAD_GATEWAY, message))
+}
+
+/// Returns the error for an error response in an encoding that was not requested: its body may contain the key.
+fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
+    let encoding = head.headers.get(header::CONTENT_ENCODING)?.to_str().unwrap_or("?");
+    let is_readable =
+        ["", "identity", "gzip", "x-gzip", "deflate"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
+    let is_error = head.status.is_client_error() || head.status.is_server_error();
+    (is_error && !is_readable).then(|| {
+        ApiError::new(head.status, format!("the provider's error is encoded with {encoding}, which cannot be read"))
+    })
 }
 
 /// Converts the error of a request that no key could serve, or to which no provider responded.

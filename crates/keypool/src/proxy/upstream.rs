@@ -138,17 +138,20 @@ where
             let mut answer = tokio::time::timeout(timeout, answer).await??;
             // The provider's own reason phrase may contain the key.
             answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
-            Ok(answer.map(|inner| TimedBody { inner, pause, timer: None }))
+            Ok(answer.map(|inner| TimedBody { inner, pause, timer: None, progressed: false }))
         })
     }
 }
 
-/// A response body that fails if nothing more of it arrives for the answer timeout.
+/// A response body that fails if nothing more of it arrives for the answer timeout, or for twice as long: the timer is not
+/// reset for each frame.
 #[derive(Debug)]
 pub struct TimedBody {
     inner: Incoming,
     pause: Duration,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether a frame arrived since the timer was set.
+    progressed: bool,
 }
 
 impl http_body::Body for TimedBody {
@@ -157,11 +160,17 @@ impl http_body::Body for TimedBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
-            self.timer = None;
+            self.progressed = true;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let pause = self.pause;
-        ready!(self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause))).as_mut().poll(cx));
+        loop {
+            ready!(self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause))).as_mut().poll(cx));
+            if !std::mem::take(&mut self.progressed) {
+                break;
+            }
+            self.timer = None;
+        }
         let error = "the provider's response stopped arriving";
         Poll::Ready(Some(Err(io::Error::new(io::ErrorKind::TimedOut, error).into())))
     }

@@ -400,6 +400,20 @@ async fn only_readable_encodings_are_requested() {
 }
 
 #[tokio::test]
+async fn error_in_an_unknown_encoding_is_replaced() {
+    let upstream = Upstream::start(|_| {
+        let mut response = reply(400, "application/json", format!("\u{1}{}", key(0)));
+        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("br"));
+        response
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &[]);
+    let answer = gateway.post(GENERATE, &crate::support::hello()).await;
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.json()["error"]["message"], "the provider's error is encoded with br, which cannot be read");
+}
+
+#[tokio::test]
 async fn unreadable_object_of_a_list_is_a_502() {
     let upstream = Upstream::start(|request| match *request.method() {
         Method::POST => reply(200, "application/json", r#"{"name":"cachedContents/a"}"#),
