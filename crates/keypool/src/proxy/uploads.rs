@@ -81,9 +81,9 @@ pub async fn rewrite_address(
     tenant: &Tenant,
 ) -> Result<(), ApiError> {
     for name in ["x-goog-upload-url", "x-goog-upload-control-url", "location"] {
-        let Some(theirs) = head.headers.get(name).and_then(|value| value.to_str().ok()?.parse::<Uri>().ok()) else {
-            continue;
-        };
+        // An address that cannot be rewritten is dropped: the client would send its token there.
+        let Some(theirs) = head.headers.remove(name) else { continue };
+        let Some(theirs) = theirs.to_str().ok().and_then(|value| value.parse::<Uri>().ok()) else { continue };
         let Some(id) = theirs.query().and_then(upload_id) else { continue };
         let project =
             head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));

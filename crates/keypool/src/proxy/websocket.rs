@@ -4,6 +4,7 @@
 //! which the session keeps until its end. If the provider refuses that message, another key may be tried.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -306,7 +307,11 @@ impl Session {
             }
             Ok(Ok((Err(end), _))) => end,
             Ok(Err(error)) => End::ours(CloseCode::Error, &error),
-            Err(_) => End::ours(CloseCode::Error, "the provider did not answer the first message in time"),
+            // Another key would hardly be answered sooner.
+            Err(_) => {
+                lease.report(&Failure::new(ErrorClass::Transient).into());
+                return Err(End::ours(CloseCode::Error, "the provider did not answer the first message in time"));
+            }
         };
         let frame = end.to_client.unwrap_or_else(|| close(CloseCode::Error, "the provider closed the session"));
         let failure = failure(provider, &frame);
@@ -481,12 +486,12 @@ impl Meter<'_> {
                 app.resources.learn(&session_name(handle), self.lease.project(), tenant, Some(expires)).await?;
             }
         }
-        if !has(self.lease.expose()) {
-            return Ok(message);
-        }
         let text = String::from_utf8_lossy(data);
-        let text = self.lease.secret().redact(&text).into_owned();
-        Ok(if message.is_text() { Message::text(text) } else { Message::binary(text.into_bytes()) })
+        Ok(match self.lease.secret().redact(&text) {
+            Cow::Borrowed(_) => message,
+            Cow::Owned(redacted) if message.is_text() => Message::text(redacted),
+            Cow::Owned(redacted) => Message::binary(redacted.into_bytes()),
+        })
     }
 
     /// Adds the usage of one message, which is that of one turn.

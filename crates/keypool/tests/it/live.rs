@@ -474,6 +474,23 @@ async fn absurd_usage_does_not_end_a_session() {
 }
 
 #[tokio::test]
+async fn key_with_json_escapes_is_redacted_in_messages() {
+    let (url, _) = websocket_upstream(|_, mut socket| async move {
+        complete(&mut socket).await;
+        let text = format!(r#"{{"text":"{}"}}"#, key(0).replace('A', "\\u0041"));
+        let _ = socket.send(Message::text(&text)).await;
+        let _ = socket.send(Message::binary(text.into_bytes())).await;
+        let _ = socket.next().await;
+    })
+    .await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
+    for _ in 0..2 {
+        assert_eq!(client.receive().await["text"], "***");
+    }
+}
+
+#[tokio::test]
 async fn refused_handshake_does_not_show_the_key() {
     let upstream = Upstream::start(|_| {
         reply(200, "text/html", json!({ "error": { "message": format!("{} is bad", key(0)) } }).to_string())

@@ -4,7 +4,7 @@ use http::{Request, StatusCode};
 use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::{Answer, Gateway, TOKEN, sim};
+use crate::support::{Answer, Gateway, TOKEN, Upstream, hello, post, reply, sim};
 
 async fn start(gateway: &Gateway, length: usize) -> String {
     let request = Request::post("/upload/v1beta/files")
@@ -152,4 +152,26 @@ async fn large_part_is_not_kept_in_memory() {
     assert!(answer.contains(&format!("x-length: {}", MIB << 20)), "{answer}");
     let peak = peak(gateway.pid());
     assert!(peak < 150, "{peak} MiB");
+}
+
+#[tokio::test]
+async fn upload_addresses_of_other_hosts_are_not_passed_on() {
+    let upstream = Upstream::start(|request| {
+        let mut response = reply(200, "application/json", "{}");
+        let address = request.headers()["x-address"].clone();
+        response.headers_mut().insert("x-goog-upload-url", address);
+        response
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let ours = format!("{}/upload/v1beta/files?upload_id=u", gateway.url);
+    for (theirs, expected) in [
+        ("http://other.example/upload/v1beta/files?upload_id=u", &*ours),
+        ("http://other.example/upload/v1beta/files", ""),
+        ("?upload_id", ""),
+    ] {
+        let mut request = post("/upload/v1beta/files", &hello());
+        request.headers_mut().insert("x-address", theirs.parse().expect("a value"));
+        assert_eq!(gateway.send(request).await.header("x-goog-upload-url"), expected, "{theirs}");
+    }
 }
