@@ -1,40 +1,10 @@
 //! Logging.
 
-use std::{
-    io::{self, BufWriter, Write},
-    time::Duration,
-};
-
 use anyhow::Context;
 use tracing_appender::{non_blocking::WorkerGuard, rolling};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Level, Loaded};
-
-/// How long the log thread collects lines before it writes again.
-const COLLECT: Duration = Duration::from_millis(5);
-
-/// Writes many lines with one system call when the log is busy.
-struct Batched<W: Write>(BufWriter<W>);
-
-impl<W: Write> Batched<W> {
-    fn new(writer: W) -> Self {
-        Self(BufWriter::with_capacity(64 << 10, writer))
-    }
-}
-
-impl<W: Write> Write for Batched<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
-
-    /// Flushes, then pauses: the log thread calls it when no line is waiting.
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()?;
-        std::thread::sleep(COLLECT);
-        Ok(())
-    }
-}
 
 /// Starts logging. Keep the guard until the process ends: dropping it flushes the last lines.
 ///
@@ -43,7 +13,7 @@ impl<W: Write> Write for Batched<W> {
 pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
     let log = &loaded.config.log;
     let (writer, guard) = match &log.directory {
-        None => tracing_appender::non_blocking(Batched::new(std::io::stdout())),
+        None => tracing_appender::non_blocking(std::io::stdout()),
         Some(folder) => {
             let folder = loaded.folder().join(folder);
             let files = rolling::Builder::new()
@@ -53,7 +23,7 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
                 .max_log_files(log.keep)
                 .build(&folder)
                 .with_context(|| format!("log.directory: {}", folder.display()))?;
-            tracing_appender::non_blocking(Batched::new(files))
+            tracing_appender::non_blocking(files)
         }
     };
     let filter = match log.level {
