@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Maximum number of keys of a pool that have their own series.
-const MOST_KEYS: usize = 1_000;
+const MAX_KEYS: usize = 1_000;
 /// Number of keys that are read under one lock of the pool.
 const PAGE: usize = 250;
 
@@ -189,7 +189,7 @@ struct Keys {
 impl Keys {
     fn of(pool: &KeyPool) -> Self {
         let (mut keys, mut projects) = (Vec::new(), Vec::<ProjectView>::new());
-        while keys.len() < MOST_KEYS {
+        while keys.len() < MAX_KEYS {
             let page = pool.snapshot(keys.len(), PAGE);
             if page.keys.is_empty() {
                 break;

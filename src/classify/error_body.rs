@@ -40,13 +40,13 @@ pub(crate) struct ErrorInfo {
 }
 
 /// Maximum number of bytes of a body that are read.
-const MOST_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 64 << 10;
 /// Maximum length of the text for the rules; the rest is cut off.
 const LONGEST_TEXT: usize = 8 << 10;
 /// Maximum number of characters of the message.
 const LONGEST_MESSAGE: usize = 300;
 const LONGEST_CODE: usize = 80;
-const MOST_CODES: usize = 24;
+const MAX_CODES: usize = 24;
 
 /// Derived code: the body is a web page.
 pub(super) const HTML: &str = "html";
@@ -235,7 +235,7 @@ impl ErrorInfo {
         let means_nothing = ["", "error", "fail", "failed", "false", "none", "null"];
         let known = self.codes.iter().any(|known| known == code);
         let is_status = code.parse().is_ok_and(|number: u16| (400..600).contains(&number));
-        let fits = code.len() <= LONGEST_CODE && self.codes.len() < MOST_CODES;
+        let fits = code.len() <= LONGEST_CODE && self.codes.len() < MAX_CODES;
         if fits && !known && !is_status && !means_nothing.contains(&code.to_ascii_lowercase().as_str()) {
             self.codes.push(code.to_owned());
         }
@@ -255,7 +255,7 @@ impl ErrorInfo {
     }
 
     fn add_text(&mut self, text: &str) {
-        if !text.is_empty() && self.text.len() + text.len() < MOST_BYTES {
+        if !text.is_empty() && self.text.len() + text.len() < MAX_BYTES {
             self.text.push_str(text);
             self.text.push('\n');
         }

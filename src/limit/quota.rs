@@ -15,7 +15,7 @@ use crate::time::Tick;
 const FORGET: Duration = Duration::from_secs(86_400);
 
 /// Maximum number of remembered refusals: as many extra successes beyond the assumed limits are needed to drop them.
-const MOST_REFUSED: u8 = 8;
+const MAX_REFUSED: u8 = 8;
 
 /// The amount that stands for no limit.
 const NO_LIMIT: u64 = u64::MAX;
@@ -176,7 +176,7 @@ impl Quota {
     /// Restores the assumed limits after the provider refused a request for its rate: they may be right.
     pub(crate) fn refused(&mut self, assumed: &Limits) {
         let meters = Arc::make_mut(&mut self.meters);
-        meters.refused = (meters.refused + 1).min(MOST_REFUSED);
+        meters.refused = (meters.refused + 1).min(MAX_REFUSED);
         self.set_assumed(Some(assumed));
     }
 

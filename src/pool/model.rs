@@ -28,10 +28,10 @@ const FORGOTTEN_AT_ONCE: usize = 256;
 pub(crate) const LONGEST: usize = 256;
 
 /// Maximum factor by which a token estimate is raised.
-const MOST_RAISED: f64 = 4.0;
+const MAX_RAISED: f64 = 4.0;
 
 /// Number of assumed limits (pairs of model and tier) at which those of unknown models are no longer looked up.
-pub(crate) const MOST_ASSUMED: usize = 128;
+pub(crate) const MAX_ASSUMED: usize = 128;
 
 #[derive(Debug)]
 pub(crate) struct Models {
@@ -194,7 +194,7 @@ impl Models {
             return cost;
         }
         // A prompt that refers to a file has many tokens for few bytes, but the next prompt may be text.
-        let scale = (used / estimated).min(MOST_RAISED);
+        let scale = (used / estimated).min(MAX_RAISED);
         Cost { input_tokens: (cost.input_tokens as f64 * scale) as u64, ..cost }
     }
 

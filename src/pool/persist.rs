@@ -26,7 +26,7 @@ const EVERY: Duration = Duration::from_millis(250);
 const CORRECTIONS_EVERY: u32 = 4;
 
 /// Maximum number of records that wait for an unavailable store; beyond it corrections are dropped.
-const MOST_RECORDS: usize = 100_000;
+const MAX_RECORDS: usize = 100_000;
 
 /// Returns a target by names that are valid in every process.
 pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
@@ -179,7 +179,7 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
         // Without its correction, a reservation counts with the reserved amounts.
-        let mut over = waiting.len().saturating_sub(MOST_RECORDS);
+        let mut over = waiting.len().saturating_sub(MAX_RECORDS);
         waiting.retain(|record| {
             let dropped = over > 0 && matches!(record, Record::Used { .. });
             over -= usize::from(dropped);

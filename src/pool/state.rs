@@ -86,7 +86,7 @@ impl Default for Settings {
 impl Settings {
     /// Reports whether the assumed limits of another model may be looked up.
     pub(crate) fn may_assume_more(&self) -> bool {
-        self.assumed.len() < super::model::MOST_ASSUMED
+        self.assumed.len() < super::model::MAX_ASSUMED
     }
 }
 

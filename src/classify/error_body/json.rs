@@ -136,7 +136,7 @@ pub(super) fn first_value(text: &str) -> Option<Value> {
 
 /// Finds the error in server-sent events, or in a raw object after them, with which Gemini ends a broken stream.
 pub(super) fn in_events(text: &str) -> Option<Value> {
-    const MOST_OBJECTS: usize = 32;
+    const MAX_OBJECTS: usize = 32;
     let erring = |text: &str| first_value(text).map(unwrapped).filter(is_error);
     let (mut data, mut is_named_error, mut begin, mut objects) = (String::new(), false, 0, 0);
     for line in text.split_inclusive('\n').chain(["\n"]) {
@@ -155,7 +155,7 @@ pub(super) fn in_events(text: &str) -> Option<Value> {
                 return Some(serde_json::json!({ "error": error }));
             }
             (data, is_named_error) = (String::new(), false);
-        } else if bare.starts_with(['{', '[', ',']) && objects < MOST_OBJECTS {
+        } else if bare.starts_with(['{', '[', ',']) && objects < MAX_OBJECTS {
             objects += 1;
             let found = erring(&text[begin..]);
             if found.is_some() {

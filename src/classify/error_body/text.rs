@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, header};
 
-use super::MOST_BYTES;
+use super::MAX_BYTES;
 
 pub(super) fn as_text(body: &[u8]) -> Cow<'_, str> {
-    String::from_utf8_lossy(&body[..body.len().min(MOST_BYTES)])
+    String::from_utf8_lossy(&body[..body.len().min(MAX_BYTES)])
 }
 
 pub(super) fn is_page(headers: &HeaderMap, text: &str) -> bool {

@@ -26,7 +26,7 @@ use crate::window::HOLD_MS;
 const GATHER: Duration = Duration::from_micros(1_500);
 
 /// Maximum number of jobs in one transaction.
-const MOST_JOBS: usize = 256;
+const MAX_JOBS: usize = 256;
 
 /// Age of the oldest unfolded row at which the log is folded.
 const FOLD_MS: i64 = 30_000;
@@ -354,7 +354,7 @@ impl Writer {
 /// collection, if there is one.
 fn gather(first: Job, jobs: &mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
     let mut batch = vec![first];
-    while batch.len() < MOST_JOBS
+    while batch.len() < MAX_JOBS
         && let Ok(job) = jobs.try_recv()
     {
         if matches!(job, Job::Alone(_)) {

@@ -206,12 +206,16 @@ pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) 
 
 /// Returns the error for an error response in an encoding that was not requested: its body may contain the key.
 fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
-    let encoding = head.headers.get(header::CONTENT_ENCODING)?.to_str().unwrap_or("?");
-    let is_readable =
-        ["", "identity", "gzip", "x-gzip", "deflate"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
+    let mut encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    let encoding = encodings.next()?.to_str().unwrap_or("?");
+    let is_readable = encodings.next().is_none()
+        && ["", "identity", "gzip", "x-gzip", "deflate"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
     let is_error = head.status.is_client_error() || head.status.is_server_error();
     (is_error && !is_readable).then(|| {
-        ApiError::new(head.status, format!("the provider's error is encoded with {encoding}, which cannot be read"))
+        ApiError::new(
+            head.status,
+            format!("the provider's error cannot be read: its Content-Encoding ({encoding}) was not requested"),
+        )
     })
 }
 

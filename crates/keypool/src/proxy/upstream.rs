@@ -143,8 +143,8 @@ where
     }
 }
 
-/// A response body that fails if nothing more of it arrives for the answer timeout, or for twice as long: the timer is not
-/// reset for each frame.
+/// A response body that fails if nothing more of it arrives for the answer timeout, or for twice as long: the timer is
+/// not reset for each frame. `TimeoutBody` of tower-http would hide the length and the end of the body.
 #[derive(Debug)]
 pub struct TimedBody {
     inner: Incoming,

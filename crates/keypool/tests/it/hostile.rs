@@ -400,17 +400,23 @@ async fn only_readable_encodings_are_requested() {
 }
 
 #[tokio::test]
-async fn error_in_an_unknown_encoding_is_replaced() {
-    let upstream = Upstream::start(|_| {
-        let mut response = reply(400, "application/json", vec![0x8b, 0xff, 0x01]);
-        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("br"));
-        response
-    })
-    .await;
-    let gateway = Gateway::start(&upstream.url, 1, &[]);
-    let answer = gateway.post(GENERATE, &crate::support::hello()).await;
-    assert_eq!(answer.status, 400);
-    assert_eq!(answer.json()["error"]["message"], "the provider's error is encoded with br, which cannot be read");
+async fn error_in_an_unrequested_encoding_is_replaced() {
+    for encodings in [&["br"][..], &["gzip", "gzip"]] {
+        let upstream = Upstream::start(move |_| {
+            let mut response = reply(400, "application/json", vec![0x8b, 0xff, 0x01]);
+            for encoding in encodings {
+                response.headers_mut().append(header::CONTENT_ENCODING, header::HeaderValue::from_static(encoding));
+            }
+            response
+        })
+        .await;
+        let gateway = Gateway::start(&upstream.url, 1, &[]);
+        let answer = gateway.post(GENERATE, &crate::support::hello()).await;
+        assert_eq!(answer.status, 400);
+        let message =
+            format!("the provider's error cannot be read: its Content-Encoding ({}) was not requested", encodings[0]);
+        assert_eq!(answer.json()["error"]["message"], *message);
+    }
 }
 
 #[tokio::test]
