@@ -23,7 +23,7 @@ impl Store for JsonLines {
 
     fn reserve(&self, _request: ReserveRequest) -> StoreFuture<'static, Reserved> {
         let granted = Granted { candidate: 0, at: ReservedAt::default(), usable_for: Duration::MAX };
-        Box::pin(std::future::ready(Ok(Reserved { granted: Some(granted), opens: Vec::new() })))
+        Box::pin(std::future::ready(Ok(Reserved { granted: Some(granted), opens_in: Vec::new() })))
     }
 
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
@@ -53,7 +53,7 @@ async fn open(path: PathBuf) -> Result<KeyPool, Error> {
 async fn main() -> Result<(), BoxError> {
     let path = std::env::temp_dir().join(format!("keypool-own-store-{}.jsonl", std::process::id()));
     let pool = open(path.clone()).await?;
-    pool.acquire("gemini-2.5-flash").await?.report(&Outcome::of_class(ErrorClass::KeyRejected));
+    pool.acquire("gemini-2.5-flash").await?.report(&Outcome::from_class(ErrorClass::KeyRejected));
     pool.shutdown().await;
 
     let pool = open(path.clone()).await?;

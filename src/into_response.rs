@@ -214,7 +214,7 @@ fn is_limited(unavailable: &Unavailable) -> bool {
 }
 
 fn transport_status(error: &(dyn StdError + 'static)) -> StatusCode {
-    let failure = Failure::of_transport(error);
+    let failure = Failure::from_transport(error);
     match (failure.class(), failure.error_code()) {
         // The client failed because the caller's request body failed.
         (ErrorClass::Caller, _) => StatusCode::BAD_REQUEST,

@@ -20,7 +20,7 @@ impl KeyId {
     }
 
     /// Returns the default id of a secret.
-    pub fn of_secret(secret: &str) -> Self {
+    pub fn from_secret(secret: &str) -> Self {
         let hash = hmac_sha256::Hash::hash(secret.as_bytes());
         let digits = u64::from_be_bytes([0, 0, hash[0], hash[1], hash[2], hash[3], hash[4], hash[5]]);
         Self(format!("k-{digits:012x}").into())
@@ -223,7 +223,7 @@ impl Key {
 
     /// Returns the key's id.
     pub fn id(&self) -> KeyId {
-        self.id.clone().unwrap_or_else(|| KeyId::of_secret(&self.secret))
+        self.id.clone().unwrap_or_else(|| KeyId::from_secret(&self.secret))
     }
 
     /// Returns the project that was set; with `None` the key is a project of its own, named by its id.

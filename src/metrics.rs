@@ -58,7 +58,7 @@ impl PoolCollector {
 
     /// Adds another pool. Register all pools of a process in one collector, since a registry may contain each metric
     /// only once.
-    pub fn and(mut self, pool: &KeyPool, name: impl Into<String>) -> Self {
+    pub fn with_pool(mut self, pool: &KeyPool, name: impl Into<String>) -> Self {
         self.pools.push((name.into(), pool.clone()));
         self
     }

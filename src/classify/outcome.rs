@@ -45,7 +45,7 @@ impl Outcome {
     }
 
     /// Creates a failure of this class with the class's scope and cooldown.
-    pub fn of_class(class: ErrorClass) -> Self {
+    pub fn from_class(class: ErrorClass) -> Self {
         Failure::new(class).into()
     }
 }
@@ -120,7 +120,7 @@ impl Failure {
     }
 
     /// Returns the scope that the failure applies to.
-    pub fn concerns(&self) -> Scope {
+    pub fn affected_scope(&self) -> Scope {
         self.scope
     }
 

@@ -98,7 +98,7 @@ fn users_rules_are_tried_first_then_the_providers_then_the_shared_rules() {
     let body = json!({"error": {"code": "insufficient_quota", "message": "No credits, go Away"}}).to_string();
     let provider = Named("acme", vec![Rule::new(ErrorClass::Transient).code("INSUFFICIENT_QUOTA").scope(Scope::Key)]);
     let failure = classified(&Classifier::default(), &provider, 429, &body);
-    assert_eq!((failure.class(), failure.concerns()), (ErrorClass::Transient, Scope::Key));
+    assert_eq!((failure.class(), failure.affected_scope()), (ErrorClass::Transient, Scope::Key));
 
     let own = Rule::new(ErrorClass::RateLimit).provider("acme").status(429).message("go away");
     let classifier = Classifier::new(vec![own.cooldown(Duration::from_secs(30))]);
@@ -285,7 +285,7 @@ fn limited_account_is_recognized_in_a_successful_response() {
         r#"[{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}]}]"#,
     ] {
         let failure = of_good(body, false).unwrap();
-        let actual = (failure.class(), failure.concerns(), failure.cooldown(), failure.needs_confirmation());
+        let actual = (failure.class(), failure.affected_scope(), failure.cooldown(), failure.needs_confirmation());
         assert_eq!(actual, (ErrorClass::KeyRejected, Scope::Project, Cooldown::Disable, true), "{body}");
     }
     let talk =

@@ -16,11 +16,11 @@ impl Failure {
     /// use std::io;
     /// use tower_keypool::{ErrorClass, Failure};
     ///
-    /// let failure = Failure::of_transport(&io::Error::from(io::ErrorKind::ConnectionRefused));
+    /// let failure = Failure::from_transport(&io::Error::from(io::ErrorKind::ConnectionRefused));
     /// assert_eq!(failure.class(), ErrorClass::Transient);
     /// assert!(!failure.may_have_been_sent());
     /// ```
-    pub fn of_transport(error: &(dyn StdError + 'static)) -> Self {
+    pub fn from_transport(error: &(dyn StdError + 'static)) -> Self {
         let mut failure = Self::new(ErrorClass::Transient).scope(Scope::Request);
         let mut code = None;
         for cause in causes(error) {
@@ -122,8 +122,9 @@ mod tests {
             (io::ErrorKind::UnexpectedEof, Some("closed"), Scope::Request, true),
             (io::ErrorKind::InvalidData, None, Scope::Request, true),
         ] {
-            let failure = Failure::of_transport(&wrapped(kind));
-            let actual = (failure.class(), failure.error_code(), failure.concerns(), failure.may_have_been_sent());
+            let failure = Failure::from_transport(&wrapped(kind));
+            let actual =
+                (failure.class(), failure.error_code(), failure.affected_scope(), failure.may_have_been_sent());
             assert_eq!(actual, (ErrorClass::Transient, code, scope, sent), "{kind:?}");
         }
     }
@@ -131,14 +132,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn timeout_is_recognized_by_its_type() {
         let elapsed = tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.unwrap_err();
-        assert_eq!(Failure::of_transport(&Wrapped(Box::new(elapsed))).error_code(), Some("timeout"));
+        assert_eq!(Failure::from_transport(&Wrapped(Box::new(elapsed))).error_code(), Some("timeout"));
         let words = io::Error::other("connection refused: deadline has elapsed");
-        assert_eq!(Failure::of_transport(&words).error_code(), None, "messages do not matter");
+        assert_eq!(Failure::from_transport(&words).error_code(), None, "messages do not matter");
     }
 
     #[test]
     fn unreadable_request_body_is_the_callers_fault() {
         let error = Error::new(ErrorKind::Request, "the body ended early");
-        assert_eq!(Failure::of_transport(&Wrapped(Box::new(error))).class(), ErrorClass::Caller);
+        assert_eq!(Failure::from_transport(&Wrapped(Box::new(error))).class(), ErrorClass::Caller);
     }
 }

@@ -24,7 +24,7 @@
 //!     message = "out of credits"
 //!     class = "billing"
 //! "#;
-//! let environment = Environment::of([("WORK_KEY", "AIza-not-a-real-key-001"), ("KEYPOOL__STRATEGY", "round-robin")]);
+//! let environment = Environment::from_vars([("WORK_KEY", "AIza-not-a-real-key-001"), ("KEYPOOL__STRATEGY", "round-robin")]);
 //! let config = PoolConfig::from_toml("keypool.toml", text, &environment)?;
 //! let loaded = config.keys(&environment);
 //! assert!(loaded.problems.is_empty());

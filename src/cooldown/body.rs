@@ -258,7 +258,7 @@ impl StreamObserver {
     /// Ends the observation. Returns the bytes that were held back.
     fn end(&mut self) -> Bytes {
         if let Some(usage) = self.reader.finish() {
-            self.lease.used(usage);
+            self.lease.report_usage(usage);
         }
         let is_error = self.report_error(false);
         let held = mem::take(&mut self.held);

@@ -81,7 +81,7 @@ where
             match result {
                 Ok(response) => PartialResponse::new(response, lease),
                 Err(error) => {
-                    lease.report(&Failure::of_transport(&*error).into());
+                    lease.report(&Failure::from_transport(&*error).into());
                     return Poll::Ready(Err(error));
                 }
             }
@@ -99,7 +99,7 @@ where
         if partial.good && partial.body.is_broken() {
             let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the response broke off at its start");
             let error = BoxError::from(error);
-            partial.lease.report(&Failure::of_transport(&*error).into());
+            partial.lease.report(&Failure::from_transport(&*error).into());
             return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(partial.finish()))

@@ -125,15 +125,21 @@ pub(super) struct Plan<B> {
     pool: KeyPool,
     model: Arc<str>,
     models: Models,
-    once: bool,
+    not_idempotent: bool,
     head: Parts,
     body: B,
 }
 
 impl<B: TryClone> Plan<B> {
     /// Creates the plan of a request that names `model`.
-    pub(super) fn new(pool: KeyPool, model: Arc<str>, models: Models, once: bool, (head, body): (Parts, B)) -> Self {
-        Self { pool, model, models, once, head, body }
+    pub(super) fn new(
+        pool: KeyPool,
+        model: Arc<str>,
+        models: Models,
+        not_idempotent: bool,
+        (head, body): (Parts, B),
+    ) -> Self {
+        Self { pool, model, models, not_idempotent, head, body }
     }
 
     /// Returns the request for the next model, or `None` if no model is left or the request cannot be changed.
@@ -175,12 +181,12 @@ impl<B: TryClone> Plan<B> {
     }
 
     fn retries_after(&self, failure: &Failure) -> bool {
-        let concerns_model = matches!(failure.concerns(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
+        let affects_model = matches!(failure.affected_scope(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
         match failure.class() {
             ErrorClass::ModelNotFound => true,
             // The provider may have processed the request.
-            ErrorClass::Transient => concerns_model && !self.once,
-            _ => concerns_model,
+            ErrorClass::Transient => affects_model && !self.not_idempotent,
+            _ => affects_model,
         }
     }
 }

@@ -47,7 +47,7 @@ impl<S> ModelFallback<S> {
             (None, ModelIn::Nowhere) => return None,
         };
         let models = self.lists.models(&asked, provider)?;
-        Some((asked, models, info.once || explicit.is_some_and(|request| request.once)))
+        Some((asked, models, info.not_idempotent || explicit.is_some_and(|request| request.not_idempotent)))
     }
 }
 
@@ -71,14 +71,16 @@ where
         }
         let (head, body) = request.into_parts();
         let models = self.models(&head);
-        let Some(((asked, models, once), spare)) = models.and_then(|models| Some((models, body.try_clone()?))) else {
+        let Some(((asked, models, not_idempotent), spare)) =
+            models.and_then(|models| Some((models, body.try_clone()?)))
+        else {
             return ModelFallbackFuture::passing(self.inner.call(Request::from_parts(head, body)));
         };
         // Call the service that is ready, and keep its clone, which may not be ready.
         let clone = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, clone);
         let alias = models.alias;
-        let mut plan = Plan::new(self.pool.clone(), asked, models, once, (head.clone(), spare));
+        let mut plan = Plan::new(self.pool.clone(), asked, models, not_idempotent, (head.clone(), spare));
         let named = if alias { plan.next_request() } else { None };
         let future = inner.call(named.unwrap_or_else(|| Request::from_parts(head, body)));
         ModelFallbackFuture::planned(future, inner, plan)

@@ -216,9 +216,11 @@ async fn explicit_model_is_replaced_and_a_request_marked_once_is_not_repeated() 
     };
     let (_, sent) = send(layer(), with(KeyRequest::model("pro")), |_| class(ErrorClass::Transient)).await;
     assert_eq!(sent, ["/v1beta/models/pro:generateContent pro", "/v1beta/models/flash:generateContent flash"]);
-    let (_, sent) = send(layer(), with(KeyRequest::model("pro").once()), |_| class(ErrorClass::Transient)).await;
+    let (_, sent) =
+        send(layer(), with(KeyRequest::model("pro").not_idempotent()), |_| class(ErrorClass::Transient)).await;
     assert_eq!(sent.len(), 1);
-    let (_, sent) = send(layer(), with(KeyRequest::model("pro").once()), |_| class(ErrorClass::RateLimit)).await;
+    let (_, sent) =
+        send(layer(), with(KeyRequest::model("pro").not_idempotent()), |_| class(ErrorClass::RateLimit)).await;
     assert_eq!(sent.len(), 2);
 }
 

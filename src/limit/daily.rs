@@ -150,7 +150,7 @@ impl DailyCount {
     }
 
     /// Returns when `amount` fits under `limit`: [`Tick::ZERO`] if it already does, [`Tick::NEVER`] if it exceeds it.
-    pub(crate) fn opens(&self, today: Today, amount: u64, limit: u64) -> Tick {
+    pub(crate) fn opens_at(&self, today: Today, amount: u64, limit: u64) -> Tick {
         if amount > limit {
             Tick::NEVER
         } else if self.of(today.date).saturating_add(amount) > limit {

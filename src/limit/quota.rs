@@ -279,7 +279,7 @@ impl Quota {
             if limit == NO_LIMIT {
                 continue;
             }
-            let opens = counter.opens(meter.length, 1, limit, now, today);
+            let opens = counter.opens_at(meter.length, 1, limit, now, today);
             let opens_in = (opens > now && opens < Tick::NEVER).then(|| opens.since(now));
             let used = counter.used(meter.length, now, today);
             views.push(LimitView { unit: meter.unit, span: meter.span, limit, used, source, opens_in });
@@ -394,7 +394,7 @@ impl Meter {
             Span::Sliding(_) => FullReason::Window,
             Span::Day => FullReason::Day,
         };
-        Room::Full { until: counter.opens(self.length, amount, limit, now, today), reason }
+        Room::Full { until: counter.opens_at(self.length, amount, limit, now, today), reason }
     }
 }
 
@@ -407,10 +407,10 @@ impl Counter {
         }
     }
 
-    fn opens(&mut self, length: Length, amount: u64, limit: u64, now: Tick, today: Today) -> Tick {
+    fn opens_at(&mut self, length: Length, amount: u64, limit: u64, now: Tick, today: Today) -> Tick {
         match self {
-            Self::Sliding(window) => window.opens(length, now, amount, limit),
-            Self::Daily(count) => count.opens(today, amount, limit),
+            Self::Sliding(window) => window.opens_at(length, now, amount, limit),
+            Self::Daily(count) => count.opens_at(today, amount, limit),
         }
     }
 

@@ -69,7 +69,7 @@ impl SlidingWindow {
     }
 
     /// Returns when `amount` fits under `limit`: `now` if it already does, [`Tick::NEVER`] if it exceeds the limit.
-    pub(crate) fn opens(&mut self, length: Length, now: Tick, amount: u64, limit: u64) -> Tick {
+    pub(crate) fn opens_at(&mut self, length: Length, now: Tick, amount: u64, limit: u64) -> Tick {
         if amount > limit {
             return Tick::NEVER;
         }

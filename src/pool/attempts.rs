@@ -21,7 +21,7 @@ pub struct Attempts {
     /// The deadline for waiting for keys.
     pub(crate) deadline: Option<Tick>,
     /// Whether the request is not idempotent: it is not retried if it may have been carried out.
-    pub(crate) once: bool,
+    pub(crate) not_idempotent: bool,
 }
 
 /// One request with one key.
@@ -45,7 +45,7 @@ impl Attempts {
     pub(crate) fn next(&mut self, mut needs: KeyRequest, wait: Duration, now: Tick) -> KeyRequest {
         let wait = needs.wait.unwrap_or(wait);
         let deadline = *self.deadline.get_or_insert_with(|| now.plus(wait));
-        self.once = needs.once;
+        self.not_idempotent = needs.not_idempotent;
         let Some(last) = self.last() else {
             needs.wait = Some(wait);
             return needs;

@@ -30,7 +30,7 @@ use crate::{
 /// let lease = pool.acquire("gemini-2.5-flash").await?;
 /// // ... send the request with lease.secret().expose() ...
 /// lease.report(&Outcome::Success);
-/// lease.used(Usage::new(12, 340));
+/// lease.report_usage(Usage::new(12, 340));
 /// # Ok::<(), tower_keypool::Error>(())
 /// # }).unwrap();
 /// ```
@@ -90,7 +90,7 @@ impl Lease {
     }
 
     /// Reports the tokens that were used, which replace the estimate.
-    pub fn used(&self, usage: Usage) {
+    pub fn report_usage(&self, usage: Usage) {
         self.input_tokens.store(usage.input_tokens, Ordering::Relaxed);
         self.output_tokens.store(usage.output_tokens, Ordering::Relaxed);
     }

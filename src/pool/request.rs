@@ -21,7 +21,7 @@ pub struct KeyRequest {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) cost: Cost,
     pub(crate) uncounted: bool,
-    pub(crate) once: bool,
+    pub(crate) not_idempotent: bool,
     pub(crate) wait: Option<Duration>,
     pub(crate) affinity: Affinity,
     pub(crate) excluded: Vec<KeyId>,
@@ -113,8 +113,8 @@ impl KeyRequest {
 
     /// Marks it as not idempotent: it is not retried if the provider may have carried it out.
     #[must_use]
-    pub fn once(mut self) -> Self {
-        self.once = true;
+    pub fn not_idempotent(mut self) -> Self {
+        self.not_idempotent = true;
         self
     }
 

@@ -98,8 +98,8 @@ impl Reserving {
             let model = taken.as_ref().map(|grant| grant.model)?;
             for (at, (slot, ..)) in offered.iter().take(refused).enumerate() {
                 let Some(project) = state.registry.get(*slot).map(|entry| entry.project) else { continue };
-                let opens = reserved.opens.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
-                state.quotas.close_until(project, model, now.tick.plus(opens), *cost);
+                let opens_in = reserved.opens_in.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
+                state.quotas.close_until(project, model, now.tick.plus(opens_in), *cost);
             }
             let granted = reserved.granted?;
             late = now.tick.since(*asked) > granted.usable_for;

@@ -95,7 +95,11 @@ impl Provider for Anthropic {
             // Token counting has a quota of its own.
             Some("count_tokens") if is_post => RequestInfo { uncounted: true, ..RequestInfo::new(ModelIn::Body) },
             // A POST creates a batch, a file or a skill, unless it cancels one.
-            last => RequestInfo { uncounted: true, once: is_post && last != Some("cancel"), ..RequestInfo::default() },
+            last => RequestInfo {
+                uncounted: true,
+                not_idempotent: is_post && last != Some("cancel"),
+                ..RequestInfo::default()
+            },
         }
     }
 

@@ -107,20 +107,28 @@ impl Provider for Gemini {
         let is_upload = path.contains("/upload/");
         if head.method != Method::POST {
             // Lists, reads, deletes and polls are not counted. Opening a WebSocket counts as a request.
-            return RequestInfo { uncounted: !path.contains("/ws/"), once: is_upload, ..RequestInfo::default() };
+            return RequestInfo {
+                uncounted: !path.contains("/ws/"),
+                not_idempotent: is_upload,
+                ..RequestInfo::default()
+            };
         }
         let resource = self.resource(path).trim_end_matches('/');
         let in_body = RequestInfo::new(ModelIn::Body);
         match resource {
             "/interactions" => in_body,
-            "/cachedContents" => RequestInfo { once: true, ..in_body },
-            _ if is_upload => RequestInfo { uncounted: true, once: true, ..RequestInfo::default() },
+            "/cachedContents" => RequestInfo { not_idempotent: true, ..in_body },
+            _ if is_upload => RequestInfo { uncounted: true, not_idempotent: true, ..RequestInfo::default() },
             _ => match resource.strip_prefix("/openai/") {
                 Some("embeddings") => RequestInfo { cost_of_items: Some("input"), ..in_body },
-                Some("videos") => RequestInfo { once: true, ..in_body },
+                Some("videos") => RequestInfo { not_idempotent: true, ..in_body },
                 Some(rest) if !rest.starts_with("files") && !rest.starts_with("batches") => in_body,
                 // It creates a file, a batch, a store or a similar resource, unless it cancels one.
-                _ => RequestInfo { uncounted: true, once: !resource.ends_with("cancel"), ..RequestInfo::default() },
+                _ => RequestInfo {
+                    uncounted: true,
+                    not_idempotent: !resource.ends_with("cancel"),
+                    ..RequestInfo::default()
+                },
             },
         }
     }
@@ -225,8 +233,10 @@ fn of_verb<'a>(verb: &str, model: Cow<'a, str>) -> RequestInfo<'a> {
         "batchEmbedContents" => RequestInfo { cost_of_items: Some("requests"), ..info },
         // Token counting and batches have quotas of their own.
         "countTokens" => RequestInfo { uncounted: true, ..info },
-        "batchGenerateContent" | "asyncBatchEmbedContent" => RequestInfo { uncounted: true, once: true, ..info },
-        "predictLongRunning" => RequestInfo { once: true, ..info },
+        "batchGenerateContent" | "asyncBatchEmbedContent" => {
+            RequestInfo { uncounted: true, not_idempotent: true, ..info }
+        }
+        "predictLongRunning" => RequestInfo { not_idempotent: true, ..info },
         _ => info,
     }
 }

@@ -165,7 +165,7 @@ pub struct RequestInfo<'a> {
     pub uncounted: bool,
     /// Whether the request creates a resource (a batch, a file, a video). It is not retried if the first attempt may
     /// have created it.
-    pub once: bool,
+    pub not_idempotent: bool,
 }
 
 impl<'a> RequestInfo<'a> {
@@ -183,8 +183,8 @@ impl<'a> RequestInfo<'a> {
 
     /// Marks the request as one that creates a resource.
     #[must_use]
-    pub fn once(mut self) -> Self {
-        self.once = true;
+    pub fn not_idempotent(mut self) -> Self {
+        self.not_idempotent = true;
         self
     }
 

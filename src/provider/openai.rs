@@ -132,8 +132,8 @@ impl Provider for OpenAi {
             );
         }
         if !is_post || UNCOUNTED.contains(&first) || rest.ends_with("cancel") {
-            let once = is_post && !rest.ends_with("cancel");
-            return RequestInfo { uncounted: true, once, ..RequestInfo::default() };
+            let not_idempotent = is_post && !rest.ends_with("cancel");
+            return RequestInfo { uncounted: true, not_idempotent, ..RequestInfo::default() };
         }
         // Audio and images are sent as forms, from which the model is not read.
         let is_form =
@@ -142,7 +142,7 @@ impl Provider for OpenAi {
             model: if is_form { ModelIn::Nowhere } else { ModelIn::Body },
             // Google counts each text as a request.
             cost_of_items: (self.google && first == "embeddings").then_some("input"),
-            once: matches!(first, "videos" | "threads"),
+            not_idempotent: matches!(first, "videos" | "threads"),
             uncounted: false,
         }
     }

@@ -30,7 +30,7 @@ use crate::{
 /// - After a fault of the provider or of the network (5xx, 499, no connection) the request is retried after a pause of
 ///   250 ms or more, 3 attempts in all, within a budget that all requests share. A `Retry-After` of up to 5 s is
 ///   obeyed; `x-should-retry: false` forbids a retry. Then the last response or error is returned to the caller. A
-///   request that is not idempotent ([`KeyRequest::once`](crate::KeyRequest::once)) is not retried if the provider may
+///   request that is not idempotent ([`KeyRequest::not_idempotent`](crate::KeyRequest::not_idempotent)) is not retried if the provider may
 ///   have received it.
 /// - After a fault of the caller the request is never retried. If three projects refuse a request without a clear
 ///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. Unclear causes
@@ -157,7 +157,7 @@ impl RetryPolicy {
             .and_then(|headers| headers.get("x-should-retry"))
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
         let named = failure.delay().unwrap_or_default();
-        let made = attempts.once && failure.may_have_been_sent();
+        let made = attempts.not_idempotent && failure.may_have_been_sent();
         let worth = faults < self.max_attempts && !forbidden && !made && named <= LONGEST_RETRY_AFTER;
         if worth && self.budget.withdraw() {
             Step::Again(self.jittered(FAULT_PAUSE, faults.saturating_sub(1), LONGEST_RETRY_AFTER).max(named))

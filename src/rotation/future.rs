@@ -159,7 +159,7 @@ fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
 
 /// Converts the error of the service below.
 fn failed(error: BoxError, lease: &Lease, mut attempts: Attempts) -> Error {
-    let failure = Failure::of_transport(&*error);
+    let failure = Failure::from_transport(&*error);
     let is_callers = failure.class() == ErrorClass::Caller;
     attempts.push(lease.attempt(failure.into()));
     let error = match error.downcast::<Error>() {

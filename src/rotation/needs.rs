@@ -31,7 +31,8 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
         }),
         ModelIn::Nowhere => None,
     };
-    let mut needs = KeyRequest { model, uncounted: info.uncounted, once: info.once, ..KeyRequest::default() };
+    let mut needs =
+        KeyRequest { model, uncounted: info.uncounted, not_idempotent: info.not_idempotent, ..KeyRequest::default() };
     if info.uncounted {
         return needs;
     }

@@ -22,8 +22,8 @@ impl Store for MemoryStore {
 
     /// Refuses every candidate, since this store has no windows.
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
-        let opens = vec![std::time::Duration::MAX; request.candidates.len()];
-        Box::pin(ready(Ok(Reserved { granted: None, opens })))
+        let opens_in = vec![std::time::Duration::MAX; request.candidates.len()];
+        Box::pin(ready(Ok(Reserved { granted: None, opens_in })))
     }
 
     fn record(&self, _records: Vec<Record>) -> StoreFuture<'_, ()> {

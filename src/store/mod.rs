@@ -77,7 +77,7 @@ pub struct Reserved {
     /// The granted reservation; `None` if no candidate has room.
     pub granted: Option<Granted>,
     /// For each candidate before the granted one, in order, the time until it may have room.
-    pub opens: Vec<Duration>,
+    pub opens_in: Vec<Duration>,
 }
 
 /// A reservation.

@@ -233,7 +233,7 @@ fn missing_file_is_reported() {
 
 #[test]
 fn keys_are_read_from_the_variables_of_the_provider() {
-    let environment = Environment::of([
+    let environment = Environment::from_vars([
         ("GEMINI_API_KEYS", "key-number-0001, key-number-0002;key-number-0003\nkey-number-0004"),
         ("GEMINI_API_KEY", "\"key-number-0005\""),
         ("GEMINI_API_KEY_10", "key-number-0010"),
@@ -280,7 +280,7 @@ fn keys_are_read_from_the_variables_of_the_provider() {
 
 #[test]
 fn variables_override_the_file() {
-    let environment = Environment::of([
+    let environment = Environment::from_vars([
         ("KEYPOOL__STRATEGY", "lru"),
         ("KEYPOOL__WAIT", "2"),
         ("KEYPOOL__KEY_VARIABLES", "false"),
@@ -301,8 +301,11 @@ fn variables_override_the_file() {
 
 #[test]
 fn all_faults_are_reported_at_once_with_their_places() {
-    let environment =
-        Environment::of([("KEYPOOL__WAIT", "soon"), ("KEYPOOL__STRATGEY", "lru"), ("KEYPOOL__PROVIDER__X", "1")]);
+    let environment = Environment::from_vars([
+        ("KEYPOOL__WAIT", "soon"),
+        ("KEYPOOL__STRATGEY", "lru"),
+        ("KEYPOOL__PROVIDER__X", "1"),
+    ]);
     let text = format!(
         "provider = \"gemini\"\n\
          strategy = \"{A}\"\n\
@@ -383,7 +386,7 @@ fn secrets_of_entries_are_read_from_variables() {
          [[keys]]\nsecret = \"{B}\"\nteir = \"free\"\n\
          [[keys]]\nsecret = \"{B}\"\nlimits.m.rpm = -1\n"
     );
-    let loaded = config(&text).keys(&Environment::of([("WORK_KEY", A)]));
+    let loaded = config(&text).keys(&Environment::from_vars([("WORK_KEY", A)]));
     assert!(loaded.keys == [Key::new(A).label("work (keypool.toml, entry 1 of [[keys]])")]);
     let messages: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
     assert_eq!(
@@ -431,7 +434,7 @@ fn caller_defined_type_is_read_and_its_faults_are_reported() {
         providers: Vec<PoolConfig>,
     }
     let text = "listen = \"127.0.0.1:1\"\n[[providers]]\nwait = 1\n[[providers]]\nprovider = \"openai\"\n[[providers.errors]]\nstatus = 429\nclass = \"billing\"";
-    let environment = Environment::of([("KEYPOOL__THREADS", "2"), ("KEYPOOL__LISTEN", "[::1]:2")]);
+    let environment = Environment::from_vars([("KEYPOOL__THREADS", "2"), ("KEYPOOL__LISTEN", "[::1]:2")]);
     let gateway: Gateway = read("keypool.toml", text, &environment).unwrap();
     assert_eq!((gateway.listen.as_str(), gateway.threads, gateway.providers.len()), ("[::1]:2", Some(2), 2));
     assert_eq!(gateway.providers[1].errors.len(), 1);
@@ -474,7 +477,7 @@ async fn every_setting_of_the_schema_changes_the_pool() {
     ];
     assert_eq!(settings.iter().map(|(name, _)| (*name).to_owned()).collect::<BTreeSet<_>>(), properties(&schema));
 
-    let environment = Environment::of([("GEMINI_API_KEY", A), ("OPENAI_API_KEY", B), ("GROQ_API_KEY", C)]);
+    let environment = Environment::from_vars([("GEMINI_API_KEY", A), ("OPENAI_API_KEY", B), ("GROQ_API_KEY", C)]);
     let effect = async |text: &str| {
         let config = config(text);
         let loaded = config.keys(&environment);
@@ -541,8 +544,8 @@ fn every_option_of_an_entry_changes_the_key() {
     assert_eq!(names, properties(&schema["$defs"]["KeyEntry"]));
     for (name, text, expected) in options {
         let secret = if name == "secret_env" { String::new() } else { format!("secret = \"{A}\"\n") };
-        let loaded =
-            config(&format!("key_variables = false\n[[keys]]\n{secret}{text}")).keys(&Environment::of([("OTHER", B)]));
+        let loaded = config(&format!("key_variables = false\n[[keys]]\n{secret}{text}"))
+            .keys(&Environment::from_vars([("OTHER", B)]));
         let expected = if ["label", "source"].contains(&name) {
             expected
         } else {

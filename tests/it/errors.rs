@@ -89,7 +89,7 @@ impl Fixture {
     fn difference(&self) -> Option<String> {
         let failure = self.classified(&self.body());
         let expected = &self.expect;
-        let got = (failure.as_ref().map(Failure::class), failure.as_ref().map(Failure::concerns));
+        let got = (failure.as_ref().map(Failure::class), failure.as_ref().map(Failure::affected_scope));
         let cooldown = failure.as_ref().map_or(Value::Null, cooldown);
         let code = failure.as_ref().and_then(Failure::error_code);
         let confirm = failure.as_ref().is_some_and(Failure::needs_confirmation);

@@ -42,7 +42,7 @@ fn counters_follow_the_pool() {
     };
     let first = lease("one");
     first.report(&Outcome::Success);
-    first.used(Usage::new(12, 34));
+    first.report_usage(Usage::new(12, 34));
     drop(first);
     lease("two").report(&Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_secs(30)).into());
     lease("three").report(&Failure::new(ErrorClass::Unclear).into());
@@ -107,7 +107,7 @@ fn no_metric_holds_a_secret() {
 #[test]
 fn several_pools_share_each_metric() {
     let openai = KeyPool::builder(OpenAi::new()).key(Key::new("sk-not-a-real-key-001")).build().unwrap();
-    let lines = scrape(PoolCollector::new(&pool(), "gemini").and(&openai, "openai").per_key());
+    let lines = scrape(PoolCollector::new(&pool(), "gemini").with_pool(&openai, "openai").per_key());
     assert_has(
         &lines,
         &[r#"keypool_keys{pool="gemini",state="ready"} 3"#, r#"keypool_keys{pool="openai",state="ready"} 1"#],
@@ -133,7 +133,7 @@ fn number_of_keys_with_series_is_limited() {
 fn every_metric_is_documented() {
     let pool = pool();
     let lease = pool.try_acquire("m").unwrap();
-    lease.report(&Outcome::of_class(ErrorClass::RateLimit));
+    lease.report(&Outcome::from_class(ErrorClass::RateLimit));
     let documentation = include_str!("../../docs/metrics.md");
     for line in scrape(PoolCollector::new(&pool, "p").per_key()) {
         let Some(series) = line.split_once(' ').map(|(series, _)| series).filter(|series| !series.starts_with('#'))

@@ -128,13 +128,18 @@ type Asked<'a> = (&'a str, Option<&'a str>, bool, bool);
 
 fn assert_asks(provider: &dyn Provider, method: &str, path: &str, expected: Asked<'_>) {
     let check = |head: &Parts| {
-        let RequestInfo { model, cost_of_items, uncounted, once, .. } = provider.inspect(head);
+        let RequestInfo { model, cost_of_items, uncounted, not_idempotent, .. } = provider.inspect(head);
         let model = match model {
             ModelIn::Head(name) => name.into_owned(),
             ModelIn::Body => "body".to_owned(),
             _ => "-".to_owned(),
         };
-        assert_eq!((model.as_str(), cost_of_items, uncounted, once), expected, "{} {method} {path}", provider.name());
+        assert_eq!(
+            (model.as_str(), cost_of_items, uncounted, not_idempotent),
+            expected,
+            "{} {method} {path}",
+            provider.name()
+        );
     };
     let mut head = head(method, path, &[]);
     check(&head);

@@ -39,7 +39,7 @@ impl std::fmt::Display for ApiError {
 impl std::error::Error for ApiError {}
 
 fn classify(error: &ApiError) -> Outcome {
-    Outcome::of_class(error.0)
+    Outcome::from_class(error.0)
 }
 
 fn tried<E>(error: &RunError<E>) -> Vec<&str> {
@@ -192,8 +192,9 @@ async fn attempts_and_budget_can_be_configured() {
 #[tokio::test(start_paused = true)]
 async fn request_that_creates_a_resource_is_not_retried() {
     let pool = pool(2);
-    let run =
-        pool.run(KeyRequest::model("m").once(), classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
+    let run = pool.run(KeyRequest::model("m").not_idempotent(), classify, |_| async {
+        Err::<(), _>(ApiError(ErrorClass::Transient))
+    });
     assert_eq!(run.await.unwrap_err().attempts().len(), 1);
 }
 
@@ -242,7 +243,7 @@ async fn errors_show_no_secret() {
 #[tokio::test(start_paused = true)]
 async fn boxed_error_converts_with_the_question_mark_operator() {
     async fn hello(pool: &KeyPool) -> Result<(), BoxError> {
-        let classify = |_: &BoxError| Outcome::of_class(ErrorClass::Caller);
+        let classify = |_: &BoxError| Outcome::from_class(ErrorClass::Caller);
         pool.run("m", classify, |_| async { Err("the prompt is empty".into()) }).await.map_err(RunError::into_box)
     }
     assert_eq!(hello(&pool(1)).await.unwrap_err().to_string(), "the prompt is empty");

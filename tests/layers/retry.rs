@@ -224,7 +224,7 @@ async fn request_that_creates_a_resource_is_retried_only_after_a_key_refusal() {
     let calls = Calls::default();
     let counted = calls.clone();
     let mut once = ask();
-    once.extensions_mut().insert(KeyRequest::model(MODEL).once());
+    once.extensions_mut().insert(KeyRequest::model(MODEL).not_idempotent());
     let response = send_request(&pool, once.clone(), move |_| {
         counted.next();
         overloaded()

@@ -102,18 +102,18 @@ fn tokens_are_counted_as_reserved_until_their_usage_is_known() {
     let of = |tokens| KeyRequest::model(M).input_tokens(tokens);
     let lease = pool.try_acquire(of(800)).unwrap();
     assert_eq!(refused(&pool, of(300)).reasons(), [(Reason::Limit, 1)]);
-    lease.used(Usage::new(100, 20));
+    lease.report_usage(Usage::new(100, 20));
     drop(lease);
     let lease = pool.try_acquire(of(900)).unwrap();
     // The window is full and the key waits for it; unused tokens free it earlier.
     assert!(pool.try_acquire(of(1)).is_err());
-    lease.used(Usage::new(500, 0));
+    lease.report_usage(Usage::new(500, 0));
     drop(lease);
     assert!(pool.try_acquire(of(400)).is_ok());
     // Tokens used beyond the reservation count, too.
     time.advance(secs(61));
     let lease = pool.try_acquire(of(1)).unwrap();
-    lease.used(Usage::new(2_000, 0));
+    lease.report_usage(Usage::new(2_000, 0));
     drop(lease);
     assert!(pool.try_acquire(of(1)).is_err());
 }

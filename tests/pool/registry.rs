@@ -91,7 +91,7 @@ fn failed_changes_leave_the_pool_unchanged() {
 #[test]
 fn new_secret_closes_the_breaker_and_keeps_id_counts_and_project() {
     let (pool, time) = manual(builder().key(key(0).project("a").limits(M, Limits::new().per_minute(2))));
-    answer(&pool, &time, M, Outcome::of_class(tower_keypool::ErrorClass::KeyRejected));
+    answer(&pool, &time, M, Outcome::from_class(tower_keypool::ErrorClass::KeyRejected));
     assert_eq!(reasons(&pool, M), [(Reason::Disabled, 1)]);
     pool.apply(KeyChange::Secret(id(0), secret(5))).unwrap();
     let lease = take(&pool, M);
@@ -111,7 +111,7 @@ fn lease_of_a_removed_key_does_not_affect_its_successor() {
     let other = take(&pool, M);
     assert_eq!(other.key(), &id(1));
     time.advance(secs(1));
-    lease.report(&Outcome::of_class(tower_keypool::ErrorClass::KeyRejected));
+    lease.report(&Outcome::from_class(tower_keypool::ErrorClass::KeyRejected));
     drop(lease);
     assert_eq!(reasons(&pool, M), [(Reason::Busy, 1)]);
     drop(other);

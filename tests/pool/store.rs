@@ -96,12 +96,12 @@ impl Store for Scripted {
 /// The reply that grants this candidate.
 fn granted(candidate: usize) -> Reserved {
     let granted = Granted { candidate, at: ReservedAt { at_ms: 1, date: 2 }, usable_for: secs(1) };
-    Reserved { granted: Some(granted), opens: vec![secs(30); candidate] }
+    Reserved { granted: Some(granted), opens_in: vec![secs(30); candidate] }
 }
 
 /// The reply that grants no candidate; each has room only after its duration.
-fn refused(opens: Vec<Duration>) -> Reserved {
-    Reserved { granted: None, opens }
+fn refused(opens_in: Vec<Duration>) -> Reserved {
+    Reserved { granted: None, opens_in }
 }
 
 async fn open(store: &Scripted, keys: usize) -> KeyPool {
@@ -354,7 +354,7 @@ async fn late_reservation_is_given_back_and_repeated() {
         let first = std::mem::replace(&mut *count.lock().unwrap(), 1) == 0;
         let usable_for = if first { Duration::from_millis(500) } else { secs(1) };
         let granted = Granted { candidate: 0, at: ReservedAt { at_ms: 7, date: 8 }, usable_for };
-        Reserved { granted: Some(granted), opens: Vec::new() }
+        Reserved { granted: Some(granted), opens_in: Vec::new() }
     });
     let pool = open(&store, 1).await;
     let lease = pool.acquire(KeyRequest::model(M).wait(secs(5))).await.unwrap();
@@ -372,7 +372,7 @@ async fn usage_is_recorded_in_the_store() {
     let store = Scripted::granting();
     let pool = open(&store, 1).await;
     let lease = pool.acquire(KeyRequest::model(M).input_tokens(100)).await.unwrap();
-    lease.used(tower_keypool::Usage::new(60, 9));
+    lease.report_usage(tower_keypool::Usage::new(60, 9));
     drop(lease);
     pool.acquire(M).await.unwrap().give_back();
     // Nothing to correct, and a request that counts against no limit.

@@ -54,7 +54,7 @@ fn counters_add_up() {
     answer(&pool, &time, M, Outcome::Success);
     answer(&pool, &time, M, Failure::new(ErrorClass::Caller));
     let lease = take(&pool, M);
-    lease.used(Usage::new(100, 7));
+    lease.report_usage(Usage::new(100, 7));
     lease.report(&Outcome::Success);
     drop(lease);
     let _held = take(&pool, M);
@@ -122,7 +122,7 @@ fn error_shows_reasons_and_retry_after() {
 fn absurd_usage_does_not_overflow() {
     let (pool, _) = keys(1);
     for _ in 0..3 {
-        take(&pool, M).used(Usage::new(u64::MAX - 1, u64::MAX));
+        take(&pool, M).report_usage(Usage::new(u64::MAX - 1, u64::MAX));
     }
     let stats = pool.stats();
     assert_eq!((stats.input_tokens, stats.output_tokens), (3 << 40, 3 << 40));

@@ -89,7 +89,7 @@ impl Picks {
         self.next(0);
         let request = KeyRequest::model(format!("nobody-has-{}", self.picked));
         let pick = if count { counted } else { pick_and_finish };
-        self.none += usize::from(!pick(&self.pool, request, &Outcome::of_class(ErrorClass::ModelNotFound)));
+        self.none += usize::from(!pick(&self.pool, request, &Outcome::from_class(ErrorClass::ModelNotFound)));
     }
 
     fn next(&mut self, model: usize) -> KeyRequest {

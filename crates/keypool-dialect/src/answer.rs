@@ -88,7 +88,7 @@ impl Answer {
     ///
     /// # Errors
     /// Gemini's error in the stream, or 502 for bytes that cannot be parsed, if the answer has not begun. If it has,
-    /// the error is written into the stream, which [is over](Self::is_over) then.
+    /// the error is written into the stream, which [is finished](Self::is_finished) then.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Bytes, Error> {
         if self.over {
             return Ok(Bytes::new());
@@ -162,7 +162,7 @@ impl Answer {
     }
 
     /// Reports whether the answer is finished or ended with an error: read no more of Gemini's bytes.
-    pub fn is_over(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.over
     }
 

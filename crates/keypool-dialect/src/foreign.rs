@@ -10,7 +10,7 @@ type Body = Map<String, Value>;
 /// Returns a request for another provider without our own parts: thinking blocks that we signed, Gemini's searches,
 /// reasoning items, and fields that OpenAI's messages do not have. `None` if it contains none of them and can be sent
 /// unchanged.
-pub fn without_ours(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
+pub fn without_gateway_parts(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
     let (marks, strip): ([&str; 2], fn(&mut Body)) = match frontend {
         Frontend::Messages => ([messages::SIGNATURE, messages::SEARCH], strip_messages),
         Frontend::Chat => (["extra_content", "_kp"], strip_chat),

@@ -59,7 +59,7 @@ pub use conversation::{
 };
 pub use error::{Error, ErrorKind};
 pub use event::{Event, Finish, Outcome, Source, Token, Usage};
-pub use foreign::without_ours;
+pub use foreign::without_gateway_parts;
 pub use gemini::{Decoder, Encoder, NativeRequest};
 pub use multipart::model_of_form;
 pub use request::{Frontend, Mode, Request};

@@ -35,7 +35,7 @@ impl Store for Grants {
 
     fn reserve(&self, _request: ReserveRequest) -> StoreFuture<'static, Reserved> {
         let granted = Granted { candidate: 0, at: ReservedAt::default(), usable_for: Duration::MAX };
-        Box::pin(std::future::ready(Ok(Reserved { granted: Some(granted), opens: Vec::new() })))
+        Box::pin(std::future::ready(Ok(Reserved { granted: Some(granted), opens_in: Vec::new() })))
     }
 
     fn record(&self, _records: Vec<Record>) -> StoreFuture<'_, ()> {
@@ -103,7 +103,7 @@ async fn main() -> Result<(), BoxError> {
                     let asked = Instant::now();
                     let lease = pool.acquire(KeyRequest::model(MODEL).input_tokens(1_000)).await?;
                     mine.push(asked.elapsed());
-                    lease.used(tower_keypool::Usage::new(900, 100));
+                    lease.report_usage(tower_keypool::Usage::new(900, 100));
                     lease.report(&Outcome::Success);
                     // The request itself takes a while, and not each as long.
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(2..=18))).await;

@@ -132,8 +132,8 @@ async fn grant(store: &Arc<dyn Store>, candidate: &Candidate, cost: Amounts) -> 
 async fn refuse(store: &Arc<dyn Store>, candidate: &Candidate, cost: Amounts) -> Duration {
     let reserved = reserve(store, &[candidate], cost).await;
     assert_eq!(reserved.granted, None, "{candidate:?} has no room");
-    assert_eq!(reserved.opens.len(), 1);
-    reserved.opens[0]
+    assert_eq!(reserved.opens_in.len(), 1);
+    reserved.opens_in[0]
 }
 
 #[track_caller]
@@ -155,10 +155,10 @@ async fn a_window_is_exact_for_any_alignment(storage: &impl Storage) {
         assert!(granted.usable_for > Duration::ZERO);
     }
     for start in starts {
-        let opens = refuse(&store, &key, request(0)).await;
+        let opens_in = refuse(&store, &key, request(0)).await;
         let passed = Duration::from_millis((time.now_ms() - start) as u64);
-        assert_about(opens + passed, MINUTE, slack(MINUTE));
-        time.advance(opens.checked_sub(Duration::from_millis(600)).expect("it opens later"));
+        assert_about(opens_in + passed, MINUTE, slack(MINUTE));
+        time.advance(opens_in.checked_sub(Duration::from_millis(600)).expect("it opens_in later"));
         refuse(&store, &key, request(0)).await;
         time.advance(Duration::from_millis(600));
         grant(&store, &key, request(0)).await;
@@ -211,9 +211,9 @@ async fn a_cost_over_the_limit_needs_an_empty_window(storage: &impl Storage) {
     assert_about(refuse(&store, &key, request(1)).await, MINUTE, slack(MINUTE));
     time.advance(MINUTE + slack(MINUTE));
     grant(&store, &key, request(1)).await;
-    let opens = refuse(&store, &key, request(101)).await;
-    assert_about(opens, MINUTE, slack(MINUTE));
-    time.advance(opens);
+    let opens_in = refuse(&store, &key, request(101)).await;
+    assert_about(opens_in, MINUTE, slack(MINUTE));
+    time.advance(opens_in);
     grant(&store, &key, request(101)).await;
 }
 
@@ -234,12 +234,12 @@ async fn the_first_candidate_with_room_wins(storage: &impl Storage) {
     let all = [&first, &second, &third];
     let reserved = reserve(&store, &all, request(0)).await;
     assert_eq!(reserved.granted.map(|granted| granted.candidate), Some(2));
-    assert_eq!(reserved.opens.len(), 2);
-    assert_about(reserved.opens[0], MINUTE, slack(MINUTE));
-    assert_about(reserved.opens[1], Duration::from_secs(40), slack(MINUTE));
+    assert_eq!(reserved.opens_in.len(), 2);
+    assert_about(reserved.opens_in[0], MINUTE, slack(MINUTE));
+    assert_about(reserved.opens_in[1], Duration::from_secs(40), slack(MINUTE));
     let reserved = reserve(&store, &all, request(0)).await;
-    assert_eq!((reserved.granted, reserved.opens.len()), (None, 3));
-    time.advance(reserved.opens[1]);
+    assert_eq!((reserved.granted, reserved.opens_in.len()), (None, 3));
+    time.advance(reserved.opens_in[1]);
     let reserved = reserve(&store, &all, request(0)).await;
     assert_eq!(reserved.granted.map(|granted| granted.candidate), Some(1));
 }
@@ -254,13 +254,13 @@ async fn limits_of_different_spans_apply_together(storage: &impl Storage) {
         for _ in 0..left {
             grant(&store, &key, request(0)).await;
         }
-        let opens = refuse(&store, &key, request(0)).await;
+        let opens_in = refuse(&store, &key, request(0)).await;
         if left == 2 {
-            assert_about(opens, Duration::from_secs(1), slack(Duration::from_secs(1)));
-            time.advance(opens);
+            assert_about(opens_in, Duration::from_secs(1), slack(Duration::from_secs(1)));
+            time.advance(opens_in);
         } else {
             // The hour's first requests were sent a few seconds ago.
-            assert_about(opens, Duration::from_secs(3_600 - 9), slack(hour) + Duration::from_secs(9));
+            assert_about(opens_in, Duration::from_secs(3_600 - 9), slack(hour) + Duration::from_secs(9));
         }
     }
 }
@@ -405,9 +405,9 @@ async fn a_day_ends_at_the_midnight_of_its_zone(storage: &impl Storage) {
     assert_eq!(grant(&store, &key, request(0)).await.at.date, day.date);
     time.advance(Duration::from_secs(3_600));
     grant(&store, &key, request(0)).await;
-    let opens = refuse(&store, &key, request(0)).await;
+    let opens_in = refuse(&store, &key, request(0)).await;
     let left = Duration::from_millis((day.ends_ms - time.now_ms()) as u64);
-    assert_about(opens, left + MIDNIGHT_GUARD, Duration::from_secs(1));
+    assert_about(opens_in, left + MIDNIGHT_GUARD, Duration::from_secs(1));
     time.advance(left + Duration::from_secs(5));
     assert_about(refuse(&store, &key, request(0)).await, Duration::from_secs(25), Duration::from_secs(1));
     time.advance(Duration::from_secs(26));
@@ -453,8 +453,8 @@ async fn days_of_23_and_25_hours(storage: &impl Storage) {
         let left = Duration::from_secs(hours * 3_600 - 60);
         let key = candidate(&format!("{hours} hours"), &Limits::new().per_day(1));
         assert_eq!(grant(&store, &key, request(0)).await.at.date, day.date);
-        let opens = refuse(&store, &key, request(0)).await;
-        assert_about(opens, left + MIDNIGHT_GUARD, Duration::from_secs(1));
+        let opens_in = refuse(&store, &key, request(0)).await;
+        assert_about(opens_in, left + MIDNIGHT_GUARD, Duration::from_secs(1));
         time.advance_to(day.ends_ms - 2_000);
         refuse(&store, &key, request(0)).await;
         time.advance_to(day.ends_ms + 31_000);

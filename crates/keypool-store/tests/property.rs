@@ -173,7 +173,7 @@ struct Schedule<'a, S> {
     processes: Vec<Arc<dyn Store>>,
     candidates: Vec<Candidate>,
     grants: Vec<Grant>,
-    opens: Duration,
+    opens_in: Duration,
 }
 
 impl<S: Storage> Schedule<'_, S> {
@@ -185,7 +185,7 @@ impl<S: Storage> Schedule<'_, S> {
         let time: &Time = self.storage.time();
         match *step {
             Step::Pass { millis } => time.advance(Duration::from_millis(millis as u64)),
-            Step::PassUntilOpen => time.advance(std::mem::take(&mut self.opens)),
+            Step::PassUntilOpen => time.advance(std::mem::take(&mut self.opens_in)),
             Step::Kill { process } => {
                 self.processes[process] = self.storage.open().await;
                 // Requests that the process did not correct stay reserved.
@@ -211,8 +211,8 @@ impl<S: Storage> Schedule<'_, S> {
                 let now_ms = time.now_ms();
                 let reserved = self.processes[process].reserve(ReserveRequest { candidates, cost }).await.unwrap();
                 let refused = reserved.granted.map_or(quotas.len(), |granted| granted.candidate);
-                prop_assert_eq!(reserved.opens.len(), refused);
-                self.opens = reserved.opens.iter().min().copied().unwrap_or_default();
+                prop_assert_eq!(reserved.opens_in.len(), refused);
+                self.opens_in = reserved.opens_in.iter().min().copied().unwrap_or_default();
                 for quota in &quotas[..refused] {
                     let (limits, grants) = (&self.candidates[*quota].limits, self.of(*quota));
                     let full = limits.iter().any(|limit| may_refuse(limit, &cost, &grants, now_ms));
@@ -257,7 +257,7 @@ async fn run<S: Storage>(storage: &S, limits: &[Limits], steps: &[Step]) -> Resu
     }
     let named = limits.iter().enumerate();
     let candidates = named.map(|(at, limits)| candidate(&format!("quota-{at}"), limits)).collect();
-    let mut schedule = Schedule { storage, processes, candidates, grants: Vec::new(), opens: Duration::ZERO };
+    let mut schedule = Schedule { storage, processes, candidates, grants: Vec::new(), opens_in: Duration::ZERO };
     for step in steps {
         schedule.step(step).await?;
     }

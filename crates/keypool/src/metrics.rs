@@ -189,7 +189,7 @@ pub async fn serve(
         let mut keys = first.pool.stats().keys;
         for provider in pools {
             keys += provider.pool.stats().keys;
-            collector = collector.and(&provider.pool, &*provider.name);
+            collector = collector.with_pool(&provider.pool, &*provider.name);
         }
         if keys <= PER_KEY {
             collector = collector.per_key();

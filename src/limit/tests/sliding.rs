@@ -31,8 +31,8 @@ impl Window {
         self.counts.used(self.length, now)
     }
 
-    fn opens(&mut self, now: Tick, amount: u64, limit: u64) -> Tick {
-        self.counts.opens(self.length, now, amount, limit)
+    fn opens_at(&mut self, now: Tick, amount: u64, limit: u64) -> Tick {
+        self.counts.opens_at(self.length, now, amount, limit)
     }
 
     fn add(&mut self, at: Tick, amount: u64) {
@@ -65,7 +65,7 @@ impl Oracle {
     }
 
     /// Returns the first time at which `amount` fits under `limit`.
-    fn opens(&self, now: u64, amount: u64, limit: u64) -> u64 {
+    fn opens_at(&self, now: u64, amount: u64, limit: u64) -> u64 {
         let mut ends: Vec<u64> =
             self.starts.iter().map(|(start, _)| start + self.span + 1).filter(|end| *end > now).collect();
         ends.sort_unstable();
@@ -126,15 +126,15 @@ fn play(mut window: Window, span: u64, limit: u64, steps: Vec<Step>, delay: u64)
             Step::Wait(millis) => now += millis,
             Step::Add { amount, late } => {
                 let asked = now - late.min(guard - 1);
-                let opens = window.opens(at(asked), amount, limit).millis();
+                let opens = window.opens_at(at(asked), amount, limit).millis();
                 if opens <= asked {
                     window.add(at(asked), amount);
                     oracle.starts.push((asked, amount));
                 } else {
-                    let ideal = oracle.opens(asked, amount, limit);
+                    let ideal = oracle.opens_at(asked, amount, limit);
                     prop_assert!(opens <= ideal + delay, "opens at {opens}, ideal {ideal}");
-                    prop_assert!(window.clone().opens(at(opens - 1), amount, limit) == at(opens));
-                    prop_assert!(window.clone().opens(at(opens), amount, limit) <= at(opens));
+                    prop_assert!(window.clone().opens_at(at(opens - 1), amount, limit) == at(opens));
+                    prop_assert!(window.clone().opens_at(at(opens), amount, limit) <= at(opens));
                 }
             }
             Step::Remove { which, amount } if !oracle.starts.is_empty() => {
@@ -177,7 +177,7 @@ proptest! {
 fn saturation(mut window: Window, limit: u64) -> f64 {
     let mut started = 0_u64;
     for millis in START..START + 600_000 {
-        while window.opens(at(millis), 1, limit) <= at(millis) {
+        while window.opens_at(at(millis), 1, limit) <= at(millis) {
             window.add(at(millis), 1);
             started += 1;
         }
@@ -210,7 +210,7 @@ fn an_amount_of_the_past_expires_as_if_added_in_time() {
     window.add(at(START), 1);
     window.add(at(START + 20_000), 1);
     window.add(at(START + 10_000), 5);
-    assert_eq!(window.opens(at(START + 20_000), 6, 7), at(START + 70_250));
+    assert_eq!(window.opens_at(at(START + 20_000), 6, 7), at(START + 70_250));
     window.add(at(START + 100_000), 1);
     window.add(at(START + 10_000), 5);
     assert_eq!(window.used(at(START + 100_000)), 1);
@@ -219,8 +219,8 @@ fn an_amount_of_the_past_expires_as_if_added_in_time() {
 #[test]
 fn amounts_above_the_limit_never_fit_and_large_amounts_take_several_entries() {
     let mut window = Window::coalesced(Duration::from_secs(60));
-    assert_eq!(window.opens(at(START), 8, 7), Tick::NEVER);
-    assert_eq!(window.opens(at(START), 1, 0), Tick::NEVER);
+    assert_eq!(window.opens_at(at(START), 8, 7), Tick::NEVER);
+    assert_eq!(window.opens_at(at(START), 1, 0), Tick::NEVER);
     window.add(at(START), u64::MAX);
     window.add(at(START), 1);
     assert_eq!(window.used(at(START)), 1 << 32);
@@ -248,7 +248,7 @@ fn a_window_that_becomes_exact_keeps_its_counts() {
     window.length = Length::exact(Duration::from_secs(60));
     window.add(at(START + 1_000), 1);
     assert_eq!(window.used(at(START + 1_000)), 3);
-    assert_eq!(window.opens(at(START + 1_000), 3, 3), at(START + 61_250));
+    assert_eq!(window.opens_at(at(START + 1_000), 3, 3), at(START + 61_250));
 }
 
 #[test]

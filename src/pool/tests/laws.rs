@@ -181,7 +181,7 @@ impl Both {
             }
             Op::Use(lease, tokens) => {
                 if let Some(at) = held(lease, &self.leases) {
-                    self.leases[at].used(Usage::new(tokens, 0));
+                    self.leases[at].report_usage(Usage::new(tokens, 0));
                     self.oracle.leases[at].used = Some(tokens);
                 }
             }

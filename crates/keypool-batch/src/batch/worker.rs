@@ -400,7 +400,7 @@ impl Engine {
     fn unavailable(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
         if let Some(last) = error.attempts().last() {
             let what = last.outcome().failure().map(failure_text).unwrap_or_default();
-            match last.outcome().failure().map(|failure| (failure.class(), failure.concerns())) {
+            match last.outcome().failure().map(|failure| (failure.class(), failure.affected_scope())) {
                 // No key can help: the provider refuses our address, or another server responds.
                 Some((ErrorClass::Egress, _)) => self.outage.unreachable("the network", &what),
                 // The failure belongs to the request and not to a key.

@@ -96,7 +96,7 @@ impl Error {
             Library::Unavailable => Self::new(ErrorKind::Unavailable, error.to_string()),
             Library::Store => Self::new(ErrorKind::Store, error.to_string()),
             Library::ShutDown => Self::new(ErrorKind::ShutDown, error.to_string()),
-            Library::Transport => Self::of_transport(&error, base),
+            Library::Transport => Self::from_transport(&error, base),
             _ => Self::new(ErrorKind::Invalid, error.with_cause()),
         };
         out.inner.retry_after = error.retry_after();
@@ -105,8 +105,8 @@ impl Error {
     }
 
     /// Converts an error of the connection.
-    pub(super) fn of_transport(error: &(dyn StdError + 'static), base: &Base) -> Self {
-        let failure = Failure::of_transport(error);
+    pub(super) fn from_transport(error: &(dyn StdError + 'static), base: &Base) -> Self {
+        let failure = Failure::from_transport(error);
         let is_connect = causes(error).any(|cause| {
             cause
                 .downcast_ref::<hyper_util::client::legacy::Error>()

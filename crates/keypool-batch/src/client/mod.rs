@@ -146,7 +146,7 @@ impl Client {
             dispatch.in_flight.set(false);
         }
         let base = self.pool().provider().base();
-        let broken = |error: BoxError| Error::of_transport(&*error, base).with_attempts(attempts.clone());
+        let broken = |error: BoxError| Error::from_transport(&*error, base).with_attempts(attempts.clone());
         let bytes = read.map_err(|elapsed| broken(elapsed.into()))?.map_err(broken)?.to_bytes();
         let unreadable = |why: String| Error::new(ErrorKind::Unreadable, why).with_attempts(attempts.clone());
         let value: serde_json::Value = serde_json::from_slice(&bytes)

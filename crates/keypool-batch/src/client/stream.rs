@@ -64,10 +64,10 @@ impl AnswerStream {
     async fn event(&mut self) -> Result<Option<Value>, Error> {
         loop {
             let next = tokio::time::timeout(self.timeout, self.events.next()).await;
-            let next = next.map_err(|elapsed| Error::of_transport(&elapsed, &self.base))?;
+            let next = next.map_err(|elapsed| Error::from_transport(&elapsed, &self.base))?;
             let Some(event) = next else { return Ok(None) };
             let event = event.map_err(|error| match error {
-                sse_stream::Error::Body(error) => Error::of_transport(&*BoxError::from(error), &self.base),
+                sse_stream::Error::Body(error) => Error::from_transport(&*BoxError::from(error), &self.base),
                 error => Error::new(ErrorKind::Unreadable, format!("the answer is not an event stream: {error}")),
             })?;
             let Some(data) = event.data.filter(|data| !data.trim().is_empty()) else { continue };

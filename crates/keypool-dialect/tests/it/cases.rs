@@ -1,6 +1,6 @@
 //! Problems from public reports that this crate must handle, in each dialect, complete and streamed.
 
-use keypool_dialect::{ErrorKind, Outcome, without_ours};
+use keypool_dialect::{ErrorKind, Outcome, without_gateway_parts};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -83,7 +83,7 @@ fn clients_of_googles_compatible_endpoint_send_the_signature_back() {
     let body = json!({ "model": MODEL, "messages": messages });
     assert_eq!(encoded(CHAT, &body).unwrap()["contents"][1]["parts"][0]["thoughtSignature"], signature());
     // OpenAI would refuse the field.
-    let for_openai = without_ours(CHAT, body.to_string().as_bytes()).unwrap();
+    let for_openai = without_gateway_parts(CHAT, body.to_string().as_bytes()).unwrap();
     let for_openai: Value = serde_json::from_slice(&for_openai).unwrap();
     let call = &for_openai["messages"][1]["tool_calls"][0];
     assert!(call.get("extra_content").is_none() && call["id"] == id);
@@ -110,7 +110,7 @@ fn blocks_signed_by_us_are_not_sent_to_anthropic() {
             { "role": "user", "content": [{ "type": "tool_result", "tool_use_id": id, "content": "done" }] },
         ],
     });
-    let sent = without_ours(MESSAGES, body.to_string().as_bytes()).unwrap();
+    let sent = without_gateway_parts(MESSAGES, body.to_string().as_bytes()).unwrap();
     let sent: Value = serde_json::from_slice(&sent).unwrap();
     let messages = sent["messages"].as_array().unwrap();
     assert_eq!(messages.len(), 5, "a message with only our thoughts is removed");
@@ -120,7 +120,7 @@ fn blocks_signed_by_us_are_not_sent_to_anthropic() {
     assert!(sent.get("thinking").is_none());
     // Nothing changes in a request without blocks of ours.
     let clean = json!({ "model": "claude", "messages": [{ "role": "assistant", "content": [theirs] }] });
-    assert_eq!(without_ours(MESSAGES, clean.to_string().as_bytes()), None);
+    assert_eq!(without_gateway_parts(MESSAGES, clean.to_string().as_bytes()), None);
     // Thoughts of other providers are not sent to Gemini.
     let contents = encoded(MESSAGES, &json!({ "model": MODEL, "max_tokens": 9, "messages": [
         { "role": "user", "content": "Go" }, { "role": "assistant", "content": [theirs, { "type": "text", "text": "a" }] },
@@ -150,7 +150,8 @@ fn gemini_searches_are_not_sent_to_anthropic() {
     let body = json!({ "model": "claude", "messages": [
         { "role": "user", "content": "Go" }, { "role": "assistant", "content": content }, { "role": "user", "content": "On" },
     ] });
-    let sent: Value = serde_json::from_slice(&without_ours(MESSAGES, body.to_string().as_bytes()).unwrap()).unwrap();
+    let sent: Value =
+        serde_json::from_slice(&without_gateway_parts(MESSAGES, body.to_string().as_bytes()).unwrap()).unwrap();
     let mut left = vec![json!({ "type": "text", "text": "Ulm", "citations": [] })];
     left.extend(theirs.as_array().unwrap().clone());
     assert_eq!(sent["messages"][1]["content"], json!(left));
@@ -168,7 +169,8 @@ fn our_fields_are_not_sent_to_openai() {
     let theirs = json!({ "role": "assistant", "content": "a", "reasoning_content": "t" });
     let answer = json!({ "role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "ok" });
     let body = json!({ "model": "gpt", "messages": [user, theirs, user, message, answer] });
-    let sent: Value = serde_json::from_slice(&without_ours(CHAT, body.to_string().as_bytes()).unwrap()).unwrap();
+    let sent: Value =
+        serde_json::from_slice(&without_gateway_parts(CHAT, body.to_string().as_bytes()).unwrap()).unwrap();
     let messages = &sent["messages"];
     assert_eq!((&messages[0], &messages[1], &messages[4]), (&user, &theirs, &answer));
     let names: Vec<&String> = messages[3].as_object().unwrap().keys().collect();
@@ -185,7 +187,8 @@ fn our_reasoning_items_are_not_sent_to_openai() {
     assert_eq!(input[0]["type"], "reasoning");
     let theirs = json!({ "type": "reasoning", "id": "rs_68", "summary": [], "encrypted_content": "x" });
     input.push(theirs.clone());
-    let sent = without_ours(RESPONSES, json!({ "model": "gpt", "input": input }).to_string().as_bytes()).unwrap();
+    let sent =
+        without_gateway_parts(RESPONSES, json!({ "model": "gpt", "input": input }).to_string().as_bytes()).unwrap();
     let sent: Value = serde_json::from_slice(&sent).unwrap();
     assert_eq!(sent["input"].as_array().unwrap().len(), 2);
     assert_eq!(sent["input"][1], theirs);

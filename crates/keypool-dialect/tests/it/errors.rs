@@ -130,7 +130,9 @@ fn stream_can_send_pings_and_a_failure() {
         let end = answer.fail(&Error::new(ErrorKind::BadUpstream, "the connection broke"));
         assert!(String::from_utf8_lossy(&end).contains("the connection broke"));
         assert!(
-            answer.is_over() && answer.finish().unwrap().is_empty() && answer.push(b"data: {}\n\n").unwrap().is_empty()
+            answer.is_finished()
+                && answer.finish().unwrap().is_empty()
+                && answer.push(b"data: {}\n\n").unwrap().is_empty()
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use keypool_dialect::{
     Call, Conversation, Encoder, Error, Media, MediaData, Mode, Part, Role, Tool, ToolResult, Turn,
-    openai::embeddings::Embeddings, without_ours,
+    openai::embeddings::Embeddings, without_gateway_parts,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Value, json};
@@ -160,7 +160,7 @@ proptest! {
                     prop_assert!(serde_json::from_slice::<Value>(&error.body(frontend)).is_ok());
                 }
             }
-            let _ = without_ours(frontend, body.to_string().as_bytes());
+            let _ = without_gateway_parts(frontend, body.to_string().as_bytes());
         }
         let _ = Embeddings::parse(request.to_string().as_bytes(), mode);
     }

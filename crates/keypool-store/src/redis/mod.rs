@@ -237,7 +237,7 @@ impl Shared {
                 call.arg(&*epoch).arg(cost.requests).arg(cost.input_tokens).arg(cost.output_tokens).arg(cost.images);
                 call.arg(zones).arg(candidates);
             });
-            let (head, granted, date, (number, packed), mut opens): Reply = reserve.await?;
+            let (head, granted, date, (number, packed), mut opens_in): Reply = reserve.await?;
             let candidate = usize::try_from(granted - 1).ok();
             let name = candidate.and_then(|candidate| names.get(candidate));
             if !self.memory.accept(&head, name.map(|name| (&**name, number, packed))) {
@@ -249,14 +249,14 @@ impl Shared {
                 continue;
             }
             if head.wait_ms > 0 {
-                opens = vec![head.wait_ms; names.len()];
+                opens_in = vec![head.wait_ms; names.len()];
             }
             let granted = candidate.map(|candidate| {
                 let at = ReservedAt { at_ms: head.now_ms + HOLD_MS, date };
                 Granted { candidate, at, usable_for: Duration::from_millis(HOLD_MS as u64) }
             });
-            let opens = opens.into_iter().map(Duration::from_millis).collect();
-            return Ok(Reserved { granted, opens });
+            let opens_in = opens_in.into_iter().map(Duration::from_millis).collect();
+            return Ok(Reserved { granted, opens_in });
         }
         Err(Error::store("the Redis server's data was replaced several times within one request"))
     }

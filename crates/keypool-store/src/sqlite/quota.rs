@@ -130,9 +130,9 @@ impl Quota {
 
     /// Returns the delay in milliseconds until there is room for a cost; 0 if there is room now. `now` is the time of
     /// the windows, `wall` that of the days.
-    pub(super) fn opens(&mut self, limits: &[Limit], cost: &Amounts, now: i64, day: &Day, wall: i64) -> i64 {
+    pub(super) fn opens_in(&mut self, limits: &[Limit], cost: &Amounts, now: i64, day: &Day, wall: i64) -> i64 {
         self.windows.prune(now);
-        let sliding = limits.iter().map(|limit| self.windows.opens(limit, cost.of(limit.unit), now));
+        let sliding = limits.iter().map(|limit| self.windows.opens_in(limit, cost.of(limit.unit), now));
         let daily = limits.iter().filter(|limit| limit.span == Span::Day && cost.of(limit.unit) > 0).map(|limit| {
             let today = self.used_on(day.date).of(limit.unit);
             let (guard, cost) = (MIDNIGHT_GUARD.as_millis() as i64, cost.of(limit.unit));

@@ -36,7 +36,7 @@ struct Entry {
 impl Windows {
     /// Returns the delay in milliseconds until a limit has room for the cost; 0 if it has room now. A cost larger than
     /// the limit fits into an empty window. Daily limits are ignored here.
-    pub(super) fn opens(&self, limit: &Limit, cost: u64, now: i64) -> i64 {
+    pub(super) fn opens_in(&self, limit: &Limit, cost: u64, now: i64) -> i64 {
         let Span::Sliding(span) = limit.span else { return 0 };
         if cost == 0 {
             return 0;
@@ -48,15 +48,15 @@ impl Windows {
         let Some(window) = self.0.iter().find(|window| window.0 == span_ms) else { return 0 };
         let amounts = window.1.iter().map(|entry| entry.amounts.of(limit.unit));
         let mut used = amounts.fold(0, u64::saturating_add);
-        let mut opens = 0;
+        let mut opens_in = 0;
         for entry in &window.1 {
             if used == 0 || used.saturating_add(cost) <= limit.amount {
                 break;
             }
             used = used.saturating_sub(entry.amounts.of(limit.unit));
-            opens = window.leaves(entry) - now;
+            opens_in = window.leaves(entry) - now;
         }
-        opens
+        opens_in
     }
 
     /// Adds amounts at a time to the windows of these spans, to that of a minute, and to all existing ones. Windows

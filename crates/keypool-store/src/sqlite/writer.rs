@@ -291,14 +291,14 @@ impl Writer {
 
     fn reserve(&mut self, request: ReserveRequest) -> Result<Reserved, SqliteError> {
         let now = self.now_ms;
-        let mut opens = Vec::new();
+        let mut opens_in = Vec::new();
         for (place, candidate) in request.candidates.into_iter().enumerate() {
             let (day, wall) = self.day(&candidate.zone)?;
             let (row, folded) = (self.log.last + 1, self.log.folded);
             let quota = self.quota((Arc::clone(&candidate.project), Arc::clone(&candidate.model)))?;
-            let opens_ms = quota.opens(&candidate.limits, &request.cost, now, &day, wall);
-            if opens_ms > 0 {
-                opens.push(Duration::from_millis(opens_ms as u64));
+            let opens_in_ms = quota.opens_in(&candidate.limits, &request.cost, now, &day, wall);
+            if opens_in_ms > 0 {
+                opens_in.push(Duration::from_millis(opens_in_ms as u64));
                 continue;
             }
             let at = ReservedAt { at_ms: now + HOLD_MS, date: day.date };
@@ -306,9 +306,9 @@ impl Writer {
             quota.count(&entry, row, folded);
             self.entries.push(entry);
             let usable_for = Duration::from_millis(HOLD_MS as u64);
-            return Ok(Reserved { granted: Some(Granted { candidate: place, at, usable_for }), opens });
+            return Ok(Reserved { granted: Some(Granted { candidate: place, at, usable_for }), opens_in });
         }
-        Ok(Reserved { granted: None, opens })
+        Ok(Reserved { granted: None, opens_in })
     }
 
     /// Returns the day for which a request reserved now counts, by the latest time at which it may be sent, and the

@@ -90,7 +90,7 @@ async fn child_that_reserves() {
         let reserved = reserve(&store, "shared", &limits).await;
         match reserved.granted {
             Some(_) => println!("sent {}", wall_ms()),
-            None => tokio::time::sleep(reserved.opens[0].min(Duration::from_millis(100))).await,
+            None => tokio::time::sleep(reserved.opens_in[0].min(Duration::from_millis(100))).await,
         }
     }
 }

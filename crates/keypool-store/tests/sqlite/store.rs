@@ -24,7 +24,7 @@ async fn window_refuses_until_it_opens() {
     let refused = reserve(&store, "a", &limits).await;
     assert_eq!(refused.granted, None);
     // 60 s, the hold of 1 s and the guard of 250 ms.
-    assert_eq!(refused.opens, [Duration::from_millis(61_250)]);
+    assert_eq!(refused.opens_in, [Duration::from_millis(61_250)]);
     time.advance(Duration::from_millis(61_249));
     assert_eq!(reserve(&store, "a", &limits).await.granted, None);
     time.advance(Duration::from_millis(1));
@@ -40,7 +40,7 @@ async fn first_candidate_with_room_is_granted() {
     let candidates = vec![candidate("a", &none), candidate("b", &one), candidate("c", &one), candidate("d", &one)];
     let reserved = store.reserve(ReserveRequest { candidates, cost: one_request() }).await.unwrap();
     assert_eq!(reserved.granted.unwrap().candidate, 2);
-    assert_eq!(reserved.opens, [Duration::from_secs(86_400), Duration::from_millis(61_250)]);
+    assert_eq!(reserved.opens_in, [Duration::from_secs(86_400), Duration::from_millis(61_250)]);
 }
 
 #[tokio::test]
@@ -99,11 +99,11 @@ async fn requests_within_30_s_after_midnight_count_for_both_days() {
     time.advance(Duration::from_secs(40));
     assert_eq!(reserve(&store, "a", &limits).await.granted.unwrap().at.date, 20_620);
     let refused = reserve(&store, "a", &limits).await;
-    assert_eq!((refused.granted, refused.opens), (None, vec![Duration::from_secs(20)]));
+    assert_eq!((refused.granted, refused.opens_in), (None, vec![Duration::from_secs(20)]));
     time.advance(Duration::from_secs(20));
     assert!(reserve(&store, "a", &limits).await.granted.is_some());
     let refused = reserve(&store, "a", &limits).await;
-    assert_eq!(refused.opens, [Duration::from_secs(86_400)]);
+    assert_eq!(refused.opens_in, [Duration::from_secs(86_400)]);
 }
 
 #[tokio::test]
@@ -299,7 +299,10 @@ async fn clock_ahead_before_a_reboot_blocks_for_at_most_one_window() {
     let store = SqliteStore::open(&path, SqliteOptions::new()).unwrap();
     let refused = reserve(&store, "a", &limits).await;
     assert_eq!(refused.granted, None);
-    assert!(refused.opens[0] > Duration::from_secs(50) && refused.opens[0] < Duration::from_secs(62), "{refused:?}");
+    assert!(
+        refused.opens_in[0] > Duration::from_secs(50) && refused.opens_in[0] < Duration::from_secs(62),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

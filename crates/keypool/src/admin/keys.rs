@@ -158,7 +158,7 @@ pub async fn add(
         return Err(AdminError::bad_request("secret: expected the key as a string"));
     };
     let id = match options.remove("id") {
-        None | Some(Value::Null) => KeyId::of_secret(secret.trim()),
+        None | Some(Value::Null) => KeyId::from_secret(secret.trim()),
         Some(Value::String(id)) if !id.trim().is_empty() => KeyId::new(id.trim()),
         Some(_) => return Err(AdminError::bad_request("id: expected a name")),
     };

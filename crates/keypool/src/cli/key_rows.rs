@@ -217,9 +217,9 @@ impl KeyRow {
     pub(super) fn why(&self) -> String {
         let mut parts: Vec<String> = self.by_severity().into_iter().map(Breaker::text).collect();
         let mut full: Vec<&LimitRow> = self.limits.iter().filter(|limit| limit.is_full()).collect();
-        full.sort_by_key(|limit| limit.opens());
+        full.sort_by_key(|limit| limit.opens_in());
         parts.extend(
-            full.iter().map(|limit| format!("{} full, {} left", short_model(&limit.model), left(limit.opens()))),
+            full.iter().map(|limit| format!("{} full, {} left", short_model(&limit.model), left(limit.opens_in()))),
         );
         parts.join("; ")
     }
@@ -254,7 +254,7 @@ impl LimitRow {
         self.opens_in_seconds.is_some() && self.source != "assumed"
     }
 
-    fn opens(&self) -> u64 {
+    fn opens_in(&self) -> u64 {
         self.opens_in_seconds.unwrap_or(0)
     }
 

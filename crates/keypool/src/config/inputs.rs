@@ -178,7 +178,7 @@ impl Inputs {
             set(setting, value, option);
         }
         let origins = all.iter().map(|(name, (_, origin))| (name.clone(), origin.clone())).collect();
-        (Environment::of(all.into_iter().map(|(name, (value, _))| (name, value))), origins)
+        (Environment::from_vars(all.into_iter().map(|(name, (value, _))| (name, value))), origins)
     }
 }
 
@@ -210,7 +210,7 @@ mod tests {
         let variables =
             [("GEMINI_API_BASE_URL", "http://gemini.example"), ("OPENAI_BASE_URL", "http://openai.example")];
         let upstream = |option: Option<&str>, file: &str| {
-            let mut inputs = Inputs { environment: Environment::of(variables), ..Inputs::default() };
+            let mut inputs = Inputs { environment: Environment::from_vars(variables), ..Inputs::default() };
             inputs.option("--provider", "gateway.provider", option.map(str::to_owned));
             inputs.overlay(file).0.get("KEYPOOL__GATEWAY__UPSTREAM").map(str::to_owned)
         };
@@ -230,11 +230,11 @@ mod tests {
         for (value, expected) in [("1", true), ("yes", true), ("on", true), ("0", false), ("No", false), ("off", false)]
         {
             let environment = [("KEYPOOL__GATEWAY__STRICT", value), ("KEYPOOL__POOL__STRATEGY", "round-robin")];
-            let inputs = Inputs { environment: Environment::of(environment), ..Inputs::default() };
+            let inputs = Inputs { environment: Environment::from_vars(environment), ..Inputs::default() };
             let config = inputs.load().expect("a good configuration").config;
             assert_eq!((config.gateway.strict, config.pool.strategy.as_str()), (expected, "round-robin"), "{value}");
         }
-        let environment = Environment::of([("KEYPOOL__GATEWAY__STRICT", "maybe")]);
+        let environment = Environment::from_vars([("KEYPOOL__GATEWAY__STRICT", "maybe")]);
         let problems = Inputs { environment, ..Inputs::default() }.load().unwrap_err().to_string();
         assert!(problems.contains("expected true or false"), "{problems}");
     }

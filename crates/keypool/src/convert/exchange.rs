@@ -161,7 +161,7 @@ impl<'a> Caller<'a> {
             Ok::<_, Failure>((exchange.served(attempts), body))
         });
         let answers: Vec<(Head, Bytes)> = sent.buffered(AT_ONCE).try_collect().await?;
-        quota.used(answers.iter().filter_map(|(_, body)| usage(body)).fold(Usage::new(0, 0), |sum, more| {
+        quota.report_usage(answers.iter().filter_map(|(_, body)| usage(body)).fold(Usage::new(0, 0), |sum, more| {
             Usage::new(sum.input_tokens + more.input_tokens, sum.output_tokens + more.output_tokens)
         }));
         let (mut heads, bodies): (Vec<Head>, Vec<Bytes>) = answers.into_iter().unzip();
@@ -287,11 +287,11 @@ fn usage(body: &Bytes) -> Option<Usage> {
 pub struct Quota(Option<Lease>);
 
 impl Quota {
-    pub fn used(&self, usage: Usage) {
+    pub fn report_usage(&self, usage: Usage) {
         if let Some(lease) = &self.0
             && usage.input_tokens + usage.output_tokens > 0
         {
-            lease.used(usage);
+            lease.report_usage(usage);
         }
     }
 }

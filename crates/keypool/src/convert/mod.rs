@@ -128,7 +128,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
     read.map_err(|error| Failure::from(error).after(attempts.clone()))?;
     app.signatures.keep(&mut answer);
     let usage = answer.usage();
-    quota.used(Usage::new(usage.input, usage.output));
+    quota.report_usage(Usage::new(usage.input, usage.output));
     let body = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
     Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), body.into()))
 }
@@ -223,7 +223,7 @@ impl Signatures {
 }
 
 /// Removes the blocks that only this gateway understands from a body for Anthropic or OpenAI.
-pub fn without_ours(route: &Route, body: &mut Collected) {
+pub fn without_gateway_parts(route: &Route, body: &mut Collected) {
     let frontend = match route.endpoint {
         Endpoint::Messages | Endpoint::CountTokens => Frontend::Messages,
         Endpoint::Chat => Frontend::Chat,
@@ -231,7 +231,7 @@ pub fn without_ours(route: &Route, body: &mut Collected) {
         _ => return,
     };
     debug_assert_ne!(route.dialect, Dialect::Gemini);
-    if let Some(cleaned) = body.data().and_then(|data| keypool_dialect::without_ours(frontend, data)) {
+    if let Some(cleaned) = body.data().and_then(|data| keypool_dialect::without_gateway_parts(frontend, data)) {
         *body = Collected::whole(cleaned);
     }
 }

@@ -98,7 +98,7 @@ impl Translation {
                         continue;
                     }
                     // The second attempt failed: the answer of the first is used.
-                    Err(_) if self.is_second && !self.answer.is_over() => self.answer.finish(),
+                    Err(_) if self.is_second && !self.answer.is_finished() => self.answer.finish(),
                     Err(failure) => {
                         self.source = Source::Ended;
                         return Err(failure);
@@ -126,8 +126,8 @@ impl Translation {
             };
             self.app.signatures.keep(&mut self.answer);
             let usage = self.answer.usage();
-            self.quota.used(Usage::new(usage.input, usage.output));
-            if bytes.is_err() || self.answer.is_over() {
+            self.quota.report_usage(Usage::new(usage.input, usage.output));
+            if bytes.is_err() || self.answer.is_finished() {
                 self.source = Source::Ended;
             }
             let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()))?;

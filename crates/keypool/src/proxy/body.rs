@@ -296,6 +296,6 @@ fn finish(meter: &mut Option<Meter>) {
     if let Some(Meter { mut reader, lease }) = meter.take()
         && let Some(usage) = reader.finish()
     {
-        lease.used(usage);
+        lease.report_usage(usage);
     }
 }

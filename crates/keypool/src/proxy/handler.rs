@@ -102,7 +102,7 @@ async fn forward(
     let pinned = resources::pinned(app, provider, &incoming, &resource).await?;
     let Incoming { route, tenant, mut head, mut body, model } = incoming;
     if route.dialect != Dialect::Gemini {
-        convert::without_ours(&route, &mut body);
+        convert::without_gateway_parts(&route, &mut body);
     }
     let session = app.sessions.session(provider, &head.headers);
     let key_request = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;

@@ -505,8 +505,8 @@ impl Meter<'_> {
         if self.input + self.output > 0 {
             let used = Usage::new(self.input, self.output);
             tracing::trace!(provider = %self.provider.name, input = self.input, output = self.output, "live usage");
-            self.lease.used(used);
-            self.quota.iter().for_each(|quota| quota.used(used));
+            self.lease.report_usage(used);
+            self.quota.iter().for_each(|quota| quota.report_usage(used));
         }
     }
 }
