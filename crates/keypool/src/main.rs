@@ -21,7 +21,6 @@ mod store;
 mod telemetry;
 mod tenants;
 
-#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
