@@ -62,6 +62,14 @@ impl PathName {
     pub fn is_whole(&self) -> bool {
         self.rest.is_empty()
     }
+
+    /// Reports whether a POST to the path generates nothing, but stores data or cancels something.
+    pub fn generates_nothing(&self) -> bool {
+        const STORES: [&str; 7] =
+            ["files", "uploads", "fileSearchStores", "vector_stores", "containers", "conversations", "skills"];
+        let before = self.rest.strip_suffix("cancel");
+        STORES.contains(&self.collection) || before.is_some_and(|before| before.ends_with([':', '/']))
+    }
 }
 
 /// Returns the first resource or collection that a path names. Segments may be percent-encoded.
