@@ -136,7 +136,7 @@ impl Shared {
         }
     }
 
-    /// Gives the models that keys or limits name their own windows before their first response.
+    /// Creates windows for each model that a key or a limit names, before its first response.
     pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>, running: bool) {
         let mut models: Vec<_> = models.collect();
         models.sort_unstable();

@@ -272,7 +272,7 @@ async fn request_to_another_host_takes_no_key() {
     let error = send_request(&pool, request("https://other.example/v1beta/models/m:generateContent"), |_| good());
     let error = error.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
-    assert_eq!(pool.stats().granted, 0);
+    assert_eq!(pool.stats().sent, 0);
 }
 
 /// The provider tells both keys to wait 2 s; later requests wait for them and none is refused.
@@ -353,5 +353,5 @@ async fn rate_limit_of_one_request_tries_each_key_once() {
         error(429, "RESOURCE_EXHAUSTED", "You exceeded your file storage quota.", "")
     })
     .await;
-    assert_eq!(pool.stats().granted, 3);
+    assert_eq!(pool.stats().sent, 3);
 }
