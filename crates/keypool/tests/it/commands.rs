@@ -614,4 +614,35 @@ async fn batch_ends_without_quota_or_keys() {
     home.run(&["keys", "disable", "one"]).good();
     let done = batch();
     assert_eq!(done.code, 4, "{}", done.err);
+    for more in [&[][..], &["--workers-per-key", "2"]] {
+        let arguments = [&["batch", "prompts.txt", "--no-progress", "--db", "none", "--upstream", &sim.url()], more];
+        let done = home.run(&arguments.concat());
+        assert_eq!(done.code, 4, "{}", done.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batch_ends_while_standard_input_is_open() {
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.write("keys.txt", &key(0));
+    let arguments = ["batch", "-", "-o", "answers.jsonl", "--db", "none", "--keys", "keys.txt", "--no-progress"];
+    let mut command = program(home.path());
+    command.args(arguments).args(["--upstream", &sim.url()]).stdin(Stdio::piped());
+    let mut batch = command.spawn().expect("the program starts");
+    let mut input = batch.stdin.take().expect("piped");
+    input.write_all(b"one\n").expect("the program reads");
+    while sim.report().total.arrivals == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let sent = std::process::Command::new("kill").args(["-TERM", &batch.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    for _ in 0..100 {
+        if let Some(status) = batch.try_wait().expect("a child process") {
+            return assert_eq!(status.code(), Some(130));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    batch.kill().expect("the program runs");
+    panic!("the program waits for standard input");
 }
