@@ -38,7 +38,7 @@ pub(super) struct Batch {
     /// The file of results, which a later run resumes [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The format of the input [default: from the name of the file]
+    /// The format of the input [default: from the name of the file or the first line of standard input]
     #[arg(long, value_name = "NAME")]
     format: Option<Format>,
     /// The column of CSV or TSV that holds the prompt
@@ -248,6 +248,7 @@ impl Batch {
         } else {
             let format = named.unwrap_or_else(|| match InputFormat::of_path(&self.input) {
                 InputFormat::Csv { .. } => csv(),
+                InputFormat::Tsv { .. } => InputFormat::Tsv { column: self.column.clone() },
                 other => other,
             });
             Input::open_as(&self.input, format)

@@ -622,6 +622,28 @@ async fn batch_ends_without_quota_or_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn format_of_standard_input_is_detected() {
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.add(0, &[]);
+    for (input, ids) in [
+        ("\u{feff}{\"id\": \"a\", \"prompt\": \"one\"}\n{\"id\": \"b\", \"prompt\": \"two\"}\n", vec!["a", "b"]),
+        ("\n[\r\n{\"id\": \"a\",\n\"prompt\": \"one\"}\n]\n", vec!["a"]),
+        ("\u{feff}\n [{\"id\": \"a\", \"prompt\": \"one\"}]", vec!["a"]),
+        ("[\"one\",\n\"two\"]", vec!["0", "1"]),
+        ("[]", vec![]),
+        ("[draft] one\n{two}\n", vec!["0", "1"]),
+        ("", vec![]),
+    ] {
+        let arguments = ["batch", "-", "--no-progress", "--concurrency", "1", "--upstream", &sim.url()];
+        let done = home.run_with_input(&arguments, input).good();
+        let results = done.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let found: Vec<String> = results.map(|result| result["id"].to_string().replace('"', "")).collect();
+        assert_eq!(found, ids, "{input}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batch_ends_while_standard_input_is_open() {
     let sim = sim(1).await;
     let home = Home::new();
