@@ -224,8 +224,8 @@ fn all_forms_of_a_task_are_read() {
         r#"{"prompt": "x", "temperature": null}"#,
         r#"{"key": "k", "request": {"contents": [{"parts": [{"text": "x"}]}]}}"#,
         r#"{"custom_id": "c", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": []}}"#,
-        r#"{"contents": [], "generationConfig": {"topK": 1}, "meta": 1}"#,
-        r#"{"messages": [], "system": "s", "temperature": 0.5, "meta": 1}"#,
+        r#"{"contents": [], "generationConfig": {"topK": 1, "candidateCount": 1}, "meta": 1}"#,
+        r#"{"messages": [], "n": 1, "system": "s", "temperature": 0.5, "meta": 1}"#,
     ] {
         assert!(Task::from_json(good).is_ok(), "{good}: {:?}", Task::from_json(good));
     }
@@ -238,6 +238,9 @@ fn all_forms_of_a_task_are_read() {
         (r#"{"request": 1}"#, "not an object"),
         (r#"{"prompt": "x", "model": 1}"#, "`model` is not a string"),
         (r#"{"prompt": "x", "temperature": 1e999}"#, "temperature"),
+        (r#"{"contents": [], "generationConfig": {"candidateCount": 3}}"#, "asks for 3 answers"),
+        (r#"{"request": {"contents": [], "generation_config": {"candidate_count": "3"}}}"#, "asks for 3 answers"),
+        (r#"{"messages": [], "n": 2}"#, "asks for 2 answers"),
     ] {
         assert!(Task::from_json(bad).unwrap_err().contains(why), "{bad}");
     }

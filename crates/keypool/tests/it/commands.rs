@@ -436,6 +436,28 @@ async fn generate_prints_the_response() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn generate_fails_if_the_answer_is_not_complete() {
+    let home = Home::new();
+    home.add(0, &[]);
+    for (reason, why) in [
+        ("MAX_TOKENS", "cut at the limit of output tokens: MAX_TOKENS"),
+        ("SAFETY", "blocked by the provider: SAFETY"),
+        ("MALFORMED_FUNCTION_CALL", "not complete: MALFORMED_FUNCTION_CALL"),
+    ] {
+        let event = serde_json::json!({ "candidates": [{ "content": { "parts": [{ "text": "half" }] }, "finishReason": reason }] });
+        let event: &'static str = format!("data: {event}\n\n").leak();
+        let upstream = Upstream::always(200, "text/event-stream", event).await;
+        let done = home.run(&["generate", "hello", "--upstream", &upstream.url]);
+        assert_eq!((done.code, &*done.out), (1, "half\n"), "{}", done.err);
+        assert!(done.err.contains(&format!("the answer is {why}")), "{}", done.err);
+        let done = home.run(&["generate", "hello", "--json", "--upstream", &upstream.url]);
+        let json = done.json();
+        assert_eq!((done.code, &json["text"], &json["finish_reason"]), (1, &"half".into(), &reason.into()));
+        assert!(json["error"].as_str().is_some_and(|error| error.ends_with(why)), "{json}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn generate_reports_why_no_key_serves() {
     let home = Home::new();
     home.add(0, &["--id", "one"]);
