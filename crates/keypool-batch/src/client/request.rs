@@ -212,7 +212,8 @@ impl PromptOptions {
 /// Refuses a request for several answers: all of them cost tokens, and only the first one is read.
 pub(super) fn check_count(request: &RawObject) -> Result<(), String> {
     let configs = ["generationConfig", "generation_config"].map(|name| object(request.get(name)?));
-    let counts = configs.iter().flatten().flat_map(|config| [config.get("candidateCount"), config.get("candidate_count")]);
+    let counts =
+        configs.iter().flatten().flat_map(|config| [config.get("candidateCount"), config.get("candidate_count")]);
     let counts = counts.chain([request.get("n")]).flatten();
     let mut counts = counts.map(|count| count.get().trim_matches('"'));
     match counts.find(|count| count.parse::<f64>().is_ok_and(|count| count > 1.0)) {

@@ -180,7 +180,9 @@ impl Batch {
             temperature: self.temperature.or(given.temperature),
             max_output_tokens: self.max_output_tokens.or(given.max_output_tokens),
             workers_per_key: self.workers_per_key.or(given.workers_per_key.filter(|_| self.concurrency.is_none())),
-            rate_limit_per_slot: self.rate_limit_per_slot.or(given.rate_limit_per_slot),
+            rate_limit_per_slot: self
+                .rate_limit_per_slot
+                .or(given.rate_limit_per_slot.filter(|_| self.concurrency.is_none())),
             concurrency: self.concurrency.or(given.concurrency),
             max_retries: self.max_retries.unwrap_or(given.max_retries),
             timeout: self.timeout.unwrap_or(given.timeout),

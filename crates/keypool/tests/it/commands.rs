@@ -342,6 +342,34 @@ async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     run(&["add", "bob", "--rpm", "many"]).wrong("--rpm: expected a whole number");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_a_tenant_without_limits_are_counted() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
+    let run = |arguments: &[&str]| {
+        let arguments = [arguments, &["--db", "keys.db", "--json"]].concat();
+        run_in(gateway.folder.path(), &arguments, "", &[]).good().json()
+    };
+    // The name is no header value.
+    let token = run(&["tenants", "add", "Zoë 1"])["token"].as_str().expect("a token").to_owned();
+    let mut request = post(GENERATE, &hello());
+    request.headers_mut().insert("x-goog-api-key", token.parse().expect("a value"));
+    let mut served = 0;
+    for _ in 0..100 {
+        served += i32::from(gateway.send(request.clone()).await.status == 200);
+        if served == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    assert_eq!(run(&["tenants"])[0]["requests_today"], 3);
+    let usage = run(&["usage", "--by", "tenant"]);
+    assert_eq!((&usage[0]["tenant"], &usage[0]["requests"]), (&"Zoë 1".into(), &3.into()), "{usage}");
+    assert_eq!(run(&["usage", "--by", "key"])[0]["requests"], 4);
+    assert_eq!(by_id(&run(&["keys", "--keys", "keys.txt"]), "key-0")["used_today"], 4);
+}
+
 #[test]
 fn configuration_is_checked_completely_and_shown_without_secrets() {
     let home = Home::new();
@@ -597,6 +625,10 @@ async fn batch_resumes_where_it_stopped() {
     batch(&[]).wrong("batch.timeout: expected more than 0");
     home.write("keypool.toml", "[batch]\nmodel = \"gemini-none\"\n");
     assert_eq!(batch(&[]).code, 1);
+    home.write("keypool.toml", "[batch]\nrate_limit_per_slot = 10\n");
+    let begun = std::time::Instant::now();
+    batch(&["--concurrency", "1"]).good();
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,8 @@ use super::{Item, Place, not_utf8, read_line};
 use crate::batch::task::{Task, temperature, tokens};
 
 /// The error for a carriage return that the parser would take as the end of the row.
-const BARE_CR: &str = "a carriage return outside quotes has no line feed after it: `tr '\\r' '\\n'` converts such line ends";
+const BARE_CR: &str =
+    "a carriage return outside quotes has no line feed after it: `tr '\\r' '\\n'` converts such line ends";
 
 /// Returns the rows after the header, which must name the column of the prompt. The header decides which delimiter is
 /// used.
