@@ -69,11 +69,6 @@ impl Tenant {
         !self.entry.models.is_empty()
     }
 
-    fn has_limits(&self) -> bool {
-        let entry = &self.entry;
-        entry.rpm.or(entry.rpd).or(entry.tpm).or(entry.tpd).is_some() || entry.max_concurrent.is_some()
-    }
-
     fn is_expired(&self) -> bool {
         self.expires.is_some_and(|expires| expires <= jiff::Timestamp::now())
     }
@@ -94,7 +89,9 @@ impl Tenant {
         ];
         let limits = limits.into_iter().flatten().fold(Limits::new(), Limits::with);
         let id = self.key_id();
-        let key = Key::new(id.as_str()).named(id.clone()).project(id.as_str()).limits("*", limits);
+        // Not the name itself: a secret has only visible ASCII characters.
+        let secret = KeyId::from_secret(id.as_str());
+        let key = Key::new(secret.as_str()).named(id.clone()).project(id.as_str()).limits("*", limits);
         match entry.max_concurrent {
             Some(requests) => key.max_concurrent(requests),
             None => key,
@@ -170,7 +167,7 @@ impl Tenants {
             }
             after.insert(hash, Arc::new(tenant));
         }
-        let keys = after.values().filter(|tenant| tenant.has_limits()).map(|tenant| tenant.key()).collect();
+        let keys = after.values().map(|tenant| tenant.key()).collect();
         self.quota.apply(KeyChange::ReplaceAll(keys))?;
         let own = hash(loaded.token.expose());
         if self.own.load().hash != own {
@@ -206,12 +203,13 @@ impl Tenants {
         }
     }
 
-    /// Counts a request of a tenant. Hold the returned lease until the response ends, and report the used tokens to it.
+    /// Counts a request of a tenant, also without limits, for the usage. Hold the returned lease until the response ends,
+    /// and report the used tokens to it. Requests with the gateway's own token are not counted.
     ///
     /// # Errors
     /// 429 if the tenant has reached a limit, with the time until it has room again; 503 if the store is unavailable.
     pub async fn admit(&self, tenant: &Tenant, tokens: u64) -> Result<Option<Lease>, ApiError> {
-        if !tenant.has_limits() {
+        if tenant.name.is_none() {
             return Ok(None);
         }
         let request = KeyRequest::model("*").input_tokens(tokens).affinity(Affinity::RequireKey(tenant.key_id()));
