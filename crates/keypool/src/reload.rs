@@ -7,7 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{app::AppState, config::Loaded, server::Certificate};
+use crate::{
+    app::AppState,
+    config::{Loaded, USUAL_KEY_FILE},
+    server::Certificate,
+};
 
 /// How often the files and the database are checked for changes.
 const POLL: Duration = Duration::from_millis(500);
@@ -26,7 +30,8 @@ pub struct Reloaded {
 /// # Errors
 /// If the configuration is invalid, in which case nothing changes, or if the database cannot be read.
 pub async fn reload(app: &AppState) -> anyhow::Result<Reloaded> {
-    let loaded = app.inputs.load()?;
+    let mut loaded = app.inputs.load()?;
+    loaded.usual_key_file = loaded.usual_key_file.or_else(|| app.loaded.load().usual_key_file.clone());
     app.tenants.reload(&loaded, &app.stores).await?;
     app.pools.reload(&loaded, &app.stores).await?;
     let at_next_start = changed_sections(&app.loaded.load(), &loaded);
@@ -116,7 +121,8 @@ fn stamps(app: &AppState, certificate: Option<&Certificate>) -> Stamps {
     let loaded = app.loaded.load();
     let key_files = loaded.pools().into_iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>());
     let certificate = certificate.into_iter().flat_map(|certificate| certificate.files().map(Clone::clone));
-    let files = key_files.chain(app.inputs.file().map(Into::into)).chain(certificate);
+    let usual = loaded.config.pool.key_files.is_none().then(|| USUAL_KEY_FILE.into());
+    let files = key_files.chain(usual).chain(app.inputs.file().map(Into::into)).chain(certificate);
     let stamp = |file: &PathBuf| {
         let metadata = std::fs::metadata(file).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

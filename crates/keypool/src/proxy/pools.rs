@@ -107,7 +107,8 @@ impl Pools {
         Ok(Self { providers: pools, upstream })
     }
 
-    /// Replaces the keys by those that the sources list now. A key that cannot be added is logged.
+    /// Replaces the keys by those that the sources list now. A key that cannot be added is logged. If a whole key file
+    /// cannot be read or parsed, no key is removed, except those that were removed from the database.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -115,9 +116,20 @@ impl Pools {
         for (plan, keys) in keys::all(loaded, stores).await? {
             let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
             log_keys(&plan, &keys);
-            provider.stored.store(Arc::new(keys.stored()));
-            if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
-                tracing::warn!(provider = plan.name, %error, "a key was not added");
+            let stored_before = provider.stored.swap(Arc::new(keys.stored()));
+            let changes = if keys.has_failed_file {
+                tracing::error!(
+                    provider = plan.name,
+                    "a key file cannot be read or parsed, so the keys that the pool has stay in use"
+                );
+                let listed: HashSet<KeyId> = keys.keys.iter().map(Key::id).collect();
+                let removed = stored_before.difference(&listed).cloned().map(KeyChange::Remove);
+                removed.chain(keys.keys.into_iter().map(KeyChange::Put)).collect()
+            } else {
+                vec![KeyChange::ReplaceAll(keys.keys)]
+            };
+            for error in changes.into_iter().filter_map(|change| provider.pool.apply(change).err()) {
+                tracing::warn!(provider = plan.name, %error, "a key was not added or removed");
             }
         }
         Ok(())
