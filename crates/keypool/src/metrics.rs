@@ -22,6 +22,7 @@ use tower_keypool::metrics::PoolCollector;
 use crate::{
     app::AppState,
     middleware::access_log::{RequestRecord, RequestResult, is_own_page},
+    proxy::headers::BY_PROXIES,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -167,10 +168,6 @@ impl Traffic {
 /// Maximum number of keys, over all pools, for which each key has its own series.
 const PER_KEY: usize = 1_000;
 
-/// Headers that reverse proxies add to requests.
-const PROXY_HEADERS: [&str; 6] =
-    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
-
 /// Serves `/-/metrics`. Clients on other machines, or behind a proxy, need the gateway's token as `Authorization:
 /// Bearer`.
 pub async fn serve(
@@ -179,7 +176,7 @@ pub async fn serve(
     headers: HeaderMap,
 ) -> Response {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let proxied = PROXY_HEADERS.iter().any(|name| headers.contains_key(*name));
+    let proxied = BY_PROXIES.iter().any(|name| headers.contains_key(name));
     let is_local = peer.ip().to_canonical().is_loopback() && !proxied;
     let has_token = |token| app.tenants.find(token).is_some_and(|tenant| tenant.name.is_none());
     if !(is_local || bearer.is_some_and(has_token)) {

@@ -295,6 +295,26 @@ async fn requests_show_whose_fault_they_were() {
 }
 
 #[tokio::test]
+async fn long_texts_of_clients_are_kept_shortened() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    for (id, is_kept) in [("i".repeat(128), true), ("i".repeat(129), false)] {
+        for (path, model, token) in [
+            (GENERATE.replace("2.5", &"m".repeat(20_000)), "m".to_owned(), "wrong"),
+            ("/v1/chat/completions".to_owned(), "m".repeat(1 << 20), TOKEN),
+        ] {
+            let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] }).to_string();
+            let request =
+                Request::post(path).header("x-request-id", &id).header("authorization", format!("Bearer {token}"));
+            let answer = gateway.send(request.body(Full::from(body)).expect("a request")).await;
+            assert_eq!(answer.header("x-request-id") == id, is_kept, "{}", answer.text());
+        }
+    }
+    let recent = get(&gateway, "/requests").await.to_string();
+    assert!(recent.contains("mmm") && recent.len() < 20_000, "{}", recent.len());
+}
+
+#[tokio::test]
 async fn events_are_listed_and_streamed_as_sentences() {
     let upstream = Upstream::start(|_| {
         let body = json!({ "error": { "code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Slow down.", "details": [
