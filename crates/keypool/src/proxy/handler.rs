@@ -79,7 +79,7 @@ async fn serve(
     {
         return models::answer(app, provider, &incoming, one.as_deref()).await;
     }
-    check_model(&incoming)?;
+    check_model(app, &incoming)?;
     if provider.dialect == incoming.route.dialect {
         forward(app, provider, incoming, address).await
     } else {
@@ -106,7 +106,7 @@ async fn forward(
     }
     let session = app.sessions.session(provider, &head.headers);
     let key_request = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
-    let tenant_lease = app.tenants.admit(&tenant, body.estimated_tokens()).await?;
+    let tenant_lease = app.tenants.admit(&tenant, key_request.prompt_tokens()).await?;
     headers::for_upstream(&mut head.headers);
     if resource.is_read() {
         // The response is searched for names, so it must not be compressed.
@@ -263,12 +263,12 @@ fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) ->
 ///
 /// # Errors
 /// 403 if it may not; 413 if the model cannot be read, because the body is streamed.
-fn check_model(incoming: &Incoming) -> Result<(), ApiError> {
+fn check_model(app: &AppState, incoming: &Incoming) -> Result<(), ApiError> {
     if !incoming.tenant.restricts_models() {
         return Ok(());
     }
     match &incoming.model {
-        Some(model) if incoming.tenant.may_use(model.trim_start_matches("models/")) => Ok(()),
+        Some(model) if app.pools.may_use(&incoming.tenant, model) => Ok(()),
         Some(model) => Err(ApiError::new(StatusCode::FORBIDDEN, format!("this token may not use the model {model}"))),
         None if matches!(incoming.body, Collected::Streamed(_)) && !is_upload(incoming) => {
             let message = "this token may use certain models only, and the body is too large to find its model";

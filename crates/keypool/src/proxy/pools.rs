@@ -1,6 +1,10 @@
 //! The providers, each with a pool of keys and a client on top of it.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -22,7 +26,7 @@ use crate::{
     error::{ApiError, Dialect},
     keys::{self, Listed},
     store::Stores,
-    tenants::matches,
+    tenants::{Tenant, matches},
 };
 
 /// The body of a provider's response.
@@ -66,6 +70,8 @@ impl ProviderPool {
 /// All providers. The first is the gateway's own.
 pub struct Pools {
     providers: Vec<Arc<ProviderPool>>,
+    /// The model of each alias, as the layers of the pools replace it.
+    aliases: HashMap<String, String>,
     upstream: Upstream,
 }
 
@@ -104,7 +110,9 @@ impl Pools {
                 stored: ArcSwap::from_pointee(stored),
             }));
         }
-        Ok(Self { providers: pools, upstream })
+        let models = loaded.config.models.iter();
+        let aliases = models.flat_map(|model| model.aliases.iter().map(|alias| (alias.clone(), model.name.clone())));
+        Ok(Self { providers: pools, aliases: aliases.collect(), upstream })
     }
 
     /// Replaces the keys by those that the sources list now. A key that cannot be added is logged. If a whole key file
@@ -175,6 +183,16 @@ impl Pools {
         self.providers.iter().find(|provider| &*provider.name == name)
     }
 
+    /// Returns the model of an alias, and any other name unchanged.
+    pub fn resolved<'a>(&'a self, model: &'a str) -> &'a str {
+        self.aliases.get(model.trim_start_matches("models/")).map_or(model, String::as_str)
+    }
+
+    /// Reports whether a tenant may use a model, by this name or by the name of the model of this alias.
+    pub fn may_use(&self, tenant: &Tenant, model: &str) -> bool {
+        [model, self.resolved(model)].iter().any(|name| tenant.may_use(name.trim_start_matches("models/")))
+    }
+
     /// Chooses the provider for a request: by the name in the path, else by the model, else by the dialect.
     ///
     /// # Errors
@@ -191,6 +209,7 @@ impl Pools {
                 .named(name)
                 .ok_or_else(|| ApiError::not_found(format!("no provider is named {name}; there are {}", names())));
         }
+        let model = model.map(|model| self.resolved(model));
         let claims = |provider: &&Arc<ProviderPool>| {
             model.is_some_and(|model| provider.models.iter().any(|pattern| matches(pattern, model)))
         };
