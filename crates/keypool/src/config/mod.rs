@@ -12,5 +12,7 @@ mod values;
 pub use check::parse_time;
 pub use inputs::Inputs;
 pub use loaded::{Loaded, PoolPlan, Problems, USUAL_KEY_FILE};
-pub use schema::{BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderKind, TenantEntry};
+pub use schema::{
+    BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderEntry, ProviderKind, TenantEntry,
+};
 pub use values::{SecretText, Span};

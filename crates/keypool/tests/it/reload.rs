@@ -52,11 +52,15 @@ async fn invalid_configuration_is_reported_and_the_previous_one_stays() {
     let request = http::Request::post(GENERATE).header("x-goog-api-key", "token-of-a");
     let request = request.body(http_body_util::Full::from(hello().to_string())).expect("a request");
     assert_eq!(gateway.send(request.clone()).await.status, 200);
-    file(&gateway, "keypool.toml", "[gateway]\nstrict = false\n");
+    // Key files apply at once.
+    let config = "[gateway]\nstrict = false\n[[models]]\nname = \"gemini-2.5-flash\"\nlimits = { rpm = 9 }\n\
+                  [[errors]]\nstatus = 418\nclass = \"caller\"\n[[providers]]\nkind = \"openai\"\n\
+                  [pool]\nkey_variables = false\n";
+    file(&gateway, "keypool.toml", config);
     gateway.wait_for_log("configuration reloaded").await;
     assert_eq!(gateway.send(request).await.status, 401);
     let log = gateway.log();
-    assert!(log.contains("at_next_start=[\"gateway\"]"), "{log}");
+    assert!(log.contains("at_next_start=[\"gateway\", \"models\", \"errors\", \"providers\"]"), "{log}");
     assert!(!log.contains("panicked"), "{log}");
 }
 
