@@ -11,6 +11,9 @@ pub const MIDNIGHT_GUARD: Duration = Duration::from_millis(GUARD_MS as u64);
 
 const GUARD_MS: i64 = 30_000;
 
+/// How long before midnight a request counts for both days, since it may reach the provider after midnight.
+const EARLY_MS: i64 = 1_000;
+
 /// Maximum time between two readings of the wall clock.
 const REREAD: Duration = Duration::from_secs(60);
 
@@ -63,7 +66,7 @@ pub(crate) struct Zone {
 pub(crate) struct Today {
     /// The date, in days since 1970-01-01.
     pub(crate) date: i32,
-    /// Whether the guard after midnight is active: requests then count for the previous day, too.
+    /// Whether midnight is so near that requests count for the previous day, too.
     pub(crate) in_guard: bool,
     /// When the guard of this day ends.
     pub(crate) guard_ends: Tick,
@@ -94,11 +97,11 @@ impl Zone {
 
     fn read(&mut self, now: Tick, wall_ms: i64) {
         let wall_ms = wall_ms.clamp(0, LAST_MS);
-        let Day { date, starts_ms, ends_ms } = self.day(wall_ms);
+        let Day { date, starts_ms, ends_ms } = self.day(wall_ms + EARLY_MS);
         let tick = |at_ms: i64| now.plus(Duration::from_millis(u64::try_from(at_ms - wall_ms).unwrap_or(0)));
         let in_guard = wall_ms < starts_ms + GUARD_MS;
         self.today = Today { date, in_guard, guard_ends: tick(starts_ms + GUARD_MS), ends: tick(ends_ms + GUARD_MS) };
-        let changes = if in_guard { self.today.guard_ends } else { tick(ends_ms) };
+        let changes = if in_guard { self.today.guard_ends } else { tick(ends_ms - EARLY_MS) };
         self.expires = changes.min(now.plus(REREAD));
     }
 
@@ -226,19 +229,21 @@ mod tests {
         let zone = "America/Los_Angeles";
         let spring = wall("2026-03-08T08:00:00Z");
         assert_eq!(today(zone, spring), (jiff::civil::date(2026, 3, 8), true, 23 * HOUR + GUARD_MS));
-        assert_eq!(today(zone, spring + 23 * HOUR - 1), (jiff::civil::date(2026, 3, 8), false, 1 + GUARD_MS));
-        assert_eq!(today(zone, spring + 23 * HOUR).0, jiff::civil::date(2026, 3, 9));
+        let early = spring + 23 * HOUR - EARLY_MS;
+        assert_eq!(today(zone, early - 1), (jiff::civil::date(2026, 3, 8), false, 1 + EARLY_MS + GUARD_MS));
+        assert_eq!(today(zone, early).0, jiff::civil::date(2026, 3, 9));
         let autumn = wall("2026-11-01T07:00:00Z");
         assert_eq!(today(zone, autumn), (jiff::civil::date(2026, 11, 1), true, 25 * HOUR + GUARD_MS));
-        assert_eq!(today(zone, autumn - 1).0, jiff::civil::date(2026, 10, 31));
-        assert_eq!(today(zone, autumn + 25 * HOUR - 1).0, jiff::civil::date(2026, 11, 1));
+        assert_eq!(today(zone, autumn - EARLY_MS - 1).0, jiff::civil::date(2026, 10, 31));
+        assert_eq!(today(zone, autumn + 25 * HOUR - EARLY_MS - 1).0, jiff::civil::date(2026, 11, 1));
     }
 
     #[test]
     fn a_day_may_start_at_one_o_clock() {
         // On 2026-09-06 Chile's clocks go from midnight to one.
         let start = wall("2026-09-06T04:00:00Z");
-        assert_eq!(today("America/Santiago", start - 1), (jiff::civil::date(2026, 9, 5), false, 1 + GUARD_MS));
+        let before = (jiff::civil::date(2026, 9, 5), false, 1 + EARLY_MS + GUARD_MS);
+        assert_eq!(today("America/Santiago", start - EARLY_MS - 1), before);
         assert_eq!(today("America/Santiago", start), (jiff::civil::date(2026, 9, 6), true, 23 * HOUR + GUARD_MS));
     }
 
@@ -253,10 +258,10 @@ mod tests {
                 reads.push(millis);
                 at
             });
-            assert_eq!(today.in_guard, (midnight..midnight + GUARD_MS).contains(&at));
-            assert_eq!(i64::from(today.date), at.div_euclid(24 * HOUR));
+            assert_eq!(today.in_guard, (midnight - EARLY_MS..midnight + GUARD_MS).contains(&at));
+            assert_eq!(i64::from(today.date), (at + EARLY_MS).div_euclid(24 * HOUR));
         }
-        assert_eq!(reads, [0, 60_000, 70_000, 100_000]);
+        assert_eq!(reads, [0, 60_000, 69_000, 100_000]);
     }
 
     #[test]

@@ -209,7 +209,7 @@ impl Quota {
             }
             let limit = meter.hard_limit(now);
             // An estimate must not refuse a request forever: it waits for an empty window.
-            let amount = if cost.estimated && meter.unit != Unit::Requests { amount.min(limit) } else { amount };
+            let amount = if cost.estimated && meter.unit != Unit::Requests { amount.min(limit.max(1)) } else { amount };
             let after = counter.used(meter.length, now, today).saturating_add(amount);
             if after > limit {
                 room = room.or(meter.full(counter, amount, now, today));
@@ -352,19 +352,21 @@ impl Reservation {
 }
 
 impl Room {
-    /// Combines two results: the later end, and the reason that applies to the most costs.
+    /// Combines two results: the reason that applies to the most costs, else the later end.
     fn or(self, other: Self) -> Self {
         let (Self::Full { until, reason }, Self::Full { until: until_other, reason: other_reason }) = (self, other)
         else {
             return other;
         };
-        // A reason that applies to every cost replaces one that applies only to this cost. `TooLarge` is kept.
+        // A reason that applies to every cost replaces one that applies only to this cost, with its end. `TooLarge` is
+        // kept.
         let takes_place = match (reason, other_reason) {
+            (FullReason::Tokens, FullReason::Tokens) => until_other > until,
             (FullReason::TooLarge, _) | (_, FullReason::Tokens) => false,
             (FullReason::Tokens, _) | (_, FullReason::TooLarge) => true,
             _ => until_other > until,
         };
-        Self::Full { until: until.max(until_other), reason: if takes_place { other_reason } else { reason } }
+        if takes_place { other } else { self }
     }
 }
 
@@ -389,10 +391,11 @@ impl Meter {
             let until = forgotten.map_or(Tick::NEVER, |learned| learned.confirmed.plus(FORGET));
             return Room::Full { until, reason: FullReason::TooLarge };
         }
-        let reason = match self.span {
-            _ if counter.used(self.length, now, today) < limit => FullReason::Tokens,
-            Span::Sliding(_) => FullReason::Window,
-            Span::Day => FullReason::Day,
+        // A full window delays every request until the smallest one fits.
+        let (reason, amount) = match self.span {
+            _ if counter.used(self.length, now, today) < limit => (FullReason::Tokens, amount),
+            Span::Sliding(_) => (FullReason::Window, 1),
+            Span::Day => (FullReason::Day, 1),
         };
         Room::Full { until: counter.opens_at(self.length, amount, limit, now, today), reason }
     }

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::request::KeyRequest;
 use crate::{
-    classify::{ErrorClass, Failure, Outcome, Retry},
+    classify::{ErrorClass, Failure, Outcome, Retry, Scope},
     key::KeyId,
     secret::Secret,
     time::Tick,
@@ -54,8 +54,10 @@ impl Attempts {
         let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
         needs.wait = Some(deadline.since(now).max(least));
         // A rate-limited key may serve the request after its cooldown.
-        let refuses = |class: ErrorClass| class.is_key_fault() && class != ErrorClass::RateLimit;
-        let refused = self.iter().filter(|attempt| attempt.class().is_some_and(refuses));
+        let has_cooldown =
+            |failure: &Failure| failure.class() == ErrorClass::RateLimit && failure.affected_scope() != Scope::Request;
+        let refuses = |failure: &Failure| failure.class().is_key_fault() && !has_cooldown(failure);
+        let refused = self.iter().filter(|attempt| attempt.outcome().failure().is_some_and(refuses));
         needs.excluded.extend(refused.map(|attempt| attempt.key().clone()));
         needs
     }

@@ -199,7 +199,9 @@ impl Breakers {
         if matches!(breaker.state, BreakerState::HalfOpen { .. }) && started < breaker.since {
             return Change::Nothing;
         }
-        breaker.failures = breaker.failures.saturating_add(1);
+        // Only failures of one class are a series.
+        let before = if breaker.class == Some(failure.class) { breaker.failures } else { 0 };
+        breaker.failures = before.saturating_add(1);
         breaker.class = Some(failure.class);
         breaker.reason = failure.message.clone().or_else(|| failure.code.clone());
         let guess = |delay: Duration| (now.plus(delay), true);

@@ -149,7 +149,9 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
 /// Gives a disabled or cooling target a trial.
 fn try_again(state: &mut State, target: Target, now: Now) {
     if state.breakers.half_open(target, now.tick) {
-        persist_breaker(state, target, now);
+        // After a restart it must not be disabled without a trial.
+        let target_name = super::persist::target_name(state, target);
+        state.effects.records.push(Record::Closed { target: target_name });
         state.reopen(target);
     }
 }

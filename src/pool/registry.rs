@@ -219,13 +219,14 @@ impl Registry {
         project
     }
 
-    /// Finds a project by its name. A key without a named project is a project named by the key's id.
+    /// Finds a project by its name. The id of a key is a name, too: that of the project that the key has now, since it
+    /// may have got a named project after a store or a client learned this name.
     pub(crate) fn find_project(&self, name: &str) -> Option<ProjectIx> {
         if let Some(project) = self.project_names.get(name) {
             return Some(*project);
         }
         let slot = self.find(&KeyId::from(name))?;
-        self.get(slot).map(|entry| entry.project).filter(|project| !self.project(*project).named)
+        self.get(slot).map(|entry| entry.project)
     }
 
     pub(crate) fn group_name(&self, group: GroupIx) -> &Arc<str> {

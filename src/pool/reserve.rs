@@ -56,6 +56,10 @@ pub(crate) enum Reserve {
 impl Reserving {
     pub(crate) fn new(shared: &Arc<Shared>, request: &KeyRequest, first: Grant, late: bool) -> Self {
         let (offered, asked) = shared.with(|state, now| {
+            // The key may have been removed since it was taken. Then nothing is offered, and another key is selected.
+            if state.registry.get(first.slot).is_none_or(|entry| entry.generation != first.generation) {
+                return (Vec::new(), now.tick);
+            }
             let mut offered = vec![(first.slot, first.generation, candidate(state, first.slot, &first))];
             let mut rest = request.clone();
             let most = if shared.store_refuses.load(Ordering::Relaxed) { CANDIDATES } else { 1 };
@@ -68,8 +72,12 @@ impl Reserving {
             (offered, now.tick)
         });
         let cost = first.reservation.as_ref().map_or(request.cost, Reservation::cost);
-        let candidates = offered.iter().map(|(.., candidate)| candidate.clone()).collect();
-        let reply = shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts() });
+        let candidates: Vec<_> = offered.iter().map(|(.., candidate)| candidate.clone()).collect();
+        let reply: StoreFuture<'static, Reserved> = if candidates.is_empty() {
+            Box::pin(std::future::ready(Ok(Reserved::default())))
+        } else {
+            shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts() })
+        };
         Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, reply, late }
     }
 
@@ -96,8 +104,11 @@ impl Reserving {
         let mut late = false;
         let chosen = shared.with(|state, now| {
             let model = taken.as_ref().map(|grant| grant.model)?;
-            for (at, (slot, ..)) in offered.iter().take(refused).enumerate() {
-                let Some(project) = state.registry.get(*slot).map(|entry| entry.project) else { continue };
+            for (at, (slot, generation, _)) in offered.iter().take(refused).enumerate() {
+                let Some(entry) = state.registry.get(*slot).filter(|entry| entry.generation == *generation) else {
+                    continue;
+                };
+                let project = entry.project;
                 let opens_in = reserved.opens_in.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
                 state.quotas.close_until(project, model, now.tick.plus(opens_in), *cost);
             }

@@ -8,7 +8,7 @@ use super::{
     registry::{KeyData, ProjectIx, Slot},
     request::{Affinity, KeyRequest},
     state::{Now, State},
-    strategy::OVER_ASSUMED,
+    strategy::LAST,
     unavailable::{Unavailable, UnavailableReason as Reason},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     time::Tick,
 };
 
-/// Maximum number of keys that are skipped for one request.
+/// Maximum number of keys of one priority that are skipped for one request.
 const MAX_SKIPPED: usize = 256;
 
 /// A granted key, with everything that its end must undo or report.
@@ -169,12 +169,12 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
         state.make_ready(model, slot);
     }
     let mut skipped = Vec::new();
-    let mut skips = 0;
     let mut found = None;
     // Levels are the priorities in use, in order.
     for level in 0..state.scheduler.priorities(model) {
         // Whether some key is over its assumed limit while another request tests whether more is allowed.
         let mut probing = false;
+        let mut skips = 0;
         while skips < MAX_SKIPPED
             && let Some((rank, slot)) = state.first_ready(model, level)
         {
@@ -184,8 +184,8 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     break;
                 }
                 // Keys under their assumed limit are used before it.
-                Readiness::Ready { .. } if rank < OVER_ASSUMED => {
-                    state.scheduler.raise_first(model, level, slot, rank | OVER_ASSUMED);
+                Readiness::Ready { .. } if rank < LAST => {
+                    state.scheduler.raise_first(model, level, slot, rank | LAST);
                 }
                 Readiness::Ready { .. } => {
                     if !may_exceed(state, selection, slot) {
@@ -205,14 +205,20 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                     blocked.until = earliest(blocked.until, until);
                     blocked.reasons[reason as usize] += 1;
                     state.scheduler.take_first(model, level);
-                    skipped.push((slot, rank));
+                    // Keys that the store refused go behind all others, the latest one last: they must not hide those
+                    // that have room.
+                    let refused = (reason == Reason::Store).then(|| {
+                        state.uses += 1;
+                        state.uses | LAST
+                    });
+                    skipped.push((slot, refused.unwrap_or(rank)));
                     // A shared list may have any number of keys for other models: they must not hide those behind.
                     skips += usize::from(reason != Reason::Model);
                 }
             }
         }
         // An assumed limit neither refuses a request nor moves it to a later priority.
-        if found.is_some() || probing || skips >= MAX_SKIPPED {
+        if found.is_some() || probing {
             break;
         }
     }

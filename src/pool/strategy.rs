@@ -36,8 +36,8 @@ pub(crate) struct Load {
     latency_ms: u32,
 }
 
-/// The bit above all ranks, which marks keys that are over an assumed limit.
-pub(crate) const OVER_ASSUMED: u64 = 1 << 63;
+/// The bit above all ranks, for keys that are tried last: they are over an assumed limit, or the store refused them.
+pub(crate) const LAST: u64 = 1 << 63;
 const SEQUENCE: u64 = (1 << 44) - 1;
 
 impl Strategy {
@@ -72,7 +72,7 @@ impl Strategy {
                 cost.min((1 << 18) - 1) << 44 | load.order & SEQUENCE
             }
         };
-        rank & !OVER_ASSUMED
+        rank & !LAST
     }
 }
 

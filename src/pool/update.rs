@@ -123,8 +123,18 @@ fn put(state: &mut State, key: &Key, described: Described<'_>, now: Now) -> Resu
         return insert(state, key, described).map(|_| ());
     };
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
+    let project_of = |state: &State| state.registry.get(slot).map(|entry| entry.project);
+    let before = project_of(state);
     if state.registry.update(slot, key, &state.settings.scheme)? {
         close(state, slot, false, now);
+    }
+    // A key that gets a named project takes its counts along.
+    if let (Some(before), Some(after)) = (before, project_of(state))
+        && before != after
+        && !state.registry.project(before).named
+        && state.registry.project(before).keys.is_empty()
+    {
+        state.quotas.merge(before, after);
     }
     settle(state, slot, key, zone, described);
     Ok(())

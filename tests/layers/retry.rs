@@ -345,3 +345,13 @@ async fn paid_key_serves_after_three_projects_with_a_limit_of_zero() {
     let response = response.await.unwrap();
     assert_eq!(response.status(), 200, "{}", attempts(&response));
 }
+
+#[tokio::test(start_paused = true)]
+async fn rate_limit_of_one_request_tries_each_key_once() {
+    let pool = pool(3);
+    let _ = send_request(&pool, ask(), move |_| {
+        error(429, "RESOURCE_EXHAUSTED", "You exceeded your file storage quota.", "")
+    })
+    .await;
+    assert_eq!(pool.stats().granted, 3);
+}

@@ -389,3 +389,14 @@ fn suspended_project_serves_again_when_one_of_its_keys_is_enabled() {
     pool.enable(&id(1)).unwrap();
     assert!((0..3).all(|n| ready(&pool, n, M)));
 }
+
+#[test]
+fn failures_of_different_classes_are_no_series() {
+    let (pool, time) = keys(1);
+    answer(&pool, &time, M, Failure::new(RateLimit).scope(Scope::Key));
+    time.advance(HOUR);
+    answer(&pool, &time, M, Failure::new(RateLimit).scope(Scope::Key));
+    time.advance(HOUR);
+    answer(&pool, &time, M, Failure::new(Unclear));
+    assert_eq!(state(&pool, 0), CircuitBreaker::Cooling);
+}

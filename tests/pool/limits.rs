@@ -274,3 +274,29 @@ async fn saturated_limits_are_used_to_99_percent_and_never_exceeded() {
     let most = projects * limit as usize * minutes as usize;
     assert!(served * 100 >= most * 99, "{served} of {most}");
 }
+
+#[test]
+fn large_request_does_not_delay_small_ones() {
+    let limits = Limits::new().per_minute(10).tokens_per_minute(250_000);
+    let (pool, time) = manual(builder().key(key(0)).limits(M, limits));
+    let of = |tokens| KeyRequest::model(M).input_tokens(tokens);
+    drop(pool.try_acquire(of(10)).unwrap());
+    time.advance(secs(40));
+    (0..8).for_each(|_| drop(pool.try_acquire(of(10)).unwrap()));
+    drop(pool.try_acquire(of(200_000)).unwrap());
+    time.advance(secs(1));
+    assert!(pool.try_acquire(of(100_000)).is_err());
+    // The window of requests has room for one from now on.
+    time.advance(secs(20));
+    assert!(pool.try_acquire(of(100_000)).is_err());
+    assert!(pool.try_acquire(of(10)).is_ok());
+}
+
+#[test]
+fn request_just_before_midnight_counts_for_both_days() {
+    let (pool, time) =
+        manual_at(builder().key(key(0)).limits(M, Limits::new().per_day(2)), "2026-06-15T23:59:59.5-07:00");
+    drop(take(&pool, M));
+    time.advance(secs(31));
+    assert_eq!(room(&pool, &M.into()), 1);
+}

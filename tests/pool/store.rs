@@ -12,7 +12,8 @@ use tower_keypool::{
     Affinity, ErrorClass, ErrorKind, Failure, KeyChange, KeyPool, Limits, Outcome,
     pool::{KeyRequest, UnavailableReason as Reason},
     store::{
-        Amounts, BreakerTarget, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture,
+        Amounts, BreakerTarget, Candidate, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store,
+        StoreFuture,
     },
 };
 
@@ -561,4 +562,86 @@ async fn pool_that_fails_open_reserves_again_once_the_store_is_back() {
 #[test]
 fn store_error_is_shown_once() {
     assert_eq!(tower_keypool::Error::store("Redis is away").with_cause(), "the store failed: Redis is away");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_the_store_refused_do_not_hide_others() {
+    // The store has room for the last free keys and for the paid key only.
+    let store = Scripted::new(None, |request| {
+        let has_room = |candidate: &Candidate| matches!(&*candidate.key.to_string(), "k299" | "k300");
+        let candidate = request.candidates.iter().position(has_room);
+        candidate.map_or_else(|| refused(vec![secs(36_000); request.candidates.len()]), granted)
+    });
+    let pool = builder()
+        .keys((0..300).map(key))
+        .key(key(300).priority(1))
+        .limits(M, Limits::new().per_day(50))
+        .clock(tower_keypool::Clock::starting_at(wall(NOON)))
+        .store(store.clone())
+        .open()
+        .await
+        .unwrap();
+    let mut served = std::collections::BTreeMap::new();
+    for _ in 0..200 {
+        if let Ok(lease) = pool.acquire(KeyRequest::model(M).wait(secs(1))).await {
+            *served.entry(lease.key().to_string()).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(served["k299"], 50, "{served:?}");
+    assert_eq!(served["k300"], 50, "{served:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiter_whose_key_is_removed_gets_another() {
+    let store = Scripted::granting();
+    let pool = builder()
+        .keys([key(0).max_concurrent(1), key(1).max_concurrent(1)])
+        .clock(tower_keypool::Clock::starting_at(wall(NOON)))
+        .store(store.clone())
+        .open()
+        .await
+        .unwrap();
+    let held = [pool.acquire(M).await.unwrap(), pool.acquire(M).await.unwrap()];
+    let waiting = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire(KeyRequest::model(M).wait(secs(5))).await.map(|lease| lease.key().clone()) }
+    });
+    tokio::task::yield_now().await;
+    let [first, second] = held;
+    let (freed, other) = (first.key().clone(), second.key().clone());
+    // The waiter is granted the first key, which is removed before the waiter runs.
+    drop(first);
+    pool.apply(KeyChange::Remove(freed)).unwrap();
+    drop(second);
+    assert_eq!(waiting.await.unwrap().unwrap(), other);
+    assert_eq!(pool.stats().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_saved_by_the_guard_are_not_disabled_after_a_restart() {
+    let store = Scripted::granting();
+    let pool = open(&store, 6).await;
+    for _ in 0..5 {
+        let lease = pool.acquire(M).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        lease.report(&Outcome::from_class(ErrorClass::KeyRejected));
+        drop(lease);
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert!(pool.stats().disabling_paused);
+    drop(pool);
+    let pool = open(&store, 6).await;
+    let disabled = |n| crate::support::state(&pool, n) == tower_keypool::pool::CircuitBreaker::Disabled;
+    assert_eq!((0..6).filter(|n| disabled(*n)).count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requirement_of_a_keys_own_project_outlives_its_named_project() {
+    let (pool, _) = crate::support::manual(builder().keys([key(0), key(1)]).limits(M, Limits::new().per_day(2)));
+    let own = || KeyRequest::model(M).affinity(Affinity::RequireProject("k0".into()));
+    drop(pool.try_acquire(own()).unwrap());
+    pool.apply(KeyChange::Put(key(0).project("a"))).unwrap();
+    // The project has the key and its counts.
+    assert_eq!(pool.try_acquire(own()).unwrap().project(), "a");
+    assert!(pool.try_acquire(own()).is_err());
 }

@@ -38,11 +38,12 @@ pub(crate) fn fields(body: &[u8]) -> Result<Vec<Field<'_>>, Error> {
     Err(wrong())
 }
 
-/// Returns the model that a form names; `None` if the body is not a form or names no model.
+/// Returns the model that a form names; `None` if the body is not a form, or does not name exactly one model.
 pub fn model_of_form(body: &[u8]) -> Option<String> {
     let fields = fields(body).ok()?;
-    let field = fields.iter().find(|field| field.name == "model")?;
-    Some(field.text().ok()?.trim().to_owned())
+    let mut models = fields.iter().filter(|field| field.name == "model");
+    let model = models.next()?.text().ok()?.trim();
+    models.next().is_none().then(|| model.to_owned())
 }
 
 /// Splits at the first `mark`.

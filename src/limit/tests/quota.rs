@@ -134,6 +134,10 @@ fn cost_above_a_limit_never_fits() {
     assert_eq!(project.room(&tokens(100)), Room::Free);
     let mut closed = Project::new(&Limits::new().per_minute(0));
     assert_eq!(closed.room(&one()), Room::Full { until: Tick::NEVER, reason: FullReason::TooLarge });
+    // An estimate waits for an empty window, but no window of a limit of 0 is empty enough.
+    let estimate = Cost { estimated: true, ..tokens(5) };
+    let mut closed = Project::new(&Limits::new().tokens_per_minute(0));
+    assert_eq!(closed.room(&estimate), Room::Full { until: Tick::NEVER, reason: FullReason::TooLarge });
 }
 
 #[test]

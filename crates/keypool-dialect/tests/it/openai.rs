@@ -167,6 +167,7 @@ fn recordings_are_transcribed() {
         ("name=\"file\"; filename=\"a.MP3\"\r\nContent-Type: application/octet-stream", "hello"),
     ];
     assert_eq!(model_of_form(&form(&fields)).as_deref(), Some("gemini-3.8-flash"));
+    assert_eq!(model_of_form(&form(&[fields[0], ("name=\"model\"", "another")])), None);
     let request = Frontend::Transcription.parse(&form(&fields), Mode::Strict).unwrap();
     let sent = native(&request);
     assert_eq!(

@@ -32,11 +32,12 @@ const OVERRIDES: [HeaderName; 3] = [
 
 /// Returns the problem of a request that can be understood in two ways.
 fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Some("the request has two Host headers".to_owned());
+    if let Some(name) =
+        [header::HOST, header::CONTENT_TYPE].iter().find(|name| headers.get_all(*name).iter().count() > 1)
+    {
+        return Some(format!("the request has two headers {name}"));
     }
+    let host = headers.get(header::HOST);
     if let (Some(authority), Some(host)) = (uri.authority(), host)
         && !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
     {

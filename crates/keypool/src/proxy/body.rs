@@ -162,6 +162,15 @@ impl http_body::Body for Streamed {
     }
 }
 
+/// Returns the boundary that the type of a form names; `None` if it does not name exactly one.
+fn boundary(content_type: &str) -> Option<&str> {
+    let is_boundary = |name: &str| name.trim().get(..8).is_some_and(|start| start.eq_ignore_ascii_case("boundary"));
+    let parameters = content_type.split(';').filter_map(|parameter| parameter.split_once('='));
+    let mut boundaries = parameters.filter(|(name, _)| is_boundary(name)).map(|(_, value)| value);
+    let boundary = boundaries.next()?.trim().trim_matches('"');
+    boundaries.next().is_none().then_some(boundary)
+}
+
 impl Collected {
     /// Creates a collected body of these bytes.
     pub fn whole(data: Bytes) -> Self {
@@ -176,12 +185,16 @@ impl Collected {
         }
     }
 
-    /// Returns the model that a collected body names: the top-level `model` of JSON, or of a form.
+    /// Returns the model that a collected body names: the top-level `model` of JSON, or of a form. `None` if there is
+    /// none, or more than one.
     pub fn model(&self, head: &Parts) -> Option<String> {
         let Self::Whole(body) = self else { return None };
         let content_type = head.headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
         if content_type.starts_with(b"multipart/form-data") {
-            return keypool_dialect::model_of_form(body.data());
+            // The provider skips all text before the first boundary, so this must be the first line.
+            let boundary = boundary(std::str::from_utf8(content_type).ok()?)?;
+            let behind = body.data().strip_prefix(b"--")?.strip_prefix(boundary.as_bytes())?;
+            return keypool_dialect::model_of_form(body.data()).filter(|_| behind.starts_with(b"\r\n"));
         }
         body.model().map(ToString::to_string)
     }

@@ -39,6 +39,7 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
             "videos",
             "evals",
             "jobs",
+            "skills",
         ],
         Dialect::Anthropic => &["files", "batches", "skills"],
     }
@@ -61,6 +62,14 @@ impl PathName {
     /// Reports whether the path is that of the resource or collection itself.
     pub fn is_whole(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// Reports whether a POST to the path generates nothing, but stores data or cancels something.
+    pub fn generates_nothing(&self) -> bool {
+        const STORES: [&str; 7] =
+            ["files", "uploads", "fileSearchStores", "vector_stores", "containers", "conversations", "skills"];
+        let before = self.rest.strip_suffix("cancel");
+        STORES.contains(&self.collection) || before.is_some_and(|before| before.ends_with([':', '/']))
     }
 }
 
@@ -129,8 +138,10 @@ const OPENAI_FIELDS: &[Field] = &[
     ("conversation", "conversations", true),
     ("container", "containers", true),
     ("container_id", "containers", true),
+    ("skill_id", "skills", true),
 ];
-const ANTHROPIC_FIELDS: &[Field] = &[("file_id", "files", true), ("container", "containers", true)];
+const ANTHROPIC_FIELDS: &[Field] =
+    &[("file_id", "files", true), ("container", "containers", true), ("skill_id", "skills", true)];
 
 fn fields(dialect: Dialect) -> &'static [Field] {
     match dialect {
@@ -145,16 +156,17 @@ const FREE_FORM: [&str; 7] = ["args", "response", "arguments", "parameters", "me
 
 /// Returns all resources that the JSON body of a request names. URLs of `host`, the provider's own, are recognized,
 /// too.
-pub fn in_body(dialect: Dialect, body: &[u8], host: &str) -> Vec<String> {
+///
+/// # Errors
+/// If the body may name a resource, but cannot be parsed: it is invalid, or nested more than 128 deep.
+pub fn in_body(dialect: Dialect, body: &[u8], host: &str) -> serde_json::Result<Vec<String>> {
     let mut names = Vec::new();
-    if may_name(dialect, body)
-        && let Ok(body) = serde_json::from_slice::<Value>(body)
-    {
-        walk(dialect, &body, host, &mut names);
+    if may_name(dialect, body) {
+        walk(dialect, &serde_json::from_slice(body)?, host, &mut names);
     }
     names.sort();
     names.dedup();
-    names
+    Ok(names)
 }
 
 /// Reports whether a body must be parsed: it contains a field's name, or an escape that could hide one.
@@ -187,19 +199,20 @@ fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
                 if FREE_FORM.contains(&&**member) || (dialect == Dialect::Anthropic && member == "input") {
                     continue;
                 }
-                match fields(dialect).iter().find(|(field, ..)| field == member) {
-                    Some((_, collection, bare)) if !is_output => {
-                        let one = |value: &Value| {
-                            let text = value.as_str().or_else(|| value.get("id")?.as_str())?;
-                            member_of(text, collection, *bare, host)
-                        };
-                        match value {
-                            Value::Array(items) => names.extend(items.iter().filter_map(one)),
-                            value => names.extend(one(value)),
-                        }
+                let field = fields(dialect).iter().find(|(field, ..)| field == member);
+                if let Some((_, collection, bare)) = field.filter(|_| !is_output) {
+                    let one = |value: &Value| {
+                        let text = value.as_str().or_else(|| value.get("id")?.as_str())?.trim();
+                        // Other skills are the provider's own.
+                        let is_own = *collection != "skills" || text.starts_with("skill_");
+                        member_of(text, collection, *bare, host).filter(|_| is_own)
+                    };
+                    match value {
+                        Value::Array(items) => names.extend(items.iter().filter_map(one)),
+                        value => names.extend(one(value)),
                     }
-                    _ => walk(dialect, value, host, names),
                 }
+                walk(dialect, value, host, names);
             }
         }
         _ => {}
@@ -208,8 +221,7 @@ fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
 
 /// Returns the member of a collection that a text names: by `files/abc`, by a URL, or by the id alone if `bare`.
 fn member_of(text: &str, collection: &str, bare: bool, host: &str) -> Option<String> {
-    let text = text.trim();
-    let text = decoded(text);
+    let text = decoded(text.trim());
     let path = match text.split_once("//") {
         Some((_, rest)) => {
             let (authority, path) = rest.split_once('/')?;
@@ -251,11 +263,16 @@ fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
             ("conversation/id", "conversations"),
             ("thread_id", "threads"),
             ("vector_store_id", "vector_stores"),
+            ("file/id", "files"),
+            ("output/*/container_id", "containers"),
+            ("item/container_id", "containers"),
         ],
         Dialect::Anthropic => &[
             ("container/id", "containers"),
             ("message/container/id", "containers"),
             ("delta/container/id", "containers"),
+            ("content/*/content/content/*/file_id", "files"),
+            ("content_block/content/content/*/file_id", "files"),
         ],
     }
 }
@@ -372,11 +389,12 @@ mod tests {
             (OpenAi, r#"{"conversation":{"id":"conv_1"}}"#, &["conversations/conv_1"]),
             (OpenAi, r#"{"input":[{"type":"code_interpreter_call","container_id":"cntr_1"}]}"#, &[]),
             (OpenAi, r#"{"tools":[{"container":{"type":"auto"}}]}"#, &[]),
+            (OpenAi, r#"{"tools":[{"container":{"type":"auto","file_ids":["file-1"]}}]}"#, &["files/file-1"]),
             (Anthropic, r#"{"source":{"type":"file","file_id":"file_1"}}"#, &["files/file_1"]),
             (Anthropic, r#"{"type":"tool_use","input":{"file_id":"file_1"}}"#, &[]),
             (Anthropic, r#"{"container":"container_1"}"#, &["containers/container_1"]),
         ] {
-            assert_eq!(in_body(dialect, body.as_bytes(), HOST), names, "{body}");
+            assert_eq!(in_body(dialect, body.as_bytes(), HOST).expect("JSON"), names, "{body}");
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
     error::{ApiError, Dialect},
     keys::{self, Listed},
     store::Stores,
-    tenants::{Tenant, matches},
+    tenants::matches,
 };
 
 /// The body of a provider's response.
@@ -186,11 +186,6 @@ impl Pools {
     /// Returns the model of an alias, and any other name unchanged.
     pub fn resolved<'a>(&'a self, model: &'a str) -> &'a str {
         self.aliases.get(model.trim_start_matches("models/")).map_or(model, String::as_str)
-    }
-
-    /// Reports whether a tenant may use a model, by this name or by the name of the model of this alias.
-    pub fn may_use(&self, tenant: &Tenant, model: &str) -> bool {
-        [model, self.resolved(model)].iter().any(|name| tenant.may_use(name.trim_start_matches("models/")))
     }
 
     /// Chooses the provider for a request: by the name in the path, else by the model, else by the dialect.

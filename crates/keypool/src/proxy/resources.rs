@@ -16,7 +16,7 @@ use memchr::{memchr, memmem};
 use moka::sync::Cache;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
-use tower_keypool::{Affinity, Attempts, BoxError, KeyRequest};
+use tower_keypool::{Affinity, Attempts, BoxError, ErrorKind, KeyRequest};
 
 use super::{
     body::check_readable,
@@ -165,12 +165,19 @@ impl ResourceAccess {
         let (route, head) = (&incoming.route, &incoming.head);
         let place = names::in_path(route.dialect, head.uri.path());
         let is_content = head.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "alt=media"));
-        let makes = ["BatchGenerateContent", "BatchEmbedContent", "batchGenerateContent", "predictLongRunning"];
+        // The ends of paths that are not those of a collection, but create resources.
+        let creates = match route.dialect {
+            Dialect::Gemini => {
+                &["BatchGenerateContent", "BatchEmbedContent", "batchGenerateContent", "predictLongRunning"][..]
+            }
+            Dialect::OpenAi => &["/complete", "/remix", "/threads/runs"],
+            Dialect::Anthropic => &[],
+        };
         let is_read = match &place {
             _ if head.method == Method::DELETE || is_content => false,
             _ if route.endpoint == Endpoint::Upload => true,
+            _ if creates.iter().any(|end| head.uri.path().ends_with(end)) => true,
             Some(place) => place.is_whole(),
-            None if route.dialect == Dialect::Gemini => makes.iter().any(|verb| head.uri.path().ends_with(verb)),
             // A model that runs code gets a container.
             None if route.endpoint == Endpoint::Messages => {
                 incoming.body.data().is_some_and(|data| memmem::find(data, b"\"code_execution").is_some())
@@ -188,6 +195,22 @@ impl ResourceAccess {
     /// Reports whether the response may add resources to the table, or remove one.
     pub fn changes_table(&self) -> bool {
         self.is_read || self.method == Method::DELETE
+    }
+
+    /// Reports whether the response could contain resources of all tenants: lists that are not in the table, OpenAI's
+    /// stored chats, and unknown paths of Gemini and Anthropic. Other APIs may have any paths.
+    fn may_show_others(&self, path: &str) -> bool {
+        let path = decoded(path);
+        let path = path.trim_end_matches('/');
+        let is_post = self.method == Method::POST;
+        let is_chat = path.ends_with("/chat/completions") && !is_post;
+        let is_of_models =
+            matches!(self.method, Method::GET | Method::HEAD) && path.split('/').any(|at| at == "models");
+        match &self.place {
+            _ if is_chat || path.contains("/chat/completions/") => true,
+            Some(place) => place.name.is_none() && !is_post,
+            None => self.dialect != Dialect::OpenAi && !is_post && !is_of_models,
+        }
     }
 
     /// Returns the collection whose list is requested.
@@ -215,7 +238,7 @@ fn host(provider: &ProviderPool) -> &str {
 /// Returns the project that holds the resources which a request names in its path, its query and its body.
 ///
 /// # Errors
-/// 404 for an unknown resource, or one of another tenant; 400 for resources of two projects, or an unreadable body; 413
+/// 404 for an unknown resource, one of another tenant, or a path that shows those of all tenants; 400 for resources of two projects, or an unreadable body; 413
 /// or 415 for a body that cannot be searched; 503 if the table cannot be read.
 pub async fn pinned(
     app: &AppState,
@@ -230,6 +253,11 @@ pub async fn pinned(
         let session = app.resources.find(&uploads::name(id)).await?;
         let session = session.filter(|session| session.tenant.as_deref() == tenant.name.as_deref());
         return Ok(Some(session.ok_or_else(|| not_found(route.dialect, "this upload"))?.project.as_str().into()));
+    }
+    if tenant.name.is_some() && access.may_show_others(head.uri.path()) {
+        let message =
+            "the response could contain data of other tenants: only the gateway's own token may use this path";
+        return Err(ApiError::not_found(format!("{}: {message}", head.uri.path())));
     }
     let mut named: Vec<String> = access.place.as_ref().and_then(|place| place.name.clone()).into_iter().collect();
     if is_json(head) {
@@ -262,11 +290,14 @@ pub async fn pinned_by_body(
 /// Returns the resources that a body names. A tenant's body must be valid JSON: otherwise the provider might read a
 /// name that is not found here.
 fn named_in(provider: &ProviderPool, tenant: &Tenant, body: &[u8]) -> Result<Vec<String>, ApiError> {
-    let is_read = tenant.name.is_none() || body.is_empty() || serde_json::from_slice::<IgnoredAny>(body).is_ok();
-    if !is_read {
-        return Err(ApiError::bad_request("the body is not valid JSON"));
+    let invalid = |error| ApiError::bad_request(format!("the body is not valid JSON: {error}"));
+    if tenant.name.is_some() && !body.is_empty() {
+        serde_json::from_slice::<IgnoredAny>(body).map_err(invalid)?;
     }
-    Ok(names::in_body(provider.dialect, body, provider.pool.provider().base().authority().as_str()))
+    match names::in_body(provider.dialect, body, host(provider)) {
+        Err(_) if tenant.name.is_none() => Ok(Vec::new()),
+        found => found.map_err(invalid),
+    }
 }
 
 async fn project_of(
@@ -415,7 +446,14 @@ impl Learner {
     }
 
     async fn lines(&self, line: &mut BytesMut, mut data: &[u8]) -> Result<(), ApiError> {
-        const NAMING: [&[u8]; 4] = [b"response.created", b"interaction.", b"\"container\"", b"\"interaction\""];
+        const NAMING: [&[u8]; 6] = [
+            b"response.created",
+            b"interaction.",
+            b"\"container\"",
+            b"\"container_id\"",
+            b"\"file_id\"",
+            b"\"interaction\"",
+        ];
         while let Some(end) = memchr(b'\n', data) {
             line.extend_from_slice(&data[..end]);
             data = &data[end + 1..];
@@ -487,7 +525,7 @@ pub async fn list(
     Ok(response)
 }
 
-/// Requests a resource from its project; `None` if the provider no longer has it.
+/// Requests a resource from its project; `None` if the provider no longer has it, or no key of the project is available.
 async fn object(
     app: &AppState,
     provider: &ProviderPool,
@@ -503,7 +541,15 @@ async fn object(
     request.headers_mut().remove(header::ACCEPT_ENCODING);
     let project = Affinity::RequireProject(resource.project.as_str().into());
     request.extensions_mut().insert(KeyRequest::any_model().uncounted().affinity(project));
-    let answer = provider.send(request).await.map_err(|error| handler::failure(&error).0)?;
+    let answer = match provider.send(request).await {
+        Ok(answer) => answer,
+        Err(error) if error.kind() == ErrorKind::Unavailable => {
+            let (name, project) = (&resource.name, &resource.project);
+            tracing::warn!(name, project, %error, "a resource is left out of a list: its project is unavailable");
+            return Ok(None);
+        }
+        Err(error) => return Err(handler::failure(&error).0),
+    };
     let status = answer.status();
     let text: Bytes = http_body_util::Limited::new(answer.into_body(), MAX_SEARCHED)
         .collect()

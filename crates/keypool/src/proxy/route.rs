@@ -168,7 +168,9 @@ impl Route {
         if version.is_none() && forced.is_none() && target == PathTarget::ByModel {
             return Err(unknown());
         }
-        if version.is_none() && rest.len() <= 1 {
+        // Google's /batch takes a list of whole requests, which would not be checked.
+        let is_batch = dialect == Dialect::Gemini && (rest == "/batch" || rest.starts_with("/batch/"));
+        if version.is_none() && (rest.len() <= 1 || is_batch) {
             return Err(unknown());
         }
         route(dialect, Endpoint::Other)

@@ -220,7 +220,7 @@ impl Session {
         };
         let named = named.trim_start_matches("models/");
         let model = app.pools.resolved(named);
-        if !app.pools.may_use(&self.tenant, named) {
+        if !self.tenant.may_use(named) && !self.tenant.may_use(model) {
             return Err(refused(ApiError::new(
                 StatusCode::FORBIDDEN,
                 format!("this token may not use the model {named}"),
@@ -237,12 +237,11 @@ impl Session {
             let unknown = || ApiError::not_found("BidiGenerateContent session not found");
             project = Some(session.ok_or_else(unknown).map_err(refused)?.project.as_str().into());
         }
-        let setup = if model == named {
-            String::from_utf8_lossy(&text).into_owned()
-        } else {
+        if model != named {
             content["setup"]["model"] = format!("models/{model}").into();
-            content.to_string()
-        };
+        }
+        // The message as it was checked: the original might have a field twice.
+        let setup = content.to_string();
         let quota = app.tenants.admit(&self.tenant, text.len() as u64 / 4).await.map_err(refused)?;
         let mut needs = KeyRequest::model(model).input_tokens(text.len() as u64 / 4);
         if let Some(project) = project {

@@ -232,6 +232,11 @@ async fn aliases_go_to_the_provider_of_their_model() {
         let answer = gateway.send(request).await;
         assert_eq!(answer.status.as_u16(), status, "{model}: {}", answer.text());
     }
+    // The aliases in a batch are not replaced, so they do not count as their models.
+    let batch = json!({ "requests": [{ "custom_id": "1", "params": { "model": "fast" } }] });
+    let mut request = post("/v1/messages/batches", &batch);
+    request.headers_mut().insert("x-api-key", "token-of-a".parse().expect("a value"));
+    assert_eq!(gateway.send(request).await.status, 403);
 }
 
 /// Starts an upstream that alternates between two responses.

@@ -365,6 +365,26 @@ async fn pings_and_binary_messages_are_passed_on() {
 }
 
 #[tokio::test]
+async fn provider_gets_the_setup_that_was_checked() {
+    let (url, _) = websocket_upstream(|_, mut socket| async move {
+        if let Some(Ok(setup)) = socket.next().await {
+            let _ = socket.send(setup).await;
+        }
+    })
+    .await;
+    let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"small\"]\n";
+    let gateway = Gateway::start_with(&url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), config).expect("written");
+        command.args(["--db", "none"]);
+    });
+    let mut client = Client::connect(&gateway, "token-of-a").await;
+    let twice = r#"{"setup":{"model":"models/big"},"setup":{"x":[1.50],"model":"big","model":"models/small"}}"#;
+    client.0.send(Message::text(twice)).await.expect("sent");
+    let Message::Text(received) = client.next().await else { panic!("no text") };
+    assert_eq!(received.as_str(), r#"{"setup":{"x":[1.5],"model":"models/small"}}"#);
+}
+
+#[tokio::test]
 async fn aliases_are_resolved_and_sessions_resume_in_their_project() {
     let sim = sim(2).await;
     let config = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"voice\"]\n";

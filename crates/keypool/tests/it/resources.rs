@@ -331,6 +331,177 @@ async fn resources_of_openai_are_pinned() {
     );
 }
 
+/// Starts a gateway with two tenants and providers of the kinds `openai` and `anthropic`.
+async fn with_three_kinds(
+    answer: impl Fn(&Request<Bytes>) -> Response<Full<Bytes>> + Send + Sync + 'static,
+) -> (Upstream, Gateway) {
+    let upstream = Upstream::start(answer).await;
+    let provider = |kind: &str| {
+        format!(
+            "[[providers]]\nkind = \"{kind}\"\nkeys = [{{ secret = \"sk-{kind}-not-a-real-key\" }}]\nupstream = \"{}\"\n",
+            upstream.url
+        )
+    };
+    let config = provider("openai") + &provider("anthropic") + TENANTS;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
+        command.args(["--db", "none"]);
+    });
+    (upstream, gateway)
+}
+
+fn empty_object(_: &Request<Bytes>) -> Response<Full<Bytes>> {
+    reply(200, "application/json", "{}")
+}
+
+#[tokio::test]
+async fn names_are_found_in_every_place_of_a_body() {
+    let (upstream, gateway) = with_three_kinds(empty_object).await;
+    let send = async |token: &str, path: &str, body: &str| {
+        let request = Request::post(path).header("x-goog-api-key", token).header("content-type", "application/json");
+        gateway.send(request.body(Full::from(body.to_owned())).expect("a request")).await
+    };
+    let (responses, messages) = ("/openai/v1/responses", "/anthropic/v1/messages");
+    let tool =
+        r#"{"model":"m","tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1"]}}]}"#;
+    let skill = |kind: &str, id: &str| {
+        json!({ "model": "m", "container": { "skills": [{ "type": kind, "skill_id": id }] } }).to_string()
+    };
+    let file = |more: &str| format!(r#"{{"model":"m","input":[{{"file_id":"file-1"}}],"x":{more}}}"#);
+    let deep = file(&format!("{}{}", "[".repeat(200), "]".repeat(200)));
+    for (path, body, status) in [
+        (responses, tool, StatusCode::NOT_FOUND),
+        (messages, &skill("custom", "skill_1"), StatusCode::NOT_FOUND),
+        (responses, &deep, StatusCode::BAD_REQUEST),
+        (responses, &file("1e999"), StatusCode::BAD_REQUEST),
+        (responses, &file(r#""\ud800""#), StatusCode::BAD_REQUEST),
+    ] {
+        let answer = send("token-of-a", path, body).await;
+        assert_eq!(answer.status, status, "{body}: {}", answer.text());
+    }
+    assert_eq!(upstream.requests().len(), 0);
+    let answer = send("token-of-a", messages, &skill("anthropic", "pptx")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn tenant_reads_its_own_resources_only() {
+    let (upstream, gateway) = with_three_kinds(empty_object).await;
+    for (method, path) in [
+        (Method::GET, "/openai/v1/chat/completions"),
+        (Method::HEAD, "/openai/v1/chat/completions"),
+        (Method::GET, "/openai/v1/chat/completions/chatcmpl-1"),
+        (Method::DELETE, "/openai/v1/chat/completions/chatcmpl-1"),
+        (Method::POST, "/openai/v1/chat/completions/chatcmpl-1"),
+        (Method::GET, "/openai/v1/evals"),
+        (Method::GET, "/openai/v1/skills"),
+        (Method::GET, "/anthropic/v1/skills"),
+        (Method::GET, "/anthropic/v1/sessions"),
+        (Method::DELETE, "/v1beta/models/m"),
+        (Method::GET, "/v1beta/models/m/operations"),
+        (Method::GET, "/v1beta/generatedFiles"),
+        (Method::GET, "/v1beta/corpora"),
+        (Method::POST, "/gemini/batch"),
+    ] {
+        let answer = send(&gateway, "token-of-a", method.clone(), path, &Value::Null).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method} {path}: {}", answer.text());
+    }
+    assert_eq!(upstream.requests().len(), 0);
+    for path in [
+        "/openai/v1/models",
+        "/openai/v1/models/gpt-5",
+        "/v1beta/openai/models",
+        "/v1beta/openai/models/gemini-2.5-pro",
+    ] {
+        let status = get(&gateway, "token-of-a", path).await.status;
+        assert!(status == 200 || path == "/openai/v1/models/gpt-5", "{path}: {status}");
+    }
+    assert_eq!(get(&gateway, TOKEN, "/openai/v1/evals").await.status, 200, "the gateway's own token sees everything");
+}
+
+#[tokio::test]
+async fn resources_that_other_answers_create_are_known() {
+    let (_upstream, gateway) = with_three_kinds(|request| {
+        let path = request.uri().path();
+        let is_stream = request.body().windows(13).any(|bytes| bytes == b"\"stream\":true");
+        let id = |id: &str| json!({ "id": id });
+        let ran = json!({ "type": "bash_code_execution_tool_result", "content": { "content": [{ "file_id": "file_1" }] } });
+        let answer = match (request.method().as_str(), path) {
+            ("POST", "/v1/uploads") => id("upload_1"),
+            ("POST", "/v1/uploads/upload_1/complete") => json!({ "id": "upload_1", "file": { "id": "file-1" } }),
+            ("POST", "/v1/videos") => id("video_1"),
+            ("POST", "/v1/videos/video_1/remix") => id("video_2"),
+            ("POST", "/v1/threads/runs") => json!({ "id": "run_1", "thread_id": "thread_1" }),
+            ("POST", "/v1/assistants") => id("asst_1"),
+            ("POST", "/v1/responses") if is_stream => {
+                json!({ "type": "response.output_item.done", "item": { "container_id": "cntr_2" } })
+            }
+            ("POST", "/v1/responses") => json!({ "id": "resp_1", "output": [{ "container_id": "cntr_1" }] }),
+            ("POST", "/v1/messages") if is_stream => json!({ "type": "content_block_start", "content_block": { "content": { "content": [{ "file_id": "file_2" }] } } }),
+            ("POST", "/v1/messages") => json!({ "id": "msg_1", "content": [{ "type": "text", "text": "" }, ran] }),
+            ("POST", _) => return reply(404, "application/json", "{}"),
+            (_, path) => id(path.rsplit('/').next().unwrap_or_default()),
+        };
+        if is_stream {
+            return reply(200, "text/event-stream", format!("data: {answer}\n\n"));
+        }
+        reply(200, "application/json", answer.to_string())
+    })
+    .await;
+    let run = json!({ "model": "m", "tools": [{ "type": "code_execution_20250825" }] });
+    let streamed = |body: &Value| {
+        let mut body = body.clone();
+        body["stream"] = true.into();
+        body
+    };
+    let ask = json!({ "model": "m" });
+    for (path, body, created) in [
+        ("/openai/v1/uploads", json!({}), "/openai/v1/uploads/upload_1"),
+        ("/openai/v1/uploads/upload_1/complete", json!({}), "/openai/v1/files/file-1"),
+        ("/openai/v1/videos", ask.clone(), "/openai/v1/videos/video_1"),
+        ("/openai/v1/videos/video_1/remix", json!({}), "/openai/v1/videos/video_2"),
+        ("/openai/v1/assistants", ask.clone(), "/openai/v1/assistants/asst_1"),
+        ("/openai/v1/threads/runs", json!({ "assistant_id": "asst_1" }), "/openai/v1/threads/thread_1"),
+        ("/openai/v1/responses", ask.clone(), "/openai/v1/containers/cntr_1/files/cfile_1/content"),
+        ("/openai/v1/responses", streamed(&ask), "/openai/v1/containers/cntr_2"),
+        ("/anthropic/v1/messages", run.clone(), "/anthropic/v1/files/file_1"),
+        ("/anthropic/v1/messages", streamed(&run), "/anthropic/v1/files/file_2"),
+    ] {
+        assert_eq!(get(&gateway, "token-of-a", created).await.status, StatusCode::NOT_FOUND, "{created}");
+        let answer = send(&gateway, "token-of-a", Method::POST, path, &body).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        let answer = get(&gateway, "token-of-a", created).await;
+        assert_eq!(answer.status, 200, "{created}: {}", answer.text());
+        assert_eq!(get(&gateway, "token-of-b", created).await.status, StatusCode::NOT_FOUND, "{created}");
+    }
+}
+
+#[tokio::test]
+async fn list_leaves_out_resources_of_an_unavailable_project() {
+    let sim = sim(2).await;
+    let gateway = with_tenants(&sim.url(), 2);
+    let mut of_key = std::collections::HashMap::new();
+    for _ in 0..8 {
+        let file = upload(&gateway, "token-of-a").await;
+        let answer = get(&gateway, "token-of-a", &format!("/v1beta/{file}")).await;
+        of_key.entry(answer.header("x-keypool-key").to_owned()).or_insert_with(Vec::new).push(file);
+    }
+    assert_eq!(of_key.len(), 2, "uploads use both projects");
+    std::fs::write(gateway.folder.path().join("keys.txt"), format!("{} id=key-1 project=project-1\n", key(1)))
+        .expect("a writable file");
+    gateway.wait_for_log("configuration reloaded").await;
+    let answer = get(&gateway, "token-of-a", "/v1beta/files").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let listed = answer.json()["files"].as_array().map(|files| {
+        files
+            .iter()
+            .map(|file| file["name"].as_str().expect("a name").to_owned())
+            .collect::<std::collections::HashSet<_>>()
+    });
+    assert_eq!(listed, Some(of_key["key-1"].iter().cloned().collect()));
+    assert!(gateway.log().contains("left out of a list"), "{}", gateway.log());
+}
+
 #[tokio::test]
 async fn failing_database_refuses_requests() {
     let sim = sim(2).await;

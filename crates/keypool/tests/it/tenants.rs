@@ -118,6 +118,73 @@ async fn allowed_models_are_enforced_for_bodies_that_are_too_large_to_read() {
 }
 
 #[tokio::test]
+async fn request_without_a_readable_model_is_refused_if_models_are_restricted() {
+    let upstream = Upstream::always(200, "application/json", r#"{"id":"x","name":"x"}"#).await;
+    let config = "[[providers]]\nkind = \"openai\"\nkeys = [{ secret = \"sk-not-a-real-key\" }]\nupstream = \"UPSTREAM\"\n\
+                  [[providers]]\nkind = \"anthropic\"\nkeys = [{ secret = \"sk-ant-not-a-real-key\" }]\nupstream = \"UPSTREAM\"\n\
+                  [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"small*\"]\n\
+                  [[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\n";
+    let gateway = gateway(&upstream.url, 1, &config.replace("UPSTREAM", &upstream.url));
+    let send = async |token: &str, path: &str, content_type: &str, body: &str| {
+        let request = Request::post(path).header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", content_type).body(Full::from(body.to_owned()));
+        gateway.send(request.expect("a request")).await
+    };
+    let (json, form) = ("application/json", "multipart/form-data; boundary=b");
+    let part = |border: &str, model: &str| {
+        format!("--{border}\r\ncontent-disposition: form-data; name=model\r\n\r\n{model}\r\n")
+    };
+    let two_models = format!("{}{}--b--\r\n", part("b", "small"), part("b", "big"));
+    let two_borders = format!("{}--other--\r\n{}--b--\r\n", part("other", "small"), part("b", "big"));
+    let twice = r#"{"model":"small","model":"big","messages":[{"role":"user","content":"Hi"}]}"#;
+    let with_mark = "\u{feff}{\"model\":\"big\",\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}";
+    let batch = |model: &str| {
+        let request =
+            |model| json!({ "custom_id": model, "params": { "model": model, "max_tokens": 9, "messages": [] } });
+        json!({ "requests": [request("small"), request(model)] }).to_string()
+    };
+    for (path, content_type, body) in [
+        ("/v1/chat/completions", json, twice),
+        ("/v1/chat/completions", json, with_mark),
+        ("/openai/v1/chat/completions", json, twice),
+        ("/openai/v1/chat/completions", "text/plain", "Hi"),
+        ("/v1/audio/transcriptions", form, &*two_models),
+        ("/openai/v1/audio/transcriptions", form, &two_models),
+        ("/openai/v1/audio/transcriptions", form, &two_borders),
+        ("/to/openai/openai/deployments/big/chat/completions", json, r#"{"model":"small","messages":[]}"#),
+        ("/anthropic/v1/messages/batches", json, &batch("big")),
+        ("/anthropic/v1/messages/batches", json, r#"{"requests":[{"params":{}}]}"#),
+        ("/anthropic/v1/messages/batches", json, r#"{"requests":[],"requests":[{"params":{"model":"big"}}]}"#),
+        ("/openai/v1/batches", json, r#"{"input_file_id":"file-1","endpoint":"/v1/chat/completions"}"#),
+        ("/openai/v1/threads/t/runs", json, r#"{"assistant_id":"a"}"#),
+        ("/v1beta/interactions", json, r#"{"agent":"deep-research","input":"Hi"}"#),
+    ] {
+        let refused = send("token-of-a", path, content_type, body).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{path} {body}: {}", refused.text());
+        assert!(refused.text().contains("model"), "{}", refused.text());
+    }
+    assert_eq!(upstream.requests().len(), 0);
+    for (path, content_type, body, status) in [
+        ("/openai/v1/chat/completions", json, r#"{"model":"small","messages":[]}"#, 200),
+        ("/openai/v1/audio/transcriptions", form, &*format!("{}--b--\r\n", part("b", "small")), 200),
+        ("/anthropic/v1/messages/batches", json, &batch("small-2"), 200),
+        ("/openai/v1/files", form, &two_models, 200),
+        ("/openai/v1/vector_stores", json, "{}", 200),
+        ("/v1beta/fileSearchStores", json, "{}", 200),
+        // These name no resource of the tenant.
+        ("/openai/v1/batches/batch_1/cancel", json, "", 404),
+        ("/openai/v1/uploads/upload_1/complete", json, "{}", 404),
+        ("/anthropic/v1/messages/batches/msgbatch_1/cancel", json, "", 404),
+        ("/v1beta/batches/b:cancel", json, "", 404),
+    ] {
+        let answer = send("token-of-a", path, content_type, body).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+    }
+    let answer = send("token-of-b", "/v1beta/interactions", json, r#"{"agent":"deep-research","input":"Hi"}"#).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+#[tokio::test]
 async fn allowed_models_and_expiry_are_enforced() {
     let sim = sim(1).await;
     let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.0-*\"]\n\
