@@ -3,7 +3,7 @@
 //! A pool of its own enforces the limits of tenants; each tenant is a key in it. The limits are exact in any 60 s and
 //! on any day, and the store counts them across all processes.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
@@ -203,8 +203,8 @@ impl Tenants {
         }
     }
 
-    /// Counts a request of a tenant, also without limits, for the usage. Hold the returned lease until the response ends,
-    /// and report the used tokens to it. Requests with the gateway's own token are not counted.
+    /// Counts a request of a tenant, also without limits, with an estimate of its tokens. Hold the returned lease until
+    /// the response ends, and report the used tokens to it. Requests with the gateway's own token are not counted.
     ///
     /// # Errors
     /// 429 if the tenant has reached a limit, with the time until it has room again; 503 if the store is unavailable.
@@ -212,12 +212,17 @@ impl Tenants {
         if tenant.name.is_none() {
             return Ok(None);
         }
+        // An estimate over a limit must not refuse a request forever: the request waits for an empty window.
+        let limits = [tenant.entry.tpm, tenant.entry.tpd].into_iter().flatten();
+        let tokens = limits.fold(tokens, |tokens, limit| tokens.min(limit.max(1)));
         let request = KeyRequest::model("*").input_tokens(tokens).affinity(Affinity::RequireKey(tenant.key_id()));
         match self.quota.acquire(request).await {
             Ok(lease) => Ok(Some(lease)),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 let message = "this token has reached its limit of requests or tokens at this gateway";
-                Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(error.retry_after()))
+                // It is not known when one of the tenant's simultaneous requests ends.
+                let retry_after = error.retry_after().unwrap_or(Duration::from_secs(1));
+                Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(Some(retry_after)))
             }
             Err(error) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
         }
