@@ -147,7 +147,7 @@ struct WireChoice {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(alias = "custom")]
-    function: Option<Named>,
+    function: Option<Box<WireChoice>>,
     name: Option<String>,
     namespace: Option<String>,
     mode: Option<String>,
@@ -157,14 +157,9 @@ struct WireChoice {
     disable_parallel_tool_use: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
 impl WireChoice {
     fn name(&self, tools: &[Tool]) -> Option<String> {
-        let name = self.function.as_ref().map(|named| &named.name).or(self.name.as_ref())?;
+        let name = self.function.as_ref().map_or(&self.name, |function| &function.name).as_ref()?;
         Some(known_as(tools, self.namespace.as_deref(), name))
     }
 }

@@ -204,6 +204,24 @@ fn web_search_is_done_by_gemini_and_its_pages_are_cited() {
 }
 
 #[test]
+fn web_search_beside_functions_is_listed_as_ignored() {
+    use crate::support::{CHAT, RESPONSES, native, tool};
+    let search = json!({ "type": "web_search" });
+    for (frontend, tools) in [
+        (CHAT, json!({ "tools": [tool(CHAT, "f")], "web_search_options": {} })),
+        (RESPONSES, json!({ "tools": [search, tool(RESPONSES, "f")] })),
+        (MESSAGES, json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search" }, tool(MESSAGES, "f")] })),
+    ] {
+        let request = parse(frontend, &hello(frontend, &tools)).unwrap();
+        assert_eq!(request.ignored(), ["web_search"]);
+        let tools = native(&request)["tools"].clone();
+        assert!(tools[0].get("googleSearch").is_none() && tools.get(1).is_none(), "{tools}");
+    }
+    let alone = parse(RESPONSES, &hello(RESPONSES, &json!({ "tools": [search] }))).unwrap();
+    assert!(alone.ignored().is_empty());
+}
+
+#[test]
 fn search_tool_may_have_empty_lists_of_domains() {
     let search = |allowed: Value, blocked: Value| {
         let tool = json!({
