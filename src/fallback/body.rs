@@ -9,7 +9,9 @@ use bytes::Bytes;
 ///
 /// Without this extension the fallback replaces only the name of the model.
 #[derive(Clone)]
-pub struct BodyForModel(Arc<dyn Fn(&str) -> Option<Bytes> + Send + Sync>);
+pub struct BodyForModel(Arc<BodyFn>);
+
+type BodyFn = dyn Fn(&str) -> Option<Bytes> + Send + Sync;
 
 impl BodyForModel {
     /// Creates the extension.

@@ -118,25 +118,25 @@ fn older_models_get_no_json_format_beside_tools() {
         (body["model"], body["response_format"], body["tool_choice"]) = (model.into(), format.clone(), choice);
         encoded(CHAT, &body)
     };
-    const OLD: &str = "gemini-2.5-flash";
+    let old = "gemini-2.5-flash";
     // Any JSON is asked for in words.
     for (tools, name) in [(&functions, "functionDeclarations"), (&search, "googleSearch")] {
-        let body = sent(OLD, tools, &any, Value::Null).unwrap();
+        let body = sent(old, tools, &any, Value::Null).unwrap();
         assert!(body.get("generationConfig").is_none() && body["tools"][0].get(name).is_some(), "{body}");
         assert!(body["systemInstruction"]["parts"][0]["text"].as_str().unwrap().contains("JSON object"), "{body}");
     }
     // Functions that must not be called are left out.
     for format in [&object, &list, &any] {
-        let body = sent(OLD, &functions, format, "none".into()).unwrap();
+        let body = sent(old, &functions, format, "none".into()).unwrap();
         assert_eq!(body["generationConfig"]["responseMimeType"], "application/json", "{body}");
         assert!(body.get("tools").is_none() && body.get("toolConfig").is_none(), "{body}");
     }
     let allowed = json!({ "type": "function", "function": { "name": "f" } });
     let allowed = json!({ "type": "allowed_tools", "allowed_tools": { "mode": "auto", "tools": [allowed] } });
-    let calling = sent(OLD, &functions, &object, allowed).unwrap()["toolConfig"]["functionCallingConfig"].clone();
+    let calling = sent(old, &functions, &object, allowed).unwrap()["toolConfig"]["functionCallingConfig"].clone();
     assert_eq!(calling, json!({ "mode": "ANY", "allowedFunctionNames": ["f", "final_answer"] }));
     for (tools, format) in [(&functions, &list), (&search, &list), (&search, &object)] {
-        assert_eq!(sent(OLD, tools, format, Value::Null).unwrap_err().param(), Some("tools"));
+        assert_eq!(sent(old, tools, format, Value::Null).unwrap_err().param(), Some("tools"));
         let body = sent(MODEL, tools, format, Value::Null).unwrap();
         assert_eq!(body["generationConfig"]["responseMimeType"], "application/json", "later models accept both");
     }

@@ -211,7 +211,7 @@ impl Exchange {
             let request = Arc::clone(request);
             self.head.extensions.insert(BodyForModel::new(move |model| {
                 let mut request = (*request).clone();
-                request.conversation.model = model.to_owned();
+                model.clone_into(&mut request.conversation.model);
                 Some(request.encode().ok()?.body)
             }));
         }
