@@ -170,6 +170,14 @@ async fn fallback_model_gets_thinking_settings_that_it_accepts() {
             assert_eq!((answer.status.as_u16(), answer.header("x-keypool-model")), (200, served), "{}", answer.text());
         }
     }
+    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
+        let models = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"gemini-best\"]\n";
+        std::fs::write(folder.join("keypool.toml"), models).expect("written");
+        command.args(["--db", "none"]);
+    });
+    let body = hello(CHAT, &json!({ "model": "gemini-best", "reasoning_effort": "low" }));
+    let answer = gateway.post(path(CHAT), &body).await;
+    assert_eq!(answer.status, 200, "the alias is encoded for its model: {}", answer.text());
 }
 
 #[tokio::test]
