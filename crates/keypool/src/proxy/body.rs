@@ -199,11 +199,6 @@ impl Collected {
         body.model().map(ToString::to_string)
     }
 
-    /// Estimates the tokens of a collected body as a quarter of its bytes; 0 for a streamed one.
-    pub fn estimated_tokens(&self) -> u64 {
-        self.data().map_or(0, |data| data.len() as u64 / 4)
-    }
-
     pub fn into_body(self) -> Body {
         match self {
             Self::Whole(body) => Body::from(body.data().clone()),
