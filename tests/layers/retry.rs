@@ -368,6 +368,24 @@ async fn fallback_model_serves_when_the_first_one_is_limited() {
     assert_eq!(attempts(&response).len(), 3);
 }
 
+/// The error of the first model is kept until a later model has served, but its key is free.
+#[tokio::test(start_paused = true)]
+async fn only_key_with_one_concurrent_request_serves_the_fallback_model() {
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolLayer, ModelFallbackLayer, ReplayBody};
+    let missing = || error(404, "NOT_FOUND", "models/a is not found for API version v1beta.", "");
+    for fault in [overloaded as fn() -> Answer, missing] {
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new(secret(0)).max_concurrent(1)).build().unwrap();
+        let client = KeyPoolLayer::new(&pool)
+            .fallback(ModelFallbackLayer::new(&pool, [MODEL, "gemini-2.5-flash-lite"]))
+            .layer(service_fn(move |request: http::Request<ReplayBody<Body>>| {
+                let lite = request.uri().path().contains("flash-lite");
+                std::future::ready(Ok::<_, BoxError>(if lite { good() } else { fault() }))
+            }));
+        assert_eq!(client.oneshot(ask()).await.unwrap().status(), 200);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn paid_key_serves_after_three_projects_with_a_limit_of_zero() {
     use tower_keypool::{Gemini, Key, KeyPool};
