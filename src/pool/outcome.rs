@@ -1,9 +1,9 @@
 //! Applies the outcomes of requests to the state.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    breaker::{Change, Target, Times},
+    breaker::{Change, CircuitBreaker, Target, Times},
     events::Event,
     model::ModelIx,
     registry::ProjectIx,
@@ -227,6 +227,21 @@ fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx
             Some(exit) if state.registry.has_exits() => Target::Exit(exit),
             _ => return None,
         },
+    })
+}
+
+/// Reports whether a key of another project may serve the model, now or after a cooldown. Keys that are disabled or not
+/// entitled to the model may not.
+pub(crate) fn others_may_serve(state: &State, projects: &HashSet<&str>, model: Option<&str>, now: Now) -> bool {
+    let named = state.models.find(model);
+    let is_out = |target| {
+        let view = state.breakers.view(target, now.tick);
+        view.is_some_and(|view| view.state == CircuitBreaker::Disabled || view.class == Some(ErrorClass::NotEntitled))
+    };
+    state.registry.iter().any(|(slot, entry)| {
+        !projects.contains(&*state.registry.project(entry.project).name)
+            && entry.data.allows(model)
+            && !state.covering(slot, named).any(is_out)
     })
 }
 
