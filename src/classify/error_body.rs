@@ -123,7 +123,10 @@ impl ErrorInfo {
                 }
             }
             None if is_page(headers, &text) => {
-                info.codes.push(HTML.to_owned());
+                // A redirect has a page for people; its location is judged above.
+                if !status.is_redirection() {
+                    info.codes.push(HTML.to_owned());
+                }
                 info.message = title(&text);
                 info.text = text.to_lowercase();
             }

@@ -83,7 +83,7 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
 /// Returns the longest delay that a text names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30
 /// seconds`, `resets at 2026-11-20T08:00:00Z`. A bare number means seconds.
 pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
-    const BEFORE_MOMENTS: [&str; 5] = ["reset at ", "resets at ", "again at ", "retry at ", "将在 "];
+    const BEFORE_MOMENTS: [&str; 6] = ["reset at ", "resets at ", "resets at: ", "again at ", "retry at ", "将在 "];
     const PHRASES: [&str; 13] = [
         "retry in ",
         "retry after ",
@@ -106,7 +106,9 @@ pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
         date(first_word(at).trim_end_matches(['.', ',', ')']), wall).or_else(|| date_and_time(&text[at..], wall))
     };
     let delays = PHRASES.into_iter().flat_map(after).filter_map(|at| leading_delay(&lower[at..]));
-    delays.chain(BEFORE_MOMENTS.into_iter().flat_map(after).filter_map(moment)).max()
+    let in_phrases = PHRASES.into_iter().filter(|phrase| phrase.ends_with(" in "));
+    let spans = in_phrases.flat_map(after).filter_map(|at| leading_time_span(&lower[at..]));
+    delays.chain(spans).chain(BEFORE_MOMENTS.into_iter().flat_map(after).filter_map(moment)).max()
 }
 
 /// Parses the time of a reset and returns the delay until then. Accepts seconds from now (`20`), seconds, milliseconds
@@ -166,6 +168,15 @@ fn leading_delay(text: &str) -> Option<Duration> {
     // A number that continues is part of a date, a time or a name.
     let goes_on = rest.starts_with(|next: char| next.is_alphanumeric() || "-:/".contains(next));
     if goes_on { None } else { seconds(value) }
+}
+
+/// Parses a duration in the style of .NET: `00:30:02`, or `5.03:23:11` with days.
+fn leading_time_span(text: &str) -> Option<Duration> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || ".:".contains(c))).unwrap_or(text.len());
+    let parts: Vec<&str> = text[..end].trim_end_matches('.').split(':').collect();
+    let [hours, minutes, secs] = parts[..] else { return None };
+    let (days, hours) = hours.split_once('.').unwrap_or(("0", hours));
+    seconds(number(days)? * 86_400.0 + number(hours)? * 3_600.0 + number(minutes)? * 60.0 + number(secs)?)
 }
 
 /// Parses numbers with units at the start of a text. Returns their sum in seconds and the rest of the text.
@@ -273,6 +284,12 @@ mod tests {
             ("retry after 12:30", None),
             ("please wait before trying again", None),
             ("retry in 0s", None),
+            ("Quota will be replenished in 00:30:02.", Some(1_802_000)),
+            ("Quota will be replenished in 5.03:23:11.", Some(444_191_000)),
+            ("try again in 00:00:00", None),
+            ("try again in 1:2:3:4", None),
+            ("please try again after 18:30:00", None),
+            ("Limit resets at: 2026-11-20 05:47:17 UTC", Some(77_000)),
             ("retry in -5s", None),
             ("retry in 1e9h", None),
             ("retry in 87600h", None),
