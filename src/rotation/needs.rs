@@ -3,7 +3,6 @@
 use std::{sync::Arc, time::Duration};
 
 use http::request::Parts;
-use memchr::memchr;
 
 use crate::{
     KeyPool, Provider,
@@ -37,40 +36,11 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
         return needs;
     }
     if let Some(collected) = collected {
-        needs.cost.input_tokens = estimate(collected.data());
+        needs.cost.input_tokens = collected.estimated_tokens(&head.headers);
         needs.cost.estimated = true;
         if let Some(array) = info.cost_of_items {
             needs.cost.requests = collected.count_items(array).unwrap_or(1).max(1);
         }
     }
     needs
-}
-
-/// Estimates the tokens of a JSON body: a quarter of its bytes. Long strings without spaces are media, which cost less.
-fn estimate(body: &[u8]) -> u64 {
-    const LONG: usize = 4_096;
-    const OF_MEDIUM: usize = 4_096;
-    let mut bytes = 0;
-    let mut rest = body;
-    while rest.len() > LONG {
-        let end = memchr(b'"', rest).unwrap_or(rest.len());
-        let is_medium = end > LONG && memchr(b' ', &rest[..LONG]).is_none();
-        bytes += if is_medium { OF_MEDIUM } else { end };
-        rest = &rest[rest.len().min(end + 1)..];
-    }
-    ((bytes + rest.len()) / 4) as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn media_cost_less_than_their_bytes() {
-        let text = format!(r#"{{"text":"{}"}}"#, "some words ".repeat(10_000));
-        assert!(estimate(text.as_bytes()).abs_diff(text.len() as u64 / 4) < 3);
-        let medium = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(1 << 20));
-        assert!(estimate(medium.as_bytes()) < 1_100);
-        assert_eq!(estimate(b""), 0);
-    }
 }

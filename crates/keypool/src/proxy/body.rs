@@ -199,9 +199,12 @@ impl Collected {
         body.model().map(ToString::to_string)
     }
 
-    /// Estimates the tokens of a collected body as a quarter of its bytes; 0 for a streamed one.
-    pub fn estimated_tokens(&self) -> u64 {
-        self.data().map_or(0, |data| data.len() as u64 / 4)
+    /// Estimates the tokens of a collected body; 0 for a streamed one.
+    pub fn estimated_tokens(&self, headers: &HeaderMap) -> u64 {
+        match self {
+            Self::Whole(body) => body.estimated_tokens(headers),
+            Self::Streamed(_) => 0,
+        }
     }
 
     pub fn into_body(self) -> Body {
