@@ -401,8 +401,26 @@ impl Learner {
             return Ok(());
         }
         for name in names::in_answer(self.provider.dialect, self.collection, &answer, host(&self.provider)) {
-            let permanent =
-                ["files/", "tunedModels/", "fileSearchStores/", "vector_stores/", "assistants/", "conversations/"];
+            let permanent = [
+                "files/",
+                "tunedModels/",
+                "fileSearchStores/",
+                "vector_stores/",
+                "assistants/",
+                "conversations/",
+                "skills/",
+                "agents/",
+                "environments/",
+                "triggers/",
+                "webhooks/",
+                "voices/",
+                "credentials/",
+                "vaults/",
+                "memory_stores/",
+                "tunnels/",
+                "user_profiles/",
+                "deployments/",
+            ];
             let default_expiry = || {
                 let is_permanent = permanent.iter().any(|prefix| name.starts_with(prefix));
                 // Rounded to days, so that repeated responses yield the same value.

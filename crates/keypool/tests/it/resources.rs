@@ -602,3 +602,24 @@ async fn results_of_anthropic_batches_are_fetched_through_the_gateway() {
         assert_eq!(gateway.get(&format!("{path}/results")).await.text(), "{}\n");
     }
 }
+
+#[tokio::test]
+async fn sessions_of_anthropic_stay_with_the_project_of_their_agent() {
+    let upstream = Upstream::start(|request| {
+        let id = request.uri().path().rsplit('/').next().unwrap_or_default().replace("sessions", "sesn");
+        reply(200, "application/json", json!({ "id": format!("{id}_1") }).to_string())
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 3, &["--db", "none", "--provider", "anthropic"]);
+    let agent = gateway.post("/anthropic/v1/agents", &json!({ "model": "claude-sonnet-4-5" })).await;
+    assert_eq!(agent.json()["id"], "agents_1", "{}", agent.text());
+    for _ in 0..3 {
+        let session = gateway.post("/anthropic/v1/sessions", &json!({ "agent": "agents_1" })).await;
+        let events = gateway.post("/anthropic/v1/sessions/sesn_1/events", &json!({ "events": [] })).await;
+        for answer in [session, events] {
+            assert_eq!(answer.header("x-keypool-key"), agent.header("x-keypool-key"), "{}", answer.text());
+        }
+    }
+    let unknown = gateway.post("/anthropic/v1/sessions", &json!({ "agent": "agents_2" })).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
