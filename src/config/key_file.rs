@@ -10,23 +10,35 @@ use super::{
     wording::without_values,
 };
 
+/// The reason why a whole file is invalid, with its line.
+type FileError = (usize, String);
+
 /// Parses a key file. Calls `entry` for each entry with its line and its options or an error.
-pub(super) fn parse(path: &Path, text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
+///
+/// # Errors
+/// If the whole file is invalid, so that none of its keys is known.
+pub(super) fn parse(
+    path: &Path,
+    text: &str,
+    entry: &mut dyn FnMut(usize, Result<Options, String>),
+) -> Result<(), FileError> {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
     let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
     let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(is_key_field);
     if ends("json") || first.starts_with(['[', '{']) {
-        json(text, entry);
-    } else if ends("tsv") || is_header('\t') {
-        table(text, b'\t', entry);
+        return json(text, entry);
+    }
+    if ends("tsv") || is_header('\t') {
+        table(text, b'\t', entry)
     } else if ends("csv") || is_header(',') {
-        table(text, b',', entry);
+        table(text, b',', entry)
     } else {
         for (n, line) in text.lines().enumerate() {
             if let Some(read) = self::line(line).transpose() {
                 entry(n + 1, read);
             }
         }
+        Ok(())
     }
 }
 
@@ -86,16 +98,16 @@ fn words(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Parses a table whose first line names the columns.
-fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
+fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options, String>)) -> Result<(), FileError> {
     let mut reader = csv::ReaderBuilder::new();
     reader.delimiter(delimiter).comment(Some(b'#')).trim(csv::Trim::All).has_headers(false).flexible(true);
     let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line) as usize;
     // A record of a `flexible` reader over valid UTF-8 is never an error.
     let mut records = reader.from_reader(text.as_bytes()).into_records().flatten();
-    let Some(first) = records.next() else { return };
+    let Some(first) = records.next() else { return Ok(()) };
     let columns: Vec<_> = first.iter().map(|name| option(&column(name)).map(|(option, _)| option)).collect();
     if !columns.contains(&Ok("secret")) {
-        return entry(line(&first), Err("no column is named key".to_owned()));
+        return Err((line(&first), "no column is named key".to_owned()));
     }
     for message in columns.iter().filter_map(|column| column.as_ref().err()) {
         entry(line(&first), Err(format!("a column is ignored: {message}")));
@@ -105,15 +117,16 @@ fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options,
         let surplus = (record.len() > columns.len()).then(|| "the row has more columns than the first line".to_owned());
         entry(line(&record), surplus.map_or_else(|| Options::of(cells), Err));
     }
+    Ok(())
 }
 
 /// Parses an array of keys, each a string or an object.
-fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
+fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) -> Result<(), FileError> {
     let items: Vec<&RawValue> = match serde_json::from_str(text) {
         Ok(items) => items,
         Err(error) => {
             let expected = r#"expected a JSON array of keys, such as ["AIza…", {"key": "AIza…", "project": "a"}]"#;
-            return entry(error.line(), Err(expected.to_owned()));
+            return Err((error.line(), expected.to_owned()));
         }
     };
     let (mut line, mut counted) = (1, 0);
@@ -129,4 +142,5 @@ fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) {
         counted = before;
         entry(line, read);
     }
+    Ok(())
 }

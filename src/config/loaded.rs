@@ -43,19 +43,22 @@ pub struct Loaded {
     pub keys: Vec<Key>,
     /// The problems of the other entries. A key that is listed twice is reported, too; its last entry is used.
     pub problems: Vec<Problem>,
+    /// Whether a whole key file could not be read or parsed, so that all its keys are missing.
+    pub has_failed_file: bool,
     /// The index of the key with an id, and its place.
     seen: HashMap<KeyId, (usize, String)>,
 }
 
 impl Loaded {
     /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, detected by the file extension or the content. A
-    /// file that cannot be read is reported as a problem.
+    /// file that cannot be read or parsed is reported as a problem and sets [`has_failed_file`](Self::has_failed_file).
     pub fn add_file(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
                 let problem = Problem::new(shown(path), format!("the file cannot be read: {error}"));
+                self.has_failed_file = true;
                 return self.problems.push(problem);
             }
         };
@@ -67,9 +70,13 @@ impl Loaded {
             }
             None => String::from_utf8_lossy(&bytes),
         };
-        key_file::parse(path, text.trim_start_matches('\u{feff}'), &mut |line, entry| {
+        let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &mut |line, entry| {
             self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
         });
+        if let Err((line, message)) = parsed {
+            self.has_failed_file = true;
+            self.problems.push(Problem::new(format!("{}:{line}", shown(path)), message));
+        }
     }
 
     /// Adds the keys from the variables of a provider, such as `GEMINI_API_KEYS` for `gemini`.

@@ -118,6 +118,11 @@ impl KeyRequest {
         self
     }
 
+    /// Returns the tokens of the prompt.
+    pub fn prompt_tokens(&self) -> u64 {
+        self.cost.input_tokens
+    }
+
     /// Returns the requested model.
     pub fn model_name(&self) -> Option<&str> {
         self.model.as_deref()

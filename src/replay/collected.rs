@@ -1,4 +1,4 @@
-//! Reads the model, the number of items of an array, and an estimate of the tokens from a collected body.
+//! Reads the model, and the number of items of an array, from a collected JSON body.
 
 use std::{
     borrow::Cow,
@@ -7,8 +7,6 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, header};
-use memchr::memchr;
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
@@ -47,39 +45,12 @@ impl CollectedBody {
         let mut json = serde_json::Deserializer::from_slice(&self.0.data);
         json.deserialize_map(ItemsIn(field)).ok().flatten()
     }
-
-    /// Estimates the tokens of the body: a quarter of its bytes, but at most 1,024 for each medium in JSON, and for a body
-    /// that is not JSON, such as a form with a file.
-    pub fn estimated_tokens(&self, headers: &HeaderMap) -> u64 {
-        let is_json = |text: &[u8]| text.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"));
-        match headers.get(header::CONTENT_TYPE) {
-            Some(content_type) if !is_json(content_type.as_bytes()) => (self.0.data.len().min(OF_MEDIUM) / 4) as u64,
-            _ => estimate(&self.0.data),
-        }
-    }
 }
 
 impl fmt::Debug for CollectedBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CollectedBody").field("len", &self.0.data.len()).finish_non_exhaustive()
     }
-}
-
-/// Number of bytes of text that a medium costs as much as.
-const OF_MEDIUM: usize = 4_096;
-
-/// Estimates the tokens of a JSON body: a quarter of its bytes. Long strings without spaces are media, which cost less.
-fn estimate(body: &[u8]) -> u64 {
-    const LONG: usize = 4_096;
-    let mut bytes = 0;
-    let mut rest = body;
-    while rest.len() > LONG {
-        let end = memchr(b'"', rest).unwrap_or(rest.len());
-        let is_medium = end > LONG && memchr(b' ', &rest[..LONG]).is_none();
-        bytes += if is_medium { OF_MEDIUM } else { end };
-        rest = &rest[rest.len().min(end + 1)..];
-    }
-    ((bytes + rest.len()) / 4) as u64
 }
 
 #[derive(Deserialize)]
@@ -196,31 +167,6 @@ mod tests {
         assert_eq!(changed, body.replacen("\"old\"", "\"new \\\"one\\\"\"", 1));
         assert_eq!(with_model(br#"{"model":7}"#, "a"), None);
         assert_eq!(with_model(br#"{"models":"x"}"#, "a"), None);
-    }
-
-    #[test]
-    fn media_cost_less_than_their_bytes() {
-        let text = format!(r#"{{"text":"{}"}}"#, "some words ".repeat(10_000));
-        assert!(estimate(text.as_bytes()).abs_diff(text.len() as u64 / 4) < 3);
-        let medium = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(1 << 20));
-        assert!(estimate(medium.as_bytes()) < 1_100);
-        assert_eq!(estimate(b""), 0);
-    }
-
-    #[test]
-    fn bodies_other_than_json_cost_at_most_a_constant() {
-        let text = "some words ".repeat(10_000);
-        for (content_type, body, expected) in [
-            ("multipart/form-data; boundary=b", &*text, 1_024),
-            ("application/octet-stream", &text[..400], 100),
-            ("application/json; charset=utf-8", &text, 27_500),
-            ("Application/X+JSON", &text, 27_500),
-        ] {
-            let mut headers = HeaderMap::new();
-            assert_eq!(collected(&text).estimated_tokens(&headers), 27_500);
-            headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());
-            assert_eq!(collected(body).estimated_tokens(&headers), expected, "{content_type}");
-        }
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct Listed {
     pub keys: Vec<Key>,
     /// Problems of the entries that were skipped.
     pub problems: Vec<Problem>,
+    /// Whether a whole key file could not be read or parsed.
+    pub has_failed_file: bool,
     places: HashMap<KeyId, String>,
 }
 
@@ -75,7 +77,12 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
         }
     }
     let from_database = (from_database.keys.into_iter().map(|key| loaded.placed(plan, key)), from_database.problems);
-    let mut listed = Listed { keys: configured.keys, problems: configured.problems, places };
+    let mut listed = Listed {
+        keys: configured.keys,
+        problems: configured.problems,
+        has_failed_file: configured.has_failed_file,
+        places,
+    };
     listed.keys.extend(from_database.0);
     listed.problems.extend(from_database.1);
     listed

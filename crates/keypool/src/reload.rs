@@ -7,7 +7,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{app::AppState, config::Loaded, server::Certificate};
+use crate::{
+    app::AppState,
+    config::{Config, ProviderEntry, USUAL_KEY_FILE},
+    server::Certificate,
+};
 
 /// How often the files and the database are checked for changes.
 const POLL: Duration = Duration::from_millis(500);
@@ -26,10 +30,11 @@ pub struct Reloaded {
 /// # Errors
 /// If the configuration is invalid, in which case nothing changes, or if the database cannot be read.
 pub async fn reload(app: &AppState) -> anyhow::Result<Reloaded> {
-    let loaded = app.inputs.load()?;
+    let mut loaded = app.inputs.load()?;
+    loaded.usual_key_file = loaded.usual_key_file.or_else(|| app.loaded.load().usual_key_file.clone());
     app.tenants.reload(&loaded, &app.stores).await?;
     app.pools.reload(&loaded, &app.stores).await?;
-    let at_next_start = changed_sections(&app.loaded.load(), &loaded);
+    let at_next_start = changed_sections(&app.loaded.load().config, &loaded.config);
     app.loaded.store(Arc::new(loaded));
     let keys = app.pools.iter().map(|provider| provider.pool.stats().keys).sum();
     tracing::info!(keys, ?at_next_start, "configuration reloaded");
@@ -37,22 +42,30 @@ pub async fn reload(app: &AppState) -> anyhow::Result<Reloaded> {
 }
 
 /// Returns the names of changed sections that are read at start only.
-fn changed_sections(before: &Loaded, after: &Loaded) -> Vec<&'static str> {
-    let (before, after) = (&before.config, &after.config);
-    let pairs = [
-        ("gateway", text(&before.gateway), text(&after.gateway)),
-        ("pool", text(&before.pool), text(&after.pool)),
-        ("exits", text(&before.exits), text(&after.exits)),
-        ("admin", text(&before.admin), text(&after.admin)),
-        ("log", text(&before.log), text(&after.log)),
-        ("store", text(&before.store), text(&after.store)),
-    ];
-    pairs.into_iter().filter(|(_, before, after)| before != after).map(|(name, ..)| name).collect()
+fn changed_sections(before: &Config, after: &Config) -> Vec<&'static str> {
+    let pairs = sections(before).into_iter().zip(sections(after));
+    pairs.filter(|((_, before), (_, after))| before != after).map(|((name, _), _)| name).collect()
 }
 
-/// Returns a section as text, without secrets.
-fn text(section: &impl serde::Serialize) -> String {
-    serde_json::to_string(section).unwrap_or_default()
+/// Returns each section that is read at start only as text, without secrets and without the settings that a reload
+/// applies: keys, and where they are listed.
+fn sections(config: &Config) -> [(&'static str, String); 9] {
+    let pool = &config.pool;
+    let provider = |entry: &ProviderEntry| {
+        let ProviderEntry { name, kind, upstream, header, models, limits, fallback, keys: _, key_files: _ } = entry;
+        format!("{:?}", (name, kind, upstream, header, models, limits, fallback))
+    };
+    [
+        ("gateway", format!("{:?}", config.gateway)),
+        ("pool", format!("{:?}", (pool.strategy, pool.wait, &pool.fallback))),
+        ("models", format!("{:?}", config.models)),
+        ("errors", format!("{:?}", config.errors)),
+        ("providers", config.providers.iter().map(provider).collect()),
+        ("exits", format!("{:?}", config.exits)),
+        ("admin", format!("{:?}", config.admin)),
+        ("log", format!("{:?}", config.log)),
+        ("store", format!("{:?}", config.store)),
+    ]
 }
 
 /// Reloads after each change until the gateway shuts down. No change or signal after this call is missed.
@@ -116,7 +129,8 @@ fn stamps(app: &AppState, certificate: Option<&Certificate>) -> Stamps {
     let loaded = app.loaded.load();
     let key_files = loaded.pools().into_iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>());
     let certificate = certificate.into_iter().flat_map(|certificate| certificate.files().map(Clone::clone));
-    let files = key_files.chain(app.inputs.file().map(Into::into)).chain(certificate);
+    let usual = loaded.config.pool.key_files.is_none().then(|| USUAL_KEY_FILE.into());
+    let files = key_files.chain(usual).chain(app.inputs.file().map(Into::into)).chain(certificate);
     let stamp = |file: &PathBuf| {
         let metadata = std::fs::metadata(file).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

@@ -5,8 +5,11 @@ use std::{
     convert::Infallible,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context as TaskContext, Poll, ready},
     time::Duration,
 };
@@ -50,7 +53,8 @@ use crate::{app::Gateway, config::GatewaySection, middleware::host_guard::LocalA
 #[derive(Clone)]
 pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphorePermit, AddressGuard)>);
 
-/// Timeout for a TLS handshake and for a request head; the client is then disconnected.
+/// Timeout for the TLS handshake and the first request head of a connection, and for each later head over HTTP/1.1; the
+/// client is then disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the rest of a request body is read after an early response.
@@ -134,8 +138,11 @@ impl Server {
         let mut timed = TimeoutStream::new(stream);
         timed.set_write_timeout(Some(self.reader_timeout));
         let counted = connection.clone();
+        let has_request = Arc::new(AtomicBool::new(false));
+        let received = Arc::clone(&has_request);
         let gateway = gateway.clone();
         let service = service_fn(move |request: http::Request<Incoming>| {
+            received.store(true, Ordering::Relaxed);
             let (head, body) = request.into_parts();
             let body = Lingering::body(&head.headers, body);
             let mut request = http::Request::from_parts(head, body);
@@ -150,17 +157,23 @@ impl Server {
         let tls = self.tls.as_ref().map(Certificate::acceptor);
         tokio::spawn(async move {
             let _connection = connection;
-            if tls.is_some() && is_plain_http(timed.get_ref()).await {
-                return refuse(timed.into_inner(), "400 This address speaks TLS: use https", false).await;
-            }
-            match tls {
-                None => serve_connection(Box::pin(timed), service, watcher).await,
-                Some(acceptor) => {
-                    let handshake = tokio::time::timeout(HEAD_TIMEOUT, acceptor.accept(Box::pin(timed)));
-                    match handshake.await {
-                        Ok(Ok(stream)) => serve_connection(stream, service, watcher).await,
-                        Ok(Err(error)) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
-                        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+            let mut served = pin!(async move {
+                let Some(acceptor) = tls else { return serve_connection(Box::pin(timed), service, watcher).await };
+                if is_plain_http(timed.get_ref()).await {
+                    return refuse(timed.into_inner(), "400 This address speaks TLS: use https", false).await;
+                }
+                match acceptor.accept(Box::pin(timed)).await {
+                    Ok(stream) => serve_connection(stream, service, watcher).await,
+                    Err(error) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
+                }
+            });
+            tokio::select! {
+                () = &mut served => {}
+                () = tokio::time::sleep(HEAD_TIMEOUT) => {
+                    if has_request.load(Ordering::Relaxed) {
+                        served.await;
+                    } else {
+                        tracing::debug!(%peer, "the connection sent no request in time");
                     }
                 }
             }
@@ -242,8 +255,7 @@ impl Drop for Lingering {
 /// Reports whether a client starts with a letter, as an HTTP method does, and not with a TLS handshake.
 async fn is_plain_http(stream: &TcpStream) -> bool {
     let mut first = [0];
-    let peeked = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await;
-    matches!(peeked, Ok(Ok(1))) && first[0].is_ascii_alphabetic()
+    matches!(stream.peek(&mut first).await, Ok(1)) && first[0].is_ascii_alphabetic()
 }
 
 /// Refuses a connection with a status, and closes it.

@@ -3,7 +3,7 @@
 //! A pool of its own enforces the limits of tenants; each tenant is a key in it. The limits are exact in any 60 s and
 //! on any day, and the store counts them across all processes.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
@@ -69,11 +69,6 @@ impl Tenant {
         !self.entry.models.is_empty()
     }
 
-    fn has_limits(&self) -> bool {
-        let entry = &self.entry;
-        entry.rpm.or(entry.rpd).or(entry.tpm).or(entry.tpd).is_some() || entry.max_concurrent.is_some()
-    }
-
     fn is_expired(&self) -> bool {
         self.expires.is_some_and(|expires| expires <= jiff::Timestamp::now())
     }
@@ -94,7 +89,9 @@ impl Tenant {
         ];
         let limits = limits.into_iter().flatten().fold(Limits::new(), Limits::with);
         let id = self.key_id();
-        let key = Key::new(id.as_str()).named(id.clone()).project(id.as_str()).limits("*", limits);
+        // Not the name itself: a secret has only visible ASCII characters.
+        let secret = KeyId::from_secret(id.as_str());
+        let key = Key::new(secret.as_str()).named(id.clone()).project(id.as_str()).limits("*", limits);
         match entry.max_concurrent {
             Some(requests) => key.max_concurrent(requests),
             None => key,
@@ -170,7 +167,7 @@ impl Tenants {
             }
             after.insert(hash, Arc::new(tenant));
         }
-        let keys = after.values().filter(|tenant| tenant.has_limits()).map(|tenant| tenant.key()).collect();
+        let keys = after.values().map(|tenant| tenant.key()).collect();
         self.quota.apply(KeyChange::ReplaceAll(keys))?;
         let own = hash(loaded.token.expose());
         if self.own.load().hash != own {
@@ -206,20 +203,26 @@ impl Tenants {
         }
     }
 
-    /// Counts a request of a tenant. Hold the returned lease until the response ends, and report the used tokens to it.
+    /// Counts a request of a tenant, also without limits, with an estimate of its tokens. Hold the returned lease until
+    /// the response ends, and report the used tokens to it. Requests with the gateway's own token are not counted.
     ///
     /// # Errors
     /// 429 if the tenant has reached a limit, with the time until it has room again; 503 if the store is unavailable.
     pub async fn admit(&self, tenant: &Tenant, tokens: u64) -> Result<Option<Lease>, ApiError> {
-        if !tenant.has_limits() {
+        if tenant.name.is_none() {
             return Ok(None);
         }
+        // An estimate over a limit must not refuse a request forever: the request waits for an empty window.
+        let limits = [tenant.entry.tpm, tenant.entry.tpd].into_iter().flatten();
+        let tokens = limits.fold(tokens, |tokens, limit| tokens.min(limit.max(1)));
         let request = KeyRequest::model("*").input_tokens(tokens).affinity(Affinity::RequireKey(tenant.key_id()));
         match self.quota.acquire(request).await {
             Ok(lease) => Ok(Some(lease)),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 let message = "this token has reached its limit of requests or tokens at this gateway";
-                Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(error.retry_after()))
+                // It is not known when one of the tenant's simultaneous requests ends.
+                let retry_after = error.retry_after().unwrap_or(Duration::from_secs(1));
+                Err(ApiError::new(http::StatusCode::TOO_MANY_REQUESTS, message).retry_after(Some(retry_after)))
             }
             Err(error) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
         }

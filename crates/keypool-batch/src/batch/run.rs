@@ -172,7 +172,11 @@ async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Su
     let earlier = output.take_earlier();
     let writer = tokio::spawn(write(Arc::clone(&engine), output, written));
     let mut running = JoinSet::new();
-    for worker in engine.new_workers() {
+    let workers = engine.new_workers();
+    if workers.is_empty() {
+        engine.end(RunOutcome::NoKeys { message: "the pool has no key".to_owned() });
+    }
+    for worker in workers {
         running.spawn(Arc::clone(&engine).work(worker, results.clone()));
     }
     running.spawn(read(Arc::clone(&engine), input, earlier, Arc::clone(&places), results.clone()));

@@ -66,7 +66,7 @@ pub enum RunOutcome {
         /// The number of keys by reason.
         message: String,
     },
-    /// All keys are disabled.
+    /// All keys are disabled, or there is none.
     NoKeys {
         /// The number of keys by reason.
         message: String,

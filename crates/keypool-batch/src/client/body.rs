@@ -7,7 +7,7 @@ use tower_keypool::Provider;
 
 use super::{
     Error, ErrorKind, Prompt, PromptOptions,
-    request::{Content, JsonFormat},
+    request::{Content, JsonFormat, check_count},
 };
 use crate::raw::{RawObject, complete, object, raw};
 
@@ -58,6 +58,7 @@ impl Wire {
         };
         if let Some(extra) = &options.extra {
             complete(&mut body, extra);
+            check_count(&body).map_err(invalid)?;
         }
         if let Content::Text(text) = &prompt.content {
             match api {
@@ -152,8 +153,11 @@ fn gemini(body: &mut RawObject, options: &PromptOptions) {
 }
 
 fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
-    if let Some(system) = &options.system {
-        put_system_first(body, system);
+    // Chat completions have no field `system`.
+    match (body.remove("system"), &options.system) {
+        (Some(system), _) => put_system_first(body, &system),
+        (None, Some(system)) => put_system_first(body, system),
+        (None, None) => {}
     }
     if let Some(temperature) = options.temperature {
         set(body, "temperature", &temperature);
@@ -176,7 +180,7 @@ fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
 }
 
 /// Inserts the system instruction before the messages, unless they have one.
-fn put_system_first(body: &mut RawObject, system: &str) {
+fn put_system_first(body: &mut RawObject, system: &impl serde::Serialize) {
     #[derive(Deserialize)]
     struct Message {
         #[serde(default)]

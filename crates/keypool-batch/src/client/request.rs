@@ -64,7 +64,7 @@ impl Prompt {
     /// (OpenAI, Anthropic). Its `model` is the prompt's model.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`] if it is not such an object.
+    /// [`ErrorKind::Invalid`] if it is not such an object, or asks for more than one answer.
     pub fn request(request: &Value) -> Result<Self, Error> {
         Self::of_object(object(&crate::raw::raw(request)).unwrap_or_default())
             .map_err(|message| Error::new(ErrorKind::Invalid, message))
@@ -75,6 +75,7 @@ impl Prompt {
         if !["contents", "messages"].iter().any(|name| request.get(*name).is_some_and(|value| is_list(value))) {
             return Err("expected an object with the list `contents` or `messages`".to_owned());
         }
+        check_count(&request)?;
         let mut options = PromptOptions::new();
         if let Some(model) = request.remove("model") {
             let model: Arc<str> =
@@ -205,6 +206,19 @@ impl PromptOptions {
             json: if matches!(self.json, JsonFormat::Off) { defaults.json.clone() } else { self.json },
             extra: self.extra.or_else(|| defaults.extra.clone()),
         }
+    }
+}
+
+/// Refuses a request for several answers: all of them cost tokens, and only the first one is read.
+pub(super) fn check_count(request: &RawObject) -> Result<(), String> {
+    let configs = ["generationConfig", "generation_config"].map(|name| object(request.get(name)?));
+    let counts =
+        configs.iter().flatten().flat_map(|config| [config.get("candidateCount"), config.get("candidate_count")]);
+    let counts = counts.chain([request.get("n")]).flatten();
+    let mut counts = counts.map(|count| count.get().trim_matches('"'));
+    match counts.find(|count| count.parse::<f64>().is_ok_and(|count| count > 1.0)) {
+        Some(count) => Err(format!("the request asks for {count} answers: expected 1, since a task has one result")),
+        None => Ok(()),
     }
 }
 

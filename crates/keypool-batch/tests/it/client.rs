@@ -94,6 +94,9 @@ async fn options_reach_every_provider() {
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json())).await;
     assert_eq!((&*uri, &body["max_tokens"]), ("https://llm.example/v1/chat/completions", &json!(77)));
     assert_eq!(body["response_format"], json!({ "type": "json_object" }));
+    let several = json!({ "n": 3 }).as_object().unwrap().clone();
+    let error = client.send(&Prompt::text("x").options(options().extra(several))).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 
     let (sent, client) = client_with_response(Anthropic::new(), "application/json", message("x", "end_turn"));
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
@@ -125,6 +128,13 @@ async fn complete_request_keeps_its_own_fields() {
     let (uri, body) = sent_by(&client, &sent, &Prompt::request(&messages).unwrap().options(options().model("m"))).await;
     assert_eq!(uri, "https://generativelanguage.googleapis.com/v1beta/openai/chat/completions");
     assert_eq!((&body["messages"], &body["max_tokens"]), (&messages["messages"], &json!(77)));
+    for system in [json!("own"), json!([{ "type": "text", "text": "own" }])] {
+        let request = json!({ "messages": [{ "role": "user", "content": "x" }], "system": system });
+        let prompt = Prompt::request(&request).unwrap().options(options().model("m"));
+        let (_, body) = sent_by(&client, &sent, &prompt).await;
+        let messages = json!([{ "role": "system", "content": system }, { "role": "user", "content": "x" }]);
+        assert_eq!((&body["messages"], body.get("system")), (&messages, None));
+    }
 
     let (_, client) = client_with_response(OpenAi::new(), "application/json", chat("x", "stop"));
     let error = client.send(&Prompt::request(&whole).unwrap().model("m")).await.unwrap_err();

@@ -133,6 +133,31 @@ async fn invalid_rows_are_reported_with_their_lines() {
     assert!(summary.input_error.as_deref().is_some_and(|why| why.starts_with("line 7: a quote")), "{summary}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn carriage_return_without_line_feed_is_not_read_as_the_end_of_a_row() {
+    let text = "id,prompt\r\na,one\rtwo\r\nb,\"three\rfour\"\r\nc,\"five\n\",x\ry\nd,six\r\r\n";
+    let (_, results) = run_input(text, InputFormat::csv()).await;
+    let pairs = ids_and_texts(&results);
+    let ids: Vec<&Value> = pairs.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, ["line 2", "b", "line 5", "d"]);
+    assert!(pairs[0].1.as_str().unwrap().starts_with("line 2: a carriage return outside quotes"), "{pairs:?}");
+    assert_eq!((&pairs[1].1, &pairs[3].1), (&json!("three\rfour"), &json!("six")));
+    let error = Input::read("prompt\rone\rtwo\r".as_bytes(), InputFormat::csv()).unwrap_err();
+    assert!(error.to_string().starts_with("line 1: a carriage return outside quotes"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tsv_is_separated_by_tabs_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.tsv");
+    fs::write(&path, "prompt\none, two; three\n").unwrap();
+    let (_sim, client) = paused(GeminiSim::builder().answer(gemini_sim::AnswerText::Echo), 1);
+    let (_, results) = results_of(Batch::new(&client, MODEL), Input::open(&path).unwrap()).await;
+    assert_eq!(ids_and_texts(&results), [(json!(0), json!("one, two; three"))]);
+    fs::write(&path, "id,prompt\na,one\n").unwrap();
+    assert!(Input::open(&path).unwrap_err().to_string().contains("the columns are: id,prompt"));
+}
+
 #[test]
 fn header_without_a_prompt_column_is_an_error() {
     for (text, why) in [
@@ -199,8 +224,8 @@ fn all_forms_of_a_task_are_read() {
         r#"{"prompt": "x", "temperature": null}"#,
         r#"{"key": "k", "request": {"contents": [{"parts": [{"text": "x"}]}]}}"#,
         r#"{"custom_id": "c", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", "messages": []}}"#,
-        r#"{"contents": [], "generationConfig": {"topK": 1}, "meta": 1}"#,
-        r#"{"messages": [], "system": "s", "temperature": 0.5, "meta": 1}"#,
+        r#"{"contents": [], "generationConfig": {"topK": 1, "candidateCount": 1}, "meta": 1}"#,
+        r#"{"messages": [], "n": 1, "system": "s", "temperature": 0.5, "meta": 1}"#,
     ] {
         assert!(Task::from_json(good).is_ok(), "{good}: {:?}", Task::from_json(good));
     }
@@ -213,6 +238,9 @@ fn all_forms_of_a_task_are_read() {
         (r#"{"request": 1}"#, "not an object"),
         (r#"{"prompt": "x", "model": 1}"#, "`model` is not a string"),
         (r#"{"prompt": "x", "temperature": 1e999}"#, "temperature"),
+        (r#"{"contents": [], "generationConfig": {"candidateCount": 3}}"#, "asks for 3 answers"),
+        (r#"{"request": {"contents": [], "generation_config": {"candidate_count": "3"}}}"#, "asks for 3 answers"),
+        (r#"{"messages": [], "n": 2}"#, "asks for 2 answers"),
     ] {
         assert!(Task::from_json(bad).unwrap_err().contains(why), "{bad}");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gemini_sim::{Fault, GeminiSim, Limits, Refusal, Rule};
-use keypool_batch::{Batch, Client, Output, Run, RunOutcome};
+use keypool_batch::{Batch, Client, Input, Output, Run, RunOutcome, Task};
 use tower_keypool::KeyPoolBuilder;
 
 use crate::{MODEL, paused, paused_with, pool, results_of, tasks};
@@ -119,6 +119,22 @@ async fn run_without_usable_keys_ends_and_fails_no_task() {
         let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
         assert!(message.contains("3 disabled") || slots && message.contains("1 disabled"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_without_any_key_ends() {
+    // With slots, no worker starts. The second task does not fit into the queue.
+    for slots in [false, true] {
+        let sim = GeminiSim::builder().build();
+        let pool = pool("http://gemini-sim.invalid", 0).allow_empty().build().unwrap();
+        let mut batch = Batch::new(&Client::builder(&pool).service(sim.service()), MODEL);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let input = Input::tasks((0..2).map(|_| Task::new(&*"x".repeat(10 << 20))));
+        let summary = tokio::time::timeout(HOUR, batch.run(input, sink())).await.expect("the run ends").unwrap();
+        assert!(matches!(summary.outcome, RunOutcome::NoKeys { .. }), "slots {slots}: {summary}");
     }
 }
 

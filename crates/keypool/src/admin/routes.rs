@@ -145,7 +145,7 @@ pub struct UsageQuery {
 /// The usage of a key, project, model or tenant on one day.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct UsageRow {
-    /// The date in the project's time zone.
+    /// The date in the project's time zone; for tenants in UTC.
     day: String,
     /// The key, project, model or tenant; null if grouped by day.
     name: Option<String>,
@@ -158,7 +158,7 @@ pub struct UsageRow {
 /// Usage by day.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Usage {
-    /// Today's date in the provider's time zone.
+    /// Today's date in the provider's time zone; for tenants in UTC.
     today: String,
     rows: Vec<UsageRow>,
 }
@@ -168,7 +168,8 @@ pub struct Usage {
     responses((status = 200, body = Usage), (status = 409, description = "There is no database")))]
 pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery>) -> Result<Json<Usage>, AdminError> {
     let sqlite = super::database(&app)?;
-    let zone = TimeZone::get(app.pools.own().pool.provider().zone()).unwrap_or(TimeZone::UTC);
+    let zone = if query.by == UsageBy::Tenant { "UTC" } else { app.pools.own().pool.provider().zone() };
+    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
     let today = Timestamp::now().to_zoned(zone).date();
     let date = |name: &str, text: &Option<String>, usual: Date| match text {
         None => Ok(usual),

@@ -38,7 +38,7 @@ pub(super) struct Batch {
     /// The file of results, which a later run resumes [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The format of the input [default: from the name of the file]
+    /// The format of the input [default: from the name of the file or the first line of standard input]
     #[arg(long, value_name = "NAME")]
     format: Option<Format>,
     /// The column of CSV or TSV that holds the prompt
@@ -180,7 +180,9 @@ impl Batch {
             temperature: self.temperature.or(given.temperature),
             max_output_tokens: self.max_output_tokens.or(given.max_output_tokens),
             workers_per_key: self.workers_per_key.or(given.workers_per_key.filter(|_| self.concurrency.is_none())),
-            rate_limit_per_slot: self.rate_limit_per_slot.or(given.rate_limit_per_slot),
+            rate_limit_per_slot: self
+                .rate_limit_per_slot
+                .or(given.rate_limit_per_slot.filter(|_| self.concurrency.is_none())),
             concurrency: self.concurrency.or(given.concurrency),
             max_retries: self.max_retries.unwrap_or(given.max_retries),
             timeout: self.timeout.unwrap_or(given.timeout),
@@ -248,6 +250,7 @@ impl Batch {
         } else {
             let format = named.unwrap_or_else(|| match InputFormat::of_path(&self.input) {
                 InputFormat::Csv { .. } => csv(),
+                InputFormat::Tsv { .. } => InputFormat::Tsv { column: self.column.clone() },
                 other => other,
             });
             Input::open_as(&self.input, format)

@@ -8,7 +8,7 @@ use std::{
 };
 
 use clap::Args;
-use keypool_batch::{Answer, AnswerStream, Prompt};
+use keypool_batch::{Answer, AnswerStream, Finish, Prompt};
 use serde_json::json;
 use tower_keypool::{
     Error, ErrorKind,
@@ -63,7 +63,7 @@ Examples:
   keypool generate 'Why is the sky blue?'
   git diff | keypool generate - --system 'Write a commit message' --model gemini-2.5-pro --fallback gemini-2.5-flash
 
-Exit codes: 0 answered, 1 not answered, 2 the command line or the configuration is wrong, 3 out of quota, 4 no usable key, \
+Exit codes: 0 answered, 1 not answered or not completely, 2 the command line or the configuration is wrong, 3 out of quota, 4 no usable key, \
 130 stopped.";
 
 impl Generate {
@@ -118,7 +118,7 @@ async fn answer(
         Err(error) => Err(error),
     };
     let (error, attempts) = match &answered {
-        Ok(answer) => (empty_error(answer), &answer.attempts),
+        Ok(answer) => (incomplete(answer), &answer.attempts),
         Err(error) => (Some(plain(&short(&error.to_string(), 500))), error.attempts()),
     };
     if json {
@@ -163,10 +163,17 @@ async fn read(mut stream: AnswerStream, json: bool, text: &mut String) -> Result
     stream.finish()
 }
 
-/// Returns an error message if the answer is empty.
-fn empty_error(answer: &Answer) -> Option<String> {
-    let why = || answer.finish_reason.as_deref().unwrap_or("the provider gave no reason");
-    (answer.text.is_empty() && answer.parts.is_empty()).then(|| format!("the answer is empty: {}", why()))
+/// Returns an error message if the answer is not complete.
+fn incomplete(answer: &Answer) -> Option<String> {
+    let why = match &answer.finish {
+        Finish::Stop => return None,
+        Finish::MaxTokens => "cut at the limit of output tokens",
+        Finish::Blocked(_) => "blocked by the provider",
+        Finish::Empty => "empty",
+        _ => "not complete",
+    };
+    let reason = answer.finish_reason.as_deref().unwrap_or("the provider gave no reason");
+    Some(plain(&short(&format!("the answer is {why}: {reason}"), 500)))
 }
 
 /// Returns the library's error, if that is the source.

@@ -111,20 +111,21 @@ impl Keys {
 
 /// Returns all keys of all providers.
 pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
-    let today = usage::today(opened.pools.own().pool.provider().zone());
-    let used: HashMap<KeyId, u64> = match &opened.stores.sqlite {
+    let utc = usage::today("UTC");
+    let used: HashMap<(i32, KeyId), u64> = match &opened.stores.sqlite {
         Some(database) => {
-            let rows = database.usage(UsageQuery::of_days(today..=today).by_key()).await?;
-            rows.into_iter().filter_map(|row| Some((row.key?, row.used.requests))).collect()
+            let rows = database.usage(UsageQuery::of_days(utc - 1..=utc + 1).by_day().by_key()).await?;
+            rows.into_iter().filter_map(|row| Some(((row.date?, row.key?), row.used.requests))).collect()
         }
         None => HashMap::new(),
     };
     let mut all = Vec::new();
     for provider in opened.pools.iter() {
+        let today = usage::today(provider.pool.provider().zone());
         for mut row in key_rows::of_pool(provider)? {
             let id = KeyId::new(row.id.as_str());
             opened.place(&provider.name, &id).clone_into(&mut row.listed_at);
-            row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&id).copied().unwrap_or(0));
+            row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&(today, id)).copied().unwrap_or(0));
             all.push(row);
         }
     }

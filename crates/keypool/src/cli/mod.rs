@@ -24,7 +24,7 @@ mod tenants;
 mod test_keys;
 mod usage;
 
-use std::{path::PathBuf, pin::Pin, process::ExitCode};
+use std::{path::PathBuf, pin::Pin, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use tower_keypool::config::Environment;
@@ -152,5 +152,9 @@ fn block_on<T>(threads: Option<usize>, command: impl Future<Output = anyhow::Res
     }
     // Boxed, because the runtime is compiled again for each type of future.
     let command: Pin<Box<dyn Future<Output = _> + '_>> = Box::pin(command);
-    builder.enable_all().build()?.block_on(command)
+    let runtime = builder.enable_all().build()?;
+    let result = runtime.block_on(command);
+    // A read of standard input may never end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
 }

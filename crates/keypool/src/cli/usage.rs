@@ -18,7 +18,8 @@ use super::{
 };
 use crate::{config::Inputs, store::Stores, tenants};
 
-/// Show requests and tokens by key, project, model, day or tenant. Days are in the provider's time zone.
+/// Show requests and tokens by key, project, model, day or tenant. Days are in the provider's time zone, and in UTC for
+/// tenants.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Usage {
@@ -88,7 +89,7 @@ impl Usage {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
         let loaded = inputs.load()?;
         let provider = loaded.pools()[0].builder()?.build()?;
-        let today = today(provider.provider().zone());
+        let today = today(if matches!(self.by, By::Tenant) { "UTC" } else { provider.provider().zone() });
         let days = match (self.day, self.days) {
             (Some(day), _) => days_of(day)..=days_of(day),
             (None, days) => today - days.unwrap_or(1) + 1..=today,

@@ -72,6 +72,7 @@ pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> 
         redis_password,
         proxies,
         tenant_hashes,
+        usual_key_file: super::loaded::usual_key_file(),
     };
     let problems = problems.into_iter().chain(providers(&loaded)).collect::<Vec<_>>();
     if !problems.is_empty() {

@@ -60,6 +60,8 @@ pub struct Loaded {
     pub proxies: BTreeMap<String, SecretText>,
     /// The hash of each tenant's token, in the order of the configuration.
     pub tenant_hashes: Vec<[u8; 32]>,
+    /// The absolute path of [`USUAL_KEY_FILE`] if it exists, or existed at an earlier load of this process.
+    pub usual_key_file: Option<PathBuf>,
 }
 
 /// The settings of one provider's pool.
@@ -96,7 +98,7 @@ impl Loaded {
         own.provider = Some(gateway.provider.as_str().to_owned());
         own.base.clone_from(&gateway.upstream);
         own.key_variables = Some(config.pool.key_variables);
-        own.key_files = config.pool.key_files.clone().unwrap_or_else(usual_key_file);
+        own.key_files = config.pool.key_files.clone().unwrap_or_else(|| self.usual_key_file.iter().cloned().collect());
         own.keys.clone_from(&config.keys);
         let limits = config.models.iter().filter_map(|model| Some((model.name.clone(), model.limits.clone()?)));
         own.limits = limits.collect();
@@ -189,9 +191,12 @@ impl PoolPlan {
     }
 }
 
-fn usual_key_file() -> Vec<PathBuf> {
-    let file = PathBuf::from("key.txt");
-    if file.is_file() { vec![std::path::absolute(&file).unwrap_or(file)] } else { Vec::new() }
+/// The key file that is used if `key_files` is not set.
+pub const USUAL_KEY_FILE: &str = "key.txt";
+
+pub(super) fn usual_key_file() -> Option<PathBuf> {
+    let file = Path::new(USUAL_KEY_FILE);
+    file.is_file().then(|| std::path::absolute(file).unwrap_or(file.into()))
 }
 
 /// Returns the usual models of a kind of provider.

@@ -11,6 +11,8 @@ mod values;
 
 pub use check::parse_time;
 pub use inputs::Inputs;
-pub use loaded::{Loaded, PoolPlan, Problems};
-pub use schema::{BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderKind, TenantEntry};
+pub use loaded::{Loaded, PoolPlan, Problems, USUAL_KEY_FILE};
+pub use schema::{
+    BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderEntry, ProviderKind, TenantEntry,
+};
 pub use values::{SecretText, Span};

@@ -423,7 +423,8 @@ pub struct BatchSection {
     pub workers_per_key: Option<u32>,
     /// Minimum time between the starts of two requests of one worker.
     pub rate_limit_per_slot: Option<Span>,
-    /// Maximum number of simultaneous requests, if `workers_per_key` is not set. Default: as many as the limits allow.
+    /// Maximum number of simultaneous requests, if neither `workers_per_key` nor `rate_limit_per_slot` is set. Default: as
+    /// many as the limits allow.
     pub concurrency: Option<usize>,
     /// Maximum number of retries of a failed task. Failures of keys are not counted.
     pub max_retries: u32,

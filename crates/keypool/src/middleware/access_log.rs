@@ -16,6 +16,10 @@ use crate::{app::App, error::Cause, metrics::InProgress, tenants::Tenant};
 
 /// Number of requests kept.
 const RECENT: usize = 256;
+/// Maximum number of characters of each text in a record. Clients choose paths and models, which can be very long.
+const MAX_TEXT: usize = 1_000;
+/// Maximum length of an `x-request-id` that is kept.
+const MAX_ID: usize = 128;
 
 /// A request, with its result and its attempts.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -128,9 +132,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Starts the entry of a request. Its `x-request-id` is kept; without one it gets a random id.
+    /// Starts the entry of a request. Its `x-request-id` is kept; without one, or with one of more than 128 bytes, it gets
+    /// a random id.
     pub fn begin(app: &App, request: &Request) -> Self {
-        let given = request.headers().get(REQUEST_ID).cloned();
+        let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= MAX_ID).cloned();
         let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("digits");
         Self {
             arrived: Instant::now(),
@@ -150,10 +155,10 @@ impl Entry {
         let record = RequestRecord {
             id: id.to_str().unwrap_or_default().to_owned(),
             at_ms: jiff::Timestamp::now().as_millisecond(),
-            method: method.to_string(),
-            path: uri.path().to_owned(),
+            method: short(method.as_str()),
+            path: short(uri.path()),
             tenant: extensions.remove::<Arc<Tenant>>().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
-            cause: extensions.remove::<Cause>().map(|cause| cause.0),
+            cause: extensions.remove::<Cause>().map(|cause| short(&cause.0)),
             result: RequestResult::of(response.status(), &attempts),
             status: response.status().as_u16(),
             milliseconds: milliseconds(arrived.elapsed()),
@@ -177,10 +182,10 @@ fn attempt(attempt: &tower_keypool::pool::Attempt) -> AttemptRecord {
     AttemptRecord {
         key: attempt.key().to_string(),
         project: attempt.project().to_owned(),
-        model: attempt.model().map(str::to_owned),
+        model: attempt.model().map(short),
         class: attempt.class().map(tower_keypool::ErrorClass::as_str),
         status: attempt.status().map(|status| status.as_u16()),
-        message: attempt.outcome().failure().and_then(|failure| failure.message().map(str::to_owned)),
+        message: attempt.outcome().failure().and_then(|failure| failure.message().map(short)),
         milliseconds: milliseconds(attempt.elapsed()),
     }
 }
@@ -222,6 +227,10 @@ fn write(record: &RequestRecord) {
             "answered"
         );
     }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
 }
 
 fn milliseconds(duration: Duration) -> u64 {

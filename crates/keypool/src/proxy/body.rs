@@ -199,14 +199,6 @@ impl Collected {
         body.model().map(ToString::to_string)
     }
 
-    /// Estimates the tokens of a collected body; 0 for a streamed one.
-    pub fn estimated_tokens(&self, headers: &HeaderMap) -> u64 {
-        match self {
-            Self::Whole(body) => body.estimated_tokens(headers),
-            Self::Streamed(_) => 0,
-        }
-    }
-
     pub fn into_body(self) -> Body {
         match self {
             Self::Whole(body) => Body::from(body.data().clone()),

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
-    Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _, provider::ModelIn,
+    Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _,
+    provider::{ModelIn, SetModel},
 };
 
 use super::{
@@ -80,7 +81,7 @@ async fn serve(
     {
         return models::answer(app, provider, &incoming, one.as_deref()).await;
     }
-    check_models(provider, &incoming)?;
+    check_models(app, provider, &incoming)?;
     if provider.dialect == incoming.route.dialect {
         forward(app, provider, incoming, address).await
     } else {
@@ -107,7 +108,7 @@ async fn forward(
     }
     let session = app.sessions.session(provider, &head.headers);
     let key_request = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
-    let tenant_lease = app.tenants.admit(&tenant, body.estimated_tokens(&head.headers)).await?;
+    let tenant_lease = app.tenants.admit(&tenant, key_request.prompt_tokens()).await?;
     headers::for_upstream(&mut head.headers);
     if resource.is_read() || tenant_lease.is_some() {
         // The response is searched for names or the used tokens, so it must not be compressed.
@@ -269,7 +270,7 @@ fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) ->
 /// # Errors
 /// 403 if it may not, or if the models of a request that may generate something cannot be read; 413 if they cannot be
 /// read because the body is streamed.
-fn check_models(provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiError> {
+fn check_models(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiError> {
     let Incoming { route, tenant, head, body, model } = incoming;
     if !tenant.restricts_models() {
         return Ok(());
@@ -283,7 +284,7 @@ fn check_models(provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiE
         }
         _ => model.iter().cloned().collect(),
     };
-    if let Some(model) = models.iter().find(|model| !tenant.may_use(model.trim_start_matches("models/"))) {
+    if let Some(model) = models.iter().find(|model| !may_use(app, provider, incoming, model)) {
         return Err(ApiError::new(StatusCode::FORBIDDEN, format!("this token may not use the model {model}")));
     }
     let generates_nothing = route.endpoint == Endpoint::Upload
@@ -299,6 +300,25 @@ fn check_models(provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiE
     let message = "this token may use certain models only, and the request does not name its model: send one \
                    top-level field model, in valid JSON or a valid form";
     Err(ApiError::new(StatusCode::FORBIDDEN, message))
+}
+
+/// Reports whether the tenant may use a model: by this name, or by the name of its model where the pool replaces an
+/// alias. Elsewhere the provider could have a model of that name.
+fn may_use(app: &AppState, provider: &ProviderPool, incoming: &Incoming, model: &str) -> bool {
+    let Incoming { route, tenant, head, body, .. } = incoming;
+    let api = provider.pool.provider();
+    let alias = api.quota_model(model);
+    let resolved = app.pools.resolved(alias);
+    let is_replaced = || {
+        provider.dialect != route.dialect
+            || match api.set_model(&mut head.clone(), resolved) {
+                SetModel::Done => true,
+                SetModel::InBody => matches!(body, Collected::Whole(body) if body.model().is_some()),
+                _ => false,
+            }
+    };
+    tenant.may_use(model.trim_start_matches("models/"))
+        || (resolved != alias && tenant.may_use(resolved) && is_replaced())
 }
 
 /// Returns the models of all requests of a batch for Anthropic; `None` if one of them cannot be read.

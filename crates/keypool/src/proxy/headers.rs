@@ -15,8 +15,8 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::PROXY_AUTHORIZATION,
 ];
 
-/// Headers that reveal the client's address, which is not passed to providers.
-const CLIENT_ADDRESS: [HeaderName; 6] = [
+/// Headers that reverse proxies add. Some reveal the client's address, so they are not passed to providers.
+pub const BY_PROXIES: [HeaderName; 6] = [
     header::FORWARDED,
     header::VIA,
     HeaderName::from_static("x-forwarded-for"),
@@ -28,7 +28,7 @@ const CLIENT_ADDRESS: [HeaderName; 6] = [
 /// Removes the request headers that are not for the provider. The pool's layers replace the credentials.
 pub fn for_upstream(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    for name in CLIENT_ADDRESS.iter().chain([&header::EXPECT, &header::COOKIE, &header::ORIGIN, &header::REFERER]) {
+    for name in BY_PROXIES.iter().chain([&header::EXPECT, &header::COOKIE, &header::ORIGIN, &header::REFERER]) {
         headers.remove(name);
     }
     let ours: Vec<HeaderName> = headers

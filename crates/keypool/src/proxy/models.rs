@@ -70,7 +70,8 @@ pub async fn answer(
     let listed = models.iter().filter(|model| of_one.is_none_or(|name| model.provider == *name));
     let mut listed: Vec<Model> = listed.filter(|model| model.is_useful_to(dialect)).cloned().collect();
     add_aliases(app, &mut listed);
-    listed.retain(|model| incoming.tenant.may_use(&model.id));
+    let may_use = |name: &str| incoming.tenant.may_use(name) || incoming.tenant.may_use(app.pools.resolved(name));
+    listed.retain(|model| may_use(&model.id));
     let body = match one {
         None => list(&listed, dialect),
         Some(one) => {

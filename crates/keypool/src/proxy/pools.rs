@@ -1,6 +1,10 @@
 //! The providers, each with a pool of keys and a client on top of it.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
@@ -66,6 +70,8 @@ impl ProviderPool {
 /// All providers. The first is the gateway's own.
 pub struct Pools {
     providers: Vec<Arc<ProviderPool>>,
+    /// The model of each alias, as the layers of the pools replace it.
+    aliases: HashMap<String, String>,
     upstream: Upstream,
 }
 
@@ -104,10 +110,13 @@ impl Pools {
                 stored: ArcSwap::from_pointee(stored),
             }));
         }
-        Ok(Self { providers: pools, upstream })
+        let models = loaded.config.models.iter();
+        let aliases = models.flat_map(|model| model.aliases.iter().map(|alias| (alias.clone(), model.name.clone())));
+        Ok(Self { providers: pools, aliases: aliases.collect(), upstream })
     }
 
-    /// Replaces the keys by those that the sources list now. A key that cannot be added is logged.
+    /// Replaces the keys by those that the sources list now. A key that cannot be added is logged. If a whole key file
+    /// cannot be read or parsed, no key is removed, except those that were removed from the database.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -115,9 +124,20 @@ impl Pools {
         for (plan, keys) in keys::all(loaded, stores).await? {
             let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
             log_keys(&plan, &keys);
-            provider.stored.store(Arc::new(keys.stored()));
-            if let Err(error) = provider.pool.apply(KeyChange::ReplaceAll(keys.keys)) {
-                tracing::warn!(provider = plan.name, %error, "a key was not added");
+            let stored_before = provider.stored.swap(Arc::new(keys.stored()));
+            let changes = if keys.has_failed_file {
+                tracing::error!(
+                    provider = plan.name,
+                    "a key file cannot be read or parsed, so the keys that the pool has stay in use"
+                );
+                let listed: HashSet<KeyId> = keys.keys.iter().map(Key::id).collect();
+                let removed = stored_before.difference(&listed).cloned().map(KeyChange::Remove);
+                removed.chain(keys.keys.into_iter().map(KeyChange::Put)).collect()
+            } else {
+                vec![KeyChange::ReplaceAll(keys.keys)]
+            };
+            for error in changes.into_iter().filter_map(|change| provider.pool.apply(change).err()) {
+                tracing::warn!(provider = plan.name, %error, "a key was not added or removed");
             }
         }
         Ok(())
@@ -163,6 +183,11 @@ impl Pools {
         self.providers.iter().find(|provider| &*provider.name == name)
     }
 
+    /// Returns the model of an alias, and any other name unchanged.
+    pub fn resolved<'a>(&'a self, model: &'a str) -> &'a str {
+        self.aliases.get(model.trim_start_matches("models/")).map_or(model, String::as_str)
+    }
+
     /// Chooses the provider for a request: by the name in the path, else by the model, else by the dialect.
     ///
     /// # Errors
@@ -179,6 +204,7 @@ impl Pools {
                 .named(name)
                 .ok_or_else(|| ApiError::not_found(format!("no provider is named {name}; there are {}", names())));
         }
+        let model = model.map(|model| self.resolved(model));
         let claims = |provider: &&Arc<ProviderPool>| {
             model.is_some_and(|model| provider.models.iter().any(|pattern| matches(pattern, model)))
         };

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 use moka::sync::Cache;
+use sha2::{Digest, Sha256};
 
 use super::pools::ProviderPool;
 
-/// A provider, and the name of a session with it.
-pub type Session = (Arc<str>, Box<[u8]>);
+/// A provider, and the hash of the name of a session with it: the client chooses the name, which can have any length.
+pub type Session = (Arc<str>, [u8; 32]);
 
 /// The project that last served each session. Up to 10,000 sessions are kept, each until it is idle for an hour.
 pub struct Sessions {
@@ -36,12 +37,12 @@ impl Sessions {
     /// Returns the session that a request names in the session header.
     pub fn session(&self, provider: &ProviderPool, headers: &HeaderMap) -> Option<Session> {
         let session = headers.get(self.header.as_ref()?)?;
-        Some((Arc::clone(&provider.name), session.as_bytes().into()))
+        Some((Arc::clone(&provider.name), Sha256::digest(session).into()))
     }
 
     /// Returns the session of a name that a request gives elsewhere than in the session header.
     pub fn named(&self, provider: &ProviderPool, name: &str) -> Option<Session> {
         self.header.as_ref()?;
-        Some((Arc::clone(&provider.name), name.as_bytes().into()))
+        Some((Arc::clone(&provider.name), Sha256::digest(name).into()))
     }
 }

@@ -219,14 +219,14 @@ impl Session {
             return Err(End::ours(CloseCode::Invalid, "setup must be the first message, and name a model"));
         };
         let named = named.trim_start_matches("models/");
-        let model = self.resolved(named);
-        if !self.tenant.may_use(named) && !self.tenant.may_use(&model) {
+        let model = app.pools.resolved(named);
+        if !self.tenant.may_use(named) && !self.tenant.may_use(model) {
             return Err(refused(ApiError::new(
                 StatusCode::FORBIDDEN,
                 format!("this token may not use the model {named}"),
             )));
         }
-        let provider = app.pools.choose(&self.target, Dialect::Gemini, Some(&model)).map_err(refused)?;
+        let provider = app.pools.choose(&self.target, Dialect::Gemini, Some(model)).map_err(refused)?;
         if provider.dialect != Dialect::Gemini {
             return Err(refused(ApiError::not_found(format!("{named} is served by a provider without a Live API"))));
         }
@@ -243,7 +243,7 @@ impl Session {
         // The message as it was checked: the original might have a field twice.
         let setup = content.to_string();
         let quota = app.tenants.admit(&self.tenant, text.len() as u64 / 4).await.map_err(refused)?;
-        let mut needs = KeyRequest::model(&*model).input_tokens(text.len() as u64 / 4);
+        let mut needs = KeyRequest::model(model).input_tokens(text.len() as u64 / 4);
         if let Some(project) = project {
             needs = needs.affinity(Affinity::RequireProject(project));
         }
@@ -260,13 +260,6 @@ impl Session {
         }
         let why = last.unwrap_or_default();
         Err(End::ours(CloseCode::Error, &format!("no key could open the session: {why}")))
-    }
-
-    /// Replaces an alias by the name of its model.
-    fn resolved(&self, name: &str) -> String {
-        let loaded = self.app.loaded.load();
-        let model = loaded.config.models.iter().find(|model| model.aliases.iter().any(|alias| alias == name));
-        model.map_or(name, |model| &model.name).to_owned()
     }
 
     /// Opens a connection with one key and sends the first message.

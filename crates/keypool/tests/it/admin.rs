@@ -18,7 +18,7 @@ fn request(method: Method, path: &str, body: &Value) -> Request<Full<Bytes>> {
     request.body(Full::new(body)).expect("a request")
 }
 
-async fn ask(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
+pub async fn ask(gateway: &Gateway, method: Method, path: &str, body: Value) -> Answer {
     gateway.send(request(method, path, &body)).await
 }
 
@@ -105,6 +105,26 @@ async fn session_can_change_things_only_from_its_own_origin() {
     assert_eq!(send(Method::POST, "/-/admin/keys/key-0/disable", own()).await.status, 200);
     assert_eq!(send(Method::POST, "/-/admin/logout", own()).await.status, 204);
     assert_eq!(send(Method::GET, "/-/admin/snapshot", None).await.status, 401);
+}
+
+/// With the headers that docs/gateway.md tells the administrator of nginx to set.
+#[tokio::test]
+async fn dashboard_can_be_used_behind_a_reverse_proxy() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--admin-token", ADMIN, "--host", "pool.example", "--db", "none"]);
+    let proxied = |method: Method, path: &str| {
+        let request = Request::builder().method(method).uri(path).header("host", "pool.example");
+        request.header("x-forwarded-proto", "https").header("origin", "https://pool.example")
+    };
+    let body = Full::from(json!({ "token": ADMIN }).to_string());
+    let answer = gateway.send(proxied(Method::POST, "/-/admin/login").body(body).expect("a request")).await;
+    assert_eq!(answer.status, 204, "{}", answer.text());
+    let cookie = answer.header("set-cookie").split(';').next().expect("a pair");
+    let request = proxied(Method::POST, "/-/admin/keys/key-0/disable").header("cookie", cookie);
+    let answer = gateway.send(request.body(Full::default()).expect("a request")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let metrics = proxied(Method::GET, "/-/metrics").body(Full::default()).expect("a request");
+    assert_eq!(gateway.send(metrics).await.status, 401);
 }
 
 #[tokio::test]
@@ -272,6 +292,26 @@ async fn requests_show_whose_fault_they_were() {
     assert_eq!(snapshot["latency"]["requests"], 1, "refusals are not measured");
     assert_eq!(snapshot["pools"][0]["states"]["disabled"], 1);
     assert_eq!(ask(&gateway, Method::GET, "/requests/unknown", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn long_texts_of_clients_are_kept_shortened() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    for (id, is_kept) in [("i".repeat(128), true), ("i".repeat(129), false)] {
+        for (path, model, token) in [
+            (GENERATE.replace("2.5", &"m".repeat(20_000)), "m".to_owned(), "wrong"),
+            ("/v1/chat/completions".to_owned(), "m".repeat(1 << 20), TOKEN),
+        ] {
+            let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hello" }] }).to_string();
+            let request =
+                Request::post(path).header("x-request-id", &id).header("authorization", format!("Bearer {token}"));
+            let answer = gateway.send(request.body(Full::from(body)).expect("a request")).await;
+            assert_eq!(answer.header("x-request-id") == id, is_kept, "{}", answer.text());
+        }
+    }
+    let recent = get(&gateway, "/requests").await.to_string();
+    assert!(recent.contains("mmm") && recent.len() < 20_000, "{}", recent.len());
 }
 
 #[tokio::test]
@@ -496,6 +536,10 @@ async fn metrics_are_valid_and_accept_no_token_in_the_query() {
         "keypool_in_flight{pool=\"gemini\"} 0",
     ] {
         assert!(text.contains(expected), "{expected} is missing:\n{text}");
+    }
+    for name in ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"] {
+        let request = Request::get("/-/metrics").header(name, "x").body(Full::default()).expect("a request");
+        assert_eq!(gateway.send(request).await.status, 401, "{name}");
     }
     let proxied = |path: &str, token: Option<&str>| {
         let mut request = Request::get(path).header("x-forwarded-for", "192.0.2.1");

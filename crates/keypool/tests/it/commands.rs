@@ -342,6 +342,34 @@ async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     run(&["add", "bob", "--rpm", "many"]).wrong("--rpm: expected a whole number");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_of_a_tenant_without_limits_are_counted() {
+    let sim = sim(1).await;
+    let gateway = Gateway::start(&sim.url(), 1, &["--db", "keys.db"]);
+    let run = |arguments: &[&str]| {
+        let arguments = [arguments, &["--db", "keys.db", "--json"]].concat();
+        run_in(gateway.folder.path(), &arguments, "", &[]).good().json()
+    };
+    // The name is no header value.
+    let token = run(&["tenants", "add", "Zoë 1"])["token"].as_str().expect("a token").to_owned();
+    let mut request = post(GENERATE, &hello());
+    request.headers_mut().insert("x-goog-api-key", token.parse().expect("a value"));
+    let mut served = 0;
+    for _ in 0..100 {
+        served += i32::from(gateway.send(request.clone()).await.status == 200);
+        if served == 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    assert_eq!(run(&["tenants"])[0]["requests_today"], 3);
+    let usage = run(&["usage", "--by", "tenant"]);
+    assert_eq!((&usage[0]["tenant"], &usage[0]["requests"]), (&"Zoë 1".into(), &3.into()), "{usage}");
+    assert_eq!(run(&["usage", "--by", "key"])[0]["requests"], 4);
+    assert_eq!(by_id(&run(&["keys", "--keys", "keys.txt"]), "key-0")["used_today"], 4);
+}
+
 #[test]
 fn configuration_is_checked_completely_and_shown_without_secrets() {
     let home = Home::new();
@@ -433,6 +461,28 @@ async fn generate_prints_the_response() {
     assert!(done.err.contains("404"), "{}", done.err);
     home.run(&["generate", " ", "--upstream", &sim.url()]).wrong("the prompt is empty");
     home.run(&["generate", "hello", "--wait", "long"]).wrong("--wait");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn generate_fails_if_the_answer_is_not_complete() {
+    let home = Home::new();
+    home.add(0, &[]);
+    for (reason, why) in [
+        ("MAX_TOKENS", "cut at the limit of output tokens: MAX_TOKENS"),
+        ("SAFETY", "blocked by the provider: SAFETY"),
+        ("MALFORMED_FUNCTION_CALL", "not complete: MALFORMED_FUNCTION_CALL"),
+    ] {
+        let event = serde_json::json!({ "candidates": [{ "content": { "parts": [{ "text": "half" }] }, "finishReason": reason }] });
+        let event: &'static str = format!("data: {event}\n\n").leak();
+        let upstream = Upstream::always(200, "text/event-stream", event).await;
+        let done = home.run(&["generate", "hello", "--upstream", &upstream.url]);
+        assert_eq!((done.code, &*done.out), (1, "half\n"), "{}", done.err);
+        assert!(done.err.contains(&format!("the answer is {why}")), "{}", done.err);
+        let done = home.run(&["generate", "hello", "--json", "--upstream", &upstream.url]);
+        let json = done.json();
+        assert_eq!((done.code, &json["text"], &json["finish_reason"]), (1, &"half".into(), &reason.into()));
+        assert!(json["error"].as_str().is_some_and(|error| error.ends_with(why)), "{json}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -575,6 +625,10 @@ async fn batch_resumes_where_it_stopped() {
     batch(&[]).wrong("batch.timeout: expected more than 0");
     home.write("keypool.toml", "[batch]\nmodel = \"gemini-none\"\n");
     assert_eq!(batch(&[]).code, 1);
+    home.write("keypool.toml", "[batch]\nrate_limit_per_slot = 10\n");
+    let begun = std::time::Instant::now();
+    batch(&["--concurrency", "1"]).good();
+    assert!(begun.elapsed() < Duration::from_secs(9), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -614,4 +668,57 @@ async fn batch_ends_without_quota_or_keys() {
     home.run(&["keys", "disable", "one"]).good();
     let done = batch();
     assert_eq!(done.code, 4, "{}", done.err);
+    for more in [&[][..], &["--workers-per-key", "2"]] {
+        let arguments = [&["batch", "prompts.txt", "--no-progress", "--db", "none", "--upstream", &sim.url()], more];
+        let done = home.run(&arguments.concat());
+        assert_eq!(done.code, 4, "{}", done.err);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn format_of_standard_input_is_detected() {
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.add(0, &[]);
+    for (input, ids) in [
+        ("\u{feff}{\"id\": \"a\", \"prompt\": \"one\"}\n{\"id\": \"b\", \"prompt\": \"two\"}\n", vec!["a", "b"]),
+        ("\n[\r\n{\"id\": \"a\",\n\"prompt\": \"one\"}\n]\n", vec!["a"]),
+        ("\u{feff}\n [{\"id\": \"a\", \"prompt\": \"one\"}]", vec!["a"]),
+        ("[\"one\",\n\"two\"]", vec!["0", "1"]),
+        ("[]", vec![]),
+        ("[draft] one\n{two}\n", vec!["0", "1"]),
+        ("", vec![]),
+    ] {
+        let arguments = ["batch", "-", "--no-progress", "--concurrency", "1", "--upstream", &sim.url()];
+        let done = home.run_with_input(&arguments, input).good();
+        let results = done.out.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let found: Vec<String> = results.map(|result| result["id"].to_string().replace('"', "")).collect();
+        assert_eq!(found, ids, "{input}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batch_ends_while_standard_input_is_open() {
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.write("keys.txt", &key(0));
+    let arguments = ["batch", "-", "-o", "answers.jsonl", "--db", "none", "--keys", "keys.txt", "--no-progress"];
+    let mut command = program(home.path());
+    command.args(arguments).args(["--upstream", &sim.url()]).stdin(Stdio::piped());
+    let mut batch = command.spawn().expect("the program starts");
+    let mut input = batch.stdin.take().expect("piped");
+    input.write_all(b"one\n").expect("the program reads");
+    while sim.report().total.arrivals == 0 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let sent = std::process::Command::new("kill").args(["-TERM", &batch.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    for _ in 0..100 {
+        if let Some(status) = batch.try_wait().expect("a child process") {
+            return assert_eq!(status.code(), Some(130));
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    batch.kill().expect("the program runs");
+    panic!("the program waits for standard input");
 }

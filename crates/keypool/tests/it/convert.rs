@@ -203,6 +203,42 @@ async fn our_blocks_are_not_sent_to_other_providers() {
     assert!(!sent(&other).to_string().contains("reasoning"), "{}", sent(&other));
 }
 
+#[tokio::test]
+async fn aliases_go_to_the_provider_of_their_model() {
+    let (gemini, claude) = (always(text("Hi")).await, always(json!({ "type": "message" })).await);
+    let gateway = Gateway::start_with(&gemini.url, 1, |command, folder| {
+        let config = format!(
+            "[[providers]]\nkind = \"anthropic\"\nupstream = \"{}\"\nkeys = [{{ secret = \"sk-not-a-real-key\" }}]\n\
+             [[models]]\nname = \"claude-sonnet-4-5\"\naliases = [\"smart\"]\n\
+             [[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"fast\"]\n\
+             [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.5-flash\"]\n",
+            claude.url
+        );
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
+        command.args(["--db", "none", "--config", "keypool.toml"]);
+    });
+    let answer = gateway.post(path(MESSAGES), &hello(MESSAGES, &json!({ "model": "smart" }))).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("x-keypool-model")),
+        (200, "claude-sonnet-4-5"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(sent(&claude)["model"], "claude-sonnet-4-5");
+    assert!(gemini.requests().is_empty());
+    for (model, status) in [("fast", 200), ("models/fast", 200), ("smart", 403)] {
+        let mut request = post(path(CHAT), &hello(CHAT, &json!({ "model": model })));
+        request.headers_mut().insert("authorization", "Bearer token-of-a".parse().expect("a value"));
+        let answer = gateway.send(request).await;
+        assert_eq!(answer.status.as_u16(), status, "{model}: {}", answer.text());
+    }
+    // The aliases in a batch are not replaced, so they do not count as their models.
+    let batch = json!({ "requests": [{ "custom_id": "1", "params": { "model": "fast" } }] });
+    let mut request = post("/v1/messages/batches", &batch);
+    request.headers_mut().insert("x-api-key", "token-of-a".parse().expect("a value"));
+    assert_eq!(gateway.send(request).await.status, 403);
+}
+
 /// Starts an upstream that alternates between two responses.
 async fn by_turns(answers: [(u16, Value); 2]) -> Upstream {
     let next = AtomicUsize::new(0);

@@ -85,6 +85,48 @@ async fn files_in_forms_do_not_count_as_text() {
 }
 
 #[tokio::test]
+async fn estimate_over_the_limit_waits_for_an_empty_window() {
+    let usage = json!({ "candidates": [], "usageMetadata": { "promptTokenCount": 258, "totalTokenCount": 258 } });
+    let upstream = Upstream::always(200, "application/json", usage.to_string().leak()).await;
+    let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 250000\n\
+                  [[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\ntpm = 300\n";
+    let gateway = gateway(&upstream.url, 1, config);
+    let ask = async |token: &str, part: serde_json::Value| {
+        let body = json!({ "contents": [{ "parts": [part] }] }).to_string();
+        let request =
+            Request::post(GENERATE).header("x-goog-api-key", token).header("content-type", "application/json");
+        let answer = gateway.send(request.body(Full::from(body)).expect("a request")).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        answer
+    };
+    let image = json!({ "inlineData": { "mimeType": "image/png", "data": "QUJD".repeat(1 << 19) } });
+    for _ in 0..3 {
+        let answer = ask("token-of-a", image.clone()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    let text = json!({ "text": "some words ".repeat(1_000) });
+    assert_eq!(ask("token-of-b", text.clone()).await.status, StatusCode::OK);
+    let refused = ask("token-of-b", text).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let after: u64 = refused.header("retry-after").parse().expect("seconds");
+    assert!((50..=62).contains(&after), "{after}");
+}
+
+#[tokio::test]
+async fn maximum_of_simultaneous_requests_is_refused_with_retry_after() {
+    let sim = gemini_sim::GeminiSim::builder().key(crate::support::key(0).as_str()).latency(Duration::from_secs(1));
+    let sim = sim.start().await.expect("a free port");
+    let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmax_concurrent = 1\n";
+    let gateway = gateway(&sim.url(), 1, config);
+    let (first, second) = tokio::join!(ask(&gateway, "token-of-a"), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ask(&gateway, "token-of-a").await
+    });
+    assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(second.header("retry-after"), "1");
+}
+
+#[tokio::test]
 async fn allowed_models_are_enforced_for_bodies_that_are_too_large_to_read() {
     let upstream = Upstream::always(200, "application/json", r#"{"id":"file-1","text":"Hello"}"#).await;
     let config = "[gateway]\nreplay_mib = 1\n[[providers]]\nkind = \"openai\"\nkeys = [{ secret = \"sk-not-a-real-key\" }]\n\

@@ -1,6 +1,6 @@
 //! TLS, with HTTP/1.1 and HTTP/2.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response, Version};
@@ -31,18 +31,21 @@ fn certificate(folder: &Path) -> CertificateDer<'static> {
     made.cert.der().clone()
 }
 
+fn tls_client(trusted: &CertificateDer<'static>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(trusted.clone()).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
+    tls.with_root_certificates(roots).with_no_client_auth()
+}
+
 async fn ask(
     gateway: &Gateway,
     trusted: &CertificateDer<'static>,
     http2: bool,
     path: &str,
 ) -> Result<(Version, Answer), String> {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone()).expect("a certificate");
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
-    let tls = tls.with_root_certificates(roots).with_no_client_auth();
-    let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_only();
+    let https = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls_client(trusted)).https_only();
     let https = if http2 { https.enable_http2().build() } else { https.enable_http1().build() };
     let client: Client<_, Full<Bytes>> = Client::builder(TokioExecutor::new()).build(https);
     let request = Request::post(format!("{}{path}", gateway.url)).header("x-goog-api-key", TOKEN);
@@ -79,7 +82,7 @@ async fn http_1_and_http_2_are_served_over_tls() {
     // A new certificate is used without a restart, and an unreadable one is ignored.
     let renewed = certificate(gateway.folder.path());
     gateway.wait_for_log("configuration reloaded").await;
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     ask(&gateway, &trusted, false, GENERATE).await.expect_err("the old certificate is not used");
     ask(&gateway, &renewed, false, GENERATE).await.expect("the new certificate is used");
     std::fs::write(gateway.folder.path().join("cert.pem"), "no certificate").expect("a writable file");
@@ -100,6 +103,42 @@ async fn plain_http_is_refused_with_a_hint_at_https() {
     stream.read_to_string(&mut answer).await.expect("a response");
     assert!(answer.starts_with("HTTP/1.1 400 This address speaks TLS: use https\r\n"), "{answer}");
 }
+
+#[tokio::test]
+async fn connections_without_a_request_are_closed() {
+    let plain = Gateway::start("http://127.0.0.1:9", 1, &["--db", "none"]);
+    let mut trusted = None;
+    let tls = Gateway::start_with("http://127.0.0.1:9", 1, |command, folder| {
+        trusted = Some(certificate(folder));
+        command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
+    });
+    let client = tls_client(trusted.as_ref().expect("a certificate"));
+    let closed = |with_tls: Option<bool>, text: &'static str| {
+        let (client, gateway) = (client.clone(), if with_tls.is_some() { &tls } else { &plain });
+        async move {
+            let address = gateway.url.split_once("://").expect("a URL").1;
+            let stream = TcpStream::connect(address).await.expect("a connection");
+            let mut stream: Box<dyn Stream> = if with_tls == Some(true) {
+                let name = "localhost".try_into().expect("a name");
+                Box::new(tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, stream).await.expect("TLS"))
+            } else {
+                Box::new(stream)
+            };
+            stream.write_all(text.as_bytes()).await.expect("sent");
+            let end = tokio::time::timeout(Duration::from_secs(35), stream.read_to_end(&mut Vec::new())).await;
+            assert!(end.is_ok(), "{with_tls:?} {text:?} is still open");
+        }
+    };
+    let http2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    let sent = [(None, ""), (None, "PRI * HT"), (None, "GET / HT"), (None, http2), (Some(false), "")];
+    let over_tls = [(Some(true), ""), (Some(true), "PRI * HT"), (Some(true), http2)];
+    let all = sent.into_iter().chain(over_tls).map(|(with_tls, text)| closed(with_tls, text));
+    futures_util::future::join_all(all).await;
+}
+
+/// A connection with or without TLS.
+trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin {}
+impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Stream for S {}
 
 #[test]
 fn invalid_certificates_and_keys_are_reported() {

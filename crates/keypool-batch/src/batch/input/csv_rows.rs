@@ -1,4 +1,4 @@
-//! Tasks as rows of CSV.
+//! Tasks as rows of CSV or TSV.
 
 use std::io::{self, BufRead};
 
@@ -7,10 +7,16 @@ use serde_json::Value;
 use super::{Item, Place, not_utf8, read_line};
 use crate::batch::task::{Task, temperature, tokens};
 
-/// Returns the rows after the header, which must name the column of the prompt.
+/// The error for a carriage return that the parser would take as the end of the row.
+const BARE_CR: &str =
+    "a carriage return outside quotes has no line feed after it: `tr '\\r' '\\n'` converts such line ends";
+
+/// Returns the rows after the header, which must name the column of the prompt. The header decides which delimiter is
+/// used.
 pub(super) fn rows<R: BufRead + Send + 'static>(
     mut source: R,
     column: &str,
+    delimiters: &[u8],
 ) -> io::Result<impl Iterator<Item = Item> + Send + use<R>> {
     let invalid = |message: String| io::Error::new(io::ErrorKind::InvalidData, message);
     let mut first = Vec::new();
@@ -18,8 +24,11 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
     if std::str::from_utf8(&first).is_err() || first.contains(&0) {
         return Err(invalid(not_utf8(&first).to_owned()));
     }
+    if trim_end(&first).contains(&b'\r') {
+        return Err(invalid(format!("line 1: {BARE_CR}")));
+    }
     let is_prompt = |name: &String| name.eq_ignore_ascii_case(column);
-    let heads = [b',', b';', b'\t'].map(|delimiter| (delimiter, head(&first, delimiter)));
+    let heads: Vec<_> = delimiters.iter().map(|delimiter| (*delimiter, head(&first, *delimiter))).collect();
     let Some((delimiter, head)) = heads.iter().find(|(_, head)| head.iter().any(is_prompt)).cloned() else {
         let most = heads.iter().map(|(_, head)| head).max_by_key(|head| head.len());
         let names = most.map(|head| head.join(", ")).unwrap_or_default();
@@ -48,6 +57,12 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
 
 fn head(line: &[u8], delimiter: u8) -> Vec<String> {
     parse(line, delimiter).map(|row| row.iter().map(|name| name.trim().to_owned()).collect()).unwrap_or_default()
+}
+
+/// Returns the line without its line end.
+fn trim_end(line: &[u8]) -> &[u8] {
+    let end = line.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+    end.map_or(&[], |end| &line[..=end])
 }
 
 /// Parses one record, which may have several lines.
@@ -118,6 +133,7 @@ impl<R: BufRead> RecordReader<R> {
         let mut line = Vec::new();
         let mut quote = Quote::Begin;
         let mut opened = self.line + 1;
+        let mut bare_cr = None;
         loop {
             match read_line(&mut self.source, &mut line) {
                 Ok(true) => {}
@@ -133,7 +149,11 @@ impl<R: BufRead> RecordReader<R> {
                 }
             }
             self.line += 1;
-            for byte in &line {
+            let end = trim_end(&line).len();
+            for (at, byte) in line.iter().enumerate() {
+                if *byte == b'\r' && at < end && quote != Quote::Open {
+                    bare_cr = Some(Place::Line(self.line));
+                }
                 let next = quote.after(*byte, self.delimiter);
                 if next == Quote::Open && quote == Quote::Begin {
                     opened = self.line;
@@ -142,6 +162,9 @@ impl<R: BufRead> RecordReader<R> {
             }
             record.append(&mut line);
             if quote != Quote::Open {
+                if let Some(place) = bare_cr {
+                    return Some(Err(Item::wrong(place, BARE_CR)));
+                }
                 return Some(
                     parse(&record, self.delimiter).map(|row| (place, row)).map_err(|why| Item::wrong(place, why)),
                 );

@@ -15,6 +15,8 @@ use super::task::Task;
 
 /// Maximum length of a line, in bytes.
 const MAX_LINE: u64 = 64 << 20;
+/// The byte order mark of UTF-8.
+const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A source of tasks, which are read as they are needed.
 ///
@@ -42,8 +44,13 @@ pub enum InputFormat {
     JsonLines,
     /// One JSON array of tasks.
     JsonArray,
-    /// CSV or TSV with a header, from which the delimiter (comma, semicolon, tab) is detected.
+    /// CSV with a header, from which the delimiter (comma, semicolon, tab) is detected.
     Csv {
+        /// The column that holds the prompt; case does not matter.
+        column: String,
+    },
+    /// TSV with a header.
+    Tsv {
         /// The column that holds the prompt; case does not matter.
         column: String,
     },
@@ -70,14 +77,25 @@ impl InputFormat {
         Self::Csv { column: "prompt".to_owned() }
     }
 
-    /// Returns the format of a file by the end of its name: `.jsonl` and `.ndjson`, `.json`, `.csv` and `.tsv`;
-    /// otherwise lines.
+    /// Returns the format of a file by the end of its name: `.jsonl` and `.ndjson`, `.json`, `.csv`, `.tsv`; otherwise
+    /// lines. CSV and TSV have the prompts in the column `prompt`.
     pub fn of_path(path: &Path) -> Self {
         let end = path.extension().unwrap_or_default().to_ascii_lowercase();
         match end.to_str() {
             Some("jsonl" | "ndjson") => Self::JsonLines,
             Some("json") => Self::JsonArray,
-            Some("csv" | "tsv") => Self::csv(),
+            Some("csv") => Self::csv(),
+            Some("tsv") => Self::Tsv { column: "prompt".to_owned() },
+            _ => Self::Lines,
+        }
+    }
+
+    /// Returns the format of a stream by its first line that is not blank.
+    fn of_start(start: &[u8]) -> Self {
+        let line = start.strip_prefix(BOM).unwrap_or(start).trim_ascii();
+        match line.strip_prefix(b"[").map(|rest| rest.trim_ascii_start().first()) {
+            Some(None | Some(b'{' | b'"' | b']')) => Self::JsonArray,
+            None if line.starts_with(b"{") => Self::JsonLines,
             _ => Self::Lines,
         }
     }
@@ -105,18 +123,21 @@ impl Input {
         Self::read(file, format)
     }
 
-    /// Reads standard input. Without a format, the first character decides between JSON lines and plain lines.
+    /// Reads standard input. Without a format, the first line decides: one that starts with `{` is JSON lines; one that
+    /// starts with `[` and a line end, `{`, `"` or `]` is a JSON array; all others are plain lines.
     ///
     /// # Errors
     /// The errors of [`open`](Self::open).
     pub fn stdin(format: Option<InputFormat>) -> io::Result<Self> {
         let mut source = BufReader::new(io::stdin());
-        let format = match format {
-            Some(format) => format,
-            None if source.fill_buf()?.trim_ascii_start().starts_with(b"{") => InputFormat::JsonLines,
-            None => InputFormat::Lines,
-        };
-        Ok(Self { is_slow: true, ..Self::of(source, format)? })
+        let mut start = Vec::new();
+        if format.is_none() {
+            while start.strip_prefix(BOM).unwrap_or(&start).trim_ascii().is_empty()
+                && source.by_ref().take(MAX_LINE).read_until(b'\n', &mut start)? > 0
+            {}
+        }
+        let format = format.unwrap_or_else(|| InputFormat::of_start(&start));
+        Ok(Self { is_slow: true, ..Self::read(io::Cursor::new(start).chain(source), format)? })
     }
 
     /// Reads a source of this format.
@@ -147,14 +168,15 @@ impl Input {
         if start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff") {
             return Err(io::Error::new(io::ErrorKind::InvalidData, not_utf8(start)));
         }
-        if start.starts_with(b"\xef\xbb\xbf") {
-            source.consume(3);
+        if start.starts_with(BOM) {
+            source.consume(BOM.len());
         }
         let items: Box<dyn Iterator<Item = Item> + Send> = match format {
             InputFormat::Lines => Box::new(lines(source, Task::of_text)),
             InputFormat::JsonLines => Box::new(lines(source, Task::from_json)),
             InputFormat::JsonArray => Box::new(array(source)?),
-            InputFormat::Csv { column } => Box::new(csv_rows::rows(source, &column)?),
+            InputFormat::Csv { column } => Box::new(csv_rows::rows(source, &column, b",;\t")?),
+            InputFormat::Tsv { column } => Box::new(csv_rows::rows(source, &column, b"\t")?),
         };
         Ok(Self { items, is_slow: false })
     }

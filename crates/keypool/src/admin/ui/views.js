@@ -180,7 +180,7 @@ export function usage({ today, rows }, by, days) {
       return el("td", { class: row ? `shade${Math.ceil((4 * row.requests) / most)}` : "none", title }, row ? short(row.requests) : "");
     }),
     el("td", { class: "sum" }, short(sum(name)))));
-  if (names.length === 0) return el("p", { class: "quiet empty" }, by === "tenant" ? "No tenant with limits has sent a request." : "No requests on these days.");
+  if (names.length === 0) return el("p", { class: "quiet empty" }, by === "tenant" ? "No tenant has sent a request on these days." : "No requests on these days.");
   return el("div", { class: "panel" }, el("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Requests by day" },
     el("table", { class: "heat" }, head, el("tbody", {}, body))));
 }
