@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, header, request::Parts};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::lists::Models;
+use super::{body::BodyForModel, lists::Models};
 use crate::{
     Error,
     classify::{ErrorClass, Failure, Scope},
@@ -147,17 +147,24 @@ impl<B: TryClone> Plan<B> {
         let model = self.models.next(&self.model)?;
         tracing::debug!(from = %self.model, to = %model, "the model cannot serve, falling back to another one");
         let mut head = self.head.clone();
-        let body = match self.pool.provider().set_model(&mut head, &model) {
-            SetModel::Done => self.body.try_clone()?,
-            SetModel::InBody => {
-                let data = with_model(head.extensions.get::<CollectedBody>()?.data(), &model)?;
+        let changed = match (self.pool.provider().set_model(&mut head, &model), head.extensions.get::<BodyForModel>()) {
+            (SetModel::No, _) => return None,
+            (_, Some(body)) => match body.get(&model) {
+                Some(data) => Some(data),
+                None => return self.next_request(),
+            },
+            (SetModel::InBody, None) => Some(with_model(head.extensions.get::<CollectedBody>()?.data(), &model)?),
+            (SetModel::Done, None) => None,
+        };
+        let body = match changed {
+            None => self.body.try_clone()?,
+            Some(data) => {
                 if let Some(length) = head.headers.get_mut(header::CONTENT_LENGTH) {
                     *length = HeaderValue::from(data.len());
                 }
                 head.extensions.insert(CollectedBody::new(data.clone()));
                 self.body.with_data(data)?
             }
-            SetModel::No => return None,
         };
         if let Some(request) = head.extensions.get_mut::<KeyRequest>().filter(|request| request.model.is_some()) {
             request.model = Some(Arc::clone(&model));

@@ -16,7 +16,8 @@ use crate::pool::KeyPool;
 /// [`Attempts`](crate::Attempts) contains the attempts with all models.
 ///
 /// The body must implement [`TryClone`](crate::replay::TryClone). If the body names the model, a
-/// [`ReplayLayer`](crate::ReplayLayer) is needed above this layer. A body that cannot be cloned is sent once. The error
+/// [`ReplayLayer`](crate::ReplayLayer) is needed above this layer. A body that cannot be cloned is sent once. If more
+/// than the name depends on the model, add a [`BodyForModel`](crate::fallback::BodyForModel) to the request. The error
 /// type is that of the inner service.
 ///
 /// ```no_run

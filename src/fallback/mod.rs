@@ -4,11 +4,13 @@
 //! model. Place it above the retry, so that every key is tried before the next model. The layer keeps no state between
 //! requests.
 
+mod body;
 mod future;
 mod layer;
 mod lists;
 mod service;
 
+pub use body::BodyForModel;
 pub use future::ModelFallbackFuture;
 pub use layer::ModelFallbackLayer;
 pub use service::ModelFallback;

@@ -225,6 +225,20 @@ async fn explicit_model_is_replaced_and_a_request_marked_once_is_not_repeated() 
 }
 
 #[tokio::test]
+async fn body_that_depends_on_the_model_is_created_for_each_model() {
+    let layer = ModelFallbackLayer::new(&gemini(), ["pro", "lite", "flash"]);
+    let mut request = generate("pro").map(|_| "for pro");
+    request.headers_mut().insert("content-length", 7.into());
+    let body = |model: &str| (model != "lite").then(|| format!("for {model}").into());
+    request.extensions_mut().insert(BodyForModel::new(body));
+    let (_, sent) = send(layer, request, |line| if line.contains("pro") { Reply::NoKey } else { Reply::Good }).await;
+    assert_eq!(
+        sent,
+        ["/v1beta/models/pro:generateContent 7for pro", "/v1beta/models/flash:generateContent 9for flash"]
+    );
+}
+
+#[tokio::test]
 async fn collected_body_has_the_model_that_is_sent() {
     let layer = ModelFallbackLayer::new(&openai(), ["a", "b"]);
     let seen = Sent::default();

@@ -152,8 +152,9 @@ impl Answer {
         self.begun
     }
 
-    /// Drops the response of this attempt; the next bytes belong to another attempt, by `model`. Only allowed before
-    /// the answer has [begun](Self::has_begun). In a stream the new thoughts follow those already sent.
+    /// Starts with the response of another attempt, by `model`, and drops the one before. Only allowed before the answer
+    /// has [begun](Self::has_begun). In a stream the new thoughts follow those already sent. The first attempt needs it
+    /// only if its model is not the conversation's.
     pub fn restart(&mut self, model: &str) {
         self.decoder.restart(model);
         self.parser = sse::Parser::default();

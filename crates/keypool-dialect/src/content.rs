@@ -140,14 +140,19 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
     Ok(())
 }
 
-/// Reads a tool result as text and media. An unknown part becomes text, so that the conversation can go on.
+/// Reads a tool result as lines of text and media. An unknown part becomes text, so that the conversation can go on.
 pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -> Result<(String, Vec<Part>), Error> {
     let (mut output, mut media) = (String::new(), Vec::new());
     for (part, place) in content.into_iter().flat_map(|content| content.parts(place)) {
         let parts = if is_part(&part) { parts(part, &place, notes)? } else { vec![Part::Text(as_text(&part))] };
         for part in parts {
             match part {
-                Part::Text(text) => output.push_str(&text),
+                Part::Text(text) => {
+                    if !output.is_empty() && !output.ends_with('\n') {
+                        output.push('\n');
+                    }
+                    output.push_str(&text);
+                }
                 part => media.push(part),
             }
         }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     Error,
+    content::Content,
     fields::{self, Fields, Notes},
     ids,
 };
@@ -327,6 +328,12 @@ impl Conversation {
         }
     }
 
+    /// Reports whether the model may search the web. Gemini rejects that together with functions.
+    pub(crate) fn searches(&self) -> bool {
+        let allowed = self.tools.is_empty() && self.tool_choice != ToolChoice::Never;
+        self.web_search && allowed && self.modality == Modality::Text
+    }
+
     /// Checks that the functions named by the tool choice exist.
     pub(crate) fn check_tool_choice(&mut self, notes: &mut Notes) -> Result<(), Error> {
         const FIELD: &str = "tool_choice";
@@ -382,13 +389,16 @@ impl<'n> Transcript<'n> {
         }
     }
 
-    /// Adds a system or developer message.
-    pub(crate) fn system(&mut self, text: String) {
-        if self.turns.is_empty() {
-            self.system.push(text);
-        } else if !text.is_empty() {
-            self.say(Role::User, Part::Text(text));
+    /// Adds the system or developer message at `place`.
+    pub(crate) fn system(&mut self, content: Content, place: &str) -> Result<(), Error> {
+        for text in content.texts(place)? {
+            if self.turns.is_empty() {
+                self.system.push(text);
+            } else if !text.is_empty() {
+                self.say(Role::User, Part::Text(text));
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn say(&mut self, role: Role, part: Part) {

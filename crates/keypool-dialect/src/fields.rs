@@ -96,6 +96,12 @@ impl Fields {
         self.raw(name).map(|value| read(value, name)).transpose()
     }
 
+    /// Takes a text that must not be blank.
+    pub(crate) fn text(&mut self, name: &str, missing: &str) -> Result<String, Error> {
+        let text: Option<String> = self.take(name)?;
+        text.filter(|text| !text.trim().is_empty()).ok_or_else(|| Error::invalid(name, missing))
+    }
+
     /// Takes a number, which some clients write as text.
     pub(crate) fn number(&mut self, name: &str) -> Result<Option<f64>, Error> {
         let Some(value) = self.raw(name) else { return Ok(None) };

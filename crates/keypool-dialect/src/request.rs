@@ -60,6 +60,9 @@ impl Frontend {
         if conversation.model.trim().is_empty() {
             return Err(Error::invalid("model", "the name of a model is required"));
         }
+        if conversation.web_search && !conversation.searches() {
+            notes.ignore("web_search");
+        }
         reply.model.clone_from(&conversation.model);
         let origin = |tool: &Tool| Some((tool.name.clone(), tool.origin.clone()?));
         reply.origins = conversation.tools.iter().filter_map(origin).collect();

@@ -40,9 +40,11 @@ struct WireTool {
     tools: Option<Vec<Value>>,
     /// The text format of a custom tool.
     format: Option<Value>,
-    /// The domains of a web search.
-    #[serde(alias = "allowed_domains", alias = "blocked_domains")]
+    /// The domains of a web search, in OpenAI's form.
     filters: Option<Value>,
+    /// The domains of a web search, in Anthropic's form.
+    allowed_domains: Option<Value>,
+    blocked_domains: Option<Value>,
 }
 
 /// Maximum number of tools in a request, which is more than Gemini accepts.
@@ -68,7 +70,8 @@ pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &m
                 read_one(tool, Some(&namespace), &place, conversation, notes)?;
             }
         } else if kind.starts_with("web_search") {
-            if tool.filters.is_some_and(|filters| filters != json!({}) && filters != json!([])) {
+            let limits = [tool.filters, tool.allowed_domains, tool.blocked_domains];
+            if limits.into_iter().flatten().any(|limit| limit != json!({}) && limit != json!([])) {
                 let why =
                     "a search cannot be limited to domains; leave filters, allowed_domains and blocked_domains out";
                 notes.refuse(Error::invalid(&*place, why))?;
@@ -144,7 +147,7 @@ struct WireChoice {
     #[serde(rename = "type", default)]
     kind: String,
     #[serde(alias = "custom")]
-    function: Option<Named>,
+    function: Option<Box<WireChoice>>,
     name: Option<String>,
     namespace: Option<String>,
     mode: Option<String>,
@@ -154,14 +157,9 @@ struct WireChoice {
     disable_parallel_tool_use: Option<bool>,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
 impl WireChoice {
     fn name(&self, tools: &[Tool]) -> Option<String> {
-        let name = self.function.as_ref().map(|named| &named.name).or(self.name.as_ref())?;
+        let name = self.function.as_ref().map_or(&self.name, |function| &function.name).as_ref()?;
         Some(known_as(tools, self.namespace.as_deref(), name))
     }
 }

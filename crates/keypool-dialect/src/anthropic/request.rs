@@ -26,7 +26,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     read_output(&mut fields, conversation)?;
     let mut transcript = Transcript::new(notes);
     if let Some(system) = fields.take::<Content>("system")? {
-        system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
+        transcript.system(system, "system")?;
     }
     if fields.has("thread") {
         return Err(Error::invalid("thread", "nothing is stored here: send the whole conversation, without thread"));
@@ -101,10 +101,7 @@ fn read_message(message: Value, place: &str, transcript: &mut Transcript<'_>) ->
         }
         "user" => content::say(Role::User, content, &place, transcript),
         "assistant" => content::say(Role::Model, content, &place, transcript),
-        "system" | "developer" => {
-            content.texts(&place)?.into_iter().for_each(|text| transcript.system(text));
-            Ok(())
-        }
+        "system" | "developer" => transcript.system(content, &place),
         _ => Err(Error::invalid(place.replace(".content", ".role"), "expected user or assistant")),
     }
 }

@@ -60,10 +60,8 @@ fn citations(sources: &[Source]) -> Vec<Value> {
 fn search_blocks(queries: &[String], sources: &[Source], reply: &Reply) -> [Value; 2] {
     let id = format!("{SEARCH}{}", reply.unique);
     let found = |page: &Source| {
-        let mut found = json!({ "type": "web_search_result", "url": page.url, "title": page.title });
-        found["encrypted_content"] = "".into();
-        found["page_age"] = Value::Null;
-        found
+        let (url, title) = (&page.url, &page.title);
+        json!({ "type": "web_search_result", "url": url, "title": title, "encrypted_content": "", "page_age": null })
     };
     let found: Vec<Value> = pages(sources).into_iter().map(found).collect();
     [

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::request::{ANSWER, answer_by_call};
 use crate::{Conversation, Part};
 
 /// Maximum length of a name at Gemini.
@@ -19,14 +20,15 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(conversation: &Conversation) -> Self {
-        let mut names =
-            Self { declared: conversation.tools.iter().map(|tool| tool.name.clone()).collect(), ..Self::default() };
+        let answer = answer_by_call(conversation).map(|_| ANSWER);
+        let declared = conversation.tools.iter().map(|tool| &*tool.name).chain(answer);
+        let mut names = Self { declared: declared.clone().map(str::to_owned).collect(), ..Self::default() };
         let called = conversation.turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
             Part::Call(call) => Some(&*call.name),
             Part::Result(result) => Some(&*result.name),
             _ => None,
         });
-        let all: Vec<&str> = conversation.tools.iter().map(|tool| &*tool.name).chain(called).collect();
+        let all: Vec<&str> = declared.chain(called).collect();
         let mut used: HashSet<String> = all.iter().filter(|name| is_valid(name)).map(|name| (*name).into()).collect();
         let mut numbers = HashMap::new();
         for name in all.into_iter().filter(|name| !is_valid(name)) {

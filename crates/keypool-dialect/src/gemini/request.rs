@@ -1,5 +1,7 @@
 //! The encoder of a conversation as a `generateContent` request.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -28,19 +30,19 @@ pub struct NativeRequest {
 #[derive(Debug)]
 pub struct Encoder<'c> {
     conversation: &'c Conversation,
-    names: Names,
 }
 
 impl<'c> Encoder<'c> {
     /// Creates an encoder for a conversation.
     pub fn new(conversation: &'c Conversation) -> Self {
-        Self { conversation, names: Names::new(conversation) }
+        Self { conversation }
     }
 
     /// Returns the request for `generateContent`, or for `streamGenerateContent` if the conversation is streamed.
     ///
     /// # Errors
-    /// 400 for an invalid model name, and for media that is still a URL on the web.
+    /// 400 for an invalid model name, for media that is still a URL on the web, and for a JSON schema that the model
+    /// cannot follow beside the tools.
     pub fn generate(&self) -> Result<NativeRequest, Error> {
         let verb = if self.conversation.stream { ":streamGenerateContent?alt=sse" } else { ":generateContent" };
         self.encode(verb, &self.request()?)
@@ -76,6 +78,20 @@ impl<'c> Encoder<'c> {
     }
 
     fn request(&self) -> Result<Value, Error> {
+        let conversation = &*adapted(self.conversation)?;
+        Body { conversation, names: Names::new(conversation) }.encode()
+    }
+}
+
+/// An encoder of the body of `generateContent`.
+struct Body<'c> {
+    /// The [adapted] conversation.
+    conversation: &'c Conversation,
+    names: Names,
+}
+
+impl Body<'_> {
+    fn encode(&self) -> Result<Value, Error> {
         let Conversation { system, cached_content, .. } = self.conversation;
         let system: Vec<Value> = system.iter().filter(|text| !text.is_empty()).map(|text| text_part(text)).collect();
         let system = if system.is_empty() { Value::Null } else { object([("parts", system.into())]) };
@@ -182,7 +198,7 @@ impl<'c> Encoder<'c> {
 
     fn tools(&self) -> Option<Value> {
         if self.conversation.tools.is_empty() {
-            return may_search(self.conversation).then(|| json!([{ "googleSearch": {} }]));
+            return self.conversation.searches().then(|| json!([{ "googleSearch": {} }]));
         }
         let declaration = |tool: &Tool| {
             without_nulls(json!({
@@ -191,18 +207,13 @@ impl<'c> Encoder<'c> {
                 "parametersJsonSchema": tool.parameters.as_ref().map(schema::adapted),
             }))
         };
-        let mut declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
-        declared.extend(answer_by_call(self.conversation).map(|schema| {
-            let what = "Gives the final answer. Call it when no other function is needed any more.";
-            json!({ "name": ANSWER, "description": what, "parametersJsonSchema": schema::adapted(schema) })
-        }));
+        let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
         Some(Value::Array(vec![object([("functionDeclarations", declared.into())])]))
     }
 
     fn tool_config(&self) -> Option<Value> {
         let (mode, names) = match &self.conversation.tool_choice {
             _ if self.conversation.tools.is_empty() => return None,
-            _ if answer_by_call(self.conversation).is_some() => ("ANY", &[][..]),
             ToolChoice::Unset => return None,
             ToolChoice::Never => ("NONE", &[][..]),
             ToolChoice::May(names) if names.is_empty() => ("AUTO", &[][..]),
@@ -217,11 +228,8 @@ impl<'c> Encoder<'c> {
     }
 
     fn generation_config(&self) -> Value {
-        let Conversation { model, sampling, format, modality, thinking, tools, tool_choice, .. } = self.conversation;
-        let must_call = matches!(tool_choice, ToolChoice::Must(_)) && !tools.is_empty();
+        let Conversation { model, sampling, format, modality, thinking, .. } = self.conversation;
         let (mime_type, schema) = match format {
-            // A function call has no response format.
-            _ if must_call || answer_by_call(self.conversation).is_some() => (None, None),
             Format::Text => (None, None),
             Format::Json => (Some("application/json"), None),
             Format::Schema(schema) => (Some("application/json"), Some(schema::adapted(schema))),
@@ -257,24 +265,51 @@ impl<'c> Encoder<'c> {
 /// The name of the function whose call is the answer.
 pub(super) const ANSWER: &str = "final_answer";
 
-/// Returns the schema of the answer if the answer must be a function call, because the model rejects JSON output
-/// together with functions.
+/// Returns the schema of the answer if the answer can be a function call, for models that reject JSON output beside
+/// tools.
 pub(super) fn answer_by_call(conversation: &Conversation) -> Option<&Value> {
-    let Conversation { model, tools, tool_choice, format: Format::Schema(schema), .. } = conversation else {
-        return None;
-    };
-    let is_free = match tool_choice {
-        ToolChoice::Unset => true,
-        ToolChoice::May(names) => names.is_empty(),
-        _ => false,
-    };
+    let Conversation { tools, tool_choice, format: Format::Schema(schema), .. } = conversation else { return None };
+    let is_free = matches!(tool_choice, ToolChoice::Unset | ToolChoice::May(_));
     let fits = schema["type"] == "object" && tools.iter().all(|tool| tool.name != ANSWER);
-    (is_free && fits && !tools.is_empty() && thinking::refuses_tools_beside_json(model)).then_some(schema)
+    (is_free && fits && !tools.is_empty()).then_some(schema)
 }
 
-/// Reports whether the model may search the web. Gemini rejects that together with functions.
-pub(super) fn may_search(conversation: &Conversation) -> bool {
-    conversation.web_search && conversation.tools.is_empty() && conversation.modality == Modality::Text
+/// Returns the conversation as its model accepts it: a function call has no response format, and models before the
+/// third generation reject JSON output beside tools.
+fn adapted(conversation: &Conversation) -> Result<Cow<'_, Conversation>, Error> {
+    let Conversation { model, tools, tool_choice, format, .. } = conversation;
+    let must_call = !tools.is_empty() && matches!(tool_choice, ToolChoice::Must(_));
+    let has_tools = !tools.is_empty() || conversation.searches();
+    let is_refused = must_call || has_tools && thinking::refuses_tools_beside_json(model);
+    if matches!(format, Format::Text) || !is_refused {
+        return Ok(Cow::Borrowed(conversation));
+    }
+    let mut adapted = Conversation { format: Format::Text, ..conversation.clone() };
+    match (tool_choice, answer_by_call(conversation)) {
+        _ if must_call => {}
+        (ToolChoice::Never, _) => {
+            adapted.tools.clear();
+            adapted.format = format.clone();
+        }
+        (choice, Some(schema)) => {
+            adapted.tool_choice = ToolChoice::Must(match choice {
+                ToolChoice::May(names) if !names.is_empty() => [&names[..], &[ANSWER.to_owned()]].concat(),
+                _ => Vec::new(),
+            });
+            let description = "Gives the final answer. Call it when no other function is needed any more.";
+            let (description, parameters) = (Some(description.to_owned()), Some(schema.clone()));
+            adapted.tools.push(Tool { name: ANSWER.to_owned(), description, parameters, origin: None });
+        }
+        _ if matches!(format, Format::Json) => {
+            let ask = "Unless you call a function, answer with one JSON object alone, without Markdown around it.";
+            adapted.system.push(ask.to_owned());
+        }
+        _ => {
+            let why = format!("{model} cannot follow this JSON schema beside these tools; leave one of them out");
+            return Err(Error::invalid("tools", why));
+        }
+    }
+    Ok(Cow::Owned(adapted))
 }
 
 /// Reports whether the speaking style goes into a separate field. Models before 3.5 expect it before the text; later

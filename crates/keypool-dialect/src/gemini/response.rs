@@ -48,7 +48,7 @@ impl Decoder {
             prefix,
             unique: unique.chars().filter(char::is_ascii_alphanumeric).collect(),
             single_call: conversation.single_call,
-            searches: request::may_search(conversation),
+            searches: conversation.searches(),
             answer_by_call: request::answer_by_call(conversation).is_some(),
             started: false,
             choices: BTreeMap::new(),
@@ -138,9 +138,10 @@ impl Decoder {
         state.has_parts = true;
         let thought = part["thought"] == true;
         if let Value::Object(mut function) = take(&mut part, "functionCall") {
-            let name = function.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
+            let name = self.names.at_caller(name).to_owned();
             let args = content::arguments(function.get_mut("args").map(Value::take).unwrap_or_default());
-            if self.answer_by_call && name.ends_with(request::ANSWER) {
+            if self.answer_by_call && name == request::ANSWER {
                 state.has_text = true;
                 events.push(Event::Text { choice, text: args.to_string() });
                 return;
@@ -152,7 +153,6 @@ impl Decoder {
             state.calls += 1;
             let own_id = function.get("id").and_then(Value::as_str);
             let id = ids::call_id(self.prefix, &self.unique, number, &self.model, own_id);
-            let name = self.names.at_caller(&name).to_owned();
             let signature = part["thoughtSignature"].as_str().map(str::to_owned);
             self.signatures.extend(signature.clone().map(|signature| (id.clone(), signature)));
             events.push(Event::Call { choice, call: Call { id, name, args, signature } });

@@ -88,6 +88,5 @@ pub(super) fn config(model: &str, thinking: Thinking) -> Value {
     }
     // Gemini rejects `includeThoughts` when thinking is off.
     let shown = thinking.shown.filter(|_| thinking.effort != Some(Effort::Off));
-    let config = json!({ "includeThoughts": shown, "thinkingBudget": budget, "thinkingLevel": level });
-    without_nulls(config)
+    without_nulls(json!({ "includeThoughts": shown, "thinkingBudget": budget, "thinkingLevel": level }))
 }

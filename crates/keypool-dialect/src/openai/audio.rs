@@ -24,10 +24,7 @@ pub(crate) fn read_speech(
     notes: &mut Notes,
 ) -> Result<(), Error> {
     conversation.model = fields.take("model")?.unwrap_or_default();
-    let input: String = fields.take("input")?.unwrap_or_default();
-    if input.trim().is_empty() {
-        return Err(Error::invalid("input", "the text to speak is missing"));
-    }
+    let input = fields.text("input", "the text to speak is missing")?;
     let voice: Value = fields.take("voice")?.unwrap_or_default();
     let voice = voice["id"].as_str().or(voice.as_str()).unwrap_or_default();
     if voice.is_empty() {
@@ -256,10 +253,6 @@ impl Writer for Transcript {
     }
 
     fn error(&mut self, error: &Error, out: &mut Vec<u8>) {
-        if self.stream {
-            sse::write_data(&error.value(Frontend::Transcription), out);
-        } else {
-            out.extend_from_slice(&error.body(Frontend::Transcription));
-        }
+        sse::write_data(&error.value(Frontend::Transcription), out);
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn read(
     let mut transcript = Transcript::new(notes);
     // Anthropic's field, which some clients also send here.
     if let Some(system) = fields.take::<Content>("system")? {
-        system.texts("system")?.into_iter().for_each(|text| transcript.system(text));
+        transcript.system(system, "system")?;
     }
     fields.finish("", transcript.notes)?;
     conversation.check_tool_choice(transcript.notes)?;
@@ -233,9 +233,7 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
         (content, _) => content,
     };
     match (role, content) {
-        ("system" | "developer", Some(content)) => {
-            content.texts(&content_place)?.into_iter().for_each(|text| transcript.system(text));
-        }
+        ("system" | "developer", Some(content)) => transcript.system(content, &content_place)?,
         ("user", Some(content)) => content::say(Role::User, content, &content_place, transcript)?,
         ("assistant" | "model", content) => {
             if let Some(content) = content {

@@ -33,10 +33,7 @@ impl Embeddings {
     pub fn parse(body: &[u8], mode: Mode) -> Result<Self, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
         let mut fields = Fields::read(body)?;
-        let model: String = fields.take("model")?.unwrap_or_default();
-        if model.trim().is_empty() {
-            return Err(Error::invalid("model", "the name of a model is required"));
-        }
+        let model = fields.text("model", "the name of a model is required")?;
         let texts = match fields.raw("input") {
             None => return Err(Error::invalid("input", "is missing")),
             Some(Value::String(text)) => vec![text],
@@ -92,19 +89,12 @@ impl Embeddings {
         if vectors.len() != self.texts.len() {
             return Err(Error::bad_upstream());
         }
-        let embedding = |vector: &Vec<f64>| -> Value {
-            if self.base64 {
-                STANDARD
-                    .encode(vector.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect::<Vec<u8>>())
-                    .into()
-            } else {
-                json!(vector)
-            }
+        let bytes = |vector: &[f64]| vector.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect::<Vec<u8>>();
+        let embedding = |(index, vector): (usize, &Vec<f64>)| {
+            let embedding = if self.base64 { STANDARD.encode(bytes(vector)).into() } else { json!(vector) };
+            json!({ "object": "embedding", "index": index, "embedding": embedding })
         };
-        let data = vectors.iter().enumerate();
-        let data: Vec<Value> = data
-            .map(|(index, vector)| json!({ "object": "embedding", "index": index, "embedding": embedding(vector) }))
-            .collect();
+        let data: Vec<Value> = vectors.iter().enumerate().map(embedding).collect();
         let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
         let list = json!({ "object": "list", "data": data, "model": self.asked_model, "usage": usage });
         Ok(list.to_string().into())

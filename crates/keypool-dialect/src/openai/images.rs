@@ -63,14 +63,8 @@ impl Images {
 
     fn read(mut fields: Fields, originals: Vec<Media>, mode: Mode) -> Result<Self, Error> {
         let mut notes = Notes::new(mode == Mode::Strict);
-        let model: String = fields.take("model")?.unwrap_or_default();
-        if model.trim().is_empty() {
-            return Err(Error::invalid("model", "the name of a model is required"));
-        }
-        let prompt: String = fields.take("prompt")?.unwrap_or_default();
-        if prompt.trim().is_empty() {
-            return Err(Error::invalid("prompt", "is missing"));
-        }
+        let model = fields.text("model", "the name of a model is required")?;
+        let prompt = fields.text("prompt", "is missing")?;
         let count = match fields.integer("n")? {
             None => 1,
             Some(count) if (1..=MAX).contains(&count) => count as u32,

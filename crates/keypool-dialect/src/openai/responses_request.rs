@@ -51,7 +51,7 @@ pub(crate) fn read(
     }
     let mut transcript = Transcript::new(notes);
     if let Some(instructions) = fields.take::<Content>("instructions")? {
-        instructions.texts("instructions")?.into_iter().for_each(|text| transcript.system(text));
+        transcript.system(instructions, "instructions")?;
     }
     fields.finish("", transcript.notes)?;
     conversation.check_tool_choice(transcript.notes)?;

@@ -8,6 +8,7 @@ use crate::{
 };
 
 /// A writer of a response: stream events as they arrive, or the whole response at the end.
+#[derive(Default)]
 pub(crate) struct Response {
     reply: Reply,
     stream: bool,
@@ -47,20 +48,7 @@ impl Kind {
 
 impl Response {
     pub(crate) fn new(reply: Reply, stream: bool) -> Self {
-        Self {
-            reply,
-            stream,
-            begun: false,
-            sequence_number: 0,
-            output: Vec::new(),
-            open: None,
-            text: String::new(),
-            annotations: Vec::new(),
-            logprobs: Vec::new(),
-            letters_before: 0,
-            finish: None,
-            usage: Usage::default(),
-        }
+        Self { reply, stream, ..Self::default() }
     }
 
     /// Writes an event if the response is streamed.
@@ -99,14 +87,10 @@ impl Response {
     fn item(&self, kind: Kind, done: bool) -> Value {
         let id = self.item_id(kind.words()[0]);
         let parts = if done { vec![self.part(kind)] } else { Vec::new() };
-        let status = match (done, self.cut()) {
-            (false, _) => "in_progress",
-            (true, Some(_)) => "incomplete",
-            (true, None) => "completed",
-        };
         match kind {
             Kind::Reasoning => json!({ "type": "reasoning", "id": id, "summary": parts }),
             Kind::Message => {
+                let status = self.status(done);
                 json!({ "type": "message", "id": id, "status": status, "role": "assistant", "content": parts })
             }
         }
@@ -232,14 +216,18 @@ impl Response {
         }
     }
 
+    /// Returns the status of the response or of its open item.
+    fn status(&self, done: bool) -> &'static str {
+        match (done, self.cut()) {
+            (false, _) => "in_progress",
+            (true, Some(_)) => "incomplete",
+            (true, None) => "completed",
+        }
+    }
+
     /// Returns the response object.
     fn value(&self, done: bool) -> Value {
         let cut = self.cut().filter(|_| done);
-        let status = match (done, cut) {
-            (false, _) => "in_progress",
-            (true, None) => "completed",
-            (true, Some(_)) => "incomplete",
-        };
         let Usage { input, cached, output, thoughts, .. } = self.usage;
         let usage = json!({
             "input_tokens": input, "input_tokens_details": { "cached_tokens": cached },
@@ -248,7 +236,7 @@ impl Response {
         });
         let mut value = json!({
             "id": format!("resp_{}", self.reply.unique), "object": "response", "created_at": self.reply.created,
-            "status": status, "error": null, "incomplete_details": cut.map(|reason| json!({ "reason": reason })),
+            "status": self.status(done), "error": null, "incomplete_details": cut.map(|reason| json!({ "reason": reason })),
             "model": self.reply.model, "output": self.output, "previous_response_id": null, "store": false,
             "usage": done.then_some(usage),
         });

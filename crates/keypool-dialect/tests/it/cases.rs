@@ -492,7 +492,7 @@ fn tool_reference_becomes_a_line_of_text() {
     let mut body = history(MESSAGES, &[("toolu_1", "ToolSearch")], &[("toolu_1", "")]);
     for (content, said) in [
         (json!([reference]), "The tool TaskStop is available.\n"),
-        (json!([{ "type": "text", "text": "Found: " }, reference]), "Found: The tool TaskStop is available.\n"),
+        (json!([{ "type": "text", "text": "Found: " }, reference]), "Found: \nThe tool TaskStop is available.\n"),
     ] {
         body["messages"][2]["content"][0]["content"] = content;
         let request = parse(MESSAGES, &body).unwrap();

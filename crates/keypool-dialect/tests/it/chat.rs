@@ -1,6 +1,6 @@
 //! `/v1/chat/completions`.
 
-use crate::support::{CHAT, MODEL, answer, encoded, gemini, hello, parse, streamed, whole};
+use crate::support::{CHAT, MODEL, answer, encoded, gemini, hello, parse, streamed, tool, whole};
 use keypool_dialect::Outcome;
 use serde_json::{Value, json};
 
@@ -80,8 +80,7 @@ fn sampling_options_are_translated() {
 fn older_models_return_json_beside_tools_as_a_call() {
     let schema = json!({ "type": "object", "properties": { "answer": { "type": "integer" } } });
     let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
-    let more =
-        json!({ "model": "gemini-2.5-flash", "tools": [crate::support::tool(CHAT, "f")], "response_format": format });
+    let more = json!({ "model": "gemini-2.5-flash", "tools": [tool(CHAT, "f")], "response_format": format });
     let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
     let native = crate::support::native(&request);
     assert!(native.get("generationConfig").is_none(), "these models refuse tools and a JSON format together: {native}");
@@ -105,4 +104,59 @@ fn older_models_return_json_beside_tools_as_a_call() {
     must["tool_choice"] = "required".into();
     let native = encoded(CHAT, &hello(CHAT, &must)).unwrap();
     assert_eq!(native["tools"][0]["functionDeclarations"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn older_models_get_no_json_format_beside_tools() {
+    let schema = |schema: Value| json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let object = schema(json!({ "type": "object", "properties": { "answer": { "type": "integer" } } }));
+    let list = schema(json!({ "anyOf": [{ "type": "array" }, { "type": "object" }] }));
+    let any = json!({ "type": "json_object" });
+    let (functions, search) = (json!({ "tools": [tool(CHAT, "f")] }), json!({ "web_search_options": {} }));
+    let sent = |model: &str, tools: &Value, format: &Value, choice: Value| {
+        let mut body = hello(CHAT, tools);
+        (body["model"], body["response_format"], body["tool_choice"]) = (model.into(), format.clone(), choice);
+        encoded(CHAT, &body)
+    };
+    let old = "gemini-2.5-flash";
+    // Any JSON is asked for in words.
+    for (tools, name) in [(&functions, "functionDeclarations"), (&search, "googleSearch")] {
+        let body = sent(old, tools, &any, Value::Null).unwrap();
+        assert!(body.get("generationConfig").is_none() && body["tools"][0].get(name).is_some(), "{body}");
+        assert!(body["systemInstruction"]["parts"][0]["text"].as_str().unwrap().contains("JSON object"), "{body}");
+    }
+    // Functions that must not be called are left out.
+    for format in [&object, &list, &any] {
+        let body = sent(old, &functions, format, "none".into()).unwrap();
+        assert_eq!(body["generationConfig"]["responseMimeType"], "application/json", "{body}");
+        assert!(body.get("tools").is_none() && body.get("toolConfig").is_none(), "{body}");
+    }
+    let allowed = json!({ "type": "function", "function": { "name": "f" } });
+    let allowed = json!({ "type": "allowed_tools", "allowed_tools": { "mode": "auto", "tools": [allowed] } });
+    let calling = sent(old, &functions, &object, allowed).unwrap()["toolConfig"]["functionCallingConfig"].clone();
+    assert_eq!(calling, json!({ "mode": "ANY", "allowedFunctionNames": ["f", "final_answer"] }));
+    for (tools, format) in [(&functions, &list), (&search, &list), (&search, &object)] {
+        assert_eq!(sent(old, tools, format, Value::Null).unwrap_err().param(), Some("tools"));
+        let body = sent(MODEL, tools, format, Value::Null).unwrap();
+        assert_eq!(body["generationConfig"]["responseMimeType"], "application/json", "later models accept both");
+    }
+}
+
+#[test]
+fn declared_function_with_a_similar_name_is_not_the_answer() {
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": { "type": "object" } } });
+    for (declared, at_gemini) in [("submit_final_answer", "submit_final_answer"), ("final answer", "final_answer_2")] {
+        let more = json!({ "model": "gemini-2.5-flash", "tools": [tool(CHAT, declared)], "response_format": format });
+        let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
+        let names = crate::support::native(&request)["tools"][0]["functionDeclarations"].clone();
+        assert_eq!((&names[0]["name"], &names[1]["name"]), (&json!(at_gemini), &json!("final_answer")));
+        let said = |name: &str| {
+            let call = json!([{ "functionCall": { "name": name, "args": { "answer": 4 } } }]);
+            whole(&request, &gemini(&call, "STOP")).1.unwrap()["choices"][0]["message"].clone()
+        };
+        assert_eq!(said(at_gemini)["tool_calls"][0]["function"]["name"], declared);
+        for name in ["final_answer", "default_api:final_answer"] {
+            assert_eq!(said(name)["content"], r#"{"answer":4}"#, "{name}");
+        }
+    }
 }

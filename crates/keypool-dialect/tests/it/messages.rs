@@ -204,6 +204,50 @@ fn web_search_is_done_by_gemini_and_its_pages_are_cited() {
 }
 
 #[test]
+fn web_search_beside_functions_is_listed_as_ignored() {
+    use crate::support::{CHAT, RESPONSES, native, tool};
+    let search = json!({ "type": "web_search" });
+    for (frontend, tools) in [
+        (CHAT, json!({ "tools": [tool(CHAT, "f")], "web_search_options": {} })),
+        (RESPONSES, json!({ "tools": [search, tool(RESPONSES, "f")] })),
+        (MESSAGES, json!({ "tools": [{ "type": "web_search_20250305", "name": "web_search" }, tool(MESSAGES, "f")] })),
+    ] {
+        let request = parse(frontend, &hello(frontend, &tools)).unwrap();
+        assert_eq!(request.ignored(), ["web_search"]);
+        let tools = native(&request)["tools"].clone();
+        assert!(tools[0].get("googleSearch").is_none() && tools.get(1).is_none(), "{tools}");
+    }
+    let alone = parse(RESPONSES, &hello(RESPONSES, &json!({ "tools": [search] }))).unwrap();
+    assert!(alone.ignored().is_empty());
+}
+
+#[test]
+fn search_tool_may_have_empty_lists_of_domains() {
+    let search = |allowed: Value, blocked: Value| {
+        let tool = json!({
+            "type": "web_search_20250305", "name": "web_search", "allowed_domains": allowed, "blocked_domains": blocked,
+        });
+        parse(MESSAGES, &hello(MESSAGES, &json!({ "tools": [tool] })))
+    };
+    for none in [json!([]), Value::Null] {
+        assert!(search(none.clone(), none).unwrap().conversation.web_search);
+    }
+    for (allowed, blocked) in [(json!(["a.example"]), json!([])), (Value::Null, json!(["a.example"]))] {
+        assert_eq!(search(allowed, blocked).unwrap_err().param(), Some("tools.0"));
+    }
+}
+
+#[test]
+fn text_blocks_of_a_tool_result_are_lines() {
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let image = json!({ "type": "image", "source": { "type": "base64", "media_type": "image/png", "data": "AAAA" } });
+    let mut body = crate::support::history(MESSAGES, &[("a", "list")], &[("a", "")]);
+    body["messages"][2]["content"][0]["content"] = json!([text("a.txt"), image, text("b.txt\n"), text("c.txt")]);
+    let parts = crate::support::encoded(MESSAGES, &body).unwrap()["contents"][2]["parts"].clone();
+    assert_eq!(parts[0]["functionResponse"]["response"], json!({ "result": "a.txt\nb.txt\nc.txt" }));
+}
+
+#[test]
 fn refused_thread_has_the_code_that_makes_clients_send_the_whole_conversation() {
     let error = parse(MESSAGES, &hello(MESSAGES, &json!({ "thread": { "type": "create" } }))).unwrap_err();
     let shown: Value = serde_json::from_slice(&error.body(MESSAGES)).unwrap();

@@ -9,7 +9,9 @@ use futures_util::{StreamExt, TryStreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use keypool_dialect::{Error, ErrorKind, Frontend, NativeRequest};
-use tower_keypool::{Attempts, KeyRequest, Lease, Usage, classify::UsageReader, provider::UsageFormat};
+use tower_keypool::{
+    Attempts, KeyRequest, Lease, Usage, classify::UsageReader, fallback::BodyForModel, provider::UsageFormat,
+};
 
 use crate::{
     app::AppState,
@@ -203,6 +205,19 @@ pub struct Exchange {
 pub type Sent = Result<(AnswerBody, Attempts), Failure>;
 
 impl Exchange {
+    /// Encodes the request again for each fallback model, because models accept different settings and signatures.
+    pub fn encoded_for_each_model(mut self, request: &Arc<keypool_dialect::Request>) -> Self {
+        if self.provider.has_fallback {
+            let request = Arc::clone(request);
+            self.head.extensions.insert(BodyForModel::new(move |model| {
+                let mut request = (*request).clone();
+                model.clone_into(&mut request.conversation.model);
+                Some(request.encode().ok()?.body)
+            }));
+        }
+        self
+    }
+
     /// Sends the request. After the successful attempts `before` it is sent once more, with another key if there is
     /// one.
     pub fn send(&self, before: Option<&Attempts>) -> BoxFuture<'static, Sent> {

@@ -14,7 +14,7 @@ use keypool_dialect::{
     openai::{embeddings::Embeddings, images::Images},
 };
 use moka::sync::Cache;
-use tower_keypool::Usage;
+use tower_keypool::{Attempts, Usage, pool::Attempt};
 
 pub use self::media::Media;
 use self::{
@@ -97,16 +97,16 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
             let mut request = frontend(route).parse(data, mode)?;
             app.media.fetch(&mut request.conversation).await?;
             app.signatures.restore(&mut request.conversation);
-            converse(app, &caller, &request).await
+            converse(app, &caller, Arc::new(request)).await
         }
     }
 }
 
 /// Sends a conversation, and returns its response or stream.
-async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Result<Response, Failure> {
+async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, Failure> {
     let native = request.encode()?;
     let quota = caller.admit(native.estimated_tokens).await?;
-    let exchange = caller.exchange(native).await?;
+    let exchange = caller.exchange(native).await?.encoded_for_each_model(&request);
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
     let model = &request.conversation.model;
     if request.conversation.stream {
@@ -115,6 +115,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
     let (body, mut attempts) = exchange.send(None).await?;
     let mut read = Ok(());
     if let Ok(body) = exchange::whole(body).await {
+        answer.restart(served_model(&attempts, model));
         read = answer.whole(&body);
     }
     if may_be_better(&read, &answer)
@@ -122,7 +123,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
         && let Ok(body) = exchange::whole(body).await
     {
         attempts = again;
-        answer.restart(model);
+        answer.restart(served_model(&attempts, model));
         read = answer.whole(&body);
     }
     read.map_err(|error| Failure::from(error).after(attempts.clone()))?;
@@ -131,6 +132,11 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: &Request) -> Res
     quota.report_usage(Usage::new(usage.input, usage.output));
     let body = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
     Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), body.into()))
+}
+
+/// Returns the model of the last attempt, which is another than the requested one after a fallback.
+fn served_model<'a>(attempts: &'a Attempts, requested: &'a str) -> &'a str {
+    attempts.last().and_then(Attempt::model).unwrap_or(requested)
 }
 
 /// Reports whether a second attempt makes sense: the answer is unusable, and nothing of it was sent to the client.

@@ -12,7 +12,7 @@ use tower_keypool::{Attempts, Usage, provider::UsageFormat};
 
 use super::{
     exchange::{Caller, Exchange, Failure, GZIP, MAX_INFLATED, Quota, Sent},
-    may_be_better,
+    may_be_better, served_model,
 };
 use crate::{
     app::AppState,
@@ -91,9 +91,7 @@ impl Translation {
                 Source::Ended => return Ok(None),
                 Source::Sending(sent) => match sent.await {
                     Ok((body, attempts)) => {
-                        if self.is_second {
-                            self.answer.restart(&self.model);
-                        }
+                        self.answer.restart(served_model(&attempts, &self.model));
                         (self.attempts, self.source, self.gzip) = (attempts, Source::Reading(body), None);
                         continue;
                     }

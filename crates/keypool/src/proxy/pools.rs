@@ -38,6 +38,8 @@ pub struct ProviderPool {
     pub dialect: Dialect,
     /// Patterns of the models that it serves; empty for the gateway's own provider.
     pub models: Vec<String>,
+    /// Whether other models can serve instead of the requested one: fallback models, or the models of aliases.
+    pub has_fallback: bool,
     pub pool: KeyPool,
     service: KeyPoolService<Upstream>,
     /// The keys that only the database lists.
@@ -105,6 +107,7 @@ impl Pools {
                 name: plan.name.as_str().into(),
                 dialect: dialect(plan.kind),
                 models: plan.models.clone(),
+                has_fallback: !plan.fallback.is_empty() || loaded.config.models.iter().any(|it| !it.aliases.is_empty()),
                 service: layer.layer(upstream.clone()),
                 pool,
                 stored: ArcSwap::from_pointee(stored),

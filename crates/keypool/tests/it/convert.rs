@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     dialect::{ALL, CHAT, MESSAGES, MODEL, RESPONSES, calls_of, gemini, hello, history, tool},
-    support::{Answer, Gateway, TOKEN, Upstream, get, post, reply},
+    support::{Answer, Gateway, TOKEN, Upstream, get, post, reply, sim},
 };
 
 fn path(frontend: Frontend) -> &'static str {
@@ -149,6 +149,74 @@ async fn signatures_are_restored_and_call_ids_are_short() {
         assert_eq!(answer.status, 200, "{}", answer.text());
         let parts = sent(&upstream)["contents"][1]["parts"].clone();
         assert_eq!(parts[0]["thoughtSignature"], signature.as_str(), "{parts}");
+    }
+}
+
+#[tokio::test]
+async fn fallback_model_gets_thinking_settings_that_it_accepts() {
+    // The simulator knows only the last model of each chain, and refuses settings that this model would refuse.
+    let sim = sim(1).await;
+    for (chain, settings) in [
+        ("gemini-3-pro-preview,gemini-2.5-flash", json!({ "reasoning_effort": "low" })),
+        ("gemini-2.5-pro-preview,gemini-2.5-flash", json!({ "reasoning": { "max_tokens": 31_999 } })),
+        ("gemini-2.5-flash-preview,gemini-2.5-pro", json!({ "reasoning_effort": "none" })),
+    ] {
+        let gateway = Gateway::start(&sim.url(), 1, &["--db", "none", "--fallback", chain]);
+        let (asked, served) = chain.split_once(',').expect("two models");
+        for stream in [false, true] {
+            let mut body = with_stream(&hello(CHAT, &settings), stream);
+            body["model"] = asked.into();
+            let answer = gateway.post(path(CHAT), &body).await;
+            assert_eq!((answer.status.as_u16(), answer.header("x-keypool-model")), (200, served), "{}", answer.text());
+        }
+    }
+    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
+        let models = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"gemini-best\"]\n";
+        std::fs::write(folder.join("keypool.toml"), models).expect("written");
+        command.args(["--db", "none"]);
+    });
+    let body = hello(CHAT, &json!({ "model": "gemini-best", "reasoning_effort": "low" }));
+    let answer = gateway.post(path(CHAT), &body).await;
+    assert_eq!(answer.status, 200, "the alias is encoded for its model: {}", answer.text());
+}
+
+#[tokio::test]
+async fn signature_is_kept_for_the_model_that_served() {
+    const ASKED: &str = "gemini-3-pro-preview";
+    let signature = "c2lnbmF0dXJl";
+    let upstream = Upstream::start(move |request| {
+        if request.uri().path().contains(ASKED) {
+            let message = format!("models/{ASKED} is not found for API version v1beta");
+            return respond(
+                request,
+                &(404, json!({ "error": { "code": 404, "message": message, "status": "NOT_FOUND" } })),
+            );
+        }
+        let call = json!({ "functionCall": { "name": "one", "args": {} }, "thoughtSignature": signature });
+        respond(request, &(200, gemini(&json!([call]), "STOP")))
+    })
+    .await;
+    for (frontend, stream) in each() {
+        let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--fallback", &format!("{ASKED},{MODEL}")]);
+        let mut body = with_stream(&hello(frontend, &json!({ "tools": [tool(frontend, "one")] })), stream);
+        body["model"] = ASKED.into();
+        let answer = gateway.post(path(frontend), &body).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-model")), (200, MODEL), "{}", answer.text());
+        let ids = ids(&answer.text());
+        let mut body = history(frontend, &[(&ids[0], "one")], &[(&ids[0], "done")]);
+        for model in [MODEL, ASKED] {
+            body["model"] = model.into();
+            assert_eq!(gateway.post(path(frontend), &body).await.status, 200);
+            // Both requests are served by the model that created the signature.
+            assert_eq!(
+                sent(&upstream)["contents"][1]["parts"][0]["thoughtSignature"],
+                signature,
+                "{frontend:?} {model}"
+            );
+        }
+        let first = upstream.requests();
+        let to_asked = first.iter().rfind(|request| request.uri().path().contains(ASKED)).expect("a request");
+        assert!(!String::from_utf8_lossy(to_asked.body()).contains(signature), "another model refuses it");
     }
 }
 
