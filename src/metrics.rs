@@ -139,7 +139,7 @@ fn of_pools(families: &mut Families<'_>, pools: &[(&str, Snapshot)]) -> fmt::Res
         "1 while keys are not disabled, because nearly all keys are refused",
         each(|of| u64::from(of.stats.disabling_paused)),
     )?;
-    families.counter("keypool_leases", "Leases granted", each(|of| of.stats.granted))?;
+    families.counter("keypool_leases", "Requests sent with a key", each(|of| of.stats.sent))?;
     families.counter(
         "keypool_requests",
         "Attempts by outcome; unavailable: requests that got no key within their wait",

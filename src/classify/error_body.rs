@@ -301,17 +301,20 @@ fn is_code(text: &str) -> bool {
     one_case && !text.is_empty() && text.len() <= 64
 }
 
-/// Parses the limit in a message: `on requests per min (RPM): Limit 3, Used 3` of OpenAI and Groq, or `of 20,000 input
+/// Parses the limit in a message: `on requests per min (RPM): Limit 3, Used 3` of OpenAI and Groq, or `of 8,000 output
 /// tokens per minute` of Anthropic. Their headers also contain the limit, but not for every account and not behind
-/// every proxy.
+/// every proxy. Leaves out Anthropic's limit of input tokens, since tokens read from a cache do not count against it,
+/// and OpenRouter's `limit_rpm/…`, which applies only while the demand is high.
 fn limit_per_minute(message: &str) -> Option<QuotaViolation> {
+    if message.contains("limit_rpm/") {
+        return None;
+    }
     let before = |sign| Some(message.split_once(sign)?.0.rsplit(' ').next().unwrap_or_default());
     let after = |sign| message.split_once(sign)?.1.split(' ').next();
     let limits = [
         (Unit::Requests, after("(RPM): Limit ")),
         (Unit::Tokens, after("(TPM): Limit ")),
         (Unit::Requests, before(" requests per minute")),
-        (Unit::InputTokens, before(" input tokens per minute")),
         (Unit::OutputTokens, before(" output tokens per minute")),
     ];
     let number = |text: &str| text.trim_end_matches([',', '.']).replace(',', "").parse().ok();

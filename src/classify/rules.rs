@@ -28,7 +28,11 @@ fn table() -> Vec<Rule> {
         on(Transient).status(429).code("upstream_provider_shared_pool"),
         on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和"]),
 
-        // The request had no key, or two.
+        // The request had no key, or two. A sentence that leaves open whether the key is missing or wrong means that it is
+        // wrong, since every request has one.
+        on(KeyRejected).statuses([400, 401, 403]).message("invalid or missing api key"),
+        on(KeyRejected).statuses([401, 403]).messages(["valid api key is required", "invalid api key or", "api key is missing or invalid"]),
+        on(KeyRejected).statuses([401, 403]).messages(["invalid or missing bearer", "invalid or missing authorization"]),
         on(Caller).statuses([400, 401]).message("multiple authentication credentials"),
         on(Caller).statuses([400, 401, 403]).codes(["OVERLOADED_CREDENTIALS", "CREDENTIALS_MISSING", "API_KEY_MISSING"]),
         on(Caller).statuses([401, 403]).messages(["api keys are not supported", "unregistered callers", "request is missing a valid api key"]),
@@ -107,9 +111,9 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).statuses([401, 403]).codes(["model_not_found", "no_access"]),
         on(NotEntitled).status(503).code("model_not_found").scope(KeyModel),
         on(NotEntitled).status(404).message("organization must be verified"),
-        on(ModelNotFound).statuses([400, 404]).codes(["model_not_found", "ModelNotFound", "model_not_supported"]),
+        on(ModelNotFound).statuses([400, 404]).codes(["model_not_found", "ModelNotFound", "model_not_supported", "DeploymentNotFound"]),
         on(NotEntitled).status(400).message("organization must be verified").scope(Request),
-        on(RateLimit).statuses([403, 429]).code("rate_limit_exceeded"),
+        on(RateLimit).status(429).code("rate_limit_exceeded"),
         on(Transient).statuses([403, 429]).codes(["server_error", "internal_server_error", "server_is_overloaded", "slow_down"]),
 
         // Anthropic.
@@ -135,7 +139,6 @@ fn table() -> Vec<Rule> {
         // Azure and GitHub Models.
         on(KeyRejected).status(401).message("invalid subscription key"),
         on(Egress).status(403).messages(["virtual network/firewall", "public access is disabled", "approved private endpoint"]),
-        on(NotEntitled).status(404).code("DeploymentNotFound"),
         on(DailyQuota).status(429).message("userbymodelbyday"),
 
         // OpenRouter.
@@ -169,7 +172,9 @@ fn table() -> Vec<Rule> {
         on(RateLimit).status(429).codes(["1302", "1303", "1002", "1039", "1041", "2045"]),
         on(NotEntitled).statuses([403, 429]).codes(["1311", "2061"]),
         on(KeyRejected).statuses([401, 403]).codes(["1110", "1111", "1112"]).scope(Project),
-        on(KeyRejected).status(401).codes(["1000", "1002", "1003", "1004", "2049"]),
+        // In MiniMax's responses with status 200, 1000 is an unknown error, and 1002 a rate limit.
+        on(KeyRejected).status(401).codes(["1000", "1002", "1003"]).needs_status(),
+        on(KeyRejected).status(401).codes(["1004", "2049"]),
         on(ModelNotFound).statuses([400, 404]).code("1211"),
         on(Caller).status(400).codes(["1210", "1213", "1214", "1261", "1301", "1026", "1027", "2013"]),
 
@@ -195,6 +200,7 @@ fn table() -> Vec<Rule> {
         on(Billing).codes(["insufficient_balance", "insufficient_user_quota", "insufficient_credit*", "insufficient_fund*", "exceeded_current_quota_error"]),
         on(NotEntitled).statuses([401, 402, 403]).codes(["*access_restricted", "paid_plan_required", "subscription_required", "API_INACCESSIBLE"]).scope(Request),
         on(NotEntitled).statuses([401, 403]).codes(["restricted_resource", "restricted_api_key", "missing_permissions", "output_format_not_allowed"]).scope(Request),
+        on(NotEntitled).statuses([401, 403]).message("missing scopes:").scope(Request),
         on(DailyQuota).statuses([403, 429]).codes(["*daily_quota*", "*daily_limit*"]),
         on(Billing).statuses([403, 429]).codes(["apiKeyExhausted", "monthly_limit_reached", "UsageCapExceeded", "monthly_quota*", "quota-reached"]).scope(Key),
         on(Billing).statuses([401, 402, 403]).code("pre_consume_token_quota_failed").scope(Request),
@@ -226,7 +232,8 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
         on(Billing).status(429).messages(["monthly", "per billing period"]),
         on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key),
-        on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per", "monthly usage limit"]).scope(Key),
+        on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per"]).scope(Key),
+        on(Billing).status(401).message("monthly usage limit").scope(Key),
         on(Billing).status(429).messages(["per month", "/ month"]),
         on(Billing).statuses([401, 403, 429]).messages(["trial has ended", "trial has expired", "subscription has expired"]),
         on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit", "средств", "баланс"]).needs_status(),
@@ -237,12 +244,13 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).statuses([401, 403]).messages(["deactivated account", "account has been disabled", "account is disabled", "has been terminated"]).scope(Project),
         on(KeyRejected).statuses([401, 403]).messages(["account has been banned", "account is banned", "user is banned"]).scope(Project),
         on(KeyRejected).statuses([400, 401, 403]).messages(["invalid api key", "incorrect api key", "api key is invalid", "api key not valid"]),
-        on(KeyRejected).statuses([400, 401, 403]).messages(["invalid or missing api key", "wrong api key", "unknown api key", "pass a valid api key", "token seems invalid"]),
+        on(KeyRejected).statuses([400, 401, 403]).messages(["wrong api key", "unknown api key", "pass a valid api key", "token seems invalid"]),
         on(KeyRejected).status(401).messages(["invalid apikey", "invalid credentials", "key has expired", "token expired", "expired token", "key is blocked"]),
         on(KeyRejected).status(401).messages(["bad credentials", "could not validate credentials", "no such user", "invalid key", "token is expired"]),
         on(KeyRejected).status(401).messages(["api key expired", "api key revoked", "api key not found"]),
         on(KeyRejected).status(401).messages(["token missing/invalid", "missing api token", "is incorrect or not specified", "did not pass a valid"]),
-        on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key", "api key has expired"]),
+        on(KeyRejected).statuses([401, 403]).messages(["api key is not valid", "api key provided is invalid", "expired api key"]),
+        on(KeyRejected).status(403).message("api key has expired"),
         on(KeyRejected).statuses([401, 403]).messages(["api key has been", "api key was revoked", "api key is disabled", "api key does not exist", "check the api-key"]),
         on(KeyRejected).statuses([401, 403]).messages(["api key is currently blocked", "key you provided is invalid", "make sure your api key is valid"]),
         on(KeyRejected).statuses([401, 403]).messages(["invalid token", "invalid access token", "invalid bearer token", "invalid api token", "token could not be validated"]),
@@ -255,8 +263,8 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked", "model access"]),
         on(NotEntitled).status(403).messages(["model not allowed", "model not available", "only available to paid"]),
         on(NotEntitled).status(403).messages(["use this model", "use the model", "the organization level"]),
-        on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "requires a separate subscription", "under your current"]).scope(Request).needs_status(),
-        on(NotEntitled).statuses([401, 403]).messages(["plan doesn't support", "plan does not support", "exclusively with", "limited to pro"]).scope(Request),
+        on(NotEntitled).statuses([401, 402, 403]).messages(["upgrade your", "under your current"]).scope(Request).needs_status(),
+        on(NotEntitled).statuses([401, 403]).messages(["requires a separate subscription", "plan doesn't support", "plan does not support", "exclusively with", "limited to pro"]).scope(Request),
         on(NotEntitled).statuses([401, 403]).messages(["entitled to this data", "have access to this resource", "requires membership"]).scope(Request),
         on(NotEntitled).statuses([401, 403]).messages(["insufficient client scope", "personal access token", "subscription does not allow"]).scope(Request),
         on(Caller).status(403).messages(["do not support this site", "parameter has disabled", "domain is not verified"]),
@@ -316,7 +324,8 @@ mod tests {
         }
     }
 
-    /// Each code and each text of a row must be the first match for some status.
+    /// Each code and each text of a row must be the first match for each of the row's statuses. A row with only statuses
+    /// must be the first match for one of them.
     #[test]
     fn no_row_is_hidden_by_an_earlier_row() {
         let or_none = |words: &[String]| match words {
@@ -327,17 +336,22 @@ mod tests {
         for row in TABLE.iter() {
             let statuses = if row.statuses.is_empty() { vec![400, 401, 403, 429, 500] } else { row.statuses.clone() };
             let provider = row.provider.as_deref().unwrap_or("x");
-            let decides = |code: &str, text: &str| {
-                statuses.iter().any(|status| {
-                    let codes = vec![code.replace('*', "~")];
-                    let info =
-                        ErrorInfo { status: Some(*status), codes, text: text.to_owned(), ..ErrorInfo::default() };
-                    TABLE.iter().find(|row| row.matches(provider, &info)).is_some_and(|first| std::ptr::eq(first, row))
-                })
+            let decides = |status: u16, code: &str, text: &str| {
+                let codes = vec![code.replace('*', "~")];
+                let info = ErrorInfo { status: Some(status), codes, text: text.to_owned(), ..ErrorInfo::default() };
+                TABLE.iter().find(|row| row.matches(provider, &info)).is_some_and(|first| std::ptr::eq(first, row))
             };
             let (codes, texts) = (or_none(&row.codes), or_none(&row.messages));
-            hidden.extend(codes.iter().filter(|code| !texts.iter().any(|text| decides(code, text))).cloned());
-            hidden.extend(texts.iter().filter(|text| !codes.iter().any(|code| decides(code, text))).cloned());
+            if row.codes.is_empty() && row.messages.is_empty() && statuses.iter().any(|status| decides(*status, "", ""))
+            {
+                continue;
+            }
+            for status in statuses {
+                let is_hidden = |code: &&String| !texts.iter().any(|text| decides(status, code, text));
+                hidden.extend(codes.iter().filter(is_hidden).map(|code| format!("{status} {code}")));
+                let is_hidden = |text: &&String| !codes.iter().any(|code| decides(status, code, text));
+                hidden.extend(texts.iter().filter(is_hidden).map(|text| format!("{status} {text}")));
+            }
         }
         assert!(hidden.is_empty(), "{hidden:#?}");
     }

@@ -77,7 +77,7 @@ fn only_a_code_or_a_401_402_or_403_disables_a_key() {
             continue;
         }
         let statuses = if row.statuses.is_empty() { (400..600).collect() } else { row.statuses.clone() };
-        let says_more = !row.codes.is_empty() || !row.messages.is_empty();
+        let says_more = !row.needs_status && (!row.codes.is_empty() || !row.messages.is_empty());
         for status in statuses.into_iter().map(Some).chain(says_more.then_some(None)) {
             let info = ErrorInfo { status, ..matching(row) };
             let failure = Classifier::new(vec![Rule { provider: None, ..row.clone() }])
@@ -149,11 +149,7 @@ fn limit_that_only_the_message_names_is_reported() {
             Unit::Tokens,
             6_000,
         ),
-        (
-            "This request would exceed the rate limit for your organization (0-0) of 20,000 input tokens per minute. For details",
-            Unit::InputTokens,
-            20_000,
-        ),
+        ("This would exceed the rate limit of 8,000 output tokens per minute. For details", Unit::OutputTokens, 8_000),
         ("Your organization has a rate limit of 50 requests per minute.", Unit::Requests, 50),
     ] {
         let body = json!({"error": {"code": "rate_limit_exceeded", "type": "rate_limit_error", "message": message}});
@@ -162,9 +158,21 @@ fn limit_that_only_the_message_names_is_reported() {
         let quota = QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) };
         assert_eq!(failure.violations(), [quota], "{message}");
     }
-    let body = json!({"error": {"code": "rate_limit_exceeded", "message": "on requests per day (RPD): Limit 200, Used 200. Too many requests per minute"}});
-    let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
-    assert_eq!(failure.violations(), [], "no number, or no limit per minute");
+    for (message, reason) in [
+        (
+            "on requests per day (RPD): Limit 200, Used 200. Too many requests per minute",
+            "no number, or no limit per minute",
+        ),
+        ("This request would exceed the rate limit of 20,000 input tokens per minute.", "cached tokens do not count"),
+        (
+            "Rate limit exceeded: limit_rpm/a/b/0-0. High demand for a/b:free - limited to 3 requests per minute.",
+            "a temporary limit",
+        ),
+    ] {
+        let body = json!({"error": {"code": "rate_limit_exceeded", "message": message}});
+        let failure = classified(&Classifier::default(), &Named("openai", Vec::new()), 429, &body.to_string());
+        assert_eq!(failure.violations(), [], "{reason}");
+    }
 }
 
 #[test]

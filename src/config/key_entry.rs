@@ -88,8 +88,6 @@ fn limits_of(limits: &Limits) -> Value {
             (Unit::InputTokens, Span::Day) => "tpd",
             (Unit::OutputTokens, Span::MINUTE) => "output_tpm",
             (Unit::Tokens, Span::MINUTE) => "total_tpm",
-            (Unit::Images, Span::MINUTE) => "ipm",
-            (Unit::Images, Span::Day) => "ipd",
             _ => return None,
         })
     };
@@ -278,10 +276,6 @@ pub struct LimitsEntry {
     pub output_tpm: Option<u64>,
     /// Prompt and output tokens a minute.
     pub total_tpm: Option<u64>,
-    /// Images a minute.
-    pub ipm: Option<u64>,
-    /// Images a day.
-    pub ipd: Option<u64>,
 }
 
 impl LimitsEntry {
@@ -294,8 +288,6 @@ impl LimitsEntry {
             (self.tpd, Unit::InputTokens, Span::Day),
             (self.output_tpm, Unit::OutputTokens, Span::MINUTE),
             (self.total_tpm, Unit::Tokens, Span::MINUTE),
-            (self.ipm, Unit::Images, Span::MINUTE),
-            (self.ipd, Unit::Images, Span::Day),
         ];
         let given = amounts.into_iter().filter_map(|(amount, unit, span)| Some(Limit { unit, span, amount: amount? }));
         given.fold(Limits::new(), Limits::with)

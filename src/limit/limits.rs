@@ -172,6 +172,15 @@ impl Amounts {
             Unit::Images => self.images,
         }
     }
+
+    /// Returns the amount of a unit that a limit must have room for before a request with this cost is sent: at least
+    /// one token, since the tokens of a response are known only afterwards.
+    pub fn needed(&self, unit: Unit) -> u64 {
+        match unit {
+            Unit::Requests | Unit::Images => self.of(unit),
+            Unit::InputTokens | Unit::OutputTokens | Unit::Tokens => self.of(unit).max(1),
+        }
+    }
 }
 
 /// The amounts that one request takes from the limits.

@@ -14,7 +14,7 @@ use crate::time::Tick;
 /// How long a learned limit is kept after it was last confirmed.
 const FORGET: Duration = Duration::from_secs(86_400);
 
-/// Maximum number of remembered refusals: as many extra successes beyond the assumed limits are needed to drop them.
+/// Maximum number of remembered refusals. Each requires one more success over the assumed limits before they are dropped.
 const MAX_REFUSED: u8 = 8;
 
 /// The amount that stands for no limit.
@@ -165,7 +165,7 @@ impl Quota {
         }
     }
 
-    /// Drops the assumed limits after a success beyond them, unless it may have been within them for the provider.
+    /// Records a success over the assumed limits. Drops them if no earlier refusal explains it.
     pub(crate) fn exceeded_assumed(&mut self) {
         match self.meters.refused.checked_sub(1) {
             Some(fewer) => Arc::make_mut(&mut self.meters).refused = fewer,
@@ -203,7 +203,7 @@ impl Quota {
     pub(crate) fn room(&mut self, cost: &Cost, now: Tick, today: Today) -> Room {
         let mut room = Room::Free;
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
-            let amount = cost.of(meter.unit);
+            let amount = cost.amounts().needed(meter.unit);
             if amount == 0 {
                 continue;
             }

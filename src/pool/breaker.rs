@@ -60,7 +60,7 @@ pub enum CircuitBreaker {
 }
 
 #[derive(Clone, Debug)]
-enum BreakerState {
+enum Phase {
     Closed,
     Cooling { until: Tick, guessed: bool },
     HalfOpen { trial: bool },
@@ -69,7 +69,7 @@ enum BreakerState {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
-    state: BreakerState,
+    state: Phase,
     /// When the state was entered. Outcomes of requests that started before it can only extend a cooldown.
     since: Tick,
     /// The number of failures in a row.
@@ -107,7 +107,7 @@ pub(crate) enum Change {
 
 /// A view of a breaker that is not closed.
 #[derive(Clone, Debug)]
-pub(crate) struct BreakerView<'a> {
+pub(crate) struct OpenBreaker<'a> {
     pub(crate) state: CircuitBreaker,
     pub(crate) until: Option<Tick>,
     pub(crate) class: Option<ErrorClass>,
@@ -152,18 +152,18 @@ impl Breakers {
         }
         let Some(breaker) = self.map.get(&target) else { return Gate::Pass };
         match breaker.state {
-            BreakerState::Cooling { until, .. } if until > now => Gate::Until(until),
-            BreakerState::Closed | BreakerState::Cooling { guessed: false, .. } => Gate::Pass,
-            BreakerState::Cooling { .. } | BreakerState::HalfOpen { trial: false } => Gate::Trial,
-            BreakerState::HalfOpen { trial: true } => Gate::TrialUnderWay,
-            BreakerState::Disabled => Gate::Disabled,
+            Phase::Cooling { until, .. } if until > now => Gate::Until(until),
+            Phase::Closed | Phase::Cooling { guessed: false, .. } => Gate::Pass,
+            Phase::Cooling { .. } | Phase::HalfOpen { trial: false } => Gate::Trial,
+            Phase::HalfOpen { trial: true } => Gate::TrialUnderWay,
+            Phase::Disabled => Gate::Disabled,
         }
     }
 
     /// Starts a trial.
     pub(crate) fn begin_trial(&mut self, target: Target, now: Tick) {
         if let Some(breaker) = self.map.get_mut(&target) {
-            breaker.state = BreakerState::HalfOpen { trial: true };
+            breaker.state = Phase::HalfOpen { trial: true };
             breaker.since = now;
         }
     }
@@ -172,7 +172,7 @@ impl Breakers {
     pub(crate) fn end_trial(&mut self, target: Target, began: Tick) {
         if let Some(breaker) = self.map.get_mut(&target)
             && breaker.since == began
-            && let BreakerState::HalfOpen { trial } = &mut breaker.state
+            && let Phase::HalfOpen { trial } = &mut breaker.state
         {
             *trial = false;
         }
@@ -184,11 +184,11 @@ impl Breakers {
         let breaker = self.entry(target, now);
         let policy = failure.policy();
         let fixed_end = failure.cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
-        if matches!(breaker.state, BreakerState::Disabled) {
+        if matches!(breaker.state, Phase::Disabled) {
             return Change::Nothing;
         }
         // The request started before this cooldown, so it may only extend it.
-        if let BreakerState::Cooling { until, .. } = &mut breaker.state
+        if let Phase::Cooling { until, .. } = &mut breaker.state
             && started <= breaker.since
         {
             let Some(end) = fixed_end.filter(|end| end > until) else { return Change::Nothing };
@@ -196,7 +196,7 @@ impl Breakers {
             return Change::Cooling(end);
         }
         // The trial itself starts at `since`.
-        if matches!(breaker.state, BreakerState::HalfOpen { .. }) && started < breaker.since {
+        if matches!(breaker.state, Phase::HalfOpen { .. }) && started < breaker.since {
             return Change::Nothing;
         }
         // Only failures of one class are a series.
@@ -212,12 +212,12 @@ impl Breakers {
                 if failure.confirm && breaker.failures == 1 {
                     guess(CONFIRM)
                 } else {
-                    breaker.set(BreakerState::Disabled, now);
+                    breaker.set(Phase::Disabled, now);
                     return Change::Disabled;
                 }
             }
             (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && failure.cooldown.is_none() => {
-                breaker.set(BreakerState::Disabled, now);
+                breaker.set(Phase::Disabled, now);
                 return Change::Disabled;
             }
             // A model's breaker opens only after several failures in a row.
@@ -239,10 +239,10 @@ impl Breakers {
         };
         // A cooldown that an earlier response extended is not shortened.
         let until = match breaker.state {
-            BreakerState::Cooling { until: held, .. } => until.max(held),
+            Phase::Cooling { until: held, .. } => until.max(held),
             _ => until,
         };
-        breaker.set(BreakerState::Cooling { until, guessed }, now);
+        breaker.set(Phase::Cooling { until, guessed }, now);
         Change::Cooling(until)
     }
 
@@ -253,17 +253,17 @@ impl Breakers {
         }
         let Some(breaker) = self.map.get(&target) else { return Change::Nothing };
         let change = match breaker.state {
-            BreakerState::Closed => Change::Nothing,
-            BreakerState::Cooling { until, .. } if until > now => Change::ClosedEarly,
+            Phase::Closed => Change::Nothing,
+            Phase::Cooling { until, .. } if until > now => Change::ClosedEarly,
             _ => Change::Closed,
         };
         let started_before = match breaker.state {
             // A closed breaker only counts failures in a row, which any success ends.
-            BreakerState::Closed => false,
+            Phase::Closed => false,
             // The trial itself starts at `since`.
-            BreakerState::HalfOpen { .. } => started < breaker.since,
+            Phase::HalfOpen { .. } => started < breaker.since,
             // A request of the same tick as the failure did not follow it.
-            BreakerState::Cooling { .. } | BreakerState::Disabled => started <= breaker.since,
+            Phase::Cooling { .. } | Phase::Disabled => started <= breaker.since,
         };
         if breaker.by_hand || started_before {
             return Change::Nothing;
@@ -278,7 +278,7 @@ impl Breakers {
         breaker.reason = Some(reason.into());
         breaker.class = None;
         breaker.by_hand = true;
-        breaker.set(BreakerState::Disabled, now);
+        breaker.set(Phase::Disabled, now);
     }
 
     /// Restores a breaker from the store: it cools until a tick, or is disabled if there is none.
@@ -294,18 +294,15 @@ impl Breakers {
         breaker.class = class;
         breaker.reason = Some(reason.into());
         breaker.by_hand = class.is_none() && until.is_none();
-        let state = until.map_or(BreakerState::Disabled, |until| BreakerState::Cooling { until, guessed: false });
+        let state = until.map_or(Phase::Disabled, |until| Phase::Cooling { until, guessed: false });
         breaker.set(state, now);
     }
 
     /// Gives a disabled or cooling target a trial. Returns whether it did.
     pub(crate) fn half_open(&mut self, target: Target, now: Tick) -> bool {
         match self.map.get_mut(&target) {
-            Some(breaker)
-                if !breaker.by_hand
-                    && !matches!(breaker.state, BreakerState::Closed | BreakerState::HalfOpen { .. }) =>
-            {
-                breaker.set(BreakerState::HalfOpen { trial: false }, now);
+            Some(breaker) if !breaker.by_hand && !matches!(breaker.state, Phase::Closed | Phase::HalfOpen { .. }) => {
+                breaker.set(Phase::HalfOpen { trial: false }, now);
                 true
             }
             _ => false,
@@ -354,15 +351,15 @@ impl Breakers {
     }
 
     /// Returns a view of a breaker that is not closed.
-    pub(crate) fn view(&self, target: Target, now: Tick) -> Option<BreakerView<'_>> {
+    pub(crate) fn view(&self, target: Target, now: Tick) -> Option<OpenBreaker<'_>> {
         let breaker = self.map.get(&target)?;
         let (state, until) = match breaker.state {
-            BreakerState::Cooling { until, .. } if until > now => (CircuitBreaker::Cooling, Some(until)),
-            BreakerState::Closed | BreakerState::Cooling { guessed: false, .. } => return None,
-            BreakerState::Cooling { .. } | BreakerState::HalfOpen { .. } => (CircuitBreaker::HalfOpen, None),
-            BreakerState::Disabled => (CircuitBreaker::Disabled, None),
+            Phase::Cooling { until, .. } if until > now => (CircuitBreaker::Cooling, Some(until)),
+            Phase::Closed | Phase::Cooling { guessed: false, .. } => return None,
+            Phase::Cooling { .. } | Phase::HalfOpen { .. } => (CircuitBreaker::HalfOpen, None),
+            Phase::Disabled => (CircuitBreaker::Disabled, None),
         };
-        Some(BreakerView { state, until, class: breaker.class, reason: breaker.reason.as_deref() })
+        Some(OpenBreaker { state, until, class: breaker.class, reason: breaker.reason.as_deref() })
     }
 
     /// Iterates over the targets with a breaker.
@@ -381,10 +378,10 @@ impl Breakers {
 
 impl Breaker {
     fn new(now: Tick) -> Self {
-        Self { state: BreakerState::Closed, since: now, failures: 0, class: None, reason: None, by_hand: false }
+        Self { state: Phase::Closed, since: now, failures: 0, class: None, reason: None, by_hand: false }
     }
 
-    fn set(&mut self, state: BreakerState, now: Tick) {
+    fn set(&mut self, state: Phase, now: Tick) {
         self.state = state;
         self.since = now;
     }

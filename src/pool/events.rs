@@ -53,7 +53,7 @@ pub enum Event {
         message: Option<Box<str>>,
     },
     /// Nearly every key is permanently refused: no key is disabled until one succeeds.
-    GuardPaused {
+    DisablingPaused {
         /// The last key that was refused.
         key: KeyId,
     },
@@ -122,7 +122,7 @@ pub(crate) fn log(event: &Event) {
                 "disabled"
             );
         }
-        Event::GuardPaused { key } => {
+        Event::DisablingPaused { key } => {
             tracing::warn!(%key, "nearly every key is refused: no key is disabled until one succeeds");
         }
         Event::LimitLearned { project, model, limit } => {

@@ -36,7 +36,7 @@ pub(crate) struct FailureGuard {
 
 impl FailureGuard {
     /// Reports whether disabling is paused.
-    pub(crate) fn is_paused(&self) -> bool {
+    pub(crate) fn disabling_paused(&self) -> bool {
         self.paused
     }
 

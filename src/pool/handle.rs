@@ -1,6 +1,7 @@
 //! The handle of a pool.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
@@ -136,7 +137,7 @@ impl Shared {
         }
     }
 
-    /// Gives the models that keys or limits name their own windows before their first response.
+    /// Creates windows for each model that a key or a limit names, before its first response.
     pub(crate) fn configure<'a>(&self, models: impl Iterator<Item = &'a Arc<str>>, running: bool) {
         let mut models: Vec<_> = models.collect();
         models.sort_unstable();
@@ -375,6 +376,11 @@ impl KeyPool {
             error
         };
         error.with_attempts(attempts)
+    }
+
+    /// Reports whether a key of another project may serve the model, now or after a cooldown.
+    pub(crate) fn others_may_serve(&self, projects: &HashSet<&str>, model: Option<&str>) -> bool {
+        self.shared.with(|state, now| super::outcome::others_may_serve(state, projects, model, now))
     }
 
     pub(crate) fn forgive(&self, attempts: &super::Attempts) {

@@ -38,7 +38,7 @@ pub use handle::KeyPool;
 pub use lease::Lease;
 pub use registry::KeyAdded;
 pub use request::{Affinity, KeyRequest};
-pub use snapshot::{BreakerCount, BreakerState, KeyView, ModelView, ProjectView, Snapshot, Stats};
+pub use snapshot::{BreakerCount, BreakerView, KeyView, ModelView, ProjectView, Snapshot, Stats};
 pub use strategy::Strategy;
 pub use unavailable::{Unavailable, UnavailableReason};
 pub use update::KeyChange;

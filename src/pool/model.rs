@@ -183,7 +183,7 @@ impl Models {
     }
 
     /// Returns the model for which requests counted before this one had its own windows.
-    pub(crate) fn counted(&self, model: ModelIx) -> Option<ModelIx> {
+    pub(crate) fn counted_before(&self, model: ModelIx) -> Option<ModelIx> {
         self.entries[model.0 as usize].counted
     }
 

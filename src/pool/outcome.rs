@@ -1,9 +1,9 @@
 //! Applies the outcomes of requests to the state.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    breaker::{Change, Target, Times},
+    breaker::{Change, CircuitBreaker, Target, Times},
     events::Event,
     model::ModelIx,
     registry::ProjectIx,
@@ -32,9 +32,7 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
     state.effects.idle |= state.closed && state.stats.in_flight == 0;
-    if !sent {
-        state.stats.granted -= 1;
-    }
+    state.stats.sent += u64::from(sent);
     settle(state, grant, usage, sent);
     if let Some(usage) = usage {
         if sent && grant.estimated_tokens > 0 {
@@ -67,7 +65,7 @@ fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
     let project = state.registry.current(grant.project);
     // If the model got its own windows meanwhile, they started with a copy of these counts.
     let copied = state.models.is_shared(grant.model).then(|| state.models.find(grant.model_name.as_deref()));
-    let copied = copied.filter(|own| state.models.counted(*own) == Some(grant.model));
+    let copied = copied.filter(|own| state.models.counted_before(*own) == Some(grant.model));
     for model in [Some(grant.model), copied].into_iter().flatten() {
         let Some(quota) = state.quotas.find(project, model) else { continue };
         let freed = if sent {
@@ -83,7 +81,7 @@ fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
     }
     if let Some(at) = grant.stored.filter(|_| used != reserved) {
         let (key, project) = (grant.key.id.clone(), Arc::clone(&grant.project_name));
-        let model = super::reserve::counted_model(state, grant);
+        let model = super::reserve::model_in_store(state, grant);
         state.effects.records.push(Record::Used { key, project, model, at, reserved, used });
     }
 }
@@ -141,7 +139,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
             publish_closed(state, target, now);
         }
     }
-    for target in state.guard.succeeded(now.tick) {
+    for target in state.failure_guard.succeeded(now.tick) {
         try_again(state, target, now);
     }
 }
@@ -182,13 +180,13 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     super::learning::learn_limits(state, project, grant, failure, now);
     let Some(target) = target_of(state, grant, failure, project, model) else { return };
     let may_disable = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
-    let was_paused = state.guard.is_paused();
-    let paused = state.guard.failed(grant.slot, may_disable.then_some(target), now.tick);
+    let was_paused = state.failure_guard.disabling_paused();
+    let paused = state.failure_guard.failed(grant.slot, may_disable.then_some(target), now.tick);
     if paused && !was_paused {
         let id = grant.key.id.clone();
-        state.effects.events.push(Event::GuardPaused { key: id });
-        // Keys that were disabled just before the guard paused get a trial, too.
-        for held in state.guard.held() {
+        state.effects.events.push(Event::DisablingPaused { key: id });
+        // Keys that were disabled just before disabling was paused get a trial, too.
+        for held in state.failure_guard.held() {
             if held != target {
                 try_again(state, held, now);
             }
@@ -229,6 +227,21 @@ fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx
             Some(exit) if state.registry.has_exits() => Target::Exit(exit),
             _ => return None,
         },
+    })
+}
+
+/// Reports whether a key of another project may serve the model, now or after a cooldown. Keys that are disabled or not
+/// entitled to the model may not.
+pub(crate) fn others_may_serve(state: &State, projects: &HashSet<&str>, model: Option<&str>, now: Now) -> bool {
+    let named = state.models.find(model);
+    let is_out = |target| {
+        let view = state.breakers.view(target, now.tick);
+        view.is_some_and(|view| view.state == CircuitBreaker::Disabled || view.class == Some(ErrorClass::NotEntitled))
+    };
+    state.registry.iter().any(|(slot, entry)| {
+        !projects.contains(&*state.registry.project(entry.project).name)
+            && entry.data.allows(model)
+            && !state.covering(slot, named).any(is_out)
     })
 }
 

@@ -410,12 +410,18 @@ impl Registry {
         project
     }
 
-    /// Applies a key's options about its project to the project; the last key wins. With `afresh` they replace the
+    /// Applies a key's options about its project to the project; the last key wins. With `replaces` they replace the
     /// options of other keys. Returns whether the given limits changed.
-    pub(crate) fn describe(&mut self, project: ProjectIx, key: &Key, zone: Option<ZoneIx>, afresh: bool) -> bool {
+    pub(crate) fn set_project_options(
+        &mut self,
+        project: ProjectIx,
+        key: &Key,
+        zone: Option<ZoneIx>,
+        replaces: bool,
+    ) -> bool {
         let account = key.billing_account.as_ref().map(|account| self.group(account));
         let project = &mut self.projects[project.0 as usize];
-        if afresh {
+        if replaces {
             project.tier = Tier::Unknown;
             project.zone = ZoneIx::default();
             project.account = None;
@@ -426,9 +432,9 @@ impl Registry {
         project.zone = zone.unwrap_or(project.zone);
         project.account = account.or(project.account);
         let changed = key.limits.iter().any(|limits| !project.limits.contains(limits))
-            || afresh && project.limits.len() > key.limits.len();
+            || replaces && project.limits.len() > key.limits.len();
         if changed {
-            let kept = |(held, _): &&_| !afresh && key.limits.iter().all(|(model, _)| model != held);
+            let kept = |(held, _): &&_| !replaces && key.limits.iter().all(|(model, _)| model != held);
             project.limits = project.limits.iter().filter(kept).chain(&key.limits).cloned().collect();
         }
         changed

@@ -171,12 +171,12 @@ fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
         state.quotas.find(project, taken.model).map(|quota| quota.hard_limits(taken.started)).unwrap_or_default();
     let zone = state.quotas.zone_name(state.registry.project(project).zone);
     let project = Arc::clone(&state.registry.project(project).name);
-    Candidate { key, project, model: counted_model(state, taken), limits, zone }
+    Candidate { key, project, model: model_in_store(state, taken), limits, zone }
 }
 
 /// Returns the model under which the store counts a request: the requested name, even if the pool counts it under a
 /// shared model.
-pub(crate) fn counted_model(state: &State, grant: &Grant) -> Arc<str> {
+pub(crate) fn model_in_store(state: &State, grant: &Grant) -> Arc<str> {
     let name = grant.model_name.as_ref().filter(|name| name.len() <= LONGEST);
     Arc::clone(name.unwrap_or_else(|| state.models.name(grant.model)))
 }

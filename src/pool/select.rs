@@ -222,7 +222,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             break;
         }
     }
-    // They keep their rank in the list. It is updated when they come first again.
+    // Skipped keys go back with their old rank, which `first` corrects later.
     for (slot, rank) in skipped {
         if let Some((priority, _)) = state.rank(slot) {
             state.scheduler.ready(model, slot, priority, rank);
@@ -379,7 +379,6 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);
     }
-    state.stats.granted += 1;
     state.stats.in_flight += 1;
     Grant {
         slot,

@@ -26,8 +26,8 @@ pub struct Stats {
     pub waiting: usize,
     /// The number of leases that are held.
     pub in_flight: u64,
-    /// The number of leases that were granted and not given back.
-    pub granted: u64,
+    /// The number of ended leases with which a request was sent.
+    pub sent: u64,
     /// The number of successes.
     pub succeeded: u64,
     /// The number of failures.
@@ -61,7 +61,7 @@ pub struct Snapshot {
     /// The projects of these keys.
     pub projects: Vec<ProjectView>,
     /// Breakers of models, billing accounts and exits that are not closed.
-    pub breakers: Vec<BreakerState>,
+    pub breakers: Vec<BreakerView>,
     /// The number of breakers of the whole pool that are not closed, by scope and state.
     pub open_breakers: Vec<BreakerCount>,
 }
@@ -107,7 +107,7 @@ pub struct KeyView {
     /// The number of failures that were not the caller's fault.
     pub failed: u64,
     /// Its breakers that are not closed: of the key as a whole, and of the key for a model.
-    pub breakers: Vec<BreakerState>,
+    pub breakers: Vec<BreakerView>,
 }
 
 /// The state of a project, whose keys share limits and cooldowns.
@@ -123,7 +123,7 @@ pub struct ProjectView {
     /// The models with a quota.
     pub models: Vec<ModelView>,
     /// Its breakers that are not closed: of the project as a whole, and of the project for a model.
-    pub breakers: Vec<BreakerState>,
+    pub breakers: Vec<BreakerView>,
 }
 
 /// The state of a model of a project.
@@ -139,7 +139,7 @@ pub struct ModelView {
 /// The state of a breaker that is not closed.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct BreakerState {
+pub struct BreakerView {
     /// The kind of its target.
     pub scope: Scope,
     /// Its target, such as `project a for gemini-2.5-flash`.
@@ -161,7 +161,7 @@ impl State {
         Stats {
             keys: self.registry.len(),
             waiting: self.queue.len(),
-            disabling_paused: self.guard.is_paused(),
+            disabling_paused: self.failure_guard.disabling_paused(),
             ..self.stats.clone()
         }
     }
@@ -252,10 +252,10 @@ fn key_view(state: &State, entry: &Entry, targets: &[Target], now: Now) -> KeyVi
     }
 }
 
-fn breaker_views(state: &State, targets: &[Target], now: Now) -> Vec<BreakerState> {
+fn breaker_views(state: &State, targets: &[Target], now: Now) -> Vec<BreakerView> {
     let view = |target: &Target| {
         let view = state.breakers.view(*target, now.tick)?;
-        Some(BreakerState {
+        Some(BreakerView {
             scope: target.scope(),
             target: super::persist::target_name(state, *target).to_string(),
             state: view.state,

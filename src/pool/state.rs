@@ -32,7 +32,7 @@ pub(crate) struct State {
     pub(crate) breakers: Breakers,
     pub(crate) queue: WaitQueue,
     pub(crate) learned: Learned,
-    pub(crate) guard: FailureGuard,
+    pub(crate) failure_guard: FailureGuard,
     pub(crate) stats: Stats,
     pub(crate) settings: Settings,
     /// Number of grants and ends of leases, by which strategies order them.
@@ -106,7 +106,7 @@ impl State {
             breakers: Breakers::default(),
             queue: WaitQueue::default(),
             learned: Learned::default(),
-            guard: FailureGuard::default(),
+            failure_guard: FailureGuard::default(),
             stats: Stats::default(),
             settings,
             uses: 0,
@@ -136,7 +136,7 @@ impl State {
     pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
         let place = self.quotas.place(at, model).unwrap_or_else(|| {
             let (project, name) = (self.registry.project(at), self.models.name(model));
-            self.quotas.make(at, project, model, name, self.models.counted(model), &self.settings)
+            self.quotas.make(at, project, model, name, self.models.counted_before(model), &self.settings)
         });
         self.quotas.at(at, place)
     }

@@ -84,11 +84,11 @@ pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
 
 /// Replaces all keys. Returns the first of several errors.
 fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
-    let (mut kept, mut described, mut first_error) = (HashSet::new(), HashSet::new(), None);
+    let (mut kept, mut seen, mut first_error) = (HashSet::new(), HashSet::new(), None);
     for keys in keys.chunks(STEP) {
         shared.with(|state, now| {
             for key in keys {
-                if let Err(error) = put(state, key, Some(&mut described), now) {
+                if let Err(error) = put(state, key, Some(&mut seen), now) {
                     first_error.get_or_insert(error);
                 }
                 kept.insert(key.id());
@@ -114,13 +114,13 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
     first_error.map_or(Ok(()), Err)
 }
 
-/// The projects already described by a key of the same change; `None` if the change is of a single key.
-type Described<'a> = Option<&'a mut HashSet<ProjectIx>>;
+/// The projects whose options a key of the same change has set; `None` if the change is of a single key.
+type SeenProjects<'a> = Option<&'a mut HashSet<ProjectIx>>;
 
 /// Adds a key, or replaces the one with the same id.
-fn put(state: &mut State, key: &Key, described: Described<'_>, now: Now) -> Result<(), Error> {
+fn put(state: &mut State, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result<(), Error> {
     let Some(slot) = state.registry.find(&key.id()) else {
-        return insert(state, key, described).map(|_| ());
+        return insert(state, key, seen).map(|_| ());
     };
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
     let project_of = |state: &State| state.registry.get(slot).map(|entry| entry.project);
@@ -136,14 +136,14 @@ fn put(state: &mut State, key: &Key, described: Described<'_>, now: Now) -> Resu
     {
         state.quotas.merge(before, after);
     }
-    settle(state, slot, key, zone, described);
+    apply_options(state, slot, key, zone, seen);
     Ok(())
 }
 
-fn insert(state: &mut State, key: &Key, described: Described<'_>) -> Result<KeyAdded, Error> {
+fn insert(state: &mut State, key: &Key, seen: SeenProjects<'_>) -> Result<KeyAdded, Error> {
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
     let (slot, added) = state.registry.add(key, &state.settings.scheme)?;
-    settle(state, slot, key, zone, described);
+    apply_options(state, slot, key, zone, seen);
     if let KeyAdded::Added(id) = &added {
         state.effects.events.push(Event::KeyAdded { key: id.clone() });
     }
@@ -151,13 +151,13 @@ fn insert(state: &mut State, key: &Key, described: Described<'_>) -> Result<KeyA
 }
 
 /// Applies the options of a key to its project, and makes it ready.
-fn settle(state: &mut State, slot: Slot, key: &Key, zone: Option<ZoneIx>, described: Described<'_>) {
+fn apply_options(state: &mut State, slot: Slot, key: &Key, zone: Option<ZoneIx>, seen: SeenProjects<'_>) {
     let Some(project) = state.registry.get(slot).map(|entry| entry.project) else { return };
-    let afresh = match described {
-        Some(described) => described.insert(project),
+    let replaces = match seen {
+        Some(seen) => seen.insert(project),
         None => state.registry.project(project).keys.len() == 1,
     };
-    if state.registry.describe(project, key, zone, afresh) {
+    if state.registry.set_project_options(project, key, zone, replaces) {
         state.renew_given(project);
         state.reopen(Target::Project(project));
     } else {

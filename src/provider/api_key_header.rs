@@ -14,6 +14,10 @@ use crate::{Error, classify::Rule, secret::Secret};
 /// Any API that takes a key in a header or in the query. Its errors are classified by the rules given with
 /// [`rules`](Self::rules) and by the rules for all providers.
 ///
+/// Every request is retried after a fault of the provider, POST requests too, because this provider does not know which
+/// ones create something. Mark a request that must not be sent twice with
+/// [`KeyRequest::not_idempotent`](crate::KeyRequest::not_idempotent).
+///
 /// ```
 /// use http::Request;
 /// use tower_keypool::{ApiKeyHeader, ErrorClass, Provider, Rule, Secret};

@@ -213,7 +213,8 @@ impl FromStr for Base {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the URL has another scheme, no host, a port that is not
     /// 1 to 65535, credentials, a query, a fragment, or a path with `.` or `..`.
     fn from_str(url: &str) -> Result<Self, Error> {
-        let invalid = |why: &str| Error::config(format!("\"{url}\" is not a base URL: {why}"));
+        // The message leaves out the URL, which may contain a key.
+        let invalid = |why: &str| Error::config(format!("the base URL is not valid: {why}"));
         if url.contains('@') {
             return Err(Error::config("a base URL must not contain credentials"));
         }

@@ -32,9 +32,11 @@ use crate::{
 ///   obeyed; `x-should-retry: false` forbids a retry. Then the last response or error is returned to the caller. A
 ///   request that is not idempotent ([`KeyRequest::not_idempotent`](crate::KeyRequest::not_idempotent)) is not retried if the provider may
 ///   have received it.
-/// - After a fault of the caller the request is never retried. If three projects refuse a request without a clear
+/// - After a fault of the caller the request is never retried. If several projects refuse a request without a clear
 ///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. Unclear causes
-///   are a 401, 402 or 403 that names none, and a 404 for a model that does not exist or that the project may not use.
+///   are a 402 or 403 that names none, from three projects; a 401 that names none, from three or more projects and all
+///   that may serve (at most `max_keys`); and a 404 for a model that does not exist or that the project may not use,
+///   from three projects, or from all if there are fewer.
 ///
 /// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error of the service below must be
 /// [`Error`](crate::Error) or [`BoxError`](crate::BoxError): an error of another type is returned to the caller without
@@ -140,7 +142,7 @@ impl RetryPolicy {
     }
 
     fn after_key_fault(&self, attempts: &Attempts, failure: &Failure) -> Step {
-        if is_callers(attempts, failure) {
+        if self.is_callers(attempts, failure) {
             self.pool.forgive(attempts);
             return Step::Stop;
         }
@@ -149,6 +151,24 @@ impl RetryPolicy {
         let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
         let in_time = attempts.deadline.is_some_and(|deadline| self.pool.clock().now().plus(pause) <= deadline);
         if paced < MAX_PACED_RETRIES && in_time { Step::Again(pause) } else { Step::GiveUp }
+    }
+
+    /// Reports whether enough projects refused the request with the same class and without a clear cause.
+    fn is_callers(&self, attempts: &Attempts, last: &Failure) -> bool {
+        if !is_unclear(last) {
+            return false;
+        }
+        let same = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
+        let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
+        let projects = same.map(Attempt::project).collect::<HashSet<_>>();
+        let all = || !self.pool.others_may_serve(&projects, attempts.last().and_then(Attempt::model));
+        let enough = projects.len() >= SAME_REFUSAL;
+        match last.status() {
+            Some(StatusCode::NOT_FOUND) => enough || all(),
+            // Most keys with such an error are dead.
+            Some(StatusCode::UNAUTHORIZED) => enough && (projects.len() >= self.max_keys || all()),
+            _ => enough,
+        }
     }
 
     fn after_fault(&self, attempts: &Attempts, failure: &Failure, headers: Option<&HeaderMap>) -> Step {
@@ -181,13 +201,6 @@ pub(crate) enum Step {
     GiveUp,
     /// The request is sent again after a pause.
     Again(Duration),
-}
-
-/// Reports whether three projects refused the request with the same class and without a clear cause.
-fn is_callers(attempts: &Attempts, last: &Failure) -> bool {
-    let same = |failure: &Failure| failure.class() == last.class() && is_unclear(failure);
-    let same = attempts.iter().filter(|attempt| attempt.outcome().failure().is_some_and(same));
-    same.map(Attempt::project).collect::<HashSet<_>>().len() >= SAME_REFUSAL
 }
 
 /// Reports whether the cause of a refusal is unclear. A 404 may mean that the model does not exist; other reasons not

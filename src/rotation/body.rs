@@ -14,7 +14,7 @@ use crate::Lease;
 
 pin_project! {
     /// The response body of [`KeyRotation`](crate::rotation::KeyRotation). It keeps the key in use until it ends or is
-    /// dropped.
+    /// dropped, unless it is that of an error.
     pub struct LeaseBody<B> {
         #[pin]
         inner: B,
@@ -23,8 +23,9 @@ pin_project! {
 }
 
 impl<B: Body> LeaseBody<B> {
-    pub(super) fn new(inner: B, lease: Arc<Lease>) -> Self {
-        let lease = (!inner.is_end_stream()).then_some(lease);
+    /// Creates the body of a response. An error keeps no key in use, since a layer above may hold it for long.
+    pub(super) fn new(inner: B, lease: Arc<Lease>, is_error: bool) -> Self {
+        let lease = (!is_error && !inner.is_end_stream()).then_some(lease);
         Self { inner, lease }
     }
 }

@@ -139,6 +139,7 @@ fn received<R: Body>(
     is_last: bool,
 ) -> Result<Response<LeaseBody<R>>, Error> {
     let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_else(|| of_head(&response, &lease));
+    let is_error = outcome.failure().is_some();
     let is_key_fault = outcome.failure().is_some_and(|failure| failure.class().is_key_fault());
     attempts.push(lease.attempt(outcome));
     if is_last && is_key_fault {
@@ -149,7 +150,7 @@ fn received<R: Body>(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         response.extensions_mut().insert(Arc::clone(&lease));
     }
-    Ok(response.map(|body| LeaseBody::new(body, lease)))
+    Ok(response.map(|body| LeaseBody::new(body, lease, is_error)))
 }
 
 /// Returns the outcome of a response that no [`CooldownLayer`](crate::CooldownLayer) classified.

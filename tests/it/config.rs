@@ -566,8 +566,6 @@ fn every_amount_sets_its_limit() {
         ("tpd", of(Unit::InputTokens, Span::Day)),
         ("output_tpm", of(Unit::OutputTokens, Span::MINUTE)),
         ("total_tpm", of(Unit::Tokens, Span::MINUTE)),
-        ("ipm", of(Unit::Images, Span::MINUTE)),
-        ("ipd", of(Unit::Images, Span::Day)),
     ];
     let names: BTreeSet<_> = amounts.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(names, properties(&PoolConfig::json_schema()["$defs"]["LimitsEntry"]));

@@ -456,13 +456,25 @@ fn path_with_dot_segments_is_refused() {
 
 #[test]
 fn invalid_base_is_refused() {
+    let with_key = [
+        "http://h/v1?key=AIza",
+        "https://h/#AIza",
+        "https://AIza@h",
+        "https://h/AIza/../v1",
+        "AIza",
+        "https://h /AIza",
+    ];
     for url in
         ["http://h:99999", "http://h:0", "http://h:", "http://h#f", "http://h/a?b", "http://u:p@h", "ftp://h", "h", ""]
+            .into_iter()
+            .chain(with_key)
     {
         for error in
             [Gemini::at(url).err(), OpenAi::at(url).err(), Anthropic::at(url).err(), ApiKeyHeader::bearer(url).err()]
         {
-            assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::Config), "{url}");
+            let error = error.unwrap_or_else(|| panic!("{url}"));
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(!format!("{error} {error:?}").contains("AIza"), "{error}");
         }
     }
 }

@@ -253,6 +253,42 @@ async fn same_refusal_of_three_projects_is_the_callers_fault() {
     assert_eq!(calls.count(), 15);
 }
 
+/// A 401 without a cause is usually the key's fault, so it is the caller's only if it comes from every project.
+#[tokio::test(start_paused = true)]
+async fn keys_with_an_unclear_401_are_disabled_while_another_project_serves() {
+    let refused = || answer(401, r#"{"error":{"message":"User not found.","code":401}}"#);
+    let with_reserve = pool(4);
+    for _ in 0..4 {
+        let response = send(&with_reserve, move |key| if key < 3 { refused() } else { good() });
+        assert_eq!(response.await.unwrap().status(), 200);
+        tokio::time::advance(301 * SECOND).await;
+    }
+    assert_eq!(breakers(&with_reserve), ["key k0 Disabled", "key k1 Disabled", "key k2 Disabled"]);
+    for (keys, tries) in [(4, 4), (10, 8)] {
+        let pool = pool(keys);
+        let response = send(&pool, move |_| refused()).await.unwrap();
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (401, tries));
+        assert_eq!(breakers(&pool), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn model_that_no_project_may_use_is_a_404_in_a_small_pool() {
+    let unknown = || error(404, "NOT_FOUND", "The model does not exist or you do not have access to it.", "");
+    for projects in 1..=4 {
+        let pool = pool(projects);
+        let response = send(&pool, move |_| unknown()).await.unwrap();
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (404, projects.min(3)));
+        assert_eq!(breakers(&pool), Vec::<String>::new());
+    }
+    let pool = pool(3);
+    pool.disable(&"k2".into(), "no longer needed").unwrap();
+    assert_eq!(send(&pool, move |_| unknown()).await.unwrap().status(), 404, "no other project can serve");
+    assert_eq!(send(&pool, move |key| if key == 0 { unknown() } else { good() }).await.unwrap().status(), 200);
+    assert_eq!(breakers(&pool), ["key k2 Disabled", "project p0 for gemini-2.5-flash Cooling"]);
+    assert_eq!(send(&pool, move |_| unknown()).await.unwrap().status(), 404, "p0 may not use it either");
+}
+
 #[tokio::test(start_paused = true)]
 async fn unknown_model_opens_no_breaker() {
     let (pool, calls) = (pool(3), Calls::default());
@@ -272,7 +308,7 @@ async fn request_to_another_host_takes_no_key() {
     let error = send_request(&pool, request("https://other.example/v1beta/models/m:generateContent"), |_| good());
     let error = error.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Request);
-    assert_eq!(pool.stats().granted, 0);
+    assert_eq!(pool.stats().sent, 0);
 }
 
 /// The provider tells both keys to wait 2 s; later requests wait for them and none is refused.
@@ -332,6 +368,24 @@ async fn fallback_model_serves_when_the_first_one_is_limited() {
     assert_eq!(attempts(&response).len(), 3);
 }
 
+/// The error of the first model is kept until a later model has served, but its key is free.
+#[tokio::test(start_paused = true)]
+async fn only_key_with_one_concurrent_request_serves_the_fallback_model() {
+    use tower::{Layer, ServiceExt, service_fn};
+    use tower_keypool::{BoxError, Gemini, Key, KeyPool, KeyPoolLayer, ModelFallbackLayer, ReplayBody};
+    let missing = || error(404, "NOT_FOUND", "models/a is not found for API version v1beta.", "");
+    for fault in [overloaded as fn() -> Answer, missing] {
+        let pool = KeyPool::builder(Gemini::new()).key(Key::new(secret(0)).max_concurrent(1)).build().unwrap();
+        let client = KeyPoolLayer::new(&pool)
+            .fallback(ModelFallbackLayer::new(&pool, [MODEL, "gemini-2.5-flash-lite"]))
+            .layer(service_fn(move |request: http::Request<ReplayBody<Body>>| {
+                let lite = request.uri().path().contains("flash-lite");
+                std::future::ready(Ok::<_, BoxError>(if lite { good() } else { fault() }))
+            }));
+        assert_eq!(client.oneshot(ask()).await.unwrap().status(), 200);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn paid_key_serves_after_three_projects_with_a_limit_of_zero() {
     use tower_keypool::{Gemini, Key, KeyPool};
@@ -353,5 +407,5 @@ async fn rate_limit_of_one_request_tries_each_key_once() {
         error(429, "RESOURCE_EXHAUSTED", "You exceeded your file storage quota.", "")
     })
     .await;
-    assert_eq!(pool.stats().granted, 3);
+    assert_eq!(pool.stats().sent, 3);
 }

@@ -184,7 +184,7 @@ fn lease_that_is_given_back_is_not_counted() {
     let given_back = lease.key().clone();
     assert!(pool.try_acquire(M).is_err());
     lease.give_back();
-    assert_eq!(pool.stats().granted, 0);
+    assert_eq!(pool.stats().sent, 0);
     assert_eq!(
         pool.try_acquire(KeyRequest::model(M).affinity(tower_keypool::Affinity::RequireKey(given_back)))
             .map(|_| ())
@@ -273,6 +273,21 @@ async fn saturated_limits_are_used_to_99_percent_and_never_exceeded() {
     let served = starts.iter().filter(|(_, at)| *at < secs(60 * minutes)).count();
     let most = projects * limit as usize * minutes as usize;
     assert!(served * 100 >= most * 99, "{served} of {most}");
+}
+
+#[test]
+fn limit_of_output_tokens_is_enforced_by_the_usage_of_responses() {
+    for unit in [Unit::OutputTokens, Unit::Tokens] {
+        let (pool, time) = manual(
+            builder().key(key(0)).limits(M, Limits::new().with(Limit { unit, span: Span::MINUTE, amount: 100 })),
+        );
+        let lease = take(&pool, M);
+        lease.report_usage(Usage::new(0, 100));
+        drop(lease);
+        assert_eq!(reasons(&pool, M), [(Reason::Limit, 1)], "{unit:?}");
+        time.advance(secs(61));
+        drop(take(&pool, M));
+    }
 }
 
 #[test]

@@ -157,7 +157,7 @@ async fn candidate_that_the_store_grants_serves() {
             assert_eq!(pool.acquire(M).await.unwrap().key(), &id(1));
         }
         // The other candidate was given back each time; the pool's own windows counted two requests.
-        assert_eq!((pool.stats().granted, pool.stats().in_flight), (2, 0));
+        assert_eq!((pool.stats().sent, pool.stats().in_flight), (2, 0));
         let error = pool.acquire(M).await.unwrap_err();
         let reasons = error.as_unavailable().unwrap().reasons().to_vec();
         assert!(reasons.contains(&(Reason::Store, 1)) && reasons.contains(&(Reason::Limit, 1)), "{reasons:?}");
@@ -213,10 +213,10 @@ async fn request_dropped_during_a_reservation_returns_its_key() {
     let store = Scripted::new(Some(secs(5)), |_| granted(0));
     let pool = open(&store, 2).await;
     assert!(tokio::time::timeout(secs(1), pool.acquire(M)).await.is_err());
-    assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
+    assert_eq!((pool.stats().in_flight, pool.stats().sent), (0, 0));
     // The store's replies come too late each time.
     assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Store);
-    assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
+    assert_eq!((pool.stats().in_flight, pool.stats().sent), (0, 0));
     assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
 }
 
@@ -365,7 +365,7 @@ async fn late_reservation_is_given_back_and_repeated() {
     let (key, project, model) = (id(0), "p0".into(), M.into());
     let unused = Record::Used { key, project, model, at, reserved: one, used: Amounts::default() };
     assert_eq!(*store.0.records.lock().unwrap(), [unused]);
-    assert_eq!((lease.key(), pool.stats().granted), (&id(0), 1));
+    assert_eq!((lease.key(), pool.stats().in_flight), (&id(0), 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -441,7 +441,7 @@ async fn try_acquire_reserves_nothing() {
     let pool = open(&store, 1).await;
     assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
     assert!(store.0.asked.lock().unwrap().is_empty());
-    assert_eq!((pool.stats().in_flight, pool.stats().granted), (0, 0));
+    assert_eq!((pool.stats().in_flight, pool.stats().sent), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

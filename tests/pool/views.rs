@@ -60,7 +60,7 @@ fn counters_add_up() {
     let _held = take(&pool, M);
     answer(&pool, &time, M, rate_for(9));
     let stats = pool.stats();
-    assert_eq!((stats.keys, stats.granted, stats.in_flight, stats.succeeded, stats.failed), (2, 5, 1, 2, 2));
+    assert_eq!((stats.keys, stats.sent, stats.in_flight, stats.succeeded, stats.failed), (2, 4, 1, 2, 2));
     assert_eq!((stats.input_tokens, stats.output_tokens), (100, 7));
     assert_eq!(stats.by_class.into_iter().collect::<Vec<_>>(), [("caller", 1), ("rate_limit", 1)]);
 }

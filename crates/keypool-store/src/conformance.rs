@@ -174,8 +174,9 @@ async fn tokens_are_corrected(storage: &impl Storage) {
     let second = grant(&store, &key, request(600)).await;
     // A use above the reservation counts in full.
     store.record(vec![used(&key, second, request(600), request(700))]).await.expect("kept");
+    // No more fits, not even a request whose tokens are unknown.
     refuse(&store, &key, request(1)).await;
-    grant(&store, &key, request(0)).await;
+    refuse(&store, &key, request(0)).await;
     storage.time().advance(MINUTE + slack(MINUTE));
     refuse(&store, &key, request(501)).await;
     grant(&store, &key, request(500)).await;
@@ -220,8 +221,9 @@ async fn a_cost_over_the_limit_needs_an_empty_window(storage: &impl Storage) {
 async fn a_limit_of_zero_allows_nothing(storage: &impl Storage) {
     let store = storage.open().await;
     let key = candidate("zero", &Limits::new().tokens_per_minute(0));
-    assert!(refuse(&store, &key, request(1)).await >= Duration::from_secs(3_600));
-    grant(&store, &key, request(0)).await;
+    for tokens in [0, 1] {
+        assert!(refuse(&store, &key, request(tokens)).await >= Duration::from_secs(3_600));
+    }
 }
 
 async fn the_first_candidate_with_room_wins(storage: &impl Storage) {

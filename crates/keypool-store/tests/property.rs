@@ -141,7 +141,7 @@ fn is_respected(limit: &Limit, grants: &[&Grant]) -> bool {
 
 /// Reports whether a limit may still count as full, at the latest time that a store is allowed.
 fn may_refuse(limit: &Limit, cost: &Amounts, grants: &[&Grant], now_ms: i64) -> bool {
-    let amount = cost.of(limit.unit);
+    let amount = cost.needed(limit.unit);
     let counted = |grant: &Grant| {
         let (reserved, used) = (grant.reserved.of(limit.unit), grant.used.of(limit.unit));
         // A correction may concern one of two days.

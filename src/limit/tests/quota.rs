@@ -148,7 +148,8 @@ fn tokens_that_do_not_fit_differ_from_a_full_window() {
     assert_eq!(project.room(&tokens(40)), Room::Free);
     project.reserve(tokens(40));
     assert_eq!(project.full(&tokens(1)).1, FullReason::Window);
-    assert_eq!(project.room(&tokens(0)), Room::Free);
+    // The tokens of a response are known only afterwards, so at least one must fit.
+    assert_eq!(project.full(&tokens(0)).1, FullReason::Window);
 }
 
 #[test]
@@ -285,7 +286,7 @@ fn new_limits_keep_the_counts() {
 
 #[test]
 fn counts_of_another_quota_are_added() {
-    let limits = Limits::new().per_minute(4).per_day(9).tokens_per_minute(100);
+    let limits = Limits::new().per_minute(4).per_day(9).tokens_per_minute(101);
     let mut project = Project::new(&limits);
     project.reserve(tokens(30));
     project.wait(2_000);

@@ -30,7 +30,7 @@ pub enum ErrorKind {
     Invalid,
     /// The model does not exist.
     ModelNotFound,
-    /// Keys of three projects were refused in the same way, without a reason.
+    /// Keys of three projects or more were refused in the same way, without a reason.
     Refused,
     /// A failure of the provider: a 5xx, or an error within a stream.
     Provider,

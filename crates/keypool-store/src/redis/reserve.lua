@@ -10,6 +10,9 @@ if now < opens then return {head(), 0, 0, {0, ''}, {}} end
 local TOKENS = 5
 local cost = {tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])}
 cost[TOKENS] = cost[2] + cost[3]
+-- What must fit: at least one token, since the tokens of a response are known only afterwards.
+local needed = {cost[1], math.max(1, cost[2]), math.max(1, cost[3]), cost[4]}
+needed[TOKENS] = math.max(1, cost[TOKENS])
 
 local function amount_of(amounts, unit, before)
   if unit == TOKENS then return amounts[before + 2] + amounts[before + 3] end
@@ -20,11 +23,11 @@ end
 local function window_opens(list, span, unit, limit)
   local used = 0
   for i = 1, #list, 5 do used = used + amount_of(list, unit, i) end
-  if used == 0 or used + cost[unit] <= limit then return 0 end
+  if used == 0 or used + needed[unit] <= limit then return 0 end
   local left = used
   for i = 1, #list, 5 do
     left = left - amount_of(list, unit, i)
-    if left == 0 or left + cost[unit] <= limit then return list[i] + lasts(span) end
+    if left == 0 or left + needed[unit] <= limit then return list[i] + lasts(span) end
   end
 end
 
@@ -46,7 +49,7 @@ end
 local function day_opens(counts, day, unit, limit)
   local function full(date)
     local used = counts[date] and amount_of(counts[date], unit, 0) or 0
-    return used > 0 and used + cost[unit] > limit
+    return used > 0 and used + needed[unit] > limit
   end
   if full(day.date) then return day.ends end
   return day.both and full(day.date - 1) and day.both or 0
@@ -65,7 +68,7 @@ for index = 9, #ARGV do
   for i = 1, #limits, 3 do
     local unit, span, limit = limits[i], limits[i + 1], limits[i + 2]
     if span > 0 then windows[span] = windows[span] or {} end
-    if cost[unit] > 0 then
+    if needed[unit] > 0 then
       local room
       if limit == 0 then room = now + NEVER
       elseif span == 0 then room = day_opens(quota.days, day, unit, limit)

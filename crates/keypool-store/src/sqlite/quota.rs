@@ -132,10 +132,10 @@ impl Quota {
     /// the windows, `wall` that of the days.
     pub(super) fn opens_in(&mut self, limits: &[Limit], cost: &Amounts, now: i64, day: &Day, wall: i64) -> i64 {
         self.windows.prune(now);
-        let sliding = limits.iter().map(|limit| self.windows.opens_in(limit, cost.of(limit.unit), now));
-        let daily = limits.iter().filter(|limit| limit.span == Span::Day && cost.of(limit.unit) > 0).map(|limit| {
+        let sliding = limits.iter().map(|limit| self.windows.opens_in(limit, cost.needed(limit.unit), now));
+        let daily = limits.iter().filter(|limit| limit.span == Span::Day && cost.needed(limit.unit) > 0).map(|limit| {
             let today = self.used_on(day.date).of(limit.unit);
-            let (guard, cost) = (MIDNIGHT_GUARD.as_millis() as i64, cost.of(limit.unit));
+            let (guard, cost) = (MIDNIGHT_GUARD.as_millis() as i64, cost.needed(limit.unit));
             let full = |used: u64| limit.amount == 0 || (used > 0 && used.saturating_add(cost) > limit.amount);
             if full(today) {
                 return day.ends_ms + guard - wall;

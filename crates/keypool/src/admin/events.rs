@@ -145,11 +145,11 @@ fn described(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
         Event::Disabled { target, class, message, .. } => {
             ("disabled", target.clone(), format!("{target} is disabled{}", because(*class, message)))
         }
-        Event::GuardPaused { key } => {
+        Event::DisablingPaused { key } => {
             let sentence = format!(
                 "the provider refuses nearly every key, most recently {key}: no key is disabled until one succeeds"
             );
-            ("guard_paused", String::new(), sentence)
+            ("disabling_paused", String::new(), sentence)
         }
         Event::LimitLearned { project, model, limit } => {
             let sentence = format!("the provider allows project {project} {limit} of {model}");

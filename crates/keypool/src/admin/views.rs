@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use tower_keypool::{
     Scope, Span, Unit,
-    pool::{BreakerState, CircuitBreaker, KeyView, ProjectView, Snapshot, Stats},
+    pool::{BreakerView, CircuitBreaker, KeyView, ProjectView, Snapshot, Stats},
 };
 
 use crate::proxy::pools::ProviderPool;
@@ -65,7 +65,7 @@ pub struct ProjectRow {
     billing_account: Option<String>,
     /// The open circuit breakers of the project and its models.
     #[schema(value_type = Vec<Object>)]
-    breakers: Vec<BreakerState>,
+    breakers: Vec<BreakerView>,
     models: Vec<ModelRow>,
 }
 
@@ -111,7 +111,7 @@ pub struct PoolRow {
     states: StateCounts,
     /// The open circuit breakers of models, billing accounts and exits.
     #[schema(value_type = Vec<Object>)]
-    breakers: Vec<BreakerState>,
+    breakers: Vec<BreakerView>,
     /// The requested page of keys.
     keys: Vec<KeyRow>,
     /// The projects of these keys.
@@ -173,7 +173,7 @@ fn state(key: &KeyView, project: Option<&ProjectView>, snapshot: &Snapshot) -> K
     let account = account.map(|account| format!("billing account {account}"));
     let shared = snapshot.breakers.iter().filter(|breaker| [&exit, &account].contains(&&Some(breaker.target.clone())));
     let of_project = project.into_iter().flat_map(|project| &project.breakers);
-    let breakers: Vec<&BreakerState> = key.breakers.iter().chain(of_project).chain(shared).collect();
+    let breakers: Vec<&BreakerView> = key.breakers.iter().chain(of_project).chain(shared).collect();
     let whole = |state| {
         let is_whole = |scope| matches!(scope, Scope::Key | Scope::Project | Scope::BillingAccount | Scope::Exit);
         breakers.iter().any(|breaker| breaker.state == state && is_whole(breaker.scope))
