@@ -64,6 +64,31 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
     }
 }
 
+/// Reports whether a resource exists until it is deleted, unless the response says when it expires.
+pub fn is_permanent(name: &str) -> bool {
+    const PERMANENT: [&str; 18] = [
+        "files",
+        "tunedModels",
+        "fileSearchStores",
+        "vector_stores",
+        "assistants",
+        "conversations",
+        "skills",
+        "agents",
+        "environments",
+        "triggers",
+        "webhooks",
+        "voices",
+        "credentials",
+        "vaults",
+        "memory_stores",
+        "tunnels",
+        "user_profiles",
+        "deployments",
+    ];
+    name.split_once('/').is_some_and(|(collection, _)| PERMANENT.contains(&collection))
+}
+
 /// Endpoints in the place of an id.
 const NOT_IDS: [&str; 5] = ["input_tokens", "compact", "runs", "generations", "edits"];
 

@@ -401,31 +401,10 @@ impl Learner {
             return Ok(());
         }
         for name in names::in_answer(self.provider.dialect, self.collection, &answer, host(&self.provider)) {
-            let permanent = [
-                "files/",
-                "tunedModels/",
-                "fileSearchStores/",
-                "vector_stores/",
-                "assistants/",
-                "conversations/",
-                "skills/",
-                "agents/",
-                "environments/",
-                "triggers/",
-                "webhooks/",
-                "voices/",
-                "credentials/",
-                "vaults/",
-                "memory_stores/",
-                "tunnels/",
-                "user_profiles/",
-                "deployments/",
-            ];
             let default_expiry = || {
-                let is_permanent = permanent.iter().any(|prefix| name.starts_with(prefix));
                 // Rounded to days, so that repeated responses yield the same value.
                 let today = jiff::Timestamp::now().as_millisecond() / DAY_MS;
-                (!is_permanent).then(|| (today + KEPT_DAYS) * DAY_MS)
+                (!names::is_permanent(&name)).then(|| (today + KEPT_DAYS) * DAY_MS)
             };
             let expires = names::expiry(&answer).or_else(default_expiry);
             self.app.resources.learn(&kept(&self.provider, &name), &self.project, &self.tenant, expires).await?;
