@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::request::Parts;
+use http::{HeaderMap, header, request::Parts};
 use memchr::memchr;
 
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
         return needs;
     }
     if let Some(collected) = collected {
-        needs.cost.input_tokens = estimate(collected.data());
+        needs.cost.input_tokens = estimate(&head.headers, collected.data());
         needs.cost.estimated = true;
         if let Some(array) = info.cost_of_items {
             needs.cost.requests = collected.count_items(array).unwrap_or(1).max(1);
@@ -46,10 +46,15 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
     needs
 }
 
-/// Estimates the tokens of a JSON body: a quarter of its bytes. Long strings without spaces are media, which cost less.
-fn estimate(body: &[u8]) -> u64 {
+/// Estimates the tokens of a body: a quarter of its bytes. Media cost less: long strings without spaces in JSON, and a
+/// body that is not JSON, such as a form with a file.
+fn estimate(headers: &HeaderMap, body: &[u8]) -> u64 {
     const LONG: usize = 4_096;
     const OF_MEDIUM: usize = 4_096;
+    let is_json = |text: &[u8]| text.windows(4).any(|part| part.eq_ignore_ascii_case(b"json"));
+    if headers.get(header::CONTENT_TYPE).is_some_and(|content_type| !is_json(content_type.as_bytes())) {
+        return (body.len().min(OF_MEDIUM) / 4) as u64;
+    }
     let mut bytes = 0;
     let mut rest = body;
     while rest.len() > LONG {
@@ -67,10 +72,25 @@ mod tests {
 
     #[test]
     fn media_cost_less_than_their_bytes() {
+        let estimated = |body: &str| estimate(&HeaderMap::new(), body.as_bytes());
         let text = format!(r#"{{"text":"{}"}}"#, "some words ".repeat(10_000));
-        assert!(estimate(text.as_bytes()).abs_diff(text.len() as u64 / 4) < 3);
+        assert!(estimated(&text).abs_diff(text.len() as u64 / 4) < 3);
         let medium = format!(r#"{{"data":"{}"}}"#, "QUJD".repeat(1 << 20));
-        assert!(estimate(medium.as_bytes()) < 1_100);
-        assert_eq!(estimate(b""), 0);
+        assert!(estimated(&medium) < 1_100);
+        assert_eq!(estimated(""), 0);
+    }
+
+    #[test]
+    fn bodies_other_than_json_cost_at_most_a_constant() {
+        let text = "some words ".repeat(10_000);
+        for (content_type, body, expected) in [
+            ("multipart/form-data; boundary=b", &*text, 1_024),
+            ("application/octet-stream", &text[..400], 100),
+            ("application/json; charset=utf-8", &text, 27_500),
+            ("Application/X+JSON", &text, 27_500),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type.parse().unwrap())]);
+            assert_eq!(estimate(&headers, body.as_bytes()), expected, "{content_type}");
+        }
     }
 }

@@ -62,8 +62,8 @@ const LINGER: Duration = Duration::from_secs(30);
 /// Maximum pause between two frames of that rest.
 const LINGER_PAUSE: Duration = Duration::from_secs(2);
 
-/// Maximum size of a head over HTTP/2, on both sides of the gateway. HTTP/1.1 accepts about 400 KiB.
-pub const LONGEST_HEAD: u32 = 64 << 10;
+/// Maximum size of a head over HTTP/2. HTTP/1.1 accepts about 400 KiB.
+const LONGEST_HEAD: u32 = 64 << 10;
 
 /// A listening socket, with the limits of its connections.
 pub struct Server {

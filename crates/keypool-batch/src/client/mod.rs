@@ -230,7 +230,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Builds a client that uses the network: hyper with TLS, Mozilla's roots, HTTP/1.1 and HTTP/2. It does not use
+    /// Builds a client that uses the network: hyper with TLS, Mozilla's roots and HTTP/1.1. It does not use
     /// proxies or the keys' exits.
     pub fn build(self) -> Client {
         self.over(transport::network())

@@ -39,8 +39,9 @@ pub(super) fn network() -> Transport {
         .expect("the provider's own suites fit the default versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    // With HTTP/2 all workers would share one connection, and with it the provider's maximum number of streams.
     let connector =
-        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_all_versions().wrap_connector(http);
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
     over(
         Pooled::builder(TokioExecutor::new())
             .pool_idle_timeout(Duration::from_secs(50))

@@ -152,7 +152,7 @@ impl Demo {
         let calls = calls(self.seconds, self.seed);
         let (ours, random) = (Arc::<Tally>::default(), Arc::<Tally>::default());
         let token = app.loaded.load().token.expose().to_owned();
-        let client = client(https(http_connector(), &client_tls(&app.loaded.load())?, false));
+        let client = client(https(http_connector(), &client_tls(&app.loaded.load())?));
         // Sends the same requests at the same times to a second simulator, each with a random key.
         let comparison = simulator(self.seed).build();
         let traffic = async {

@@ -69,7 +69,7 @@ impl GatewayClient {
         let token = loaded.admin_token.clone();
         let token =
             token.ok_or_else(|| wrong("the admin token is missing: set --admin-token-file or KEYPOOL_ADMIN_TOKEN"))?;
-        let connector = https(http_connector(), &client_tls(loaded)?, false);
+        let connector = https(http_connector(), &client_tls(loaded)?);
         Ok(Self { base, token, client: client(connector) })
     }
 

@@ -54,7 +54,7 @@ impl Media {
             let mut connector = HttpConnector::new_with_resolver(PublicOnly(is_allowed));
             connector.enforce_http(false);
             connector.set_connect_timeout(Some(Duration::from_secs(5)));
-            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https(connector, &tls, false))
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https(connector, &tls))
         };
         Self { client: tls.map(client), is_allowed }
     }

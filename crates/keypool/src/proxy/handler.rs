@@ -10,6 +10,7 @@ use tower_keypool::{
 };
 
 use super::{
+    address::Address,
     body::{self, Collected},
     headers, models, names,
     pools::{AnswerBody, ProviderPool},
@@ -62,7 +63,7 @@ async fn serve(
         let message = format!("the method {} is not supported", head.method);
         return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message));
     }
-    let address = if route.endpoint == Endpoint::Upload { uploads::Address::of(app, &route, &head) } else { None };
+    let address = Address::of(app, &route, &head);
     // `address` is read from the client's URL; from here on the request has the provider's path.
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {
@@ -94,11 +95,11 @@ async fn forward(
     app: &AppState,
     provider: &Arc<ProviderPool>,
     incoming: Incoming,
-    address: Option<uploads::Address>,
+    address: Option<Address>,
 ) -> Result<Response, ApiError> {
     let resource = resources::ResourceAccess::of(&incoming);
     if let Some(collection) = resource.list() {
-        return resources::list(app, provider, &incoming, collection).await;
+        return resources::list(app, provider, &incoming, collection, address.as_ref()).await;
     }
     let pinned = resources::pinned(app, provider, &incoming, &resource).await?;
     let Incoming { route, tenant, mut head, mut body, model } = incoming;
@@ -109,8 +110,8 @@ async fn forward(
     let key_request = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
     let tenant_lease = app.tenants.admit(&tenant, key_request.prompt_tokens()).await?;
     headers::for_upstream(&mut head.headers);
-    if resource.is_read() {
-        // The response is searched for names, so it must not be compressed.
+    if resource.is_read() || tenant_lease.is_some() {
+        // The response is searched for names or the used tokens, so it must not be compressed.
         head.headers.remove(header::ACCEPT_ENCODING);
     }
     head.extensions.insert(key_request);
@@ -132,11 +133,15 @@ async fn forward(
     if let (Some(session), Some(last)) = (session, attempts.last()) {
         app.sessions.served(session, last.project());
     }
-    if let Some(address) = address {
-        uploads::rewrite_address(app, provider, &address, &mut head, &tenant).await?;
+    match &address {
+        Some(address) if route.endpoint == Endpoint::Upload => {
+            uploads::rewrite_address(app, provider, address, &mut head, &tenant).await?;
+        }
+        Some(address) => address.replace_location(provider, &mut head),
+        None => {}
     }
     let body = if resource.changes_table() {
-        Box::pin(resources::learn(app, provider, &tenant, &resource, &head, body)).await?
+        Box::pin(resources::learn(app, provider, &tenant, &resource, &mut head, body, address)).await?
     } else {
         Body::new(body)
     };

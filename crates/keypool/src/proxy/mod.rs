@@ -1,5 +1,6 @@
 //! The path of a request to a provider. Start reading at `handler`.
 
+pub mod address;
 pub mod body;
 pub mod handler;
 pub mod headers;

@@ -25,6 +25,12 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
             "interactions",
             "corpora",
             "operations",
+            "agents",
+            "environments",
+            "triggers",
+            "webhooks",
+            "voices",
+            "credentials",
         ],
         Dialect::OpenAi => &[
             "files",
@@ -41,8 +47,46 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
             "jobs",
             "skills",
         ],
-        Dialect::Anthropic => &["files", "batches", "skills"],
+        Dialect::Anthropic => &[
+            "files",
+            "batches",
+            "skills",
+            "agents",
+            "sessions",
+            "environments",
+            "vaults",
+            "memory_stores",
+            "tunnels",
+            "user_profiles",
+            "deployments",
+            "dreams",
+        ],
     }
+}
+
+/// Reports whether a resource exists until it is deleted, unless the response says when it expires.
+pub fn is_permanent(name: &str) -> bool {
+    const PERMANENT: [&str; 18] = [
+        "files",
+        "tunedModels",
+        "fileSearchStores",
+        "vector_stores",
+        "assistants",
+        "conversations",
+        "skills",
+        "agents",
+        "environments",
+        "triggers",
+        "webhooks",
+        "voices",
+        "credentials",
+        "vaults",
+        "memory_stores",
+        "tunnels",
+        "user_profiles",
+        "deployments",
+    ];
+    name.split_once('/').is_some_and(|(collection, _)| PERMANENT.contains(&collection))
 }
 
 /// Endpoints in the place of an id.
@@ -123,6 +167,8 @@ const GEMINI_FIELDS: &[Field] = &[
     ("previousInteractionId", "interactions", true),
     ("file_id", "files", true),
     ("input_file_id", "files", true),
+    // `environment` may also be a kind of environment, and `agent` one of Google's agents.
+    ("environment_id", "environments", true),
 ];
 const OPENAI_FIELDS: &[Field] = &[
     ("file_id", "files", true),
@@ -140,8 +186,17 @@ const OPENAI_FIELDS: &[Field] = &[
     ("container_id", "containers", true),
     ("skill_id", "skills", true),
 ];
-const ANTHROPIC_FIELDS: &[Field] =
-    &[("file_id", "files", true), ("container", "containers", true), ("skill_id", "skills", true)];
+const ANTHROPIC_FIELDS: &[Field] = &[
+    ("file_id", "files", true),
+    ("container", "containers", true),
+    ("skill_id", "skills", true),
+    ("agent", "agents", true),
+    ("agents", "agents", true),
+    ("environment_id", "environments", true),
+    ("vault_ids", "vaults", true),
+    ("memory_store_id", "memory_stores", true),
+    ("session_ids", "sessions", true),
+];
 
 fn fields(dialect: Dialect) -> &'static [Field] {
     match dialect {
@@ -252,6 +307,8 @@ fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
             ("response/generatedVideos/*/video/uri", "files"),
             ("interaction/id", "interactions"),
             ("outputs/*/uri", "files"),
+            ("environment_id", "environments"),
+            ("interaction/environment_id", "environments"),
             ("output_file_id", "files"),
             ("error_file_id", "files"),
         ],
@@ -271,6 +328,7 @@ fn created(dialect: Dialect) -> &'static [(&'static str, &'static str)] {
             ("container/id", "containers"),
             ("message/container/id", "containers"),
             ("delta/container/id", "containers"),
+            ("resources/*/file_id", "files"),
             ("content/*/content/content/*/file_id", "files"),
             ("content_block/content/content/*/file_id", "files"),
         ],
@@ -342,11 +400,15 @@ mod tests {
                 Some("fileSearchStores/s"),
                 ":uploadToFileSearchStore",
             ),
+            (Gemini, "/v1beta/environments/e/files/f:download", Some("environments/e"), "/files/f:download"),
+            (Gemini, "/v1beta/webhooks/w:ping", Some("webhooks/w"), ":ping"),
             (Gemini, "/v1beta/openai/batches/batches/b", Some("batches/b"), ""),
             (OpenAi, "/v1/files/file-1/content", Some("files/file-1"), "/content"),
             (OpenAi, "/v1/threads/thread_1/runs/run_1", Some("threads/thread_1"), "/runs/run_1"),
             (OpenAi, "/v1/fine_tuning/jobs/ftjob-1", Some("jobs/ftjob-1"), ""),
             (Anthropic, "/v1/messages/batches/msgbatch_1/results", Some("batches/msgbatch_1"), "/results"),
+            (Anthropic, "/v1/sessions/sesn_1/events", Some("sessions/sesn_1"), "/events"),
+            (Anthropic, "/v1/vaults/vlt_1/credentials/vcrd_1", Some("vaults/vlt_1"), "/credentials/vcrd_1"),
         ] {
             let found = in_path(dialect, path).unwrap_or_else(|| panic!("{path}"));
             assert_eq!((found.name.as_deref(), &*found.rest), (name, rest), "{path}");
@@ -384,6 +446,11 @@ mod tests {
             (Gemini, r#"{"batch":{"input_config":{"file_name":"files/a"}}}"#, &["files/a"]),
             (Gemini, r#"{"fileSearchStoreNames":["fileSearchStores/s"]}"#, &["fileSearchStores/s"]),
             (Gemini, r#"{"previous_interaction_id":"i1"}"#, &["interactions/i1"]),
+            (
+                Gemini,
+                r#"{"agent":"antigravity","environment":"remote","trigger":{"environment_id":"e"}}"#,
+                &["environments/e"],
+            ),
             (OpenAi, r#"{"input":[{"type":"input_file","file_id":"file-1"}]}"#, &["files/file-1"]),
             (OpenAi, r#"{"previous_response_id":"resp_1","metadata":{"file_id":"x"}}"#, &["responses/resp_1"]),
             (OpenAi, r#"{"conversation":{"id":"conv_1"}}"#, &["conversations/conv_1"]),
@@ -393,6 +460,12 @@ mod tests {
             (Anthropic, r#"{"source":{"type":"file","file_id":"file_1"}}"#, &["files/file_1"]),
             (Anthropic, r#"{"type":"tool_use","input":{"file_id":"file_1"}}"#, &[]),
             (Anthropic, r#"{"container":"container_1"}"#, &["containers/container_1"]),
+            (
+                Anthropic,
+                r#"{"agent":{"type":"agent","id":"agent_1"},"environment_id":"env_1","vault_ids":["vlt_1"],"resources":[{"memory_store_id":"memstore_1"}]}"#,
+                &["agents/agent_1", "environments/env_1", "memory_stores/memstore_1", "vaults/vlt_1"],
+            ),
+            (Anthropic, r#"{"multiagent":{"agents":["agent_1",{"type":"self"}]}}"#, &["agents/agent_1"]),
         ] {
             assert_eq!(in_body(dialect, body.as_bytes(), HOST).expect("JSON"), names, "{body}");
         }
@@ -417,6 +490,7 @@ mod tests {
                 &["files/v"],
             ),
             (Gemini, Some("interactions"), r#"{"id":"i","steps":[{"args":{"uri":"files/x"}}]}"#, &["interactions/i"]),
+            (Gemini, Some("interactions"), r#"{"id":"i","environment_id":"e"}"#, &["environments/e", "interactions/i"]),
             (
                 OpenAi,
                 Some("batches"),

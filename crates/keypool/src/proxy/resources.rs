@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 use tower_keypool::{Affinity, Attempts, BoxError, ErrorKind, KeyRequest};
 
 use super::{
+    address::Address,
     body::check_readable,
     handler::{self, Incoming},
     headers,
@@ -171,7 +172,8 @@ impl ResourceAccess {
                 &["BatchGenerateContent", "BatchEmbedContent", "batchGenerateContent", "predictLongRunning"][..]
             }
             Dialect::OpenAi => &["/complete", "/remix", "/threads/runs"],
-            Dialect::Anthropic => &[],
+            // The response is the batch.
+            Dialect::Anthropic => &["/cancel"],
         };
         let is_read = match &place {
             _ if head.method == Method::DELETE || is_content => false,
@@ -344,6 +346,7 @@ fn not_found(dialect: Dialect, name: &str) -> ApiError {
 }
 
 /// Records the resources that a response names before the client sees the response, and removes a deleted resource.
+/// `address` replaces the provider's in a batch of Anthropic.
 ///
 /// # Errors
 /// 503 if the table cannot be written; 502 if the response breaks off.
@@ -352,8 +355,9 @@ pub async fn learn(
     provider: &Arc<ProviderPool>,
     tenant: &Arc<Tenant>,
     access: &ResourceAccess,
-    head: &response::Parts,
+    head: &mut response::Parts,
     answer: AnswerBody,
+    address: Option<Address>,
 ) -> Result<Body, ApiError> {
     if access.method == Method::DELETE
         && (head.status.is_success() || head.status == StatusCode::NOT_FOUND)
@@ -372,8 +376,12 @@ pub async fn learn(
         tenant: Arc::clone(tenant),
         collection: access.place.as_ref().map(|place| place.collection),
         project,
+        address,
     };
-    if headers::is_event_stream(&head.headers) { Ok(learner.events(answer)) } else { learner.whole(answer).await }
+    if headers::is_event_stream(&head.headers) {
+        return Ok(learner.events(answer));
+    }
+    learner.whole(head, answer).await
 }
 
 struct Learner {
@@ -382,6 +390,7 @@ struct Learner {
     tenant: Arc<Tenant>,
     collection: Option<&'static str>,
     project: String,
+    address: Option<Address>,
 }
 
 impl Learner {
@@ -392,13 +401,10 @@ impl Learner {
             return Ok(());
         }
         for name in names::in_answer(self.provider.dialect, self.collection, &answer, host(&self.provider)) {
-            let permanent =
-                ["files/", "tunedModels/", "fileSearchStores/", "vector_stores/", "assistants/", "conversations/"];
             let default_expiry = || {
-                let is_permanent = permanent.iter().any(|prefix| name.starts_with(prefix));
                 // Rounded to days, so that repeated responses yield the same value.
                 let today = jiff::Timestamp::now().as_millisecond() / DAY_MS;
-                (!is_permanent).then(|| (today + KEPT_DAYS) * DAY_MS)
+                (!names::is_permanent(&name)).then(|| (today + KEPT_DAYS) * DAY_MS)
             };
             let expires = names::expiry(&answer).or_else(default_expiry);
             self.app.resources.learn(&kept(&self.provider, &name), &self.project, &self.tenant, expires).await?;
@@ -406,8 +412,8 @@ impl Learner {
         Ok(())
     }
 
-    /// Reads a whole response, and then passes on its unchanged frames.
-    async fn whole(&self, mut answer: AnswerBody) -> Result<Body, ApiError> {
+    /// Reads a whole response, and then passes on its frames, unchanged unless it contains the provider's address.
+    async fn whole(&self, head: &mut response::Parts, mut answer: AnswerBody) -> Result<Body, ApiError> {
         let (mut frames, mut text) = (Vec::new(), BytesMut::new());
         loop {
             match answer.frame().await {
@@ -428,7 +434,18 @@ impl Learner {
             }
         }
         self.learn(&text).await?;
+        if let Some(batch) = self.with_own_address(&text) {
+            head.headers.remove(header::CONTENT_LENGTH);
+            return Ok(Body::from(batch.to_string()));
+        }
         Ok(Body::new(StreamBody::new(stream::iter(frames))))
+    }
+
+    /// Returns a batch of Anthropic with the gateway's address; `None` for other responses.
+    fn with_own_address(&self, text: &[u8]) -> Option<Value> {
+        memmem::find(text, b"\"results_url\"")?;
+        let mut batch = serde_json::from_slice(text).ok()?;
+        self.address.as_ref()?.replace_results_url(&self.provider, &mut batch).then_some(batch)
     }
 
     /// Passes on events. An event that names a new resource is held until the resource is recorded.
@@ -485,6 +502,7 @@ pub async fn list(
     provider: &Arc<ProviderPool>,
     incoming: &Incoming,
     collection: &str,
+    address: Option<&Address>,
 ) -> Result<Response, ApiError> {
     let Incoming { route, tenant, head, .. } = incoming;
     let is_gemini = route.dialect == Dialect::Gemini && !head.uri.path().contains("/openai/");
@@ -505,7 +523,12 @@ pub async fn list(
     let first = page.first().map(id);
     let objects = stream::iter(page).map(|resource| object(app, provider, head, id(&resource), resource));
     let objects: Vec<Option<Value>> = objects.buffered(AT_ONCE).try_collect().await?;
-    let objects: Vec<Value> = objects.into_iter().flatten().collect();
+    let mut objects: Vec<Value> = objects.into_iter().flatten().collect();
+    if let Some(address) = address {
+        for object in &mut objects {
+            address.replace_results_url(provider, object);
+        }
+    }
     let list = if is_gemini {
         // Google omits empty lists, and returns batches as operations.
         let field = if collection == "batches" { "operations" } else { collection };

@@ -205,7 +205,7 @@ fn prefix(path: &str) -> Option<(PathTarget, Option<Dialect>, &str)> {
 }
 
 /// Splits leading versions off a path, and returns the last version and the rest.
-fn versions(path: &str) -> (Option<&str>, &str) {
+pub fn versions(path: &str) -> (Option<&str>, &str) {
     let (mut version, mut rest) = (None, path);
     while let Some(segment) = rest.strip_prefix('/') {
         let end = segment.find('/').unwrap_or(segment.len());

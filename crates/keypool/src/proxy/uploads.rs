@@ -7,8 +7,9 @@ use sha2::{Digest, Sha256};
 use tower_keypool::Attempts;
 
 use super::{
+    address::Address,
     pools::ProviderPool,
-    route::{Endpoint, PathTarget, Route},
+    route::{Endpoint, Route},
 };
 use crate::{app::AppState, error::ApiError, tenants::Tenant};
 
@@ -43,32 +44,6 @@ pub fn upload_id(query: &str) -> Option<&str> {
     query.split('&').find_map(|pair| pair.strip_prefix("upload_id="))
 }
 
-/// The URL at which a client reaches this gateway.
-pub struct Address(String);
-
-impl Address {
-    /// Returns the URL that the client used. A proxy in front may have terminated TLS and changed the host; its
-    /// `X-Forwarded-*` headers are used if present.
-    pub fn of(app: &AppState, route: &Route, head: &Parts) -> Option<Self> {
-        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
-        // Each proxy appends a value; the first is the client's.
-        let first = |name| text(name)?.split(',').next().map(str::trim).filter(|first| !first.is_empty());
-        let host = first("x-forwarded-host").or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
-        let host = host.or_else(|| text("host"))?;
-        let is_tls = first("x-forwarded-proto").map_or_else(
-            || app.loaded.load().config.gateway.tls_cert_file.is_some(),
-            |scheme| scheme.eq_ignore_ascii_case("https"),
-        );
-        let scheme = if is_tls { "https" } else { "http" };
-        let prefix = match &route.target {
-            PathTarget::Named(name) => format!("/to/{name}"),
-            PathTarget::OfDialect => "/gemini".to_owned(),
-            PathTarget::ByModel => String::new(),
-        };
-        Some(Self(format!("{scheme}://{host}{prefix}")))
-    }
-}
-
 /// Replaces the address of a started upload by one of this gateway, and records the upload's project and tenant.
 ///
 /// # Errors
@@ -89,9 +64,7 @@ pub async fn rewrite_address(
             head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
         let expires = jiff::Timestamp::now().as_millisecond() + SESSION_MS;
         app.resources.learn(&self::name(id), &project.unwrap_or_default(), tenant, Some(expires)).await?;
-        let path = theirs.path_and_query().map_or("/", |path| path.as_str());
-        let path = path.strip_prefix(provider.pool.provider().base().path()).unwrap_or(path);
-        if let Ok(address) = HeaderValue::try_from(format!("{}{path}", ours.0)) {
+        if let Ok(address) = HeaderValue::try_from(ours.instead_of(provider, &theirs)) {
             head.headers.insert(name, address);
         }
     }

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, Uri, header};
+use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -36,7 +36,7 @@ use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
 use super::route::decoded;
-use crate::{config::Loaded, server::LONGEST_HEAD};
+use crate::config::Loaded;
 
 /// Timeout for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -48,17 +48,15 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// Sends each request through the exit of its key.
+///
+/// It uses HTTP/1.1, with a pool of connections. With HTTP/2 all requests to a provider would share one connection, where
+/// requests wait when the provider's maximum number of streams is reached, and a few clients that read slowly fill the
+/// receive window of all others.
 #[derive(Clone)]
 pub struct Upstream {
-    exits: Arc<HashMap<String, Exit>>,
-    usual: Arc<Exit>,
+    exits: Arc<HashMap<String, HttpClient>>,
+    usual: Arc<HttpClient>,
     answer_timeout: Duration,
-}
-
-struct Exit {
-    usual: HttpClient,
-    /// For Live API sockets, which start over HTTP/1.1.
-    sockets: HttpClient,
 }
 
 /// The HTTP client. All connectors share one client type, because each further type takes seconds to compile.
@@ -81,27 +79,19 @@ impl Upstream {
                 connector.set_local_address(local);
                 connector
             };
-            let exit = match loaded.proxies.get(name) {
+            let connector = match loaded.proxies.get(name) {
                 Some(proxy) => {
-                    let connect = |http2| proxied(proxy.expose(), connector(None), &tls, http2);
-                    Exit::of(connect).with_context(|| format!("exits.{name}"))?
+                    proxied(proxy.expose(), connector(None), &tls).with_context(|| format!("exits.{name}"))?
                 }
-                None => Exit::of(|http2| Ok(https(connector(exit.local_address), &tls, http2)))?,
+                None => https(connector(exit.local_address), &tls),
             };
-            exits.insert(name.clone(), exit);
+            exits.insert(name.clone(), client(connector));
         }
-        let usual = Exit::of(|http2| Ok(https(http_connector(), &tls, http2)))?;
         Ok(Self {
             exits: Arc::new(exits),
-            usual: Arc::new(usual),
+            usual: Arc::new(client(https(http_connector(), &tls))),
             answer_timeout: loaded.config.gateway.answer_timeout.0,
         })
-    }
-}
-
-impl Exit {
-    fn of(connector: impl Fn(bool) -> anyhow::Result<Connector>) -> anyhow::Result<Self> {
-        Ok(Self { usual: client(connector(true)?), sockets: client(connector(false)?) })
     }
 }
 
@@ -120,17 +110,21 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let lease = request.extensions().get::<Arc<Lease>>();
-        let exit = match lease.and_then(|lease| lease.exit()) {
+        let client = match lease.and_then(|lease| lease.exit()) {
             None => Some(&*self.usual),
             Some(name) => self.exits.get(name),
         };
-        let Some(exit) = exit else {
+        let Some(client) = client else {
             let error = "the key's exit is not in the configuration: add it to [exits]";
             return Box::pin(std::future::ready(Err(error.into())));
         };
-        let request = request.map(Body::new);
+        let mut request = request.map(Body::new);
+        let is_empty = http_body::Body::size_hint(request.body()).exact() == Some(0);
+        if is_empty && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
+            // hyper sends no length for an empty body, and some servers then respond with 411.
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         let is_socket = request.headers().contains_key(header::UPGRADE);
-        let client = if is_socket { &exit.sockets } else { &exit.usual };
         let answer = client.request(request);
         let timeout = if is_socket { self.answer_timeout.min(HANDSHAKE_TIMEOUT) } else { self.answer_timeout };
         let pause = self.answer_timeout;
@@ -200,22 +194,23 @@ pub fn client(connector: Connector) -> HttpClient {
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .http2_max_header_list_size(LONGEST_HEAD)
         .build(connector)
 }
 
 /// Adds TLS to a connector, for `https` URLs.
-pub fn https<C>(connector: C, tls: &ClientConfig, http2: bool) -> Connector
+pub fn https<C>(connector: C, tls: &ClientConfig) -> Connector
 where
     C: Service<Uri, Response = TokioIo<TcpStream>, Error: Into<BoxError>, Future: Send> + Clone + Send + Sync + 'static,
 {
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http().enable_http1();
-    let https: HttpsConnector<C> =
-        if http2 { https.enable_http2().wrap_connector(connector) } else { https.wrap_connector(connector) };
+    let https: HttpsConnector<C> = HttpsConnectorBuilder::new()
+        .with_tls_config(tls.clone())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(connector);
     BoxCloneSyncService::new(Timeout::new(https, HTTPS_TIMEOUT))
 }
 
-fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool) -> anyhow::Result<Connector> {
+fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig) -> anyhow::Result<Connector> {
     let uri: Uri = url.parse().context("it is not a URL")?;
     let authority = uri.authority().context("it has no host")?;
     let (login, host) = match authority.as_str().rsplit_once('@') {
@@ -230,7 +225,7 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool)
             let (user, password) = login.split_once(':').unwrap_or((login, ""));
             socks = socks.with_auth(decoded(user).into_owned(), decoded(password).into_owned());
         }
-        return Ok(https(socks, tls, http2));
+        return Ok(https(socks, tls));
     }
     let mut tunnel = Tunnel::new(address, connector);
     if let Some(login) = login {
@@ -242,7 +237,7 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig, http2: bool)
         value.set_sensitive(true);
         tunnel = tunnel.with_auth(value);
     }
-    Ok(https(tunnel, tls, http2))
+    Ok(https(tunnel, tls))
 }
 
 /// Returns the TLS configuration that verifies the providers' certificates.

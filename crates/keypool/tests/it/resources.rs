@@ -524,3 +524,102 @@ async fn failing_database_refuses_requests() {
     assert_eq!(sim.report().total.arrivals, before);
     assert!(!gateway.log().contains(&key(0)));
 }
+
+#[tokio::test]
+async fn redirected_download_stays_at_the_gateway() {
+    let upstream = Upstream::start(|request| {
+        let host = request.headers()["host"].to_str().expect("text");
+        let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+        if path.starts_with("/upload/") {
+            return reply(200, "application/json", r#"{"file":{"name":"files/f"}}"#);
+        }
+        if path.starts_with("/download/") {
+            return reply(200, "text/plain", "the file");
+        }
+        let location = match query {
+            "alt=media" => format!("http://{host}/download{path}?alt=media"),
+            "relative" => format!("/download{path}?alt=media"),
+            _ => "https://storage.example/f?signature=s".to_owned(),
+        };
+        let mut response = reply(302, "text/plain", "");
+        response.headers_mut().insert("location", location.parse().expect("a value"));
+        response
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 2, &["--db", "none"]);
+    upload(&gateway, TOKEN).await;
+    for prefix in ["", "/gemini", "/to/gemini"] {
+        for query in ["alt=media", "relative"] {
+            let answer = gateway.get(&format!("{prefix}/v1beta/files/f:download?{query}")).await;
+            let ours = format!("{}{prefix}", gateway.url);
+            let location = answer.header("location");
+            assert_eq!(location, format!("{ours}/download/v1beta/files/f:download?alt=media"), "{}", answer.text());
+            let file = get(&gateway, TOKEN, &location[gateway.url.len()..]).await;
+            assert_eq!((file.status.as_u16(), &*file.text()), (200, "the file"));
+        }
+        let answer = gateway.get(&format!("{prefix}/v1beta/files/f:download")).await;
+        assert_eq!(answer.header("location"), "https://storage.example/f?signature=s");
+    }
+}
+
+#[tokio::test]
+async fn results_of_anthropic_batches_are_fetched_through_the_gateway() {
+    let upstream = Upstream::start(|request| {
+        let batch = |url: Value| json!({ "id": "msgbatch_1", "type": "message_batch", "results_url": url });
+        let ended = batch("https://api.anthropic.com/v1/messages/batches/msgbatch_1/results".into());
+        match (request.method().as_str(), request.uri().path()) {
+            ("POST", "/v1/messages/batches") => reply(200, "application/json", batch(Value::Null).to_string()),
+            (_, path) if path.ends_with("/results") => reply(200, "application/x-jsonl", "{}\n"),
+            _ if request.headers().contains_key("accept-encoding") => {
+                let mut response = reply(200, "application/json", gzip(ended.to_string().as_bytes()));
+                response.headers_mut().insert("content-encoding", "gzip".parse().expect("a value"));
+                response
+            }
+            _ => reply(200, "application/json", ended.to_string()),
+        }
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 2, &["--db", "none", "--provider", "anthropic"]);
+    let request =
+        json!({ "custom_id": "a", "params": { "model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [] } });
+    let made = gateway.post("/v1/messages/batches", &json!({ "requests": [request] })).await;
+    assert_eq!((made.status.as_u16(), &made.json()["results_url"]), (200, &Value::Null), "{}", made.text());
+    for prefix in ["", "/anthropic", "/to/anthropic"] {
+        let path = format!("{prefix}/v1/messages/batches/msgbatch_1");
+        let expected = format!("{}{path}/results", gateway.url);
+        for (method, path, place) in [
+            ("GET", path.clone(), "/results_url"),
+            ("POST", format!("{path}/cancel"), "/results_url"),
+            ("GET", format!("{prefix}/v1/messages/batches"), "/data/0/results_url"),
+        ] {
+            let request =
+                Request::builder().method(method).uri(&path).header("authorization", format!("Bearer {TOKEN}"));
+            let request = request.header("anthropic-version", "2023-06-01").header("accept-encoding", "gzip");
+            let answer = gateway.send(request.body(Full::default()).expect("a request")).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+            assert_eq!(answer.json().pointer(place), Some(&expected.as_str().into()), "{method} {path}");
+        }
+        assert_eq!(gateway.get(&format!("{path}/results")).await.text(), "{}\n");
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_anthropic_stay_with_the_project_of_their_agent() {
+    let upstream = Upstream::start(|request| {
+        let id = request.uri().path().rsplit('/').next().unwrap_or_default().replace("sessions", "sesn");
+        reply(200, "application/json", json!({ "id": format!("{id}_1") }).to_string())
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 3, &["--db", "none", "--provider", "anthropic"]);
+    let agent = gateway.post("/anthropic/v1/agents", &json!({ "model": "claude-sonnet-4-5" })).await;
+    assert_eq!(agent.json()["id"], "agents_1", "{}", agent.text());
+    for _ in 0..3 {
+        let session = gateway.post("/anthropic/v1/sessions", &json!({ "agent": "agents_1" })).await;
+        let events = gateway.post("/anthropic/v1/sessions/sesn_1/events", &json!({ "events": [] })).await;
+        for answer in [session, events] {
+            assert_eq!(answer.header("x-keypool-key"), agent.header("x-keypool-key"), "{}", answer.text());
+        }
+    }
+    let unknown = gateway.post("/anthropic/v1/sessions", &json!({ "agent": "agents_2" })).await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}

@@ -6,7 +6,10 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
-use crate::support::{Answer, GENERATE, Gateway, Upstream, hello, sim};
+use crate::{
+    hostile::gzip,
+    support::{Answer, GENERATE, Gateway, Upstream, hello, reply, sim},
+};
 
 fn gateway(upstream: &str, keys: usize, config: &str) -> Gateway {
     Gateway::start_with(upstream, keys, |command, folder| {
@@ -43,12 +46,42 @@ async fn limit_is_enforced_with_retry_after() {
 #[tokio::test]
 async fn used_tokens_count_against_the_limit() {
     let usage = json!({ "candidates": [], "usageMetadata": { "promptTokenCount": 90, "candidatesTokenCount": 20, "totalTokenCount": 110 } });
-    let body: &'static str = usage.to_string().leak();
-    let upstream = Upstream::always(200, "application/json", body).await;
-    let gateway = gateway(&upstream.url, 1, "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 100\n");
-    assert_eq!(ask(&gateway, "token-of-a").await.status, 200);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::TOO_MANY_REQUESTS);
+    let upstream = Upstream::start(move |request| {
+        if !request.headers().contains_key("accept-encoding") {
+            return reply(200, "application/json", usage.to_string());
+        }
+        let mut response = reply(200, "application/json", gzip(usage.to_string().as_bytes()));
+        response.headers_mut().insert("content-encoding", "gzip".parse().expect("a value"));
+        response
+    })
+    .await;
+    for accepted in ["identity", "gzip"] {
+        let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 100\n";
+        let gateway = gateway(&upstream.url, 1, config);
+        let mut first = request(GENERATE, "token-of-a");
+        first.headers_mut().insert("accept-encoding", accepted.parse().expect("a value"));
+        assert_eq!(gateway.send(first).await.status, 200);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::TOO_MANY_REQUESTS, "{accepted}");
+    }
+}
+
+#[tokio::test]
+async fn files_in_forms_do_not_count_as_text() {
+    let upstream = Upstream::always(200, "application/json", r#"{"text":"Hello"}"#).await;
+    let config = "[[providers]]\nkind = \"openai\"\nkeys = [{ secret = \"sk-not-a-real-key\" }]\nupstream = \"UPSTREAM\"\n\
+                  [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 100000\n";
+    let gateway = gateway(&upstream.url, 1, &config.replace("UPSTREAM", &upstream.url));
+    let form = format!(
+        "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--b\r\n\
+         Content-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\n\r\n{}\r\n--b--\r\n",
+        "x".repeat(2 << 20)
+    );
+    let request = Request::post("/openai/v1/audio/transcriptions")
+        .header("authorization", "Bearer token-of-a")
+        .header("content-type", "multipart/form-data; boundary=b");
+    let answer = gateway.send(request.body(Full::from(form)).expect("a request")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
 }
 
 #[tokio::test]

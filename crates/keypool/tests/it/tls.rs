@@ -163,7 +163,7 @@ fn invalid_certificates_and_keys_are_reported() {
 }
 
 #[tokio::test]
-async fn long_response_head_is_read_over_http2() {
+async fn provider_that_offers_http2_is_called_over_http1() {
     let folder = tempfile::tempdir().expect("a folder");
     certificate(folder.path());
     let pem = |name| folder.path().join(name);
@@ -172,23 +172,27 @@ async fn long_response_head_is_read_over_http2() {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().expect("versions");
     let mut tls = tls.with_no_client_auth().with_single_cert(chain.collect(), private).expect("a configuration");
-    tls.alpn_protocols = vec![b"h2".to_vec()];
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("https://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
         while let Ok((stream, _)) = listener.accept().await {
             let Ok(stream) = acceptor.accept(stream).await else { continue };
-            let answer = hyper::service::service_fn(async |_| {
-                let answer = Response::builder().header("x-long", "x".repeat(20_000)).body(Full::<Bytes>::from("{}"));
+            let answer = hyper::service::service_fn(async |request: Request<hyper::body::Incoming>| {
+                let answer = Response::builder().header("x-version", format!("{:?}", request.version()));
+                let answer = answer.header("x-long", "x".repeat(20_000)).body(Full::<Bytes>::from("{}"));
                 Ok::<_, std::convert::Infallible>(answer.expect("a response"))
             });
-            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(server.serve_connection(TokioIo::new(stream), answer));
+            tokio::spawn(async move {
+                let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                server.serve_connection(TokioIo::new(stream), answer).await
+            });
         }
     });
     let trusted = pem("cert.pem").display().to_string();
     let gateway = Gateway::start(&url, 1, &["--db", "none", "--cacert", &trusted]);
     let answer = gateway.post(GENERATE, &hello()).await;
-    assert_eq!((answer.status.as_u16(), answer.header("x-long").len()), (200, 20_000), "{}", answer.text());
+    assert_eq!((answer.status.as_u16(), answer.header("x-version")), (200, "HTTP/1.1"), "{}", answer.text());
+    assert_eq!(answer.header("x-long").len(), 20_000);
 }

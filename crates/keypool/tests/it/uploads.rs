@@ -175,3 +175,29 @@ async fn upload_addresses_of_other_hosts_are_not_passed_on() {
         assert_eq!(gateway.send(request).await.header("x-goog-upload-url"), expected, "{theirs}");
     }
 }
+
+#[tokio::test]
+async fn requests_without_a_body_have_a_length() {
+    let upstream = Upstream::start(|_| {
+        let mut response = reply(200, "application/json", "{}");
+        let address = "http://upstream/upload/v1beta/files?upload_id=u".parse().expect("a value");
+        response.headers_mut().insert("x-goog-upload-url", address);
+        response
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+    let path = start(&gateway, 0).await;
+    assert_eq!(resume(&gateway, &path, "upload, finalize", 0, "").await.status, 200);
+    for method in ["POST", "PUT", "PATCH", "GET"] {
+        let request = Request::builder().method(method).uri("/v1beta/unknown").header("x-goog-api-key", TOKEN);
+        gateway.send(request.body(Full::default()).expect("a request")).await;
+    }
+    let requests = upstream.requests();
+    let lengths = requests.iter().map(|request| {
+        let length = request.headers().get("content-length").map(|length| length.to_str().expect("text").to_owned());
+        (request.method().as_str(), length)
+    });
+    let expected = [("POST", "29"), ("POST", "0"), ("POST", "0"), ("PUT", "0"), ("PATCH", "0")];
+    let expected = expected.into_iter().map(|(method, length)| (method, Some(length.to_owned())));
+    assert_eq!(lengths.collect::<Vec<_>>(), expected.chain([("GET", None)]).collect::<Vec<_>>());
+}
