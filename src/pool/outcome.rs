@@ -230,15 +230,22 @@ fn target_of(state: &State, grant: &Grant, failure: &Failure, project: ProjectIx
     })
 }
 
+/// Maximum number of keys that [`others_may_serve`] checks.
+const MAX_CHECKED: usize = 256;
+
 /// Reports whether a key of another project may serve the model, now or after a cooldown. Keys that are disabled or not
-/// entitled to the model may not.
+/// entitled to the model may not. If there are more keys than it checks, one may.
 pub(crate) fn others_may_serve(state: &State, projects: &HashSet<&str>, model: Option<&str>, now: Now) -> bool {
     let named = state.models.find(model);
     let is_out = |target| {
         let view = state.breakers.view(target, now.tick);
         view.is_some_and(|view| view.state == CircuitBreaker::Disabled || view.class == Some(ErrorClass::NotEntitled))
     };
-    state.registry.iter().any(|(slot, entry)| {
+    state.registry.iter().enumerate().any(|(checked, (slot, entry))| {
+        if checked == MAX_CHECKED {
+            return true;
+        }
+
         !projects.contains(&*state.registry.project(entry.project).name)
             && entry.data.allows(model)
             && !state.covering(slot, named).any(is_out)

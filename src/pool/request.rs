@@ -118,9 +118,9 @@ impl KeyRequest {
         self
     }
 
-    /// Returns the tokens of the prompt.
-    pub fn prompt_tokens(&self) -> u64 {
-        self.cost.input_tokens
+    /// Returns the tokens of the prompt; `None` if the request counts against no limits.
+    pub fn prompt_tokens(&self) -> Option<u64> {
+        (!self.uncounted).then_some(self.cost.input_tokens)
     }
 
     /// Returns the requested model.

@@ -19,7 +19,8 @@ const MODELS: usize = 256;
 
 /// The place of a key in the list of a model. Heap entries that differ from it are stale.
 ///
-/// The rank of a ready key may be lower than its load implies. It is corrected when the key comes first.
+/// The rank of a ready key may be lower than its load implies. It is corrected when the key comes first. It is higher
+/// for keys that are tried last, until they are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
     /// Nowhere: removed, or taken out for now.

@@ -222,7 +222,7 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
             break;
         }
     }
-    // Skipped keys go back with their old rank, which `first` corrects later.
+    // Skipped keys go back: those that the store refused at the end, the others with their old rank.
     for (slot, rank) in skipped {
         if let Some((priority, _)) = state.rank(slot) {
             state.scheduler.ready(model, slot, priority, rank);

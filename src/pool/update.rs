@@ -128,13 +128,13 @@ fn put(state: &mut State, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result
     if state.registry.update(slot, key, &state.settings.scheme)? {
         close(state, slot, false, now);
     }
-    // A key that gets a named project takes its counts along.
+    // The last key of a project takes its counts along.
     if let (Some(before), Some(after)) = (before, project_of(state))
         && before != after
-        && !state.registry.project(before).named
         && state.registry.project(before).keys.is_empty()
     {
         state.quotas.merge(before, after);
+        state.renew_given(after);
     }
     apply_options(state, slot, key, zone, seen);
     Ok(())

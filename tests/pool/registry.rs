@@ -139,14 +139,17 @@ fn key_that_is_added_again_keeps_the_usage_of_its_project() {
 #[test]
 fn key_moves_to_another_project_and_back() {
     let limits = || Limits::new().per_minute(2);
-    let (pool, _) = manual(builder().keys((0..2).map(|n| key(n).project("a"))).limits(M, limits()));
+    let (pool, time) = manual(builder().keys((0..2).map(|n| key(n).project("a"))).limits(M, limits()));
     let _ = [take(&pool, M), take(&pool, M)];
     pool.apply(KeyChange::Put(key(1).project("b"))).unwrap();
     assert_eq!((0..2).map(|_| served(&pool, M)).collect::<Vec<_>>(), ["k1", "k1"]);
     assert!(pool.try_acquire(M).is_err());
     pool.apply(KeyChange::Put(key(1))).unwrap();
     assert_eq!(&*view(&pool, 1).project, "k1");
-    assert_eq!(served(&pool, M), "k1");
+    // The only key of a project takes its counts along.
+    assert!(pool.try_acquire(M).is_err());
+    time.advance(secs(61));
+    assert_eq!((0..4).map(|_| served(&pool, M)).filter(|key| key == "k1").count(), 2);
 }
 
 #[test]
@@ -182,4 +185,26 @@ async fn stream_of_changes_is_applied_and_invalid_changes_are_skipped() {
     pool.follow(futures_util::stream::iter(changes)).await;
     assert_eq!(ids(&pool), ["k0", "k1", "k2"]);
     assert!((0..6).all(|_| served(&pool, M) != "k0"));
+}
+
+#[test]
+fn key_that_joins_a_project_is_under_its_limits() {
+    let limited = || key(0).project("a").limits(M, Limits::new().per_minute(1));
+    let (pool, _) = manual(builder().keys([limited(), key(1)]));
+    let second = || KeyRequest::model(M).affinity(tower_keypool::Affinity::RequireKey(id(1)));
+    drop(pool.try_acquire(second()).unwrap());
+    pool.apply(KeyChange::ReplaceAll(vec![limited(), key(1).project("a")])).unwrap();
+    // It took its count along.
+    assert!(pool.try_acquire(second()).is_err());
+    assert!(pool.try_acquire(M).is_err());
+}
+
+#[test]
+fn key_that_gets_a_project_and_loses_it_again_keeps_its_counts() {
+    let (pool, _) = manual(builder().key(key(0)).limits(M, Limits::new().per_day(2)));
+    drop(take(&pool, M));
+    pool.apply(KeyChange::ReplaceAll(vec![key(0).project("a")])).unwrap();
+    pool.apply(KeyChange::ReplaceAll(vec![key(0)])).unwrap();
+    drop(take(&pool, M));
+    assert!(pool.try_acquire(M).is_err());
 }

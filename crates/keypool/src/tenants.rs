@@ -203,19 +203,24 @@ impl Tenants {
         }
     }
 
-    /// Counts a request of a tenant, also without limits, with an estimate of its tokens. Hold the returned lease until
-    /// the response ends, and report the used tokens to it. Requests with the gateway's own token are not counted.
+    /// Counts a request of a tenant, also without limits, with an estimate of its tokens. Without tokens, as for a list
+    /// or a file, only the number of simultaneous requests is limited. Hold the returned lease until the response ends,
+    /// and report the used tokens to it. Requests with the gateway's own token are not counted.
     ///
     /// # Errors
     /// 429 if the tenant has reached a limit, with the time until it has room again; 503 if the store is unavailable.
-    pub async fn admit(&self, tenant: &Tenant, tokens: u64) -> Result<Option<Lease>, ApiError> {
+    pub async fn admit(&self, tenant: &Tenant, tokens: Option<u64>) -> Result<Option<Lease>, ApiError> {
         if tenant.name.is_none() {
             return Ok(None);
         }
         // An estimate over a limit must not refuse a request forever: the request waits for an empty window.
         let limits = [tenant.entry.tpm, tenant.entry.tpd].into_iter().flatten();
-        let tokens = limits.fold(tokens, |tokens, limit| tokens.min(limit.max(1)));
-        let request = KeyRequest::model("*").input_tokens(tokens).affinity(Affinity::RequireKey(tenant.key_id()));
+        let fitting = |tokens| limits.fold(tokens, |tokens: u64, limit| tokens.min(limit.max(1)));
+        let request = KeyRequest::model("*").affinity(Affinity::RequireKey(tenant.key_id()));
+        let request = match tokens {
+            Some(tokens) => request.input_tokens(fitting(tokens)),
+            None => request.uncounted(),
+        };
         match self.quota.acquire(request).await {
             Ok(lease) => Ok(Some(lease)),
             Err(error) if error.kind() == ErrorKind::Unavailable => {

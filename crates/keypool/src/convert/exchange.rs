@@ -119,7 +119,7 @@ impl<'a> Caller<'a> {
 
     /// Counts the request against its tenant's limits.
     pub async fn admit(&self, tokens: u64) -> Result<Quota, ApiError> {
-        Ok(Quota(self.app.tenants.admit(&self.incoming.tenant, tokens).await?))
+        Ok(Quota(self.app.tenants.admit(&self.incoming.tenant, Some(tokens)).await?))
     }
 
     /// Prepares a native request for sending.

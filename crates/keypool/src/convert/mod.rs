@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, Method};
 use keypool_dialect::{
-    Answer, Conversation, Encoder, Error, ErrorKind, Frontend, Mode, Request,
+    Answer, Conversation, Encoder, Error, ErrorKind, Frontend, Mode, NativeRequest, Request,
     anthropic::count_tokens,
     openai::{embeddings::Embeddings, images::Images},
 };
@@ -104,7 +104,7 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
 
 /// Sends a conversation, and returns its response or stream.
 async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, Failure> {
-    let native = request.encode()?;
+    let native = encoded(app, &request)?;
     let quota = caller.admit(native.estimated_tokens).await?;
     let exchange = caller.exchange(native).await?.encoded_for_each_model(&request);
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
@@ -132,6 +132,20 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
     quota.report_usage(Usage::new(usage.input, usage.output));
     let body = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
     Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), body.into()))
+}
+
+/// Encodes a request for the model that its alias stands for. The path keeps the alias, which has a list of fallbacks.
+fn encoded(app: &AppState, request: &Request) -> Result<NativeRequest, Error> {
+    let named = &request.conversation.model;
+    let model = app.pools.resolved(named);
+    if model == named {
+        return request.encode();
+    }
+    let mut resolved = request.clone();
+    model.clone_into(&mut resolved.conversation.model);
+    let mut native = resolved.encode()?;
+    native.path = native.path.replacen(&format!("/{model}:"), &format!("/{named}:"), 1);
+    Ok(native)
 }
 
 /// Returns the model of the last attempt, which is another than the requested one after a fallback.

@@ -233,7 +233,7 @@ struct Meter {
     lease: Lease,
 }
 
-/// Wraps a response body. `quota` is the tenant's reservation, if it has limits; `events` is the dialect of a stream.
+/// Wraps a response body. `quota` is the lease of a named tenant; `events` is the dialect of a stream.
 pub fn metered<B>(inner: B, format: UsageFormat, quota: Option<Lease>, tenant: &Tenant, events: Option<Dialect>) -> Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,

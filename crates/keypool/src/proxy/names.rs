@@ -31,6 +31,7 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
             "webhooks",
             "voices",
             "credentials",
+            "videos",
         ],
         Dialect::OpenAi => &[
             "files",

@@ -135,7 +135,12 @@ impl Pools {
                 );
                 let listed: HashSet<KeyId> = keys.keys.iter().map(Key::id).collect();
                 let removed = stored_before.difference(&listed).cloned().map(KeyChange::Remove);
-                removed.chain(keys.keys.into_iter().map(KeyChange::Put)).collect()
+                // A key of the failed file that is also in the database keeps the file's options.
+                let known: HashSet<_> =
+                    provider.pool.snapshot(0, usize::MAX).keys.into_iter().map(|view| view.id).collect();
+                let is_of_file = |id: &KeyId| known.contains(id) && !stored_before.contains(id);
+                let put = keys.keys.into_iter().filter(|key| !is_of_file(&key.id())).map(KeyChange::Put);
+                removed.chain(put).collect()
             } else {
                 vec![KeyChange::ReplaceAll(keys.keys)]
             };

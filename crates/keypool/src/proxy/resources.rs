@@ -514,7 +514,7 @@ pub async fn list(
     let size = query(head, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
     let prefix = kept(provider, &format!("{collection}/"));
     let after = query(head, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
-    let _quota = app.tenants.admit(tenant, 0).await?;
+    let _quota = app.tenants.admit(tenant, None).await?;
     let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;
     let more = page.len() > size;
     page.truncate(size);

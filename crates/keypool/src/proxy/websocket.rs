@@ -242,7 +242,7 @@ impl Session {
         }
         // The message as it was checked: the original might have a field twice.
         let setup = content.to_string();
-        let quota = app.tenants.admit(&self.tenant, text.len() as u64 / 4).await.map_err(refused)?;
+        let quota = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await.map_err(refused)?;
         let mut needs = KeyRequest::model(model).input_tokens(text.len() as u64 / 4);
         if let Some(project) = project {
             needs = needs.affinity(Affinity::RequireProject(project));

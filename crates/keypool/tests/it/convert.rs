@@ -279,6 +279,7 @@ async fn aliases_go_to_the_provider_of_their_model() {
             "[[providers]]\nkind = \"anthropic\"\nupstream = \"{}\"\nkeys = [{{ secret = \"sk-not-a-real-key\" }}]\n\
              [[models]]\nname = \"claude-sonnet-4-5\"\naliases = [\"smart\"]\n\
              [[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"fast\"]\n\
+             [[models]]\nname = \"gemini-3-pro-preview\"\naliases = [\"newest\"]\n\
              [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"gemini-2.5-flash\"]\n",
             claude.url
         );
@@ -300,6 +301,11 @@ async fn aliases_go_to_the_provider_of_their_model() {
         let answer = gateway.send(request).await;
         assert_eq!(answer.status.as_u16(), status, "{model}: {}", answer.text());
     }
+    // An alias accepts what its model accepts: only Gemini 3 follows a schema beside a search.
+    let search = json!({ "model": "newest", "input": "Hi", "tools": [{ "type": "web_search" }],
+        "text": { "format": { "type": "json_schema", "name": "x", "schema": { "type": "array", "items": {} } } } });
+    let answer = gateway.post(path(RESPONSES), &search).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
     // The aliases in a batch are not replaced, so they do not count as their models.
     let batch = json!({ "requests": [{ "custom_id": "1", "params": { "model": "fast" } }] });
     let mut request = post("/v1/messages/batches", &batch);
