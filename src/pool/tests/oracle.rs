@@ -10,6 +10,8 @@ const DAY: u64 = 24 * 60 * MINUTE;
 const LATE: u64 = 600;
 /// How long after midnight requests may count for both days.
 const MIDNIGHT: u64 = 30_100;
+/// How long before midnight requests may count for both days.
+const EARLY: u64 = 1_000;
 
 /// A request for a key.
 #[derive(Clone, Debug)]
@@ -222,10 +224,11 @@ impl Oracle {
         if counted(minute, &tokens) + asked.tokens > given.tokens {
             return Some(format!("{} tokens a minute are used", given.tokens));
         }
-        let midnight = (self.now + self.morning) / DAY * DAY;
+        let early = if late > 0 { EARLY } else { 0 };
+        let midnight = (self.now + self.morning + early) / DAY * DAY;
         let guarded = late > 0 && self.now + self.morning < midnight + MIDNIGHT;
         // The previous day counts, too, during the guard after midnight.
-        let begins = midnight.saturating_sub(if guarded { DAY } else { 0 }).saturating_sub(self.morning);
+        let begins = midnight.saturating_sub(if guarded { DAY } else { early }).saturating_sub(self.morning);
         if counted(begins, &requests) + 1 > given.day {
             return Some(format!("{} requests a day are used", given.day));
         }
