@@ -14,7 +14,8 @@ use crate::time::Tick;
 /// How long a learned limit is kept after it was last confirmed.
 const FORGET: Duration = Duration::from_secs(86_400);
 
-/// Maximum number of remembered refusals. Each requires one more success over the assumed limits before they are dropped.
+/// Maximum number of remembered refusals. Each requires one more success over the assumed limits before they are
+/// dropped.
 const MAX_REFUSED: u8 = 8;
 
 /// The amount that stands for no limit.

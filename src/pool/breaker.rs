@@ -72,7 +72,7 @@ pub(crate) struct Breaker {
     state: Phase,
     /// When the state was entered. Outcomes of requests that started before it can only extend a cooldown.
     since: Tick,
-    /// The number of failures in a row.
+    /// The number of failures of the class in a row.
     failures: u16,
     class: Option<ErrorClass>,
     /// The provider's message, or why a person disabled the target.
@@ -199,7 +199,7 @@ impl Breakers {
         if matches!(breaker.state, Phase::HalfOpen { .. }) && started < breaker.since {
             return Change::Nothing;
         }
-        // Only failures of one class are a series.
+        // A failure of another class starts a new count.
         let before = if breaker.class == Some(failure.class) { breaker.failures } else { 0 };
         breaker.failures = before.saturating_add(1);
         breaker.class = Some(failure.class);

@@ -242,13 +242,10 @@ pub(crate) fn others_may_serve(state: &State, projects: &HashSet<&str>, model: O
         view.is_some_and(|view| view.state == CircuitBreaker::Disabled || view.class == Some(ErrorClass::NotEntitled))
     };
     state.registry.iter().enumerate().any(|(checked, (slot, entry))| {
-        if checked == MAX_CHECKED {
-            return true;
-        }
-
-        !projects.contains(&*state.registry.project(entry.project).name)
-            && entry.data.allows(model)
-            && !state.covering(slot, named).any(is_out)
+        checked == MAX_CHECKED
+            || !projects.contains(&*state.registry.project(entry.project).name)
+                && entry.data.allows(model)
+                && !state.covering(slot, named).any(is_out)
     })
 }
 

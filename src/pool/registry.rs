@@ -225,8 +225,7 @@ impl Registry {
         if let Some(project) = self.project_names.get(name) {
             return Some(*project);
         }
-        let slot = self.find(&KeyId::from(name))?;
-        self.get(slot).map(|entry| entry.project)
+        self.get(self.find(&KeyId::from(name))?).map(|entry| entry.project)
     }
 
     pub(crate) fn group_name(&self, group: GroupIx) -> &Arc<str> {

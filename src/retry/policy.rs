@@ -24,14 +24,15 @@ use crate::{
 /// Retries a request if another key or a short pause may help. It is a policy for tower's
 /// [`RetryLayer`](tower::retry::RetryLayer), above [`KeyRotationLayer`](crate::KeyRotationLayer).
 ///
-/// - After a fault of the key (429, 401, 403, ...) the request is retried with another key: 8 times immediately, then
-///   after pauses of 100 ms or more for as long as the request may wait, 16 times in all. Then the caller gets an error
-///   of [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's response about a pooled key.
+/// - After a fault of the key (429, 401, 403, ...) the request is retried with another key: 8 keys are tried at once,
+///   then others after pauses of 100 ms or more for as long as the request may wait, 16 in all. Then the caller gets an
+///   error of [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's response about a pooled
+///   key.
 /// - After a fault of the provider or of the network (5xx, 499, no connection) the request is retried after a pause of
 ///   250 ms or more, 3 attempts in all, within a budget that all requests share. A `Retry-After` of up to 5 s is
 ///   obeyed; `x-should-retry: false` forbids a retry. Then the last response or error is returned to the caller. A
-///   request that is not idempotent ([`KeyRequest::not_idempotent`](crate::KeyRequest::not_idempotent)) is not retried if the provider may
-///   have received it.
+///   request that is [not idempotent](crate::KeyRequest::not_idempotent) is not retried if the provider may have
+///   received it.
 /// - After a fault of the caller the request is never retried. If several projects refuse a request without a clear
 ///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. Unclear causes
 ///   are a 402 or 403 that names none, from three projects; a 401 that names none, from three or more projects and all

@@ -391,7 +391,7 @@ fn suspended_project_serves_again_when_one_of_its_keys_is_enabled() {
 }
 
 #[test]
-fn failures_of_different_classes_are_no_series() {
+fn failures_of_different_classes_are_counted_separately() {
     let (pool, time) = keys(1);
     answer(&pool, &time, M, Failure::new(RateLimit).scope(Scope::Key));
     time.advance(HOUR);

@@ -230,7 +230,7 @@ fn write(record: &RequestRecord) {
 }
 
 fn short(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+    if text.len() <= MAX_TEXT { text.to_owned() } else { text.chars().take(MAX_TEXT).collect() }
 }
 
 fn milliseconds(duration: Duration) -> u64 {

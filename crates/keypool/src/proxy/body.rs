@@ -233,13 +233,13 @@ struct Meter {
     lease: Lease,
 }
 
-/// Wraps a response body. `quota` is the lease of a named tenant; `events` is the dialect of a stream.
-pub fn metered<B>(inner: B, format: UsageFormat, quota: Option<Lease>, tenant: &Tenant, events: Option<Dialect>) -> Body
+/// Wraps a response body. `lease` is that of a named tenant; `events` is the dialect of a stream.
+pub fn metered<B>(inner: B, format: UsageFormat, lease: Option<Lease>, tenant: &Tenant, events: Option<Dialect>) -> Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let meter = quota.map(|lease| Meter { reader: UsageReader::new(format), lease });
+    let meter = lease.map(|lease| Meter { reader: UsageReader::new(format), lease });
     if meter.is_none() && tenant.name.is_none() {
         return Body::new(inner);
     }

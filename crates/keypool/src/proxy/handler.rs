@@ -63,7 +63,11 @@ async fn serve(
         let message = format!("the method {} is not supported", head.method);
         return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, message));
     }
-    let address = Address::of(app, &route, &head);
+    // Only these responses may contain the provider's address.
+    let may_name_provider = route.endpoint == Endpoint::Upload
+        || matches!(head.method, Method::GET | Method::HEAD)
+        || route.path.contains("/batches");
+    let address = if may_name_provider { Address::of(app, &route, &head) } else { None };
     // `address` is read from the client's URL; from here on the request has the provider's path.
     set_path(&mut head, &route.path)?;
     let body = if uploads::is_part(&route, &head) {

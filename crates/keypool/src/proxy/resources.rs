@@ -240,8 +240,8 @@ fn host(provider: &ProviderPool) -> &str {
 /// Returns the project that holds the resources which a request names in its path, its query and its body.
 ///
 /// # Errors
-/// 404 for an unknown resource, one of another tenant, or a path that shows those of all tenants; 400 for resources of two projects, or an unreadable body; 413
-/// or 415 for a body that cannot be searched; 503 if the table cannot be read.
+/// 404 for an unknown resource, one of another tenant, or a path that shows those of all tenants; 400 for resources of
+/// two projects, or an unreadable body; 413 or 415 for a body that cannot be searched; 503 if the table cannot be read.
 pub async fn pinned(
     app: &AppState,
     provider: &ProviderPool,
@@ -514,7 +514,7 @@ pub async fn list(
     let size = query(head, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
     let prefix = kept(provider, &format!("{collection}/"));
     let after = query(head, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
-    let _quota = app.tenants.admit(tenant, None).await?;
+    let _tenant_lease = app.tenants.admit(tenant, None).await?;
     let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;
     let more = page.len() > size;
     page.truncate(size);
