@@ -1,7 +1,7 @@
 //! Bodies: request bodies are collected, response bodies are metered.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -9,8 +9,11 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use flate2::{
+    read::{MultiGzDecoder, ZlibDecoder},
+    write,
+};
+use http::{HeaderMap, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
@@ -88,11 +91,48 @@ pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Resul
     Ok(Collected::whole(data))
 }
 
+/// The first bytes of gzip data, with which JSON and events never start. Some relays compress without being asked to.
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// Maximum number of bytes that a piece of a response may have when it is decompressed.
+const MAX_INFLATED: usize = 32 << 20;
+
+/// Decompresses a response in gzip while it is read. Data after a damaged piece is lost.
+pub fn decompressed<B>(mut response: Response<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        response.headers_mut().remove(name);
+    }
+    let mut gzip: Option<write::MultiGzDecoder<Vec<u8>>> = None;
+    let mut begun = false;
+    let inflate = move |data: Bytes| {
+        if !std::mem::replace(&mut begun, true) && data.starts_with(GZIP) {
+            gzip = Some(write::MultiGzDecoder::new(Vec::new()));
+        }
+        let Some(decoder) = &mut gzip else { return data };
+        for piece in data.chunks(1 << 10) {
+            if decoder.write_all(piece).and_then(|()| decoder.flush()).is_err()
+                || decoder.get_ref().len() > MAX_INFLATED
+            {
+                break;
+            }
+        }
+        std::mem::take(decoder.get_mut()).into()
+    };
+    response.map(|body| Body::new(body.map_frame({
+        let mut inflate = inflate;
+        move |frame| frame.map_data(&mut inflate)
+    })))
+}
+
 /// Reads at most `limit` bytes from a decoder.
 ///
 /// # Errors
 /// If the compressed data is damaged.
-pub fn inflated(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
+fn inflated(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
     let mut data = Vec::new();
     decoder.take(limit as u64).read_to_end(&mut data)?;
     Ok(data.into())
