@@ -13,10 +13,7 @@ use super::{
     exchange::{Caller, Exchange, Failure, Quota, Sent},
     may_be_better, served_model,
 };
-use crate::{
-    app::AppState,
-    proxy::body,
-};
+use crate::{app::AppState, proxy::body};
 
 /// Interval of pings to the client while nothing else is sent: some proxies cut streams that are idle for 30 s.
 const PING: Duration = Duration::from_secs(15);
