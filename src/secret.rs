@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, ops::Range};
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 
 /// The characters that are percent-encoded in a query: all but the unreserved ones.
@@ -93,6 +93,23 @@ impl Secret {
         }
         redacted.extend_from_slice(rest);
         Some(redacted)
+    }
+
+    /// Like [`redact`](Self::redact), for the values of headers or trailers. Those whose names contain the secret are
+    /// removed.
+    pub(crate) fn redact_headers(&self, headers: &mut HeaderMap) {
+        for value in headers.values_mut() {
+            if let Some(redacted) = self.redact_bytes(value.as_bytes()) {
+                *value = HeaderValue::try_from(redacted).unwrap_or(HeaderValue::from_static("***"));
+            }
+        }
+        let Some(secret) = self.redactable() else { return };
+        let contains = |name: &&HeaderName| {
+            name.as_str().as_bytes().windows(secret.len()).any(|part| part.eq_ignore_ascii_case(secret))
+        };
+        for name in headers.keys().filter(contains).cloned().collect::<Vec<_>>() {
+            headers.remove(name);
+        }
     }
 
     /// Finds the first occurrence, plain or with any of its bytes percent-encoded or escaped as in JSON.

@@ -109,11 +109,7 @@ where
 impl<B: Body> PartialResponse<B> {
     fn new(response: Response<B>, lease: Arc<Lease>) -> Self {
         let (mut head, body) = response.into_parts();
-        for value in head.headers.values_mut() {
-            if let Some(redacted) = lease.secret().redact_bytes(value.as_bytes()) {
-                *value = HeaderValue::try_from(redacted).unwrap_or(HeaderValue::from_static("***"));
-            }
-        }
+        lease.secret().redact_headers(&mut head.headers);
         let provider = &lease.shared().provider;
         lease.learn(&provider.limits_in_headers(&head.headers));
         let encoding = Encoding::of(&head.headers);

@@ -36,7 +36,12 @@ impl<B: Body> Body for LeaseBody<B> {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let frame = ready!(this.inner.as_mut().poll_frame(cx));
+        let mut frame = ready!(this.inner.as_mut().poll_frame(cx));
+        if let (Some(Ok(frame)), Some(lease)) = (&mut frame, &this.lease)
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            lease.secret().redact_headers(trailers);
+        }
         if !matches!(frame, Some(Ok(_))) || this.inner.is_end_stream() {
             *this.lease = None;
         }

@@ -222,8 +222,8 @@ impl Service<Request> for PagesOrProxy {
 }
 
 async fn proxy(app: AppState, request: Request) -> Response {
-    let (head, body) = request.into_parts();
-    let (route, tenant) = match auth::authenticate(&app, &head).await {
+    let (mut head, body) = request.into_parts();
+    let (route, tenant) = match auth::authenticate(&app, &mut head).await {
         Ok(authenticated) => authenticated,
         Err((dialect, error)) => return error.into_response(dialect),
     };

@@ -22,7 +22,7 @@ use tower_keypool::metrics::PoolCollector;
 use crate::{
     app::AppState,
     middleware::access_log::{RequestRecord, RequestResult, is_own_page},
-    proxy::headers::BY_PROXIES,
+    proxy::headers::is_by_proxy,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -176,7 +176,7 @@ pub async fn serve(
     headers: HeaderMap,
 ) -> Response {
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let proxied = BY_PROXIES.iter().any(|name| headers.contains_key(name));
+    let proxied = headers.keys().any(is_by_proxy);
     let is_local = peer.ip().to_canonical().is_loopback() && !proxied;
     let has_token = |token| app.tenants.find(token).is_some_and(|tenant| tenant.name.is_none());
     if !(is_local || bearer.is_some_and(has_token)) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use flate2::read::MultiGzDecoder;
 use futures_util::{StreamExt, TryStreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
@@ -17,10 +16,10 @@ use crate::{
     app::AppState,
     error::{ApiError, Cause, Dialect},
     proxy::{
-        body::{Collected, inflated},
+        body::Collected,
         handler::{self, Incoming},
         headers,
-        pools::{AnswerBody, ProviderPool},
+        pools::ProviderPool,
         resources::{self, ResourceAccess},
         route::{Endpoint, PathTarget, Route},
         sessions::Session,
@@ -30,8 +29,6 @@ use crate::{
 
 /// Maximum size of a response that is read as a whole. Images in 4K have about 20 MiB each.
 const MAX_RESPONSE: usize = 256 << 20;
-/// Maximum size of a decompressed response. The gateway requests no compression.
-pub const MAX_INFLATED: usize = 32 << 20;
 /// Maximum size of an error response.
 const MAX_ERROR: usize = 1 << 20;
 /// Maximum number of concurrent native requests of one request.
@@ -202,7 +199,7 @@ pub struct Exchange {
 }
 
 /// The body of a successful response, and the attempts that led to it.
-pub type Sent = Result<(AnswerBody, Attempts), Failure>;
+pub type Sent = Result<(Body, Attempts), Failure>;
 
 impl Exchange {
     /// Encodes the request again for each fallback model, because models accept different settings and signatures.
@@ -231,7 +228,7 @@ impl Exchange {
         head.extensions.insert(needs);
         let provider = Arc::clone(&self.provider);
         Box::pin(async move {
-            let answer = provider.send(Request::from_parts(head, Body::from(body))).await.map_err(|error| {
+            let answer = provider.send_to_read(Request::from_parts(head, Body::from(body))).await.map_err(|error| {
                 let (error, attempts) = handler::failure(&error);
                 Failure::from(error).after(attempts)
             })?;
@@ -267,29 +264,18 @@ fn first_data(events: &[u8]) -> &[u8] {
     events.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"data:")).unwrap_or(events)
 }
 
-/// Collects and decompresses a body.
+/// Collects a body.
 ///
 /// # Errors
 /// If the body breaks off, or is longer than 256 MiB.
-pub async fn whole(body: AnswerBody) -> Result<Bytes, Failure> {
+pub async fn whole(body: Body) -> Result<Bytes, Failure> {
     match Limited::new(body, MAX_RESPONSE).collect().await {
-        Ok(body) => Ok(unpacked(body.to_bytes())),
+        Ok(body) => Ok(body.to_bytes()),
         Err(error) => {
             let why = format!("the provider's response broke off: {error}");
             Err(Error::new(ErrorKind::BadUpstream, why).into())
         }
     }
-}
-
-/// The first bytes of gzip data, with which JSON and events never start. Some relays compress without being asked to.
-pub const GZIP: &[u8] = b"\x1f\x8b";
-
-/// Decompresses a whole response. Damaged data is returned as it is, and fails to parse later.
-fn unpacked(body: Bytes) -> Bytes {
-    if !body.starts_with(GZIP) {
-        return body;
-    }
-    inflated(MultiGzDecoder::new(&body[..]), MAX_INFLATED).unwrap_or(body)
 }
 
 fn usage(body: &Bytes) -> Option<Usage> {

@@ -1,23 +1,19 @@
 //! A streamed response, translated as it arrives.
 
-use std::{convert::Infallible, io::Write, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use keypool_dialect::Answer;
 use tower_keypool::{Attempts, Usage, provider::UsageFormat};
 
 use super::{
-    exchange::{Caller, Exchange, Failure, GZIP, MAX_INFLATED, Quota, Sent},
+    exchange::{Caller, Exchange, Failure, Quota, Sent},
     may_be_better, served_model,
 };
-use crate::{
-    app::AppState,
-    proxy::{body, pools::AnswerBody},
-};
+use crate::{app::AppState, proxy::body};
 
 /// Interval of pings to the client while nothing else is sent: some proxies cut streams that are idle for 30 s.
 const PING: Duration = Duration::from_secs(15);
@@ -30,8 +26,6 @@ pub struct Translation {
     model: String,
     quota: Quota,
     source: Source,
-    /// Decompresses the response if it is in gzip.
-    gzip: Option<MultiGzDecoder<Vec<u8>>>,
     attempts: Attempts,
     is_second: bool,
 }
@@ -39,7 +33,7 @@ pub struct Translation {
 /// The source of the next bytes.
 enum Source {
     Sending(BoxFuture<'static, Sent>),
-    Reading(AnswerBody),
+    Reading(Body),
     Ended,
 }
 
@@ -53,7 +47,6 @@ impl Translation {
             model: model.to_owned(),
             quota,
             source,
-            gzip: None,
             attempts: Attempts::default(),
             is_second: false,
         }
@@ -92,7 +85,7 @@ impl Translation {
                 Source::Sending(sent) => match sent.await {
                     Ok((body, attempts)) => {
                         self.answer.restart(served_model(&attempts, &self.model));
-                        (self.attempts, self.source, self.gzip) = (attempts, Source::Reading(body), None);
+                        (self.attempts, self.source) = (attempts, Source::Reading(body));
                         continue;
                     }
                     // The second attempt failed: the answer of the first is used.
@@ -106,7 +99,7 @@ impl Translation {
                     // A broken connection counts as an answer without an end.
                     let (read, ended) = match body.frame().await {
                         Some(Ok(frame)) => match frame.into_data() {
-                            Ok(data) => (self.answer.push(&unpacked(&mut self.gzip, data)), false),
+                            Ok(data) => (self.answer.push(&data), false),
                             Err(_) => continue,
                         },
                         _ => (self.answer.close(), true),
@@ -134,18 +127,4 @@ impl Translation {
             }
         }
     }
-}
-
-/// Decompresses a chunk. Data after a damaged chunk is lost, and the answer breaks off.
-fn unpacked(gzip: &mut Option<MultiGzDecoder<Vec<u8>>>, data: Bytes) -> Bytes {
-    if gzip.is_none() && data.starts_with(GZIP) {
-        *gzip = Some(MultiGzDecoder::new(Vec::new()));
-    }
-    let Some(decoder) = gzip else { return data };
-    for piece in data.chunks(1 << 10) {
-        if decoder.write_all(piece).and_then(|()| decoder.flush()).is_err() || decoder.get_ref().len() > MAX_INFLATED {
-            break;
-        }
-    }
-    std::mem::take(decoder.get_mut()).into()
 }

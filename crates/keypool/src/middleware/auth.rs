@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     app::AppState,
@@ -15,16 +15,20 @@ use crate::{
     tenants::Tenant,
 };
 
-/// Returns the [`Route`] and the [`Tenant`] of a request.
+/// Returns the [`Route`] and the [`Tenant`] of a request, and removes other copies of the tenant's token from its head.
 ///
 /// # Errors
 /// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each
 /// with the dialect of the response.
-pub async fn authenticate(app: &AppState, head: &Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
+pub async fn authenticate(app: &AppState, head: &mut Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
     let route = Route::of(head)?;
     let dialect = route.dialect;
-    let tenant = match tokens(head).find_map(|token| app.tenants.find(&token)) {
-        Some(tenant) => Some(tenant),
+    let found = tokens(head).find_map(|token| Some((app.tenants.find(&token)?, token)));
+    let tenant = match found {
+        Some((tenant, token)) => {
+            remove_copies(head, &token);
+            Some(tenant)
+        }
         // Clients send no token with the parts of an upload: its address is the secret.
         None => uploads::owner(app, &route, head).await.map_err(|error| (dialect, error))?,
     };
@@ -62,6 +66,26 @@ fn tokens(head: &Parts) -> impl Iterator<Item = String> {
         Some(decoded(value).into_owned())
     });
     plain.chain(authorization).chain(query)
+}
+
+/// Removes the token from headers and query parameters that are not for tokens, so that it does not reach a provider.
+fn remove_copies(head: &mut Parts, token: &str) {
+    let has_token = |value: &[u8]| memchr::memmem::find(value, token.as_bytes()).is_some();
+    let is_copy = |(name, value): (&HeaderName, &HeaderValue)| {
+        let is_for_tokens = matches!(name.as_str(), "x-goog-api-key" | "x-api-key" | "api-key" | "authorization");
+        (!is_for_tokens && has_token(value.as_bytes())).then(|| name.clone())
+    };
+    for name in head.headers.iter().filter_map(is_copy).collect::<Vec<_>>() {
+        head.headers.remove(name);
+    }
+    let is_copy = |pair: &str| !pair.starts_with("key=") && has_token(decoded(pair).as_bytes());
+    if head.uri.query().is_some_and(|query| query.split('&').any(is_copy)) {
+        let query = head.uri.query().unwrap_or_default().split('&').filter(|pair| !is_copy(pair));
+        let target = format!("{}?{}", head.uri.path(), query.collect::<Vec<_>>().join("&"));
+        let mut uri = std::mem::take(&mut head.uri).into_parts();
+        uri.path_and_query = target.parse().ok();
+        head.uri = uri.try_into().unwrap_or_default();
+    }
 }
 
 /// Returns the dialect of an error response to a request that is not routed yet.

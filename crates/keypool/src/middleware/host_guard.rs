@@ -48,9 +48,9 @@ fn ambiguity(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     }
     let once = decoded(uri.path());
     let twice = decoded(&once);
-    let climbs = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    if twice.bytes().any(|byte| matches!(byte, b'\\' | 0)) || twice.split('/').any(climbs) {
-        return Some("the path contains . or .. segments, or backslashes".to_owned());
+    let climbs = |segment: &str| matches!(segment, "." | "..");
+    if twice.bytes().any(|byte| matches!(byte, b'\\' | b';' | 0)) || twice.split('/').any(climbs) {
+        return Some("the path contains . or .. segments, backslashes or semicolons".to_owned());
     }
     uri.query().into_iter().flat_map(|query| query.split(['&', ';'])).find_map(|pair| {
         let name = decoded(pair.split('=').next().unwrap_or_default());

@@ -1,7 +1,7 @@
 //! Bodies: request bodies are collected, response bodies are metered.
 
 use std::{
-    io::{self, Read},
+    io::{self, Read, Write},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -9,8 +9,11 @@ use std::{
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use flate2::{
+    read::{MultiGzDecoder, ZlibDecoder},
+    write,
+};
+use http::{HeaderMap, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use pin_project_lite::pin_project;
@@ -88,11 +91,50 @@ pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Resul
     Ok(Collected::whole(data))
 }
 
+/// The first bytes of gzip data, with which JSON and events never start. Some relays compress without being asked to.
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// Maximum number of bytes that a piece of a response may have when it is decompressed.
+const MAX_INFLATED: usize = 32 << 20;
+
+/// Decompresses a response in gzip while it is read. Data after a damaged piece is lost.
+pub fn decompressed<B>(mut response: Response<B>) -> Response<Body>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
+        response.headers_mut().remove(name);
+    }
+    let mut gzip: Option<write::MultiGzDecoder<Vec<u8>>> = None;
+    let mut begun = false;
+    let inflate = move |data: Bytes| {
+        if !std::mem::replace(&mut begun, true) && data.starts_with(GZIP) {
+            gzip = Some(write::MultiGzDecoder::new(Vec::new()));
+        }
+        let Some(decoder) = &mut gzip else { return data };
+        for piece in data.chunks(1 << 10) {
+            if decoder.write_all(piece).and_then(|()| decoder.flush()).is_err()
+                || decoder.get_ref().len() > MAX_INFLATED
+            {
+                break;
+            }
+        }
+        std::mem::take(decoder.get_mut()).into()
+    };
+    response.map(|body| {
+        Body::new(body.map_frame({
+            let mut inflate = inflate;
+            move |frame| frame.map_data(&mut inflate)
+        }))
+    })
+}
+
 /// Reads at most `limit` bytes from a decoder.
 ///
 /// # Errors
 /// If the compressed data is damaged.
-pub fn inflated(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
+fn inflated(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
     let mut data = Vec::new();
     decoder.take(limit as u64).read_to_end(&mut data)?;
     Ok(data.into())
@@ -123,7 +165,8 @@ async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Frame<Bytes>>
 
 /// Joins the bytes read so far and the rest of a body. Its length is known if the client announced it.
 fn streamed(begun: Bytes, rest: Body, timeout: Duration) -> Body {
-    Body::new(Streamed { begun: Some(begun), rest: TimeoutBody::new(timeout, rest) })
+    let length = rest.size_hint().exact().map(|rest| rest + begun.len() as u64);
+    Body::new(Streamed { begun: Some(begun), length, rest: TimeoutBody::new(timeout, rest) })
 }
 
 /// Wraps a body that is sent as it arrives.
@@ -134,6 +177,8 @@ pub fn uncollected(body: Body, timeout: Duration) -> Collected {
 pin_project! {
     struct Streamed {
         begun: Option<Bytes>,
+        // The length of the whole body: `TimeoutBody` hides it.
+        length: Option<u64>,
         #[pin]
         rest: TimeoutBody<Body>,
     }
@@ -145,20 +190,18 @@ impl http_body::Body for Streamed {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
-        match this.begun.take().filter(|begun| !begun.is_empty()) {
-            Some(begun) => Poll::Ready(Some(Ok(Frame::data(begun)))),
-            None => this.rest.poll_frame(cx),
+        let frame = match this.begun.take().filter(|begun| !begun.is_empty()) {
+            Some(begun) => Some(Ok(Frame::data(begun))),
+            None => ready!(this.rest.poll_frame(cx)),
+        };
+        if let (Some(Ok(frame)), Some(length)) = (&frame, this.length) {
+            *length = length.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
+        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (begun, rest) = (self.begun.as_ref().map_or(0, |begun| begun.len() as u64), self.rest.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(begun));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(begun));
-        }
-        hint
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -197,6 +240,28 @@ impl Collected {
             return keypool_dialect::model_of_form(body.data()).filter(|_| behind.starts_with(b"\r\n"));
         }
         body.model().map(ToString::to_string)
+    }
+
+    /// Checks that a JSON body names its model so that every reader finds the same one.
+    ///
+    /// # Errors
+    /// 400 for two top-level fields `model`, and for a byte order mark, which some providers skip.
+    pub fn check_one_model(&self) -> Result<(), ApiError> {
+        #[derive(serde::Deserialize)]
+        struct OneModel {
+            #[serde(rename = "model")]
+            _model: Option<serde::de::IgnoredAny>,
+        }
+        let data = self.data().map(|data| data.trim_ascii_start()).unwrap_or_default();
+        if data.starts_with(b"\xef\xbb\xbf") {
+            return Err(ApiError::bad_request("the body starts with a byte order mark: send it without"));
+        }
+        match serde_json::from_slice::<OneModel>(data) {
+            Err(error) if error.is_data() && data.starts_with(b"{") => {
+                Err(ApiError::bad_request(format!("the body is not valid: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub fn into_body(self) -> Body {

@@ -78,6 +78,9 @@ async fn serve(
         body::unpacked(&mut head.headers, body, limit)?
     };
     let model = named_model(app, &route, &head, &body);
+    if model.is_none() {
+        body.check_one_model()?;
+    }
     let incoming = Incoming { route, tenant, head, body, model };
     let provider = app.pools.choose(&incoming.route.target, incoming.route.dialect, incoming.model.as_deref())?;
     if let Endpoint::Models(one) = &incoming.route.endpoint

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower_keypool::Attempts;
 
 /// Headers that concern only one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 10] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -13,30 +13,43 @@ const HOP_BY_HOP: [HeaderName; 8] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHORIZATION,
+    header::TRAILER,
+    HeaderName::from_static("http2-settings"),
 ];
 
-/// Headers that reverse proxies add. Some reveal the client's address, so they are not passed to providers.
-pub const BY_PROXIES: [HeaderName; 6] = [
-    header::FORWARDED,
-    header::VIA,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-real-ip"),
+/// Headers that reverse proxies and content delivery networks add, beside `x-forwarded-*` and `cf-*`.
+const BY_PROXIES: [&str; 15] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "client-ip",
+    "true-client-ip",
+    "fastly-client-ip",
+    "x-cluster-client-ip",
+    "x-azure-clientip",
+    "x-originating-ip",
+    "x-remote-ip",
+    "x-envoy-external-address",
+    "x-original-forwarded-for",
+    "x-original-host",
+    "x-original-url",
 ];
+
+/// Reports whether a proxy added this header. Some reveal the client's address, so they are not passed to providers.
+pub fn is_by_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-forwarded-") || name.starts_with("cf-") || name == "cdn-loop" || BY_PROXIES.contains(&name)
+}
 
 /// Removes the request headers that are not for the provider. The pool's layers replace the credentials.
 pub fn for_upstream(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    for name in BY_PROXIES.iter().chain([&header::EXPECT, &header::COOKIE, &header::ORIGIN, &header::REFERER]) {
+    for name in [header::EXPECT, header::COOKIE, header::ORIGIN, header::REFERER] {
         headers.remove(name);
     }
-    let ours: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("x-keypool-") || name.as_str() == "x-request-id")
-        .cloned()
-        .collect();
-    for name in ours {
+    let is_ours = |name: &HeaderName| name.as_str().starts_with("x-keypool-") || name.as_str() == "x-request-id";
+    for name in headers.keys().filter(|name| is_ours(name) || is_by_proxy(name)).cloned().collect::<Vec<_>>() {
         headers.remove(name);
     }
     // The HTTP client sets the length of the body that it sends.
@@ -60,6 +73,15 @@ pub fn for_client(headers: &mut HeaderMap) {
     headers.remove(header::SET_COOKIE);
     if is_event_stream(headers) {
         stream(headers);
+    }
+}
+
+/// Removes the trailers that may only be headers (RFC 9110, section 6.5.1): HTTP/2 clients refuse a response with them.
+pub fn of_trailers(trailers: &mut HeaderMap) {
+    remove_hop_by_hop(trailers);
+    let is_header = |name: &&HeaderName| name.as_str().starts_with("content-") || **name == header::SET_COOKIE;
+    for name in trailers.keys().filter(is_header).cloned().collect::<Vec<_>>() {
+        trailers.remove(name);
     }
 }
 

@@ -12,12 +12,13 @@ use axum::body::Body;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
-    Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RetryPolicy, Scope,
+    Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RedactLayer, RetryPolicy, Scope,
     pool::CircuitBreaker,
     stack::{KeyPoolBody, KeyPoolService},
 };
 
 use super::{
+    body,
     route::PathTarget,
     upstream::{TimedBody, Upstream},
 };
@@ -58,6 +59,15 @@ impl ProviderPool {
     /// If no key is available, or the provider does not respond.
     pub async fn send(&self, request: Request<Body>) -> Result<Response<AnswerBody>, tower_keypool::Error> {
         self.service.clone().oneshot(request).await
+    }
+
+    /// Sends a request whose response the gateway reads itself. The body is decompressed, and the key is masked in it.
+    ///
+    /// # Errors
+    /// If no key is available, or the provider does not respond.
+    pub async fn send_to_read(&self, request: Request<Body>) -> Result<Response<Body>, tower_keypool::Error> {
+        let service = ServiceExt::<Request<Body>>::map_response(self.service.clone(), body::decompressed);
+        Ok(RedactLayer::new().layer(service).oneshot(request).await?.map(Body::new))
     }
 
     /// Reports whether any key is not disabled.

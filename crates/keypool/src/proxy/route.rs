@@ -87,8 +87,7 @@ impl Route {
     /// 404 for a path that belongs to no API. Such a request uses no key.
     pub fn of(head: &Parts) -> Result<Self, (Dialect, ApiError)> {
         let path = collapsed(head.uri.path());
-        // Some clients encode the colon before a method name.
-        let path = if path.contains("%3") { path.replace("%3A", ":").replace("%3a", ":").into() } else { path };
+        let path = if path.contains('%') { with_plain_characters(&path).into() } else { path };
         let by_credential = dialect_of_credential(head);
         let (target, forced, path) = match prefix(&path) {
             Some((target, forced, rest)) => (target, forced, rest),
@@ -183,6 +182,20 @@ pub fn decoded(text: &str) -> Cow<'_, str> {
     if text.contains('%') { percent_decode_str(text).decode_utf8_lossy() } else { text.into() }
 }
 
+/// Decodes the characters of a path that never need an encoding, such as the colon before a method name. Servers treat
+/// both forms alike, so both must lead to the same limits.
+fn with_plain_characters(path: &str) -> String {
+    let (mut plain, mut rest) = (String::with_capacity(path.len()), path);
+    while let Some(at) = rest.find('%') {
+        let code = rest.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let letter = code.filter(|byte| byte.is_ascii_alphanumeric() || b"-._~:".contains(byte));
+        plain.push_str(&rest[..at]);
+        plain.push(letter.map_or('%', char::from));
+        rest = &rest[at + if letter.is_some() { 3 } else { 1 }..];
+    }
+    plain + rest
+}
+
 /// Replaces each run of slashes in a path by one slash.
 fn collapsed(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
@@ -267,6 +280,7 @@ mod tests {
             ("POST /v1/messages", "x-api-key", Anthropic, Endpoint::Messages),
             ("POST /anthropic/v1/messages?beta=true", "authorization", Anthropic, Endpoint::Messages),
             ("POST /v1/messages/count_tokens", "x-api-key", Anthropic, Endpoint::CountTokens),
+            ("POST /v1/%63hat/completion%73", "authorization", OpenAi, Endpoint::Chat),
             ("GET /v1/models", "authorization", OpenAi, Endpoint::Models(None)),
             ("GET /v1/models", "anthropic-version", Anthropic, Endpoint::Models(None)),
             ("HEAD /v1/models", "authorization", OpenAi, Endpoint::Models(None)),

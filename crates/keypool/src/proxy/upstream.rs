@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -35,7 +35,7 @@ use tokio::{net::TcpStream, time::Sleep};
 use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
-use super::route::decoded;
+use super::{headers, route::decoded};
 use crate::config::Loaded;
 
 /// Timeout for a TCP connection.
@@ -130,6 +130,11 @@ where
         let pause = self.answer_timeout;
         Box::pin(async move {
             let mut answer = tokio::time::timeout(timeout, answer).await??;
+            // The end of a response in HTTP/1.0 is the end of the connection, but the client's connection stays open.
+            *answer.version_mut() = Version::HTTP_11;
+            if answer.headers().contains_key(header::TRANSFER_ENCODING) {
+                answer.headers_mut().remove(header::CONTENT_LENGTH);
+            }
             // The provider's own reason phrase may contain the key.
             answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
             Ok(answer.map(|inner| TimedBody { inner, pause, timer: None, progressed: false }))
@@ -155,7 +160,13 @@ impl http_body::Body for TimedBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
             self.progressed = true;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            return Poll::Ready(frame.map(|frame| {
+                let mut frame = frame?;
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::of_trailers(trailers);
+                }
+                Ok(frame)
+            }));
         }
         let pause = self.pause;
         loop {

@@ -465,6 +465,8 @@ impl Meter<'_> {
         let data: &[u8] = match &message {
             Message::Text(text) => text.as_bytes(),
             Message::Binary(data) => data,
+            // The gateway's own WebSocket replies to pings, whose data may contain the key.
+            Message::Ping(_) => return Ok(Message::Ping(Default::default())),
             _ => return Ok(message),
         };
         let has = |field: &str| memmem::find(data, field.as_bytes()).is_some();

@@ -448,3 +448,133 @@ async fn repeated_pages_of_models_are_listed_once() {
     assert_eq!(list["data"].as_array().map(Vec::len), Some(2_000));
     assert!(upstream.requests().len() <= 12, "{}", upstream.requests().len());
 }
+
+#[tokio::test]
+async fn key_is_removed_from_late_errors_of_translated_responses() {
+    let upstream = Upstream::start(|request| {
+        let key = request.headers()["x-goog-api-key"].to_str().expect("text");
+        let error = json!({ "code": 429, "message": format!("quota of {key}"), "status": "RESOURCE_EXHAUSTED" });
+        let late = json!({ "usageMetadata": { "promptTokenCount": 1 }, "error": error });
+        match request.headers()["user-agent"].as_bytes() {
+            b"sized" => reply(200, "application/json", late.to_string()),
+            b"gzip" => reply(200, "application/json", gzip(late.to_string().as_bytes())),
+            _ => reply(200, "text/event-stream", gzip(format!("data: {}\n\ndata: {late}\n\n", good()).as_bytes())),
+        }
+    })
+    .await;
+    let gateway = gateway(&upstream);
+    for (path, stream, question) in questions() {
+        for kind in ["sized", "gzip", "events"] {
+            let mut request = post(path, &question);
+            request.headers_mut().insert(header::USER_AGENT, kind.parse().expect("a value"));
+            let answer = gateway.send(request).await;
+            assert!(!answer.text().contains("AIza"), "{path} {stream} {kind}: {}", answer.text());
+            assert!(kind == "events" || answer.text().contains("quota of ***"), "{path} {kind}: {}", answer.text());
+        }
+    }
+    assert!(!gateway.log().contains("AIzaSy"), "{}", gateway.log());
+}
+
+/// Sends a request in HTTP/1.1 that lists trailers as welcome, and returns the whole response as it arrives.
+async fn raw_answer(gateway: &Gateway) -> String {
+    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
+    let body = crate::support::hello().to_string();
+    let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nte: trailers\r\n");
+    let request = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("a response");
+    answer
+}
+
+#[tokio::test]
+async fn trailers_contain_no_key_and_no_headers() {
+    let chunked = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n";
+    let trailers =
+        format!("x-checksum: 7\r\nx-{}: 1\r\nx-key: {}\r\ncontent-length: 3\r\nset-cookie: a=b\r\n", key(0), key(0));
+    let good = good().to_string();
+    let head = format!("{chunked}trailer: x-checksum, x-key, set-cookie\r\nx-{}: 1\r\n\r\n", key(0));
+    let url = breaking_upstream(move |_| format!("{head}{:x}\r\n{good}\r\n0\r\n{trailers}\r\n", good.len())).await;
+    let answer = raw_answer(&Gateway::start(&url, 1, &["--db", "none"])).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("Hi there"), "{answer}");
+    assert!(!answer.to_ascii_lowercase().contains(&key(0).to_ascii_lowercase()), "{answer}");
+    assert!(!answer.contains("set-cookie"), "{answer}");
+}
+
+#[tokio::test]
+async fn response_in_http_1_0_has_an_end_in_http_1_1() {
+    let good = good().to_string();
+    let url = breaking_upstream(move |_| format!("HTTP/1.0 200 OK\r\ncontent-type: application/json\r\n\r\n{good}"));
+    let answer = raw_answer(&Gateway::start(&url.await, 1, &["--db", "none"])).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn length_beside_chunks_is_ignored() {
+    let good = good().to_string();
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n";
+    let url = breaking_upstream(move |_| format!("{head}{:x}\r\n{good}\r\n0\r\n\r\n", good.len())).await;
+    let answer = raw_answer(&Gateway::start(&url, 1, &["--db", "none"])).await;
+    assert!(answer.contains("Hi there") && !answer.contains("content-length: 3\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn encoded_paths_lead_to_the_same_limits() {
+    let upstream = Upstream::start(respond).await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        let config = "[[models]]\nname = \"gemini-day\"\nlimits = { rpd = 1 }\n[pool]\nwait = \"0s\"\n";
+        std::fs::write(folder.join("keypool.toml"), config).expect("written");
+        command.args(["--db", "none"]);
+    });
+    let body = json!({ "model": "gemini-day", "input": "Hello" });
+    assert_eq!(gateway.post("/v1beta/%69nteractions", &body).await.status, 200);
+    for path in ["/v1beta/interactions", "/v1beta/%69nteractions", "/v1beta/interaction%73"] {
+        assert_eq!(gateway.post(path, &body).await.status, 503, "{path}");
+    }
+    for path in ["/v1beta/interactions;x", "/v1beta/interactions%3Bx", "/gemini/batch;x"] {
+        assert_eq!(gateway.post(path, &body).await.status, 400, "{path}");
+    }
+    assert_eq!(gateway.post("/gemini/%62atch", &body).await.status, 404);
+    for body in ["{\"model\":\"x\",\"model\":\"gemini-day\"}", "\u{feff}{\"model\":\"gemini-day\"}"] {
+        let (head, _) = post("/v1beta/openai/chat/completions", &Value::Null).into_parts();
+        let answer = gateway.send(Request::from_parts(head, Full::from(body))).await;
+        assert_eq!(answer.status, 400, "{body}: {}", answer.text());
+    }
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn clients_address_and_token_do_not_reach_the_provider() {
+    let upstream = Upstream::start(respond).await;
+    let gateway = gateway(&upstream);
+    let mut request = post(&format!("{GENERATE}?foo={TOKEN}&alt=json"), &crate::support::hello());
+    let headers = ["x-forwarded-for", "x-forwarded-port", "cf-connecting-ip", "true-client-ip", "cdn-loop", "trailer"];
+    for name in headers {
+        request.headers_mut().insert(name, "192.0.2.7".parse().expect("a value"));
+    }
+    request.headers_mut().insert("x-auth-token", TOKEN.parse().expect("a value"));
+    request.headers_mut().insert("x-own", "kept".parse().expect("a value"));
+    assert_eq!(gateway.send(request).await.status, 200);
+    let sent = upstream.requests().pop().expect("a request");
+    assert_eq!(sent.uri().query(), Some("alt=json"));
+    assert_eq!(sent.headers()["x-own"], "kept");
+    for name in headers.into_iter().chain(["x-auth-token"]) {
+        assert!(!sent.headers().contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn long_body_keeps_its_length() {
+    let upstream = Upstream::start(respond).await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\nreplay_mib = 1\n").expect("written");
+        command.args(["--db", "none"]);
+    });
+    let text = "x".repeat(2 << 20);
+    let body = json!({ "contents": [{ "parts": [{ "text": text }] }] });
+    assert_eq!(gateway.post(GENERATE, &body).await.status, 200);
+    let sent = upstream.requests().pop().expect("a request");
+    assert_eq!(sent.headers()["content-length"], body.to_string().len().to_string());
+    assert_eq!(sent.body().len(), body.to_string().len());
+}
