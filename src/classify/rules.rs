@@ -322,7 +322,7 @@ fn table() -> Vec<Rule> {
 
         // Errors in streams, which usually have no status, by the name of their kind.
         on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),
-        on(Caller).statuses([400, 404, 409]).codes(["FAILED_PRECONDITION", "OUT_OF_RANGE", "invalid_value", "BadRequestError", "NotFoundError"]),
+        on(Caller).statuses([400, 404, 409]).codes(["FAILED_PRECONDITION", "OUT_OF_RANGE", "BadRequestError", "NotFoundError"]),
         on(Unclear).status(401).codes(["UNAUTHENTICATED", "unauthorized"]),
         on(Unclear).status(403).codes(["PERMISSION_DENIED", "permission_error", "forbidden"]).scope(KeyModel),
         on(RateLimit).status(429).codes(["RESOURCE_EXHAUSTED", "*rate_limit*", "too_many_requests*", "requests", "tokens", "usage_limit_reached"]),
