@@ -92,7 +92,7 @@ const DELAYS: &[(&str, f64)] = &[
     ("retryAfter", 1.0), ("retry_after_seconds", 1.0), ("retryAfterSeconds", 1.0), ("retry_after_ms", 1e-3),
     ("resets_in_seconds", 1.0), ("reset_seconds", 1.0), ("estimated_time", 1.0), ("metadata.retry_after", 1.0),
     ("metadata.retry_after_seconds", 1.0), ("metadata.headers.Retry-After", 1.0), ("detail.retry_after", 1.0),
-    ("parameters.retry_after", 1.0),
+    ("parameters.retry_after", 1.0), ("details.retry_after", 1.0), ("data.retry_after", 1.0), ("retryAfterMs", 1e-3),
 ];
 /// Paths of the time at which a limit resets.
 const MOMENTS: &[&str] = &["metadata.headers.X-RateLimit-Reset", "resets_at", "reset_at", "resetAt"];
@@ -212,11 +212,11 @@ impl ErrorInfo {
         }
     }
 
-    /// Returns an upstream's error that is JSON inside `message`. It is trusted for status 429, or if it repeats the
-    /// HTTP status.
+    /// Returns an upstream's error that is JSON inside `message` or `detail`. It is trusted for status 429, if it repeats
+    /// the HTTP status, or if it names none and the status is 401 or 402.
     fn nested(&self, error: &Value) -> Option<Value> {
         let is_limit = self.status == Some(429);
-        let inner = match error.get("message").unwrap_or(error) {
+        let inner = match error.get("message").or_else(|| error.get("detail")).unwrap_or(error) {
             Value::String(message) if is_limit => first_value(&message[message.find('{')?..])?,
             Value::String(message) => first_value(message)?,
             Value::Object(message) if message.contains_key("error") => Value::Object(message.clone()),
@@ -224,7 +224,8 @@ impl ErrorInfo {
         };
         let inner = unwrapped(inner);
         let inner = at(&inner, "error").into_iter().find(|inner| inner.is_object())?;
-        let same = STATUSES.iter().flat_map(|path| at(inner, path)).find_map(status) == self.status;
+        let named = STATUSES.iter().flat_map(|path| at(inner, path)).find_map(status);
+        let same = named == self.status || named.is_none() && matches!(self.status, Some(401 | 402));
         (is_limit || same).then(|| inner.clone())
     }
 

@@ -25,6 +25,7 @@ pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Durati
     all("retry-after-ms", &millis)
         .or_else(|| all("x-ms-retry-after-ms", &millis))
         .or_else(|| all("retry-after", &|text| moment(text, wall)))
+        .or_else(|| all("x-retry-after", &|text| moment(text, wall)))
 }
 
 /// Returns the delay until all limits that the rate-limit headers report as used up reset:
@@ -44,7 +45,8 @@ pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Op
         if !used_up || unknown {
             return None;
         }
-        moment(text(&name.replace("remaining", "reset").replace("unified-status", "unified-reset"))?, wall)
+        let reset = text(&name.replace("remaining", "reset").replace("unified-status", "unified-reset"));
+        moment(reset.or_else(|| text(&name.replace("remaining", "reset-after")))?, wall)
     });
     resets.max().or_else(|| in_rate_limit_field(text("ratelimit")?))
 }
@@ -84,7 +86,7 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
 /// seconds`, `resets at 2026-11-20T08:00:00Z`. A bare number means seconds.
 pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
     const BEFORE_MOMENTS: [&str; 6] = ["reset at ", "resets at ", "resets at: ", "again at ", "retry at ", "将在 "];
-    const PHRASES: [&str; 13] = [
+    const PHRASES: [&str; 14] = [
         "retry in ",
         "retry after ",
         "retry-after: ",
@@ -94,6 +96,7 @@ pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
         "available again in ",
         "wait for ",
         "please wait ",
+        "must wait ",
         "reset after ",
         "reset in ",
         "resets in ",

@@ -24,10 +24,17 @@ fn table() -> Vec<Rule> {
         // Routers and proxies: their provider refused the router's key, or is overloaded.
         on(Transient).statuses([401, 402, 403, 429]).messages(["provider returned error", "error from provider"]),
         on(Transient).statuses([401, 402, 403]).messages(["litellm.authenticationerror", "litellm.permissiondeniederror", "no fallback model group found"]),
-        on(Transient).statuses([401, 403]).messages(["database query error", "数据库查询出错"]),
+        on(Transient).statuses([401, 403]).messages(["database query error", "数据库查询出错", "upstream authentication failed", "upstream access forbidden"]),
         on(RateLimit).status(429).code("model_cooldown"),
         on(Transient).status(429).code("upstream_provider_shared_pool"),
         on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和", "load is saturated"]),
+
+        // The message quotes the request, in which the caller may have written anything.
+        on(NotEntitled).status(400).message("organization must be verified").scope(Request),
+        on(Caller).status(400).messages(["invalid json payload", "not in an active state", "mcp server", "function name", "string should"]).needs_status(),
+        on(Caller).status(400).messages(["function_declarations", "properties[", "json schema is invalid"]).needs_status(),
+        on(Caller).status(400).codes(["invalid_function_parameters", "unknown_parameter", "unsupported_parameter", "missing_required_parameter"]),
+        on(Caller).status(400).codes(["invalid_value", "invalid_type", "invalid_image_url", "tool_use_failed", "json_validate_failed"]),
 
         // The request had no key, or two. A sentence that leaves open whether the key is missing or wrong means that it is
         // wrong, since every request has one.
@@ -45,14 +52,15 @@ fn table() -> Vec<Rule> {
 
         // Google: the key.
         on(KeyRejected).codes(["API_KEY_INVALID", "keyInvalid", "keyExpired"]).confirm(),
-        on(KeyRejected).provider("gemini").status(401).code("authentication").confirm(),
+        on(KeyRejected).provider("gemini").status(401).codes(["authentication", "ACCESS_TOKEN_TYPE_UNSUPPORTED", "ACCESS_TOKEN_EXPIRED"]).confirm(),
+        on(KeyRejected).provider("gemini").status(401).message("request had invalid authentication credentials").confirm(),
         on(KeyRejected).statuses([400, 401, 403]).messages(["reported as leaked", "key has been leaked", "key was leaked"]),
         on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["api key not valid", "api key is not valid", "api key is invalid"]).confirm(),
         on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["api key not found", "api key expired", "api key has expired"]).confirm(),
         on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["pass a valid api key", "renew the api key", "invalid api key"]).confirm(),
         on(KeyRejected).codes(["API_KEY_SERVICE_BLOCKED", "API_KEY_HTTP_REFERRER_BLOCKED", "API_KEY_IP_ADDRESS_BLOCKED", "ipRefererBlocked"]),
         on(KeyRejected).codes(["API_KEY_ANDROID_APP_BLOCKED", "API_KEY_IOS_APP_BLOCKED", "ACCOUNT_STATE_INVALID"]),
-        on(KeyRejected).status(403).messages(["requests from referer", "has an ip address restriction", "requests to this api"]),
+        on(KeyRejected).status(403).messages(["requests from referer", "has an ip address restriction", "requests to this api", "client application"]),
         on(KeyRejected).codes(["CONSUMER_SUSPENDED", "GCP_SUSPENDED", "CONSUMER_INVALID", "USER_PROJECT_DENIED", "TOS_VIOLATION"]).scope(Project),
         on(KeyRejected).code("PUP_LIMITED_DISABLED").scope(Project).confirm(),
         // Google: money.
@@ -63,13 +71,13 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).status(403).code("SERVICE_DISABLED").messages(["bigquery", "google maps", "maps grounding", "custom search", "google drive"]).scope(Request),
         on(Billing).codes(["BILLING_DISABLED", "SERVICE_DISABLED", "SERVICE_NOT_VISIBLE", "accessNotConfigured", "VALIDATION_REQUIRED"]),
         on(Billing).status(403).messages(["has not been used in project", "requires billing", "billing to be enabled", "dunning decision"]),
-        on(Billing).statuses([400, 403]).code("FAILED_PRECONDITION").messages(["billing", "free tier is not available"]),
+        on(Billing).status(400).code("FAILED_PRECONDITION").messages(["enable billing", "billing account", "billing to be enabled", "free tier is not available"]),
         on(Billing).statuses([400, 403]).messages(["billing is not enabled", "billing is disabled", "please enable billing"]),
         on(Billing).provider("gemini").status(402).message("pay").scope(BillingAccount).needs_status(),
         on(NotEntitled).statuses([400, 403]).message("only accessible to billed users"),
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
         on(Billing).statuses([400, 403]).message("without a billing account"),
-        on(KeyRejected).status(403).messages(["project has been denied access", "service has been disabled in this account", "denied on resource project"]).scope(Project),
+        on(KeyRejected).status(403).messages(["project has been denied access", "has been disabled in this account", "denied on resource project"]).scope(Project),
         // Google: the sender's address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),
@@ -102,7 +110,7 @@ fn table() -> Vec<Rule> {
 
         // OpenAI.
         on(Egress).code("unsupported_country_region_territory"),
-        on(Caller).codes(["mismatched_organization", "mismatched_project", "invalid_organization"]),
+        on(Caller).codes(["mismatched_organization", "mismatched_project", "invalid_organization", "external_connector_error"]),
         on(KeyRejected).codes(["account_deactivated", "organization_deactivated", "organization_restricted", "access_terminated"]).scope(Project),
         on(KeyRejected).codes(["not_authorized_invalid_project", "ip_not_authorized"]).scope(Project),
         on(KeyRejected).codes(["invalid_api_key", "InvalidApiKey", "incorrect_api_key*", "wrong_api_key", "expired_api_key", "revoked_api_key"]),
@@ -111,17 +119,16 @@ fn table() -> Vec<Rule> {
         on(RateLimit).status(429).message("litellm.ratelimiterror"),
         on(RateLimit).status(429).code("insufficient_quota").messages(["#token-limit", "allocated quota exceeded, please increase", "requests are being throttled"]),
         on(Billing).codes(["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "billing_error", "*spend_limit*"]),
-        on(Billing).codes(["credit_balance_exhausted", "organization_usage_limit_exceeded", "deactivated_workspace", "blocked_api_access"]),
+        on(Billing).codes(["credit_balance_exhausted", "organization_usage_limit_exceeded", "deactivated_workspace", "blocked_api_access", "terminal_quota_exhausted"]),
         on(Billing).statuses([402, 403, 429]).message("insufficient_quota"),
         on(Caller).statuses([413, 429]).message("request too large"),
         on(Caller).codes(["context_length_exceeded", "content_policy_violation", "content_filter", "invalid_prompt", "*cyber_policy", "bio_policy"]),
         on(NotEntitled).statuses([401, 403]).codes(["model_not_found", "no_access"]),
-        on(NotEntitled).status(503).code("model_not_found").scope(KeyModel),
+        on(NotEntitled).status(503).code("model_not_found").scope(KeyModel).cooldown(TEN_MINUTES),
         on(NotEntitled).statuses([403, 404]).messages(["organization must be verified", "complete organization verification"]),
         on(ModelNotFound).statuses([400, 404]).codes(["model_not_found", "ModelNotFound", "model_not_supported", "DeploymentNotFound"]),
-        on(NotEntitled).status(400).message("organization must be verified").scope(Request),
         on(RateLimit).status(429).code("rate_limit_exceeded"),
-        on(Transient).statuses([403, 429]).codes(["server_error", "internal_server_error", "server_is_overloaded", "slow_down"]),
+        on(Transient).statuses([403, 429]).codes(["server_error", "internal_server_error", "server_is_overloaded", "slow_down", "upstream_unavailable"]),
 
         // Zhipu and MiniMax, by numeric code; their paths in the style of Anthropic use the same codes.
         on(Billing).statuses([402, 429]).codes(["1113", "1309", "1008"]),
@@ -229,7 +236,7 @@ fn table() -> Vec<Rule> {
         on(Transient).statuses([403, 429, 498]).codes(["queue_exceeded", "*capacity_exceeded", "ServerOverloaded", "engine_overloaded*", "resource_unavailable"]),
         on(Transient).statuses([403, 429]).codes(["system_busy", "NoCapacity", "3040"]),
         on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["model_decommissioned", "model_not_available", "invalid_model", "unknown_model", "unavailable_model"]),
-        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "ServiceModelDeprecat*", "model_price_error", "UnsupportedModel", "*endpoint_not_running"]),
+        on(ModelNotFound).statuses([400, 404, 410, 422]).codes(["ModelDeprecated", "model_deprecated", "ServiceModelDeprecat*", "model_price_error", "UnsupportedModel", "*endpoint_not_running"]),
         on(NotEntitled).codes(["no_available_model_endpoints", "model_terms_required", "RegionError"]),
         on(NotEntitled).statuses([401, 403]).message("for this api key").code("*model*").scope(KeyModel),
         on(NotEntitled).statuses([401, 403]).codes(["key_model_*", "token_model_*"]).scope(KeyModel),
@@ -276,7 +283,7 @@ fn table() -> Vec<Rule> {
         // Others, by messages about the model, the plan and the request.
         on(NotEntitled).provider("anthropic").status(403).code("permission_error").scope(KeyModel),
         on(NotEntitled).status(403).messages(["token has no access", "key not allowed", "for this api key", "in this group"]).scope(KeyModel),
-        on(NotEntitled).status(403).messages(["access to model", "access to this model", "access model", "access to the model", "from this model"]),
+        on(NotEntitled).status(403).messages(["access to model", "access to this model", "access this model", "access model", "access to the model", "from this model"]),
         on(NotEntitled).statuses([401, 403]).messages(["access to the requested model", "to use model", "this model requires", "models are not available"]),
         on(NotEntitled).status(403).messages(["on your plan", "in your plan", "not included in your", "on the free tier"]),
         on(NotEntitled).status(403).messages(["include the model", "include this model", "model is not available", "model disabled", "model is blocked", "model access"]),
@@ -292,10 +299,10 @@ fn table() -> Vec<Rule> {
         on(Egress).statuses([403, 429]).message("request was blocked").needs_status(),
         on(Egress).status(403).messages(["from your region", "country is not supported", "available in your region", "available in your country"]).needs_status(),
         on(Egress).status(403).messages(["ip address has been blocked", "ip has been blocked", "ip not allowed"]).needs_status(),
-        on(Transient).status(400).messages(["model is at capacity", "model is unavailable"]),
+        on(Transient).status(400).messages(["model is at capacity", "model is unavailable", "function cannot be invoked"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model not found", "model not exist", "model does not exist", "unknown model", "invalid model"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' not found", "model '' does not exist", "no such model", "been decommissioned"]),
-        on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' is not found", "model '' is not supported", "end of life", "been deprecated"]),
+        on(ModelNotFound).statuses([400, 404, 410]).messages(["model '' is not found", "model '' is not supported", "end of life", "end of its life", "been deprecated"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["supported models are", "model '' was removed", "model can not be found"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model not supported", "model is not supported", "unable to access model", "non-serverless model", "model identifier is invalid"]),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["unsupported model", "not a valid model", "could not find model", "no model named"]),
@@ -315,7 +322,7 @@ fn table() -> Vec<Rule> {
 
         // Errors in streams, which usually have no status, by the name of their kind.
         on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),
-        on(Caller).statuses([400, 404, 409]).codes(["FAILED_PRECONDITION", "OUT_OF_RANGE", "invalid_value", "BadRequestError", "NotFoundError"]),
+        on(Caller).statuses([400, 404, 409]).codes(["FAILED_PRECONDITION", "OUT_OF_RANGE", "BadRequestError", "NotFoundError"]),
         on(Unclear).status(401).codes(["UNAUTHENTICATED", "unauthorized"]),
         on(Unclear).status(403).codes(["PERMISSION_DENIED", "permission_error", "forbidden"]).scope(KeyModel),
         on(RateLimit).status(429).codes(["RESOURCE_EXHAUSTED", "*rate_limit*", "too_many_requests*", "requests", "tokens", "usage_limit_reached"]),

@@ -154,11 +154,11 @@ fn first_member(text: &[u8]) -> First<'_> {
     if is_type && !may_be_error { First::Good } else { First::More }
 }
 
-/// Finds the first server-sent event that has data.
+/// Finds the first server-sent event that has data and is not named `ping`.
 fn first_event(text: &[u8], ended: bool) -> First<'_> {
     let mut start = 0;
     let mut at = 0;
-    let mut has_data = false;
+    let (mut has_data, mut is_ping) = (false, false);
     while at < text.len() {
         let end = match memchr2(b'\n', b'\r', &text[at..]) {
             Some(length) => at + length,
@@ -168,15 +168,16 @@ fn first_event(text: &[u8], ended: bool) -> First<'_> {
         let line = &text[at..end];
         at = end + if text[end..].starts_with(b"\r\n") { 2 } else { 1 };
         if line.is_empty() {
-            if has_data {
+            if has_data && !is_ping {
                 return First::Event(&text[start..end]);
             }
-            start = at;
+            (start, has_data, is_ping) = (at, false, false);
         }
+        is_ping |= line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"ping");
         has_data |= line.starts_with(b"data:");
     }
     match ended {
-        true if has_data => First::Event(&text[start..]),
+        true if has_data && !is_ping => First::Event(&text[start..]),
         true => First::Good,
         false => First::More,
     }
@@ -201,8 +202,17 @@ mod tests {
     fn first_event_is_the_first_with_data() {
         let event = |text: &'static str| first(text.as_bytes(), false);
         assert_eq!(event(": ping\n\nevent: a\ndata: {}\n\nrest"), First::Event(b"event: a\ndata: {}\n"));
+        let after_ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n: keep-alive\n\nevent: error\ndata: {}\n\n";
+        assert_eq!(event(after_ping), First::Event(b"event: error\ndata: {}\n"));
         assert_eq!(event("\u{feff}data: 1\r\n\r\ndata: 2"), First::Event(b"data: 1\r\n"));
-        for text in ["", ": ping\n\n", "data: {\"a\":1}\n", "data: {\"a\"", "retry: 1\n\nevent: x\n"] {
+        for text in [
+            "",
+            ": ping\n\n",
+            "event: ping\ndata: {}\n\n",
+            "data: {\"a\":1}\n",
+            "data: {\"a\"",
+            "retry: 1\n\nevent: x\n",
+        ] {
             assert_eq!(event(text), First::More, "{text}");
         }
         assert_eq!(first(b"data: {}", true), First::Event(b"data: {}"));

@@ -54,8 +54,10 @@ impl Attempts {
         let least = if failed == Some(Retry::Backoff) { AFTER_FAULT } else { Duration::ZERO };
         needs.wait = Some(deadline.since(now).max(least));
         // A rate-limited key may serve the request after its cooldown.
-        let has_cooldown =
-            |failure: &Failure| failure.class() == ErrorClass::RateLimit && failure.affected_scope() != Scope::Request;
+        let uncounted = needs.uncounted;
+        let has_cooldown = |failure: &Failure| {
+            failure.class() == ErrorClass::RateLimit && failure.affected_scope() != Scope::Request && !uncounted
+        };
         let refuses = |failure: &Failure| failure.class().is_key_fault() && !has_cooldown(failure);
         let refused = self.iter().filter(|attempt| attempt.outcome().failure().is_some_and(refuses));
         needs.excluded.extend(refused.map(|attempt| attempt.key().clone()));

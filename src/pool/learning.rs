@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     breaker::Target,
     events::Event,
+    model::ModelIx,
     registry::{ProjectIx, Slot},
     select::Grant,
     state::{Now, State},
@@ -77,6 +78,8 @@ pub(crate) fn learn_limits(state: &mut State, project: ProjectIx, grant: &Grant,
 
 /// Learns limits that a response's headers or its error named.
 pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, quota: &[QuotaViolation], now: Now) {
+    // An uncounted request has other limits than the model.
+    let quota = if grant.model == ModelIx::UNCOUNTED { &[] } else { quota };
     for violation in quota {
         let Some(limit) = violation.limit.filter(|limit| *limit > 0) else { continue };
         // An unconfirmed name has no windows of its own: a limit would apply to all such names.

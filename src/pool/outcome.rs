@@ -177,6 +177,10 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     if shares_model && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
         return;
     }
+    // The quota of uncounted requests, such as counting tokens or creating a batch, is not the model's.
+    if grant.model == ModelIx::UNCOUNTED && matches!(failure.class, ErrorClass::RateLimit | ErrorClass::DailyQuota) {
+        return;
+    }
     super::learning::learn_limits(state, project, grant, failure, now);
     let Some(target) = target_of(state, grant, failure, project, model) else { return };
     let may_disable = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);

@@ -104,7 +104,8 @@ impl KeyRequest {
         self
     }
 
-    /// Counts it against no limits, such as a request for the list of models or the state of a file.
+    /// Counts it against no limits, such as a request for the list of models or the state of a file. A rate limit of it
+    /// cools nothing down.
     #[must_use]
     pub fn uncounted(mut self) -> Self {
         self.uncounted = true;

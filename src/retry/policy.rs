@@ -16,7 +16,7 @@ use tower::retry::{
 use super::RetryFuture;
 use crate::{
     Error, ErrorKind, KeyPool,
-    classify::{ErrorClass, Failure, Outcome, Retry},
+    classify::{ErrorClass, Failure, Outcome, Retry, Scope},
     pool::{Attempt, Attempts},
     replay::TryClone,
 };
@@ -34,10 +34,15 @@ use crate::{
 ///   request that is [not idempotent](crate::KeyRequest::not_idempotent) is not retried if the provider may have
 ///   received it.
 /// - After a fault of the caller the request is never retried. If several projects refuse a request without a clear
-///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use. Unclear causes
-///   are a 402 or 403 that names none, from three projects; a 401 that names none, from three or more projects and all
-///   that may serve (at most `max_keys`); and a 404 for a model that does not exist or that the project may not use,
-///   from three projects, or from all if there are fewer.
+///   cause, the request is at fault: the response is returned to the caller, and the keys stay in use.
+/// - If the provider refuses the sender's address and the keys have no other exit, the response is returned to the
+///   caller.
+///
+/// | response without a clear cause | the request is at fault after |
+/// |---|---|
+/// | 402, 403 | three projects |
+/// | 401 | all projects that may serve, if there are at least three |
+/// | 404: the model does not exist, or the project may not use it | three projects, or all if there are fewer |
 ///
 /// The body must be [`TryClone`]; a body that cannot be cloned is sent once. The error of the service below must be
 /// [`Error`](crate::Error) or [`BoxError`](crate::BoxError): an error of another type is returned to the caller without
@@ -147,6 +152,10 @@ impl RetryPolicy {
             self.pool.forgive(attempts);
             return Step::Stop;
         }
+        // Other keys would be sent from the same address.
+        if failure.scope == Scope::Exit && !self.pool.shared.with(|state, _| state.registry.has_exits()) {
+            return Step::Stop;
+        }
         let faults = attempts.iter().filter(|attempt| attempt.class().is_some_and(ErrorClass::is_key_fault)).count();
         let Some(paced) = faults.checked_sub(self.max_keys) else { return Step::Again(Duration::ZERO) };
         let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
@@ -167,7 +176,7 @@ impl RetryPolicy {
         match last.status() {
             Some(StatusCode::NOT_FOUND) => enough || all(),
             // Most keys with such an error are dead.
-            Some(StatusCode::UNAUTHORIZED) => enough && (projects.len() >= self.max_keys || all()),
+            Some(StatusCode::UNAUTHORIZED) => enough && all(),
             _ => enough,
         }
     }

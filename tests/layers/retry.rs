@@ -264,11 +264,69 @@ async fn keys_with_an_unclear_401_are_disabled_while_another_project_serves() {
         tokio::time::advance(301 * SECOND).await;
     }
     assert_eq!(breakers(&with_reserve), ["key k0 Disabled", "key k1 Disabled", "key k2 Disabled"]);
-    for (keys, tries) in [(4, 4), (10, 8)] {
+    for keys in [4, 8] {
         let pool = pool(keys);
         let response = send(&pool, move |_| refused()).await.unwrap();
-        assert_eq!((response.status().as_u16(), attempts(&response).len()), (401, tries));
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (401, keys));
         assert_eq!(breakers(&pool), Vec::<String>::new());
+    }
+}
+
+/// Ten of twelve keys are dead, more than a request tries without a pause.
+#[tokio::test(start_paused = true)]
+async fn many_keys_with_an_unclear_401_are_disabled_and_no_caller_gets_it() {
+    let pool = builder(12).wait(5 * SECOND).build().unwrap();
+    let refused = || answer(401, r#"{"error":{"message":"User not found.","code":401}}"#);
+    for _ in 0..200 {
+        let response = send(&pool, move |key| if key < 10 { refused() } else { good() });
+        assert_eq!(response.await.unwrap().status(), 200);
+        tokio::time::advance(20 * SECOND).await;
+    }
+    assert_eq!(breakers(&pool).iter().filter(|breaker| breaker.ends_with("Disabled")).count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_address_is_returned_after_the_first_key_unless_another_exit_serves() {
+    use tower_keypool::{Gemini, Key, KeyPool};
+    let refused = || error(400, "FAILED_PRECONDITION", "User location is not supported for the API use.", "");
+    let (pool, calls) = (pool(10), Calls::default());
+    let counted = calls.clone();
+    let response = send(&pool, move |_| {
+        counted.next();
+        refused()
+    });
+    let response = response.await.unwrap();
+    assert_eq!((response.status().as_u16(), calls.count()), (400, 1));
+    assert!(text(response).await.contains("User location is not supported"));
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+
+    let key = |n: usize| Key::new(crate::support::secret(n)).exit(if n == 0 { "here" } else { "there" });
+    let pool = KeyPool::builder(Gemini::new()).keys((0..2).map(key)).build().unwrap();
+    for _ in 0..2 {
+        let response = send(&pool, move |key| if key == 0 { refused() } else { good() });
+        assert_eq!(response.await.unwrap().status(), 200);
+    }
+    assert_eq!(breakers(&pool), ["exit here Cooling"]);
+}
+
+/// Counting tokens and creating batches have quotas of their own.
+#[tokio::test(start_paused = true)]
+async fn limit_of_an_uncounted_request_does_not_affect_the_model() {
+    let minute = r#"{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{"quotaMetric":"generativelanguage.googleapis.com/count_tokens_requests","quotaId":"CountTokensRequestsPerMinutePerProject","quotaValue":"2"}]}"#;
+    for verb in ["countTokens", "batchGenerateContent"] {
+        for details in [minute, &minute.replace("PerMinute", "PerDay")] {
+            let pool = pool(3);
+            let uncounted = || request(&format!("/v1beta/models/{MODEL}:{verb}"));
+            let limited = || error(429, "RESOURCE_EXHAUSTED", "You exceeded your current quota.", details);
+            let error = send_request(&pool, uncounted(), |_| limited()).await.unwrap_err();
+            assert_eq!((error.kind(), error.attempts().len()), (ErrorKind::Unavailable, 3), "each key is tried once");
+            let response = send_request(&pool, uncounted(), |key| if key < 2 { limited() } else { good() });
+            assert_eq!(response.await.unwrap().status(), 200);
+            assert_eq!(breakers(&pool), Vec::<String>::new());
+            for _ in 0..9 {
+                assert_eq!(send(&pool, |_| good()).await.unwrap().status(), 200, "no limit is learned");
+            }
+        }
     }
 }
 

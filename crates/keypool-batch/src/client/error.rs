@@ -136,6 +136,7 @@ impl Error {
             ErrorClass::Caller => ErrorKind::Invalid,
             ErrorClass::ModelNotFound => ErrorKind::ModelNotFound,
             ErrorClass::Transient => ErrorKind::Provider,
+            ErrorClass::Egress => ErrorKind::Unavailable,
             // A 404 for a model that no key may use.
             ErrorClass::NotEntitled if failure.status() == Some(StatusCode::NOT_FOUND) => ErrorKind::ModelNotFound,
             _ => ErrorKind::Refused,

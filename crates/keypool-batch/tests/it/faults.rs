@@ -49,6 +49,17 @@ async fn temporary_fault_is_retried_and_lasting_fault_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn run_waits_while_the_provider_refuses_the_address() {
+    let body =
+        json!({"error": {"code": 400, "status": "FAILED_PRECONDITION", "message": "User location is not supported."}});
+    let rule = Rule::new(Fault::Canned(Canned::new(400).json(&body))).times(6);
+    let (sim, client) = paused(GeminiSim::builder().script([rule]), 3);
+    let (summary, results) = results_of(Batch::new(&client, MODEL), tasks(1)).await;
+    assert_eq!((summary.ok, summary.failed), (1, 0), "{results:?}");
+    assert_eq!(sim.report().total.arrivals, 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn invalid_request_is_not_retried() {
     let rule = || [Rule::new(Fault::Refuse(Refusal::InvalidArgument)).times(1)];
     let (sim, client) = paused(GeminiSim::builder().script(rule()), 1);
