@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
-    Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _,
+    Affinity, Attempts, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _,
     provider::{ModelIn, SetModel},
 };
 
@@ -232,19 +232,22 @@ fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
 /// Converts the error of a request that no key could serve, or to which no provider responded.
 pub fn failure(error: &Error) -> (ApiError, Attempts) {
     let status = match error.kind() {
-        ErrorKind::Request if has_cause::<tower_http::timeout::TimeoutError>(error) => StatusCode::REQUEST_TIMEOUT,
+        ErrorKind::Request if is_body_timeout(error) => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::Request => StatusCode::BAD_REQUEST,
         ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Transport if has_cause::<tokio::time::error::Elapsed>(error) => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Transport if Failure::from_transport(error).error_code() == Some("timeout") => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
         ErrorKind::Transport => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (ApiError::new(status, error.with_cause()).retry_after(error.retry_after()), error.attempts().clone())
 }
 
-fn has_cause<E: std::error::Error + 'static>(error: &Error) -> bool {
+/// Reports whether the client stopped sending the body of its request.
+fn is_body_timeout(error: &Error) -> bool {
     std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
-        .any(<dyn std::error::Error>::is::<E>)
+        .any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
 }
 
 /// Returns how long the client is willing to wait for a key.

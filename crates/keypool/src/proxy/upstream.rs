@@ -129,7 +129,11 @@ where
         let timeout = if is_socket { self.answer_timeout.min(HANDSHAKE_TIMEOUT) } else { self.answer_timeout };
         let pause = self.answer_timeout;
         Box::pin(async move {
-            let mut answer = tokio::time::timeout(timeout, answer).await??;
+            let mut answer = tokio::time::timeout(timeout, answer).await?.map_err(|error| match error.is_connect() {
+                // The pool sees from the kind that nothing was sent.
+                true => BoxError::from(io::Error::new(io::ErrorKind::HostUnreachable, error)),
+                false => error.into(),
+            })?;
             // The provider's own reason phrase may contain the key.
             answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
             Ok(answer.map(|inner| TimedBody { inner, pause, timer: None, progressed: false }))
