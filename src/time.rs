@@ -175,7 +175,7 @@ fn suspended() -> Duration {
 }
 
 /// A clock that a test advances by hand, as in the example of [`Clock`]. It does not advance the runtime's timers, on
-/// which requests wait.
+/// which requests wait: a waiting request ends only after both. In a paused runtime use [`Clock::starting_at`].
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Manual>);
 

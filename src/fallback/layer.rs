@@ -47,19 +47,11 @@ impl ModelFallbackLayer {
         Self { pool: pool.clone(), lists: Arc::new(Lists::new(models.into_iter().map(Into::into).collect())) }
     }
 
-    /// Lets requests for `model` fall back to these models, best first.
-    #[must_use]
-    pub fn for_model<M: Into<Arc<str>>>(mut self, model: &str, models: impl IntoIterator<Item = M>) -> Self {
-        let models = models.into_iter().map(Into::into).collect();
-        Arc::make_mut(&mut self.lists).insert(self.pool.provider().quota_model(model), models, false);
-        self
-    }
-
     /// Sends requests for `alias`, which is not a model itself, with these models, best first.
     #[must_use]
     pub fn alias<M: Into<Arc<str>>>(mut self, alias: &str, models: impl IntoIterator<Item = M>) -> Self {
         let models = models.into_iter().map(Into::into).collect();
-        Arc::make_mut(&mut self.lists).insert(self.pool.provider().quota_model(alias), models, true);
+        Arc::make_mut(&mut self.lists).insert(self.pool.provider().quota_model(alias), models);
         self
     }
 }

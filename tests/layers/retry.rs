@@ -108,6 +108,10 @@ async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
     assert_eq!((error.kind(), calls.count()), (ErrorKind::Unavailable, 8));
     assert_eq!(error.as_unavailable().unwrap().reasons()[0].0, UnavailableReason::Tried);
     assert_eq!(error.retry_after(), Some(SECOND));
+    assert!(
+        error.to_string().starts_with("gave up for gemini-2.5-flash after 8 attempts; try again in 1 s"),
+        "{error}"
+    );
 
     let (pool, calls) = (builder(20).wait(60 * SECOND).build().unwrap(), Calls::default());
     let begun = now();

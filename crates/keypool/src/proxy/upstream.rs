@@ -129,16 +129,17 @@ where
         let timeout = if is_socket { self.answer_timeout.min(HANDSHAKE_TIMEOUT) } else { self.answer_timeout };
         let pause = self.answer_timeout;
         Box::pin(async move {
-            let mut answer = tokio::time::timeout(timeout, answer).await?.map_err(|error| match error.is_connect() {
-                // The pool sees from the kind that nothing was sent.
-                true => BoxError::from(io::Error::new(io::ErrorKind::HostUnreachable, error)),
-                false => error.into(),
-            })?;
+            let mut answer = tokio::time::timeout(timeout, answer).await?.map_err(transport_error)?;
             // The provider's own reason phrase may contain the key.
             answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
             Ok(answer.map(|inner| TimedBody { inner, pause, timer: None, progressed: false }))
         })
     }
+}
+
+/// Converts an error of the client. Its kind tells the pool if no connection was made, so that nothing was sent.
+fn transport_error(error: hyper_util::client::legacy::Error) -> BoxError {
+    if error.is_connect() { io::Error::new(io::ErrorKind::HostUnreachable, error).into() } else { error.into() }
 }
 
 /// A response body that fails if nothing more of it arrives for the answer timeout, or for twice as long: the timer is
