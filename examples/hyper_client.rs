@@ -24,7 +24,11 @@ async fn main() -> Result<(), BoxError> {
         .layer(KeyPoolLayer::new(&pool))
         // Shows the pool whether a connection was made: a request that was not sent is always retried.
         .map_err(|error: Error| {
-            if error.is_connect() { io::Error::new(io::ErrorKind::HostUnreachable, error) } else { io::Error::other(error) }
+            if error.is_connect() {
+                io::Error::new(io::ErrorKind::HostUnreachable, error)
+            } else {
+                io::Error::other(error)
+            }
         })
         .service(http);
 

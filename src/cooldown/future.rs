@@ -1,4 +1,4 @@
-//! [`CooldownFuture`].
+//! Reads the start of a response, classifies it and reports the outcome.
 
 use std::{
     fmt,

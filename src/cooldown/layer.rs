@@ -1,4 +1,4 @@
-//! [`CooldownLayer`].
+//! The layer that classifies responses, and its settings.
 
 use std::time::Duration;
 

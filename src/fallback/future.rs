@@ -1,4 +1,4 @@
-//! [`ModelFallbackFuture`].
+//! Sends a request with one model after another, and collects the attempts.
 
 use std::{
     fmt,

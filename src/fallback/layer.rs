@@ -1,4 +1,4 @@
-//! [`ModelFallbackLayer`].
+//! The layer that falls back to other models, and its lists.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! [`Plan`].
+//! Decides whether to fall back, and builds the request for the next model.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! [`ModelFallback`].
+//! The service that finds out which models a request may use.
 
 use std::{
     mem,

@@ -1,4 +1,4 @@
-//! [`RetryPolicy`].
+//! Decides whether and when a request is sent again.
 
 use std::{
     collections::HashSet,

@@ -1,4 +1,4 @@
-//! [`KeyRotationFuture`].
+//! Acquires a key, sends the request with it, and adds the attempt to the result.
 
 use std::{
     fmt,

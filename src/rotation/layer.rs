@@ -1,4 +1,4 @@
-//! [`KeyRotationLayer`].
+//! The layer that gives each request a key.
 
 use std::time::Duration;
 
