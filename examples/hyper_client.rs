@@ -2,7 +2,12 @@
 
 mod shared;
 
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use std::io;
+
+use hyper_util::{
+    client::legacy::{Client, Error},
+    rt::TokioExecutor,
+};
 use tower::{Service, ServiceBuilder, ServiceExt};
 use tower_keypool::{Attempts, BoxError, Gemini, Key, KeyPool, KeyPoolLayer, Limits};
 
@@ -15,7 +20,17 @@ async fn main() -> Result<(), BoxError> {
         .limits("gemini-2.5-flash", Limits::new().per_minute(10))
         .build()?;
     let http = Client::builder(TokioExecutor::new()).build_http();
-    let mut client = ServiceBuilder::new().layer(KeyPoolLayer::new(&pool)).service(http);
+    let mut client = ServiceBuilder::new()
+        .layer(KeyPoolLayer::new(&pool))
+        // Shows the pool whether a connection was made: a request that was not sent is always retried.
+        .map_err(|error: Error| {
+            if error.is_connect() {
+                io::Error::new(io::ErrorKind::HostUnreachable, error)
+            } else {
+                io::Error::other(error)
+            }
+        })
+        .service(http);
 
     for _ in 0..4 {
         let response = client.ready().await?.call(shared::hello("gemini-2.5-flash")).await?;

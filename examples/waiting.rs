@@ -30,7 +30,7 @@ async fn main() -> Result<(), BoxError> {
 
     // A request may set a shorter wait of its own.
     let mut hasty = shared::hello("gemini-2.5-flash");
-    hasty.extensions_mut().insert(KeyRequest::model("gemini-2.5-flash").wait(Duration::ZERO));
+    hasty.extensions_mut().insert(KeyRequest::default().wait(Duration::ZERO));
     let Err(error) = client.ready().await?.call(hasty).await else { return Err("the window is full".into()) };
     println!("{error}");
     assert!(error.kind() == ErrorKind::Unavailable && error.retry_after().is_some());

@@ -176,14 +176,15 @@ impl Key {
         self
     }
 
-    /// Sets the minimum time between the starts of two requests with this key, at most a day.
+    /// Sets the minimum time between the starts of two requests with this key. More than a day counts as a day.
     #[must_use]
     pub fn min_interval(mut self, interval: Duration) -> Self {
-        self.min_interval = Some(interval);
+        self.min_interval = Some(interval.min(Duration::from_secs(86_400)));
         self
     }
 
-    /// Sets the limits of this key's project for a model; `"*"` stands for every model without limits of its own.
+    /// Sets the limits of this key's project for a model. A name may end in `*`; `"*"` stands for every model
+    /// without limits of its own.
     #[must_use]
     pub fn limits(mut self, model: impl Into<Arc<str>>, limits: Limits) -> Self {
         let model = model.into();

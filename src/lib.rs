@@ -90,7 +90,8 @@
 //! # Time
 //!
 //! The library reads the time from a [`Clock`] and sleeps with tokio's timers. Under a paused runtime, windows,
-//! cooldowns and midnights pass immediately. Only waiting needs a tokio runtime.
+//! cooldowns and midnights pass immediately. The layers need a tokio runtime with timers enabled: for waits, for pauses
+//! before a retry, and while the start of a response is read. [`KeyPool::try_acquire`] needs none.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 #[macro_use]

@@ -16,8 +16,8 @@ impl KeyPool {
     /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. `classify` maps an error of the
     /// closure to its outcome; use [`classify`](Self::classify) if you have the status and the body.
     ///
-    /// The key is in use until the closure's future ends and the lease is dropped, so a response that is still being
-    /// read may keep the lease. If the closure panics or its future is dropped, the key is returned to the pool.
+    /// The key is in use until the closure's future ends and the lease is dropped. Keep a clone of the lease for as long
+    /// as you read a streamed response. If the closure panics or its future is dropped, the key is returned to the pool.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -121,10 +121,7 @@ where
         drop(lease);
         match policy.decide(&attempts, None) {
             Step::Stop => return result.map_err(|error| RunError::Call { error, attempts }),
-            Step::GiveUp => {
-                let unavailable = Error::unavailable(pool.unavailable_after(&attempts));
-                return Err(RunError::Pool(unavailable.with_attempts(attempts)));
-            }
+            Step::GiveUp => return Err(RunError::Pool(pool.gave_up(attempts))),
             Step::Again(pause) if pause.is_zero() => {}
             Step::Again(pause) => tokio::time::sleep(pause).await,
         }

@@ -1,12 +1,4 @@
-//! The whole stack as one layer.
-//!
-//! ```text
-//! ReplayLayer          collects the request body so that it can be sent again
-//! ModelFallbackLayer   retries with another model, if one is set
-//! RetryPolicy          decides for tower's Retry which requests are sent again
-//! KeyRotationLayer     gives each attempt a key
-//! CooldownLayer        classifies the responses
-//! ```
+//! The whole stack as one layer. The crate's documentation lists its layers.
 
 use std::{
     task::{Context, Poll},

@@ -174,8 +174,9 @@ fn suspended() -> Duration {
     Duration::ZERO
 }
 
-/// A clock that a test advances by hand, as in the example of [`Clock`]. It does not advance the runtime's timers, on
-/// which requests wait.
+/// A clock that a test advances by hand, as in the example of [`Clock`]. It does not advance the runtime's timers. A
+/// waiting request ends only after [`advance`](Self::advance) and its timer; in a paused runtime use
+/// [`Clock::starting_at`].
 #[derive(Clone, Debug)]
 pub struct ManualClock(Arc<Manual>);
 

@@ -10,7 +10,9 @@ impl Failure {
     /// body could not be read. The types of the errors in its source chain decide, never their messages.
     ///
     /// If no connection was made, the scope is the [exit](Scope::Exit), and
-    /// [`may_have_been_sent`](Self::may_have_been_sent) is false. Otherwise the scope is only this request.
+    /// [`may_have_been_sent`](Self::may_have_been_sent) is false. Otherwise the scope is only this request. An error of
+    /// reqwest shows whether a connection was made. Of an error of hyper-util this crate sees only the sources: wrap it
+    /// in an [`io::Error`] of the kind [`HostUnreachable`](io::ErrorKind::HostUnreachable) if its `is_connect()` is true.
     ///
     /// ```
     /// use std::io;
@@ -22,16 +24,19 @@ impl Failure {
     /// ```
     pub fn from_transport(error: &(dyn StdError + 'static)) -> Self {
         let mut failure = Self::new(ErrorClass::Transient).scope(Scope::Request);
-        let mut code = None;
+        let (mut code, mut connected) = (None, true);
         for cause in causes(error) {
             if cause.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Request) {
                 return Self::new(ErrorClass::Caller);
             }
-            code = code_of(cause).or(code);
+            let found = code_of(cause);
+            connected &= found != Some(CONNECT);
+            code = found.or(code);
         }
-        if code == Some(CONNECT) {
+        if !connected {
             failure.scope = Scope::Exit;
             failure.may_have_been_sent = false;
+            code = code.filter(|code| *code == TIMEOUT).or(Some(CONNECT));
         }
         failure.code = code.map(Into::into);
         failure
@@ -126,6 +131,15 @@ mod tests {
             let actual =
                 (failure.class(), failure.error_code(), failure.affected_scope(), failure.may_have_been_sent());
             assert_eq!(actual, (ErrorClass::Transient, code, scope, sent), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn failure_to_connect_is_known_whatever_caused_it() {
+        for (kind, code) in [(io::ErrorKind::TimedOut, "timeout"), (io::ErrorKind::ConnectionReset, "connect")] {
+            let failure = Failure::from_transport(&io::Error::new(io::ErrorKind::HostUnreachable, wrapped(kind)));
+            let actual = (failure.error_code(), failure.affected_scope(), failure.may_have_been_sent());
+            assert_eq!(actual, (Some(code), Scope::Exit, false), "{kind:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! [`CooldownBody`].
+//! A response body that is searched for usage and late errors as it passes.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,4 @@
-//! [`CooldownFuture`].
+//! Reads the start of a response, classifies it and reports the outcome.
 
 use std::{
     fmt,
@@ -129,7 +129,7 @@ impl<B: Body> PartialResponse<B> {
         }
         while self.body.held_bytes() < most {
             let ended = !ready!(self.body.poll_read(cx));
-            if ended || (self.good && first(&self.encoding.text(&self.body.held(), most), false) != First::More) {
+            if ended || (self.good && first(&self.encoding.text(&self.body.held(), most), false) != First::Incomplete) {
                 break;
             }
         }
@@ -170,7 +170,7 @@ impl<B: Body> PartialResponse<B> {
             return classify(&self.lease, status, headers, text, false);
         }
         match first(text, self.body.is_read()) {
-            First::Event(event) if may_be_error(event) => {
+            First::MaybeError(event) if may_be_error(event) => {
                 classify(&self.lease, status, headers, event, !event.starts_with(b"{"))
             }
             _ => None,

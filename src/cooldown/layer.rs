@@ -1,4 +1,4 @@
-//! [`CooldownLayer`].
+//! The layer that classifies responses, and its settings.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::KeyPool;
 /// through unchanged.
 ///
 /// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on without trailers. The key is
-///   removed from its body, plain, percent-encoded or escaped as in JSON; such a body is passed on decompressed. The
-///   body ends where reading ended. From headers the key is removed in every response.
+///   removed from its body (plain, percent-encoded or with JSON escapes); a body that contained it is passed on
+///   decompressed. The rest of a longer body is dropped. The headers of every response are redacted.
 /// - The first event of a 2xx response is read. If it is an error, the response gets that error's status and may be
 ///   retried. Otherwise the response is passed on as it arrives, and usage and later errors are read on the way. The
-///   key is removed from a later error, too, unless the body is compressed or is JSON with a `Content-Length`. For
-///   that, an event (or JSON array) is held back from the start of the key, up to 64 KiB, until it ends.
+///   key is removed from a later error, too, unless the body is compressed or is JSON with a `Content-Length`. If a
+///   later event contains the key, the bytes from the key on are held back until the event ends, at most 64 KiB.
 /// - An error of the client below is reported, too. A 2xx response that breaks before its first event, or before its
 ///   first bytes of JSON, becomes such an error.
 ///

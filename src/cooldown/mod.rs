@@ -12,4 +12,5 @@ mod service;
 pub use body::CooldownBody;
 pub use future::CooldownFuture;
 pub use layer::CooldownLayer;
+pub use reader::can_decode;
 pub use service::Cooldown;

@@ -64,13 +64,19 @@ impl Encoding {
     }
 }
 
+/// Reports whether [`CooldownLayer`](crate::CooldownLayer) can read a body with these headers: it is not encoded, or by
+/// gzip or deflate alone.
+pub fn can_decode(headers: &HeaderMap) -> bool {
+    Encoding::of(headers) != Encoding::Other
+}
+
 /// Decodes a body as it passes.
 pub(super) enum Decoder {
     Identity,
     Gzip(Box<write::MultiGzDecoder<Vec<u8>>>),
     Deflate(Box<write::ZlibDecoder<Vec<u8>>>),
     /// The body cannot be decoded, or not any further.
-    Blind,
+    Opaque,
 }
 
 /// Size of the pieces in which a chunk is decoded, so that a chunk that expands much needs little memory.
@@ -84,7 +90,7 @@ impl Decoder {
             Encoding::Identity => Self::Identity,
             Encoding::Gzip => Self::Gzip(Box::new(write::MultiGzDecoder::new(Vec::new()))),
             Encoding::Deflate => Self::Deflate(Box::new(write::ZlibDecoder::new(Vec::new()))),
-            Encoding::Other => Self::Blind,
+            Encoding::Other => Self::Opaque,
         }
     }
 
@@ -95,13 +101,13 @@ impl Decoder {
                 Self::Identity => return read(bytes),
                 Self::Gzip(decoder) => (decoder.write_all(piece).and_then(|()| decoder.flush()), decoder.get_mut()),
                 Self::Deflate(decoder) => (decoder.write_all(piece).and_then(|()| decoder.flush()), decoder.get_mut()),
-                Self::Blind => return,
+                Self::Opaque => return,
             };
             read(text);
             let is_bomb = text.len() > MAX_EXPANDED;
             text.clear();
             if written.is_err() || is_bomb {
-                *self = Self::Blind;
+                *self = Self::Opaque;
                 return;
             }
         }
@@ -112,11 +118,11 @@ impl Decoder {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum First<'a> {
     /// More must be read.
-    More,
+    Incomplete,
     /// It is not an error.
-    Good,
+    Success,
     /// An event, or a whole body, that may be an error.
-    Event(&'a [u8]),
+    MaybeError(&'a [u8]),
 }
 
 /// Finds the first event at the start of a body. `ended` means that the text is the whole body.
@@ -125,12 +131,12 @@ pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
     let start = text.iter().position(|byte| !blank(byte)).unwrap_or(text.len());
     let text = &text[start..];
     match text.first() {
-        None if ended => First::Good,
-        None => First::More,
-        Some(b'{' | b'[') if ended => First::Event(text),
+        None if ended => First::Success,
+        None => First::Incomplete,
+        Some(b'{' | b'[') if ended => First::MaybeError(text),
         Some(b'{' | b'[') => first_member(text),
         Some(b':' | b'd' | b'e' | b'i' | b'r') => first_event(text, ended),
-        Some(_) => First::Good,
+        Some(_) => First::Success,
     }
 }
 
@@ -142,16 +148,16 @@ fn first_member(text: &[u8]) -> First<'_> {
     let text = text.trim_ascii_start();
     let text = text.strip_prefix(b"[").unwrap_or(text).trim_ascii_start();
     let Some(member) = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start) else {
-        return if text.is_empty() { First::More } else { First::Good };
+        return if text.is_empty() { First::Incomplete } else { First::Success };
     };
     let may_become = |name: &&[u8]| member.starts_with(name) || name.starts_with(member);
-    let Some(name) = SUSPECT.iter().find(|name| may_become(name)) else { return First::Good };
+    let Some(name) = SUSPECT.iter().find(|name| may_become(name)) else { return First::Success };
     // A successful response may start with its type, too: `{"type":"message"`, `{"object":"chat.completion"`.
     let is_type = matches!(*name, b"\"type\"" | b"\"object\"");
     let value = member.get(name.len()..).unwrap_or_default().trim_ascii_start();
     let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii_start();
     let may_be_error = value.starts_with(b"\"error\"") || b"\"error\"".starts_with(value);
-    if is_type && !may_be_error { First::Good } else { First::More }
+    if is_type && !may_be_error { First::Success } else { First::Incomplete }
 }
 
 /// Finds the first server-sent event that has data and is not named `ping`.
@@ -163,13 +169,13 @@ fn first_event(text: &[u8], ended: bool) -> First<'_> {
         let end = match memchr2(b'\n', b'\r', &text[at..]) {
             Some(length) => at + length,
             None if ended => text.len(),
-            None => return First::More,
+            None => return First::Incomplete,
         };
         let line = &text[at..end];
         at = end + if text[end..].starts_with(b"\r\n") { 2 } else { 1 };
         if line.is_empty() {
             if has_data && !is_ping {
-                return First::Event(&text[start..end]);
+                return First::MaybeError(&text[start..end]);
             }
             (start, has_data, is_ping) = (at, false, false);
         }
@@ -177,9 +183,9 @@ fn first_event(text: &[u8], ended: bool) -> First<'_> {
         has_data |= line.starts_with(b"data:");
     }
     match ended {
-        true if has_data && !is_ping => First::Event(&text[start..]),
-        true => First::Good,
-        false => First::More,
+        true if has_data && !is_ping => First::MaybeError(&text[start..]),
+        true => First::Success,
+        false => First::Incomplete,
     }
 }
 
@@ -201,10 +207,10 @@ mod tests {
     #[test]
     fn first_event_is_the_first_with_data() {
         let event = |text: &'static str| first(text.as_bytes(), false);
-        assert_eq!(event(": ping\n\nevent: a\ndata: {}\n\nrest"), First::Event(b"event: a\ndata: {}\n"));
+        assert_eq!(event(": ping\n\nevent: a\ndata: {}\n\nrest"), First::MaybeError(b"event: a\ndata: {}\n"));
         let after_ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n: keep-alive\n\nevent: error\ndata: {}\n\n";
-        assert_eq!(event(after_ping), First::Event(b"event: error\ndata: {}\n"));
-        assert_eq!(event("\u{feff}data: 1\r\n\r\ndata: 2"), First::Event(b"data: 1\r\n"));
+        assert_eq!(event(after_ping), First::MaybeError(b"event: error\ndata: {}\n"));
+        assert_eq!(event("\u{feff}data: 1\r\n\r\ndata: 2"), First::MaybeError(b"data: 1\r\n"));
         for text in [
             "",
             ": ping\n\n",
@@ -213,20 +219,20 @@ mod tests {
             "data: {\"a\"",
             "retry: 1\n\nevent: x\n",
         ] {
-            assert_eq!(event(text), First::More, "{text}");
+            assert_eq!(event(text), First::Incomplete, "{text}");
         }
-        assert_eq!(first(b"data: {}", true), First::Event(b"data: {}"));
-        assert_eq!(first(b": ping", true), First::Good);
+        assert_eq!(first(b"data: {}", true), First::MaybeError(b"data: {}"));
+        assert_eq!(first(b": ping", true), First::Success);
     }
 
     #[test]
     fn json_is_held_only_if_it_may_be_an_error() {
         for text in ["{", "[ ", "[{\"err", "{ \"error\": {\"code\"", "{\"type\":\"err", "{\"type\"", "[{\"error\":1}"] {
-            assert_eq!(first(text.as_bytes(), false), First::More, "{text}");
+            assert_eq!(first(text.as_bytes(), false), First::Incomplete, "{text}");
         }
         for text in ["{\"candidates\":[", "[{\"x", "{\"type\":\"message\"", "{\"object\":\"list\"", "[1", "[]", "{}"] {
-            assert_eq!(first(text.as_bytes(), false), First::Good, "{text}");
+            assert_eq!(first(text.as_bytes(), false), First::Success, "{text}");
         }
-        assert_eq!(first(b"{\"a\":1}", true), First::Event(b"{\"a\":1}"));
+        assert_eq!(first(b"{\"a\":1}", true), First::MaybeError(b"{\"a\":1}"));
     }
 }

@@ -1,4 +1,4 @@
-//! [`Cooldown`].
+//! The service that passes the lease of a request to the future.
 
 use std::{
     sync::Arc,

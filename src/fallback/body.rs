@@ -1,4 +1,4 @@
-//! [`BodyForModel`].
+//! Request bodies that depend on the model.
 
 use std::{fmt, sync::Arc};
 

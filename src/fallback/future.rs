@@ -1,25 +1,18 @@
-//! [`ModelFallbackFuture`].
+//! Sends a request with one model after another, and collects the attempts.
 
 use std::{
     fmt,
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderValue, Request, Response, header, request::Parts};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{body::BodyForModel, lists::Models};
-use crate::{
-    Error,
-    classify::{ErrorClass, Failure, Scope},
-    pool::{Attempts, KeyPool, KeyRequest},
-    provider::SetModel,
-    replay::{CollectedBody, TryClone, with_model},
-};
+use super::plan::Plan;
+use crate::{Error, pool::Attempts, replay::TryClone};
 
 pin_project! {
     /// The future of [`ModelFallback`](crate::fallback::ModelFallback).
@@ -56,8 +49,11 @@ struct Fallback<S, B, R> {
 impl<S, B, R, E: 'static> Fallback<S, B, Result<Response<R>, E>> {
     /// Adds the attempts of this result to the earlier ones, and stores all of them in the result.
     fn add_attempts(&mut self, result: &mut Result<Response<R>, E>) {
-        for attempt in attempts(result).into_iter().flat_map(Attempts::iter) {
-            self.attempts.push(attempt.clone());
+        if let Some(attempts) = attempts(result) {
+            self.attempts.deadline = attempts.deadline;
+            for attempt in attempts.iter() {
+                self.attempts.push(attempt.clone());
+            }
         }
         set_attempts(result, self.attempts.clone());
     }
@@ -100,8 +96,12 @@ where
                         return Poll::Ready(result);
                     }
                     let attempts = &fallback.attempts;
+                    let retry_after = result.as_ref().err().and_then(Error::find).and_then(Error::retry_after);
                     let first = fallback.first.get_or_insert(result);
-                    if let Some(request) = fallback.plan.next_request() {
+                    if let (Some(after), Some(error)) = (retry_after, first.as_mut().err().and_then(Error::find_mut)) {
+                        error.retry_by(after);
+                    }
+                    if let Some(request) = fallback.plan.next_request(attempts.deadline) {
                         State::Ready { request: Some(request) }
                     } else {
                         set_attempts(first, attempts.clone());
@@ -116,84 +116,6 @@ where
                 }
             };
             this.state.set(next);
-        }
-    }
-}
-
-/// A request, and the models that it may use.
-pub(super) struct Plan<B> {
-    pool: KeyPool,
-    model: Arc<str>,
-    models: Models,
-    not_idempotent: bool,
-    head: Parts,
-    body: B,
-}
-
-impl<B: TryClone> Plan<B> {
-    /// Creates the plan of a request that names `model`.
-    pub(super) fn new(
-        pool: KeyPool,
-        model: Arc<str>,
-        models: Models,
-        not_idempotent: bool,
-        (head, body): (Parts, B),
-    ) -> Self {
-        Self { pool, model, models, not_idempotent, head, body }
-    }
-
-    /// Returns the request for the next model, or `None` if no model is left or the request cannot be changed.
-    pub(super) fn next_request(&mut self) -> Option<Request<B>> {
-        let model = self.models.next(&self.model)?;
-        tracing::debug!(from = %self.model, to = %model, "the model cannot serve, falling back to another one");
-        let mut head = self.head.clone();
-        let changed = match (self.pool.provider().set_model(&mut head, &model), head.extensions.get::<BodyForModel>()) {
-            (SetModel::No, _) => return None,
-            (_, Some(body)) => match body.get(&model) {
-                Some(data) => Some(data),
-                None => return self.next_request(),
-            },
-            (SetModel::InBody, None) => Some(with_model(head.extensions.get::<CollectedBody>()?.data(), &model)?),
-            (SetModel::Done, None) => None,
-        };
-        let body = match changed {
-            None => self.body.try_clone()?,
-            Some(data) => {
-                if let Some(length) = head.headers.get_mut(header::CONTENT_LENGTH) {
-                    *length = HeaderValue::from(data.len());
-                }
-                head.extensions.insert(CollectedBody::new(data.clone()));
-                self.body.with_data(data)?
-            }
-        };
-        if let Some(request) = head.extensions.get_mut::<KeyRequest>().filter(|request| request.model.is_some()) {
-            request.model = Some(Arc::clone(&model));
-        }
-        self.model = model;
-        Some(Request::from_parts(head, body))
-    }
-
-    /// Reports whether another model may succeed after this result.
-    fn falls_back<R, E: 'static>(&self, result: &Result<Response<R>, E>) -> bool {
-        match result {
-            Ok(response) => {
-                let last = response.extensions().get::<Attempts>().and_then(Attempts::last);
-                last.and_then(|attempt| attempt.outcome().failure()).is_some_and(|failure| self.retries_after(failure))
-            }
-            Err(error) => {
-                let unavailable = Error::find(error).and_then(Error::as_unavailable);
-                unavailable.is_some_and(|unavailable| unavailable.keys() > 0)
-            }
-        }
-    }
-
-    fn retries_after(&self, failure: &Failure) -> bool {
-        let affects_model = matches!(failure.affected_scope(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
-        match failure.class() {
-            ErrorClass::ModelNotFound => true,
-            // The provider may have processed the request.
-            ErrorClass::Transient => affects_model && !self.not_idempotent,
-            _ => affects_model,
         }
     }
 }

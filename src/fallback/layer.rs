@@ -1,4 +1,4 @@
-//! [`ModelFallbackLayer`].
+//! The layer that falls back to other models, and its lists.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::pool::KeyPool;
 /// The next model is tried if the error of the last response applies to the model (not found, not allowed for this
 /// project, out of quota, overloaded), or if no key is available for it
 /// ([`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable)). A request that is not idempotent is not retried after a
-/// fault of the provider. If no model of the list can serve, the result of the first model is returned.
-/// [`Attempts`](crate::Attempts) contains the attempts with all models.
+/// fault of the provider. If no model of the list can serve, the result of the first model is returned, with the
+/// soonest `retry_after`. All models together wait for a key once. [`Attempts`](crate::Attempts) contains the attempts with all models.
 ///
 /// The body must implement [`TryClone`](crate::replay::TryClone). If the body names the model, a
 /// [`ReplayLayer`](crate::ReplayLayer) is needed above this layer. A body that cannot be cloned is sent once. If more
@@ -47,19 +47,11 @@ impl ModelFallbackLayer {
         Self { pool: pool.clone(), lists: Arc::new(Lists::new(models.into_iter().map(Into::into).collect())) }
     }
 
-    /// Lets requests for `model` fall back to these models, best first.
-    #[must_use]
-    pub fn for_model<M: Into<Arc<str>>>(mut self, model: &str, models: impl IntoIterator<Item = M>) -> Self {
-        let models = models.into_iter().map(Into::into).collect();
-        Arc::make_mut(&mut self.lists).insert(self.pool.provider().quota_model(model), models, false);
-        self
-    }
-
     /// Sends requests for `alias`, which is not a model itself, with these models, best first.
     #[must_use]
     pub fn alias<M: Into<Arc<str>>>(mut self, alias: &str, models: impl IntoIterator<Item = M>) -> Self {
         let models = models.into_iter().map(Into::into).collect();
-        Arc::make_mut(&mut self.lists).insert(self.pool.provider().quota_model(alias), models, true);
+        Arc::make_mut(&mut self.lists).insert(self.pool.provider().quota_model(alias), models);
         self
     }
 }

@@ -8,14 +8,7 @@ use crate::provider::Provider;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lists {
     chain: Arc<[Arc<str>]>,
-    named: HashMap<Box<str>, Named>,
-}
-
-#[derive(Clone, Debug)]
-struct Named {
-    models: Arc<[Arc<str>]>,
-    /// Whether the name is an alias and not a model.
-    alias: bool,
+    aliases: HashMap<Box<str>, Arc<[Arc<str>]>>,
 }
 
 /// The models that one request may use.
@@ -30,22 +23,22 @@ pub(super) struct Models {
 
 impl Lists {
     pub(super) fn new(chain: Arc<[Arc<str>]>) -> Self {
-        Self { chain, named: HashMap::new() }
+        Self { chain, aliases: HashMap::new() }
     }
 
-    pub(super) fn insert(&mut self, name: &str, models: Arc<[Arc<str>]>, alias: bool) {
-        self.named.insert(name.into(), Named { models, alias });
+    pub(super) fn insert(&mut self, alias: &str, models: Arc<[Arc<str>]>) {
+        self.aliases.insert(alias.into(), models);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.chain.is_empty() && self.named.is_empty()
+        self.chain.is_empty() && self.aliases.is_empty()
     }
 
     /// Returns the models for a request that names `asked`, or `None` if it may use no other model.
     pub(super) fn models(&self, asked: &str, provider: &dyn Provider) -> Option<Models> {
         let asked = provider.quota_model(asked);
-        let models = if let Some(named) = self.named.get(asked) {
-            Models { list: Arc::clone(&named.models), next: 0, alias: named.alias }
+        let models = if let Some(models) = self.aliases.get(asked) {
+            Models { list: Arc::clone(models), next: 0, alias: true }
         } else {
             let place = self.chain.iter().position(|model| provider.quota_model(model) == asked)?;
             Models { list: Arc::clone(&self.chain), next: place + 1, alias: false }

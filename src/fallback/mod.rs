@@ -8,6 +8,7 @@ mod body;
 mod future;
 mod layer;
 mod lists;
+mod plan;
 mod service;
 
 pub use body::BodyForModel;

@@ -1,4 +1,4 @@
-//! [`ModelFallback`].
+//! The service that finds out which models a request may use.
 
 use std::{
     mem,
@@ -11,8 +11,8 @@ use tower_service::Service;
 
 use super::{
     ModelFallbackFuture,
-    future::Plan,
     lists::{Lists, Models},
+    plan::Plan,
 };
 use crate::{
     pool::{KeyPool, KeyRequest},
@@ -81,7 +81,7 @@ where
         let mut inner = mem::replace(&mut self.inner, clone);
         let alias = models.alias;
         let mut plan = Plan::new(self.pool.clone(), asked, models, not_idempotent, (head.clone(), spare));
-        let named = if alias { plan.next_request() } else { None };
+        let named = if alias { plan.next_request(None) } else { None };
         let future = inner.call(named.unwrap_or_else(|| Request::from_parts(head, body)));
         ModelFallbackFuture::planned(future, inner, plan)
     }

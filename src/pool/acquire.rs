@@ -110,8 +110,8 @@ impl Future for Acquire {
                 Ok(grant) => grant,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            if this.shared.asks_store && !this.request.uncounted {
-                if !this.shared.goes_on_without_store() {
+            if this.shared.uses_store && !this.request.uncounted {
+                if !this.shared.continues_without_store() {
                     *this.reserving = Some(Reserving::new(this.shared, this.request, grant, *this.late));
                     continue;
                 }

@@ -18,7 +18,7 @@ pub struct Attempts {
     /// Most requests have one attempt, which needs no list.
     last: Option<Attempt>,
     earlier: Vec<Attempt>,
-    /// The deadline for waiting for keys.
+    /// The deadline for waiting for keys, with all models.
     pub(crate) deadline: Option<Tick>,
     /// Whether the request is not idempotent: it is not retried if it may have been carried out.
     pub(crate) not_idempotent: bool,
@@ -47,7 +47,7 @@ impl Attempts {
         let deadline = *self.deadline.get_or_insert_with(|| now.plus(wait));
         self.not_idempotent = needs.not_idempotent;
         let Some(last) = self.last() else {
-            needs.wait = Some(wait);
+            needs.wait = Some(deadline.since(now));
             return needs;
         };
         let failed = last.outcome().failure().map(Failure::retry);

@@ -154,7 +154,7 @@ impl KeyPoolBuilder {
             }
             loaded => loaded?,
         };
-        if pool.shared.asks_store {
+        if pool.shared.uses_store {
             tokio::spawn(super::persist::follow(Arc::downgrade(&pool.shared), revision));
         }
         Ok(pool)
@@ -177,7 +177,7 @@ impl KeyPoolBuilder {
             ..Settings::default()
         };
         let state = State::new(Quotas::new(provider.zone())?, settings);
-        let asks_store = self.store.is_shared();
+        let uses_store = self.store.is_shared();
         let shared = Shared {
             state: Mutex::new(state),
             classifier: Classifier::new(self.rules),
@@ -185,7 +185,7 @@ impl KeyPoolBuilder {
             clock: self.clock.unwrap_or_default(),
             wall: WallReading::default(),
             store: self.store,
-            asks_store,
+            uses_store,
             fail_open: self.fail_open,
             wait: self.wait,
             retry_budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),
@@ -193,7 +193,7 @@ impl KeyPoolBuilder {
             records: Mutex::default(),
             reload: AtomicBool::default(),
             store_refuses: AtomicBool::default(),
-            store_away: AtomicBool::default(),
+            store_unavailable: AtomicBool::default(),
             idle: Notify::new(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };

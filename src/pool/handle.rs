@@ -64,7 +64,7 @@ pub(crate) struct Shared {
     pub(crate) wall: WallReading,
     pub(crate) store: Arc<dyn Store>,
     /// Whether each request must also be reserved in the store.
-    pub(crate) asks_store: bool,
+    pub(crate) uses_store: bool,
     /// Whether requests continue with the local limits when the store is unavailable.
     pub(crate) fail_open: bool,
     /// How long a request waits for a key unless it sets its own wait.
@@ -78,7 +78,7 @@ pub(crate) struct Shared {
     /// Whether the store refused a key in the last reservation.
     pub(crate) store_refuses: AtomicBool,
     /// Whether the last call of the store failed.
-    pub(crate) store_away: AtomicBool,
+    pub(crate) store_unavailable: AtomicBool,
     /// Notified when the last lease of a pool that is shut down ends.
     pub(crate) idle: Notify,
 }
@@ -114,20 +114,20 @@ impl Shared {
         if effects.idle {
             self.idle.notify_waiters();
         }
-        if self.asks_store && !effects.records.is_empty() {
+        if self.uses_store && !effects.records.is_empty() {
             self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(effects.records);
         }
     }
 
     /// Reports whether requests now continue with the local limits, since the store is unavailable.
-    pub(crate) fn goes_on_without_store(&self) -> bool {
-        self.fail_open && self.store_away.load(Ordering::Relaxed)
+    pub(crate) fn continues_without_store(&self) -> bool {
+        self.fail_open && self.store_unavailable.load(Ordering::Relaxed)
     }
 
     /// Records whether a call of the store failed. Logs when that changes.
     pub(crate) fn record_store_result(&self, error: Option<&Error>) {
         let away = error.is_some();
-        if self.store_away.swap(away, Ordering::Relaxed) == away {
+        if self.store_unavailable.swap(away, Ordering::Relaxed) == away {
             return;
         }
         match error {
@@ -188,7 +188,7 @@ impl KeyPool {
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
         let lease = super::acquire::at_once(&self.shared, &request)?;
-        if !self.shared.asks_store || request.uncounted {
+        if !self.shared.uses_store || request.uncounted {
             return Ok(lease);
         }
         // The store is not called: its reservation would count although no caller waits for the reply.
@@ -208,23 +208,6 @@ impl KeyPool {
     /// If it must wait outside a tokio runtime with timers enabled.
     pub fn acquire(&self, request: impl Into<KeyRequest>) -> Acquire {
         Acquire::new(Arc::clone(&self.shared), request.into())
-    }
-
-    /// Returns up to `most` leases for equal requests, at least one: the first as [`acquire`](Self::acquire) does, and
-    /// as many more as are ready then.
-    ///
-    /// # Errors
-    /// As [`acquire`](Self::acquire).
-    pub async fn acquire_many(&self, request: impl Into<KeyRequest>, most: usize) -> Result<Vec<Lease>, Error> {
-        let request = request.into();
-        let mut leases = vec![self.acquire(request.clone()).await?];
-        while leases.len() < most {
-            match self.acquire(request.clone().wait(Duration::ZERO)).await {
-                Ok(lease) => leases.push(lease),
-                Err(_) => break,
-            }
-        }
-        Ok(leases)
     }
 
     /// Adds a key, or merges it into the key with the same secret.
@@ -307,8 +290,9 @@ impl KeyPool {
     }
 
     /// Classifies a response of the provider by the pool's rules; `None` if it is successful. Up to 64 KiB of the body
-    /// are read; it must not be compressed. If the body contains the key, so does the failure until it is reported: to
-    /// log the failure, apply [`Secret::redact`](crate::Secret::redact) to the body first.
+    /// are read; it must not be compressed. The failure keeps the provider's message, which may contain the key.
+    /// [`Lease::report`] redacts it; to log it before, redact the body with
+    /// [`Secret::redact`](crate::Secret::redact).
     ///
     /// ```
     /// use http::{HeaderMap, StatusCode};
@@ -336,7 +320,8 @@ impl KeyPool {
         &self.shared.clock
     }
 
-    /// Stops granting keys, fails waiting requests, waits until the last lease is dropped, and writes pending records.
+    /// Stops granting keys, fails waiting requests, waits without a limit until the last lease is dropped, and writes
+    /// pending records.
     pub async fn shutdown(&self) {
         self.shared.with(|state, _| {
             state.closed = true;
@@ -352,30 +337,31 @@ impl KeyPool {
         super::persist::flush(&self.shared, true).await;
     }
 
-    /// Returns why a request that tried these keys gives up, and when another request may be served.
-    pub(crate) fn unavailable_after(&self, attempts: &super::Attempts) -> Unavailable {
+    /// Returns the error of a request that gives up after these attempts: why, and when another request may be served.
+    pub(crate) fn gave_up(&self, attempts: super::Attempts) -> Error {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
         let request = KeyRequest { model, ..KeyRequest::default() };
-        self.shared.with(|state, now| match find(state, &Selection::new(state, &request, true), now) {
-            Ok(_) => Unavailable {
-                model: request.model.clone(),
-                keys: state.registry.len(),
-                reasons: vec![(UnavailableReason::Tried, attempts.len())],
-                retry_after: Some(Duration::from_secs(1)),
-            },
-            Err(blocked) => blocked.to_unavailable(state, &request, now),
-        })
+        let unavailable =
+            self.shared.with(|state, now| match find(state, &Selection::new(state, &request, true), now) {
+                Ok(_) => Unavailable {
+                    model: request.model.clone(),
+                    keys: state.registry.len(),
+                    reasons: vec![(UnavailableReason::Tried, attempts.len())],
+                    retry_after: Some(Duration::from_secs(1)),
+                    gave_up: true,
+                },
+                Err(blocked) => blocked.to_unavailable(state, &request, now),
+            });
+        Error::unavailable(unavailable).with_attempts(attempts)
     }
 
     /// Returns the error of a request that got no key. After attempts it reports when another request may be served,
     /// not that these keys were tried.
     pub(crate) fn no_key(&self, error: Error, attempts: super::Attempts) -> Error {
-        let error = if error.kind() == crate::ErrorKind::Unavailable && !attempts.is_empty() {
-            Error::unavailable(self.unavailable_after(&attempts))
-        } else {
-            error
-        };
-        error.with_attempts(attempts)
+        match error.kind() {
+            crate::ErrorKind::Unavailable if !attempts.is_empty() => self.gave_up(attempts),
+            _ => error.with_attempts(attempts),
+        }
     }
 
     /// Reports whether a key of another project may serve the model, now or after a cooldown.

@@ -1,8 +1,8 @@
 //! The pool: decides which key serves which request, and when a key is not used.
 //!
 //! A [`KeyPool`] is a handle to one state behind one mutex, which is held for microseconds and never during I/O, an
-//! await, logging or user code. The state consists of structs that do not know each other. `select` picks a key,
-//! `outcome` applies the outcome of a request, and `queue` serves waiting requests.
+//! await, logging or user code. The state consists of structs that share only index types. `select` picks a key, `outcome`
+//! applies the outcome of a request, and `queue` serves waiting requests.
 
 mod acquire;
 mod attempts;
@@ -42,6 +42,8 @@ pub use snapshot::{BreakerCount, BreakerView, KeyView, ModelView, ProjectView, S
 pub use strategy::Strategy;
 pub use unavailable::{Unavailable, UnavailableReason};
 pub use update::KeyChange;
+
+pub use crate::time::Tick;
 
 #[cfg(test)]
 mod tests;

@@ -52,14 +52,14 @@ struct Model {
     /// Whether it is configured or had a successful response: it then has its own windows and list of keys.
     confirmed: bool,
     /// The model for which its requests counted until it was confirmed.
-    counted: Option<ModelIx>,
+    counted_under: Option<ModelIx>,
     /// The prompt tokens of its latest responses, estimated and used; older responses weigh less.
     tokens: (f64, f64),
 }
 
 impl Default for Models {
     fn default() -> Self {
-        let model = |name: &str| Model { name: name.into(), confirmed: true, counted: None, tokens: (0.0, 0.0) };
+        let model = |name: &str| Model { name: name.into(), confirmed: true, counted_under: None, tokens: (0.0, 0.0) };
         Self {
             by_name: BTreeMap::new(),
             entries: vec![model("*"), model("")],
@@ -90,7 +90,7 @@ impl Models {
         let counted = self.effective(model);
         let entry = &mut self.entries[model.0 as usize];
         if !std::mem::replace(&mut entry.confirmed, true) {
-            entry.counted = Some(counted);
+            entry.counted_under = Some(counted);
         }
         model
     }
@@ -113,7 +113,7 @@ impl Models {
         let entry = &mut self.entries[model.0 as usize];
         let new = !std::mem::replace(&mut entry.confirmed, true);
         if new && running {
-            entry.counted = Some(counted);
+            entry.counted_under = Some(counted);
         }
         if let Some(start) = name.strip_suffix('*')
             && !self.is_shared(model)
@@ -152,7 +152,7 @@ impl Models {
             return *model;
         }
         let name: Arc<str> = name.into();
-        let entry = Model { name: Arc::clone(&name), confirmed: false, counted: None, tokens: (0.0, 0.0) };
+        let entry = Model { name: Arc::clone(&name), confirmed: false, counted_under: None, tokens: (0.0, 0.0) };
         let model = if let Some(model) = self.vacant.pop() {
             self.entries[model.0 as usize] = entry;
             model
@@ -184,7 +184,7 @@ impl Models {
 
     /// Returns the model for which requests counted before this one had its own windows.
     pub(crate) fn counted_before(&self, model: ModelIx) -> Option<ModelIx> {
-        self.entries[model.0 as usize].counted
+        self.entries[model.0 as usize].counted_under
     }
 
     /// Returns the expected cost of a request: an estimate is raised as far as the model's estimates were too low.

@@ -157,7 +157,7 @@ pub(crate) struct Registry {
     projects: Vec<Project>,
     project_names: HashMap<Arc<str>, ProjectIx>,
     /// The unnamed projects without keys, by the id of their removed key.
-    left: HashMap<Arc<str>, ProjectIx>,
+    orphaned_projects: HashMap<Arc<str>, ProjectIx>,
     groups: Vec<Arc<str>>,
     group_names: HashMap<Arc<str>, GroupIx>,
     /// The number of keys for each exit, and without one.
@@ -387,7 +387,7 @@ impl Registry {
     fn join(&mut self, slot: Slot, key: &Key, id: &KeyId) -> ProjectIx {
         let known = match &key.project {
             Some(name) => self.project_names.get(name).copied(),
-            None => self.left.remove(id.as_str()).map(|project| self.current(project)),
+            None => self.orphaned_projects.remove(id.as_str()).map(|project| self.current(project)),
         };
         let project = known.unwrap_or_else(|| {
             self.projects.push(Project {
@@ -445,7 +445,7 @@ impl Registry {
             project.keys.swap_remove(place);
         }
         if project.keys.is_empty() && !project.named {
-            self.left.insert(Arc::clone(&project.name), at);
+            self.orphaned_projects.insert(Arc::clone(&project.name), at);
         }
     }
 

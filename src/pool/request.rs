@@ -6,8 +6,9 @@ use crate::{key::KeyId, limit::Cost};
 
 /// The requirements of a request: its model, its cost, how long it may wait, which key or project must serve it.
 ///
-/// A `&str` converts to one request for that model. As an extension of an HTTP request it replaces what the layers
-/// derive.
+/// A `&str` converts to one request for that model. As an extension of an HTTP request it takes precedence over what
+/// the layers derive: they add the model if it names none, the cost if it sets none, and that the request is not
+/// idempotent.
 ///
 /// ```
 /// use std::time::Duration;

@@ -212,7 +212,8 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
                         state.uses | LAST
                     });
                     skipped.push((slot, refused.unwrap_or(rank)));
-                    // A shared list may have any number of keys for other models: they must not hide those behind.
+                    // In a shared list, any number of keys may be for other models. They do not count as skipped, so that
+                    // a usable key behind them is found.
                     skips += usize::from(reason != Reason::Model);
                 }
             }
@@ -420,6 +421,7 @@ impl Blocked {
             keys: state.registry.len(),
             reasons,
             retry_after: self.until.filter(|until| *until != Tick::NEVER).map(|until| until.since(now.tick)),
+            gave_up: false,
         }
     }
 }

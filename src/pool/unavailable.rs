@@ -11,6 +11,9 @@ pub struct Unavailable {
     pub(crate) keys: usize,
     pub(crate) reasons: Vec<(UnavailableReason, usize)>,
     pub(crate) retry_after: Option<Duration>,
+    /// Whether a key is ready, but the request made too many attempts.
+    #[serde(skip)]
+    pub(crate) gave_up: bool,
 }
 
 /// Why a key cannot serve a request.
@@ -101,15 +104,19 @@ impl fmt::Display for UnavailableReason {
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no key is available")?;
+        f.write_str(if self.gave_up { "gave up" } else { "no key is available" })?;
         if let Some(model) = &self.model {
             write!(f, " for {model}")?;
         }
         if self.keys == 0 {
             return f.write_str(": the pool has no keys");
         }
-        for (at, (reason, keys)) in self.reasons.iter().enumerate() {
-            write!(f, "{}{keys} {reason}", if at == 0 { ": " } else { ", " })?;
+        for (at, (reason, number)) in self.reasons.iter().enumerate() {
+            if self.gave_up {
+                write!(f, " after {number} attempt{}", if *number == 1 { "" } else { "s" })?;
+            } else {
+                write!(f, "{}{number} {reason}", if at == 0 { ": " } else { ", " })?;
+            }
         }
         match self.retry_after {
             Some(after) => write!(f, "; try again in {} s", after.as_secs().max(1)),

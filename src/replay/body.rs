@@ -1,4 +1,4 @@
-//! [`ReplayBody`] and [`TryClone`].
+//! A request body that can be sent again, and the trait of all such bodies.
 
 use std::{
     fmt,

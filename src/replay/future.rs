@@ -1,4 +1,4 @@
-//! [`ReplayFuture`].
+//! Collects the body of a request, then sends the request.
 
 use std::{
     fmt,

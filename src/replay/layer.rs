@@ -1,4 +1,4 @@
-//! [`ReplayLayer`].
+//! The layer that collects the bodies of requests, and its settings.
 
 use tower_layer::Layer;
 

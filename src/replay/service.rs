@@ -1,4 +1,4 @@
-//! [`Replay`].
+//! The service that decides whether to collect the body of a request.
 
 use std::{
     mem,

@@ -1,4 +1,4 @@
-//! [`RetryFuture`].
+//! The pause before a retry.
 
 use std::{
     future::Future,

@@ -1,6 +1,4 @@
-//! Retries.
-//!
-//! [`RetryPolicy`] is a policy for tower's own [`Retry`](tower::retry::Retry).
+//! The rules of retries: [`RetryPolicy`], a policy for tower's own [`Retry`](tower::retry::Retry).
 
 mod future;
 mod policy;

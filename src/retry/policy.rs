@@ -1,4 +1,4 @@
-//! [`RetryPolicy`].
+//! Decides whether and when a request is sent again.
 
 use std::{
     collections::HashSet,
@@ -24,10 +24,10 @@ use crate::{
 /// Retries a request if another key or a short pause may help. It is a policy for tower's
 /// [`RetryLayer`](tower::retry::RetryLayer), above [`KeyRotationLayer`](crate::KeyRotationLayer).
 ///
-/// - After a fault of the key (429, 401, 403, ...) the request is retried with another key: 8 keys are tried at once,
-///   then others after pauses of 100 ms or more for as long as the request may wait, 16 in all. Then the caller gets an
-///   error of [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's response about a pooled
-///   key.
+/// - After a fault of the key (429, 401, 403, ...) the request is retried with another key. The first 8 keys are
+///   tried without a pause. Up to 8 more follow with pauses of 100 ms, doubling to 1 s, within the request's wait. Then
+///   the caller gets an error of [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), never the provider's
+///   response about a pooled key.
 /// - After a fault of the provider or of the network (5xx, 499, no connection) the request is retried after a pause of
 ///   250 ms or more, 3 attempts in all, within a budget that all requests share. A `Retry-After` of up to 5 s is
 ///   obeyed; `x-should-retry: false` forbids a retry. Then the last response or error is returned to the caller. A
@@ -114,12 +114,12 @@ impl RetryPolicy {
         self
     }
 
-    /// Sets the budget of retries after faults of the provider: retries per successful response (0 to 10), plus retries
-    /// per second. The defaults are 0.2 and 10.
+    /// Sets the budget of retries after faults of the provider: retries per successful response (0 to 10; NaN counts
+    /// as 0), plus retries per second. The defaults are 0.2 and 10.
     #[must_use]
     pub fn budget(mut self, per_success: f32, per_second: u32) -> Self {
-        let per_second = per_second.min(i32::MAX as u32 - 1);
-        self.budget = Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, per_success.clamp(0.0, 10.0)));
+        let (per_success, per_second) = (per_success.clamp(0.0, 10.0).max(0.0), per_second.min(i32::MAX as u32 - 1));
+        self.budget = Arc::new(TpsBudget::new(Duration::from_secs(10), per_second, per_success));
         self
     }
 
@@ -245,8 +245,7 @@ where
                 Some(RetryFuture::after(pause))
             }
             Step::GiveUp => {
-                let unavailable = self.pool.unavailable_after(attempts);
-                *result = Err(Error::unavailable(unavailable).with_attempts(attempts.clone()).into());
+                *result = Err(self.pool.gave_up(attempts.clone()).into());
                 None
             }
         }

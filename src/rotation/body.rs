@@ -1,4 +1,4 @@
-//! [`LeaseBody`].
+//! A response body that keeps its lease until it ends.
 
 use std::{
     fmt,

@@ -1,4 +1,4 @@
-//! [`KeyRotationFuture`].
+//! Acquires a key, sends the request with it, and adds the attempt to the result.
 
 use std::{
     fmt,
@@ -143,8 +143,7 @@ fn received<R: Body>(
     let is_key_fault = outcome.failure().is_some_and(|failure| failure.class().is_key_fault());
     attempts.push(lease.attempt(outcome));
     if is_last && is_key_fault {
-        let unavailable = Error::unavailable(lease.pool().unavailable_after(&attempts));
-        return Err(unavailable.with_source(NOT_REPLAYED).with_attempts(attempts));
+        return Err(lease.pool().gave_up(attempts).with_source(NOT_REPLAYED));
     }
     response.extensions_mut().insert(attempts);
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {

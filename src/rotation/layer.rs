@@ -1,4 +1,4 @@
-//! [`KeyRotationLayer`].
+//! The layer that gives each request a key.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use crate::KeyPool;
 
 /// Gives each request a key of a pool.
 ///
-/// It takes the [`KeyRequest`](crate::KeyRequest) from the request's extensions, or else derives it from the head and
-/// the [`CollectedBody`](crate::replay::CollectedBody). Then it waits for a key, directs the request to the provider's
+/// It derives the [`KeyRequest`](crate::KeyRequest) from the head and the
+/// [`CollectedBody`](crate::replay::CollectedBody); one in the request's extensions takes precedence, see there. Then it
+/// waits for a key, directs the request to the provider's
 /// [`Base`](crate::Base), removes the caller's credentials and adds the key. An `Arc<`[`Lease`](crate::Lease)`>` is an
 /// extension of the request, so that a client below can choose its proxy by [`Lease::exit`](crate::Lease::exit). The
 /// key is in use for as long as that client keeps the request's extensions.
@@ -55,7 +56,7 @@ impl KeyRotationLayer {
         Self { pool: pool.clone(), wait: None }
     }
 
-    /// Sets how long a request waits for a key, in all its attempts together, unless its own
+    /// Sets how long a request waits for a key, in all its attempts and with all models together, unless its own
     /// [`KeyRequest`](crate::KeyRequest) sets a wait. The default is the pool's wait.
     #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
@@ -64,11 +65,11 @@ impl KeyRotationLayer {
     }
 
     /// Returns the [`KeyRequest`](crate::KeyRequest) that the layer derives for a request without one: its model, its
-    /// cost, and whether it may be retried. Change it, for example with an affinity, and insert it into the extensions.
+    /// cost, and whether it may be retried.
     ///
     /// The body is read if the extensions contain a [`CollectedBody`](crate::replay::CollectedBody).
     pub fn key_request(provider: &dyn crate::Provider, head: &http::request::Parts) -> crate::KeyRequest {
-        super::needs::derive(provider, head)
+        super::needs::derive(provider, head, crate::KeyRequest::default())
     }
 }
 

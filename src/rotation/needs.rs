@@ -7,6 +7,7 @@ use memchr::memchr;
 
 use crate::{
     KeyPool, Provider,
+    limit::Cost,
     pool::{Attempts, KeyRequest},
     provider::ModelIn,
     replay::CollectedBody,
@@ -15,15 +16,16 @@ use crate::{
 /// Returns the [`KeyRequest`] of the next attempt. The first attempt sets what applies to all attempts.
 pub(super) fn of_attempt(pool: &KeyPool, head: &Parts, attempts: &mut Attempts, wait: Option<Duration>) -> KeyRequest {
     let given = head.extensions.get::<KeyRequest>().cloned();
-    let needs = given.unwrap_or_else(|| derive(pool.provider(), head));
+    let needs = derive(pool.provider(), head, given.unwrap_or_default());
     attempts.next(needs, wait.unwrap_or(pool.shared.wait), pool.clock().now())
 }
 
-/// Derives the [`KeyRequest`] from the head and the collected body of a request.
-pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
+/// Derives what a [`KeyRequest`] leaves out from the head and the collected body of a request.
+pub(crate) fn derive(provider: &dyn Provider, head: &Parts, mut needs: KeyRequest) -> KeyRequest {
     let info = provider.inspect(head);
     let collected = head.extensions.get::<CollectedBody>();
     let model: Option<Arc<str>> = match info.model {
+        _ if needs.model.is_some() => needs.model,
         ModelIn::Head(model) => Some(provider.quota_model(&model).into()),
         ModelIn::Body => collected.and_then(CollectedBody::model).map(|model| {
             let name = provider.quota_model(model);
@@ -31,9 +33,13 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts) -> KeyRequest {
         }),
         ModelIn::Nowhere => None,
     };
-    let mut needs =
-        KeyRequest { model, uncounted: info.uncounted, not_idempotent: info.not_idempotent, ..KeyRequest::default() };
-    if info.uncounted {
+    needs.model = model;
+    needs.not_idempotent |= info.not_idempotent;
+    if needs.uncounted || needs.cost != Cost::default() {
+        return needs;
+    }
+    needs.uncounted = info.uncounted;
+    if needs.uncounted {
         return needs;
     }
     if let Some(collected) = collected {

@@ -1,4 +1,4 @@
-//! [`KeyRotation`].
+//! The service that finds out what a request needs and starts to acquire a key.
 
 use std::{
     mem,

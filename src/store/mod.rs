@@ -30,6 +30,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reserves one request with the first candidate that has room in all its limits. The reservation must be durable
     /// when the future completes: the request is sent after that. A future that is dropped early may still reserve.
+    /// The pool sets no deadline for this future: the store must.
     ///
     /// A cost larger than a limit fits if nothing else counts in the window. Within [`MIDNIGHT_GUARD`] after a
     /// project's midnight, a request counts for both days.
@@ -41,7 +42,8 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the records of other processes since a revision; never [`Record::Starts`] or [`Record::Day`].
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes>;
 
-    /// Reports whether the pool must reserve requests in this store. If not, the pool's own windows suffice.
+    /// Reports whether the pool must reserve requests in this store. If not, the pool only loads from this store once: it
+    /// reserves and records nothing.
     fn is_shared(&self) -> bool {
         true
     }

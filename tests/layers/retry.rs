@@ -108,6 +108,10 @@ async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
     assert_eq!((error.kind(), calls.count()), (ErrorKind::Unavailable, 8));
     assert_eq!(error.as_unavailable().unwrap().reasons()[0].0, UnavailableReason::Tried);
     assert_eq!(error.retry_after(), Some(SECOND));
+    assert!(
+        error.to_string().starts_with("gave up for gemini-2.5-flash after 8 attempts; try again in 1 s"),
+        "{error}"
+    );
 
     let (pool, calls) = (builder(20).wait(60 * SECOND).build().unwrap(), Calls::default());
     let begun = now();
@@ -466,4 +470,44 @@ async fn rate_limit_of_one_request_tries_each_key_once() {
     })
     .await;
     assert_eq!(pool.stats().sent, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wait_applies_once_for_all_fallback_models() {
+    use tower::{Layer, ServiceExt};
+    use tower_keypool::{KeyPoolLayer, Limits, ModelFallbackLayer};
+    let pool = builder(1).limits(MODEL, Limits::new().per_minute(1)).limits("flash", Limits::new().per_day(1));
+    let pool = pool.limits("lite", Limits::new().per_minute(1)).wait(5 * SECOND).build().unwrap();
+    let fallback = ModelFallbackLayer::new(&pool, ["flash", MODEL, "lite"]);
+    let client = KeyPoolLayer::new(&pool).fallback(fallback).layer(provider(|_| good()));
+    let ask = || request("/v1beta/models/flash:generateContent");
+    for _ in 0..3 {
+        assert_eq!(client.clone().oneshot(ask()).await.unwrap().status(), 200);
+    }
+    let begun = now();
+    let error = client.oneshot(ask()).await.unwrap_err();
+    assert_eq!(begun.elapsed().as_secs(), 5);
+    assert_eq!(error.as_unavailable().unwrap().model(), Some("flash"));
+    assert!(error.retry_after().unwrap() < 60 * SECOND, "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn given_request_keeps_what_is_derived() {
+    use tower_keypool::Limits;
+    let pool = builder(1).limits(MODEL, Limits::new().tokens_per_minute(1_000)).build().unwrap();
+    let mut video = request("/v1beta/models/veo-3:predictLongRunning");
+    let mut large = ask();
+    *large.body_mut() = format!(r#"{{"contents":["{}"]}}"#, "a word ".repeat(500)).into();
+    for request in [&mut video, &mut large] {
+        request.extensions_mut().insert(KeyRequest::default().wait(Duration::ZERO));
+    }
+    let calls = Calls::default();
+    let counted = calls.clone();
+    let response = send_request(&pool, video, move |_| {
+        counted.next();
+        overloaded()
+    });
+    assert_eq!((response.await.unwrap().status(), calls.count()), (StatusCode::SERVICE_UNAVAILABLE, 1));
+    send_request(&pool, large.clone(), |_| good()).await.unwrap();
+    send_request(&pool, large, |_| good()).await.unwrap_err();
 }

@@ -380,18 +380,6 @@ async fn shutdown_fails_waiters_and_ends_with_the_last_lease() {
     pool.shutdown().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn acquire_many_returns_the_leases_that_are_ready() {
-    let pool = paused(builder().keys((0..3).map(|n| key(n).max_concurrent(2))));
-    let leases = pool.acquire_many(M, 4).await.unwrap();
-    assert_eq!(leases.len(), 4);
-    assert_eq!(pool.acquire_many(M, 10).await.unwrap().len(), 2);
-    let more = pool.acquire_many(M, 2).await.unwrap();
-    assert!(pool.acquire_many(patient(M), 1).now_or_never().is_none());
-    drop((leases, more));
-    assert_eq!(pool.stats().in_flight, 0);
-}
-
 /// Tasks acquire, report, hold, cancel and give back at random: all end, and each one that waits long enough is served.
 #[tokio::test(start_paused = true)]
 async fn random_mix_of_requests_is_served() {

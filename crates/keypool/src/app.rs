@@ -177,7 +177,7 @@ impl Gateway {
     }
 
     /// Returns the response to a request.
-    pub async fn answer(mut self, request: Request) -> Response {
+    pub async fn handle(mut self, request: Request) -> Response {
         let entry = access_log::Entry::begin(&self.app, &request);
         let (head, body) = request.into_parts();
         let response = if let Some(refused) = host_guard::refused(&self.app, &head) {

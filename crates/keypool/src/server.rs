@@ -150,7 +150,7 @@ impl Server {
             request.extensions_mut().insert(counted.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
-            let answer = gateway.clone().answer(request);
+            let answer = gateway.clone().handle(request);
             async move { Ok::<_, Infallible>(answer.await) }
         });
         let watcher = graceful.watcher();

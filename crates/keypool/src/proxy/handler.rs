@@ -5,14 +5,14 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
-    Affinity, Attempts, Error, ErrorKind, KeyRequest, KeyRotationLayer, Provider as _,
-    provider::{ModelIn, SetModel},
+    Affinity, Attempts, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, cooldown,
+    provider::ModelIn,
 };
 
 use super::{
     address::Address,
     body::{self, Collected},
-    headers, models, names,
+    headers, model_access, models,
     pools::{AnswerBody, ProviderPool},
     resources,
     route::{Endpoint, Route},
@@ -88,7 +88,7 @@ async fn serve(
     {
         return models::answer(app, provider, &incoming, one.as_deref()).await;
     }
-    check_models(app, provider, &incoming)?;
+    model_access::check(app, provider, &incoming)?;
     if provider.dialect == incoming.route.dialect {
         forward(app, provider, incoming, address).await
     } else {
@@ -219,12 +219,9 @@ pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) 
 
 /// Returns the error for an error response in an encoding that was not requested: its body may contain the key.
 fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
-    let mut encodings = head.headers.get_all(header::CONTENT_ENCODING).iter();
-    let encoding = encodings.next()?.to_str().unwrap_or("?");
-    let is_readable = encodings.next().is_none()
-        && ["", "identity", "gzip", "x-gzip", "deflate"].iter().any(|name| encoding.eq_ignore_ascii_case(name));
+    let encoding = head.headers.get(header::CONTENT_ENCODING)?.to_str().unwrap_or("?");
     let is_error = head.status.is_client_error() || head.status.is_server_error();
-    (is_error && !is_readable).then(|| {
+    (is_error && !cooldown::can_decode(&head.headers)).then(|| {
         ApiError::new(
             head.status,
             format!("the provider's error cannot be read: its Content-Encoding ({encoding}) was not requested"),
@@ -235,19 +232,22 @@ fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
 /// Converts the error of a request that no key could serve, or to which no provider responded.
 pub fn failure(error: &Error) -> (ApiError, Attempts) {
     let status = match error.kind() {
-        ErrorKind::Request if has_cause::<tower_http::timeout::TimeoutError>(error) => StatusCode::REQUEST_TIMEOUT,
+        ErrorKind::Request if is_body_timeout(error) => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::Request => StatusCode::BAD_REQUEST,
         ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Transport if has_cause::<tokio::time::error::Elapsed>(error) => StatusCode::GATEWAY_TIMEOUT,
+        ErrorKind::Transport if Failure::from_transport(error).error_code() == Some("timeout") => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
         ErrorKind::Transport => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (ApiError::new(status, error.with_cause()).retry_after(error.retry_after()), error.attempts().clone())
 }
 
-fn has_cause<E: std::error::Error + 'static>(error: &Error) -> bool {
+/// Reports whether the client stopped sending the body of its request.
+fn is_body_timeout(error: &Error) -> bool {
     std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
-        .any(<dyn std::error::Error>::is::<E>)
+        .any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
 }
 
 /// Returns how long the client is willing to wait for a key.
@@ -270,80 +270,6 @@ fn named_model(app: &AppState, route: &Route, head: &Parts, body: &Collected) ->
         }
     }
     body.model(head)
-}
-
-/// Checks that the tenant may use the models that a request names.
-///
-/// # Errors
-/// 403 if it may not, or if the models of a request that may generate something cannot be read; 413 if they cannot be
-/// read because the body is streamed.
-fn check_models(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiError> {
-    let Incoming { route, tenant, head, body, model } = incoming;
-    if !tenant.restricts_models() {
-        return Ok(());
-    }
-    let place = names::in_path(route.dialect, head.uri.path());
-    let models: Vec<String> = match provider.pool.provider().inspect(head).model {
-        ModelIn::Head(model) => vec![model.into_owned()],
-        // The provider ignores a top-level model of these.
-        _ if place.as_ref().is_some_and(|place| matches!(place.collection, "batches" | "evals")) => {
-            body.data().and_then(|data| models_of_batch(data)).unwrap_or_default()
-        }
-        _ => model.iter().cloned().collect(),
-    };
-    if let Some(model) = models.iter().find(|model| !may_use(app, provider, incoming, model)) {
-        return Err(ApiError::new(StatusCode::FORBIDDEN, format!("this token may not use the model {model}")));
-    }
-    let generates_nothing = route.endpoint == Endpoint::Upload
-        || matches!(head.method, Method::GET | Method::HEAD | Method::PUT | Method::PATCH | Method::DELETE)
-        || place.is_some_and(|place| place.generates_nothing());
-    if generates_nothing || !models.is_empty() {
-        return Ok(());
-    }
-    if matches!(body, Collected::Streamed(_)) {
-        let message = "this token may use certain models only, and the body is too large to find its model";
-        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
-    }
-    let message = "this token may use certain models only, and the request does not name its model: send one \
-                   top-level field model, in valid JSON or a valid form";
-    Err(ApiError::new(StatusCode::FORBIDDEN, message))
-}
-
-/// Reports whether the tenant may use a model: by this name, or by the name of its model where the pool replaces an
-/// alias. Elsewhere the provider could have a model of that name.
-fn may_use(app: &AppState, provider: &ProviderPool, incoming: &Incoming, model: &str) -> bool {
-    let Incoming { route, tenant, head, body, .. } = incoming;
-    let api = provider.pool.provider();
-    let alias = api.quota_model(model);
-    let resolved = app.pools.resolved(alias);
-    let is_replaced = || {
-        provider.dialect != route.dialect
-            || match api.set_model(&mut head.clone(), resolved) {
-                SetModel::Done => true,
-                SetModel::InBody => matches!(body, Collected::Whole(body) if body.model().is_some()),
-                _ => false,
-            }
-    };
-    tenant.may_use(model.trim_start_matches("models/"))
-        || (resolved != alias && tenant.may_use(resolved) && is_replaced())
-}
-
-/// Returns the models of all requests of a batch for Anthropic; `None` if one of them cannot be read.
-fn models_of_batch(body: &[u8]) -> Option<Vec<String>> {
-    #[derive(serde::Deserialize)]
-    struct Batch {
-        requests: Vec<Entry>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Entry {
-        params: Params,
-    }
-    #[derive(serde::Deserialize)]
-    struct Params {
-        model: String,
-    }
-    let batch: Batch = serde_json::from_slice(body).ok()?;
-    Some(batch.requests.into_iter().map(|entry| entry.params.model).collect())
 }
 
 /// Gives a request the path of its [`Route`].

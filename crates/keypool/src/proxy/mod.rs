@@ -4,6 +4,7 @@ pub mod address;
 pub mod body;
 pub mod handler;
 pub mod headers;
+pub mod model_access;
 pub mod models;
 pub mod names;
 pub mod pools;

@@ -129,7 +129,7 @@ where
         let timeout = if is_socket { self.answer_timeout.min(HANDSHAKE_TIMEOUT) } else { self.answer_timeout };
         let pause = self.answer_timeout;
         Box::pin(async move {
-            let mut answer = tokio::time::timeout(timeout, answer).await??;
+            let mut answer = tokio::time::timeout(timeout, answer).await?.map_err(transport_error)?;
             // The end of a response in HTTP/1.0 is the end of the connection, but the client's connection stays open.
             *answer.version_mut() = Version::HTTP_11;
             if answer.headers().contains_key(header::TRANSFER_ENCODING) {
@@ -140,6 +140,11 @@ where
             Ok(answer.map(|inner| TimedBody { inner, pause, timer: None, progressed: false }))
         })
     }
+}
+
+/// Converts an error of the client. Its kind tells the pool if no connection was made, so that nothing was sent.
+fn transport_error(error: hyper_util::client::legacy::Error) -> BoxError {
+    if error.is_connect() { io::Error::new(io::ErrorKind::HostUnreachable, error).into() } else { error.into() }
 }
 
 /// A response body that fails if nothing more of it arrives for the answer timeout, or for twice as long: the timer is

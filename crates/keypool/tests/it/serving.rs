@@ -3,7 +3,7 @@
 use http::{Request, StatusCode};
 use http_body_util::Full;
 
-use crate::support::{GENERATE, Gateway, TOKEN, Upstream, get, hello, post, sim};
+use crate::support::{GENERATE, Gateway, TOKEN, Upstream, get, hello, key, post, sim};
 
 #[tokio::test]
 async fn request_is_served_by_a_key_of_the_pool() {
@@ -88,4 +88,25 @@ async fn invalid_lines_are_reported_and_valid_ones_serve() {
     let log = gateway.log();
     assert!(log.contains("keys.txt:3: \"teir\" is not an option; did you mean \"tier\"?"), "{log}");
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+}
+
+#[tokio::test]
+async fn exit_that_cannot_connect_cools_down_and_another_key_serves() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    // A proxy that refuses each tunnel.
+    let proxy = Upstream::always(403, "text/plain", "").await;
+    let gateway = Gateway::start_with(&upstream.url, 0, |command, folder| {
+        let exits = format!("[exits.a]\nproxy = \"{}\"\n[exits.b]\nlocal_address = \"127.0.0.1\"\n", proxy.url);
+        let keys = ["a", "b"].map(|exit| format!("{}{exit} id={exit} exit={exit}\n", key(0)));
+        std::fs::write(folder.join("keypool.toml"), exits).expect("a configuration");
+        std::fs::write(folder.join("keys.txt"), keys.concat()).expect("a key file");
+        command.args(["--db", "none"]);
+    });
+    for attempts in ["2", "1", "1"] {
+        // The request may not be sent twice.
+        let answer = gateway.post("/v1beta/models/veo-3:predictLongRunning", &hello()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-key")), (200, "b"), "{}", gateway.log());
+        assert_eq!(answer.header("x-keypool-attempts"), attempts);
+    }
+    assert!(gateway.log().contains("exit a"), "{}", gateway.log());
 }
