@@ -109,11 +109,14 @@ impl Body<'_> {
         let Conversation { model, turns, modality, .. } = self.conversation;
         let mut contents = Vec::with_capacity(turns.len() + 1);
         for turn in turns {
-            contents.extend(self.content(turn)?);
+            contents.push(self.content(turn)?);
         }
         if contents.first().is_none_or(|content| content["role"] != "user") {
             // Gemini requires the first turn to be the user's.
             contents.insert(0, json!({ "role": "user", "parts": [text_part(" ")] }));
+        }
+        if thinking::wants_user_turn_last(model) && contents.last().is_some_and(|last| last["role"] == "model") {
+            contents.push(json!({ "role": "user", "parts": [text_part("Continue.")] }));
         }
         if let Modality::Speech { style: Some(style), .. } = modality
             && let Some(parts) = contents[0]["parts"].as_array_mut()
@@ -129,8 +132,7 @@ impl Body<'_> {
         Ok(contents)
     }
 
-    /// Encodes a turn; `None` for an empty turn of the model.
-    fn content(&self, turn: &Turn) -> Result<Option<Value>, Error> {
+    fn content(&self, turn: &Turn) -> Result<Value, Error> {
         let model = &self.conversation.model;
         let mut parts = Vec::with_capacity(turn.parts.len());
         let mut unsigned = true;
@@ -150,12 +152,9 @@ impl Body<'_> {
         if parts.is_empty() {
             // Gemini rejects a turn without parts, and an empty text.
             parts.push(text_part(" "));
-            if turn.role == Role::Model {
-                return Ok(None);
-            }
         }
         let role = if turn.role == Role::Model { "model" } else { "user" };
-        Ok(Some(object([("role", role.into()), ("parts", parts.into())])))
+        Ok(object([("role", role.into()), ("parts", parts.into())]))
     }
 
     fn part(&self, part: &Part) -> Result<Value, Error> {
@@ -204,7 +203,7 @@ impl Body<'_> {
             without_nulls(json!({
                 "name": self.names.at_gemini(&tool.name),
                 "description": tool.description.as_deref().filter(|text| !text.is_empty()),
-                "parametersJsonSchema": tool.parameters.as_ref().map(schema::adapted),
+                "parametersJsonSchema": tool.parameters.as_ref().map(schema::of_arguments),
             }))
         };
         let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();
