@@ -22,8 +22,6 @@ pub struct NativeRequest {
     pub path: String,
     /// The JSON body.
     pub body: Bytes,
-    /// The estimated number of tokens in the request.
-    pub estimated_tokens: u64,
 }
 
 /// An encoder of a conversation for Gemini.
@@ -59,22 +57,7 @@ impl<'c> Encoder<'c> {
     }
 
     fn encode(&self, verb: &str, request: &Value) -> Result<NativeRequest, Error> {
-        let path = path(&self.conversation.model, verb)?;
-        let body = request.to_string();
-        let estimated_tokens = self.estimate(body.len());
-        Ok(NativeRequest { path, body: body.into(), estimated_tokens })
-    }
-
-    /// Estimates the tokens at four bytes each. Each image or sound counts as a fixed number instead of by its base64.
-    fn estimate(&self, length: usize) -> u64 {
-        const TOKENS_OF_MEDIA: u64 = 1_100;
-        let parts = self.conversation.turns.iter().flat_map(|turn| &turn.parts);
-        let data = parts.filter_map(|part| match part {
-            Part::Media(Media { data: MediaData::Base64(data), .. }) => Some(data.len()),
-            _ => None,
-        });
-        let (count, bytes) = data.fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
-        length.saturating_sub(bytes) as u64 / 4 + count * TOKENS_OF_MEDIA
+        Ok(NativeRequest { path: path(&self.conversation.model, verb)?, body: request.to_string().into() })
     }
 
     fn request(&self) -> Result<Value, Error> {
