@@ -52,6 +52,7 @@ struct WirePart {
     kind: String,
     text: Option<String>,
     refusal: Option<String>,
+    #[serde(alias = "video_url")]
     image_url: Option<ImageUrl>,
     detail: Option<String>,
     input_audio: Option<Recording>,
@@ -183,8 +184,8 @@ pub(crate) fn arguments(value: Value) -> Value {
 }
 
 /// Kinds of parts that are text or media.
-const KINDS: &str = "text input_text output_text summary_text refusal image_url input_image input_audio file input_file image \
-    document search_result";
+const KINDS: &str = "text input_text output_text summary_text refusal image_url video_url input_image input_audio \
+    file input_file image document search_result";
 
 fn is_part(value: &Value) -> bool {
     match value["type"].as_str() {
@@ -207,7 +208,7 @@ fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Erro
     let one = |media: Media| vec![Part::Media(media)];
     Ok(match &*wire.kind {
         "refusal" => vec![Part::Text(wire.refusal.ok_or_else(|| missing("refusal"))?)],
-        "image_url" | "input_image" => match (wire.image_url, wire.flat_file.file_id) {
+        "image_url" | "video_url" | "input_image" => match (wire.image_url, wire.flat_file.file_id) {
             (None, None) => return Err(missing("image_url")),
             (None, Some(id)) => one(media::from_file_id(&id, &format!("{place}.file_id"))?),
             (Some(url), _) => {

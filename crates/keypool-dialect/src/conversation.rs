@@ -1,6 +1,6 @@
 //! The intermediate form of a request, independent of its dialect.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use serde_json::Value;
 
@@ -338,8 +338,8 @@ impl Conversation {
     pub(crate) fn check_tool_choice(&mut self, notes: &mut Notes) -> Result<(), Error> {
         const FIELD: &str = "tool_choice";
         let (ToolChoice::Must(names) | ToolChoice::May(names)) = &self.tool_choice else { return Ok(()) };
-        let is_there = |name: &str| self.tools.iter().any(|tool| tool.name == name);
-        let why = match names.iter().find(|name| !is_there(name)) {
+        let known: HashSet<&str> = self.tools.iter().map(|tool| &*tool.name).collect();
+        let why = match names.iter().find(|name| !known.contains(&***name)) {
             Some(missing) => format!("no function {missing:?} is among tools"),
             None if self.tools.is_empty() && matches!(self.tool_choice, ToolChoice::Must(_)) => {
                 "a tool call is required, but tools is empty".to_owned()
@@ -401,7 +401,11 @@ impl<'n> Transcript<'n> {
         Ok(())
     }
 
+    /// Adds a part; an empty text of the model is no turn.
     pub(crate) fn say(&mut self, role: Role, part: Part) {
+        if role == Role::Model && matches!(&part, Part::Text(text) if text.is_empty()) {
+            return;
+        }
         match self.turns.last_mut() {
             Some(last) if last.role == role && !self.answered => last.parts.push(part),
             _ => self.turns.push(Turn { role, parts: vec![part] }),

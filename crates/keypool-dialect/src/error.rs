@@ -137,14 +137,10 @@ impl Error {
         self
     }
 
-    /// Writes the field in Anthropic's notation: `messages.0.content.0`.
-    pub(crate) fn dotted(mut self) -> Self {
-        if let Some(param) = self.param.take() {
-            let dotted = param.replace('[', ".").replace(']', "");
-            self.message = self.message.replacen(&param, &dotted, 1);
-            self.param = Some(dotted);
-        }
-        self
+    /// Returns the message with the field in Anthropic's notation: `messages.0.content.0`.
+    fn dotted(&self) -> String {
+        let Some(param) = self.param() else { return self.message.clone() };
+        self.message.replacen(param, &param.replace('[', ".").replace(']', ""), 1)
     }
 
     /// Returns the kind.
@@ -195,7 +191,9 @@ impl Error {
         // The caller cannot fix a fault of the gateway's key, account or address, whatever the status is.
         let mut details = error["details"].as_array().into_iter().flatten();
         let of_key = details.any(|detail| detail["reason"] == "API_KEY_INVALID")
-            || says(&["API key", "authentication credentials", "location is not supported", "billing"]);
+            || says(&["API key", "authentication credentials", "location is not supported"])
+            // The word alone is also in names of the caller's functions and their fields.
+            || says(&["enable billing", "requires billing", "billing is not enabled", "billing is disabled"]);
         let of_file = says(&["permission to access the File", "CachedContent", "tuned model"]);
         match ErrorKind::of_gemini(status) {
             kind @ (ErrorKind::InvalidRequest | ErrorKind::NoKeys | ErrorKind::PermissionDenied)
@@ -232,7 +230,7 @@ impl Error {
         if frontend.is_anthropic() {
             // Claude Code shortens the conversation when it reads these words.
             let front = if self.kind == ErrorKind::ContextTooLong { "prompt is too long: " } else { "" };
-            let message = format!("{front}{}", self.message);
+            let message = format!("{front}{}", self.dotted());
             // This code makes clients send the whole conversation.
             let hint = (self.param() == Some("thread")).then(|| json!({ "error_code": "thread_unsupported_request" }));
             let error = without_nulls(json!({ "type": anthropic, "message": message, "details": hint }));

@@ -51,7 +51,7 @@ impl Frontend {
         match self {
             Self::Chat => openai::chat_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
             Self::Responses => openai::responses_request::read(Fields::read(body)?, into, reply_to, &mut notes)?,
-            Self::Messages => anthropic::request::read(Fields::read(body)?, into, &mut notes).map_err(Error::dotted)?,
+            Self::Messages => anthropic::request::read(Fields::read(body)?, into, &mut notes)?,
             Self::Speech => openai::audio::read_speech(Fields::read(body)?, into, reply_to, &mut notes)?,
             Self::Transcription | Self::Translation => {
                 openai::audio::read_recording(body, self == Self::Translation, into, reply_to, &mut notes)?;
@@ -116,8 +116,7 @@ impl Request {
     /// # Errors
     /// The same as those of [`Encoder::generate`].
     pub fn encode(&self) -> Result<NativeRequest, Error> {
-        let native = Encoder::new(&self.conversation).generate();
-        native.map_err(|error| if self.frontend.is_anthropic() { error.dotted() } else { error })
+        Encoder::new(&self.conversation).generate()
     }
 
     /// Creates the translator of the response. `unique` is a text of up to 24 letters and digits that no other response

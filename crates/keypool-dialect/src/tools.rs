@@ -1,5 +1,7 @@
 //! Tools and tool choices in every form that clients send: nested, flat, or Anthropic's.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,14 +11,8 @@ use crate::{
 };
 
 /// Returns the name under which the model knows a tool of the caller.
-pub(crate) fn known_as(tools: &[Tool], namespace: Option<&str>, name: &str) -> String {
+pub(crate) fn known_as(namespace: Option<&str>, name: &str) -> String {
     let Some(namespace) = namespace else { return name.to_owned() };
-    let is_it = |origin: &Origin| origin.namespace.as_deref() == Some(namespace) && origin.name == name;
-    let known = tools.iter().find(|tool| tool.origin.as_ref().is_some_and(is_it));
-    known.map_or_else(|| joined(namespace, name), |tool| tool.name.clone())
-}
-
-fn joined(namespace: &str, name: &str) -> String {
     let between = if namespace.ends_with(['_', '.']) { "" } else { "." };
     format!("{namespace}{between}{name}")
 }
@@ -52,22 +48,22 @@ const MAX: usize = 1_024;
 
 /// Reads `tools`.
 pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    let mut taken = conversation.tools.iter().map(|tool| tool.name.clone()).collect();
     for (index, value) in tools.into_iter().enumerate() {
         let place = format!("tools[{index}]");
-        if conversation.tools.len() > MAX {
-            return Err(Error::invalid(place, format_args!("expected at most {MAX} tools")));
-        }
         let tool: WireTool = fields::read(value, &place)?;
         let kind = tool.kind.as_deref().unwrap_or_default();
         if let ("namespace", Some(tools)) = (kind, &tool.tools) {
             let namespace = tool.name.unwrap_or_default();
             if let Some(about) = tool.description.filter(|about| !about.trim().is_empty()) {
-                conversation.system.push(format!("Functions that begin with {}: {about}", joined(&namespace, "")));
+                conversation
+                    .system
+                    .push(format!("Functions that begin with {}: {about}", known_as(Some(&namespace), "")));
             }
             for (number, value) in tools.iter().enumerate() {
                 let place = format!("{place}.tools[{number}]");
                 let tool = fields::read(value.clone(), &place)?;
-                read_one(tool, Some(&namespace), &place, conversation, notes)?;
+                read_one(tool, Some(&namespace), &place, &mut taken, conversation, notes)?;
             }
         } else if kind.starts_with("web_search") {
             let limits = [tool.filters, tool.allowed_domains, tool.blocked_domains];
@@ -78,26 +74,30 @@ pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &m
             }
             conversation.web_search = true;
         } else {
-            read_one(tool, None, &place, conversation, notes)?;
+            read_one(tool, None, &place, &mut taken, conversation, notes)?;
         }
     }
     Ok(())
 }
 
-/// Reads a function, or a tool that takes text.
+/// Reads a function, or a tool that takes text. `taken` has the names of the tools before it.
 fn read_one(
     tool: WireTool,
     namespace: Option<&str>,
     place: &str,
+    taken: &mut HashSet<String>,
     conversation: &mut Conversation,
     notes: &mut Notes,
 ) -> Result<(), Error> {
+    if conversation.tools.len() >= MAX {
+        return Err(Error::invalid(place, format_args!("expected at most {MAX} tools")));
+    }
     let kind = tool.kind.clone().unwrap_or_else(|| "function".to_owned());
     let tool = tool.function.map_or_else(|| WireTool { function: None, ..tool }, |nested| *nested);
     // Anthropic's tools with a schema also have the type `custom`.
     let takes_text = kind == "custom" && tool.parameters.is_none();
     if !matches!(&*kind, "function" | "custom") {
-        let why = format!("{kind:?} is run by another provider; use function, custom or web_search");
+        let why = format!("{kind:?} is a built-in tool of another provider; use function, custom or web_search");
         return notes.refuse(Error::invalid(format!("{place}.type"), why));
     }
     let Some(name) = tool.name.filter(|name| !name.is_empty()) else {
@@ -107,10 +107,10 @@ fn read_one(
         // Gemini has no strict mode: the model follows the schema as well as it can.
         notes.ignore("tools.strict");
     }
-    let wanted = known_as(&conversation.tools, namespace, &name);
-    let numbered = (2..).map(|number: u32| format!("{wanted}_{number}"));
-    let is_free = |name: &String| !conversation.tools.iter().any(|tool| tool.name == *name);
-    let known_as = std::iter::once(wanted.clone()).chain(numbered).find(is_free).unwrap_or_default();
+    let known_as = known_as(namespace, &name);
+    if !taken.insert(known_as.clone()) {
+        return notes.refuse(Error::invalid(format!("{place}.name"), "another tool has this name"));
+    }
     let origin =
         (takes_text || known_as != name).then(|| Origin { namespace: namespace.map(str::to_owned), name, takes_text });
     let mut about = vec![tool.description.unwrap_or_default()];
@@ -141,43 +141,24 @@ pub(crate) fn text_of_arguments(args: &Value) -> String {
     args["input"].as_str().map_or_else(|| args.to_string(), str::to_owned)
 }
 
-/// A tool choice in any wire format.
-#[derive(Default, Deserialize)]
-struct WireChoice {
-    #[serde(rename = "type", default)]
-    kind: String,
-    #[serde(alias = "custom")]
-    function: Option<Box<WireChoice>>,
-    name: Option<String>,
-    namespace: Option<String>,
-    mode: Option<String>,
-    tools: Option<Vec<WireChoice>>,
-    allowed_tools: Option<Box<WireChoice>>,
-    /// Anthropic's option to allow one call at a time.
-    disable_parallel_tool_use: Option<bool>,
+/// Returns the name under which the model knows the tool of a choice, which has a nested or a flat name.
+fn chosen_name(tool: &Value) -> Option<String> {
+    let name = [&tool["function"], &tool["custom"], tool].into_iter().find_map(|tool| tool["name"].as_str())?;
+    Some(known_as(tool["namespace"].as_str(), name))
 }
 
-impl WireChoice {
-    fn name(&self, tools: &[Tool]) -> Option<String> {
-        let name = self.function.as_ref().map_or(&self.name, |function| &function.name).as_ref()?;
-        Some(known_as(tools, self.namespace.as_deref(), name))
-    }
-}
-
-/// Reads `tool_choice`, once the tools are known.
-pub(crate) fn read_choice(value: Value, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+/// Reads `tool_choice` in any wire format, once the tools are known.
+pub(crate) fn read_choice(choice: Value, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     const FIELD: &str = "tool_choice";
-    let choice = match value {
-        Value::String(kind) => WireChoice { kind, ..WireChoice::default() },
-        value => fields::read(value, FIELD)?,
-    };
-    conversation.single_call |= choice.disable_parallel_tool_use == Some(true);
+    let choice = if choice.is_string() { json!({ "type": choice }) } else { choice };
+    // Anthropic's option to allow one call at a time.
+    conversation.single_call |= choice["disable_parallel_tool_use"] == true;
     let unknown = || Error::invalid(FIELD, "expected none, auto, required (any) or a function");
-    let is_search = |choice: &WireChoice| {
-        let name = choice.name.as_deref().unwrap_or(&choice.kind);
+    let is_search = |tool: &Value| {
+        let name = tool["name"].as_str().or(tool["type"].as_str()).unwrap_or_default();
         name.starts_with("web_search") && !conversation.tools.iter().any(|tool| tool.name == name)
     };
-    conversation.tool_choice = match (&*choice.kind, choice.name(&conversation.tools)) {
+    conversation.tool_choice = match (choice["type"].as_str().unwrap_or_default(), chosen_name(&choice)) {
         // Gemini has no way to force a search; the tool itself allows it.
         (kind, _)
             if conversation.web_search
@@ -191,12 +172,13 @@ pub(crate) fn read_choice(value: Value, conversation: &mut Conversation, notes: 
         ("required" | "any", None) => ToolChoice::Must(Vec::new()),
         ("function" | "custom" | "tool" | "", Some(name)) => ToolChoice::Must(vec![name]),
         ("allowed_tools", None) => {
-            let allowed = choice.allowed_tools.as_deref().unwrap_or(&choice);
-            let tools = allowed.tools.as_deref().unwrap_or_default();
+            // Chat completions nest the list.
+            let allowed = choice.get("allowed_tools").unwrap_or(&choice);
+            let tools = allowed["tools"].as_array().map_or(&[][..], Vec::as_slice);
             let searches = conversation.web_search && tools.iter().any(is_search);
-            let names: Vec<String> = tools.iter().filter_map(|tool| tool.name(&conversation.tools)).collect();
+            let names: Vec<String> = tools.iter().filter_map(chosen_name).collect();
             conversation.web_search = searches;
-            match allowed.mode.as_deref() {
+            match allowed["mode"].as_str() {
                 Some("auto" | "required") if names.is_empty() && searches => {
                     conversation.tools.clear();
                     ToolChoice::Unset

@@ -23,8 +23,7 @@ pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) ->
         request
     };
     let requests: Vec<Value> = texts.iter().map(request).collect();
-    let estimated_tokens = texts.iter().map(|text| text.len() as u64 / 4 + 1).sum();
-    Ok(NativeRequest { path, body: json!({ "requests": requests }).to_string().into(), estimated_tokens })
+    Ok(NativeRequest { path, body: json!({ "requests": requests }).to_string().into() })
 }
 
 /// Adds the vectors of a response to `vectors`; returns the number of used tokens.

@@ -22,8 +22,6 @@ pub struct NativeRequest {
     pub path: String,
     /// The JSON body.
     pub body: Bytes,
-    /// The estimated number of tokens in the request.
-    pub estimated_tokens: u64,
 }
 
 /// An encoder of a conversation for Gemini.
@@ -59,22 +57,7 @@ impl<'c> Encoder<'c> {
     }
 
     fn encode(&self, verb: &str, request: &Value) -> Result<NativeRequest, Error> {
-        let path = path(&self.conversation.model, verb)?;
-        let body = request.to_string();
-        let estimated_tokens = self.estimate(body.len());
-        Ok(NativeRequest { path, body: body.into(), estimated_tokens })
-    }
-
-    /// Estimates the tokens at four bytes each. Each image or sound counts as a fixed number instead of by its base64.
-    fn estimate(&self, length: usize) -> u64 {
-        const TOKENS_OF_MEDIA: u64 = 1_100;
-        let parts = self.conversation.turns.iter().flat_map(|turn| &turn.parts);
-        let data = parts.filter_map(|part| match part {
-            Part::Media(Media { data: MediaData::Base64(data), .. }) => Some(data.len()),
-            _ => None,
-        });
-        let (count, bytes) = data.fold((0, 0), |(count, bytes), more| (count + 1, bytes + more));
-        length.saturating_sub(bytes) as u64 / 4 + count * TOKENS_OF_MEDIA
+        Ok(NativeRequest { path: path(&self.conversation.model, verb)?, body: request.to_string().into() })
     }
 
     fn request(&self) -> Result<Value, Error> {
@@ -109,11 +92,14 @@ impl Body<'_> {
         let Conversation { model, turns, modality, .. } = self.conversation;
         let mut contents = Vec::with_capacity(turns.len() + 1);
         for turn in turns {
-            contents.extend(self.content(turn)?);
+            contents.push(self.content(turn)?);
         }
         if contents.first().is_none_or(|content| content["role"] != "user") {
             // Gemini requires the first turn to be the user's.
             contents.insert(0, json!({ "role": "user", "parts": [text_part(" ")] }));
+        }
+        if thinking::wants_user_turn_last(model) && contents.last().is_some_and(|last| last["role"] == "model") {
+            contents.push(json!({ "role": "user", "parts": [text_part("Continue.")] }));
         }
         if let Modality::Speech { style: Some(style), .. } = modality
             && let Some(parts) = contents[0]["parts"].as_array_mut()
@@ -129,8 +115,7 @@ impl Body<'_> {
         Ok(contents)
     }
 
-    /// Encodes a turn; `None` for an empty turn of the model.
-    fn content(&self, turn: &Turn) -> Result<Option<Value>, Error> {
+    fn content(&self, turn: &Turn) -> Result<Value, Error> {
         let model = &self.conversation.model;
         let mut parts = Vec::with_capacity(turn.parts.len());
         let mut unsigned = true;
@@ -150,12 +135,9 @@ impl Body<'_> {
         if parts.is_empty() {
             // Gemini rejects a turn without parts, and an empty text.
             parts.push(text_part(" "));
-            if turn.role == Role::Model {
-                return Ok(None);
-            }
         }
         let role = if turn.role == Role::Model { "model" } else { "user" };
-        Ok(Some(object([("role", role.into()), ("parts", parts.into())])))
+        Ok(object([("role", role.into()), ("parts", parts.into())]))
     }
 
     fn part(&self, part: &Part) -> Result<Value, Error> {
@@ -204,7 +186,7 @@ impl Body<'_> {
             without_nulls(json!({
                 "name": self.names.at_gemini(&tool.name),
                 "description": tool.description.as_deref().filter(|text| !text.is_empty()),
-                "parametersJsonSchema": tool.parameters.as_ref().map(schema::adapted),
+                "parametersJsonSchema": tool.parameters.as_ref().map(schema::of_arguments),
             }))
         };
         let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();

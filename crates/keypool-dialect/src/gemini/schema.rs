@@ -14,6 +14,15 @@ pub(super) fn adapted(schema: &Value) -> Value {
     schema
 }
 
+/// Returns the schema of a function's arguments, whose root needs a type.
+pub(super) fn of_arguments(schema: &Value) -> Value {
+    let mut schema = adapted(schema);
+    if schema.get("properties").is_some() && schema.get("type").is_none() {
+        schema["type"] = "object".into();
+    }
+    schema
+}
+
 /// Fields whose members have user-chosen names and are schemas.
 const NAMED: [&str; 4] = ["properties", "$defs", "definitions", "patternProperties"];
 /// Fields that contain values, not schemas.

@@ -24,7 +24,9 @@ fn understands(model: &str) -> Understands {
     let model = bare_model(model);
     let begins = |fronts: &[&str]| fronts.iter().any(|front| model.starts_with(front));
     let pro = model.contains("-pro");
-    if begins(&["gemini-1", "gemini-2.0", "gemini-pro", "gemma", "learnlm"]) && !model.ends_with("latest") {
+    if begins(&["gemini-1", "gemini-2.0", "gemini-pro", "gemma", "learnlm", "gemini-2.5-flash-image"])
+        && !model.ends_with("latest")
+    {
         Understands::Nothing
     } else if begins(&["gemini-2.5"]) {
         match (pro, model.contains("-lite")) {
@@ -39,8 +41,17 @@ fn understands(model: &str) -> Understands {
         // The first Pro of its generation only has the levels low and high.
         Understands::Levels { least: "low", medium: if begins(&["gemini-3-"]) { "high" } else { "medium" } }
     } else {
-        Understands::Levels { least: "minimal", medium: "medium" }
+        // Flash models from 3.7 on reject the level minimal.
+        let minimal = ["gemini-3-", "gemini-3.1-", "gemini-3.5-", "gemini-3.6-"];
+        let least = if begins(&minimal) || model.contains("-lite") { "minimal" } else { "low" };
+        Understands::Levels { least, medium: "medium" }
     }
+}
+
+/// Reports whether the last turn must be the user's; earlier models continue a turn of their own.
+pub(super) fn wants_user_turn_last(model: &str) -> bool {
+    let may_continue = ["gemini-3-", "gemini-3.1-"].iter().any(|front| bare_model(model).starts_with(front));
+    matches!(understands(model), Understands::Levels { .. }) && !may_continue
 }
 
 /// Reports whether calls must be sent back with a thought signature. Models of the third generation require it, and

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{chat_request, responses_response};
 use crate::{
-    Call, Conversation, Effort, Error, Part, Role, Sampling, Tool,
+    Call, Conversation, Effort, Error, Part, Role, Sampling,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
@@ -59,7 +59,7 @@ pub(crate) fn read(
         return Err(Error::invalid("input", "expected at least one item"));
     }
     for (item, place) in input.parts("input") {
-        read_item(item, &place, &mut transcript, &conversation.tools)?;
+        read_item(item, &place, &mut transcript)?;
     }
     transcript.finish(conversation)
 }
@@ -102,7 +102,7 @@ fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut N
     Ok(())
 }
 
-fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, tools: &[Tool]) -> Result<(), Error> {
+fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     let text = |name: &str| value[name].as_str().map(str::to_owned);
     let needed = |name: &str| text(name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "is missing"));
     let id = || needed("call_id").or_else(|missing| text("id").ok_or(missing));
@@ -115,7 +115,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>, too
         // Messages of chat completions are accepted, too, because clients of both APIs send them.
         "message" => chat_request::read_message(value, place, transcript)?,
         "function_call" | "custom_tool_call" => {
-            let name = known_as(tools, value["namespace"].as_str(), &needed("name")?);
+            let name = known_as(value["namespace"].as_str(), &needed("name")?);
             let args = match text("input").filter(|_| kind == "custom_tool_call") {
                 Some(input) => json!({ "input": input }),
                 None => content::arguments(value["arguments"].clone()),

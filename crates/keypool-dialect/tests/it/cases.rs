@@ -795,3 +795,69 @@ fn text_that_strict_decoders_refuse_is_repaired() {
         assert_eq!(native(&request)["contents"][0]["parts"][0]["text"], "Hell\u{fffd}");
     }
 }
+
+#[test]
+fn equal_tool_names_are_refused() {
+    for frontend in ALL {
+        let body =
+            hello(frontend, &json!({ "tools": [tool(frontend, "f"), tool(frontend, "g"), tool(frontend, "f")] }));
+        let error = encoded(frontend, &body).unwrap_err();
+        assert_eq!(error.param(), Some("tools[2].name"), "{error}");
+        // Otherwise the first one is used.
+        let request = parse_lax(frontend, &body).unwrap();
+        let declared = native(&request)["tools"][0]["functionDeclarations"].as_array().unwrap().len();
+        assert_eq!((declared, request.ignored()), (2, &["tools[2].name".to_owned()][..]));
+    }
+    let f = |number: usize| json!({ "type": "function", "name": format!("f{number}") });
+    let space = |name: &str, tools: Vec<Value>| json!({ "type": "namespace", "name": name, "tools": tools });
+    let namespaces = json!([space("a", vec![f(1), f(2)]), space("b", vec![f(1)]), f(1)]);
+    let call = json!({ "type": "function_call", "call_id": "c", "namespace": "b", "name": "f1", "arguments": "{}" });
+    let result = json!({ "type": "function_call_output", "call_id": "c", "output": "" });
+    let choice = json!({ "type": "function", "namespace": "a", "name": "f1" });
+    let body = json!({ "model": MODEL, "input": ["Go", call, result], "tools": namespaces, "tool_choice": choice });
+    let request = parse(RESPONSES, &body).unwrap();
+    let sent = native(&request);
+    assert_eq!(sent["contents"][1]["parts"][0]["functionCall"]["name"], "b.f1");
+    assert_eq!(sent["toolConfig"]["functionCallingConfig"]["allowedFunctionNames"], json!(["a.f1"]));
+    for (said, namespace) in [("a.f1", json!("a")), ("b.f1", json!("b")), ("f1", Value::Null)] {
+        let called = json!([{ "functionCall": { "name": said, "args": {} } }]);
+        let output = whole(&request, &gemini(&called, "STOP")).1.unwrap()["output"][0].clone();
+        assert_eq!((&output["namespace"], &output["name"]), (&namespace, &json!("f1")), "{said}");
+    }
+    let twice = hello(RESPONSES, &json!({ "tools": [space("a", vec![f(1), f(1)])] }));
+    assert_eq!(parse(RESPONSES, &twice).unwrap_err().param(), Some("tools[0].tools[1].name"));
+    let many = |count: usize| hello(RESPONSES, &json!({ "tools": [space("a", (0..count).map(f).collect())] }));
+    assert!(parse(RESPONSES, &many(1_024)).is_ok());
+    assert_eq!(parse(RESPONSES, &many(1_025)).unwrap_err().param(), Some("tools[0].tools[1024]"));
+}
+
+#[test]
+fn empty_message_of_the_model_is_not_a_turn() {
+    for frontend in ALL {
+        let body = conversation(frontend, &[("user", "a"), ("assistant", ""), ("user", "b")]);
+        let contents = encoded(frontend, &body).unwrap()["contents"].clone();
+        assert_eq!(contents, json!([{ "role": "user", "parts": [{ "text": "a" }, { "text": "b" }] }]));
+    }
+}
+
+#[test]
+fn video_is_sent() {
+    let data = "data:video/mp4;base64,AAAA";
+    for part in [
+        json!({ "type": "video_url", "video_url": { "url": data } }),
+        json!({ "type": "image_url", "image_url": { "url": data } }),
+    ] {
+        let body = json!({ "model": MODEL, "messages": [{ "role": "user", "content": [part] }] });
+        let sent = encoded(CHAT, &body).unwrap()["contents"][0]["parts"].clone();
+        assert_eq!(sent, json!([{ "inlineData": { "mimeType": "video/mp4", "data": "AAAA" } }]));
+    }
+}
+
+#[test]
+fn built_in_tools_of_other_providers_are_refused() {
+    for (frontend, kind) in [(MESSAGES, "bash_20250124"), (RESPONSES, "local_shell")] {
+        let error =
+            parse(frontend, &hello(frontend, &json!({ "tools": [{ "type": kind, "name": "x" }] }))).unwrap_err();
+        assert!(error.message().contains("is a built-in tool of another provider"), "{error}");
+    }
+}

@@ -60,6 +60,28 @@ fn every_sample_has_its_error_kind() {
 }
 
 #[test]
+fn callers_names_do_not_look_like_a_fault_of_the_key() {
+    let kind = |message: &str| {
+        let body = json!({ "error": { "code": 400, "message": message, "status": "INVALID_ARGUMENT" } });
+        Error::from_gemini(StatusCode::BAD_REQUEST, body.to_string().as_bytes()).kind()
+    };
+    for message in [
+        "GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[billing_address].type: invalid",
+        "Invalid JSON payload received. Unknown name \"billing\" at 'tools[0].function_declarations[0]'",
+        "Function call is missing a thought_signature in functionCall parts: function call `get_billing`, position 2.",
+    ] {
+        assert_eq!(kind(message), ErrorKind::InvalidRequest, "{message}");
+    }
+    for message in [
+        "Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.",
+        "This API method requires billing to be enabled.",
+        "This project cannot be used: billing is disabled.",
+    ] {
+        assert_eq!(kind(message), ErrorKind::NoKeys, "{message}");
+    }
+}
+
+#[test]
 fn error_kinds_have_the_types_and_codes_of_each_dialect() {
     for (kind, openai, anthropic) in [
         (ErrorKind::InvalidRequest, (400, "invalid_request_error", Value::Null), (400, "invalid_request_error")),

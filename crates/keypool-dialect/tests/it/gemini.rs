@@ -16,7 +16,7 @@ fn schemas_are_adapted_and_keep_their_field_order() {
     for (given, taken) in [
         (
             json!({ "$schema": "x", "properties": { "z": { "const": "a" }, "const": { "type": "string" } } }),
-            r#"{"properties":{"z":{"enum":["a"]},"const":{"type":"string"}}}"#,
+            r#"{"properties":{"z":{"enum":["a"]},"const":{"type":"string"}},"type":"object"}"#,
         ),
         (json!({ "const": 1, "enum": [1, 2] }), r#"{"enum":[1]}"#),
         (json!({ "default": { "const": 1 } }), r#"{"default":{"const":1}}"#),
@@ -26,7 +26,10 @@ fn schemas_are_adapted_and_keep_their_field_order() {
             r##"{"title":"t","anyOf":[{"$ref":"#/$defs/a"}]}"##,
         ),
         (json!({ "$ref": "#/$defs/a", "$defs": { "a": {} } }), r##"{"$ref":"#/$defs/a","$defs":{"a":{}}}"##),
-        (json!({ "properties": { "$ref": { "type": "string" } } }), r#"{"properties":{"$ref":{"type":"string"}}}"#),
+        (
+            json!({ "properties": { "$ref": { "type": "string" } } }),
+            r#"{"properties":{"$ref":{"type":"string"}},"type":"object"}"#,
+        ),
         (
             json!({ "type": ["string", "null"], "enum": ["a", null], "description": "d" }),
             r#"{"description":"d","anyOf":[{"type":["string"],"enum":["a"]},{"type":"null"}]}"#,
@@ -62,7 +65,14 @@ fn thinking_is_configured_for_each_model_generation() {
         ("gemini-2.5-flash", "none", json!({ "thinkingBudget": 0 })),
         ("gemini-2.5-pro", "none", json!({ "thinkingBudget": 128 })),
         ("models/gemini-2.5-flash", "medium", json!({ "thinkingBudget": 8192 })),
-        ("gemini-3.8-flash", "none", json!({ "thinkingLevel": "minimal" })),
+        ("gemini-3.8-flash", "none", json!({ "thinkingLevel": "low" })),
+        ("gemini-3.7-flash", "minimal", json!({ "thinkingLevel": "low" })),
+        ("gemini-4-flash", "minimal", json!({ "thinkingLevel": "low" })),
+        ("gemini-3.6-flash", "none", json!({ "thinkingLevel": "minimal" })),
+        ("google/gemini-3-flash-preview", "minimal", json!({ "thinkingLevel": "minimal" })),
+        ("gemini-4-flash-lite", "none", json!({ "thinkingLevel": "minimal" })),
+        ("gemini-3.1-pro", "none", json!({ "thinkingLevel": "low" })),
+        ("gemini-2.5-flash-image", "high", Value::Null),
         ("gemini-3-pro-preview", "medium", json!({ "thinkingLevel": "high" })),
         ("gemini-3.1-pro", "medium", json!({ "thinkingLevel": "medium" })),
         ("gemini-flash-latest", "low", json!({ "thinkingLevel": "low" })),
@@ -87,6 +97,28 @@ fn thinking_is_configured_for_each_model_generation() {
     );
     let config = encoded(CHAT, &body).unwrap()["generationConfig"]["thinkingConfig"].clone();
     assert_eq!(config, json!({ "includeThoughts": true, "thinkingLevel": "low" }));
+}
+
+#[test]
+fn conversation_ends_with_a_user_turn_for_models_that_require_it() {
+    for (model, is_continued) in [
+        ("gemini-3.8-flash", true),
+        ("gemini-3.5-flash-lite", true),
+        ("gemini-4-pro", true),
+        ("gemini-3-flash-preview", false),
+        ("gemini-3.1-pro", false),
+        ("gemini-2.5-flash", false),
+    ] {
+        let said = json!([{ "role": "user", "content": "Count" }, { "role": "assistant", "content": "1 2" }]);
+        let contents = encoded(CHAT, &json!({ "model": model, "messages": said })).unwrap()["contents"].clone();
+        let last = contents.as_array().unwrap().last().unwrap();
+        let expected = if is_continued { ("user", "Continue.") } else { ("model", "1 2") };
+        assert_eq!((&last["role"], &last["parts"][0]["text"]), (&json!(expected.0), &json!(expected.1)), "{model}");
+    }
+    // The results of calls are a turn of the user.
+    let contents = encoded(CHAT, &history(CHAT, &[("a", "one")], &[("a", "1")])).unwrap()["contents"].clone();
+    assert_eq!(contents.as_array().unwrap().len(), 3);
+    assert!(contents[2]["parts"][0].get("functionResponse").is_some());
 }
 
 #[test]

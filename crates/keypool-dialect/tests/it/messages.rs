@@ -53,7 +53,7 @@ fn fields_become_gemini_fields() {
     let off = hello(MESSAGES, &json!({ "thinking": { "type": "disabled" } }));
     assert_eq!(
         encoded(MESSAGES, &off).unwrap()["generationConfig"]["thinkingConfig"],
-        json!({ "thinkingLevel": "minimal" })
+        json!({ "thinkingLevel": "low" })
     );
 }
 
@@ -80,9 +80,8 @@ fn errors_name_the_field_like_anthropic() {
         (json!(7), "messages.0"),
     ] {
         let error = encoded(MESSAGES, &with(&content)).unwrap_err();
-        assert_eq!(error.param(), Some(place), "{error}");
-        assert!(error.message().starts_with(place), "{error}");
         let shown: Value = serde_json::from_slice(&error.body(MESSAGES)).unwrap();
+        assert!(shown["error"]["message"].as_str().unwrap().starts_with(place), "{shown}");
         assert_eq!((&shown["type"], &shown["error"]["type"]), (&json!("error"), &json!("invalid_request_error")));
     }
 }
@@ -233,7 +232,7 @@ fn search_tool_may_have_empty_lists_of_domains() {
         assert!(search(none.clone(), none).unwrap().conversation.web_search);
     }
     for (allowed, blocked) in [(json!(["a.example"]), json!([])), (Value::Null, json!(["a.example"]))] {
-        assert_eq!(search(allowed, blocked).unwrap_err().param(), Some("tools.0"));
+        assert_eq!(search(allowed, blocked).unwrap_err().param(), Some("tools[0]"));
     }
 }
 

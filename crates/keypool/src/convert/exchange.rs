@@ -114,9 +114,10 @@ impl<'a> Caller<'a> {
         &self.incoming.tenant
     }
 
-    /// Counts the request against its tenant's limits.
-    pub async fn admit(&self, tokens: u64) -> Result<Quota, ApiError> {
-        Ok(Quota(self.app.tenants.admit(&self.incoming.tenant, Some(tokens)).await?))
+    /// Counts the request, which needs these native requests, against its tenant's limits.
+    pub async fn admit(&self, exchanges: &[Exchange]) -> Result<Quota, ApiError> {
+        let tokens = exchanges.iter().map(|exchange| exchange.needs.prompt_tokens()).sum();
+        Ok(Quota(self.app.tenants.admit(&self.incoming.tenant, tokens).await?))
     }
 
     /// Prepares a native request for sending.
@@ -151,10 +152,12 @@ impl<'a> Caller<'a> {
 
     /// Sends native requests and returns their whole responses in the same order.
     pub async fn all(&self, requests: Vec<NativeRequest>) -> Result<Answers, Failure> {
-        let tokens = requests.iter().map(|native| native.estimated_tokens).sum();
-        let quota = self.admit(tokens).await?;
-        let sent = futures_util::stream::iter(requests).map(|native| async {
-            let exchange = self.exchange(native).await?;
+        let mut exchanges = Vec::with_capacity(requests.len());
+        for native in requests {
+            exchanges.push(self.exchange(native).await?);
+        }
+        let quota = self.admit(&exchanges).await?;
+        let sent = futures_util::stream::iter(exchanges).map(|exchange| async move {
             let (body, attempts) = exchange.send(None).await?;
             let body = whole(body).await.map_err(|failure| failure.after(attempts.clone()))?;
             Ok::<_, Failure>((exchange.served(attempts), body))

@@ -104,9 +104,8 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
 
 /// Sends a conversation, and returns its response or stream.
 async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, Failure> {
-    let native = encoded(app, &request)?;
-    let quota = caller.admit(native.estimated_tokens).await?;
-    let exchange = caller.exchange(native).await?.encoded_for_each_model(&request);
+    let exchange = caller.exchange(encoded(app, &request)?).await?.encoded_for_each_model(&request);
+    let quota = caller.admit(std::slice::from_ref(&exchange)).await?;
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
     let model = &request.conversation.model;
     if request.conversation.stream {

@@ -735,6 +735,10 @@ async fn media_urls_are_refused_unless_public_and_allowed() {
     };
     let answer = off.post(path(CHAT), &body("https://example.com/a.png")).await;
     assert!(answer.status == 400 && answer.text().contains("gateway.fetch_images"), "{}", answer.text());
+    let image = json!({ "type": "image", "source": { "type": "url", "url": "https://example.com/a.png" } });
+    let message = json!({ "role": "user", "content": [image] });
+    let answer = off.post("/v1/messages", &json!({ "model": MODEL, "max_tokens": 9, "messages": [message] })).await;
+    assert!(answer.text().contains("messages.0.content.0.source.url: "), "{}", answer.text());
     let port = upstream.url.rsplit(':').next().expect("a port");
     for host in ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "10.0.0.1", "[::ffff:127.0.0.1]", "0.0.0.0"] {
         let answer = on.post(path(CHAT), &body(&format!("http://{host}:{port}/a.png"))).await;
