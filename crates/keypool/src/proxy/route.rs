@@ -105,6 +105,10 @@ impl Route {
             let path = path.to_owned();
             Ok(Self { dialect, endpoint, target: target.clone(), path })
         };
+        // Clients whose base URL ends in a version put it before these paths.
+        let path = Some(versions(path).1)
+            .filter(|rest| ["/upload/", "/download/", "/ws/"].iter().any(|start| rest.starts_with(start)))
+            .unwrap_or(path);
         if path.starts_with("/upload/") {
             return route(Dialect::Gemini, Endpoint::Upload);
         }
@@ -277,6 +281,7 @@ mod tests {
             ("GET /v1/models/gpt-5", "authorization", OpenAi, Endpoint::Models(Some("gpt-5".to_owned()))),
             ("GET /v1beta/files/abc", "x-goog-api-key", Gemini, Endpoint::Other),
             ("POST /upload/v1beta/files", "x-goog-api-key", Gemini, Endpoint::Upload),
+            ("POST /v1beta/upload/v1beta/files", "x-goog-api-key", Gemini, Endpoint::Upload),
             (
                 "GET /ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
                 "",
