@@ -233,12 +233,11 @@ fn list(models: &[Model], dialect: Dialect, head: &Parts) -> Value {
         Dialect::Anthropic => {
             let at = |name| query(head, name).and_then(|id| models.iter().position(|model| model.id == id));
             let limit = query(head, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(models.len());
-            let (page, more) = match at("before_id") {
-                Some(end) => (&models[end.saturating_sub(limit)..end], end > limit),
-                None => {
-                    let rest = &models[at("after_id").map_or(0, |last| last + 1)..];
-                    (&rest[..limit.min(rest.len())], limit < rest.len())
-                }
+            let (page, more) = if let Some(end) = at("before_id") {
+                (&models[end.saturating_sub(limit)..end], end > limit)
+            } else {
+                let rest = &models[at("after_id").map_or(0, |last| last + 1)..];
+                (&rest[..limit.min(rest.len())], limit < rest.len())
             };
             let id = |model: Option<&Model>| model.map(|model| model.id.clone());
             json!({ "data": shown(page), "has_more": more, "first_id": id(page.first()), "last_id": id(page.last()) })

@@ -200,7 +200,7 @@ impl ResourceAccess {
         self.is_read || self.method == Method::DELETE
     }
 
-    /// Reports whether the response could contain resources of all tenants: lists that are not in the table, ChatKit's
+    /// Reports whether the response could contain resources of all tenants: lists that are not in the table, `ChatKit`'s
     /// threads, and unknown paths of Gemini and Anthropic. Other APIs may have any paths.
     fn may_show_others(&self, path: &str) -> bool {
         let path = decoded(path);
