@@ -94,6 +94,10 @@ impl Route {
             Some((target, forced, rest)) => (target, forced, rest),
             None => (PathTarget::ByModel, None, &*path),
         };
+        // Clients whose base URL ends in a version put it before these paths.
+        let path = Some(versions(path).1)
+            .filter(|rest| ["/upload/", "/download/", "/ws/"].iter().any(|start| rest.starts_with(start)))
+            .unwrap_or(path);
         let unknown = || {
             let message = format!(
                 "{path} is not an API path: API paths start with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
@@ -105,10 +109,6 @@ impl Route {
             let path = path.to_owned();
             Ok(Self { dialect, endpoint, target: target.clone(), path })
         };
-        // Clients whose base URL ends in a version put it before these paths.
-        let path = Some(versions(path).1)
-            .filter(|rest| ["/upload/", "/download/", "/ws/"].iter().any(|start| rest.starts_with(start)))
-            .unwrap_or(path);
         if path.starts_with("/upload/") {
             return route(Dialect::Gemini, Endpoint::Upload);
         }
@@ -281,7 +281,6 @@ mod tests {
             ("GET /v1/models/gpt-5", "authorization", OpenAi, Endpoint::Models(Some("gpt-5".to_owned()))),
             ("GET /v1beta/files/abc", "x-goog-api-key", Gemini, Endpoint::Other),
             ("POST /upload/v1beta/files", "x-goog-api-key", Gemini, Endpoint::Upload),
-            ("POST /v1beta/upload/v1beta/files", "x-goog-api-key", Gemini, Endpoint::Upload),
             (
                 "GET /ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent",
                 "",
@@ -292,6 +291,8 @@ mod tests {
             let found = route(request, header).unwrap_or_else(|(_, error)| panic!("{request}: {}", error.message));
             assert_eq!((found.dialect, found.endpoint), (dialect, endpoint), "{request}");
         }
+        let upload = route("POST /v1beta/upload/v1beta/files", "x-goog-api-key").expect("a route");
+        assert_eq!((upload.endpoint, &*upload.path), (Endpoint::Upload, "/upload/v1beta/files"));
     }
 
     #[test]
