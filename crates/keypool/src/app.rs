@@ -254,6 +254,7 @@ fn cors(app: &AppState) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(ExposeHeaders::list([
             HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("request-id"),
             HeaderName::from_static("x-goog-upload-url"),
             HeaderName::from_static("x-goog-upload-status"),
             header::RETRY_AFTER,

@@ -35,8 +35,9 @@ use crate::{
 /// Translates a request for Gemini, sends it, and translates the response.
 ///
 /// # Errors
-/// None: errors become responses in the form that clients of the dialect know.
+/// 400 if the provider is not Gemini. Other errors become responses in the form that clients of the dialect know.
 pub async fn serve(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, ApiError> {
+    check_dialects(provider, &incoming)?;
     let frontend = frontend(&incoming.route);
     let answer = translate(app, provider, incoming).await;
     Ok(answer.unwrap_or_else(|failure| failure.into_response(app, frontend)))
@@ -56,7 +57,6 @@ fn frontend(route: &Route) -> Frontend {
 
 async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, Failure> {
     let Incoming { route, head, body, .. } = &incoming;
-    check_dialects(provider, &incoming)?;
     if route.endpoint == Endpoint::Other {
         return Err(untranslatable(&route.path).into());
     }
@@ -162,18 +162,17 @@ fn may_be_better<T>(read: &Result<T, Error>, answer: &Answer) -> bool {
 }
 
 /// Refuses requests for providers other than Gemini: only requests for Gemini are translated.
-fn check_dialects(provider: &ProviderPool, incoming: &Incoming) -> Result<(), Error> {
+fn check_dialects(provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiError> {
     let path = match provider.dialect {
         Dialect::Gemini => return Ok(()),
         Dialect::OpenAi => "/v1/chat/completions",
         Dialect::Anthropic => "/v1/messages",
     };
     let model = incoming.model.as_deref().map_or_else(|| "this".to_owned(), |model| format!("the model {model}"));
-    let why = format!(
+    Err(ApiError::bad_request(format!(
         "{model} is served by {}, whose API is not that of {}: send it to {path}, as its own clients do",
         provider.name, incoming.route.path
-    );
-    Err(Error::new(ErrorKind::InvalidRequest, why))
+    )))
 }
 
 /// Returns the error for an endpoint of OpenAI or Anthropic that has no counterpart in Gemini, with an alternative.

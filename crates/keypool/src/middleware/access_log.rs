@@ -128,6 +128,7 @@ pub struct Entry {
     id: HeaderValue,
     method: Method,
     uri: Uri,
+    is_anthropic: bool,
     in_progress: InProgress,
 }
 
@@ -142,13 +143,14 @@ impl Entry {
             id: given.unwrap_or_else(random),
             method: request.method().clone(),
             uri: request.uri().clone(),
+            is_anthropic: ["anthropic-version", "x-api-key"].iter().any(|name| request.headers().contains_key(*name)),
             in_progress: app.metrics.begin(request.uri().path()),
         }
     }
 
     /// Logs, counts and keeps the request when its response starts, and adds the `x-request-id`.
     pub fn end(self, app: &App, mut response: Response) -> Response {
-        let Self { arrived, id, method, uri, in_progress } = self;
+        let Self { arrived, id, method, uri, is_anthropic, in_progress } = self;
         drop(in_progress);
         let extensions = response.extensions_mut();
         let attempts = extensions.remove::<Attempts>().unwrap_or_default();
@@ -164,7 +166,7 @@ impl Entry {
             milliseconds: milliseconds(arrived.elapsed()),
             attempts: attempts.iter().map(attempt).collect(),
         };
-        if record.path.contains("/messages") {
+        if is_anthropic || record.path.contains("/messages") {
             // Anthropic clients read the id from this header.
             response.headers_mut().entry("request-id").or_insert(id.clone());
         }

@@ -8,7 +8,7 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use futures_util::future::join_all;
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use super::{
     handler::{self, Incoming},
     pools::ProviderPool,
+    resources::query,
     route::PathTarget,
 };
 use crate::{
@@ -73,7 +74,7 @@ pub async fn answer(
     let may_use = |name: &str| incoming.tenant.may_use(name) || incoming.tenant.may_use(app.pools.resolved(name));
     listed.retain(|model| may_use(&model.id));
     let body = match one {
-        None => list(&listed, dialect),
+        None => list(&listed, dialect, &incoming.head),
         Some(one) => {
             let one = one.trim_start_matches("models/");
             let found = listed.iter().find(|model| model.id == one);
@@ -216,20 +217,30 @@ impl Model {
             }
             Dialect::Anthropic => {
                 let created = "1970-01-01T00:00:00Z";
-                json!({ "type": "model", "id": self.id, "display_name": title, "created_at": created })
+                let id = &self.id;
+                json!({ "type": "model", "id": id, "display_name": title, "created_at": created, "lifecycle": "active" })
             }
         }
     }
 }
 
-fn list(models: &[Model], dialect: Dialect) -> Value {
-    let shown: Vec<Value> = models.iter().map(|model| model.shown(dialect)).collect();
+/// Returns the list of all models; for Anthropic clients the requested page of it.
+fn list(models: &[Model], dialect: Dialect, head: &Parts) -> Value {
+    let shown = |models: &[Model]| -> Vec<Value> { models.iter().map(|model| model.shown(dialect)).collect() };
     match dialect {
-        Dialect::Gemini => json!({ "models": shown }),
-        Dialect::OpenAi => json!({ "object": "list", "data": shown }),
+        Dialect::Gemini => json!({ "models": shown(models) }),
+        Dialect::OpenAi => json!({ "object": "list", "data": shown(models) }),
         Dialect::Anthropic => {
+            let at = |name| query(head, name).and_then(|id| models.iter().position(|model| model.id == id));
+            let limit = query(head, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(models.len());
+            let (page, more) = if let Some(end) = at("before_id") {
+                (&models[end.saturating_sub(limit)..end], end > limit)
+            } else {
+                let rest = &models[at("after_id").map_or(0, |last| last + 1)..];
+                (&rest[..limit.min(rest.len())], limit < rest.len())
+            };
             let id = |model: Option<&Model>| model.map(|model| model.id.clone());
-            json!({ "data": shown, "has_more": false, "first_id": id(models.first()), "last_id": id(models.last()) })
+            json!({ "data": shown(page), "has_more": more, "first_id": id(page.first()), "last_id": id(page.last()) })
         }
     }
 }

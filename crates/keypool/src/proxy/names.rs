@@ -47,6 +47,11 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
             "evals",
             "jobs",
             "skills",
+            "completions",
+            "voices",
+            "voice_consents",
+            "agents",
+            "chatkit",
         ],
         Dialect::Anthropic => &[
             "files",
@@ -67,7 +72,7 @@ fn collections(dialect: Dialect) -> &'static [&'static str] {
 
 /// Reports whether a resource exists until it is deleted, unless the response says when it expires.
 pub fn is_permanent(name: &str) -> bool {
-    const PERMANENT: [&str; 18] = [
+    const PERMANENT: [&str; 22] = [
         "files",
         "tunedModels",
         "fileSearchStores",
@@ -86,20 +91,28 @@ pub fn is_permanent(name: &str) -> bool {
         "tunnels",
         "user_profiles",
         "deployments",
+        "voice_consents",
+        "characters",
+        "automations",
+        "templates",
     ];
     name.split_once('/').is_some_and(|(collection, _)| PERMANENT.contains(&collection))
 }
 
 /// Endpoints in the place of an id.
-const NOT_IDS: [&str; 5] = ["input_tokens", "compact", "runs", "generations", "edits"];
+const NOT_IDS: [&str; 7] = ["input_tokens", "compact", "runs", "generations", "edits", "extensions", "threads"];
+
+/// Collections of OpenAI in the place of an id.
+const NESTED: [&str; 7] =
+    ["completions", "characters", "sessions", "environments", "templates", "automations", "vaults"];
 
 /// The resource, or the collection, that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathName {
     pub collection: &'static str,
-    /// The resource's name; `None` if the path is that of the collection.
+    /// The resource's name; `None` if the path is that of the collection, or of an endpoint below it.
     pub name: Option<String>,
-    /// The rest after the name: a verb (`:cancel`), or a path below it.
+    /// The rest after the name or the collection: a verb (`:cancel`), or a path below it.
     pub rest: String,
 }
 
@@ -130,8 +143,13 @@ pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
         return Some(PathName { collection: "operations", name: Some(name), rest: verb.to_owned() });
     }
     let known = |segment: &&str| collections(dialect).iter().find(|known| *known == segment).copied();
-    let (at, collection) = segments.iter().enumerate().find_map(|(at, segment)| Some((at, known(segment)?)))?;
+    let (at, mut collection) = segments.iter().enumerate().find_map(|(at, segment)| Some((at, known(segment)?)))?;
     let mut below = &segments[at + 1..];
+    while dialect == Dialect::OpenAi
+        && let Some(inner) = NESTED.iter().find(|inner| below.first() == Some(*inner))
+    {
+        (collection, below) = (*inner, &below[1..]);
+    }
     // Ids of Google's endpoint for OpenAI clients contain the collection.
     if below.len() > 1 && below[0] == collection {
         below = &below[1..];
@@ -139,11 +157,12 @@ pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
     let Some((id, deeper)) = below.split_first() else {
         return Some(PathName { collection, name: None, rest: String::new() });
     };
+    let joined = |start: &str, segments: &[&str]| segments.iter().fold(start.to_owned(), |path, at| path + "/" + at);
     if NOT_IDS.contains(id) {
-        return None;
+        return Some(PathName { collection, name: None, rest: joined("", below) });
     }
     let (id, verb) = if dialect == Dialect::Gemini { split_verb(id) } else { (*id, "") };
-    let rest = deeper.iter().fold(verb.to_owned(), |rest, segment| rest + "/" + segment);
+    let rest = joined(verb, deeper);
     Some(PathName { collection, name: Some(format!("{collection}/{id}")), rest })
 }
 
@@ -186,6 +205,7 @@ const OPENAI_FIELDS: &[Field] = &[
     ("container", "containers", true),
     ("container_id", "containers", true),
     ("skill_id", "skills", true),
+    ("voice", "voices", true),
 ];
 const ANTHROPIC_FIELDS: &[Field] = &[
     ("file_id", "files", true),
@@ -259,9 +279,13 @@ fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
                 if let Some((_, collection, bare)) = field.filter(|_| !is_output) {
                     let one = |value: &Value| {
                         let text = value.as_str().or_else(|| value.get("id")?.as_str())?.trim();
-                        // Other skills are the provider's own.
-                        let is_own = *collection != "skills" || text.starts_with("skill_");
-                        member_of(text, collection, *bare, host).filter(|_| is_own)
+                        // Other skills and voices are the provider's own.
+                        let own = match *collection {
+                            "skills" => "skill_",
+                            "voices" => "voice_",
+                            _ => "",
+                        };
+                        member_of(text, collection, *bare, host).filter(|_| text.starts_with(own))
                     };
                     match value {
                         Value::Array(items) => names.extend(items.iter().filter_map(one)),
@@ -407,6 +431,15 @@ mod tests {
             (OpenAi, "/v1/files/file-1/content", Some("files/file-1"), "/content"),
             (OpenAi, "/v1/threads/thread_1/runs/run_1", Some("threads/thread_1"), "/runs/run_1"),
             (OpenAi, "/v1/fine_tuning/jobs/ftjob-1", Some("jobs/ftjob-1"), ""),
+            (OpenAi, "/v1/responses/input_tokens", None, "/input_tokens"),
+            (OpenAi, "/v1/videos/extensions", None, "/extensions"),
+            (OpenAi, "/v1/videos/characters", None, ""),
+            (OpenAi, "/v1/videos/characters/char_1", Some("characters/char_1"), ""),
+            (OpenAi, "/v1/chat/completions", None, ""),
+            (OpenAi, "/v1/chat/completions/chatcmpl-1/messages", Some("completions/chatcmpl-1"), "/messages"),
+            (OpenAi, "/v1/agents/environments/templates/t", Some("templates/t"), ""),
+            (OpenAi, "/v1/chatkit/sessions/cksess_1/cancel", Some("sessions/cksess_1"), "/cancel"),
+            (OpenAi, "/v1/chatkit/threads/cthr_1", None, "/threads/cthr_1"),
             (Anthropic, "/v1/messages/batches/msgbatch_1/results", Some("batches/msgbatch_1"), "/results"),
             (Anthropic, "/v1/sessions/sesn_1/events", Some("sessions/sesn_1"), "/events"),
             (Anthropic, "/v1/vaults/vlt_1/credentials/vcrd_1", Some("vaults/vlt_1"), "/credentials/vcrd_1"),
@@ -416,8 +449,8 @@ mod tests {
         }
         for (dialect, path) in [
             (Gemini, "/v1beta/models/gemini-2.5-flash:generateContent"),
-            (OpenAi, "/v1/responses/input_tokens"),
-            (OpenAi, "/v1/chat/completions"),
+            (OpenAi, "/v1/realtime/calls/rtc_1/accept"),
+            (OpenAi, "/v1/live/sessions/live_1/accept"),
             (Anthropic, "/v1/messages"),
         ] {
             assert_eq!(in_path(dialect, path), None, "{path}");
@@ -458,6 +491,7 @@ mod tests {
             (OpenAi, r#"{"input":[{"type":"code_interpreter_call","container_id":"cntr_1"}]}"#, &[]),
             (OpenAi, r#"{"tools":[{"container":{"type":"auto"}}]}"#, &[]),
             (OpenAi, r#"{"tools":[{"container":{"type":"auto","file_ids":["file-1"]}}]}"#, &["files/file-1"]),
+            (OpenAi, r#"{"voice":"alloy","audio":{"voice":{"id":"voice_1"}}}"#, &["voices/voice_1"]),
             (Anthropic, r#"{"source":{"type":"file","file_id":"file_1"}}"#, &["files/file_1"]),
             (Anthropic, r#"{"type":"tool_use","input":{"file_id":"file_1"}}"#, &[]),
             (Anthropic, r#"{"container":"container_1"}"#, &["containers/container_1"]),

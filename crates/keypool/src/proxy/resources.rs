@@ -171,7 +171,7 @@ impl ResourceAccess {
             Dialect::Gemini => {
                 &["BatchGenerateContent", "BatchEmbedContent", "batchGenerateContent", "predictLongRunning"][..]
             }
-            Dialect::OpenAi => &["/complete", "/remix", "/threads/runs"],
+            Dialect::OpenAi => &["/complete", "/remix", "/threads/runs", "/videos/edits", "/videos/extensions"],
             // The response is the batch.
             Dialect::Anthropic => &["/cancel"],
         };
@@ -179,6 +179,7 @@ impl ResourceAccess {
             _ if head.method == Method::DELETE || is_content => false,
             _ if route.endpoint == Endpoint::Upload => true,
             _ if creates.iter().any(|end| head.uri.path().ends_with(end)) => true,
+            Some(place) if place.collection == "completions" => incoming.body.data().is_some_and(|data| is_kept(data)),
             Some(place) => place.is_whole(),
             // A model that runs code gets a container.
             None if route.endpoint == Endpoint::Messages => {
@@ -199,17 +200,15 @@ impl ResourceAccess {
         self.is_read || self.method == Method::DELETE
     }
 
-    /// Reports whether the response could contain resources of all tenants: lists that are not in the table, OpenAI's
-    /// stored chats, and unknown paths of Gemini and Anthropic. Other APIs may have any paths.
+    /// Reports whether the response could contain resources of all tenants: lists that are not in the table, `ChatKit`'s
+    /// threads, and unknown paths of Gemini and Anthropic. Other APIs may have any paths.
     fn may_show_others(&self, path: &str) -> bool {
         let path = decoded(path);
         let path = path.trim_end_matches('/');
-        let is_post = self.method == Method::POST;
-        let is_chat = path.ends_with("/chat/completions") && !is_post;
+        let is_post = self.method == Method::POST && !path.contains("/chat/completions/");
         let is_of_models =
             matches!(self.method, Method::GET | Method::HEAD) && path.split('/').any(|at| at == "models");
         match &self.place {
-            _ if is_chat || path.contains("/chat/completions/") => true,
             Some(place) => place.name.is_none() && !is_post,
             None => self.dialect != Dialect::OpenAi && !is_post && !is_of_models,
         }
@@ -223,8 +222,18 @@ impl ResourceAccess {
             Dialect::Anthropic => &["files", "batches"],
         };
         let place = self.place.as_ref().filter(|place| self.method == Method::GET && place.name.is_none())?;
-        listed.contains(&place.collection).then_some(place.collection)
+        (place.is_whole() && listed.contains(&place.collection)).then_some(place.collection)
     }
+}
+
+/// Reports whether OpenAI keeps the chat of a request.
+fn is_kept(chat: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Chat {
+        store: Option<bool>,
+    }
+    memmem::find(chat, b"\"store\"").is_some()
+        && serde_json::from_slice::<Chat>(chat).is_ok_and(|chat| chat.store == Some(true))
 }
 
 /// Returns the name of a provider's resource in the table.
@@ -316,8 +325,8 @@ async fn project_of(
         match &pinned {
             Some((first, before)) if before.project != found.project => {
                 return Err(ApiError::bad_request(format!(
-                    "{first} and {name} belong to two projects, and no key can read both: upload one of them again, \
-                     with one session (x-keypool-session) for both uploads"
+                    "{first} and {name} belong to two projects, and no key can read both: create one of them again, \
+                     with one session (x-keypool-session) for both requests"
                 )));
             }
             Some(_) => {}
@@ -463,8 +472,9 @@ impl Learner {
     }
 
     async fn lines(&self, line: &mut BytesMut, mut data: &[u8]) -> Result<(), ApiError> {
-        const NAMING: [&[u8]; 6] = [
+        const NAMING: [&[u8]; 7] = [
             b"response.created",
+            b"\"chat.completion.chunk\"",
             b"interaction.",
             b"\"container\"",
             b"\"container_id\"",
@@ -594,7 +604,8 @@ async fn object(
     Err(ApiError::new(status, format!("{id} could not be read for this list: {text}")))
 }
 
-fn query(head: &Parts, name: &str) -> Option<String> {
+/// Returns the decoded value of a parameter of the query.
+pub fn query(head: &Parts, name: &str) -> Option<String> {
     head.uri.query()?.split('&').find_map(|pair| {
         let value = pair.strip_prefix(name)?.strip_prefix('=')?;
         Some(decoded(value).into_owned())

@@ -93,6 +93,10 @@ impl Route {
             Some((target, forced, rest)) => (target, forced, rest),
             None => (PathTarget::ByModel, None, &*path),
         };
+        // Clients whose base URL ends in a version put it before these paths.
+        let path = Some(versions(path).1)
+            .filter(|rest| ["/upload/", "/download/", "/ws/"].iter().any(|start| rest.starts_with(start)))
+            .unwrap_or(path);
         let unknown = || {
             let message = format!(
                 "{path} is not an API path: API paths start with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
@@ -301,6 +305,8 @@ mod tests {
             let found = route(request, header).unwrap_or_else(|(_, error)| panic!("{request}: {}", error.message));
             assert_eq!((found.dialect, found.endpoint), (dialect, endpoint), "{request}");
         }
+        let upload = route("POST /v1beta/upload/v1beta/files", "x-goog-api-key").expect("a route");
+        assert_eq!((upload.endpoint, &*upload.path), (Endpoint::Upload, "/upload/v1beta/files"));
     }
 
     #[test]

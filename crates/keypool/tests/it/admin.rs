@@ -163,6 +163,9 @@ async fn cors_does_not_apply_to_the_admin_api() {
     assert_eq!(refused.header("access-control-allow-origin"), "");
     let allowed = gateway.send(preflight(GENERATE)).await;
     assert_eq!(allowed.header("access-control-allow-origin"), "http://app.example");
+    let read = Request::get("/v1/models").header("origin", "http://app.example").body(Full::default());
+    let read = gateway.send(read.expect("a request")).await;
+    assert!(read.header("access-control-expose-headers").split(',').any(|name| name == "request-id"));
 }
 
 #[tokio::test]

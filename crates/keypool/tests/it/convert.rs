@@ -606,6 +606,11 @@ async fn anthropic_clients_get_a_request_id() {
         assert_eq!(answer.header("request-id"), answer.header("x-request-id"));
     }
     assert_eq!(gateway.post(path(CHAT), &hello(CHAT, &json!({}))).await.header("request-id"), "");
+    for (header, value) in [("x-api-key", TOKEN), ("anthropic-version", "2023-06-01")] {
+        let request = Request::get("/v1/files/file_1").header(header, value).body(Full::default());
+        let answer = gateway.send(request.expect("a request")).await;
+        assert_eq!(answer.header("request-id"), answer.header("x-request-id"), "{header}");
+    }
 }
 
 #[tokio::test]
@@ -635,6 +640,10 @@ async fn provider_of_another_dialect_names_the_path_to_use() {
     ] {
         let answer = gateway.post(path, &body).await;
         assert!(answer.status == 400 && answer.text().contains(names), "{}", answer.text());
+        let error = &answer.json()["error"];
+        let is_gemini = path.starts_with("/v1beta/");
+        let (field, value) = if is_gemini { ("status", "INVALID_ARGUMENT") } else { ("type", "invalid_request_error") };
+        assert_eq!(error[field], value, "{}", answer.text());
     }
     assert!(gemini.requests().is_empty() && other.requests().is_empty());
 }
@@ -895,6 +904,21 @@ async fn models_of_all_providers_are_listed_in_each_dialect() {
     };
     let listed = gateway.send(anthropic("/v1/models", TOKEN)).await.json();
     assert_eq!((&listed["first_id"], &listed["has_more"]), (&json!("gemini-3.8-flash"), &json!(false)));
+    assert_eq!(listed["data"][0]["lifecycle"], "active");
+    for (query, page, more) in [
+        ("limit=2", &["gemini-3.8-flash", "gpt-x"][..], true),
+        ("limit=2&after_id=gpt-x", &["fast"], false),
+        ("after_id=gemini-3.8-flash", &["gpt-x", "fast"], false),
+        ("limit=1&before_id=fast", &["gpt-x"], true),
+        ("limit=0&before_id=gemini-3.8-flash", &[], false),
+    ] {
+        let listed = gateway.send(anthropic(&format!("/v1/models?{query}"), TOKEN)).await.json();
+        assert_eq!(
+            (ids(&listed["data"], "id"), &listed["has_more"]),
+            (page.iter().map(|id| (*id).to_owned()).collect(), &json!(more)),
+            "{query}"
+        );
+    }
     // A tenant sees only the models that it may use.
     let few = gateway.send(anthropic("/v1/models", "the-token-of-a-few-models")).await.json();
     assert_eq!(ids(&few["data"], "id"), ["fast"]);

@@ -208,6 +208,7 @@ async fn request_with_resources_of_two_projects_is_refused() {
     let answer = gateway.post(GENERATE, &ask).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(answer.text().contains(first) && answer.text().contains(second), "{}", answer.text());
+    assert!(answer.text().contains("create one of them again"), "{}", answer.text());
 }
 
 #[tokio::test]
@@ -393,6 +394,7 @@ async fn tenant_reads_its_own_resources_only() {
         (Method::GET, "/openai/v1/chat/completions/chatcmpl-1"),
         (Method::DELETE, "/openai/v1/chat/completions/chatcmpl-1"),
         (Method::POST, "/openai/v1/chat/completions/chatcmpl-1"),
+        (Method::GET, "/openai/v1/chatkit/threads/cthr_1"),
         (Method::GET, "/openai/v1/evals"),
         (Method::GET, "/openai/v1/skills"),
         (Method::GET, "/anthropic/v1/skills"),
@@ -416,7 +418,9 @@ async fn tenant_reads_its_own_resources_only() {
         let status = get(&gateway, "token-of-a", path).await.status;
         assert!(status == 200 || path == "/openai/v1/models/gpt-5", "{path}: {status}");
     }
-    assert_eq!(get(&gateway, TOKEN, "/openai/v1/evals").await.status, 200, "the gateway's own token sees everything");
+    for path in ["/openai/v1/evals", "/openai/v1/chatkit/threads/cthr_1"] {
+        assert_eq!(get(&gateway, TOKEN, path).await.status, 200, "the gateway's own token sees everything");
+    }
 }
 
 #[tokio::test]
@@ -432,6 +436,16 @@ async fn resources_that_other_answers_create_are_known() {
             ("POST", "/v1/videos") => id("video_1"),
             ("POST", "/v1/videos/video_1/remix") => id("video_2"),
             ("POST", "/v1/threads/runs") => json!({ "id": "run_1", "thread_id": "thread_1" }),
+            ("POST", "/v1/videos/edits") => id("video_3"),
+            ("POST", "/v1/videos/extensions") => id("video_4"),
+            ("POST", "/v1/videos/characters") => id("char_1"),
+            ("POST", "/v1/audio/voice_consents") => id("cons_1"),
+            ("POST", "/v1/agents") => id("agent_1"),
+            ("POST", "/v1/agents/sessions") => id("asess_1"),
+            ("POST", "/v1/chat/completions") if is_stream => {
+                json!({ "id": "chatcmpl-2", "object": "chat.completion.chunk" })
+            }
+            ("POST", "/v1/chat/completions") => id("chatcmpl-1"),
             ("POST", "/v1/assistants") => id("asst_1"),
             ("POST", "/v1/responses") if is_stream => {
                 json!({ "type": "response.output_item.done", "item": { "container_id": "cntr_2" } })
@@ -454,12 +468,21 @@ async fn resources_that_other_answers_create_are_known() {
         body["stream"] = true.into();
         body
     };
-    let ask = json!({ "model": "m" });
+    let (ask, kept) = (json!({ "model": "m" }), json!({ "model": "m", "store": true }));
+    assert_eq!(send(&gateway, "token-of-a", Method::POST, "/openai/v1/chat/completions", &ask).await.status, 200);
     for (path, body, created) in [
         ("/openai/v1/uploads", json!({}), "/openai/v1/uploads/upload_1"),
         ("/openai/v1/uploads/upload_1/complete", json!({}), "/openai/v1/files/file-1"),
         ("/openai/v1/videos", ask.clone(), "/openai/v1/videos/video_1"),
         ("/openai/v1/videos/video_1/remix", json!({}), "/openai/v1/videos/video_2"),
+        ("/openai/v1/videos/edits", json!({}), "/openai/v1/videos/video_3"),
+        ("/openai/v1/videos/extensions", json!({}), "/openai/v1/videos/video_4"),
+        ("/openai/v1/videos/characters", json!({}), "/openai/v1/videos/characters/char_1"),
+        ("/openai/v1/audio/voice_consents", json!({}), "/openai/v1/audio/voice_consents/cons_1"),
+        ("/openai/v1/agents", ask.clone(), "/openai/v1/agents/agent_1"),
+        ("/openai/v1/agents/sessions", json!({}), "/openai/v1/agents/sessions/asess_1/items"),
+        ("/openai/v1/chat/completions", kept.clone(), "/openai/v1/chat/completions/chatcmpl-1/messages"),
+        ("/openai/v1/chat/completions", streamed(&kept), "/openai/v1/chat/completions/chatcmpl-2"),
         ("/openai/v1/assistants", ask.clone(), "/openai/v1/assistants/asst_1"),
         ("/openai/v1/threads/runs", json!({ "assistant_id": "asst_1" }), "/openai/v1/threads/thread_1"),
         ("/openai/v1/responses", ask.clone(), "/openai/v1/containers/cntr_1/files/cfile_1/content"),

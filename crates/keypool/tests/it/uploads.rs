@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::support::{Answer, Gateway, TOKEN, Upstream, hello, post, reply, sim};
 
 async fn start(gateway: &Gateway, length: usize) -> String {
-    let request = Request::post("/upload/v1beta/files")
+    // google-genai sends this path if its base URL ends in a version.
+    let request = Request::post("/v1beta/upload/v1beta/files")
         .header("x-goog-api-key", TOKEN)
         .header("x-goog-upload-protocol", "resumable")
         .header("x-goog-upload-command", "start")
