@@ -106,7 +106,7 @@ impl Import {
         if let Err(error) = std::fs::metadata(path) {
             return Err(wrong(format!("{}: the file cannot be read: {error}", shown(file))));
         }
-        let mut read = LoadedKeys::default();
+        let mut read = LoadedKeys::of(loaded.config.gateway.provider.as_str());
         read.add_file(path);
         let place = |place: &str| place.replace("/dev/stdin:", "standard input, line ");
         let mut problems: Vec<(String, String)> =

@@ -165,6 +165,10 @@ fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     home.run(&["import", "none.txt"]).wrong("none.txt: the file cannot be read");
     home.write("bad.txt", "short\n");
     home.run(&["import", "bad.txt"]).wrong("the file has no key");
+    home.write("app.env", &format!("OPENAI_API_KEY={}\nGEMINI_API_KEY={}\n", key(7), key(8)));
+    let done = home.run(&["import", "app.env"]).good();
+    assert!(done.out.contains("1 added, 0 merged with existing keys, 1 rejected"), "{}", done.out);
+    assert!(done.err.contains("app.env:1: OPENAI_API_KEY is not a name for a key of gemini"), "{}", done.err);
     home.write("taken.txt", &format!("{} id=a\n", key(9)));
     home.run(&["import", "taken.txt"]).wrong("another key named a");
 }
@@ -368,6 +372,37 @@ async fn requests_of_a_tenant_without_limits_are_counted() {
     assert_eq!((&usage[0]["tenant"], &usage[0]["requests"]), (&"Zoë 1".into(), &3.into()), "{usage}");
     assert_eq!(run(&["usage", "--by", "key"])[0]["requests"], 4);
     assert_eq!(by_id(&run(&["keys", "--keys", "keys.txt"]), "key-0")["used_today"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_is_recorded_when_redis_counts() {
+    let Some(redis) = redis_fixture::RedisServer::start() else { return };
+    let sim = sim(1).await;
+    let store = ["--db", "keys.db", "--redis", &redis.url()];
+    let gateway = Gateway::start(&sim.url(), 1, &store);
+    let run = |arguments: &[&str]| {
+        let arguments = [arguments, &store, &["--json"]].concat();
+        run_in(gateway.folder.path(), &arguments, "", &[]).good().json()
+    };
+    let token = run(&["tenants", "add", "alice"])["token"].as_str().expect("a token").to_owned();
+    let mut request = post(GENERATE, &hello());
+    request.headers_mut().insert("x-goog-api-key", token.parse().expect("a value"));
+    for _ in 0..100 {
+        if gateway.send(request.clone()).await.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    // Corrections of tokens are written every second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let usage = run(&["usage"]);
+    assert_eq!((&usage[0]["key"], &usage[0]["requests"]), (&"key-0".into(), &2.into()), "{usage}");
+    assert!(usage[0]["output_tokens"].as_u64() > Some(0), "{usage}");
+    assert_eq!(run(&["usage", "--by", "tenant"])[0]["requests"], 1);
+    assert_eq!(run(&["tenants"])[0]["requests_today"], 1);
+    assert_eq!(run(&["stats"])["today"]["requests"], 2);
+    assert_eq!(run(&["keys", "--keys", "keys.txt"])[0]["used_today"], 2);
 }
 
 #[test]
