@@ -513,6 +513,14 @@ fn caller_defined_type_is_read_and_its_faults_are_reported() {
     assert_eq!((gateway.listen.as_str(), gateway.threads, gateway.providers.len()), ("[::1]:2", Some(2), 2));
     assert_eq!(gateway.providers[1].errors.len(), 1);
 
+    // All mistakes of an item are listed, in the order of the file.
+    let text = format!(
+        "listen = \"\"\n[[providers]]\nwiat = 1\nwait = \"soon\"\nstrategy = \"x\"\nlimits = {{ m = {{ rpd = -1, rpm = 1.5, tpmm = 3 }} }}\n[[providers.errors]]\nclass = \"{C}\"\n[[providers]]\nlimits = 3\n"
+    );
+    let problems = read::<Gateway>("keypool.toml", &text, &nothing()).unwrap_err();
+    let lines: Vec<_> = problems.iter().map(|problem| problem.place.rsplit_once(':').unwrap().1).collect();
+    assert_eq!(lines, ["3", "4", "5", "6", "6", "6", "8", "10"], "{problems:?}");
+
     let problems = read::<Gateway>("keypool.toml", "threads = -1\n[[providers]]\nwiat = 1", &nothing()).unwrap_err();
     let mut messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
     messages.sort_unstable();
