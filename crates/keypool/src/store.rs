@@ -6,14 +6,18 @@ use std::{
 };
 
 use anyhow::Context;
-use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions, sqlite::MasterKey};
+use keypool_store::{
+    RedisStore, SqliteOptions, SqliteStore,
+    redis::RedisOptions,
+    sqlite::{MasterKey, SqliteError},
+};
 use tower_keypool::{
     KeyPool, KeyPoolBuilder,
     config::Environment,
     store::{Amounts, Candidate, Changes, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture},
 };
 
-use crate::config::{Loaded, OnStoreLoss};
+use crate::config::{Loaded, OnStoreLoss, Problems};
 
 /// The SQLite database of this machine, and the Redis server that shares counts between machines.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +36,14 @@ impl Stores {
     pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
         let store = &loaded.config.store;
         let sqlite = match database_path(loaded)? {
-            Some(path) => Some(open_database(path, &loaded.environment)?),
+            Some(path) => {
+                Some(open_database(path, &loaded.environment).map_err(|error| match error.is::<SqliteError>() {
+                    true if store.path == "auto" => {
+                        error.context("choose another database with --db FILE, or --db none")
+                    }
+                    _ => error,
+                })?)
+            }
             None => None,
         };
         let redis = match &store.redis {
@@ -180,8 +191,10 @@ pub fn open_database(path: PathBuf, environment: &Environment) -> anyhow::Result
 
 fn master_key(environment: &Environment) -> anyhow::Result<Option<MasterKey>> {
     if let Some(text) = environment.get("KEYPOOL_SECRET_KEY") {
-        return Ok(Some(MasterKey::parse(text).context("KEYPOOL_SECRET_KEY")?));
+        let expected = "expected 64 hexadecimal digits or base64 of 32 bytes; `openssl rand -hex 32` makes one";
+        return Ok(Some(MasterKey::parse(text).map_err(|_| Problems::one("KEYPOOL_SECRET_KEY", expected))?));
     }
-    let file = environment.get("KEYPOOL_SECRET_KEY_FILE").map(PathBuf::from);
-    file.map(|file| MasterKey::read(&file).context("KEYPOOL_SECRET_KEY_FILE")).transpose()
+    let Some(file) = environment.get("KEYPOOL_SECRET_KEY_FILE") else { return Ok(None) };
+    let key = MasterKey::read(file.as_ref());
+    Ok(Some(key.map_err(|error| Problems::one("KEYPOOL_SECRET_KEY_FILE", error.to_string()))?))
 }
