@@ -37,11 +37,14 @@ impl Stores {
         let store = &loaded.config.store;
         let sqlite = match database_path(loaded)? {
             Some(path) => {
-                Some(open_database(path, &loaded.environment).map_err(|error| match error.is::<SqliteError>() {
-                    true if store.path == "auto" => {
-                        error.context("choose another database with --db FILE, or --db none")
+                let is_usual = store.path == "auto";
+                let opened = open_database(path, &loaded.environment);
+                Some(opened.map_err(|error| match error.downcast::<SqliteError>() {
+                    Ok(error) if is_usual => {
+                        anyhow::anyhow!("{error}. `--db FILE` or `--db none` avoids this database")
                     }
-                    _ => error,
+                    Ok(error) => error.into(),
+                    Err(error) => error,
                 })?)
             }
             None => None,

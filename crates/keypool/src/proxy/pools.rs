@@ -253,10 +253,6 @@ fn log_keys(plan: &PoolPlan, keys: &Listed) {
     }
     tracing::info!(provider = plan.name, keys = keys.keys.len(), skipped = keys.problems.len(), "keys loaded");
     if keys.keys.is_empty() {
-        tracing::warn!(
-            provider = plan.name,
-            sources = plan.sources(),
-            "no source has a key, so each request is refused"
-        );
+        tracing::warn!(provider = plan.name, sources = plan.sources(), "no source has a key");
     }
 }

@@ -512,7 +512,7 @@ fn unusable_database_and_master_key_are_reported_with_a_way_out() {
     let done =
         run_in(home.path(), &["stats"], "", &[("XDG_STATE_HOME", &home.path().join("state").display().to_string())]);
     assert_eq!(done.code, 1, "{}", done.err);
-    assert!(done.err.contains("--db FILE, or --db none"), "{}", done.err);
+    assert!(done.err.contains("`--db FILE` or `--db none` avoids this database"), "{}", done.err);
 }
 
 #[test]
