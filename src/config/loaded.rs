@@ -107,9 +107,9 @@ impl Loaded {
             };
             let has_options = |text: &str| text.split_whitespace().any(|word| word.trim_end_matches('=').contains('='));
             let pieces = environment.get(name).unwrap_or_default().split([',', ';', '\n', '\r']);
-            let entries = pieces.flat_map(|piece| match has_options(piece) {
-                true => vec![piece],
-                false => piece.split_whitespace().map(|key| key.trim_matches(['"', '\'', '[', ']'])).collect(),
+            let entries = pieces.flat_map(|piece| -> Vec<&str> {
+                let keys = piece.split_whitespace().map(|key| key.trim_matches(['"', '\'', '[', ']']));
+                if has_options(piece) { vec![piece] } else { keys.collect() }
             });
             let entries = entries.filter_map(|entry| key_file::line(entry, provider, tier).transpose());
             for (n, entry) in entries.enumerate() {
