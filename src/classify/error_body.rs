@@ -44,7 +44,7 @@ const MAX_BYTES: usize = 64 << 10;
 /// Maximum length of the text for the rules; the rest is cut off.
 const LONGEST_TEXT: usize = 8 << 10;
 /// Maximum number of characters of the message.
-const LONGEST_MESSAGE: usize = 300;
+pub(super) const LONGEST_MESSAGE: usize = 300;
 const LONGEST_CODE: usize = 80;
 const MAX_CODES: usize = 24;
 

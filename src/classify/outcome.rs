@@ -144,7 +144,7 @@ impl Failure {
         self.code.as_deref()
     }
 
-    /// Returns the provider's message, at most 300 characters.
+    /// Returns the message of the provider, or of the HTTP client if there was no response; at most 300 characters.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }

@@ -2,12 +2,13 @@
 
 use std::{error::Error as StdError, io};
 
-use super::{ErrorClass, Failure, Scope};
+use super::{ErrorClass, Failure, Scope, error_body::LONGEST_MESSAGE};
 use crate::{Error, ErrorKind};
 
 impl Failure {
     /// Classifies an error of an HTTP client as [`ErrorClass::Transient`], or as [`ErrorClass::Caller`] if the request
-    /// body could not be read. The types of the errors in its source chain decide, never their messages.
+    /// body could not be read. The types of the errors in its source chain decide, never their messages. The message of
+    /// the root cause becomes that of the failure.
     ///
     /// If no connection was made, the scope is the [exit](Scope::Exit), and
     /// [`may_have_been_sent`](Self::may_have_been_sent) is false. Otherwise the scope is only this request. An error of
@@ -39,6 +40,7 @@ impl Failure {
             code = code.filter(|code| *code == TIMEOUT).or(Some(CONNECT));
         }
         failure.code = code.map(Into::into);
+        failure.message = causes(error).last().map(|root| root.to_string().chars().take(LONGEST_MESSAGE).collect());
         failure
     }
 }

@@ -18,7 +18,8 @@ const MAX_PROBLEMS: usize = 100;
 /// string otherwise.
 ///
 /// # Errors
-/// All problems with their places: the syntax errors, or, if the TOML is valid, each value that does not fit the type.
+/// All problems with their places, in the order of the file: the syntax errors, or, if the TOML is valid, each value that
+/// does not fit the type.
 pub fn read<T: DeserializeOwned>(
     path: impl AsRef<Path>,
     text: &str,
@@ -30,30 +31,37 @@ pub fn read<T: DeserializeOwned>(
         let at = error.span().map_or(0, |span| span.start);
         let setting = at.checked_sub(text.len() + 1).and_then(|setting| settings.get(setting));
         let in_file = || format!("{}:{}", shown(path.as_ref()), line_at(text, at));
-        Problem::new(setting.map_or_else(in_file, |(name, ..)| name.clone()), without_values(error.message()))
+        (at, Problem::new(setting.map_or_else(in_file, |(name, ..)| name.clone()), without_values(error.message())))
     };
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut problems: Vec<_> = errors.iter().map(problem).collect();
     let mut table = table.into_inner();
     for (n, (name, path, value)) in settings.iter().enumerate() {
         if !insert(&mut table, path, value, text.len() + 1 + n) {
-            problems.push(Problem::new(name, "the parent setting is not a table"));
+            problems.push((text.len() + 1 + n, Problem::new(name, "the parent setting is not a table")));
         }
     }
-    // Removes each invalid value and deserializes the rest again.
+    // Removes each invalid value and deserializes the rest again. A value that was removed from an item of a list is not
+    // reported as missing.
+    let mut incomplete = Vec::new();
     while errors.is_empty() && problems.len() < MAX_PROBLEMS {
         match T::deserialize(Deserializer::from(Spanned::new(0..text.len(), table.clone()))) {
             Ok(value) if problems.is_empty() => return Ok(value),
             Ok(_) => break,
             Err(error) => {
-                problems.push(problem(&error));
-                if !error.span().is_some_and(|span| remove(&mut table, &span)) {
+                let is_removed =
+                    |span: Range<usize>| error.message().starts_with("missing") && incomplete.contains(&span);
+                if !error.span().is_some_and(is_removed) {
+                    problems.push(problem(&error));
+                }
+                if !error.span().is_some_and(|span| remove(&mut table, &span, &mut incomplete)) {
                     break;
                 }
             }
         }
     }
-    Err(problems)
+    problems.sort_by_key(|(at, _)| *at);
+    Err(problems.into_iter().map(|(_, problem)| problem).collect())
 }
 
 /// Returns the line of a byte offset, counted from 1.
@@ -86,8 +94,9 @@ fn insert<'t>(table: &mut DeTable<'t>, path: &[String], text: &'t str, start: us
     true
 }
 
-/// Removes the value with this span, or the value whose key has it. Removes the whole item if it is inside an array.
-fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
+/// Removes the value with this span, or the value whose key has it. Adds the spans of the items of arrays around it to
+/// `incomplete`.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>, incomplete: &mut Vec<Range<usize>>) -> bool {
     let is_it = |(key, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
         (key.span() == *span || value.span() == *span).then(|| key.get_ref().to_string())
     };
@@ -95,16 +104,20 @@ fn remove(table: &mut DeTable<'_>, span: &Range<usize>) -> bool {
         return table.remove(name.as_str()).is_some();
     }
     table.iter_mut().any(|(_, value)| match value.get_mut() {
-        DeValue::Table(table) => remove(table, span),
+        DeValue::Table(table) => remove(table, span, incomplete),
         DeValue::Array(items) => {
-            let before = items.len();
+            let mut found = false;
             for mut item in std::mem::replace(items, DeArray::new()) {
-                let is_in = if let DeValue::Table(table) = item.get_mut() { remove(table, span) } else { false };
-                if item.span() != *span && !is_in {
-                    items.push(item);
+                let at = item.span();
+                if let DeValue::Table(table) = item.get_mut()
+                    && remove(table, span, incomplete)
+                {
+                    incomplete.push(at.clone());
+                    found = true;
                 }
+                if at == *span { found = true } else { items.push(item) }
             }
-            items.len() < before
+            found
         }
         _ => false,
     })

@@ -27,11 +27,8 @@ impl Environment {
 
     /// Returns the name, the path `["a", "b"]` and the value of each variable `KEYPOOL__A__B`.
     pub(super) fn settings(&self) -> Vec<(String, Vec<String>, String)> {
-        let setting = |name: &String| {
-            let path = name.strip_prefix("KEYPOOL__")?.split("__").map(str::to_ascii_lowercase).collect();
-            Some((name.clone(), path, self.get(name)?.to_owned()))
-        };
-        self.0.keys().filter_map(setting).collect()
+        let path = |name: &str| name.split("__").skip(1).map(str::to_ascii_lowercase).collect();
+        self.overlay().map(|(name, value)| (name.to_owned(), path(name), value.to_owned())).collect()
     }
 
     /// Returns the variables that override settings of a file: `KEYPOOL__A__B` overrides the setting `a.b`.

@@ -13,28 +13,29 @@ use super::{
 /// The reason why a whole file is invalid, with its line.
 type FileError = (usize, String);
 
-/// Parses a key file. Calls `entry` for each entry with its line and its options or an error.
+/// Parses a key file of a provider. Calls `entry` for each entry with its line and its options or an error.
 ///
 /// # Errors
 /// If the whole file is invalid, so that none of its keys is known.
 pub(super) fn parse(
     path: &Path,
     text: &str,
+    provider: &str,
     entry: &mut dyn FnMut(usize, Result<Options, String>),
 ) -> Result<(), FileError> {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#')).unwrap_or_default();
-    let is_header = |by: char| first.split(by).count() > 1 && first.split(by).any(is_key_field);
+    let is_entry = |line: &&str| !line.is_empty() && !line.starts_with(['#', ';']);
+    let first = text.lines().map(str::trim).find(is_entry).unwrap_or_default();
+    let is_header = |by: &char| first.split(*by).count() > 1 && first.split(*by).any(is_key_field);
     if ends("json") || first.starts_with(['[', '{']) {
         return json(text, entry);
     }
-    if ends("tsv") || is_header('\t') {
-        table(text, b'\t', entry)
-    } else if ends("csv") || is_header(',') {
-        table(text, b',', entry)
+    let by_ending = || [('\t', "tsv"), (',', "csv")].into_iter().find(|(_, end)| ends(end)).map(|(by, _)| by);
+    if let Some(by) = ['\t', ',', ';'].into_iter().find(is_header).or_else(by_ending) {
+        table(text, by as u8, entry)
     } else {
         for (n, line) in text.lines().enumerate() {
-            if let Some(read) = self::line(line).transpose() {
+            if let Some(read) = self::line(line, provider, "").transpose() {
                 entry(n + 1, read);
             }
         }
@@ -50,8 +51,9 @@ fn is_key_field(name: &str) -> bool {
     option(&column(name)).is_ok_and(|(option, _)| option == "secret")
 }
 
-/// Parses a line: the key, then `name=value` options. Returns `None` for a blank line or a comment.
-fn line(text: &str) -> Result<Option<Options>, String> {
+/// Parses a line: the key, alone or as the value of a variable of this provider, then `name=value` options, among which
+/// may be another tier. Returns `None` for a blank line or a comment.
+pub(super) fn line(text: &str, provider: &str, tier: &str) -> Result<Option<Options>, String> {
     let text = text.trim();
     if text.starts_with("//") || text.starts_with(';') {
         return Ok(None);
@@ -60,11 +62,13 @@ fn line(text: &str) -> Result<Option<Options>, String> {
     let text = text.strip_prefix("export ").or(text.strip_prefix("- ")).unwrap_or(text);
     let words = words(text.trim_end_matches([',', ';']))?;
     let Some((first, options)) = words.split_first() else { return Ok(None) };
-    let is_name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    // The text before "=" is shown if it is a usual name. Otherwise it may be part of a key.
+    let is_usual = |name: &str| name.len() <= 64 && name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
     let secret = match first.split_once('=') {
-        Some((name, value)) if is_name(name) && !value.trim_matches('=').is_empty() => {
-            if !name.to_ascii_lowercase().ends_with("key") {
-                return Err("the line does not start with the key; options come after the key".to_owned());
+        Some((name, value)) if !value.trim_matches('=').is_empty() => {
+            if !is_key_name(name, provider) {
+                let name = if is_usual(name) { name } else { "the text before =" };
+                return Err(format!("{name} is not a name for a key of {provider}; options come after the key"));
             }
             value
         }
@@ -74,12 +78,27 @@ fn line(text: &str) -> Result<Option<Options>, String> {
     if secret.len() < 8 {
         return Err("the key is shorter than 8 characters".to_owned());
     }
-    let mut pairs = vec![("key", secret)];
+    let mut pairs = vec![("key", secret), ("tier", tier)];
     for (n, word) in options.iter().enumerate() {
         let expected = || format!("word {} is not an option: write name=value, with quotes around spaces", n + 2);
         pairs.push(word.split_once('=').ok_or_else(expected)?);
     }
     Options::of(pairs).map(Some)
+}
+
+/// Reports whether a variable of this name contains a key of this provider. Other services' keys must not be sent to it.
+fn is_key_name(name: &str, provider: &str) -> bool {
+    let (name, provider) = (name.to_ascii_uppercase(), variable_prefix(provider));
+    let kind = name.trim_end_matches(|last: char| last.is_ascii_digit() || last == '_');
+    let is_own = name.strip_prefix(&*provider).is_some_and(|end| end.starts_with('_'))
+        || provider == "GEMINI" && (name.contains("GEMINI") || name.contains("GOOGLE"));
+    matches!(kind, "KEY" | "KEYS" | "API_KEY" | "API_KEYS" | "APIKEY")
+        || is_own && (kind.ends_with("KEY") || kind.ends_with("KEYS"))
+}
+
+/// Returns the start of the names of a provider's variables.
+pub(super) fn variable_prefix(provider: &str) -> String {
+    provider.to_ascii_uppercase().replace(['-', '.'], "_")
 }
 
 /// Splits at white space outside double quotes, up to a word that starts with `#`.

@@ -45,11 +45,19 @@ pub struct Loaded {
     pub problems: Vec<Problem>,
     /// Whether a whole key file could not be read or parsed, so that all its keys are missing.
     pub has_failed_file: bool,
+    /// The provider of the keys; Gemini by default.
+    provider: Option<String>,
     /// The index of the key with an id, and its place.
     seen: HashMap<KeyId, (usize, String)>,
 }
 
 impl Loaded {
+    /// Creates an empty list of a provider's keys. A line `NAME=key` of a key file counts if its name is a general one,
+    /// such as `API_KEY`, or names this provider; Gemini if none is given.
+    pub fn of(provider: impl Into<String>) -> Self {
+        Self { provider: Some(provider.into()), ..Self::default() }
+    }
+
     /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, detected by the file extension or the content. A
     /// file that cannot be read or parsed is reported as a problem and sets [`has_failed_file`](Self::has_failed_file).
     pub fn add_file(&mut self, path: impl AsRef<Path>) {
@@ -70,7 +78,8 @@ impl Loaded {
             }
             None => String::from_utf8_lossy(&bytes),
         };
-        let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &mut |line, entry| {
+        let provider = self.provider.clone().unwrap_or_else(|| "gemini".to_owned());
+        let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &provider, &mut |line, entry| {
             self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
         });
         if let Err((line, message)) = parsed {
@@ -81,7 +90,7 @@ impl Loaded {
 
     /// Adds the keys from the variables of a provider, such as `GEMINI_API_KEYS` for `gemini`.
     pub fn add_variables(&mut self, provider: &str, environment: &Environment) {
-        let prefix = provider.to_ascii_uppercase().replace(['-', '.'], "_");
+        let prefix = key_file::variable_prefix(provider);
         let mut names = environment.names();
         // `…_KEY_10` comes after `…_KEY_9`.
         names.sort_by_key(|name| (name.len(), *name));
@@ -96,12 +105,14 @@ impl Loaded {
                 end if end.strip_prefix("_API_KEY_").is_some_and(is_number) => "",
                 _ => continue,
             };
-            let value = environment.get(name).unwrap_or_default();
-            let secrets = value.split(|c: char| matches!(c, ',' | ';') || c.is_whitespace());
-            let secrets =
-                secrets.map(|secret| secret.trim_matches(['"', '\'', '[', ']'])).filter(|secret| !secret.is_empty());
-            for (n, secret) in secrets.enumerate() {
-                let entry = Options::of([("secret", secret), ("tier", tier)]);
+            let has_options = |text: &str| text.split_whitespace().any(|word| word.trim_end_matches('=').contains('='));
+            let pieces = environment.get(name).unwrap_or_default().split([',', ';', '\n', '\r']);
+            let entries = pieces.flat_map(|piece| -> Vec<&str> {
+                let keys = piece.split_whitespace().map(|key| key.trim_matches(['"', '\'', '[', ']']));
+                if has_options(piece) { vec![piece] } else { keys.collect() }
+            });
+            let entries = entries.filter_map(|entry| key_file::line(entry, provider, tier).transpose());
+            for (n, entry) in entries.enumerate() {
                 self.add(format!("{name}, value {}", n + 1), entry, environment);
             }
         }

@@ -138,13 +138,15 @@ impl PoolConfig {
     /// times, its last entry is used.
     pub fn keys(&self, environment: &Environment) -> Loaded {
         let folder = self.path.parent().unwrap_or(Path::new(""));
-        let mut loaded = Loaded::default();
+        let provider = self.name.as_deref().unwrap_or(self.kind());
+        let mut loaded = Loaded::of(provider);
         if self.key_variables.unwrap_or(true) {
-            loaded.add_variables(self.name.as_deref().unwrap_or(self.kind()), environment);
+            loaded.add_variables(provider, environment);
         }
         self.key_files.iter().for_each(|file| loaded.add_file(folder.join(file)));
+        let of = self.name.as_ref().map(|name| format!(" of provider {name}")).unwrap_or_default();
         for (n, key) in self.keys.iter().enumerate() {
-            let place = format!("{}, entry {} of [[keys]]", shown(&self.path), n + 1);
+            let place = format!("{}, entry {} of [[keys]]{of}", shown(&self.path), n + 1);
             loaded.add(place, key.0.clone(), environment);
         }
         loaded

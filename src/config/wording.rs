@@ -14,6 +14,7 @@ pub(super) fn without_values(message: &str) -> String {
                 "a sequence" => "expected a list such as [\"a\", \"b\"]".to_owned(),
                 "a map" => "expected a table".to_owned(),
                 "struct LimitsEntry" => "expected limits by model, such as { \"*\" = { rpm = 10 } }".to_owned(),
+                expected if expected.starts_with("struct ") => "expected a table".to_owned(),
                 expected => format!("expected {}", expected.replace('`', "")),
             }
         }
@@ -60,6 +61,7 @@ mod tests {
             ("unknown field `region`, expected `id`", "\"region\" is not an option; the options are id"),
             ("unknown variant `AIzaSy-secret`, expected `lru` or `weighted`", "expected lru or weighted"),
             ("invalid type: string \"AIzaSy, expected x\", expected a boolean", "expected a boolean"),
+            ("invalid type: integer `5`, expected struct GatewaySection", "expected a table"),
             ("missing field `class`", "class is missing"),
             ("invalid type: string \"a,b\", expected a sequence", "expected a list such as [\"a\", \"b\"]"),
             (

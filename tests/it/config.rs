@@ -102,6 +102,56 @@ fn keys_are_read_from_lines_of_other_formats() {
 }
 
 #[test]
+fn keys_of_other_services_in_a_dotenv_file_are_reported_and_not_used() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("x.env");
+    let names = [
+        "GEMINI_API_KEY",
+        "MY_GOOGLE_KEY_2",
+        "KEY",
+        "API_KEY_1",
+        "KEYS3",
+        "api_key",
+        "OPENAI_API_KEY",
+        "GROQ_KEY",
+        "GROQ_KEY_7",
+        "STRIPE_SECRET_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "GEMINI_MODEL",
+        "SECRET",
+        "OPENAI-KEY",
+        "AIzaSyA",
+    ];
+    let lines = names.iter().enumerate().map(|(n, name)| format!("{name}=a-secret-of-{n:03}\n"));
+    std::fs::write(&path, lines.collect::<String>()).unwrap();
+    let read = |config: &PoolConfig| {
+        let mut config = config.clone();
+        config.key_variables = Some(false);
+        config.key_files = vec![path.clone()];
+        let loaded = config.keys(&nothing());
+        let used =
+            (0..names.len()).filter(|n| loaded.keys.iter().any(|key| key.has_secret(&format!("a-secret-of-{n:03}"))));
+        let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+        assert!(!problems.concat().contains("a-secret"), "{problems:?}");
+        (used.map(|n| names[n]).collect::<Vec<_>>(), problems)
+    };
+    let (used, problems) = read(&PoolConfig::default());
+    assert_eq!(used, names[..6]);
+    assert_eq!(problems.len(), names.len() - 6);
+    assert!(
+        problems[0].ends_with("x.env:7: OPENAI_API_KEY is not a name for a key of gemini; options come after the key"),
+        "{problems:?}"
+    );
+    assert!(
+        problems[8]
+            .ends_with("x.env:15: the text before = is not a name for a key of gemini; options come after the key"),
+        "{problems:?}"
+    );
+    let groq = config("provider = \"openai\"\nname = \"groq\"\nbase = \"https://api.groq.com/openai/v1\"");
+    assert_eq!(read(&groq).0, ["KEY", "API_KEY_1", "KEYS3", "api_key", "GROQ_KEY", "GROQ_KEY_7"]);
+}
+
+#[test]
 fn invalid_lines_are_reported_and_valid_ones_are_loaded() {
     let text = format!(
         "# our keys\n\
@@ -128,7 +178,7 @@ fn invalid_lines_are_reported_and_valid_ones_are_loaded() {
             "keys.txt:6: word 3 is not an option: write name=value, with quotes around spaces",
             "keys.txt:7: a quote is not closed",
             "keys.txt:8: the key is shorter than 8 characters",
-            "keys.txt:9: the line does not start with the key; options come after the key",
+            "keys.txt:9: the text before = is not a name for a key of gemini; options come after the key",
             "keys.txt:10: secret: expected a key: visible ASCII characters without commas and quotes",
             "keys.txt:11: secret: expected a key: visible ASCII characters without commas and quotes",
             "keys.txt:12: zone: expected an IANA time zone such as America/Los_Angeles",
@@ -144,12 +194,14 @@ fn all_formats_load_the_same_keys() {
     let (plain, problems) = loaded("keys", &format!("\u{feff}{A} owner=a tier=free\r\n{B} name=second weight=3\r\n"));
     assert_eq!(problems, [""; 0]);
     let csv = format!("Name,API Key,Project,Tier,weight\n,{A},a,free,\n# a comment\nsecond,{B},,,3\n");
-    let tsv = csv.replace(',', "\t");
+    let (tsv, semicolons) = (csv.replace(',', "\t"), csv.replace(',', ";"));
     let json = format!(
         r#"[{{"key": "{A}", "project": "a", "tier": "free", "label": null}}, {{"id": "second", "api_key": "{B}", "weight": 3}}]"#
     );
     for (name, text) in
         [("keys.csv", &csv), ("keys", &csv), ("keys.tsv", &tsv), ("keys.json", &json), ("keys.txt", &json)]
+            .into_iter()
+            .chain([("keys.csv", &semicolons), ("keys", &semicolons)])
     {
         let (keys, problems) = loaded(name, text);
         assert_eq!(problems, [""; 0], "{name}");
@@ -279,6 +331,26 @@ fn keys_are_read_from_the_variables_of_the_provider() {
 }
 
 #[test]
+fn options_of_keys_in_a_variable_are_read_and_other_texts_are_not_keys() {
+    let value =
+        format!("{A} project=a rpm=5, {B} tier=free; short\nproject=b\nOPENAI_API_KEY=sk-not-a-real-key-9\n{C}");
+    let environment = Environment::from_vars([("GEMINI_PAID_KEYS", value)]);
+    let loaded = PoolConfig::default().keys(&environment);
+    let plain: Vec<_> = loaded.keys.iter().map(|key| key.clone().label("")).collect();
+    let first = Key::paid(A).project("a").limits("*", Limits::new().per_minute(5));
+    assert!(plain == [first, Key::free(B), Key::paid(C)].map(|key| key.label("")), "{plain:?}");
+    let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        [
+            "GEMINI_PAID_KEYS, value 3: the key is shorter than 8 characters",
+            "GEMINI_PAID_KEYS, value 4: the text before = is not a name for a key of gemini; options come after the key",
+            "GEMINI_PAID_KEYS, value 5: OPENAI_API_KEY is not a name for a key of gemini; options come after the key",
+        ]
+    );
+}
+
+#[test]
 fn variables_override_the_file() {
     let environment = Environment::from_vars([
         ("KEYPOOL__STRATEGY", "lru"),
@@ -386,6 +458,8 @@ fn secrets_of_entries_are_read_from_variables() {
          [[keys]]\nsecret = \"{B}\"\nteir = \"free\"\n\
          [[keys]]\nsecret = \"{B}\"\nlimits.m.rpm = -1\n"
     );
+    let named = config("name = \"groq\"\n[[keys]]\nsecret_env = \"NO_SUCH_KEY\"").keys(&nothing());
+    assert_eq!(named.problems[0].place, "keypool.toml, entry 1 of [[keys]] of provider groq");
     let loaded = config(&text).keys(&Environment::from_vars([("WORK_KEY", A)]));
     assert!(loaded.keys == [Key::new(A).label("work (keypool.toml, entry 1 of [[keys]])")]);
     let messages: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
@@ -438,6 +512,14 @@ fn caller_defined_type_is_read_and_its_faults_are_reported() {
     let gateway: Gateway = read("keypool.toml", text, &environment).unwrap();
     assert_eq!((gateway.listen.as_str(), gateway.threads, gateway.providers.len()), ("[::1]:2", Some(2), 2));
     assert_eq!(gateway.providers[1].errors.len(), 1);
+
+    // All mistakes of an item are listed, in the order of the file.
+    let text = format!(
+        "listen = \"\"\n[[providers]]\nwiat = 1\nwait = \"soon\"\nstrategy = \"x\"\nlimits = {{ m = {{ rpd = -1, rpm = 1.5, tpmm = 3 }} }}\n[[providers.errors]]\nclass = \"{C}\"\n[[providers]]\nlimits = 3\n"
+    );
+    let problems = read::<Gateway>("keypool.toml", &text, &nothing()).unwrap_err();
+    let lines: Vec<_> = problems.iter().map(|problem| problem.place.rsplit_once(':').unwrap().1).collect();
+    assert_eq!(lines, ["3", "4", "5", "6", "6", "6", "8", "10"], "{problems:?}");
 
     let problems = read::<Gateway>("keypool.toml", "threads = -1\n[[providers]]\nwiat = 1", &nothing()).unwrap_err();
     let mut messages: Vec<_> = problems.iter().map(ToString::to_string).collect();

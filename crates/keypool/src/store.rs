@@ -1,17 +1,28 @@
 //! The stores of counts, cooldowns, keys, tenants and resources.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use anyhow::Context;
-use keypool_store::{RedisStore, SqliteOptions, SqliteStore, redis::RedisOptions, sqlite::MasterKey};
-use tower_keypool::{KeyPool, KeyPoolBuilder, config::Environment, store::Store};
+use keypool_store::{
+    RedisStore, SqliteOptions, SqliteStore,
+    redis::RedisOptions,
+    sqlite::{MasterKey, SqliteError},
+};
+use tower_keypool::{
+    KeyPool, KeyPoolBuilder,
+    config::Environment,
+    store::{Amounts, Candidate, Changes, Record, ReserveRequest, Reserved, ReservedAt, Store, StoreFuture},
+};
 
-use crate::config::{Loaded, OnStoreLoss};
+use crate::config::{Loaded, OnStoreLoss, Problems};
 
 /// The SQLite database of this machine, and the Redis server that shares counts between machines.
 #[derive(Clone, Debug, Default)]
 pub struct Stores {
-    /// Stores keys, tenants, resources and usage; without Redis also counts and cooldowns.
+    /// Stores keys, tenants, resources and this machine's usage; without Redis also counts and cooldowns.
     pub sqlite: Option<SqliteStore>,
     pub redis: Option<RedisStore>,
     fail_open: bool,
@@ -25,7 +36,17 @@ impl Stores {
     pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
         let store = &loaded.config.store;
         let sqlite = match database_path(loaded)? {
-            Some(path) => Some(open_database(path, &loaded.environment)?),
+            Some(path) => {
+                let is_usual = store.path == "auto";
+                let opened = open_database(path, &loaded.environment);
+                Some(opened.map_err(|error| match error.downcast::<SqliteError>() {
+                    Ok(error) if is_usual => {
+                        anyhow::anyhow!("{error}. `--db FILE` or `--db none` avoids this database")
+                    }
+                    Ok(error) => error.into(),
+                    Err(error) => error,
+                })?)
+            }
             None => None,
         };
         let redis = match &store.redis {
@@ -66,10 +87,77 @@ impl Stores {
     pub async fn open_pool(&self, builder: KeyPoolBuilder) -> Result<KeyPool, tower_keypool::Error> {
         let builder = if self.fail_open { builder.fail_open() } else { builder };
         match (&self.redis, &self.sqlite) {
-            (Some(redis), _) => builder.store(redis.clone()).open().await,
+            (Some(redis), Some(sqlite)) => {
+                builder.store(RedisWithUsage { redis: redis.clone(), sqlite: sqlite.clone() }).open().await
+            }
+            (Some(redis), None) => builder.store(redis.clone()).open().await,
             (None, Some(sqlite)) => builder.store(sqlite.clone()).open().await,
             (None, None) => builder.build(),
         }
+    }
+}
+
+/// Counts and cooldowns in Redis, and the usage by key and day of this machine's requests also in its database.
+struct RedisWithUsage {
+    redis: RedisStore,
+    sqlite: SqliteStore,
+}
+
+impl Store for RedisWithUsage {
+    fn load(&self) -> StoreFuture<'_, Changes> {
+        Box::pin(async {
+            // This deletes expired usage. The counts of the database are not used.
+            let _ = self.sqlite.load().await;
+            self.redis.load().await
+        })
+    }
+
+    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
+        let (candidates, cost) = (request.candidates.clone(), request.cost);
+        let (reserved, sqlite) = (self.redis.reserve(request), self.sqlite.clone());
+        Box::pin(async move {
+            let reserved = reserved.await?;
+            if let Some(granted) = reserved.granted
+                && let Some(candidate) = candidates.into_iter().nth(granted.candidate)
+            {
+                let Candidate { key, project, model, .. } = candidate;
+                let reserved = Amounts::default();
+                let used = Record::Used { key, project, model, at: granted.at, reserved, used: cost };
+                tokio::spawn(async move { record_usage(&sqlite, vec![used]).await });
+            }
+            Ok(reserved)
+        })
+    }
+
+    fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
+        let usage = records.iter().filter(|record| matches!(record, Record::Used { .. })).cloned().collect();
+        Box::pin(async move {
+            // If this fails, all records are passed again later.
+            self.redis.record(records).await?;
+            record_usage(&self.sqlite, usage).await;
+            Ok(())
+        })
+    }
+
+    fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
+        self.redis.changes(since)
+    }
+}
+
+/// Adds usage to the database. An error fails no request; the first one is logged.
+async fn record_usage(sqlite: &SqliteStore, mut usage: Vec<Record>) {
+    static IS_LOGGED: AtomicBool = AtomicBool::new(false);
+    for record in &mut usage {
+        if let Record::Used { at, .. } = record {
+            // The time is one of the Redis server. The database only needs the date.
+            *at = ReservedAt { at_ms: 0, date: at.date };
+        }
+    }
+    if !usage.is_empty()
+        && let Err(error) = sqlite.record(usage).await
+        && !IS_LOGGED.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(%error, "usage is not recorded in the database; further such errors are not logged");
     }
 }
 
@@ -106,8 +194,10 @@ pub fn open_database(path: PathBuf, environment: &Environment) -> anyhow::Result
 
 fn master_key(environment: &Environment) -> anyhow::Result<Option<MasterKey>> {
     if let Some(text) = environment.get("KEYPOOL_SECRET_KEY") {
-        return Ok(Some(MasterKey::parse(text).context("KEYPOOL_SECRET_KEY")?));
+        let expected = "expected 64 hexadecimal digits or base64 of 32 bytes; `openssl rand -hex 32` makes one";
+        return Ok(Some(MasterKey::parse(text).map_err(|_| Problems::one("KEYPOOL_SECRET_KEY", expected))?));
     }
-    let file = environment.get("KEYPOOL_SECRET_KEY_FILE").map(PathBuf::from);
-    file.map(|file| MasterKey::read(&file).context("KEYPOOL_SECRET_KEY_FILE")).transpose()
+    let Some(file) = environment.get("KEYPOOL_SECRET_KEY_FILE") else { return Ok(None) };
+    let key = MasterKey::read(file.as_ref());
+    Ok(Some(key.map_err(|error| Problems::one("KEYPOOL_SECRET_KEY_FILE", error.to_string()))?))
 }

@@ -16,6 +16,8 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
         None => tracing_appender::non_blocking(std::io::stdout()),
         Some(folder) => {
             let folder = loaded.folder().join(folder);
+            // Otherwise the appender prints an error about a missing folder.
+            std::fs::create_dir_all(&folder).with_context(|| format!("log.directory: {}", folder.display()))?;
             let files = rolling::Builder::new()
                 .rotation(rolling::Rotation::DAILY)
                 .filename_prefix("keypool")

@@ -168,7 +168,9 @@ impl Tenants {
             after.insert(hash, Arc::new(tenant));
         }
         let keys = after.values().map(|tenant| tenant.key()).collect();
-        self.quota.apply(KeyChange::ReplaceAll(keys))?;
+        // The pool would log that keys are added and removed.
+        let silent = tracing::subscriber::NoSubscriber::default();
+        tracing::subscriber::with_default(silent, || self.quota.apply(KeyChange::ReplaceAll(keys)))?;
         let own = hash(loaded.token.expose());
         if self.own.load().hash != own {
             self.own.swap(Arc::new(Tenant::new(TenantEntry::default(), own))).revoked.cancel();

@@ -11,7 +11,7 @@ use super::{
     block_on,
     key_options::{self, KeyOptions},
     opened::database,
-    output::{Json, print, print_json, wrong},
+    output::{Json, print, print_json, warn, wrong},
 };
 use crate::{config::Inputs, store::Stores};
 
@@ -69,6 +69,12 @@ impl AddKey {
                         "the database has another key named {id}: choose another --id, or change its secret with `keypool keys replace {id}`"
                     )));
                 }
+            }
+            let listed = loaded.keys(&loaded.pools()[0]);
+            let mut same =
+                listed.keys.iter().filter(|other| other.has_secret(secret.expose()) || other.id() == key.id());
+            if let Some(place) = same.find_map(|other| listed.place(&other.id())) {
+                warn(format_args!("{place} lists this key, too, and takes precedence over the database"));
             }
             database.put_key(stored(key.id(), secret, options)).await?;
             self.options.warn_of_unknown_exit(&loaded);

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{
     block_on,
+    opened::missing,
     output::{Json, count, print, print_json, wrong},
 };
 use crate::{
@@ -63,10 +64,7 @@ impl Db {
             return Ok(ExitCode::SUCCESS);
         }
         if !path.is_file() {
-            return Err(wrong(format!(
-                "there is no database at {}: the first command that needs one creates it",
-                path.display()
-            )));
+            return Err(missing(&path));
         }
         block_on(Some(1), async {
             let database = store::open_database(path.clone(), &loaded.environment)?;

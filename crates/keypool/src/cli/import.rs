@@ -16,7 +16,7 @@ use tower_keypool::{
 use super::{
     add_key::stored,
     block_on, key_options,
-    opened::database,
+    opened::{database, must_exist},
     output::{Json, moment, print, print_json, table, warn, wrong},
 };
 use crate::{
@@ -56,6 +56,9 @@ key.";
 impl Import {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
         let loaded = inputs.load()?;
+        if self.history {
+            must_exist(&loaded)?;
+        }
         block_on(Some(1), async {
             let stores = Stores::open(&loaded).await?;
             let database = database(&stores)?;
@@ -106,7 +109,7 @@ impl Import {
         if let Err(error) = std::fs::metadata(path) {
             return Err(wrong(format!("{}: the file cannot be read: {error}", shown(file))));
         }
-        let mut read = LoadedKeys::default();
+        let mut read = LoadedKeys::of(loaded.config.gateway.provider.as_str());
         read.add_file(path);
         let place = |place: &str| place.replace("/dev/stdin:", "standard input, line ");
         let mut problems: Vec<(String, String)> =

@@ -86,17 +86,17 @@ impl Keys {
         self.source.set(&mut inputs);
         let json = self.output.json;
         block_on(Some(2), async {
+            let Some(change) = self.change else {
+                list(&Opened::read(&inputs).await?, json).await?;
+                return Ok(ExitCode::SUCCESS);
+            };
             let opened = Opened::open(&inputs).await?;
-            let changed = match self.change {
-                None => {
-                    list(&opened, json).await?;
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Some(Change::Set { id, options }) => set(&opened, id, &options).await?,
-                Some(Change::Disable { id, reason }) => disable(&opened, id, reason).await?,
-                Some(Change::Enable { id }) => enable(&opened, id).await?,
-                Some(Change::Replace { id, key }) => replace(&opened, id, key.as_deref()).await?,
-                Some(Change::Remove { id }) => remove(&opened, id).await?,
+            let changed = match change {
+                Change::Set { id, options } => set(&opened, id, &options).await?,
+                Change::Disable { id, reason } => disable(&opened, id, reason).await?,
+                Change::Enable { id } => enable(&opened, id).await?,
+                Change::Replace { id, key } => replace(&opened, id, key.as_deref()).await?,
+                Change::Remove { id } => remove(&opened, id).await?,
             };
             let (id, what) = changed;
             if json {

@@ -106,7 +106,7 @@ impl Monitor {
             let watched = if self.admin.is_named() {
                 Watched::Gateway(Box::new(GatewayClient::new(&self.admin, &inputs.load()?)?))
             } else {
-                Watched::Database(Box::new(Opened::open(&inputs).await?))
+                Watched::Database(Box::new(Opened::read(&inputs).await?))
             };
             let pictures = self.count.unwrap_or(u64::MAX);
             if is_plain {

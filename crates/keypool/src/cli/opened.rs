@@ -1,6 +1,6 @@
 //! State that most commands need: the configuration, the stores, and the pools with all keys.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
@@ -19,7 +19,7 @@ use crate::{
         pools::{self, Pools, ProviderPool},
         upstream::Upstream,
     },
-    store::Stores,
+    store::{self, Stores},
 };
 
 /// Options for the source of keys and for the provider.
@@ -60,7 +60,17 @@ pub(super) struct Opened {
 impl Opened {
     /// Reads and opens everything. Reports invalid key entries on standard error.
     pub(super) async fn open(inputs: &Inputs) -> anyhow::Result<Self> {
+        Self::open_loaded(inputs.load()?).await
+    }
+
+    /// Like [`open`](Self::open), for commands that only read. A database that is [missing](must_exist) is an error.
+    pub(super) async fn read(inputs: &Inputs) -> anyhow::Result<Self> {
         let loaded = inputs.load()?;
+        must_exist(&loaded)?;
+        Self::open_loaded(loaded).await
+    }
+
+    async fn open_loaded(loaded: Loaded) -> anyhow::Result<Self> {
         let stores = Stores::open(&loaded).await?;
         let listed = keys::all(&loaded, &stores).await?;
         for (_, keys) in &listed {
@@ -121,6 +131,19 @@ impl Opened {
 
 const NO_DATABASE: &str =
     "this command needs a database, but it is turned off by \"none\" (--db, KEYPOOL_DB or [store] path)";
+
+/// Refuses a database that was named but does not exist, so that a command that only reads does not create it.
+pub(super) fn must_exist(loaded: &Loaded) -> anyhow::Result<()> {
+    match store::database_path(loaded)? {
+        Some(path) if loaded.config.store.path != "auto" && !path.is_file() => Err(missing(&path)),
+        _ => Ok(()),
+    }
+}
+
+/// Returns the error for a database that does not exist.
+pub(super) fn missing(path: &Path) -> anyhow::Error {
+    wrong(format!("there is no database at {}: the first command that writes to it creates it", path.display()))
+}
 
 pub(super) fn database(stores: &Stores) -> anyhow::Result<&SqliteStore> {
     stores.sqlite.as_ref().ok_or_else(|| wrong(NO_DATABASE))

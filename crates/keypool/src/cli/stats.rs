@@ -59,7 +59,7 @@ impl Stats {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
         self.source.set(&mut inputs);
         block_on(Some(2), async {
-            let opened = Opened::open(&inputs).await?;
+            let opened = Opened::read(&inputs).await?;
             let rows = rows(&opened).await?;
             let mut providers = Vec::new();
             for provider in opened.pools.iter() {
@@ -122,7 +122,7 @@ impl Health {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
         self.source.set(&mut inputs);
         block_on(Some(2), async {
-            let opened = Opened::open(&inputs).await?;
+            let opened = Opened::read(&inputs).await?;
             let rows = rows(&opened).await?;
             let (disabled, usable): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.is_disabled());
             if self.output.json {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     block_on,
-    opened::database,
+    opened::{database, must_exist},
     output::{Json, moment, print, print_json, table, wrong},
     usage,
 };
@@ -131,6 +131,9 @@ impl Tenants {
         let loaded = inputs.load()?;
         let json = self.output.json;
         block_on(Some(1), async {
+            if matches!(self.change, None | Some(Change::List)) {
+                must_exist(&loaded)?;
+            }
             let stores = Stores::open(&loaded).await?;
             match self.change {
                 None | Some(Change::List) => list(&loaded, stores.sqlite.as_ref(), json).await?,

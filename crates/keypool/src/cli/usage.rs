@@ -13,7 +13,7 @@ use tower_keypool::KeyId;
 
 use super::{
     block_on,
-    opened::database,
+    opened::{database, must_exist},
     output::{Json, print, print_json, table},
 };
 use crate::{config::Inputs, store::Stores, tenants};
@@ -88,6 +88,7 @@ struct Row<'a> {
 impl Usage {
     pub(super) fn run(self, inputs: &Inputs) -> anyhow::Result<ExitCode> {
         let loaded = inputs.load()?;
+        must_exist(&loaded)?;
         let provider = loaded.pools()[0].builder()?.build()?;
         let today = today(if matches!(self.by, By::Tenant) { "UTC" } else { provider.provider().zone() });
         let days = match (self.day, self.days) {

@@ -9,21 +9,49 @@ use std::{
 use sha2::{Digest, Sha256};
 use tower_keypool::config::Environment;
 
-use super::{Config, Loaded, Problems, SecretText};
+use super::{Config, Loaded, Problems, SecretText, Span};
 
 /// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
 
 struct Checker<'a> {
     folder: &'a Path,
-    shown: String,
+    places: &'a Places<'a>,
     problems: Vec<(String, String)>,
 }
 
-pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> Result<Loaded, Problems> {
-    let shown = if path.as_os_str().is_empty() { "configuration".to_owned() } else { path.display().to_string() };
+/// The places of settings.
+struct Places<'a> {
+    /// The name of the file.
+    file: String,
+    /// The origin of each setting that is set: an option, a variable, or a line of the file.
+    origins: &'a BTreeMap<String, String>,
+}
+
+impl Places<'_> {
+    fn of(&self, setting: &str) -> String {
+        format!("{}: {setting}", self.origins.get(setting).unwrap_or(&self.file))
+    }
+
+    /// Returns the line in the file; problems without one come last.
+    fn line(&self, place: &str) -> usize {
+        let line =
+            place.strip_prefix(&self.file).and_then(|rest| rest.strip_prefix(':')?.split(':').next()?.parse().ok());
+        line.unwrap_or(usize::MAX)
+    }
+}
+
+/// Checks the settings. `origins` has the origin of each one that is set.
+pub(super) fn check(
+    config: Config,
+    path: PathBuf,
+    environment: Environment,
+    origins: &BTreeMap<String, String>,
+) -> Result<Loaded, Problems> {
+    let file = if path.as_os_str().is_empty() { "configuration".to_owned() } else { path.display().to_string() };
+    let places = Places { file, origins };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    let mut checker = Checker { folder: &folder, shown, problems: Vec::new() };
+    let mut checker = Checker { folder: &folder, places: &places, problems: Vec::new() };
     let listen = checker.address("gateway.listen", &config.gateway.listen);
     let admin_listen = config.admin.listen.as_ref().map(|listen| checker.address("admin.listen", listen));
     let token = checker.secret("gateway.token", config.gateway.token.as_ref(), config.gateway.token_file.as_deref());
@@ -57,6 +85,7 @@ pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> 
             checker.problem(setting, "expected more than 0");
         }
     }
+    checker.numbers(&config);
     let proxies = checker.exits(&config, &environment);
     let tenant_hashes = checker.tenants(&config, &token);
     checker.models(&config);
@@ -74,7 +103,8 @@ pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> 
         tenant_hashes,
         usual_key_file: super::loaded::usual_key_file(),
     };
-    let problems = problems.into_iter().chain(providers(&loaded)).collect::<Vec<_>>();
+    let mut problems = problems.into_iter().chain(providers(&loaded, &places)).collect::<Vec<_>>();
+    problems.sort_by_key(|(place, _)| places.line(place));
     if !problems.is_empty() {
         return Err(Problems::all(problems));
     }
@@ -85,7 +115,31 @@ pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> 
 
 impl Checker<'_> {
     fn problem(&mut self, setting: &str, message: impl Into<String>) {
-        self.problems.push((format!("{}: {setting}", self.shown), message.into()));
+        self.problems.push((self.places.of(setting), message.into()));
+    }
+
+    fn numbers(&mut self, config: &Config) {
+        let (gateway, batch) = (&config.gateway, &config.batch);
+        for (setting, number, most) in [
+            ("gateway.replay_mib", Some(gateway.replay_mib.into()), 1_024),
+            ("gateway.max_connections", Some(gateway.max_connections.into()), 65_535),
+            ("gateway.max_connections_per_address", Some(gateway.max_connections_per_address.into()), 65_535),
+            ("gateway.threads", gateway.threads.map(|threads| threads as u64), 1_024),
+            ("batch.max_output_tokens", batch.max_output_tokens.map(u64::from), u64::MAX),
+            ("batch.workers_per_key", batch.workers_per_key.map(u64::from), u64::MAX),
+            ("batch.concurrency", batch.concurrency.map(|requests| requests as u64), u64::MAX),
+        ] {
+            if number.is_some_and(|number| number == 0 || number > most) {
+                let most = if most == u64::MAX { " or more".to_owned() } else { format!(" to {most}") };
+                self.problem(setting, format!("expected a whole number, 1{most}"));
+            }
+        }
+        if batch.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
+            self.problem("batch.temperature", "expected a number from 0 to 2");
+        }
+        if config.pool.wait > Span::seconds(3_600) {
+            self.problem("pool.wait", "expected at most 1h");
+        }
     }
 
     fn address(&mut self, setting: &str, text: &str) -> SocketAddr {
@@ -191,21 +245,16 @@ impl Checker<'_> {
 }
 
 /// Checks that the settings of each provider are valid and that its name is unique.
-fn providers(loaded: &Loaded) -> Vec<(String, String)> {
-    let shown =
-        if loaded.path.as_os_str().is_empty() { "configuration".into() } else { loaded.path.display().to_string() };
+fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<(String, String)> {
     let mut names = HashSet::new();
     let mut problems = Vec::new();
     for (n, plan) in loaded.pools().iter().enumerate() {
         let setting = if n == 0 { "gateway.upstream".to_owned() } else { format!("providers, entry {n}") };
         if !names.insert(plan.name.clone()) {
-            problems.push((
-                format!("{shown}: {setting}"),
-                format!("another provider is named {}: set another name", plan.name),
-            ));
+            problems.push((places.of(&setting), format!("another provider is named {}: set another name", plan.name)));
         }
         if let Err(error) = plan.builder() {
-            problems.push((format!("{shown}: {setting}"), error.to_string()));
+            problems.push((places.of(&setting), error.to_string()));
         }
     }
     problems

@@ -9,6 +9,7 @@ use tower_keypool::config::{Environment, read};
 
 use super::{
     Config,
+    check::check,
     loaded::{Loaded, Problems},
 };
 
@@ -79,10 +80,19 @@ impl Inputs {
     pub fn load(&self) -> Result<Loaded, Problems> {
         let path = self.file.clone().unwrap_or_default();
         let text = match &self.file {
-            Some(path) => std::fs::read_to_string(path)
-                .map_err(|error| Problems::one(path.display(), format!("the file cannot be read: {error}")))?,
+            Some(path) => std::fs::read_to_string(path).map_err(|error| {
+                let message = match error.kind() {
+                    std::io::ErrorKind::InvalidData => "the file is not text in UTF-8".to_owned(),
+                    _ => format!("the file cannot be read: {error}"),
+                };
+                Problems::one(path.display(), message)
+            })?,
             None => String::new(),
         };
+        if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok() {
+            let message = "the file is JSON, but a configuration is TOML; pass a key file with --keys";
+            return Err(Problems::one(path.display(), message));
+        }
         let (environment, origins) = self.overlay(&text);
         let config: Config = read(&path, &text, &environment).map_err(|problems| {
             let problems = problems.into_iter().map(|problem| {
@@ -91,7 +101,7 @@ impl Inputs {
             });
             Problems::all(problems)
         })?;
-        Loaded::check(config, path, self.environment.clone())
+        check(config, path, self.environment.clone(), &self.origins().unwrap_or_default())
     }
 
     /// Returns the origin of each setting that is set: an option, a variable, or a line of the file.

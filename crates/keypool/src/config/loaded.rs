@@ -12,7 +12,7 @@ use tower_keypool::{
     config::{Environment, Loaded as LoadedKeys, PoolConfig},
 };
 
-use super::{Config, ProviderKind, SecretText, check, schema::LogFormat};
+use super::{Config, ProviderKind, SecretText, schema::LogFormat};
 
 /// The problems of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +77,6 @@ pub struct PoolPlan {
 }
 
 impl Loaded {
-    pub(super) fn check(config: Config, path: PathBuf, environment: Environment) -> Result<Self, Problems> {
-        check::check(config, path, environment)
-    }
-
     /// Returns the folder that paths are relative to.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
@@ -182,6 +178,23 @@ impl PoolPlan {
     /// If the provider's address or header is invalid.
     pub fn builder(&self) -> Result<KeyPoolBuilder, tower_keypool::Error> {
         Ok(self.config.builder()?.allow_empty())
+    }
+
+    /// Returns the sources of this provider's keys, for messages. A file that does not exist is reported elsewhere.
+    pub fn sources(&self) -> String {
+        let files = self.key_files().filter(|file| file.is_file()).map(|file| file.display().to_string());
+        let mut sources: Vec<String> = files.collect();
+        let is_own = self.models.is_empty();
+        if is_own && self.config.key_files.is_empty() {
+            sources.push(USUAL_KEY_FILE.to_owned());
+        }
+        if self.config.key_variables != Some(false) {
+            let prefix = self.name.to_ascii_uppercase().replace(['-', '.'], "_");
+            sources.push(format!("variables such as {prefix}_API_KEY"));
+        }
+        sources.push("the configuration".to_owned());
+        sources.extend(is_own.then(|| "the database".to_owned()));
+        sources.join(", ")
     }
 
     /// Returns the paths of the key files.

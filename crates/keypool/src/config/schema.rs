@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer as _};
 use serde_json::Value;
 use tower_keypool::{
     Rule, Strategy,
@@ -311,18 +311,20 @@ pub enum Level {
     /// Failures.
     Error,
     /// Also warnings.
-    #[serde(alias = "warning", alias = "WARN", alias = "WARNING")]
     Warn,
     /// Also one line per request, and each change of a key.
     #[default]
-    #[serde(alias = "INFO")]
     Info,
     /// Also each attempt, and requests of health checks.
-    #[serde(alias = "DEBUG")]
     Debug,
     /// Everything, including messages of other libraries.
-    #[serde(alias = "TRACE")]
     Trace,
+}
+
+/// Deserializes a log level, also `WARNING` and names in upper case.
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Level, D::Error> {
+    let name = String::deserialize(deserializer)?.to_ascii_lowercase().replace("warning", "warn");
+    Level::deserialize(name.into_deserializer())
 }
 
 /// The format of log lines.
@@ -341,6 +343,7 @@ pub enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct LogSection {
     /// The log level.
+    #[serde(deserialize_with = "level")]
     pub level: Level,
     /// The format of log lines.
     pub format: LogFormat,

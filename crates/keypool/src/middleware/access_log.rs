@@ -84,7 +84,7 @@ pub struct AttemptRecord {
     pub class: Option<&'static str>,
     /// The status of the error.
     pub status: Option<u16>,
-    /// The provider's error message.
+    /// The error message of the provider or of the connection to it.
     pub message: Option<String>,
     /// Duration of the attempt in milliseconds.
     pub milliseconds: u64,

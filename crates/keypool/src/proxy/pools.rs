@@ -262,4 +262,7 @@ fn log_keys(plan: &PoolPlan, keys: &Listed) {
         tracing::warn!("{problem}; the entry is skipped");
     }
     tracing::info!(provider = plan.name, keys = keys.keys.len(), skipped = keys.problems.len(), "keys loaded");
+    if keys.keys.is_empty() {
+        tracing::warn!(provider = plan.name, sources = plan.sources(), "no source has a key");
+    }
 }

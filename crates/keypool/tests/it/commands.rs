@@ -165,6 +165,10 @@ fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     home.run(&["import", "none.txt"]).wrong("none.txt: the file cannot be read");
     home.write("bad.txt", "short\n");
     home.run(&["import", "bad.txt"]).wrong("the file has no key");
+    home.write("app.env", &format!("OPENAI_API_KEY={}\nGEMINI_API_KEY={}\n", key(7), key(8)));
+    let done = home.run(&["import", "app.env"]).good();
+    assert!(done.out.contains("1 added, 0 merged with existing keys, 1 rejected"), "{}", done.out);
+    assert!(done.err.contains("app.env:1: OPENAI_API_KEY is not a name for a key of gemini"), "{}", done.err);
     home.write("taken.txt", &format!("{} id=a\n", key(9)));
     home.run(&["import", "taken.txt"]).wrong("another key named a");
 }
@@ -370,6 +374,37 @@ async fn requests_of_a_tenant_without_limits_are_counted() {
     assert_eq!(by_id(&run(&["keys", "--keys", "keys.txt"]), "key-0")["used_today"], 4);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn usage_is_recorded_when_redis_counts() {
+    let Some(redis) = redis_fixture::RedisServer::start() else { return };
+    let sim = sim(1).await;
+    let store = ["--db", "keys.db", "--redis", &redis.url()];
+    let gateway = Gateway::start(&sim.url(), 1, &store);
+    let run = |arguments: &[&str]| {
+        let arguments = [arguments, &store, &["--json"]].concat();
+        run_in(gateway.folder.path(), &arguments, "", &[]).good().json()
+    };
+    let token = run(&["tenants", "add", "alice"])["token"].as_str().expect("a token").to_owned();
+    let mut request = post(GENERATE, &hello());
+    request.headers_mut().insert("x-goog-api-key", token.parse().expect("a value"));
+    for _ in 0..100 {
+        if gateway.send(request.clone()).await.status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    // Corrections of tokens are written every second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let usage = run(&["usage"]);
+    assert_eq!((&usage[0]["key"], &usage[0]["requests"]), (&"key-0".into(), &2.into()), "{usage}");
+    assert!(usage[0]["output_tokens"].as_u64() > Some(0), "{usage}");
+    assert_eq!(run(&["usage", "--by", "tenant"])[0]["requests"], 1);
+    assert_eq!(run(&["tenants"])[0]["requests_today"], 1);
+    assert_eq!(run(&["stats"])["today"]["requests"], 2);
+    assert_eq!(run(&["keys", "--keys", "keys.txt"])[0]["used_today"], 2);
+}
+
 #[test]
 fn configuration_is_checked_completely_and_shown_without_secrets() {
     let home = Home::new();
@@ -382,6 +417,31 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
         json["problems"].as_array().into_iter().flatten().map(|problem| problem["place"].as_str()).collect();
     assert!(places.contains(&Some("keypool.toml:5")), "{json}");
     home.run(&["keys"]).wrong("keypool.toml:5");
+    // Values that the types allow.
+    let wrong = "[batch]\ntemperature = nan\nmax_output_tokens = 0\nworkers_per_key = 0\nconcurrency = 0\n[gateway]\nthreads = 0\n\
+                 [pool]\nwait = \"2h\"\n";
+    home.write("keypool.toml", wrong);
+    let environment = [("KEYPOOL__GATEWAY__REPLAY_MIB", "0")];
+    let done = run_in(home.path(), &["config", "check", "--json"], "", &environment).json();
+    let places: Vec<_> = done["problems"].as_array().into_iter().flatten().map(|problem| &problem["place"]).collect();
+    let expected = [
+        "keypool.toml:2: batch.temperature",
+        "keypool.toml:3: batch.max_output_tokens",
+        "keypool.toml:4: batch.workers_per_key",
+        "keypool.toml:5: batch.concurrency",
+        "keypool.toml:7: gateway.threads",
+        "keypool.toml:9: pool.wait",
+        "KEYPOOL__GATEWAY__REPLAY_MIB: gateway.replay_mib",
+    ];
+    assert_eq!(places, expected, "{done}");
+    home.write("keypool.toml", "batch = 3\n[log]\nlevel = \"loud\"\n");
+    let done = home.run(&["config", "check"]);
+    assert!(done.err.contains("keypool.toml:1: expected a table"), "{}", done.err);
+    done.wrong("keypool.toml:3: expected one of error, warn, info, debug, trace");
+    home.write("keypool.toml", &format!("[\"{}\"]", key(1)));
+    home.run(&["config", "check"]).wrong("pass a key file with --keys");
+    std::fs::write(home.path().join("keypool.toml"), b"\xff\xfe[\0").expect("written");
+    home.run(&["config", "check"]).wrong("keypool.toml: the file is not text in UTF-8");
     let config = "[gateway]\ntoken = \"secret-token\"\nmax_wait = \"1m\"\n[admin]\ntoken = \"admin-token\"\n[[keys]]\nsecret = \"KEY\"\n";
     home.write("keypool.toml", &config.replace("KEY", &key(1)));
     home.run(&["config", "check"]).good();
@@ -430,6 +490,84 @@ fn database_is_copied_checked_and_rekeyed() {
     let done = home.run(&["keys", "--db", "bad.db"]);
     assert_eq!(done.code, 1);
     assert!(done.err.contains("is not a database of this program"), "{}", done.err);
+}
+
+#[test]
+fn missing_database_is_not_created_by_commands_that_read() {
+    let home = Home::new();
+    for command in [&["usage"][..], &["stats"], &["health"], &["keys"], &["tenants"], &["monitor", "--count", "1"]] {
+        home.run(&[command, &["--db", "typo.db"]].concat()).wrong("there is no database at");
+    }
+    home.run(&["import", "--history", "--db", "typo.db"]).wrong("there is no database at");
+    assert!(!home.path().join("typo.db").exists() && !home.path().join("typo.db.key").exists());
+    assert!(home.run(&["usage"]).good().out.contains("no usage is recorded"));
+}
+
+#[test]
+fn unusable_database_and_master_key_are_reported_with_a_way_out() {
+    let home = Home::new();
+    run_in(home.path(), &["usage"], "", &[("KEYPOOL_SECRET_KEY", "abc")])
+        .wrong("KEYPOOL_SECRET_KEY: expected 64 hexadecimal digits");
+    home.write("state", "a file in the place of the folder");
+    let done =
+        run_in(home.path(), &["stats"], "", &[("XDG_STATE_HOME", &home.path().join("state").display().to_string())]);
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(done.err.contains("`--db FILE` or `--db none` avoids this database"), "{}", done.err);
+}
+
+#[test]
+fn key_that_a_file_lists_too_is_added_with_a_warning() {
+    let home = Home::new();
+    home.write("key.txt", &format!("{} id=filed\n", key(1)));
+    let done = home.run_with_input(&["add-key", "-"], &key(1)).good();
+    assert!(done.err.contains("key.txt:1 lists this key, too, and takes precedence"), "{}", done.err);
+    assert!(!home.run_with_input(&["add-key", "-"], &key(2)).good().err.contains("precedence"));
+}
+
+#[tokio::test]
+async fn log_names_the_causes_of_failures_and_missing_keys() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut command = program(home.path());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--db", "none"]);
+    let gateway = Gateway::spawn(command, home);
+    gateway.wait_for_log("no source has a key").await;
+    gateway.wait_for_log("key.txt, variables such as GEMINI_API_KEY, the configuration, the database").await;
+    // Nothing listens at this address.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let gateway = Gateway::start(&format!("http://{closed}"), 1, &["--db", "keys.db"]);
+    gateway.post(GENERATE, &hello()).await;
+    gateway.wait_for_log("attempt failed").await;
+    let log = gateway.log();
+    let line = log.lines().find(|line| line.contains("attempt failed")).unwrap_or_default();
+    assert!(line.contains("error=\"Connection refused"), "{line}");
+    // A removed tenant is not a removed key.
+    let run = |arguments: &[&str]| {
+        run_in(gateway.folder.path(), &[&["tenants", "--db", "keys.db"], arguments].concat(), "", &[]).good()
+    };
+    run(&["add", "carol"]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    run(&["revoke", "carol"]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!gateway.log().contains("tenant:carol"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn new_folder_of_the_log_is_created_without_an_error() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut command = program(home.path());
+    command.args(["serve", "--listen", "127.0.0.1:0", "--db", "none"]).env("LOG_DIRECTORY", "new/logs");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    for _ in 0..200 {
+        let files = std::fs::read_dir(home.path().join("new/logs")).into_iter().flatten().flatten();
+        let logs = files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect::<String>();
+        if logs.contains("listening at") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    child.kill().expect("it runs");
+    let done = child.wait_with_output().expect("it ended");
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "");
 }
 
 #[test]
