@@ -466,7 +466,7 @@ impl Meter<'_> {
             Message::Text(text) => text.as_bytes(),
             Message::Binary(data) => data,
             // The gateway's own WebSocket replies to pings, whose data may contain the key.
-            Message::Ping(_) => return Ok(Message::Ping(Default::default())),
+            Message::Ping(_) => return Ok(Message::Ping(bytes::Bytes::new())),
             _ => return Ok(message),
         };
         let has = |field: &str| memmem::find(data, field.as_bytes()).is_some();
