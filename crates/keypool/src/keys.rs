@@ -9,7 +9,7 @@ use tower_keypool::{
 };
 
 use crate::{
-    config::{Loaded, NO_EXIT, PoolPlan},
+    config::{Loaded, PoolPlan},
     store::Stores,
 };
 
@@ -76,18 +76,15 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
             }
         }
     }
-    let placed = from_database.keys.into_iter().map(|key| loaded.placed(plan, key));
-    let (usable, without_exit): (Vec<Key>, Vec<Key>) = placed.partition(|key| loaded.has_exit_of(key));
+    let from_database = (from_database.keys.into_iter().map(|key| loaded.placed(plan, key)), from_database.problems);
     let mut listed = Listed {
         keys: configured.keys,
         problems: configured.problems,
         has_failed_file: configured.has_failed_file,
         places,
     };
-    listed.keys.extend(usable);
-    listed.problems.extend(from_database.problems);
-    let no_exit = |key: &Key| Problem::new(format!("key {} of the database", key.id()), NO_EXIT);
-    listed.problems.extend(without_exit.iter().map(no_exit));
+    listed.keys.extend(from_database.0);
+    listed.problems.extend(from_database.1);
     listed
 }
 
