@@ -453,6 +453,21 @@ async fn reason_cannot_write_a_line_of_the_log() {
 }
 
 #[tokio::test]
+async fn cookie_is_secure_only_if_the_gateway_uses_tls() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "").expect("a writable file");
+        command.args(["--admin-token", ADMIN, "--db", "none"]);
+    });
+    let config = "[gateway]\ntls_cert_file = \"cert.pem\"\ntls_key_file = \"key.pem\"\n";
+    std::fs::write(gateway.folder.path().join("keypool.toml"), config).expect("a writable file");
+    gateway.wait_for_log("at_next_start=[\"gateway\"]").await;
+    let login = ask(&gateway, Method::POST, "/login", json!({ "token": ADMIN })).await;
+    assert_eq!(login.status, 204, "{}", login.text());
+    assert!(!login.header("set-cookie").is_empty() && !login.header("set-cookie").contains("Secure"));
+}
+
+#[tokio::test]
 async fn key_with_an_unknown_exit_is_refused() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
