@@ -208,7 +208,7 @@ impl Options {
 }
 
 fn secret(text: &str) -> Option<Arc<str>> {
-    let plain = Secret::new(text).is_ok() && !text.contains([',', ';', '"', '\'', '`']);
+    let plain = Secret::new(text).is_ok() && !text.contains([',', ';', '"', '\'', '`', '<', '>']);
     plain.then(|| text.into())
 }
 

@@ -18,7 +18,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(super) fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
+    /// Creates a problem.
+    pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
         Self { place: place.into(), message: message.into() }
     }
 }
@@ -43,7 +44,8 @@ pub struct Loaded {
     pub keys: Vec<Key>,
     /// The problems of the other entries. A key that is listed twice is reported, too; its last entry is used.
     pub problems: Vec<Problem>,
-    /// Whether a whole key file could not be read or parsed, so that all its keys are missing.
+    /// Whether a whole key file could not be read or parsed, or has only invalid entries, so that all its keys are
+    /// missing.
     pub has_failed_file: bool,
     /// The provider of the keys; Gemini by default.
     provider: Option<String>,
@@ -59,7 +61,8 @@ impl Loaded {
     }
 
     /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, detected by the file extension or the content. A
-    /// file that cannot be read or parsed is reported as a problem and sets [`has_failed_file`](Self::has_failed_file).
+    /// file that cannot be read or parsed is reported as a problem and sets [`has_failed_file`](Self::has_failed_file),
+    /// as does one whose entries are all invalid: it may be damaged.
     pub fn add_file(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         let bytes = match std::fs::read(path) {
@@ -78,10 +81,13 @@ impl Loaded {
             }
             None => String::from_utf8_lossy(&bytes),
         };
+        let (mut valid, mut invalid) = (0, 0);
         let provider = self.provider.clone().unwrap_or_else(|| "gemini".to_owned());
         let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &provider, &mut |line, entry| {
-            self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
+            let is_valid = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
+            *(if is_valid { &mut valid } else { &mut invalid }) += 1;
         });
+        self.has_failed_file |= valid == 0 && invalid > 0;
         if let Err((line, message)) = parsed {
             self.has_failed_file = true;
             self.problems.push(Problem::new(format!("{}:{line}", shown(path)), message));
@@ -129,15 +135,19 @@ impl Loaded {
         self.add(place.into(), entry.0, environment);
     }
 
-    /// Adds an entry that was found at `place`.
-    pub(super) fn add(&mut self, place: String, entry: Result<Options, String>, environment: &Environment) {
+    /// Adds an entry that was found at `place`, and reports whether it is valid.
+    pub(super) fn add(&mut self, place: String, entry: Result<Options, String>, environment: &Environment) -> bool {
         let key = match entry.and_then(|entry| entry.key(&place, environment)) {
             Ok(key) => key,
-            Err(message) => return self.problems.push(Problem::new(place, message)),
+            Err(message) => {
+                self.problems.push(Problem::new(place, message));
+                return false;
+            }
         };
         let Some((at, earlier)) = self.seen.get(&key.id()) else {
             self.seen.insert(key.id(), (self.keys.len(), place));
-            return self.keys.push(key);
+            self.keys.push(key);
+            return true;
         };
         let message = if self.keys[*at].secret == key.secret {
             self.keys[*at] = key;
@@ -146,5 +156,6 @@ impl Loaded {
             format!("the key at {earlier} has the same id, {}", key.id())
         };
         self.problems.push(Problem::new(place, message));
+        true
     }
 }

@@ -315,6 +315,11 @@ impl KeyPool {
         &*self.shared.provider
     }
 
+    /// Reports whether all requests that count fail now, since the store is unavailable.
+    pub fn store_refuses_requests(&self) -> bool {
+        !self.shared.fail_open && self.shared.store_unavailable.load(Ordering::Relaxed)
+    }
+
     /// Returns the clock.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock

@@ -58,6 +58,8 @@ pub struct App {
     pub inputs: Inputs,
     /// The current configuration.
     pub loaded: ArcSwap<Loaded>,
+    /// The configuration at the start. Some of its settings stay in effect until the next start.
+    pub started: Arc<Loaded>,
     pub settings: Settings,
     /// The host names that the gateway may be addressed by, besides addresses and `localhost`.
     pub hosts: Vec<String>,
@@ -110,6 +112,7 @@ impl App {
     /// # Errors
     /// If a store, a pool, or the HTTP client cannot be opened.
     pub async fn open(inputs: Inputs, loaded: Loaded) -> anyhow::Result<AppState> {
+        let loaded = Arc::new(loaded);
         let stores = Stores::open(&loaded).await?;
         let gateway = &loaded.config.gateway;
         let settings = Settings {
@@ -138,7 +141,8 @@ impl App {
             live: TaskTracker::new(),
             admin: Admin::default(),
             shutdown: CancellationToken::new(),
-            loaded: ArcSwap::from_pointee(loaded),
+            loaded: ArcSwap::new(Arc::clone(&loaded)),
+            started: loaded,
             inputs,
             stores,
         });

@@ -18,10 +18,14 @@ pub fn routes() -> Router<AppState> {
         .route("/-/ready", get(ready))
 }
 
-/// Answers 200 while any key is not disabled and the gateway is not shutting down. Cooling keys count as usable.
+/// Answers 200 while any key is not disabled, requests can be counted, and the gateway is not shutting down. Cooling
+/// keys count as usable.
 async fn ready(State(app): State<AppState>) -> impl IntoResponse {
     if app.shutdown.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "the gateway is shutting down\n");
+    }
+    if app.pools.own().pool.store_refuses_requests() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the store is unavailable, and on_store_loss is fail_closed\n");
     }
     if app.pools.iter().any(|provider| provider.has_usable_key()) {
         (StatusCode::OK, "ready\n")

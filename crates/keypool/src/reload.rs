@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     app::AppState,
-    config::{Config, ProviderEntry, USUAL_KEY_FILE},
+    config::{Config, Inputs, Loaded, ProviderEntry, USUAL_KEY_FILE},
     server::Certificate,
 };
 
@@ -28,17 +28,35 @@ pub struct Reloaded {
 /// Reloads the configuration, the key files and the database.
 ///
 /// # Errors
-/// If the configuration is invalid, in which case nothing changes, or if the database cannot be read.
+/// If the configuration is invalid, in which case the previous one stays in use, and its key files and the database are
+/// reloaded; or if the database cannot be read.
 pub async fn reload(app: &AppState) -> anyhow::Result<Reloaded> {
-    let mut loaded = app.inputs.load()?;
-    loaded.usual_key_file = loaded.usual_key_file.or_else(|| app.loaded.load().usual_key_file.clone());
+    let _change = app.admin.changes.lock().await;
+    let new = load(app);
+    let loaded = new.as_ref().map_or_else(|_| app.loaded.load_full(), Arc::clone);
     app.tenants.reload(&loaded, &app.stores).await?;
     app.pools.reload(&loaded, &app.stores).await?;
-    let at_next_start = changed_sections(&app.loaded.load().config, &loaded.config);
-    app.loaded.store(Arc::new(loaded));
+    let loaded = new?;
+    let at_next_start = changed_sections(&app.started.config, &loaded.config);
+    app.loaded.store(loaded);
     let keys = app.pools.iter().map(|provider| provider.pool.stats().keys).sum();
     tracing::info!(keys, ?at_next_start, "configuration reloaded");
     Ok(Reloaded { keys, at_next_start })
+}
+
+/// Loads the configuration for the running gateway.
+fn load(app: &AppState) -> anyhow::Result<Arc<Loaded>> {
+    let mut loaded = app.inputs.load()?;
+    // A new address takes effect at the next start only.
+    let (listen, gateway) = (app.started.listen, &loaded.config.gateway);
+    if !listen.ip().is_loopback() && gateway.token.is_none() && gateway.token_file.is_none() {
+        anyhow::bail!(
+            "gateway.token: the gateway listens at {listen} until it is restarted, and other machines can reach it, so \
+             a token is required"
+        );
+    }
+    loaded.usual_key_file = loaded.usual_key_file.or_else(|| app.loaded.load().usual_key_file.clone());
+    Ok(Arc::new(loaded))
 }
 
 /// Returns the names of changed sections that are read at start only.
@@ -68,22 +86,21 @@ fn sections(config: &Config) -> [(&'static str, String); 9] {
     ]
 }
 
-/// Reloads after each change until the gateway shuts down. No change or signal after this call is missed.
+/// Reloads after each change until the gateway shuts down. No change of `files` since they were read, and no signal
+/// after this call, is missed.
 ///
 /// Files are polled, not watched: polling also finds changes behind links, in containers and on network file systems.
-pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Output = ()> + Send {
+pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) -> impl Future<Output = ()> + Send {
     let mut hang_ups = HangUps::new();
-    let mut files = Files::read(&app, certificate.as_ref());
+    let mut revision = Revision(app.stores.first_revision);
     async move {
-        let mut revision = Revision::default();
-        revision.changed(&app).await;
         let mut poll = tokio::time::interval(POLL);
         loop {
             tokio::select! {
                 () = app.shutdown.cancelled() => return,
                 () = hang_ups.next() => {}
                 _ = poll.tick() => {
-                    let changed = files.changed(&app, certificate.as_ref());
+                    let changed = files.changed(&app.inputs, &app.loaded.load(), certificate.as_ref());
                     if !revision.changed(&app).await && !changed {
                         continue;
                     }
@@ -103,7 +120,7 @@ pub fn watch(app: AppState, certificate: Option<Certificate>) -> impl Future<Out
 }
 
 /// The state of all watched files at the last check.
-struct Files {
+pub struct Files {
     stamps: Stamps,
     /// Whether they had changed at the last check: somebody may still be writing.
     unsettled: bool,
@@ -113,24 +130,28 @@ struct Files {
 type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Files {
-    fn read(app: &AppState, certificate: Option<&Certificate>) -> Self {
-        Self { stamps: stamps(app, certificate), unsettled: false }
+    /// Reads the state of the files before their contents are used.
+    pub fn read(inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -> Self {
+        Self { stamps: stamps(inputs, loaded, certificate), unsettled: false }
     }
 
     /// Reports whether they changed before the last check and not since.
-    fn changed(&mut self, app: &AppState, certificate: Option<&Certificate>) -> bool {
-        let now = stamps(app, certificate);
+    fn changed(&mut self, inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -> bool {
+        let now = stamps(inputs, loaded, certificate);
         let differ = std::mem::replace(&mut self.stamps, now) != self.stamps;
         std::mem::replace(&mut self.unsettled, differ) && !differ
     }
 }
 
-fn stamps(app: &AppState, certificate: Option<&Certificate>) -> Stamps {
-    let loaded = app.loaded.load();
+fn stamps(inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -> Stamps {
+    let config = &loaded.config;
+    let of_tenants = config.tenants.iter().map(|tenant| &tenant.token_file);
+    let tokens = of_tenants.chain([&config.gateway.token_file, &config.admin.token_file]).flatten();
+    let tokens = tokens.map(|file| loaded.folder().join(file));
     let key_files = loaded.pools().into_iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>());
     let certificate = certificate.into_iter().flat_map(|certificate| certificate.files().map(Clone::clone));
-    let usual = loaded.config.pool.key_files.is_none().then(|| USUAL_KEY_FILE.into());
-    let files = key_files.chain(usual).chain(app.inputs.file().map(Into::into)).chain(certificate);
+    let usual = config.pool.key_files.is_none().then(|| USUAL_KEY_FILE.into());
+    let files = key_files.chain(usual).chain(inputs.file().map(Into::into)).chain(tokens).chain(certificate);
     let stamp = |file: &PathBuf| {
         let metadata = std::fs::metadata(file).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
@@ -139,7 +160,6 @@ fn stamps(app: &AppState, certificate: Option<&Certificate>) -> Stamps {
 }
 
 /// The revision of keys and tenants in the database.
-#[derive(Default)]
 struct Revision(u64);
 
 impl Revision {

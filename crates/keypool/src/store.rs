@@ -25,6 +25,8 @@ pub struct Stores {
     /// Stores keys, tenants, resources and this machine's usage; without Redis also counts and cooldowns.
     pub sqlite: Option<SqliteStore>,
     pub redis: Option<RedisStore>,
+    /// The revision of keys and tenants in the database before they were read for the first time.
+    pub first_revision: u64,
     fail_open: bool,
 }
 
@@ -68,7 +70,11 @@ impl Stores {
             }
             None => None,
         };
-        Ok(Self { sqlite, redis, fail_open: store.on_store_loss == OnStoreLoss::FailOpen })
+        let first_revision = match &sqlite {
+            Some(sqlite) => sqlite.keys_revision().await?,
+            None => 0,
+        };
+        Ok(Self { sqlite, redis, first_revision, fail_open: store.on_store_loss == OnStoreLoss::FailOpen })
     }
 
     /// Returns the store for counts and cooldowns: Redis if there is one, else the database. `None` means memory only.

@@ -77,8 +77,8 @@ impl Tenant {
         KeyId::new(counted_as(&self.entry.name))
     }
 
-    /// Returns the tenant as a key of the quota pool.
-    fn key(&self) -> Key {
+    /// Returns its limits of requests and tokens.
+    pub fn limits(&self) -> Limits {
         let entry = &self.entry;
         let limit = |unit, span, amount| Limit { unit, span, amount };
         let limits = [
@@ -87,12 +87,16 @@ impl Tenant {
             entry.tpm.map(|amount| limit(Unit::Tokens, Span::MINUTE, amount)),
             entry.tpd.map(|amount| limit(Unit::Tokens, Span::Day, amount)),
         ];
-        let limits = limits.into_iter().flatten().fold(Limits::new(), Limits::with);
+        limits.into_iter().flatten().fold(Limits::new(), Limits::with)
+    }
+
+    /// Returns the tenant as a key of the quota pool.
+    fn key(&self) -> Key {
         let id = self.key_id();
         // Not the name itself: a secret has only visible ASCII characters.
         let secret = KeyId::from_secret(id.as_str());
-        let key = Key::new(secret.as_str()).named(id.clone()).project(id.as_str()).limits("*", limits);
-        match entry.max_concurrent {
+        let key = Key::new(secret.as_str()).named(id.clone()).project(id.as_str()).limits("*", self.limits());
+        match self.entry.max_concurrent {
             Some(requests) => key.max_concurrent(requests),
             None => key,
         }
@@ -113,6 +117,28 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
+/// Returns the tenants of the configuration and of the database.
+async fn listed(loaded: &Loaded, stores: &Stores) -> anyhow::Result<HashMap<TokenHash, Tenant>> {
+    let configured = loaded.config.tenants.iter().cloned().zip(loaded.tenant_hashes.iter().copied());
+    let mut listed: Vec<(TenantEntry, TokenHash)> = configured.collect();
+    if let Some(sqlite) = &stores.sqlite {
+        for tenant in sqlite.tenants().await? {
+            let in_file = listed.iter().any(|(entry, hash)| entry.name == tenant.name || *hash == tenant.token_hash);
+            let options = serde_json::from_value::<TenantEntry>(tenant.options.clone());
+            match options {
+                Ok(entry) if !in_file => {
+                    listed.push((TenantEntry { name: tenant.name, ..entry }, tenant.token_hash));
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(tenant = tenant.name, %error, "the tenant is skipped, because its options in the database are invalid");
+                }
+            }
+        }
+    }
+    Ok(listed.into_iter().map(|(entry, hash)| (hash, Tenant::new(entry, hash))).collect())
+}
+
 /// All tenants, and the gateway's own token.
 pub struct Tenants {
     own: ArcSwap<Tenant>,
@@ -128,11 +154,12 @@ impl Tenants {
     pub async fn open(loaded: &Loaded, stores: &Stores) -> anyhow::Result<Self> {
         // The pool only counts: no request is sent to this address.
         let provider = ApiKeyHeader::bearer("http://tenants.invalid")?.named("tenants").zone("UTC");
-        let quota = stores.open_pool(KeyPool::builder(provider).allow_empty()).await?;
-        let own = Arc::new(Tenant::new(TenantEntry::default(), hash(loaded.token.expose())));
-        let tenants = Self { own: ArcSwap::new(own), by_hash: ArcSwap::default(), quota };
-        tenants.reload(loaded, stores).await?;
-        Ok(tenants)
+        let tenants = listed(loaded, stores).await?;
+        let keys = tenants.values().map(Tenant::key);
+        let quota = stores.open_pool(KeyPool::builder(provider).keys(keys).allow_empty()).await?;
+        let own = Tenant::new(TenantEntry::default(), hash(loaded.token.expose()));
+        let by_hash = tenants.into_iter().map(|(hash, tenant)| (hash, Arc::new(tenant))).collect();
+        Ok(Self { own: ArcSwap::from_pointee(own), by_hash: ArcSwap::from_pointee(by_hash), quota })
     }
 
     /// Reloads all tenants. Streams of removed tenants end; changed rights apply from the next request on.
@@ -140,28 +167,9 @@ impl Tenants {
     /// # Errors
     /// If the database cannot be read or a limit is invalid. The previous tenants then stay in use.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
-        let configured = loaded.config.tenants.iter().cloned().zip(loaded.tenant_hashes.iter().copied());
-        let mut listed: Vec<(TenantEntry, TokenHash)> = configured.collect();
-        if let Some(sqlite) = &stores.sqlite {
-            for tenant in sqlite.tenants().await? {
-                let in_file =
-                    listed.iter().any(|(entry, hash)| entry.name == tenant.name || *hash == tenant.token_hash);
-                let options = serde_json::from_value::<TenantEntry>(tenant.options.clone());
-                match options {
-                    Ok(entry) if !in_file => {
-                        listed.push((TenantEntry { name: tenant.name, ..entry }, tenant.token_hash));
-                    }
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::warn!(tenant = tenant.name, %error, "the tenant is skipped, because its options in the database are invalid");
-                    }
-                }
-            }
-        }
         let before = self.by_hash.load_full();
         let mut after = HashMap::new();
-        for (entry, hash) in listed {
-            let mut tenant = Tenant::new(entry, hash);
+        for (hash, mut tenant) in listed(loaded, stores).await? {
             if let Some(before) = before.get(&hash) {
                 tenant.revoked = before.revoked.clone();
             }
@@ -233,6 +241,11 @@ impl Tenants {
             }
             Err(error) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
         }
+    }
+
+    /// Writes the remaining counts to the store.
+    pub async fn shutdown(&self) {
+        self.quota.shutdown().await;
     }
 
     /// Returns how much of its limits each tenant has used.

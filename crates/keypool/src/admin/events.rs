@@ -165,6 +165,7 @@ fn described(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {
     /// Maximum number of events; default 200.

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     app::{App, AppState},
-    config::SecretText,
+    config::{NO_EXIT, SecretText},
     error::Dialect,
     keys as listed,
     proxy::{handler::failure, pools::ProviderPool},
@@ -37,6 +37,7 @@ const PAGE: usize = 1_000;
 const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct KeysQuery {
     /// Only keys in this state.
@@ -162,6 +163,7 @@ pub async fn add(
         Some(Value::String(id)) if !id.trim().is_empty() => KeyId::new(id.trim()),
         Some(_) => return Err(AdminError::bad_request("id: expected a name")),
     };
+    let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
     let mut key = StoredKey::new(id.clone(), new_secret(&app, &secret).await?);
     set_options(&mut key, options)?;
@@ -191,6 +193,7 @@ pub async fn set(
             "{name}: this field cannot be changed; change the secret with /replace"
         )));
     }
+    let _change = app.admin.changes.lock().await;
     let (sqlite, mut key) = find_stored(&app, &id).await?;
     let names: Vec<String> = options.keys().cloned().collect();
     set_options(&mut key, options)?;
@@ -209,6 +212,7 @@ pub async fn remove(
     Extension(who): Extension<Administrator>,
     Path(id): Path<String>,
 ) -> Result<Json<Changed>, AdminError> {
+    let _change = app.admin.changes.lock().await;
     let (sqlite, key) = find_stored(&app, &id).await?;
     sqlite.remove_key(&key.id).await.map_err(AdminError::failed)?;
     reload(&app).await?;
@@ -273,6 +277,7 @@ pub async fn replace(
     Path(id): Path<String>,
     Body(Replace { secret }): Body<Replace>,
 ) -> Result<Json<Changed>, AdminError> {
+    let _change = app.admin.changes.lock().await;
     let (sqlite, mut key) = find_stored(&app, &id).await?;
     key.secret = new_secret(&app, &secret).await?;
     check(&app, &key)?;
@@ -425,7 +430,8 @@ fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
     let entry = listed::entry(key).map_err(|error| AdminError::bad_request(error.to_string()))?;
     keys.add_entry(format!("key {}", key.id), entry, &loaded.environment);
     match keys.problems.first() {
-        None => Ok(()),
+        None if keys.keys.iter().all(|key| app.started.has_exit_of(key)) => Ok(()),
+        None => Err(AdminError::bad_request(NO_EXIT)),
         Some(problem) => Err(AdminError::bad_request(problem.message.clone())),
     }
 }

@@ -23,6 +23,8 @@ use sessions::Administrator;
 /// The state of the admin API: sessions and events.
 #[derive(Default)]
 pub struct Admin {
+    /// Held during each change of keys or tenants, and during a reload: a change is based on what it has read.
+    pub changes: tokio::sync::Mutex<()>,
     sessions: sessions::Sessions,
     events: events::EventLog,
 }
@@ -105,6 +107,7 @@ fn database(app: &App) -> Result<SqliteStore, AdminError> {
 
 /// Logs a change by an administrator and records it as an event.
 fn note(app: &App, who: Administrator, what: &str) {
-    tracing::info!(%who, "administrator {what}");
+    // A field, because a reason can contain line breaks.
+    tracing::info!(%who, what, "change by an administrator");
     app.admin.events.record("admin", "change", what, format!("an administrator {what}"));
 }

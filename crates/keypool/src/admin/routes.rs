@@ -31,6 +31,7 @@ use crate::{
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct PageQuery {
     /// Number of keys of each pool to skip.
@@ -128,6 +129,7 @@ pub enum UsageBy {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct UsageQuery {
     /// Grouping: key, project, model, tenant or day; default key. There is a row for each group and day.
@@ -311,7 +313,7 @@ pub struct TenantRow {
     max_concurrent: Option<u32>,
     /// The date or time from which its token is refused.
     expires: Option<String>,
-    /// Its limits and their current use.
+    /// Its limits, and their current use by this process and, before its start, by all that share the store.
     limits: Vec<LimitRow>,
 }
 
@@ -330,7 +332,10 @@ pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
             models: entry.models.clone(),
             max_concurrent: entry.max_concurrent,
             expires: entry.expires.clone(),
-            limits: used.map(|used| project_row("tenants", used).into_limits()).unwrap_or_default(),
+            limits: match used.map(|used| project_row("tenants", used).into_limits()) {
+                Some(used) if !used.is_empty() => used,
+                _ => tenant.limits().iter().map(LimitRow::unused).collect(),
+            },
         }
     };
     Json(app.tenants.list().iter().map(row).collect())
@@ -377,12 +382,14 @@ pub async fn add_tenant(
     let NewTenant { name, models, rpm, rpd, tpm, tpd, max_concurrent, expires } = new;
     let name = name.trim().to_owned();
     let is_fine = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
-    if name.is_empty() || name.len() > 64 || !name.chars().all(is_fine) {
-        return Err(AdminError::bad_request("name: expected at most 64 letters, digits, and . _ - @"));
+    // `.` and `..` cannot be part of a path.
+    if matches!(&*name, "" | "." | "..") || name.len() > 64 || !name.chars().all(is_fine) {
+        return Err(AdminError::bad_request("name: expected at most 64 letters, digits, and . _ - @, not only dots"));
     }
     if expires.as_deref().is_some_and(|expires| crate::config::parse_time(expires).is_none()) {
         return Err(AdminError::bad_request("expires: expected 2030-01-31 or 2030-01-31T12:00:00Z"));
     }
+    let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
     let stored = sqlite.tenants().await.map_err(AdminError::failed)?;
     if app.tenants.list().iter().any(|tenant| tenant.entry().name == name) || stored.iter().any(|one| one.id == name) {
@@ -410,6 +417,7 @@ pub async fn remove_tenant(
     Extension(who): Extension<Administrator>,
     Path(name): Path<String>,
 ) -> Result<StatusCode, AdminError> {
+    let _change = app.admin.changes.lock().await;
     let loaded = app.loaded.load_full();
     if loaded.config.tenants.iter().any(|listed| listed.name == name) {
         return Err(AdminError::conflict(format!(

@@ -254,7 +254,7 @@ pub async fn logout(
 }
 
 fn with_cookie(app: &App, local: &LocalAddress, value: &str, age: Duration) -> Response {
-    let secure = if app.loaded.load().config.gateway.tls_cert_file.is_some() { "; Secure" } else { "" };
+    let secure = if app.started.config.gateway.tls_cert_file.is_some() { "; Secure" } else { "" };
     let name = cookie_name(Some(local));
     let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/-/; Max-Age={}{secure}", age.as_secs());
     let mut response = StatusCode::NO_CONTENT.into_response();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use tower_keypool::{
-    Scope, Span, Unit,
+    Limit, Scope, Span, Unit,
     pool::{BreakerView, CircuitBreaker, KeyView, ProjectView, Snapshot, Stats},
 };
 
@@ -196,17 +196,29 @@ fn is_full(model: &tower_keypool::pool::ModelView) -> bool {
     model.limits.iter().any(|limit| limit.source != assumed && limit.used >= limit.limit)
 }
 
+fn shown_span(span: Span) -> String {
+    match span {
+        Span::Day => "day".to_owned(),
+        Span::MINUTE => "minute".to_owned(),
+        Span::Sliding(span) => format!("{}s", span.as_secs_f64()),
+        _ => String::new(),
+    }
+}
+
+impl LimitRow {
+    /// Creates the view of a given limit of which nothing is used.
+    pub fn unused(limit: &Limit) -> Self {
+        let source = tower_keypool::limit::LimitSource::Given;
+        Self { unit: limit.unit, span: shown_span(limit.span), limit: limit.amount, used: 0, source, opens_in: None }
+    }
+}
+
 /// Returns the view of a project of a provider.
 pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
     let models = project.models.iter().map(|model| {
         let limits = model.limits.iter().map(|limit| LimitRow {
             unit: limit.unit,
-            span: match limit.span {
-                Span::Day => "day".to_owned(),
-                Span::MINUTE => "minute".to_owned(),
-                Span::Sliding(span) => format!("{}s", span.as_secs_f64()),
-                _ => String::new(),
-            },
+            span: shown_span(limit.span),
             limit: limit.limit,
             used: limit.used,
             source: limit.source,

@@ -115,6 +115,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     };
     // Opened first, so that problems with keys are logged even if the port is in use.
     let (listen, admin_listen) = (loaded.listen, loaded.admin_listen);
+    let files = reload::Files::read(&inputs, &loaded, certificate.as_ref());
     let app = App::open(inputs, loaded).await?;
     let server = Server::bind(listen, &gateway, certificate.clone()).await?;
     let stop = CancellationToken::new();
@@ -128,7 +129,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         servers.spawn(server.serve(Gateway::admin(&app), stop.clone(), gateway.grace.0));
     }
     let is_tls = certificate.is_some();
-    let reloading = reload::watch(AppState::clone(&app), certificate);
+    let reloading = reload::watch(AppState::clone(&app), certificate, files);
     // Signals are caught first, because a script may stop the gateway as soon as the address is logged.
     let mut signals = EndSignals::catch()?;
     log_addresses(address, admin_address, is_tls);
@@ -136,10 +137,10 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     signals.next().await;
     tracing::info!("shutting down: requests in flight have {} to finish", gateway.grace);
     app.shutdown.cancel();
-    tokio::time::sleep(gateway.drain_delay.0).await;
-    stop.cancel();
-    app.live.close();
     let ended = async {
+        tokio::time::sleep(gateway.drain_delay.0).await;
+        stop.cancel();
+        app.live.close();
         servers.join_all().await;
         let _ = tokio::time::timeout(gateway.grace.0, app.live.wait()).await;
     };
@@ -151,6 +152,7 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     for provider in app.pools.iter() {
         let _ = tokio::time::timeout(Duration::from_secs(2), provider.pool.shutdown()).await;
     }
+    let _ = tokio::time::timeout(Duration::from_secs(2), app.tenants.shutdown()).await;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tower_keypool::{
     Key, KeyPoolBuilder,
-    config::{Environment, Loaded as LoadedKeys, PoolConfig},
+    config::{Environment, Loaded as LoadedKeys, PoolConfig, Problem},
 };
 
 use super::{Config, ProviderKind, SecretText, schema::LogFormat};
@@ -63,6 +63,9 @@ pub struct Loaded {
     /// The absolute path of [`USUAL_KEY_FILE`] if it exists, or existed at an earlier load of this process.
     pub usual_key_file: Option<PathBuf>,
 }
+
+/// The problem of a key whose exit is not in the configuration.
+pub const NO_EXIT: &str = "the key's exit is not in the configuration: add it to [exits]";
 
 /// The settings of one provider's pool.
 #[derive(Clone, Debug)]
@@ -148,8 +151,21 @@ impl Loaded {
         let mut loaded = plan.config.keys(&self.environment);
         // The token that clients send is never used as a key.
         loaded.keys.retain(|key| !key.has_secret(self.token.expose()));
-        loaded.keys = loaded.keys.into_iter().map(|key| self.placed(plan, key)).collect();
+        let keys = std::mem::take(&mut loaded.keys);
+        for key in keys.into_iter().map(|key| self.placed(plan, key)) {
+            if self.has_exit_of(&key) {
+                loaded.keys.push(key);
+            } else {
+                let place = loaded.place(&key.id()).unwrap_or_default().to_owned();
+                loaded.problems.push(Problem::new(place, NO_EXIT));
+            }
+        }
         loaded
+    }
+
+    /// Reports whether a key's exit, if it has one, is in the configuration.
+    pub fn has_exit_of(&self, key: &Key) -> bool {
+        key.exit_name().is_none_or(|exit| self.config.exits.contains_key(exit))
     }
 
     /// Returns the key with its exit and with its project as the store names it.
@@ -195,6 +211,13 @@ impl PoolPlan {
         sources.push("the configuration".to_owned());
         sources.extend(is_own.then(|| "the database".to_owned()));
         sources.join(", ")
+    }
+
+    /// Reports whether keys of both plans are sent to the same provider, with the same header.
+    pub fn sends_like(&self, other: &Self) -> bool {
+        let destination =
+            |plan: &Self| (plan.kind, plan.models.is_empty(), plan.config.base.clone(), plan.config.header.clone());
+        destination(self) == destination(other)
     }
 
     /// Returns the paths of the key files.

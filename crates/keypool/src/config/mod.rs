@@ -11,7 +11,7 @@ mod values;
 
 pub use check::parse_time;
 pub use inputs::Inputs;
-pub use loaded::{Loaded, PoolPlan, Problems, USUAL_KEY_FILE};
+pub use loaded::{Loaded, NO_EXIT, PoolPlan, Problems, USUAL_KEY_FILE};
 pub use schema::{
     BatchSection, Config, ExitEntry, GatewaySection, Level, OnStoreLoss, ProviderEntry, ProviderKind, TenantEntry,
 };

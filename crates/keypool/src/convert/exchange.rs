@@ -152,6 +152,7 @@ impl<'a> Caller<'a> {
 
     /// Sends native requests and returns their whole responses in the same order.
     pub async fn all(&self, requests: Vec<NativeRequest>) -> Result<Answers, Failure> {
+        let is_one = requests.len() == 1;
         let mut exchanges = Vec::with_capacity(requests.len());
         for native in requests {
             exchanges.push(self.exchange(native).await?);
@@ -162,7 +163,12 @@ impl<'a> Caller<'a> {
             let body = whole(body).await.map_err(|failure| failure.after(attempts.clone()))?;
             Ok::<_, Failure>((exchange.served(attempts), body))
         });
-        let answers: Vec<(Head, Bytes)> = sent.buffered(AT_ONCE).try_collect().await?;
+        let answers: Result<Vec<(Head, Bytes)>, Failure> = sent.buffered(AT_ONCE).try_collect().await;
+        // Others of several requests may have been served.
+        if answers.is_err() && is_one {
+            quota.report_unserved();
+        }
+        let answers = answers?;
         quota.report_usage(answers.iter().filter_map(|(_, body)| usage(body)).fold(Usage::new(0, 0), |sum, more| {
             Usage::new(sum.input_tokens + more.input_tokens, sum.output_tokens + more.output_tokens)
         }));
@@ -296,6 +302,13 @@ impl Quota {
             && usage.input_tokens + usage.output_tokens > 0
         {
             lease.report_usage(usage);
+        }
+    }
+
+    /// Reports that the request used no tokens, because no provider served it.
+    pub fn report_unserved(&self) {
+        if let Some(lease) = &self.0 {
+            lease.report_usage(Usage::default());
         }
     }
 }

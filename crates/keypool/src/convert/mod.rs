@@ -111,7 +111,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
     if request.conversation.stream {
         return Translation::new(app, exchange, answer, model, quota).respond(caller, request.ignored()).await;
     }
-    let (body, mut attempts) = exchange.send(None).await?;
+    let (body, mut attempts) = exchange.send(None).await.inspect_err(|_| quota.report_unserved())?;
     let mut read = Ok(());
     if let Ok(body) = exchange::whole(body).await {
         answer.restart(served_model(&attempts, model));

@@ -89,15 +89,20 @@ fn refusal(
 }
 
 fn is_ours(host: &str, local: Option<IpAddr>, hosts: &[String]) -> bool {
-    let name = name_of(host).trim_end_matches('.');
-    if let Ok(address) = name.trim_matches(['[', ']']).parse::<IpAddr>() {
+    let name = bare(host);
+    let address = |name: &str| Some(name.parse::<IpAddr>().ok()?.to_canonical());
+    if let Some(named) = address(name) {
         // Only this gateway can serve a page from one of its own addresses.
-        let address = address.to_canonical();
-        return address.is_loopback()
-            || local.is_some_and(|local| local.to_canonical() == address)
-            || hosts.iter().any(|ours| ours == name);
+        return named.is_loopback()
+            || local.is_some_and(|local| local.to_canonical() == named)
+            || hosts.iter().any(|ours| address(bare(ours)) == Some(named));
     }
-    name.eq_ignore_ascii_case("localhost") || hosts.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+    name.eq_ignore_ascii_case("localhost") || hosts.iter().any(|ours| bare(ours).eq_ignore_ascii_case(name))
+}
+
+/// Returns a host without its port, brackets and final dot.
+fn bare(host: &str) -> &str {
+    name_of(host).trim_end_matches('.').trim_matches(['[', ']'])
 }
 
 /// Returns a host without its port.
@@ -151,16 +156,30 @@ mod tests {
             headers.insert(header::ORIGIN, origin.parse().expect("a value"));
         }
         let local = Some("192.0.2.7".parse().expect("an address"));
-        let (hosts, origins) = (["pool.example".to_owned()], ["app://obsidian.md".to_owned()]);
+        let hosts = ["pool.example:443", "fd00::1", "[fd00::2]:5000", "198.51.100.1"].map(str::to_owned);
+        let (hosts, origins) = (hosts, ["app://obsidian.md".to_owned()]);
         refusal(&headers, &Uri::from_static("/v1/models"), local, &hosts, &origins).map(|error| error.status)
     }
 
     #[test]
     fn foreign_hosts_are_refused() {
-        for ours in ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "LOCALHOST", "192.0.2.7", "pool.example:443"] {
+        for ours in [
+            "localhost:5000",
+            "127.0.0.1:5000",
+            "[::1]:5000",
+            "LOCALHOST",
+            "192.0.2.7",
+            "pool.example:443",
+            "POOL.example.",
+        ] {
             assert_eq!(check(ours, None), None, "{ours}");
         }
-        for other in ["evil.example", "evil.example:5000", "192.0.2.8", "localhost.evil.example", "x@evil.example"] {
+        for ours in ["[fd00::1]:5000", "[fd00:0::2]", "198.51.100.1:80"] {
+            assert_eq!(check(ours, None), None, "{ours}");
+        }
+        for other in
+            ["[fd00::3]", "evil.example", "evil.example:5000", "192.0.2.8", "localhost.evil.example", "x@evil.example"]
+        {
             assert_eq!(check(other, None), Some(StatusCode::MISDIRECTED_REQUEST), "{other}");
         }
     }

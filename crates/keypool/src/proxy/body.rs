@@ -16,11 +16,12 @@ use flate2::{
 use http::{HeaderMap, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
+use memchr::memmem;
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_http::timeout::TimeoutBody;
-use tower_keypool::{BoxError, Lease, classify::UsageReader, provider::UsageFormat, replay::CollectedBody};
+use tower_keypool::{BoxError, Lease, Usage, classify::UsageReader, provider::UsageFormat, replay::CollectedBody};
 
 use crate::{
     error::{ApiError, Dialect},
@@ -296,15 +297,26 @@ pin_project! {
 struct Meter {
     reader: UsageReader,
     lease: Lease,
+    /// The estimated tokens of the prompt.
+    prompt: u64,
+    /// Number of events of a stream so far.
+    events: u64,
 }
 
-/// Wraps a response body. `lease` is that of a named tenant; `events` is the dialect of a stream.
-pub fn metered<B>(inner: B, format: UsageFormat, lease: Option<Lease>, tenant: &Tenant, events: Option<Dialect>) -> Body
+/// Wraps a response body. `lease` is that of a named tenant, with the estimated tokens of the prompt; `events` is the
+/// dialect of a stream.
+pub fn metered<B>(
+    inner: B,
+    format: UsageFormat,
+    lease: Option<(Lease, u64)>,
+    tenant: &Tenant,
+    events: Option<Dialect>,
+) -> Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let meter = lease.map(|lease| Meter { reader: UsageReader::new(format), lease });
+    let meter = lease.map(|(lease, prompt)| Meter { reader: UsageReader::new(format), lease, prompt, events: 0 });
     if meter.is_none() && tenant.name.is_none() {
         return Body::new(inner);
     }
@@ -348,6 +360,9 @@ where
             && let Some(data) = frame.data_ref()
         {
             meter.reader.push(data);
+            if this.events.is_some() {
+                meter.events += memmem::find_iter(data, b"data:").count() as u64;
+            }
         }
         if !matches!(frame, Some(Ok(_))) {
             *this.ended = true;
@@ -366,9 +381,9 @@ where
 }
 
 fn finish(meter: &mut Option<Meter>) {
-    if let Some(Meter { mut reader, lease }) = meter.take()
-        && let Some(usage) = reader.finish()
-    {
+    let Some(Meter { mut reader, lease, prompt, events }) = meter.take() else { return };
+    // OpenAI's API sends the usage of a stream only on request. Most events have one token each.
+    if let Some(usage) = reader.finish().or_else(|| (events > 0).then(|| Usage::new(prompt, events))) {
         lease.report_usage(usage);
     }
 }

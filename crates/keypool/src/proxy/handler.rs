@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{body::Body, extract::Request, response::Response};
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use tower_keypool::{
-    Affinity, Attempts, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, cooldown,
+    Affinity, Attempts, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, Usage, cooldown,
     provider::ModelIn,
 };
 
@@ -115,7 +115,8 @@ async fn forward(
     }
     let session = app.sessions.session(provider, &head.headers);
     let key_request = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
-    let tenant_lease = app.tenants.admit(&tenant, key_request.prompt_tokens()).await?;
+    let prompt_tokens = key_request.prompt_tokens();
+    let tenant_lease = app.tenants.admit(&tenant, prompt_tokens).await?;
     headers::for_upstream(&mut head.headers);
     if resource.is_read() || tenant_lease.is_some() {
         // The response is searched for names or the used tokens, so it must not be compressed.
@@ -125,6 +126,9 @@ async fn forward(
     let (mut head, body, attempts) = match send(provider, Request::from_parts(head, body.into_body())).await {
         Ok(received) => received,
         Err((error, attempts)) => {
+            if let Some(lease) = tenant_lease {
+                lease.report_usage(Usage::default());
+            }
             let mut response = error.into_response(route.dialect);
             if app.settings.served_headers {
                 headers::served(response.headers_mut(), &attempts, model.as_deref());
@@ -153,6 +157,10 @@ async fn forward(
         Body::new(body)
     };
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
+    if let Some(lease) = tenant_lease.as_ref().filter(|_| !head.status.is_success()) {
+        lease.report_usage(Usage::default());
+    }
+    let tenant_lease = tenant_lease.map(|lease| (lease, prompt_tokens.unwrap_or(0)));
     let body = body::metered(body, provider.pool.provider().usage_format(), tenant_lease, &tenant, events);
     Ok(Response::from_parts(head, body))
 }

@@ -43,6 +43,8 @@ pub struct ProviderPool {
     pub has_fallback: bool,
     pub pool: KeyPool,
     service: KeyPoolService<Upstream>,
+    /// The settings at the start, which say where keys are sent.
+    plan: PoolPlan,
     /// The keys that only the database lists.
     stored: ArcSwap<HashSet<KeyId>>,
 }
@@ -120,6 +122,7 @@ impl Pools {
                 has_fallback: !plan.fallback.is_empty() || loaded.config.models.iter().any(|it| !it.aliases.is_empty()),
                 service: layer.layer(upstream.clone()),
                 pool,
+                plan,
                 stored: ArcSwap::from_pointee(stored),
             }));
         }
@@ -129,7 +132,9 @@ impl Pools {
     }
 
     /// Replaces the keys by those that the sources list now. A key that cannot be added is logged. If a whole key file
-    /// cannot be read or parsed, no key is removed, except those that were removed from the database.
+    /// cannot be read or parsed, no key is removed, except those that were removed from the database. If the provider's
+    /// kind, upstream or header has changed, which takes effect at the next start, no key is added either: it could be
+    /// sent to the wrong provider.
     ///
     /// # Errors
     /// If the database cannot be read.
@@ -138,18 +143,21 @@ impl Pools {
             let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
             log_keys(&plan, &keys);
             let stored_before = provider.stored.swap(Arc::new(keys.stored()));
-            let changes = if keys.has_failed_file {
-                tracing::error!(
-                    provider = plan.name,
-                    "a key file cannot be read or parsed, so the keys that the pool has stay in use"
-                );
+            let is_moved = !plan.sends_like(&provider.plan);
+            let changes = if keys.has_failed_file || is_moved {
+                let why = if is_moved {
+                    "the provider's kind, upstream or header has changed, which needs a restart"
+                } else {
+                    "a key file cannot be read or parsed"
+                };
+                tracing::error!(provider = plan.name, "{why}, so the keys that the pool has stay in use");
                 let listed: HashSet<KeyId> = keys.keys.iter().map(Key::id).collect();
                 let removed = stored_before.difference(&listed).cloned().map(KeyChange::Remove);
                 // A key of the failed file that is also in the database keeps the file's options.
                 let known: HashSet<_> =
                     provider.pool.snapshot(0, usize::MAX).keys.into_iter().map(|view| view.id).collect();
                 let is_of_file = |id: &KeyId| known.contains(id) && !stored_before.contains(id);
-                let put = keys.keys.into_iter().filter(|key| !is_of_file(&key.id())).map(KeyChange::Put);
+                let put = keys.keys.into_iter().filter(|key| !is_moved && !is_of_file(&key.id())).map(KeyChange::Put);
                 removed.chain(put).collect()
             } else {
                 vec![KeyChange::ReplaceAll(keys.keys)]

@@ -99,6 +99,18 @@ impl Resources {
         if self.cache.get(name).is_some_and(|kept| is_same(&kept)) {
             return Ok(());
         }
+        // Some names can be chosen by the client.
+        let is_current =
+            |kept: &Resource| kept.expires_ms.is_none_or(|end| end > jiff::Timestamp::now().as_millisecond());
+        if let Some(kept) = self.find(name).await?.filter(|kept| kept.tenant != resource.tenant && is_current(kept)) {
+            tracing::warn!(
+                name,
+                owner = kept.tenant,
+                tenant = resource.tenant,
+                "a resource of this name has another owner"
+            );
+            return Ok(());
+        }
         if let Some(sqlite) = &self.sqlite {
             sqlite.put_resource(resource.clone()).await.map_err(|error| unreadable(&error))?;
         }

@@ -152,12 +152,13 @@ impl Route {
         }
         let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
         let dialect = forced.or(is_beta.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
-        let is_call = rest.strip_prefix("/models/").is_some_and(|model| model.contains(':'));
+        let reads = matches!(head.method, Method::GET | Method::HEAD);
+        // The names of OpenAI's fine-tuned models contain colons, too.
+        let is_call = !reads && rest.strip_prefix("/models/").is_some_and(|model| model.contains(':'));
         if is_call {
             let path = format!("{}{}", if version.is_none() { "/v1beta" } else { "" }, path.trim_end_matches('/'));
             return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path });
         }
-        let reads = matches!(head.method, Method::GET | Method::HEAD);
         if reads && rest == "/models" {
             return route(dialect, Endpoint::Models(None));
         }
@@ -276,6 +277,13 @@ mod tests {
         for (request, header, dialect, endpoint) in [
             ("POST /v1beta/models/gemini-2.5-flash:generateContent", "x-goog-api-key", Gemini, Endpoint::Other),
             ("POST /v1/models/gemini-2.5-flash:generateContent", "authorization", Gemini, Endpoint::Other),
+            (
+                "GET /v1/models/ft:gpt-4o:org::id",
+                "authorization",
+                OpenAi,
+                Endpoint::Models(Some("ft:gpt-4o:org::id".into())),
+            ),
+            ("GET /to/openai/v1/models/ft:a::b", "", OpenAi, Endpoint::Models(Some("ft:a::b".into()))),
             ("POST /v1/chat/completions", "authorization", OpenAi, Endpoint::Chat),
             ("POST /chat/completions", "", OpenAi, Endpoint::Chat),
             ("POST /v1/v1/chat/completions", "", OpenAi, Endpoint::Chat),

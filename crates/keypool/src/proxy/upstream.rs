@@ -36,7 +36,7 @@ use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
 use super::{headers, route::decoded};
-use crate::config::Loaded;
+use crate::config::{Loaded, NO_EXIT};
 
 /// Timeout for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,8 +115,7 @@ where
             Some(name) => self.exits.get(name),
         };
         let Some(client) = client else {
-            let error = "the key's exit is not in the configuration: add it to [exits]";
-            return Box::pin(std::future::ready(Err(error.into())));
+            return Box::pin(std::future::ready(Err(NO_EXIT.into())));
         };
         let mut request = request.map(Body::new);
         let is_empty = http_body::Body::size_hint(request.body()).exact() == Some(0);

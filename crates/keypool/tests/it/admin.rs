@@ -258,6 +258,8 @@ async fn tenant_is_added_used_and_removed() {
         request.headers_mut().insert("x-goog-api-key", token.parse().expect("a value"));
         gateway.send(request)
     };
+    let unused = get(&gateway, "/tenants").await[0]["limits"].clone();
+    assert_eq!((&unused[0]["used"], &unused[0]["limit"], &unused[0]["span"]), (&json!(0), &json!(5), &json!("minute")));
     assert_eq!(send().await.status, 200);
     let list = ask(&gateway, Method::GET, "/tenants", Value::Null).await;
     assert!(!list.text().contains(&token));
@@ -268,6 +270,9 @@ async fn tenant_is_added_used_and_removed() {
     assert_eq!(get(&gateway, "/requests").await[0]["tenant"], "alice");
     assert_eq!(ask(&gateway, Method::DELETE, "/tenants/alice", Value::Null).await.status, 204);
     assert_eq!(send().await.status, 401);
+    for name in [".", "..", "a/b", ""] {
+        assert_eq!(ask(&gateway, Method::POST, "/tenants", json!({ "name": name })).await.status, 400, "{name}");
+    }
     let unknown_field = ask(&gateway, Method::POST, "/tenants", json!({ "name": "bob", "rpn": 5 })).await;
     assert_eq!(unknown_field.status, 400);
     assert!(message(&unknown_field).contains("rpn"), "{}", message(&unknown_field));
@@ -436,6 +441,110 @@ async fn every_described_path_exists() {
                 assert!(!message(&answer).is_empty(), "{method} {path}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn reason_cannot_write_a_line_of_the_log() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = start(&upstream.url, 1);
+    let reason = json!({ "reason": "because\nforged line \u{1b}[31m" });
+    assert_eq!(ask(&gateway, Method::POST, "/keys/key-0/disable", reason).await.status, 200);
+    gateway.wait_for_log("disabled key key-0: because").await;
+    let log = gateway.log();
+    assert!(!log.contains("\nforged line") && !log.contains("\u{1b}[31m"), "{log}");
+}
+
+#[tokio::test]
+async fn cookie_is_secure_only_if_the_gateway_uses_tls() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "").expect("a writable file");
+        command.args(["--admin-token", ADMIN, "--db", "none"]);
+    });
+    let config = "[gateway]\ntls_cert_file = \"cert.pem\"\ntls_key_file = \"key.pem\"\n";
+    std::fs::write(gateway.folder.path().join("keypool.toml"), config).expect("a writable file");
+    gateway.wait_for_log("at_next_start=[\"gateway\"]").await;
+    let login = ask(&gateway, Method::POST, "/login", json!({ "token": ADMIN })).await;
+    assert_eq!(login.status, 204, "{}", login.text());
+    assert!(!login.header("set-cookie").is_empty() && !login.header("set-cookie").contains("Secure"));
+}
+
+#[tokio::test]
+async fn key_with_an_unknown_exit_is_refused() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        let config = format!(
+            "[exits.here]\nlocal_address = \"127.0.0.1\"\n[[keys]]\nsecret = \"{}\"\nexit = \"here\"\n\
+             [[keys]]\nsecret = \"{}\"\nexit = \"ther\"\n",
+            key(1),
+            key(2)
+        );
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
+        command.args(["--admin-token", ADMIN]);
+    });
+    let message = "the key's exit is not in the configuration";
+    assert!(gateway.log().contains(message), "{}", gateway.log());
+    assert_eq!(get(&gateway, "/keys").await["total"], 2);
+    let refused = ask(&gateway, Method::POST, "/keys", json!({ "secret": key(3), "exit": "ther" })).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text().contains(message), "{}", refused.text());
+    let added = ask(&gateway, Method::POST, "/keys", json!({ "secret": key(3), "id": "new", "exit": "here" })).await;
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert_eq!(ask(&gateway, Method::PATCH, "/keys/new", json!({ "exit": "ther" })).await.status, 400);
+    let check = crate::support::program(gateway.folder.path()).args(["config", "check"]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(check.status.code() == Some(2) && text.contains(message), "{text}");
+}
+
+#[tokio::test]
+async fn parameters_are_described_where_they_are_sent() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let description = get(&start(&upstream.url, 1), "/openapi.json").await;
+    let (mut in_query, mut in_path) = (0, 0);
+    for (path, methods) in description["paths"].as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").values() {
+            for parameter in method["parameters"].as_array().into_iter().flatten() {
+                let name = parameter["name"].as_str().expect("a name");
+                let is_in_path = path.contains(&format!("{{{name}}}"));
+                *(if is_in_path { &mut in_path } else { &mut in_query }) += 1;
+                assert_eq!(parameter["in"], if is_in_path { "path" } else { "query" }, "{path} {name}");
+            }
+        }
+    }
+    assert!(in_query > 10 && in_path > 5, "{in_query} {in_path}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn simultaneous_changes_do_not_undo_each_other() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = &start(&upstream.url, 1);
+    for round in 1..10 {
+        let add = |n: usize| ask(gateway, Method::POST, "/keys", json!({ "secret": key(100 + n), "id": "new" }));
+        let added = futures_util::future::join_all((0..6).map(add)).await;
+        let count = |status: u16| added.iter().filter(|answer| answer.status == status).count();
+        assert_eq!((count(201), count(409)), (1, 5), "round {round}");
+        let changes =
+            [json!({ "label": "x" }), json!({ "weight": 7 }), json!({ "priority": 3 }), json!({ "concurrent": 5 })];
+        let set = changes.map(|change| ask(gateway, Method::PATCH, "/keys/new", change));
+        for set in futures_util::future::join_all(set).await {
+            assert_eq!(set.status, 200, "{}", set.text());
+        }
+        let key = get(gateway, "/keys/new").await;
+        let label = key["label"].as_str().unwrap_or_default();
+        assert!(
+            label.starts_with("x (") && key["weight"] == 7 && key["priority"] == 3 && key["max_concurrent"] == 5,
+            "{key}"
+        );
+        let (removed, _) = tokio::join!(
+            ask(gateway, Method::DELETE, "/keys/new", Value::Null),
+            ask(gateway, Method::PATCH, "/keys/new", json!({ "label": "y" })),
+        );
+        assert_eq!(removed.status, 200, "{}", removed.text());
+        assert_eq!(ask(gateway, Method::GET, "/keys/new", Value::Null).await.status, 404, "round {round}");
+        let add = |_| ask(gateway, Method::POST, "/tenants", json!({ "name": format!("tenant-{round}") }));
+        let added = futures_util::future::join_all((0..4).map(add)).await;
+        assert_eq!(added.iter().filter(|answer| answer.status == 201).count(), 1, "round {round}");
     }
 }
 

@@ -221,3 +221,15 @@ async fn readiness_ends_before_connections_are_refused() {
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
     assert!(gateway.wait().success());
 }
+
+#[tokio::test]
+async fn second_signal_ends_the_drain_delay() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"60s\"\n");
+    gateway.signal("TERM");
+    gateway.wait_for_log("shutting down").await;
+    let begun = tokio::time::Instant::now();
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}

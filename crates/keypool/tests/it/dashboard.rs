@@ -271,6 +271,8 @@ async fn dashboard_works_in_a_browser() {
     page.until("!document.querySelector('#usage .heat') && document.querySelector('#usage tbody')").await;
     let today = "document.querySelector('#usage tbody th').getBoundingClientRect().right <= innerWidth";
     assert_eq!(page.value(today).await, true, "today is visible");
+    let height = page.value("document.querySelector('#usage tbody th').clientHeight").await;
+    assert!(height.as_u64().expect("a number") < 50, "today is on one line: {height}");
 
     page.set_view(1280, "light").await;
     page.open_page("overview").await;
@@ -313,7 +315,17 @@ async fn dashboard_works_in_a_browser() {
     page.screenshot(folder.as_ref(), "token-1280-light").await;
     page.value("document.querySelector('#dialog-yes').click()").await;
     page.until("document.querySelector('#tenants').textContent.includes('dave')").await;
-    page.value("document.querySelector('#logout').click()").await;
+    page.open_page("keys").await;
+    let fifth_page = "const to = document.createElement('button'); to.dataset.action = 'page'; to.dataset.offset = 400; \
+                      document.body.append(to); to.click(); to.remove()";
+    page.value(&format!("(() => {{ {fifth_page} }})()")).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    page.until("document.querySelector('#keys details')").await;
+    page.open_page("tenants").await;
+    page.value("document.querySelector('[data-action=add-tenant]').click()").await;
+    page.until("document.querySelector('#dialog').open").await;
+    page.value("fetch('/-/admin/logout', { method: 'POST' }).then(() => true)").await;
     page.until("!document.querySelector('#login').hidden").await;
+    page.until("!document.querySelector('#dialog').open").await;
     assert!(page.errors.is_empty(), "{:#?}", page.errors);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::{ADMIN, ask},
-    support::{GENERATE, Gateway, Upstream, hello, key, program},
+    support::{GENERATE, Gateway, TOKEN, Upstream, hello, key, program},
 };
 
 fn file(gateway: &Gateway, name: &str, text: &str) {
@@ -60,7 +60,18 @@ async fn invalid_configuration_is_reported_and_the_previous_one_stays() {
     gateway.wait_for_log("configuration reloaded").await;
     assert_eq!(gateway.send(request).await.status, 401);
     let log = gateway.log();
-    assert!(log.contains("at_next_start=[\"gateway\", \"models\", \"errors\", \"providers\"]"), "{log}");
+    let changed = "at_next_start=[\"gateway\", \"models\", \"errors\", \"providers\"]";
+    assert!(log.contains(changed), "{log}");
+    // The changes stay until the next start.
+    gateway.signal("HUP");
+    for _ in 0..100 {
+        if gateway.log().matches(changed).count() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let log = gateway.log();
+    assert_eq!(log.matches(changed).count(), 2, "{log}");
     assert!(!log.contains("panicked"), "{log}");
 }
 
@@ -71,6 +82,12 @@ async fn keys_of_an_unusable_file_stay_in_use() {
         ("keys.json", "[\"KEY\"]", Some("[\"KEY\",]")),
         ("keys.csv", "key,project\nKEY,a\n", Some("a,b\nKEY,a\n")),
         ("keys.txt", "KEY", None),
+        ("keys.txt", "KEY", Some("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0")),
+        ("keys.txt", "KEY", Some("\u{1f}\u{fffd}\u{8}\n\u{fffd}\u{fffd}KEY\u{fffd}\n")),
+        ("keys.txt", "KEY", Some("<!DOCTYPE html>\n<html>\n<head></head><body>\n<h1>404</h1>\n</body></html>\n")),
+        ("keys.txt", "KEY", Some("project,tier\na,free\n")),
+        ("keys.json", "[\"KEY\"]", Some("null")),
+        ("keys.json", "[\"KEY\"]", Some("[{\"project\":\"a\"}]")),
         // The default, which is used if it exists.
         ("key.txt", "KEY", None),
     ] {
@@ -103,5 +120,152 @@ async fn keys_of_an_unusable_file_stay_in_use() {
             tries += 1;
             assert!(tries < 200, "{name}: {}", gateway.log());
         }
+    }
+}
+
+/// Starts `serve` with this configuration file and more arguments.
+fn start(config: &str, arguments: &[&str]) -> Gateway {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("keypool.toml"), config).expect("a writable file");
+    let mut command = program(folder.path());
+    command.arg("serve").args(arguments);
+    Gateway::spawn(command, folder)
+}
+
+async fn status(gateway: &Gateway, token: &str) -> u16 {
+    let request = http::Request::post(GENERATE).header("x-goog-api-key", token);
+    let request = request.body(http_body_util::Full::from(hello().to_string())).expect("a request");
+    gateway.send(request).await.status.as_u16()
+}
+
+/// Waits at most 10 s until requests with this token get this status.
+async fn until(gateway: &Gateway, token: &str, expected: u16) {
+    for _ in 0..100 {
+        if status(gateway, token).await == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the status does not become {expected}:\n{}", gateway.log());
+}
+
+#[tokio::test]
+async fn keys_for_another_upstream_wait_for_the_restart() {
+    let (old, new) = (Upstream::always(200, "application/json", "{}").await, "http://127.0.0.1:9");
+    let config = |upstream: &str, number: usize| {
+        let key = key(number);
+        format!(
+            "[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"{upstream}\"\n[[keys]]\nsecret = \"{key}\"\n\
+             [[providers]]\nkind = \"openai\"\nupstream = \"{upstream}\"\nkeys = [{{ secret = \"sk-{key}\" }}]\n"
+        )
+    };
+    let gateway = start(&config(&old.url, 0), &["--db", "none"]);
+    let sent = async || {
+        gateway.post(GENERATE, &hello()).await;
+        gateway.post("/to/openai/v1/chat/completions", &json!({ "model": "gpt-x", "messages": [] })).await;
+        let sent = old.requests();
+        let sent = sent[sent.len() - 2..].iter();
+        sent.flat_map(|request| ["x-goog-api-key", "authorization"].map(|name| request.headers().get(name).cloned()))
+            .flatten()
+            .map(|value| value.to_str().expect("text").to_owned())
+            .collect::<Vec<_>>()
+    };
+    let of_old = [key(0), format!("Bearer sk-{}", key(0))];
+    assert_eq!(sent().await, of_old);
+    file(&gateway, "keypool.toml", &config(new, 1));
+    gateway.wait_for_log("configuration reloaded").await;
+    assert_eq!(sent().await, of_old, "{}", gateway.log());
+    gateway.wait_for_log("which needs a restart").await;
+    file(&gateway, "keypool.toml", &config(&old.url, 2));
+    let of_new = [key(2), format!("Bearer sk-{}", key(2))];
+    let mut tries = 0;
+    while sent().await != of_new {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tries += 1;
+        assert!(tries < 100, "{}", gateway.log());
+    }
+}
+
+#[tokio::test]
+async fn public_address_keeps_its_token_until_the_restart() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let config = |listen: &str, token: &str| {
+        let upstream = &upstream.url;
+        format!(
+            "[gateway]\nlisten = \"{listen}\"\nupstream = \"{upstream}\"\n{token}[[keys]]\nsecret = \"{}\"\n",
+            key(0)
+        )
+    };
+    let mut gateway = start(&config("0.0.0.0:0", "token = \"own-token\"\n"), &["--db", "none"]);
+    gateway.url = gateway.url.replace("0.0.0.0", "127.0.0.1");
+    assert_eq!(status(&gateway, "own-token").await, 200);
+    file(&gateway, "keypool.toml", &config("127.0.0.1:0", ""));
+    gateway.wait_for_log("so a token is required").await;
+    assert_eq!((status(&gateway, TOKEN).await, status(&gateway, "own-token").await), (401, 200));
+    file(&gateway, "keypool.toml", &config("127.0.0.1:0", "token = \"new-token\"\n"));
+    until(&gateway, "new-token", 200).await;
+    assert_eq!(status(&gateway, "own-token").await, 401);
+}
+
+#[tokio::test]
+async fn database_is_followed_while_the_configuration_is_invalid() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "").expect("a writable file");
+        command.args(["--db", "keys.db"]);
+    });
+    let database = gateway.folder.path().join("keys.db");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let run = |arguments: &[&str]| {
+        let mut command = program(elsewhere.path());
+        let done = command.args(arguments).arg("--db").arg(&database).output().expect("the program runs");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).expect("text")
+    };
+    let added: Value = serde_json::from_str(&run(&["tenants", "add", "a", "--json"])).expect("JSON");
+    let token = added["token"].as_str().expect("a token");
+    until(&gateway, token, 200).await;
+    file(&gateway, "keypool.toml", "[gateway]\ncolour = 3\n");
+    gateway.wait_for_log("the previous one stays in use").await;
+    run(&["tenants", "revoke", "a"]);
+    until(&gateway, token, 401).await;
+    file(&gateway, "keys.txt", &format!("{}\n", key(7)));
+    let mut tries = 0;
+    while keys_used(&gateway, &upstream).await != [key(7)].into() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tries += 1;
+        assert!(tries < 100, "{}", gateway.log());
+    }
+}
+
+#[tokio::test]
+async fn changed_token_files_apply() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        for name in ["own", "a", "admin"] {
+            std::fs::write(folder.join(name), format!("first-token-of-{name}")).expect("a writable file");
+        }
+        let config = "[gateway]\ntoken_file = \"own\"\n[admin]\ntoken_file = \"admin\"\n\
+                      [[tenants]]\nname = \"a\"\ntoken_file = \"a\"\n";
+        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
+        command.args(["--db", "none"]);
+    });
+    for name in ["own", "a"] {
+        let [first, second] = ["first", "second"].map(|n| format!("{n}-token-of-{name}"));
+        assert_eq!(status(&gateway, &first).await, 200);
+        file(&gateway, name, &second);
+        until(&gateway, &second, 200).await;
+        assert_eq!(status(&gateway, &first).await, 401);
+    }
+    file(&gateway, "admin", "second-token-of-admin");
+    let mut tries = 0;
+    loop {
+        let request = http::Request::get("/-/admin/errors").header("x-keypool-admin", "second-token-of-admin");
+        if gateway.send(request.body(http_body_util::Full::default()).expect("a request")).await.status == 200 {
+            break;
+        }
+        tries += 1;
+        // Ten wrong tokens block the address for a minute.
+        assert!(tries < 8, "{}", gateway.log());
     }
 }

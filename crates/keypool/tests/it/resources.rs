@@ -172,6 +172,28 @@ async fn resource_of_another_tenant_is_not_found_and_takes_no_key() {
 }
 
 #[tokio::test]
+async fn file_keeps_its_owner_if_another_tenant_chooses_its_name() {
+    let file = r#"{"file":{"name":"files/same"},"name":"files/same"}"#;
+    let upstream = Upstream::always(200, "application/json", file).await;
+    let gateway = with_tenants(&upstream.url, 1);
+    let statuses = async || {
+        let mut found = Vec::new();
+        for token in ["token-of-a", "token-of-b", TOKEN] {
+            found.push(get(&gateway, token, "/v1beta/files/same").await.status.as_u16());
+        }
+        found
+    };
+    upload(&gateway, "token-of-a").await;
+    upload(&gateway, "token-of-b").await;
+    upload(&gateway, TOKEN).await;
+    assert_eq!(statuses().await, [200, 404, 404]);
+    gateway.wait_for_log("a resource of this name has another owner").await;
+    assert_eq!(send(&gateway, "token-of-a", Method::DELETE, "/v1beta/files/same", &Value::Null).await.status, 200);
+    upload(&gateway, "token-of-b").await;
+    assert_eq!(statuses().await, [404, 200, 404]);
+}
+
+#[tokio::test]
 async fn unreadable_body_that_could_name_a_resource_is_refused() {
     let sim = sim(2).await;
     let gateway = with_tenants(&sim.url(), 2);

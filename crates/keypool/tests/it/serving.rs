@@ -1,5 +1,7 @@
 //! Requests of Gemini's clients.
 
+use std::time::Duration;
+
 use http::{Request, StatusCode};
 use http_body_util::Full;
 
@@ -109,4 +111,33 @@ async fn exit_that_cannot_connect_cools_down_and_another_key_serves() {
         assert_eq!(answer.header("x-keypool-attempts"), attempts);
     }
     assert!(gateway.log().contains("exit a"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn gateway_is_not_ready_while_its_store_is_lost() {
+    let Some(mut redis) = redis_fixture::RedisServer::start() else { return };
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let url = redis.url();
+    let [closed, open] = ["fail_closed", "fail_open"].map(|way| {
+        Gateway::start_with(&upstream.url, 1, |command, _| {
+            command.args(["--db", "none"]).env("KEYPOOL_REDIS_URL", &url);
+            command.env("KEYPOOL__STORE__ON_STORE_LOSS", way).env("KEYPOOL__STORE__NAMESPACE", way);
+        })
+    });
+    let until = async |gateway: &Gateway, status: u16| {
+        let mut tries = 0;
+        while gateway.get("/readyz").await.status != status {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            tries += 1;
+            assert!(tries < 100, "{}", gateway.log());
+        }
+    };
+    until(&closed, 200).await;
+    redis.kill();
+    until(&closed, 503).await;
+    assert!(closed.get("/readyz").await.text().contains("the store is unavailable"));
+    open.wait_for_log("the store is unavailable").await;
+    assert_eq!(open.get("/readyz").await.status, 200);
+    redis.start_again();
+    until(&closed, 200).await;
 }

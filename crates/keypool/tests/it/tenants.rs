@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
 use crate::{
+    admin::{self, ADMIN},
     hostile::gzip,
     support::{Answer, GENERATE, Gateway, Upstream, hello, reply, sim},
 };
@@ -65,6 +66,77 @@ async fn used_tokens_count_against_the_limit() {
         assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::TOO_MANY_REQUESTS, "{accepted}");
         // An upload uses no tokens.
         assert_eq!(gateway.send(request("/upload/v1beta/files", "token-of-a")).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn used_tokens_count_after_a_restart() {
+    let usage =
+        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":90,"candidatesTokenCount":20,"totalTokenCount":110}}"#;
+    let upstream = Upstream::always(200, "application/json", usage).await;
+    let database = tempfile::tempdir().expect("a folder");
+    let start = || {
+        Gateway::start_with(&upstream.url, 1, |command, folder| {
+            let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 100\n";
+            std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
+            command.arg("--db").arg(database.path().join("keys.db")).args(["--admin-token", ADMIN]);
+        })
+    };
+    let mut gateway = start();
+    assert_eq!(ask(&gateway, "token-of-a").await.status, 200);
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    let gateway = start();
+    let shown = admin::ask(&gateway, http::Method::GET, "/tenants", serde_json::Value::Null).await.json();
+    assert_eq!(
+        (&shown[0]["limits"][0]["limit"], &shown[0]["limits"][0]["used"]),
+        (&json!(100), &json!(110)),
+        "{shown}"
+    );
+    assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn stream_without_usage_counts_its_events() {
+    let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word\"}}]}\n\n";
+    let upstream = Upstream::always(200, "text/event-stream", event.repeat(60).leak()).await;
+    let config = "[[providers]]\nkind = \"openai\"\nkeys = [{ secret = \"sk-not-a-real-key\" }]\nupstream = \"UPSTREAM\"\n\
+                  [[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 60\n";
+    let gateway = gateway(&upstream.url, 1, &config.replace("UPSTREAM", &upstream.url));
+    let body = json!({ "model": "gpt-5", "stream": true, "messages": [{ "role": "user", "content": "Hi" }] });
+    let send = async || {
+        let request = Request::post("/openai/v1/chat/completions").header("authorization", "Bearer token-of-a");
+        let request = request.header("content-type", "application/json").body(Full::from(body.to_string()));
+        gateway.send(request.expect("a request")).await.status
+    };
+    assert_eq!(send().await, StatusCode::OK);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(send().await, StatusCode::TOO_MANY_REQUESTS);
+}
+
+#[tokio::test]
+async fn request_that_no_provider_served_uses_no_tokens() {
+    let refused = r#"{"error":{"code":400,"message":"bad","status":"INVALID_ARGUMENT"}}"#;
+    let upstream = Upstream::always(400, "application/json", refused).await;
+    let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 1000\n";
+    let text = "some words ".repeat(1_000);
+    let gemini = json!({ "contents": [{ "parts": [{ "text": text }] }] });
+    let chat = |stream: bool| json!({ "model": "gemini-2.5-flash", "stream": stream, "messages": [{ "role": "user", "content": text }] });
+    let embedding = json!({ "model": "gemini-embedding-001", "input": text });
+    for (keys, status) in [(1, StatusCode::BAD_REQUEST), (0, StatusCode::SERVICE_UNAVAILABLE)] {
+        let gateway = gateway(&upstream.url, keys, config);
+        for (path, body) in [
+            (GENERATE, &gemini),
+            ("/v1/chat/completions", &chat(false)),
+            ("/v1/chat/completions", &chat(true)),
+            ("/v1/embeddings", &embedding),
+            (GENERATE, &gemini),
+        ] {
+            let request = Request::post(path).header("authorization", "Bearer token-of-a");
+            let request = request.header("content-type", "application/json").body(Full::from(body.to_string()));
+            let answer = gateway.send(request.expect("a request")).await;
+            assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        }
     }
 }
 

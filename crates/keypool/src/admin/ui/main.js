@@ -32,7 +32,13 @@ const LOOKS = {
     const query = new URLSearchParams({ offset, limit: PAGE });
     if (by("key-text").value.trim()) query.set("text", by("key-text").value.trim());
     if (by("key-state").value) query.set("state", by("key-state").value);
-    return views.keys(await get(`/keys?${query}`), offset, PAGE, snapshot.database);
+    const found = await get(`/keys?${query}`);
+    if (offset > 0 && offset >= found.total) {
+      // Keys were removed: show the last page.
+      offset = Math.max(0, Math.floor((found.total - 1) / PAGE) * PAGE);
+      return LOOKS.keys(snapshot);
+    }
+    return views.keys(found, offset, PAGE, snapshot.database);
   },
   models: async () => views.models(await get("/keys?limit=1000"), 1000),
   async usage(snapshot) {
@@ -82,6 +88,7 @@ function board(is) {
   by("login").hidden = is;
   if (!is) {
     forget();
+    by("dialog").close();
     for (const body of document.querySelectorAll(".body")) body.replaceChildren();
     by("token").focus();
   }
