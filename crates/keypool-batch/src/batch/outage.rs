@@ -1,18 +1,18 @@
 //! Waiting while no key is ready or the provider cannot be reached.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
 use tower_keypool::{
-    ErrorClass, KeyPool, Unavailable,
-    pool::{CircuitBreaker, UnavailableReason as Reason},
+    ErrorClass, KeyPool, Scope, Unavailable,
+    pool::{BreakerView, CircuitBreaker, UnavailableReason as Reason},
 };
 
-use crate::time::now;
+use crate::time::{now, time_left};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -120,6 +120,24 @@ impl Unavailability {
         let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
         any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > after.as_secs())
     }
+}
+
+/// Reports whether the provider rejects all keys, and the pool has therefore paused to disable them.
+pub(super) fn is_every_key_rejected(pool: &KeyPool) -> bool {
+    if !pool.stats().disabling_paused {
+        return false;
+    }
+    let is_out = |breakers: &[BreakerView]| {
+        breakers.iter().any(|breaker| {
+            let is_rejected = matches!(breaker.class, Some(ErrorClass::KeyRejected | ErrorClass::Unclear));
+            let is_whole = matches!(breaker.scope, Scope::Key | Scope::Project);
+            is_whole && (is_rejected || breaker.state == CircuitBreaker::Disabled)
+        })
+    };
+    let snapshot = pool.snapshot(0, usize::MAX);
+    let projects = snapshot.projects.iter().filter(|project| is_out(&project.breakers));
+    let projects: HashSet<_> = projects.map(|project| &project.name).collect();
+    snapshot.keys.iter().all(|key| is_out(&key.breakers) || projects.contains(&key.project))
 }
 
 impl Outage {
@@ -246,7 +264,7 @@ impl Outage {
     pub(super) fn waits_for(&self) -> Option<String> {
         let (what, until) = self.lock().waits_for.clone()?;
         let left = |until: Instant| until.saturating_duration_since(now()).as_secs().max(1);
-        Some(until.map_or(what.clone(), |until| format!("{what} in {} s", left(until))))
+        Some(until.map_or(what.clone(), |until| format!("{what} in {}", time_left(left(until)))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tower_keypool::Provider;
 
 use super::{
@@ -22,6 +22,8 @@ pub(super) enum Api {
 
 /// Default `max_tokens` for Anthropic, which requires a number.
 const ANTHROPIC_MAX_TOKENS: u32 = 8_192;
+/// A request for JSON. OpenAI refuses `json_object` unless a message contains the word, and Anthropic has no such mode.
+const ASK_FOR_JSON: &str = "Answer in JSON.";
 /// Characters that are escaped in a path segment.
 const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
 
@@ -154,10 +156,14 @@ fn gemini(body: &mut RawObject, options: &PromptOptions) {
 
 fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
     // Chat completions have no field `system`.
-    match (body.remove("system"), &options.system) {
+    match (body.remove("system"), system(options)) {
         (Some(system), _) => put_system_first(body, &system),
-        (None, Some(system)) => put_system_first(body, system),
+        (None, Some(system)) => put_system_first(body, &system),
         (None, None) => {}
+    }
+    let is_asked = |messages: &Box<RawValue>| messages.get().to_ascii_lowercase().contains("json");
+    if matches!(options.json, JsonFormat::Any) && !body.get("messages").is_some_and(is_asked) {
+        put_first(body, &ASK_FOR_JSON);
     }
     if let Some(temperature) = options.temperature {
         set(body, "temperature", &temperature);
@@ -186,23 +192,46 @@ fn put_system_first(body: &mut RawObject, system: &impl serde::Serialize) {
         #[serde(default)]
         role: String,
     }
-    let Some(messages) = body.get("messages") else { return };
-    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return };
+    let list = body.get("messages").and_then(|messages| serde_json::from_str::<Vec<&RawValue>>(messages.get()).ok());
     let is_system = |message: &&&RawValue| {
         serde_json::from_str::<Message>(message.get())
             .is_ok_and(|message| matches!(&*message.role, "system" | "developer"))
     };
-    if list.iter().find(is_system).is_none() {
-        let first = raw(&json!({ "role": "system", "content": system }));
-        let all: Vec<&RawValue> = std::iter::once(&*first).chain(list).collect();
-        let all = raw(&all);
-        body.insert("messages".to_owned(), all);
+    if list.is_some_and(|list| list.iter().find(is_system).is_none()) {
+        put_first(body, system);
     }
 }
 
+/// Inserts a system message before the messages.
+fn put_first(body: &mut RawObject, system: &impl serde::Serialize) {
+    let Some(messages) = body.get("messages") else { return };
+    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return };
+    let first = raw(&json!({ "role": "system", "content": system }));
+    let all: Vec<&RawValue> = std::iter::once(&*first).chain(list).collect();
+    let all = raw(&all);
+    body.insert("messages".to_owned(), all);
+}
+
+/// Returns the system instruction, with a request for JSON of any form.
+fn system(options: &PromptOptions) -> Option<String> {
+    let ask = matches!(options.json, JsonFormat::Any).then_some(ASK_FOR_JSON);
+    let parts: Vec<&str> = options.system.as_deref().into_iter().chain(ask).collect();
+    (!parts.is_empty()).then(|| parts.join("\n"))
+}
+
 fn anthropic(body: &mut RawObject, options: &PromptOptions) {
-    if let Some(system) = &options.system {
-        set(body, "system", system);
+    let own = body.get("system").and_then(|own| serde_json::from_str::<Value>(own.get()).ok());
+    match own.filter(|_| matches!(options.json, JsonFormat::Any)) {
+        Some(Value::String(own)) => drop(body.insert("system".to_owned(), raw(&format!("{own}\n{ASK_FOR_JSON}")))),
+        Some(Value::Array(mut own)) => {
+            own.push(json!({ "type": "text", "text": ASK_FOR_JSON }));
+            body.insert("system".to_owned(), raw(&own));
+        }
+        _ => {
+            if let Some(system) = system(options) {
+                set(body, "system", &system);
+            }
+        }
     }
     if let Some(temperature) = options.temperature {
         set(body, "temperature", &temperature);

@@ -3,7 +3,13 @@
 use std::{error::Error as StdError, fmt, io, time::Duration};
 
 use http::StatusCode;
-use tower_keypool::{Attempts, Base, ErrorClass, Failure, KeyId, classify::causes};
+use tower_keypool::{
+    Attempts, Base, ErrorClass, Failure, KeyId, KeyPool,
+    classify::causes,
+    pool::{CircuitBreaker, UnavailableReason},
+};
+
+use crate::time::time_left;
 
 /// The reason why a prompt has no answer. It never contains a secret.
 #[derive(Debug)]
@@ -20,6 +26,20 @@ struct Inner {
     retry_after: Option<Duration>,
     attempts: Attempts,
     library: Option<tower_keypool::Error>,
+    /// The classes of the errors for which keys are cooling down.
+    cooldowns: Vec<ErrorClass>,
+}
+
+/// The cause of [`ErrorKind::Unavailable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnavailableCause {
+    /// Keys are at a rate limit or a daily limit.
+    Quota,
+    /// The keys are rejected or disabled.
+    Keys,
+    /// The provider or the network failed, or keys are busy.
+    Provider,
 }
 
 /// The kind of an [`Error`].
@@ -79,6 +99,7 @@ impl Error {
             retry_after: None,
             attempts: Attempts::default(),
             library: None,
+            cooldowns: Vec::new(),
         };
         Self { inner: Box::new(inner) }
     }
@@ -89,18 +110,20 @@ impl Error {
     }
 
     /// Converts an error of the library.
-    pub(super) fn of_library(error: tower_keypool::Error, base: &Base) -> Self {
+    pub(super) fn of_library(error: tower_keypool::Error, pool: &KeyPool) -> Self {
         use tower_keypool::ErrorKind as Library;
         let attempts = error.attempts().clone();
+        let cooldowns = cooldowns(&error, pool);
         let mut out = match error.kind() {
-            Library::Unavailable => Self::new(ErrorKind::Unavailable, error.to_string()),
+            Library::Unavailable => Self::new(ErrorKind::Unavailable, unavailable_text(&error, &cooldowns)),
             Library::Store => Self::new(ErrorKind::Store, error.to_string()),
             Library::ShutDown => Self::new(ErrorKind::ShutDown, error.to_string()),
-            Library::Transport => Self::from_transport(&error, base),
+            Library::Transport => Self::from_transport(&error, pool.provider().base()),
             _ => Self::new(ErrorKind::Invalid, error.with_cause()),
         };
         out.inner.retry_after = error.retry_after();
         out.inner.library = Some(error);
+        out.inner.cooldowns = cooldowns;
         out.with_attempts(attempts)
     }
 
@@ -182,6 +205,29 @@ impl Error {
     pub fn as_unavailable(&self) -> Option<&tower_keypool::Unavailable> {
         self.inner.library.as_ref()?.as_unavailable()
     }
+
+    /// Returns the cause why no key could serve, if that is the error.
+    pub fn unavailable_cause(&self) -> Option<UnavailableCause> {
+        use UnavailableReason::{DailyLimit, Disabled, Limit, Model, Store};
+        let mut reasons = self.as_unavailable()?.reasons().iter().map(|(reason, _)| *reason);
+        let tried: Vec<ErrorClass> = self.attempts().iter().filter_map(tower_keypool::pool::Attempt::class).collect();
+        let of_provider = |class: &ErrorClass| matches!(class, ErrorClass::Transient | ErrorClass::Egress);
+        let mut classes = tried.iter().chain(&self.inner.cooldowns);
+        let of_quota = |class: &ErrorClass| matches!(class, ErrorClass::RateLimit | ErrorClass::DailyQuota);
+        Some(if tried.last().is_some_and(of_provider) {
+            UnavailableCause::Provider
+        } else if reasons.clone().any(|reason| matches!(reason, Limit | DailyLimit | Store))
+            || classes.clone().any(of_quota)
+        {
+            UnavailableCause::Quota
+        } else if reasons.all(|reason| matches!(reason, Disabled | Model))
+            || classes.any(|class| class.is_key_fault() && !of_provider(class))
+        {
+            UnavailableCause::Keys
+        } else {
+            UnavailableCause::Provider
+        })
+    }
 }
 
 impl fmt::Display for Error {
@@ -193,6 +239,38 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.library.as_ref().map(|error| error as &(dyn StdError + 'static))
+    }
+}
+
+/// Returns the classes for which keys are cooling down, of the first 64 keys.
+fn cooldowns(error: &tower_keypool::Error, pool: &KeyPool) -> Vec<ErrorClass> {
+    let reasons = error.as_unavailable().map(tower_keypool::Unavailable::reasons).unwrap_or_default();
+    let mut classes = Vec::new();
+    if reasons.iter().any(|(reason, _)| *reason == UnavailableReason::Cooling) {
+        let snapshot = pool.snapshot(0, 64);
+        let breakers = (snapshot.keys.iter().flat_map(|key| &key.breakers))
+            .chain(snapshot.projects.iter().flat_map(|project| &project.breakers))
+            .chain(&snapshot.breakers)
+            .filter(|breaker| breaker.state == CircuitBreaker::Cooling);
+        for class in breakers.filter_map(|breaker| breaker.class) {
+            if !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+    }
+    classes
+}
+
+/// Formats why no key is available, such as `2 cooling down (key rejected); try again in 12 min`.
+fn unavailable_text(error: &tower_keypool::Error, cooldowns: &[ErrorClass]) -> String {
+    let mut text = error.to_string();
+    if !cooldowns.is_empty() {
+        let classes: Vec<String> = cooldowns.iter().map(|class| class.as_str().replace('_', " ")).collect();
+        text = text.replacen("cooling down", &format!("cooling down ({})", classes.join(", ")), 1);
+    }
+    match (text.split_once("; try again in "), error.retry_after()) {
+        (Some((what, _)), Some(after)) => format!("{what}; try again in {}", time_left(after.as_secs().max(1))),
+        _ => text,
     }
 }
 

@@ -28,7 +28,7 @@ use tower_keypool::{
 use self::{answer::Reader, body::Wire, transport::Transport};
 pub use self::{
     answer::{Answer, Finish, Usage},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, UnavailableCause},
     request::{Prompt, PromptOptions},
     stream::AnswerStream,
     transport::TransportRequest,
@@ -191,7 +191,7 @@ impl Client {
             Error::new(ErrorKind::Invalid, format!("the request for this model is invalid: {error}"))
         })?;
         let answer = self.stack.clone().oneshot(request).await;
-        let answer = answer.map_err(|error| Error::of_library(error, provider.base()))?;
+        let answer = answer.map_err(|error| Error::of_library(error, self.pool()))?;
         let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
         if let Some(failure) = attempts.last().and_then(|attempt| attempt.outcome().failure()) {
             return Err(Error::of_failure(failure, answer.status(), attempts.clone()));
