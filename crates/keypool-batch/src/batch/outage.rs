@@ -1,18 +1,18 @@
 //! Waiting while no key is ready or the provider cannot be reached.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
-use tower_keypool::{
-    ErrorClass, KeyPool, Scope, Unavailable,
-    pool::{BreakerView, CircuitBreaker, UnavailableReason as Reason},
-};
+use tower_keypool::{ErrorClass, KeyPool, Unavailable, pool::UnavailableReason as Reason};
 
-use crate::time::{now, time_left};
+use crate::{
+    client::cooling,
+    time::{now, time_left},
+};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -108,36 +108,13 @@ impl Unavailability {
         if !self.has(Reason::Cooling) {
             return self.has(Reason::DailyLimit);
         }
-        let snapshot = pool.snapshot(0, usize::MAX);
-        let cooling: Vec<_> = (snapshot.keys.iter().flat_map(|key| &key.breakers))
-            .chain(snapshot.projects.iter().flat_map(|project| &project.breakers))
-            .chain(&snapshot.breakers)
-            .filter(|breaker| breaker.state == CircuitBreaker::Cooling)
-            .collect();
+        let cooling = cooling(pool, usize::MAX);
         // A model that a project may not use has a daily quota of 0.
         let is_daily = |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled));
         let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
         let any = self.has(Reason::DailyLimit) || cooling.iter().any(|breaker| is_daily(breaker.class));
         any && others.filter_map(|breaker| breaker.seconds_left).all(|left| left > after.as_secs())
     }
-}
-
-/// Reports whether the provider rejects all keys, and the pool has therefore paused to disable them.
-pub(super) fn is_every_key_rejected(pool: &KeyPool) -> bool {
-    if !pool.stats().disabling_paused {
-        return false;
-    }
-    let is_out = |breakers: &[BreakerView]| {
-        breakers.iter().any(|breaker| {
-            let is_rejected = matches!(breaker.class, Some(ErrorClass::KeyRejected | ErrorClass::Unclear));
-            let is_whole = matches!(breaker.scope, Scope::Key | Scope::Project);
-            is_whole && (is_rejected || breaker.state == CircuitBreaker::Disabled)
-        })
-    };
-    let snapshot = pool.snapshot(0, usize::MAX);
-    let projects = snapshot.projects.iter().filter(|project| is_out(&project.breakers));
-    let projects: HashSet<_> = projects.map(|project| &project.name).collect();
-    snapshot.keys.iter().all(|key| is_out(&key.breakers) || projects.contains(&key.project))
 }
 
 impl Outage {

@@ -177,6 +177,9 @@ impl fmt::Display for Summary {
         if let Some(error) = &self.input_error {
             write!(f, "; the input could not be read completely: {error}")?;
         }
+        if self.error_log_failed {
+            f.write_str("; the error log could not be written")?;
+        }
         match &self.outcome {
             RunOutcome::Finished => Ok(()),
             RunOutcome::Stopped => f.write_str("; stopped"),

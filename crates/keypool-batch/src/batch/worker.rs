@@ -16,7 +16,7 @@ use tower_keypool::{ErrorClass, KeyId, Scope};
 use super::{
     Settings,
     check::Wrong,
-    outage::{Advice, Outage, Unavailability, is_every_key_rejected},
+    outage::{Advice, Outage, Unavailability},
     queue::{Queue, Size},
     result::{TaskError, TaskResult},
     run::Control,
@@ -426,9 +426,14 @@ impl Engine {
         let message = error.to_string();
         // Keys of other slots may be ready.
         let Some(why) = self.outage.no_key(slot, why, &message) else { return self.wait_on(next, cause) };
-        let may_end = cause == UnavailableCause::Keys && self.summary().ok == 0;
+        // The pool disables no key if the provider rejects them all.
+        let stats = self.client.pool().stats();
+        let is_every_key_rejected = cause == UnavailableCause::Keys
+            && stats.disabling_paused
+            && stats.succeeded == 0
+            && !why.may_end_any_time();
         match why.advice(self.client.pool()) {
-            Advice::Wait if may_end && is_every_key_rejected(self.client.pool()) => {
+            Advice::Wait if is_every_key_rejected => {
                 self.end(RunOutcome::NoKeys { message });
                 Next::End(End::Left)
             }

@@ -156,15 +156,8 @@ fn gemini(body: &mut RawObject, options: &PromptOptions) {
 
 fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
     // Chat completions have no field `system`.
-    match (body.remove("system"), system(options)) {
-        (Some(system), _) => put_system_first(body, &system),
-        (None, Some(system)) => put_system_first(body, &system),
-        (None, None) => {}
-    }
-    let is_asked = |messages: &Box<RawValue>| messages.get().to_ascii_lowercase().contains("json");
-    if matches!(options.json, JsonFormat::Any) && !body.get("messages").is_some_and(is_asked) {
-        put_first(body, &ASK_FOR_JSON);
-    }
+    let system = body.remove("system");
+    put_system_first(body, system, options);
     if let Some(temperature) = options.temperature {
         set(body, "temperature", &temperature);
     }
@@ -185,30 +178,30 @@ fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
     }
 }
 
-/// Inserts the system instruction before the messages, unless they have one.
-fn put_system_first(body: &mut RawObject, system: &impl serde::Serialize) {
+/// Inserts the system instruction before the messages, unless they have one, and a request for JSON if they need it.
+fn put_system_first(body: &mut RawObject, own: Option<Box<RawValue>>, options: &PromptOptions) {
     #[derive(Deserialize)]
     struct Message {
         #[serde(default)]
         role: String,
     }
-    let list = body.get("messages").and_then(|messages| serde_json::from_str::<Vec<&RawValue>>(messages.get()).ok());
-    let is_system = |message: &&&RawValue| {
+    let Some(messages) = body.get("messages") else { return };
+    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return };
+    let is_system = |message: &&RawValue| {
         serde_json::from_str::<Message>(message.get())
             .is_ok_and(|message| matches!(&*message.role, "system" | "developer"))
     };
-    if list.is_some_and(|list| list.iter().find(is_system).is_none()) {
-        put_first(body, system);
+    let given = || own.or_else(|| Some(raw(&system(options)?)));
+    let mut first: Vec<_> = if list.iter().any(is_system) { Vec::new() } else { given().into_iter().collect() };
+    let has_word = |json: &RawValue| json.get().to_ascii_lowercase().contains("json");
+    if matches!(options.json, JsonFormat::Any) && !has_word(messages) && !first.iter().any(|json| has_word(json)) {
+        first.push(raw(&ASK_FOR_JSON));
     }
-}
-
-/// Inserts a system message before the messages.
-fn put_first(body: &mut RawObject, system: &impl serde::Serialize) {
-    let Some(messages) = body.get("messages") else { return };
-    let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return };
-    let first = raw(&json!({ "role": "system", "content": system }));
-    let all: Vec<&RawValue> = std::iter::once(&*first).chain(list).collect();
-    let all = raw(&all);
+    if first.is_empty() {
+        return;
+    }
+    let first = first.into_iter().map(|content| raw(&json!({ "role": "system", "content": content })));
+    let all = raw(&first.chain(list.into_iter().map(ToOwned::to_owned)).collect::<Vec<_>>());
     body.insert("messages".to_owned(), all);
 }
 

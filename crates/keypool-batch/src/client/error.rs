@@ -1,12 +1,12 @@
 //! Errors of the client.
 
-use std::{error::Error as StdError, fmt, io, time::Duration};
+use std::{collections::BTreeSet, error::Error as StdError, fmt, io, time::Duration};
 
 use http::StatusCode;
 use tower_keypool::{
-    Attempts, Base, ErrorClass, Failure, KeyId, KeyPool,
+    Attempts, Base, ErrorClass, Failure, KeyId, KeyPool, Unavailable,
     classify::causes,
-    pool::{CircuitBreaker, UnavailableReason},
+    pool::{Attempt, BreakerView, CircuitBreaker, UnavailableReason as Reason},
 };
 
 use crate::time::time_left;
@@ -26,8 +26,7 @@ struct Inner {
     retry_after: Option<Duration>,
     attempts: Attempts,
     library: Option<tower_keypool::Error>,
-    /// The classes of the errors for which keys are cooling down.
-    cooldowns: Vec<ErrorClass>,
+    cause: Option<UnavailableCause>,
 }
 
 /// The cause of [`ErrorKind::Unavailable`].
@@ -99,7 +98,7 @@ impl Error {
             retry_after: None,
             attempts: Attempts::default(),
             library: None,
-            cooldowns: Vec::new(),
+            cause: None,
         };
         Self { inner: Box::new(inner) }
     }
@@ -113,17 +112,19 @@ impl Error {
     pub(super) fn of_library(error: tower_keypool::Error, pool: &KeyPool) -> Self {
         use tower_keypool::ErrorKind as Library;
         let attempts = error.attempts().clone();
-        let cooldowns = cooldowns(&error, pool);
+        // The first keys stand for all, which may be many.
+        let cooling = error.as_unavailable().map_or_else(Vec::new, |_| cooling(pool, 64));
+        let classes: Vec<ErrorClass> = cooling.iter().filter_map(|breaker| breaker.class).collect();
         let mut out = match error.kind() {
-            Library::Unavailable => Self::new(ErrorKind::Unavailable, unavailable_text(&error, &cooldowns)),
+            Library::Unavailable => Self::new(ErrorKind::Unavailable, unavailable_text(&error, &classes)),
             Library::Store => Self::new(ErrorKind::Store, error.to_string()),
             Library::ShutDown => Self::new(ErrorKind::ShutDown, error.to_string()),
             Library::Transport => Self::from_transport(&error, pool.provider().base()),
             _ => Self::new(ErrorKind::Invalid, error.with_cause()),
         };
         out.inner.retry_after = error.retry_after();
+        out.inner.cause = error.as_unavailable().map(|unavailable| cause(unavailable, &attempts, classes));
         out.inner.library = Some(error);
-        out.inner.cooldowns = cooldowns;
         out.with_attempts(attempts)
     }
 
@@ -193,7 +194,7 @@ impl Error {
 
     /// Returns the key that was used last.
     pub fn key(&self) -> Option<&KeyId> {
-        self.inner.attempts.last().map(tower_keypool::pool::Attempt::key)
+        self.inner.attempts.last().map(Attempt::key)
     }
 
     /// Returns the keys that were tried, each with its outcome.
@@ -202,31 +203,13 @@ impl Error {
     }
 
     /// Returns why no key could serve, if that is the error.
-    pub fn as_unavailable(&self) -> Option<&tower_keypool::Unavailable> {
+    pub fn as_unavailable(&self) -> Option<&Unavailable> {
         self.inner.library.as_ref()?.as_unavailable()
     }
 
     /// Returns the cause why no key could serve, if that is the error.
     pub fn unavailable_cause(&self) -> Option<UnavailableCause> {
-        use UnavailableReason::{DailyLimit, Disabled, Limit, Model, Store};
-        let mut reasons = self.as_unavailable()?.reasons().iter().map(|(reason, _)| *reason);
-        let tried: Vec<ErrorClass> = self.attempts().iter().filter_map(tower_keypool::pool::Attempt::class).collect();
-        let of_provider = |class: &ErrorClass| matches!(class, ErrorClass::Transient | ErrorClass::Egress);
-        let mut classes = tried.iter().chain(&self.inner.cooldowns);
-        let of_quota = |class: &ErrorClass| matches!(class, ErrorClass::RateLimit | ErrorClass::DailyQuota);
-        Some(if tried.last().is_some_and(of_provider) {
-            UnavailableCause::Provider
-        } else if reasons.clone().any(|reason| matches!(reason, Limit | DailyLimit | Store))
-            || classes.clone().any(of_quota)
-        {
-            UnavailableCause::Quota
-        } else if reasons.all(|reason| matches!(reason, Disabled | Model))
-            || classes.any(|class| class.is_key_fault() && !of_provider(class))
-        {
-            UnavailableCause::Keys
-        } else {
-            UnavailableCause::Provider
-        })
+        self.inner.cause
     }
 }
 
@@ -242,35 +225,42 @@ impl StdError for Error {
     }
 }
 
-/// Returns the classes for which keys are cooling down, of the first 64 keys.
-fn cooldowns(error: &tower_keypool::Error, pool: &KeyPool) -> Vec<ErrorClass> {
-    let reasons = error.as_unavailable().map(tower_keypool::Unavailable::reasons).unwrap_or_default();
-    let mut classes = Vec::new();
-    if reasons.iter().any(|(reason, _)| *reason == UnavailableReason::Cooling) {
-        let snapshot = pool.snapshot(0, 64);
-        let breakers = (snapshot.keys.iter().flat_map(|key| &key.breakers))
-            .chain(snapshot.projects.iter().flat_map(|project| &project.breakers))
-            .chain(&snapshot.breakers)
-            .filter(|breaker| breaker.state == CircuitBreaker::Cooling);
-        for class in breakers.filter_map(|breaker| breaker.class) {
-            if !classes.contains(&class) {
-                classes.push(class);
-            }
-        }
-    }
-    classes
+/// Returns the breakers that are cooling down, for the first keys of a pool.
+pub(crate) fn cooling(pool: &KeyPool, keys: usize) -> Vec<BreakerView> {
+    let snapshot = pool.snapshot(0, keys);
+    let breakers = snapshot.keys.into_iter().flat_map(|key| key.breakers);
+    let breakers = breakers.chain(snapshot.projects.into_iter().flat_map(|project| project.breakers));
+    breakers.chain(snapshot.breakers).filter(|breaker| breaker.state == CircuitBreaker::Cooling).collect()
 }
 
 /// Formats why no key is available, such as `2 cooling down (key rejected); try again in 12 min`.
-fn unavailable_text(error: &tower_keypool::Error, cooldowns: &[ErrorClass]) -> String {
+fn unavailable_text(error: &tower_keypool::Error, cooling: &[ErrorClass]) -> String {
     let mut text = error.to_string();
-    if !cooldowns.is_empty() {
-        let classes: Vec<String> = cooldowns.iter().map(|class| class.as_str().replace('_', " ")).collect();
-        text = text.replacen("cooling down", &format!("cooling down ({})", classes.join(", ")), 1);
+    let classes: BTreeSet<&str> = cooling.iter().map(|class| class.as_str()).collect();
+    if !classes.is_empty() {
+        let classes = classes.into_iter().collect::<Vec<_>>().join(", ").replace('_', " ");
+        text = text.replacen("cooling down", &format!("cooling down ({classes})"), 1);
     }
     match (text.split_once("; try again in "), error.retry_after()) {
         (Some((what, _)), Some(after)) => format!("{what}; try again in {}", time_left(after.as_secs().max(1))),
         _ => text,
+    }
+}
+
+/// Returns the cause why no key could serve, from the attempts and the classes of the cooldowns.
+fn cause(unavailable: &Unavailable, attempts: &Attempts, cooling: Vec<ErrorClass>) -> UnavailableCause {
+    use ErrorClass::{DailyQuota, Egress, RateLimit, Transient};
+    let mut reasons = unavailable.reasons().iter().map(|(reason, _)| *reason);
+    let last = attempts.last().and_then(Attempt::class);
+    let classes: Vec<ErrorClass> = attempts.iter().filter_map(Attempt::class).chain(cooling).collect();
+    let is_limit = |reason| matches!(reason, Reason::Limit | Reason::DailyLimit | Reason::Store);
+    match () {
+        () if matches!(last, Some(Transient | Egress)) => UnavailableCause::Provider,
+        () if reasons.clone().any(is_limit) => UnavailableCause::Quota,
+        () if classes.iter().any(|class| matches!(class, RateLimit | DailyQuota)) => UnavailableCause::Quota,
+        () if reasons.all(|reason| matches!(reason, Reason::Disabled | Reason::Model)) => UnavailableCause::Keys,
+        () if classes.iter().any(|class| class.is_key_fault() && *class != Egress) => UnavailableCause::Keys,
+        () => UnavailableCause::Provider,
     }
 }
 

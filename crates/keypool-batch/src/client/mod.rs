@@ -33,7 +33,10 @@ pub use self::{
     stream::AnswerStream,
     transport::TransportRequest,
 };
-pub(crate) use self::{error::failure_text, request::Content};
+pub(crate) use self::{
+    error::{cooling, failure_text},
+    request::Content,
+};
 
 /// Default timeout of an answer.
 const TIMEOUT: Duration = Duration::from_secs(600);
