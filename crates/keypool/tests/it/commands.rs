@@ -696,7 +696,7 @@ async fn unwritable_output_is_an_error_and_no_panic() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejected_keys_have_an_exit_code_and_a_reason() {
     let sim = sim(6).await;
-    (0..6).for_each(|key| sim.refuse_key(&format!("key-{key}"), Some(Refusal::ApiKeyInvalid)));
+    assert!((0..6).all(|number| sim.refuse_key(&format!("key-{number}"), Some(Refusal::ApiKeyInvalid))));
     let home = Home::new();
     home.add(0, &["--id", "one"]);
     for _ in 0..2 {
