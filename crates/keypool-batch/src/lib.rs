@@ -32,4 +32,8 @@ pub use batch::{
     Batch, BatchError, Control, ErrorLog, Input, InputFormat, Output, OutputError, OutputOptions, Prices, Progress,
     Run, RunOutcome, Summary, Task, TaskError, TaskId, TaskResult,
 };
-pub use client::{Answer, AnswerStream, Client, ClientBuilder, Error, ErrorKind, Finish, Prompt, PromptOptions, Usage};
+pub use client::{
+    Answer, AnswerStream, Client, ClientBuilder, Error, ErrorKind, Finish, Prompt, PromptOptions, UnavailableCause,
+    Usage,
+};
+pub use time::time_left;

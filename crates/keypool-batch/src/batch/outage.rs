@@ -7,12 +7,12 @@ use std::{
 };
 
 use tokio::{sync::Notify, time::Instant};
-use tower_keypool::{
-    ErrorClass, KeyPool, Unavailable,
-    pool::{CircuitBreaker, UnavailableReason as Reason},
-};
+use tower_keypool::{ErrorClass, KeyPool, Unavailable, pool::UnavailableReason as Reason};
 
-use crate::time::now;
+use crate::{
+    client::cooling,
+    time::{now, time_left},
+};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -108,12 +108,7 @@ impl Unavailability {
         if !self.has(Reason::Cooling) {
             return self.has(Reason::DailyLimit);
         }
-        let snapshot = pool.snapshot(0, usize::MAX);
-        let cooling: Vec<_> = (snapshot.keys.iter().flat_map(|key| &key.breakers))
-            .chain(snapshot.projects.iter().flat_map(|project| &project.breakers))
-            .chain(&snapshot.breakers)
-            .filter(|breaker| breaker.state == CircuitBreaker::Cooling)
-            .collect();
+        let cooling = cooling(pool, usize::MAX);
         // A model that a project may not use has a daily quota of 0.
         let is_daily = |class| matches!(class, Some(ErrorClass::DailyQuota | ErrorClass::NotEntitled));
         let others = cooling.iter().filter(|breaker| !is_daily(breaker.class));
@@ -246,7 +241,7 @@ impl Outage {
     pub(super) fn waits_for(&self) -> Option<String> {
         let (what, until) = self.lock().waits_for.clone()?;
         let left = |until: Instant| until.saturating_duration_since(now()).as_secs().max(1);
-        Some(until.map_or(what.clone(), |until| format!("{what} in {} s", left(until))))
+        Some(until.map_or(what.clone(), |until| format!("{what} in {}", time_left(left(until)))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -60,12 +60,15 @@ pub use bar::Bar;
 
 #[cfg(feature = "progress")]
 mod bar {
-    use std::{io::IsTerminal, time::Duration};
+    use std::{
+        io::{IsTerminal, Write as _},
+        time::Duration,
+    };
 
     use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
     use super::Progress;
-    use crate::batch::Run;
+    use crate::{batch::Run, time::time_left};
 
     /// A display of a run on standard error: a bar on a terminal, or else a line at intervals.
     #[derive(Debug)]
@@ -107,14 +110,16 @@ mod bar {
         /// Shows the progress once.
         pub fn show(&self, progress: &Progress) {
             let Some(bar) = &self.bar else {
-                eprintln!("{progress}");
+                // Progress that nobody reads does not end the run.
+                let _ = writeln!(std::io::stderr(), "{progress}");
                 return;
             };
             if let Some(total) = progress.total {
                 bar.set_length(total);
             }
             bar.set_position(progress.done());
-            let left = progress.seconds_left().map(|left| format!(" | {left:.0} s left")).unwrap_or_default();
+            let left = progress.seconds_left().map(|left| format!(" | {} left", time_left(left as u64)));
+            let left = left.unwrap_or_default();
             bar.set_message(format!("{progress}{left}"));
         }
     }

@@ -1,7 +1,6 @@
 //! A run: the reader, the workers and the writer.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -16,7 +15,7 @@ use tower_keypool::{Event, pool::CircuitBreaker};
 use super::{
     Input, Output, OutputError, Progress, RunOutcome, Summary,
     input::Item,
-    output::{Earlier, hash_of},
+    output::{Earlier, Places, hash_of},
     result::{INPUT, TaskError, TaskResult},
     task::TaskId,
     worker::{Engine, Job, Stop, draining},
@@ -162,13 +161,10 @@ impl Run {
     }
 }
 
-/// The place of each task of this run, by the hash of its id.
-type Places = Arc<Mutex<HashMap<u64, u64>>>;
-
 /// Starts the reader, the workers and the writer, and waits for all of them.
 async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Summary, BatchError> {
     let (results, written) = mpsc::channel(MAX_WRITTEN);
-    let places = Places::default();
+    let places = Arc::<Mutex<Places>>::default();
     let earlier = output.take_earlier();
     let writer = tokio::spawn(write(Arc::clone(&engine), output, written));
     let mut running = JoinSet::new();
@@ -227,7 +223,7 @@ async fn read(
     engine: Arc<Engine>,
     mut input: Input,
     earlier: Earlier,
-    places: Places,
+    places: Arc<Mutex<Places>>,
     results: mpsc::Sender<TaskResult>,
 ) {
     let mut stop = engine.control.listen();
@@ -252,6 +248,7 @@ async fn read(
                     engine.summary().input_error = item.task.as_ref().err().map(|why| format!("{}: {why}", item.place));
                 }
                 if let Some(result) = admit(&engine, item, index, &earlier, &places).await {
+                    engine.log(&result, INPUT, result.error.as_ref().map_or("", |error| &error.message));
                     engine.summary().count(&result);
                     let _ = results.send(result).await;
                 }
@@ -269,19 +266,24 @@ async fn read(
 }
 
 /// Puts a task into the queue, unless it has a result. Returns a result for an invalid item.
-async fn admit(engine: &Engine, item: Item, index: u64, earlier: &Earlier, places: &Places) -> Option<TaskResult> {
+async fn admit(
+    engine: &Engine,
+    item: Item,
+    index: u64,
+    earlier: &Earlier,
+    places: &Mutex<Places>,
+) -> Option<TaskResult> {
     engine.summary().tasks += 1;
-    let is_first = |id: &TaskId| {
+    let is_first = |(id, hash)| {
         let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = places.entry(hash_of(id)).or_insert(index);
-        *place == index
+        places.entry(id).or_insert((index, hash)).0 == index
     };
     let why = match item.task {
         Ok(mut task) => {
             let id = task.id.take().unwrap_or(TaskId::Number(index as i64));
-            if is_first(&id) {
-                let hash = task.hash();
-                if let Some(success) = earlier.find(hash_of(&id), hash, false) {
+            let key @ (_, hash) = (hash_of(&id, false), task.hash());
+            if is_first(key) {
+                if let Some(success) = earlier.find(key, false) {
                     let mut summary = engine.summary();
                     summary.skipped += 1;
                     summary.skipped_failed += u64::from(!success);
@@ -297,10 +299,10 @@ async fn admit(engine: &Engine, item: Item, index: u64, earlier: &Earlier, place
         Err(why) => why,
     };
     let id = TaskId::from(item.place.to_string());
-    is_first(&id);
     let message = format!("{}: {why}", item.place);
-    let hash = hash_of(&TaskId::from(&*message));
-    if earlier.find(hash_of(&id), hash, true).is_some() {
+    let key @ (_, hash) = (hash_of(&id, true), hash_of(&TaskId::from(&*message), true));
+    is_first(key);
+    if earlier.find(key, true).is_some() {
         let mut summary = engine.summary();
         summary.skipped += 1;
         summary.skipped_failed += 1;

@@ -66,7 +66,7 @@ pub enum RunOutcome {
         /// The number of keys by reason.
         message: String,
     },
-    /// All keys are disabled, or there is none.
+    /// All keys are disabled or rejected, or there is none.
     NoKeys {
         /// The number of keys by reason.
         message: String,
@@ -77,8 +77,13 @@ pub enum RunOutcome {
         /// The last of these responses.
         message: String,
     },
-    /// The run has waited for the maximum time.
+    /// The run has waited for the maximum time, because keys were at their limits.
     WaitedTooLong {
+        /// A description of the wait.
+        message: String,
+    },
+    /// The run has waited for the maximum time, because the provider or the store could not be reached or failed.
+    Unreachable {
         /// A description of the wait.
         message: String,
     },
@@ -172,6 +177,9 @@ impl fmt::Display for Summary {
         if let Some(error) = &self.input_error {
             write!(f, "; the input could not be read completely: {error}")?;
         }
+        if self.error_log_failed {
+            f.write_str("; the error log could not be written")?;
+        }
         match &self.outcome {
             RunOutcome::Finished => Ok(()),
             RunOutcome::Stopped => f.write_str("; stopped"),
@@ -180,7 +188,7 @@ impl fmt::Display for Summary {
             RunOutcome::Refused { message } => {
                 write!(f, "; every request was refused, check the provider's address: {message}")
             }
-            RunOutcome::WaitedTooLong { message } => {
+            RunOutcome::WaitedTooLong { message } | RunOutcome::Unreachable { message } => {
                 write!(f, "; stopped because --max-wait has passed without an answer: {message}")
             }
         }

@@ -24,7 +24,7 @@ use super::{
     task::TaskId,
 };
 use crate::{
-    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, failure_text},
+    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, UnavailableCause, failure_text},
     raw::RawObject,
     time::now,
 };
@@ -186,6 +186,7 @@ impl Engine {
             let end = AssertUnwindSafe(processed).catch_unwind().await.unwrap_or_else(|panic| {
                 let message = panic.downcast_ref::<String>().map(String::as_str);
                 let message = message.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic");
+                self.log(&job.result, "internal", message);
                 job.end(Some(TaskError::new("internal", message)))
             });
             worker.in_flight.set(false);
@@ -236,7 +237,8 @@ impl Engine {
                 () = draining(stop) => return End::Left,
                 has_expired = self.outage.wait_until_reachable(self.wait_left()) => has_expired,
             };
-            if has_expired && let Next::End(end) = self.wait_on(Next::Again(Duration::ZERO)) {
+            if has_expired && let Next::End(end) = self.wait_on(Next::Again(Duration::ZERO), UnavailableCause::Provider)
+            {
                 return end;
             }
             let before = *next_start;
@@ -342,7 +344,7 @@ impl Engine {
                 Next::End(job.end(None))
             }
             Err(Wrong { error, is_worth_a_retry }) => {
-                self.log(job, error.kind, &error.message);
+                self.log(&job.result, error.kind, &error.message);
                 self.again_or_end(job, error, is_worth_a_retry, Duration::ZERO)
             }
         }
@@ -352,18 +354,20 @@ impl Engine {
         match error.kind() {
             ErrorKind::Unavailable => return self.unavailable(job, worker.slot, error),
             kind @ (ErrorKind::Connect | ErrorKind::Store) => {
-                self.log(job, kind.as_str(), &error.to_string());
+                self.log(&job.result, kind.as_str(), &error.to_string());
                 let what = if kind == ErrorKind::Store { "the store" } else { "the network" };
                 self.outage.unreachable(what, &error.to_string());
-                return self.wait_on(Next::Again(Duration::ZERO));
+                return self.wait_on(Next::Again(Duration::ZERO), UnavailableCause::Provider);
             }
             kind @ (ErrorKind::Timeout | ErrorKind::Closed | ErrorKind::Unreadable) => {
-                self.log(job, kind.as_str(), &error.to_string());
+                self.log(&job.result, kind.as_str(), &error.to_string());
             }
             ErrorKind::ShutDown => {
                 self.end(RunOutcome::Stopped);
                 return Next::End(End::Left);
             }
+            // Attempts are logged already; this request was not sent.
+            kind if error.attempts().is_empty() => self.log(&job.result, kind.as_str(), &error.to_string()),
             _ => {}
         }
         if !error.attempts().is_empty() {
@@ -380,9 +384,9 @@ impl Engine {
     }
 
     /// Logs an error that is not an error response of the provider.
-    fn log(&self, job: &Job, kind: &str, message: &str) {
+    pub(super) fn log(&self, result: &TaskResult, kind: &str, message: &str) {
         if let Some(log) = &self.settings.error_log {
-            let (key, task) = (job.result.key_id.as_ref(), &job.result.id);
+            let (key, task) = (result.key_id.as_ref(), &result.id);
             log.line(self.client.pool().clock().wall(), key, task, &format!("{kind}: {message}"));
         }
     }
@@ -398,6 +402,7 @@ impl Engine {
 
     /// Handles a task that no key served.
     fn unavailable(&self, job: &mut Job, slot: Option<usize>, error: &Error) -> Next {
+        let cause = error.unavailable_cause().unwrap_or(UnavailableCause::Provider);
         if let Some(last) = error.attempts().last() {
             let what = last.outcome().failure().map(failure_text).unwrap_or_default();
             match last.outcome().failure().map(|failure| (failure.class(), failure.affected_scope())) {
@@ -408,7 +413,7 @@ impl Engine {
                 // Keys failed; others may be ready.
                 _ => self.outage.reached(),
             }
-            return self.wait_on(Next::without_key(slot, Duration::ZERO));
+            return self.wait_on(Next::without_key(slot, Duration::ZERO), cause);
         }
         let why = error.as_unavailable().map(Unavailability::of).unwrap_or_default();
         let pause = match error.retry_after() {
@@ -420,8 +425,18 @@ impl Engine {
         let next = Next::without_key(slot, pause.min(self.wait_left()));
         let message = error.to_string();
         // Keys of other slots may be ready.
-        let Some(why) = self.outage.no_key(slot, why, &message) else { return self.wait_on(next) };
+        let Some(why) = self.outage.no_key(slot, why, &message) else { return self.wait_on(next, cause) };
+        // The pool disables no key if the provider rejects them all.
+        let stats = self.client.pool().stats();
+        let is_every_key_rejected = cause == UnavailableCause::Keys
+            && stats.disabling_paused
+            && stats.succeeded == 0
+            && !why.may_end_any_time();
         match why.advice(self.client.pool()) {
+            Advice::Wait if is_every_key_rejected => {
+                self.end(RunOutcome::NoKeys { message });
+                Next::End(End::Left)
+            }
             Advice::Exhausted(after) if self.settings.until_exhausted => {
                 self.end(RunOutcome::Exhausted { seconds: after.as_secs(), message });
                 Next::End(End::Left)
@@ -430,10 +445,16 @@ impl Engine {
                 self.end(RunOutcome::NoKeys { message });
                 Next::End(End::Left)
             }
-            Advice::TooLarge => Next::End(job.end(Some(TaskError::new("invalid", message)))),
-            Advice::NoModel => Next::End(job.end(Some(TaskError::new("model_unavailable", message)))),
-            Advice::Wait | Advice::Exhausted(_) => self.wait_on(next),
+            Advice::TooLarge => self.refused(job, "invalid", message),
+            Advice::NoModel => self.refused(job, "model_unavailable", message),
+            Advice::Wait | Advice::Exhausted(_) => self.wait_on(next, cause),
         }
+    }
+
+    /// Ends a task that is not sent.
+    fn refused(&self, job: &mut Job, kind: &'static str, message: String) -> Next {
+        self.log(&job.result, kind, &message);
+        Next::End(job.end(Some(TaskError::new(kind, message))))
     }
 
     /// Returns how much longer the run may wait.
@@ -441,12 +462,17 @@ impl Engine {
         self.settings.max_wait.map_or(Duration::MAX, |wait| wait.saturating_sub(self.outage.since_last_answer()))
     }
 
-    /// Returns the next step, or ends the run if it has waited too long.
-    fn wait_on(&self, next: Next) -> Next {
+    /// Returns the next step, or ends the run if it has waited too long for this cause.
+    fn wait_on(&self, next: Next, cause: UnavailableCause) -> Next {
         if self.settings.max_wait.is_none_or(|wait| self.outage.since_last_answer() < wait) {
             return next;
         }
-        self.end(RunOutcome::WaitedTooLong { message: self.outage.waits_for().unwrap_or_default() });
+        let message = self.outage.waits_for().unwrap_or_default();
+        self.end(match cause {
+            UnavailableCause::Quota => RunOutcome::WaitedTooLong { message },
+            UnavailableCause::Keys => RunOutcome::NoKeys { message },
+            UnavailableCause::Provider => RunOutcome::Unreachable { message },
+        });
         Next::End(End::Left)
     }
 }

@@ -2,7 +2,7 @@
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tower_keypool::Provider;
 
 use super::{
@@ -22,6 +22,8 @@ pub(super) enum Api {
 
 /// Default `max_tokens` for Anthropic, which requires a number.
 const ANTHROPIC_MAX_TOKENS: u32 = 8_192;
+/// A request for JSON. OpenAI refuses `json_object` unless a message contains the word, and Anthropic has no such mode.
+const ASK_FOR_JSON: &str = "Answer in JSON.";
 /// Characters that are escaped in a path segment.
 const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'`');
 
@@ -154,11 +156,8 @@ fn gemini(body: &mut RawObject, options: &PromptOptions) {
 
 fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
     // Chat completions have no field `system`.
-    match (body.remove("system"), &options.system) {
-        (Some(system), _) => put_system_first(body, &system),
-        (None, Some(system)) => put_system_first(body, system),
-        (None, None) => {}
-    }
+    let system = body.remove("system");
+    put_system_first(body, system, options);
     if let Some(temperature) = options.temperature {
         set(body, "temperature", &temperature);
     }
@@ -179,8 +178,8 @@ fn chat(body: &mut RawObject, options: &PromptOptions, own: bool) {
     }
 }
 
-/// Inserts the system instruction before the messages, unless they have one.
-fn put_system_first(body: &mut RawObject, system: &impl serde::Serialize) {
+/// Inserts the system instruction before the messages, unless they have one, and a request for JSON if they need it.
+fn put_system_first(body: &mut RawObject, own: Option<Box<RawValue>>, options: &PromptOptions) {
     #[derive(Deserialize)]
     struct Message {
         #[serde(default)]
@@ -188,21 +187,44 @@ fn put_system_first(body: &mut RawObject, system: &impl serde::Serialize) {
     }
     let Some(messages) = body.get("messages") else { return };
     let Ok(list) = serde_json::from_str::<Vec<&RawValue>>(messages.get()) else { return };
-    let is_system = |message: &&&RawValue| {
+    let is_system = |message: &&RawValue| {
         serde_json::from_str::<Message>(message.get())
             .is_ok_and(|message| matches!(&*message.role, "system" | "developer"))
     };
-    if list.iter().find(is_system).is_none() {
-        let first = raw(&json!({ "role": "system", "content": system }));
-        let all: Vec<&RawValue> = std::iter::once(&*first).chain(list).collect();
-        let all = raw(&all);
-        body.insert("messages".to_owned(), all);
+    let given = || own.or_else(|| Some(raw(&system(options)?)));
+    let mut first: Vec<_> = if list.iter().any(is_system) { Vec::new() } else { given().into_iter().collect() };
+    let has_word = |json: &RawValue| json.get().to_ascii_lowercase().contains("json");
+    if matches!(options.json, JsonFormat::Any) && !has_word(messages) && !first.iter().any(|json| has_word(json)) {
+        first.push(raw(&ASK_FOR_JSON));
     }
+    if first.is_empty() {
+        return;
+    }
+    let first = first.into_iter().map(|content| raw(&json!({ "role": "system", "content": content })));
+    let all = raw(&first.chain(list.into_iter().map(ToOwned::to_owned)).collect::<Vec<_>>());
+    body.insert("messages".to_owned(), all);
+}
+
+/// Returns the system instruction, with a request for JSON of any form.
+fn system(options: &PromptOptions) -> Option<String> {
+    let ask = matches!(options.json, JsonFormat::Any).then_some(ASK_FOR_JSON);
+    let parts: Vec<&str> = options.system.as_deref().into_iter().chain(ask).collect();
+    (!parts.is_empty()).then(|| parts.join("\n"))
 }
 
 fn anthropic(body: &mut RawObject, options: &PromptOptions) {
-    if let Some(system) = &options.system {
-        set(body, "system", system);
+    let own = body.get("system").and_then(|own| serde_json::from_str::<Value>(own.get()).ok());
+    match own.filter(|_| matches!(options.json, JsonFormat::Any)) {
+        Some(Value::String(own)) => drop(body.insert("system".to_owned(), raw(&format!("{own}\n{ASK_FOR_JSON}")))),
+        Some(Value::Array(mut own)) => {
+            own.push(json!({ "type": "text", "text": ASK_FOR_JSON }));
+            body.insert("system".to_owned(), raw(&own));
+        }
+        _ => {
+            if let Some(system) = system(options) {
+                set(body, "system", &system);
+            }
+        }
     }
     if let Some(temperature) = options.temperature {
         set(body, "temperature", &temperature);

@@ -1,9 +1,15 @@
 //! Errors of the client.
 
-use std::{error::Error as StdError, fmt, io, time::Duration};
+use std::{collections::BTreeSet, error::Error as StdError, fmt, io, time::Duration};
 
 use http::StatusCode;
-use tower_keypool::{Attempts, Base, ErrorClass, Failure, KeyId, classify::causes};
+use tower_keypool::{
+    Attempts, Base, ErrorClass, Failure, KeyId, KeyPool, Unavailable,
+    classify::causes,
+    pool::{Attempt, BreakerView, CircuitBreaker, UnavailableReason as Reason},
+};
+
+use crate::time::time_left;
 
 /// The reason why a prompt has no answer. It never contains a secret.
 #[derive(Debug)]
@@ -20,6 +26,19 @@ struct Inner {
     retry_after: Option<Duration>,
     attempts: Attempts,
     library: Option<tower_keypool::Error>,
+    cause: Option<UnavailableCause>,
+}
+
+/// The cause of [`ErrorKind::Unavailable`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnavailableCause {
+    /// Keys are at a rate limit or a daily limit.
+    Quota,
+    /// The keys are rejected or disabled.
+    Keys,
+    /// The provider or the network failed, or keys are busy.
+    Provider,
 }
 
 /// The kind of an [`Error`].
@@ -79,6 +98,7 @@ impl Error {
             retry_after: None,
             attempts: Attempts::default(),
             library: None,
+            cause: None,
         };
         Self { inner: Box::new(inner) }
     }
@@ -89,17 +109,21 @@ impl Error {
     }
 
     /// Converts an error of the library.
-    pub(super) fn of_library(error: tower_keypool::Error, base: &Base) -> Self {
+    pub(super) fn of_library(error: tower_keypool::Error, pool: &KeyPool) -> Self {
         use tower_keypool::ErrorKind as Library;
         let attempts = error.attempts().clone();
+        // The first keys stand for all, which may be many.
+        let cooling = error.as_unavailable().map_or_else(Vec::new, |_| cooling(pool, 64));
+        let classes: Vec<ErrorClass> = cooling.iter().filter_map(|breaker| breaker.class).collect();
         let mut out = match error.kind() {
-            Library::Unavailable => Self::new(ErrorKind::Unavailable, error.to_string()),
+            Library::Unavailable => Self::new(ErrorKind::Unavailable, unavailable_text(&error, &classes)),
             Library::Store => Self::new(ErrorKind::Store, error.to_string()),
             Library::ShutDown => Self::new(ErrorKind::ShutDown, error.to_string()),
-            Library::Transport => Self::from_transport(&error, base),
+            Library::Transport => Self::from_transport(&error, pool.provider().base()),
             _ => Self::new(ErrorKind::Invalid, error.with_cause()),
         };
         out.inner.retry_after = error.retry_after();
+        out.inner.cause = error.as_unavailable().map(|unavailable| cause(unavailable, &attempts, classes));
         out.inner.library = Some(error);
         out.with_attempts(attempts)
     }
@@ -171,7 +195,7 @@ impl Error {
 
     /// Returns the key that was used last.
     pub fn key(&self) -> Option<&KeyId> {
-        self.inner.attempts.last().map(tower_keypool::pool::Attempt::key)
+        self.inner.attempts.last().map(Attempt::key)
     }
 
     /// Returns the keys that were tried, each with its outcome.
@@ -180,8 +204,13 @@ impl Error {
     }
 
     /// Returns why no key could serve, if that is the error.
-    pub fn as_unavailable(&self) -> Option<&tower_keypool::Unavailable> {
+    pub fn as_unavailable(&self) -> Option<&Unavailable> {
         self.inner.library.as_ref()?.as_unavailable()
+    }
+
+    /// Returns the cause why no key could serve, if that is the error.
+    pub fn unavailable_cause(&self) -> Option<UnavailableCause> {
+        self.inner.cause
     }
 }
 
@@ -194,6 +223,45 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.inner.library.as_ref().map(|error| error as &(dyn StdError + 'static))
+    }
+}
+
+/// Returns the breakers that are cooling down, for the first keys of a pool.
+pub(crate) fn cooling(pool: &KeyPool, keys: usize) -> Vec<BreakerView> {
+    let snapshot = pool.snapshot(0, keys);
+    let breakers = snapshot.keys.into_iter().flat_map(|key| key.breakers);
+    let breakers = breakers.chain(snapshot.projects.into_iter().flat_map(|project| project.breakers));
+    breakers.chain(snapshot.breakers).filter(|breaker| breaker.state == CircuitBreaker::Cooling).collect()
+}
+
+/// Formats why no key is available, such as `2 cooling down (key rejected); try again in 12 min`.
+fn unavailable_text(error: &tower_keypool::Error, cooling: &[ErrorClass]) -> String {
+    let mut text = error.to_string();
+    let classes: BTreeSet<&str> = cooling.iter().map(|class| class.as_str()).collect();
+    if !classes.is_empty() {
+        let classes = classes.into_iter().collect::<Vec<_>>().join(", ").replace('_', " ");
+        text = text.replacen("cooling down", &format!("cooling down ({classes})"), 1);
+    }
+    match (text.split_once("; try again in "), error.retry_after()) {
+        (Some((what, _)), Some(after)) => format!("{what}; try again in {}", time_left(after.as_secs().max(1))),
+        _ => text,
+    }
+}
+
+/// Returns the cause why no key could serve, from the attempts and the classes of the cooldowns.
+fn cause(unavailable: &Unavailable, attempts: &Attempts, cooling: Vec<ErrorClass>) -> UnavailableCause {
+    use ErrorClass::{DailyQuota, Egress, RateLimit, Transient};
+    let mut reasons = unavailable.reasons().iter().map(|(reason, _)| *reason);
+    let last = attempts.last().and_then(Attempt::class);
+    let classes: Vec<ErrorClass> = attempts.iter().filter_map(Attempt::class).chain(cooling).collect();
+    let is_limit = |reason| matches!(reason, Reason::Limit | Reason::DailyLimit | Reason::Store);
+    match () {
+        () if matches!(last, Some(Transient | Egress)) => UnavailableCause::Provider,
+        () if reasons.clone().any(is_limit) => UnavailableCause::Quota,
+        () if classes.iter().any(|class| matches!(class, RateLimit | DailyQuota)) => UnavailableCause::Quota,
+        () if reasons.all(|reason| matches!(reason, Reason::Disabled | Reason::Model)) => UnavailableCause::Keys,
+        () if classes.iter().any(|class| class.is_key_fault() && *class != Egress) => UnavailableCause::Keys,
+        () => UnavailableCause::Provider,
     }
 }
 

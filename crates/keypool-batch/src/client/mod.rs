@@ -28,12 +28,15 @@ use tower_keypool::{
 use self::{answer::Reader, body::Wire, transport::Transport};
 pub use self::{
     answer::{Answer, Finish, Usage},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, UnavailableCause},
     request::{Prompt, PromptOptions},
     stream::AnswerStream,
     transport::TransportRequest,
 };
-pub(crate) use self::{error::failure_text, request::Content};
+pub(crate) use self::{
+    error::{cooling, failure_text},
+    request::Content,
+};
 
 /// Default timeout of an answer.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -191,7 +194,7 @@ impl Client {
             Error::new(ErrorKind::Invalid, format!("the request for this model is invalid: {error}"))
         })?;
         let answer = self.stack.clone().oneshot(request).await;
-        let answer = answer.map_err(|error| Error::of_library(error, provider.base()))?;
+        let answer = answer.map_err(|error| Error::of_library(error, self.pool()))?;
         let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
         if let Some(failure) = attempts.last().and_then(|attempt| attempt.outcome().failure()) {
             return Err(Error::of_failure(failure, answer.status(), attempts.clone()));

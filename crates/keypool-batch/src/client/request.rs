@@ -162,7 +162,7 @@ impl PromptOptions {
         self
     }
 
-    /// Requests JSON of any form. Anthropic has no such mode: ask for JSON in the prompt.
+    /// Requests JSON of any form. For OpenAI and Anthropic, the system instruction gets the sentence "Answer in JSON."
     pub fn json(mut self) -> Self {
         self.json = JsonFormat::Any;
         self

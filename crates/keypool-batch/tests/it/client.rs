@@ -94,6 +94,11 @@ async fn options_reach_every_provider() {
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json())).await;
     assert_eq!((&*uri, &body["max_tokens"]), ("https://llm.example/v1/chat/completions", &json!(77)));
     assert_eq!(body["response_format"], json!({ "type": "json_object" }));
+    assert_eq!(body["messages"][0]["content"], "Be brief.\nAnswer in JSON.");
+    let own = json!({ "messages": [{ "role": "system", "content": "S" }, { "role": "user", "content": "x" }] });
+    let (_, body) = sent_by(&client, &sent, &Prompt::request(&own).unwrap().options(options().json())).await;
+    assert_eq!(body["messages"][0]["content"], "Answer in JSON.", "OpenAI refuses `json_object` without the word");
+    assert_eq!(body["messages"][1]["content"], "S");
     let several = json!({ "n": 3 }).as_object().unwrap().clone();
     let error = client.send(&Prompt::text("x").options(options().extra(several))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
@@ -102,6 +107,19 @@ async fn options_reach_every_provider() {
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
     assert_eq!(uri, "https://api.anthropic.com/v1/messages");
     assert_eq!((&body["max_tokens"], &body["system"]), (&json!(77), &json!("Be brief.")));
+    let (_, asked) = sent_by(&client, &sent, &prompt(options().json())).await;
+    assert_eq!(asked["system"], "Be brief.\nAnswer in JSON.");
+    for (own, all) in [
+        (json!("S"), json!("S\nAnswer in JSON.")),
+        (
+            json!([{ "type": "text", "text": "S" }]),
+            json!([{ "type": "text", "text": "S" }, { "type": "text", "text": "Answer in JSON." }]),
+        ),
+    ] {
+        let whole = json!({ "system": own, "messages": [{ "role": "user", "content": "x" }] });
+        let (_, body) = sent_by(&client, &sent, &Prompt::request(&whole).unwrap().options(options().json())).await;
+        assert_eq!(body["system"], all);
+    }
     assert_eq!(body["output_config"]["format"]["schema"], schema);
     let (_, body) = sent_by(&client, &sent, &Prompt::text("hello").model("m")).await;
     assert_eq!(body["max_tokens"], 8192, "the field is required");

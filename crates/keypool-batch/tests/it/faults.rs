@@ -130,6 +130,23 @@ async fn each_fault_is_a_line_in_the_error_log() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tasks_that_are_not_sent_are_lines_in_the_error_log() {
+    let log = Lines::default();
+    let input = "{}\n{\"prompt\": \"a\"}\n{\"prompt\": \"b\", \"model\": \"gemini-2.5-pro\"}\n";
+    let input = Input::read(input.as_bytes(), InputFormat::JsonLines).unwrap();
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let batch = Batch::new(&client, "").error_log(ErrorLog::writer(log.clone()));
+    let (summary, results) = results_of(batch, input).await;
+    assert_eq!((summary.ok, summary.failed), (1, 2), "without a model of the run, each task must name one: {summary}");
+    assert_eq!(results[1]["error"]["message"], "no model is set");
+    let text = log.text();
+    let mut messages: Vec<&str> = text.lines().map(|line| line.split_once(" ERROR task ").unwrap().1).collect();
+    messages.sort_unstable();
+    let input = "line 1: input: line 1: the task has none of `prompt`, `request`, `contents` and `messages`";
+    assert_eq!(messages, ["1: invalid: no model is set", input], "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn unwritable_error_log_is_reported_and_the_run_continues() {
     struct Full;
     impl Write for Full {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use gemini_sim::GeminiSim;
-use keypool_batch::{Input, Output, OutputError, OutputOptions, Task};
+use keypool_batch::{Input, InputFormat, Output, OutputError, OutputOptions, Task};
 use serde_json::{Value, json};
 
 use crate::{lines, paused, run_to, tasks};
@@ -123,9 +123,10 @@ async fn changed_prompt_under_the_same_id_is_a_new_task() {
         let first = lines(&path);
         assert_eq!(run(&path, ORDERED, ask(["a", "B", "c"])).await, 1, "{name}: only the changed task is sent");
         let second = lines(&path);
-        assert_eq!(second.len(), 3, "{name}: each result appears once");
+        assert_eq!(second.len(), 4, "{name}: the result of the earlier prompt is kept");
         assert_eq!((&first[0], &first[2]), (&second[0], &second[2]));
         assert_ne!(first[1]["hash"], second[1]["hash"]);
+        assert_eq!(first[1], second[3], "{name}: it follows those of this input");
         assert_eq!(run(&path, ORDERED, ask(["a", "B", "c"])).await, 0);
     }
 }
@@ -142,6 +143,45 @@ async fn results_are_in_input_order_and_others_follow() {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{name}: no other file is left");
         fs::remove_file(&path).unwrap();
     }
+}
+
+/// The ids of tasks without one are their positions, which are the same in all inputs.
+#[tokio::test(start_paused = true)]
+async fn results_of_another_input_are_kept_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let ask = |prompts: &'static [&'static str]| Input::tasks(prompts.iter().map(|prompt| Task::new(*prompt)));
+    for name in ["r.jsonl", "r.json"] {
+        let path = folder.path().join(name);
+        assert_eq!(run(&path, ORDERED, ask(&["a", "b"])).await, 2);
+        let first = lines(&path);
+        assert_eq!(run(&path, ORDERED, ask(&["c"])).await, 1, "{name}");
+        assert_eq!((lines(&path).len(), &lines(&path)[1..]), (3, &first[..]), "{name}");
+        assert_eq!(run(&path, ORDERED, ask(&["a", "b"])).await, 0, "{name}: no task is sent again");
+        assert_eq!((lines(&path).len(), &lines(&path)[..2]), (3, &first[..]), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn task_may_have_the_place_of_an_invalid_line_as_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.json");
+    for text in ["{\"prompt\": \"a\", \"id\": \"line 2\"}\n{}\n", "\n{}\n{\"prompt\": \"a\", \"id\": \"line 2\"}\n"] {
+        let input = Input::read(text.as_bytes(), InputFormat::JsonLines).unwrap();
+        let (_sim, client) = paused(GeminiSim::builder(), 1);
+        let summary = run_to(&client, input, &path, OutputOptions::default()).await;
+        assert_eq!((summary.ok + summary.skipped - summary.skipped_failed, lines(&path).len()), (1, 2), "{summary}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn blank_lines_in_an_output_are_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    run(&path, OutputOptions::default(), tasks(2)).await;
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("\n{}\n", text.replace('\n', "\n \n"))).unwrap();
+    assert_eq!(run(&path, ORDERED, tasks(3)).await, 1);
+    assert_eq!(lines(&path).len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

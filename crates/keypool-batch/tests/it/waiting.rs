@@ -56,15 +56,16 @@ async fn run_waits_for_the_next_day_and_shows_it() {
     let (sim, client) = paused_with(GeminiSim::builder(), 2, Limits::none().rpd(10), per_day(10));
     let run = Batch::new(&client, MODEL).workers(2).start(tasks(30), sink()).unwrap();
     tokio::time::sleep(HOUR).await;
-    let seconds_left = || {
+    let minutes_left = || {
         let waits_for = run.progress().waits_for.unwrap();
         let (why, left) = waits_for.split_once("; try again in ").unwrap();
         assert!(why.ends_with("2 daily limit used up"), "{waits_for}");
-        left.trim_end_matches(" s").parse::<u64>().unwrap()
+        let (hours, minutes) = left.trim_end_matches(" min").split_once(" h ").unwrap();
+        60 * hours.parse::<u64>().unwrap() + minutes.parse::<u64>().unwrap()
     };
-    let before = seconds_left();
-    tokio::time::sleep(20 * SECOND).await;
-    assert!((19..=21).contains(&(before - seconds_left())), "the remaining time is updated");
+    let before = minutes_left();
+    tokio::time::sleep(20 * 60 * SECOND).await;
+    assert!((19..=21).contains(&(before - minutes_left())), "the remaining time is updated");
     let progress = run.progress();
     assert_eq!((progress.active, progress.ok), (0, 20), "{progress}");
     let summary = run.finish().await.unwrap();
@@ -122,6 +123,25 @@ async fn run_without_usable_keys_ends_and_fails_no_task() {
     }
 }
 
+/// The pool then disables no key, since this may be an outage of the provider.
+#[tokio::test(start_paused = true)]
+async fn run_whose_keys_are_all_rejected_ends_and_says_why() {
+    for slots in [false, true] {
+        let (sim, client) = paused(GeminiSim::builder(), 6);
+        for key in 0..6 {
+            sim.refuse_key(&format!("key-{key}"), Some(Refusal::ApiKeyInvalid));
+        }
+        let mut batch = Batch::new(&client, MODEL);
+        if slots {
+            batch = batch.slots(1, SECOND);
+        }
+        let summary = tokio::time::timeout(HOUR, batch.run(tasks(30), sink())).await.expect("the run ends").unwrap();
+        let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
+        assert!(message.contains("cooling down (key rejected)"), "{message}");
+        assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn run_without_any_key_ends() {
     // With slots, no worker starts. The second task does not fit into the queue.
@@ -169,7 +189,7 @@ async fn max_wait_ends_a_run_without_a_network() {
     let client = Client::new(&pool("http://127.0.0.1:9", 3).build().unwrap());
     let run = Batch::new(&client, MODEL).max_wait(2 * SECOND).start(tasks(20), sink()).unwrap();
     let summary = run.finish().await.unwrap();
-    let RunOutcome::WaitedTooLong { message } = &summary.outcome else { panic!("{summary}") };
+    let RunOutcome::Unreachable { message } = &summary.outcome else { panic!("{summary}") };
     assert!(message.contains("connection refused at 127.0.0.1:9"), "{message}");
     assert_eq!((summary.failed, summary.left), (0, 20));
     assert!(summary.seconds < 6.0, "{summary}");
@@ -181,7 +201,7 @@ async fn no_request_is_sent_at_the_end_of_max_wait() {
     let builder = GeminiSim::builder().script([refused, Rule::new(Fault::HeadLatency((SECOND / 10).into()))]);
     let (sim, client) = paused(builder, 1);
     let summary = Batch::new(&client, MODEL).max_wait(5 * SECOND).run(tasks(20), sink()).await.unwrap();
-    assert!(matches!(summary.outcome, RunOutcome::WaitedTooLong { .. }), "{summary}");
+    assert!(matches!(summary.outcome, RunOutcome::Unreachable { .. }), "{summary}");
     let tries = sim.report().total.arrivals - 20;
     assert!((1..=5).contains(&tries), "{tries} requests after the first of each task");
 }

@@ -1,6 +1,7 @@
 //! `keypool batch`
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -18,7 +19,7 @@ use super::{
     output::{Json, print_json, warn, wrong},
     serve::EndSignals,
 };
-use crate::config::{BatchSection, Inputs, ProviderKind, Span};
+use crate::config::{BatchSection, Inputs, Loaded, ProviderKind, Span};
 
 const OUT_OF_QUOTA: u8 = 3;
 const NO_USABLE_KEY: u8 = 4;
@@ -119,8 +120,10 @@ Examples:
 
 The first Ctrl-C or SIGTERM waits for the requests in flight, the second one stops at once.
 
-Exit codes: 0 all tasks were answered, 1 some failed, 2 the command line, the configuration or the input is wrong, 3 out of \
-quota, 4 no usable key, 130 stopped.";
+With --json the summary is JSON, on standard error if standard output has the results.
+
+Exit codes: 0 all tasks were answered, 1 some failed, or --max-wait has passed and the provider cannot be reached or fails, 2 the \
+command line, the configuration or the input is wrong, 3 out of quota, 4 the keys are rejected or disabled, 130 stopped.";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
@@ -146,6 +149,7 @@ impl Batch {
             let opened = Opened::open(&inputs).await?;
             let settings = self.settings(&opened.loaded.config.batch)?;
             let client = opened.client(opened.pools.own(), settings.timeout.0)?;
+            self.check_error_log(&opened.loaded)?;
             let engine = self.engine(&client, &settings, opened.loaded.config.gateway.provider)?;
             let (input, output) = (self.open_input()?, self.open_output()?);
             let signals = EndSignals::catch()?;
@@ -154,11 +158,13 @@ impl Batch {
             let summary = run.finish().await;
             let _ = tokio::time::timeout(Duration::from_secs(2), client.pool().shutdown()).await;
             let summary = summary.map_err(of_output)?;
-            // Standard output may hold results.
-            if self.summary.json && self.output.is_some() {
-                print_json(&summary);
-            } else {
-                warn(&summary);
+            match self.output {
+                Some(_) if self.summary.json => print_json(&summary),
+                // Standard output has the results.
+                None if self.summary.json => {
+                    let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string_pretty(&summary)?);
+                }
+                _ => warn(&summary),
             }
             Ok(code(&summary))
         })
@@ -191,8 +197,8 @@ impl Batch {
 
     fn engine(&self, client: &Client, settings: &BatchSection, provider: ProviderKind) -> anyhow::Result<Engine> {
         let usual = (provider == ProviderKind::Gemini).then(|| "gemini-2.5-flash".to_owned());
-        let model = settings.model.clone().or(usual);
-        let model = model.ok_or_else(|| wrong("no model is set: use --model, or set model in [batch]"))?;
+        // Without a model of the run, each task must name one.
+        let model = settings.model.clone().or(usual).unwrap_or_default();
         let mut options = PromptOptions::new();
         if let Some(system) = &settings.system {
             options = options.system(system.as_str());
@@ -235,6 +241,26 @@ impl Batch {
             engine = engine.error_log(log);
         }
         Ok(engine)
+    }
+
+    /// Refuses an error log in a file that this run uses for something else.
+    fn check_error_log(&self, loaded: &Loaded) -> anyhow::Result<()> {
+        let Some(log) = &self.error_log else { return Ok(()) };
+        // The log and the output may not exist yet.
+        let real = |path: &Path| {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let in_folder = || Some(folder.canonicalize().ok()?.join(path.file_name()?));
+            path.canonicalize().ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+        };
+        let journal = self.output.as_ref().map(|output| PathBuf::from(format!("{}.journal", output.display())));
+        let key_files = loaded.pools().into_iter().flat_map(|plan| plan.key_files().collect::<Vec<_>>());
+        let used = key_files.chain([self.input.clone()]).chain(self.output.clone()).chain(journal);
+        let is_used = used.map(|path| real(&path)).any(|path| path == real(log) && !Path::new("/dev/null").eq(&path));
+        if is_used {
+            let log = log.display();
+            return Err(wrong(format!("--error-log {log}: this is the output, the input or a key file")));
+        }
+        Ok(())
     }
 
     fn open_input(&self) -> anyhow::Result<Input> {
@@ -302,6 +328,7 @@ fn code(summary: &Summary) -> ExitCode {
     match summary.outcome {
         RunOutcome::Exhausted { .. } | RunOutcome::WaitedTooLong { .. } => ExitCode::from(OUT_OF_QUOTA),
         RunOutcome::NoKeys { .. } => ExitCode::from(NO_USABLE_KEY),
+        RunOutcome::Unreachable { .. } => ExitCode::FAILURE,
         RunOutcome::Stopped => ExitCode::from(STOPPED),
         _ if summary.input_error.is_some() => ExitCode::from(super::WRONG),
         _ if summary.failed + summary.skipped_failed > 0 => ExitCode::FAILURE,

@@ -1,28 +1,25 @@
 //! `keypool generate`
 
 use std::{
-    io::{Read, Write as _},
+    io::Read,
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use clap::Args;
-use keypool_batch::{Answer, AnswerStream, Finish, Prompt};
+use keypool_batch::{Answer, AnswerStream, Finish, Prompt, UnavailableCause};
 use serde_json::json;
-use tower_keypool::{
-    Error, ErrorKind,
-    pool::{Attempt, UnavailableReason},
-};
+use tower_keypool::{Error, ErrorKind, pool::Attempt};
 
 use super::{
     block_on,
     keys::rows,
     opened::{Opened, Source},
-    output::{Json, no_answer, plain, print_json, short, warn, wrong},
+    output::{Json, no_answer, plain, print, print_json, short, warn, write, wrong},
 };
 use crate::{
-    config::Inputs,
+    config::{Inputs, ProviderKind},
     proxy::{handler, pools::ProviderPool},
     tenants::matches,
 };
@@ -40,12 +37,15 @@ pub(super) struct Generate {
     /// The prompt; - reads it from standard input
     #[arg(value_name = "PROMPT|-", allow_hyphen_values = true)]
     prompt: String,
-    /// The model
-    #[arg(long, value_name = "MODEL", default_value = "gemini-2.5-flash")]
-    model: String,
+    /// The model [default with Gemini: gemini-2.5-flash]
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
     /// The system instruction; @FILE reads it from a file
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
+    /// The maximum number of tokens in the answer [default with Anthropic: 8192]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    max_output_tokens: Option<u32>,
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
@@ -63,8 +63,8 @@ Examples:
   keypool generate 'Why is the sky blue?'
   git diff | keypool generate - --system 'Write a commit message' --model gemini-2.5-pro --fallback gemini-2.5-flash
 
-Exit codes: 0 answered, 1 not answered or not completely, 2 the command line or the configuration is wrong, 3 out of quota, 4 no usable key, \
-130 stopped.";
+Exit codes: 0 answered, 1 not answered or not completely, 2 the command line or the configuration is wrong, 3 out of quota, 4 the \
+keys are rejected or disabled, 130 stopped.";
 
 impl Generate {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
@@ -80,8 +80,17 @@ impl Generate {
         self.source.set(&mut inputs);
         block_on(Some(2), async {
             let opened = Opened::open(&inputs).await?;
+            let usual = (opened.loaded.config.gateway.provider == ProviderKind::Gemini).then_some("gemini-2.5-flash");
+            let model = self.model.as_deref().or(usual).ok_or_else(|| wrong("no model is set: use --model"))?;
+            let mut prompt = Prompt::text(prompt).model(model);
+            if let Some(system) = system {
+                prompt = prompt.system(system);
+            }
+            if let Some(tokens) = self.max_output_tokens {
+                prompt = prompt.max_output_tokens(tokens);
+            }
             tokio::select! {
-                code = answer(&opened, &self.model, &prompt, system.as_deref(), self.output.json) => code,
+                code = answer(&opened, model, &prompt, self.output.json) => code,
                 _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(STOPPED)),
             }
         })
@@ -97,35 +106,31 @@ impl Generate {
     }
 }
 
-async fn answer(
-    opened: &Opened,
-    model: &str,
-    prompt: &str,
-    system: Option<&str>,
-    json: bool,
-) -> anyhow::Result<ExitCode> {
+async fn answer(opened: &Opened, model: &str, prompt: &Prompt, json: bool) -> anyhow::Result<ExitCode> {
     let claims = |provider: &&Arc<ProviderPool>| provider.models.iter().any(|pattern| matches(pattern, model));
     let provider = opened.pools.iter().find(claims).unwrap_or_else(|| opened.pools.own());
     let client = opened.client(provider, TIMEOUT)?;
-    let mut prompt = Prompt::text(prompt).model(model);
-    if let Some(system) = system {
-        prompt = prompt.system(system);
-    }
     let began = Instant::now();
     let mut text = String::new();
-    let answered = match client.stream(&prompt).await {
+    let answered = match client.stream(prompt).await {
         Ok(stream) => read(stream, json, &mut text).await,
         Err(error) => Err(error),
     };
-    let (error, attempts) = match &answered {
-        Ok(answer) => (incomplete(answer), &answer.attempts),
-        Err(error) => (Some(plain(&short(&error.to_string(), 500))), error.attempts()),
+    let (code, errors, attempts) = match &answered {
+        Ok(answer) => match incomplete(answer) {
+            Some(why) => (1, vec![why], &answer.attempts),
+            None => (0, Vec::new(), &answer.attempts),
+        },
+        Err(error) => {
+            let (code, errors) = failed(opened, provider, error).await?;
+            (code, errors, error.attempts())
+        }
     };
     if json {
         let (answer, last) = (answered.as_ref().ok(), attempts.last());
         print_json(&json!({
             "text": text,
-            "error": error,
+            "error": (!errors.is_empty()).then(|| errors.join("\n")),
             "finish_reason": answer.and_then(|answer| answer.finish_reason.as_deref()),
             "model": last.and_then(Attempt::model),
             "key": last.map(Attempt::key),
@@ -136,18 +141,13 @@ async fn answer(
             "seconds": (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0,
         }));
     } else if !text.is_empty() && !text.ends_with('\n') {
-        println!();
+        print("");
     }
-    let code = match (answered.as_ref().err().and_then(library), error) {
-        (Some(error), _) => failed(opened, provider, error).await?,
-        (None, Some(error)) => {
-            warn(error);
-            ExitCode::FAILURE
-        }
-        (None, None) => ExitCode::SUCCESS,
-    };
+    for error in errors {
+        warn(error);
+    }
     flush(provider).await;
-    Ok(code)
+    Ok(ExitCode::from(code))
 }
 
 /// Reads an answer, and prints it as it arrives.
@@ -155,8 +155,7 @@ async fn read(mut stream: AnswerStream, json: bool, text: &mut String) -> Result
     while let Some(piece) = stream.next().await {
         let piece = piece?;
         if !json {
-            let mut out = std::io::stdout().lock();
-            let _ = out.write_all(terminal(&piece).as_bytes()).and_then(|()| out.flush());
+            write(terminal(&piece).as_bytes());
         }
         text.push_str(&piece);
     }
@@ -197,40 +196,41 @@ fn terminal(text: &str) -> String {
         .collect()
 }
 
-/// Prints why no key served the request, and the state of each key if none is usable.
-async fn failed(opened: &Opened, provider: &ProviderPool, error: &Error) -> anyhow::Result<ExitCode> {
-    let message = handler::failure(error).0.message;
-    if let Some(unavailable) = error.as_unavailable() {
-        // The last attempt may have failed for another reason, such as a refused connection.
-        let last = error.attempts().last().and_then(|attempt| attempt.outcome().failure());
-        match last.and_then(tower_keypool::Failure::message) {
-            Some(cause) => {
-                warn(format_args!("{message}; the last attempt at {}: {cause}", provider.pool.provider().base()));
-            }
-            None => warn(&message),
-        }
-        let is_permanent =
-            |reason: &UnavailableReason| matches!(reason, UnavailableReason::Disabled | UnavailableReason::Model);
-        if !unavailable.reasons().iter().all(|(reason, _)| is_permanent(reason)) {
-            return Ok(ExitCode::from(OUT_OF_QUOTA));
-        }
-        for row in rows(opened).await?.iter().filter(|row| *row.provider == *provider.name) {
-            warn(format_args!(
-                "{} ({}): {} {}; {}",
-                row.id,
-                row.listed_at,
-                row.state.as_str(),
-                row.why(),
-                row.advice()
-            ));
-        }
-        return Ok(ExitCode::from(NO_USABLE_KEY));
+/// Returns the exit code and the reasons why there is no answer, with the state of each key if none is usable.
+async fn failed(
+    opened: &Opened,
+    provider: &ProviderPool,
+    error: &keypool_batch::Error,
+) -> anyhow::Result<(u8, Vec<String>)> {
+    let message = plain(&short(&error.to_string(), 500));
+    let Some(cause) = error.unavailable_cause() else {
+        return Ok((
+            1,
+            vec![match library(error) {
+                Some(error) if error.kind() == ErrorKind::Transport => no_answer(&provider.pool, error),
+                Some(error) => handler::failure(error).0.message,
+                None => message,
+            }],
+        ));
+    };
+    // The last attempt may have failed for another reason, such as a refused connection.
+    let last = error.attempts().last().and_then(|attempt| attempt.outcome().failure());
+    let mut errors = vec![match last.and_then(tower_keypool::Failure::message) {
+        Some(cause) => format!("{message}; the last attempt at {}: {cause}", provider.pool.provider().base()),
+        None => message,
+    }];
+    if cause == UnavailableCause::Keys {
+        let rows = rows(opened).await?;
+        errors.extend(rows.iter().filter(|row| *row.provider == *provider.name).map(|row| {
+            format!("{} ({}): {} {}; {}", row.id, row.listed_at, row.state.as_str(), row.why(), row.advice())
+        }));
     }
-    match error.kind() {
-        ErrorKind::Transport => warn(no_answer(&provider.pool, error)),
-        _ => warn(message),
-    }
-    Ok(ExitCode::FAILURE)
+    let code = match cause {
+        UnavailableCause::Quota => OUT_OF_QUOTA,
+        UnavailableCause::Keys => NO_USABLE_KEY,
+        _ => 1,
+    };
+    Ok((code, errors))
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Command-line options of a key, which are the same as in key files, and the reading of its secret.
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write as _};
 
 use clap::Args;
+use crossterm::{
+    event::{self, Event, KeyCode, KeyModifiers},
+    terminal,
+};
 use serde_json::{Map, Value};
 use tower_keypool::{
     Key, Secret,
@@ -134,7 +138,7 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
             std::io::stdin().read_to_string(&mut text).map_err(|error| wrong(format!("standard input: {error}")))?;
             text
         }
-        Some("-") | None => rpassword::prompt_password("API key (not shown): ")?,
+        Some("-") | None => prompt()?,
         Some(_) => {
             return Err(wrong(
                 "other users of this machine can see a key on the command line: leave it out to be asked for it, or use - to \
@@ -150,4 +154,39 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
         return Err(wrong("this is the gateway's own token, not a key of a provider"));
     }
     Ok(secret)
+}
+
+/// Reads a line from the terminal without showing it. In raw mode, Ctrl-C is a key and cannot leave the echo off.
+fn prompt() -> anyhow::Result<String> {
+    let _ = write!(std::io::stderr(), "API key (not shown): ");
+    terminal::enable_raw_mode()?;
+    let line = read_line();
+    terminal::disable_raw_mode()?;
+    let _ = writeln!(std::io::stderr());
+    line?.ok_or_else(|| wrong("no key was entered"))
+}
+
+/// Reads keys until Enter. Returns `None` after Ctrl-C, Ctrl-D or Escape.
+fn read_line() -> std::io::Result<Option<String>> {
+    let mut line = String::new();
+    loop {
+        let Event::Key(key) = event::read()? else { continue };
+        if !key.is_press() && !key.is_repeat() {
+            continue;
+        }
+        match key.code {
+            KeyCode::Enter => return Ok(Some(line)),
+            KeyCode::Esc => return Ok(None),
+            KeyCode::Backspace => drop(line.pop()),
+            KeyCode::Char(letter) if key.modifiers.contains(KeyModifiers::CONTROL) => match letter {
+                'c' | 'd' => return Ok(None),
+                // Sent instead of Enter by a line feed that was pasted.
+                'j' => return Ok(Some(line)),
+                'u' => line.clear(),
+                _ => {}
+            },
+            KeyCode::Char(letter) => line.push(letter),
+            _ => {}
+        }
+    }
 }

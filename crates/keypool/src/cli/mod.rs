@@ -137,11 +137,19 @@ pub fn run() -> ExitCode {
         Command::Completions(completions) => Ok(completions.run()),
         Command::Man(man) => man.run(),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("keypool: {error:#}");
+    let code = result.unwrap_or_else(|error| {
+        output::warn(format_args!("{error:#}"));
         let wrong = error.is::<crate::config::Problems>() || error.is::<output::Wrong>();
         ExitCode::from(if wrong { WRONG } else { 1 })
-    })
+    });
+    match output::print_error() {
+        // A closed pipe is not an error.
+        Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            output::warn(format_args!("standard output: {error}"));
+            ExitCode::FAILURE
+        }
+        _ => code,
+    }
 }
 
 /// Runs a command on a runtime with this number of worker threads; the default is one per core.

@@ -22,7 +22,8 @@ use super::{
     gateway_client::{Admin, GatewayClient},
     key_rows::{self, KeyRow},
     opened::{Opened, Source},
-    output::{Json, count, plain, print},
+    output::{Json, count, plain, print, print_error},
+    serve::EndSignals,
 };
 use crate::{
     admin::views::KeyState,
@@ -34,7 +35,7 @@ use crate::{
 /// With --admin, shows the keys of a running gateway; otherwise those of the database.
 #[derive(Args)]
 #[command(
-    after_help = "Exit codes: 0 ended by q or Ctrl-C, 1 the gateway does not answer or the database cannot be used, 2 the \
+    after_help = "Exit codes: 0 ended by q, Ctrl-C or SIGTERM, 1 the gateway does not answer or the database cannot be used, 2 the \
                         command line or the configuration is wrong."
 )]
 pub(super) struct Monitor {
@@ -54,6 +55,9 @@ pub(super) struct Monitor {
     #[command(flatten)]
     source: Source,
 }
+
+/// Maximum time until a signal is noticed.
+const MAX_POLL: Duration = Duration::from_millis(200);
 
 /// The source of pictures.
 enum Watched {
@@ -87,7 +91,9 @@ impl Watched {
 
 /// Returns the keys of a gateway's snapshot, which has a list of pools.
 fn of_gateway(mut snapshot: Value) -> anyhow::Result<Vec<KeyRow>> {
-    let Value::Array(pools) = snapshot["pools"].take() else { return Ok(Vec::new()) };
+    let Value::Array(pools) = snapshot["pools"].take() else {
+        anyhow::bail!("the response has no pools: check that --admin is the admin address of a gateway");
+    };
     let rows: Vec<Vec<KeyRow>> = pools.into_iter().map(key_rows::rows).collect::<anyhow::Result<_>>()?;
     Ok(rows.into_iter().flatten().collect())
 }
@@ -122,6 +128,9 @@ impl Monitor {
 /// Prints one line per key and picture, or one JSON object per picture.
 async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool) -> anyhow::Result<()> {
     for n in 0..pictures {
+        if print_error().is_some() {
+            break;
+        }
         if n > 0 {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
@@ -158,8 +167,13 @@ pub(super) fn totals(rows: &[KeyRow]) -> String {
 
 async fn screen(watched: &Watched, interval: Duration, pictures: u64) -> anyhow::Result<()> {
     let first = watched.picture().await?;
+    let mut signals = EndSignals::catch()?;
     let mut terminal = ratatui::try_init()?;
-    let watching = watch(watched, interval, pictures, first, &mut terminal).await;
+    let watching = tokio::select! {
+        biased;
+        () = signals.next() => Ok(()),
+        watching = watch(watched, interval, pictures, first, &mut terminal) => watching,
+    };
     ratatui::restore();
     watching
 }
@@ -181,8 +195,9 @@ async fn watch(
                 break;
             }
             // Blocks only this worker thread; the other one keeps the pools up to date.
-            if !tokio::task::block_in_place(|| event::poll(left))? {
-                break;
+            if !tokio::task::block_in_place(|| event::poll(left.min(MAX_POLL)))? {
+                tokio::task::yield_now().await;
+                continue;
             }
             let Event::Key(key) = event::read()? else { continue };
             let last = picture.rows.len().saturating_sub(1);

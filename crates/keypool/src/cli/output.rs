@@ -1,9 +1,14 @@
 //! Output of commands: JSON for programs, tables and sentences for people.
 
-use std::{fmt, io::Write as _};
+use std::{
+    fmt,
+    io::{self, Write as _},
+    sync::OnceLock,
+};
 
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets};
+pub(super) use keypool_batch::time_left as left;
 use serde::Serialize;
 use tower_keypool::KeyPool;
 
@@ -31,20 +36,45 @@ pub(super) fn wrong(message: impl Into<String>) -> anyhow::Error {
     Wrong(message.into()).into()
 }
 
-/// Prints a line. A closed pipe is not an error.
+/// The first error of standard output.
+static FAILED: OnceLock<io::Error> = OnceLock::new();
+
+/// Prints a line.
 pub(super) fn print(text: impl fmt::Display) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}");
-    let _ = out.flush();
+    write(format!("{text}\n").as_bytes());
+}
+
+/// Writes to standard output. An error ends the program with exit code 1: see [`print_error`].
+pub(super) fn write(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(bytes).and_then(|()| out.flush()) {
+        let _ = FAILED.set(error);
+    }
+}
+
+/// Returns the first error of standard output.
+pub(super) fn print_error() -> Option<&'static io::Error> {
+    FAILED.get()
 }
 
 pub(super) fn print_json(value: &impl Serialize) {
     print(serde_json::to_string_pretty(value).unwrap_or_default());
 }
 
-/// Prints a message for people on standard error.
+/// Prints a message for people on standard error. Keys that were pasted by mistake are not shown.
 pub(super) fn warn(text: impl fmt::Display) {
-    let _ = writeln!(std::io::stderr(), "keypool: {text}");
+    let _ = writeln!(io::stderr(), "keypool: {}", without_keys(&text.to_string()));
+}
+
+/// Replaces words that look like a provider's key.
+fn without_keys(text: &str) -> String {
+    let is_end = |c: char| c.is_whitespace() || "/\\:,;\"'`()".contains(c);
+    let parts = text.split_inclusive(is_end).map(|part| {
+        let word = part.trim_end_matches(is_end);
+        let is_key = word.len() >= 20 && ["AIza", "AQ.", "sk-", "ya29."].iter().any(|start| word.starts_with(start));
+        if is_key { format!("***{}", &part[word.len()..]) } else { part.to_owned() }
+    });
+    parts.collect()
 }
 
 /// Returns a message for a request without a response: the address and the root cause, such as `Connection refused`.
@@ -84,16 +114,6 @@ pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Formats the time left: `41 s`, `12 min`, `3 h 05 min`, `2 d 4 h`.
-pub(super) fn left(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds.div_ceil(60)),
-        7_200..172_800 => format!("{} h {:02} min", seconds / 3_600, seconds % 3_600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
-    }
-}
-
 /// Formats a time in UTC.
 pub(super) fn moment(ms: i64) -> String {
     let moment = jiff::Timestamp::from_millisecond(ms);
@@ -103,14 +123,6 @@ pub(super) fn moment(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_shown_in_readable_units() {
-        for (seconds, text) in [(0, "0 s"), (119, "119 s"), (121, "3 min"), (7_260, "2 h 01 min"), (180_000, "2 d 2 h")]
-        {
-            assert_eq!(left(seconds), text);
-        }
-    }
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {

@@ -1,12 +1,12 @@
 //! `keypool completions` and `keypool man`
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, output};
 
 /// Print the completion script for a shell
 #[derive(Args)]
@@ -19,8 +19,7 @@ impl Completions {
     pub(super) fn run(&self) -> ExitCode {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "keypool", &mut script);
-        // A closed pipe is not an error.
-        let _ = std::io::stdout().write_all(&script);
+        output::write(&script);
         ExitCode::SUCCESS
     }
 }
@@ -42,7 +41,7 @@ impl Man {
         } else {
             let mut page = Vec::new();
             clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            let _ = std::io::stdout().write_all(&page);
+            output::write(&page);
         }
         Ok(ExitCode::SUCCESS)
     }

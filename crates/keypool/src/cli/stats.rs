@@ -18,6 +18,9 @@ use crate::{admin::views::KeyState, config::Inputs};
 
 /// Show totals: keys by state, unavailable models, and today's usage.
 #[derive(Args)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong."
+)]
 pub(super) struct Stats {
     #[command(flatten)]
     source: Source,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{
     block_on,
     opened::{database, must_exist},
-    output::{Json, moment, print, print_json, table, wrong},
+    output::{Json, moment, print, print_json, table, warn, wrong},
     usage,
 };
 use crate::{
@@ -36,7 +36,7 @@ const EXAMPLES: &str = "\
 Examples:
   keypool tenants add alice
   keypool tenants add ci --models 'gemini-2.5-flash*' --rpm 60 --tpd 20000000 --expires 2030-01-31
-  keypool tenants revoke alice
+  keypool tenants remove alice
 
 Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong, or there is no such tenant.";
 
@@ -93,6 +93,11 @@ struct Rights {
 }
 
 impl Rights {
+    fn is_empty(&self) -> bool {
+        let Self { models, rpm, rpd, tpm, tpd, max_concurrent, expires } = self;
+        [models, rpm, rpd, tpm, tpd, max_concurrent, expires].into_iter().all(Option::is_none)
+    }
+
     fn apply(self, entry: &mut TenantEntry) -> anyhow::Result<()> {
         fn set<T: std::str::FromStr>(option: &str, text: Option<&str>, to: &mut Option<T>) -> anyhow::Result<()> {
             match text.map(str::trim) {
@@ -117,9 +122,12 @@ impl Rights {
         match self.expires.as_deref() {
             None => {}
             Some("") => entry.expires = None,
-            Some(time) if parse_time(time).is_some() => entry.expires = Some(time.to_owned()),
-            Some(_) => {
-                return Err(wrong("--expires: expected a day or a time, such as 2030-01-31 or 2030-01-31T12:00:00Z"));
+            Some(time) => {
+                let expected = "--expires: expected a day or a time, such as 2030-01-31 or 2030-01-31T12:00:00Z";
+                if parse_time(time).ok_or_else(|| wrong(expected))? <= jiff::Timestamp::now() {
+                    warn(format_args!("--expires: {time} has passed, so the tenant's token is refused"));
+                }
+                entry.expires = Some(time.to_owned());
             }
         }
         Ok(())
@@ -141,6 +149,9 @@ impl Tenants {
                 Some(Change::Set { name, rights }) => {
                     let database = database(&stores)?;
                     let mut tenant = find(&loaded, database, &name).await?;
+                    if rights.is_empty() {
+                        return Err(wrong("there is nothing to set: name an option, such as --rpm 10"));
+                    }
                     let mut entry: TenantEntry = serde_json::from_value(tenant.options)?;
                     rights.apply(&mut entry)?;
                     tenant.options = options(&entry)?;

@@ -138,6 +138,8 @@ fn invalid_key_is_refused_and_not_shown() {
     home.run_with_input(&["add-key", "-"], &key(1)).wrong("already, as one");
     home.run_with_input(&["add-key", "-", "--id", "one"], &key(2)).wrong("another key named one");
     home.run_with_input(&["add-key", "-", "--db", "none"], &key(2)).wrong("needs a database");
+    home.run(&["keys", "disable", &key(1)]).wrong("there is no key ***: list all keys");
+    home.run(&["keys", "--config", &key(1)]).wrong("keypool: ***: the file cannot be read");
     home.run(&["keys", "set", "one", "--colour", "red"]).wrong("--colour");
     assert_eq!(ids(&home.json(&["keys"])), ["one"]);
 }
@@ -344,6 +346,9 @@ async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     run(&["revoke", "alice"]).wrong("there is no tenant alice");
     run(&["add", "bob", "--expires", "soon"]).wrong("--expires: expected a day or a time");
     run(&["add", "bob", "--rpm", "many"]).wrong("--rpm: expected a whole number");
+    let done = run(&["add", "bob", "--expires", "2020-01-01"]).good();
+    assert!(done.err.contains("--expires: 2020-01-01 has passed"), "{}", done.err);
+    run(&["set", "bob"]).wrong("there is nothing to set");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -716,6 +721,10 @@ async fn monitor_prints_lines() {
     let picture = home.json(&["monitor", "--count", "1"]);
     assert_eq!(picture["keys"][0]["id"], "mine");
     home.run(&["monitor", "--interval", "0"]).wrong("--interval");
+    let other = Upstream::always(200, "application/json", "{}").await;
+    let done = run_in(home.path(), &["monitor", "--admin", &other.url, "--count", "1"], "", &ADMIN);
+    assert_eq!(done.code, 1, "{}", done.out);
+    assert!(done.err.contains("the admin address of a gateway"), "{}", done.err);
 }
 
 #[test]
@@ -791,6 +800,82 @@ async fn sigterm_ends_a_batch_after_the_requests_in_flight() {
     let answers = std::fs::read_to_string(home.path().join("answers.jsonl")).expect("results");
     let arrivals = slow.report().total.arrivals;
     assert_eq!(answers.lines().count() as u64, arrivals, "each sent request has a result");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unwritable_output_is_an_error_and_no_panic() {
+    let project = Project::new("projects/100000000001").key(key(0).as_str());
+    let sim = GeminiSim::builder().project(project).latency(Duration::from_millis(500)).start().await.expect("a port");
+    let home = Home::new();
+    home.add(0, &[]);
+    home.write("prompts.txt", "one\ntwo\n");
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("a device");
+    let url = sim.url();
+    let code = |arguments: &[&str], out: Stdio, err: Stdio| {
+        let mut command = program(home.path());
+        command.args(arguments).stdin(Stdio::null()).stdout(out).stderr(err);
+        let done = command.output().expect("the program starts");
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let batch = ["batch", "prompts.txt", "-o", "r.jsonl", "--monitor-interval", "100ms", "--upstream", &url];
+    assert_eq!(code(&batch, Stdio::null(), full().into()).0, Some(0));
+    let generate = ["generate", "hello", "--upstream", &url];
+    for arguments in [&generate[..], &["usage", "--csv"], &["keys"], &["completions", "bash"]] {
+        let (code, text) = code(arguments, full().into(), Stdio::piped());
+        assert_eq!((code, text.trim()), (Some(1), "keypool: standard output: No space left on device (os error 28)"));
+    }
+    let closed = || std::io::pipe().expect("a pipe").1;
+    for arguments in [&generate[..], &["keys"], &["monitor"]] {
+        assert_eq!(code(arguments, closed().into(), Stdio::piped()), (Some(0), String::new()), "a reader may leave");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejected_keys_have_an_exit_code_and_a_reason() {
+    let sim = sim(6).await;
+    assert!((0..6).all(|number| sim.refuse_key(&format!("key-{number}"), Some(Refusal::ApiKeyInvalid))));
+    let home = Home::new();
+    home.add(0, &["--id", "one"]);
+    for _ in 0..2 {
+        let done = home.run(&["generate", "hello", "--wait", "0", "--json", "--upstream", &sim.url()]);
+        assert_eq!(done.code, 4, "{}", done.err);
+        assert!(done.err.contains("1 cooling down (key rejected); try again in "), "{}", done.err);
+        let error = done.json()["error"].as_str().unwrap_or_default().to_owned();
+        assert!(error.contains("one (database): cooling") && done.err.contains(&error[..40]), "{error}");
+    }
+    (1..6).for_each(|number| home.add(number, &[]));
+    home.write("prompts.txt", &"one\n".repeat(20));
+    let done = home.run(&["batch", "prompts.txt", "--monitor-interval", "1s", "--upstream", &sim.url()]);
+    assert_eq!(done.code, 4, "{}", done.err);
+    assert!(done.err.contains("(key rejected)"), "{}", done.err);
+    // Nothing listens at port 9.
+    let lines: Vec<String> = (0..2).map(|n| format!("{}\n", key(n))).collect();
+    home.write("keys.txt", &lines.concat());
+    let batch = ["batch", "prompts.txt", "--db", "none", "--keys", "keys.txt", "--max-wait", "1s"];
+    let done = home.run(&[&batch[..], &["--upstream", "http://127.0.0.1:9"]].concat());
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(done.err.contains("--max-wait has passed"), "{}", done.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn model_of_other_providers_must_be_named() {
+    let answer = r#"{"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}"#;
+    let upstream = Upstream::always(200, "application/json", answer).await;
+    let home = Home::new();
+    home.write("keys.txt", &key(0));
+    home.write("tasks.jsonl", "{\"prompt\": \"a\", \"model\": \"gpt-x\"}\n\"b\"\n");
+    let openai = ["--provider", "openai", "--db", "none", "--keys", "keys.txt", "--upstream", &upstream.url];
+    home.run(&[&["generate", "hello"], &openai[..]].concat()).wrong("no model is set: use --model");
+    let done = home.run(&[&["batch", "tasks.jsonl", "--json", "--no-progress"], &openai[..]].concat());
+    assert_eq!((done.code, done.out.lines().count()), (1, 2), "{}", done.err);
+    assert!(done.out.contains("no model is set") && done.out.contains("\"model\":\"gpt-x\""), "{}", done.out);
+    let summary: Value = serde_json::from_str(&done.err).expect("the summary is JSON");
+    assert_eq!((&summary["ok"], &summary["failed"]), (&1.into(), &1.into()));
+    for log in ["tasks.jsonl", "keys.txt", "r.jsonl", "./r.jsonl", "r.jsonl.journal"] {
+        let batch = ["batch", "tasks.jsonl", "-o", "r.jsonl", "--error-log", log];
+        home.run(&[&batch[..], &openai[..]].concat()).wrong("this is the output, the input or a key file");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    hash_of,
+    Places,
     journal::{Head, with_end},
 };
 
@@ -21,12 +21,12 @@ struct Spot {
 }
 
 /// Replaces a file of lines with its final form, and returns the locked file.
-pub(super) fn lines(source: &File, path: &Path, places: &HashMap<u64, u64>) -> io::Result<File> {
+pub(super) fn lines(source: &File, path: &Path, places: &Places) -> io::Result<File> {
     write_beside(path, |target| write(source, target, places, ["", "\n", "\n"]))
 }
 
 /// Writes lines as one array.
-pub(super) fn array(source: &File, path: &Path, places: &HashMap<u64, u64>) -> io::Result<()> {
+pub(super) fn array(source: &File, path: &Path, places: &Places) -> io::Result<()> {
     write_beside(path, |target| write(source, target, places, ["[\n", ",\n", "\n]\n"])).map(drop)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 fn write(
     mut source: &File,
     target: &mut impl Write,
-    places: &HashMap<u64, u64>,
+    places: &Places,
     [begin, between, end]: [&str; 3],
 ) -> io::Result<()> {
     let spots = spots(source, places)?;
@@ -86,7 +86,7 @@ fn write(
 }
 
 /// Returns the last line of each task, in order. Results of earlier runs for invalid input lines are left out.
-fn spots(mut source: &File, places: &HashMap<u64, u64>) -> io::Result<Vec<Spot>> {
+fn spots(mut source: &File, places: &Places) -> io::Result<Vec<Spot>> {
     source.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::with_capacity(1 << 18, source);
     let mut last = HashMap::new();
@@ -99,15 +99,12 @@ fn spots(mut source: &File, places: &HashMap<u64, u64>) -> io::Result<Vec<Spot>>
             break;
         }
         if let Some(head) = Head::of(&line) {
-            let id = hash_of(&head.id);
+            let key @ (id, hash) = head.key();
             let order = match places.get(&id) {
-                Some(place) => Some((false, *place)),
-                None => (!head.is_input_error()).then_some((true, number)),
+                Some((place, present)) if *present == hash => Some((false, *place)),
+                _ => (!head.is_input_error()).then_some((true, number)),
             };
-            match order {
-                Some(order) => drop(last.insert(id, Spot { order, at, length })),
-                None => drop(last.remove(&id)),
-            }
+            last.extend(order.map(|order| (key, Spot { order, at, length })));
         }
         at += length as u64;
         number += 1;

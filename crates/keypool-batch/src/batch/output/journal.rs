@@ -11,7 +11,7 @@ use std::{
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Before, OutputError, finish, hash_of};
+use super::{OutputError, Places, ResultKey, finish, hash_of};
 use crate::{
     batch::{result::INPUT, task::TaskId},
     json::compact,
@@ -53,11 +53,15 @@ impl Head {
     pub(super) fn is_input_error(&self) -> bool {
         self.error.as_ref().is_some_and(|error| error.kind == INPUT)
     }
+
+    pub(super) fn key(&self) -> ResultKey {
+        (hash_of(&self.id, self.is_input_error()), u64::from_str_radix(&self.hash, 16).unwrap_or_default())
+    }
 }
 
 impl Journal {
     /// Opens and locks the file, and removes an incomplete last line.
-    pub(super) fn open(path: &Path) -> Result<(Self, HashMap<u64, Before>), OutputError> {
+    pub(super) fn open(path: &Path) -> Result<(Self, HashMap<ResultKey, bool>), OutputError> {
         // If the path is a link, its target is written and replaced.
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let is_array = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
@@ -119,8 +123,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Reads the results, and removes an incomplete last line.
-    fn read(&mut self) -> Result<HashMap<u64, Before>, OutputError> {
+    /// Reads whether each result is a success, and removes an incomplete last line.
+    fn read(&mut self) -> Result<HashMap<ResultKey, bool>, OutputError> {
         let mut before = HashMap::new();
         let mut reader = BufReader::with_capacity(1 << 18, &self.file);
         reader.seek(SeekFrom::Start(0)).map_err(|error| self.failed(error))?;
@@ -135,9 +139,11 @@ impl Journal {
             number += 1;
             lacks_end = line.last() != Some(&b'\n');
             if let Some(head) = Head::of(&line) {
-                let hash = u64::from_str_radix(&head.hash, 16).unwrap_or_default();
-                let found = Before { hash, success: head.success, is_input_error: head.is_input_error() };
-                before.insert(hash_of(&head.id), found);
+                before.insert(head.key(), head.success);
+                whole += read as u64;
+                continue;
+            }
+            if line.trim_ascii().is_empty() {
                 whole += read as u64;
                 continue;
             }
@@ -169,7 +175,7 @@ impl Journal {
     }
 
     /// Writes the last result of each task in the order of the tasks: in place of the lines, or as an array.
-    pub(super) fn finish(&mut self, places: &HashMap<u64, u64>) -> Result<(), OutputError> {
+    pub(super) fn finish(&mut self, places: &Places) -> Result<(), OutputError> {
         let result = match &self.array {
             None => finish::lines(&self.file, &self.path, places).map(|file| self.file = file),
             Some(array) => finish::array(&self.file, array, places).and_then(|()| fs::remove_file(&self.path)),

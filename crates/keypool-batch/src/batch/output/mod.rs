@@ -27,9 +27,14 @@ use super::task::TaskId;
 pub struct Output {
     sink: Sink,
     options: OutputOptions,
-    /// Results of earlier runs, by the hash of the id.
-    before: HashMap<u64, Before>,
+    /// Whether each result of earlier runs is a success.
+    before: HashMap<ResultKey, bool>,
 }
+
+/// The hash of a result's id, and the hash of its task.
+pub(super) type ResultKey = (u64, u64);
+/// The place of each task of this run and the hash of the task, by the hash of its id.
+pub(super) type Places = HashMap<u64, (u64, u64)>;
 
 enum Sink {
     File(Journal),
@@ -72,14 +77,6 @@ pub enum OutputError {
         /// The line, counted from 1.
         line: u64,
     },
-}
-
-/// A result of an earlier run.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Before {
-    pub(super) hash: u64,
-    pub(super) success: bool,
-    pub(super) is_input_error: bool,
 }
 
 impl Output {
@@ -131,8 +128,8 @@ impl Output {
         }
     }
 
-    /// Gives the file its final form. `places` has the place of each task of this run, by the hash of its id.
-    pub(super) fn finish(&mut self, places: &HashMap<u64, u64>) -> Result<(), OutputError> {
+    /// Gives the file its final form.
+    pub(super) fn finish(&mut self, places: &Places) -> Result<(), OutputError> {
         match &mut self.sink {
             Sink::File(journal) => {
                 journal.sync()?;
@@ -149,26 +146,28 @@ fn of_writer(error: io::Error) -> OutputError {
 
 /// The results of earlier runs.
 pub(super) struct Earlier {
-    results: HashMap<u64, Before>,
+    results: HashMap<ResultKey, bool>,
     retry_failed: bool,
 }
 
 impl Earlier {
     /// Returns whether a task or an invalid input line succeeded in an earlier run, or `None` if it has no result to
     /// keep.
-    pub(super) fn find(&self, id: u64, hash: u64, is_input_error: bool) -> Option<bool> {
-        let before = self.results.get(&id)?;
-        let same = before.hash == hash && before.is_input_error == is_input_error;
-        (same && (before.success || is_input_error || !self.retry_failed)).then_some(before.success)
+    pub(super) fn find(&self, key: ResultKey, is_input_error: bool) -> Option<bool> {
+        let success = *self.results.get(&key)?;
+        (success || is_input_error || !self.retry_failed).then_some(success)
     }
 }
 
-/// Returns the hash of an id.
-pub(super) fn hash_of(id: &TaskId) -> u64 {
-    let hash = match id {
-        TaskId::Number(number) => hmac_sha256::Hash::hash(&number.to_be_bytes()),
-        TaskId::Text(text) => hmac_sha256::Hash::hash(text.as_bytes()),
-    };
+/// Returns the hash of an id. An invalid input line, whose id is its place, never has the same hash as a task.
+pub(super) fn hash_of(id: &TaskId, is_input_error: bool) -> u64 {
+    let mut hash = hmac_sha256::Hash::new();
+    hash.update([u8::from(is_input_error)]);
+    match id {
+        TaskId::Number(number) => hash.update(number.to_be_bytes()),
+        TaskId::Text(text) => hash.update(text.as_bytes()),
+    }
+    let hash = hash.finalize();
     u64::from_be_bytes(*hash.first_chunk().expect("a SHA-256 has 32 bytes"))
 }
 
