@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tower_keypool::Attempts;
 
 /// Headers that concern only one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -13,7 +13,6 @@ const HOP_BY_HOP: [HeaderName; 10] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
     header::PROXY_AUTHORIZATION,
-    header::TRAILER,
     HeaderName::from_static("http2-settings"),
 ];
 
@@ -45,7 +44,8 @@ pub fn is_by_proxy(name: &HeaderName) -> bool {
 /// Removes the request headers that are not for the provider. The pool's layers replace the credentials.
 pub fn for_upstream(headers: &mut HeaderMap) {
     remove_hop_by_hop(headers);
-    for name in [header::EXPECT, header::COOKIE, header::ORIGIN, header::REFERER] {
+    // Trailers of requests are not sent.
+    for name in [header::TRAILER, header::EXPECT, header::COOKIE, header::ORIGIN, header::REFERER] {
         headers.remove(name);
     }
     let is_ours = |name: &HeaderName| name.as_str().starts_with("x-keypool-") || name.as_str() == "x-request-id";

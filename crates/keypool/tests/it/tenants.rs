@@ -250,10 +250,11 @@ async fn request_without_a_readable_model_is_refused_if_models_are_restricted() 
             |model| json!({ "custom_id": model, "params": { "model": model, "max_tokens": 9, "messages": [] } });
         json!({ "requests": [request("small"), request(model)] }).to_string()
     };
+    for (path, body) in [("/v1/chat", twice), ("/v1/chat", with_mark), ("/openai/v1/chat", twice)] {
+        let refused = send("token-of-a", &format!("{path}/completions"), json, body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path} {body}: {}", refused.text());
+    }
     for (path, content_type, body) in [
-        ("/v1/chat/completions", json, twice),
-        ("/v1/chat/completions", json, with_mark),
-        ("/openai/v1/chat/completions", json, twice),
         ("/openai/v1/chat/completions", "text/plain", "Hi"),
         ("/v1/audio/transcriptions", form, &*two_models),
         ("/openai/v1/audio/transcriptions", form, &two_models),
