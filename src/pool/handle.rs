@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -77,11 +77,17 @@ pub(crate) struct Shared {
     pub(crate) reload: AtomicBool,
     /// Whether the store refused a key in the last reservation.
     pub(crate) store_refuses: AtomicBool,
-    /// Whether the last call of the store failed.
-    pub(crate) store_away: AtomicBool,
+    /// The kinds of calls of the store whose last one failed: [`READS`], [`WRITES`].
+    pub(crate) store_away: AtomicU8,
     /// Notified when the last lease of a pool that is shut down ends.
     pub(crate) idle: Notify,
 }
+
+/// The calls of the store that read: `load` and `changes`.
+pub(crate) const READS: u8 = 1;
+
+/// The calls of the store that write: `reserve` and `record`. They may fail although reads succeed.
+pub(crate) const WRITES: u8 = 2;
 
 impl Shared {
     pub(crate) fn now(&self) -> Now {
@@ -121,16 +127,19 @@ impl Shared {
 
     /// Reports whether requests now continue with the local limits, since the store is unavailable.
     pub(crate) fn goes_on_without_store(&self) -> bool {
-        self.fail_open && self.store_away.load(Ordering::Relaxed)
+        // If only writes fail, each request tries to reserve: only that shows that the store is back.
+        self.fail_open && self.store_away.load(Ordering::Relaxed) & READS != 0
     }
 
-    /// Records whether a call of the store failed. Logs when that changes.
-    pub(crate) fn record_store_result(&self, error: Option<&Error>) {
-        let away = error.is_some();
-        if self.store_away.swap(away, Ordering::Relaxed) == away {
-            return;
-        }
+    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when neither kind of call
+    /// fails any more.
+    pub(crate) fn record_store_result(&self, kind: u8, error: Option<&Error>) {
+        let before = match error {
+            Some(_) => self.store_away.fetch_or(kind, Ordering::Relaxed),
+            None => self.store_away.fetch_and(!kind, Ordering::Relaxed),
+        };
         match error {
+            _ if before & !kind != 0 || (before != 0) == error.is_some() => {}
             Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
             Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
             None => tracing::info!("the store is back"),

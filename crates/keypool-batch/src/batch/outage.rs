@@ -82,11 +82,6 @@ impl Unavailability {
         self
     }
 
-    /// Reports whether a key may become ready at any time.
-    pub(super) fn may_end_any_time(&self) -> bool {
-        self.has(Reason::Busy) || self.has(Reason::Trial)
-    }
-
     pub(super) fn advice(&self, pool: &KeyPool) -> Advice {
         let soon = [Reason::Limit, Reason::Trial, Reason::Busy, Reason::Store];
         if soon.iter().any(|reason| self.has(*reason)) {

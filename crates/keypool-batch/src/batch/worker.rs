@@ -413,9 +413,9 @@ impl Engine {
         let why = error.as_unavailable().map(Unavailability::of).unwrap_or_default();
         let pause = match error.retry_after() {
             // The request was in the pool's queue, and goes back there at once.
-            Some(after) if slot.is_none() && (after <= POOL_WAIT || why.may_end_any_time()) => Duration::ZERO,
-            Some(after) if !why.may_end_any_time() => after.min(MAX_WAIT),
-            _ => POOL_WAIT,
+            Some(after) if slot.is_none() && after <= POOL_WAIT => Duration::ZERO,
+            Some(after) => after.min(MAX_WAIT),
+            None => POOL_WAIT,
         };
         let next = Next::without_key(slot, pause.min(self.wait_left()));
         let message = error.to_string();
