@@ -21,9 +21,11 @@ impl Stores {
     /// Opens the stores that the configuration names.
     ///
     /// # Errors
-    /// If the database cannot be opened, a Redis option is invalid, or the Redis CA file cannot be read.
+    /// If the database cannot be opened, a Redis option is invalid, the Redis CA file cannot be read, or the pools fail
+    /// closed and the Redis server cannot be reached.
     pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
         let store = &loaded.config.store;
+        let fail_open = store.on_store_loss == OnStoreLoss::FailOpen;
         let sqlite = match database_path(loaded)? {
             Some(path) => Some(open_database(path, &loaded.environment)?),
             None => None,
@@ -43,11 +45,12 @@ impl Stores {
                         std::fs::read(&file).with_context(|| format!("{}: the file cannot be read", file.display()))?;
                     options = options.root_certificates(pem);
                 }
-                Some(RedisStore::connect(options).await?)
+                // A pool that fails open logs that the server cannot be reached, and continues.
+                Some(if fail_open { RedisStore::new(options)? } else { RedisStore::connect(options).await? })
             }
             None => None,
         };
-        Ok(Self { sqlite, redis, fail_open: store.on_store_loss == OnStoreLoss::FailOpen })
+        Ok(Self { sqlite, redis, fail_open })
     }
 
     /// Returns the store for counts and cooldowns: Redis if there is one, else the database. `None` means memory only.
