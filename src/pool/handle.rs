@@ -131,8 +131,8 @@ impl Shared {
         self.fail_open && self.store_away.load(Ordering::Relaxed) & READS != 0
     }
 
-    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when neither kind of call
-    /// fails any more.
+    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when no kind of call fails
+    /// any more.
     pub(crate) fn record_store_result(&self, kind: u8, error: Option<&Error>) {
         let before = match error {
             Some(_) => self.store_away.fetch_or(kind, Ordering::Relaxed),

@@ -407,7 +407,7 @@ pub(super) fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 impl Blocked {
-    /// Returns when to try again. A refusal of the store is soon forgotten, so keys that it refused are tried each second.
+    /// Returns when to try again. Keys that the store refused are tried each second, since a refusal is soon forgotten.
     pub(crate) fn wakes_at(&self, now: Now) -> Option<Tick> {
         let second = Tick::from_millis((now.tick.millis() + 1).next_multiple_of(1_000));
         earliest(self.until, (self.reasons[Reason::Store as usize] > 0).then_some(second))

@@ -128,12 +128,10 @@ fn put(state: &mut State, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result
     if state.registry.update(slot, key, &state.settings.scheme)? {
         close(state, slot, false, now);
     }
-    // Between a key's own project and a named one, the last key takes the counts along, and to a project without
-    // counts, as after a rename.
+    // Between a key's own project and a named one, the last key takes the counts along.
     if let (Some(before), Some(after)) = (before, project_of(state))
         && before != after
-        && ([before, after].iter().any(|at| !state.registry.project(*at).named)
-            || state.quotas.models(after).is_empty())
+        && [before, after].iter().any(|at| !state.registry.project(*at).named)
         && state.registry.project(before).keys.is_empty()
     {
         state.quotas.merge(before, after);

@@ -208,13 +208,3 @@ fn key_that_gets_a_project_and_loses_it_again_keeps_its_counts() {
     drop(take(&pool, M));
     assert!(pool.try_acquire(M).is_err());
 }
-
-#[test]
-fn renamed_project_keeps_its_counts() {
-    let named = |project: &'static str| (0..2).map(|n| key(n).project(project)).collect::<Vec<_>>();
-    let (pool, _) = manual(builder().keys(named("a")).limits(M, Limits::new().per_day(3)));
-    let _ = [take(&pool, M), take(&pool, M)];
-    pool.apply(KeyChange::ReplaceAll(named("b"))).unwrap();
-    assert_eq!(take(&pool, M).project(), "b");
-    assert!(pool.try_acquire(M).is_err());
-}
