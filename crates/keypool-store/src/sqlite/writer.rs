@@ -23,7 +23,7 @@ use super::{
 use crate::window::HOLD_MS;
 
 /// How long the writer collects jobs before the next transaction.
-const GATHER: Duration = Duration::from_micros(2_000);
+const GATHER: Duration = Duration::from_millis(2);
 
 /// Maximum number of jobs in one transaction.
 const MAX_JOBS: usize = 256;
