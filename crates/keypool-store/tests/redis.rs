@@ -351,7 +351,7 @@ async fn lost_records_do_not_prevent_a_start() {
         |key: &str| Record::Open { target: BreakerTarget::Key(key.into()), until_ms: None, class: None, reason: None };
     client.store.record(vec![opened("lost")]).await.unwrap();
     let keys = server.command(&["KEYS", "*:records"]);
-    server.command(&["DEL", &keys.texts()[0]]);
+    server.command(&["DEL", keys.texts()[0]]);
     client.store.record(vec![opened("kept")]).await.unwrap();
     let new = RedisStore::connect(RedisOptions::new(server.url())).await.unwrap();
     assert_eq!(new.load().await.unwrap().records, [opened("kept")]);
