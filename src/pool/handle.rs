@@ -5,12 +5,11 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::Duration,
 };
 
-use futures_core::Stream;
 use tokio::sync::{Notify, broadcast};
 use tower::retry::budget::TpsBudget;
 
@@ -77,11 +76,17 @@ pub(crate) struct Shared {
     pub(crate) reload: AtomicBool,
     /// Whether the store refused a key in the last reservation.
     pub(crate) store_refuses: AtomicBool,
-    /// Whether the last call of the store failed.
-    pub(crate) store_unavailable: AtomicBool,
+    /// The kinds of calls of the store whose last one failed: [`READS`], [`WRITES`].
+    pub(crate) store_unavailable: AtomicU8,
     /// Notified when the last lease of a pool that is shut down ends.
     pub(crate) idle: Notify,
 }
+
+/// The calls of the store that read: `load` and `changes`.
+pub(crate) const READS: u8 = 1;
+
+/// The calls of the store that write: `reserve` and `record`. They may fail although reads succeed.
+pub(crate) const WRITES: u8 = 2;
 
 impl Shared {
     pub(crate) fn now(&self) -> Now {
@@ -121,16 +126,19 @@ impl Shared {
 
     /// Reports whether requests now continue with the local limits, since the store is unavailable.
     pub(crate) fn continues_without_store(&self) -> bool {
-        self.fail_open && self.store_unavailable.load(Ordering::Relaxed)
+        // If only writes fail, each request tries to reserve: only that shows that the store is back.
+        self.fail_open && self.store_unavailable.load(Ordering::Relaxed) & READS != 0
     }
 
-    /// Records whether a call of the store failed. Logs when that changes.
-    pub(crate) fn record_store_result(&self, error: Option<&Error>) {
-        let away = error.is_some();
-        if self.store_unavailable.swap(away, Ordering::Relaxed) == away {
-            return;
-        }
+    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when no kind of call fails
+    /// any more.
+    pub(crate) fn record_store_result(&self, kind: u8, error: Option<&Error>) {
+        let before = match error {
+            Some(_) => self.store_unavailable.fetch_or(kind, Ordering::Relaxed),
+            None => self.store_unavailable.fetch_and(!kind, Ordering::Relaxed),
+        };
         match error {
+            _ if before & !kind != 0 || (before != 0) == error.is_some() => {}
             Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
             Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
             None => tracing::info!("the store is back"),
@@ -239,16 +247,6 @@ impl KeyPool {
         applied
     }
 
-    /// Applies the changes from a stream until it ends, and logs those that fail.
-    pub async fn follow(&self, changes: impl Stream<Item = KeyChange>) {
-        let mut changes = std::pin::pin!(changes);
-        while let Some(change) = std::future::poll_fn(|cx| changes.as_mut().poll_next(cx)).await {
-            if let Err(error) = self.apply(change) {
-                tracing::warn!(%error, "changing the keys failed");
-            }
-        }
-    }
-
     /// Removes a key. Requests in flight continue.
     ///
     /// # Errors
@@ -317,7 +315,7 @@ impl KeyPool {
 
     /// Reports whether all requests that count fail now, since the store is unavailable.
     pub fn store_refuses_requests(&self) -> bool {
-        !self.shared.fail_open && self.shared.store_unavailable.load(Ordering::Relaxed)
+        !self.shared.fail_open && self.shared.store_unavailable.load(Ordering::Relaxed) != 0
     }
 
     /// Returns the clock.

@@ -34,22 +34,18 @@ pub(crate) fn learn_project(state: &mut State, slot: Slot, name: &str) {
         }
         return;
     };
-    // Projects that the user named are kept.
-    if known == project || state.registry.project(project).named && state.registry.project(known).named {
-        return;
-    }
-    let (from, into) = if state.registry.project(project).named { (known, project) } else { (project, known) };
-    state.learned.projects.insert(name.into(), into);
-    for slot in merge(state, from, into) {
-        let Some(id) = state.registry.get(slot).map(|entry| entry.data.id.clone()) else { continue };
-        let target = state.registry.project(into).name.clone();
-        state.effects.records.push(Record::Project { key: id.clone(), project: target.clone() });
-        state.effects.events.push(Event::ProjectLearned { key: id, project: target, name: name.into() });
-    }
+    merge(state, project, known, Some(name));
 }
 
-/// Moves the keys of a project to another, whose windows and cooldowns they share from now on. Returns the keys.
-pub(crate) fn merge(state: &mut State, from: ProjectIx, into: ProjectIx) -> Vec<Slot> {
+/// Merges two projects that turned out to be one: their keys share windows and cooldowns from now on. Projects that the
+/// user named are kept. Of two others, the one with the smaller name is kept, so that all processes that share a store
+/// keep the same one. `name` is the provider's name of the project, if a response named it.
+pub(crate) fn merge(state: &mut State, one: ProjectIx, other: ProjectIx, name: Option<&str>) {
+    let order = |at| (!state.registry.project(at).named, &state.registry.project(at).name);
+    let (into, from) = if order(one) < order(other) { (one, other) } else { (other, one) };
+    if from == into || state.registry.project(from).named {
+        return;
+    }
     let moved = state.registry.merge(from, into);
     state.quotas.merge(from, into);
     state.renew_given(into);
@@ -57,10 +53,13 @@ pub(crate) fn merge(state: &mut State, from: ProjectIx, into: ProjectIx) -> Vec<
         state.breakers.remove(Target::ProjectModel(from, model));
     }
     state.breakers.remove(Target::Project(from));
-    for slot in &moved {
-        state.make_ready_everywhere(*slot);
+    for slot in moved {
+        state.make_ready_everywhere(slot);
+        let Some(key) = state.registry.get(slot).map(|entry| entry.data.id.clone()) else { continue };
+        let project = Arc::clone(&state.registry.project(into).name);
+        state.effects.records.push(Record::Project { key: key.clone(), project: Arc::clone(&project) });
+        state.effects.events.extend(name.map(|name| Event::ProjectLearned { key, project, name: name.into() }));
     }
-    moved
 }
 
 /// Learns the limits that a rate-limit or daily-quota error named.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    breaker::{CircuitBreaker, Target},
-    handle::Shared,
+    breaker::{CircuitBreaker, Gate, Target},
+    handle::{READS, Shared, WRITES},
     model::ModelIx,
     state::{Now, State},
 };
@@ -112,11 +112,16 @@ fn restore(state: &mut State, records: &[Record], now: Now) {
             Record::Open { target: name, until_ms, class, reason } => {
                 let Some(target) = target(state, name) else { continue };
                 let left = until_ms.map(|until| until - now.wall_ms);
-                if left.is_some_and(|left| left <= 0) {
-                    continue;
+                if left.is_none_or(|left| left > 0) {
+                    let until = left.map(|left| now.tick.plus(Duration::from_millis(left as u64)));
+                    state.breakers.restore(target, *class, until, reason.as_deref().unwrap_or_default(), now.tick);
+                } else if state.breakers.gate(target, now.tick) == Gate::Disabled {
+                    // Another process replaced the disabling by a cooldown, which has ended.
+                    state.breakers.half_open(target, now.tick);
                 }
-                let until = left.map(|left| now.tick.plus(Duration::from_millis(left as u64)));
-                state.breakers.restore(target, *class, until, reason.as_deref().unwrap_or_default(), now.tick);
+                if left.is_some() {
+                    state.unpark(target);
+                }
             }
             Record::Closed { target: name } => {
                 let Some(target) = target(state, name) else { continue };
@@ -138,10 +143,11 @@ fn restore(state: &mut State, records: &[Record], now: Now) {
                 let into = state.registry.find_project(project);
                 // A project that the user named is kept.
                 if let (Some(from), Some(into)) = (from, into)
-                    && from != into
                     && !state.registry.project(from).named
                 {
-                    super::learning::merge(state, from, into);
+                    super::learning::merge(state, from, into, None);
+                    // The store already has this record.
+                    state.effects.records.pop_if(|last| last == record);
                 }
             }
             Record::Used { .. } | Record::Starts { .. } | Record::Day { .. } => {}
@@ -174,7 +180,7 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
         return;
     }
     let kept = shared.store.record(records.clone()).await;
-    shared.record_store_result(kept.as_ref().err());
+    shared.record_store_result(WRITES, kept.as_ref().err());
     if kept.is_err() {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
@@ -223,7 +229,7 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
                 changes.revision
             })
         };
-        pool.record_store_result(read.as_ref().err());
+        pool.record_store_result(READS, read.as_ref().err());
         revision = read.unwrap_or(revision);
     }
 }

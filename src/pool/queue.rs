@@ -2,20 +2,23 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
     task::Waker,
 };
 
 use super::{
     model::ModelIx,
     request::{Affinity, KeyRequest},
-    select::{Blocked, Grant, Selection, earliest, select},
+    select::{Grant, Selection, earliest, select},
     state::{Now, State},
 };
-use crate::{limit::Cost, time::Tick};
+use crate::time::Tick;
 
-/// Number of waiters of a model that are tried, so that one that needs a special key does not block the others.
+/// Number of waiters of a model that are tried, so that a large request does not block the others. Those that require a
+/// key or project are not included.
 const LOOK_AHEAD: usize = 16;
+
+/// Maximum number of waiters of a model that are tried, all included.
+const MAX_TRIED: usize = 256;
 
 /// The index of a waiter. It is reused with the next generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +38,7 @@ struct Waiter {
     granted: Option<Grant>,
     /// Its arrival number.
     sequence: u64,
-    /// Whether it differs from other plain waiters of its model only in its cost.
+    /// Whether it differs from other plain waiters of its model only in its cost and affinity.
     plain: bool,
 }
 
@@ -79,7 +82,7 @@ impl WaitQueue {
 
     /// Adds a request to the queue: at the end, or at the front if it had its turn and the store refused it.
     pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, first: bool) -> WaiterId {
-        let plain = request.affinity == Affinity::Any && request.excluded.is_empty() && !request.uncounted;
+        let plain = request.excluded.is_empty() && !request.uncounted;
         self.joined += 1;
         let sequence = if first { 0 } else { self.joined };
         let waiter = Waiter { request, model, waker: None, served: false, granted: None, sequence, plain };
@@ -170,17 +173,19 @@ pub(crate) fn serve(state: &mut State, now: Now) {
 }
 
 fn serve_model(state: &mut State, model: ModelIx, now: Now) {
-    let mut at = 0;
-    // Models and costs of plain requests that found no key: a plain request that costs at least as much finds none.
-    let mut blocked: Vec<(Option<Arc<str>>, Cost)> = Vec::new();
+    let (mut at, mut ahead) = (0, 0);
+    // Plain requests that found no key: a request that differs only in that it costs at least as much finds none.
+    let mut blocked: Vec<KeyRequest> = Vec::new();
     let mut until = None::<Tick>;
-    while at < LOOK_AHEAD {
+    while at < MAX_TRIED && ahead < LOOK_AHEAD {
         let Some(id) = state.queue.queues.get(&model).and_then(|queue| queue.order.get(at).copied()) else { break };
         let Some(waiter) = state.queue.get_mut(id) else { break };
         let request = &waiter.request;
-        let covers = |(model, cost): &(Option<Arc<str>>, Cost)| *model == request.model && request.cost.covers(cost);
-        if waiter.plain && blocked.iter().any(covers) {
-            at += 1;
+        let counts = !matches!(request.affinity, Affinity::RequireKey(_) | Affinity::RequireProject(_));
+        let next = (at + 1, ahead + usize::from(counts));
+        let alike = |other: &&KeyRequest| (&other.model, &other.affinity) == (&request.model, &request.affinity);
+        if waiter.plain && blocked.iter().filter(alike).any(|other| request.cost.covers(&other.cost)) {
+            (at, ahead) = next;
             continue;
         }
         let (request, plain) = (waiter.request.clone(), waiter.plain);
@@ -196,12 +201,12 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
                     state.effects.wakers.extend(waiter.waker.take());
                 }
             }
-            Err(Blocked { until: wakes, .. }) => {
+            Err(why) => {
+                until = earliest(until, why.wakes_at(now));
                 if plain {
-                    blocked.push((request.model, request.cost));
+                    blocked.push(request);
                 }
-                until = earliest(until, wakes);
-                at += 1;
+                (at, ahead) = next;
             }
         }
     }

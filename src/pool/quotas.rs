@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     hash::BuildHasherDefault,
     sync::Arc,
+    time::Duration,
 };
 
 use super::{
@@ -23,6 +24,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ZoneIx(u16);
 
+/// Maximum time for which a refusal of the store is remembered: a correction may make room long before a window opens.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+
 type Fast = BuildHasherDefault<TargetHasher>;
 
 #[derive(Debug)]
@@ -32,8 +36,9 @@ pub(crate) struct Quotas {
     /// The limits of the last quota created for each model and tier. Most are equal and shared.
     limits: HashMap<(ModelIx, Tier), Arc<Meters>>,
     zones: Vec<(Arc<str>, Zone)>,
-    /// Projects and models for which the store refused a cost, with the tick before which it is not asked again.
-    closed: HashMap<(ProjectIx, ModelIx), (Tick, Cost), Fast>,
+    /// Projects and models for which the store refused a cost, with the tick at which it has room, and the tick before
+    /// which it is not asked again.
+    closed: HashMap<(ProjectIx, ModelIx), (Tick, Tick, Cost), Fast>,
     /// Projects and models with a running probe: a request over the assumed limit that tests whether more is allowed.
     probes: HashSet<(ProjectIx, ModelIx), Fast>,
 }
@@ -161,8 +166,8 @@ impl Quotas {
     }
 
     /// Records that the store has no room for this cost, or a larger one, of a project and model before a tick.
-    pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost) {
-        self.closed.insert((project, model), (until, cost));
+    pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost, now: Tick) {
+        self.closed.insert((project, model), (until, until.min(now.plus(REFUSED_FOR)), cost));
     }
 
     /// Returns until when the store has no room for a cost, if so.
@@ -170,8 +175,8 @@ impl Quotas {
         if self.closed.is_empty() {
             return None;
         }
-        let (until, refused) = *self.closed.get(&(project, model))?;
-        if until <= now {
+        let (until, forgotten, refused) = *self.closed.get(&(project, model))?;
+        if forgotten <= now {
             self.closed.remove(&(project, model));
             return None;
         }

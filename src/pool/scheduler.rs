@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, HashMap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap},
     hash::BuildHasherDefault,
 };
 
@@ -40,7 +40,6 @@ pub(crate) struct Scheduler {
     lists: Vec<Option<Box<List>>>,
     /// The models that have a list.
     models: Vec<ModelIx>,
-    parked: HashMap<Target, Vec<(ModelIx, Slot)>, BuildHasherDefault<TargetHasher>>,
     uses: u64,
 }
 
@@ -52,6 +51,8 @@ struct List {
     /// The heaps by priority, lowest first.
     ready: Vec<(u16, BinaryHeap<Ranked>)>,
     timer: BinaryHeap<Reverse<(Tick, Slot)>>,
+    /// The keys that are blocked until a target changes.
+    parked: HashMap<Target, BTreeSet<Slot>, BuildHasherDefault<TargetHasher>>,
     places: Vec<Place>,
     blocked: [u32; UnavailableReason::COUNT],
     last_use: u64,
@@ -207,23 +208,21 @@ impl Scheduler {
     pub(crate) fn park(&mut self, model: ModelIx, slot: Slot, target: Target, reason: UnavailableReason) {
         let Some(list) = self.list_mut(model) else { return };
         list.set(slot, Place::Parked(reason));
-        self.parked.entry(target).or_default().push((model, slot));
+        list.parked.entry(target).or_default().insert(slot);
     }
 
     /// Takes out the keys that were parked until this target changed. The caller makes them ready again.
     pub(crate) fn unpark(&mut self, target: Target) -> Vec<(ModelIx, Slot)> {
-        if self.parked.is_empty() {
-            return Vec::new();
-        }
-        let mut woken = self.parked.remove(&target).unwrap_or_default();
-        woken.retain(|(model, slot)| {
-            let Some(list) = self.lists.get_mut(model.0 as usize).and_then(Option::as_deref_mut) else { return false };
-            let parked = matches!(list.place(*slot), Place::Parked(_));
-            if parked {
-                list.set(*slot, Place::Out);
+        let mut woken = Vec::new();
+        for model in &self.models {
+            let Some(list) = &mut self.lists[model.0 as usize] else { continue };
+            for slot in list.parked.remove(&target).unwrap_or_default() {
+                if matches!(list.place(slot), Place::Parked(_)) {
+                    list.set(slot, Place::Out);
+                    woken.push((*model, slot));
+                }
             }
-            parked
-        });
+        }
         woken
     }
 

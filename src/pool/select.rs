@@ -1,6 +1,6 @@
 //! Selects the key that serves a request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     breaker::{Gate, Target},
@@ -408,6 +408,12 @@ pub(super) fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 impl Blocked {
+    /// Returns when to try again. Keys that the store refused are tried each second, since a refusal is soon forgotten.
+    pub(crate) fn wakes_at(&self, now: Now) -> Option<Tick> {
+        let second = Tick::from_millis((now.tick.millis() + 1).next_multiple_of(1_000));
+        earliest(self.until, (self.reasons[Reason::Store as usize] > 0).then_some(second))
+    }
+
     /// Returns the error for the caller.
     pub(crate) fn to_unavailable(self, state: &State, request: &KeyRequest, now: Now) -> Unavailable {
         let mut reasons: Vec<_> = Reason::ALL
@@ -416,11 +422,15 @@ impl Blocked {
             .filter(|(_, keys)| *keys > 0)
             .collect();
         reasons.sort_by_key(|(_, keys)| std::cmp::Reverse(*keys));
+        // A key may become ready at any time.
+        let is_busy = self.reasons[Reason::Busy as usize] + self.reasons[Reason::Trial as usize] > 0;
+        let soon = is_busy.then(|| now.tick.plus(Duration::from_secs(1)));
+        let until = earliest(self.until.filter(|until| *until != Tick::NEVER), soon);
         Unavailable {
             model: request.model.clone(),
             keys: state.registry.len(),
             reasons,
-            retry_after: self.until.filter(|until| *until != Tick::NEVER).map(|until| until.since(now.tick)),
+            retry_after: until.map(|until| until.since(now.tick)),
             gave_up: false,
         }
     }

@@ -14,7 +14,7 @@ fn gemini() -> KeyPoolBuilder {
 }
 
 /// The outcome of a response in which Google names a limit of `limit` requests a minute.
-fn over_limit(pool: &KeyPool, limit: u64, project: Option<&str>) -> Outcome {
+pub(crate) fn over_limit(pool: &KeyPool, limit: u64, project: Option<&str>) -> Outcome {
     let info = project.map_or(String::new(), |project| {
         format!(
             r#",{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"RATE_LIMIT_EXCEEDED","domain":"googleapis.com",

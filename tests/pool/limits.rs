@@ -207,7 +207,8 @@ fn interval_and_concurrency_of_a_key_are_enforced() {
     let (pool, time) = manual(builder().key(key(0).min_interval(secs(2))).key(key(1).max_concurrent(1)));
     let leases = [take(&pool, M), take(&pool, M)];
     assert_eq!(reasons(&pool, M), [(Reason::Limit, 1), (Reason::Busy, 1)]);
-    assert_eq!(refused(&pool, M).retry_after(), Some(secs(2)));
+    // The busy key may be ready at any time.
+    assert_eq!(refused(&pool, M).retry_after(), Some(secs(1)));
     time.advance(secs(2));
     assert_eq!(take(&pool, M).key(), &id(0));
     drop(leases);

@@ -29,6 +29,8 @@ struct Script {
     answer: Answer,
     delay: Option<Duration>,
     away: Mutex<bool>,
+    /// Whether reservations and records fail.
+    is_read_only: Mutex<bool>,
     now_ms: AtomicI64,
     asked: Mutex<Vec<ReserveRequest>>,
     records: Mutex<Vec<Record>>,
@@ -42,6 +44,7 @@ impl Scripted {
             answer: Box::new(answer),
             delay,
             away: Mutex::default(),
+            is_read_only: Mutex::default(),
             now_ms: AtomicI64::default(),
             asked: Mutex::default(),
             records: Mutex::default(),
@@ -67,7 +70,7 @@ impl Store for Scripted {
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
         let script = &self.0;
         script.asked.lock().unwrap().push(request.clone());
-        if *script.away.lock().unwrap() {
+        if *script.away.lock().unwrap() || *script.is_read_only.lock().unwrap() {
             return Box::pin(std::future::ready(Err(tower_keypool::Error::request("the store is away"))));
         }
         let (reserved, delay) = ((script.answer)(&request), script.delay);
@@ -80,6 +83,9 @@ impl Store for Scripted {
     }
 
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
+        if *self.0.is_read_only.lock().unwrap() {
+            return Box::pin(std::future::ready(Err(tower_keypool::Error::request("the store is read-only"))));
+        }
         self.0.records.lock().unwrap().extend(records);
         Box::pin(std::future::ready(Ok(())))
     }
@@ -175,7 +181,8 @@ async fn request_waits_until_the_store_has_room() {
     let pool = open(&store, 2).await;
     drop(pool.acquire(KeyRequest::model(M).wait(secs(60))).await.unwrap());
     assert_eq!(start.elapsed().as_secs(), 20);
-    assert!(store.0.asked.lock().unwrap().len() < 6);
+    // Both keys, and then both again each 5 s.
+    assert!(store.0.asked.lock().unwrap().len() < 10);
 }
 
 #[tokio::test(start_paused = true)]
@@ -644,4 +651,107 @@ async fn requirement_of_a_keys_own_project_outlives_its_named_project() {
     // The project has the key and its counts.
     assert_eq!(pool.try_acquire(own()).unwrap().project(), "a");
     assert!(pool.try_acquire(own()).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_that_learn_a_project_in_opposite_order_agree() {
+    let stores = [Scripted::granting(), Scripted::granting()];
+    let mut pools = Vec::new();
+    for (store, order) in stores.iter().zip([[1, 0], [0, 1]]) {
+        let pool = KeyPool::builder(tower_keypool::Gemini::new())
+            .keys((0..2).map(key))
+            .clock(tower_keypool::Clock::starting_at(wall(NOON)))
+            .store(store.clone())
+            .open()
+            .await
+            .unwrap();
+        for n in order {
+            let only = KeyRequest::model(M).affinity(Affinity::RequireKey(id(n)));
+            let lease = pool.acquire(only).await.unwrap();
+            tokio::time::advance(Duration::from_millis(1)).await;
+            lease.report(&crate::learning::over_limit(&pool, 9, Some("77")));
+        }
+        pools.push(pool);
+    }
+    tokio::time::sleep(secs(1)).await;
+    let learned = |store: &Scripted| {
+        let records = store.0.records.lock().unwrap();
+        records.iter().filter(|record| matches!(record, Record::Project { .. })).cloned().collect::<Vec<_>>()
+    };
+    let [one, two] = [learned(&stores[0]), learned(&stores[1])];
+    stores[0].0.others.lock().unwrap().extend(two);
+    stores[1].0.others.lock().unwrap().extend(one);
+    tokio::time::sleep(secs(6)).await;
+    for pool in &pools {
+        assert_eq!(pool.snapshot(0, 2).keys.iter().map(|key| &*key.project).collect::<Vec<_>>(), ["k0", "k0"]);
+    }
+    // So does a process that reads a record with the other name.
+    let store = Scripted::granting();
+    store.0.records.lock().unwrap().push(Record::Project { key: id(0), project: "k1".into() });
+    let pool = builder().keys((0..2).map(key)).store(store).open().await.unwrap();
+    assert_eq!(pool.snapshot(0, 2).keys.iter().map(|key| &*key.project).collect::<Vec<_>>(), ["k0", "k0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_serves_again_after_another_process_replaced_its_disabling() {
+    let store = Scripted::granting();
+    let pool = open(&store, 1).await;
+    let start = tokio::time::Instant::now();
+    let opened = |left: Option<i64>| {
+        let now_ms = wall(NOON).duration_since(std::time::UNIX_EPOCH).unwrap() + start.elapsed();
+        Record::Open {
+            target: BreakerTarget::Key(id(0)),
+            until_ms: left.map(|left| now_ms.as_millis() as i64 + left),
+            class: Some(ErrorClass::KeyRejected),
+            reason: None,
+        }
+    };
+    // A cooldown that has not ended, and one that has.
+    for left in [3_000, -3_000] {
+        for (left, wait) in [(None, 1), (Some(left), 4)] {
+            store.0.others.lock().unwrap().push(opened(left));
+            tokio::time::sleep(secs(wait)).await;
+            assert_eq!(pool.acquire(M).await.is_ok(), left.is_some());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_of_the_store_is_soon_forgotten() {
+    let start = tokio::time::Instant::now();
+    // A correction frees the day's tokens after 3 s.
+    let store = Scripted::new(None, move |_| match start.elapsed() {
+        early if early < secs(3) => refused(vec![secs(36_000)]),
+        _ => granted(0),
+    });
+    let pool = open(&store, 1).await;
+    assert_eq!(pool.acquire(M).await.unwrap_err().retry_after(), Some(secs(36_000)));
+    tokio::time::sleep(secs(2)).await;
+    assert_eq!(pool.acquire(M).await.unwrap_err().retry_after(), Some(secs(35_998)));
+    drop(pool.acquire(KeyRequest::model(M).wait(secs(30))).await.unwrap());
+    assert!(start.elapsed() <= secs(6), "{:?}", start.elapsed());
+    assert_eq!(store.0.asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_writes_are_not_hidden_by_reads() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(Mutex::new(writer)).finish();
+    let guard = tracing::subscriber::set_default(log);
+    let store = Scripted::granting();
+    let pool = builder().key(key(0)).store(store.clone()).fail_open().open().await.unwrap();
+    *store.0.is_read_only.lock().unwrap() = true;
+    for _ in 0..3 {
+        drop(pool.acquire(M).await.unwrap());
+        tokio::time::sleep(secs(1)).await;
+    }
+    assert_eq!(pool.stats().unreserved, 3);
+    *store.0.is_read_only.lock().unwrap() = false;
+    drop(pool.acquire(M).await.unwrap());
+    assert_eq!(pool.stats().unreserved, 3);
+    drop((guard, pool));
+    tokio::time::sleep(secs(1)).await;
+    let text = std::io::read_to_string(reader).unwrap();
+    let count = |part| text.matches(part).count();
+    assert_eq!((count("the store is unavailable"), count("the store is back")), (1, 1), "{text}");
 }

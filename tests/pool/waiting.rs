@@ -214,6 +214,24 @@ async fn waiter_for_one_key_does_not_block_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_waiters_for_one_key_do_not_delay_the_others() {
+    let pool = paused(builder().keys((0..2).map(|n| key(n).max_concurrent(1))));
+    let busy = [take(&pool, M), take(&pool, M)];
+    let project = |n: usize| patient(M).affinity(Affinity::RequireProject(format!("k{n}").as_str().into()));
+    let mut pinned: Vec<_> = (0..30).map(|n| join(&pool, if n % 2 == 0 { only(0) } else { project(0) })).collect();
+    let mut plain = join(&pool, patient(M));
+    let [zero, one] = busy;
+    drop(one);
+    assert_eq!(poll(&mut plain).unwrap().key(), &id(1));
+    assert_eq!(pool.acquire(patient(M)).now_or_never().unwrap().unwrap().key(), &id(1));
+    // The pinned waiters are served in their order.
+    drop(zero);
+    for waiter in &mut pinned {
+        assert_eq!(poll(waiter).unwrap().key(), &id(0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn large_request_does_not_block_small_ones() {
     let pool = paused(builder().key(key(0)).limits(M, Limits::new().tokens_per_minute(100)));
     drop(pool.try_acquire(KeyRequest::model(M).input_tokens(60)).unwrap());
@@ -227,7 +245,7 @@ async fn large_request_does_not_block_small_ones() {
 async fn waiter_that_moves_up_in_the_queue_is_served() {
     let pool = paused(builder().keys((0..2).map(|n| key(n).max_concurrent(1))));
     let busy = [take(&pool, M), take(&pool, M)];
-    let mut ahead: Vec<_> = (0..16).map(|_| join(&pool, only(0))).collect();
+    let mut ahead: Vec<_> = (0..256).map(|_| join(&pool, only(0))).collect();
     let mut behind = join(&pool, patient(M));
     let [_zero, one] = busy;
     drop(one);

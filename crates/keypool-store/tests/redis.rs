@@ -322,3 +322,37 @@ async fn pools_share_a_limit() {
     drop((one, other));
     pool().await.acquire(KeyRequest::model("gemini-2.5-flash")).await.unwrap_err();
 }
+
+#[tokio::test]
+async fn client_without_info_does_not_disturb_the_others() {
+    let Some(server) = RedisServer::start() else { return };
+    server.command(&["ACL", "SETUSER", "plain", "on", ">open", "~*", "&*", "+@all", "-info"]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(std::sync::Mutex::new(writer)).finish();
+    let guard = tracing::subscriber::set_default(log);
+    let options = RedisOptions::new(server.url()).username("plain").password("open");
+    let plain = RedisStore::connect(options).await.unwrap();
+    let client = Client::of(&server).await;
+    plain.load().await.unwrap();
+    for _ in 0..3 {
+        assert!(client.reserve(&candidate_limited_to("free", 1_000)).await.is_some());
+        plain.changes(0).await.unwrap();
+    }
+    drop((guard, client, plain));
+    let text = std::io::read_to_string(reader).unwrap();
+    assert_eq!(text.matches("does not report its run id").count(), 1, "{text}");
+}
+
+#[tokio::test]
+async fn lost_records_do_not_prevent_a_start() {
+    let Some(server) = RedisServer::start() else { return };
+    let client = Client::of(&server).await;
+    let opened =
+        |key: &str| Record::Open { target: BreakerTarget::Key(key.into()), until_ms: None, class: None, reason: None };
+    client.store.record(vec![opened("lost")]).await.unwrap();
+    let keys = server.command(&["KEYS", "*:records"]);
+    server.command(&["DEL", keys.texts()[0]]);
+    client.store.record(vec![opened("kept")]).await.unwrap();
+    let new = RedisStore::connect(RedisOptions::new(server.url())).await.unwrap();
+    assert_eq!(new.load().await.unwrap().records, [opened("kept")]);
+}

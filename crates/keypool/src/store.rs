@@ -34,9 +34,11 @@ impl Stores {
     /// Opens the stores that the configuration names.
     ///
     /// # Errors
-    /// If the database cannot be opened, a Redis option is invalid, or the Redis CA file cannot be read.
+    /// If the database cannot be opened, a Redis option is invalid, the Redis CA file cannot be read, or the pools fail
+    /// closed and the Redis server cannot be reached.
     pub async fn open(loaded: &Loaded) -> anyhow::Result<Self> {
         let store = &loaded.config.store;
+        let fail_open = store.on_store_loss == OnStoreLoss::FailOpen;
         let sqlite = match database_path(loaded)? {
             Some(path) => {
                 let is_usual = store.path == "auto";
@@ -66,7 +68,8 @@ impl Stores {
                         std::fs::read(&file).with_context(|| format!("{}: the file cannot be read", file.display()))?;
                     options = options.root_certificates(pem);
                 }
-                Some(RedisStore::connect(options).await?)
+                // A pool that fails open logs that the server cannot be reached, and continues.
+                Some(if fail_open { RedisStore::new(options)? } else { RedisStore::connect(options).await? })
             }
             None => None,
         };
@@ -74,7 +77,7 @@ impl Stores {
             Some(sqlite) => sqlite.keys_revision().await?,
             None => 0,
         };
-        Ok(Self { sqlite, redis, first_revision, fail_open: store.on_store_loss == OnStoreLoss::FailOpen })
+        Ok(Self { sqlite, redis, first_revision, fail_open })
     }
 
     /// Returns the store for counts and cooldowns: Redis if there is one, else the database. `None` means memory only.

@@ -67,7 +67,7 @@ impl Unavailability {
         Self { reasons: reasons.collect(), retry_after: unavailable.retry_after() }
     }
 
-    fn has(&self, reason: Reason) -> bool {
+    pub(super) fn has(&self, reason: Reason) -> bool {
         self.reasons.contains_key(&reason)
     }
 
@@ -80,11 +80,6 @@ impl Unavailability {
             (one, other) => one.or(other),
         };
         self
-    }
-
-    /// Reports whether a key may become ready at any time.
-    pub(super) fn may_end_any_time(&self) -> bool {
-        self.has(Reason::Busy) || self.has(Reason::Trial)
     }
 
     pub(super) fn advice(&self, pool: &KeyPool) -> Advice {

@@ -11,7 +11,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until},
 };
-use tower_keypool::{ErrorClass, KeyId, Scope};
+use tower_keypool::{ErrorClass, KeyId, Scope, pool::UnavailableReason as Reason};
 
 use super::{
     Settings,
@@ -418,9 +418,9 @@ impl Engine {
         let why = error.as_unavailable().map(Unavailability::of).unwrap_or_default();
         let pause = match error.retry_after() {
             // The request was in the pool's queue, and goes back there at once.
-            Some(after) if slot.is_none() && (after <= POOL_WAIT || why.may_end_any_time()) => Duration::ZERO,
-            Some(after) if !why.may_end_any_time() => after.min(MAX_WAIT),
-            _ => POOL_WAIT,
+            Some(after) if slot.is_none() && after <= POOL_WAIT => Duration::ZERO,
+            Some(after) => after.min(MAX_WAIT),
+            None => POOL_WAIT,
         };
         let next = Next::without_key(slot, pause.min(self.wait_left()));
         let message = error.to_string();
@@ -431,7 +431,7 @@ impl Engine {
         let is_every_key_rejected = cause == UnavailableCause::Keys
             && stats.disabling_paused
             && stats.succeeded == 0
-            && !why.may_end_any_time();
+            && !(why.has(Reason::Busy) || why.has(Reason::Trial));
         match why.advice(self.client.pool()) {
             Advice::Wait if is_every_key_rejected => {
                 self.end(RunOutcome::NoKeys { message });

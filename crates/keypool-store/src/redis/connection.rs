@@ -33,7 +33,7 @@ pub(super) struct Connection {
     client: Client,
     address: String,
     current: Mutex<Current>,
-    policy_checked: Once,
+    info_checked: Once,
 }
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ struct Live {
 impl Connection {
     pub(super) fn new(client: Client) -> Self {
         let address = client.get_connection_info().addr().to_string();
-        Self { client, address, current: Mutex::default(), policy_checked: Once::new() }
+        Self { client, address, current: Mutex::default(), info_checked: Once::new() }
     }
 
     /// Runs a script; `fill` adds its keys and arguments and receives the run id of the server.
@@ -118,11 +118,18 @@ impl Connection {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) => InfoDict::new(""),
             Err(error) => return Err(error),
         };
-        self.policy_checked.call_once(|| self.check_policy(&info));
+        self.info_checked.call_once(|| self.check_info(&info));
         Ok(Live { connection, run: info.get("run_id").unwrap_or_default() })
     }
 
-    fn check_policy(&self, info: &InfoDict) {
+    fn check_info(&self, info: &InfoDict) {
+        if info.get::<String>("run_id").is_none() {
+            tracing::warn!(
+                address = self.address,
+                "this Redis server does not report its run id, so counts that a restart loses may not be noticed: allow \
+                 its user to run INFO"
+            );
+        }
         let policy: String = info.get("maxmemory_policy").unwrap_or_default();
         if !policy.is_empty() && policy != "noeviction" {
             tracing::warn!(

@@ -33,6 +33,9 @@ type NamedState = (Box<str>, Box<[u8]>);
 /// The target and the value of a record.
 type NamedRecord = (Box<str>, Box<str>);
 
+/// Minimum number of quotas between two removals of old ones.
+const PRUNE_AT: usize = 1_024;
+
 /// How long states are remembered: until neither their windows nor their days count.
 const KEPT_MS: i64 = 2 * 86_400_000;
 
@@ -46,6 +49,8 @@ struct Inside {
     now_ms: i64,
     /// The latest known state of each quota.
     quotas: HashMap<Box<str>, State>,
+    /// The number of quotas at which old ones are removed.
+    prune_at: usize,
     /// The value of each record by its target.
     records: HashMap<Box<str>, Box<str>>,
     zones: HashMap<Arc<str>, Days>,
@@ -81,6 +86,9 @@ impl Memory {
         if *inside.epoch != *head.epoch {
             return false;
         }
+        if inside.quotas.len() > inside.prune_at {
+            inside.prune();
+        }
         for (name, number, packed) in quotas {
             let state = State { number, seen_ms: head.now_ms, packed: packed.into() };
             match inside.quotas.get_mut(name) {
@@ -110,8 +118,7 @@ impl Memory {
     pub(super) fn begin_restore(&self) -> (Vec<NamedState>, Vec<NamedRecord>) {
         let mut inside = self.lock();
         inside.epoch = Arc::default();
-        let now_ms = inside.now_ms;
-        inside.quotas.retain(|_, state| now_ms - state.seen_ms < KEPT_MS);
+        inside.prune();
         let quotas = inside.quotas.iter().map(|(name, state)| (name.clone(), state.packed.clone())).collect();
         let records = inside.records.iter().map(|(target, value)| (target.clone(), value.clone())).collect();
         (quotas, records)
@@ -134,5 +141,32 @@ impl Memory {
                 Ok(json)
             }
         }
+    }
+}
+
+impl Inside {
+    /// Removes the quotas that no longer count.
+    fn prune(&mut self) {
+        self.quotas.retain(|_, state| self.now_ms - state.seen_ms < KEPT_MS);
+        self.prune_at = 2 * self.quotas.len() + PRUNE_AT;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_quotas_are_removed_without_a_restore() {
+        let memory = Memory::default();
+        for now_ms in (0..10).map(|day| day * 86_400_000) {
+            let names: Vec<_> = (0..2_000).map(|n| format!("{now_ms} {n}")).collect();
+            for name in &names {
+                let head = Head { now_ms, epoch: String::new(), revision: 0, wait_ms: 0 };
+                assert!(memory.accept(&head, [(&**name, 1, Vec::new())]));
+            }
+        }
+        let held = memory.lock().quotas.len();
+        assert!((4_000..10_000).contains(&held), "{held}");
     }
 }

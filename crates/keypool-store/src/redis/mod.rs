@@ -115,21 +115,29 @@ impl RedisStore {
     /// Fails if the options are malformed, no connection is made within three seconds, the password is wrong, or the
     /// other side is not a Redis server.
     pub async fn connect(options: RedisOptions) -> Result<Self, RedisError> {
+        let store = Self::new(options)?;
+        store.0.connection.connect().await?;
+        Ok(store)
+    }
+
+    /// Returns a store that connects to the server at its first call.
+    ///
+    /// # Errors
+    /// Fails if the options are malformed.
+    pub fn new(options: RedisOptions) -> Result<Self, RedisError> {
         let namespace = &options.namespace;
         if namespace.is_empty() || namespace.contains(['{', '}']) {
             return Err(RedisError::invalid("the namespace must not be empty, nor contain { or }"));
         }
         let keys = ["state", "quotas", "records", "revisions"].map(|name| format!("{{{namespace}}}:{name}"));
-        let store = Self(Arc::new(Shared {
+        Ok(Self(Arc::new(Shared {
             connection: Connection::new(options.client()?),
             keys,
             writer: format!("{:016x}", RandomState::new().hash_one(0)),
             time: options.time,
             memory: Memory::default(),
             restoring: tokio::sync::Mutex::default(),
-        }));
-        store.0.connection.connect().await?;
-        Ok(store)
+        })))
     }
 }
 

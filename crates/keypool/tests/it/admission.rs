@@ -233,3 +233,17 @@ async fn second_signal_ends_the_drain_delay() {
     assert!(gateway.wait().success());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn gateway_that_fails_open_starts_without_redis() {
+    let Some(mut redis) = redis_fixture::RedisServer::start() else { return };
+    redis.kill();
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let config = format!("[store]\nredis = \"{}\"\non_store_loss = \"fail_open\"\n", redis.url());
+    let gateway = configured(&upstream.url, &config);
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    gateway.wait_for_log("the store is unavailable: local limits apply").await;
+    redis.start_empty();
+    gateway.wait_for_log("the store is back").await;
+    assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+}
