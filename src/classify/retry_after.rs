@@ -25,7 +25,6 @@ pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Durati
     all("retry-after-ms", &millis)
         .or_else(|| all("x-ms-retry-after-ms", &millis))
         .or_else(|| all("retry-after", &|text| moment(text, wall)))
-        .or_else(|| all("x-retry-after", &|text| moment(text, wall)))
 }
 
 /// Returns the delay until all limits that the rate-limit headers report as used up reset:
@@ -45,8 +44,7 @@ pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Op
         if !used_up || unknown {
             return None;
         }
-        let reset = text(&name.replace("remaining", "reset").replace("unified-status", "unified-reset"));
-        moment(reset.or_else(|| text(&name.replace("remaining", "reset-after")))?, wall)
+        moment(text(&name.replace("remaining", "reset").replace("unified-status", "unified-reset"))?, wall)
     });
     resets.max().or_else(|| in_rate_limit_field(text("ratelimit")?))
 }

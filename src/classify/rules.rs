@@ -77,7 +77,7 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).statuses([400, 403]).message("only accessible to billed users"),
         on(RateLimit).status(429).messages(["spend-based rate limit", "spend based rate limit"]).scope(Project).cooldown(TEN_MINUTES),
         on(Billing).statuses([400, 403]).message("without a billing account"),
-        on(KeyRejected).status(403).messages(["project has been denied access", "has been disabled in this account", "denied on resource project"]).scope(Project),
+        on(KeyRejected).status(403).messages(["project has been denied access", "disabled in this account for violation", "denied on resource project"]).scope(Project),
         // Google: the sender's address.
         on(Egress).statuses([400, 403]).messages(["user location is not supported", "location is not supported for the api"]),
         on(Egress).statuses([301, 302, 303, 307, 403]).code(HTML),

@@ -57,7 +57,7 @@ fn provider(
                 Reply::Fails(failure) => failure.into(),
                 Reply::NoKey => {
                     let reasons = vec![(UnavailableReason::Limit, 1)];
-                    let unavailable = Unavailable { model: None, keys: 1, reasons, retry_after: None, gave_up: false };
+                    let unavailable = Unavailable { model: None, keys: 1, reasons, retry_after: None };
                     return Err(Error::unavailable(unavailable).with_attempts(attempts).into());
                 }
             };
@@ -240,7 +240,7 @@ async fn collected_body_has_the_model_that_is_sent() {
     let service = service_fn(|request: Request<Body>| {
         let collected = request.extensions().get::<CollectedBody>().unwrap();
         seen.lock().unwrap().push(collected.model().unwrap().to_string());
-        let unavailable = Unavailable { model: None, keys: 1, reasons: Vec::new(), retry_after: None, gave_up: false };
+        let unavailable = Unavailable { model: None, keys: 1, reasons: Vec::new(), retry_after: None };
         std::future::ready(Err::<Response<()>, Error>(Error::unavailable(unavailable)))
     });
     let service = ReplayLayer::new().layer(layer.layer(service));

@@ -32,7 +32,7 @@ impl<B> ErrorIntoResponseBody<B> {
 
 fn unavailable(reasons: &[(UnavailableReason, usize)], retry_after: Option<Duration>) -> Error {
     let keys = reasons.iter().map(|(_, keys)| keys).sum();
-    Error::unavailable(Unavailable { model: None, keys, reasons: reasons.to_vec(), retry_after, gave_up: false })
+    Error::unavailable(Unavailable { model: None, keys, reasons: reasons.to_vec(), retry_after })
 }
 
 #[tokio::test]

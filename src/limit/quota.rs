@@ -251,10 +251,12 @@ impl Quota {
         }
     }
 
-    /// Adds the counts of another quota.
+    /// Adds the counts of another quota, and takes over limits that it learned later.
     pub(crate) fn add_counts_of(&mut self, other: &Self) {
         for (counted, source) in other.meters.list.iter().zip(&other.counters) {
-            let length = self.meter(counted.unit, counted.span).length;
+            let meter = self.meter(counted.unit, counted.span);
+            meter.learned = meter.learned.into_iter().chain(counted.learned).max_by_key(|learned| learned.confirmed);
+            let length = meter.length;
             let place = self.place(counted.unit, counted.span).expect("it is there now");
             match (&mut self.counters[place], source) {
                 (Counter::Sliding(window), Counter::Sliding(source)) => {

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -12,7 +12,7 @@ use tokio::sync::{Notify, broadcast};
 use tower::retry::budget::TpsBudget;
 
 use super::{
-    handle::{KeyPool, READS, Shared},
+    handle::{KeyPool, Shared},
     persist::Counts,
     quotas::Quotas,
     state::{Settings, State},
@@ -148,7 +148,7 @@ impl KeyPoolBuilder {
         let loaded = super::persist::load(&pool.shared, Counts::Restored).await;
         let revision = match loaded {
             Err(error) if pool.shared.fail_open => {
-                pool.shared.record_store_result(READS, Some(&error));
+                pool.shared.record_store_result(Some(&error));
                 pool.shared.reload.store(true, Ordering::Relaxed);
                 0
             }
@@ -193,7 +193,7 @@ impl KeyPoolBuilder {
             records: Mutex::default(),
             reload: AtomicBool::default(),
             store_refuses: AtomicBool::default(),
-            store_unavailable: AtomicU8::default(),
+            store_failed_ms: AtomicU64::default(),
             idle: Notify::new(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };

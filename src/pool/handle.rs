@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -76,17 +76,11 @@ pub(crate) struct Shared {
     pub(crate) reload: AtomicBool,
     /// Whether the store refused a key in the last reservation.
     pub(crate) store_refuses: AtomicBool,
-    /// The kinds of calls of the store whose last one failed: [`READS`], [`WRITES`].
-    pub(crate) store_unavailable: AtomicU8,
+    /// When a call of the store last failed, in milliseconds of the clock; 0 while it is available.
+    pub(crate) store_failed_ms: AtomicU64,
     /// Notified when the last lease of a pool that is shut down ends.
     pub(crate) idle: Notify,
 }
-
-/// The calls of the store that read: `load` and `changes`.
-pub(crate) const READS: u8 = 1;
-
-/// The calls of the store that write: `reserve` and `record`. They may fail although reads succeed.
-pub(crate) const WRITES: u8 = 2;
 
 impl Shared {
     pub(crate) fn now(&self) -> Now {
@@ -126,19 +120,28 @@ impl Shared {
 
     /// Reports whether requests now continue with the local limits, since the store is unavailable.
     pub(crate) fn continues_without_store(&self) -> bool {
-        // If only writes fail, each request tries to reserve: only that shows that the store is back.
-        self.fail_open && self.store_unavailable.load(Ordering::Relaxed) & READS != 0
+        self.fail_open && self.is_store_unavailable()
     }
 
-    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when no kind of call fails
-    /// any more.
-    pub(crate) fn record_store_result(&self, kind: u8, error: Option<&Error>) {
-        let before = match error {
-            Some(_) => self.store_unavailable.fetch_or(kind, Ordering::Relaxed),
-            None => self.store_unavailable.fetch_and(!kind, Ordering::Relaxed),
-        };
+    /// Reports whether the last calls of the store failed.
+    pub(crate) fn is_store_unavailable(&self) -> bool {
+        self.store_failed_ms.load(Ordering::Relaxed) != 0
+    }
+
+    /// Records whether a call of the store failed. Logs when the store becomes unavailable, and when it is back.
+    pub(crate) fn record_store_result(&self, error: Option<&Error>) {
+        let failed_ms = self.store_failed_ms.load(Ordering::Relaxed);
+        if failed_ms == 0 && error.is_none() {
+            return;
+        }
+        let now_ms = self.clock.now().millis().max(1);
+        // Reads may succeed while writes fail.
+        if error.is_none() && now_ms < failed_ms + 1_000 {
+            return;
+        }
+        let before = self.store_failed_ms.swap(error.map_or(0, |_| now_ms), Ordering::Relaxed);
         match error {
-            _ if before & !kind != 0 || (before != 0) == error.is_some() => {}
+            _ if (before != 0) == error.is_some() => {}
             Some(error) if self.fail_open => tracing::warn!(%error, "the store is unavailable: local limits apply"),
             Some(error) => tracing::error!(%error, "the store is unavailable: requests fail until it is back"),
             None => tracing::info!("the store is back"),
@@ -315,7 +318,7 @@ impl KeyPool {
 
     /// Reports whether all requests that count fail now, since the store is unavailable.
     pub fn store_refuses_requests(&self) -> bool {
-        !self.shared.fail_open && self.shared.store_unavailable.load(Ordering::Relaxed) != 0
+        !self.shared.fail_open && self.shared.is_store_unavailable()
     }
 
     /// Returns the clock.
@@ -351,7 +354,6 @@ impl KeyPool {
                     keys: state.registry.len(),
                     reasons: vec![(UnavailableReason::Tried, attempts.len())],
                     retry_after: Some(Duration::from_secs(1)),
-                    gave_up: true,
                 },
                 Err(blocked) => blocked.to_unavailable(state, &request, now),
             });
@@ -370,6 +372,14 @@ impl KeyPool {
     /// Reports whether a key of another project may serve the model, now or after a cooldown.
     pub(crate) fn others_may_serve(&self, projects: &HashSet<&str>, model: Option<&str>) -> bool {
         self.shared.with(|state, now| super::outcome::others_may_serve(state, projects, model, now))
+    }
+
+    /// Reports whether a key of these attempts has served a request since the start.
+    pub(crate) fn has_served(&self, attempts: &super::Attempts) -> bool {
+        self.shared.with(|state, _| {
+            let entry = |key| state.registry.get(state.registry.find(key)?);
+            attempts.iter().any(|attempt| entry(attempt.key()).is_some_and(|entry| entry.counts.succeeded > 0))
+        })
     }
 
     pub(crate) fn forgive(&self, attempts: &super::Attempts) {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     breaker::{CircuitBreaker, Gate, Target},
-    handle::{READS, Shared, WRITES},
+    handle::Shared,
     model::ModelIx,
     state::{Now, State},
 };
@@ -180,7 +180,7 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
         return;
     }
     let kept = shared.store.record(records.clone()).await;
-    shared.record_store_result(WRITES, kept.as_ref().err());
+    shared.record_store_result(kept.as_ref().err());
     if kept.is_err() {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.splice(0..0, records);
@@ -229,7 +229,7 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
                 changes.revision
             })
         };
-        pool.record_store_result(READS, read.as_ref().err());
+        pool.record_store_result(read.as_ref().err());
         revision = read.unwrap_or(revision);
     }
 }

@@ -18,7 +18,7 @@ use crate::time::Tick;
 const LOOK_AHEAD: usize = 16;
 
 /// Maximum number of waiters of a model that are tried, all included.
-const MAX_TRIED: usize = 256;
+const MAX_TRIED: usize = 64;
 
 /// The index of a waiter. It is reused with the next generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl WaitQueue {
         self.queues.get(&model).is_some_and(|queue| queue.order.len() >= LOOK_AHEAD)
     }
 
-    /// Adds a request to the queue: at the end, or at the front if it had its turn and the store refused it.
+    /// Adds a request to the queue: at the end, or before them if it had its turn and the store refused it.
     pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, first: bool) -> WaiterId {
         let plain = request.excluded.is_empty() && !request.uncounted;
         self.joined += 1;
@@ -94,11 +94,9 @@ impl WaitQueue {
         place.1 = Some(waiter);
         let id = WaiterId { at, generation: place.0 };
         let order = &mut self.queues.entry(model).or_default().order;
-        if first {
-            order.push_front(id);
-        } else {
-            order.push_back(id);
-        }
+        let had_turn = |id: &&WaiterId| self.waiters[id.at as usize].1.as_ref().is_some_and(|held| held.sequence == 0);
+        let place = if first { order.iter().take_while(had_turn).count() } else { order.len() };
+        order.insert(place, id);
         self.len += 1;
         id
     }

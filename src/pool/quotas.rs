@@ -25,7 +25,7 @@ use crate::{
 pub(crate) struct ZoneIx(u16);
 
 /// Maximum time for which a refusal of the store is remembered: a correction may make room long before a window opens.
-const REFUSED_FOR: Duration = Duration::from_secs(5);
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 
 type Fast = BuildHasherDefault<TargetHasher>;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    handle::{Shared, WRITES},
+    handle::Shared,
     model::LONGEST,
     registry::Slot,
     request::KeyRequest,
@@ -83,7 +83,7 @@ impl Reserving {
 
     pub(crate) fn poll(&mut self, request: &KeyRequest, cx: &mut Context<'_>) -> Poll<Result<Reserve, Error>> {
         let reserved = std::task::ready!(self.reply.as_mut().poll(cx));
-        self.shared.record_store_result(WRITES, reserved.as_ref().err());
+        self.shared.record_store_result(reserved.as_ref().err());
         let chosen = reserved.and_then(|reserved| {
             let refused = reserved.granted.is_none_or(|granted| granted.candidate > 0);
             self.shared.store_refuses.store(refused, Ordering::Relaxed);

@@ -408,7 +408,7 @@ pub(super) fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 impl Blocked {
-    /// Returns when to try again. Keys that the store refused are tried each second, since a refusal is soon forgotten.
+    /// Returns when to try again. With keys that the store refused it is tried again each second, since a refusal is soon forgotten.
     pub(crate) fn wakes_at(&self, now: Now) -> Option<Tick> {
         let second = Tick::from_millis((now.tick.millis() + 1).next_multiple_of(1_000));
         earliest(self.until, (self.reasons[Reason::Store as usize] > 0).then_some(second))
@@ -431,7 +431,6 @@ impl Blocked {
             keys: state.registry.len(),
             reasons,
             retry_after: until.map(|until| until.since(now.tick)),
-            gave_up: false,
         }
     }
 }

@@ -11,9 +11,6 @@ pub struct Unavailable {
     pub(crate) keys: usize,
     pub(crate) reasons: Vec<(UnavailableReason, usize)>,
     pub(crate) retry_after: Option<Duration>,
-    /// Whether a key is ready, but the request made too many attempts.
-    #[serde(skip)]
-    pub(crate) gave_up: bool,
 }
 
 /// Why a key cannot serve a request.
@@ -93,7 +90,7 @@ impl fmt::Display for UnavailableReason {
             Self::Trial => "trial under way",
             Self::Busy => "busy",
             Self::Disabled => "disabled",
-            Self::Tried => "already tried",
+            Self::Tried => "already tried for this request",
             Self::Model => "not for this model",
             Self::TooLarge => "request too large",
             Self::Affinity => "not the required key",
@@ -104,7 +101,8 @@ impl fmt::Display for UnavailableReason {
 
 impl fmt::Display for Unavailable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.gave_up { "gave up" } else { "no key is available" })?;
+        let gave_up = matches!(self.reasons[..], [(UnavailableReason::Tried, _)]);
+        f.write_str(if gave_up { "gave up" } else { "no key is available" })?;
         if let Some(model) = &self.model {
             write!(f, " for {model}")?;
         }
@@ -112,11 +110,7 @@ impl fmt::Display for Unavailable {
             return f.write_str(": the pool has no keys");
         }
         for (at, (reason, number)) in self.reasons.iter().enumerate() {
-            if self.gave_up {
-                write!(f, " after {number} attempt{}", if *number == 1 { "" } else { "s" })?;
-            } else {
-                write!(f, "{}{number} {reason}", if at == 0 { ": " } else { ", " })?;
-            }
+            write!(f, "{}{number} {reason}", if at == 0 { ": " } else { ", " })?;
         }
         match self.retry_after {
             Some(after) => write!(f, "; try again in {} s", after.as_secs().max(1)),

@@ -175,8 +175,10 @@ impl RetryPolicy {
         let enough = projects.len() >= SAME_REFUSAL;
         match last.status() {
             Some(StatusCode::NOT_FOUND) => enough || all(),
-            // Most keys with such an error are dead.
-            Some(StatusCode::UNAUTHORIZED) => enough && all(),
+            // Most keys with such an error are dead, unless they have served.
+            Some(StatusCode::UNAUTHORIZED) => {
+                enough && (all() || (projects.len() >= self.max_keys && self.pool.has_served(attempts)))
+            }
             _ => enough,
         }
     }

@@ -109,7 +109,9 @@ async fn eight_keys_are_tried_at_once_and_more_only_within_the_wait() {
     assert_eq!(error.as_unavailable().unwrap().reasons()[0].0, UnavailableReason::Tried);
     assert_eq!(error.retry_after(), Some(SECOND));
     assert!(
-        error.to_string().starts_with("gave up for gemini-2.5-flash after 8 attempts; try again in 1 s"),
+        error
+            .to_string()
+            .starts_with("gave up for gemini-2.5-flash: 8 already tried for this request; try again in 1 s"),
         "{error}"
     );
 

@@ -245,7 +245,7 @@ async fn large_request_does_not_block_small_ones() {
 async fn waiter_that_moves_up_in_the_queue_is_served() {
     let pool = paused(builder().keys((0..2).map(|n| key(n).max_concurrent(1))));
     let busy = [take(&pool, M), take(&pool, M)];
-    let mut ahead: Vec<_> = (0..256).map(|_| join(&pool, only(0))).collect();
+    let mut ahead: Vec<_> = (0..64).map(|_| join(&pool, only(0))).collect();
     let mut behind = join(&pool, patient(M));
     let [_zero, one] = busy;
     drop(one);
