@@ -145,8 +145,8 @@ async fn forward(
         app.sessions.served(session, last.project());
     }
     match &address {
-        Some(address) if route.endpoint == Endpoint::Upload => {
-            uploads::rewrite_address(app, provider, address, &mut head, &tenant).await?;
+        address if route.endpoint == Endpoint::Upload => {
+            uploads::rewrite_address(app, provider, address.as_ref(), &mut head, &tenant).await?;
         }
         Some(address) => address.replace_location(provider, &mut head),
         None => {}
