@@ -145,7 +145,7 @@ impl<'a> Caller<'a> {
         let pinned = resources::pinned(self.app, self.provider, &native, &ResourceAccess::of(&native)).await?;
         let (provider, session) = (Arc::clone(self.provider), self.session.clone());
         let Incoming { head, body, .. } = &mut native;
-        let needs = handler::key_request(self.app, &provider, head, body, pinned, session.as_ref())?;
+        let needs = handler::key_request(self.app, &provider, head, body, None, pinned, session.as_ref())?;
         headers::for_upstream(&mut head.headers);
         Ok(Exchange { app: Arc::clone(self.app), provider, head: native.head, body: bytes, needs, session })
     }

@@ -68,17 +68,33 @@ fn tokens(head: &Parts) -> impl Iterator<Item = String> {
     plain.chain(authorization).chain(query)
 }
 
-/// Removes the token from headers and query parameters that are not for tokens, so that it does not reach a provider.
+/// Minimum length, in bytes, of a token whose copies are removed: a shorter one may be an ordinary value.
+const MIN_TOKEN: usize = 16;
+
+/// Removes headers and query parameters that are not for tokens but whose value is the token, so that it does not reach
+/// a provider.
 fn remove_copies(head: &mut Parts, token: &str) {
-    let has_token = |value: &[u8]| memchr::memmem::find(value, token.as_bytes()).is_some();
+    if token.len() < MIN_TOKEN {
+        return;
+    }
+    let is_token = |value: &str| {
+        let value = value.trim();
+        let is_bearer = value.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("bearer "));
+        if is_bearer { value[7..].trim() == token } else { value == token }
+    };
     let is_copy = |(name, value): (&HeaderName, &HeaderValue)| {
-        let is_for_tokens = matches!(name.as_str(), "x-goog-api-key" | "x-api-key" | "api-key" | "authorization");
-        (!is_for_tokens && has_token(value.as_bytes())).then(|| name.clone())
+        let name_text = name.as_str();
+        let is_needed = matches!(name_text, "x-goog-api-key" | "x-api-key" | "api-key" | "authorization" | "host")
+            || ["content-", "x-forwarded-"].iter().any(|start| name_text.starts_with(start));
+        (!is_needed && value.to_str().is_ok_and(is_token)).then(|| name.clone())
     };
     for name in head.headers.iter().filter_map(is_copy).collect::<Vec<_>>() {
         head.headers.remove(name);
     }
-    let is_copy = |pair: &str| !pair.starts_with("key=") && has_token(decoded(pair).as_bytes());
+    let is_copy = |pair: &str| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, pair));
+        name != "key" && is_token(&decoded(value))
+    };
     if head.uri.query().is_some_and(|query| query.split('&').any(is_copy)) {
         let query = head.uri.query().unwrap_or_default().split('&').filter(|pair| !is_copy(pair));
         let target = format!("{}?{}", head.uri.path(), query.collect::<Vec<_>>().join("&"));

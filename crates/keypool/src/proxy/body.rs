@@ -243,15 +243,21 @@ impl Collected {
         body.model().map(ToString::to_string)
     }
 
-    /// Checks that a JSON body names its model so that every reader finds the same one.
+    /// Checks that a JSON body names its model so that every reader finds the same one. Bodies of other types, such as
+    /// files, are not checked; some clients send JSON as text.
     ///
     /// # Errors
     /// 400 for two top-level fields `model`, and for a byte order mark, which some providers skip.
-    pub fn check_one_model(&self) -> Result<(), ApiError> {
+    pub fn check_one_model(&self, head: &Parts) -> Result<(), ApiError> {
         #[derive(serde::Deserialize)]
         struct OneModel {
             #[serde(rename = "model")]
             _model: Option<serde::de::IgnoredAny>,
+        }
+        let content_type = head.headers.get(header::CONTENT_TYPE).map(|kind| kind.as_bytes().to_ascii_lowercase());
+        let is_json = |kind: &[u8]| kind.starts_with(b"text/plain") || memmem::find(kind, b"json").is_some();
+        if content_type.is_some_and(|kind| !is_json(&kind)) {
+            return Ok(());
         }
         let data = self.data().map(|data| data.trim_ascii_start()).unwrap_or_default();
         if data.starts_with(b"\xef\xbb\xbf") {

@@ -78,8 +78,8 @@ async fn serve(
         body::unpacked(&mut head.headers, body, limit)?
     };
     let model = named_model(app, &route, &head, &body);
-    if model.is_none() {
-        body.check_one_model()?;
+    if model.is_none() && route.endpoint != Endpoint::Upload {
+        body.check_one_model(&head)?;
     }
     let incoming = Incoming { route, tenant, head, body, model };
     let provider = app.pools.choose(&incoming.route.target, incoming.route.dialect, incoming.model.as_deref())?;
@@ -114,7 +114,7 @@ async fn forward(
         convert::without_gateway_parts(&route, &mut body);
     }
     let session = app.sessions.session(provider, &head.headers);
-    let key_request = key_request(app, provider, &mut head, &body, pinned, session.as_ref())?;
+    let key_request = key_request(app, provider, &mut head, &body, model.as_deref(), pinned, session.as_ref())?;
     let prompt_tokens = key_request.prompt_tokens();
     let tenant_lease = app.tenants.admit(&tenant, prompt_tokens).await?;
     headers::for_upstream(&mut head.headers);
@@ -145,8 +145,8 @@ async fn forward(
         app.sessions.served(session, last.project());
     }
     match &address {
-        Some(address) if route.endpoint == Endpoint::Upload => {
-            uploads::rewrite_address(app, provider, address, &mut head, &tenant).await?;
+        address if route.endpoint == Endpoint::Upload => {
+            uploads::rewrite_address(app, provider, address.as_ref(), &mut head, &tenant).await?;
         }
         Some(address) => address.replace_location(provider, &mut head),
         None => {}
@@ -182,7 +182,7 @@ async fn send(
 
 /// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it
 /// names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and
-/// the cost.
+/// the cost. It does not read forms: `model` is that of a form.
 ///
 /// # Errors
 /// 400 if `x-keypool-wait` is invalid.
@@ -191,13 +191,18 @@ pub fn key_request(
     provider: &ProviderPool,
     head: &mut Parts,
     body: &Collected,
+    model: Option<&str>,
     pinned: Option<Arc<str>>,
     session: Option<&Session>,
 ) -> Result<KeyRequest, ApiError> {
     if let Collected::Whole(body) = body {
         head.extensions.insert(body.clone());
     }
-    let mut request = KeyRotationLayer::key_request(provider.pool.provider(), head);
+    let api = provider.pool.provider();
+    let mut request = KeyRotationLayer::key_request(api, head);
+    if let (None, Some(model), Some(tokens)) = (request.model_name(), model, request.prompt_tokens()) {
+        request = KeyRequest::model(api.quota_model(model)).input_tokens(tokens);
+    }
     if let Some(wait) = requested_wait(&head.headers)? {
         request = request.wait(wait.min(app.settings.max_wait));
     }

@@ -38,7 +38,9 @@ const BY_PROXIES: [&str; 15] = [
 /// Reports whether a proxy added this header. Some reveal the client's address, so they are not passed to providers.
 pub fn is_by_proxy(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.starts_with("x-forwarded-") || name.starts_with("cf-") || name == "cdn-loop" || BY_PROXIES.contains(&name)
+    // Callers of Cloudflare's AI Gateway set `cf-aig-*`.
+    let is_of_network = name.starts_with("cf-") && !name.starts_with("cf-aig-") || name == "cdn-loop";
+    name.starts_with("x-forwarded-") || is_of_network || BY_PROXIES.contains(&name)
 }
 
 /// Removes the request headers that are not for the provider. The pool's layers replace the credentials.

@@ -106,6 +106,17 @@ const NOT_IDS: [&str; 7] = ["input_tokens", "compact", "runs", "generations", "e
 const NESTED: [&str; 7] =
     ["completions", "characters", "sessions", "environments", "templates", "automations", "vaults"];
 
+/// Starts of OpenAI's ids in collections whose names are also in the paths of other vendors, with any ids.
+const OWN_IDS: [(&str, &str); 4] =
+    [("voices", "voice_"), ("voice_consents", "cons_"), ("agents", "agent_"), ("completions", "chatcmpl-")];
+
+/// Reports whether the segment at `at` in a path for OpenAI's dialect is a collection of OpenAI.
+fn is_of_openai(segments: &[&str], at: usize) -> bool {
+    let Some((_, start)) = OWN_IDS.iter().find(|(collection, _)| *collection == segments[at]) else { return true };
+    (at == 0 || matches!(segments[at - 1], "v1" | "audio" | "chat"))
+        && segments.get(at + 1).is_none_or(|id| id.starts_with(start) || NESTED.contains(id))
+}
+
 /// The resource, or the collection, that a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathName {
@@ -142,8 +153,9 @@ pub fn in_path(dialect: Dialect, path: &str) -> Option<PathName> {
         let name = format!("models/{}/operations/{id}", segments[at + 1]);
         return Some(PathName { collection: "operations", name: Some(name), rest: verb.to_owned() });
     }
-    let known = |segment: &&str| collections(dialect).iter().find(|known| *known == segment).copied();
-    let (at, mut collection) = segments.iter().enumerate().find_map(|(at, segment)| Some((at, known(segment)?)))?;
+    let known = |at: usize| collections(dialect).iter().find(|known| **known == segments[at]).copied();
+    let is_own = |at: &usize| dialect != Dialect::OpenAi || is_of_openai(&segments, *at);
+    let (at, mut collection) = (0..segments.len()).filter(is_own).find_map(|at| Some((at, known(at)?)))?;
     let mut below = &segments[at + 1..];
     while dialect == Dialect::OpenAi
         && let Some(inner) = NESTED.iter().find(|inner| below.first() == Some(*inner))
@@ -278,7 +290,9 @@ fn walk(dialect: Dialect, value: &Value, host: &str, names: &mut Vec<String>) {
                 let field = fields(dialect).iter().find(|(field, ..)| field == member);
                 if let Some((_, collection, bare)) = field.filter(|_| !is_output) {
                     let one = |value: &Value| {
-                        let text = value.as_str().or_else(|| value.get("id")?.as_str())?.trim();
+                        // A voice that is a string is the provider's own.
+                        let text = value.as_str().filter(|_| *collection != "voices");
+                        let text = text.or_else(|| value.get("id")?.as_str())?.trim();
                         // Other skills and voices are the provider's own.
                         let own = match *collection {
                             "skills" => "skill_",
@@ -373,7 +387,9 @@ pub fn in_answer(dialect: Dialect, collection: Option<&str>, answer: &Value, hos
             });
         });
     }
-    if let (Some(collection), Some(id)) = (collection, answer.get("id").and_then(Value::as_str)) {
+    // The id of xAI's videos is a `request_id`.
+    let id = answer.get("id").or_else(|| answer.get("request_id").filter(|_| collection == Some("videos")));
+    if let (Some(collection), Some(id)) = (collection, id.and_then(Value::as_str)) {
         names.extend(member_of(id, collection, true, host));
     }
     names
@@ -439,6 +455,8 @@ mod tests {
             (OpenAi, "/v1/chat/completions/chatcmpl-1/messages", Some("completions/chatcmpl-1"), "/messages"),
             (OpenAi, "/v1/agents/environments/templates/t", Some("templates/t"), ""),
             (OpenAi, "/v1/chatkit/sessions/cksess_1/cancel", Some("sessions/cksess_1"), "/cancel"),
+            (OpenAi, "/v1/voices/voice_1", Some("voices/voice_1"), ""),
+            (OpenAi, "/v1/agents/x/files/file-1", Some("files/file-1"), ""),
             (OpenAi, "/v1/chatkit/threads/cthr_1", None, "/threads/cthr_1"),
             (Anthropic, "/v1/messages/batches/msgbatch_1/results", Some("batches/msgbatch_1"), "/results"),
             (Anthropic, "/v1/sessions/sesn_1/events", Some("sessions/sesn_1"), "/events"),
@@ -451,6 +469,11 @@ mod tests {
             (Gemini, "/v1beta/models/gemini-2.5-flash:generateContent"),
             (OpenAi, "/v1/realtime/calls/rtc_1/accept"),
             (OpenAi, "/v1/live/sessions/live_1/accept"),
+            (OpenAi, "/v1/voices/settings"),
+            (OpenAi, "/v1/voices/21m00Tcm4TlvDq8ikWAM"),
+            (OpenAi, "/v1/agents/create"),
+            (OpenAi, "/v1/convai/agents/agent_1"),
+            (OpenAi, "/async/chat/completions/3c9e"),
             (Anthropic, "/v1/messages"),
         ] {
             assert_eq!(in_path(dialect, path), None, "{path}");
@@ -491,6 +514,7 @@ mod tests {
             (OpenAi, r#"{"input":[{"type":"code_interpreter_call","container_id":"cntr_1"}]}"#, &[]),
             (OpenAi, r#"{"tools":[{"container":{"type":"auto"}}]}"#, &[]),
             (OpenAi, r#"{"tools":[{"container":{"type":"auto","file_ids":["file-1"]}}]}"#, &["files/file-1"]),
+            (OpenAi, r#"{"voice":"voice_1"}"#, &[]),
             (OpenAi, r#"{"voice":"alloy","audio":{"voice":{"id":"voice_1"}}}"#, &["voices/voice_1"]),
             (Anthropic, r#"{"source":{"type":"file","file_id":"file_1"}}"#, &["files/file_1"]),
             (Anthropic, r#"{"type":"tool_use","input":{"file_id":"file_1"}}"#, &[]),

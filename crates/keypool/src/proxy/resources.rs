@@ -183,7 +183,15 @@ impl ResourceAccess {
             Dialect::Gemini => {
                 &["BatchGenerateContent", "BatchEmbedContent", "batchGenerateContent", "predictLongRunning"][..]
             }
-            Dialect::OpenAi => &["/complete", "/remix", "/threads/runs", "/videos/edits", "/videos/extensions"],
+            Dialect::OpenAi => &[
+                "/complete",
+                "/remix",
+                "/threads/runs",
+                "/videos/edits",
+                "/videos/extensions",
+                // xAI's path.
+                "/videos/generations",
+            ],
             // The response is the batch.
             Dialect::Anthropic => &["/cancel"],
         };

@@ -93,9 +93,13 @@ impl Route {
             Some((target, forced, rest)) => (target, forced, rest),
             None => (PathTarget::ByModel, None, &*path),
         };
-        // Clients whose base URL ends in a version put it before these paths.
-        let path = Some(versions(path).1)
-            .filter(|rest| ["/upload/", "/download/", "/ws/"].iter().any(|start| rest.starts_with(start)))
+        let is_beta = |version: &str| version.starts_with("v1beta") || version.starts_with("v1alpha");
+        let may_be_gemini = matches!(forced, None | Some(Dialect::Gemini));
+        // Clients of Gemini whose base URL ends in a version put it before these paths. Other providers have such paths.
+        let (version, rest) = versions(path);
+        let is_gemini = may_be_gemini && !matches!(target, PathTarget::Named(_)) || version.is_some_and(is_beta);
+        let path = Some(rest)
+            .filter(|rest| is_gemini && ["/upload/", "/download/", "/ws/"].iter().any(|start| rest.starts_with(start)))
             .unwrap_or(path);
         let unknown = || {
             let message = format!(
@@ -120,7 +124,7 @@ impl Route {
         let (version, rest) = versions(path);
         let rest = if rest.len() > 1 { rest.trim_end_matches('/') } else { rest };
         let known = ENDPOINTS.iter().find(|(known, ..)| *known == rest);
-        let is_beta = version.is_some_and(|version| version.starts_with("v1beta") || version.starts_with("v1alpha"));
+        let is_beta = version.is_some_and(is_beta);
         if let Some((_, dialect, endpoint)) = known
             && !is_beta
         {
@@ -153,8 +157,13 @@ impl Route {
         let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
         let dialect = forced.or(is_beta.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
         let reads = matches!(head.method, Method::GET | Method::HEAD);
-        // The names of OpenAI's fine-tuned models contain colons, too.
-        let is_call = !reads && rest.strip_prefix("/models/").is_some_and(|model| model.contains(':'));
+        // The names of other providers' models contain colons, too.
+        let is_call = head.method == Method::POST
+            && may_be_gemini
+            && rest
+                .strip_prefix("/models/")
+                .and_then(|path| path.rsplit('/').next())
+                .is_some_and(|end| end.contains(':'));
         if is_call {
             let path = format!("{}{}", if version.is_none() { "/v1beta" } else { "" }, path.trim_end_matches('/'));
             return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path });
@@ -284,6 +293,10 @@ mod tests {
                 Endpoint::Models(Some("ft:gpt-4o:org::id".into())),
             ),
             ("GET /to/openai/v1/models/ft:a::b", "", OpenAi, Endpoint::Models(Some("ft:a::b".into()))),
+            ("DELETE /v1/models/ft:gpt-4o:org::id", "authorization", OpenAi, Endpoint::Other),
+            ("POST /to/oa/v1/models/llama3:8b/infer", "authorization", OpenAi, Endpoint::Other),
+            ("POST /openai/v1/models/llama3:8b", "", OpenAi, Endpoint::Other),
+            ("POST /to/el/v1/upload/x", "authorization", OpenAi, Endpoint::Other),
             ("POST /v1/chat/completions", "authorization", OpenAi, Endpoint::Chat),
             ("POST /chat/completions", "", OpenAi, Endpoint::Chat),
             ("POST /v1/v1/chat/completions", "", OpenAi, Endpoint::Chat),
@@ -313,8 +326,11 @@ mod tests {
             let found = route(request, header).unwrap_or_else(|(_, error)| panic!("{request}: {}", error.message));
             assert_eq!((found.dialect, found.endpoint), (dialect, endpoint), "{request}");
         }
-        let upload = route("POST /v1beta/upload/v1beta/files", "x-goog-api-key").expect("a route");
-        assert_eq!((upload.endpoint, &*upload.path), (Endpoint::Upload, "/upload/v1beta/files"));
+        for prefix in ["", "/gemini", "/to/google"] {
+            let upload = route(&format!("POST {prefix}/v1beta/upload/v1beta/files"), "x-goog-api-key");
+            let upload = upload.unwrap_or_else(|(_, error)| panic!("{prefix}: {}", error.message));
+            assert_eq!((upload.endpoint, &*upload.path), (Endpoint::Upload, "/upload/v1beta/files"), "{prefix}");
+        }
     }
 
     #[test]

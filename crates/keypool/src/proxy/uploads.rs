@@ -45,13 +45,14 @@ pub fn upload_id(query: &str) -> Option<&str> {
 }
 
 /// Replaces the address of a started upload by one of this gateway, and records the upload's project and tenant.
+/// `ours` is `None` if the client's URL is unknown; the address is dropped then.
 ///
 /// # Errors
 /// 503 if the upload cannot be recorded.
 pub async fn rewrite_address(
     app: &AppState,
     provider: &ProviderPool,
-    ours: &Address,
+    ours: Option<&Address>,
     head: &mut response::Parts,
     tenant: &Tenant,
 ) -> Result<(), ApiError> {
@@ -59,7 +60,7 @@ pub async fn rewrite_address(
         // An address that cannot be rewritten is dropped: the client would send its token there.
         let Some(theirs) = head.headers.remove(name) else { continue };
         let Some(theirs) = theirs.to_str().ok().and_then(|value| value.parse::<Uri>().ok()) else { continue };
-        let Some(id) = theirs.query().and_then(upload_id) else { continue };
+        let (Some(ours), Some(id)) = (ours, theirs.query().and_then(upload_id)) else { continue };
         let project =
             head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
         let expires = jiff::Timestamp::now().as_millisecond() + SESSION_MS;

@@ -543,6 +543,34 @@ async fn encoded_paths_lead_to_the_same_limits() {
         assert_eq!(answer.status, 400, "{body}: {}", answer.text());
     }
     assert_eq!(upstream.requests().len(), 1);
+    for (path, kind, body) in [
+        ("/upload/v1beta/files", "application/json", "{\"model\":1,\"model\":2}"),
+        ("/v1beta/files/f", "text/csv", "\u{feff}a,b\n1,2\n"),
+    ] {
+        let request = Request::put(path).header("x-goog-api-key", TOKEN).header("content-type", kind);
+        let answer = gateway.send(request.body(Full::from(body)).expect("a request")).await;
+        assert_ne!(answer.status, 400, "{path}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn limits_of_a_model_apply_to_forms() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        let config = "[[models]]\nname = \"whisper-1\"\nlimits = { rpd = 1 }\n[pool]\nwait = \"0s\"\n";
+        std::fs::write(folder.join("keypool.toml"), config).expect("written");
+        command.args(["--db", "none", "--provider", "openai"]);
+    });
+    for (model, status) in [("whisper-1", 200), ("whisper-1", 503), ("gpt-4o-transcribe", 200)] {
+        let form = format!(
+            "--b\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b\r\n\
+             content-disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nx\r\n--b--\r\n"
+        );
+        let request = Request::post("/v1/audio/transcriptions").header("authorization", format!("Bearer {TOKEN}"));
+        let request = request.header("content-type", "multipart/form-data; boundary=b").body(Full::from(form));
+        let answer = gateway.send(request.expect("a request")).await;
+        assert_eq!(answer.status.as_u16(), status, "{model}: {}", answer.text());
+    }
 }
 
 #[tokio::test]
@@ -555,11 +583,16 @@ async fn clients_address_and_token_do_not_reach_the_provider() {
         request.headers_mut().insert(name, "192.0.2.7".parse().expect("a value"));
     }
     request.headers_mut().insert("x-auth-token", TOKEN.parse().expect("a value"));
-    request.headers_mut().insert("x-own", "kept".parse().expect("a value"));
+    let own = [("x-own", "kept".to_owned()), ("cf-aig-cache-ttl", "60".to_owned()), ("x-note", format!("not {TOKEN}"))];
+    for (name, value) in &own {
+        request.headers_mut().insert(*name, value.parse().expect("a value"));
+    }
     assert_eq!(gateway.send(request).await.status, 200);
     let sent = upstream.requests().pop().expect("a request");
     assert_eq!(sent.uri().query(), Some("alt=json"));
-    assert_eq!(sent.headers()["x-own"], "kept");
+    for (name, value) in own {
+        assert_eq!(sent.headers()[name], value);
+    }
     for name in headers.into_iter().chain(["x-auth-token"]) {
         assert!(!sent.headers().contains_key(name), "{name}");
     }

@@ -202,3 +202,33 @@ async fn requests_without_a_body_have_a_length() {
     let expected = expected.into_iter().map(|(method, length)| (method, Some(length.to_owned())));
     assert_eq!(lengths.collect::<Vec<_>>(), expected.chain([("GET", None)]).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn short_token_removes_no_needed_header_and_no_address_of_the_provider_is_passed_on() {
+    let upstream = Upstream::start(|_| {
+        let mut response = reply(200, "application/json", "{}");
+        let address = "http://upstream/upload/v1beta/files?upload_id=u".parse().expect("a value");
+        response.headers_mut().insert("x-goog-upload-url", address);
+        response
+    })
+    .await;
+    let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--token", "keypool", "--host", "keypool"]);
+    let send = async |head: &str| {
+        let address = gateway.url.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
+        let head = format!("POST /upload/v1beta/files?keypool=keypool {head}x-goog-api-key: keypool\r\n");
+        let request = format!("{head}x-own: keypool\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("a response");
+        assert!(answer.split(' ').nth(1) == Some("200"), "{answer}");
+        answer
+    };
+    let answer = send("HTTP/1.1\r\nhost: keypool:8080\r\n").await;
+    assert!(answer.contains("x-goog-upload-url: http://keypool:8080/upload/v1beta/files?upload_id=u\r\n"), "{answer}");
+    let sent = upstream.requests().pop().expect("a request");
+    assert_eq!((sent.uri().query(), sent.headers()["x-own"].as_bytes()), (Some("keypool=keypool"), &b"keypool"[..]));
+    // Without a host, the address of the gateway is unknown.
+    let answer = send("HTTP/1.0\r\n").await;
+    assert!(!answer.contains("upload_id"), "{answer}");
+}
