@@ -93,23 +93,31 @@ fn sections(config: &Config) -> [(&'static str, String); 9] {
 pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) -> impl Future<Output = ()> + Send {
     let mut hang_ups = HangUps::new();
     let mut revision = Revision(app.stores.first_revision);
+    // The error of the last reload. Its cause may be a missing file that only the new configuration names, which is not
+    // watched, so the configuration is loaded again until it has another error or none.
+    let mut error = None;
     async move {
         let mut poll = tokio::time::interval(POLL);
         loop {
+            let mut is_retry = false;
             tokio::select! {
                 () = app.shutdown.cancelled() => return,
                 () = hang_ups.next() => {}
                 _ = poll.tick() => {
                     let changed = files.changed(&app.inputs, &app.loaded.load(), certificate.as_ref());
                     if !revision.changed(&app).await && !changed {
-                        continue;
+                        is_retry = error.is_some() && !files.unsettled && text_of_error(load(&app)) != error;
+                        if !is_retry {
+                            continue;
+                        }
                     }
                 }
             }
-            if let Err(error) = reload(&app).await {
-                tracing::error!("the configuration is invalid, so the previous one stays in use:\n{error:#}");
+            let before = std::mem::replace(&mut error, text_of_error(reload(&app).await));
+            if let Some(error) = error.as_ref().filter(|_| !is_retry || error != before) {
+                tracing::error!("the configuration is invalid, so the previous one stays in use:\n{error}");
             }
-            if let Some(Err(error)) = certificate.as_ref().map(Certificate::reload) {
+            if let Some(Err(error)) = certificate.as_ref().filter(|_| !is_retry).map(Certificate::reload) {
                 tracing::error!(
                     error = format!("{error:#}"),
                     "the certificate cannot be read, so the previous one stays in use"
@@ -117,6 +125,10 @@ pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) 
             }
         }
     }
+}
+
+fn text_of_error<T>(result: anyhow::Result<T>) -> Option<String> {
+    result.err().map(|error| format!("{error:#}"))
 }
 
 /// The state of all watched files at the last check.
@@ -130,7 +142,7 @@ pub struct Files {
 type Stamps = BTreeMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Files {
-    /// Reads the state of the files before their contents are used.
+    /// Reads the state of the files, after the configuration and before the keys are loaded.
     pub fn read(inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -> Self {
         Self { stamps: stamps(inputs, loaded, certificate), unsettled: false }
     }

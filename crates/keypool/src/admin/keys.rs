@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     app::{App, AppState},
-    config::{NO_EXIT, SecretText},
+    config::{Loaded, NO_EXIT, SecretText},
     error::Dialect,
     keys as listed,
     proxy::{handler::failure, pools::ProviderPool},
@@ -311,7 +311,8 @@ pub struct Tested {
 /// Tests a key: requests the provider's list of models with it, which uses no quota
 ///
 /// The key's state in the pool does not change.
-#[utoipa::path(post, path = "/-/admin/keys/{id}/test", tag = "keys", responses((status = 200, body = Tested)))]
+#[utoipa::path(post, path = "/-/admin/keys/{id}/test", tag = "keys",
+    responses((status = 200, body = Tested), (status = 409, description = "The provider has changed, which needs a restart")))]
 pub async fn test(
     State(app): State<AppState>,
     Extension(who): Extension<Administrator>,
@@ -319,10 +320,11 @@ pub async fn test(
 ) -> Result<Json<Tested>, AdminError> {
     let (provider, _) = find(&app, &id)?;
     let loaded = app.loaded.load_full();
+    check_place(&loaded, &provider)?;
     let keys = app.pools.listed(&loaded, &app.stores, &provider).await.map_err(AdminError::failed)?;
     let key = keys.into_iter().find(|key| key.id().as_str() == id);
     let key = key.ok_or_else(|| AdminError::not_found("this key is no longer listed"))?;
-    let service = app.pools.alone(&loaded, &provider, key).map_err(AdminError::failed)?;
+    let service = app.pools.alone(&provider, key).map_err(AdminError::failed)?;
     let path = match provider.dialect {
         Dialect::Gemini => "/v1beta/models?pageSize=1",
         Dialect::OpenAi | Dialect::Anthropic => "/v1/models",
@@ -423,9 +425,20 @@ fn set_options(key: &mut StoredKey, options: Map<String, Value>) -> Result<(), A
     Ok(())
 }
 
+/// Checks that keys are sent where the configuration says.
+fn check_place(loaded: &Loaded, provider: &ProviderPool) -> Result<(), AdminError> {
+    if provider.is_moved(loaded) {
+        let message =
+            "the provider's kind, upstream or header has changed in the configuration: restart the gateway first";
+        return Err(AdminError::conflict(message));
+    }
+    Ok(())
+}
+
 /// Checks that the pool can use the key.
 fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
     let loaded = app.loaded.load();
+    check_place(&loaded, app.pools.own())?;
     let mut keys = LoadedKeys::default();
     let entry = listed::entry(key).map_err(|error| AdminError::bad_request(error.to_string()))?;
     keys.add_entry(format!("key {}", key.id), entry, &loaded.environment);

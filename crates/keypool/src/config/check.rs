@@ -211,6 +211,7 @@ impl Checker<'_> {
             if tenant.name.is_empty() || !names.insert(tenant.name.as_str()) {
                 self.problem(&setting, "expected a name that is not empty and not used by another tenant");
             }
+            let reported = self.problems.len();
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
             let hash = match (&given, &tenant.token_hash) {
                 (Some(token), None) => Some(<[u8; 32]>::from(Sha256::digest(token.expose()))),
@@ -220,6 +221,7 @@ impl Checker<'_> {
             match hash {
                 Some(hash) if seen.insert(hash) => hashes.push(hash),
                 Some(_) => self.problem(&setting, "this token is in use already: choose another one"),
+                None if self.problems.len() > reported => {}
                 None => self.problem(&setting, "expected one of token, token_file and token_hash (SHA-256 in hex)"),
             }
             if tenant.expires.as_deref().is_some_and(|expires| parse_time(expires).is_none()) {

@@ -23,7 +23,7 @@ impl Address {
         let host = first("x-forwarded-host").or_else(|| head.uri.authority().map(http::uri::Authority::as_str));
         let host = host.or_else(|| text("host"))?;
         let is_tls = first("x-forwarded-proto").map_or_else(
-            || app.loaded.load().config.gateway.tls_cert_file.is_some(),
+            || app.started.config.gateway.tls_cert_file.is_some(),
             |scheme| scheme.eq_ignore_ascii_case("https"),
         );
         let scheme = if is_tls { "https" } else { "http" };

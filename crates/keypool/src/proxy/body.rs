@@ -109,7 +109,7 @@ where
     }
     let mut gzip: Option<write::MultiGzDecoder<Vec<u8>>> = None;
     let mut begun = false;
-    let inflate = move |data: Bytes| {
+    let mut inflate = move |data: Bytes| {
         if !std::mem::replace(&mut begun, true) && data.starts_with(GZIP) {
             gzip = Some(write::MultiGzDecoder::new(Vec::new()));
         }
@@ -123,12 +123,7 @@ where
         }
         std::mem::take(decoder.get_mut()).into()
     };
-    response.map(|body| {
-        Body::new(body.map_frame({
-            let mut inflate = inflate;
-            move |frame| frame.map_data(&mut inflate)
-        }))
-    })
+    response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&mut inflate))))
 }
 
 /// Reads at most `limit` bytes from a decoder.

@@ -51,7 +51,7 @@ pub struct Catalog(Mutex<Option<(Instant, Arc<[Model]>)>>);
 pub fn is_of_one(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> bool {
     let named = matches!(incoming.route.target, PathTarget::Named(_));
     let is_all =
-        app.pools.iter().count() == 1 && app.loaded.load().config.models.iter().all(|model| model.aliases.is_empty());
+        app.pools.iter().count() == 1 && app.started.config.models.iter().all(|model| model.aliases.is_empty());
     provider.dialect == incoming.route.dialect && (named || is_all) && !incoming.tenant.restricts_models()
 }
 
@@ -88,7 +88,7 @@ pub async fn answer(
 
 /// Adds the configured aliases of the listed models.
 fn add_aliases(app: &AppState, listed: &mut Vec<Model>) {
-    for configured in &app.loaded.load().config.models {
+    for configured in &app.started.config.models {
         let Some(model) = listed.iter().find(|model| model.id == configured.name).cloned() else { continue };
         let new = configured.aliases.iter().filter(|alias| listed.iter().all(|model| model.id != **alias));
         let new: Vec<Model> = new.map(|alias| model.called(alias)).collect();
@@ -224,19 +224,22 @@ impl Model {
     }
 }
 
-/// Returns the list of all models; for Anthropic clients the requested page of it.
+/// Returns the list of all models; for Anthropic clients the requested page of it, which is empty
+/// if it is next to an unknown model.
 fn list(models: &[Model], dialect: Dialect, head: &Parts) -> Value {
     let shown = |models: &[Model]| -> Vec<Value> { models.iter().map(|model| model.shown(dialect)).collect() };
     match dialect {
         Dialect::Gemini => json!({ "models": shown(models) }),
         Dialect::OpenAi => json!({ "object": "list", "data": shown(models) }),
         Dialect::Anthropic => {
-            let at = |name| query(head, name).and_then(|id| models.iter().position(|model| model.id == id));
+            let position = |id| models.iter().position(|model| model.id == id);
             let limit = query(head, "limit").and_then(|limit| limit.parse().ok()).unwrap_or(models.len());
-            let (page, more) = if let Some(end) = at("before_id") {
+            let (page, more) = if let Some(id) = query(head, "before_id") {
+                let end = position(id).unwrap_or(0);
                 (&models[end.saturating_sub(limit)..end], end > limit)
             } else {
-                let rest = &models[at("after_id").map_or(0, |last| last + 1)..];
+                let after = |id| position(id).map_or(models.len(), |last| last + 1);
+                let rest = &models[query(head, "after_id").map_or(0, after)..];
                 (&rest[..limit.min(rest.len())], limit < rest.len())
             };
             let id = |model: Option<&Model>| model.map(|model| model.id.clone());

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use arc_swap::ArcSwap;
 use axum::body::Body;
 use http::{Request, Response};
@@ -53,6 +52,13 @@ impl ProviderPool {
     /// Reports whether only the database lists a key, so that it can be changed there.
     pub fn is_stored(&self, key: &KeyId) -> bool {
         self.stored.load().contains(key)
+    }
+
+    /// Reports whether its kind, upstream or header has changed since the start, or whether it is no longer configured.
+    /// A key of the configuration could then be sent to the wrong provider.
+    pub fn is_moved(&self, loaded: &Loaded) -> bool {
+        let plans = loaded.pools();
+        !plans.iter().any(|plan| plan.name == *self.name && plan.sends_like(&self.plan))
     }
 
     /// Sends a request with a key of the pool.
@@ -182,16 +188,9 @@ impl Pools {
     /// Creates a service with only this key, which makes one attempt and changes nothing in the pools.
     ///
     /// # Errors
-    /// If the key is invalid, or the provider is no longer configured.
-    pub fn alone(
-        &self,
-        loaded: &Loaded,
-        provider: &ProviderPool,
-        key: Key,
-    ) -> anyhow::Result<KeyPoolService<Upstream>> {
-        let plan = loaded.pools().into_iter().find(|plan| plan.name == *provider.name);
-        let plan = plan.context("the provider is no longer in the configuration")?;
-        let pool = plan.builder()?.key(key).build()?;
+    /// If the key is invalid.
+    pub fn alone(&self, provider: &ProviderPool, key: Key) -> anyhow::Result<KeyPoolService<Upstream>> {
+        let pool = provider.plan.builder()?.key(key).build()?;
         let layer = KeyPoolLayer::new(&pool).retry(RetryPolicy::new(&pool).max_attempts(1)).wait(Duration::ZERO);
         Ok(layer.layer(self.upstream.clone()))
     }

@@ -248,18 +248,23 @@ impl Session {
             needs = needs.affinity(Affinity::RequireProject(project));
         }
         let mut tried = Vec::new();
-        let mut last = None;
+        let (mut last, mut end) = (None, None);
         while tried.len() < MAX_ATTEMPTS {
             let needs = needs.clone().exclude(tried.iter().cloned());
             match self.attempt(provider, needs, &setup, &mut tried).await {
                 Ok(Attempt::Connected(connected)) => return Ok((*connected, quota)),
                 Ok(Attempt::Refused(why)) => last = Some(why),
-                Err(end) if last.is_none() => return Err(end),
-                Err(_) => break,
+                Err(why) => {
+                    end = last.is_none().then_some(why);
+                    break;
+                }
             }
         }
+        if let Some(quota) = quota {
+            quota.report_usage(Usage::default());
+        }
         let why = last.unwrap_or_default();
-        Err(End::ours(CloseCode::Error, &format!("no key could open the session: {why}")))
+        Err(end.unwrap_or_else(|| End::ours(CloseCode::Error, &format!("no key could open the session: {why}"))))
     }
 
     /// Opens a connection with one key and sends the first message.

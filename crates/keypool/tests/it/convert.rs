@@ -909,6 +909,8 @@ async fn models_of_all_providers_are_listed_in_each_dialect() {
         ("limit=2", &["gemini-3.8-flash", "gpt-x"][..], true),
         ("limit=2&after_id=gpt-x", &["fast"], false),
         ("after_id=gemini-3.8-flash", &["gpt-x", "fast"], false),
+        ("after_id=unknown", &[], false),
+        ("before_id=unknown", &[], false),
         ("limit=1&before_id=fast", &["gpt-x"], true),
         ("limit=0&before_id=gemini-3.8-flash", &[], false),
     ] {

@@ -181,11 +181,23 @@ async fn session_that_no_key_can_open_is_closed_without_key_details() {
             while let Some(Ok(_)) = socket.next().await {}
         })
         .await;
-        let gateway = Gateway::start(&url, 2, &["--db", "none"]);
-        let mut client = Client::connect(&gateway, TOKEN).await;
-        client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+        let gateway = Gateway::start_with(&url, 2, |command, folder| {
+            let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\ntpm = 20\n";
+            std::fs::write(folder.join("keypool.toml"), tenant).expect("written");
+            command.args(["--db", "none"]);
+        });
+        let setup = json!({ "setup": { "model": "models/gemini-2.5-flash" } });
+        let mut client = Client::connect(&gateway, "token-of-a").await;
+        client.send(&setup).await;
         assert_eq!(client.closed().await, (1011, format!("no key could open the session: {expected}")));
         assert_eq!(heads.lock().expect("no panic").len(), 2);
+        // The tenant used no tokens.
+        for _ in 0..2 {
+            let mut client = Client::connect(&gateway, "token-of-a").await;
+            client.send(&setup).await;
+            let (_, reason) = client.closed().await;
+            assert!(!reason.contains("this token has reached its limit"), "{reason}");
+        }
     }
 }
 

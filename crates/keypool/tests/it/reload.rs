@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::{ADMIN, ask},
-    support::{GENERATE, Gateway, TOKEN, Upstream, hello, key, program},
+    support::{GENERATE, Gateway, TOKEN, Upstream, hello, key, program, reply},
 };
 
 fn file(gateway: &Gateway, name: &str, text: &str) {
@@ -268,4 +268,82 @@ async fn changed_token_files_apply() {
         // Ten wrong tokens block the address for a minute.
         assert!(tries < 8, "{}", gateway.log());
     }
+}
+
+#[tokio::test]
+async fn settings_that_need_a_restart_do_not_apply_before() {
+    let upstream = Upstream::start(|request| {
+        if request.uri().path() == "/v1beta/models" {
+            return reply(200, "application/json", r#"{"models":[{"name":"models/m"}]}"#);
+        }
+        let mut response = reply(302, "text/plain", "");
+        response.headers_mut().insert("location", "/elsewhere".parse().expect("a value"));
+        response
+    })
+    .await;
+    let config = format!("[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"{}\"\n", upstream.url);
+    let keys = format!("[[keys]]\nsecret = \"{}\"\n", key(0));
+    let gateway = start(&format!("{config}{keys}"), &["--db", "none"]);
+    let more = "tls_cert_file = \"cert.pem\"\ntls_key_file = \"key.pem\"\n";
+    let models = "[[models]]\nname = \"m\"\naliases = [\"other\"]\n";
+    file(&gateway, "keypool.toml", &format!("{config}{more}{keys}{models}"));
+    gateway.wait_for_log("at_next_start=[\"gateway\", \"models\"]").await;
+    let moved = gateway.get("/v1beta/models/m").await;
+    assert_eq!(moved.header("location"), format!("{}/elsewhere", gateway.url), "{}", moved.text());
+    for path in ["/v1beta/models", "/v1/models"] {
+        let listed = gateway.get(path).await.text();
+        assert!(!listed.contains("other"), "{listed}");
+    }
+}
+
+#[tokio::test]
+async fn keys_of_the_database_are_not_changed_or_tested_while_their_provider_is_moved() {
+    let old = Upstream::always(200, "application/json", "{}").await;
+    let new = Upstream::always(200, "application/json", "{}").await;
+    let config =
+        |upstream: &Upstream| format!("[gateway]\nlisten = \"127.0.0.1:0\"\nupstream = \"{}\"\n", upstream.url);
+    let gateway = start(&config(&old), &["--db", "keys.db", "--admin-token", ADMIN]);
+    for (number, id) in [(0, "k"), (1, "l")] {
+        let added = ask(&gateway, Method::POST, "/keys", json!({ "secret": key(number), "id": id })).await;
+        assert_eq!(added.status, 201, "{}", added.text());
+    }
+    file(&gateway, "keypool.toml", &config(&new));
+    gateway.wait_for_log("at_next_start=[\"gateway\"]").await;
+    for (method, path, body) in [
+        (Method::POST, "/keys", json!({ "secret": key(2) })),
+        (Method::PATCH, "/keys/k", json!({ "priority": 1 })),
+        (Method::POST, "/keys/k/replace", json!({ "secret": key(3) })),
+        (Method::POST, "/keys/k/test", Value::Null),
+    ] {
+        let answer = ask(&gateway, method, path, body).await;
+        assert!(answer.status == 409 && answer.text().contains("restart"), "{path}: {}", answer.text());
+    }
+    assert_eq!(ask(&gateway, Method::DELETE, "/keys/l", Value::Null).await.status, 200);
+    assert_eq!(keys_used(&gateway, &old).await, [key(0)].into());
+    assert_eq!(new.requests().len(), 0);
+    file(&gateway, "keypool.toml", &config(&old));
+    let mut tries = 0;
+    while ask(&gateway, Method::POST, "/keys/k/replace", json!({ "secret": key(3) })).await.status != 200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        tries += 1;
+        assert!(tries < 100, "{}", gateway.log());
+    }
+    assert_eq!(keys_used(&gateway, &old).await, [key(3)].into());
+}
+
+#[tokio::test]
+async fn token_file_that_appears_later_repairs_the_configuration() {
+    let upstream = Upstream::always(200, "application/json", "{}").await;
+    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
+        std::fs::write(folder.join("keypool.toml"), "").expect("a writable file");
+        command.args(["--db", "none"]);
+    });
+    file(&gateway, "keypool.toml", "[[tenants]]\nname = \"a\"\ntoken_file = \"late\"\n");
+    gateway.wait_for_log("the file cannot be read").await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let log = gateway.log();
+    assert_eq!(log.matches("the file cannot be read").count(), 1, "{log}");
+    assert!(!log.contains("token_hash"), "{log}");
+    file(&gateway, "late", "token-of-a");
+    until(&gateway, "token-of-a", 200).await;
 }
