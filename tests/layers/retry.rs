@@ -291,6 +291,20 @@ async fn many_keys_with_an_unclear_401_are_disabled_and_no_caller_gets_it() {
     assert_eq!(breakers(&pool).iter().filter(|breaker| breaker.ends_with("Disabled")).count(), 10);
 }
 
+/// More keys than a request tries.
+#[tokio::test(start_paused = true)]
+async fn unclear_401_from_keys_that_have_served_is_the_callers() {
+    let pool = builder(20).wait(5 * SECOND).build().unwrap();
+    for _ in 0..20 {
+        assert_eq!(send(&pool, |_| good()).await.unwrap().status(), 200);
+    }
+    for _ in 0..3 {
+        let response = send(&pool, |_| answer(401, r#"{"detail":"Unauthorized"}"#));
+        assert_eq!(response.await.unwrap().status(), 401);
+    }
+    assert_eq!(breakers(&pool), Vec::<String>::new());
+}
+
 #[tokio::test(start_paused = true)]
 async fn refused_address_is_returned_after_the_first_key_unless_another_exit_serves() {
     use tower_keypool::{Gemini, Key, KeyPool};
