@@ -53,7 +53,6 @@ fn table() -> Vec<Rule> {
         // Google: the key.
         on(KeyRejected).codes(["API_KEY_INVALID", "keyInvalid", "keyExpired"]).confirm(),
         on(KeyRejected).provider("gemini").status(401).codes(["authentication", "ACCESS_TOKEN_TYPE_UNSUPPORTED", "ACCESS_TOKEN_EXPIRED"]).confirm(),
-        on(KeyRejected).provider("gemini").status(401).message("request had invalid authentication credentials").confirm(),
         on(KeyRejected).statuses([400, 401, 403]).messages(["reported as leaked", "key has been leaked", "key was leaked"]),
         on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["api key not valid", "api key is not valid", "api key is invalid"]).confirm(),
         on(KeyRejected).provider("gemini").statuses([400, 401, 403]).messages(["api key not found", "api key expired", "api key has expired"]).confirm(),
