@@ -13,6 +13,9 @@ use super::{
 /// The reason why a whole file is invalid, with its line.
 type FileError = (usize, String);
 
+/// The part of the error for a line `NAME=key` of another service.
+pub(super) const OTHER_NAME: &str = "is not a name for a key of";
+
 /// Parses a key file of a provider. Calls `entry` for each entry with its line and its options or an error.
 ///
 /// # Errors
@@ -68,7 +71,7 @@ pub(super) fn line(text: &str, provider: &str, tier: &str) -> Result<Option<Opti
         Some((name, value)) if !value.trim_matches('=').is_empty() => {
             if !is_key_name(name, provider) {
                 let name = if is_usual(name) { name } else { "the text before =" };
-                return Err(format!("{name} is not a name for a key of {provider}; options come after the key"));
+                return Err(format!("{name} {OTHER_NAME} {provider}; options come after the key"));
             }
             value
         }

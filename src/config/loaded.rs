@@ -62,7 +62,7 @@ impl Loaded {
 
     /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, detected by the file extension or the content. A
     /// file that cannot be read or parsed is reported as a problem and sets [`has_failed_file`](Self::has_failed_file),
-    /// as does one whose entries are all invalid: it may be damaged.
+    /// as does one whose entries are all invalid, apart from names of other services: it may be damaged.
     pub fn add_file(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         let bytes = match std::fs::read(path) {
@@ -84,8 +84,10 @@ impl Loaded {
         let (mut valid, mut invalid) = (0, 0);
         let provider = self.provider.clone().unwrap_or_else(|| "gemini".to_owned());
         let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &provider, &mut |line, entry| {
+            // Names of other services do not make a file a damaged one.
+            let is_other = entry.as_ref().is_err_and(|message| message.contains(key_file::OTHER_NAME));
             let is_valid = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
-            *(if is_valid { &mut valid } else { &mut invalid }) += 1;
+            *(if is_valid { &mut valid } else { &mut invalid }) += u32::from(!is_other);
         });
         self.has_failed_file |= valid == 0 && invalid > 0;
         if let Err((line, message)) = parsed {

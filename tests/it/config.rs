@@ -152,6 +152,23 @@ fn keys_of_other_services_in_a_dotenv_file_are_reported_and_not_used() {
 }
 
 #[test]
+fn only_a_file_without_a_readable_entry_counts_as_failed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("x.env");
+    for (text, failed) in [
+        (format!("OPENAI_API_KEY={A}\nSTRIPE_SECRET_KEY={B}\n"), false),
+        (format!("OPENAI_API_KEY={A}\nshort\n"), true),
+        ("short\n".to_owned(), true),
+        (String::new(), false),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let mut read = Loaded::default();
+        read.add_file(&path);
+        assert_eq!((read.keys.len(), read.has_failed_file), (0, failed), "{text}");
+    }
+}
+
+#[test]
 fn invalid_lines_are_reported_and_valid_ones_are_loaded() {
     let text = format!(
         "# our keys\n\
