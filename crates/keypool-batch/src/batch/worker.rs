@@ -130,12 +130,8 @@ impl Engine {
             for key in pool.snapshot(0, usize::MAX).keys {
                 if workers[..before].iter().all(|worker| worker.key.as_ref() != Some(&key.id)) {
                     for _ in 0..slots.workers_per_key {
-                        let number = Some(self.outage.add_slot());
-                        workers.push(Worker {
-                            slot: number,
-                            key: Some(key.id.clone()),
-                            in_flight: InFlight::default(),
-                        });
+                        let (slot, key) = (Some(self.outage.add_slot()), Some(key.id.clone()));
+                        workers.push(Worker { slot, key, in_flight: InFlight::default() });
                     }
                 }
             }
