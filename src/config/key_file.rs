@@ -68,8 +68,10 @@ pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Optio
         Err(message) => return vec![Err(message)],
     };
     let Some((first, options)) = words.split_first() else { return Vec::new() };
+    // "=" at the end is part of a key, or follows the name of an empty variable.
+    let is_pad = |name: &str, value: &str| value.bytes().all(|byte| byte == b'=') && !name.contains('_');
     let (name, secrets) = match first.split_once('=') {
-        Some((name, value)) if is_name(name) && !value.trim_matches('=').is_empty() => {
+        Some((name, value)) if is_name(name) && !is_pad(name, value) => {
             if !is_key_name(name, names) {
                 let name = if is_usual(name) { name } else { "the text before =" };
                 return vec![Err(format!("{name} {OTHER_NAME} {}; options come after the key", names[0]))];

@@ -187,6 +187,8 @@ fn variable_in_a_key_file_is_read_like_one_of_the_environment() {
     ];
     assert!(plain == expected.map(|key| key.label("")), "{plain:?}");
     assert_eq!(problems, ["x.env:4: the key is shorter than 8 characters"]);
+    let (keys, problems) = loaded("x.env", "GEMINI_API_KEY=\nGOOGLE_API_KEY=\"\"\nNOTAREALKEY4567===\n");
+    assert_eq!((keys.len(), problems.len()), (1, 0), "an empty variable has no key: {problems:?}");
 }
 
 #[test]
