@@ -78,6 +78,7 @@ pub enum Tier {
 /// assert!(!format!("{key:?}").contains("AIza"));
 /// ```
 #[derive(Clone, PartialEq)]
+#[must_use]
 pub struct Key {
     pub(crate) secret: Arc<str>,
     pub(crate) id: Option<KeyId>,
@@ -127,7 +128,6 @@ impl Key {
     }
 
     /// Sets the id of the key. The default is made from the hash of the secret.
-    #[must_use]
     pub fn named(mut self, id: impl Into<KeyId>) -> Self {
         self.id = Some(id.into());
         self
@@ -135,49 +135,42 @@ impl Key {
 
     /// Sets the project (quota group) that owns the quota. Keys of one project share limits and cooldowns. A key
     /// without one is a project of its own until a response of the provider names its project.
-    #[must_use]
     pub fn project(mut self, project: impl Into<Arc<str>>) -> Self {
         self.project = Some(project.into());
         self
     }
 
     /// Sets the account that pays for the project. When its funds run out, all its projects stop.
-    #[must_use]
     pub fn billing_account(mut self, account: impl Into<Arc<str>>) -> Self {
         self.billing_account = Some(account.into());
         self
     }
 
     /// Sets whether the account is free or paid.
-    #[must_use]
     pub fn tier(mut self, tier: Tier) -> Self {
         self.tier = tier;
         self
     }
 
     /// Sets the priority. Keys with a lower number are used first. The default is 0, and 10 for a paid key.
-    #[must_use]
     pub fn priority(mut self, priority: u16) -> Self {
         self.priority = Some(priority);
         self
     }
 
     /// Sets this key's share of the requests relative to other keys. The default is 1; 0 counts as 1.
-    #[must_use]
     pub fn weight(mut self, weight: u16) -> Self {
         self.weight = weight.max(1);
         self
     }
 
     /// Sets the maximum number of concurrent requests. 0 counts as 1.
-    #[must_use]
     pub fn max_concurrent(mut self, requests: u32) -> Self {
         self.max_concurrent = Some(requests.max(1));
         self
     }
 
     /// Sets the minimum time between the starts of two requests with this key. More than a day counts as a day.
-    #[must_use]
     pub fn min_interval(mut self, interval: Duration) -> Self {
         self.min_interval = Some(interval.min(Duration::from_secs(86_400)));
         self
@@ -185,7 +178,6 @@ impl Key {
 
     /// Sets the limits of this key's project for a model. A name may end in `*`; `"*"` stands for every model
     /// without limits of its own.
-    #[must_use]
     pub fn limits(mut self, model: impl Into<Arc<str>>, limits: Limits) -> Self {
         let model = model.into();
         self.limits.retain(|(held, _)| *held != model);
@@ -194,7 +186,6 @@ impl Key {
     }
 
     /// Restricts this key to these models; a name may end in `*`.
-    #[must_use]
     pub fn models<M: Into<Arc<str>>>(mut self, models: impl IntoIterator<Item = M>) -> Self {
         self.models = Some(models.into_iter().map(Into::into).collect());
         self
@@ -202,21 +193,18 @@ impl Key {
 
     /// Sets the exit (a proxy or a local address) through which requests with this key are sent. The client below the
     /// layers reads it from the request's [`Lease`](crate::Lease) extension.
-    #[must_use]
     pub fn exit(mut self, exit: impl Into<Arc<str>>) -> Self {
         self.exit = Some(exit.into());
         self
     }
 
     /// Sets the IANA time zone in which the days of this key's project end. The default is the provider's.
-    #[must_use]
     pub fn zone(mut self, zone: impl Into<Arc<str>>) -> Self {
         self.zone = Some(zone.into());
         self
     }
 
     /// Sets a free text for people, shown in snapshots.
-    #[must_use]
     pub fn label(mut self, label: impl Into<Arc<str>>) -> Self {
         self.label = Some(label.into());
         self

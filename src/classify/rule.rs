@@ -25,6 +25,7 @@ use super::{ErrorClass, Scope, error_body::ErrorInfo};
 /// # let _ = (no_money, revoked, weekly);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Rule {
     pub(crate) provider: Option<String>,
     pub(crate) statuses: Vec<u16>,
@@ -54,53 +55,45 @@ impl Rule {
     }
 
     /// Matches only errors of the provider with this name.
-    #[must_use]
     pub fn provider(mut self, name: &str) -> Self {
         self.provider = Some(name.to_owned());
         self
     }
 
     /// Matches only responses with this status. Can be called repeatedly to allow several.
-    #[must_use]
     pub fn status(self, status: u16) -> Self {
         self.statuses([status])
     }
 
     /// Matches only responses with one of these statuses.
-    #[must_use]
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         self.statuses.extend(statuses);
         self
     }
 
     /// Matches only errors with this code, such as `insufficient_quota`. Can be called repeatedly to allow several.
-    #[must_use]
     pub fn code(self, code: &str) -> Self {
         self.codes([code])
     }
 
     /// Matches only errors with one of these codes.
-    #[must_use]
     pub fn codes<'a>(mut self, codes: impl IntoIterator<Item = &'a str>) -> Self {
         self.codes.extend(codes.into_iter().map(str::to_lowercase));
         self
     }
 
     /// Matches only errors whose message contains this text. Can be called repeatedly to allow several.
-    #[must_use]
     pub fn message(self, text: &str) -> Self {
         self.messages([text])
     }
 
     /// Matches only errors whose message contains one of these texts.
-    #[must_use]
     pub fn messages<'a>(mut self, texts: impl IntoIterator<Item = &'a str>) -> Self {
         self.messages.extend(texts.into_iter().map(str::to_lowercase));
         self
     }
 
     /// Sets the scope of the errors, instead of the class's scope.
-    #[must_use]
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = Some(scope);
         self
@@ -108,7 +101,6 @@ impl Rule {
 
     /// Sets the cooldown, instead of the class's cooldown. In classes that use the provider's delay, a longer delay
     /// takes precedence.
-    #[must_use]
     pub fn cooldown(mut self, cooldown: Duration) -> Self {
         self.cooldown = Some(cooldown);
         self
@@ -116,7 +108,6 @@ impl Rule {
 
     /// Disables the key only after the second such error in a row, because a new key may be refused in its first
     /// minute.
-    #[must_use]
     pub fn confirm(mut self) -> Self {
         self.confirm = true;
         self

@@ -13,14 +13,17 @@ use super::{
 /// The reason why a whole file is invalid, with its line.
 type FileError = (usize, String);
 
-/// Parses a key file of a provider. Calls `entry` for each entry with its line and its options or an error.
+/// The part of the error for a line `NAME=key` of another service.
+pub(super) const OTHER_NAME: &str = "is not a name for a key of";
+
+/// Parses a key file of the provider with these names. Calls `entry` for each entry with its line and its options or an error.
 ///
 /// # Errors
 /// If the whole file is invalid, so that none of its keys is known.
 pub(super) fn parse(
     path: &Path,
     text: &str,
-    provider: &str,
+    names: &[String],
     entry: &mut dyn FnMut(usize, Result<Options, String>),
 ) -> Result<(), FileError> {
     let ends = |end: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(end));
@@ -35,7 +38,7 @@ pub(super) fn parse(
         table(text, by as u8, entry)
     } else {
         for (n, line) in text.lines().enumerate() {
-            if let Some(read) = self::line(line, provider, "").transpose() {
+            for read in self::line(line, names, "") {
                 entry(n + 1, read);
             }
         }
@@ -52,48 +55,84 @@ fn is_key_field(name: &str) -> bool {
 }
 
 /// Parses a line: the key, alone or as the value of a variable of this provider, then `name=value` options, among which
-/// may be another tier. Returns `None` for a blank line or a comment.
-pub(super) fn line(text: &str, provider: &str, tier: &str) -> Result<Option<Options>, String> {
+/// may be another tier. The value of a variable may be several keys. Returns nothing for a blank line or a comment.
+pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Options, String>> {
     let text = text.trim();
     if text.starts_with("//") || text.starts_with(';') {
-        return Ok(None);
+        return Vec::new();
     }
     // The line may be copied from a shell script, a list or code.
     let text = text.strip_prefix("export ").or(text.strip_prefix("- ")).unwrap_or(text);
-    let words = words(text.trim_end_matches([',', ';']))?;
-    let Some((first, options)) = words.split_first() else { return Ok(None) };
-    // The text before "=" is shown if it is a usual name. Otherwise it may be part of a key.
-    let is_usual = |name: &str| name.len() <= 64 && name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'));
-    let secret = match first.split_once('=') {
-        Some((name, value)) if !value.trim_matches('=').is_empty() => {
-            if !is_key_name(name, provider) {
-                let name = if is_usual(name) { name } else { "the text before =" };
-                return Err(format!("{name} is not a name for a key of {provider}; options come after the key"));
-            }
-            value
-        }
-        _ => first,
+    let words = match words(text.trim_end_matches([',', ';'])) {
+        Ok(words) => words,
+        Err(message) => return vec![Err(message)],
     };
-    let secret = secret.trim_matches(['\'', '`']);
-    if secret.len() < 8 {
-        return Err("the key is shorter than 8 characters".to_owned());
-    }
-    let mut pairs = vec![("key", secret), ("tier", tier)];
-    for (n, word) in options.iter().enumerate() {
-        let expected = || format!("word {} is not an option: write name=value, with quotes around spaces", n + 2);
-        pairs.push(word.split_once('=').ok_or_else(expected)?);
-    }
-    Options::of(pairs).map(Some)
+    let Some((first, options)) = words.split_first() else { return Vec::new() };
+    // "=" at the end is part of a key, or follows the name of an empty variable.
+    let is_pad = |name: &str, value: &str| value.bytes().all(|byte| byte == b'=') && !name.contains('_');
+    let (name, secrets) = match first.split_once('=') {
+        Some((name, value)) if is_name(name) && !is_pad(name, value) => {
+            if !is_key_name(name, names) {
+                let name = if is_usual(name) { name } else { "the text before =" };
+                return vec![Err(format!("{name} {OTHER_NAME} {}; options come after the key", names[0]))];
+            }
+            (name, keys_in(value).collect())
+        }
+        _ => ("", vec![first.trim_matches(['\'', '`'])]),
+    };
+    let read = |secret: &str| {
+        if secret.len() < 8 {
+            return Err("the key is shorter than 8 characters".to_owned());
+        }
+        let mut pairs = vec![("key", secret), ("tier", tier), ("tier", tier_in(name))];
+        for (n, word) in options.iter().enumerate() {
+            let expected = || format!("word {} is not an option: write name=value, with quotes around spaces", n + 2);
+            pairs.push(word.split_once('=').ok_or_else(expected)?);
+        }
+        Options::of(pairs)
+    };
+    secrets.into_iter().map(read).collect()
 }
 
-/// Reports whether a variable of this name contains a key of this provider. Other services' keys must not be sent to it.
-fn is_key_name(name: &str, provider: &str) -> bool {
-    let (name, provider) = (name.to_ascii_uppercase(), variable_prefix(provider));
-    let kind = name.trim_end_matches(|last: char| last.is_ascii_digit() || last == '_');
-    let is_own = name.strip_prefix(&*provider).is_some_and(|end| end.starts_with('_'))
-        || provider == "GEMINI" && (name.contains("GEMINI") || name.contains("GOOGLE"));
-    matches!(kind, "KEY" | "KEYS" | "API_KEY" | "API_KEYS" | "APIKEY")
-        || is_own && (kind.ends_with("KEY") || kind.ends_with("KEYS"))
+/// Returns the keys in the value of a variable, without options.
+pub(super) fn keys_in(value: &str) -> impl Iterator<Item = &str> {
+    let keys = value.split([',', ';']).flat_map(str::split_whitespace);
+    keys.map(|key| key.trim_matches(['"', '\'', '`', '[', ']'])).filter(|key| !key.is_empty())
+}
+
+/// Returns the tier in the name of a variable, such as `GEMINI_PAID_KEYS`.
+pub(super) fn tier_in(name: &str) -> &'static str {
+    let tiers = [("_FREE_KEYS", "free"), ("_PAID_KEYS", "paid")];
+    tiers.into_iter().find(|(end, _)| name.to_ascii_uppercase().ends_with(end)).map_or("", |(_, tier)| tier)
+}
+
+/// Reports whether the text before "=" is a name, and not part of a key that contains "=".
+fn is_name(name: &str) -> bool {
+    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    is_word && (is_usual(name) || stem(name).ends_with("KEY") || stem(name).ends_with("KEYS") || option(name).is_ok())
+}
+
+/// Reports whether messages may show a name. Otherwise it may be part of a key.
+fn is_usual(name: &str) -> bool {
+    name.len() <= 64 && name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
+}
+
+/// Returns the name of a variable in upper case and without its number.
+fn stem(name: &str) -> String {
+    name.trim_end_matches(|last: char| last.is_ascii_digit() || last == '_').to_ascii_uppercase()
+}
+
+/// Reports whether a variable of this name contains a key of the provider with these names. Other services' keys must
+/// not be sent to it.
+fn is_key_name(name: &str, names: &[String]) -> bool {
+    let stem = stem(name);
+    // A short name may be part of another word.
+    let is_own = |own: &String| {
+        let own = variable_prefix(own);
+        own.len() > 3 && stem.contains(&own) || format!("_{stem}").contains(&format!("_{own}_"))
+    };
+    matches!(&*stem, "KEY" | "KEYS" | "API_KEY" | "API_KEYS" | "APIKEY")
+        || (stem.ends_with("KEY") || stem.ends_with("KEYS")) && names.iter().any(is_own)
 }
 
 /// Returns the start of the names of a provider's variables.
@@ -123,7 +162,8 @@ fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options,
     let line = |record: &csv::StringRecord| record.position().map_or(1, csv::Position::line) as usize;
     // A record of a `flexible` reader over valid UTF-8 is never an error.
     let mut records = reader.from_reader(text.as_bytes()).into_records().flatten();
-    let Some(first) = records.next() else { return Ok(()) };
+    // Only "#" starts a comment for the reader.
+    let Some(first) = records.find(|record| !record[0].starts_with(';')) else { return Ok(()) };
     let columns: Vec<_> = first.iter().map(|name| option(&column(name)).map(|(option, _)| option)).collect();
     if !columns.contains(&Ok("secret")) {
         return Err((line(&first), "no column is named key".to_owned()));

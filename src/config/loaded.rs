@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{Environment, KeyEntry, key_entry::Options, key_file, wording::looks_like_key};
+use super::{Environment, KeyEntry, PoolConfig, key_entry::Options, key_file, wording::looks_like_key};
 use crate::{Key, KeyId};
 
 /// One problem of a configuration. It contains no values, which may be secrets.
@@ -47,22 +47,22 @@ pub struct Loaded {
     /// Whether a whole key file could not be read or parsed, or has only invalid entries, so that all its keys are
     /// missing.
     pub has_failed_file: bool,
-    /// The provider of the keys; Gemini by default.
-    provider: Option<String>,
+    /// The names of the provider in variables; Gemini's if there are none.
+    names: Vec<String>,
     /// The index of the key with an id, and its place.
     seen: HashMap<KeyId, (usize, String)>,
 }
 
 impl Loaded {
-    /// Creates an empty list of a provider's keys. A line `NAME=key` of a key file counts if its name is a general one,
-    /// such as `API_KEY`, or names this provider; Gemini if none is given.
-    pub fn of(provider: impl Into<String>) -> Self {
-        Self { provider: Some(provider.into()), ..Self::default() }
+    /// Creates an empty list of the keys of a provider, which is Gemini for the default. A line `NAME=key` of a key file
+    /// counts if its name is a general one, such as `API_KEY`, or contains a name of this provider or of its host.
+    pub fn of(config: &PoolConfig) -> Self {
+        Self { names: config.names(), ..Self::default() }
     }
 
     /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, detected by the file extension or the content. A
     /// file that cannot be read or parsed is reported as a problem and sets [`has_failed_file`](Self::has_failed_file),
-    /// as does one whose entries are all invalid: it may be damaged.
+    /// as does one whose entries are all invalid, apart from names of other services: it may be damaged.
     pub fn add_file(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         let bytes = match std::fs::read(path) {
@@ -82,10 +82,12 @@ impl Loaded {
             None => String::from_utf8_lossy(&bytes),
         };
         let (mut valid, mut invalid) = (0, 0);
-        let provider = self.provider.clone().unwrap_or_else(|| "gemini".to_owned());
-        let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &provider, &mut |line, entry| {
+        let names = if self.names.is_empty() { PoolConfig::default().names() } else { self.names.clone() };
+        let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &names, &mut |line, entry| {
+            // Names of other services do not make a file a damaged one.
+            let is_other = entry.as_ref().is_err_and(|message| message.contains(key_file::OTHER_NAME));
             let is_valid = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
-            *(if is_valid { &mut valid } else { &mut invalid }) += 1;
+            *(if is_valid { &mut valid } else { &mut invalid }) += u32::from(!is_other);
         });
         self.has_failed_file |= valid == 0 && invalid > 0;
         if let Err((line, message)) = parsed {
@@ -104,20 +106,17 @@ impl Loaded {
             let google = || name.strip_prefix("GOOGLE").filter(|_| prefix == "GEMINI");
             let Some(end) = name.strip_prefix(&prefix).or_else(google) else { continue };
             let is_number = |end: &str| !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit());
-            let tier = match end {
-                "_API_KEY" | "_API_KEYS" => "",
-                "_FREE_KEYS" => "free",
-                "_PAID_KEYS" => "paid",
-                end if end.strip_prefix("_API_KEY_").is_some_and(is_number) => "",
-                _ => continue,
-            };
+            let is_known = matches!(end, "_API_KEY" | "_API_KEYS" | "_FREE_KEYS" | "_PAID_KEYS");
+            if !is_known && !end.strip_prefix("_API_KEY_").is_some_and(is_number) {
+                continue;
+            }
             let has_options = |text: &str| text.split_whitespace().any(|word| word.trim_end_matches('=').contains('='));
             let pieces = environment.get(name).unwrap_or_default().split([',', ';', '\n', '\r']);
             let entries = pieces.flat_map(|piece| -> Vec<&str> {
-                let keys = piece.split_whitespace().map(|key| key.trim_matches(['"', '\'', '[', ']']));
-                if has_options(piece) { vec![piece] } else { keys.collect() }
+                if has_options(piece) { vec![piece] } else { key_file::keys_in(piece).collect() }
             });
-            let entries = entries.filter_map(|entry| key_file::line(entry, provider, tier).transpose());
+            let names = [provider.to_owned()];
+            let entries = entries.flat_map(|entry| key_file::line(entry, &names, key_file::tier_in(name)));
             for (n, entry) in entries.enumerate() {
                 self.add(format!("{name}, value {}", n + 1), entry, environment);
             }

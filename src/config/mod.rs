@@ -24,7 +24,8 @@
 //!     message = "out of credits"
 //!     class = "billing"
 //! "#;
-//! let environment = Environment::from_vars([("WORK_KEY", "AIza-not-a-real-key-001"), ("KEYPOOL__STRATEGY", "round-robin")]);
+//! let variables = [("WORK_KEY", "AIza-not-a-real-key-001"), ("KEYPOOL__STRATEGY", "round-robin")];
+//! let environment = Environment::from_vars(variables);
 //! let config = PoolConfig::from_toml("keypool.toml", text, &environment)?;
 //! let loaded = config.keys(&environment);
 //! assert!(loaded.problems.is_empty());
@@ -45,8 +46,9 @@
 //! AIza…002 project=b tier=paid rpm=1000 label="of the team"   # a comment
 //! ```
 //!
-//! A line may also be `NAME=key` if the name is general, such as `API_KEY`, or names the provider, such as
-//! `GEMINI_API_KEY`. Other names are reported, because their values may be secrets of other services.
+//! A line may also be `NAME=key` if the name is general, such as `API_KEY`, or contains the name of the provider, of its
+//! API or of its host, such as `GEMINI_API_KEY`; the value may be several keys. Other names are reported, because their
+//! values may be secrets of other services.
 //!
 //! The same options are the columns of a CSV or TSV file, whose first line names them (`key` for the key), the fields
 //! of the objects in a JSON array, and the settings of `[[keys]]`. [`KeyEntry`] lists them.
@@ -54,7 +56,8 @@
 //! # Key variables
 //! For a provider named `gemini`: `GEMINI_API_KEY`, `GEMINI_API_KEYS`, `GEMINI_API_KEY_1` and so on,
 //! `GEMINI_FREE_KEYS`, `GEMINI_PAID_KEYS`, and the same names with `GOOGLE` as their prefix. Several keys are separated
-//! by commas, semicolons or line ends, and each may have options; keys without options also by spaces. Other providers have variables with their own name as the prefix.
+//! by commas, semicolons or line ends, and each may have options; keys without options also by spaces. Other providers
+//! have variables with their own name as the prefix.
 
 mod document;
 mod environment;

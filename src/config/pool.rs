@@ -124,6 +124,19 @@ impl PoolConfig {
         self.provider.as_deref().unwrap_or("gemini")
     }
 
+    /// Returns the names of the provider in variables: its own name, its API and the words of its host.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names = vec![self.name.as_deref().unwrap_or(self.kind())];
+        // Many other services have OpenAI's API and must not get keys of OpenAI.
+        if self.base.is_none() || self.kind() != "openai" {
+            names.push(self.kind());
+        }
+        names.extend((self.kind() == "gemini").then_some("google"));
+        let base = self.base.as_deref().and_then(|base| base.parse::<http::Uri>().ok());
+        let host = base.as_ref().and_then(http::Uri::host).unwrap_or_default();
+        names.into_iter().chain(host.split('.').filter(|word| word.len() > 3)).map(str::to_owned).collect()
+    }
+
     /// Returns a builder with these settings but without the keys, which [`keys`](Self::keys) loads.
     ///
     /// # Errors
@@ -139,7 +152,7 @@ impl PoolConfig {
     pub fn keys(&self, environment: &Environment) -> Loaded {
         let folder = self.path.parent().unwrap_or(Path::new(""));
         let provider = self.name.as_deref().unwrap_or(self.kind());
-        let mut loaded = Loaded::of(provider);
+        let mut loaded = Loaded::of(self);
         if self.key_variables.unwrap_or(true) {
             loaded.add_variables(provider, environment);
         }

@@ -18,6 +18,7 @@ use crate::{key::KeyId, limit::Cost};
 /// assert_eq!(request.model_name(), Some("gemini-2.5-flash"));
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct KeyRequest {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) cost: Cost,
@@ -57,49 +58,42 @@ impl KeyRequest {
     }
 
     /// Sets how many requests it counts as. The default is 1; 0 counts as 1. A batch embedding counts as one per item.
-    #[must_use]
     pub fn requests(mut self, requests: u32) -> Self {
         self.cost.requests = requests.max(1);
         self
     }
 
     /// Sets the tokens of the prompt. The default is 0. The usage in the response corrects the number.
-    #[must_use]
     pub fn input_tokens(mut self, tokens: u64) -> Self {
         self.cost.input_tokens = tokens;
         self
     }
 
     /// Sets the tokens to reserve for the response. The default is 0.
-    #[must_use]
     pub fn output_tokens(mut self, tokens: u64) -> Self {
         self.cost.output_tokens = tokens;
         self
     }
 
     /// Sets the images to reserve. The default is 0.
-    #[must_use]
     pub fn images(mut self, images: u32) -> Self {
         self.cost.images = images;
         self
     }
 
     /// Sets how long it may wait for a key; with zero it fails at once. The default is the pool's wait.
-    #[must_use]
     pub fn wait(mut self, wait: Duration) -> Self {
         self.wait = Some(wait);
         self
     }
 
     /// Sets which key or project must, or should, serve it.
-    #[must_use]
     pub fn affinity(mut self, affinity: Affinity) -> Self {
         self.affinity = affinity;
         self
     }
 
     /// Excludes these keys.
-    #[must_use]
     pub fn exclude(mut self, keys: impl IntoIterator<Item = KeyId>) -> Self {
         self.excluded.extend(keys);
         self
@@ -107,14 +101,12 @@ impl KeyRequest {
 
     /// Counts it against no limits, such as a request for the list of models or the state of a file. A rate limit of it
     /// cools nothing down.
-    #[must_use]
     pub fn uncounted(mut self) -> Self {
         self.uncounted = true;
         self
     }
 
     /// Marks it as not idempotent: it is not retried if the provider may have carried it out.
-    #[must_use]
     pub fn not_idempotent(mut self) -> Self {
         self.not_idempotent = true;
         self

@@ -129,26 +129,83 @@ fn keys_of_other_services_in_a_dotenv_file_are_reported_and_not_used() {
         config.key_variables = Some(false);
         config.key_files = vec![path.clone()];
         let loaded = config.keys(&nothing());
-        let used =
-            (0..names.len()).filter(|n| loaded.keys.iter().any(|key| key.has_secret(&format!("a-secret-of-{n:03}"))));
+        let is_used = |n: &usize| {
+            let secret = format!("a-secret-of-{n:03}");
+            let whole = format!("{}={secret}", names[*n]);
+            loaded.keys.iter().any(|key| key.has_secret(&secret) || key.has_secret(&whole))
+        };
+        let used = (0..names.len()).filter(is_used);
         let problems: Vec<_> = loaded.problems.iter().map(ToString::to_string).collect();
         assert!(!problems.concat().contains("a-secret"), "{problems:?}");
         (used.map(|n| names[n]).collect::<Vec<_>>(), problems)
     };
     let (used, problems) = read(&PoolConfig::default());
-    assert_eq!(used, names[..6]);
-    assert_eq!(problems.len(), names.len() - 6);
+    assert_eq!(used[..6], names[..6]);
+    assert_eq!(used[6..], ["AIzaSyA"], "a key may contain =");
+    assert_eq!(problems.len(), names.len() - 7);
     assert!(
         problems[0].ends_with("x.env:7: OPENAI_API_KEY is not a name for a key of gemini; options come after the key"),
         "{problems:?}"
     );
     assert!(
-        problems[8]
-            .ends_with("x.env:15: the text before = is not a name for a key of gemini; options come after the key"),
+        problems[7]
+            .ends_with("x.env:14: the text before = is not a name for a key of gemini; options come after the key"),
         "{problems:?}"
     );
     let groq = config("provider = \"openai\"\nname = \"groq\"\nbase = \"https://api.groq.com/openai/v1\"");
-    assert_eq!(read(&groq).0, ["KEY", "API_KEY_1", "KEYS3", "api_key", "GROQ_KEY", "GROQ_KEY_7"]);
+    let of_groq = ["KEY", "API_KEY_1", "KEYS3", "api_key", "GROQ_KEY", "GROQ_KEY_7", "AIzaSyA"];
+    assert_eq!(read(&groq).0, of_groq, "a key of OpenAI is not sent to another service with its API");
+    // The API and the host are names, too.
+    let team = config("provider = \"gemini\"\nname = \"team-b\"");
+    assert_eq!(read(&team).0, used);
+    let by_host = config("provider = \"api-key-header\"\nbase = \"https://api.groq.com/openai/v1\"");
+    assert_eq!(read(&by_host).0, of_groq);
+    let openai = config("provider = \"openai\"\nname = \"ai\"");
+    let of_openai = ["KEY", "API_KEY_1", "KEYS3", "api_key", "OPENAI_API_KEY", "OPENAI-KEY", "AIzaSyA"];
+    assert_eq!(read(&openai).0, of_openai);
+    let short = config("provider = \"openai\"\nname = \"ai\"\nbase = \"https://models.example.com\"");
+    assert_eq!(read(&short).0.len(), 5, "a short name is not searched for within a word");
+}
+
+#[test]
+fn variable_in_a_key_file_is_read_like_one_of_the_environment() {
+    let text = format!(
+        "GEMINI_API_KEYS={A},{B}\n\
+         GEMINI_PAID_KEYS=\"{C}\" project=p # ours\n\
+         export GEMINI_FREE_KEYS='abc=not-a-real-key-4'\n\
+         GEMINI_API_KEY_2=[\"not-a-real-key-5\", \"short\"]\n"
+    )
+    .replace("\", \"", "\",\"");
+    let (keys, problems) = loaded("x.env", &text);
+    let plain: Vec<_> = keys.into_iter().map(|key| key.label("")).collect();
+    let expected = [
+        Key::new(A),
+        Key::new(B),
+        Key::paid(C).project("p"),
+        Key::free("abc=not-a-real-key-4"),
+        Key::new("not-a-real-key-5"),
+    ];
+    assert!(plain == expected.map(|key| key.label("")), "{plain:?}");
+    assert_eq!(problems, ["x.env:4: the key is shorter than 8 characters"]);
+    let (keys, problems) = loaded("x.env", "GEMINI_API_KEY=\nGOOGLE_API_KEY=\"\"\nNOTAREALKEY4567===\n");
+    assert_eq!((keys.len(), problems.len()), (1, 0), "an empty variable has no key: {problems:?}");
+}
+
+#[test]
+fn only_a_file_without_a_readable_entry_counts_as_failed() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("x.env");
+    for (text, failed) in [
+        (format!("OPENAI_API_KEY={A}\nSTRIPE_SECRET_KEY={B}\n"), false),
+        (format!("OPENAI_API_KEY={A}\nshort\n"), true),
+        ("short\n".to_owned(), true),
+        (String::new(), false),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let mut read = Loaded::default();
+        read.add_file(&path);
+        assert_eq!((read.keys.len(), read.has_failed_file), (0, failed), "{text}");
+    }
 }
 
 #[test]
@@ -225,6 +282,8 @@ fn invalid_rows_and_objects_are_reported_with_their_lines() {
             "keys.csv:5: the entry has no key",
         ]
     );
+    let (keys, problems) = loaded("keys.csv", &format!("; ours\nkey,project\n{A},a\n"));
+    assert_eq!((keys.len(), problems.len()), (1, 0), "{problems:?}");
     let (keys, problems) = loaded("keys.csv", "project,tier\na,free\n");
     assert_eq!((keys.len(), problems), (0, vec!["keys.csv:1: no column is named key".to_owned()]));
 

@@ -95,8 +95,8 @@ struct Slots {
 const MAX_INTERVAL: Duration = Duration::from_secs(366 * 86_400);
 
 impl Batch {
-    /// Creates a batch with a client. The model is the default for tasks that do not name one. If it is empty, each task
-    /// must name one.
+    /// Creates a batch with a client. The model is the default for tasks that do not name one. If it is empty, the
+    /// run ends at the first task without a model, which gets no result.
     pub fn new(client: &Client, model: impl Into<std::sync::Arc<str>>) -> Self {
         let model = Some(model.into()).filter(|model| !model.is_empty());
         let settings = Settings {

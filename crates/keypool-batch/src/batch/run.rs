@@ -17,7 +17,7 @@ use super::{
     input::Item,
     output::{Earlier, Places, hash_of},
     result::{INPUT, TaskError, TaskResult},
-    task::TaskId,
+    task::{Task, TaskId},
     worker::{Engine, Job, Stop, draining},
 };
 use crate::{client::Error, time::now};
@@ -90,10 +90,6 @@ impl Control {
 
     pub(super) fn listen(&self) -> watch::Receiver<Stop> {
         self.0.subscribe()
-    }
-
-    fn is_stopped(&self) -> bool {
-        *self.0.borrow() != Stop::No
     }
 }
 
@@ -207,7 +203,7 @@ async fn run(engine: Arc<Engine>, input: Input, mut output: Output) -> Result<Su
     summary.outcome = match engine.outcome() {
         _ if is_done => RunOutcome::Finished,
         Some(outcome) => outcome,
-        None if engine.control.is_stopped() => RunOutcome::Stopped,
+        None if *stop.borrow() != Stop::No => RunOutcome::Stopped,
         None => RunOutcome::Finished,
     };
     Ok(summary)
@@ -227,9 +223,10 @@ async fn read(
     results: mpsc::Sender<TaskResult>,
 ) {
     let mut stop = engine.control.listen();
+    let has_model = |task: &Task| task.prompt.options.model.is_some() || engine.settings.options.model.is_some();
     let filled = async {
         let mut index = 0;
-        loop {
+        'input: loop {
             let most = if input.is_slow { 1 } else { MAX_READ };
             let taken = tokio::task::spawn_blocking(move || {
                 let items: Vec<Item> = std::iter::from_fn(|| input.next()).take(most).collect();
@@ -244,6 +241,11 @@ async fn read(
                 break;
             }
             for item in items {
+                // A later run, with a model, would skip a task that has a result.
+                if item.task.as_ref().is_ok_and(|task| !has_model(task)) {
+                    engine.summary().input_error = Some(format!("{}: no model is set", item.place));
+                    break 'input;
+                }
                 if item.is_fatal {
                     engine.summary().input_error = item.task.as_ref().err().map(|why| format!("{}: {why}", item.place));
                 }

@@ -24,7 +24,7 @@ use super::{
     task::TaskId,
 };
 use crate::{
-    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, UnavailableCause, failure_text},
+    client::{Answer, Client, Dispatch, Error, ErrorKind, InFlight, Prompt, UnavailableCause, cooling, failure_text},
     raw::RawObject,
     time::now,
 };
@@ -130,12 +130,8 @@ impl Engine {
             for key in pool.snapshot(0, usize::MAX).keys {
                 if workers[..before].iter().all(|worker| worker.key.as_ref() != Some(&key.id)) {
                     for _ in 0..slots.workers_per_key {
-                        let number = Some(self.outage.add_slot());
-                        workers.push(Worker {
-                            slot: number,
-                            key: Some(key.id.clone()),
-                            in_flight: InFlight::default(),
-                        });
+                        let (slot, key) = (Some(self.outage.add_slot()), Some(key.id.clone()));
+                        workers.push(Worker { slot, key, in_flight: InFlight::default() });
                     }
                 }
             }
@@ -427,12 +423,15 @@ impl Engine {
         // Keys of other slots may be ready.
         let Some(why) = self.outage.no_key(slot, why, &message) else { return self.wait_on(next, cause) };
         // The pool disables no key if the provider rejects them all.
-        let stats = self.client.pool().stats();
+        let pool = self.client.pool();
+        let stats = pool.stats();
+        let is_rejected = |class| matches!(class, ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing);
         let is_every_key_rejected = cause == UnavailableCause::Keys
             && stats.disabling_paused
             && stats.succeeded == 0
-            && !(why.has(Reason::Busy) || why.has(Reason::Trial));
-        match why.advice(self.client.pool()) {
+            && !(why.has(Reason::Busy) || why.has(Reason::Trial))
+            && cooling(pool, usize::MAX).iter().all(|breaker| breaker.class.is_some_and(is_rejected));
+        match why.advice(pool) {
             Advice::Wait if is_every_key_rejected => {
                 self.end(RunOutcome::NoKeys { message });
                 Next::End(End::Left)

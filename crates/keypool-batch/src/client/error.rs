@@ -260,7 +260,9 @@ fn cause(unavailable: &Unavailable, attempts: &Attempts, cooling: Vec<ErrorClass
         () if reasons.clone().any(is_limit) => UnavailableCause::Quota,
         () if classes.iter().any(|class| matches!(class, RateLimit | DailyQuota)) => UnavailableCause::Quota,
         () if reasons.all(|reason| matches!(reason, Reason::Disabled | Reason::Model)) => UnavailableCause::Keys,
-        () if classes.iter().any(|class| class.is_key_fault() && *class != Egress) => UnavailableCause::Keys,
+        // A key that is not rejected may serve later.
+        () if classes.iter().any(|class| matches!(class, Transient | Egress)) => UnavailableCause::Provider,
+        () if classes.iter().any(|class| class.is_key_fault()) => UnavailableCause::Keys,
         () => UnavailableCause::Provider,
     }
 }

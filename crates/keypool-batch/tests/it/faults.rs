@@ -7,10 +7,10 @@ use std::{
 };
 
 use gemini_sim::{Canned, Fault, GeminiSim, Refusal, Rule};
-use keypool_batch::{Batch, Client, ErrorLog, Input, InputFormat, RunOutcome};
+use keypool_batch::{Batch, Client, ErrorLog, Input, InputFormat, Output, OutputOptions, RunOutcome};
 use serde_json::json;
 
-use crate::{MODEL, paused, results_of, tasks};
+use crate::{MODEL, lines, paused, results_of, tasks};
 
 /// A log that the test can read.
 #[derive(Clone, Default)]
@@ -132,18 +132,35 @@ async fn each_fault_is_a_line_in_the_error_log() {
 #[tokio::test(start_paused = true)]
 async fn tasks_that_are_not_sent_are_lines_in_the_error_log() {
     let log = Lines::default();
-    let input = "{}\n{\"prompt\": \"a\"}\n{\"prompt\": \"b\", \"model\": \"gemini-2.5-pro\"}\n";
+    let input = "{}\n{\"prompt\": \"a\", \"model\": \"\"}\n{\"prompt\": \"b\", \"model\": \"gemini-2.5-pro\"}\n";
     let input = Input::read(input.as_bytes(), InputFormat::JsonLines).unwrap();
     let (_sim, client) = paused(GeminiSim::builder(), 1);
     let batch = Batch::new(&client, "").error_log(ErrorLog::writer(log.clone()));
     let (summary, results) = results_of(batch, input).await;
-    assert_eq!((summary.ok, summary.failed), (1, 2), "without a model of the run, each task must name one: {summary}");
+    assert_eq!((summary.ok, summary.failed), (1, 2), "{summary}");
     assert_eq!(results[1]["error"]["message"], "no model is set");
     let text = log.text();
     let mut messages: Vec<&str> = text.lines().map(|line| line.split_once(" ERROR task ").unwrap().1).collect();
     messages.sort_unstable();
     let input = "line 1: input: line 1: the task has none of `prompt`, `request`, `contents` and `messages`";
     assert_eq!(messages, ["1: invalid: no model is set", input], "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_ends_at_a_task_without_a_model_and_a_later_run_does_it() {
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.jsonl");
+    for (model, done) in [("", 1), (MODEL, 2)] {
+        let input = "{\"prompt\": \"a\", \"model\": \"gemini-2.5-pro\"}\n\"b\"\n\"c\"\n";
+        let input = Input::read(input.as_bytes(), InputFormat::JsonLines).unwrap();
+        let output = Output::file(&path, &OutputOptions::default()).unwrap();
+        let summary = Batch::new(&client, model).run(input, output).await.unwrap();
+        assert_eq!((summary.ok, summary.failed), (done, 0), "{summary}");
+        let error = summary.input_error.unwrap_or_default();
+        assert_eq!(error, if model.is_empty() { "line 2: no model is set" } else { "" });
+    }
+    assert_eq!(lines(&path).len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gemini_sim::{Fault, GeminiSim, Limits, Refusal, Rule};
+use gemini_sim::{Canned, Fault, GeminiSim, Limits, Refusal, Rule};
 use keypool_batch::{Batch, Client, Input, Output, Run, RunOutcome, Task};
 use tower_keypool::KeyPoolBuilder;
 
@@ -139,6 +139,28 @@ async fn run_whose_keys_are_all_rejected_ends_and_says_why() {
         let RunOutcome::NoKeys { message } = &summary.outcome else { panic!("{summary}") };
         assert!(message.contains("cooling down (key rejected)"), "{message}");
         assert_eq!((summary.ok, summary.failed, summary.left), (0, 0, 30), "{summary}");
+    }
+}
+
+/// One key of ten, or of a hundred, is only overloaded or at a limit that the pool does not know.
+#[tokio::test(start_paused = true)]
+async fn run_waits_for_the_key_that_is_not_rejected() {
+    let too_many = Canned::new(429).header("retry-after", "20");
+    for (dead, fault) in [(9, Fault::Refuse(Refusal::Overloaded)), (95, Fault::Canned(too_many))] {
+        for slots in [false, true] {
+            let good = format!("key-{dead}");
+            let script = [Rule::new(fault.clone()).key(&*good).until(20 * SECOND)];
+            let (sim, client) = paused(GeminiSim::builder().script(script), dead + 1);
+            for key in 0..dead {
+                sim.refuse_key(&format!("key-{key}"), Some(Refusal::ApiKeyInvalid));
+            }
+            let mut batch = Batch::new(&client, MODEL).max_retries(100);
+            if slots {
+                batch = batch.slots(1, SECOND);
+            }
+            let summary = batch.run(tasks(30), sink()).await.unwrap();
+            assert_eq!((summary.ok, summary.left), (30, 0), "{dead} dead keys, slots {slots}: {summary}");
+        }
     }
 }
 

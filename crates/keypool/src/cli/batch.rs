@@ -1,7 +1,7 @@
 //! `keypool batch`
 
 use std::{
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
@@ -23,7 +23,7 @@ use crate::config::{BatchSection, Inputs, Loaded, ProviderKind, Span};
 
 const OUT_OF_QUOTA: u8 = 3;
 const NO_USABLE_KEY: u8 = 4;
-const STOPPED: u8 = 130;
+pub(super) const STOPPED: u8 = 130;
 
 /// Answer a file of prompts as fast as the keys allow. A second run resumes where the first one stopped.
 ///
@@ -157,7 +157,15 @@ impl Batch {
             self.follow(&run, signals).await;
             let summary = run.finish().await;
             let _ = tokio::time::timeout(Duration::from_secs(2), client.pool().shutdown()).await;
-            let summary = summary.map_err(of_output)?;
+            let summary = match summary {
+                // The reader of standard output, such as `head`, has read enough.
+                Err(BatchError::Output(OutputError::Io { error, .. }))
+                    if self.output.is_none() && error.kind() == ErrorKind::BrokenPipe =>
+                {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                summary => summary.map_err(of_output)?,
+            };
             match self.output {
                 Some(_) if self.summary.json => print_json(&summary),
                 // Standard output has the results.

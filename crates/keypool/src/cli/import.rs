@@ -8,10 +8,7 @@ use keypool_store::{
     sqlite::{Import as Imported, StoredKey},
 };
 use serde_json::{Map, Value, json};
-use tower_keypool::{
-    Key, Secret,
-    config::{KeyEntry, Loaded as LoadedKeys},
-};
+use tower_keypool::{Key, Secret, config::KeyEntry};
 
 use super::{
     add_key::stored,
@@ -109,8 +106,7 @@ impl Import {
         if let Err(error) = std::fs::metadata(path) {
             return Err(wrong(format!("{}: the file cannot be read: {error}", shown(file))));
         }
-        let mut read = LoadedKeys::of(loaded.config.gateway.provider.as_str());
-        read.add_file(path);
+        let read = loaded.pools()[0].read_keys(path);
         let place = |place: &str| place.replace("/dev/stdin:", "standard input, line ");
         let mut problems: Vec<(String, String)> =
             read.problems.iter().map(|problem| (place(&problem.place), problem.message.clone())).collect();
@@ -169,7 +165,7 @@ fn merged(
         anyhow::ensure!(!is_taken, "the database has another key named {}", key.id());
         (key.id(), options)
     };
-    key_options::check(&options, loaded)?;
+    drop(key_options::check(&options, loaded)?);
     Ok(stored(id, Secret::new(&secret)?, options))
 }
 

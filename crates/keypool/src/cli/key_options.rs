@@ -1,6 +1,6 @@
 //! Command-line options of a key, which are the same as in key files, and the reading of its secret.
 
-use std::io::{IsTerminal, Read, Write as _};
+use std::io::{ErrorKind, IsTerminal, Read, Write as _};
 
 use clap::Args;
 use crossterm::{
@@ -13,7 +13,7 @@ use tower_keypool::{
     config::{KeyEntry, Loaded as LoadedKeys},
 };
 
-use super::output::wrong;
+use super::{batch::STOPPED, output::wrong};
 use crate::config::Loaded;
 
 /// Minimum length of a key, as in key files.
@@ -163,10 +163,13 @@ fn prompt() -> anyhow::Result<String> {
     let line = read_line();
     terminal::disable_raw_mode()?;
     let _ = writeln!(std::io::stderr());
+    if line.as_ref().is_err_and(|error| error.kind() == ErrorKind::Interrupted) {
+        std::process::exit(STOPPED.into());
+    }
     line?.ok_or_else(|| wrong("no key was entered"))
 }
 
-/// Reads keys until Enter. Returns `None` after Ctrl-C, Ctrl-D or Escape.
+/// Reads keys until Enter. Returns `None` after Ctrl-D or Escape, and an error after Ctrl-C.
 fn read_line() -> std::io::Result<Option<String>> {
     let mut line = String::new();
     loop {
@@ -179,7 +182,10 @@ fn read_line() -> std::io::Result<Option<String>> {
             KeyCode::Esc => return Ok(None),
             KeyCode::Backspace => drop(line.pop()),
             KeyCode::Char(letter) if key.modifiers.contains(KeyModifiers::CONTROL) => match letter {
-                'c' | 'd' => return Ok(None),
+                'c' => return Err(ErrorKind::Interrupted.into()),
+                'd' => return Ok(None),
+                // Backspace in some terminals.
+                'h' => drop(line.pop()),
                 // Sent instead of Enter by a line feed that was pasted.
                 'j' => return Ok(Some(line)),
                 'u' => line.clear(),

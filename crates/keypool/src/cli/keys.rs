@@ -179,7 +179,7 @@ async fn set(opened: &Opened, id: String, given: &KeyOptions) -> anyhow::Result<
     options.insert("secret".to_owned(), key.secret.expose().into());
     options.insert("id".to_owned(), id.as_str().into());
     given.apply(&mut options);
-    key_options::check(&options, &opened.loaded)?;
+    drop(key_options::check(&options, &opened.loaded)?);
     opened.database()?.put_key(stored(key.id, key.secret, options)).await?;
     given.warn_of_unknown_exit(&opened.loaded);
     Ok((id, "changed"))

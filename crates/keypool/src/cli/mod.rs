@@ -115,7 +115,16 @@ const WRONG: u8 = 2;
 
 /// Parses the command line and runs its command.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let text = error.to_string();
+        let shown = output::without_keys(&text);
+        if shown == text {
+            error.exit();
+        }
+        // A key was pasted by mistake.
+        eprint!("{shown}");
+        std::process::exit(WRONG.into())
+    });
     let inputs = cli.common.inputs();
     let result = match cli.command {
         Command::Serve(serve) => serve.run(inputs),

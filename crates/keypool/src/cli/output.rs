@@ -67,7 +67,7 @@ pub(super) fn warn(text: impl fmt::Display) {
 }
 
 /// Replaces words that look like a provider's key.
-fn without_keys(text: &str) -> String {
+pub(super) fn without_keys(text: &str) -> String {
     let is_end = |c: char| c.is_whitespace() || "/\\:,;\"'`()".contains(c);
     let parts = text.split_inclusive(is_end).map(|part| {
         let word = part.trim_end_matches(is_end);

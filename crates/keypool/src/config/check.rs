@@ -121,9 +121,8 @@ impl Checker<'_> {
     fn numbers(&mut self, config: &Config) {
         let (gateway, batch) = (&config.gateway, &config.batch);
         for (setting, number, most) in [
-            ("gateway.replay_mib", Some(gateway.replay_mib.into()), 1_024),
-            ("gateway.max_connections", Some(gateway.max_connections.into()), 65_535),
-            ("gateway.max_connections_per_address", Some(gateway.max_connections_per_address.into()), 65_535),
+            ("gateway.max_connections", Some(gateway.max_connections.into()), u64::MAX),
+            ("gateway.max_connections_per_address", Some(gateway.max_connections_per_address.into()), u64::MAX),
             ("gateway.threads", gateway.threads.map(|threads| threads as u64), 1_024),
             ("batch.max_output_tokens", batch.max_output_tokens.map(u64::from), u64::MAX),
             ("batch.workers_per_key", batch.workers_per_key.map(u64::from), u64::MAX),

@@ -220,6 +220,13 @@ impl PoolPlan {
         destination(self) == destination(other)
     }
 
+    /// Reads a file with keys of this provider.
+    pub fn read_keys(&self, path: &str) -> LoadedKeys {
+        let mut read = LoadedKeys::of(&self.config);
+        read.add_file(path);
+        read
+    }
+
     /// Returns the paths of the key files.
     pub fn key_files(&self) -> impl Iterator<Item = PathBuf> {
         let folder = self.config.path.parent().unwrap_or(Path::new("")).to_owned();

@@ -138,8 +138,8 @@ impl Pools {
     }
 
     /// Replaces the keys by those that the sources list now. A key that cannot be added is logged. If a whole key file
-    /// cannot be read or parsed, no key is removed, except those that were removed from the database. If the provider's
-    /// kind, upstream or header has changed, which takes effect at the next start, no key is added either: it could be
+    /// cannot be read or parsed, or has only invalid entries, no key is removed, except those that were removed from the
+    /// database. If the provider's kind, upstream or header has changed, which takes effect at the next start, no key is added either: it could be
     /// sent to the wrong provider.
     ///
     /// # Errors
@@ -154,7 +154,7 @@ impl Pools {
                 let why = if is_moved {
                     "the provider's kind, upstream or header has changed, which needs a restart"
                 } else {
-                    "a key file cannot be read or parsed"
+                    "a key file cannot be read or parsed, or has no valid entry"
                 };
                 tracing::error!(provider = plan.name, "{why}, so the keys that the pool has stay in use");
                 let listed: HashSet<KeyId> = keys.keys.iter().map(Key::id).collect();

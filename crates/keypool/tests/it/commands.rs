@@ -141,6 +141,7 @@ fn invalid_key_is_refused_and_not_shown() {
     home.run(&["keys", "disable", &key(1)]).wrong("there is no key ***: list all keys");
     home.run(&["keys", "--config", &key(1)]).wrong("keypool: ***: the file cannot be read");
     home.run(&["keys", "set", "one", "--colour", "red"]).wrong("--colour");
+    home.run(&[&key(1)]).wrong("unrecognized subcommand '***'");
     assert_eq!(ids(&home.json(&["keys"])), ["one"]);
 }
 
@@ -171,6 +172,10 @@ fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     let done = home.run(&["import", "app.env"]).good();
     assert!(done.out.contains("1 added, 0 merged with existing keys, 1 rejected"), "{}", done.out);
     assert!(done.err.contains("app.env:1: OPENAI_API_KEY is not a name for a key of gemini"), "{}", done.err);
+    home.write("groq.env", &format!("GROQ_API_KEY={}\n", key(10)));
+    let config = "[gateway]\nprovider = \"openai\"\nupstream = \"https://api.groq.com/openai/v1\"\n";
+    home.write("groq.toml", config);
+    home.run(&["import", "groq.env", "--config", "groq.toml"]).good();
     home.write("taken.txt", &format!("{} id=a\n", key(9)));
     home.run(&["import", "taken.txt"]).wrong("another key named a");
 }
@@ -426,7 +431,7 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     let wrong = "[batch]\ntemperature = nan\nmax_output_tokens = 0\nworkers_per_key = 0\nconcurrency = 0\n[gateway]\nthreads = 0\n\
                  [pool]\nwait = \"2h\"\n";
     home.write("keypool.toml", wrong);
-    let environment = [("KEYPOOL__GATEWAY__REPLAY_MIB", "0")];
+    let environment = [("KEYPOOL__GATEWAY__MAX_CONNECTIONS", "0")];
     let done = run_in(home.path(), &["config", "check", "--json"], "", &environment).json();
     let places: Vec<_> = done["problems"].as_array().into_iter().flatten().map(|problem| &problem["place"]).collect();
     let expected = [
@@ -436,9 +441,11 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
         "keypool.toml:5: batch.concurrency",
         "keypool.toml:7: gateway.threads",
         "keypool.toml:9: pool.wait",
-        "KEYPOOL__GATEWAY__REPLAY_MIB: gateway.replay_mib",
+        "KEYPOOL__GATEWAY__MAX_CONNECTIONS: gateway.max_connections",
     ];
     assert_eq!(places, expected, "{done}");
+    home.write("keypool.toml", "[gateway]\nreplay_mib = 0\nmax_connections = 100000\n");
+    home.run(&["config", "check"]).good();
     home.write("keypool.toml", "batch = 3\n[log]\nlevel = \"loud\"\n");
     let done = home.run(&["config", "check"]);
     assert!(done.err.contains("keypool.toml:1: expected a table"), "{}", done.err);
@@ -826,7 +833,8 @@ async fn unwritable_output_is_an_error_and_no_panic() {
         assert_eq!((code, text.trim()), (Some(1), "keypool: standard output: No space left on device (os error 28)"));
     }
     let closed = || std::io::pipe().expect("a pipe").1;
-    for arguments in [&generate[..], &["keys"], &["monitor"]] {
+    let batch = ["batch", "prompts.txt", "--no-progress", "--upstream", &url];
+    for arguments in [&generate[..], &["keys"], &["monitor"], &batch] {
         assert_eq!(code(arguments, closed().into(), Stdio::piped()), (Some(0), String::new()), "a reader may leave");
     }
 }
@@ -868,10 +876,11 @@ async fn model_of_other_providers_must_be_named() {
     let openai = ["--provider", "openai", "--db", "none", "--keys", "keys.txt", "--upstream", &upstream.url];
     home.run(&[&["generate", "hello"], &openai[..]].concat()).wrong("no model is set: use --model");
     let done = home.run(&[&["batch", "tasks.jsonl", "--json", "--no-progress"], &openai[..]].concat());
-    assert_eq!((done.code, done.out.lines().count()), (1, 2), "{}", done.err);
-    assert!(done.out.contains("no model is set") && done.out.contains("\"model\":\"gpt-x\""), "{}", done.out);
+    assert_eq!((done.code, done.out.lines().count()), (2, 1), "{}", done.err);
+    assert!(done.out.contains("\"model\":\"gpt-x\""), "{}", done.out);
     let summary: Value = serde_json::from_str(&done.err).expect("the summary is JSON");
-    assert_eq!((&summary["ok"], &summary["failed"]), (&1.into(), &1.into()));
+    assert_eq!((&summary["ok"], &summary["failed"]), (&1.into(), &0.into()));
+    assert_eq!(summary["input_error"], "line 2: no model is set");
     for log in ["tasks.jsonl", "keys.txt", "r.jsonl", "./r.jsonl", "r.jsonl.journal"] {
         let batch = ["batch", "tasks.jsonl", "-o", "r.jsonl", "--error-log", log];
         home.run(&[&batch[..], &openai[..]].concat()).wrong("this is the output, the input or a key file");
