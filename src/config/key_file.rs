@@ -106,10 +106,9 @@ pub(super) fn tier_in(name: &str) -> &'static str {
     tiers.into_iter().find(|(end, _)| name.to_ascii_uppercase().ends_with(end)).map_or("", |(_, tier)| tier)
 }
 
-/// Reports whether the text before "=" is a name, and not part of a key that contains "=".
+/// Reports whether the text before "=" may be a name. It is not sent as part of a key then.
 fn is_name(name: &str) -> bool {
-    let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    is_word && (is_usual(name) || stem(name).ends_with("KEY") || stem(name).ends_with("KEYS") || option(name).is_ok())
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Reports whether messages may show a name. Otherwise it may be part of a key.
