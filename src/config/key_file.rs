@@ -70,6 +70,8 @@ pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Optio
     let Some((first, options)) = words.split_first() else { return Vec::new() };
     // "=" at the end is part of a key, or follows the name of an empty variable.
     let is_pad = |name: &str, value: &str| value.bytes().all(|byte| byte == b'=') && !name.contains('_');
+    // Any word before "=" may be a name: its value could be a password.
+    let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     let (name, secrets) = match first.split_once('=') {
         Some((name, value)) if is_name(name) && !is_pad(name, value) => {
             if !is_key_name(name, names) {
@@ -104,11 +106,6 @@ pub(super) fn keys_in(value: &str) -> impl Iterator<Item = &str> {
 pub(super) fn tier_in(name: &str) -> &'static str {
     let tiers = [("_FREE_KEYS", "free"), ("_PAID_KEYS", "paid")];
     tiers.into_iter().find(|(end, _)| name.to_ascii_uppercase().ends_with(end)).map_or("", |(_, tier)| tier)
-}
-
-/// Reports whether the text before "=" may be a name. It is not sent as part of a key then.
-fn is_name(name: &str) -> bool {
-    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Reports whether messages may show a name. Otherwise it may be part of a key.

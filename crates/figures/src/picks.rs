@@ -86,7 +86,7 @@ impl Picks {
 
     /// Does the same for a new model name that the upstream does not know, in a counted function or not.
     pub fn pick_unknown(&mut self, count: bool) {
-        self.next(0);
+        drop(self.next(0));
         let request = KeyRequest::model(format!("nobody-has-{}", self.picked));
         let pick = if count { counted } else { pick_and_finish };
         self.none += usize::from(!pick(&self.pool, request, &Outcome::from_class(ErrorClass::ModelNotFound)));
