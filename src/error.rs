@@ -146,8 +146,8 @@ impl Error {
         self.inner.unavailable.as_ref().and_then(Unavailable::retry_after)
     }
 
-    /// Sets the time after which a retry may succeed, unless it is already less.
-    pub(crate) fn retry_by(&mut self, after: Duration) {
+    /// Sets the time after which a retry may succeed, unless it is less already.
+    pub(crate) fn lower_retry_after(&mut self, after: Duration) {
         if let Some(unavailable) = &mut self.inner.unavailable {
             unavailable.retry_after = Some(unavailable.retry_after.map_or(after, |earlier| earlier.min(after)));
         }

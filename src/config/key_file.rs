@@ -16,7 +16,8 @@ type FileError = (usize, String);
 /// The part of the error for a line `NAME=key` of another service.
 pub(super) const OTHER_NAME: &str = "is not a name for a key of";
 
-/// Parses a key file of the provider with these names. Calls `entry` for each entry with its line and its options or an error.
+/// Parses a key file of the provider with these names. Calls `entry` for each entry with its line and its options or an
+/// error.
 ///
 /// # Errors
 /// If the whole file is invalid, so that none of its keys is known.

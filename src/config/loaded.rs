@@ -81,15 +81,16 @@ impl Loaded {
             }
             None => String::from_utf8_lossy(&bytes),
         };
-        let (mut valid, mut invalid) = (0, 0);
+        let (mut any_valid, mut any_invalid) = (false, false);
         let names = if self.names.is_empty() { PoolConfig::default().names() } else { self.names.clone() };
         let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &names, &mut |line, entry| {
             // Names of other services do not make a file a damaged one.
             let is_other = entry.as_ref().is_err_and(|message| message.contains(key_file::OTHER_NAME));
             let is_valid = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
-            *(if is_valid { &mut valid } else { &mut invalid }) += u32::from(!is_other);
+            any_valid |= is_valid;
+            any_invalid |= !is_valid && !is_other;
         });
-        self.has_failed_file |= valid == 0 && invalid > 0;
+        self.has_failed_file |= any_invalid && !any_valid;
         if let Err((line, message)) = parsed {
             self.has_failed_file = true;
             self.problems.push(Problem::new(format!("{}:{line}", shown(path)), message));

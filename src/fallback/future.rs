@@ -99,7 +99,7 @@ where
                     let retry_after = result.as_ref().err().and_then(Error::find).and_then(Error::retry_after);
                     let first = fallback.first.get_or_insert(result);
                     if let (Some(after), Some(error)) = (retry_after, first.as_mut().err().and_then(Error::find_mut)) {
-                        error.retry_by(after);
+                        error.lower_retry_after(after);
                     }
                     if let Some(request) = fallback.plan.next_request(attempts.deadline) {
                         State::Ready { request: Some(request) }

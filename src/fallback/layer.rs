@@ -13,7 +13,8 @@ use crate::pool::KeyPool;
 /// project, out of quota, overloaded), or if no key is available for it
 /// ([`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable)). A request that is not idempotent is not retried after a
 /// fault of the provider. If no model of the list can serve, the result of the first model is returned, with the
-/// soonest `retry_after`. All models together wait for a key once. [`Attempts`](crate::Attempts) contains the attempts with all models.
+/// soonest `retry_after`. All models together wait for a key once. [`Attempts`](crate::Attempts) contains the attempts
+/// with all models.
 ///
 /// The body must implement [`TryClone`](crate::replay::TryClone). If the body names the model, a
 /// [`ReplayLayer`](crate::ReplayLayer) is needed above this layer. A body that cannot be cloned is sent once. If more

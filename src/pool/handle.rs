@@ -135,7 +135,7 @@ impl Shared {
             return;
         }
         let now_ms = self.clock.now().millis().max(1);
-        // Reads may succeed while writes fail.
+        // Reads may succeed while writes fail, so the store is back only after a second without a failure.
         if error.is_none() && now_ms < failed_ms + 1_000 {
             return;
         }

@@ -408,7 +408,8 @@ pub(super) fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 impl Blocked {
-    /// Returns when to try again. With keys that the store refused it is tried again each second, since a refusal is soon forgotten.
+    /// Returns when to try again: each second if the store refused keys, since a refusal is forgotten before the key has
+    /// room.
     pub(crate) fn wakes_at(&self, now: Now) -> Option<Tick> {
         let second = Tick::from_millis((now.tick.millis() + 1).next_multiple_of(1_000));
         earliest(self.until, (self.reasons[Reason::Store as usize] > 0).then_some(second))

@@ -1,5 +1,5 @@
-//! The state of a pool, behind one mutex. Each part is its own struct. The parts share only
-//! index types (`Slot`, `ProjectIx`, `ModelIx`, `Target`).
+//! The state of a pool, behind one mutex. Each part is its own struct, and they share only index types (`Slot`,
+//! `ProjectIx`, `ModelIx`, `Target`).
 
 use std::{collections::HashMap, sync::Arc, task::Waker};
 

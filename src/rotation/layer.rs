@@ -11,10 +11,10 @@ use crate::KeyPool;
 ///
 /// It derives the [`KeyRequest`](crate::KeyRequest) from the head and the
 /// [`CollectedBody`](crate::replay::CollectedBody); one in the request's extensions takes precedence, see there. Then it
-/// waits for a key, directs the request to the provider's
-/// [`Base`](crate::Base), removes the caller's credentials and adds the key. An `Arc<`[`Lease`](crate::Lease)`>` is an
-/// extension of the request, so that a client below can choose its proxy by [`Lease::exit`](crate::Lease::exit). The
-/// key is in use for as long as that client keeps the request's extensions.
+/// waits for a key, directs the request to the provider's [`Base`](crate::Base), removes the caller's credentials and
+/// adds the key. An `Arc<`[`Lease`](crate::Lease)`>` is an extension of the request, so that a client below can choose
+/// its proxy by [`Lease::exit`](crate::Lease::exit). The key is in use for as long as that client keeps the request's
+/// extensions.
 ///
 /// Responses carry [`Attempts`](crate::Attempts) as an extension, errors as a part. The error is
 /// [`Error`](crate::Error). A response with status 101 also carries the `Arc<Lease>`: hold it for as long as the
