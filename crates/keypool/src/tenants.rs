@@ -177,8 +177,8 @@ impl Tenants {
         }
         let keys = after.values().map(|tenant| tenant.key()).collect();
         // The pool would log that keys are added and removed.
-        let silent = tracing::subscriber::NoSubscriber::default();
-        tracing::subscriber::with_default(silent, || self.quota.apply(KeyChange::ReplaceAll(keys)))?;
+        let silent = tracing::Dispatch::none();
+        tracing::dispatcher::with_default(&silent, || self.quota.apply(KeyChange::ReplaceAll(keys)))?;
         let own = hash(loaded.token.expose());
         if self.own.load().hash != own {
             self.own.swap(Arc::new(Tenant::new(TenantEntry::default(), own))).revoked.cancel();

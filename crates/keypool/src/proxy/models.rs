@@ -224,8 +224,8 @@ impl Model {
     }
 }
 
-/// Returns the list of all models; for Anthropic clients the requested page of it, which is empty
-/// if it is next to an unknown model.
+/// Returns the list of all models; for Anthropic clients the requested page of it, which is empty if it is next to an
+/// unknown model.
 fn list(models: &[Model], dialect: Dialect, head: &Parts) -> Value {
     let shown = |models: &[Model]| -> Vec<Value> { models.iter().map(|model| model.shown(dialect)).collect() };
     match dialect {

@@ -139,8 +139,8 @@ impl Pools {
 
     /// Replaces the keys by those that the sources list now. A key that cannot be added is logged. If a whole key file
     /// cannot be read or parsed, or has only invalid entries, no key is removed, except those that were removed from the
-    /// database. If the provider's kind, upstream or header has changed, which takes effect at the next start, no key is added either: it could be
-    /// sent to the wrong provider.
+    /// database. If the provider's kind, upstream or header has changed, which takes effect at the next start, no key is
+    /// added either: it could be sent to the wrong provider.
     ///
     /// # Errors
     /// If the database cannot be read.

@@ -25,6 +25,17 @@ async fn keys_used(gateway: &Gateway, upstream: &Upstream) -> BTreeSet<String> {
         .collect()
 }
 
+/// Waits up to 10 s until a condition holds.
+async fn eventually(gateway: &Gateway, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..100 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{}", gateway.log());
+}
+
 #[tokio::test]
 async fn changed_key_file_is_reloaded_at_once() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
@@ -178,12 +189,7 @@ async fn keys_for_another_upstream_wait_for_the_restart() {
     gateway.wait_for_log("which needs a restart").await;
     file(&gateway, "keypool.toml", &config(&old.url, 2));
     let of_new = [key(2), format!("Bearer sk-{}", key(2))];
-    let mut tries = 0;
-    while sent().await != of_new {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        tries += 1;
-        assert!(tries < 100, "{}", gateway.log());
-    }
+    eventually(&gateway, async || sent().await == of_new).await;
 }
 
 #[tokio::test]
@@ -230,12 +236,7 @@ async fn database_is_followed_while_the_configuration_is_invalid() {
     run(&["tenants", "revoke", "a"]);
     until(&gateway, token, 401).await;
     file(&gateway, "keys.txt", &format!("{}\n", key(7)));
-    let mut tries = 0;
-    while keys_used(&gateway, &upstream).await != [key(7)].into() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        tries += 1;
-        assert!(tries < 100, "{}", gateway.log());
-    }
+    eventually(&gateway, async || keys_used(&gateway, &upstream).await == [key(7)].into()).await;
 }
 
 #[tokio::test]
