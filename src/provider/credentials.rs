@@ -72,87 +72,48 @@ impl Secret {
 
 /// Puts this value into this header and removes all credentials of the caller.
 pub(super) fn put_in_header(head: &mut Parts, name: HeaderName, value: &HeaderValue) -> Result<(), Error> {
-    if strip_headers(&mut head.headers, Some((&name, value))) != 1 {
-        head.headers.insert(name, value.clone());
-    }
+    strip_headers(&mut head.headers, Some(&name));
+    head.headers.insert(name, value.clone());
     strip_query(&mut head.uri, None)
 }
 
-/// Headers that contain a credential or name an account, ordered by length.
-static HEADERS: [HeaderName; 12] = [
-    header::COOKIE,
-    API_KEY,
-    HeaderName::from_static("cookie2"),
-    X_API_KEY,
-    header::AUTHORIZATION,
-    X_GOOG_API_KEY,
-    HeaderName::from_static("openai-project"),
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("x-goog-user-project"),
-    HeaderName::from_static("ocp-apim-subscription-key"),
-    HeaderName::from_static("x-goog-iam-authorization-token"),
+/// Headers that contain a credential or name an account.
+const HEADERS: [&str; 12] = [
+    "api-key",
+    "authorization",
+    "cookie",
+    "cookie2",
+    "ocp-apim-subscription-key",
+    "openai-organization",
+    "openai-project",
+    "proxy-authorization",
+    "x-api-key",
+    "x-goog-api-key",
+    "x-goog-iam-authorization-token",
+    "x-goog-user-project",
 ];
 
-/// Returns the index of a name (in lower case) in [`HEADERS`]. `_` counts as `-`, since some servers do not distinguish
-/// them.
-fn credential(name: &str) -> Option<usize> {
-    let same_length = match name.len() {
-        6 => 0..1,
-        7 => 1..3,
-        9 => 3..4,
-        13 => 4..5,
-        14 => 5..7,
-        19 => 7..10,
-        25 => 10..11,
-        30 => 11..12,
-        _ => return None,
-    };
-    let is = |known: &str| {
-        known.bytes().zip(name.bytes()).all(|(known, byte)| byte == known || (byte, known) == (b'_', b'-'))
-    };
-    same_length.into_iter().find(|at| is(HEADERS[*at].as_str()))
+/// Reports whether a header contains a credential. `_` counts as `-`, since some servers do not distinguish them.
+fn is_credential(name: &HeaderName) -> bool {
+    let letters = || name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    HEADERS.iter().any(|known| known.bytes().eq(letters()))
 }
 
-/// Removes the headers that contain a credential, but sets a header with the name of `own` to its value. Returns the
-/// number of headers that were set.
-fn strip_headers(headers: &mut HeaderMap, own: Option<(&HeaderName, &HeaderValue)>) -> usize {
-    // A single pass that never clones a custom header name, since that may allocate.
-    let (mut owned, mut found, mut misspelled, mut protocol) = (0, 0_u32, false, false);
-    for (name, held) in headers.iter_mut() {
-        if let Some((_, value)) = own.filter(|(own, _)| *own == name) {
-            *held = value.clone();
-            owned += 1;
-        } else if let Some(at) = credential(name.as_str()) {
-            found |= 1 << at;
-            misspelled |= name != HEADERS[at];
-        } else {
-            protocol |= *name == header::SEC_WEBSOCKET_PROTOCOL;
-        }
+/// Removes the headers that contain a credential, except the one named `own`.
+fn strip_headers(headers: &mut HeaderMap, own: Option<&HeaderName>) {
+    let credentials: Vec<_> =
+        headers.keys().filter(|name| Some(*name) != own && is_credential(name)).cloned().collect();
+    for name in credentials {
+        headers.remove(name);
     }
-    if found != 0 {
-        for (_, name) in HEADERS.iter().enumerate().filter(|(at, _)| found & 1 << at != 0) {
-            if own.is_none_or(|(own, _)| own != name) {
-                headers.remove(name);
-            }
-        }
-    }
-    while misspelled {
-        let is_other =
-            |name: &&HeaderName| credential(name.as_str()).is_some() && own.is_none_or(|(own, _)| own != *name);
-        match headers.keys().find(is_other).cloned() {
-            Some(name) => drop(headers.remove(name)),
-            None => misspelled = false,
-        }
-    }
-    if protocol {
-        strip_protocols(headers);
-    }
-    owned
+    strip_protocols(headers);
 }
 
 /// Removes a key from among the subprotocols of a WebSocket.
 fn strip_protocols(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
+        return;
+    }
     let kept = |value: &HeaderValue| {
         let protocols = value.to_str().ok().filter(|protocols| protocols.contains(PROTOCOL))?;
         let kept: Vec<&str> = protocols.split(',').map(str::trim).filter(|name| !name.starts_with(PROTOCOL)).collect();
@@ -173,12 +134,12 @@ fn strip_protocols(headers: &mut HeaderMap) {
 /// Removes the query parameters that contain a credential, and the parameter named `own`.
 fn strip_query(uri: &mut Uri, own: Option<&str>) -> Result<(), Error> {
     let Some(query) = uri.query() else { return Ok(()) };
-    if !query.split('&').any(|pair| is_credential(pair, own)) {
+    if !query.split('&').any(|pair| is_credential_pair(pair, own)) {
         return Ok(());
     }
     let mut target = String::with_capacity(uri.path().len() + 1 + query.len());
     target.push_str(uri.path());
-    for (at, pair) in query.split('&').filter(|pair| !is_credential(pair, own)).enumerate() {
+    for (at, pair) in query.split('&').filter(|pair| !is_credential_pair(pair, own)).enumerate() {
         target.push(if at == 0 { '?' } else { '&' });
         target.push_str(pair);
     }
@@ -186,7 +147,7 @@ fn strip_query(uri: &mut Uri, own: Option<&str>) -> Result<(), Error> {
 }
 
 /// Reports whether a `name=value` of a query is a credential. The name may be in any case and percent-encoded.
-fn is_credential(pair: &str, own: Option<&str>) -> bool {
+fn is_credential_pair(pair: &str, own: Option<&str>) -> bool {
     let name = &pair[..pair.bytes().position(|byte| byte == b'=').unwrap_or(pair.len())];
     if name.bytes().any(|byte| byte == b'%') {
         return is_parameter(&percent_decode_str(name).decode_utf8_lossy(), own);
