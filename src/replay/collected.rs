@@ -9,7 +9,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -99,39 +99,12 @@ impl<'de> Visitor<'de> for ItemsIn<'_> {
         let mut items = None;
         while let Some(field) = map.next_key::<Cow<'de, str>>()? {
             if field == self.0 {
-                items = map.next_value_seed(Items)?;
+                items = u32::try_from(map.next_value::<Vec<IgnoredAny>>()?.len()).ok();
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(items)
-    }
-}
-
-/// Counts the items of a value that is an array.
-struct Items;
-
-impl<'de> DeserializeSeed<'de> for Items {
-    type Value = Option<u32>;
-
-    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Option<u32>, D::Error> {
-        value.deserialize_seq(self).map(Some)
-    }
-}
-
-impl<'de> Visitor<'de> for Items {
-    type Value = u32;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<u32, A::Error> {
-        let mut count = 0_u32;
-        while items.next_element::<IgnoredAny>()?.is_some() {
-            count = count.saturating_add(1);
-        }
-        Ok(count)
     }
 }
 
