@@ -25,6 +25,7 @@ use crate::provider::Provider;
 pub(crate) use error_body::may_be_error;
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
+pub(crate) use retry_after::duration;
 pub use rule::Rule;
 pub use transport::causes;
 pub use usage::UsageReader;

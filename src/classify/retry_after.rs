@@ -130,7 +130,7 @@ pub(super) fn moment(text: &str, wall: SystemTime) -> Option<Duration> {
 }
 
 /// Parses a duration with units: `51s`, `1h2m3.5s`, `644ms`, `2 hours and 3 minutes`.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let (total, rest) = leading_units(text).filter(|_| text.len() <= LONGEST_TEXT)?;
     if rest.is_empty() { seconds(total) } else { None }

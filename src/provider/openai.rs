@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error,
-    classify::QuotaViolation,
+    classify::{QuotaViolation, duration},
     limit::{Span, Unit},
     secret::Secret,
 };
@@ -174,7 +174,7 @@ impl Provider for OpenAi {
         let limit = |unit, names: [&str; 3]| {
             let [limit, remaining, reset] = names.map(|name| headers.get(name).and_then(|value| value.to_str().ok()));
             let (limit, remaining): (u64, u64) = (limit?.parse().ok()?, remaining?.parse().ok()?);
-            is_of_a_minute(limit, remaining, go_duration(reset?)?)
+            is_of_a_minute(limit, remaining, duration(reset?)?)
                 .then(|| QuotaViolation { limit: Some(limit), ..QuotaViolation::new(unit, Span::MINUTE) })
         };
         let requests = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
@@ -258,27 +258,6 @@ fn is_of_a_minute(limit: u64, remaining: u64, reset: Duration) -> bool {
     used > 0 && (54.0..66.0).contains(&whole)
 }
 
-/// Parses a duration in Go's format: `1h2m3s`, `6m0s`, `1.574s`, `120ms`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let unit = rest[end..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| end + at);
-        seconds += number
-            * match &rest[end..unit] {
-                "h" => 3_600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 0.001,
-                _ => return None,
-            };
-        rest = &rest[unit..];
-    }
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -318,16 +297,6 @@ mod tests {
             assert_eq!(learned(limit, remaining, reset), None, "{why}");
         }
         assert!(OpenAi::new().limits_in_headers(&HeaderMap::new()).is_empty());
-    }
-
-    #[test]
-    fn durations_in_gos_format_are_parsed() {
-        for (text, millis) in [("1h2m3s", 3_723_000), ("6m0s", 360_000), ("1.574s", 1_574), ("8ms", 8), ("0s", 0)] {
-            assert_eq!(go_duration(text), Some(Duration::from_millis(millis)), "{text}");
-        }
-        for text in ["1", "s", "-1s", "1x", "1.2.3s", "9999999999999999999999999h", "1 s"] {
-            assert_eq!(go_duration(text), None, "{text}");
-        }
     }
 
     #[test]
