@@ -70,8 +70,7 @@ impl Base {
     /// a key must not be sent there.
     pub fn apply(&self, head: &mut request::Parts) -> Result<(), Error> {
         let refused = |why: &str| Error::request(why);
-        let plain = is_plain(head.uri.path());
-        if !plain && climbs(head.uri.path()) {
+        if climbs(head.uri.path()) {
             return Err(refused("the path of the request contains . or .. segments"));
         }
         match head.uri.authority() {
@@ -81,7 +80,7 @@ impl Base {
             }
             _ if !head.uri.path().starts_with('/') => return Err(refused("the request names no path")),
             _ => {
-                self.address(&mut head.uri, plain)?;
+                self.address(&mut head.uri)?;
                 // The caller's HTTP version does not determine the provider's.
                 head.version = Version::HTTP_11;
             }
@@ -92,8 +91,8 @@ impl Base {
     }
 
     /// Sets the scheme, the authority and the path of a URI to those of this base.
-    fn address(&self, uri: &mut Uri, plain: bool) -> Result<(), Error> {
-        if let Some(path) = self.path_for(uri.path(), plain) {
+    fn address(&self, uri: &mut Uri) -> Result<(), Error> {
+        if let Some(path) = self.path_for(uri.path()) {
             target::set_path(uri, path)?;
         }
         let mut parts = std::mem::take(uri).into_parts();
@@ -104,9 +103,9 @@ impl Base {
     }
 
     /// Returns the path for a request to this base, or `None` if the request's own path is right.
-    fn path_for(&self, path: &str, plain: bool) -> Option<String> {
+    fn path_for(&self, path: &str) -> Option<String> {
         let mut own = Cow::Borrowed(path);
-        if !plain && path.contains("//") {
+        if path.contains("//") {
             let segments = path.split('/').filter(|segment| !segment.is_empty());
             let end = if path.ends_with('/') { "/" } else { "" };
             own = Cow::Owned(segments.flat_map(|segment| ["/", segment]).chain([end]).collect());
@@ -183,19 +182,6 @@ pub(super) fn after_version(path: &str) -> Option<&str> {
     let end = rest.bytes().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len());
     let (number, rest) = rest.split_at(end);
     (is_number(number) && (rest.is_empty() || rest.starts_with('/'))).then_some(rest)
-}
-
-/// Reports whether the path is a plain one, as most are: no escape, no backslash, no segment that starts with a dot,
-/// and no doubled slash.
-fn is_plain(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    // There is no branch per byte, so that the loop is vectorized.
-    let is = u8::from;
-    let odd = |before: u8, byte: u8| {
-        is(byte == b'%') | is(byte == b'\\') | (is(before == b'/') & (is(byte == b'.') | is(byte == b'/')))
-    };
-    let pairs = bytes.iter().zip(bytes.iter().skip(1));
-    bytes.starts_with(b"/") && pairs.fold(0, |any, (before, byte)| any | odd(*before, *byte)) == 0
 }
 
 /// Reports whether a segment of the path is `.` or `..`, including dots and slashes that are percent-encoded once or
