@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, Response, header};
+use http::{Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -25,7 +25,7 @@ use crate::{
 
 /// Replaces the request's key by `*` in the response's headers and body, plain, percent-encoded or escaped as in JSON.
 ///
-/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). Lengths do not change. Trailing bytes that may be
+/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). The length of a body does not change. Trailing bytes that may be
 /// the start of the key, less than six times its length, are held back until more arrive. An encoded (compressed)
 /// body is not read: put a layer that decodes it below. A key of fewer than 8 bytes is not redacted.
 ///
@@ -116,14 +116,8 @@ where
             return Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter: None, trailers: None })));
         };
         let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");
-        let mut filter = Filter { secret, held: Bytes::new() };
-        for value in response.headers_mut().values_mut() {
-            if filter.secret.find(value.as_bytes()).is_some() {
-                let masked = filter.mask(Bytes::copy_from_slice(value.as_bytes()), true);
-                *value = HeaderValue::from_maybe_shared(masked).unwrap_or_else(|_| HeaderValue::from_static("***"));
-            }
-        }
-        let filter = (!encoded).then_some(filter);
+        secret.redact_headers(response.headers_mut());
+        let filter = (!encoded).then_some(Filter { secret, held: Bytes::new() });
         Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter, trailers: None })))
     }
 }
@@ -297,7 +291,7 @@ mod tests {
     async fn key_is_masked_in_headers_and_encoded_bodies_pass() {
         let response = Response::builder().header("x-echo", format!("key={KEY};")).header("content-encoding", "gzip");
         let response = redacted(response, &[KEY.as_bytes()]).await;
-        assert_eq!(response.headers()["x-echo"], format!("key={};", "*".repeat(KEY.len())));
+        assert_eq!(response.headers()["x-echo"], "key=***;");
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), KEY);
     }
 }
