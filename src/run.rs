@@ -6,7 +6,7 @@
 use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
 
 use crate::{
-    BoxError, Error,
+    Error,
     classify::Outcome,
     pool::{Attempts, KeyPool, KeyRequest, Lease},
     retry::{RetryPolicy, Step},
@@ -150,26 +150,6 @@ impl<E> RunError<E> {
         match self {
             Self::Pool(error) => error.attempts(),
             Self::Call { attempts, .. } => attempts,
-        }
-    }
-
-    /// Returns the closure's last error, or `None` if no key could serve.
-    pub fn into_call(self) -> Option<E> {
-        match self {
-            Self::Pool(_) => None,
-            Self::Call { error, .. } => Some(error),
-        }
-    }
-
-    /// Returns the pool's or the closure's error as a [`BoxError`], for closures whose error does not implement
-    /// [`std::error::Error`], such as [`BoxError`] itself.
-    pub fn into_box(self) -> BoxError
-    where
-        E: Into<BoxError>,
-    {
-        match self {
-            Self::Pool(error) => error.into(),
-            Self::Call { error, .. } => error.into(),
         }
     }
 }
