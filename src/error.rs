@@ -2,7 +2,10 @@
 
 use std::{any::Any, error::Error as StdError, fmt, time::Duration};
 
-use crate::pool::{Attempts, Unavailable};
+use crate::{
+    classify::causes,
+    pool::{Attempts, Unavailable},
+};
 
 /// Any error of another service.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -123,14 +126,13 @@ impl Error {
 
     /// Finds the library's error among an error and its sources.
     pub(crate) fn find_source<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Self> {
-        std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
+        causes(error).find_map(|error| error.downcast_ref())
     }
 
     /// Returns the message with that of the root cause: `the request failed: connection refused`.
     pub fn with_cause(&self) -> String {
         let message = self.to_string();
-        let causes = std::iter::successors(self.source(), |&cause| cause.source());
-        match causes.last().map(ToString::to_string) {
+        match causes(self).last().map(ToString::to_string) {
             Some(cause) if !message.contains(&cause) => format!("{message}: {cause}"),
             _ => message,
         }
