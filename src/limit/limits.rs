@@ -186,37 +186,25 @@ impl Amounts {
 /// The amounts that one request takes from the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cost {
-    pub(crate) requests: u32,
-    pub(crate) input_tokens: u64,
-    pub(crate) output_tokens: u64,
-    pub(crate) images: u32,
+    pub(crate) amounts: Amounts,
     /// Whether the tokens are an estimate: an estimate over a limit waits for an empty window instead of being refused.
     pub(crate) estimated: bool,
 }
 
 impl Default for Cost {
     fn default() -> Self {
-        Self { requests: 1, input_tokens: 0, output_tokens: 0, images: 0, estimated: false }
+        Self { amounts: Amounts { requests: 1, ..Amounts::default() }, estimated: false }
     }
 }
 
 impl Cost {
     /// Reports whether this cost is at least as large as another in every unit.
     pub(crate) fn covers(&self, other: &Self) -> bool {
-        self.requests >= other.requests
-            && self.input_tokens >= other.input_tokens
-            && self.output_tokens >= other.output_tokens
-            && self.images >= other.images
+        let (own, others) = (&self.amounts, &other.amounts);
+        own.requests >= others.requests
+            && own.input_tokens >= others.input_tokens
+            && own.output_tokens >= others.output_tokens
+            && own.images >= others.images
             && (other.estimated || !self.estimated)
-    }
-
-    pub(crate) fn amounts(&self) -> Amounts {
-        let Self { requests, input_tokens, output_tokens, images, .. } = *self;
-        Amounts { requests: requests.into(), input_tokens, output_tokens, images: images.into() }
-    }
-
-    /// Returns the amount of a unit.
-    pub(crate) fn of(&self, unit: Unit) -> u64 {
-        self.amounts().of(unit)
     }
 }

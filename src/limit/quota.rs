@@ -204,7 +204,7 @@ impl Quota {
     pub(crate) fn room(&mut self, cost: &Cost, now: Tick, today: Today) -> Room {
         let mut room = Room::Free;
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
-            let amount = cost.amounts().needed(meter.unit);
+            let amount = cost.amounts.needed(meter.unit);
             if amount == 0 {
                 continue;
             }
@@ -225,7 +225,7 @@ impl Quota {
     pub(crate) fn reserve(&mut self, cost: Cost, now: Tick, today: Today) -> Reservation {
         let reservation = Reservation { at: now, today, cost };
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
-            counter.add(meter.length, &reservation, cost.of(meter.unit));
+            counter.add(meter.length, &reservation, cost.amounts.of(meter.unit));
         }
         reservation
     }
@@ -235,7 +235,7 @@ impl Quota {
         let mut freed = false;
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             if matches!(meter.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens) {
-                let (reserved, used) = (reservation.cost.of(meter.unit), actual.of(meter.unit));
+                let (reserved, used) = (reservation.cost.amounts.of(meter.unit), used.of(meter.unit));
                 counter.add(meter.length, reservation, used.saturating_sub(reserved));
                 counter.remove(meter.length, reservation, reserved.saturating_sub(used));
                 freed |= used < reserved;
@@ -247,7 +247,7 @@ impl Quota {
     /// Removes a reservation whose request was never sent.
     pub(crate) fn cancel(&mut self, reservation: &Reservation) {
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
-            counter.remove(meter.length, reservation, reservation.cost.of(meter.unit));
+            counter.remove(meter.length, reservation, reservation.cost.amounts.of(meter.unit));
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::limit::Cost;
+use crate::limit::{Amounts, Cost};
 
 /// The index of a known model. Unconfirmed names share [`ModelIx::DEFAULT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -195,7 +195,8 @@ impl Models {
         }
         // A prompt that refers to a file has many tokens for few bytes, but the next prompt may be text.
         let scale = (used / estimated).min(MAX_RAISED);
-        Cost { input_tokens: (cost.input_tokens as f64 * scale) as u64, ..cost }
+        let input_tokens = (cost.amounts.input_tokens as f64 * scale) as u64;
+        Cost { amounts: Amounts { input_tokens, ..cost.amounts }, ..cost }
     }
 
     /// Records the used tokens of a prompt whose tokens were estimated.

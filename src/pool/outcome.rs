@@ -13,7 +13,7 @@ use super::{
 use crate::{
     classify::{ErrorClass, Failure, Outcome, Scope, Usage},
     key::KeyId,
-    limit::{Amounts, Cost},
+    limit::Amounts,
     store::Record,
     time::Tick,
 };
@@ -56,7 +56,7 @@ pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: 
 /// was not sent. If the usage is unknown, the reservation stays.
 fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
     let Some(reservation) = &grant.reservation else { return };
-    let reserved = reservation.cost().amounts();
+    let reserved = reservation.cost().amounts;
     let used = match usage {
         _ if !sent => Amounts::default(),
         Some(Usage { input_tokens, output_tokens, .. }) => Amounts { input_tokens, output_tokens, ..reserved },
@@ -69,8 +69,7 @@ fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
     for model in [Some(grant.model), copied].into_iter().flatten() {
         let Some(quota) = state.quotas.find(project, model) else { continue };
         let freed = if sent {
-            let Amounts { input_tokens, output_tokens, .. } = used;
-            quota.correct(reservation, &Cost { input_tokens, output_tokens, ..Cost::default() })
+            quota.correct(reservation, &used)
         } else {
             quota.cancel(reservation);
             true

@@ -59,25 +59,25 @@ impl KeyRequest {
 
     /// Sets how many requests it counts as. The default is 1; 0 counts as 1. A batch embedding counts as one per item.
     pub fn requests(mut self, requests: u32) -> Self {
-        self.cost.requests = requests.max(1);
+        self.cost.amounts.requests = requests.max(1).into();
         self
     }
 
     /// Sets the tokens of the prompt. The default is 0. The usage in the response corrects the number.
     pub fn input_tokens(mut self, tokens: u64) -> Self {
-        self.cost.input_tokens = tokens;
+        self.cost.amounts.input_tokens = tokens;
         self
     }
 
     /// Sets the tokens to reserve for the response. The default is 0.
     pub fn output_tokens(mut self, tokens: u64) -> Self {
-        self.cost.output_tokens = tokens;
+        self.cost.amounts.output_tokens = tokens;
         self
     }
 
     /// Sets the images to reserve. The default is 0.
     pub fn images(mut self, images: u32) -> Self {
-        self.cost.images = images;
+        self.cost.amounts.images = images.into();
         self
     }
 
@@ -114,7 +114,7 @@ impl KeyRequest {
 
     /// Returns the tokens of the prompt; `None` if the request counts against no limits.
     pub fn prompt_tokens(&self) -> Option<u64> {
-        (!self.uncounted).then_some(self.cost.input_tokens)
+        (!self.uncounted).then_some(self.cost.amounts.input_tokens)
     }
 
     /// Returns the requested model.

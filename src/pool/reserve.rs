@@ -76,7 +76,7 @@ impl Reserving {
         let reply: StoreFuture<'static, Reserved> = if candidates.is_empty() {
             Box::pin(std::future::ready(Ok(Reserved::default())))
         } else {
-            shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts() })
+            shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts })
         };
         Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, reply, late }
     }
@@ -143,14 +143,8 @@ impl Reserving {
     fn give_back(&self, granted: Granted) {
         let Some((.., candidate)) = self.offered.get(granted.candidate) else { return };
         let Candidate { key, project, model, .. } = candidate.clone();
-        let record = Record::Used {
-            key,
-            project,
-            model,
-            at: granted.at,
-            reserved: self.cost.amounts(),
-            used: Amounts::default(),
-        };
+        let record =
+            Record::Used { key, project, model, at: granted.at, reserved: self.cost.amounts, used: Amounts::default() };
         self.shared.with(|state, _| state.effects.records.push(record));
     }
 }

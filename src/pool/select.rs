@@ -392,7 +392,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
         started: now.tick,
         started_before,
         reservation,
-        estimated_tokens: if asked.estimated { asked.input_tokens } else { 0 },
+        estimated_tokens: if asked.estimated { asked.amounts.input_tokens } else { 0 },
         stored: None,
         trials,
         over_assumed,

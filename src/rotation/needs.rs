@@ -43,10 +43,10 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts, mut needs: KeyReques
         return needs;
     }
     if let Some(collected) = collected {
-        needs.cost.input_tokens = estimate(&head.headers, collected.data());
+        needs.cost.amounts.input_tokens = estimate(&head.headers, collected.data());
         needs.cost.estimated = true;
         if let Some(array) = info.cost_of_items {
-            needs.cost.requests = collected.count_items(array).unwrap_or(1).max(1);
+            needs.cost.amounts.requests = collected.count_items(array).unwrap_or(1).max(1).into();
         }
     }
     needs

@@ -82,7 +82,7 @@ fn one() -> Cost {
 }
 
 fn tokens(input_tokens: u64) -> Cost {
-    Cost { input_tokens, ..Cost::default() }
+    Cost { amounts: Amounts { requests: 1, input_tokens, ..Amounts::default() }, ..Cost::default() }
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_correction_counts_where_the_estimate_did() {
     let mut project = Project::new(&Limits::new().tokens_per_minute(100).tokens_per_day(1_000));
     let first = project.reserve(tokens(50));
     project.wait(30_000);
-    project.quota.correct(&first, &tokens(80));
+    project.quota.correct(&first, &tokens(80).amounts);
     assert_eq!(project.used(Unit::InputTokens, Span::MINUTE), 80);
     assert_eq!(project.used(Unit::InputTokens, Span::Day), 80);
     let (opens, _) = project.full(&tokens(50));
@@ -178,7 +178,7 @@ fn a_correction_counts_where_the_estimate_did() {
     // The first request has expired from the minute, but not from the day.
     let second = project.reserve(tokens(10));
     project.wait(61_000);
-    project.quota.correct(&second, &tokens(4));
+    project.quota.correct(&second, &tokens(4).amounts);
     assert_eq!(project.used(Unit::InputTokens, Span::MINUTE), 0);
     assert_eq!(project.used(Unit::InputTokens, Span::Day), 84);
 }
@@ -188,7 +188,7 @@ fn correction_of_a_zero_estimate_counts() {
     let mut project = Project::new(&Limits::new().tokens_per_minute(100));
     let reservation = project.reserve(one());
     project.wait(1_000);
-    project.quota.correct(&reservation, &tokens(100));
+    project.quota.correct(&reservation, &tokens(100).amounts);
     assert_eq!(project.full(&tokens(1)).1, FullReason::Window);
 }
 
@@ -198,7 +198,7 @@ fn a_correction_after_midnight_counts_for_the_day_of_the_start() {
     let reservation = project.reserve(tokens(10));
     project.wait(700_000);
     project.reserve(tokens(1));
-    project.quota.correct(&reservation, &tokens(500));
+    project.quota.correct(&reservation, &tokens(500).amounts);
     assert_eq!(project.used(Unit::InputTokens, Span::Day), 1);
 }
 
@@ -338,7 +338,7 @@ struct Start {
 enum Step {
     Wait(u64),
     Request {
-        requests: u32,
+        requests: u64,
         tokens: u64,
     },
     Cancel(usize),
@@ -348,7 +348,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        8 => (1..4_u32, 0..40_u64).prop_map(|(requests, tokens)| Step::Request { requests, tokens }),
+        8 => (1..4_u64, 0..40_u64).prop_map(|(requests, tokens)| Step::Request { requests, tokens }),
         3 => (0..5_000_u64).prop_map(Step::Wait),
         2 => (0..70_000_u64).prop_map(Step::Wait),
         1 => (3_000_000..90_000_000_u64).prop_map(Step::Wait),
@@ -361,7 +361,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Returns the largest amount in any span of the limit, for a provider whose clock is up to 30 s behind ours.
 fn peak(limit: &Limit, starts: &[Start]) -> u64 {
     let sum = |within: &dyn Fn(&Start) -> bool| {
-        starts.iter().filter(|start| within(start)).map(|start| start.cost.of(limit.unit)).sum::<u64>()
+        starts.iter().filter(|start| within(start)).map(|start| start.cost.amounts.of(limit.unit)).sum::<u64>()
     };
     let zone = TimeZone::get(ZONE).unwrap();
     let date = |wall: i64| Timestamp::from_millisecond(wall).unwrap().to_zoned(zone.clone()).date();
@@ -392,7 +392,8 @@ proptest! {
             match step {
                 Step::Wait(millis) => project.wait(millis),
                 Step::Request { requests, tokens } => {
-                    let cost = Cost { requests, input_tokens: tokens, ..Cost::default() };
+                    let amounts = Amounts { requests, input_tokens: tokens, ..Amounts::default() };
+                    let cost = Cost { amounts, ..Cost::default() };
                     if let Room::Full { until, .. } = project.room(&cost) {
                             prop_assert!(until > project.now() && until < Tick::NEVER);
                             let wait = until.since(project.now()).as_millis() as u64;
@@ -417,8 +418,8 @@ proptest! {
                     let start = &mut starts[which];
                     if !start.answered {
                         start.answered = true;
-                        start.cost.input_tokens = start.cost.input_tokens * percent / 100;
-                        project.quota.correct(&start.reservation, &start.cost);
+                        start.cost.amounts.input_tokens = start.cost.amounts.input_tokens * percent / 100;
+                        project.quota.correct(&start.reservation, &start.cost.amounts);
                     }
                 }
                 _ => {}
