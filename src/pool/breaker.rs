@@ -309,20 +309,6 @@ impl Breakers {
         }
     }
 
-    /// Removes all breakers of these models.
-    pub(crate) fn forget(&mut self, models: &[ModelIx]) {
-        let of_model = |target: &Target| match target {
-            Target::KeyModel(_, model) | Target::ProjectModel(_, model) | Target::Model(model) => {
-                models.contains(model)
-            }
-            _ => false,
-        };
-        let forgotten: Vec<_> = self.map.keys().copied().filter(of_model).collect();
-        for target in forgotten {
-            self.remove(target);
-        }
-    }
-
     /// Removes the breaker of a target, which is then used again. Returns whether there was one.
     pub(crate) fn remove(&mut self, target: Target) -> bool {
         if self.kinds[target.kind()] == 0 {

@@ -1,9 +1,6 @@
 //! The known models, by name.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::limit::{Amounts, Cost};
 
@@ -18,14 +15,14 @@ impl ModelIx {
     pub(crate) const UNCOUNTED: Self = Self(1);
 }
 
-/// Maximum number of known names, since callers choose them.
-const MOST: usize = 4_096;
+/// Maximum number of known names.
+const MAX_NAMES: usize = 4_096;
 
-/// Number of unconfirmed names that are forgotten together when there is no room for another.
-const FORGOTTEN_AT_ONCE: usize = 256;
+/// Number of known names beyond which only confirmed ones are added, since callers choose the others.
+const MAX_WITH_UNCONFIRMED: usize = 2_048;
 
 /// Maximum length of a remembered name, in bytes.
-pub(crate) const LONGEST: usize = 256;
+pub(crate) const MAX_LENGTH: usize = 256;
 
 /// Maximum factor by which a token estimate is raised.
 const MAX_RAISED: f64 = 4.0;
@@ -40,10 +37,6 @@ pub(crate) struct Models {
     /// The patterns with given limits, without their `*`, longest first. An unknown name shares the model of the first
     /// pattern that matches.
     patterns: Vec<(Box<str>, ModelIx)>,
-    /// The unconfirmed names, oldest first.
-    unconfirmed: VecDeque<ModelIx>,
-    /// Indices of forgotten names.
-    vacant: Vec<ModelIx>,
 }
 
 #[derive(Debug)]
@@ -60,13 +53,7 @@ struct Model {
 impl Default for Models {
     fn default() -> Self {
         let model = |name: &str| Model { name: name.into(), confirmed: true, counted_under: None, tokens: (0.0, 0.0) };
-        Self {
-            by_name: BTreeMap::new(),
-            entries: vec![model("*"), model("")],
-            patterns: Vec::new(),
-            unconfirmed: VecDeque::new(),
-            vacant: Vec::new(),
-        }
+        Self { by_name: BTreeMap::new(), entries: vec![model("*"), model("")], patterns: Vec::new() }
     }
 }
 
@@ -80,13 +67,13 @@ impl Models {
     /// Returns the model of a name and remembers it, so that an error affects it alone. Returns the shared one if too
     /// many names are known.
     pub(crate) fn remember(&mut self, name: &str) -> ModelIx {
-        if self.has_room(name) { self.insert(name) } else { self.shared(name) }
+        self.add(name, MAX_WITH_UNCONFIRMED)
     }
 
     /// Confirms a name that a success or the provider named. It gets its own windows and list of keys, unless too many
     /// names are known.
     pub(crate) fn confirm(&mut self, name: &str) -> ModelIx {
-        let model = self.remember(name);
+        let model = self.add(name, MAX_NAMES);
         let counted = self.effective(model);
         let entry = &mut self.entries[model.0 as usize];
         if !std::mem::replace(&mut entry.confirmed, true) {
@@ -97,7 +84,7 @@ impl Models {
 
     /// Like [`confirm`](Self::confirm), for a name with no requests yet.
     pub(crate) fn introduce(&mut self, name: &str) -> ModelIx {
-        let model = self.remember(name);
+        let model = self.add(name, MAX_NAMES);
         self.entries[model.0 as usize].confirmed = true;
         model
     }
@@ -124,27 +111,10 @@ impl Models {
         new
     }
 
-    /// Forgets the oldest unconfirmed names if there is no room for another. The caller must drop its data about them.
-    pub(crate) fn make_room(&mut self) -> Vec<ModelIx> {
-        let mut forgotten = Vec::new();
-        if self.entries.len() >= MOST && self.vacant.is_empty() {
-            while forgotten.len() < FORGOTTEN_AT_ONCE
-                && let Some(model) = self.unconfirmed.pop_front()
-            {
-                let entry = &self.entries[model.0 as usize];
-                if !entry.confirmed {
-                    self.by_name.remove(&entry.name);
-                    forgotten.push(model);
-                }
-            }
-            self.vacant.extend(&forgotten);
-        }
-        forgotten
-    }
-
-    fn has_room(&self, name: &str) -> bool {
-        let fits = name != "*" && name.len() <= LONGEST;
-        self.by_name.contains_key(name) || fits && (self.entries.len() < MOST || !self.vacant.is_empty())
+    /// Returns the model of a name, which is added if fewer than `max` are known.
+    fn add(&mut self, name: &str, max: usize) -> ModelIx {
+        let has_room = self.entries.len() < max && name != "*" && name.len() <= MAX_LENGTH;
+        if has_room { self.insert(name) } else { self.find(Some(name)) }
     }
 
     fn insert(&mut self, name: &str) -> ModelIx {
@@ -152,15 +122,8 @@ impl Models {
             return *model;
         }
         let name: Arc<str> = name.into();
-        let entry = Model { name: Arc::clone(&name), confirmed: false, counted_under: None, tokens: (0.0, 0.0) };
-        let model = if let Some(model) = self.vacant.pop() {
-            self.entries[model.0 as usize] = entry;
-            model
-        } else {
-            self.entries.push(entry);
-            ModelIx((self.entries.len() - 1) as u32)
-        };
-        self.unconfirmed.push_back(model);
+        let model = ModelIx(self.entries.len() as u32);
+        self.entries.push(Model { name: Arc::clone(&name), confirmed: false, counted_under: None, tokens: (0.0, 0.0) });
         self.by_name.insert(name, model);
         model
     }

@@ -116,10 +116,7 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
         entry.load.answered(now.tick.since(grant.started), true);
     }
     let model = match &grant.model_name {
-        Some(name) if state.models.is_shared(grant.model) => {
-            state.remember_model(name);
-            state.models.confirm(name)
-        }
+        Some(name) if state.models.is_shared(grant.model) => state.models.confirm(name),
         Some(_) => grant.model,
         None => ModelIx::DEFAULT,
     };
@@ -170,7 +167,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         super::learning::learn_project(state, grant.slot, name);
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
-    let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.remember_model(name));
+    let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.models.remember(name));
     // If too many names are known, this one shares a model with others, which its error must not affect.
     let shares_model = grant.model_name.is_some() && state.models.is_shared(model);
     if shares_model && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {

@@ -48,12 +48,14 @@ pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
 fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
     Some(match name {
         BreakerTarget::Key(key) => Target::Key(state.registry.find(key)?),
-        BreakerTarget::KeyModel(key, model) => Target::KeyModel(state.registry.find(key)?, state.remember_model(model)),
+        BreakerTarget::KeyModel(key, model) => {
+            Target::KeyModel(state.registry.find(key)?, state.models.remember(model))
+        }
         BreakerTarget::Project(project) => Target::Project(state.registry.find_project(project)?),
         BreakerTarget::ProjectModel(project, model) => {
-            Target::ProjectModel(state.registry.find_project(project)?, state.remember_model(model))
+            Target::ProjectModel(state.registry.find_project(project)?, state.models.remember(model))
         }
-        BreakerTarget::Model(model) => Target::Model(state.remember_model(model)),
+        BreakerTarget::Model(model) => Target::Model(state.models.remember(model)),
         BreakerTarget::BillingAccount(account) => Target::Account(state.registry.find_group(account)?),
         BreakerTarget::Exit(exit) => Target::Exit(state.registry.find_group(exit)?),
     })
@@ -146,8 +148,6 @@ fn restore(state: &mut State, records: &[Record], now: Now) {
                     && !state.registry.project(from).named
                 {
                     super::learning::merge(state, from, into, None);
-                    // The store already has this record.
-                    state.effects.records.pop_if(|last| last == record);
                 }
             }
             Record::Used { .. } | Record::Starts { .. } | Record::Day { .. } => {}

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     handle::Shared,
-    model::LONGEST,
+    model::MAX_LENGTH,
     registry::Slot,
     request::KeyRequest,
     select::{Grant, Selection, alternate, take_alternate},
@@ -171,6 +171,6 @@ fn candidate(state: &mut State, slot: Slot, taken: &Grant) -> Candidate {
 /// Returns the model under which the store counts a request: the requested name, even if the pool counts it under a
 /// shared model.
 pub(crate) fn model_in_store(state: &State, grant: &Grant) -> Arc<str> {
-    let name = grant.model_name.as_ref().filter(|name| name.len() <= LONGEST);
+    let name = grant.model_name.as_ref().filter(|name| name.len() <= MAX_LENGTH);
     Arc::clone(name.unwrap_or_else(|| state.models.name(grant.model)))
 }

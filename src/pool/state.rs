@@ -124,15 +124,6 @@ impl State {
         (named, model)
     }
 
-    /// Returns the model of a name that an error or a success concerned, and remembers the name.
-    pub(crate) fn remember_model(&mut self, name: &str) -> ModelIx {
-        let forgotten = self.models.make_room();
-        if !forgotten.is_empty() {
-            self.breakers.forget(&forgotten);
-        }
-        self.models.remember(name)
-    }
-
     /// Returns the quota of a project and model, and creates it if needed.
     pub(crate) fn quota(&mut self, at: ProjectIx, model: ModelIx) -> &mut Quota {
         let place = self.quotas.place(at, model).unwrap_or_else(|| {
