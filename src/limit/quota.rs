@@ -231,7 +231,7 @@ impl Quota {
     }
 
     /// Replaces the reserved tokens by the used ones, at the time of the reservation. Returns whether fewer were used.
-    pub(crate) fn correct(&mut self, reservation: &Reservation, actual: &Cost) -> bool {
+    pub(crate) fn correct(&mut self, reservation: &Reservation, used: &Amounts) -> bool {
         let mut freed = false;
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             if matches!(meter.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens) {

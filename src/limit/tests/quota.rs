@@ -6,7 +6,10 @@ use jiff::{Timestamp, tz::TimeZone};
 use proptest::prelude::*;
 
 use crate::{
-    limit::{Cost, FullReason, Limit, LimitSource, Limits, Meters, Quota, Reservation, Room, Span, Today, Unit, Zone},
+    limit::{
+        Amounts, Cost, FullReason, Limit, LimitSource, Limits, Meters, Quota, Reservation, Room, Span, Today, Unit,
+        Zone,
+    },
     time::Tick,
 };
 
