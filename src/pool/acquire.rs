@@ -14,7 +14,7 @@ use super::{
     handle::Shared,
     lease::Lease,
     model::ModelIx,
-    queue::{LeaveResult, WaiterId},
+    queue::WaiterId,
     request::KeyRequest,
     reserve::{Reserve, Reserving},
     select::{Grant, Selection, select},
@@ -242,16 +242,11 @@ fn wait(
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let granted = self.shared.with(|state, now| {
-            let granted = state.queue.leave(self.id);
-            match &granted {
-                LeaveResult::Unserved => super::queue::serve(state, now),
-                LeaveResult::Granted(grant) => super::outcome::end(state, grant, None, false, now),
-                LeaveResult::Served => {}
-            }
-            granted
+        self.shared.with(|state, now| match state.queue.leave(self.id) {
+            Some(grant) => super::outcome::end(state, &grant, None, false, now),
+            // Another waiter may be the first now.
+            None => super::queue::serve(state, now),
         });
-        drop(granted);
     }
 }
 

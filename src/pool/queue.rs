@@ -42,16 +42,6 @@ struct Waiter {
     plain: bool,
 }
 
-/// The state in which a waiter left.
-pub(crate) enum LeaveResult {
-    /// It was granted no key; another waiter may be the first now.
-    Unserved,
-    /// It did not take its grant.
-    Granted(Grant),
-    /// It took its grant.
-    Served,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
     waiters: Vec<(u32, Option<Waiter>)>,
@@ -126,25 +116,22 @@ impl WaitQueue {
         Some(tick)
     }
 
-    /// Removes a waiter.
-    pub(crate) fn leave(&mut self, id: WaiterId) -> LeaveResult {
-        let Some(waiter) = self.get_mut(id) else { return LeaveResult::Served };
+    /// Removes a waiter. Returns its grant if it did not take it.
+    pub(crate) fn leave(&mut self, id: WaiterId) -> Option<Grant> {
+        let waiter = self.get_mut(id)?;
         let (model, served, granted) = (waiter.model, waiter.served, waiter.granted.take());
         let place = &mut self.waiters[id.at as usize];
         place.0 += 1;
         place.1 = None;
         self.free.push(id.at);
         self.len -= 1;
-        if served {
-            return granted.map_or(LeaveResult::Served, LeaveResult::Granted);
-        }
-        if let Some(queue) = self.queues.get_mut(&model) {
+        if !served && let Some(queue) = self.queues.get_mut(&model) {
             queue.order.retain(|held| *held != id);
             if queue.order.is_empty() {
                 self.queues.remove(&model);
             }
         }
-        LeaveResult::Unserved
+        granted
     }
 
     /// Returns the models with waiters, ordered by the age of their first waiter, oldest first.
