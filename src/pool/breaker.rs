@@ -77,8 +77,6 @@ pub(crate) struct Breaker {
     class: Option<ErrorClass>,
     /// The provider's message, or why a person disabled the target.
     reason: Option<Box<str>>,
-    /// Whether a person disabled the target: then no response enables it.
-    by_hand: bool,
 }
 
 /// Whether a request may pass.
@@ -94,15 +92,12 @@ pub(crate) enum Gate {
     Disabled,
 }
 
-/// The change of a breaker's state.
+/// The change of a breaker's state by a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     Nothing,
     Cooling(Tick),
     Disabled,
-    Closed,
-    /// Before the end of its cooldown.
-    ClosedEarly,
 }
 
 /// A view of a breaker that is not closed.
@@ -246,30 +241,25 @@ impl Breakers {
         Change::Cooling(until)
     }
 
-    /// Records a success of the target.
-    pub(crate) fn succeed(&mut self, target: Target, started: Tick, now: Tick) -> Change {
+    /// Records a success of the target. Returns whether its breaker closed.
+    pub(crate) fn succeed(&mut self, target: Target, started: Tick) -> bool {
         if self.kinds[target.kind()] == 0 {
-            return Change::Nothing;
+            return false;
         }
-        let Some(breaker) = self.map.get(&target) else { return Change::Nothing };
-        let change = match breaker.state {
-            Phase::Closed => Change::Nothing,
-            Phase::Cooling { until, .. } if until > now => Change::ClosedEarly,
-            _ => Change::Closed,
-        };
-        let started_before = match breaker.state {
+        let Some(breaker) = self.map.get(&target) else { return false };
+        let (was_open, started_before) = match breaker.state {
             // A closed breaker only counts failures in a row, which any success ends.
-            Phase::Closed => false,
+            Phase::Closed => (false, false),
             // The trial itself starts at `since`.
-            Phase::HalfOpen { .. } => started < breaker.since,
+            Phase::HalfOpen { .. } => (true, started < breaker.since),
             // A request of the same tick as the failure did not follow it.
-            Phase::Cooling { .. } | Phase::Disabled => started <= breaker.since,
+            Phase::Cooling { .. } | Phase::Disabled => (true, started <= breaker.since),
         };
-        if breaker.by_hand || started_before {
-            return Change::Nothing;
+        if breaker.is_by_hand() || started_before {
+            return false;
         }
         self.remove(target);
-        change
+        was_open
     }
 
     /// Disables the target on behalf of a person.
@@ -277,7 +267,6 @@ impl Breakers {
         let breaker = self.entry(target, now);
         breaker.reason = Some(reason.into());
         breaker.class = None;
-        breaker.by_hand = true;
         breaker.set(Phase::Disabled, now);
     }
 
@@ -293,7 +282,6 @@ impl Breakers {
         let breaker = self.entry(target, now);
         breaker.class = class;
         breaker.reason = Some(reason.into());
-        breaker.by_hand = class.is_none() && until.is_none();
         let state = until.map_or(Phase::Disabled, |until| Phase::Cooling { until, guessed: false });
         breaker.set(state, now);
     }
@@ -301,7 +289,9 @@ impl Breakers {
     /// Gives a disabled or cooling target a trial. Returns whether it did.
     pub(crate) fn half_open(&mut self, target: Target, now: Tick) -> bool {
         match self.map.get_mut(&target) {
-            Some(breaker) if !breaker.by_hand && !matches!(breaker.state, Phase::Closed | Phase::HalfOpen { .. }) => {
+            Some(breaker)
+                if !breaker.is_by_hand() && !matches!(breaker.state, Phase::Closed | Phase::HalfOpen { .. }) =>
+            {
                 breaker.set(Phase::HalfOpen { trial: false }, now);
                 true
             }
@@ -321,9 +311,7 @@ impl Breakers {
 
     /// Undoes a refusal without a named cause, since it was the caller's fault. Returns whether there was one.
     pub(crate) fn forgive(&mut self, target: Target) -> bool {
-        let undone = |breaker: &Breaker| {
-            matches!(breaker.class, Some(ErrorClass::Unclear | ErrorClass::NotEntitled)) && !breaker.by_hand
-        };
+        let undone = |breaker: &Breaker| matches!(breaker.class, Some(ErrorClass::Unclear | ErrorClass::NotEntitled));
         self.map.get(&target).is_some_and(undone) && self.remove(target)
     }
 
@@ -364,7 +352,12 @@ impl Breakers {
 
 impl Breaker {
     fn new(now: Tick) -> Self {
-        Self { state: Phase::Closed, since: now, failures: 0, class: None, reason: None, by_hand: false }
+        Self { state: Phase::Closed, since: now, failures: 0, class: None, reason: None }
+    }
+
+    /// Reports whether a person disabled the target: then no response enables it.
+    fn is_by_hand(&self) -> bool {
+        matches!(self.state, Phase::Disabled) && self.class.is_none()
     }
 
     fn set(&mut self, state: Phase, now: Tick) {

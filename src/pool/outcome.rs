@@ -127,12 +127,10 @@ fn succeed(state: &mut State, grant: &Grant, now: Now) {
     }
     if !state.breakers.is_empty() && current(state, grant).is_some() {
         for target in state.covering(grant.slot, model) {
-            match state.breakers.succeed(target, grant.started, now.tick) {
-                Change::Closed => state.unpark(target),
-                Change::ClosedEarly => state.reopen(target),
-                _ => continue,
+            if state.breakers.succeed(target, grant.started) {
+                state.reopen(target);
+                publish_closed(state, target, now);
             }
-            publish_closed(state, target, now);
         }
     }
     for target in state.failure_guard.succeeded(now.tick) {
@@ -202,7 +200,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     let until = match state.breakers.fail(target, failure, times) {
         Change::Cooling(until) => Some(until),
         Change::Disabled => None,
-        Change::Nothing | Change::Closed | Change::ClosedEarly => return,
+        Change::Nothing => return,
     };
     publish_opened(state, target, until, failure, &grant.key.id, now);
     // Keys that waited for the trial's outcome now wait for the cooldown.
