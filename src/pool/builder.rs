@@ -1,6 +1,7 @@
 //! The builder of a pool.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -174,7 +175,7 @@ impl KeyPoolBuilder {
             limits: self.limits,
             scheme: provider.scheme().to_owned(),
             provider: provider.name().into(),
-            ..Settings::default()
+            assumed: HashMap::new(),
         };
         let state = State::new(Quotas::new(provider.zone())?, settings);
         let uses_store = self.store.is_shared();

@@ -72,18 +72,6 @@ pub(crate) struct Now {
     pub(crate) wall_ms: i64,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            strategy: Strategy::default(),
-            limits: Vec::new(),
-            assumed: HashMap::new(),
-            scheme: String::new(),
-            provider: "".into(),
-        }
-    }
-}
-
 impl Settings {
     /// Reports whether the assumed limits of another model may be looked up.
     pub(crate) fn may_assume_more(&self) -> bool {
