@@ -173,7 +173,7 @@ fn try_or_join(
         super::queue::serve(state, now);
     }
     if keeps_turn || !(patient && state.queue.is_long(model)) {
-        match select(state, &Selection { cannot_wait: !patient, ..*selection }, now) {
+        match select(state, &Selection { may_exceed_assumed: !patient, ..*selection }, now) {
             Ok(grant) => return Begun::Granted(grant),
             Err(blocked) if !patient || blocked.permanent => {
                 let unavailable = blocked.to_unavailable(state, request, now);

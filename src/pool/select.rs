@@ -84,15 +84,15 @@ pub(crate) struct Selection<'a> {
     pub(crate) model: ModelIx,
     /// The expected cost.
     pub(crate) cost: Cost,
-    /// Whether the request cannot wait: it may be sent although another one is testing the assumed limit.
-    pub(crate) cannot_wait: bool,
+    /// Whether the request may exceed an assumed limit although another one is testing it, since it cannot wait.
+    pub(crate) may_exceed_assumed: bool,
 }
 
 impl<'a> Selection<'a> {
-    pub(crate) fn new(state: &State, request: &'a KeyRequest, cannot_wait: bool) -> Self {
+    pub(crate) fn new(state: &State, request: &'a KeyRequest, may_exceed_assumed: bool) -> Self {
         let (named, model) = state.models_of(request);
         let cost = state.models.cost(model, request.cost);
-        Self { request, named, model, cost, cannot_wait }
+        Self { request, named, model, cost, may_exceed_assumed }
     }
 }
 
@@ -289,7 +289,7 @@ fn ensure_list(state: &mut State, model: ModelIx) {
 /// Reports whether a request may exceed the assumed limit of a project, which one request at a time may test.
 fn may_exceed(state: &State, selection: &Selection<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
-    selection.cannot_wait || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))
+    selection.may_exceed_assumed || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))
 }
 
 fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now) -> Readiness {
