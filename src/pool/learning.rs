@@ -39,7 +39,7 @@ pub(crate) fn learn_project(state: &mut State, slot: Slot, name: &str) {
 
 /// Merges two projects that turned out to be one: their keys share windows and cooldowns from now on. Projects that the
 /// user named are kept. Of two others, the one with the smaller name is kept, so that all processes that share a store
-/// keep the same one. `name` is the provider's name of the project, if a response named it.
+/// keep the same one. `name` is the provider's name of the project; `None` if the store has the records.
 pub(crate) fn merge(state: &mut State, one: ProjectIx, other: ProjectIx, name: Option<&str>) {
     let order = |at| (!state.registry.project(at).named, &state.registry.project(at).name);
     let (into, from) = if order(one) < order(other) { (one, other) } else { (other, one) };
@@ -55,10 +55,11 @@ pub(crate) fn merge(state: &mut State, one: ProjectIx, other: ProjectIx, name: O
     state.breakers.remove(Target::Project(from));
     for slot in moved {
         state.make_ready_everywhere(slot);
+        let Some(name) = name else { continue };
         let Some(key) = state.registry.get(slot).map(|entry| entry.data.id.clone()) else { continue };
         let project = Arc::clone(&state.registry.project(into).name);
         state.effects.records.push(Record::Project { key: key.clone(), project: Arc::clone(&project) });
-        state.effects.events.extend(name.map(|name| Event::ProjectLearned { key, project, name: name.into() }));
+        state.effects.events.push(Event::ProjectLearned { key, project, name: name.into() });
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
         KeyChange::ReplaceAll(keys) => replace_all(shared, &keys),
         KeyChange::Remove(id) => shared.with(|state, now| {
             let slot = find(state, &id)?;
-            remove(state, slot, now);
+            remove(state, slot);
             super::queue::serve(state, now);
             Ok(())
         }),
@@ -105,7 +105,7 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
         shared.with(|state, now| {
             for id in ids {
                 if let Some(slot) = state.registry.find(id) {
-                    remove(state, slot, now);
+                    remove(state, slot);
                 }
             }
             super::queue::serve(state, now);
@@ -170,22 +170,33 @@ fn find(state: &State, id: &KeyId) -> Result<Slot, Error> {
     state.registry.find(id).ok_or_else(|| Error::config(format!("there is no key {id}")))
 }
 
-fn remove(state: &mut State, slot: Slot, now: Now) {
+fn remove(state: &mut State, slot: Slot) {
     // The store keeps the key's cooldowns, since other processes may still have the key and it may come back. The
     // closed breakers are not reported either, since the key is not used again.
-    let (records, events) = (state.effects.records.len(), state.effects.events.len());
-    close(state, slot, false, now);
-    state.effects.records.truncate(records);
-    state.effects.events.truncate(events);
+    for target in targets(state, slot, false) {
+        if state.breakers.remove(target) {
+            state.reopen(target);
+        }
+    }
     let Some(entry) = state.registry.remove(slot) else { return };
     state.scheduler.remove(slot);
     state.effects.events.push(Event::KeyRemoved { key: entry.data.id.clone() });
 }
 
-/// Closes the breakers of a key, and those of its project if it has no other key. With `all`, closes all breakers that
-/// cover the key.
+/// Closes the breakers of a key.
 fn close(state: &mut State, slot: Slot, all: bool, now: Now) {
-    let Some(entry) = state.registry.get(slot) else { return };
+    for target in targets(state, slot, all) {
+        if state.breakers.remove(target) {
+            super::outcome::publish_closed(state, target, now);
+            state.reopen(target);
+        }
+    }
+}
+
+/// Returns the targets of a key, and those of its project if it has no other key. With `all`, returns all targets that
+/// cover the key.
+fn targets(state: &State, slot: Slot, all: bool) -> Vec<Target> {
+    let Some(entry) = state.registry.get(slot) else { return Vec::new() };
     let (at, project) = (entry.project, state.registry.project(entry.project));
     let mut targets = vec![Target::Key(slot)];
     if all || project.keys.len() == 1 {
@@ -200,10 +211,5 @@ fn close(state: &mut State, slot: Slot, all: bool, now: Now) {
         targets.extend(state.breakers.knows(Target::KeyModel(slot, model)));
         targets.extend(of_project.then(|| state.breakers.knows(Target::ProjectModel(at, model))).flatten());
     }
-    for target in targets {
-        if state.breakers.remove(target) {
-            super::outcome::publish_closed(state, target, now);
-            state.reopen(target);
-        }
-    }
+    targets
 }
