@@ -123,8 +123,8 @@ const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Debug, Default)]
 pub(crate) struct Breakers {
     map: HashMap<Target, Breaker, BuildHasherDefault<TargetHasher>>,
-    /// The number of breakers of each kind, so that a kind without any needs no look-up.
-    kinds: [usize; 7],
+    /// The number of breakers of each scope, so that a scope without any needs no look-up.
+    scopes: [usize; Scope::Exit as usize + 1],
 }
 
 /// The times from which the end of a cooldown is computed.
@@ -142,7 +142,7 @@ pub(crate) struct Times {
 impl Breakers {
     /// Returns whether a request may pass.
     pub(crate) fn gate(&self, target: Target, now: Tick) -> Gate {
-        if self.kinds[target.kind()] == 0 {
+        if self.scopes[target.scope() as usize] == 0 {
             return Gate::Pass;
         }
         let Some(breaker) = self.map.get(&target) else { return Gate::Pass };
@@ -243,7 +243,7 @@ impl Breakers {
 
     /// Records a success of the target. Returns whether its breaker closed.
     pub(crate) fn succeed(&mut self, target: Target, started: Tick) -> bool {
-        if self.kinds[target.kind()] == 0 {
+        if self.scopes[target.scope() as usize] == 0 {
             return false;
         }
         let Some(breaker) = self.map.get(&target) else { return false };
@@ -301,11 +301,11 @@ impl Breakers {
 
     /// Removes the breaker of a target, which is then used again. Returns whether there was one.
     pub(crate) fn remove(&mut self, target: Target) -> bool {
-        if self.kinds[target.kind()] == 0 {
+        if self.scopes[target.scope() as usize] == 0 {
             return false;
         }
         let removed = self.map.remove(&target).is_some();
-        self.kinds[target.kind()] -= usize::from(removed);
+        self.scopes[target.scope() as usize] -= usize::from(removed);
         removed
     }
 
@@ -317,7 +317,7 @@ impl Breakers {
 
     /// Returns the target if it has a breaker.
     pub(crate) fn knows(&self, target: Target) -> Option<Target> {
-        (self.kinds[target.kind()] > 0 && self.map.contains_key(&target)).then_some(target)
+        (self.scopes[target.scope() as usize] > 0 && self.map.contains_key(&target)).then_some(target)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -342,9 +342,9 @@ impl Breakers {
     }
 
     fn entry(&mut self, target: Target, now: Tick) -> &mut Breaker {
-        let kinds = &mut self.kinds;
+        let scopes = &mut self.scopes;
         self.map.entry(target).or_insert_with(|| {
-            kinds[target.kind()] += 1;
+            scopes[target.scope() as usize] += 1;
             Breaker::new(now)
         })
     }
@@ -363,20 +363,6 @@ impl Breaker {
     fn set(&mut self, state: Phase, now: Tick) {
         self.state = state;
         self.since = now;
-    }
-}
-
-impl Target {
-    fn kind(self) -> usize {
-        match self {
-            Self::Key(_) => 0,
-            Self::KeyModel(..) => 1,
-            Self::Project(_) => 2,
-            Self::ProjectModel(..) => 3,
-            Self::Model(_) => 4,
-            Self::Account(_) => 5,
-            Self::Exit(_) => 6,
-        }
     }
 }
 
