@@ -39,7 +39,7 @@ pub(crate) struct KeyData {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Extra {
     pub(crate) min_interval: Option<Duration>,
     pub(crate) models: Option<Arc<[Arc<str>]>>,
@@ -49,6 +49,9 @@ pub(crate) struct Extra {
 
 impl KeyData {
     fn new(key: &Key, scheme: &str) -> Result<Self, Error> {
+        for (_, limits) in &key.limits {
+            limits.check()?;
+        }
         let secret = Secret::with_scheme(scheme, &key.secret)?;
         let extra = Extra {
             min_interval: key.min_interval,
@@ -56,8 +59,6 @@ impl KeyData {
             exit: key.exit.clone(),
             label: key.label.clone(),
         };
-        let none =
-            extra.min_interval.is_none() && extra.models.is_none() && extra.exit.is_none() && extra.label.is_none();
         Ok(Self {
             id: key.id(),
             secret,
@@ -66,7 +67,7 @@ impl KeyData {
             weight: key.weight.max(1),
             max_concurrent: key.max_concurrent,
             names_project: key.project.is_some(),
-            extra: (!none).then(|| Box::new(extra)),
+            extra: (extra != Extra::default()).then(|| Box::new(extra)),
         })
     }
 
@@ -199,12 +200,7 @@ impl Registry {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {
-        let slot = |(at, entry): (usize, &'_ Option<Entry>)| entry.as_ref().map(|_| Slot(at as u32));
-        self.entries
-            .iter()
-            .enumerate()
-            .filter_map(slot)
-            .map(|slot| (slot, self.entries[slot.0 as usize].as_ref().expect("only occupied slots are left")))
+        self.entries.iter().enumerate().filter_map(|(at, entry)| Some((Slot(at as u32), entry.as_ref()?)))
     }
 
     pub(crate) fn project(&self, project: ProjectIx) -> &Project {
@@ -252,9 +248,6 @@ impl Registry {
     /// # Errors
     /// If the secret is malformed, the id belongs to another secret, or a limit is invalid.
     pub(crate) fn add(&mut self, key: &Key, scheme: &str) -> Result<(Slot, KeyAdded), Error> {
-        for (_, limits) in &key.limits {
-            limits.check()?;
-        }
         if let Some(slot) = self.find_secret(&key.secret) {
             let id = self.get(slot).map(|entry| entry.data.id.clone()).expect("it was found");
             self.update(slot, &key.clone().named(id.clone()), scheme)?;
@@ -288,9 +281,6 @@ impl Registry {
 
     /// Replaces the options and the secret of a key. Its counts stay. Returns whether the secret differs.
     pub(crate) fn update(&mut self, slot: Slot, key: &Key, scheme: &str) -> Result<bool, Error> {
-        for (_, limits) in &key.limits {
-            limits.check()?;
-        }
         let data = Arc::new(KeyData::new(key, scheme)?);
         let entry = self.get(slot).expect("the caller found it");
         let (old, old_project) = (Arc::clone(&entry.data), entry.project);
