@@ -111,18 +111,11 @@ impl Scheduler {
 
     /// Takes a due key off the timer. The caller makes it ready again.
     pub(crate) fn wake_due(&mut self, model: ModelIx, now: Tick) -> Option<Slot> {
+        self.next_wake(model).filter(|until| *until <= now)?;
         let list = self.list_mut(model)?;
-        while let Some(Reverse((until, slot))) = list.timer.peek().copied() {
-            if until > now {
-                return None;
-            }
-            list.timer.pop();
-            if matches!(list.place(slot), Place::Timer(at, _) if at == until) {
-                list.set(slot, Place::Out);
-                return Some(slot);
-            }
-        }
-        None
+        let Reverse((_, slot)) = list.timer.pop()?;
+        list.set(slot, Place::Out);
+        Some(slot)
     }
 
     /// Returns the number of priorities of a model.
@@ -200,8 +193,7 @@ impl Scheduler {
 
     /// Reports whether a key is blocked until a tick.
     pub(crate) fn has_timer(&self, model: ModelIx, slot: Slot) -> bool {
-        let list = self.lists.get(model.0 as usize).and_then(Option::as_deref);
-        list.is_some_and(|list| matches!(list.place(slot), Place::Timer(..)))
+        self.list(model).is_some_and(|list| matches!(list.place(slot), Place::Timer(..)))
     }
 
     /// Blocks a key until a target changes.

@@ -91,9 +91,8 @@ impl Load {
 
     /// Records the end of a request.
     pub(crate) fn ended(&mut self, strategy: Strategy, uses: u64) {
-        match strategy {
-            Strategy::Lru => self.order = uses,
-            Strategy::LeastLoaded | Strategy::RoundRobin | Strategy::Weighted | Strategy::Adaptive => {}
+        if strategy == Strategy::Lru {
+            self.order = uses;
         }
     }
 
