@@ -165,6 +165,11 @@ pub(crate) fn take(object: &mut Value, name: &str) -> Value {
     object.get_mut(name).map(Value::take).unwrap_or_default()
 }
 
+/// Takes a text out of an object; `None` if it is missing or not a text.
+pub(crate) fn take_text(object: &mut Value, name: &str) -> Option<String> {
+    if let Value::String(text) = take(object, name) { Some(text) } else { None }
+}
+
 /// Creates an object without the members that are `null`. The members are moved, while `json!` copies them.
 pub(crate) fn object<const N: usize>(members: [(&str, Value); N]) -> Value {
     let members = members.into_iter().filter(|(_, value)| !value.is_null());
@@ -239,20 +244,16 @@ fn mend_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
         u16::from_str_radix(digits, 16).ok()
     };
     let (mut at, mut alone) = (0, Vec::new());
-    while at < bytes.len() {
-        if bytes[at] != b'\\' {
-            at += 1;
-            continue;
-        }
-        match code(at) {
-            Some(0xD800..0xDC00) if matches!(code(at + 6), Some(0xDC00..0xE000)) => at += 12,
-            Some(0xD800..0xE000) => {
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        at += found;
+        at += match (code(at), code(at + 6)) {
+            (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
+            (Some(0xD800..0xE000), _) => {
                 alone.push(at);
-                at += 6;
+                6
             }
-            Some(_) => at += 6,
-            None => at += 2,
-        }
+            _ => 2,
+        };
     }
     let mut mended = text.into_owned();
     for at in alone {

@@ -18,7 +18,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     conversation.stream = fields.take("stream")?.unwrap_or_default();
     conversation.sampling = Sampling::read(&mut fields, notes)?;
     if let Some(value) = fields.take("tools")? {
-        tools::read(value, conversation, notes)?;
+        tools::read(value, "tools", conversation, notes)?;
     }
     if let Some(choice) = fields.raw("tool_choice") {
         tools::read_choice(choice, conversation, notes)?;

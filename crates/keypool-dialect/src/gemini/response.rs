@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{names::Names, request, sources::Grounded};
 use crate::{
     Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, content,
-    fields::{json_text, take},
+    fields::{json_text, take, take_text},
     ids,
 };
 
@@ -160,11 +160,11 @@ impl Decoder {
             // Images of thoughts are not part of the response.
             if !thought {
                 state.has_media = true;
-                let mut field = |name: &str| string(take(&mut part["inlineData"], name));
+                let mut field = |name: &str| take_text(&mut part["inlineData"], name).unwrap_or_default();
                 events.push(Event::Media { choice, mime: field("mimeType"), data: field("data") });
             }
         } else {
-            let text = string(take(&mut part, "text"));
+            let text = take_text(&mut part, "text").unwrap_or_default();
             state.has_text |= !thought && !text.trim().is_empty();
             match (text.is_empty(), thought) {
                 (true, _) => {}
@@ -242,10 +242,6 @@ impl Decoder {
 fn is_malformed(reason: &str) -> bool {
     reason.starts_with("MALFORMED_")
         || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")
-}
-
-fn string(value: Value) -> String {
-    if let Value::String(text) = value { text } else { String::new() }
 }
 
 /// Reads `usageMetadata`. Unexpected number formats of relays never cause an error.

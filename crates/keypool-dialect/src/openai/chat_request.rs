@@ -116,13 +116,13 @@ fn read_tools(
     notes: &mut Notes,
 ) -> Result<(), Error> {
     if let Some(tools) = fields.take("tools")? {
-        tools::read(tools, conversation, notes)?;
+        tools::read(tools, "tools", conversation, notes)?;
     }
     // The older form: one call, without an id.
     if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
         conversation.single_call = true;
         reply.legacy_functions = true;
-        tools::read(functions, conversation, notes)?;
+        tools::read(functions, "functions", conversation, notes)?;
     }
     if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
         conversation.single_call |= !parallel;

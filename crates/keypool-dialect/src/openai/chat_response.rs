@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse, tools};
@@ -73,28 +72,6 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// A completion or a chunk of it.
-#[derive(Serialize)]
-struct Completion<'a, C> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    model: &'a str,
-    choices: Vec<C>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Value>,
-}
-
-/// The part of one candidate in a chunk.
-#[derive(Serialize)]
-struct ChoiceChunk<'a> {
-    index: u32,
-    delta: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<Value>,
-    finish_reason: Option<&'a str>,
-}
-
 /// A writer of a completion: chunks of a stream as they arrive, or the whole completion at the end.
 pub(crate) struct Chat {
     reply: Reply,
@@ -117,18 +94,28 @@ impl Chat {
         Self { id: id("", &reply), reply, stream, choices: BTreeMap::new(), usage: Usage::default() }
     }
 
-    fn completion<C>(&self, object: &'static str, choices: Vec<C>, usage: Option<Value>) -> Completion<'_, C> {
-        Completion { id: &self.id, object, created: self.reply.created, model: &self.reply.model, choices, usage }
+    /// Returns a completion or a chunk of it.
+    fn completion(&self, object: &str, choices: Vec<Value>, usage: Option<Value>) -> Value {
+        let Self { id, reply: Reply { created, model, .. }, .. } = self;
+        let mut value = json!({ "id": id, "object": object, "created": created, "model": model });
+        // Moved, because `json!` copies.
+        value["choices"] = choices.into();
+        if let Some(usage) = usage {
+            value["usage"] = usage;
+        }
+        value
     }
 
-    fn write_chunk(&self, choices: Vec<ChoiceChunk<'_>>, usage: Value, out: &mut Vec<u8>) {
+    fn write_chunk(&self, choices: Vec<Value>, usage: Value, out: &mut Vec<u8>) {
         // The usage is `null` in all chunks but the last.
         let usage = self.reply.include_usage.then_some(usage);
         sse::write_data(&self.completion("chat.completion.chunk", choices, usage), out);
     }
 
     fn write_delta(&self, index: u32, delta: Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
-        self.write_chunk(vec![ChoiceChunk { index, delta, logprobs: None, finish_reason }], Value::Null, out);
+        let mut choice = json!({ "index": index, "delta": null, "finish_reason": finish_reason });
+        choice["delta"] = delta;
+        self.write_chunk(vec![choice], Value::Null, out);
     }
 
     /// Returns a candidate. Its first chunk contains the role.
@@ -194,8 +181,7 @@ impl Writer for Chat {
                     return;
                 }
                 let logprobs = json!({ "content": tokens.collect::<Vec<_>>(), "refusal": null });
-                let choice =
-                    ChoiceChunk { index: *index, delta: json!({}), logprobs: Some(logprobs), finish_reason: None };
+                let choice = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
                 self.write_chunk(vec![choice], Value::Null, out);
             }
             Event::Finish { choice: index, reason } => {
@@ -227,7 +213,7 @@ impl Writer for Chat {
         };
         let choices: Vec<Value> = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
         let completion = self.completion("chat.completion", choices, Some(usage(self.usage)));
-        serde_json::to_writer(out, &completion).expect("keys are strings");
+        out.extend_from_slice(completion.to_string().as_bytes());
         Ok(())
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn read(
     read_reasoning(&mut fields, conversation)?;
     read_text(&mut fields, conversation, notes)?;
     if let Some(value) = fields.take("tools")? {
-        tools::read(value, conversation, notes)?;
+        tools::read(value, "tools", conversation, notes)?;
     }
     if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
         conversation.single_call = !parallel;
