@@ -59,7 +59,7 @@ fn needed(part: &mut Value, name: &str, place: &str) -> Result<String, Error> {
 }
 
 /// Takes the content that the part at `place` may have.
-fn content_of(part: &mut Value, place: &str) -> Result<Option<Content>, Error> {
+pub(crate) fn content_of(part: &mut Value, place: &str) -> Result<Option<Content>, Error> {
     fields::read(fields::take(part, "content"), &format!("{place}.content"))
 }
 
@@ -82,18 +82,22 @@ fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcr
         // already in the text that the model wrote from them.
         "thinking" | "redacted_thinking" | "reasoning" | "fallback" | "web_search_tool_result" => {}
         "server_tool_use" if value["name"] == "web_search" => {}
-        // The model gets tools that another provider ran, and summaries of earlier turns, as text.
-        kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") || kind == "compaction" => {
-            transcript.say(role, Part::Text(as_text(&value)));
-        }
-        kind if !is_part(&value) => {
-            let why = format!("{kind:?} is not supported; send text, an image, sound or a document");
-            transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
-        }
-        _ => {
+        _ if is_part(&value) => {
+            if value["citations"]["enabled"] == true {
+                let why = "citations of sent documents are not supported; leave it out";
+                transcript.notes.refuse(Error::invalid(format!("{place}.citations"), why))?;
+            }
             for part in parts(value, place, transcript.notes)? {
                 transcript.say(role, part);
             }
+        }
+        // The model gets all else that another provider wrote as text, and what clients sent to its tools.
+        kind if role == Role::Model || kind.ends_with("_tool_result") || FOREIGN.contains(&kind) => {
+            transcript.say(role, Part::Text(as_text(&value)));
+        }
+        kind => {
+            let why = format!("{kind:?} is not supported; send text, an image, sound or a document");
+            transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
     }
     Ok(())
@@ -103,6 +107,9 @@ fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcr
 pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -> Result<(String, Vec<Part>), Error> {
     let (mut output, mut media) = (String::new(), Vec::new());
     for (part, place) in content.into_iter().flat_map(|content| content.parts(place)) {
+        if part["citations"]["enabled"] == true {
+            notes.ignore("citations");
+        }
         let parts = if is_part(&part) { parts(part, &place, notes)? } else { vec![Part::Text(as_text(&part))] };
         for part in parts {
             match part {
@@ -131,7 +138,7 @@ pub(crate) fn as_text(part: &Value) -> String {
 pub(crate) fn arguments(value: Value) -> Value {
     let value = match value {
         Value::String(text) if text.trim().is_empty() => Value::Null,
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Value::String(text) => serde_json::from_str(&fields::json_text(text.as_bytes())).unwrap_or(Value::String(text)),
         value => value,
     };
     match value {
@@ -145,7 +152,10 @@ pub(crate) fn arguments(value: Value) -> Value {
 const KINDS: &str = "text input_text output_text summary_text refusal image_url video_url input_image input_audio \
     file input_file image document search_result";
 
-fn is_part(value: &Value) -> bool {
+/// Kinds of blocks in messages of the user that only another provider understands.
+const FOREIGN: [&str; 4] = ["compaction", "container_upload", "tool_addition", "tool_removal"];
+
+pub(crate) fn is_part(value: &Value) -> bool {
     match value["type"].as_str() {
         Some(kind) => KINDS.split_whitespace().any(|known| known == kind),
         None => value.is_string() || value["text"].is_string(),
@@ -156,10 +166,6 @@ fn is_part(value: &Value) -> bool {
 fn parts(mut value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Error> {
     if let Value::String(text) = value {
         return Ok(vec![Part::Text(text)]);
-    }
-    if value["citations"]["enabled"] == true {
-        let why = "citations of sent documents are not supported; leave it out";
-        notes.refuse(Error::invalid(format!("{place}.citations"), why))?;
     }
     let kind = value["type"].as_str().unwrap_or_default().to_owned();
     let media = match &*kind {

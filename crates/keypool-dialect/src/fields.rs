@@ -63,6 +63,11 @@ impl Fields {
         self.peek(name).is_some()
     }
 
+    /// Reports whether a field is neither missing nor empty.
+    pub(crate) fn refers(&self, name: &str) -> bool {
+        self.peek(name).is_some_and(|value| !is_neutral("", value))
+    }
+
     /// Returns a field without removing it; `None` if it is missing or `null`.
     pub(crate) fn peek(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
@@ -136,7 +141,7 @@ impl Fields {
 
     /// Handles the unread fields of the object at `place`: fields without effect are ignored, all others are refused.
     pub(crate) fn finish(self, place: &str, notes: &mut Notes) -> Result<(), Error> {
-        for (name, value) in self.0 {
+        for (name, value) in self.0.into_iter().filter(|(_, value)| !value.is_null()) {
             let short = if name.len() <= 64 { &name } else { "a field with a long name" };
             let shown = if place.is_empty() { short.to_owned() } else { format!("{place}.{short}") };
             if lists(NEVER_MATTER, &name) || is_neutral(&name, &value) {

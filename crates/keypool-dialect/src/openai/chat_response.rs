@@ -118,10 +118,10 @@ impl Chat {
         self.write_chunk(vec![choice], Value::Null, out);
     }
 
-    /// Returns a candidate. Its first chunk contains the role.
-    fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut Choice {
+    /// Returns a candidate. Its first chunk contains the role, and `content` as its text so far.
+    fn choice(&mut self, index: u32, content: Option<&str>, out: &mut Vec<u8>) -> &mut Choice {
         if self.stream && !self.choices.contains_key(&index) {
-            self.write_delta(index, json!({ "role": "assistant", "content": "" }), None, out);
+            self.write_delta(index, json!({ "role": "assistant", "content": content }), None, out);
         }
         self.choices.entry(index).or_insert_with(|| Choice {
             message: json!({ "role": "assistant", "content": "", "refusal": null }),
@@ -134,7 +134,7 @@ impl Chat {
     /// Adds to a field of the message: appends to text and lists, and replaces other values.
     fn delta(&mut self, index: u32, field: &str, more: Value, out: &mut Vec<u8>) {
         let stream = self.stream;
-        let choice = self.choice(index, out);
+        let choice = self.choice(index, Some(""), out);
         if stream {
             self.write_delta(index, json!({ field: more }), None, out);
             return;
@@ -147,7 +147,7 @@ impl Chat {
     }
 
     fn call(&mut self, index: u32, call: &Call, out: &mut Vec<u8>) {
-        let choice = self.choice(index, out);
+        let choice = self.choice(index, None, out);
         let number = choice.calls;
         choice.calls += 1;
         if !self.reply.legacy_functions {
@@ -175,7 +175,7 @@ impl Writer for Chat {
             }
             Event::Logprobs { choice: index, tokens } => {
                 let (tokens, stream) = (tokens.iter().map(token), self.stream);
-                let choice = self.choice(*index, out);
+                let choice = self.choice(*index, Some(""), out);
                 if !stream {
                     choice.logprobs.extend(tokens);
                     return;
@@ -186,7 +186,7 @@ impl Writer for Chat {
             }
             Event::Finish { choice: index, reason } => {
                 let reason = finish_reason(*reason, &self.reply);
-                self.choice(*index, out).finish_reason = reason;
+                self.choice(*index, Some(""), out).finish_reason = reason;
                 if self.stream {
                     self.write_delta(*index, json!({}), Some(reason), out);
                 }
