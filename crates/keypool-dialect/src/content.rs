@@ -36,10 +36,10 @@ impl Content {
 
     /// Returns the texts of content that must not have other parts.
     pub(crate) fn texts(self, place: &str) -> Result<Vec<String>, Error> {
-        let text = |(mut part, place): (Value, String)| match if part.is_object() { part["text"].take() } else { part }
-        {
+        let text = |(mut part, place): (Value, String)| match part {
             Value::String(text) => Ok(text),
-            _ => Err(Error::invalid(place, "only text is allowed here")),
+            part if is_foreign(&part) => Ok(as_text(&part)),
+            _ => fields::take_text(&mut part, "text").ok_or_else(|| Error::invalid(place, "only text is allowed here")),
         };
         self.parts(place).map(text).collect()
     }
@@ -92,7 +92,7 @@ fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcr
             }
         }
         // The model gets all else that another provider wrote as text, and what clients sent to its tools.
-        kind if role == Role::Model || kind.ends_with("_tool_result") || FOREIGN.contains(&kind) => {
+        kind if role == Role::Model && !kind.is_empty() || is_foreign(&value) => {
             transcript.say(role, Part::Text(as_text(&value)));
         }
         kind => {
@@ -152,8 +152,12 @@ pub(crate) fn arguments(value: Value) -> Value {
 const KINDS: &str = "text input_text output_text summary_text refusal image_url video_url input_image input_audio \
     file input_file image document search_result";
 
-/// Kinds of blocks in messages of the user that only another provider understands.
-const FOREIGN: [&str; 4] = ["compaction", "container_upload", "tool_addition", "tool_removal"];
+/// Reports whether a block is of a kind that clients send to another provider's tools.
+fn is_foreign(block: &Value) -> bool {
+    let kind = block["type"].as_str().unwrap_or_default();
+    let known = ["compaction", "container_upload", "tool_addition", "tool_removal"];
+    known.contains(&kind) || kind.ends_with("_tool_result")
+}
 
 pub(crate) fn is_part(value: &Value) -> bool {
     match value["type"].as_str() {

@@ -157,14 +157,16 @@ impl Message {
                 ("thinking", "thinking_delta", block)
             }
         };
-        let mut text = text.to_owned();
+        let joined;
+        let mut text = text;
         if self.open != Some(kind) {
             if kind == Open::Text {
-                text.insert_str(0, &self.blank);
-                if text.trim().is_empty() {
-                    self.blank = text;
+                self.blank.push_str(text);
+                if self.blank.trim().is_empty() {
                     return;
                 }
+                joined = std::mem::take(&mut self.blank);
+                text = &joined;
             }
             self.start(block, out);
             self.open = Some(kind);
@@ -172,7 +174,7 @@ impl Message {
         if self.stream {
             self.delta(delta, name, &text.into(), out);
         } else if let Some(Value::String(written)) = self.content.last_mut().map(|block| &mut block[name]) {
-            written.push_str(&text);
+            written.push_str(text);
         }
     }
 

@@ -147,8 +147,11 @@ fn blocks_that_only_another_provider_understands_become_text() {
         json!({ "type": "tool_addition", "tool": { "type": "tool_reference", "tool_name": "MARK" } }),
         json!({ "type": "tool_removal", "tool": { "type": "tool_reference", "tool_name": "MARK" } }),
     ] {
-        let body = json!({ "model": MODEL, "max_tokens": 9, "messages": [{ "role": "user", "content": [block] }] });
-        assert!(text(&encoded(MESSAGES, &body).unwrap()).contains("MARK"), "{block}");
+        for role in ["user", "system"] {
+            let messages = json!([user("a"), { "role": role, "content": [block] }]);
+            let body = json!({ "model": MODEL, "max_tokens": 9, "messages": messages });
+            assert!(text(&encoded(MESSAGES, &body).unwrap()).contains("MARK"), "{block}");
+        }
     }
     for item in [
         json!({ "type": "program", "id": "p", "call_id": "c", "code": "MARK", "fingerprint": "f" }),
