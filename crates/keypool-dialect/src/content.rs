@@ -36,62 +36,13 @@ impl Content {
 
     /// Returns the texts of content that must not have other parts.
     pub(crate) fn texts(self, place: &str) -> Result<Vec<String>, Error> {
-        let text = |(mut part, place): (Value, String)| match if part.is_object() { part["text"].take() } else { part }
-        {
+        let text = |(mut part, place): (Value, String)| match part {
             Value::String(text) => Ok(text),
-            _ => Err(Error::invalid(place, "only text is allowed here")),
+            part if is_foreign(&part) => Ok(as_text(&part)),
+            _ => fields::take_text(&mut part, "text").ok_or_else(|| Error::invalid(place, "only text is allowed here")),
         };
         self.parts(place).map(text).collect()
     }
-}
-
-/// A part of any dialect.
-#[derive(Deserialize)]
-struct WirePart {
-    #[serde(rename = "type", default)]
-    kind: String,
-    text: Option<String>,
-    refusal: Option<String>,
-    #[serde(alias = "video_url")]
-    image_url: Option<ImageUrl>,
-    detail: Option<String>,
-    input_audio: Option<Recording>,
-    file: Option<File>,
-    #[serde(flatten)]
-    flat_file: File,
-    source: Option<Value>,
-    title: Option<String>,
-    context: Option<String>,
-    id: Option<String>,
-    name: Option<String>,
-    input: Option<Value>,
-    tool_use_id: Option<String>,
-    content: Option<Content>,
-    is_error: Option<bool>,
-    citations: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a URL")]
-enum ImageUrl {
-    Flat(String),
-    Nested { url: String, detail: Option<String> },
-}
-
-/// Sound in a request.
-#[derive(Deserialize)]
-struct Recording {
-    data: String,
-    format: String,
-}
-
-#[derive(Deserialize)]
-#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
-struct File {
-    file_data: Option<String>,
-    file_id: Option<String>,
-    file_url: Option<String>,
-    filename: Option<String>,
 }
 
 /// Reads the content of a message into the transcript.
@@ -102,40 +53,51 @@ pub(crate) fn say(role: Role, content: Content, place: &str, transcript: &mut Tr
     Ok(())
 }
 
-fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
+/// Takes a text that the part at `place` must have.
+fn needed(part: &mut Value, name: &str, place: &str) -> Result<String, Error> {
+    fields::take_text(part, name).ok_or_else(|| Error::invalid(format!("{place}.{name}"), "Field required"))
+}
+
+/// Takes the content that the part at `place` may have.
+pub(crate) fn content_of(part: &mut Value, place: &str) -> Result<Option<Content>, Error> {
+    fields::read(fields::take(part, "content"), &format!("{place}.content"))
+}
+
+fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
     let kind = value["type"].as_str().unwrap_or_default().to_owned();
-    let missing = |what: &str| Error::invalid(format!("{place}.{what}"), "Field required");
     match &*kind {
         "tool_use" => {
-            let wire: WirePart = fields::read(value, place)?;
-            let id = wire.id.ok_or_else(|| missing("id"))?;
-            let name = wire.name.ok_or_else(|| missing("name"))?;
-            let args = arguments(wire.input.unwrap_or_default());
+            let (id, name) = (needed(&mut value, "id", place)?, needed(&mut value, "name", place)?);
+            let args = arguments(fields::take(&mut value, "input"));
             transcript.call(Call { id, name, args, signature: None }, place.to_owned());
         }
         "tool_result" => {
-            let wire: WirePart = fields::read(value, place)?;
-            let id = wire.tool_use_id.ok_or_else(|| missing("tool_use_id"))?;
-            let (output, media) = result(wire.content, &format!("{place}.content"), transcript.notes)?;
-            let failed = wire.is_error == Some(true);
+            let id = needed(&mut value, "tool_use_id", place)?;
+            let content = content_of(&mut value, place)?;
+            let (output, media) = result(content, &format!("{place}.content"), transcript.notes)?;
+            let failed = value["is_error"] == true;
             transcript.result(&id, (output, failed), media, &format!("{place}.tool_use_id"))?;
         }
         // Thoughts are not sent back: Gemini needs only the signature, which is kept with the call. Search results are
         // already in the text that the model wrote from them.
         "thinking" | "redacted_thinking" | "reasoning" | "fallback" | "web_search_tool_result" => {}
         "server_tool_use" if value["name"] == "web_search" => {}
-        // The model gets tools that another provider ran, and summaries of earlier turns, as text.
-        kind if kind.ends_with("_tool_result") || kind.ends_with("_tool_use") || kind == "compaction" => {
-            transcript.say(role, Part::Text(as_text(&value)));
-        }
-        kind if !is_part(&value) => {
-            let why = format!("{kind:?} is not supported; send text, an image, sound or a document");
-            transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
-        }
-        _ => {
+        _ if is_part(&value) => {
+            if value["citations"]["enabled"] == true {
+                let why = "citations of sent documents are not supported; leave it out";
+                transcript.notes.refuse(Error::invalid(format!("{place}.citations"), why))?;
+            }
             for part in parts(value, place, transcript.notes)? {
                 transcript.say(role, part);
             }
+        }
+        // The model gets all else that another provider wrote as text, and what clients sent to its tools.
+        kind if role == Role::Model && !kind.is_empty() || is_foreign(&value) => {
+            transcript.say(role, Part::Text(as_text(&value)));
+        }
+        kind => {
+            let why = format!("{kind:?} is not supported; send text, an image, sound or a document");
+            transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
     }
     Ok(())
@@ -145,6 +107,9 @@ fn read_part(role: Role, value: Value, place: &str, transcript: &mut Transcript<
 pub(crate) fn result(content: Option<Content>, place: &str, notes: &mut Notes) -> Result<(String, Vec<Part>), Error> {
     let (mut output, mut media) = (String::new(), Vec::new());
     for (part, place) in content.into_iter().flat_map(|content| content.parts(place)) {
+        if part["citations"]["enabled"] == true {
+            notes.ignore("citations");
+        }
         let parts = if is_part(&part) { parts(part, &place, notes)? } else { vec![Part::Text(as_text(&part))] };
         for part in parts {
             match part {
@@ -173,7 +138,7 @@ pub(crate) fn as_text(part: &Value) -> String {
 pub(crate) fn arguments(value: Value) -> Value {
     let value = match value {
         Value::String(text) if text.trim().is_empty() => Value::Null,
-        Value::String(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Value::String(text) => serde_json::from_str(&fields::json_text(text.as_bytes())).unwrap_or(Value::String(text)),
         value => value,
     };
     match value {
@@ -187,7 +152,14 @@ pub(crate) fn arguments(value: Value) -> Value {
 const KINDS: &str = "text input_text output_text summary_text refusal image_url video_url input_image input_audio \
     file input_file image document search_result";
 
-fn is_part(value: &Value) -> bool {
+/// Reports whether a block is of a kind that clients send to another provider's tools.
+fn is_foreign(block: &Value) -> bool {
+    let kind = block["type"].as_str().unwrap_or_default();
+    let known = ["compaction", "container_upload", "tool_addition", "tool_removal"];
+    known.contains(&kind) || kind.ends_with("_tool_result")
+}
+
+pub(crate) fn is_part(value: &Value) -> bool {
     match value["type"].as_str() {
         Some(kind) => KINDS.split_whitespace().any(|known| known == kind),
         None => value.is_string() || value["text"].is_string(),
@@ -195,99 +167,92 @@ fn is_part(value: &Value) -> bool {
 }
 
 /// Reads a part of text or media.
-fn parts(value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Error> {
+fn parts(mut value: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Error> {
     if let Value::String(text) = value {
         return Ok(vec![Part::Text(text)]);
     }
-    let wire: WirePart = fields::read(value, place)?;
-    let missing = |what: &str| Error::invalid(format!("{place}.{what}"), "is missing");
-    if wire.citations.is_some_and(|citations| citations["enabled"] == true) {
-        let why = "citations of sent documents are not supported; leave it out";
-        notes.refuse(Error::invalid(format!("{place}.citations"), why))?;
-    }
-    let one = |media: Media| vec![Part::Media(media)];
-    Ok(match &*wire.kind {
-        "refusal" => vec![Part::Text(wire.refusal.ok_or_else(|| missing("refusal"))?)],
-        "image_url" | "video_url" | "input_image" => match (wire.image_url, wire.flat_file.file_id) {
-            (None, None) => return Err(missing("image_url")),
-            (None, Some(id)) => one(media::from_file_id(&id, &format!("{place}.file_id"))?),
-            (Some(url), _) => {
-                let (url, detail, field) = match url {
-                    ImageUrl::Flat(url) => (url, wire.detail, "image_url"),
-                    ImageUrl::Nested { url, detail } => (url, detail, "image_url.url"),
-                };
-                if detail.is_some_and(|detail| detail != "auto") {
-                    notes.ignore("image_url.detail");
-                }
-                one(media::from_url(&url, &format!("{place}.{field}"))?)
+    let kind = value["type"].as_str().unwrap_or_default().to_owned();
+    let media = match &*kind {
+        "image_url" | "video_url" | "input_image" => {
+            let name = if value["video_url"].is_null() { "image_url" } else { "video_url" };
+            let detail = value[name]["detail"].as_str().or(value["detail"].as_str());
+            if detail.is_some_and(|detail| detail != "auto") {
+                notes.ignore("image_url.detail");
             }
-        },
-        "input_audio" => one(recording(wire.input_audio.ok_or_else(|| missing("input_audio"))?, place)?),
-        "file" | "input_file" => one(match wire.file {
-            Some(nested) => file(nested, &format!("{place}.file"))?,
-            None => file(wire.flat_file, place)?,
-        }),
+            match fields::take_text(&mut value, "file_id").filter(|_| value[name].is_null()) {
+                Some(id) => media::from_file_id(&id, &format!("{place}.file_id"))?,
+                None if value[name].is_object() => {
+                    let place = format!("{place}.{name}");
+                    media::from_url(&needed(&mut value[name], "url", &place)?, &format!("{place}.url"))?
+                }
+                None => media::from_url(&needed(&mut value, name, place)?, &format!("{place}.{name}"))?,
+            }
+        }
+        "input_audio" => {
+            let (mut sound, place) = (fields::take(&mut value, "input_audio"), format!("{place}.input_audio"));
+            let format = needed(&mut sound, "format", &place)?;
+            media::base64(format!("audio/{format}"), data(&mut sound, &place)?)
+        }
+        "file" | "input_file" if value["file"].is_object() => file(&mut value["file"], &format!("{place}.file"))?,
+        "file" | "input_file" => file(&mut value, place)?,
         "image" | "document" => {
-            let line = |name: &str, text: Option<String>| {
-                text.filter(|text| !text.is_empty()).map_or_else(String::new, |text| format!("{name}: {text}\n"))
+            let line = |name: &str, label: &str| {
+                let text = value[name].as_str().filter(|text| !text.is_empty());
+                text.map_or_else(String::new, |text| format!("{label}: {text}\n"))
             };
-            let about = line("Title", wire.title) + &line("Context", wire.context);
+            let about = line("title", "Title") + &line("context", "Context");
             let about = (!about.is_empty()).then(|| Part::Text(format!("Document\n{about}")));
-            let source = wire.source.ok_or_else(|| missing("source"))?;
-            about.into_iter().chain(sourced(source, &format!("{place}.source"))?).collect()
+            let source = sourced(fields::take(&mut value, "source"), &format!("{place}.source"), notes)?;
+            return Ok(about.into_iter().chain(source).collect());
         }
         "search_result" => {
-            let source = wire.source.as_ref().and_then(Value::as_str).ok_or_else(|| missing("source"))?;
-            let content = wire.content.ok_or_else(|| missing("content"))?;
-            let text = content.texts(&format!("{place}.content"))?.join("\n");
-            let title = wire.title.unwrap_or_default();
-            vec![Part::Text(format!("Search result\nTitle: {title}\nSource: {source}\n{text}\n"))]
+            let source = needed(&mut value, "source", place)?;
+            let texts = content_of(&mut value, place)?.map(|content| content.texts(&format!("{place}.content")));
+            let text = texts.transpose()?.unwrap_or_default().join("\n");
+            let title = value["title"].as_str().unwrap_or_default();
+            return Ok(vec![Part::Text(format!("Search result\nTitle: {title}\nSource: {source}\n{text}\n"))]);
         }
-        _ => vec![Part::Text(wire.text.ok_or_else(|| missing("text"))?)],
-    })
+        kind => {
+            let name = if kind == "refusal" { kind } else { "text" };
+            return Ok(vec![Part::Text(needed(&mut value, name, place)?)]);
+        }
+    };
+    Ok(vec![Part::Media(media)])
 }
 
-fn recording(Recording { data, format }: Recording, place: &str) -> Result<Media, Error> {
-    match &*data {
-        "" => Err(Error::invalid(format!("{place}.input_audio.data"), "is empty")),
-        _ => Ok(media::base64(format!("audio/{format}"), data)),
-    }
+/// Takes the field `data`, which must not be empty.
+fn data(part: &mut Value, place: &str) -> Result<String, Error> {
+    let data = needed(part, "data", place)?;
+    if data.is_empty() { Err(Error::invalid(format!("{place}.data"), "is empty")) } else { Ok(data) }
 }
 
-fn file(file: File, place: &str) -> Result<Media, Error> {
-    match (file.file_data, file.file_id, file.file_url) {
-        (Some(data), ..) => media::from_file(data, file.filename.as_deref(), &format!("{place}.file_data")),
-        (None, Some(id), _) => media::from_file_id(&id, &format!("{place}.file_id")),
-        (None, None, Some(url)) => media::from_url(&url, &format!("{place}.file_url")),
-        (None, None, None) => Err(Error::invalid(format!("{place}.file_data"), "is missing")),
+fn file(file: &mut Value, place: &str) -> Result<Media, Error> {
+    if let Some(data) = fields::take_text(file, "file_data") {
+        media::from_file(data, file["filename"].as_str(), &format!("{place}.file_data"))
+    } else if let Some(id) = file["file_id"].as_str() {
+        media::from_file_id(id, &format!("{place}.file_id"))
+    } else if let Some(url) = file["file_url"].as_str() {
+        media::from_url(url, &format!("{place}.file_url"))
+    } else {
+        Err(Error::invalid(format!("{place}.file_data"), "is missing"))
     }
 }
 
 /// Reads the source of Anthropic's image or document blocks.
-fn sourced(source: Value, place: &str) -> Result<Vec<Part>, Error> {
-    #[derive(Deserialize)]
-    struct Source {
-        #[serde(rename = "type", default)]
-        kind: String,
-        media_type: Option<String>,
-        data: Option<String>,
-        url: Option<String>,
-        file_id: Option<String>,
-        content: Option<Content>,
-    }
-    let source: Source = fields::read(source, place)?;
-    let missing = |what: &str| Error::invalid(format!("{place}.{what}"), "Field required");
-    let media = match &*source.kind {
-        "base64" => {
-            let mime = source.media_type.ok_or_else(|| missing("media_type"))?;
-            media::base64(mime, source.data.filter(|data| !data.is_empty()).ok_or_else(|| missing("data"))?)
-        }
-        "url" => media::from_url(&source.url.ok_or_else(|| missing("url"))?, &format!("{place}.url"))?,
-        "file" => media::from_file_id(&source.file_id.ok_or_else(|| missing("file_id"))?, &format!("{place}.file_id"))?,
-        "text" => return Ok(vec![Part::Text(source.data.ok_or_else(|| missing("data"))?)]),
+fn sourced(mut source: Value, place: &str, notes: &mut Notes) -> Result<Vec<Part>, Error> {
+    let kind = source["type"].as_str().unwrap_or_default().to_owned();
+    let media = match &*kind {
+        "base64" => media::base64(needed(&mut source, "media_type", place)?, data(&mut source, place)?),
+        "url" => media::from_url(&needed(&mut source, "url", place)?, &format!("{place}.url"))?,
+        "file" => media::from_file_id(&needed(&mut source, "file_id", place)?, &format!("{place}.file_id"))?,
+        "text" => return Ok(vec![Part::Text(needed(&mut source, "data", place)?)]),
         "content" => {
-            let content = source.content.ok_or_else(|| missing("content"))?;
-            return Ok(content.texts(&format!("{place}.content"))?.into_iter().map(Part::Text).collect());
+            let (content, place) = (content_of(&mut source, place)?, format!("{place}.content"));
+            let mut read = Vec::new();
+            for (part, place) in content.into_iter().flat_map(|content| content.parts(&place)) {
+                read.extend(parts(part, &place, notes)?);
+            }
+            return Ok(read);
         }
         _ => return Err(Error::invalid(format!("{place}.type"), "expected base64, text, url, file or content")),
     };

@@ -211,7 +211,7 @@ impl Error {
 
     /// Returns the status that clients of a dialect expect.
     pub fn status(&self, frontend: Frontend) -> StatusCode {
-        let status = match (self.kind, frontend.is_anthropic()) {
+        let status = match (self.kind, frontend == Frontend::Messages) {
             (ErrorKind::Unavailable, true) => 529,
             // OpenAI's clients do not retry because of the code.
             (ErrorKind::Billing, false) => 429,
@@ -227,7 +227,7 @@ impl Error {
 
     pub(crate) fn value(&self, frontend: Frontend) -> Value {
         let (_, mut kind, mut code, anthropic) = self.kind.words();
-        if frontend.is_anthropic() {
+        if frontend == Frontend::Messages {
             // Claude Code shortens the conversation when it reads these words.
             let front = if self.kind == ErrorKind::ContextTooLong { "prompt is too long: " } else { "" };
             let message = format!("{front}{}", self.dotted());

@@ -63,6 +63,11 @@ impl Fields {
         self.peek(name).is_some()
     }
 
+    /// Reports whether a field is neither missing nor empty.
+    pub(crate) fn refers(&self, name: &str) -> bool {
+        self.peek(name).is_some_and(|value| !is_neutral("", value))
+    }
+
     /// Returns a field without removing it; `None` if it is missing or `null`.
     pub(crate) fn peek(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
@@ -136,7 +141,7 @@ impl Fields {
 
     /// Handles the unread fields of the object at `place`: fields without effect are ignored, all others are refused.
     pub(crate) fn finish(self, place: &str, notes: &mut Notes) -> Result<(), Error> {
-        for (name, value) in self.0 {
+        for (name, value) in self.0.into_iter().filter(|(_, value)| !value.is_null()) {
             let short = if name.len() <= 64 { &name } else { "a field with a long name" };
             let shown = if place.is_empty() { short.to_owned() } else { format!("{place}.{short}") };
             if lists(NEVER_MATTER, &name) || is_neutral(&name, &value) {
@@ -163,6 +168,11 @@ pub(crate) fn read<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, 
 /// Takes a member out of an object; `null` if it is missing.
 pub(crate) fn take(object: &mut Value, name: &str) -> Value {
     object.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
+/// Takes a text out of an object; `None` if it is missing or not a text.
+pub(crate) fn take_text(object: &mut Value, name: &str) -> Option<String> {
+    if let Value::String(text) = take(object, name) { Some(text) } else { None }
 }
 
 /// Creates an object without the members that are `null`. The members are moved, while `json!` copies them.
@@ -239,20 +249,16 @@ fn mend_surrogates(text: Cow<'_, str>) -> Cow<'_, str> {
         u16::from_str_radix(digits, 16).ok()
     };
     let (mut at, mut alone) = (0, Vec::new());
-    while at < bytes.len() {
-        if bytes[at] != b'\\' {
-            at += 1;
-            continue;
-        }
-        match code(at) {
-            Some(0xD800..0xDC00) if matches!(code(at + 6), Some(0xDC00..0xE000)) => at += 12,
-            Some(0xD800..0xE000) => {
+    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        at += found;
+        at += match (code(at), code(at + 6)) {
+            (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
+            (Some(0xD800..0xE000), _) => {
                 alone.push(at);
-                at += 6;
+                6
             }
-            Some(_) => at += 6,
-            None => at += 2,
-        }
+            _ => 2,
+        };
     }
     let mut mended = text.into_owned();
     for at in alone {

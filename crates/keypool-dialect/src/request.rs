@@ -69,13 +69,9 @@ impl Frontend {
         Ok(Request { frontend: self, conversation, reply, ignored: notes.into_ignored() })
     }
 
-    pub(crate) fn is_anthropic(self) -> bool {
-        self == Self::Messages
-    }
-
     /// Returns the prefix of call ids.
     pub(crate) fn call_prefix(self) -> &'static str {
-        if self.is_anthropic() { "toolu_" } else { "call_" }
+        if self == Self::Messages { "toolu_" } else { "call_" }
     }
 
     pub(crate) fn writer(self, stream: bool, reply: &Reply, unique: &str, created: i64) -> Box<dyn Writer> {

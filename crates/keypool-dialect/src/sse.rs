@@ -1,6 +1,5 @@
 //! Server-sent events: parsed from chunks that may end anywhere, and written with their data on one line.
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Error, ErrorKind};
@@ -75,8 +74,8 @@ impl Parser {
 
 /// Writes an event without a name, on one line. Unicode line ends are escaped, because clients that split at all of
 /// them (Python's `splitlines`) would read half an event.
-pub(crate) fn write_data(value: &impl Serialize, out: &mut Vec<u8>) {
-    let mut json = serde_json::to_string(value).expect("keys are strings");
+pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
+    let mut json = value.to_string();
     if !json.is_ascii() && json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         json = json.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     }

@@ -17,57 +17,34 @@ pub(crate) fn known_as(namespace: Option<&str>, name: &str) -> String {
     format!("{namespace}{between}{name}")
 }
 
-/// A tool in any wire format.
-#[derive(Default, Deserialize)]
-struct WireTool {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    /// The nested tool of chat completions.
-    #[serde(alias = "custom")]
-    function: Option<Box<WireTool>>,
-    name: Option<String>,
-    description: Option<String>,
-    #[serde(alias = "input_schema")]
-    parameters: Option<Value>,
-    strict: Option<bool>,
-    /// Example inputs, which are added to the description.
-    input_examples: Option<Vec<Value>>,
-    /// The tools of a namespace.
-    tools: Option<Vec<Value>>,
-    /// The text format of a custom tool.
-    format: Option<Value>,
-    /// The domains of a web search, in OpenAI's form.
-    filters: Option<Value>,
-    /// The domains of a web search, in Anthropic's form.
-    allowed_domains: Option<Value>,
-    blocked_domains: Option<Value>,
-}
-
 /// Maximum number of tools in a request, which is more than Gemini accepts.
 const MAX: usize = 1_024;
 
-/// Reads `tools`.
-pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+/// Reads the tools in the field `field`.
+pub(crate) fn read(
+    tools: Vec<Value>,
+    field: &str,
+    conversation: &mut Conversation,
+    notes: &mut Notes,
+) -> Result<(), Error> {
     let mut taken = conversation.tools.iter().map(|tool| tool.name.clone()).collect();
-    for (index, value) in tools.into_iter().enumerate() {
-        let place = format!("tools[{index}]");
-        let tool: WireTool = fields::read(value, &place)?;
-        let kind = tool.kind.as_deref().unwrap_or_default();
-        if let ("namespace", Some(tools)) = (kind, &tool.tools) {
-            let namespace = tool.name.unwrap_or_default();
-            if let Some(about) = tool.description.filter(|about| !about.trim().is_empty()) {
-                conversation
-                    .system
-                    .push(format!("Functions that begin with {}: {about}", known_as(Some(&namespace), "")));
+    for (index, mut tool) in tools.into_iter().enumerate() {
+        let place = format!("{field}[{index}]");
+        let kind = tool["type"].as_str().unwrap_or_default();
+        if let ("namespace", Value::Array(tools)) = (kind, &tool["tools"]) {
+            let namespace = tool["name"].as_str().unwrap_or_default();
+            if let Some(about) = tool["description"].as_str().filter(|about| !about.trim().is_empty()) {
+                let front = known_as(Some(namespace), "");
+                conversation.system.push(format!("Functions that begin with {front}: {about}"));
             }
-            for (number, value) in tools.iter().enumerate() {
+            for (number, tool) in tools.iter().enumerate() {
                 let place = format!("{place}.tools[{number}]");
-                let tool = fields::read(value.clone(), &place)?;
-                read_one(tool, Some(&namespace), &place, &mut taken, conversation, notes)?;
+                read_one(tool.clone(), Some(namespace), &place, &mut taken, conversation, notes)?;
             }
         } else if kind.starts_with("web_search") {
-            let limits = [tool.filters, tool.allowed_domains, tool.blocked_domains];
-            if limits.into_iter().flatten().any(|limit| limit != json!({}) && limit != json!([])) {
+            // In OpenAI's form, and in Anthropic's.
+            let limits = ["filters", "allowed_domains", "blocked_domains"].map(|name| fields::take(&mut tool, name));
+            if limits.iter().any(|limit| !limit.is_null() && *limit != json!({}) && *limit != json!([])) {
                 let why =
                     "a search cannot be limited to domains; leave filters, allowed_domains and blocked_domains out";
                 notes.refuse(Error::invalid(&*place, why))?;
@@ -80,9 +57,9 @@ pub(crate) fn read(tools: Vec<Value>, conversation: &mut Conversation, notes: &m
     Ok(())
 }
 
-/// Reads a function, or a tool that takes text. `taken` has the names of the tools before it.
+/// Reads a function, or a tool that takes text, in any form. `taken` has the names of the tools before it.
 fn read_one(
-    tool: WireTool,
+    mut tool: Value,
     namespace: Option<&str>,
     place: &str,
     taken: &mut HashSet<String>,
@@ -92,18 +69,22 @@ fn read_one(
     if conversation.tools.len() >= MAX {
         return Err(Error::invalid(place, format_args!("expected at most {MAX} tools")));
     }
-    let kind = tool.kind.clone().unwrap_or_else(|| "function".to_owned());
-    let tool = tool.function.map_or_else(|| WireTool { function: None, ..tool }, |nested| *nested);
+    let kind = tool["type"].as_str().unwrap_or("function").to_owned();
+    // Chat completions nest the tool.
+    let nested = ["function", "custom"].map(|name| fields::take(&mut tool, name)).into_iter().find(Value::is_object);
+    let mut tool = nested.unwrap_or(tool);
+    let schemas = ["parameters", "input_schema"].map(|name| fields::take(&mut tool, name));
+    let schema = schemas.into_iter().find(|schema| !schema.is_null());
     // Anthropic's tools with a schema also have the type `custom`.
-    let takes_text = kind == "custom" && tool.parameters.is_none();
+    let takes_text = kind == "custom" && schema.is_none();
     if !matches!(&*kind, "function" | "custom") {
         let why = format!("{kind:?} is a built-in tool of another provider; use function, custom or web_search");
         return notes.refuse(Error::invalid(format!("{place}.type"), why));
     }
-    let Some(name) = tool.name.filter(|name| !name.is_empty()) else {
+    let Some(name) = fields::take_text(&mut tool, "name").filter(|name| !name.is_empty()) else {
         return Err(Error::invalid(format!("{place}.name"), "is missing"));
     };
-    if tool.strict == Some(true) {
+    if tool["strict"] == true {
         // Gemini has no strict mode: the model follows the schema as well as it can.
         notes.ignore("tools.strict");
     }
@@ -113,15 +94,15 @@ fn read_one(
     }
     let origin =
         (takes_text || known_as != name).then(|| Origin { namespace: namespace.map(str::to_owned), name, takes_text });
-    let mut about = vec![tool.description.unwrap_or_default()];
-    if let Some(examples) = tool.input_examples.filter(|examples| !examples.is_empty()) {
+    let mut about = vec![fields::take_text(&mut tool, "description").unwrap_or_default()];
+    if let Some(examples) = tool["input_examples"].as_array().filter(|examples| !examples.is_empty()) {
         let examples: Vec<String> = examples.iter().map(Value::to_string).collect();
         about.push(format!("Examples of its input:\n{}", examples.join("\n")));
     }
-    let mut parameters = tool.parameters.filter(|schema| *schema != json!({}));
+    let mut parameters = schema.filter(|schema| *schema != json!({}));
     if takes_text {
         // Chat completions nest the grammar.
-        let format = tool.format.unwrap_or_default();
+        let format = fields::take(&mut tool, "format");
         let grammar = format.get("grammar").unwrap_or(&format);
         if let (Some(syntax), Some(definition)) = (grammar["syntax"].as_str(), grammar["definition"].as_str()) {
             about.push(format!("The input is text by this grammar ({syntax}):\n{definition}"));
@@ -130,8 +111,7 @@ fn read_one(
         parameters = Some(json!({ "type": "object", "properties": properties, "required": ["input"] }));
     }
     about.retain(|about| !about.is_empty());
-    let about = about.join("\n\n");
-    let description = Some(about).filter(|about| !about.is_empty());
+    let description = Some(about.join("\n\n")).filter(|about| !about.is_empty());
     conversation.tools.push(Tool { name: known_as, description, parameters, origin });
     Ok(())
 }

@@ -18,7 +18,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     conversation.stream = fields.take("stream")?.unwrap_or_default();
     conversation.sampling = Sampling::read(&mut fields, notes)?;
     if let Some(value) = fields.take("tools")? {
-        tools::read(value, conversation, notes)?;
+        tools::read(value, "tools", conversation, notes)?;
     }
     if let Some(choice) = fields.raw("tool_choice") {
         tools::read_choice(choice, conversation, notes)?;
@@ -28,7 +28,7 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
     if let Some(system) = fields.take::<Content>("system")? {
         transcript.system(system, "system")?;
     }
-    if fields.has("thread") {
+    if fields.refers("thread") {
         return Err(Error::invalid("thread", "nothing is stored here: send the whole conversation, without thread"));
     }
     fields.finish("", transcript.notes)?;
@@ -85,17 +85,11 @@ pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(),
     Ok(())
 }
 
-fn read_message(message: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Message {
-        #[serde(default)]
-        role: String,
-        content: Option<Content>,
-    }
-    let Message { role, content } = fields::read(message, place)?;
+fn read_message(mut message: Value, place: &str, transcript: &mut Transcript<'_>) -> Result<(), Error> {
+    let content = content::content_of(&mut message, place)?;
     let place = format!("{place}.content");
     let content = content.ok_or_else(|| Error::invalid(&*place, "Field required"))?;
-    match &*role {
+    match message["role"].as_str().unwrap_or_default() {
         "user" if content.is_empty() || matches!(&content, Content::Text(text) if text.is_empty()) => {
             Err(Error::invalid(place, "user messages must have non-empty content"))
         }

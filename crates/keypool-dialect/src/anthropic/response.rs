@@ -79,6 +79,8 @@ pub(crate) struct Message {
     /// The blocks; the last one may be open.
     content: Vec<Value>,
     open: Option<Open>,
+    /// White space for which no text block is open yet: Anthropic refuses a block of it alone.
+    blank: String,
     finish: Option<Finish>,
     usage: Usage,
 }
@@ -93,7 +95,8 @@ enum Open {
 impl Message {
     pub(crate) fn new(reply: Reply, stream: bool) -> Self {
         let (id, usage) = (id("", &reply), Usage::default());
-        Self { reply, stream, id, begun: false, content: Vec::new(), open: None, finish: None, usage }
+        let (content, blank) = (Vec::new(), String::new());
+        Self { reply, stream, id, begun: false, content, open: None, blank, finish: None, usage }
     }
 
     fn value(&self, content: &[Value], stop_reason: Option<&str>) -> Value {
@@ -112,7 +115,10 @@ impl Message {
 
     fn begin(&mut self, out: &mut Vec<u8>) {
         if !std::mem::replace(&mut self.begun, true) {
-            self.write("message_start", json!({ "message": self.value(&[], None) }), out);
+            let mut message = self.value(&[], None);
+            // Some clients add up the counts of all events.
+            message["usage"]["output_tokens"] = 0.into();
+            self.write("message_start", json!({ "message": message }), out);
         }
     }
 
@@ -120,6 +126,7 @@ impl Message {
     fn start(&mut self, block: Value, out: &mut Vec<u8>) {
         self.begin(out);
         self.close(out);
+        self.blank.clear();
         self.write("content_block_start", json!({ "index": self.content.len(), "content_block": block }), out);
         self.content.push(block);
     }
@@ -150,7 +157,17 @@ impl Message {
                 ("thinking", "thinking_delta", block)
             }
         };
+        let joined;
+        let mut text = text;
         if self.open != Some(kind) {
+            if kind == Open::Text {
+                self.blank.push_str(text);
+                if self.blank.trim().is_empty() {
+                    return;
+                }
+                joined = std::mem::take(&mut self.blank);
+                text = &joined;
+            }
             self.start(block, out);
             self.open = Some(kind);
         }

@@ -1,10 +1,9 @@
 //! Embeddings of texts: `batchEmbedContents`.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{bare_model, path};
-use crate::{Error, NativeRequest};
+use crate::{Error, NativeRequest, fields::take};
 
 /// Maximum number of texts in one request.
 pub(crate) const MAX: usize = 100;
@@ -28,19 +27,11 @@ pub(crate) fn request(model: &str, texts: &[String], dimensions: Option<u32>) ->
 
 /// Adds the vectors of a response to `vectors`; returns the number of used tokens.
 pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f64>>) -> Result<u64, Error> {
-    #[derive(Deserialize)]
-    struct Answer {
-        #[serde(default)]
-        embeddings: Vec<Embedding>,
-        #[serde(rename = "usageMetadata", default)]
-        usage: Value,
-    }
-    #[derive(Deserialize)]
-    struct Embedding {
-        values: Vec<f64>,
-    }
-    let answer: Answer = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
-    for Embedding { mut values } in answer.embeddings {
+    let mut answer: Value = serde_json::from_slice(body).map_err(|_| Error::bad_upstream())?;
+    let Value::Array(embeddings) = take(&mut answer, "embeddings") else { return Err(Error::bad_upstream()) };
+    for mut embedding in embeddings {
+        let values = serde_json::from_value(take(&mut embedding, "values"));
+        let mut values: Vec<f64> = values.map_err(|_| Error::bad_upstream())?;
         if bare_model(model) == UNEVEN.0 && values.len() < UNEVEN.1 {
             let length = values.iter().map(|value| value.powi(2)).sum::<f64>().sqrt();
             if length > 0.0 {
@@ -51,5 +42,5 @@ pub(crate) fn answer(model: &str, body: &[u8], vectors: &mut Vec<Vec<f64>>) -> R
         }
         vectors.push(values);
     }
-    Ok(answer.usage["promptTokenCount"].as_u64().unwrap_or_default())
+    Ok(answer["usageMetadata"]["promptTokenCount"].as_u64().unwrap_or_default())
 }

@@ -49,19 +49,15 @@ impl Names {
     /// Returns the declared function that Gemini means by a name: models write `default_api:read_file` for `read_file`,
     /// or `create_docx` for `create-docx`. A name that matches several functions or none is returned unchanged.
     pub(crate) fn at_caller<'n>(&'n self, name: &'n str) -> &'n str {
-        if let Some(original) = self.at_caller.get(name) {
-            return original;
-        }
-        if self.declared.iter().any(|declared| declared == name) {
-            return name;
-        }
         let bare = without_namespace(name);
+        let declared = |name: &str| self.declared.iter().find(|declared| *declared == name);
+        let exact = |name: &str| self.at_caller.get(name).or_else(|| declared(name));
         let meant = |name: &str| {
             let mut found = self.declared.iter().filter(|declared| letters(declared).eq(letters(name)));
             found.next().filter(|_| found.next().is_none())
         };
-        let exact = self.declared.iter().find(|declared| *declared == bare);
-        exact.or_else(|| meant(name)).or_else(|| meant(bare)).map_or(name, String::as_str)
+        let found = exact(name).or_else(|| exact(bare));
+        found.or_else(|| meant(name)).or_else(|| meant(bare)).map_or(name, String::as_str)
     }
 }
 

@@ -165,7 +165,7 @@ impl Body<'_> {
             Part::Result(ToolResult { call_id, name, content, failed }) => {
                 // Gemini would interpret a `$ref` as a reference to a declared function and reject it.
                 let json = Some(content.trim()).filter(|text| text.starts_with('{') && !text.contains("\"$ref\""));
-                let json = json.and_then(|text| serde_json::from_str::<Value>(text).ok());
+                let json = json.and_then(|text| serde_json::from_str(text).ok()).filter(|json| !has_large_number(json));
                 let response = match json {
                     _ if *failed => json!({ "error": content }),
                     Some(json) => json,
@@ -241,6 +241,16 @@ impl Body<'_> {
             "thinkingConfig": thinking::config(model, *thinking),
             "responseModalities": modalities, "imageConfig": image, "speechConfig": speech,
         }))
+    }
+}
+
+/// Reports whether a value has a number of which a double, as Gemini reads all numbers, may lose digits.
+fn has_large_number(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_f64().is_some_and(|number| number.abs() >= 9e15),
+        Value::Array(items) => items.iter().any(has_large_number),
+        Value::Object(members) => members.values().any(has_large_number),
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{names::Names, request, sources::Grounded};
 use crate::{
     Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, content,
-    fields::{json_text, take},
+    fields::{json_text, take, take_text},
     ids,
 };
 
@@ -34,8 +34,30 @@ struct Choice {
     has_text: bool,
     has_media: bool,
     has_parts: bool,
+    /// Text that is dropped if the answer comes as a call.
+    aside: String,
+    has_answer: bool,
     finish: Option<String>,
     grounded: Grounded,
+}
+
+impl Choice {
+    fn says(&self) -> bool {
+        self.has_text || self.has_media || self.calls > 0
+    }
+
+    /// Reports whether its output is malformed and has no call that can be used.
+    fn is_malformed(&self) -> bool {
+        self.calls == 0 && self.finish.as_deref().is_some_and(is_malformed)
+    }
+
+    /// Adds the text beside calls, unless the answer came as a call.
+    fn say_aside(&mut self, choice: u32, events: &mut Vec<Event>) {
+        let text = std::mem::take(&mut self.aside);
+        if !text.is_empty() && !self.has_answer {
+            events.push(Event::Text { choice, text });
+        }
+    }
 }
 
 impl Decoder {
@@ -142,10 +164,13 @@ impl Decoder {
             let name = self.names.at_caller(name).to_owned();
             let args = content::arguments(function.get_mut("args").map(Value::take).unwrap_or_default());
             if self.answer_by_call && name == request::ANSWER {
-                state.has_text = true;
-                events.push(Event::Text { choice, text: args.to_string() });
+                if !std::mem::replace(&mut state.has_answer, true) {
+                    state.has_text = true;
+                    events.push(Event::Text { choice, text: args.to_string() });
+                }
                 return;
             }
+            state.say_aside(choice, events);
             if state.calls > 0 && self.single_call {
                 return;
             }
@@ -160,14 +185,15 @@ impl Decoder {
             // Images of thoughts are not part of the response.
             if !thought {
                 state.has_media = true;
-                let mut field = |name: &str| string(take(&mut part["inlineData"], name));
+                let mut field = |name: &str| take_text(&mut part["inlineData"], name).unwrap_or_default();
                 events.push(Event::Media { choice, mime: field("mimeType"), data: field("data") });
             }
         } else {
-            let text = string(take(&mut part, "text"));
+            let text = take_text(&mut part, "text").unwrap_or_default();
             state.has_text |= !thought && !text.trim().is_empty();
             match (text.is_empty(), thought) {
                 (true, _) => {}
+                (false, false) if self.answer_by_call => state.aside.push_str(&text),
                 (false, true) => events.push(Event::Thought { choice, text }),
                 (false, false) => {
                     if self.searches {
@@ -182,6 +208,7 @@ impl Decoder {
     /// Adds the last events at the end of the response.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         for (&choice, state) in &mut self.choices {
+            state.say_aside(choice, events);
             let sources = state.grounded.sources();
             if !sources.is_empty() {
                 events.push(Event::Sources { choice, queries: state.grounded.queries(), sources });
@@ -205,22 +232,19 @@ impl Decoder {
         if self.choices.is_empty() {
             return self.block_reason.clone().map_or(Outcome::Truncated, Outcome::Blocked);
         }
-        let finishes = || self.choices.values().filter_map(|choice| Some((choice, choice.finish.as_deref()?)));
-        let malformed = |(choice, finish): &(&Choice, &str)| is_malformed(finish) && choice.calls == 0;
-        if let Some((_, reason)) = finishes().find(malformed) {
-            return Outcome::Malformed(reason.to_owned());
-        }
         if self.choices.values().all(|choice| choice.finish.is_none()) {
             return Outcome::Truncated;
         }
-        let says = |choice: &Choice| choice.has_text || choice.has_media || choice.calls > 0;
-        if self.choices.values().any(says) {
+        if self.choices.values().any(|choice| choice.says() && !choice.is_malformed()) {
             return Outcome::Complete;
         }
-        match finishes().next() {
-            Some((_, "STOP" | "NO_IMAGE")) => Outcome::Empty,
-            Some((_, "MAX_TOKENS" | "CONTINUATION")) | None => Outcome::Complete,
-            Some((_, reason)) => Outcome::Blocked(reason.to_owned()),
+        let malformed = self.choices.values().find(|choice| choice.is_malformed());
+        let finish = malformed.or_else(|| self.choices.values().find(|choice| choice.finish.is_some()));
+        match finish.and_then(|choice| choice.finish.as_deref()) {
+            Some(reason) if malformed.is_some() => Outcome::Malformed(reason.to_owned()),
+            Some("STOP" | "NO_IMAGE") => Outcome::Empty,
+            Some("MAX_TOKENS" | "CONTINUATION") | None => Outcome::Complete,
+            Some(reason) => Outcome::Blocked(reason.to_owned()),
         }
     }
 
@@ -242,10 +266,6 @@ impl Decoder {
 fn is_malformed(reason: &str) -> bool {
     reason.starts_with("MALFORMED_")
         || matches!(reason, "UNEXPECTED_TOOL_CALL" | "TOO_MANY_TOOL_CALLS" | "MISSING_THOUGHT_SIGNATURE")
-}
-
-fn string(value: Value) -> String {
-    if let Value::String(text) = value { text } else { String::new() }
 }
 
 /// Reads `usageMetadata`. Unexpected number formats of relays never cause an error.

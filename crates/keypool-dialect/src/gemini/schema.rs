@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 /// - `const` becomes an `enum` of one value, because models ignore `const`;
 /// - a `$ref` with other fields beside it is moved into an `anyOf` of one, and a lost `#` is restored;
 /// - an `allOf` of one, which generators write around a `$ref`, becomes an `anyOf`;
-/// - `null` in an `enum` becomes a separate type, because an `enum` may only contain strings and numbers.
+/// - `null` in an `enum` becomes a separate type, and an `enum` with other values moves into the description, because an
+///   `enum` may only contain strings and numbers.
 pub(super) fn adapted(schema: &Value) -> Value {
     let mut schema = schema.clone();
     adapt(&mut schema);
@@ -44,6 +45,7 @@ fn adapt(schema: &mut Value) {
             }
             part_reference(fields);
             part_null(fields);
+            describe_values(fields);
             for (name, value) in fields {
                 match value.as_object_mut().filter(|_| NAMED.contains(&&**name)) {
                     Some(named) => named.values_mut().for_each(adapt),
@@ -58,7 +60,10 @@ fn adapt(schema: &mut Value) {
 
 /// Moves a `$ref` with other fields beside it, or the content of an `allOf` of one, into an `anyOf` of one.
 fn part_reference(fields: &mut Map<String, Value>) {
-    if fields.contains_key("anyOf") {
+    if fields.get("$ref").is_some_and(Value::is_string) {
+        // Both cannot be said. The reference says more.
+        fields.shift_remove("anyOf");
+    } else if fields.contains_key("anyOf") {
         return;
     }
     let beside = fields.keys().any(|name| !name.starts_with('$') && name != "allOf");
@@ -93,4 +98,15 @@ fn part_null(fields: &mut Map<String, Value>) {
         outside.insert("anyOf".to_owned(), json!([inside, { "type": "null" }]));
     }
     *fields = outside;
+}
+
+/// Moves an `enum` of values that it must not contain into the description.
+fn describe_values(fields: &mut Map<String, Value>) {
+    let is_allowed = |value: &Value| value.is_string() || value.is_number();
+    if fields.get("enum").and_then(Value::as_array).is_none_or(|values| values.iter().all(is_allowed)) {
+        return;
+    }
+    let values = format!("One of {}", fields.shift_remove("enum").unwrap_or_default());
+    let before = fields.get("description").and_then(Value::as_str).map(|text| format!("{text}\n"));
+    fields.insert("description".to_owned(), (before.unwrap_or_default() + &values).into());
 }

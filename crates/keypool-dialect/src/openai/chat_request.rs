@@ -116,13 +116,13 @@ fn read_tools(
     notes: &mut Notes,
 ) -> Result<(), Error> {
     if let Some(tools) = fields.take("tools")? {
-        tools::read(tools, conversation, notes)?;
+        tools::read(tools, "tools", conversation, notes)?;
     }
     // The older form: one call, without an id.
     if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
         conversation.single_call = true;
         reply.legacy_functions = true;
-        tools::read(functions, conversation, notes)?;
+        tools::read(functions, "functions", conversation, notes)?;
     }
     if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
         conversation.single_call |= !parallel;
@@ -236,7 +236,13 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
         ("system" | "developer", Some(content)) => transcript.system(content, &content_place)?,
         ("user", Some(content)) => content::say(Role::User, content, &content_place, transcript)?,
         ("assistant" | "model", content) => {
-            if let Some(content) = content {
+            let calls = message.tool_calls.unwrap_or_default();
+            if let Some(mut content) = content {
+                // Some clients send each call as a block, too.
+                let is_twin = |part: &Value| calls.iter().any(|call| call["id"] == part["id"]);
+                if let Content::List(parts) = &mut content {
+                    parts.retain(|part| part["type"] != "tool_use" || !is_twin(part));
+                }
                 content::say(Role::Model, content, &content_place, transcript)?;
             }
             if let Some(refusal) = message.refusal {
@@ -246,11 +252,13 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
                 // Our responses contain images in this field.
                 content::say(Role::Model, Content::List(images), &format!("{place}.images"), transcript)?;
             }
-            for (number, call) in message.tool_calls.unwrap_or_default().into_iter().enumerate() {
+            // A call in the older form beside others is one of them.
+            let function = message.function_call.filter(|_| calls.is_empty());
+            for (number, call) in calls.into_iter().enumerate() {
                 let place = format!("{place}.tool_calls[{number}]");
                 transcript.call(read_call(call, &place)?, place);
             }
-            if let Some(function) = message.function_call {
+            if let Some(function) = function {
                 let place = format!("{place}.function_call");
                 transcript.call(read_call(json!({ "function": function }), &place)?, place);
             }

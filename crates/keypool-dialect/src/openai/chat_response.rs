@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{Call, Error, Event, Finish, Frontend, Source, Token, Usage, answer::Writer, request::Reply, sse, tools};
@@ -73,28 +72,6 @@ fn usage(usage: Usage) -> Value {
     })
 }
 
-/// A completion or a chunk of it.
-#[derive(Serialize)]
-struct Completion<'a, C> {
-    id: &'a str,
-    object: &'static str,
-    created: i64,
-    model: &'a str,
-    choices: Vec<C>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<Value>,
-}
-
-/// The part of one candidate in a chunk.
-#[derive(Serialize)]
-struct ChoiceChunk<'a> {
-    index: u32,
-    delta: Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<Value>,
-    finish_reason: Option<&'a str>,
-}
-
 /// A writer of a completion: chunks of a stream as they arrive, or the whole completion at the end.
 pub(crate) struct Chat {
     reply: Reply,
@@ -117,24 +94,34 @@ impl Chat {
         Self { id: id("", &reply), reply, stream, choices: BTreeMap::new(), usage: Usage::default() }
     }
 
-    fn completion<C>(&self, object: &'static str, choices: Vec<C>, usage: Option<Value>) -> Completion<'_, C> {
-        Completion { id: &self.id, object, created: self.reply.created, model: &self.reply.model, choices, usage }
+    /// Returns a completion or a chunk of it.
+    fn completion(&self, object: &str, choices: Vec<Value>, usage: Option<Value>) -> Value {
+        let Self { id, reply: Reply { created, model, .. }, .. } = self;
+        let mut value = json!({ "id": id, "object": object, "created": created, "model": model });
+        // Moved, because `json!` copies.
+        value["choices"] = choices.into();
+        if let Some(usage) = usage {
+            value["usage"] = usage;
+        }
+        value
     }
 
-    fn write_chunk(&self, choices: Vec<ChoiceChunk<'_>>, usage: Value, out: &mut Vec<u8>) {
+    fn write_chunk(&self, choices: Vec<Value>, usage: Value, out: &mut Vec<u8>) {
         // The usage is `null` in all chunks but the last.
         let usage = self.reply.include_usage.then_some(usage);
         sse::write_data(&self.completion("chat.completion.chunk", choices, usage), out);
     }
 
     fn write_delta(&self, index: u32, delta: Value, finish_reason: Option<&str>, out: &mut Vec<u8>) {
-        self.write_chunk(vec![ChoiceChunk { index, delta, logprobs: None, finish_reason }], Value::Null, out);
+        let mut choice = json!({ "index": index, "delta": null, "finish_reason": finish_reason });
+        choice["delta"] = delta;
+        self.write_chunk(vec![choice], Value::Null, out);
     }
 
-    /// Returns a candidate. Its first chunk contains the role.
-    fn choice(&mut self, index: u32, out: &mut Vec<u8>) -> &mut Choice {
+    /// Returns a candidate. Its first chunk contains the role, and `content` as its text so far.
+    fn choice(&mut self, index: u32, content: Option<&str>, out: &mut Vec<u8>) -> &mut Choice {
         if self.stream && !self.choices.contains_key(&index) {
-            self.write_delta(index, json!({ "role": "assistant", "content": "" }), None, out);
+            self.write_delta(index, json!({ "role": "assistant", "content": content }), None, out);
         }
         self.choices.entry(index).or_insert_with(|| Choice {
             message: json!({ "role": "assistant", "content": "", "refusal": null }),
@@ -147,7 +134,7 @@ impl Chat {
     /// Adds to a field of the message: appends to text and lists, and replaces other values.
     fn delta(&mut self, index: u32, field: &str, more: Value, out: &mut Vec<u8>) {
         let stream = self.stream;
-        let choice = self.choice(index, out);
+        let choice = self.choice(index, Some(""), out);
         if stream {
             self.write_delta(index, json!({ field: more }), None, out);
             return;
@@ -160,7 +147,7 @@ impl Chat {
     }
 
     fn call(&mut self, index: u32, call: &Call, out: &mut Vec<u8>) {
-        let choice = self.choice(index, out);
+        let choice = self.choice(index, None, out);
         let number = choice.calls;
         choice.calls += 1;
         if !self.reply.legacy_functions {
@@ -188,19 +175,18 @@ impl Writer for Chat {
             }
             Event::Logprobs { choice: index, tokens } => {
                 let (tokens, stream) = (tokens.iter().map(token), self.stream);
-                let choice = self.choice(*index, out);
+                let choice = self.choice(*index, Some(""), out);
                 if !stream {
                     choice.logprobs.extend(tokens);
                     return;
                 }
                 let logprobs = json!({ "content": tokens.collect::<Vec<_>>(), "refusal": null });
-                let choice =
-                    ChoiceChunk { index: *index, delta: json!({}), logprobs: Some(logprobs), finish_reason: None };
+                let choice = json!({ "index": index, "delta": {}, "logprobs": logprobs, "finish_reason": null });
                 self.write_chunk(vec![choice], Value::Null, out);
             }
             Event::Finish { choice: index, reason } => {
                 let reason = finish_reason(*reason, &self.reply);
-                self.choice(*index, out).finish_reason = reason;
+                self.choice(*index, Some(""), out).finish_reason = reason;
                 if self.stream {
                     self.write_delta(*index, json!({}), Some(reason), out);
                 }
@@ -227,7 +213,7 @@ impl Writer for Chat {
         };
         let choices: Vec<Value> = std::mem::take(&mut self.choices).into_iter().map(choice).collect();
         let completion = self.completion("chat.completion", choices, Some(usage(self.usage)));
-        serde_json::to_writer(out, &completion).expect("keys are strings");
+        out.extend_from_slice(completion.to_string().as_bytes());
         Ok(())
     }
 

@@ -119,7 +119,8 @@ impl Images {
         }
         let Drawn { images, usage, .. } = drawn;
         let format = images[0].0.strip_prefix("image/").unwrap_or("png").to_owned();
-        let data: Vec<Value> = images.into_iter().map(|(_, data)| json!({ "b64_json": data })).collect();
+        let data: Vec<Value> =
+            images.into_iter().take(self.count as usize).map(|(_, data)| json!({ "b64_json": data })).collect();
         let mut value = json!({ "created": created, "data": data, "output_format": format });
         if usage != Usage::default() {
             value["usage"] = json!({

@@ -41,7 +41,7 @@ pub(crate) fn read(
     read_reasoning(&mut fields, conversation)?;
     read_text(&mut fields, conversation, notes)?;
     if let Some(value) = fields.take("tools")? {
-        tools::read(value, conversation, notes)?;
+        tools::read(value, "tools", conversation, notes)?;
     }
     if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
         conversation.single_call = !parallel;
@@ -67,7 +67,7 @@ pub(crate) fn read(
 /// Refuses references to stored state, because nothing is stored here. This applies in any mode: ignoring a reference
 /// would lead to a wrong response.
 fn refuse_stored(fields: &mut Fields, notes: &mut Notes) -> Result<(), Error> {
-    let refers = ["previous_response_id", "conversation", "prompt"].into_iter().find(|name| fields.has(name));
+    let refers = ["previous_response_id", "conversation", "prompt"].into_iter().find(|name| fields.refers(name));
     if let Some(name) = refers {
         return Err(Error::invalid(name, "nothing is stored here: send the whole conversation as input"));
     }
@@ -135,18 +135,18 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
             }
         }
         // Thoughts are not sent back, and search results are already in the text that the model wrote from them.
-        "reasoning" | "web_search_call" | "compaction" | "compaction_summary" => {}
+        "reasoning" | "web_search_call" | "compaction" | "compaction_summary" | "context_compaction" => {}
         "item_reference" => {
             return Err(Error::invalid(format!("{place}.type"), "not stored: send the item itself, with store: false"));
         }
-        // The model gets tools that another provider ran as text.
-        kind if kind.ends_with("_call") || kind.ends_with("_output") || kind.starts_with("mcp_") => {
-            let role = if kind.ends_with("_output") { Role::User } else { Role::Model };
-            transcript.say(role, Part::Text(content::as_text(&value)));
-        }
-        kind => {
+        kind if content::is_part(&value) || !value["role"].is_null() => {
             let why = format!("{kind:?} is not supported; send message, function_call and function_call_output");
             transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
+        }
+        // The model gets all else that another provider wrote as text.
+        kind => {
+            let role = if kind.ends_with("_output") { Role::User } else { Role::Model };
+            transcript.say(role, Part::Text(content::as_text(&value)));
         }
     }
     Ok(())

@@ -157,14 +157,14 @@ impl Response {
     fn call(&mut self, call: &Call, out: &mut Vec<u8>) {
         self.close(out);
         let origin = self.reply.origins.get(&call.name);
-        let (kind, field, front, input) = match origin {
+        let (prefix, kind, field, front, input) = match origin {
             Some(origin) if origin.takes_text => {
                 let input = tools::text_of_arguments(&call.args);
-                ("custom_tool_call", "input", "response.custom_tool_call_input", input)
+                ("ctc", "custom_tool_call", "input", "response.custom_tool_call_input", input)
             }
-            _ => ("function_call", "arguments", "response.function_call_arguments", call.args.to_string()),
+            _ => ("fc", "function_call", "arguments", "response.function_call_arguments", call.args.to_string()),
         };
-        let (id, name) = (self.item_id("fc"), origin.map_or(&call.name, |origin| &origin.name).clone());
+        let (id, name) = (self.item_id(prefix), origin.map_or(&call.name, |origin| &origin.name).clone());
         let mut item = json!({ "type": kind, "id": id, "call_id": call.id, "name": name, field: "" });
         if let Some(namespace) = origin.and_then(|origin| origin.namespace.as_deref()) {
             item["namespace"] = namespace.into();
@@ -230,7 +230,7 @@ impl Response {
         let cut = self.cut().filter(|_| done);
         let Usage { input, cached, output, thoughts, .. } = self.usage;
         let usage = json!({
-            "input_tokens": input, "input_tokens_details": { "cached_tokens": cached },
+            "input_tokens": input, "input_tokens_details": { "cached_tokens": cached, "cache_write_tokens": 0 },
             "output_tokens": output, "output_tokens_details": { "reasoning_tokens": thoughts },
             "total_tokens": input.saturating_add(output),
         });

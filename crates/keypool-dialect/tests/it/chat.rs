@@ -160,3 +160,51 @@ fn declared_function_with_a_similar_name_is_not_the_answer() {
         }
     }
 }
+
+#[test]
+fn answer_that_comes_as_a_call_is_one_json_value() {
+    let schema = json!({ "type": "object", "properties": { "a": { "type": "integer" } } });
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": schema } });
+    let more = json!({ "model": "gemini-2.5-flash", "tools": [tool(CHAT, "f")], "response_format": format });
+    let request = parse(CHAT, &hello(CHAT, &more)).unwrap();
+    let text = json!({ "text": "Here it is:" });
+    let said = |a: u32| json!({ "functionCall": { "name": "final_answer", "args": { "a": a } } });
+    for parts in [json!([text, said(1)]), json!([said(1), text]), json!([said(1), said(2)])] {
+        let message = whole(&request, &gemini(&parts, "STOP")).1.unwrap()["choices"][0]["message"].clone();
+        assert_eq!(message["content"], r#"{"a":1}"#, "{parts}");
+        let content: String = streamed(&request, &[gemini(&parts, "STOP")])
+            .data()
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str().map(str::to_owned))
+            .collect();
+        assert_eq!(content, r#"{"a":1}"#, "{parts}");
+    }
+    // Text alone, and text beside a real call, are kept.
+    let called = json!([text, { "functionCall": { "name": "f", "args": {} } }]);
+    for parts in [json!([text]), called] {
+        let message = whole(&request, &gemini(&parts, "STOP")).1.unwrap()["choices"][0]["message"].clone();
+        assert_eq!(message["content"], "Here it is:", "{parts}");
+    }
+}
+
+#[test]
+fn good_candidate_beside_a_malformed_one_is_returned() {
+    let good = json!({ "index": 0, "content": { "parts": [{ "text": "good" }] }, "finishReason": "STOP" });
+    let bad = |index: u32| json!({ "index": index, "content": {}, "finishReason": "MALFORMED_FUNCTION_CALL" });
+    let request = parse(CHAT, &hello(CHAT, &json!({ "n": 2 }))).unwrap();
+    let (outcome, answer) = whole(&request, &json!({ "candidates": [good, bad(1)] }));
+    assert_eq!(outcome, Outcome::Complete);
+    let choices = answer.unwrap()["choices"].clone();
+    assert_eq!((&choices[0]["message"]["content"], &choices[0]["finish_reason"]), (&json!("good"), &json!("stop")));
+    assert_eq!(choices[1]["finish_reason"], "content_filter");
+    let (outcome, _) = whole(&request, &json!({ "candidates": [bad(0), bad(1)] }));
+    assert!(matches!(outcome, Outcome::Malformed(_)));
+}
+
+#[test]
+fn stream_of_calls_alone_starts_without_text() {
+    let request = parse(CHAT, &hello(CHAT, &json!({ "tools": [tool(CHAT, "f")] }))).unwrap();
+    let called = gemini(&json!([{ "functionCall": { "name": "f", "args": {} } }]), "STOP");
+    let data = streamed(&request, &[called]).data();
+    assert_eq!(data[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": null }));
+}

@@ -39,6 +39,18 @@ fn schemas_are_adapted_and_keep_their_field_order() {
             json!({ "type": "object", "additionalProperties": false, "anyOf": [{ "enum": ["a"] }, {}] }),
             r#"{"type":"object","additionalProperties":false,"anyOf":[{"enum":["a"]},{}]}"#,
         ),
+        (
+            json!({ "const": true, "type": "boolean", "description": "d" }),
+            r#"{"type":"boolean","description":"d\nOne of [true]"}"#,
+        ),
+        (
+            json!({ "enum": [{ "x": 1 }, "a", null] }),
+            r#"{"anyOf":[{"description":"One of [{\"x\":1},\"a\"]"},{"type":"null"}]}"#,
+        ),
+        (
+            json!({ "description": "d", "$ref": "#/$defs/a", "anyOf": [{ "type": "string" }] }),
+            r##"{"description":"d","anyOf":[{"$ref":"#/$defs/a"}]}"##,
+        ),
     ] {
         assert_eq!(schema(&given), taken);
     }

@@ -1,5 +1,6 @@
 //! The crate through its public API.
 
+mod between_providers;
 mod cases;
 mod chat;
 mod errors;

@@ -152,7 +152,8 @@ fn stream_opens_and_closes_each_block_in_order() {
             ("message_stop", &none),
         ]
     );
-    assert_eq!(data[0]["message"]["usage"]["input_tokens"], 7);
+    let usage = &data[0]["message"]["usage"];
+    assert_eq!((&usage["input_tokens"], &usage["output_tokens"]), (&json!(7), &json!(0)));
     assert_eq!(data[3]["delta"], json!({ "type": "signature_delta", "signature": "keypool" }));
     assert_eq!(data[9]["content_block"]["input"], json!({}));
     assert_eq!(data[10]["delta"], json!({ "type": "input_json_delta", "partial_json": "{\"x\":1}" }));

@@ -68,6 +68,13 @@ fn each_image_is_one_request() {
     let json: Value = serde_json::from_slice(&request.answer(&[&drawn, &drawn], 5).unwrap()).unwrap();
     assert_eq!(json["data"], json!([{ "b64_json": "AAAA" }, { "b64_json": "AAAA" }]));
     assert_eq!((&json["created"], &json["usage"]["total_tokens"]), (&json!(5), &json!(20)));
+    let details = json!({ "text_tokens": 14, "image_tokens": 0 });
+    assert_eq!(json["usage"]["input_tokens_details"], details);
+    // A model may draw more than was asked for.
+    let image = json!({ "inlineData": { "mimeType": "image/png", "data": "AAAA" } });
+    let more = gemini(&json!([image, image]), "STOP").to_string();
+    let json: Value = serde_json::from_slice(&request.answer(&[&more, &more], 5).unwrap()).unwrap();
+    assert_eq!(json["data"].as_array().unwrap().len(), 2);
     let refused = gemini(&json!([{ "text": "I would rather not" }]), "STOP").to_string();
     let error = request.answer(&[&refused], 5).unwrap_err();
     assert_eq!((error.kind(), error.param()), (ErrorKind::InvalidRequest, Some("prompt")));

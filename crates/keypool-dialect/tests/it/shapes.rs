@@ -149,3 +149,72 @@ fn compacted_messages_are_kept_and_item_references_are_refused() {
     let error = parse(RESPONSES, &body).unwrap_err();
     assert!(error.message().contains("send the item itself"), "{error}");
 }
+
+#[test]
+fn null_or_equal_twin_fields_are_accepted() {
+    let schema = json!({ "type": "object", "properties": {} });
+    for tool in [
+        json!({ "type": "function", "function": { "name": "f", "parameters": schema }, "custom": null }),
+        json!({ "type": "custom", "custom": { "name": "f" }, "function": null }),
+        json!({ "type": "function", "function": { "name": "f", "parameters": schema, "input_schema": schema } }),
+        json!({ "name": "f", "input_schema": schema, "parameters": null }),
+    ] {
+        for frontend in ALL {
+            let sent = encoded(frontend, &hello(frontend, &json!({ "tools": [tool] }))).unwrap();
+            assert_eq!(sent["tools"][0]["functionDeclarations"][0]["name"], "f", "{tool}");
+        }
+    }
+    let url = json!({ "url": "data:image/png;base64,AAAA" });
+    let part = json!({ "type": "image_url", "image_url": url, "video_url": null });
+    let sent = encoded(CHAT, &json!({ "model": MODEL, "messages": [{ "role": "user", "content": [part] }] })).unwrap();
+    assert_eq!(sent["contents"][0]["parts"][0]["inlineData"]["data"], "AAAA");
+}
+
+#[test]
+fn empty_references_to_stored_state_are_ignored() {
+    for value in [json!(""), json!({}), json!([]), Value::Null] {
+        for (frontend, name) in [
+            (RESPONSES, "previous_response_id"),
+            (RESPONSES, "conversation"),
+            (RESPONSES, "prompt"),
+            (MESSAGES, "thread"),
+        ] {
+            let request = parse(frontend, &hello(frontend, &json!({ name: value }))).unwrap();
+            // A null is the same as a missing field.
+            let listed: &[&str] = if value.is_null() { &[] } else { &[name] };
+            assert_eq!(request.ignored(), listed, "{value}");
+        }
+    }
+    let error = parse(RESPONSES, &hello(RESPONSES, &json!({ "previous_response_id": "resp_1" }))).unwrap_err();
+    assert_eq!(error.param(), Some("previous_response_id"));
+}
+
+#[test]
+fn second_list_of_functions_is_named_in_errors() {
+    let more = json!({ "tools": [{ "name": "f" }], "functions": [{ "name": "f" }] });
+    assert_eq!(parse(CHAT, &hello(CHAT, &more)).unwrap_err().param(), Some("functions[0].name"));
+}
+
+#[test]
+fn arguments_with_half_a_character_are_repaired() {
+    let call = json!({ "id": "c", "function": { "name": "f", "arguments": r#"{"a": "x \ud83d"}"# } });
+    let body = json!({ "model": MODEL, "messages": [
+        { "role": "user", "content": "Go" }, { "role": "assistant", "tool_calls": [call] },
+        { "role": "tool", "tool_call_id": "c", "content": "ok" },
+    ] });
+    let args = encoded(CHAT, &body).unwrap()["contents"][1]["parts"][0]["functionCall"]["args"].clone();
+    assert_eq!(args, json!({ "a": "x \u{fffd}" }));
+}
+
+#[test]
+fn results_keep_all_digits_of_their_numbers() {
+    for (said, is_text) in [
+        (r#"{"id": 123456789012345678901234567890}"#, true),
+        (r#"{"ids": [9007199254740993]}"#, true),
+        (r#"{"id": 900719925474099, "x": 0.30000000000000004}"#, false),
+    ] {
+        let sent = encoded(CHAT, &crate::support::history(CHAT, &[("a", "one")], &[("a", said)])).unwrap();
+        let response = sent["contents"][2]["parts"][0]["functionResponse"]["response"].clone();
+        assert_eq!(response == json!({ "result": said }), is_text, "{response}");
+    }
+}

@@ -47,6 +47,8 @@ fn responses_decode() {
         let json = whole(&request, &answer).1.unwrap();
         let typed: Response = serde_json::from_value(json.clone()).unwrap_or_else(|error| panic!("{error}: {json}"));
         assert_eq!(typed.usage.unwrap().total_tokens, 10);
+        // A later client requires this count.
+        assert_eq!(json["usage"]["input_tokens_details"]["cache_write_tokens"], 0);
         for event in streamed(&request, &[answer]).data() {
             let _: ResponseStreamEvent =
                 serde_json::from_value(event.clone()).unwrap_or_else(|error| panic!("{error}: {event}"));
