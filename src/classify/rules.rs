@@ -332,8 +332,8 @@ fn table() -> Vec<Rule> {
         // Errors in streams, which usually have no status, by the name of their kind.
         on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),
         on(Caller).statuses([400, 404, 409]).codes(["FAILED_PRECONDITION", "OUT_OF_RANGE", "BadRequestError", "NotFoundError"]),
-        on(Caller).status(400).codes(["BadRequest", "InvalidParameter*", "MissingParameter*", "ValidationException"]),
-        on(Caller).statuses([400, 403]).codes(["data_inspection*", "DataInspection*", "*SensitiveContentDetected*", "censorship_blocked"]),
+        on(Caller).status(400).codes(["BadRequest", "*InvalidParameter*", "invalid_parameter*", "MissingParameter*", "ValidationException"]),
+        on(Caller).statuses([400, 403]).codes(["*data_inspection*", "*DataInspection*", "*SensitiveContentDetected*", "censorship_blocked"]),
         on(Caller).status(424).codes(["2016", "2017"]),
         on(Unclear).status(401).codes(["UNAUTHENTICATED", "unauthorized"]),
         on(Unclear).status(403).codes(["PERMISSION_DENIED", "permission_error", "forbidden", "access_denied"]).scope(KeyModel),
