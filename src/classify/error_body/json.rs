@@ -167,7 +167,7 @@ pub(super) fn in_events(text: &str) -> Option<Value> {
     None
 }
 
-/// Returns the status of an error that DashScope names in a comment of the event: `:HTTP_STATUS/400`.
+/// Returns the status of an error that `DashScope` names in a comment of the event: `:HTTP_STATUS/400`.
 fn status_in_comment(text: &str) -> Option<&str> {
     text.lines().filter_map(|line| line.strip_prefix(":HTTP_STATUS/")).find(|status| *status != "200")
 }
