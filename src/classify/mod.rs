@@ -108,8 +108,9 @@ impl Classifier {
         let mut failure = Failure::new(class);
         failure.status = StatusCode::from_u16(info.status.unwrap_or(status_of(class))).ok();
         failure.code = code.map(Into::into);
+        // An error that no rule matches may be caused by one caller, and must not affect the model for all callers.
+        failure.scope = rule.map_or(Scope::Request, |rule| rule.scope.unwrap_or(failure.scope));
         if let Some(rule) = rule {
-            failure.scope = rule.scope.unwrap_or(failure.scope);
             failure.cooldown = rule.cooldown;
             failure.confirm = rule.confirm;
             if !may_disable(rule, &info) {

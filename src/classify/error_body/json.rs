@@ -152,7 +152,7 @@ pub(super) fn in_events(text: &str) -> Option<Value> {
             }
             if is_named_error && !data.is_empty() {
                 let error = first_value(&data).unwrap_or_else(|| data.into());
-                return Some(serde_json::json!({ "error": error }));
+                return Some(serde_json::json!({ "error": error, "status": status_in_comment(text) }));
             }
             (data, is_named_error) = (String::new(), false);
         } else if bare.starts_with(['{', '[', ',']) && objects < MAX_OBJECTS {
@@ -165,4 +165,9 @@ pub(super) fn in_events(text: &str) -> Option<Value> {
         begin += line.len();
     }
     None
+}
+
+/// Returns the status of an error that `DashScope` names in a comment of the event: `:HTTP_STATUS/400`.
+fn status_in_comment(text: &str) -> Option<&str> {
+    text.lines().filter_map(|line| line.strip_prefix(":HTTP_STATUS/")).find(|status| *status != "200")
 }
