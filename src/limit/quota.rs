@@ -200,6 +200,25 @@ impl Quota {
         before.is_none_or(|before| before.amount != amount)
     }
 
+    /// Records a limit per minute that refused a request. If its unit was not counted until now, the earlier requests
+    /// used up the limit: it is divided among those of the last minute.
+    pub(crate) fn learn_from_refusal(&mut self, unit: Unit, span: Span, amount: u64, now: Tick) -> bool {
+        let was_counted = self.place(unit, span).is_some();
+        let is_new = self.learn(unit, span, amount, now);
+        if let (false, Span::MINUTE, Some(requests)) = (was_counted, span, self.place(Unit::Requests, Span::MINUTE))
+            && let Counter::Sliding(requests) = &self.counters[requests]
+        {
+            let total = requests.entries().map(|(_, count)| count).sum::<u64>().max(1);
+            let entries: Vec<_> = requests.entries().map(|(tick, count)| (tick, amount * count / total)).collect();
+            let place = self.place(unit, span).expect("it was learned");
+            let length = self.meters.list[place].length;
+            if let Counter::Sliding(window) = &mut self.counters[place] {
+                entries.into_iter().for_each(|(tick, amount)| window.add(length, tick, amount));
+            }
+        }
+        is_new
+    }
+
     /// Reports whether a request of this cost fits now.
     pub(crate) fn room(&mut self, cost: &Cost, now: Tick, today: Today) -> Room {
         let mut room = Room::Free;

@@ -8,6 +8,7 @@ use super::request::KeyRequest;
 use crate::{
     classify::{ErrorClass, Failure, Outcome, Retry, Scope},
     key::KeyId,
+    limit::Cost,
     secret::Secret,
     time::Tick,
 };
@@ -20,6 +21,8 @@ pub struct Attempts {
     earlier: Vec<Attempt>,
     /// The deadline for waiting for keys, with all models.
     pub(crate) deadline: Option<Tick>,
+    /// The cost of the last attempt.
+    pub(crate) cost: Cost,
     /// Whether the request is not idempotent: it is not retried if it may have been carried out.
     pub(crate) not_idempotent: bool,
 }
@@ -46,6 +49,7 @@ impl Attempts {
         let wait = needs.wait.unwrap_or(wait);
         let deadline = *self.deadline.get_or_insert_with(|| now.plus(wait));
         self.not_idempotent = needs.not_idempotent;
+        self.cost = needs.cost;
         let Some(last) = self.last() else {
             needs.wait = Some(deadline.since(now));
             return needs;

@@ -346,7 +346,7 @@ impl KeyPool {
     /// Returns the error of a request that gives up after these attempts: why, and when another request may be served.
     pub(crate) fn gave_up(&self, attempts: super::Attempts) -> Error {
         let model = attempts.last().and_then(|attempt| attempt.model.clone());
-        let request = KeyRequest { model, ..KeyRequest::default() };
+        let request = KeyRequest { model, cost: attempts.cost, ..KeyRequest::default() };
         let unavailable =
             self.shared.with(|state, now| match find(state, &Selection::new(state, &request, true), now) {
                 Ok(_) => Unavailable {

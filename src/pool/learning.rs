@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     classify::{ErrorClass, Failure, QuotaViolation},
+    limit::Quota,
     store::Record,
 };
 
@@ -72,12 +73,18 @@ pub(crate) fn learn_limits(state: &mut State, project: ProjectIx, grant: &Grant,
         {
             quota.refused(assumed);
         }
-        learn(state, project, grant, &failure.quota, now);
+        learn(state, project, grant, (&failure.quota, true), now);
     }
 }
 
-/// Learns limits that a response's headers or its error named.
-pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, quota: &[QuotaViolation], now: Now) {
+/// Learns limits that a response's headers, or its error about them, named.
+pub(crate) fn learn(
+    state: &mut State,
+    project: ProjectIx,
+    grant: &Grant,
+    (quota, refused): (&[QuotaViolation], bool),
+    now: Now,
+) {
     // An uncounted request has other limits than the model.
     let quota = if grant.model == ModelIx::UNCOUNTED { &[] } else { quota };
     for violation in quota {
@@ -88,7 +95,8 @@ pub(crate) fn learn(state: &mut State, project: ProjectIx, grant: &Grant, quota:
         if state.models.is_shared(model) {
             continue;
         }
-        if state.quota(project, model).learn(violation.unit, violation.span, limit, now.tick) {
+        let learn = if refused { Quota::learn_from_refusal } else { Quota::learn };
+        if learn(state.quota(project, model), violation.unit, violation.span, limit, now.tick) {
             state.reopen_windows(project, model);
             let model = Arc::clone(state.models.name(model));
             let project = Arc::clone(&state.registry.project(project).name);

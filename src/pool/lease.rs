@@ -100,7 +100,7 @@ impl Lease {
         if !limits.is_empty() {
             self.shared.with(|state, now| {
                 let project = state.registry.current(self.grant.project);
-                super::learning::learn(state, project, &self.grant, limits, now);
+                super::learning::learn(state, project, &self.grant, (limits, false), now);
             });
         }
     }

@@ -8,7 +8,8 @@ use std::{
 
 use http::{HeaderMap, StatusCode};
 use tower_keypool::{
-    ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Outcome, run::RunError,
+    ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Limits, Outcome,
+    run::RunError,
 };
 
 fn secret(n: usize) -> String {
@@ -122,6 +123,22 @@ async fn same_unclear_refusal_of_three_projects_is_the_callers_fault() {
         assert!(matches!(&error, RunError::Pool(error) if error.kind() == ErrorKind::Unavailable));
         assert_eq!(open_breakers(&pool), 5);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn delay_after_an_attempt_is_that_of_the_requests_size() {
+    let pool = builder(2).limits("m", Limits::new().tokens_per_minute(500)).build().unwrap();
+    let small = |key: &'static str| {
+        KeyRequest::model("m").input_tokens(300).affinity(tower_keypool::Affinity::RequireKey(key.into()))
+    };
+    drop(pool.try_acquire(small("key-0")).unwrap());
+    let large = KeyRequest::model("m").input_tokens(400).wait(Duration::ZERO);
+    let classify = |_: &()| Outcome::from_class(ErrorClass::RateLimit);
+    let error = pool.run(large, classify, |_| async { Err::<(), _>(()) }).await.unwrap_err();
+    let RunError::Pool(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.attempts().len(), 1);
+    // The other key has room for a smaller request only, and the one that refused cools for 5 s or more.
+    assert!(error.retry_after().unwrap() >= Duration::from_secs(5), "{:?}", error.retry_after());
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,6 +64,31 @@ fn limit_named_in_an_error_is_enforced() {
 }
 
 #[test]
+fn tokens_used_before_a_limit_is_learned_count() {
+    let (pool, time) = manual(gemini().key(key(0)));
+    let request = || KeyRequest::model(M).input_tokens(100);
+    for _ in 0..4 {
+        drop(pool.try_acquire(request()).unwrap());
+        time.advance(secs(10));
+    }
+    let refused = pool.try_acquire(request()).unwrap();
+    let body = r#"{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[
+        {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{
+        "quotaMetric":"generativelanguage.googleapis.com/generate_content_free_tier_input_token_count",
+        "quotaId":"GenerateContentInputTokensPerModelPerMinute-FreeTier","quotaDimensions":{"model":"m"},"quotaValue":"500"}]},
+        {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"5s"}]}}"#;
+    let failure = pool.classify(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes());
+    refused.report(&failure.unwrap().into());
+    drop(refused);
+    // The first request was 46 s ago: its tokens still count.
+    time.advance(secs(6));
+    let served = std::iter::from_fn(|| pool.try_acquire(request()).ok()).count();
+    assert!(served <= 1, "{served} requests were sent over the limit");
+    time.advance(secs(15));
+    assert!(pool.try_acquire(request()).is_ok());
+}
+
+#[test]
 fn lower_of_a_given_and_a_learned_limit_is_enforced() {
     let (pool, time) = manual(gemini().key(key(0)).limits(M, Limits::new().per_minute(3)));
     refuse(&pool, &time, 0, 100, None);
