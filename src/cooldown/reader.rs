@@ -7,8 +7,9 @@ use std::{
 
 use flate2::{read, write};
 use http::{HeaderMap, header};
+use memchr::memmem;
 
-use crate::classify::{Event, event_end, may_be_error, may_become_error};
+use crate::classify::{Event, event_end, may_become_error};
 
 /// The content encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,13 @@ const SHORT: usize = 1 << 10;
 /// Checks the first object of a JSON body whose end is not known. One that may become an error is held until the end.
 fn first_object(text: &[u8]) -> First<'_> {
     let text = text.strip_prefix(b"[").unwrap_or(text).trim_ascii_start();
-    let is_suspect = || (text.len() < SHORT || may_be_error(text)) && may_become_error(text);
+    let names_error = || {
+        memmem::find(text, b"\"error\"").is_some_and(|place| {
+            let value = text[place + 7..].trim_ascii_start().strip_prefix(b":").unwrap_or_default();
+            !value.trim_ascii_start().starts_with(b"null")
+        })
+    };
+    let is_suspect = || (text.len() < SHORT || names_error()) && may_become_error(text);
     if text.is_empty() || text.starts_with(b"{") && is_suspect() { First::Incomplete } else { First::Success }
 }
 
@@ -221,7 +228,16 @@ mod tests {
         ] {
             assert_eq!(first(text.as_bytes(), false), First::Incomplete, "{text}");
         }
-        for text in ["{\"a\":1}", "[{\"a\":{}}\n", "{\"error\":null}\n{", "[1", "[]", "{}", &long("{\"text\":\"")] {
+        for text in [
+            "{\"a\":1}",
+            "[{\"a\":{}}\n",
+            "{\"error\":null}\n{",
+            "[1",
+            "[]",
+            "{}",
+            &long("{\"text\":\""),
+            &long("{\"error\": null, \"text\":\""),
+        ] {
             assert_eq!(first(text.as_bytes(), false), First::Success, "{text}");
         }
         assert_eq!(first(b"{\"a\":1}", true), First::MaybeError(b"{\"a\":1}"));
