@@ -246,23 +246,25 @@ async fn broken_error_is_passed_on_as_a_whole_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_that_breaks_in_its_first_event_is_sent_again() {
-    let pool = pool(2);
-    let calls = Calls::default();
-    let response = send(&pool, |_| {
-        if calls.next() > 0 {
-            return good();
-        }
-        let (mut sender, response) = stream();
-        tokio::spawn(async move {
-            sender.send_data(Bytes::from_static(b"data: {\"candidates\":[")).await.unwrap();
-            sender.abort("connection reset".into());
+async fn response_that_breaks_at_its_start_is_sent_again() {
+    for start in ["data: {\"candidates\":[", "{\"candidates\":["] {
+        let pool = pool(2);
+        let calls = Calls::default();
+        let response = send(&pool, |_| {
+            if calls.next() > 0 {
+                return good();
+            }
+            let (mut sender, response) = stream();
+            tokio::spawn(async move {
+                sender.send_data(Bytes::from_static(start.as_bytes())).await.unwrap();
+                sender.abort("connection reset".into());
+            });
+            response
         });
-        response
-    });
-    let response = response.await.unwrap();
-    assert_eq!((response.status().as_u16(), attempts(&response).len()), (200, 2));
-    assert!(text(response).await.contains("hello"));
+        let response = response.await.unwrap();
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (200, 2), "{start}");
+        assert!(text(response).await.contains("hello"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
