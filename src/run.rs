@@ -131,6 +131,7 @@ where
 /// The reason why a closure did not succeed.
 #[derive(Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one exists for each failed request")]
 pub enum RunError<E> {
     /// No key could serve.
     Pool(Error),

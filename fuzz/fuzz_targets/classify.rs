@@ -1,24 +1,31 @@
 //! Every error response is classified, whatever its bytes, and only a code or a 401, 402 or 403 may disable a key.
 #![no_main]
 
-use std::time::{Duration, SystemTime};
+use std::{sync::LazyLock, time::Duration};
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
-use tower_keypool::{
-    Anthropic, ApiKeyHeader, Gemini, OpenAi, Provider,
-    classify::{Cooldown, classify},
-};
+use tower_keypool::{Anthropic, ApiKeyHeader, Gemini, Key, KeyPool, OpenAi, Provider, classify::Cooldown};
+
+static POOLS: LazyLock<[KeyPool; 4]> = LazyLock::new(|| {
+    let header = ApiKeyHeader::header("x-key", "https://api.example").expect("a valid base");
+    [pool(Gemini::new()), pool(OpenAi::new()), pool(Anthropic::new()), pool(header)]
+});
+
+fn pool(provider: impl Provider) -> KeyPool {
+    KeyPool::builder(provider).key(Key::new("not-a-real-key-0001")).build().expect("a valid pool")
+}
 
 fuzz_target!(|data: &[u8]| {
     let [provider, place, hundreds, tens, ones, rest @ ..] = data else { return };
-    let provider: Box<dyn Provider> = match provider {
-        b'g' => Box::new(Gemini::new()),
-        b'o' => Box::new(OpenAi::new()),
-        b'a' => Box::new(Anthropic::new()),
-        _ => Box::new(ApiKeyHeader::header("x-key", "https://api.example").expect("a valid base")),
+    let pool = match provider {
+        b'g' => &POOLS[0],
+        b'o' => &POOLS[1],
+        b'a' => &POOLS[2],
+        _ => &POOLS[3],
     };
-    let in_stream = *place == b'e';
+    // A comment line shows that the text is a part of a stream.
+    let prefix: &[u8] = if *place == b'e' { b":\n" } else { b"" };
     let Ok(status) = StatusCode::from_bytes(&[*hundreds, *tens, *ones]) else { return };
     if status.is_informational() {
         return;
@@ -31,8 +38,7 @@ fuzz_target!(|data: &[u8]| {
         headers.insert("x-ratelimit-remaining-requests", HeaderValue::from_static("0"));
         headers.insert("x-ratelimit-reset-requests", value);
     }
-    let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_153_560);
-    let Some(failure) = classify(&*provider, status, &headers, body, in_stream, wall) else {
+    let Some(failure) = pool.classify(status, &headers, &[prefix, body].concat()) else {
         assert!(status.is_success() || status == StatusCode::NOT_MODIFIED, "an error is not classified");
         return;
     };

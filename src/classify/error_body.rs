@@ -13,7 +13,10 @@ use memchr::memmem::Finder;
 use serde_json::Value;
 
 use self::{
-    json::{at, error_of, first_value, in_events, is_error, is_nothing_else, status, strings, text_of, unwrapped},
+    json::{
+        at, error_of, first_value, in_events, is_error, is_limited, is_nothing_else, status, strings, text_of,
+        unwrapped,
+    },
     text::{as_text, cut, is_page, title, without_model_names, without_quotes},
 };
 use super::{QuotaViolation, google_quota, retry_after};
@@ -135,21 +138,16 @@ impl ErrorInfo {
         info.finish(headers, wall)
     }
 
-    /// Reads the error in a successful response: an event of a stream that contains one, or a whole body that is
-    /// nothing but an error. Returns `None` if there is no error.
-    pub(super) fn of_success(headers: &HeaderMap, body: &[u8], in_stream: bool, wall: SystemTime) -> Option<Self> {
-        let text = as_text(body);
-        if !may_be_error(text.as_bytes()) {
-            return None;
-        }
-        let root = unwrapped(first_value(&text).or_else(|| in_events(&text))?);
-        let mut info = Self::default();
-        if at(&root, "candidates[].finishReason").iter().any(|reason| *reason == LIMITED) {
-            info.codes.push(LIMITED.to_owned());
-            return Some(info);
-        }
-        let is_error = is_error(&root) && (in_stream || is_nothing_else(&root));
-        is_error.then(|| {
+    /// Reads the error in a successful response: an event of a stream that contains one, or an object that is nothing but
+    /// an error. Returns `None` if there is no error.
+    pub(super) fn of_success(headers: &HeaderMap, body: &[u8], wall: SystemTime) -> Option<Self> {
+        let root = error_in(body)?;
+        let is_limited = is_limited(&root);
+        (is_limited || !body.trim_ascii_start().starts_with(b"{") || is_nothing_else(&root)).then(|| {
+            let mut info = Self::default();
+            if is_limited {
+                info.codes.push(LIMITED.to_owned());
+            }
             info.read_json(&root, wall);
             info.finish(headers, wall)
         })
@@ -288,11 +286,30 @@ impl ErrorInfo {
 
 /// Reports whether a successful response, or an event of one, may be an error, because it contains a certain word.
 pub(crate) fn may_be_error(body: &[u8]) -> bool {
-    static MEMBERS: LazyLock<[Finder<'static>; 4]> =
-        LazyLock::new(|| ["\"error\"", "\"base_resp\"", "\"success\"", LIMITED].map(Finder::new));
+    static MEMBERS: LazyLock<[Finder<'static>; 5]> =
+        LazyLock::new(|| ["\"error\"", "\"base_resp\"", "\"success\"", "\"failed\"", LIMITED].map(Finder::new));
     static EVENTS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["event: error", "event:error"].map(Finder::new));
     let holds = |words: &[Finder<'_>]| words.iter().any(|word| word.find(body).is_some());
     holds(&*MEMBERS) || (!body.starts_with(b"{") && holds(&*EVENTS))
+}
+
+/// Reports whether a successful response, or an event of one, contains an error.
+pub(crate) fn holds_error(body: &[u8]) -> bool {
+    error_in(body).is_some()
+}
+
+/// Reports whether the start of a JSON body may be that of an error: it is incomplete, or contains an error.
+pub(crate) fn may_become_error(start: &[u8]) -> bool {
+    first_value(&as_text(start)).is_none_or(|value| is_error(&value))
+}
+
+/// Returns the value in a successful response, or in an event of one, that is an error.
+fn error_in(body: &[u8]) -> Option<Value> {
+    if !may_be_error(body) {
+        return None;
+    }
+    let text = as_text(body);
+    Some(unwrapped(first_value(&text).or_else(|| in_events(&text))?)).filter(is_error)
 }
 
 /// The finish reason of a response that ended because the account is limited for a policy violation.

@@ -10,6 +10,7 @@ mod outcome;
 mod retry_after;
 mod rule;
 mod rules;
+mod sse;
 mod transport;
 mod usage;
 
@@ -22,43 +23,14 @@ use http::{HeaderMap, StatusCode};
 
 use self::error_body::{DERIVED_CODES, ErrorInfo};
 use crate::provider::Provider;
-pub(crate) use error_body::may_be_error;
+pub(crate) use error_body::{holds_error, may_be_error, may_become_error};
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub(crate) use retry_after::duration;
 pub use rule::Rule;
+pub(crate) use sse::{Event, event_end};
 pub use transport::causes;
 pub use usage::UsageReader;
-
-/// Classifies a response. Returns `None` if it is successful.
-///
-/// `body` is the body of an error or of a successful response. At most 64 KiB of it are read. With `in_stream` it is an
-/// event of a stream, or the text after the last event. `wall` is the current wall-clock time, for delays that are
-/// given as dates. Redact the key first: the failure keeps the provider's message.
-///
-/// The layers call this function. Call it yourself if you send requests without them.
-///
-/// ```
-/// use std::time::SystemTime;
-/// use http::{HeaderMap, StatusCode};
-/// use tower_keypool::{ErrorClass, Provider, classify::classify};
-///
-/// fn is_out_of_money(provider: &dyn Provider, body: &[u8]) -> bool {
-///     let failure =
-///         classify(provider, StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body, false, SystemTime::UNIX_EPOCH);
-///     failure.is_some_and(|failure| failure.class() == ErrorClass::Billing)
-/// }
-/// ```
-pub fn classify(
-    provider: &dyn Provider,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    in_stream: bool,
-    wall: SystemTime,
-) -> Option<Failure> {
-    Classifier::default().classify(provider, status, headers, body, in_stream, wall)
-}
 
 /// Longest cooldown that a message without a code may cause.
 const LONGEST_BY_MESSAGE: Duration = Duration::from_secs(3_600);
@@ -81,18 +53,19 @@ impl Classifier {
         Self { rules: rules.into() }
     }
 
-    /// Classifies a response as [`classify`] does. The caller must have redacted the key.
+    /// Classifies a response; `None` if it is successful. A text that is not a JSON object is an event of a stream, or the
+    /// text after the last event. `wall` is the wall-clock time, for delays that are given as dates. The caller must have
+    /// redacted the key.
     pub(crate) fn classify(
         &self,
         provider: &dyn Provider,
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
-        in_stream: bool,
         wall: SystemTime,
     ) -> Option<Failure> {
         let info = if is_good(status) {
-            ErrorInfo::of_success(headers, body, in_stream, wall)?
+            ErrorInfo::of_success(headers, body, wall)?
         } else {
             ErrorInfo::of_error(status, headers, body, wall)
         };
@@ -106,7 +79,7 @@ impl Classifier {
         let matched = rule.and_then(|rule| rule.matched_code(&info)).filter(|code| !DERIVED_CODES.contains(code));
         let code = matched.or_else(|| info.codes.iter().map(String::as_str).find(|code| !DERIVED_CODES.contains(code)));
         let mut failure = Failure::new(class);
-        failure.status = StatusCode::from_u16(info.status.unwrap_or(status_of(class))).ok();
+        failure.status = StatusCode::from_u16(info.status.unwrap_or(status_of(class, code))).ok();
         failure.code = code.map(Into::into);
         // An error that no rule matches may be caused by one caller, and must not affect the model for all callers.
         failure.scope = rule.map_or(Scope::Request, |rule| rule.scope.unwrap_or(failure.scope));
@@ -152,7 +125,7 @@ fn may_disable(rule: &Rule, info: &ErrorInfo) -> bool {
 }
 
 /// Returns the status for an error in a stream that names none.
-fn status_of(class: ErrorClass) -> u16 {
+fn status_of(class: ErrorClass, code: Option<&str>) -> u16 {
     match class {
         ErrorClass::RateLimit | ErrorClass::DailyQuota => 429,
         ErrorClass::NotEntitled | ErrorClass::Unclear | ErrorClass::Egress => 403,
@@ -160,7 +133,11 @@ fn status_of(class: ErrorClass) -> u16 {
         ErrorClass::KeyRejected => 401,
         ErrorClass::Transient => 503,
         ErrorClass::ModelNotFound => 404,
-        ErrorClass::Caller => 400,
+        ErrorClass::Caller => match code.unwrap_or_default() {
+            "request_too_large" => 413,
+            code if code.starts_with("not_found") => 404,
+            _ => 400,
+        },
     }
 }
 

@@ -163,11 +163,6 @@ impl Failure {
         }
     }
 
-    /// Reports whether the key is disabled only after a second such error in a row.
-    pub fn needs_confirmation(&self) -> bool {
-        self.confirm
-    }
-
     /// Reports whether the request may have reached the provider. A request that is not idempotent is then not retried.
     pub fn may_have_been_sent(&self) -> bool {
         self.may_have_been_sent

@@ -1,3 +1,5 @@
+mod recorded;
+
 use http::{HeaderName, request};
 use serde_json::json;
 
@@ -43,15 +45,19 @@ fn wall() -> SystemTime {
 
 fn classified(classifier: &Classifier, provider: &Named, status: u16, body: &str) -> Failure {
     let status = StatusCode::from_u16(status).unwrap();
-    classifier.classify(provider, status, &HeaderMap::new(), body.as_bytes(), false, wall()).unwrap()
+    classifier.classify(provider, status, &HeaderMap::new(), body.as_bytes(), wall()).unwrap()
 }
 
 fn gemini(status: u16, body: &str) -> Failure {
     classified(&Classifier::default(), &Named("gemini", Vec::new()), status, body)
 }
 
-fn of_good(body: &str, in_stream: bool) -> Option<Failure> {
-    classify(&Named("openai", Vec::new()), StatusCode::OK, &HeaderMap::new(), body.as_bytes(), in_stream, wall())
+fn classify(provider: &dyn Provider, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Failure> {
+    Classifier::default().classify(provider, status, headers, body, wall())
+}
+
+fn of_good(body: &str) -> Option<Failure> {
+    classify(&Named("openai", Vec::new()), StatusCode::OK, &HeaderMap::new(), body.as_bytes())
 }
 
 /// Returns an error that matches all conditions of a row except its status.
@@ -86,7 +92,7 @@ fn only_a_code_or_a_401_402_or_403_disables_a_key() {
             let may = !row.codes.is_empty() || matches!(status, Some(401..=403));
             let disables = matches!(failure.cooldown(), Cooldown::Disable | Cooldown::Strikes(_));
             assert_eq!(disables, may, "{row:?} at {status:?}");
-            assert!(may || failure.cooldown() == Cooldown::Fixed(LONGEST_BY_MESSAGE) && !failure.needs_confirmation());
+            assert!(may || failure.cooldown() == Cooldown::Fixed(LONGEST_BY_MESSAGE) && !failure.confirm);
             seen += 1;
         }
     }
@@ -211,6 +217,12 @@ fn error_in_a_stream_has_its_own_status_or_that_of_its_class() {
         (json!({"error": {"status": "UNAUTHENTICATED"}}), 403, ErrorClass::Unclear),
         (json!({"error": {"code": "insufficient_quota"}}), 402, ErrorClass::Billing),
         (json!({"error": {"type": "invalid_request_error"}}), 400, ErrorClass::Caller),
+        (json!({"type": "error", "error": {"type": "request_too_large"}}), 413, ErrorClass::Caller),
+        (json!({"type": "error", "error": {"type": "not_found_error"}}), 404, ErrorClass::Caller),
+        (json!({"event_type": "error", "error": {"code": "not_found", "message": "x"}}), 404, ErrorClass::Caller),
+        (json!({"interaction": {"status": "failed", "error": {"code": "server_error"}}}), 503, ErrorClass::Transient),
+        (json!({"response": {"status": "failed", "error": null}}), 503, ErrorClass::Transient),
+        (json!({"x_groq": {"error": {"code": "rate_limit_exceeded"}}}), 429, ErrorClass::RateLimit),
         (json!({"error": {"code": 7, "message": "x"}}), 503, ErrorClass::Transient),
         (json!({"choices": [{"error": {"code": 502, "message": "x"}, "delta": {}}]}), 502, ErrorClass::Transient),
         (json!({"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}), 402, ErrorClass::Billing),
@@ -221,7 +233,7 @@ fn error_in_a_stream_has_its_own_status_or_that_of_its_class() {
         ),
         (json!({"code": 401, "msg": "token expired or incorrect", "success": false}), 401, ErrorClass::KeyRejected),
     ] {
-        let failure = of_good(&format!("data: {body}\n\n"), true).unwrap_or_else(|| panic!("{body}"));
+        let failure = of_good(&format!("data: {body}\n\n")).unwrap_or_else(|| panic!("{body}"));
         let actual = (failure.status().unwrap().as_u16(), failure.class());
         assert_eq!(actual, (status, class), "{body}");
     }
@@ -232,17 +244,18 @@ fn errors_after_events_and_in_streamed_arrays_are_found() {
     for (class, body) in [
         (ErrorClass::Transient, "event: error\ndata: {\"message\": \"overloaded\", \"code\": 503}\n\n"),
         (ErrorClass::Transient, "event:error\ndata: the engine has died"),
+        (ErrorClass::RateLimit, "event: error\rdata: {\"code\": 429}\r\r"),
         (ErrorClass::RateLimit, "data: {\"choices\": []}\n\nevent: error\ndata: {\"error\": {\"code\": 429}}\n\n"),
         (ErrorClass::RateLimit, ",\r\n{\"error\": {\"code\": 429}}\n]"),
         (ErrorClass::RateLimit, "[{\"candidates\": []}\n,\r\n{\"error\": {\"code\": 429}}"),
         (ErrorClass::RateLimit, "data: {\"candidates\": []}\r\n\r\n{\n  \"error\": {\n\"code\": 429}}"),
     ] {
-        assert_eq!(of_good(body, true).map(|failure| failure.class()), Some(class), "{body}");
+        assert_eq!(of_good(body).map(|failure| failure.class()), Some(class), "{body}");
     }
     for body in
         ["event: error\n\n", "event: ping\ndata: {\"type\": \"ping\"}\n\n", "data: [DONE]\n\n", "data: \"error\"\n\n"]
     {
-        assert_eq!(of_good(body, true), None, "{body}");
+        assert_eq!(of_good(body), None, "{body}");
     }
 }
 
@@ -250,8 +263,7 @@ fn errors_after_events_and_in_streamed_arrays_are_found() {
 fn redirect_to_a_robot_check_is_an_egress_error() {
     let headers =
         HeaderMap::from_iter([(http::header::LOCATION, "https://www.google.com/sorry/index".parse().unwrap())]);
-    let classified =
-        |status| classify(&Named("gemini", Vec::new()), status, &headers, b"", false, wall()).unwrap().class();
+    let classified = |status| classify(&Named("gemini", Vec::new()), status, &headers, b"").unwrap().class();
     assert_eq!(classified(StatusCode::FOUND), ErrorClass::Egress);
     assert_eq!(classified(StatusCode::PROXY_AUTHENTICATION_REQUIRED), ErrorClass::Egress, "the exit's proxy");
 }
@@ -282,7 +294,7 @@ fn body_of_a_successful_response_is_an_error_only_if_it_is_nothing_else() {
         (false, r#"{"error": "#),
         (false, ""),
     ] {
-        assert_eq!(of_good(body, false).is_some(), is_error, "{body}");
+        assert_eq!(of_good(body).is_some(), is_error, "{body}");
     }
 }
 
@@ -292,13 +304,13 @@ fn limited_account_is_recognized_in_a_successful_response() {
         r#"{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}], "usageMetadata": {}}"#,
         r#"[{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}]}]"#,
     ] {
-        let failure = of_good(body, false).unwrap();
-        let actual = (failure.class(), failure.affected_scope(), failure.cooldown(), failure.needs_confirmation());
+        let failure = of_good(body).unwrap();
+        let actual = (failure.class(), failure.affected_scope(), failure.cooldown(), failure.confirm);
         assert_eq!(actual, (ErrorClass::KeyRejected, Scope::Project, Cooldown::Disable, true), "{body}");
     }
     let talk =
         r#"{"candidates": [{"finishReason": "STOP", "content": {"parts": [{"text": "PUP_LIMITED_DISABLED"}]}}]}"#;
-    assert_eq!(of_good(talk, false), None, "text of the model");
+    assert_eq!(of_good(talk), None, "text of the model");
 }
 
 #[test]
@@ -306,7 +318,7 @@ fn error_is_read_from_the_header_of_bedrock() {
     let name = HeaderName::from_static("x-amzn-errortype");
     let headers = HeaderMap::from_iter([(name, "ThrottlingException:http://internal.amazon.com/".parse().unwrap())]);
     let provider = Named("bedrock", Vec::new());
-    let failure = classify(&provider, StatusCode::BAD_REQUEST, &headers, b"{}", false, wall()).unwrap();
+    let failure = classify(&provider, StatusCode::BAD_REQUEST, &headers, b"{}").unwrap();
     assert_eq!((failure.class(), failure.error_code()), (ErrorClass::RateLimit, Some("ThrottlingException")));
 }
 

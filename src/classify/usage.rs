@@ -1,17 +1,19 @@
 //! Reads the used tokens and an error in the middle of a stream from a response body as it streams through.
 //!
-//! Both are read only where a format defines them: at the top level of an item or one level below it. Anything deeper,
-//! such as the arguments of a tool call, is text of the model.
+//! Usage is read only where a format defines it: at the top level of an item or one level below it. Anything deeper, such
+//! as the arguments of a tool call, is text of the model.
 
-use std::{borrow::Cow, mem, sync::LazyLock};
+use std::{collections::BTreeMap, mem, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use memchr::{memchr2, memchr2_iter, memmem::Finder};
-use serde::Deserialize;
+use memchr::{
+    memchr2_iter,
+    memmem::{self, Finder},
+};
 use serde_json::value::RawValue;
 
-use super::Usage;
+use super::{Event, Usage, event_end, holds_error};
 use crate::provider::UsageFormat;
 
 /// Maximum size of an event, or of a plain body, that is read as a whole.
@@ -19,10 +21,7 @@ const LARGEST: usize = 64 << 10;
 /// Number of bytes that are kept from the end of a larger one.
 const TAIL: usize = 16 << 10;
 
-static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"usage"));
-static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"error"));
-/// Cannot match inside a JSON string, where the second quote would be escaped.
-static USAGE_METADATA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usageMetadata\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage"));
 
 /// Reads the usage from one response body, chunk by chunk. It buffers at most two events, or the end of a plain body.
 /// The layers use it automatically.
@@ -44,8 +43,6 @@ pub struct UsageReader {
     searched: usize,
     /// Whether the start of the buffer was dropped.
     cut: bool,
-    /// The last event of Gemini. Each event repeats the usage, so only the last one is parsed.
-    last: Vec<u8>,
     tokens: Tokens,
     error: Option<Bytes>,
 }
@@ -75,7 +72,6 @@ impl UsageReader {
             buffer: Vec::new(),
             searched: 0,
             cut: false,
-            last: Vec::new(),
             tokens: Tokens::default(),
             error: None,
         }
@@ -126,15 +122,15 @@ impl UsageReader {
         let rest = mem::take(&mut self.buffer);
         match mem::replace(&mut self.framing, Framing::Unknown) {
             Framing::Unknown => {}
-            Framing::Events => {
-                self.read_event(&rest);
-                self.read_last_event();
-            }
+            Framing::Events => self.read_event(&rest),
             Framing::Json if self.cut => {
                 let text = rest.trim_ascii_end();
                 self.read_tail(text.strip_suffix(b"]").unwrap_or(text));
             }
-            Framing::Json => self.read_json(&rest, false),
+            Framing::Json => {
+                self.read_usage(&rest);
+                self.keep_error(&rest);
+            }
         }
         self.tokens.usage()
     }
@@ -144,7 +140,7 @@ impl UsageReader {
         if self.cut { usize::MAX } else { self.buffer.len() }
     }
 
-    /// Returns the first error that was read since the last call, as the JSON of its event.
+    /// Returns the first error that was read since the last call: its event, or the whole body.
     pub(crate) fn take_error(&mut self) -> Option<Bytes> {
         self.error.take()
     }
@@ -173,117 +169,58 @@ impl UsageReader {
 
     /// Reads one event, from its first line to its last.
     fn read_event(&mut self, event: &[u8]) {
-        let cut = mem::take(&mut self.cut);
-        if !is_of_interest(event) {
-            return;
+        if mem::take(&mut self.cut) {
+            return self.read_tail(event);
         }
-        let is_gemini = self.format == UsageFormat::Gemini && has_usage_metadata(event);
-        if is_gemini && !cut && ERROR.find(event).is_none() {
-            self.last.clear();
-            self.last.extend_from_slice(event);
-            return;
+        if USAGE.find(event).is_some() {
+            self.read_usage(&Event::parse(event).data);
         }
-        self.read_last_event();
-        if cut { self.read_tail(event) } else { self.read_data(event) }
+        self.keep_error(event);
     }
 
-    fn read_last_event(&mut self) {
-        let last = mem::take(&mut self.last);
-        self.read_data(&last);
-    }
-
-    /// Reads the data of an event.
-    fn read_data(&mut self, event: &[u8]) {
-        let (mut data, mut is_error) = (Cow::Borrowed(&b""[..]), false);
-        let mut rest = event;
-        while !rest.is_empty() {
-            if matches!(rest.trim_ascii_start().first(), Some(b'{' | b'[')) {
-                // Gemini may end a stream with an error that has no `data:` prefix.
-                data = Cow::Borrowed(rest);
-                break;
-            }
-            let end = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-            let line = &rest[..end];
-            rest = &rest[rest.len().min(end + 1)..];
-            if let Some(value) = line.strip_prefix(b"event:") {
-                is_error = value.trim_ascii() == b"error";
-            } else if let Some(value) = line.strip_prefix(b"data:") {
-                if data.is_empty() {
-                    data = Cow::Borrowed(value);
-                } else {
-                    let data = data.to_mut();
-                    data.push(b'\n');
-                    data.extend_from_slice(value);
-                }
-            }
-        }
-        self.read_json(&data, is_error);
-    }
-
-    /// Reads an item or an array of items.
-    fn read_json(&mut self, text: &[u8], is_error: bool) {
+    /// Reads the usage of an item or of an array of items.
+    fn read_usage(&mut self, text: &[u8]) {
         let text = text.trim_ascii();
         if text.starts_with(b"[") {
             for item in serde_json::from_slice::<Vec<&RawValue>>(text).unwrap_or_default() {
-                if let Ok(parsed) = serde_json::from_str(item.get()) {
-                    self.read_item(item.get().as_bytes(), &parsed);
-                }
+                self.read_usage(item.get().as_bytes());
             }
-        } else if (is_error || !self.read_last_usage(text))
-            && let Ok(parsed) = serde_json::from_slice(text)
+        } else if !self.read_last_usage(text)
+            && let Ok(item) = serde_json::from_slice(text)
         {
-            self.read_item(text, &parsed);
-        }
-        if is_error {
-            self.keep_error(text);
+            self.count(&item);
         }
     }
 
-    /// Reads the usage at the end of an object that is not an error, without parsing the text before it. Returns
-    /// whether the usage is at the top level: only then is the text from there on, prefixed with `{`, a valid object.
+    /// Reads the usage at the end of an object, without parsing the text before it. Returns whether the usage is at the
+    /// top level: only then is the text from there on, prefixed with `{`, a valid object.
     fn read_last_usage(&mut self, object: &[u8]) -> bool {
-        if self.format == UsageFormat::None || ERROR.find(object).is_some() {
-            return false;
-        }
-        let Some(quote) = USAGE.find_iter(object).last().and_then(|place| place.checked_sub(1)) else { return false };
-        let (before, end) = object.split_at(quote);
-        let Ok(end) = std::str::from_utf8(end) else { return false };
-        // An escaped quote is inside a string.
-        if before.ends_with(b"\\") {
-            return false;
-        }
-        let Ok(LastUsage { usage, usage_metadata }) = serde_json::from_str(&["{", end].concat()) else { return false };
-        let Some(counts) = usage.or(usage_metadata) else { return false };
-        self.tokens.update(&counts);
-        true
+        memmem::rfind(object, USAGE.needle()).is_some_and(|place| {
+            let (before, end) = object.split_at(place);
+            // An escaped quote is inside a string.
+            !before.ends_with(b"\\")
+                && serde_json::from_slice(&[b"{", end].concat()).is_ok_and(|item| self.count(&item))
+        })
     }
 
-    fn read_item(&mut self, text: &[u8], item: &Item<'_>) {
-        if self.format != UsageFormat::None {
-            let nested = [item.message, item.response, item.interaction].into_iter().flatten();
-            let nested = nested.filter_map(|object| serde_json::from_str::<Nested<'_>>(object.get()).ok()?.usage);
-            for usage in nested.chain([item.usage, item.usage_metadata].into_iter().flatten()) {
-                if let Ok(counts) = serde_json::from_str(usage.get()) {
-                    self.tokens.update(&counts);
-                }
-            }
-        }
-        if item.is_error() {
-            self.keep_error(text);
-        }
+    /// Updates the counts with the usage of an item. Returns whether it has one.
+    fn count(&mut self, item: &Members<'_>) -> bool {
+        let usage = if self.format == UsageFormat::None { None } else { usage_of(item) };
+        usage.inspect(|usage| self.tokens.update(usage)).is_some()
     }
 
     /// Reads the top-level fields at the end of a text whose start was dropped. The text from a top-level field on,
     /// prefixed with `{`, is a valid object; the text from a nested field on is not.
     fn read_tail(&mut self, text: &[u8]) {
         let text = text.trim_ascii_end();
-        for field in [&b"\"usage"[..], b"\"error\""] {
-            'places: for place in memchr::memmem::rfind_iter(text, field).take(8) {
+        for field in [USAGE.needle(), b"\"error\""] {
+            'places: for place in memmem::rfind_iter(text, field).take(8) {
                 // The last event of OpenAI's Responses API contains the whole response.
                 for outer in [&b"{"[..], b"{\"response\":{"] {
                     let whole = [outer, &text[place..]].concat();
                     if let Ok(item) = serde_json::from_slice(&whole) {
-                        self.read_item(&whole, &item);
+                        self.count(&item);
+                        self.keep_error(&[b"data: ", &*whole].concat());
                         break 'places;
                     }
                 }
@@ -291,157 +228,77 @@ impl UsageReader {
         }
     }
 
+    /// Keeps an event or a body if it contains an error.
     fn keep_error(&mut self, text: &[u8]) {
-        self.error.get_or_insert_with(|| Bytes::copy_from_slice(text));
-    }
-}
-
-/// Reports whether an event must be parsed. Most events contain only text of the model.
-fn is_of_interest(event: &[u8]) -> bool {
-    USAGE.find(event).is_some() || ERROR.find(event).is_some()
-}
-
-/// Reports whether an event contains Gemini's usage, an object named `usageMetadata`.
-fn has_usage_metadata(event: &[u8]) -> bool {
-    USAGE_METADATA.find(event).is_some_and(|place| {
-        let value = event[place + USAGE_METADATA.needle().len()..].trim_ascii_start().strip_prefix(b":");
-        value.is_some_and(|value| value.trim_ascii_start().starts_with(b"{"))
-    })
-}
-
-/// Finds the first event end after `from`. Returns the offsets of that end and of the start of the next event. Lines
-/// end with LF, CR LF or CR, and an empty line ends an event.
-fn event_end(text: &[u8], mut from: usize) -> Option<(usize, usize)> {
-    let after = |at: usize| at + if text[at..].starts_with(b"\r\n") { 2 } else { 1 };
-    loop {
-        let end = from + memchr2(b'\n', b'\r', &text[from..])?;
-        let next = after(end);
-        match text.get(next)? {
-            b'\n' | b'\r' => return Some((end, after(next))),
-            _ => from = next,
+        if self.error.is_none() && holds_error(text) {
+            self.error = Some(Bytes::copy_from_slice(text.trim_ascii()));
         }
     }
 }
 
-/// One JSON object of a response: the whole body, an event, or an item of an array.
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow)]
-    event_type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    choices: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, rename = "usageMetadata")]
-    usage_metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    response: Option<&'a RawValue>,
-    #[serde(borrow)]
-    interaction: Option<&'a RawValue>,
+/// The members of a JSON object.
+type Members<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Returns the usage of an item: the whole body, an event, or an item of an array. It is at the top level or in one of
+/// the objects below it, such as Anthropic's `message` or Groq's `x_groq`.
+fn usage_of<'a>(item: &Members<'a>) -> Option<Members<'a>> {
+    const INNER: [&str; 5] = ["message", "response", "interaction", "delta", "x_groq"];
+    let object = |value: &'a RawValue| serde_json::from_str::<Members<'a>>(value.get()).ok();
+    let usage =
+        |members: &Members<'a>| ["usage", "usageMetadata"].into_iter().find_map(|name| object(members.get(name)?));
+    let choices = item.get("choices").filter(|choices| USAGE.find(choices.get().as_bytes()).is_some());
+    let choices = || serde_json::from_str::<Vec<Members<'a>>>(choices?.get()).ok();
+    usage(item)
+        .or_else(|| INNER.into_iter().find_map(|name| usage(&object(item.get(name)?)?)))
+        .or_else(|| choices()?.iter().find_map(usage))
 }
 
-/// The end of an item, starting at its usage.
-#[derive(Deserialize)]
-struct LastUsage {
-    usage: Option<Counts>,
-    #[serde(rename = "usageMetadata")]
-    usage_metadata: Option<Counts>,
-}
+/// The counts of input tokens of the formats. The first one of a row must be present, the others are added to it.
+#[rustfmt::skip]
+const INPUT: &[&[&str]] = &[
+    &["promptTokenCount", "toolUsePromptTokenCount"],
+    &["prompt_tokens"],
+    // Anthropic counts tokens that are read from or written to a cache separately.
+    &["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"],
+    &["total_input_tokens", "total_tool_use_tokens"],
+];
+/// The counts of output tokens, likewise.
+const OUTPUT: &[&[&str]] = &[
+    &["candidatesTokenCount"],
+    &["completion_tokens"],
+    &["output_tokens"],
+    &["total_output_tokens", "total_thought_tokens"],
+];
 
-/// An object inside an item: a message, a response, a choice.
-#[derive(Deserialize)]
-struct Nested<'a> {
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    status: Option<&'a RawValue>,
-}
-
-impl Item<'_> {
-    fn is_error(&self) -> bool {
-        let is = |value: Option<&RawValue>, word: &str| value.is_some_and(|value| value.get() == word);
-        is_present(self.error)
-            || [self.kind, self.object, self.event_type].into_iter().any(|kind| is(kind, r#""error""#))
-            || is(self.kind, r#""response.failed""#)
-            || self.response.is_some_and(|response| {
-                serde_json::from_str::<Nested<'_>>(response.get())
-                    .is_ok_and(|response| is_present(response.error) || is(response.status, r#""failed""#))
-            })
-            || self.choices.is_some_and(|choices| {
-                ERROR.find(choices.get().as_bytes()).is_some()
-                    && serde_json::from_str::<Vec<Nested<'_>>>(choices.get())
-                        .is_ok_and(|choices| choices.iter().any(|choice| is_present(choice.error)))
-            })
-    }
-}
-
-/// Reports whether there is an `error` that is not empty.
-fn is_present(error: Option<&RawValue>) -> bool {
-    error.is_some_and(|error| !matches!(error.get(), "{}" | "[]" | "\"\"" | "false"))
-}
-
-/// A usage object with the field names of all formats.
-#[derive(Deserialize)]
-struct Counts {
-    #[serde(rename = "promptTokenCount")]
-    prompt_token_count: Option<f64>,
-    #[serde(rename = "toolUsePromptTokenCount")]
-    tool_use_prompt_token_count: Option<f64>,
-    #[serde(rename = "candidatesTokenCount")]
-    candidates_token_count: Option<f64>,
-    #[serde(rename = "thoughtsTokenCount")]
-    thoughts_token_count: Option<f64>,
-    prompt_tokens: Option<f64>,
-    completion_tokens: Option<f64>,
-    input_tokens: Option<f64>,
-    cache_creation_input_tokens: Option<f64>,
-    cache_read_input_tokens: Option<f64>,
-    output_tokens: Option<f64>,
-    total_input_tokens: Option<f64>,
-    total_output_tokens: Option<f64>,
-}
-
-/// The token counts of a body. A later count replaces an earlier one of the same kind: Gemini's are cumulative, and
-/// Anthropic's last usage object has only the output.
+/// The token counts of a body. A later count replaces an earlier one of the same kind: Gemini's are cumulative. The
+/// input never falls, since Anthropic's last usage may leave out the tokens of the cache.
 #[derive(Default)]
 struct Tokens {
-    input: Option<f64>,
+    input: Option<u64>,
     output: Option<f64>,
     thoughts: Option<f64>,
 }
 
 impl Tokens {
-    fn update(&mut self, counts: &Counts) {
-        let sum = |first: Option<f64>, others: &[Option<f64>]| Some(first? + others.iter().flatten().sum::<f64>());
-        self.input = sum(counts.prompt_token_count, &[counts.tool_use_prompt_token_count])
-            .or(counts.prompt_tokens)
-            // Anthropic counts tokens that are read from or written to a cache separately.
-            .or(sum(counts.input_tokens, &[counts.cache_creation_input_tokens, counts.cache_read_input_tokens]))
-            .or(counts.total_input_tokens)
-            .or(self.input);
-        self.output = counts
-            .candidates_token_count
-            .or(counts.completion_tokens)
-            .or(counts.output_tokens)
-            .or(counts.total_output_tokens)
-            .or(self.output);
-        self.thoughts = counts.thoughts_token_count.or(self.thoughts);
+    fn update(&mut self, usage: &Members<'_>) {
+        let count = |name: &str| usage.get(name)?.get().parse::<f64>().ok();
+        let sum = |names: &&[&str]| {
+            let (first, others) = names.split_first()?;
+            Some(count(first)? + others.iter().filter_map(|name| count(name)).sum::<f64>())
+        };
+        self.input = self.input.max(INPUT.iter().find_map(sum).map(|input| input as u64));
+        self.output = OUTPUT.iter().find_map(sum).or(self.output);
+        self.thoughts = count("thoughtsTokenCount").or(self.thoughts);
+        // Cohere has the counts one level deeper.
+        if let Some(tokens) = usage.get("tokens").and_then(|tokens| serde_json::from_str(tokens.get()).ok()) {
+            self.update(&tokens);
+        }
     }
 
     /// Returns the usage, or `None` if the number of prompt tokens is not known.
     fn usage(&self) -> Option<Usage> {
         let output = self.output.unwrap_or_default() + self.thoughts.unwrap_or_default();
-        Some(Usage::new(self.input? as u64, output as u64))
+        Some(Usage::new(self.input?, output as u64))
     }
 }
 

@@ -241,7 +241,7 @@ impl StreamObserver {
     fn pass(&mut self, data: Bytes) -> Bytes {
         let reader = &mut self.reader;
         self.decoder.decode(&data, |text| reader.push(text));
-        let is_error = self.report_error(true);
+        let is_error = self.report_error();
         if self.sized || !matches!(self.decoder, Decoder::Identity) {
             return data;
         }
@@ -260,7 +260,7 @@ impl StreamObserver {
         if let Some(usage) = self.reader.finish() {
             self.lease.report_usage(usage);
         }
-        let is_error = self.report_error(false);
+        let is_error = self.report_error();
         let held = mem::take(&mut self.held);
         if is_error { self.redacted(held) } else { held }
     }
@@ -270,10 +270,10 @@ impl StreamObserver {
     }
 
     /// Reports the first error. Returns whether these bytes complete one.
-    fn report_error(&mut self, in_stream: bool) -> bool {
+    fn report_error(&mut self) -> bool {
         let Some(event) = self.reader.take_error() else { return false };
         if !mem::replace(&mut self.reported, true)
-            && let Some(failure) = classify(&self.lease, StatusCode::OK, &http::HeaderMap::new(), &event, in_stream)
+            && let Some(failure) = classify(&self.lease, StatusCode::OK, &http::HeaderMap::new(), &event)
         {
             self.lease.report(&failure.into());
         }

@@ -167,12 +167,10 @@ impl<B: Body> PartialResponse<B> {
     fn failure(&self, text: &[u8]) -> Option<Failure> {
         let (status, headers) = (self.head.status, &self.head.headers);
         if !self.good {
-            return classify(&self.lease, status, headers, text, false);
+            return classify(&self.lease, status, headers, text);
         }
-        match first(text, self.body.is_read()) {
-            First::MaybeError(event) if may_be_error(event) => {
-                classify(&self.lease, status, headers, event, !event.starts_with(b"{"))
-            }
+        match first(text, true) {
+            First::MaybeError(event) if may_be_error(event) => classify(&self.lease, status, headers, event),
             _ => None,
         }
     }
@@ -221,17 +219,11 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
 }
 
 /// Classifies an error, from whose body the key is removed first.
-pub(super) fn classify(
-    lease: &Lease,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    in_stream: bool,
-) -> Option<Failure> {
+pub(super) fn classify(lease: &Lease, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Option<Failure> {
     let shared = lease.shared();
     let redacted = lease.secret().redact_bytes(body);
     let body = redacted.as_deref().unwrap_or(body);
-    shared.classifier.classify(&*shared.provider, status, headers, body, in_stream, shared.clock.wall())
+    shared.classifier.classify(&*shared.provider, status, headers, body, shared.clock.wall())
 }
 
 impl<F, B: Body> fmt::Debug for CooldownFuture<F, B> {

@@ -7,7 +7,9 @@ use std::{
 
 use flate2::{read, write};
 use http::{HeaderMap, header};
-use memchr::memchr2;
+use memchr::memmem;
+
+use crate::classify::{Event, event_end, may_become_error};
 
 /// The content encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +127,7 @@ pub(super) enum First<'a> {
     MaybeError(&'a [u8]),
 }
 
-/// Finds the first event at the start of a body. `ended` means that the text is the whole body.
+/// Finds the first event at the start of a body. `ended` means that no more is read.
 pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
     let blank = |byte: &u8| byte.is_ascii_whitespace() || [0xEF, 0xBB, 0xBF].contains(byte);
     let start = text.iter().position(|byte| !blank(byte)).unwrap_or(text.len());
@@ -134,59 +136,44 @@ pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
         None if ended => First::Success,
         None => First::Incomplete,
         Some(b'{' | b'[') if ended => First::MaybeError(text),
-        Some(b'{' | b'[') => first_member(text),
+        Some(b'{' | b'[') => first_object(text),
         Some(b':' | b'd' | b'e' | b'i' | b'r') => first_event(text, ended),
         Some(_) => First::Success,
     }
 }
 
-/// Checks the first member of a JSON body. An error starts with `"error"`, its type, or a member that shows whether it
-/// is an error.
-fn first_member(text: &[u8]) -> First<'_> {
-    const SUSPECT: [&[u8]; 6] =
-        [b"\"error\"", b"\"type\"", b"\"object\"", b"\"success\"", b"\"base_resp\"", b"\"code\""];
-    let text = text.trim_ascii_start();
+/// Size from which an incomplete JSON object without a sign of an error is passed on.
+const SHORT: usize = 1 << 10;
+
+/// Checks the first object of a JSON body whose end is not known. One that may become an error is held until the end.
+fn first_object(text: &[u8]) -> First<'_> {
     let text = text.strip_prefix(b"[").unwrap_or(text).trim_ascii_start();
-    let Some(member) = text.strip_prefix(b"{").map(<[u8]>::trim_ascii_start) else {
-        return if text.is_empty() { First::Incomplete } else { First::Success };
+    let names_error = || {
+        memmem::find(text, b"\"error\"").is_some_and(|place| {
+            let value = text[place + 7..].trim_ascii_start().strip_prefix(b":").unwrap_or_default();
+            !value.trim_ascii_start().starts_with(b"null")
+        })
     };
-    let may_become = |name: &&[u8]| member.starts_with(name) || name.starts_with(member);
-    let Some(name) = SUSPECT.iter().find(|name| may_become(name)) else { return First::Success };
-    // A successful response may start with its type, too: `{"type":"message"`, `{"object":"chat.completion"`.
-    let is_type = matches!(*name, b"\"type\"" | b"\"object\"");
-    let value = member.get(name.len()..).unwrap_or_default().trim_ascii_start();
-    let value = value.strip_prefix(b":").unwrap_or(value).trim_ascii_start();
-    let may_be_error = value.starts_with(b"\"error\"") || b"\"error\"".starts_with(value);
-    if is_type && !may_be_error { First::Success } else { First::Incomplete }
+    let is_suspect = || (text.len() < SHORT || names_error()) && may_become_error(text);
+    if text.is_empty() || text.starts_with(b"{") && is_suspect() { First::Incomplete } else { First::Success }
 }
 
 /// Finds the first server-sent event that has data and is not named `ping`.
 fn first_event(text: &[u8], ended: bool) -> First<'_> {
     let mut start = 0;
-    let mut at = 0;
-    let (mut has_data, mut is_ping) = (false, false);
-    while at < text.len() {
-        let end = match memchr2(b'\n', b'\r', &text[at..]) {
-            Some(length) => at + length,
-            None if ended => text.len(),
+    while start < text.len() {
+        let (end, next) = match event_end(text, start) {
+            Some(found) => found,
+            None if ended => (text.len(), text.len()),
             None => return First::Incomplete,
         };
-        let line = &text[at..end];
-        at = end + if text[end..].starts_with(b"\r\n") { 2 } else { 1 };
-        if line.is_empty() {
-            if has_data && !is_ping {
-                return First::MaybeError(&text[start..end]);
-            }
-            (start, has_data, is_ping) = (at, false, false);
+        let event = Event::parse(&text[start..end]);
+        if !event.data.is_empty() && event.name != b"ping" {
+            return First::MaybeError(&text[start..end]);
         }
-        is_ping |= line.strip_prefix(b"event:").is_some_and(|name| name.trim_ascii() == b"ping");
-        has_data |= line.starts_with(b"data:");
+        start = next;
     }
-    match ended {
-        true if has_data && !is_ping => First::MaybeError(&text[start..]),
-        true => First::Success,
-        false => First::Incomplete,
-    }
+    if ended { First::Success } else { First::Incomplete }
 }
 
 #[cfg(test)]
@@ -207,10 +194,10 @@ mod tests {
     #[test]
     fn first_event_is_the_first_with_data() {
         let event = |text: &'static str| first(text.as_bytes(), false);
-        assert_eq!(event(": ping\n\nevent: a\ndata: {}\n\nrest"), First::MaybeError(b"event: a\ndata: {}\n"));
+        assert_eq!(event(": ping\n\nevent: a\ndata: {}\n\nrest"), First::MaybeError(b"event: a\ndata: {}"));
         let after_ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n: keep-alive\n\nevent: error\ndata: {}\n\n";
-        assert_eq!(event(after_ping), First::MaybeError(b"event: error\ndata: {}\n"));
-        assert_eq!(event("\u{feff}data: 1\r\n\r\ndata: 2"), First::MaybeError(b"data: 1\r\n"));
+        assert_eq!(event(after_ping), First::MaybeError(b"event: error\ndata: {}"));
+        assert_eq!(event("\u{feff}data: 1\r\n\r\ndata: 2"), First::MaybeError(b"data: 1"));
         for text in [
             "",
             ": ping\n\n",
@@ -226,11 +213,31 @@ mod tests {
     }
 
     #[test]
-    fn json_is_held_only_if_it_may_be_an_error() {
-        for text in ["{", "[ ", "[{\"err", "{ \"error\": {\"code\"", "{\"type\":\"err", "{\"type\"", "[{\"error\":1}"] {
+    fn json_is_held_only_while_it_may_be_an_error() {
+        let long = |start: &str| format!("{start}{}", "x".repeat(SHORT));
+        for text in [
+            "{",
+            "[ ",
+            "[{\"err",
+            "{ \"error\": {\"code\"",
+            "{\"id\":\"r\",",
+            "[{\"error\":1}",
+            "{\"id\":\"r\",\"error\":{\"code\":429}}",
+            "{\"candidates\":[{\"finishReason\":\"PUP_LIMITED_DISABLED\"}]}",
+            &long("{\"error\":\""),
+        ] {
             assert_eq!(first(text.as_bytes(), false), First::Incomplete, "{text}");
         }
-        for text in ["{\"candidates\":[", "[{\"x", "{\"type\":\"message\"", "{\"object\":\"list\"", "[1", "[]", "{}"] {
+        for text in [
+            "{\"a\":1}",
+            "[{\"a\":{}}\n",
+            "{\"error\":null}\n{",
+            "[1",
+            "[]",
+            "{}",
+            &long("{\"text\":\""),
+            &long("{\"error\": null, \"text\":\""),
+        ] {
             assert_eq!(first(text.as_bytes(), false), First::Success, "{text}");
         }
         assert_eq!(first(b"{\"a\":1}", true), First::MaybeError(b"{\"a\":1}"));

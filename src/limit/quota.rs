@@ -213,7 +213,9 @@ impl Quota {
             let place = self.place(unit, span).expect("it was learned");
             let length = self.meters.list[place].length;
             if let Counter::Sliding(window) = &mut self.counters[place] {
-                entries.into_iter().for_each(|(tick, amount)| window.add(length, tick, amount));
+                for (tick, amount) in entries {
+                    window.add(length, tick, amount);
+                }
             }
         }
         is_new

@@ -290,8 +290,8 @@ impl KeyPool {
         Events(self.shared.events.subscribe())
     }
 
-    /// Classifies a response of the provider by the pool's rules; `None` if it is successful. Up to 64 KiB of the body
-    /// are read; it must not be compressed. The failure keeps the provider's message, which may contain the key.
+    /// Classifies a response of the provider by the pool's rules; `None` if it is successful. `body` is a body or an event
+    /// of a stream with its `data:`. Up to 64 KiB of it are read; it must not be compressed. The failure keeps the provider's message, which may contain the key.
     /// [`Lease::report`] redacts it; to log it before, redact the body with
     /// [`Secret::redact`](crate::Secret::redact).
     ///
@@ -308,7 +308,7 @@ impl KeyPool {
     /// ```
     pub fn classify(&self, status: http::StatusCode, headers: &http::HeaderMap, body: &[u8]) -> Option<Failure> {
         let wall = self.shared.clock.wall();
-        self.shared.classifier.classify(&*self.shared.provider, status, headers, body, false, wall)
+        self.shared.classifier.classify(&*self.shared.provider, status, headers, body, wall)
     }
 
     /// Returns the provider.

@@ -2,7 +2,6 @@
 
 mod architecture;
 mod config;
-mod errors;
 mod fallback;
 mod metrics;
 mod providers;

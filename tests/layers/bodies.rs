@@ -33,6 +33,13 @@ fn events(events: &'static [&'static str]) -> Answer {
     response
 }
 
+/// A JSON response in these chunks, with an unknown length.
+fn chunked(chunks: &'static [&'static str]) -> Answer {
+    let mut response = events(chunks);
+    response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    response
+}
+
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(text.as_bytes()).unwrap();
@@ -128,14 +135,26 @@ async fn error_in_every_first_event_sets_the_response_status() {
 async fn error_within_a_stream_is_passed_on_and_counted() {
     // The second form comes from gateways that put the error into the choice.
     let choice = "data: {\"choices\":[{\"error\":{\"code\":502,\"message\":\"Upstream error\"}}]}\n\n";
-    for error in [ERROR, choice] {
+    let named = "event: error\ndata: {\"message\":\"slow down\",\"code\":429}\n\n";
+    let minimax = "data: {\"choices\":null,\"base_resp\":{\"status_code\":1002,\"status_msg\":\"rate limit\"}}\n\n";
+    let limited = "data: {\"candidates\":[{\"finishReason\":\"PUP_LIMITED_DISABLED\"}]}\n\n";
+    let interaction =
+        "data: {\"interaction\":{\"status\":\"failed\",\"error\":{\"code\":\"rate_limit_exceeded\"}}}\n\n";
+    for (error, class) in [
+        (ERROR, "transient"),
+        (choice, "transient"),
+        (named, "rate_limit"),
+        (minimax, "rate_limit"),
+        (limited, "key_rejected"),
+        (interaction, "rate_limit"),
+    ] {
         let pool = pool(2);
         let frames: &'static [&'static str] = Box::leak(Box::new([OPENING, error]));
         let response = send(&pool, move |_| events(frames)).await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(text(response).await, [OPENING, error].concat());
         let stats = pool.stats();
-        assert_eq!((stats.failed, stats.by_class["transient"]), (1, 1), "{error}");
+        assert_eq!((stats.failed, stats.by_class.get(class).copied()), (1, Some(1)), "{error}");
     }
 }
 
@@ -227,23 +246,25 @@ async fn broken_error_is_passed_on_as_a_whole_response() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stream_that_breaks_in_its_first_event_is_sent_again() {
-    let pool = pool(2);
-    let calls = Calls::default();
-    let response = send(&pool, |_| {
-        if calls.next() > 0 {
-            return good();
-        }
-        let (mut sender, response) = stream();
-        tokio::spawn(async move {
-            sender.send_data(Bytes::from_static(b"data: {\"candidates\":[")).await.unwrap();
-            sender.abort("connection reset".into());
+async fn response_that_breaks_at_its_start_is_sent_again() {
+    for start in ["data: {\"candidates\":[", "{\"candidates\":["] {
+        let pool = pool(2);
+        let calls = Calls::default();
+        let response = send(&pool, |_| {
+            if calls.next() > 0 {
+                return good();
+            }
+            let (mut sender, response) = stream();
+            tokio::spawn(async move {
+                sender.send_data(Bytes::from_static(start.as_bytes())).await.unwrap();
+                sender.abort("connection reset".into());
+            });
+            response
         });
-        response
-    });
-    let response = response.await.unwrap();
-    assert_eq!((response.status().as_u16(), attempts(&response).len()), (200, 2));
-    assert!(text(response).await.contains("hello"));
+        let response = response.await.unwrap();
+        assert_eq!((response.status().as_u16(), attempts(&response).len()), (200, 2), "{start}");
+        assert!(text(response).await.contains("hello"));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,6 +289,52 @@ async fn error_with_status_200_and_without_a_json_type_is_found() {
             [Some(ErrorClass::KeyRejected), None]
         );
     }
+}
+
+/// The length of the body is not known, and the error is not its first member.
+#[tokio::test(start_paused = true)]
+async fn error_in_a_json_body_in_chunks_is_retried() {
+    for body in [
+        r#"{"id":"gen","error":{"code":429,"message":"Rate limit exceeded"}}"#,
+        r#"{"user_id":"u","error":{"code":402,"message":"Insufficient credits"}}"#,
+        r#"{"id":"gen","choices":[{"index":0,"message":{"role":"assistant","content":""},"error":{"code":502,"message":"x"},"finish_reason":"error"}]}"#,
+        r#"{"id":"r","object":"response","status":"failed","error":{"code":"server_error","message":"x"},"output":[]}"#,
+        r#"{"id":"x","choices":null,"base_resp":{"status_code":1008,"status_msg":"insufficient balance"}}"#,
+        r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}],"usageMetadata":{"promptTokenCount":3}}"#,
+        r#"[{"error":{"code":503,"message":"overloaded"}}]"#,
+    ] {
+        for cut in [body.len(), 2, 20, body.len() - 1] {
+            let (first, last) = body.split_at(cut);
+            let frames: &'static [&'static str] = Box::leak(Box::new([first, last]));
+            let response = send(&pool(2), move |key| if key == 0 { chunked(frames) } else { good() }).await.unwrap();
+            assert_eq!(attempts(&response).len(), 2, "{body} cut at {cut}");
+            assert!(text(response).await.contains("hello"));
+            let response = send(&pool(1), move |_| chunked(frames)).await;
+            let response = response.map(|response| response.status());
+            assert!(response.as_ref().map_or(true, |status| status.as_u16() >= 400), "{response:?}: {body}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_of_a_json_answer_is_passed_on_at_once() {
+    let long = format!(r#"{{"id":"r","error":null,"output":[{{"text":"{}"#, "x".repeat(2_000));
+    let begun = now();
+    for start in ["[{\"candidates\":[]}", "{\"message\":{},\"error\":null}\n", long.leak()] {
+        let pool = pool(1);
+        let response = send(&pool, move |_| {
+            let (mut sender, mut response) = stream();
+            response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+            tokio::spawn(async move {
+                sender.send_data(Bytes::from_static(start.as_bytes())).await.unwrap();
+                tokio::time::sleep(Duration::from_secs(60)).await;
+            });
+            response
+        });
+        let frame = response.await.unwrap().into_body().frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), start);
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 fn pool_of_two() -> tower_keypool::KeyPool {

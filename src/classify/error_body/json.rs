@@ -2,8 +2,14 @@
 
 use serde_json::Value;
 
+use super::LIMITED;
+use crate::classify::sse::{Event, event_end};
+
 /// Paths of the error in an event or in a successful response.
-const ERRORS: &[&str] = &["error[]", "response.error", "response.status_details.error", "choices[].error"];
+#[rustfmt::skip]
+const ERRORS: &[&str] = &[
+    "error[]", "response.error", "response.status_details.error", "interaction.error", "choices[].error", "x_groq.error",
+];
 /// Additional paths of the error in a response with an error status.
 const MORE_ERRORS: &[&str] = &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
 
@@ -75,13 +81,21 @@ fn is_named_error(root: &Value) -> bool {
 
 /// Reports whether a value of a successful response is an error.
 pub(super) fn is_error(root: &Value) -> bool {
-    let holds_one = ERRORS.iter().flat_map(|path| at(root, path)).any(|error| !is_empty(error));
+    let any = |paths: &[&str], is: fn(&Value) -> bool| paths.iter().flat_map(|path| at(root, path)).any(is);
     // MiniMax has its own status. Zhipu and Cloudflare have `success`.
-    let failed = || at(root, "base_resp.status_code").iter().any(|code| code.as_u64() != Some(0));
-    let is_listed = || root.get("errors").is_some_and(|errors| !is_empty(errors));
-    let has_code = || root.get("code").and_then(status).is_some();
-    let denied = || root.get("success") == Some(&Value::Bool(false)) && (has_code() || is_listed());
-    holds_one || is_named_error(root) || failed() || denied()
+    let is_denied = || root.get("success") == Some(&Value::Bool(false));
+    any(ERRORS, |error| !is_empty(error))
+        || is_named_error(root)
+        || is_limited(root)
+        || any(&["response.status", "interaction.status"], |status| status == "failed")
+        || any(&["base_resp.status_code"], |code| code.as_u64() != Some(0))
+        || is_denied()
+            && (any(&["code"], |code| status(code).is_some()) || any(&["errors"], |errors| !is_empty(errors)))
+}
+
+/// Reports whether a response of Gemini ended because the account is limited.
+pub(super) fn is_limited(root: &Value) -> bool {
+    at(root, "candidates[].finishReason").iter().any(|reason| *reason == LIMITED)
 }
 
 /// Fields that a successful response may have to count as nothing but an error.
@@ -123,46 +137,44 @@ pub(super) fn unwrapped(mut value: Value) -> Value {
     value
 }
 
-/// Parses the object or array at the start of a text and ignores the rest. `serde_json` limits its depth.
+/// Parses the object or array at the start of a text and ignores the rest. An array may be incomplete. `serde_json`
+/// limits the depth.
 pub(super) fn first_value(text: &str) -> Option<Value> {
-    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let is_between = |c: char| c.is_whitespace() || c == ',';
+    let text = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     // Skips a prefix that protects JSON from scripts, and separators between the items of a streamed array.
-    let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start_matches(|c: char| c.is_whitespace() || c == ',');
-    if !text.starts_with(['{', '[']) {
-        return None;
+    let text = text.strip_prefix(")]}'").unwrap_or(text).trim_start_matches(is_between);
+    if text.starts_with('{') {
+        return serde_json::Deserializer::from_str(text).into_iter().next()?.ok();
     }
-    serde_json::Deserializer::from_str(text).into_iter().next()?.ok()
+    let mut rest = text.strip_prefix('[')?;
+    let mut items = Vec::new();
+    loop {
+        rest = rest.trim_start_matches(is_between);
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+        let Some(Ok(item)) = values.next() else { break };
+        items.push(item);
+        rest = &rest[values.byte_offset()..];
+    }
+    (!items.is_empty()).then_some(Value::Array(items))
 }
 
 /// Finds the error in server-sent events, or in a raw object after them, with which Gemini ends a broken stream.
 pub(super) fn in_events(text: &str) -> Option<Value> {
-    const MAX_OBJECTS: usize = 32;
-    let erring = |text: &str| first_value(text).map(unwrapped).filter(is_error);
-    let (mut data, mut is_named_error, mut begin, mut objects) = (String::new(), false, 0, 0);
-    for line in text.split_inclusive('\n').chain(["\n"]) {
-        let bare = line.trim();
-        if let Some(more) = bare.strip_prefix("data:") {
-            data.push_str(more.trim_start());
-        } else if let Some(name) = bare.strip_prefix("event:") {
-            is_named_error = name.trim() == "error";
-        } else if bare.is_empty() {
-            let found = erring(&data);
-            if found.is_some() {
-                return found;
-            }
-            if is_named_error && !data.is_empty() {
-                let error = first_value(&data).unwrap_or_else(|| data.into());
+    let mut rest = text.as_bytes();
+    while !rest.is_empty() {
+        let (end, next) = event_end(rest, 0).unwrap_or((rest.len(), rest.len()));
+        let event = Event::parse(&rest[..end]);
+        rest = &rest[next..];
+        let data = String::from_utf8_lossy(event.data.trim_ascii());
+        match first_value(&data).map(unwrapped) {
+            Some(value) if is_error(&value) => return Some(value),
+            value if event.name == b"error" && !data.is_empty() => {
+                let error = value.unwrap_or_else(|| data.into_owned().into());
                 return Some(serde_json::json!({ "error": error, "status": status_in_comment(text) }));
             }
-            (data, is_named_error) = (String::new(), false);
-        } else if bare.starts_with(['{', '[', ',']) && objects < MAX_OBJECTS {
-            objects += 1;
-            let found = erring(&text[begin..]);
-            if found.is_some() {
-                return found;
-            }
+            _ => {}
         }
-        begin += line.len();
     }
     None
 }

@@ -57,6 +57,13 @@ fn last_reported_usage_of_gemini_is_used() {
     assert_eq!(usage(&format!("[{first}\n,\r\n{last}\n]")), Some((4, 5)));
     assert_eq!(usage(last), Some((4, 5)));
     assert_eq!(usage(r#"{"usageMetadata":{"promptTokenCount":7,"toolUsePromptTokenCount":2}}"#), Some((9, 0)));
+    for later in [
+        r#"{"usageMetadata":{}}"#,
+        r#"{"usageMetadata":{"candidatesTokenCount":2}}"#,
+        r#"{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"usageMetadata":{"promptTokenCount":1}}}}]}}]}"#,
+    ] {
+        assert_eq!(usage(&format!("data: {last}\r\n\r\ndata: {later}\r\n\r\n")), Some((4, 5)), "{later}");
+    }
 }
 
 #[test]
@@ -116,6 +123,25 @@ fn usage_of_anthropic_counts_the_cache_and_updates_field_by_field() {
     assert_eq!(usage(&stream), Some((40, 15)));
     let whole = r#"{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":4}}"#;
     assert_eq!(usage(whole), Some((3, 4)));
+    for counts in [r#""input_tokens":0,"cache_read_input_tokens":0"#, r#""input_tokens":25"#, r#""input_tokens":null"#]
+    {
+        let delta = format!(r#"{{"type":"message_delta","usage":{{{counts},"output_tokens":15}}}}"#);
+        assert_eq!(usage(&format!("data: {start}\n\ndata: {delta}\n\n")), Some((40, 15)), "the input never falls");
+    }
+}
+
+#[test]
+fn usage_is_read_where_other_formats_have_it() {
+    let moonshot =
+        r#"{"choices":[{"delta":{},"finish_reason":"stop","usage":{"prompt_tokens":11,"completion_tokens":7}}]}"#;
+    let groq = r#"{"choices":[],"x_groq":{"id":"r","usage":{"prompt_tokens":11,"completion_tokens":7}}}"#;
+    let cohere = r#"{"usage":{"billed_units":{"input_tokens":3},"tokens":{"input_tokens":11,"output_tokens":7}}}"#;
+    let cohere_end = format!(r#"{{"type":"message-end","delta":{cohere}}}"#);
+    let interaction = r#"{"interaction":{"usage":{"total_input_tokens":8,"total_tool_use_tokens":3,"total_output_tokens":5,"total_thought_tokens":2}}}"#;
+    for item in [moonshot, groq, cohere, &cohere_end, interaction] {
+        assert_eq!(usage(item), Some((11, 7)), "{item}");
+        assert_eq!(usage(&format!("data: {item}\n\ndata: [DONE]\n\n")), Some((11, 7)), "{item}");
+    }
 }
 
 #[test]
@@ -183,19 +209,30 @@ fn errors_in_the_middle_of_a_stream_are_found() {
         r#"{"id":"gen","choices":[{"index":0,"delta":{},"error":{"code":502,"message":"m"},"finish_reason":"error"}]}"#,
         r#"{"type":"response.failed","response":{"status":"failed","error":{"code":"rate_limit_exceeded"}}}"#,
         r#"{"type":"response.done","response":{"status":"failed","status_details":{"error":{"code":"insufficient_quota"}}}}"#,
+        r#"{"event_type":"interaction.complete","interaction":{"status":"failed","error":{"code":"quota_exceeded"}}}"#,
+        r#"{"event_type":"interaction.complete","interaction":{"status":"failed"}}"#,
+        r#"{"choices":null,"base_resp":{"status_code":1002,"status_msg":"rate limit"}}"#,
+        r#"{"candidates":[{"finishReason":"PUP_LIMITED_DISABLED"}],"usageMetadata":{}}"#,
+        r#"{"choices":[],"x_groq":{"error":{"message":"over capacity"}}}"#,
     ] {
         let good = r#"{"candidates":[{"content":{"parts":[{"text":"an error"}]}}],"error":null}"#;
-        let found = Some(item.to_owned());
-        assert_eq!(error(&format!("data: {good}\n\ndata: {item}\n\ndata: [DONE]\n\n")), found);
-        assert_eq!(error(&format!("event: error\r\ndata: {item}\r\n\r\n")), found);
-        assert_eq!(error(&format!("data: {good}\r\n\r\n{item}\n")), found, "without data:");
-        assert_eq!(error(&format!("data: {good}\r\n{item}\n")), found, "without data: and a blank line");
-        assert_eq!(error(&format!("[{good}\n,\r\n{item}]")), found);
-        assert_eq!(error(&format!("data: [{item}]\n\n")), found);
+        for body in [
+            format!("data: {good}\n\ndata: {item}\n\ndata: [DONE]\n\n"),
+            format!("event: error\r\ndata: {item}\r\n\r\n"),
+            format!("data: {good}\r\n\r\n{item}\n"),
+            format!("data: {good}\r\n{item}\n"),
+            format!("[{good}\n,\r\n{item}]"),
+            format!("data: [{item}]\n\n"),
+        ] {
+            assert!(error(&body).is_some_and(|found| found.contains(item)), "{body}");
+        }
     }
     let pretty = "{\n  \"error\": {\n    \"code\": 503\n  }\n}";
     assert_eq!(error(&format!("data: {{}}\r\n\r\n{pretty}\n")), Some(pretty.to_owned()));
-    assert_eq!(error("event: error\ndata: overloaded\n\n"), Some("overloaded".to_owned()));
+    for event in ["data: overloaded", r#"data: {"message":"slow down","code":429}"#] {
+        let event = format!("event: error\n{event}");
+        assert_eq!(error(&format!("data: {{}}\n\n{event}\n\n")), Some(event), "the name of the event is kept");
+    }
     let incomplete = r#"{"type":"response.incomplete","response":{"status":"incomplete","error":null}}"#;
     assert_eq!(error(&format!("data: {incomplete}\n\n")), None);
     assert_eq!(error(r#"{"error":{},"errors":[]}"#), None);
@@ -218,7 +255,7 @@ fn end_of_an_oversized_body_or_event_is_read() {
         assert_eq!(read(&format!("data: {gemini}\r\n\r\ndata: {{}}\r\n\r\n")), (Some((4, 1290)), None));
         assert_eq!(read(&format!("data: {completed}\n\n")), (Some((3, 9)), None));
         let failed = format!("[{gemini}\n,\r\n{{\"error\":{{\"code\":503}}}}\n]");
-        assert_eq!(read(&failed).1.as_deref(), Some(r#"{"error":{"code":503}}"#));
+        assert_eq!(read(&failed).1.as_deref(), Some(r#"data: {"error":{"code":503}}"#));
         // The events after a large one are read as usual.
         let small = r#"{"usage":{"input_tokens":5}}"#;
         assert_eq!(read(&format!("data: \"{large}\"\n\ndata: {small}\n\n")), (Some((5, 0)), None));

@@ -356,10 +356,12 @@ async fn response_that_stops_arriving_ends() {
     tokio::spawn(async move {
         let mut streams = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n";
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n";
+            // A shorter start would be held and then sent again.
+            let padding = " ".repeat(1 << 10);
             // A response before the request would be an error of its own.
             stream.read_u8().await.expect("a request");
-            stream.write_all(format!("{head}{{\"candidates\":[").as_bytes()).await.expect("sent");
+            stream.write_all(format!("{head}{{\"candidates\":[{padding}").as_bytes()).await.expect("sent");
             streams.push(stream);
         }
     });

@@ -546,7 +546,7 @@ async fn list_leaves_out_resources_of_an_unavailable_project() {
             .collect::<std::collections::HashSet<_>>()
     });
     assert_eq!(listed, Some(of_key["key-1"].iter().cloned().collect()));
-    assert!(gateway.log().contains("left out of a list"), "{}", gateway.log());
+    gateway.wait_for_log("left out of a list").await;
 }
 
 #[tokio::test]
