@@ -133,7 +133,7 @@ async fn delay_after_an_attempt_is_that_of_the_requests_size() {
     };
     drop(pool.try_acquire(small("key-0")).unwrap());
     let large = KeyRequest::model("m").input_tokens(400).wait(Duration::ZERO);
-    let classify = |_: &()| Outcome::from_class(ErrorClass::RateLimit);
+    let classify = |(): &()| Outcome::from_class(ErrorClass::RateLimit);
     let error = pool.run(large, classify, |_| async { Err::<(), _>(()) }).await.unwrap_err();
     let RunError::Pool(error) = error else { panic!("{error:?}") };
     assert_eq!(error.attempts().len(), 1);
