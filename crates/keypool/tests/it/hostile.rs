@@ -272,6 +272,11 @@ async fn breaking_upstream(answer: impl Fn(usize) -> String + Send + 'static) ->
                 assert!(stream.read_buf(&mut request).await.expect("a request") > 0);
             }
             stream.write_all(answer(n).as_bytes()).await.expect("sent");
+            tokio::spawn(async move {
+                // So that the gateway passes on the start first.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                drop(stream);
+            });
         }
     });
     url
