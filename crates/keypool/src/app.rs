@@ -42,7 +42,7 @@ use crate::{
     health,
     metrics::{self, Metrics},
     middleware::{
-        access_log::{self, Recent},
+        access_log::{self, Progress, Recent},
         auth, host_guard,
     },
     proxy::{handler, models::Catalog, pools::Pools, resources::Resources, sessions::Sessions, upstream::client_tls},
@@ -126,7 +126,7 @@ impl App {
         let session_header = gateway.session_affinity.then(|| gateway.session_header.parse().ok()).flatten();
         let app = Arc::new(Self {
             settings,
-            hosts: gateway.hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            hosts: gateway.hosts.clone(),
             origins: gateway.origins.clone(),
             pools: Pools::open(&loaded, &stores).await?,
             tenants: Tenants::open(&loaded, &stores).await?,
@@ -181,8 +181,8 @@ impl Gateway {
     }
 
     /// Returns the response to a request.
-    pub async fn handle(mut self, request: Request) -> Response {
-        let entry = access_log::Entry::begin(&self.app, &request);
+    pub async fn handle(mut self, mut request: Request) -> Response {
+        let entry = access_log::Entry::begin(&self.app, &mut request);
         let (head, body) = request.into_parts();
         let response = if let Some(refused) = host_guard::refused(&self.app, &head) {
             refused
@@ -195,7 +195,7 @@ impl Gateway {
             let caught = AssertUnwindSafe(response).catch_unwind().await;
             caught.map_or_else(|_| panicked(), |response| response.unwrap_or_else(|never| match never {}))
         };
-        entry.end(&self.app, response)
+        entry.end(response)
     }
 }
 
@@ -231,10 +231,10 @@ async fn proxy(app: AppState, request: Request) -> Response {
         Ok(authenticated) => authenticated,
         Err((dialect, error)) => return error.into_response(dialect),
     };
-    let mut response = handler::handle(&app, route, Arc::clone(&tenant), head, body).await;
-    // For the access log.
-    response.extensions_mut().insert(tenant);
-    response
+    if let Some(progress) = head.extensions.get::<Progress>() {
+        progress.authenticated(&tenant);
+    }
+    handler::handle(&app, route, tenant, head, body).await
 }
 
 async fn not_found(uri: Uri) -> Response {
@@ -248,9 +248,10 @@ fn panicked() -> Response {
 
 /// Allows pages of the configured origins to read responses, except those of the gateway's own paths.
 fn cors(app: &AppState) -> CorsLayer {
-    let origins: Vec<_> = app.origins.iter().filter_map(|origin| HeaderValue::try_from(origin).ok()).collect();
+    let origins = app.origins.clone();
     let may_read = move |origin: &HeaderValue, head: &http::request::Parts| {
-        !head.uri.path().starts_with("/-/") && origins.contains(origin)
+        let is_ours = |ours: &String| ours.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
+        !head.uri.path().starts_with("/-/") && origins.iter().any(is_ours)
     };
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(may_read))

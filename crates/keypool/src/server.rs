@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     convert::Infallible,
+    future::Future,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     pin::{Pin, pin},
@@ -25,10 +26,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{
     body::Incoming,
+    rt::Executor,
     service::{Service, service_fn},
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
 };
 use rustls::{
@@ -42,6 +44,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
@@ -56,6 +59,9 @@ pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphoreP
 /// Timeout for the TLS handshake and the first request head of a connection, and for each later head over HTTP/1.1; the
 /// client is then disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection without a request stays open during a shutdown: its first request may be on the way.
+const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// How long the rest of a request body is read after an early response.
 const LINGER: Duration = Duration::from_secs(30);
@@ -104,7 +110,7 @@ impl Server {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((stream, peer)) => self.connect(stream, peer, &gateway, &graceful),
+                Ok((stream, peer)) => self.connect(stream, peer, &gateway, &graceful, &stop),
                 Err(error) => {
                     // Usually too many open files: an immediate retry would fail, too.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -121,7 +127,14 @@ impl Server {
         }
     }
 
-    fn connect(&self, stream: TcpStream, peer: SocketAddr, gateway: &Gateway, graceful: &GracefulShutdown) {
+    fn connect(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        gateway: &Gateway,
+        graceful: &GracefulShutdown,
+        stop: &CancellationToken,
+    ) {
         let permit = Arc::clone(&self.all).try_acquire_owned().ok().ok_or("503 Service Unavailable");
         let admitted = permit.and_then(|permit| {
             Ok((permit, Addresses::enter(&self.by_address, peer.ip()).ok_or("429 Too Many Requests")?))
@@ -151,25 +164,35 @@ impl Server {
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
             let answer = gateway.clone().handle(request);
-            async move { Ok::<_, Infallible>(answer.await) }
+            async move { Ok::<_, Infallible>(answer.await.map(Unread::watched)) }
         });
+        let streams = Streams { reader_timeout: self.reader_timeout };
+        let stop = stop.clone();
         let watcher = graceful.watcher();
         let tls = self.tls.as_ref().map(Certificate::acceptor);
         tokio::spawn(async move {
             let _connection = connection;
             let mut served = pin!(async move {
-                let Some(acceptor) = tls else { return serve_connection(Box::pin(timed), service, watcher).await };
+                let Some(acceptor) = tls else {
+                    return serve_connection(Box::pin(timed), service, streams, watcher).await;
+                };
                 if is_plain_http(timed.get_ref()).await {
                     return refuse(timed.into_inner(), "400 This address speaks TLS: use https", false).await;
                 }
                 match acceptor.accept(Box::pin(timed)).await {
-                    Ok(stream) => serve_connection(stream, service, watcher).await,
+                    Ok(stream) => serve_connection(stream, service, streams, watcher).await,
                     Err(error) => tracing::debug!(%peer, %error, "the TLS handshake failed"),
                 }
             });
+            let too_late = async {
+                tokio::select! {
+                    () = tokio::time::sleep(HEAD_TIMEOUT) => {}
+                    () = stop.cancelled() => tokio::time::sleep(LAST_HEAD).await,
+                }
+            };
             tokio::select! {
                 () = &mut served => {}
-                () = tokio::time::sleep(HEAD_TIMEOUT) => {
+                () = too_late => {
                     if has_request.load(Ordering::Relaxed) {
                         served.await;
                     } else {
@@ -181,13 +204,13 @@ impl Server {
     }
 }
 
-async fn serve_connection<I, S>(stream: I, service: S, watcher: hyper_util::server::graceful::Watcher)
+async fn serve_connection<I, S>(stream: I, service: S, streams: Streams, watcher: hyper_util::server::graceful::Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<http::Request<Incoming>, Response = axum::response::Response, Error = Infallible> + Send + 'static,
     S::Future: Send,
 {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = auto::Builder::new(streams);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder
         .http2()
@@ -198,6 +221,111 @@ where
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error = &*error, "a connection ended");
+    }
+}
+
+/// Runs the streams of HTTP/2 connections. A stream whose client does not read is reset: the connection, whose writes
+/// [`TimeoutStream`] watches, does not show it, because a client that reads nothing is sent nothing.
+#[derive(Clone)]
+struct Streams {
+    reader_timeout: Duration,
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let (unread, timeout) = (Unread::default(), self.reader_timeout);
+        tokio::spawn(UNREAD.scope(unread.clone(), async move {
+            tokio::select! {
+                _ = stream => {}
+                () = unread.lasts(timeout) => tracing::debug!("a client stopped reading a response over HTTP/2"),
+            }
+        }));
+    }
+}
+
+tokio::task_local! {
+    static UNREAD: Unread;
+}
+
+/// When the last piece of a response was handed out, unless the next one was requested since. With HTTP/2 it is
+/// requested when the client has room for it.
+#[derive(Clone, Default)]
+struct Unread(Arc<Mutex<Option<Instant>>>);
+
+impl Unread {
+    /// Watches the body of a response over HTTP/2.
+    fn watched(body: Body) -> Body {
+        match UNREAD.try_with(Self::clone) {
+            Ok(unread) => Body::new(WatchedBody { inner: body, rest: Bytes::new(), unread }),
+            Err(_) => body,
+        }
+    }
+
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// Waits until a piece has not been read for this time.
+    async fn lasts(&self, timeout: Duration) {
+        loop {
+            let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let until = since.unwrap_or_else(Instant::now) + timeout;
+            if until <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+}
+
+/// A response body whose pieces are small, because those that hyper has accepted are not watched.
+struct WatchedBody {
+    inner: Body,
+    /// The rest of the last piece.
+    rest: Bytes,
+    unread: Unread,
+}
+
+/// Maximum size of a piece: that of a frame of HTTP/2.
+const PIECE: usize = 16 << 10;
+
+impl http_body::Body for WatchedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.unread.set(None);
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)).map(|frame| frame.map(Frame::into_data)) {
+                Some(Ok(Ok(data))) => self.rest = data,
+                Some(Ok(Err(trailers))) => return Poll::Ready(Some(Ok(trailers))),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        self.unread.set(Some(Instant::now()));
+        let size = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(size)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (rest, inner) = (self.rest.len() as u64, self.inner.size_hint());
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
     }
 }
 

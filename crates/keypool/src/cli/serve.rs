@@ -149,10 +149,9 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         () = signals.next() => tracing::warn!("stopped at once by a second signal"),
     }
     // Write the remaining counts to the store.
-    for provider in app.pools.iter() {
-        let _ = tokio::time::timeout(Duration::from_secs(2), provider.pool.shutdown()).await;
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(2), app.tenants.shutdown()).await;
+    let pools = futures_util::future::join_all(app.pools.iter().map(|provider| provider.pool.shutdown()));
+    let all = async { tokio::join!(pools, app.tenants.shutdown()) };
+    let _ = tokio::time::timeout(Duration::from_secs(2), all).await;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use tower_keypool::{
 use crate::{
     app::AppState,
     error::{ApiError, Cause, Dialect},
+    middleware::access_log::Progress,
     proxy::{
         body::Collected,
         handler::{self, Incoming},
@@ -132,6 +133,9 @@ impl<'a> Caller<'a> {
                 head.insert(name, value.clone());
             }
         }
+        if let Some(progress) = self.incoming.head.extensions.get::<Progress>() {
+            request.extensions_mut().insert(progress.clone());
+        }
         let (head, ()) = request.into_parts();
         let route = Route {
             dialect: Dialect::Gemini,
@@ -235,6 +239,7 @@ impl Exchange {
             head.extensions.insert(before.clone());
         }
         head.extensions.insert(needs);
+        let progress = head.extensions.get::<Progress>().cloned();
         let provider = Arc::clone(&self.provider);
         Box::pin(async move {
             let answer = provider.send_to_read(Request::from_parts(head, Body::from(body))).await.map_err(|error| {
@@ -244,7 +249,10 @@ impl Exchange {
             let (head, body) = answer.into_parts();
             let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
             if head.status.is_success() {
-                return Ok((body, attempts));
+                if let Some(error) = handler::unreadable_error(&head) {
+                    return Err(Failure::from(error).after(attempts));
+                }
+                return Ok((Body::new(handler::logged(body, progress, attempts.clone())), attempts));
             }
             if let Some(error) = handler::redirect_error(&Method::POST, head.status, &head.headers) {
                 return Err(Failure::from(error).after(attempts));

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -10,9 +10,14 @@ use axum::{extract::Request, response::Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use tokio::time::Instant;
-use tower_keypool::{Attempts, ErrorClass};
+use tower_keypool::{Attempts, ErrorClass, Failure, Lease};
 
-use crate::{app::App, error::Cause, metrics::InProgress, tenants::Tenant};
+use crate::{
+    app::{App, AppState},
+    error::Cause,
+    metrics::InProgress,
+    tenants::Tenant,
+};
 
 /// Number of requests kept.
 const RECENT: usize = 256;
@@ -32,9 +37,9 @@ pub struct RequestRecord {
     pub path: String,
     /// The tenant that sent it; null if it was sent with the gateway's own token, or without a valid token.
     pub tenant: Option<String>,
-    /// The status of the response.
+    /// The status of the response; 499 if the client left before it.
     pub status: u16,
-    /// Milliseconds from the request's arrival to the response head.
+    /// Milliseconds from the request's arrival to the response head, or until the client left.
     pub milliseconds: u64,
     /// The result of the request.
     pub result: RequestResult,
@@ -50,7 +55,7 @@ pub struct RequestRecord {
 pub enum RequestResult {
     /// It was served.
     Good,
-    /// The request was invalid: the caller must correct it.
+    /// The request was invalid: the caller must correct it. Or the caller left before the response.
     Caller,
     /// No key was available in time.
     Unavailable,
@@ -80,7 +85,8 @@ pub struct AttemptRecord {
     /// The project of the key.
     pub project: String,
     pub model: Option<String>,
-    /// The class of the error; null if the attempt succeeded.
+    /// The class of the error; null if the attempt succeeded. If the client left before the response, it is `cancelled`
+    /// for the last attempt, and `failed` for a response with an error status.
     pub class: Option<&'static str>,
     /// The status of the error.
     pub status: Option<u16>,
@@ -122,61 +128,189 @@ pub fn is_own_page(path: &str) -> bool {
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The log entry of a request whose response has not started.
+/// The status of a request whose client left before the response. Only logs have it; nginx uses the same number.
+const CLIENT_LEFT: u16 = 499;
+
+/// The log entry of a request whose response has not started. If it is dropped before, the client has left.
 pub struct Entry {
+    app: AppState,
+    begun: Option<Begun>,
+}
+
+struct Begun {
     arrived: Instant,
-    id: HeaderValue,
     method: Method,
     uri: Uri,
     is_anthropic: bool,
+    #[expect(dead_code, reason = "held")]
     in_progress: InProgress,
+    progress: Progress,
+}
+
+/// What is known of a request before its response. It is an extension of the request.
+#[derive(Clone)]
+pub struct Progress(Arc<Shared>);
+
+struct Shared {
+    id: HeaderValue,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    tenant: Option<Arc<Tenant>>,
+    attempts: Vec<AttemptRecord>,
+}
+
+impl Progress {
+    /// Returns the `x-request-id`.
+    pub fn id(&self) -> &str {
+        self.0.id.to_str().unwrap_or_default()
+    }
+
+    /// Records the tenant of the request.
+    pub fn authenticated(&self, tenant: &Arc<Tenant>) {
+        self.known().tenant = Some(Arc::clone(tenant));
+    }
+
+    /// Records that the request is sent with a key.
+    pub fn begin_attempt(&self, lease: &Lease) -> Attempting {
+        let mut known = self.known();
+        known.attempts.push(AttemptRecord {
+            key: lease.key().to_string(),
+            project: lease.project().to_owned(),
+            model: lease.model().map(short),
+            class: Some("cancelled"),
+            status: None,
+            message: None,
+            milliseconds: 0,
+        });
+        Attempting { progress: self.clone(), begun: Instant::now(), at: known.attempts.len() - 1 }
+    }
+
+    /// Logs that the response of the last attempt broke off after its head was passed on.
+    pub fn broke_off(&self, attempts: &Attempts, error: &(dyn std::error::Error + 'static)) {
+        let Some(last) = attempts.last() else { return };
+        let failure = Failure::from_transport(error);
+        let (key, project, model) = (last.key().as_str(), last.project(), last.model());
+        let (class, error) = (failure.class().as_str(), failure.message());
+        tracing::info!(request = self.id(), key, project, model, class, error, "attempt failed");
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An attempt that has no response yet. Its duration is recorded when this is dropped.
+pub struct Attempting {
+    progress: Progress,
+    begun: Instant,
+    at: usize,
+}
+
+impl Drop for Attempting {
+    fn drop(&mut self) {
+        self.progress.known().attempts[self.at].milliseconds = milliseconds(self.begun.elapsed());
+    }
+}
+
+impl Attempting {
+    /// Records the head of the response or the error of the connection.
+    pub fn end(self, result: Result<StatusCode, &(dyn std::error::Error + 'static)>) {
+        let record = &mut self.progress.known().attempts[self.at];
+        match result {
+            Ok(status) if !status.is_client_error() && !status.is_server_error() => {}
+            Ok(status) => (record.class, record.status) = (Some("failed"), Some(status.as_u16())),
+            Err(error) => {
+                let failure = Failure::from_transport(error);
+                record.class = Some(failure.class().as_str());
+                record.message = failure.message().map(short);
+            }
+        }
+    }
 }
 
 impl Entry {
     /// Starts the entry of a request. Its `x-request-id` is kept; without one, or with one of more than 128 bytes, it gets
     /// a random id.
-    pub fn begin(app: &App, request: &Request) -> Self {
+    pub fn begin(app: &AppState, request: &mut Request) -> Self {
         let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= MAX_ID).cloned();
         let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("digits");
-        Self {
+        let id = given.unwrap_or_else(random);
+        let progress = Progress(Arc::new(Shared { id, known: Mutex::default() }));
+        request.extensions_mut().insert(progress.clone());
+        let begun = Begun {
             arrived: Instant::now(),
-            id: given.unwrap_or_else(random),
             method: request.method().clone(),
             uri: request.uri().clone(),
             is_anthropic: ["anthropic-version", "x-api-key"].iter().any(|name| request.headers().contains_key(*name)),
             in_progress: app.metrics.begin(request.uri().path()),
-        }
+            progress,
+        };
+        Self { app: Arc::clone(app), begun: Some(begun) }
     }
 
     /// Logs, counts and keeps the request when its response starts, and adds the `x-request-id`.
-    pub fn end(self, app: &App, mut response: Response) -> Response {
-        let Self { arrived, id, method, uri, is_anthropic, in_progress } = self;
-        drop(in_progress);
+    pub fn end(mut self, mut response: Response) -> Response {
+        let Some(begun) = self.begun.take() else { return response };
         let extensions = response.extensions_mut();
         let attempts = extensions.remove::<Attempts>().unwrap_or_default();
+        let cause = extensions.remove::<Cause>().map(|cause| short(&cause.0));
         let record = RequestRecord {
-            id: id.to_str().unwrap_or_default().to_owned(),
-            at_ms: jiff::Timestamp::now().as_millisecond(),
-            method: short(method.as_str()),
-            path: short(uri.path()),
-            tenant: extensions.remove::<Arc<Tenant>>().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
-            cause: extensions.remove::<Cause>().map(|cause| short(&cause.0)),
+            cause,
             result: RequestResult::of(response.status(), &attempts),
             status: response.status().as_u16(),
-            milliseconds: milliseconds(arrived.elapsed()),
             attempts: attempts.iter().map(attempt).collect(),
+            ..begun.record()
         };
-        if is_anthropic || record.path.contains("/messages") {
+        let id = &begun.progress.0.id;
+        if begun.is_anthropic || record.path.contains("/messages") {
             // Anthropic clients read the id from this header.
             response.headers_mut().entry("request-id").or_insert(id.clone());
         }
-        response.headers_mut().insert(REQUEST_ID, id);
-        write(&record);
-        app.metrics.answered(&record);
-        if !is_own_page(&record.path) {
-            app.recent.push(record);
-        }
+        response.headers_mut().insert(REQUEST_ID, id.clone());
+        drop(begun);
+        keep(&self.app, record);
         response
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let Some(begun) = self.begun.take() else { return };
+        let attempts = begun.progress.known().attempts.clone();
+        let record =
+            RequestRecord { cause: Some("the client left before the response".to_owned()), attempts, ..begun.record() };
+        drop(begun);
+        keep(&self.app, record);
+    }
+}
+
+impl Begun {
+    /// Returns the record of a request without a response.
+    fn record(&self) -> RequestRecord {
+        RequestRecord {
+            id: self.progress.id().to_owned(),
+            at_ms: jiff::Timestamp::now().as_millisecond(),
+            method: short(self.method.as_str()),
+            path: short(self.uri.path()),
+            tenant: self.progress.known().tenant.as_ref().and_then(|tenant| Some(tenant.name.as_ref()?.to_string())),
+            status: CLIENT_LEFT,
+            milliseconds: milliseconds(self.arrived.elapsed()),
+            result: RequestResult::Caller,
+            cause: None,
+            attempts: Vec::new(),
+        }
+    }
+}
+
+/// Logs, counts and keeps a request.
+fn keep(app: &App, record: RequestRecord) {
+    write(&record);
+    app.metrics.answered(&record);
+    if !is_own_page(&record.path) {
+        app.recent.push(record);
     }
 }
 

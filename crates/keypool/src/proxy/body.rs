@@ -21,7 +21,9 @@ use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_http::timeout::TimeoutBody;
-use tower_keypool::{BoxError, Lease, Usage, classify::UsageReader, provider::UsageFormat, replay::CollectedBody};
+use tower_keypool::{
+    BoxError, Lease, Usage, classify::UsageReader, cooldown, provider::UsageFormat, replay::CollectedBody,
+};
 
 use crate::{
     error::{ApiError, Dialect},
@@ -92,36 +94,64 @@ pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Resul
     Ok(Collected::whole(data))
 }
 
-/// The first bytes of gzip data, with which JSON and events never start. Some relays compress without being asked to.
-const GZIP: &[u8] = b"\x1f\x8b";
+/// A decompressor for a response. Some relays compress without being asked to.
+enum Inflate {
+    Gzip(write::MultiGzDecoder<Vec<u8>>),
+    Deflate(write::ZlibDecoder<Vec<u8>>),
+}
+
+impl Inflate {
+    /// Returns the decompressor for a body that starts with this data. JSON and events never start like compressed data.
+    fn of(data: &[u8]) -> Option<Self> {
+        match data {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip(write::MultiGzDecoder::new(Vec::new()))),
+            [0x78, ..] => Some(Self::Deflate(write::ZlibDecoder::new(Vec::new()))),
+            _ => None,
+        }
+    }
+
+    fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Gzip(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+            Self::Deflate(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+        }
+    }
+
+    fn inflated(&mut self) -> &mut Vec<u8> {
+        match self {
+            Self::Gzip(decoder) => decoder.get_mut(),
+            Self::Deflate(decoder) => decoder.get_mut(),
+        }
+    }
+}
 
 /// Maximum number of bytes that a piece of a response may have when it is decompressed.
 const MAX_INFLATED: usize = 32 << 20;
 
-/// Decompresses a response in gzip while it is read. Data after a damaged piece is lost.
+/// Decompresses a response in gzip or deflate while it is read. Data after a damaged piece is lost. `Content-Encoding`
+/// is removed unless it is another one.
 pub fn decompressed<B>(mut response: Response<B>) -> Response<Body>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    for name in [header::CONTENT_ENCODING, header::CONTENT_LENGTH] {
-        response.headers_mut().remove(name);
+    if cooldown::can_decode(response.headers()) {
+        response.headers_mut().remove(header::CONTENT_ENCODING);
     }
-    let mut gzip: Option<write::MultiGzDecoder<Vec<u8>>> = None;
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    let mut decoder: Option<Inflate> = None;
     let mut begun = false;
     let mut inflate = move |data: Bytes| {
-        if !std::mem::replace(&mut begun, true) && data.starts_with(GZIP) {
-            gzip = Some(write::MultiGzDecoder::new(Vec::new()));
+        if !std::mem::replace(&mut begun, true) {
+            decoder = Inflate::of(&data);
         }
-        let Some(decoder) = &mut gzip else { return data };
+        let Some(decoder) = &mut decoder else { return data };
         for piece in data.chunks(1 << 10) {
-            if decoder.write_all(piece).and_then(|()| decoder.flush()).is_err()
-                || decoder.get_ref().len() > MAX_INFLATED
-            {
+            if decoder.write(piece).is_err() || decoder.inflated().len() > MAX_INFLATED {
                 break;
             }
         }
-        std::mem::take(decoder.get_mut()).into()
+        std::mem::take(decoder.inflated()).into()
     };
     response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&mut inflate))))
 }

@@ -3,17 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, extract::Request, response::Response};
+use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
 use tower_keypool::{
-    Affinity, Attempts, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, Usage, cooldown,
-    provider::ModelIn,
+    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, Usage,
+    cooldown, provider::ModelIn,
 };
 
 use super::{
     address::Address,
     body::{self, Collected},
     headers, model_access, models,
-    pools::{AnswerBody, ProviderPool},
+    pools::ProviderPool,
     resources,
     route::{Endpoint, Route},
     sessions::Session,
@@ -24,6 +27,7 @@ use crate::{
     config::Span,
     convert,
     error::{ApiError, Dialect},
+    middleware::access_log::Progress,
     tenants::Tenant,
 };
 
@@ -154,7 +158,7 @@ async fn forward(
     let body = if resource.changes_table() {
         Box::pin(resources::learn(app, provider, &tenant, &resource, &mut head, body, address)).await?
     } else {
-        Body::new(body)
+        body
     };
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
     if let Some(lease) = tenant_lease.as_ref().filter(|_| !head.status.is_success()) {
@@ -169,15 +173,36 @@ async fn forward(
 async fn send(
     provider: &ProviderPool,
     request: Request,
-) -> Result<(http::response::Parts, AnswerBody, Attempts), (ApiError, Attempts)> {
+) -> Result<(http::response::Parts, Body, Attempts), (ApiError, Attempts)> {
     let method = request.method().clone();
+    let progress = request.extensions().get::<Progress>().cloned();
     let response = provider.send(request).await.map_err(|error| failure(&error))?;
     let (head, body) = response.into_parts();
     let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-    match redirect_error(&method, head.status, &head.headers).or_else(|| unreadable_error(&head)) {
-        None => Ok((head, body, attempts)),
+    let is_error = head.status.is_client_error() || head.status.is_server_error();
+    let unreadable = || unreadable_error(&head).filter(|_| is_error);
+    match redirect_error(&method, head.status, &head.headers).or_else(unreadable) {
+        None => Ok((head, Body::new(logged(body, progress, attempts.clone())), attempts)),
         Some(error) => Err((error, attempts)),
     }
+}
+
+/// Wraps the body of a response that may be passed on. If it breaks off, that is logged as a failed attempt.
+pub fn logged<B>(
+    body: B,
+    progress: Option<Progress>,
+    attempts: Attempts,
+) -> impl HttpBody<Data = Bytes, Error = BoxError>
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+{
+    body.map_err(move |error| {
+        let error = error.into();
+        if let Some(progress) = &progress {
+            progress.broke_off(&attempts, &*error);
+        }
+        error
+    })
 }
 
 /// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it
@@ -230,16 +255,13 @@ pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) 
     Some(ApiError::new(StatusCode::BAD_GATEWAY, message))
 }
 
-/// Returns the error for an error response in an encoding that was not requested: its body may contain the key.
-fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
+/// Returns the error for a response in an encoding that was not requested: the body of an error may contain the key.
+pub fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
     let encoding = head.headers.get(header::CONTENT_ENCODING)?.to_str().unwrap_or("?");
-    let is_error = head.status.is_client_error() || head.status.is_server_error();
-    (is_error && !cooldown::can_decode(&head.headers)).then(|| {
-        ApiError::new(
-            head.status,
-            format!("the provider's error cannot be read: its Content-Encoding ({encoding}) was not requested"),
-        )
-    })
+    let (status, what) =
+        if head.status.is_success() { (StatusCode::BAD_GATEWAY, "response") } else { (head.status, "error") };
+    let message = format!("the provider's {what} cannot be read: its Content-Encoding ({encoding}) was not requested");
+    (!cooldown::can_decode(&head.headers)).then(|| ApiError::new(status, message))
 }
 
 /// Converts the error of a request that no key could serve, or to which no provider responded.

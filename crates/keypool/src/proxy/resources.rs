@@ -24,7 +24,7 @@ use super::{
     handler::{self, Incoming},
     headers,
     names::{self, PathName},
-    pools::{AnswerBody, ProviderPool},
+    pools::ProviderPool,
     route::{Endpoint, decoded},
     uploads,
 };
@@ -385,7 +385,7 @@ pub async fn learn(
     tenant: &Arc<Tenant>,
     access: &ResourceAccess,
     head: &mut response::Parts,
-    answer: AnswerBody,
+    answer: Body,
     address: Option<Address>,
 ) -> Result<Body, ApiError> {
     if access.method == Method::DELETE
@@ -397,7 +397,7 @@ pub async fn learn(
     }
     let project = head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
     let Some(project) = project.filter(|_| access.is_read && head.status.is_success()) else {
-        return Ok(Body::new(answer));
+        return Ok(answer);
     };
     let learner = Learner {
         app: Arc::clone(app),
@@ -442,7 +442,7 @@ impl Learner {
     }
 
     /// Reads a whole response, and then passes on its frames, unchanged unless it contains the provider's address.
-    async fn whole(&self, head: &mut response::Parts, mut answer: AnswerBody) -> Result<Body, ApiError> {
+    async fn whole(&self, head: &mut response::Parts, mut answer: Body) -> Result<Body, ApiError> {
         let (mut frames, mut text) = (Vec::new(), BytesMut::new());
         loop {
             match answer.frame().await {
@@ -478,7 +478,7 @@ impl Learner {
     }
 
     /// Passes on events. An event that names a new resource is held until the resource is recorded.
-    fn events(self, answer: AnswerBody) -> Body {
+    fn events(self, answer: Body) -> Body {
         let frames = TryStreamExt::map_err(BodyStream::new(answer), BoxError::from);
         let begun = (self, Box::pin(frames), BytesMut::new());
         let frames = stream::try_unfold(begun, |(learner, mut frames, mut line)| async move {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
     io,
     pin::Pin,
     sync::Arc,
@@ -13,7 +14,7 @@ use anyhow::Context as _;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
@@ -36,7 +37,10 @@ use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
 use tower_keypool::{BoxError, Lease};
 
 use super::{headers, route::decoded};
-use crate::config::{Loaded, NO_EXIT};
+use crate::{
+    config::{Loaded, NO_EXIT},
+    middleware::access_log::Progress,
+};
 
 /// Timeout for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -117,6 +121,8 @@ where
         let Some(client) = client else {
             return Box::pin(std::future::ready(Err(NO_EXIT.into())));
         };
+        let progress = request.extensions().get::<Progress>().zip(lease);
+        let attempt = progress.map(|(progress, lease)| progress.begin_attempt(lease));
         let mut request = request.map(Body::new);
         let is_empty = http_body::Body::size_hint(request.body()).exact() == Some(0);
         if is_empty && matches!(*request.method(), Method::POST | Method::PUT | Method::PATCH) {
@@ -128,16 +134,35 @@ where
         let timeout = if is_socket { self.answer_timeout.min(HANDSHAKE_TIMEOUT) } else { self.answer_timeout };
         let pause = self.answer_timeout;
         Box::pin(async move {
-            let mut answer = tokio::time::timeout(timeout, answer).await?.map_err(transport_error)?;
+            let answer = tokio::time::timeout(timeout, answer).await.map_err(BoxError::from);
+            let answer = answer.and_then(|answer| answer.map_err(transport_error));
+            if let Some(attempt) = attempt {
+                attempt.end(answer.as_ref().map(Response::status).map_err(|error| &**error as &(dyn Error + 'static)));
+            }
+            let mut answer = answer?;
             // The end of a response in HTTP/1.0 is the end of the connection, but the client's connection stays open.
             *answer.version_mut() = Version::HTTP_11;
-            if answer.headers().contains_key(header::TRANSFER_ENCODING) {
+            if answer.headers().contains_key(header::TRANSFER_ENCODING) || answer.status() == StatusCode::NO_CONTENT {
                 answer.headers_mut().remove(header::CONTENT_LENGTH);
             }
+            with_one_length(answer.headers_mut());
             // The provider's own reason phrase may contain the key.
             answer.extensions_mut().remove::<hyper::ext::ReasonPhrase>();
             Ok(answer.map(|inner| TimedBody { inner, pause, timer: None, progressed: false }))
         })
+    }
+}
+
+/// Replaces a repeated `Content-Length` by one value, since HTTP/2 clients refuse it. The client has checked that all
+/// values are equal.
+fn with_one_length(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return };
+    let one = first.as_bytes().split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+    if (lengths.next().is_some() || one.len() < first.len())
+        && let Ok(one) = HeaderValue::from_bytes(one)
+    {
+        headers.insert(header::CONTENT_LENGTH, one);
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use futures_util::{SinkExt, StreamExt, stream::SplitSink};
-use http::{Request, StatusCode, header, request::Parts};
+use http::{HeaderValue, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Collected, Limited};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -41,6 +41,7 @@ use super::{
 use crate::{
     app::AppState,
     error::{ApiError, Dialect},
+    middleware::access_log::Progress,
     tenants::Tenant,
 };
 
@@ -56,21 +57,26 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_ATTEMPTS: usize = 8;
 /// Maximum length of a close reason, in bytes (RFC 6455, section 5.5).
 const MAX_REASON: usize = 123;
+/// The version of the WebSocket protocol.
+const VERSION: HeaderValue = HeaderValue::from_static("13");
 /// How long a session can be resumed.
 const RESUMABLE_MS: i64 = 24 * 3_600_000;
 
 /// Accepts the handshake of a session and runs the session in the background.
 ///
 /// # Errors
-/// If the request is not a valid WebSocket handshake.
+/// If the connection cannot become a WebSocket.
 pub fn serve(app: &AppState, route: &Route, tenant: &Arc<Tenant>, head: Parts) -> Result<Response, ApiError> {
     let mut request = Request::from_parts(head, ());
-    let answer = create_response(&request).map_err(|error| {
-        ApiError::new(
-            StatusCode::UPGRADE_REQUIRED,
-            format!("this address expects a WebSocket handshake over HTTP/1.1: {error}"),
-        )
-    })?;
+    let answer = match create_response(&request) {
+        Ok(answer) => answer,
+        Err(error) => {
+            let message = format!("this address expects a WebSocket handshake over HTTP/1.1: {error}");
+            let mut refused = ApiError::new(StatusCode::UPGRADE_REQUIRED, message).into_response(route.dialect);
+            refused.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+            return Ok(refused);
+        }
+    };
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or_else(|| ApiError::bad_request("this connection cannot become a WebSocket"))?;
     let (mut head, ()) = request.into_parts();
@@ -183,9 +189,15 @@ impl Session {
         };
         let code = end.to_client.as_ref().map_or(1005, |frame| u16::from(frame.code));
         let reason = end.to_client.as_ref().map(|frame| frame.reason.as_str().to_owned());
-        let tenant = self.tenant.name.as_deref();
-        tracing::info!(tenant, code, reason, ms = begun.elapsed().as_millis() as u64, "live session ended");
+        let (request, tenant) = (self.request(), self.tenant.name.as_deref());
+        let ms = begun.elapsed().as_millis() as u64;
+        tracing::info!(request, tenant, code, reason, ms, "live session ended");
         close_socket(&mut client, end.to_client).await;
+    }
+
+    /// Returns the `x-request-id` of the handshake, for the log.
+    fn request(&self) -> Option<&str> {
+        self.head.extensions.get::<Progress>().map(Progress::id)
     }
 
     /// Waits until the tenant is revoked or the gateway shuts down.
@@ -299,7 +311,8 @@ impl Session {
         let end = match opened.await {
             Ok(Ok((Ok(first), socket))) => {
                 let provider = Arc::clone(provider);
-                tracing::info!(key = %lease.key(), project = lease.project(), model = lease.model(), "live session opened");
+                let (request, project, model) = (self.request(), lease.project(), lease.model());
+                tracing::info!(request, key = %lease.key(), project, model, "live session opened");
                 return Ok(Attempt::Connected(Box::new(Connected { socket, provider, lease, first })));
             }
             Ok(Ok((Err(end), _))) => end,
@@ -314,7 +327,7 @@ impl Session {
         let failure = failure(provider, &frame);
         let (class, retry) = (failure.class().as_str(), failure.retry());
         let reason = lease.secret().redact(&frame.reason).into_owned();
-        tracing::info!(key = %lease.key(), class, reason, "attempt failed");
+        tracing::info!(request = self.request(), key = %lease.key(), class, reason, "attempt failed");
         lease.report(&failure.into());
         match retry {
             Retry::OtherKey => return Ok(Attempt::Refused(class.to_owned())),
@@ -334,10 +347,10 @@ impl Session {
         let mut request = Request::from_parts(head, Body::empty());
         let headers = request.headers_mut();
         let invalid = |_| End::ours(CloseCode::Error, "the handshake is not valid");
-        headers.insert(header::CONNECTION, header::HeaderValue::from_static("Upgrade"));
-        headers.insert(header::UPGRADE, header::HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, header::HeaderValue::from_static("13"));
-        headers.insert(header::SEC_WEBSOCKET_KEY, header::HeaderValue::try_from(key).map_err(invalid)?);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
+        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::try_from(key).map_err(invalid)?);
         request.extensions_mut().insert(needs);
         Ok(request)
     }

@@ -148,7 +148,7 @@ async fn number_of_wrong_tokens_is_limited() {
 async fn cors_does_not_apply_to_the_admin_api() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\norigins = [\"http://app.example\"]\n").expect("a file");
+        std::fs::write(folder.join("keypool.toml"), "[gateway]\norigins = [\"http://App.example\"]\n").expect("a file");
         command.args(["--admin-token", ADMIN]);
     });
     let mut with_origin = request(Method::GET, "/snapshot", &Value::Null);

@@ -2,15 +2,20 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Full};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::{Instant, timeout},
 };
 
-use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, sim};
+use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, reply, sim};
 
 fn configured(upstream: &str, config: &str) -> Gateway {
     Gateway::start_with(upstream, 1, |command, folder| {
@@ -171,6 +176,122 @@ async fn client_that_does_not_read_is_disconnected() {
         length += more;
     }
     assert!(length < 64 << 20, "more than the socket buffers was read: {length}");
+}
+
+/// Returns a client that uses one connection in HTTP/2, whose windows have this size.
+fn http2_client(window: u32) -> Client<HttpConnector, Full<Bytes>> {
+    let mut client = Client::builder(TokioExecutor::new());
+    client.http2_only(true).http2_initial_stream_window_size(window).build_http()
+}
+
+async fn over_http2(
+    client: &Client<HttpConnector, Full<Bytes>>,
+    gateway: &Gateway,
+    path: &str,
+) -> http::Response<hyper::body::Incoming> {
+    let (mut head, body) = post(path, &hello()).into_parts();
+    head.uri = format!("{}{path}", gateway.url).parse().expect("a URL");
+    client.request(http::Request::from_parts(head, body)).await.expect("a response")
+}
+
+#[tokio::test]
+async fn stream_of_http_2_that_is_not_read_is_reset() {
+    let slow = "x".repeat(1 << 20);
+    let upstream = Upstream::start(move |request| {
+        reply(200, "text/plain", request.uri().query().map_or("{}", |_| &slow).to_owned())
+    });
+    let gateway = configured(&upstream.await.url, "[gateway]\nreader_timeout = \"2s\"\n");
+    let client = http2_client(40_000);
+    let unread = over_http2(&client, &gateway, &format!("{GENERATE}?a=b")).await;
+    let mut slow = over_http2(&client, &gateway, &format!("{GENERATE}?a=b")).await.into_body();
+    let mut length = 0;
+    // A client that reads slowly is not cut off.
+    for _ in 0..8 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for _ in 0..3 {
+            length += slow.frame().await.expect("a frame").expect("a frame").into_data().expect("data").len();
+        }
+    }
+    let rest = slow.collect().await.expect("the rest").to_bytes();
+    assert_eq!(length + rest.len(), 1 << 20);
+    unread.into_body().collect().await.expect_err("the stream was reset");
+    let other = over_http2(&client, &gateway, GENERATE).await.into_body();
+    assert_eq!(other.collect().await.expect("the connection is in use").to_bytes(), "{}");
+}
+
+#[tokio::test]
+async fn request_whose_client_leaves_is_logged() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if open.is_empty() {
+                let _ = stream.read(&mut [0; 4_096]).await;
+                let answer = "HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}";
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+            open.push(stream);
+        }
+    });
+    let gateway = Gateway::start(&url, 2, &["--db", "none"]);
+    for (path, model) in [("/v1beta/models/m:generateContent", "m"), ("/v1/chat/completions", "n")] {
+        let mut stream = connect(&gateway).await;
+        let body = serde_json::json!({ "model": model, "messages": [{ "role": "user", "content": "x" }] }).to_string();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nx-request-id: of-{model}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(stream);
+        let answered = format!("answered request=\"of-{model}\"");
+        gateway.wait_for_log(&answered).await;
+        let log = gateway.log();
+        let line = log.lines().find(|line| line.contains(&answered)).expect("it was logged");
+        for part in ["status=499", "key=\"key-", &format!("model=\"{model}\"")] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    let log = gateway.log();
+    for part in ["class=\"failed\" status=429", "class=\"cancelled\""] {
+        assert!(log.lines().any(|line| line.contains("attempt failed") && line.contains(part)), "{part}: {log}");
+    }
+    let metrics = gateway.get("/-/metrics").await.text();
+    assert!(metrics.contains("keypool_gateway_requests_total{status=\"499\",tenant=\"\"} 2"), "{metrics}");
+}
+
+#[tokio::test]
+async fn connections_without_a_request_do_not_delay_shutdown() {
+    let mut gateway = Gateway::start("http://127.0.0.1:9", 1, &["--db", "none"]);
+    let mut streams = Vec::new();
+    for text in ["", "GET / HT"] {
+        let mut stream = connect(&gateway).await;
+        stream.write_all(text.as_bytes()).await.expect("sent");
+        streams.push(stream);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let begun = Instant::now();
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    assert!(begun.elapsed() < Duration::from_secs(6), "the grace of 10 s passed: {:?}", begun.elapsed());
+    assert!(!gateway.log().contains("cut off"), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn http_2_clients_accept_unusual_lengths() {
+    for (head, status, body) in [
+        ("200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}", 200, "{}"),
+        ("200 OK\r\ncontent-length: 2, 2\r\n\r\n{}", 200, "{}"),
+        ("204 No Content\r\ncontent-length: 5\r\n\r\n", 204, ""),
+    ] {
+        let url = flooding_upstream("HTTP/1.1 ", head.as_bytes().to_vec(), 1).await;
+        let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+        let answer = over_http2(&http2_client(1 << 16), &gateway, GENERATE).await;
+        assert_eq!(answer.status(), status, "{head}");
+        assert_eq!(answer.into_body().collect().await.expect("a whole body").to_bytes(), body, "{head}");
+    }
 }
 
 #[tokio::test]

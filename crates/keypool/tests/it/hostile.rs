@@ -3,7 +3,10 @@
 use std::{io::Write, time::Duration};
 
 use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
+use flate2::{
+    Compression,
+    write::{GzEncoder, ZlibEncoder},
+};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -43,6 +46,12 @@ fn gateway(upstream: &Upstream) -> Gateway {
 
 pub fn gzip(data: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(data).expect("memory");
+    encoder.finish().expect("memory").into()
+}
+
+fn deflate(data: &[u8]) -> Bytes {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(data).expect("memory");
     encoder.finish().expect("memory").into()
 }
@@ -106,21 +115,58 @@ async fn unreadable_response_is_retried_once() {
 
 #[tokio::test]
 async fn unrequested_compression_is_decoded() {
-    let upstream = Upstream::start(|request| {
-        let (mut head, _) = respond(request).into_parts();
-        let mut body = good().to_string();
-        if request.uri().path().ends_with(":streamGenerateContent") {
-            body = format!("data: {body}\r\n\r\n");
+    for (encoding, compress) in [("gzip", gzip as fn(&[u8]) -> Bytes), ("deflate", deflate)] {
+        let upstream = Upstream::start(move |request| {
+            let (mut head, _) = respond(request).into_parts();
+            let mut body = good().to_string();
+            if request.uri().path().ends_with(":streamGenerateContent") {
+                body = format!("data: {body}\r\n\r\n");
+            }
+            head.headers.insert(header::CONTENT_ENCODING, encoding.parse().expect("a value"));
+            Response::from_parts(head, Full::new(compress(body.as_bytes())))
+        })
+        .await;
+        let gateway = gateway(&upstream);
+        for (path, stream, question) in questions() {
+            let answer = gateway.post(path, &question).await;
+            assert!(answer.text().contains("Hi there"), "{path} {stream} {encoding}: {}", answer.text());
+            assert_eq!((answer.header("x-keypool-attempts"), answer.header("content-encoding")), ("1", ""));
         }
-        head.headers.insert(header::CONTENT_ENCODING, "gzip".parse().expect("a value"));
-        Response::from_parts(head, Full::new(gzip(body.as_bytes())))
+    }
+}
+
+#[tokio::test]
+async fn response_in_an_unknown_encoding_is_not_retried() {
+    let upstream = Upstream::start(|_| {
+        let mut response = reply(200, "application/json", vec![0x8b, 0xff, 0x01]);
+        response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static("br"));
+        response
     })
     .await;
     let gateway = gateway(&upstream);
     for (path, stream, question) in questions() {
         let answer = gateway.post(path, &question).await;
-        assert!(answer.text().contains("Hi there"), "{path} {stream}: {}", answer.text());
-        assert_eq!((answer.header("x-keypool-attempts"), answer.header("content-encoding")), ("1", ""));
+        assert_eq!((answer.status.as_u16(), answer.header("x-keypool-attempts")), (502, "1"), "{path} {stream}");
+        assert!(answer.text().contains("its Content-Encoding (br) was not requested"), "{}", answer.text());
+    }
+}
+
+#[tokio::test]
+async fn response_that_breaks_off_is_logged() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: 99999\r\n\r\n";
+    let part = json!({ "candidates": [{ "content": { "parts": [{ "text": "Hi" }] } }] });
+    let events = format!("{head}data: {part}\r\n\r\n");
+    let url = breaking_upstream(move |_| events.clone()).await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let stream = "/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse";
+    let translated = ("/v1/chat/completions", hello(CHAT, &json!({ "stream": true })));
+    for (path, body) in [(stream, crate::support::hello()), translated] {
+        let answer = gateway.post(path, &body).await;
+        let failed = format!("attempt failed request=\"{}\"", answer.header("x-request-id"));
+        gateway.wait_for_log(&failed).await;
+        let log = gateway.log();
+        let line = log.lines().find(|line| line.contains(&failed)).expect("it was logged");
+        assert!(line.contains("key=\"key-0\"") && line.contains("class=\"transient\""), "{line}");
     }
 }
 
@@ -226,6 +272,11 @@ async fn breaking_upstream(answer: impl Fn(usize) -> String + Send + 'static) ->
                 assert!(stream.read_buf(&mut request).await.expect("a request") > 0);
             }
             stream.write_all(answer(n).as_bytes()).await.expect("sent");
+            tokio::spawn(async move {
+                // So that the gateway passes on the start first.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                drop(stream);
+            });
         }
     });
     url

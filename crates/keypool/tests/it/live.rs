@@ -123,6 +123,9 @@ async fn session_is_served_without_showing_the_key() {
     client.0.close(Some(CloseFrame { code: CloseCode::Normal, reason: "bye".into() })).await.expect("sent");
     assert_eq!(client.closed().await, (1000, "bye".to_owned()));
     gateway.wait_for_log("live session ended").await;
+    let log = gateway.log();
+    let id = log.split("answered request=\"").nth(1).and_then(|line| line.split('"').next()).expect("an id");
+    assert_eq!(log.lines().filter(|line| line.contains("live session") && line.contains(id)).count(), 2, "{log}");
     assert_eq!(sim.report().total.accepted, 1);
     assert!(!gateway.log().contains(&key(0)) && !gateway.log().contains(&key(1)));
 }
@@ -227,6 +230,7 @@ async fn first_message_must_be_the_setup() {
     assert_eq!(client.closed().await.0, 1007);
     let answer = gateway.get(PATH).await;
     assert_eq!(answer.status, http::StatusCode::UPGRADE_REQUIRED, "{}", answer.text());
+    assert_eq!(answer.header("sec-websocket-version"), "13");
     assert_eq!(sim.report().total.arrivals, 0);
 }
 
