@@ -39,7 +39,7 @@ pub(crate) struct KeyData {
     pub(crate) extra: Option<Box<Extra>>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Extra {
     pub(crate) min_interval: Option<Duration>,
     pub(crate) models: Option<Arc<[Arc<str>]>>,
@@ -56,8 +56,6 @@ impl KeyData {
             exit: key.exit.clone(),
             label: key.label.clone(),
         };
-        let none =
-            extra.min_interval.is_none() && extra.models.is_none() && extra.exit.is_none() && extra.label.is_none();
         Ok(Self {
             id: key.id(),
             secret,
@@ -66,7 +64,7 @@ impl KeyData {
             weight: key.weight.max(1),
             max_concurrent: key.max_concurrent,
             names_project: key.project.is_some(),
-            extra: (!none).then(|| Box::new(extra)),
+            extra: (extra != Extra::default()).then(|| Box::new(extra)),
         })
     }
 

@@ -158,7 +158,7 @@ async fn run_ends_at_a_task_without_a_model_and_a_later_run_does_it() {
         let summary = Batch::new(&client, model).run(input, output).await.unwrap();
         assert_eq!((summary.ok, summary.failed), (done, 0), "{summary}");
         let error = summary.input_error.unwrap_or_default();
-        assert_eq!(error, if model.is_empty() { "line 2: no model is set" } else { "" });
+        assert_eq!(error, if model.is_empty() { "line 2: the task has no model: use --model" } else { "" });
     }
     assert_eq!(lines(&path).len(), 3);
 }
