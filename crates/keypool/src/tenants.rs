@@ -45,10 +45,10 @@ pub fn of_counted(id: &str) -> Option<&str> {
 /// # Errors
 /// What a name must be.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
-    let is_fine = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
     // `.` and `..` cannot be part of a path.
-    if matches!(name, "" | "." | "..") || name.len() > 64 || !name.chars().all(is_fine) {
-        return Err("expected at most 64 letters, digits, and . _ - @, not only dots");
+    let is_path = matches!(name.trim(), "" | "." | "..") || name.contains('/');
+    if is_path || name.chars().count() > 64 || name.chars().any(char::is_control) {
+        return Err("expected at most 64 characters, without / and control characters, and not only dots");
     }
     Ok(())
 }

@@ -2,14 +2,17 @@
 
 pub(super) const KEYS: &str = "\
 With --json: a list of keys with these fields. `keys show` prints one of them.
-  id, provider, listed_at, project, billing_account, zone, label, tier, priority, weight: the key and its options
+  id, provider, listed_at: the key
+  project, billing_account, zone, label, tier, priority, weight: its options
   models, max_concurrent, interval_seconds, exit: more options; null if they are not set
-  given.model, given.unit, given.per, given.limit: given limits; per is minute, day, or seconds such as 30s
+  given.model, given.unit, given.limit: the given limits
+  given.per: minute, day, or seconds such as 30s
   limits.model, limits.unit, limits.per, limits.used, limits.limit: all limits of models in use
   limits.source: given, learned, or assumed; an assumed limit refuses no request
   limits.opens_in_seconds: time until the limit allows one more; null if it does now
   state: usable, partly, half_open, cooling or disabled
-  breakers.scope, breakers.target, breakers.state, breakers.seconds_left, breakers.class, breakers.reason, breakers.advice: the causes
+  breakers.scope, breakers.target, breakers.state, breakers.seconds_left: the causes
+  breakers.class, breakers.reason, breakers.advice: null if unknown
   in_flight, started: requests of this process
   used_today: requests today in the provider's time zone; null without a database
   why, advice: the state in words, and what to do";
@@ -32,9 +35,10 @@ With --json: an object with these fields:
 pub(super) const STATS: &str = "\
 With --json: an object with these fields:
   providers.provider: the name of the provider
-  providers.keys, providers.usable, providers.partly, providers.half_open, providers.cooling, providers.disabled: numbers of keys
-  providers.models_out: models that are unavailable with all keys, with the fields of `breakers` in `keypool keys --json`
-  today.requests, today.input_tokens, today.output_tokens, today.images: today in the provider's time zone
+  providers.keys, providers.usable, providers.partly, providers.half_open: numbers of keys
+  providers.cooling, providers.disabled: numbers of keys
+  providers.models_out: models that are unavailable with all keys, as `breakers` of `keys`
+  today.requests, today.input_tokens, today.output_tokens, today.images: the provider's day
   database.path, database.size_bytes: the database; null if there is none";
 
 pub(super) const HEALTH: &str = "\
@@ -54,7 +58,8 @@ With --json: an object with these fields:
   milliseconds: time from the arrival of the request to the response head
   result: good, caller, unavailable or failed
   cause: why the gateway itself sent the response; null if a provider did
-  attempts.key, attempts.project, attempts.model, attempts.status, attempts.class, attempts.message, attempts.milliseconds: in order";
+  attempts.key, attempts.project, attempts.model, attempts.milliseconds: the attempts, in order
+  attempts.status, attempts.class, attempts.message: the error; null if there was none";
 
 pub(super) const IMPORT: &str = "\
 With --json: a list of imports with these fields. --history has no file and no problems.
