@@ -74,7 +74,9 @@ fn out_of_quota(provider: &str, rows: &[KeyRow]) -> Vec<Breaker> {
             let longest = of_key.entry(model).or_default();
             *longest = left.max(*longest);
         }
-        of_key.into_iter().for_each(|(model, left)| models.entry(model).or_default().push(left));
+        for (model, left) in of_key {
+            models.entry(model).or_default().push(left);
+        }
     }
     let out = models.into_iter().filter(|(_, left)| left.len() == keys.len());
     let breaker = |(model, left): (&str, Vec<Option<u64>>)| Breaker {

@@ -108,7 +108,9 @@ impl Usage {
             print("no usage is recorded for this time");
         } else {
             let mut all = Sum::default();
-            sums.values().for_each(|sum| all.add(sum));
+            for sum in sums.values() {
+                all.add(sum);
+            }
             let rows = sums.iter().map(|(by, sum)| cells(by, sum)).chain([cells("all", &all)]);
             print(table([name, "requests", "input tokens", "output tokens", "images"], rows));
         }
