@@ -13,7 +13,7 @@ use super::{
 use crate::{
     classify::{ErrorClass, Scope},
     key::{KeyId, Tier},
-    limit::LimitView,
+    limit::{LimitView, Limits},
 };
 
 /// The counters of a pool since it was built.
@@ -98,6 +98,10 @@ pub struct KeyView {
     pub label: Option<Arc<str>>,
     /// The exit through which its requests are sent.
     pub exit: Option<Arc<str>>,
+    /// The models that it may be used for; `None` means all.
+    pub models: Option<Arc<[Arc<str>]>>,
+    /// Its minimum time between the starts of two requests.
+    pub interval_seconds: Option<f64>,
     /// The number of requests in flight.
     pub in_flight: u32,
     /// The number of requests for which it was granted.
@@ -118,6 +122,11 @@ pub struct ProjectView {
     pub name: Arc<str>,
     /// The number of its keys.
     pub keys: usize,
+    /// The time zone of its days.
+    pub zone: Arc<str>,
+    /// Its given limits, by model or pattern.
+    #[serde(skip)]
+    pub given: Box<[(Arc<str>, Limits)]>,
     /// The billing account.
     pub billing_account: Option<Arc<str>>,
     /// The models with a quota.
@@ -183,50 +192,43 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
                 None => open_breakers.push(BreakerCount { scope, state, count: 1 }),
             }
         }
-        match target {
-            Target::Key(slot) | Target::KeyModel(slot, _) => {
-                if let Some(targets) = by_key.get_mut(&slot) {
-                    targets.push(target);
-                }
-            }
-            Target::Project(at) | Target::ProjectModel(at, _) => {
-                if let Some(targets) = by_project.get_mut(&at) {
-                    targets.push(target);
-                }
-            }
-            Target::Model(_) | Target::Account(_) | Target::Exit(_) => others.push(target),
+        let targets = match target {
+            Target::Key(slot) | Target::KeyModel(slot, _) => by_key.get_mut(&slot),
+            Target::Project(at) | Target::ProjectModel(at, _) => by_project.get_mut(&at),
+            Target::Model(_) | Target::Account(_) | Target::Exit(_) => Some(&mut others),
+        };
+        if let Some(targets) = targets {
+            targets.push(target);
         }
     }
-    let keys = page.iter().filter_map(|slot| {
-        let entry = state.registry.get(*slot)?;
-        let targets = by_key.get(slot).map_or(&[][..], Vec::as_slice);
-        Some(key_view(state, entry, targets, now))
-    });
-    let keys = keys.collect();
     let mut projects = Vec::new();
     for (at, targets) in by_project {
-        let models = state.quotas.models(at);
-        let zone = state.registry.project(at).zone;
-        let today = state.quotas.today(zone, now);
+        let project = state.registry.project(at);
+        let today = state.quotas.today(project.zone, now);
         let mut views = Vec::new();
-        for model in models {
+        for model in state.quotas.models(at) {
             let limits = state.quotas.find(at, model).map(|quota| quota.views(now.tick, today)).unwrap_or_default();
             views.push(ModelView { model: Arc::clone(state.models.name(model)), limits });
         }
-        let project = state.registry.project(at);
         projects.push(ProjectView {
             name: Arc::clone(&project.name),
             keys: project.keys.len(),
+            zone: state.quotas.zone_name(project.zone),
+            given: project.limits.clone(),
             billing_account: project.account.map(|account| Arc::clone(state.registry.group_name(account))),
             models: views,
             breakers: breaker_views(state, &targets, now),
         });
     }
+    let key = |slot: &Slot| {
+        let targets = by_key.get(slot).map_or(&[][..], Vec::as_slice);
+        Some(key_view(state, state.registry.get(*slot)?, targets, now))
+    };
     Snapshot {
         provider: state.settings.provider.clone(),
         strategy: state.settings.strategy,
         stats: state.current_stats(),
-        keys,
+        keys: page.iter().filter_map(key).collect(),
         projects,
         breakers: breaker_views(state, &others, now),
         open_breakers,
@@ -235,6 +237,7 @@ pub(crate) fn snapshot(state: &mut State, offset: usize, limit: usize, now: Now)
 
 fn key_view(state: &State, entry: &Entry, targets: &[Target], now: Now) -> KeyView {
     let data = &entry.data;
+    let extra = data.extra.as_deref();
     KeyView {
         id: data.id.clone(),
         project: Arc::clone(&state.registry.project(entry.project).name),
@@ -242,8 +245,10 @@ fn key_view(state: &State, entry: &Entry, targets: &[Target], now: Now) -> KeyVi
         priority: data.priority,
         weight: data.weight,
         max_concurrent: data.max_concurrent,
-        label: data.extra.as_ref().and_then(|extra| extra.label.clone()),
+        label: extra.and_then(|extra| extra.label.clone()),
         exit: data.exit().cloned(),
+        models: extra.and_then(|extra| extra.models.clone()),
+        interval_seconds: extra.and_then(|extra| Some(extra.min_interval?.as_secs_f64())),
         in_flight: entry.load.in_flight,
         started: entry.counts.started.into(),
         succeeded: entry.counts.succeeded.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 
 /// An object whose values are not parsed.
 pub(crate) type RawObject = BTreeMap<String, Box<RawValue>>;
@@ -21,21 +21,4 @@ pub(crate) fn object(json: &RawValue) -> Option<RawObject> {
 /// Reports whether the value is `null`.
 pub(crate) fn is_null(json: &RawValue) -> bool {
     json.get() == "null"
-}
-
-/// Adds the fields that the object does not have. If a field is an object in both, its missing fields are added, one
-/// level deep.
-pub(crate) fn complete(object: &mut RawObject, fields: &serde_json::Map<String, Value>) {
-    for (name, value) in fields {
-        let Some(held) = object.get_mut(name) else {
-            object.insert(name.clone(), raw(value));
-            continue;
-        };
-        if let (Some(mut inner), Some(more)) = (self::object(held), value.as_object()) {
-            for (name, value) in more {
-                inner.entry(name.clone()).or_insert_with(|| raw(value));
-            }
-            *held = raw(&inner);
-        }
-    }
 }

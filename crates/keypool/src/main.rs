@@ -20,6 +20,7 @@ mod server;
 mod store;
 mod telemetry;
 mod tenants;
+mod usage;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

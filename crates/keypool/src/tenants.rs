@@ -6,6 +6,9 @@
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use keypool_store::{SqliteStore, sqlite};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +38,42 @@ pub fn counted_as(tenant: &str) -> String {
 /// Returns the tenant of a key id or project name in the store; `None` for those of providers.
 pub fn of_counted(id: &str) -> Option<&str> {
     id.strip_prefix("tenant:")
+}
+
+/// Checks the name of a new tenant.
+///
+/// # Errors
+/// What a name must be.
+pub fn check_name(name: &str) -> Result<(), &'static str> {
+    // `.` and `..` cannot be part of a path.
+    let is_path = matches!(name.trim(), "" | "." | "..") || name.contains('/');
+    if is_path || name.chars().count() > 64 || name.chars().any(char::is_control) {
+        return Err("expected at most 64 characters, without / and control characters, and not only dots");
+    }
+    Ok(())
+}
+
+/// Adds a tenant to the database, and returns its token.
+///
+/// # Errors
+/// If the database cannot be written.
+pub async fn add(database: &SqliteStore, entry: &TenantEntry) -> anyhow::Result<String> {
+    let mut bytes = [0; 24];
+    getrandom::fill(&mut bytes)?;
+    let token = format!("kpt-{}", URL_SAFE_NO_PAD.encode(bytes));
+    let mut tenant = sqlite::Tenant::new(&entry.name, &entry.name, hash(&token));
+    tenant.options = stored_options(entry);
+    database.put_tenant(tenant).await?;
+    Ok(token)
+}
+
+/// Returns the options of a tenant as the database stores them.
+pub fn stored_options(entry: &TenantEntry) -> Value {
+    let mut options = serde_json::to_value(entry).expect("its fields are texts and numbers");
+    if let Value::Object(options) = &mut options {
+        options.retain(|name, value| name != "name" && !value.is_null());
+    }
+    options
 }
 
 /// The sender of a request.

@@ -42,12 +42,12 @@ impl JsonCheck {
     }
 
     /// Checks an answer. Returns its JSON, if JSON is required.
-    pub(super) fn check(&self, answer: &Answer, retry_max_tokens: bool) -> Result<Option<Box<RawValue>>, Wrong> {
+    pub(super) fn check(&self, answer: &Answer) -> Result<Option<Box<RawValue>>, Wrong> {
         let max_tokens = "the answer was cut at the limit of output tokens: raise max_output_tokens";
         match &answer.finish {
             Finish::Stop => {}
             Finish::MaxTokens => {
-                return Err(Wrong { is_worth_a_retry: retry_max_tokens, ..Wrong::new("max_tokens", max_tokens) });
+                return Err(Wrong { is_worth_a_retry: false, ..Wrong::new("max_tokens", max_tokens) });
             }
             Finish::Blocked(reason) => {
                 return Err(Wrong::new("blocked", format!("the provider blocked the answer: {reason}")));

@@ -77,7 +77,6 @@ struct Settings {
     slots: Option<Slots>,
     max_retries: u32,
     retry_invalid: bool,
-    retry_max_tokens: bool,
     until_exhausted: bool,
     max_wait: Option<Duration>,
     error_log: Option<ErrorLog>,
@@ -106,7 +105,6 @@ impl Batch {
             slots: None,
             max_retries: 3,
             retry_invalid: false,
-            retry_max_tokens: false,
             until_exhausted: false,
             max_wait: None,
             error_log: None,
@@ -144,12 +142,6 @@ impl Batch {
     /// Also retries tasks that the provider refused as invalid, [`max_retries`](Self::max_retries) times.
     pub fn retry_invalid(mut self) -> Self {
         self.settings.retry_invalid = true;
-        self
-    }
-
-    /// Also retries tasks whose answer was cut at the limit of output tokens, [`max_retries`](Self::max_retries) times.
-    pub fn retry_max_tokens(mut self) -> Self {
-        self.settings.retry_max_tokens = true;
         self
     }
 

@@ -243,7 +243,7 @@ async fn read(
             for item in items {
                 // A later run, with a model, would skip a task that has a result.
                 if item.task.as_ref().is_ok_and(|task| !has_model(task)) {
-                    engine.summary().input_error = Some(format!("{}: no model is set", item.place));
+                    engine.summary().input_error = Some(format!("{}: the task has no model: use --model", item.place));
                     break 'input;
                 }
                 if item.is_fatal {

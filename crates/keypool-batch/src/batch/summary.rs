@@ -175,7 +175,7 @@ impl fmt::Display for Summary {
             write!(f, "; cost {cost:.4}")?;
         }
         if let Some(error) = &self.input_error {
-            write!(f, "; the input could not be read completely: {error}")?;
+            write!(f, "; the run stopped reading the input: {error}")?;
         }
         if self.error_log_failed {
             f.write_str("; the error log could not be written")?;

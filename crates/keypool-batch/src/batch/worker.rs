@@ -325,7 +325,7 @@ impl Engine {
             summary.input_tokens += usage.input_tokens;
             summary.output_tokens += usage.output_tokens;
         }
-        let checked = self.settings.json.check(&answer, self.settings.retry_max_tokens);
+        let checked = self.settings.json.check(&answer);
         let result = &mut job.result;
         result.usage = answer.usage;
         result.finish_reason = answer.finish_reason;

@@ -7,9 +7,9 @@ use tower_keypool::Provider;
 
 use super::{
     Error, ErrorKind, Prompt, PromptOptions,
-    request::{Content, JsonFormat, check_count},
+    request::{Content, JsonFormat},
 };
-use crate::raw::{RawObject, complete, object, raw};
+use crate::raw::{RawObject, object, raw};
 
 /// The format of requests and responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +58,6 @@ impl Wire {
             ("anthropic", _) => Api::Anthropic,
             _ => Api::Chat,
         };
-        if let Some(extra) = &options.extra {
-            complete(&mut body, extra);
-            check_count(&body).map_err(invalid)?;
-        }
         if let Content::Text(text) = &prompt.content {
             match api {
                 Api::Gemini => {

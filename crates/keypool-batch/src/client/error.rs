@@ -145,17 +145,17 @@ impl Error {
         let authority = base.authority();
         let usual = if base.scheme() == &http::uri::Scheme::HTTPS { 443 } else { 80 };
         let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(usual));
-        let cause =
-            causes(error).find_map(|cause| Some(words_of(cause.downcast_ref::<io::Error>()?.kind())?.to_owned()));
-        let cause = cause.unwrap_or_else(|| match kind {
-            ErrorKind::Timeout => "no answer in time".to_owned(),
-            _ => causes(error).last().unwrap_or(error).to_string(),
-        });
+        let root = causes(error).last().unwrap_or(error);
+        let cause = match root.downcast_ref::<io::Error>().and_then(|error| words_of(error.kind())) {
+            Some(words) => words.to_owned(),
+            None if kind == ErrorKind::Timeout => "no answer in time".to_owned(),
+            None => root.to_string(),
+        };
         Self::new(kind, format!("{cause} at {address}"))
     }
 
     /// Converts an error response of the provider.
-    pub(super) fn of_failure(failure: &Failure, status: StatusCode, attempts: Attempts) -> Self {
+    pub(super) fn of_failure(failure: &Failure, status: StatusCode, attempts: Attempts, base: &Base) -> Self {
         let kind = match failure.class() {
             ErrorClass::Caller => ErrorKind::Invalid,
             ErrorClass::ModelNotFound => ErrorKind::ModelNotFound,
@@ -166,7 +166,11 @@ impl Error {
             _ => ErrorKind::Refused,
         };
         let status = failure.status().unwrap_or(status);
-        let mut error = Self::new(kind, failure_text(failure)).with_attempts(attempts);
+        let text = match failure.message() {
+            None if status.is_client_error() => wrong_address(&format!("{status} without a reason"), base),
+            _ => failure_text(failure),
+        };
+        let mut error = Self::new(kind, text).with_attempts(attempts);
         error.inner.status = Some(status);
         error.inner.code = failure.error_code().map(str::to_owned);
         error.inner.retry_after = failure.delay();
@@ -276,6 +280,11 @@ pub(crate) fn failure_text(failure: &Failure) -> String {
         words.push_str(message);
     }
     words
+}
+
+/// Formats an error of a response that another server than the provider may have sent.
+pub(super) fn wrong_address(what: &str, base: &Base) -> String {
+    format!("{what} from {base}: is this the provider's address? Check the upstream (--upstream)")
 }
 
 /// Describes an I/O error by its kind, if the kind is known.

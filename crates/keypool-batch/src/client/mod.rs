@@ -25,7 +25,7 @@ use tower_keypool::{
     Affinity, Attempts, BoxError, KeyId, KeyPool, KeyPoolLayer, KeyRequest, ModelFallbackLayer, RetryPolicy,
 };
 
-use self::{answer::Reader, body::Wire, transport::Transport};
+use self::{answer::Reader, body::Wire, error::wrong_address, transport::Transport};
 pub use self::{
     answer::{Answer, Finish, Usage},
     error::{Error, ErrorKind, UnavailableCause},
@@ -153,7 +153,7 @@ impl Client {
         let bytes = read.map_err(|elapsed| broken(elapsed.into()))?.map_err(broken)?.to_bytes();
         let unreadable = |why: String| Error::new(ErrorKind::Unreadable, why).with_attempts(attempts.clone());
         let value: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|error| unreadable(format!("the provider's response is not JSON: {error}")))?;
+            .map_err(|error| unreadable(wrong_address(&format!("no JSON ({error})"), base)))?;
         if !value.is_object() {
             return Err(unreadable("the provider's response is not a JSON object".to_owned()));
         }
@@ -197,10 +197,10 @@ impl Client {
         let answer = answer.map_err(|error| Error::of_library(error, self.pool()))?;
         let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
         if let Some(failure) = attempts.last().and_then(|attempt| attempt.outcome().failure()) {
-            return Err(Error::of_failure(failure, answer.status(), attempts.clone()));
+            return Err(Error::of_failure(failure, answer.status(), attempts.clone(), provider.base()));
         }
         if !answer.status().is_success() {
-            let message = format!("{} from {}", answer.status(), provider.base());
+            let message = wrong_address(&answer.status().to_string(), provider.base());
             return Err(Error::new(ErrorKind::Unreadable, message).with_attempts(attempts));
         }
         Ok(answer)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Value, value::RawValue};
 
 use super::{Error, ErrorKind};
 use crate::raw::{RawObject, is_null, object};
@@ -42,7 +42,6 @@ pub struct PromptOptions {
     pub(crate) temperature: Option<f64>,
     pub(crate) max_output_tokens: Option<u32>,
     pub(crate) json: JsonFormat,
-    pub(crate) extra: Option<Arc<Map<String, Value>>>,
 }
 
 /// The JSON format that is requested from the provider.
@@ -174,13 +173,6 @@ impl PromptOptions {
         self
     }
 
-    /// Adds fields to the request body, such as `{"generationConfig": {"topK": 40}}`. They take precedence over the
-    /// other options. An object in a whole request body gets the fields that it does not have, one level deep.
-    pub fn extra(mut self, fields: Map<String, Value>) -> Self {
-        self.extra = Some(Arc::new(fields));
-        self
-    }
-
     /// Checks the numbers.
     ///
     /// # Errors
@@ -204,13 +196,12 @@ impl PromptOptions {
             temperature: self.temperature.or(defaults.temperature),
             max_output_tokens: self.max_output_tokens.or(defaults.max_output_tokens),
             json: if matches!(self.json, JsonFormat::Off) { defaults.json.clone() } else { self.json },
-            extra: self.extra.or_else(|| defaults.extra.clone()),
         }
     }
 }
 
 /// Refuses a request for several answers: all of them cost tokens, and only the first one is read.
-pub(super) fn check_count(request: &RawObject) -> Result<(), String> {
+fn check_count(request: &RawObject) -> Result<(), String> {
     let configs = ["generationConfig", "generation_config"].map(|name| object(request.get(name)?));
     let counts =
         configs.iter().flatten().flat_map(|config| [config.get("candidateCount"), config.get("candidate_count")]);

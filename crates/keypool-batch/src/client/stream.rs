@@ -8,7 +8,7 @@ use serde_json::Value;
 use sse_stream::SseStream;
 use tower_keypool::{Attempts, Base, BoxError};
 
-use super::{Answer, AnswerBody, Error, ErrorKind, Reader};
+use super::{Answer, AnswerBody, Error, ErrorKind, Reader, error::wrong_address};
 
 /// An answer as a stream. Call [`next`](Self::next) until it returns `None`, then [`finish`](Self::finish).
 ///
@@ -29,13 +29,16 @@ pub struct AnswerStream {
     attempts: Attempts,
     base: Base,
     timeout: Duration,
+    /// Whether an event has arrived.
+    begun: bool,
     ended: bool,
 }
 
 impl AnswerStream {
     pub(super) fn new(answer: Response<AnswerBody>, reader: Reader, base: Base, timeout: Duration) -> Self {
         let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
-        Self { events: Box::pin(SseStream::new(answer.into_body())), reader, attempts, base, timeout, ended: false }
+        let events = Box::pin(SseStream::new(answer.into_body()));
+        Self { events, reader, attempts, base, timeout, begun: false, ended: false }
     }
 
     /// Returns the next piece of text, or `None` at the end. The client's timeout applies to each piece.
@@ -71,6 +74,7 @@ impl AnswerStream {
                 error => Error::new(ErrorKind::Unreadable, format!("the answer is not an event stream: {error}")),
             })?;
             let Some(data) = event.data.filter(|data| !data.trim().is_empty()) else { continue };
+            self.begun = true;
             if data.trim() == "[DONE]" {
                 return Ok(None);
             }
@@ -87,10 +91,15 @@ impl AnswerStream {
     /// Returns the answer, as far as it was read.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] if the provider has not ended the answer with a reason.
+    /// [`ErrorKind::Closed`] if the provider has not ended the answer with a reason; [`ErrorKind::Unreadable`] if the
+    /// response had no event.
     pub fn finish(self) -> Result<Answer, Error> {
         if !self.reader.has_ended() {
-            let error = Error::new(ErrorKind::Closed, "the stream ended before the answer was complete");
+            let error = if self.begun {
+                Error::new(ErrorKind::Closed, "the stream ended before the answer was complete")
+            } else {
+                Error::new(ErrorKind::Unreadable, wrong_address("no event stream", &self.base))
+            };
             return Err(error.with_attempts(self.attempts));
         }
         Ok(self.reader.into_answer(self.attempts))

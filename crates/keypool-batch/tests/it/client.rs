@@ -64,11 +64,7 @@ fn gemini() -> (Sent, Client) {
 #[tokio::test]
 async fn options_reach_every_provider() {
     let schema = json!({ "type": "object" });
-    let options = || {
-        let extra = json!({ "top_p": 0.5, "generationConfig": { "topK": 1, "temperature": 2 } });
-        let extra = extra.as_object().unwrap().clone();
-        PromptOptions::new().model("m").system("Be brief.").temperature(0.25).max_output_tokens(77).extra(extra)
-    };
+    let options = || PromptOptions::new().model("m").system("Be brief.").temperature(0.25).max_output_tokens(77);
     let prompt = |options| Prompt::text("hello").options(options);
     let (sent, client) = gemini();
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
@@ -76,10 +72,10 @@ async fn options_reach_every_provider() {
     assert_eq!(body["contents"], json!([{ "role": "user", "parts": [{ "text": "hello" }] }]));
     assert_eq!(body["systemInstruction"], json!({ "parts": [{ "text": "Be brief." }] }));
     let config = json!({
-        "topK": 1, "temperature": 2, "maxOutputTokens": 77, "responseMimeType": "application/json",
+        "temperature": 0.25, "maxOutputTokens": 77, "responseMimeType": "application/json",
         "responseJsonSchema": schema,
     });
-    assert_eq!(body["generationConfig"], config, "extra fields take precedence over the options");
+    assert_eq!(body["generationConfig"], config);
 
     let (sent, client) = client_with_response(OpenAi::new(), "application/json", chat("x", "stop"));
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
@@ -99,9 +95,6 @@ async fn options_reach_every_provider() {
     let (_, body) = sent_by(&client, &sent, &Prompt::request(&own).unwrap().options(options().json())).await;
     assert_eq!(body["messages"][0]["content"], "Answer in JSON.", "OpenAI refuses `json_object` without the word");
     assert_eq!(body["messages"][1]["content"], "S");
-    let several = json!({ "n": 3 }).as_object().unwrap().clone();
-    let error = client.send(&Prompt::text("x").options(options().extra(several))).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
 
     let (sent, client) = client_with_response(Anthropic::new(), "application/json", message("x", "end_turn"));
     let (uri, body) = sent_by(&client, &sent, &prompt(options().json_schema(schema.clone()))).await;
@@ -267,6 +260,40 @@ async fn connection_error_names_the_cause_and_the_address() {
     let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect, "{error}");
     assert!(error.to_string().ends_with("at no-such-host.invalid:80"), "{error}");
+    // A caller's client may wrap the cause, as the gateway's does.
+    let service = tower::service_fn(async |_: keypool_batch::client::TransportRequest| {
+        let refused = std::io::Error::from_raw_os_error(111);
+        Err::<Response<Full<Bytes>>, BoxError>(std::io::Error::new(std::io::ErrorKind::HostUnreachable, refused).into())
+    });
+    let pool = pool("http://127.0.0.1:9", 1).build().unwrap();
+    let client = Client::builder(&pool).max_attempts(1).service(service);
+    let error = client.send(&Prompt::text("x").model(MODEL)).await.unwrap_err();
+    assert_eq!((error.kind(), &*error.to_string()), (ErrorKind::Connect, "connection refused at 127.0.0.1:9"));
+}
+
+#[tokio::test]
+async fn response_of_another_server_names_the_address() {
+    let page = "<html>Welcome</html>";
+    for (status, body) in [(404, ""), (200, page)] {
+        let service = tower::service_fn(move |_: keypool_batch::client::TransportRequest| async move {
+            let answer = Response::builder().status(status).header("content-type", "text/html");
+            Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(body))?)
+        });
+        let client = Client::builder(&pool("http://web.example", 1).build().unwrap()).service(service);
+        let prompt = Prompt::text("x").model(MODEL);
+        let sent = client.send(&prompt).await.unwrap_err();
+        let streamed = match client.stream(&prompt).await {
+            Ok(mut stream) => {
+                assert!(stream.next().await.is_none());
+                stream.finish().unwrap_err()
+            }
+            Err(error) => error,
+        };
+        for error in [sent, streamed] {
+            let text = error.to_string();
+            assert!(text.contains("from http://web.example") && text.contains("the provider's address?"), "{text}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -158,7 +158,7 @@ async fn run_ends_at_a_task_without_a_model_and_a_later_run_does_it() {
         let summary = Batch::new(&client, model).run(input, output).await.unwrap();
         assert_eq!((summary.ok, summary.failed), (done, 0), "{summary}");
         let error = summary.input_error.unwrap_or_default();
-        assert_eq!(error, if model.is_empty() { "line 2: no model is set" } else { "" });
+        assert_eq!(error, if model.is_empty() { "line 2: the task has no model: use --model" } else { "" });
     }
     assert_eq!(lines(&path).len(), 3);
 }
@@ -186,7 +186,7 @@ async fn run_to_a_wrong_address_ends_early() {
     let (sim, client) = paused(GeminiSim::builder().script(script), 4);
     let (summary, _) = results_of(Batch::new(&client, MODEL).workers(4).max_retries(0), tasks(1_000)).await;
     let RunOutcome::Refused { message } = &summary.outcome else { panic!("{summary}") };
-    assert!(message.starts_with("the provider's response is not JSON"), "{message}");
+    assert!(message.starts_with("no JSON") && message.contains("the provider's address?"), "{message}");
     assert!(summary.failed < 20 && summary.left > 200, "{summary}");
     assert!(sim.report().total.arrivals < 20);
 

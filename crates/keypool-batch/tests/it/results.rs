@@ -47,10 +47,6 @@ async fn truncated_response_is_a_failure_with_its_text() {
     assert_eq!(result["error"]["kind"], "max_tokens");
     assert!(result["error"]["message"].as_str().unwrap().contains("max_output_tokens"), "{result}");
     assert_eq!((summary.failed, sim.report().total.arrivals), (1, 1), "a truncated response is not retried");
-
-    let (sim, client) = paused(GeminiSim::builder().script([candidate("The Rhine is", "MAX_TOKENS").times(1)]), 1);
-    let (summary, _) = results_of(Batch::new(&client, MODEL).retry_max_tokens(), tasks(1)).await;
-    assert_eq!((summary.ok, sim.report().total.arrivals), (1, 2), "retry_max_tokens retries it");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,20 +1,17 @@
 //! The routes that list, change and test keys. A new key is stored in the database, encrypted, and used at once.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc};
 
 use axum::{
     Extension, Json,
-    body::Body as HttpBody,
     extract::{Path, State},
     response::Response,
 };
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
-use tower::ServiceExt;
-use tower_keypool::{Attempts, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::ProjectView};
+use tower_keypool::{ErrorClass, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::ProjectView};
 
 use super::{
     AdminError,
@@ -26,15 +23,12 @@ use super::{
 use crate::{
     app::{App, AppState},
     config::{Loaded, NO_EXIT, SecretText},
-    error::Dialect,
     keys as listed,
-    proxy::{handler::failure, pools::ProviderPool},
+    proxy::pools::ProviderPool,
 };
 
 /// Number of keys read while a pool is locked.
 const PAGE: usize = 1_000;
-/// Timeout for the test of a key.
-const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -324,42 +318,16 @@ pub async fn test(
     let keys = app.pools.listed(&loaded, &app.stores, &provider).await.map_err(AdminError::failed)?;
     let key = keys.into_iter().find(|key| key.id().as_str() == id);
     let key = key.ok_or_else(|| AdminError::not_found("this key is no longer listed"))?;
-    let service = app.pools.alone(&provider, key).map_err(AdminError::failed)?;
-    let path = match provider.dialect {
-        Dialect::Gemini => "/v1beta/models?pageSize=1",
-        Dialect::OpenAi | Dialect::Anthropic => "/v1/models",
+    let checked = app.pools.check_key(&provider, key).await;
+    let tested = Tested {
+        id,
+        works: checked.works,
+        status: checked.status,
+        class: checked.class.map(ErrorClass::as_str),
+        message: checked.message,
+        advice: checked.advice,
+        milliseconds: checked.took.as_millis().try_into().unwrap_or(u64::MAX),
     };
-    let mut request = Request::get(path);
-    if provider.dialect == Dialect::Anthropic {
-        request = request.header("anthropic-version", "2023-06-01");
-    }
-    let request = request.header(header::ACCEPT, "application/json").body(HttpBody::empty());
-    let began = Instant::now();
-    let answer = tokio::time::timeout(TEST_TIMEOUT, service.oneshot(request.expect("a request"))).await;
-    let milliseconds = began.elapsed().as_millis().try_into().unwrap_or(u64::MAX);
-    let mut tested = Tested { id, works: false, status: None, class: None, message: None, advice: None, milliseconds };
-    let attempts = match answer {
-        Err(_) => {
-            tested.message = Some("the provider did not respond within 15 s".to_owned());
-            Attempts::default()
-        }
-        Ok(Err(error)) => {
-            let (error, attempts) = failure(&error);
-            tested.message = Some(error.message);
-            attempts
-        }
-        Ok(Ok(answer)) => {
-            tested.status = Some(answer.status().as_u16());
-            tested.works = answer.status().is_success();
-            answer.extensions().get::<Attempts>().cloned().unwrap_or_default()
-        }
-    };
-    if let Some(failure) = attempts.last().and_then(|last| last.outcome().failure()) {
-        tested.status = failure.status().map(|status| status.as_u16()).or(tested.status);
-        tested.class = Some(failure.class().as_str());
-        tested.advice = Some(failure.policy().advice);
-        tested.message = failure.message().map(str::to_owned).or(tested.message);
-    }
     let result = tested.class.unwrap_or(if tested.works { "it works" } else { "no response" });
     super::note(&app, who, &format!("tested key {}: {result}", tested.id));
     Ok(Json(tested))

@@ -1,7 +1,5 @@
 //! The routes of the admin API other than those of keys, events and sessions.
 
-use std::collections::BTreeMap;
-
 use axum::{
     Extension, Json,
     extract::{Path, State},
@@ -9,8 +7,6 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use keypool_store::sqlite::{self, UsageQuery as StoredUsage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -28,6 +24,7 @@ use crate::{
     middleware::access_log::{RequestRecord, RequestResult},
     reload::{self, Reloaded},
     tenants,
+    usage::{self, UsageBy, UsageRow},
 };
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -116,18 +113,6 @@ pub fn tagged(headers: &HeaderMap, value: &impl Serialize) -> Response {
     response
 }
 
-/// The grouping of usage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum UsageBy {
-    #[default]
-    Key,
-    Project,
-    Model,
-    Tenant,
-    Day,
-}
-
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
@@ -144,19 +129,6 @@ pub struct UsageQuery {
     days: Option<i32>,
 }
 
-/// The usage of a key, project, model or tenant on one day.
-#[derive(Serialize, utoipa::ToSchema)]
-pub struct UsageRow {
-    /// The date in the project's time zone; for tenants in UTC.
-    day: String,
-    /// The key, project, model or tenant; null if grouped by day.
-    name: Option<String>,
-    requests: u64,
-    input_tokens: u64,
-    output_tokens: u64,
-    images: u64,
-}
-
 /// Usage by day.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Usage {
@@ -171,64 +143,20 @@ pub struct Usage {
 pub async fn usage(State(app): State<AppState>, Params(query): Params<UsageQuery>) -> Result<Json<Usage>, AdminError> {
     let sqlite = super::database(&app)?;
     let zone = if query.by == UsageBy::Tenant { "UTC" } else { app.pools.own().pool.provider().zone() };
-    let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-    let today = Timestamp::now().to_zoned(zone).date();
-    let date = |name: &str, text: &Option<String>, usual: Date| match text {
+    let today = usage::today(zone);
+    let date = |name: &str, text: &Option<String>, usual: i32| match text {
         None => Ok(usual),
         Some(text) => text
-            .parse::<Date>()
+            .parse()
+            .map(usage::days_of)
             .map_err(|_| AdminError::bad_request(format!("{name}: expected a date such as 2026-06-15"))),
     };
     let days = query.days.unwrap_or(1).clamp(1, 400);
-    let from = date("from", &query.from, of_number(number(today) + 1 - days))?;
+    let from = date("from", &query.from, today + 1 - days)?;
     // In the time zone of some project it may be tomorrow already.
-    let to = date("to", &query.to, of_number(number(today) + 1))?;
-    let stored = StoredUsage::of_days(number(from)..=number(to)).by_day().by_project();
-    let stored = match query.by {
-        UsageBy::Key => stored.by_key(),
-        UsageBy::Model => stored.by_model(),
-        _ => stored,
-    };
-    let mut sums: BTreeMap<(i32, Option<String>), UsageRow> = BTreeMap::new();
-    for row in sqlite.usage(stored).await.map_err(AdminError::failed)? {
-        // A tenant's usage is stored as a project of its own, in addition to the project of the key that served it.
-        let tenant = row.project.as_deref().and_then(tenants::of_counted).map(str::to_owned);
-        if tenant.is_some() != (query.by == UsageBy::Tenant) {
-            continue;
-        }
-        let name = match query.by {
-            UsageBy::Key => row.key.as_ref().map(ToString::to_string),
-            UsageBy::Project => row.project.clone(),
-            UsageBy::Model => row.model.clone(),
-            UsageBy::Tenant => tenant,
-            UsageBy::Day => None,
-        };
-        let day = row.date.unwrap_or_default();
-        let sum = sums.entry((day, name.clone())).or_insert_with(|| UsageRow {
-            day: of_number(day).to_string(),
-            name,
-            requests: 0,
-            input_tokens: 0,
-            output_tokens: 0,
-            images: 0,
-        });
-        sum.requests += row.used.requests;
-        sum.input_tokens += row.used.input_tokens;
-        sum.output_tokens += row.used.output_tokens;
-        sum.images += row.used.images;
-    }
-    Ok(Json(Usage { today: today.to_string(), rows: sums.into_values().collect() }))
-}
-
-const EPOCH: Date = jiff::civil::date(1970, 1, 1);
-
-/// Returns the number of days since 1970-01-01.
-fn number(date: Date) -> i32 {
-    date.since(EPOCH).map_or(0, |span| span.get_days())
-}
-
-fn of_number(days: i32) -> Date {
-    EPOCH.checked_add(jiff::Span::new().try_days(days).unwrap_or_default()).unwrap_or(EPOCH)
+    let to = date("to", &query.to, today + 1)?;
+    let rows = usage::rows(&sqlite, query.by, from..=to).await.map_err(AdminError::failed)?;
+    Ok(Json(Usage { today: usage::date_of(today).to_string(), rows }))
 }
 
 /// Lists the last 256 requests with their attempts, newest first
@@ -381,11 +309,7 @@ pub async fn add_tenant(
 ) -> Result<(StatusCode, Json<AddedTenant>), AdminError> {
     let NewTenant { name, models, rpm, rpd, tpm, tpd, max_concurrent, expires } = new;
     let name = name.trim().to_owned();
-    let is_fine = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
-    // `.` and `..` cannot be part of a path.
-    if matches!(&*name, "" | "." | "..") || name.len() > 64 || !name.chars().all(is_fine) {
-        return Err(AdminError::bad_request("name: expected at most 64 letters, digits, and . _ - @, not only dots"));
-    }
+    tenants::check_name(&name).map_err(|why| AdminError::bad_request(format!("name: {why}")))?;
     if expires.as_deref().is_some_and(|expires| crate::config::parse_time(expires).is_none()) {
         return Err(AdminError::bad_request("expires: expected 2030-01-31 or 2030-01-31T12:00:00Z"));
     }
@@ -397,13 +321,18 @@ pub async fn add_tenant(
             "there is a tenant {name} already: remove it first, or choose another name"
         )));
     }
-    let mut random = [0; 24];
-    getrandom::fill(&mut random).map_err(AdminError::failed)?;
-    let token = format!("kpt-{}", URL_SAFE_NO_PAD.encode(random));
-    let entry = TenantEntry { models, rpm, rpd, tpm, tpd, max_concurrent, expires, ..TenantEntry::default() };
-    let mut tenant = sqlite::Tenant::new(name.clone(), name.clone(), tenants::hash(&token));
-    tenant.options = serde_json::to_value(entry).map_err(AdminError::failed)?;
-    sqlite.put_tenant(tenant).await.map_err(AdminError::failed)?;
+    let entry = TenantEntry {
+        name: name.clone(),
+        models,
+        rpm,
+        rpd,
+        tpm,
+        tpd,
+        max_concurrent,
+        expires,
+        ..TenantEntry::default()
+    };
+    let token = tenants::add(&sqlite, &entry).await.map_err(AdminError::failed)?;
     app.tenants.reload(&app.loaded.load_full(), &app.stores).await.map_err(AdminError::failed)?;
     super::note(&app, who, &format!("added tenant {name}"));
     Ok((StatusCode::CREATED, Json(AddedTenant { name, token })))
@@ -433,16 +362,4 @@ pub async fn remove_tenant(
     app.tenants.reload(&loaded, &app.stores).await.map_err(AdminError::failed)?;
     super::note(&app, who, &format!("removed tenant {name}"));
     Ok(StatusCode::NO_CONTENT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn days_are_counted_from_the_epoch() {
-        let date = jiff::civil::date(2026, 11, 29);
-        assert_eq!(number(date), 20_786);
-        assert_eq!(of_number(20_786), date);
-    }
 }

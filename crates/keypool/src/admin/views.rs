@@ -62,6 +62,10 @@ pub struct ProjectRow {
     name: String,
     /// Number of its keys.
     keys: usize,
+    /// The time zone of its days.
+    zone: String,
+    /// Its given limits, by model or pattern.
+    given: Vec<ModelRow>,
     billing_account: Option<String>,
     /// The open circuit breakers of the project and its models.
     #[schema(value_type = Vec<Object>)]
@@ -230,6 +234,15 @@ pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
         pool: pool.to_owned(),
         name: project.name.to_string(),
         keys: project.keys,
+        zone: project.zone.to_string(),
+        given: project
+            .given
+            .iter()
+            .map(|(model, limits)| ModelRow {
+                model: model.to_string(),
+                limits: limits.iter().map(LimitRow::unused).collect(),
+            })
+            .collect(),
         billing_account: project.billing_account.as_ref().map(ToString::to_string),
         breakers: project.breakers.clone(),
         models: models.collect(),

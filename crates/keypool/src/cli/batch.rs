@@ -15,8 +15,10 @@ use keypool_batch::{
 
 use super::{
     block_on,
+    keys::sentences,
     opened::{Opened, Source},
     output::{Json, print_json, warn, wrong},
+    positive,
     serve::EndSignals,
 };
 use crate::config::{BatchSection, Inputs, Loaded, ProviderKind, Span};
@@ -55,19 +57,20 @@ pub(super) struct Batch {
     #[arg(long, value_name = "NUMBER", value_parser = temperature)]
     temperature: Option<f64>,
     /// The maximum number of tokens in an answer
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = positive::<u32>)]
     max_output_tokens: Option<u32>,
     /// The maximum number of simultaneous requests with each key
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = positive::<u32>)]
     workers_per_key: Option<u32>,
     /// The minimum time between the starts of two requests of a worker: seconds, or 500ms, 12s
     #[arg(long, value_name = "TIME", value_parser = time)]
     rate_limit_per_slot: Option<Span>,
     /// The maximum number of simultaneous requests with all keys, instead of --workers-per-key
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
+    #[arg(long, value_name = "NUMBER", value_parser = positive::<usize>,
+          conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
     concurrency: Option<usize>,
     /// The maximum number of retries of a task because of its answer [default: 3]
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole)]
     max_retries: Option<u32>,
     /// The maximum time for one answer [default: 600s]
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -137,6 +140,10 @@ fn temperature(text: &str) -> Result<f64, String> {
     text.parse().ok().filter(|degree| (0.0..=2.0).contains(degree)).ok_or_else(|| "expected 0 to 2".to_owned())
 }
 
+fn whole(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "expected a whole number, 0 or more")
+}
+
 fn time(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "expected seconds, or a time such as 500ms, 5s, 2m or 1h".to_owned())
 }
@@ -173,6 +180,9 @@ impl Batch {
                     let _ = writeln!(std::io::stderr(), "{}", serde_json::to_string_pretty(&summary)?);
                 }
                 _ => warn(&summary),
+            }
+            if matches!(summary.outcome, RunOutcome::NoKeys { .. }) {
+                sentences(&opened, &opened.pools.own().name).await?.into_iter().for_each(warn);
             }
             Ok(code(&summary))
         })
@@ -295,7 +305,12 @@ impl Batch {
     fn open_output(&self) -> anyhow::Result<Output> {
         let options = OutputOptions { ordered: self.ordered, retry_failed: self.retry_failed };
         match &self.output {
-            Some(file) => Output::file(file, &options).map_err(|error| of_output(error.into())),
+            Some(file) => Output::file(file, &options).map_err(|error| match error {
+                OutputError::Io { ref error, .. } if is_wrong_path(error) => {
+                    wrong(format!("--output {}: {error}", file.display()))
+                }
+                error => of_output(error.into()),
+            }),
             None => Ok(Output::writer(std::io::stdout())),
         }
     }
@@ -322,6 +337,11 @@ impl Batch {
 
 fn read(file: &Path, option: &str) -> anyhow::Result<String> {
     std::fs::read_to_string(file).map_err(|error| wrong(format!("{option} {}: {error}", file.display())))
+}
+
+/// Reports whether a path names a folder, or a file in a folder that does not exist.
+fn is_wrong_path(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory | ErrorKind::NotADirectory)
 }
 
 /// Maps an output that cannot be written to a failure, and one with other contents to a wrong command line.

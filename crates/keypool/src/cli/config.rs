@@ -29,7 +29,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 2 the configuration is wrong.";
 enum What {
     /// Check the configuration and the key files, and list each problem with its place
     Check,
-    /// Show all settings and where each comes from, without secrets
+    /// Show all settings as they are written, and where each comes from, without secrets
     Show,
     /// Print the JSON schema of keypool.toml, for editors
     Schema,

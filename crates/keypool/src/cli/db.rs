@@ -134,9 +134,14 @@ fn new_key(given: Option<&str>, loaded: &Loaded) -> anyhow::Result<MasterKey> {
             std::io::stdin().read_to_string(&mut text)?;
             text
         }
-        Some(file) => return MasterKey::read(file.as_ref()).map_err(|error| wrong(error.to_string())),
+        Some(file) => {
+            std::fs::read_to_string(file).map_err(|error| wrong(format!("the new master key, {file}: {error}")))?
+        }
     };
     MasterKey::parse(text.trim()).map_err(|_| {
-        wrong("this is not a master key: expected 64 hexadecimal digits (`openssl rand -hex 32` makes them)")
+        let place = given.filter(|given| *given != "-").unwrap_or("standard input");
+        wrong(format!(
+            "{place}: this is not a master key: expected 64 hexadecimal digits (`openssl rand -hex 32` makes them)"
+        ))
     })
 }

@@ -9,16 +9,17 @@ use serde_json::Value;
 use super::{
     absolute, block_on,
     gateway_client::{Admin, GatewayClient},
+    json_fields,
     output::{Json, moment, plain, print, print_json, table},
 };
 use crate::config::Inputs;
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 the gateway does not answer or does not know the request, 2 the command line or the configuration \
+is wrong.";
+
 /// Show one request of a running gateway and its attempts. The gateway keeps the last 256 requests.
 #[derive(Args)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 the gateway does not answer or does not know the request, 2 the command line or the \
-                        configuration is wrong."
-)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{}", json_fields::EXPLAIN))]
 pub(super) struct Explain {
     /// The x-request-id header of the response
     #[arg(value_name = "REQUEST-ID")]
@@ -39,8 +40,12 @@ impl Explain {
         let loaded = inputs.load()?;
         let client = GatewayClient::new(&self.admin, &loaded)?;
         let id = utf8_percent_encode(&self.request, NON_ALPHANUMERIC);
-        let record = block_on(Some(1), client.get(&format!("/-/admin/requests/{id}")))?;
+        let mut record = block_on(Some(1), client.get(&format!("/-/admin/requests/{id}")))?;
+        if !record["method"].is_string() {
+            anyhow::bail!("the response of {} is not a request: is this the admin address of a gateway?", client.base);
+        }
         if self.output.json {
+            record["at"] = record["at_ms"].as_i64().map(moment).into();
             print_json(&record);
         } else {
             explain(&record);
@@ -81,7 +86,7 @@ fn explain(record: &Value) {
         let outcome = attempt["class"].as_str().map_or_else(|| "good".to_owned(), |class| class.replace('_', " "));
         let [key, project, model, status, message, ms] =
             ["key", "project", "model", "status", "message", "milliseconds"].map(|name| text(&attempt[name]));
-        [key, project, model, outcome, status, message, ms]
+        [key, project, model, outcome, status, ms, message]
     });
-    print(table(["key", "project", "model", "outcome", "status", "provider's message", "ms"], cells));
+    print(table(["key", "project", "model", "outcome", "status", "ms", "provider's message"], cells));
 }

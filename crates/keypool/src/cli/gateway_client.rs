@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Inputs, Loaded, SecretText},
-    proxy::upstream::{HttpClient, client, client_tls, http_connector, https},
+    proxy::upstream::{HttpClient, client, client_tls, http_connector, https, transport_error},
 };
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,7 +78,7 @@ impl GatewayClient {
         let request = Request::get(format!("{}{path}", self.base)).header("x-keypool-admin", self.token.expose());
         let request = request.body(Body::empty())?;
         let answered = tokio::time::timeout(TIMEOUT, async {
-            let answer = self.client.request(request).await?;
+            let answer = self.client.request(request).await.map_err(|error| anyhow::anyhow!(transport_error(error)))?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), MAX_RESPONSE).collect().await;
             Ok((status, body.map_err(|error| anyhow::anyhow!(error))?.to_bytes()))

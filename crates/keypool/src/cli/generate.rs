@@ -14,13 +14,14 @@ use tower_keypool::{Error, ErrorKind, pool::Attempt};
 
 use super::{
     block_on,
-    keys::rows,
+    keys::sentences,
     opened::{Opened, Source},
-    output::{Json, no_answer, plain, print, print_json, short, warn, write, wrong},
+    output::{Json, plain, print, print_json, short, warn, write, wrong},
+    positive,
 };
 use crate::{
     config::{Inputs, ProviderKind},
-    proxy::{handler, pools::ProviderPool},
+    proxy::{check_key::no_answer, handler, pools::ProviderPool},
     tenants::matches,
 };
 
@@ -44,7 +45,7 @@ pub(super) struct Generate {
     #[arg(long, value_name = "TEXT|@FILE")]
     system: Option<String>,
     /// The maximum number of tokens in the answer [default with Anthropic: 8192]
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = positive::<u32>)]
     max_output_tokens: Option<u32>,
     /// Fallback models, used in this order when no key can serve the requested one
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
@@ -81,7 +82,8 @@ impl Generate {
         block_on(Some(2), async {
             let opened = Opened::open(&inputs).await?;
             let usual = (opened.loaded.config.gateway.provider == ProviderKind::Gemini).then_some("gemini-2.5-flash");
-            let model = self.model.as_deref().or(usual).ok_or_else(|| wrong("no model is set: use --model"))?;
+            let model = self.model.as_deref().or(usual).filter(|model| !model.is_empty());
+            let model = model.ok_or_else(|| wrong("no model is set: use --model"))?;
             let mut prompt = Prompt::text(prompt).model(model);
             if let Some(system) = system {
                 prompt = prompt.system(system);
@@ -220,10 +222,7 @@ async fn failed(
         None => message,
     }];
     if cause == UnavailableCause::Keys {
-        let rows = rows(opened).await?;
-        errors.extend(rows.iter().filter(|row| *row.provider == *provider.name).map(|row| {
-            format!("{} ({}): {} {}; {}", row.id, row.listed_at, row.state.as_str(), row.why(), row.advice())
-        }));
+        errors.extend(sentences(opened, &provider.name).await?);
     }
     let code = match cause {
         UnavailableCause::Quota => OUT_OF_QUOTA,

@@ -11,7 +11,7 @@ use crate::{
     proxy::pools::ProviderPool,
 };
 
-/// A key, with everything that limits its use.
+/// A key, with its options and everything that limits its use.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct KeyRow {
     pub id: String,
@@ -19,8 +19,13 @@ pub(super) struct KeyRow {
     /// The place where the key is listed; for a running gateway, the key's label.
     pub listed_at: String,
     pub project: String,
-    pub tier: String,
-    pub priority: u16,
+    #[serde(flatten)]
+    pub options: Options,
+    pub billing_account: Option<String>,
+    /// The time zone of the project's days.
+    pub zone: String,
+    /// The given limits of the key's project.
+    pub given: Vec<GivenLimit>,
     pub state: KeyState,
     /// Breakers that apply to the key and are not closed.
     pub breakers: Vec<Breaker>,
@@ -31,6 +36,21 @@ pub(super) struct KeyRow {
     pub used_today: Option<u64>,
     /// Limits of the key's project.
     pub limits: Vec<LimitRow>,
+}
+
+/// Options of a key.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Options {
+    pub label: Option<String>,
+    pub tier: String,
+    pub priority: u16,
+    pub weight: u16,
+    /// The models that it may be used for; `None` means all.
+    pub models: Option<Vec<String>>,
+    pub max_concurrent: Option<u32>,
+    pub interval_seconds: Option<f64>,
+    pub exit: Option<String>,
 }
 
 /// A breaker that is not closed.
@@ -47,7 +67,18 @@ pub(super) struct Breaker {
     pub advice: Option<String>,
 }
 
-/// A limit of a project for a model.
+/// A limit that was given for a project.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct GivenLimit {
+    /// A model, or a pattern such as `*`.
+    pub model: String,
+    pub unit: String,
+    /// `minute`, `day`, or seconds such as `30s`.
+    pub per: String,
+    pub limit: u64,
+}
+
+/// A limit of a project for a model, and its use.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct LimitRow {
     pub model: String,
@@ -76,10 +107,8 @@ struct Pool {
 struct Key {
     id: String,
     project: String,
-    tier: String,
-    priority: u16,
-    label: Option<String>,
-    exit: Option<String>,
+    #[serde(flatten)]
+    options: Options,
     in_flight: u64,
     started: u64,
     state: KeyState,
@@ -90,6 +119,8 @@ struct Key {
 #[serde(default)]
 struct Project {
     name: String,
+    zone: String,
+    given: Vec<Model>,
     billing_account: Option<String>,
     models: Vec<Model>,
     breakers: Vec<Breaker>,
@@ -127,7 +158,7 @@ pub(super) fn rows(pool: Value) -> anyhow::Result<Vec<KeyRow>> {
         let account = project.and_then(|project| project.billing_account.as_ref());
         let shared = [
             account.map(|account| format!("billing account {account}")),
-            key.exit.as_ref().map(|exit| format!("exit {exit}")),
+            key.options.exit.as_ref().map(|exit| format!("exit {exit}")),
         ];
         let of_others = pool.breakers.iter().filter(|breaker| shared.contains(&Some(breaker.target.clone())));
         let of_project = project.map(|project| project.breakers.as_slice()).unwrap_or_default();
@@ -136,10 +167,12 @@ pub(super) fn rows(pool: Value) -> anyhow::Result<Vec<KeyRow>> {
         KeyRow {
             id: key.id.clone(),
             provider: pool.name.clone(),
-            listed_at: key.label.clone().unwrap_or_default(),
+            listed_at: key.options.label.clone().unwrap_or_default(),
             project: key.project.clone(),
-            tier: key.tier.clone(),
-            priority: key.priority,
+            options: key.options.clone(),
+            billing_account: account.cloned(),
+            zone: project.map(|project| project.zone.clone()).unwrap_or_default(),
+            given: project.iter().flat_map(|project| &project.given).flat_map(given).collect(),
             state: key.state,
             breakers,
             in_flight: key.in_flight,
@@ -149,6 +182,15 @@ pub(super) fn rows(pool: Value) -> anyhow::Result<Vec<KeyRow>> {
         }
     };
     Ok(pool.keys.iter().map(row).collect())
+}
+
+fn given(model: &Model) -> impl Iterator<Item = GivenLimit> {
+    model.limits.iter().map(|limit| GivenLimit {
+        model: model.model.clone(),
+        unit: limit.unit.clone(),
+        per: limit.span.clone(),
+        limit: limit.amount,
+    })
 }
 
 fn limits(model: &Model) -> impl Iterator<Item = LimitRow> {
@@ -183,11 +225,15 @@ impl Breaker {
         }
     }
 
+    /// Returns the model, if the breaker is for one.
+    fn model(&self) -> Option<&str> {
+        let model = self.target.rsplit_once(" for ").map(|(_, model)| model);
+        model.filter(|_| self.of_key() == KeyState::Partly)
+    }
+
     /// Describes the breaker: its model, the time left and the reason.
     fn text(&self) -> String {
-        let model = self.target.rsplit_once(" for ").map(|(_, model)| model);
-        let model = model.filter(|_| self.of_key() == KeyState::Partly);
-        let model = model.map(|model| format!("{}: ", short_model(model))).unwrap_or_default();
+        let model = self.model().map(|model| format!("{}: ", short_model(model))).unwrap_or_default();
         let until = self.seconds_left.map(|seconds| format!("{} left, ", left(seconds))).unwrap_or_default();
         let why = match (&self.class, &self.reason) {
             (Some(class), Some(reason)) if !reason.is_empty() => {
@@ -211,6 +257,29 @@ impl KeyRow {
         let mut breakers: Vec<&Breaker> = self.breakers.iter().collect();
         breakers.sort_by_key(|breaker| std::cmp::Reverse((breaker.of_key(), breaker.seconds_left)));
         breakers
+    }
+
+    /// Returns the row as JSON, with `why` and `advice`.
+    pub(super) fn json(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        value["why"] = self.why().into();
+        value["advice"] = self.advice().into();
+        value
+    }
+
+    /// Describes the state, the reason and the action in one sentence.
+    pub(super) fn sentence(&self) -> String {
+        let parts = [format!("{} ({}): {}", self.id, self.listed_at, self.state.as_str()), self.why()];
+        let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ");
+        [text, self.advice()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+    }
+
+    /// Returns the models that the key cannot be used for now, with the number of seconds left if that is known.
+    pub(super) fn unavailable_models(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
+        let full = self.limits.iter().filter(|limit| limit.is_full());
+        let full = full.map(|limit| (limit.model.as_str(), limit.opens_in_seconds));
+        let partly = self.breakers.iter().filter(|breaker| breaker.of_key() == KeyState::Partly);
+        partly.filter_map(|breaker| Some((breaker.model()?, breaker.seconds_left))).chain(full)
     }
 
     /// Describes why the key is not used and for how long, including full limits.

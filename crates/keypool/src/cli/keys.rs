@@ -4,7 +4,7 @@ use std::{collections::HashMap, process::ExitCode};
 
 use clap::{Args, Subcommand};
 use keypool_store::sqlite::{StoredKey, UsageQuery};
-use serde_json::json;
+use serde_json::{Value, json};
 use tower_keypool::{
     KeyId,
     store::{BreakerTarget, Record},
@@ -12,18 +12,17 @@ use tower_keypool::{
 
 use super::{
     add_key::stored,
-    block_on,
+    block_on, json_fields,
     key_options::{self, KeyOptions},
     key_rows::{self, KeyRow},
     opened::{Opened, Source},
-    output::{Json, print, print_json, short, table, wrong},
-    usage,
+    output::{Json, plain, print, print_json, short, table, wrong},
 };
-use crate::config::Inputs;
+use crate::{config::Inputs, usage};
 
 /// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::KEYS))]
 pub(super) struct Keys {
     #[command(subcommand)]
     change: Option<Change>,
@@ -36,6 +35,7 @@ pub(super) struct Keys {
 const EXAMPLES: &str = "\
 Examples:
   keypool keys
+  keypool keys show work
   keypool keys set work --weight 2 --rpd 250
   keypool keys disable work --reason 'costs too much'
   keypool keys enable work
@@ -45,6 +45,11 @@ Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the con
 #[derive(Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "there is only one, at startup")]
 enum Change {
+    /// Show the options, the given limits and the state of one key
+    Show {
+        /// The id of the key
+        id: String,
+    },
     /// Change options of a key in the database; an empty value removes an option
     Set {
         /// The id of the key
@@ -57,7 +62,7 @@ enum Change {
         /// The id of the key
         id: String,
         /// The reason, which `keypool keys` shows
-        #[arg(long, value_name = "TEXT", default_value = "disabled by keypool keys disable")]
+        #[arg(long, value_name = "TEXT", default_value = "with keypool keys disable")]
         reason: String,
     },
     /// Use a key again, and end its cooldowns and those of its project
@@ -90,8 +95,13 @@ impl Keys {
                 list(&Opened::read(&inputs).await?, json).await?;
                 return Ok(ExitCode::SUCCESS);
             };
+            if let Change::Show { id } = &change {
+                show(&Opened::read(&inputs).await?, id, json).await?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let opened = Opened::open(&inputs).await?;
             let changed = match change {
+                Change::Show { .. } => unreachable!("handled above"),
                 Change::Set { id, options } => set(&opened, id, &options).await?,
                 Change::Disable { id, reason } => disable(&opened, id, reason).await?,
                 Change::Enable { id } => enable(&opened, id).await?,
@@ -132,20 +142,60 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     Ok(all)
 }
 
+const NO_KEY: &str = "there is no key: add one with `keypool add-key`, --keys FILE, key.txt or GEMINI_API_KEY";
+
+/// Returns a sentence for each key of a provider, or how to add one.
+pub(super) async fn sentences(opened: &Opened, provider: &str) -> anyhow::Result<Vec<String>> {
+    let rows = rows(opened).await?;
+    let sentences: Vec<_> = rows.iter().filter(|row| row.provider == provider).map(KeyRow::sentence).collect();
+    Ok(if sentences.is_empty() { vec![NO_KEY.to_owned()] } else { sentences })
+}
+
+/// Prints what is set for a key, and its state.
+async fn show(opened: &Opened, id: &str, json: bool) -> anyhow::Result<()> {
+    opened.find(&id.into())?;
+    let rows = rows(opened).await?;
+    let row = rows.iter().find(|row| row.id == id).expect("the key was found");
+    let value = row.json();
+    if json {
+        print_json(&value);
+        return Ok(());
+    }
+    let limits = row.given.iter().map(|limit| {
+        let model = if limit.model == "*" { "each model" } else { &limit.model };
+        format!("{} {} per {} for {model}", limit.limit, limit.unit.replace('_', " "), limit.per)
+    });
+    let limits = limits.collect::<Vec<_>>().join(", ");
+    let is_default = |name: &str, value: &Value| match name {
+        "in_flight" | "started" | "breakers" | "limits" | "given" => true,
+        "weight" => *value == 1,
+        "priority" => *value == 0,
+        "tier" => *value == "unknown",
+        _ => matches!(value.as_str(), Some("")) || value.is_null(),
+    };
+    let fields = value.as_object().into_iter().flatten().filter(|(name, value)| !is_default(name, value));
+    let fields = fields.map(|(name, value)| {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Array(all) => all.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+            other => other.to_string(),
+        };
+        (name.replace('_', " "), text)
+    });
+    for (name, text) in fields.chain((!limits.is_empty()).then(|| ("given limits".to_owned(), limits))) {
+        print(plain(&format!("{name}: {text}")));
+    }
+    Ok(())
+}
+
 async fn list(opened: &Opened, json: bool) -> anyhow::Result<()> {
     let rows = rows(opened).await?;
     if json {
-        let advised = rows.iter().map(|row| {
-            let mut value = serde_json::to_value(row).unwrap_or_default();
-            value["why"] = row.why().into();
-            value["advice"] = row.advice().into();
-            value
-        });
-        print_json(&advised.collect::<Vec<_>>());
+        print_json(&rows.iter().map(KeyRow::json).collect::<Vec<_>>());
         return Ok(());
     }
     if rows.is_empty() {
-        print("there is no key: add one with `keypool add-key`, --keys FILE, key.txt or GEMINI_API_KEY");
+        print(NO_KEY);
         return Ok(());
     }
     let cells = rows.iter().map(|row| {

@@ -11,6 +11,7 @@ mod explain;
 mod gateway_client;
 mod generate;
 mod import;
+mod json_fields;
 mod key_options;
 mod key_rows;
 mod keys;
@@ -159,6 +160,11 @@ pub fn run() -> ExitCode {
         }
         _ => code,
     }
+}
+
+/// Parses a number of an option that is at least 1.
+fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, &'static str> {
+    text.parse().ok().filter(|number| *number >= T::from(1)).ok_or("expected a whole number, 1 or more")
 }
 
 /// Runs a command on a runtime with this number of worker threads; the default is one per core.

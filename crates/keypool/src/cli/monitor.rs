@@ -20,6 +20,7 @@ use serde_json::Value;
 use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
+    json_fields,
     key_rows::{self, KeyRow},
     opened::{Opened, Source},
     output::{Json, count, plain, print, print_error},
@@ -30,14 +31,13 @@ use crate::{
     config::{Inputs, Span},
 };
 
+const EXIT_CODES: &str = "Exit codes: 0 ended by q, Ctrl-C or SIGTERM, 1 the gateway does not answer or the database cannot be used, 2 the command line or the configuration is wrong.";
+
 /// Watch the state of all keys: how much of each limit is used, and how long each cooldown lasts.
 ///
 /// With --admin, shows the keys of a running gateway; otherwise those of the database.
 #[derive(Args)]
-#[command(
-    after_help = "Exit codes: 0 ended by q, Ctrl-C or SIGTERM, 1 the gateway does not answer or the database cannot be used, 2 the \
-                        command line or the configuration is wrong."
-)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{}", json_fields::MONITOR))]
 pub(super) struct Monitor {
     /// Print lines instead of a full-screen table; always the case in a pipe
     #[arg(long)]
@@ -139,7 +139,8 @@ async fn lines(watched: &Watched, interval: Duration, pictures: u64, json: bool)
         }
         let picture = watched.picture().await?;
         if json {
-            print(serde_json::json!({ "of": picture.title, "keys": picture.rows }));
+            let keys: Vec<_> = picture.rows.iter().map(KeyRow::json).collect();
+            print(serde_json::json!({ "of": picture.title, "keys": keys }));
             continue;
         }
         print(format_args!("{}: {}", picture.title, totals(&picture.rows)));

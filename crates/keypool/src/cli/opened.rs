@@ -29,7 +29,7 @@ pub(super) struct Source {
     /// exists] [env: KEYPOOL_KEYS, API_KEY_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     keys: Vec<String>,
-    /// The API of the provider: gemini, openai or anthropic [default: gemini] [env: KEYPOOL_PROVIDER]
+    /// The API of the provider: gemini, openai, anthropic or api-key-header [default: gemini] [env: KEYPOOL_PROVIDER]
     #[arg(long, global = true, value_name = "NAME")]
     provider: Option<String>,
     /// The base URL of the provider [default: the provider's own] [env: KEYPOOL_UPSTREAM, GEMINI_API_BASE_URL]
@@ -142,6 +142,9 @@ pub(super) fn must_exist(loaded: &Loaded) -> anyhow::Result<()> {
 
 /// Returns the error for a database that does not exist.
 pub(super) fn missing(path: &Path) -> anyhow::Error {
+    if path.is_dir() {
+        return wrong(format!("{} is a folder: name a file in it", path.display()));
+    }
     wrong(format!("there is no database at {}: the first command that writes to it creates it", path.display()))
 }
 

@@ -7,10 +7,9 @@ use std::{
 };
 
 use clap::Args;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 pub(super) use keypool_batch::time_left as left;
 use serde::Serialize;
-use tower_keypool::KeyPool;
 
 /// `--json`
 #[derive(Args, Clone, Copy)]
@@ -77,20 +76,40 @@ pub(super) fn without_keys(text: &str) -> String {
     parts.collect()
 }
 
-/// Returns a message for a request without a response: the address and the root cause, such as `Connection refused`.
-pub(super) fn no_answer(pool: &KeyPool, error: &tower_keypool::Error) -> String {
-    let causes = std::iter::successors(std::error::Error::source(error), |&cause| cause.source());
-    let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
-    format!("no answer from {}: {cause}", pool.provider().base())
+/// Formats a table as wide as the terminal. Only the last column is wrapped. If the others are too wide, each row is a
+/// paragraph instead, so that ids can be copied.
+pub(super) fn table<const N: usize>(names: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+    in_width(names, rows, Table::new().width())
 }
 
-/// Formats a table as wide as the terminal.
-pub(super) fn table<const N: usize>(names: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
+fn in_width<const N: usize>(
+    names: [&str; N],
+    rows: impl IntoIterator<Item = [String; N]>,
+    width: Option<u16>,
+) -> String {
+    let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|cell| plain(&cell))).collect();
+    let widest = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([names[column].len()]).max().unwrap_or(0)
+    };
+    // Each column has a space on both sides, and the table two borders.
+    let least = (0..N).map(|column| if column == N - 1 { widest(column).min(24) } else { widest(column) } + 2);
+    if width.is_some_and(|width| usize::from(width) < least.sum::<usize>() + 2) {
+        let paragraphs = rows.iter().map(|row| {
+            let cells = names.iter().zip(row).skip(1).filter(|(_, cell)| !matches!(&***cell, "" | "-"));
+            let lines = cells.map(|(name, cell)| format!("\n  {name}: {cell}"));
+            std::iter::once(row[0].clone()).chain(lines).collect::<String>()
+        });
+        return paragraphs.collect::<Vec<_>>().join("\n");
+    }
     let mut table = Table::new();
     table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(names);
-    for row in rows {
-        table.add_row(row.map(|cell| plain(&cell)));
+    table.set_header(names).add_rows(rows);
+    if let Some(width) = width {
+        table.set_width(width);
+    }
+    for column in table.column_iter_mut().take(N - 1) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
     }
     table.to_string()
 }
@@ -123,6 +142,21 @@ pub(super) fn moment(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_not_broken_in_narrow_terminals() {
+        let id = "k-0123456789abcdef";
+        let why = "RESOURCE_EXHAUSTED: quota exceeded for this project, try again tomorrow or add a key";
+        let row = || [id.to_owned(), "keys.txt:1".to_owned(), "cooling".to_owned(), why.to_owned()];
+        for width in [None, Some(120), Some(80), Some(40)] {
+            let text = in_width(["key", "listed at", "state", "why"], [row(), row()], width);
+            assert_eq!(text.matches(id).count(), 2, "{text}");
+            let is_table = text.contains('│');
+            assert_eq!(is_table, width != Some(40), "{text}");
+            let fits = |line: &str| width.is_none_or(|width| line.chars().count() <= width.into());
+            assert!(!is_table || text.lines().all(fits), "{text}");
+        }
+    }
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {

@@ -9,7 +9,7 @@ use tower_keypool::Strategy;
 use super::{absolute, block_on, opened::Source};
 use crate::{
     app::{App, AppState, Gateway},
-    config::{Inputs, Loaded},
+    config::{GatewaySection, Inputs, Loaded},
     reload,
     server::{Certificate, Server},
     telemetry,
@@ -117,15 +117,15 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let (listen, admin_listen) = (loaded.listen, loaded.admin_listen);
     let files = reload::Files::read(&inputs, &loaded, certificate.as_ref());
     let app = App::open(inputs, loaded).await?;
-    let server = Server::bind(listen, &gateway, certificate.clone()).await?;
+    let server = bind(listen, "--listen", &gateway, certificate.clone()).await?;
     let stop = CancellationToken::new();
     let mut servers = tokio::task::JoinSet::new();
     let address = server.address()?;
     let mut admin_address = app.loaded.load().admin_token.is_some().then_some(address);
     servers.spawn(server.serve(Gateway::new(&app), stop.clone(), gateway.grace.0));
     if let Some(listen) = admin_listen {
-        let server = Server::bind(listen, &gateway, certificate.clone()).await?;
-        admin_address = Some(server.address()?);
+        let server = bind(listen, "--admin-listen", &gateway, certificate.clone()).await?;
+        admin_address = admin_address.and(Some(server.address()?));
         servers.spawn(server.serve(Gateway::admin(&app), stop.clone(), gateway.grace.0));
     }
     let is_tls = certificate.is_some();
@@ -153,6 +153,17 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let all = async { tokio::join!(pools, app.tenants.shutdown()) };
     let _ = tokio::time::timeout(Duration::from_secs(2), all).await;
     Ok(())
+}
+
+/// Binds an address that an option names.
+async fn bind(
+    address: SocketAddr,
+    option: &str,
+    gateway: &GatewaySection,
+    certificate: Option<Certificate>,
+) -> anyhow::Result<Server> {
+    let server = Server::bind(address, gateway, certificate).await;
+    server.map_err(|error| anyhow::anyhow!("{error:#}: choose another address with {option}"))
 }
 
 fn log_addresses(address: SocketAddr, admin: Option<SocketAddr>, is_tls: bool) {

@@ -1,26 +1,30 @@
 //! `keypool stats` and `keypool health`
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    block_on,
+    block_on, json_fields,
     key_rows::{Breaker, KeyRow},
     keys::rows,
     opened::{Opened, Source},
-    output::{Json, count, print, print_json, table},
+    output::{Json, count, left, print, print_json, table},
+};
+use crate::{
+    admin::views::KeyState,
+    config::Inputs,
     usage::{self, Sum},
 };
-use crate::{admin::views::KeyState, config::Inputs};
+
+const STATS_EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong.";
 
 /// Show totals: keys by state, unavailable models, and today's usage.
 #[derive(Args)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 the database cannot be used, 2 the command line or the configuration is wrong."
-)]
+#[command(after_help = STATS_EXIT_CODES, after_long_help = format!("{STATS_EXIT_CODES}\n\n{}", json_fields::STATS))]
 pub(super) struct Stats {
     #[command(flatten)]
     source: Source,
@@ -58,6 +62,33 @@ impl States {
     }
 }
 
+/// Returns the models that are at a limit or cooling down with each key that can be used for others.
+fn out_of_quota(provider: &str, rows: &[KeyRow]) -> Vec<Breaker> {
+    let usable = |row: &&KeyRow| matches!(row.state, KeyState::Usable | KeyState::Partly | KeyState::HalfOpen);
+    let keys: Vec<&KeyRow> = rows.iter().filter(|row| row.provider == provider).filter(usable).collect();
+    // The longest time of each model with one key, then the shortest with all keys.
+    let mut models: BTreeMap<&str, Vec<Option<u64>>> = BTreeMap::new();
+    for key in &keys {
+        let mut of_key: BTreeMap<&str, Option<u64>> = BTreeMap::new();
+        for (model, left) in key.unavailable_models().filter(|(model, _)| *model != "*") {
+            let longest = of_key.entry(model).or_default();
+            *longest = left.max(*longest);
+        }
+        for (model, left) in of_key {
+            models.entry(model).or_default().push(left);
+        }
+    }
+    let out = models.into_iter().filter(|(_, left)| left.len() == keys.len());
+    let breaker = |(model, left): (&str, Vec<Option<u64>>)| Breaker {
+        scope: "model".to_owned(),
+        target: format!("model {model}"),
+        state: "unavailable".to_owned(),
+        seconds_left: left.into_iter().flatten().min(),
+        ..Breaker::default()
+    };
+    out.map(breaker).collect()
+}
+
 impl Stats {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
         self.source.set(&mut inputs);
@@ -68,7 +99,8 @@ impl Stats {
             for provider in opened.pools.iter() {
                 let breakers = provider.pool.snapshot(0, 0).breakers;
                 let breakers: Vec<Breaker> = serde_json::from_value(serde_json::to_value(breakers)?)?;
-                let models_out = breakers.into_iter().filter(|breaker| breaker.scope == "model").collect();
+                let mut models_out: Vec<_> = breakers.into_iter().filter(|breaker| breaker.scope == "model").collect();
+                models_out.extend(out_of_quota(&provider.name, &rows));
                 providers.push(States { models_out, ..States::of(&provider.name, &rows) });
             }
             let mut today = Sum::default();
@@ -90,7 +122,8 @@ impl Stats {
             });
             print(table(["provider", "keys", "usable", "partly", "half-open", "cooling", "disabled"], cells));
             for breaker in providers.iter().flat_map(|states| &states.models_out) {
-                print(format_args!("{} is {}", breaker.target, breaker.state));
+                let until = breaker.seconds_left.map(|seconds| format!(", {} left", left(seconds))).unwrap_or_default();
+                print(format_args!("{} is {} with all keys{until}", breaker.target, breaker.state));
             }
             match &opened.stores.sqlite {
                 Some(sqlite) => print(format_args!(
@@ -108,12 +141,12 @@ impl Stats {
     }
 }
 
+const HEALTH_EXIT_CODES: &str = "Exit codes: 0 all keys are usable, 1 some are, or the database cannot be used, 2 none is, or the command line or \
+the configuration is wrong.";
+
 /// Check whether keys are usable, for scripts. Cooling keys count as usable, disabled keys do not.
 #[derive(Args)]
-#[command(
-    after_help = "Exit codes: 0 all keys are usable, 1 some are, or the database cannot be used, 2 none is, or the command line \
-                        or the configuration is wrong."
-)]
+#[command(after_help = HEALTH_EXIT_CODES, after_long_help = format!("{HEALTH_EXIT_CODES}\n\n{}", json_fields::HEALTH))]
 pub(super) struct Health {
     #[command(flatten)]
     source: Source,
@@ -137,7 +170,7 @@ impl Health {
             } else {
                 print(format_args!("{} of {} usable", usable.len(), count(rows.len(), "key")));
                 for row in &disabled {
-                    print(format_args!("{} ({}): {}; {}", row.id, row.listed_at, row.why(), row.advice()));
+                    print(row.sentence());
                 }
             }
             Ok(match (usable.len(), disabled.len()) {

@@ -2,29 +2,27 @@
 
 use std::process::ExitCode;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use keypool_store::{
     SqliteStore,
     sqlite::{Tenant, UsageQuery},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
-    block_on,
+    block_on, json_fields,
     opened::{database, must_exist},
     output::{Json, moment, print, print_json, table, warn, wrong},
-    usage,
 };
 use crate::{
     config::{Inputs, Loaded, TenantEntry, parse_time},
     store::Stores,
-    tenants,
+    tenants, usage,
 };
 
 /// Manage tenants: clients with their own token, models and limits. A running gateway applies a change within 2 s.
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::TENANTS))]
 pub(super) struct Tenants {
     #[command(subcommand)]
     change: Option<Change>,
@@ -154,7 +152,7 @@ impl Tenants {
                     }
                     let mut entry: TenantEntry = serde_json::from_value(tenant.options)?;
                     rights.apply(&mut entry)?;
-                    tenant.options = options(&entry)?;
+                    tenant.options = tenants::stored_options(&entry);
                     database.put_tenant(tenant).await?;
                     print_done(json, &name, "changed");
                 }
@@ -175,38 +173,25 @@ fn print_done(json: bool, name: &str, done: &str) {
 }
 
 async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Rights, json: bool) -> anyhow::Result<()> {
-    let is_name = !name.is_empty() && name.len() <= 256 && !name.chars().any(char::is_control);
-    if !is_name {
-        return Err(wrong("the name must have 1 to 256 bytes and no control characters"));
+    tenants::check_name(&name).map_err(|why| wrong(format!("the name of a tenant: {why}")))?;
+    if loaded.config.tenants.iter().any(|entry| entry.name == name) {
+        let file = loaded.path.display();
+        return Err(wrong(format!("{name} is listed in {file}: change it there, or choose another name")));
     }
-    let in_file = loaded.config.tenants.iter().any(|entry| entry.name == name);
-    if in_file || database.tenants().await?.iter().any(|tenant| tenant.name == name) {
+    if database.tenants().await?.iter().any(|tenant| tenant.name == name) {
         return Err(wrong(format!(
             "there is a tenant {name} already: choose another name, or change it with `keypool tenants set {name}`"
         )));
     }
     let mut entry = TenantEntry { name: name.clone(), ..TenantEntry::default() };
     rights.apply(&mut entry)?;
-    let mut bytes = [0; 24];
-    getrandom::fill(&mut bytes)?;
-    let token = format!("kpt-{}", URL_SAFE_NO_PAD.encode(bytes));
-    let mut tenant = Tenant::new(&name, &name, tenants::hash(&token));
-    tenant.options = options(&entry)?;
-    database.put_tenant(tenant).await?;
+    let token = tenants::add(database, &entry).await?;
     if json {
         print_json(&json!({ "name": name, "token": token }));
     } else {
         print(format_args!("the token of {name} (it is not shown again):\n{token}"));
     }
     Ok(())
-}
-
-fn options(entry: &TenantEntry) -> anyhow::Result<Value> {
-    let mut options = serde_json::to_value(entry)?;
-    if let Value::Object(options) = &mut options {
-        options.retain(|name, value| name != "name" && !value.is_null());
-    }
-    Ok(options)
 }
 
 async fn find(loaded: &Loaded, database: &SqliteStore, name: &str) -> anyhow::Result<Tenant> {

@@ -1,44 +1,36 @@
 //! `keypool test-keys`
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use axum::body::Body;
 use clap::Args;
 use futures_util::{StreamExt, stream};
-use http::Request;
-use http_body_util::{BodyExt, Limited};
 use serde::Serialize;
-use serde_json::{Value, json};
-use tower::{Layer, ServiceExt};
+use serde_json::json;
 use tower_keypool::{
-    Attempts, ErrorClass, Failure, Key, KeyPoolLayer,
+    ErrorClass, Key,
     store::{BreakerTarget, Record},
 };
 
 use super::{
-    block_on,
+    block_on, json_fields,
     opened::{Source, warn_of_problems},
-    output::{Json, count, no_answer, plain, print, print_json, short, table, warn, wrong},
+    output::{Json, count, plain, print, print_json, short, table, warn, wrong},
 };
 use crate::{
-    config::{Inputs, PoolPlan, ProviderKind},
+    config::{Inputs, PoolPlan},
     keys,
-    proxy::upstream::Upstream,
+    proxy::{check_key::check_key, upstream::Upstream},
     store::Stores,
 };
 
 /// Maximum number of keys that are tested at the same time.
 const CONCURRENCY: usize = 8;
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// Maximum size of a list of models.
-const MAX_LIST: usize = 8 << 20;
+
+const EXIT_CODES: &str = "Exit codes: 0 all keys are good, 1 some are bad or could not be tested, 2 the command line or the configuration is wrong.";
 
 /// Test each key by listing the provider's models, which uses no quota. A key at its limit counts as good.
 #[derive(Args)]
-#[command(
-    after_help = "Exit codes: 0 all keys are good, 1 some are bad or could not be tested, 2 the command line or the \
-                        configuration is wrong."
-)]
+#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{}", json_fields::TEST_KEYS))]
 pub(super) struct TestKeys {
     /// Disable the keys that the provider rejects permanently; undo this with `keypool keys enable`
     #[arg(long)]
@@ -126,12 +118,13 @@ impl TestKeys {
                 Verdict::Untested => "not tested",
             };
             let why = [key.class.map(|class| class.replace('_', " ")), key.message.clone()];
-            let why = why.into_iter().flatten().collect::<Vec<_>>().join(": ");
-            let to_do = if key.disabled { "disabled now" } else { key.advice.unwrap_or_default() };
+            let why = short(&why.into_iter().flatten().collect::<Vec<_>>().join(": "), 160);
+            let to_do = if key.disabled { Some("disabled now") } else { key.advice };
+            let why = [Some(why), to_do.map(str::to_owned)].into_iter().flatten().collect::<Vec<_>>().join(" → ");
             let models = key.models.map_or_else(|| "-".to_owned(), |models| models.to_string());
-            [key.id.clone(), short(&key.listed_at, 40), verdict.to_owned(), models, short(&why, 120), to_do.to_owned()]
+            [key.id.clone(), short(&key.listed_at, 40), verdict.to_owned(), models, why]
         });
-        print(table(["key", "listed at", "verdict", "models", "why", "what to do"], cells));
+        print(table(["key", "listed at", "verdict", "models", "why, what to do"], cells));
         print(format_args!(
             "{}: {good} good, {at_limit} good at their limits, {bad} bad, {untested} not tested",
             count(found.len(), "key")
@@ -139,81 +132,29 @@ impl TestKeys {
     }
 }
 
-/// Tests one key with its own pool, so that it is tested even while it cools down or is disabled.
+/// Tests one key.
 async fn test(plan: &PoolPlan, key: &Key, place: &str, upstream: &Upstream) -> Finding {
-    let began = tokio::time::Instant::now();
-    let mut found = Finding {
+    let checked = check_key(plan, key.clone(), upstream).await;
+    Finding {
         id: key.id().to_string(),
         provider: plan.name.clone(),
         listed_at: place.to_owned(),
-        verdict: Verdict::Untested,
-        class: None,
-        status: None,
-        message: None,
-        advice: None,
-        models: None,
-        seconds: 0.0,
-        disabled: false,
-        is_rejected: false,
-    };
-    match tokio::time::timeout(TIMEOUT, ask(plan, key.clone(), upstream)).await {
-        Err(_) => found.message = Some(format!("no answer within {} s", TIMEOUT.as_secs())),
-        Ok(Err(message)) => found.message = Some(message),
-        Ok(Ok((attempts, models))) => {
-            let failure = attempts.last().and_then(|attempt| attempt.outcome().failure().cloned());
-            let class = failure.as_ref().map(Failure::class);
-            found.models = models;
-            found.class = class.map(ErrorClass::as_str);
-            found.status = failure.as_ref().and_then(Failure::status).map(|status| status.as_u16());
-            found.message = failure.as_ref().and_then(Failure::message).map(plain);
-            found.advice = class.map(|class| class.policy().advice);
-            found.is_rejected = class == Some(ErrorClass::KeyRejected);
-            found.verdict = match class {
-                None => Verdict::Good,
-                Some(ErrorClass::RateLimit | ErrorClass::DailyQuota) => Verdict::AtLimit,
-                Some(ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing | ErrorClass::NotEntitled) => {
-                    Verdict::Bad
-                }
-                Some(_) => Verdict::Untested,
-            };
-        }
-    }
-    found.seconds = (began.elapsed().as_secs_f64() * 1_000.0).round() / 1_000.0;
-    found
-}
-
-/// Lists the models with a key. Returns the attempts and the number of models, or why there was no response.
-async fn ask(plan: &PoolPlan, key: Key, upstream: &Upstream) -> Result<(Attempts, Option<usize>), String> {
-    let pool = plan.builder().and_then(|builder| builder.key(key).wait(Duration::ZERO).build());
-    let pool = pool.map_err(|error| error.to_string())?;
-    let path = match plan.kind {
-        ProviderKind::Gemini => "/v1beta/models?pageSize=1000",
-        ProviderKind::OpenAi | ProviderKind::ApiKeyHeader => "/v1/models",
-        ProviderKind::Anthropic => "/v1/models?limit=1000",
-    };
-    let mut request = Request::get(path);
-    if plan.kind == ProviderKind::Anthropic {
-        request = request.header("anthropic-version", "2023-06-01");
-    }
-    let request = request.body(Body::empty()).map_err(|error| error.to_string())?;
-    match KeyPoolLayer::new(&pool).layer(upstream.clone()).oneshot(request).await {
-        Ok(answer) => {
-            let (head, body) = answer.into_parts();
-            let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-            if !head.status.is_success() {
-                return Ok((attempts, None));
+        verdict: match checked.class {
+            _ if checked.works => Verdict::Good,
+            Some(ErrorClass::RateLimit | ErrorClass::DailyQuota) => Verdict::AtLimit,
+            Some(ErrorClass::KeyRejected | ErrorClass::Unclear | ErrorClass::Billing | ErrorClass::NotEntitled) => {
+                Verdict::Bad
             }
-            let body = Limited::new(body, MAX_LIST).collect().await.map_err(|error| error.to_string())?.to_bytes();
-            let value: Value =
-                serde_json::from_slice(&body).map_err(|_| "the list of models is not JSON".to_owned())?;
-            let models = value["models"].as_array().or_else(|| value["data"].as_array()).or_else(|| value.as_array());
-            Ok((attempts, models.map(Vec::len)))
-        }
-        // The provider refused the request, and there is no other key.
-        Err(error) if error.attempts().last().is_some_and(|attempt| attempt.status().is_some()) => {
-            Ok((error.attempts().clone(), None))
-        }
-        Err(error) => Err(no_answer(&pool, &error)),
+            _ => Verdict::Untested,
+        },
+        class: checked.class.map(ErrorClass::as_str),
+        status: checked.status,
+        message: checked.message.as_deref().map(plain),
+        advice: checked.advice,
+        models: checked.models,
+        seconds: (checked.took.as_secs_f64() * 1_000.0).round() / 1_000.0,
+        disabled: false,
+        is_rejected: checked.class == Some(ErrorClass::KeyRejected),
     }
 }
 

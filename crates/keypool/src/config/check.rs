@@ -30,7 +30,8 @@ struct Places<'a> {
 
 impl Places<'_> {
     fn of(&self, setting: &str) -> String {
-        format!("{}: {setting}", self.origins.get(setting).unwrap_or(&self.file))
+        let of_file = || self.origins.get(&format!("{setting}_file"));
+        format!("{}: {setting}", self.origins.get(setting).or_else(of_file).unwrap_or(&self.file))
     }
 
     /// Returns the line in the file; problems without one come last.

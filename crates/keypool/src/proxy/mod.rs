@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod body;
+pub mod check_key;
 pub mod handler;
 pub mod headers;
 pub mod model_access;

@@ -3,7 +3,6 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -11,13 +10,14 @@ use axum::body::Body;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
-    Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RedactLayer, RetryPolicy, Scope,
+    Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RedactLayer, Scope,
     pool::CircuitBreaker,
     stack::{KeyPoolBody, KeyPoolService},
 };
 
 use super::{
     body,
+    check_key::{CheckedKey, check_key},
     route::PathTarget,
     upstream::{TimedBody, Upstream},
 };
@@ -185,14 +185,9 @@ impl Pools {
         Ok(of_provider.map(|(_, listed)| listed.keys).unwrap_or_default())
     }
 
-    /// Creates a service with only this key, which makes one attempt and changes nothing in the pools.
-    ///
-    /// # Errors
-    /// If the key is invalid.
-    pub fn alone(&self, provider: &ProviderPool, key: Key) -> anyhow::Result<KeyPoolService<Upstream>> {
-        let pool = provider.plan.builder()?.key(key).build()?;
-        let layer = KeyPoolLayer::new(&pool).retry(RetryPolicy::new(&pool).max_attempts(1)).wait(Duration::ZERO);
-        Ok(layer.layer(self.upstream.clone()))
+    /// Tests a key: see [`check_key`].
+    pub async fn check_key(&self, provider: &ProviderPool, key: Key) -> CheckedKey {
+        check_key(&provider.plan, key, &self.upstream).await
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<ProviderPool>> {

@@ -34,7 +34,7 @@ use rustls::{
 };
 use tokio::{net::TcpStream, time::Sleep};
 use tower::{Service, timeout::Timeout, util::BoxCloneSyncService};
-use tower_keypool::{BoxError, Lease};
+use tower_keypool::{BoxError, Lease, classify::causes};
 
 use super::{headers, route::decoded};
 use crate::{
@@ -167,7 +167,11 @@ fn with_one_length(headers: &mut HeaderMap) {
 }
 
 /// Converts an error of the client. Its kind tells the pool if no connection was made, so that nothing was sent.
-fn transport_error(error: hyper_util::client::legacy::Error) -> BoxError {
+pub fn transport_error(error: hyper_util::client::legacy::Error) -> BoxError {
+    if causes(&error).any(|cause| cause.to_string().contains("InvalidContentType")) {
+        let message = "the server does not speak TLS at this port: use http://";
+        return io::Error::new(io::ErrorKind::HostUnreachable, message).into();
+    }
     if error.is_connect() { io::Error::new(io::ErrorKind::HostUnreachable, error).into() } else { error.into() }
 }
 

@@ -277,6 +277,158 @@ async fn key_is_not_good_without_a_list_of_models() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_upstream_is_named() {
+    let page = Upstream::always(200, "text/html", "<html>Welcome</html>").await;
+    let none = Upstream::always(404, "text/plain", "").await;
+    let home = Home::new();
+    home.add(0, &[]);
+    home.write("prompts.txt", "hello\n");
+    let batch = ["batch", "prompts.txt", "-o", "out.jsonl", "--max-retries", "0"];
+    for address in [&page.url, &none.url] {
+        for command in [&["generate", "hello"][..], &["test-keys"], &batch] {
+            let done = home.run(&[command, &["--upstream", address]].concat());
+            let results = std::fs::read_to_string(home.path().join("out.jsonl")).unwrap_or_default();
+            let shown = done.out + &done.err + &results;
+            assert_eq!(done.code, 1, "{shown}");
+            assert!(shown.contains(address) && shown.contains("--upstream"), "{command:?}: {shown}");
+        }
+        std::fs::remove_file(home.path().join("out.jsonl")).expect("results");
+    }
+    let https = page.url.replace("http://", "https://");
+    for command in [&["generate", "hello"][..], &["test-keys"], &[&batch[..], &["--max-wait", "1s"]].concat()] {
+        let done = home.run(&[command, &["--upstream", &https]].concat());
+        assert!((done.out + &done.err).contains("does not speak TLS"), "{command:?}: {}", done.err);
+    }
+}
+
+#[test]
+fn options_of_a_key_are_shown() {
+    let home = Home::new();
+    let options =
+        ["--weight", "2", "--models", "gemini-2.5*", "--concurrent", "3", "--interval", "2s", "--zone", "UTC"];
+    home.add(1, &[&["--id", "work", "--rpm", "10", "--billing-account", "acme"], &options[..]].concat());
+    let shown = home.run(&["keys", "show", "work"]).good().out;
+    for line in ["weight: 2", "models: gemini-2.5*", "given limits: 10 requests per minute for each model"] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert!(!shown.contains("priority"), "a default is not shown: {shown}");
+    let keys = home.json(&["keys"]);
+    let work = by_id(&keys, "work");
+    assert_eq!((&work["weight"], &work["max_concurrent"], &work["exit"]), (&2.into(), &3.into(), &Value::Null));
+    assert_eq!((&work["zone"], &work["billing_account"]), (&"UTC".into(), &"acme".into()));
+    assert_eq!((&work["interval_seconds"], &work["given"][0]["limit"]), (&2.0.into(), &10.into()));
+    assert_eq!(home.json(&["keys", "show", "work"]), *work);
+    home.run(&["keys", "show", "other"]).wrong("there is no key other");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stats_name_models_that_are_at_their_limits_with_all_keys() {
+    let sim = sim(2).await;
+    let home = Home::new();
+    home.add(0, &["--rpm", "1"]);
+    home.add(1, &["--rpm", "1"]);
+    let generate = || drop(home.run(&["generate", "hello", "--upstream", &sim.url()]).good());
+    generate();
+    assert_eq!(home.json(&["stats"])["providers"][0]["models_out"], serde_json::json!([]));
+    generate();
+    let stats = home.json(&["stats"]);
+    let out = &stats["providers"][0]["models_out"][0];
+    assert_eq!(out["target"], "model gemini-2.5-flash", "{stats}");
+    assert!(out["seconds_left"].as_u64().is_some_and(|left| left <= 61), "{stats}");
+}
+
+#[test]
+fn wrong_options_are_named() {
+    let home = Home::new();
+    home.add(1, &[]);
+    home.write("prompts.txt", "hello\n");
+    home.write("mk", "abc");
+    home.run(&["usage", "--day", "today"]).wrong("expected a day, such as 2026-06-15");
+    home.run(&["generate", "x", "--max-output-tokens", "abc"]).wrong("expected a whole number, 1 or more");
+    home.run(&["batch", "prompts.txt", "--concurrency", "0"]).wrong("--concurrency");
+    home.run(&["generate", "x", "--model", ""]).wrong("--model");
+    home.run(&["batch", "prompts.txt", "-o", "."]).wrong("--output .: Is a directory");
+    home.run(&["batch", "prompts.txt", "-o", "none/out.jsonl"]).wrong("--output none/out.jsonl: No such file");
+    home.run(&["keys", "--db", "."]).wrong("is a folder");
+    home.run(&["db", "rekey", "mk"]).wrong("mk: this is not a master key");
+    home.run(&["explain", "x", "--admin-token-file", "none"]).wrong("--admin-token-file");
+    home.write("keypool.toml", "[[tenants]]\nname = \"of-file\"\ntoken = \"the-token-of-the-tenant\"\n");
+    home.run(&["tenants", "add", "of-file"]).wrong("keypool.toml: change it there");
+    home.run(&["tenants", "add", "a/b"]).wrong("without /");
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = busy.local_addr().expect("an address").to_string();
+    let done = home.run(&["serve", "--listen", &address]);
+    assert!(done.code == 1 && done.err.contains("--listen"), "{}", done.err);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dashboard_is_announced_only_with_an_admin_token() {
+    for (token, is_announced) in [(&[][..], false), (&["--admin-token", "the-admin-token"], true)] {
+        let arguments = [&["--admin-listen", "127.0.0.1:0"], token].concat();
+        let mut gateway = Gateway::start("http://127.0.0.1:9", 1, &arguments);
+        gateway.signal("TERM");
+        gateway.wait();
+        gateway.wait_for_log("shutting down").await;
+        assert_eq!(gateway.log().contains("dashboard at"), is_announced, "{}", gateway.log());
+    }
+}
+
+/// Collects the paths of all fields of JSON, such as `keys.id`; lists have no names.
+fn fields(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Array(all) => all.iter().for_each(|value| fields(value, path, found)),
+        Value::Object(all) => {
+            for (name, value) in all {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                fields(value, &path, found);
+                found.push(path);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_of_json_are_those_of_the_help() {
+    let sim = sim(2).await;
+    let gateway = Gateway::start(&sim.url(), 2, &["--admin-token", "the-admin-token"]);
+    let served = gateway.post(GENERATE, &hello()).await;
+    let home = Home::new();
+    home.add(0, &["--id", "one", "--rpm", "5"]);
+    home.run(&["generate", "hello", "--upstream", &sim.url()]).good();
+    home.run(&["keys", "disable", "one"]).good();
+    home.run(&["tenants", "add", "alice"]).good();
+    home.write("more.txt", &format!("{}\nbad\n", key(1)));
+    let explain = ["explain", served.header("x-request-id"), "--admin", &gateway.url, "--json"];
+    let outputs = [
+        ("import", home.json(&["import", "more.txt"])),
+        ("keys", home.json(&["keys"])),
+        ("monitor", home.json(&["monitor", "--count", "1"])),
+        ("test-keys", home.run(&["test-keys", "--json", "--upstream", &sim.url()]).json()),
+        ("stats", home.json(&["stats"])),
+        ("health", home.run(&["health", "--json"]).json()),
+        ("usage", home.json(&["usage"])),
+        ("explain", run_in(home.path(), &explain, "", &ADMIN).good().json()),
+        ("tenants", home.json(&["tenants"])),
+    ];
+    for (command, json) in outputs {
+        let help = home.run(&[command, "--help"]).good().out;
+        let (_, section) = help.split_once("With --json").unwrap_or_else(|| panic!("{command}: {help}"));
+        let lines = section.lines().filter_map(|line| line.strip_prefix("  ")?.split_once(": "));
+        let documented: Vec<&str> = lines.flat_map(|(names, _)| names.split(", ")).collect();
+        let mut printed = Vec::new();
+        fields(&json, "", &mut printed);
+        for name in &documented {
+            assert!(printed.iter().any(|printed| printed == name), "{command}: {name} is not in {json}");
+        }
+        for name in printed.iter().filter(|name| !name.contains('.')) {
+            let is_it = |documented: &&str| documented.split('.').next() == Some(name.as_str());
+            assert!(documented.iter().any(is_it), "{command}: {name} is not in the help");
+        }
+    }
+}
+
 #[test]
 fn health_has_an_exit_code() {
     let home = Home::new();
@@ -654,8 +806,13 @@ async fn generate_reports_why_no_key_serves() {
     home.run(&["keys", "disable", "one", "--reason", "too dear"]).good();
     let done = home.run(&["generate", "hello", "--upstream", &sim.url()]);
     assert_eq!(done.code, 4, "{}", done.err);
-    assert!(done.err.contains("one (database): disabled too dear"), "{}", done.err);
-    assert_eq!(Home::new().run(&["generate", "hello", "--upstream", &sim.url()]).code, 4);
+    assert!(done.err.contains("one (database): disabled: too dear; "), "{}", done.err);
+    assert!(done.err.contains("; keypool keys enable one"), "{}", done.err);
+    home.write("prompts.txt", "hello\n");
+    let done = home.run(&["batch", "prompts.txt", "-o", "out.jsonl", "--upstream", &sim.url()]);
+    assert!(done.code == 4 && done.err.contains("keypool keys enable one"), "{}", done.err);
+    let done = Home::new().run(&["generate", "hello", "--upstream", &sim.url()]);
+    assert!(done.code == 4 && done.err.contains("keypool add-key"), "{}", done.err);
 }
 
 const ADMIN: [(&str, &str); 1] = [("KEYPOOL_ADMIN_TOKEN", "the-admin-token")];
@@ -692,6 +849,9 @@ async fn request_is_explained_by_the_gateway() {
     let done = explain("other", &admin.url);
     assert_eq!(done.code, 1);
     assert!(done.err.contains("not remembered"), "{}", done.err);
+    let foreign = Upstream::always(200, "application/json", "{}").await;
+    let done = explain("abc", &foreign.url);
+    assert!(done.code == 1 && done.err.contains("is this the admin address"), "{}", done.err);
     let done = explain("abc", "http://127.0.0.1:9");
     assert!(done.code == 1 && done.err.contains("http://127.0.0.1:9") && done.err.contains("refused"), "{}", done.err);
     home.run(&["explain", "abc", "--admin", &admin.url]).wrong("the admin token is missing");
@@ -880,7 +1040,7 @@ async fn model_of_other_providers_must_be_named() {
     assert!(done.out.contains("\"model\":\"gpt-x\""), "{}", done.out);
     let summary: Value = serde_json::from_str(&done.err).expect("the summary is JSON");
     assert_eq!((&summary["ok"], &summary["failed"]), (&1.into(), &0.into()));
-    assert_eq!(summary["input_error"], "line 2: no model is set");
+    assert_eq!(summary["input_error"], "line 2: the task has no model: use --model");
     for log in ["tasks.jsonl", "keys.txt", "r.jsonl", "./r.jsonl", "r.jsonl.journal"] {
         let batch = ["batch", "tasks.jsonl", "-o", "r.jsonl", "--error-log", log];
         home.run(&[&batch[..], &openai[..]].concat()).wrong("this is the output, the input or a key file");
