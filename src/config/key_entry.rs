@@ -116,7 +116,7 @@ const OPTIONS: [(&str, &str, &str); 20] = [
     ("label", "", NAME),
     ("source", "", NAME),
     ("provider", "vendor service", "the name of the provider that the key is for"),
-    ("limits", "", "a table of limits by model"),
+    ("limits", "", "limits by model, such as { \"*\" = { rpm = 10 } }"),
 ];
 const NAME: &str = "a text of at most 256 characters that does not look like a key";
 const AMOUNT: &str = "a whole number, 0 or more";
@@ -252,7 +252,7 @@ impl JsonSchema for KeyEntry {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let limits = generator.subschema_for::<BTreeMap<String, LimitsEntry>>();
         let options = OPTIONS.map(|(name, _, expected)| match name {
-            "limits" => (name, limits.clone()),
+            "limits" => (name, json_schema!({ "description": expected, "allOf": [limits.clone()] })),
             "models" => (name, json_schema!({ "type": ["string", "array"], "description": expected })),
             _ => (name, json_schema!({ "type": ["string", "number"], "description": expected })),
         });
