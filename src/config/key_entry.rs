@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    Environment,
-    wording::{looks_like_key, unknown_option, without_values},
+    Environment, Loaded,
+    wording::{OTHER_VENDOR, check_vendor, looks_like_key, unknown_option, without_values},
 };
 use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 
@@ -31,6 +31,7 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 /// | `zone` | the IANA time zone of the project's daily limits; the provider's by default |
 /// | `models` | the only models that it may be used for, separated by commas; a name may end in `*` |
 /// | `label` | a description for people |
+/// | `provider` (or `vendor`, `service`) | the provider of the key; an entry that names another one is skipped |
 /// | `source` | its origin, which is appended to the label; by default its place, such as `keys.txt:3` |
 /// | `limits` | in `[[keys]]` and JSON: limits of its project by model |
 ///
@@ -80,18 +81,8 @@ impl KeyEntry {
 
 /// Returns limits in the form that [`LimitsEntry`] reads.
 fn limits_of(limits: &Limits) -> Value {
-    let name = |limit: &Limit| {
-        Some(match (limit.unit, limit.span) {
-            (Unit::Requests, Span::MINUTE) => "rpm",
-            (Unit::Requests, Span::Day) => "rpd",
-            (Unit::InputTokens, Span::MINUTE) => "tpm",
-            (Unit::InputTokens, Span::Day) => "tpd",
-            (Unit::OutputTokens, Span::MINUTE) => "output_tpm",
-            (Unit::Tokens, Span::MINUTE) => "total_tpm",
-            _ => return None,
-        })
-    };
-    limits.iter().filter_map(|limit| Some((name(limit)?.to_owned(), Value::from(limit.amount)))).collect()
+    let option = |limit: &Limit| AMOUNTS.iter().find(|(_, unit, span)| (*unit, *span) == (limit.unit, limit.span));
+    limits.iter().filter_map(|limit| Some((option(limit)?.0.to_owned(), Value::from(limit.amount)))).collect()
 }
 
 /// The parsed options of a key.
@@ -100,11 +91,12 @@ pub(super) struct Options {
     key: Key,
     secret_env: Option<String>,
     source: Option<String>,
+    provider: Option<String>,
     limits: BTreeMap<String, LimitsEntry>,
 }
 
 /// The options: name, other names, and a description of the expected value.
-const OPTIONS: [(&str, &str, &str); 19] = [
+const OPTIONS: [(&str, &str, &str); 20] = [
     ("secret", "key api_key apikey apiKey", "a key: visible ASCII characters without commas and quotes"),
     ("secret_env", "", "the name of a variable"),
     ("id", "name", NAME),
@@ -123,7 +115,8 @@ const OPTIONS: [(&str, &str, &str); 19] = [
     ("models", "", "names of models with commas between them"),
     ("label", "", NAME),
     ("source", "", NAME),
-    ("limits", "", "a table of limits by model"),
+    ("provider", "vendor service", "the name of the provider that the key is for"),
+    ("limits", "", "limits by model, such as { \"*\" = { rpm = 10 } }"),
 ];
 const NAME: &str = "a text of at most 256 characters that does not look like a key";
 const AMOUNT: &str = "a whole number, 0 or more";
@@ -139,7 +132,8 @@ pub(super) fn option(name: &str) -> Result<(&'static str, &'static str), String>
 impl Options {
     /// Parses pairs of an option's name and its value. Empty values are ignored.
     pub(super) fn of<V: AsRef<str>>(options: impl IntoIterator<Item = (V, V)>) -> Result<Self, String> {
-        let mut entry = Self { key: Key::new(""), secret_env: None, source: None, limits: BTreeMap::new() };
+        let (secret_env, source, provider) = (None, None, None);
+        let mut entry = Self { key: Key::new(""), secret_env, source, provider, limits: BTreeMap::new() };
         for (name, value) in options {
             let (option, expected) = option(name.as_ref())?;
             let value = value.as_ref().trim();
@@ -170,9 +164,11 @@ impl Options {
             "concurrent" => key.max_concurrent = Some(text.parse().ok().filter(|requests| *requests > 0)?),
             "interval" => key.min_interval = Some(duration(text)?),
             "zone" => key.zone = Some(jiff::tz::TimeZone::get(text).ok()?.iana_name()?.into()),
+            "models" if looks_like_key(&text.replace(',', " ")) => return None,
             "models" => key.models = Some(text.split(',').map(|model| model.trim().into()).collect()),
             "label" => key.label = Some(named()?.into()),
             "source" => self.source = Some(named()?.to_owned()),
+            "provider" => self.provider = Some(named()?.to_ascii_lowercase()),
             _ => return None,
         }
         Some(())
@@ -182,10 +178,14 @@ impl Options {
         self.limits.entry("*".to_owned()).or_default()
     }
 
-    /// Builds the key. Reads its secret from `secret_env` if that is set, and adds its origin (`source`, or else
-    /// `place`) to its label.
-    pub(super) fn key(self, place: &str, environment: &Environment) -> Result<Key, String> {
-        let Self { mut key, secret_env, source, limits } = self;
+    /// Builds a key of the provider of `loaded`. Reads its secret from `secret_env` if that is set, and adds its origin
+    /// (`source`, or else `place`) to its label.
+    pub(super) fn key(self, place: &str, environment: &Environment, loaded: &Loaded) -> Result<Key, String> {
+        let Self { mut key, secret_env, source, provider, limits } = self;
+        let is_own = |word: &str| loaded.names.iter().any(|name| name.eq_ignore_ascii_case(word));
+        if provider.is_some_and(|provider| !is_own(&provider) && !provider.split([' ', '-', '_']).any(is_own)) {
+            return Err(format!("{OTHER_VENDOR} another provider"));
+        }
         if let Some(name) = secret_env {
             let text = environment.get(&name).ok_or_else(|| format!("the variable {name} is not set"))?;
             key.secret = secret(text).ok_or_else(|| format!("the variable {name} does not contain a valid key"))?;
@@ -193,6 +193,7 @@ impl Options {
         if key.secret.is_empty() {
             return Err("the entry has no key".to_owned());
         }
+        loaded.vendor.map_or(Ok(()), |vendor| check_vendor(&key.secret, vendor))?;
         for (model, limits) in limits {
             key = key.limits(model, limits.limits());
         }
@@ -251,7 +252,7 @@ impl JsonSchema for KeyEntry {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let limits = generator.subschema_for::<BTreeMap<String, LimitsEntry>>();
         let options = OPTIONS.map(|(name, _, expected)| match name {
-            "limits" => (name, limits.clone()),
+            "limits" => (name, json_schema!({ "description": expected, "allOf": [limits.clone()] })),
             "models" => (name, json_schema!({ "type": ["string", "array"], "description": expected })),
             _ => (name, json_schema!({ "type": ["string", "number"], "description": expected })),
         });
@@ -278,18 +279,22 @@ pub struct LimitsEntry {
     pub total_tpm: Option<u64>,
 }
 
+/// The option of each limit.
+const AMOUNTS: [(&str, Unit, Span); 6] = [
+    ("rpm", Unit::Requests, Span::MINUTE),
+    ("rpd", Unit::Requests, Span::Day),
+    ("tpm", Unit::InputTokens, Span::MINUTE),
+    ("tpd", Unit::InputTokens, Span::Day),
+    ("output_tpm", Unit::OutputTokens, Span::MINUTE),
+    ("total_tpm", Unit::Tokens, Span::MINUTE),
+];
+
 impl LimitsEntry {
     /// Converts the entry into the limits of a pool.
     pub fn limits(&self) -> Limits {
-        let amounts = [
-            (self.rpm, Unit::Requests, Span::MINUTE),
-            (self.rpd, Unit::Requests, Span::Day),
-            (self.tpm, Unit::InputTokens, Span::MINUTE),
-            (self.tpd, Unit::InputTokens, Span::Day),
-            (self.output_tpm, Unit::OutputTokens, Span::MINUTE),
-            (self.total_tpm, Unit::Tokens, Span::MINUTE),
-        ];
-        let given = amounts.into_iter().filter_map(|(amount, unit, span)| Some(Limit { unit, span, amount: amount? }));
+        let amounts =
+            [self.rpm, self.rpd, self.tpm, self.tpd, self.output_tpm, self.total_tpm].into_iter().zip(AMOUNTS);
+        let given = amounts.filter_map(|(amount, (_, unit, span))| Some(Limit { unit, span, amount: amount? }));
         given.fold(Limits::new(), Limits::with)
     }
 }

@@ -16,6 +16,9 @@ type FileError = (usize, String);
 /// The part of the error for a line `NAME=key` of another service.
 pub(super) const OTHER_NAME: &str = "is not a name for a key of";
 
+/// The start of the message for an unknown column.
+pub(super) const IGNORED_COLUMN: &str = "a column is ignored";
+
 /// Parses a key file of the provider with these names. Calls `entry` for each entry with its line and its options or an
 /// error.
 ///
@@ -56,7 +59,8 @@ fn is_key_field(name: &str) -> bool {
 }
 
 /// Parses a line: the key, alone or as the value of a variable of this provider, then `name=value` options, among which
-/// may be another tier. The value of a variable may be several keys. Returns nothing for a blank line or a comment.
+/// may be another tier. The value of a variable may be several keys, each with options if the value is in quotes. Returns
+/// nothing for a blank line or a comment.
 pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Options, String>> {
     let text = text.trim();
     if text.starts_with("//") || text.starts_with(';') {
@@ -68,39 +72,72 @@ pub(super) fn line(text: &str, names: &[String], tier: &str) -> Vec<Result<Optio
         Ok(words) => words,
         Err(message) => return vec![Err(message)],
     };
-    let Some((first, options)) = words.split_first() else { return Vec::new() };
+    let Some((first, shared)) = words.split_first() else { return Vec::new() };
     // "=" at the end is part of a key, or follows the name of an empty variable.
     let is_pad = |name: &str, value: &str| value.bytes().all(|byte| byte == b'=') && !name.contains('_');
     // Any word before "=" may be a name: its value could be a password.
     let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
-    let (name, secrets) = match first.split_once('=') {
+    let (name, keys) = match first.split_once('=') {
         Some((name, value)) if is_name(name) && !is_pad(name, value) => {
             if !is_key_name(name, names) {
-                let name = if is_usual(name) { name } else { "the text before =" };
+                // Another name may be part of a key.
+                let is_usual = |b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_');
+                let is_usual = name.len() <= 64 && name.bytes().all(is_usual);
+                let name = if is_usual { name } else { "the text before =" };
                 return vec![Err(format!("{name} {OTHER_NAME} {}; options come after the key", names[0]))];
             }
-            (name, keys_in(value).collect())
+            (name, keys_in(value))
         }
-        _ => ("", vec![first.trim_matches(['\'', '`'])]),
+        _ => ("", vec![Ok(first.trim_matches(['\'', '`']))]),
     };
-    let read = |secret: &str| {
+    let read = |key: Result<&str, String>| {
+        let own = self::words(key?)?;
+        let secret = own.first().map_or("", String::as_str);
         if secret.len() < 8 {
             return Err("the key is shorter than 8 characters".to_owned());
         }
         let mut pairs = vec![("key", secret), ("tier", tier), ("tier", tier_in(name))];
-        for (n, word) in options.iter().enumerate() {
+        for (n, word) in own[1..].iter().chain(shared).enumerate() {
             let expected = || format!("word {} is not an option: write name=value, with quotes around spaces", n + 2);
             pairs.push(word.split_once('=').ok_or_else(expected)?);
         }
         Options::of(pairs)
     };
-    secrets.into_iter().map(read).collect()
+    keys.into_iter().map(read).collect()
 }
 
-/// Returns the keys in the value of a variable, without options.
-pub(super) fn keys_in(value: &str) -> impl Iterator<Item = &str> {
-    let keys = value.split([',', ';']).flat_map(str::split_whitespace);
-    keys.map(|key| key.trim_matches(['"', '\'', '`', '[', ']'])).filter(|key| !key.is_empty())
+/// Splits the value of a variable into keys, or keys with options. Commas and spaces separate only keys without options,
+/// because they may be part of an option.
+pub(super) fn keys_in(value: &str) -> Vec<Result<&str, String>> {
+    let whole = value.trim();
+    let inner = whole.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).filter(|inner| !inner.contains('"'));
+    let mut keys = Vec::new();
+    for part in split(inner.unwrap_or(whole), |letter| matches!(letter, ';' | '\n' | '\r')) {
+        let part = part.trim().trim_end_matches(',');
+        let words = || split(part, char::is_whitespace);
+        let has_comma = |word: &str| !word.starts_with("models=") && split(word, |letter| letter == ',').count() > 1;
+        if !words().skip(1).any(|word| word.trim_end_matches('=').contains('=')) {
+            let plain = part.split(',').flat_map(str::split_whitespace);
+            let plain = plain.map(|key| key.trim_matches(['"', '\'', '`', '[', ']'])).filter(|key| !key.is_empty());
+            keys.extend(plain.map(Ok));
+        } else if words().any(has_comma) {
+            keys.push(Err(
+                "keys with options are separated by semicolons; a value with a comma needs quotes".to_owned()
+            ));
+        } else {
+            keys.push(Ok(part));
+        }
+    }
+    keys
+}
+
+/// Splits a text at these characters outside double quotes.
+fn split(text: &str, is_separator: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |letter| {
+        quoted ^= letter == '"';
+        !quoted && is_separator(letter)
+    })
 }
 
 /// Returns the tier in the name of a variable, such as `GEMINI_PAID_KEYS`.
@@ -109,20 +146,11 @@ pub(super) fn tier_in(name: &str) -> &'static str {
     tiers.into_iter().find(|(end, _)| name.to_ascii_uppercase().ends_with(end)).map_or("", |(_, tier)| tier)
 }
 
-/// Reports whether messages may show a name. Otherwise it may be part of a key.
-fn is_usual(name: &str) -> bool {
-    name.len() <= 64 && name.bytes().all(|b| matches!(b, b'A'..=b'Z' | b'0'..=b'9' | b'_'))
-}
-
-/// Returns the name of a variable in upper case and without its number.
-fn stem(name: &str) -> String {
-    name.trim_end_matches(|last: char| last.is_ascii_digit() || last == '_').to_ascii_uppercase()
-}
-
 /// Reports whether a variable of this name contains a key of the provider with these names. Other services' keys must
 /// not be sent to it.
 fn is_key_name(name: &str, names: &[String]) -> bool {
-    let stem = stem(name);
+    // Without the number.
+    let stem = name.trim_end_matches(|last: char| last.is_ascii_digit() || last == '_').to_ascii_uppercase();
     // A short name may be part of another word.
     let is_own = |own: &String| {
         let own = variable_prefix(own);
@@ -137,19 +165,22 @@ pub(super) fn variable_prefix(provider: &str) -> String {
     provider.to_ascii_uppercase().replace(['-', '.'], "_")
 }
 
-/// Splits at white space outside double quotes, up to a word that starts with `#`.
+/// Splits at white space outside quotes, up to a word that starts with `#`. Single quotes are quotes if they contain the
+/// whole value of an option.
 fn words(text: &str) -> Result<Vec<String>, String> {
-    let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for letter in text.chars().chain([' ']) {
-        match letter {
-            '#' if word.is_empty() && !quoted => break,
-            '"' => quoted = !quoted,
-            letter if letter.is_whitespace() && !quoted => words.push(std::mem::take(&mut word)),
-            letter => word.push(letter),
+        match (quote, letter) {
+            (None, '#') if word.is_empty() => break,
+            (None, '"') => quote = Some('"'),
+            (None, '\'') if word.ends_with('=') => quote = Some('\''),
+            (Some(open), letter) if open == letter => quote = None,
+            (None, letter) if letter.is_whitespace() => words.push(std::mem::take(&mut word)),
+            (_, letter) => word.push(letter),
         }
     }
     words.retain(|word| !word.is_empty());
-    if quoted { Err("a quote is not closed".to_owned()) } else { Ok(words) }
+    if quote.is_some() { Err("a quote is not closed".to_owned()) } else { Ok(words) }
 }
 
 /// Parses a table whose first line names the columns.
@@ -163,12 +194,12 @@ fn table(text: &str, delimiter: u8, entry: &mut dyn FnMut(usize, Result<Options,
     let Some(first) = records.find(|record| !record[0].starts_with(';')) else { return Ok(()) };
     let columns: Vec<_> = first.iter().map(|name| option(&column(name)).map(|(option, _)| option)).collect();
     if !columns.contains(&Ok("secret")) {
-        return Err((line(&first), "no column is named key".to_owned()));
+        return Err((line(&first), "the first line must name the columns, one of them key".to_owned()));
     }
     for message in columns.iter().filter_map(|column| column.as_ref().err()) {
-        entry(line(&first), Err(format!("a column is ignored: {message}")));
+        entry(line(&first), Err(format!("{IGNORED_COLUMN}: {message}")));
     }
-    for record in records {
+    for record in records.filter(|record| record.iter().any(|cell| !cell.is_empty())) {
         let cells = columns.iter().zip(&record).filter_map(|(column, value)| Some((*column.as_ref().ok()?, value)));
         let surplus = (record.len() > columns.len()).then(|| "the row has more columns than the first line".to_owned());
         entry(line(&record), surplus.map_or_else(|| Options::of(cells), Err));
@@ -182,7 +213,9 @@ fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) -> Re
         Ok(items) => items,
         Err(error) => {
             let expected = r#"expected a JSON array of keys, such as ["AIza…", {"key": "AIza…", "project": "a"}]"#;
-            return Err((error.line(), expected.to_owned()));
+            // A data error is another type than an array.
+            let cause = if error.is_data() { String::new() } else { format!(": {error}") };
+            return Err((error.line(), format!("{expected}{cause}")));
         }
     };
     let (mut line, mut counted) = (1, 0);
@@ -190,9 +223,9 @@ fn json(text: &str, entry: &mut dyn FnMut(usize, Result<Options, String>)) -> Re
         let before = item.get().as_ptr() as usize - text.as_ptr() as usize;
         let read = match serde_json::from_str(item.get()) {
             Ok(Value::String(secret)) => Options::of([("key", &*secret)]),
-            Ok(value) => serde_json::from_value(value)
-                .map_or_else(|error| Err(without_values(&error.to_string())), |entry: KeyEntry| entry.0),
-            Err(error) => Err(without_values(&error.to_string())),
+            value => value
+                .and_then(serde_json::from_value::<KeyEntry>)
+                .map_or_else(|error| Err(without_values(&error.to_string())), |entry| entry.0),
         };
         line += line_at(&text[counted..before], before) - 1;
         counted = before;

@@ -1,10 +1,10 @@
 //! The loaded keys, and the problems of invalid entries.
 
-use std::{collections::HashMap, fmt, path::Path};
+use std::{borrow::Cow, collections::HashMap, fmt, path::Path};
 
 use serde::Serialize;
 
-use super::{Environment, KeyEntry, PoolConfig, key_entry::Options, key_file, wording::looks_like_key};
+use super::{Environment, KeyEntry, PoolConfig, key_entry::Options, key_file, wording};
 use crate::{Key, KeyId};
 
 /// One problem of a configuration. It contains no values, which may be secrets.
@@ -15,12 +15,19 @@ pub struct Problem {
     pub place: String,
     /// The error, and the expected value.
     pub message: String,
+    /// Whether a key entry at this place is skipped.
+    pub skips_entry: bool,
 }
 
 impl Problem {
     /// Creates a problem.
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: place.into(), message: message.into() }
+        Self { place: place.into(), message: message.into(), skips_entry: false }
+    }
+
+    /// Creates a problem because of which a key entry is skipped.
+    pub fn of_entry(place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { skips_entry: true, ..Self::new(place, message) }
     }
 }
 
@@ -33,7 +40,7 @@ impl fmt::Display for Problem {
 /// Returns the path of a file for messages, or a placeholder if it looks like a key that was pasted by mistake.
 pub(super) fn shown(path: &Path) -> String {
     let name = path.display().to_string();
-    if looks_like_key(&name) { "(a file whose name looks like a key)".to_owned() } else { name }
+    if wording::looks_like_key(&name) { "(a file whose name looks like a key)".to_owned() } else { name }
 }
 
 /// Keys from files and variables. Invalid entries are not among the keys but reported as problems.
@@ -42,53 +49,63 @@ pub(super) fn shown(path: &Path) -> String {
 pub struct Loaded {
     /// The keys of all valid entries.
     pub keys: Vec<Key>,
-    /// The problems of the other entries. A key that is listed twice is reported, too; its last entry is used.
+    /// The problems of the other entries. A key that is listed twice is reported, too: its last entry is used.
     pub problems: Vec<Problem>,
     /// Whether a whole key file could not be read or parsed, or has only invalid entries, so that all its keys are
     /// missing.
     pub has_failed_file: bool,
     /// The names of the provider in variables; Gemini's if there are none.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
+    /// The vendor of all keys, if it is known.
+    pub(super) vendor: Option<&'static str>,
     /// The index of the key with an id, and its place.
     seen: HashMap<KeyId, (usize, String)>,
+    /// The index of the key whose secret has this hash.
+    by_secret: HashMap<KeyId, usize>,
 }
+
+/// Parts of messages about entries that do not make a file a damaged one.
+const HARMLESS: [&str; 3] = [key_file::OTHER_NAME, wording::OTHER_VENDOR, key_file::IGNORED_COLUMN];
 
 impl Loaded {
     /// Creates an empty list of the keys of a provider, which is Gemini for the default. A line `NAME=key` of a key file
-    /// counts if its name is a general one, such as `API_KEY`, or contains a name of this provider or of its host.
+    /// counts if its name is a general one, such as `API_KEY`, or contains a name of this provider or of its host. If the
+    /// provider is Gemini or Anthropic at its usual address, keys that cannot be its own are skipped.
     pub fn of(config: &PoolConfig) -> Self {
-        Self { names: config.names(), ..Self::default() }
+        let vendors = [("gemini", "Google"), ("anthropic", "Anthropic")];
+        let vendor = vendors.into_iter().find(|(kind, _)| *kind == config.kind() && config.base.is_none());
+        Self { names: config.names(), vendor: vendor.map(|(_, vendor)| vendor), ..Self::default() }
     }
 
     /// Adds the keys of a key file: one key a line, CSV, TSV or JSON, detected by the file extension or the content. A
     /// file that cannot be read or parsed is reported as a problem and sets [`has_failed_file`](Self::has_failed_file),
-    /// as does one whose entries are all invalid, apart from names of other services: it may be damaged.
+    /// as does one whose entries are all invalid, apart from keys of other services: it may be damaged.
     pub fn add_file(&mut self, path: impl AsRef<Path>) {
         let path = path.as_ref();
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let problem = Problem::new(shown(path), format!("the file cannot be read: {error}"));
                 self.has_failed_file = true;
-                return self.problems.push(problem);
+                return self.problems.push(Problem::new(shown(path), format!("the file cannot be read: {error}")));
             }
         };
-        let text = match bytes.strip_prefix(b"\xff\xfe") {
-            // UTF-16, as PowerShell writes it.
-            Some(utf16) => {
-                let units = utf16.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-                char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
-            }
-            None => String::from_utf8_lossy(&bytes),
+        let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| -> Cow<'_, str> {
+            let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+            char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+        };
+        let text = match &bytes[..] {
+            // UTF-16, as PowerShell and some editors write it.
+            [0xff, 0xfe, text @ ..] => utf16(text, u16::from_le_bytes),
+            [0xfe, 0xff, text @ ..] => utf16(text, u16::from_be_bytes),
+            text => String::from_utf8_lossy(text),
         };
         let (mut any_valid, mut any_invalid) = (false, false);
         let names = if self.names.is_empty() { PoolConfig::default().names() } else { self.names.clone() };
         let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &names, &mut |line, entry| {
-            // Names of other services do not make a file a damaged one.
-            let is_other = entry.as_ref().is_err_and(|message| message.contains(key_file::OTHER_NAME));
             let is_valid = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
+            let message = self.problems.last().map_or("", |problem| &problem.message);
             any_valid |= is_valid;
-            any_invalid |= !is_valid && !is_other;
+            any_invalid |= !is_valid && !HARMLESS.iter().any(|part| message.contains(part));
         });
         self.has_failed_file |= any_invalid && !any_valid;
         if let Err((line, message)) = parsed {
@@ -111,14 +128,10 @@ impl Loaded {
             if !is_known && !end.strip_prefix("_API_KEY_").is_some_and(is_number) {
                 continue;
             }
-            let has_options = |text: &str| text.split_whitespace().any(|word| word.trim_end_matches('=').contains('='));
-            let pieces = environment.get(name).unwrap_or_default().split([',', ';', '\n', '\r']);
-            let entries = pieces.flat_map(|piece| -> Vec<&str> {
-                if has_options(piece) { vec![piece] } else { key_file::keys_in(piece).collect() }
-            });
             let names = [provider.to_owned()];
-            let entries = entries.flat_map(|entry| key_file::line(entry, &names, key_file::tier_in(name)));
-            for (n, entry) in entries.enumerate() {
+            let line = |key| key_file::line(key, &names, key_file::tier_in(name));
+            let keys = key_file::keys_in(environment.get(name).unwrap_or_default()).into_iter();
+            for (n, entry) in keys.flat_map(|key| key.map_or_else(|error| vec![Err(error)], line)).enumerate() {
                 self.add(format!("{name}, value {}", n + 1), entry, environment);
             }
         }
@@ -137,25 +150,31 @@ impl Loaded {
 
     /// Adds an entry that was found at `place`, and reports whether it is valid.
     pub(super) fn add(&mut self, place: String, entry: Result<Options, String>, environment: &Environment) -> bool {
-        let key = match entry.and_then(|entry| entry.key(&place, environment)) {
+        let key = match entry.and_then(|entry| entry.key(&place, environment, self)) {
             Ok(key) => key,
             Err(message) => {
-                self.problems.push(Problem::new(place, message));
+                let skips_entry = !message.starts_with(key_file::IGNORED_COLUMN);
+                self.problems.push(Problem { place, message, skips_entry });
                 return false;
             }
         };
-        let Some((at, earlier)) = self.seen.get(&key.id()) else {
-            self.seen.insert(key.id(), (self.keys.len(), place));
-            self.keys.push(key);
+        let (id, secret) = (key.id(), KeyId::from_secret(&key.secret));
+        let same = self.by_secret.get(&secret).copied();
+        if let Some((_, earlier)) = self.seen.get(&id).filter(|(other, _)| same != Some(*other)) {
+            let message = format!("the key at {earlier} has the same id, {id}");
+            self.problems.push(Problem::of_entry(place, message));
             return true;
-        };
-        let message = if self.keys[*at].secret == key.secret {
-            self.keys[*at] = key;
-            format!("this key is listed at {earlier}, too; the last entry counts")
+        }
+        let at = same.unwrap_or(self.keys.len());
+        if let Some(same) = self.keys.get_mut(at) {
+            let message = format!("this key is listed at {place}, too, and its last entry is used");
+            let earlier = self.seen.remove(&std::mem::replace(same, key).id());
+            self.problems.extend(earlier.map(|(_, earlier)| Problem::of_entry(earlier, message)));
         } else {
-            format!("the key at {earlier} has the same id, {}", key.id())
-        };
-        self.problems.push(Problem::new(place, message));
+            self.keys.push(key);
+        }
+        self.by_secret.insert(secret, at);
+        self.seen.insert(id, (at, place));
         true
     }
 }

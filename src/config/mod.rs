@@ -56,7 +56,7 @@
 //! # Key variables
 //! For a provider named `gemini`: `GEMINI_API_KEY`, `GEMINI_API_KEYS`, `GEMINI_API_KEY_1` and so on,
 //! `GEMINI_FREE_KEYS`, `GEMINI_PAID_KEYS`, and the same names with `GOOGLE` as their prefix. Several keys are separated
-//! by commas, semicolons or line ends, and each may have options; keys without options also by spaces. Other providers
+//! by semicolons or line ends, and each may have options; keys without options also by commas or spaces. Other providers
 //! have variables with their own name as the prefix.
 
 mod document;

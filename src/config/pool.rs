@@ -120,7 +120,7 @@ impl PoolConfig {
         })
     }
 
-    fn kind(&self) -> &str {
+    pub(super) fn kind(&self) -> &str {
         self.provider.as_deref().unwrap_or("gemini")
     }
 

@@ -49,6 +49,31 @@ pub(super) fn looks_like_key(text: &str) -> bool {
     text.split(['/', '\\', ' ', ':']).any(|part| part.len() >= 20 && begins(part))
 }
 
+/// Vendors, and how their keys start. A longer start comes before a shorter one.
+const VENDORS: [(&str, &str); 7] = [
+    ("Google", "AIza AQ. ya29."),
+    ("Anthropic", "sk-ant-"),
+    ("OpenRouter", "sk-or-"),
+    ("OpenAI", "sk-"),
+    ("Groq", "gsk_"),
+    ("xAI", "xai-"),
+    ("Hugging Face", "hf_"),
+];
+
+/// The start of the error for a key of another vendor.
+pub(super) const OTHER_VENDOR: &str = "this looks like a key of";
+
+/// Checks that a text can be a key of this vendor.
+pub(super) fn check_vendor(text: &str, vendor: &str) -> Result<(), String> {
+    match VENDORS.iter().find(|(_, starts)| starts.split(' ').any(|start| text.starts_with(start))) {
+        Some((other, _)) if *other != vendor => Err(format!("{OTHER_VENDOR} {other}, not of {vendor}")),
+        _ if text.len() > 512 || text.contains([':', '/', '|']) => Err(format!(
+            "this is not a key of {vendor}: expected at most 512 characters without \":\", \"/\" and \"|\""
+        )),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

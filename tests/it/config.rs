@@ -93,12 +93,14 @@ fn keys_are_read_from_lines_of_other_formats() {
     // UTF-16 with a byte order mark and CRLF, as written by PowerShell.
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("keys.txt");
-    let units = format!("\u{feff}{A} project=ä\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
-    std::fs::write(&path, units).unwrap();
-    let mut read = Loaded::default();
-    read.add_file(&path);
-    assert_eq!((read.keys.len(), read.problems.len()), (1, 0));
-    assert!(read.keys[0].clone().label("") == Key::new(A).project("ä").label(""));
+    for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let units = format!("\u{feff}{A} project=ä\r\n").encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        std::fs::write(&path, units).unwrap();
+        let mut read = Loaded::default();
+        read.add_file(&path);
+        assert_eq!((read.keys.len(), read.problems.len()), (1, 0));
+        assert!(read.keys[0].clone().label("") == Key::new(A).project("ä").label(""));
+    }
 }
 
 #[test]
@@ -196,6 +198,7 @@ fn only_a_file_without_a_readable_entry_counts_as_failed() {
     let path = folder.path().join("x.env");
     for (text, failed) in [
         (format!("OPENAI_API_KEY={A}\nSTRIPE_SECRET_KEY={B}\n"), false),
+        ("key,teir\n".to_owned(), false),
         (format!("OPENAI_API_KEY={A}\nshort\n"), true),
         ("short\n".to_owned(), true),
         (String::new(), false),
@@ -270,7 +273,8 @@ fn all_formats_load_the_same_keys() {
 
 #[test]
 fn invalid_rows_and_objects_are_reported_with_their_lines() {
-    let (keys, problems) = loaded("keys.csv", &format!("key,teir,rpm\n{A},free,10\n{B},,many\n{C},,5,surplus\n,,7\n"));
+    let (keys, problems) =
+        loaded("keys.csv", &format!("key,teir,rpm\n{A},free,10\n{B},,many\n{C},,5,surplus\n,,7\n,,\n"));
     assert_eq!(keys.len(), 1);
     assert_eq!(
         problems,
@@ -284,7 +288,10 @@ fn invalid_rows_and_objects_are_reported_with_their_lines() {
     let (keys, problems) = loaded("keys.csv", &format!("; ours\nkey,project\n{A},a\n"));
     assert_eq!((keys.len(), problems.len()), (1, 0), "{problems:?}");
     let (keys, problems) = loaded("keys.csv", "project,tier\na,free\n");
-    assert_eq!((keys.len(), problems), (0, vec!["keys.csv:1: no column is named key".to_owned()]));
+    assert_eq!(
+        (keys.len(), problems),
+        (0, vec!["keys.csv:1: the first line must name the columns, one of them key".to_owned()])
+    );
 
     let json = format!(
         "[\n  {{\"key\": \"{A}\"}},\n  {{\"key\": \"{B}\", \"wieght\": 2}},\n  17,\n  {{\"key\": \"{C}\", \"limits\": {{\"m\": {{\"rpn\": 1}}}}}}\n]"
@@ -302,17 +309,45 @@ fn invalid_rows_and_objects_are_reported_with_their_lines() {
     let (keys, problems) = loaded("keys.json", "[\n \"AIza");
     assert_eq!((keys.len(), problems.len()), (0, 1));
     assert!(problems[0].starts_with("keys.json:2: expected a JSON array of keys"), "{problems:?}");
+    for (json, cause) in [
+        (format!("[\"{A}\",]"), "}]: trailing comma at line 1 column 28"),
+        (format!("{{\"key\": \"{A}\"}}\n{{\"key\": \"{B}\"}}"), "\"project\": \"a\"}]"),
+        (format!("{{\"keys\": [\"{A}\"]}}"), "\"project\": \"a\"}]"),
+    ] {
+        let (_, problems) = loaded("keys.json", &json);
+        assert!(problems[0].ends_with(cause), "{problems:?}");
+    }
 }
 
 #[test]
 fn duplicate_keys_are_reported_and_the_last_entry_counts() {
     let (keys, problems) = loaded("keys.txt", &format!("{A} project=a\n{B} id=x\n{C} id=x\n{A} project=b\n"));
-    assert_eq!(problems.len(), 2);
-    assert!(problems[0].ends_with("keys.txt:2 has the same id, x"), "{problems:?}");
-    assert!(problems[1].ends_with("keys.txt:1, too; the last entry counts"), "{problems:?}");
+    assert_eq!(
+        problems,
+        [
+            "keys.txt:3: the key at keys.txt:2 has the same id, x",
+            "keys.txt:1: this key is listed at keys.txt:4, too, and its last entry is used",
+        ]
+    );
     let snapshot = pool_of(keys).snapshot(0, 10);
     let projects: Vec<_> = snapshot.keys.iter().map(|key| &*key.project).collect();
     assert_eq!(projects, ["b", "x"]);
+
+    // The ids of the entries may differ.
+    let (keys, problems) = loaded("keys.txt", &format!("{A} id=one rpm=5\n{B} id=two\n{A} id=two\n{A} id=three\n"));
+    assert_eq!(
+        problems,
+        [
+            "keys.txt:3: the key at keys.txt:2 has the same id, two",
+            "keys.txt:1: this key is listed at keys.txt:4, too, and its last entry is used",
+        ]
+    );
+    let ids: Vec<_> = keys.iter().map(|key| key.id().to_string()).collect();
+    assert_eq!(ids, ["three", "two"]);
+    assert!(
+        keys[0].clone().label("") == Key::new(A).named("three").label(""),
+        "an option of the earlier entry is kept"
+    );
 }
 
 #[test]
@@ -391,7 +426,7 @@ fn keys_are_read_from_the_variables_of_the_provider() {
 #[test]
 fn options_of_keys_in_a_variable_are_read_and_other_texts_are_not_keys() {
     let value =
-        format!("{A} project=a rpm=5, {B} tier=free; short\nproject=b\nOPENAI_API_KEY=sk-not-a-real-key-9\n{C}");
+        format!("{A} project=a rpm=5; {B} tier=free; short\nproject=b\nOPENAI_API_KEY=sk-not-a-real-key-9\n{C}");
     let environment = Environment::from_vars([("GEMINI_PAID_KEYS", value)]);
     let loaded = PoolConfig::default().keys(&environment);
     let plain: Vec<_> = loaded.keys.iter().map(|key| key.clone().label("")).collect();
@@ -406,6 +441,88 @@ fn options_of_keys_in_a_variable_are_read_and_other_texts_are_not_keys() {
             "GEMINI_PAID_KEYS, value 5: OPENAI_API_KEY is not a name for a key of gemini; options come after the key",
         ]
     );
+}
+
+#[test]
+fn comma_in_an_option_separates_no_keys() {
+    let of_variable = |value: &str| {
+        let loaded = PoolConfig::default().keys(&Environment::from_vars([("GEMINI_API_KEYS", value)]));
+        let plain: Vec<_> = loaded.keys.into_iter().map(|key| key.label("")).collect();
+        (plain, loaded.problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>())
+    };
+    let of_file = |value: &str| {
+        let (keys, problems) = loaded("x.env", &format!("GEMINI_API_KEYS={value}"));
+        let message = |problem: String| problem.replace("x.env:1: ", "");
+        (keys.into_iter().map(|key| key.label("")).collect(), problems.into_iter().map(message).collect())
+    };
+    let models = Key::new(A).models(["gemini-2.5-flash", "gemini-2.5-pro"]).project("z").label("");
+    for (value, key) in [
+        (format!("{A} models=gemini-2.5-flash,gemini-2.5-pro project=z"), models),
+        (format!("{A} project=z tier=free"), Key::free(A).project("z").label("")),
+        (format!("{A} project='a b'"), Key::new(A).project("a b").label("")),
+    ] {
+        assert_eq!(of_variable(&value), (vec![key.clone()], vec![]), "{value}");
+        assert_eq!(of_variable(&format!("\"{value}\"")), (vec![key.clone()], vec![]), "{value}");
+        assert_eq!(of_file(&format!("\"{value}\"")), (vec![key], vec![]), "{value}");
+    }
+    for label in [format!("{A} label=\"x, y\""), format!("'{A} label=\"x, y\"'")] {
+        let loaded = loaded("x.env", &format!("GEMINI_API_KEYS={label}"));
+        let options = loaded.0.first().map(KeyEntry::options).unwrap_or_default();
+        assert!(options["label"].as_str().unwrap().starts_with("x, y ("), "{loaded:?}");
+    }
+    let unclear = "keys with options are separated by semicolons; a value with a comma needs quotes";
+    let stray = "word 3 is not an option: write name=value, with quotes around spaces";
+    let model = "models: expected names of models with commas between them";
+    for (value, message) in [
+        (format!("{A} project=a rpm=5, {B} tier=free"), unclear),
+        (format!("{A} project=a,{B}"), unclear),
+        (format!("{A},{B} project=a"), unclear),
+        (format!("{A} label=team,production-east project=z"), unclear),
+        (format!("{A} models=gemini-2.5-flash, gemini-2.5-pro rpm=2"), stray),
+        (format!("{A} models=gemini-2.5-flash,{B}"), model),
+    ] {
+        assert_eq!(of_variable(&value), (vec![], vec![message.to_owned()]), "{value}");
+        assert_eq!(of_file(&format!("\"{value}\"")), (vec![], vec![message.to_owned()]), "{value}");
+    }
+}
+
+#[test]
+fn key_of_another_vendor_is_not_used() {
+    let base = "base = \"http://127.0.0.1:1\"";
+    for (kind, secret, refused) in [
+        ("gemini", A, None),
+        ("gemini", "made-up-key-for-a-test", None),
+        ("gemini", "sk-ant-not-a-real-key", Some("this looks like a key of Anthropic, not of Google")),
+        ("gemini", "sk-or-v1-not-a-real-key", Some("this looks like a key of OpenRouter, not of Google")),
+        ("gemini", "sk-proj-not-a-real-key", Some("this looks like a key of OpenAI, not of Google")),
+        ("gemini", "gsk_not-a-real-key", Some("this looks like a key of Groq, not of Google")),
+        ("gemini", "|---|---|", Some("this is not a key of Google")),
+        ("gemini", "https://example.com/?key=AIza-not-a-real-key", Some("this is not a key of Google")),
+        ("gemini", "joe@example.com:AIza-not-a-real-key", Some("this is not a key of Google")),
+        ("anthropic", "sk-ant-not-a-real-key", None),
+        ("anthropic", A, Some("this looks like a key of Google, not of Anthropic")),
+        ("openai", A, None),
+    ] {
+        let text = format!("key_variables = false\nprovider = \"{kind}\"\nkeys = [{{ secret = \"{secret}\" }}]\n");
+        let loaded = config(&text).keys(&nothing());
+        let message = loaded.problems.first().map(|problem| problem.message.as_str());
+        assert_eq!((loaded.keys.len(), loaded.problems.len()), (refused.is_none().into(), refused.is_some().into()));
+        assert!(message.unwrap_or_default().starts_with(refused.unwrap_or_default()), "{kind} {secret}: {message:?}");
+        let elsewhere = config(&format!("{text}{base}")).keys(&nothing());
+        assert_eq!(elsewhere.keys.len(), 1, "another address may need any key: {kind} {secret}");
+    }
+    let folder = TempDir::new().unwrap();
+    let table = format!("key,Provider\n{A},Google Gemini\n{B},openai\n{C},\n{},\n", "x".repeat(513));
+    let json = format!(r#"["{A}", {{"key": "{B}", "vendor": "anthropic"}}, "{C}", "a/b/c/d/e"]"#);
+    for (name, text, line) in [("keys.csv", table, 3), ("keys.json", json, 1)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        let mut loaded = Loaded::of(&PoolConfig::default());
+        loaded.add_file(folder.path().join(name));
+        assert_eq!((loaded.keys.len(), loaded.problems.len()), (2, 2), "{:?}", loaded.problems);
+        let expected = format!("{name}:{line}: this looks like a key of another provider");
+        assert!(loaded.problems[0].to_string().ends_with(&expected), "{:?}", loaded.problems);
+        assert!(loaded.problems[1].message.starts_with("this is not a key of Google"), "{:?}", loaded.problems);
+    }
 }
 
 #[test]
@@ -678,6 +795,7 @@ fn every_option_of_an_entry_changes_the_key() {
         ("models", "models = [\"a\", \"b*\"]", Key::new(A).models(["a", "b*"])),
         ("label", "label = \"l\"", Key::new(A).label("l (keypool.toml, entry 1 of [[keys]])")),
         ("source", "source = \"s\"", Key::new(A).label("s")),
+        ("provider", "provider = \"openai\"", Key::new("")),
         ("limits", "limits.m.rpd = 3", Key::new(A).limits("m", Limits::new().per_day(3))),
     ];
     let names: BTreeSet<_> = options.iter().map(|(name, ..)| (*name).to_owned()).collect();
@@ -691,6 +809,10 @@ fn every_option_of_an_entry_changes_the_key() {
         } else {
             expected.label("keypool.toml, entry 1 of [[keys]]")
         };
+        if name == "provider" {
+            assert!(loaded.keys.is_empty(), "the key of another provider is skipped");
+            continue;
+        }
         assert!(loaded.keys == [expected.clone()], "{name}: {:?}", loaded.problems);
         assert!(name == "secret" || expected != usual, "{name}");
     }

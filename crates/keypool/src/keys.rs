@@ -5,19 +5,21 @@ use std::collections::{HashMap, HashSet};
 use keypool_store::sqlite::StoredKey;
 use tower_keypool::{
     Key, KeyId,
-    config::{KeyEntry, Loaded as LoadedKeys, Problem},
+    config::{KeyEntry, Problem},
 };
 
 use crate::{
-    config::{Loaded, PoolPlan},
+    config::{Loaded, NO_EXIT, PoolPlan},
     store::Stores,
 };
 
 /// The keys of a pool.
 pub struct Listed {
     pub keys: Vec<Key>,
-    /// Problems of the entries that were skipped.
+    /// Problems of the entries, because of which most are skipped.
     pub problems: Vec<Problem>,
+    /// The keys of the database that are skipped.
+    pub skipped: Vec<KeyId>,
     /// Whether a whole key file could not be read or parsed.
     pub has_failed_file: bool,
     places: HashMap<KeyId, String>,
@@ -33,6 +35,12 @@ impl Listed {
     pub fn stored(&self) -> HashSet<KeyId> {
         self.keys.iter().map(Key::id).filter(|id| !self.places.contains_key(id)).collect()
     }
+}
+
+/// Returns the text of a problem, which says whether a key is skipped because of it.
+pub fn described(problem: &Problem) -> String {
+    let end = if problem.skips_entry { "; the entry is skipped" } else { "" };
+    format!("{problem}{end}")
 }
 
 /// Returns each pool of a configuration with its keys.
@@ -62,12 +70,14 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
     let configured = loaded.keys(plan);
     let places = configured.keys.iter().filter_map(|key| Some((key.id(), configured.place(&key.id())?.to_owned())));
     let places = places.collect();
-    let mut from_database = LoadedKeys::default();
+    let mut from_database = plan.no_keys();
+    let mut skipped = Vec::new();
     for key in stored {
         let is_listed =
             configured.keys.iter().any(|listed| listed.has_secret(key.secret.expose()) || listed.id() == key.id);
         if !is_listed {
             let place = format!("key {} of the database", key.id);
+            skipped.push(key.id.clone());
             match entry(&key) {
                 Ok(entry) => from_database.add_entry(place, entry, &loaded.environment),
                 Err(error) => {
@@ -76,16 +86,19 @@ fn listed(loaded: &Loaded, plan: &PoolPlan, stored: Vec<StoredKey>) -> Listed {
             }
         }
     }
-    let from_database = (from_database.keys.into_iter().map(|key| loaded.placed(plan, key)), from_database.problems);
-    let mut listed = Listed {
-        keys: configured.keys,
-        problems: configured.problems,
-        has_failed_file: configured.has_failed_file,
-        places,
-    };
-    listed.keys.extend(from_database.0);
-    listed.problems.extend(from_database.1);
-    listed
+    let mut problems = configured.problems;
+    problems.append(&mut from_database.problems);
+    let mut keys = configured.keys;
+    for key in from_database.keys.into_iter().map(|key| loaded.placed(plan, key)) {
+        if loaded.has_exit_of(&key) {
+            keys.push(key);
+        } else {
+            problems.push(Problem::of_entry(format!("key {} of the database", key.id()), NO_EXIT));
+        }
+    }
+    let used: HashSet<KeyId> = keys.iter().map(Key::id).collect();
+    skipped.retain(|id| !used.contains(id));
+    Listed { keys, problems, skipped, has_failed_file: configured.has_failed_file, places }
 }
 
 /// Returns a key of the database in the form of a key file's entry.

@@ -180,7 +180,10 @@ pub(super) fn open(connection: &Connection, path: &Path, given: Option<&MasterKe
         None => {
             let key = MasterKey::generate()?;
             if Cipher::new(&key).matches(connection)?.is_some() {
-                let what = format!("{} is missing; restore it, or pass the key another way", file.display());
+                let what = format!(
+                    "{} is missing; restore it, or set the key that it contained (in keypool: KEYPOOL_SECRET_KEY)",
+                    file.display()
+                );
                 return Err(SqliteError::new(SqliteErrorKind::MasterKey, what));
             }
             key.write(&file)?;

@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tower_keypool::{ErrorClass, KeyChange, KeyId, Secret, config::Loaded as LoadedKeys, pool::ProjectView};
+use tower_keypool::{ErrorClass, KeyChange, KeyId, Secret, pool::ProjectView};
 
 use super::{
     AdminError,
@@ -117,15 +117,22 @@ fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> 
 
 /// Finds a key that only the database lists, so that it can be changed there.
 async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), AdminError> {
-    let (provider, key) = find(app, id)?;
-    if !provider.is_stored(&KeyId::new(id)) {
+    // A key that is skipped is in no pool.
+    if let Ok((provider, key)) = find(app, id)
+        && !provider.is_stored(&KeyId::new(id))
+    {
         let message =
             format!("key {id} is listed in {}: change it there (disable and enable work for all keys)", key.place());
         return Err(AdminError::conflict(message));
     }
     let sqlite = super::database(app)?;
     let stored = sqlite.key(&KeyId::new(id)).await.map_err(AdminError::failed)?;
-    Ok((sqlite, stored.ok_or_else(|| AdminError::not_found("another process has removed this key"))?))
+    match stored {
+        Some(stored) => Ok((sqlite, stored)),
+        None => {
+            Err(find(app, id).err().unwrap_or_else(|| AdminError::not_found("another process has removed this key")))
+        }
+    }
 }
 
 /// The result of a change of a key.
@@ -162,7 +169,7 @@ pub async fn add(
     let mut key = StoredKey::new(id.clone(), new_secret(&app, &secret).await?);
     set_options(&mut key, options)?;
     check(&app, &key)?;
-    if find(&app, id.as_str()).is_ok() {
+    if find(&app, id.as_str()).is_ok() || sqlite.key(&id).await.map_err(AdminError::failed)?.is_some() {
         return Err(AdminError::conflict(format!("there is a key {id} already: choose another id")));
     }
     sqlite.put_key(key).await.map_err(AdminError::failed)?;
@@ -407,11 +414,11 @@ fn check_place(loaded: &Loaded, provider: &ProviderPool) -> Result<(), AdminErro
 fn check(app: &App, key: &StoredKey) -> Result<(), AdminError> {
     let loaded = app.loaded.load();
     check_place(&loaded, app.pools.own())?;
-    let mut keys = LoadedKeys::default();
+    let mut keys = loaded.pools()[0].no_keys();
     let entry = listed::entry(key).map_err(|error| AdminError::bad_request(error.to_string()))?;
     keys.add_entry(format!("key {}", key.id), entry, &loaded.environment);
     match keys.problems.first() {
-        None if keys.keys.iter().all(|key| app.started.has_exit_of(key)) => Ok(()),
+        None if keys.keys.iter().all(|key| app.started.has_exit_of(key) && loaded.has_exit_of(key)) => Ok(()),
         None => Err(AdminError::bad_request(NO_EXIT)),
         Some(problem) => Err(AdminError::bad_request(problem.message.clone())),
     }

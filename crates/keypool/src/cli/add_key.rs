@@ -58,13 +58,13 @@ impl AddKey {
             let database = database(&stores)?;
             for stored in database.keys().await? {
                 if stored.secret.expose() == secret.expose() {
-                    let id = stored.id;
+                    let id = quoted(stored.id.as_str());
                     return Err(wrong(format!(
                         "the database has this key already, as {id}: change it with `keypool keys set {id}`"
                     )));
                 }
                 if stored.id == key.id() {
-                    let id = stored.id;
+                    let id = quoted(stored.id.as_str());
                     return Err(wrong(format!(
                         "the database has another key named {id}: choose another --id, or change its secret with `keypool keys replace {id}`"
                     )));
@@ -87,6 +87,12 @@ impl AddKey {
             Ok(ExitCode::SUCCESS)
         })
     }
+}
+
+/// Returns an id as a word of a shell command.
+fn quoted(id: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+    if id.chars().all(is_plain) { id.to_owned() } else { format!("'{}'", id.replace('\'', "'\\''")) }
 }
 
 /// Converts a key for the database, which has separate columns for the id, the secret and the project.

@@ -1,16 +1,25 @@
 //! `keypool config`
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::output::{Json, count, print, print_json, table, warn};
+use super::{
+    block_on,
+    output::{Json, count, print, print_json, table, warn},
+};
 use crate::{
-    config::{Config, Inputs, Loaded, Problems},
+    config::{Config, Inputs, Loaded, PoolPlan, Problems},
+    keys::{self, Listed},
     proxy::upstream::Upstream,
     server::Certificate,
+    store::{self, Stores},
 };
 
 /// Check or show the configuration. Options override environment variables, which override the file.
@@ -113,12 +122,31 @@ fn owned(problems: &Problems) -> Vec<(String, String)> {
     problems.iter().map(|(place, message)| (place.to_owned(), message.to_owned())).collect()
 }
 
+/// Returns each pool with its keys. A database that does not exist is not created.
+fn pools(loaded: &Loaded, path: Option<PathBuf>) -> anyhow::Result<Vec<(PoolPlan, Listed)>> {
+    let mut stores = Stores::default();
+    if let Some(path) = path.filter(|path| path.is_file()) {
+        stores.sqlite = Some(store::open_database(path, &loaded.environment)?);
+    }
+    block_on(Some(1), keys::all(loaded, &stores))
+}
+
+/// Checks that files can be created in a folder. The folder itself may be missing.
+fn check_folder(folder: &Path) -> std::io::Result<()> {
+    let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let file = existing.join(format!(".keypool-check-{}", std::process::id()));
+    std::fs::File::create_new(&file).and_then(|_| std::fs::remove_file(&file))
+}
+
 /// Checks the parts that are only read when the configuration is used: keys, certificate files and exits.
 fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
     let mut problems = Vec::new();
     let mut keys = 0;
-    for plan in loaded.pools() {
-        let listed = loaded.keys(&plan);
+    let all = store::database_path(loaded).and_then(|path| pools(loaded, path)).or_else(|error| {
+        problems.push(("store.path".to_owned(), format!("{error:#}")));
+        pools(loaded, None)
+    });
+    for (plan, listed) in all.unwrap_or_default() {
         keys += listed.keys.len();
         problems.extend(listed.problems.into_iter().map(|problem| (problem.place, problem.message)));
         if let Err(error) = plan.builder().and_then(|builder| builder.keys(listed.keys).build()) {
@@ -128,6 +156,11 @@ fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
     if let Err(error) = Upstream::new(loaded) {
         problems.push(("configuration".to_owned(), format!("{error:#}")));
     }
+    if let Some(Err(error)) =
+        loaded.config.log.directory.as_ref().map(|folder| check_folder(&loaded.folder().join(folder)))
+    {
+        problems.push(("log.directory".to_owned(), format!("no file can be created in this folder: {error}")));
+    }
     let gateway = &loaded.config.gateway;
     if let (Some(certificate), Some(key)) = (&gateway.tls_cert_file, &gateway.tls_key_file) {
         let read = Certificate::read(loaded.folder().join(certificate), loaded.folder().join(key));
@@ -135,7 +168,7 @@ fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
             problems.push(("gateway.tls_cert_file".to_owned(), format!("{error:#}")));
         }
     }
-    (problems, format!("the configuration is valid: {} from files, variables and [[keys]]", count(keys, "key")))
+    (problems, format!("the configuration is valid: {}", count(keys, "key")))
 }
 
 fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {

@@ -17,7 +17,7 @@ use super::{
     output::{Json, moment, print, print_json, table, warn, wrong},
 };
 use crate::{
-    config::{Inputs, Loaded},
+    config::{Inputs, Loaded, NO_EXIT},
     store::Stores,
 };
 
@@ -109,7 +109,9 @@ impl Import {
         let read = loaded.pools()[0].read_keys(path);
         let place = |place: &str| place.replace("/dev/stdin:", "standard input, line ");
         let mut problems: Vec<(String, String)> =
-            read.problems.iter().map(|problem| (place(&problem.place), problem.message.clone())).collect();
+            read.problems.iter().map(|problem| (place(&problem.place), place(&problem.message))).collect();
+        // A key that is listed twice is a problem, and is counted once.
+        let mut rejected = read.problems.iter().filter(|problem| problem.skips_entry).count() as u64;
         let source = self.source.clone().unwrap_or_else(|| shown(file).to_owned());
         let before = database.keys().await?;
         let by_secret: HashMap<&str, &StoredKey> = before.iter().map(|key| (key.secret.expose(), key)).collect();
@@ -117,12 +119,18 @@ impl Import {
         for key in &read.keys {
             let at = read.place(&key.id()).unwrap_or_default();
             match merged(key, at, &source, &by_secret, &before, loaded) {
-                Ok(key) => keys.push(key),
-                Err(error) => problems.push((place(at), error.to_string())),
+                Ok(stored) => {
+                    keys.push(stored);
+                    if !loaded.has_exit_of(key) {
+                        problems.push((place(at), NO_EXIT.to_owned()));
+                    }
+                }
+                Err(error) => {
+                    rejected += 1;
+                    problems.push((place(at), error.to_string()));
+                }
             }
         }
-        // A key that is listed twice is a problem, and is counted once.
-        let rejected = problems.len() as u64;
         let import = database.import_keys(source, keys, rejected).await?;
         Ok((import, problems))
     }

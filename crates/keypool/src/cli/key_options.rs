@@ -8,10 +8,7 @@ use crossterm::{
     terminal,
 };
 use serde_json::{Map, Value};
-use tower_keypool::{
-    Key, Secret,
-    config::{KeyEntry, Loaded as LoadedKeys},
-};
+use tower_keypool::{Key, Secret, config::KeyEntry};
 
 use super::{batch::STOPPED, output::wrong};
 use crate::config::Loaded;
@@ -122,7 +119,7 @@ impl KeyOptions {
 /// Checks the options of a key, including its secret, like those in a key file.
 pub(super) fn check(options: &Map<String, Value>, loaded: &Loaded) -> anyhow::Result<Key> {
     let entry = serde_json::from_value::<KeyEntry>(Value::Object(options.clone()))?;
-    let mut read = LoadedKeys::default();
+    let mut read = loaded.pools()[0].no_keys();
     read.add_entry("the database", entry, &loaded.environment);
     match (read.keys.pop(), read.problems.pop()) {
         (Some(key), _) => Ok(key),
@@ -146,13 +143,19 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
             ));
         }
     };
-    let secret = Secret::new(text.trim()).ok().filter(|secret| secret.expose().len() >= SHORTEST);
+    // An editor may have added the mark, and a shell the quotes.
+    let text = text.trim_start_matches('\u{feff}').trim().trim_matches(['"', '\'', '`']);
+    if text.split_whitespace().count() > 1 {
+        return Err(wrong("expected one key without options: import several keys or options with `keypool import -`"));
+    }
+    let secret = Secret::new(text).ok().filter(|secret| secret.expose().len() >= SHORTEST);
     let secret = secret.ok_or_else(|| {
         wrong(format!("this is not a key: expected at least {SHORTEST} visible ASCII characters without spaces"))
     })?;
     if secret.expose() == loaded.token.expose() {
         return Err(wrong("this is the gateway's own token, not a key of a provider"));
     }
+    drop(check(&Map::from_iter([("secret".to_owned(), secret.expose().into())]), loaded)?);
     Ok(secret)
 }
 

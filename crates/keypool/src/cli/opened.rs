@@ -74,7 +74,7 @@ impl Opened {
         let stores = Stores::open(&loaded).await?;
         let listed = keys::all(&loaded, &stores).await?;
         for (_, keys) in &listed {
-            warn_of_problems(keys.problems.iter().map(ToString::to_string));
+            warn_of_problems(keys.problems.iter().map(crate::keys::described));
         }
         Self::of(loaded, stores, listed).await
     }
@@ -91,6 +91,9 @@ impl Opened {
             let place =
                 |key: &tower_keypool::Key| ((plan.name.as_str().into(), key.id()), keys.place(&key.id()).to_owned());
             places.extend(keys.keys.iter().map(place));
+            // A skipped key can be changed and removed.
+            let skipped = keys.skipped.iter().map(|id| (plan.name.as_str().into(), id.clone()));
+            places.extend(skipped.map(|key| (key, "database".to_owned())));
         }
         let pools = Pools::of(&loaded, &stores, listed).await?;
         Ok(Self { loaded, stores, pools, places })
@@ -152,14 +155,14 @@ pub(super) fn database(stores: &Stores) -> anyhow::Result<&SqliteStore> {
     stores.sqlite.as_ref().ok_or_else(|| wrong(NO_DATABASE))
 }
 
-/// Reports the first skipped entries, and the number of the others.
+/// Reports the first problems of entries, and the number of the others.
 pub(super) fn warn_of_problems(problems: impl ExactSizeIterator<Item = String>) {
     const SHOWN: usize = 20;
     let all = problems.len();
     for problem in problems.take(SHOWN) {
-        warn(format_args!("{problem}; the entry is skipped"));
+        warn(problem);
     }
     if all > SHOWN {
-        warn(format_args!("{} more entries are skipped, {all} in total", all - SHOWN));
+        warn(format_args!("{} more entries have problems, {all} in total", all - SHOWN));
     }
 }

@@ -81,7 +81,7 @@ impl TestKeys {
             let listed = keys::all(&loaded, &stores).await?;
             let mut tests = Vec::new();
             for (plan, keys) in &listed {
-                warn_of_problems(keys.problems.iter().map(ToString::to_string));
+                warn_of_problems(keys.problems.iter().map(crate::keys::described));
                 let of_plan = keys.keys.iter().map(|key| (plan, key, keys.place(&key.id())));
                 tests.extend(of_plan);
             }

@@ -9,7 +9,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tower_keypool::config::Environment;
 
-use super::{Config, Loaded, Problems, SecretText, Span};
+use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span};
 
 /// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
@@ -87,6 +87,7 @@ pub(super) fn check(
         }
     }
     checker.numbers(&config);
+    checker.texts(&config);
     let proxies = checker.exits(&config, &environment);
     let tenant_hashes = checker.tenants(&config, &token);
     checker.models(&config);
@@ -139,6 +140,31 @@ impl Checker<'_> {
         }
         if config.pool.wait > Span::seconds(3_600) {
             self.problem("pool.wait", "expected at most 1h");
+        }
+    }
+
+    fn texts(&mut self, config: &Config) {
+        let (gateway, store, batch) = (&config.gateway, &config.store, &config.batch);
+        let is_origin =
+            |text: &str| text.split_once("://").is_some_and(|(_, site)| !site.is_empty() && !site.contains('/'));
+        if !gateway.origins.iter().all(|origin| origin == "null" || is_origin(origin)) {
+            self.problem("gateway.origins", "expected origins such as http://localhost:3000, without a path");
+        }
+        if gateway.hosts.iter().any(|host| host.is_empty() || host.contains(['/', '@', ' '])) {
+            self.problem("gateway.hosts", "expected names of hosts such as pool.example, without http://");
+        }
+        if store.path.is_empty() {
+            self.problem("store.path", "expected the name of a file, auto or none");
+        }
+        if store.namespace.is_empty() {
+            self.problem("store.namespace", "expected a name");
+        }
+        let schemes = ["redis://", "rediss://", "unix://"];
+        if store.redis.as_ref().is_some_and(|url| !schemes.iter().any(|scheme| url.expose().starts_with(scheme))) {
+            self.problem("store.redis", "expected redis://HOST:PORT or rediss://HOST:PORT");
+        }
+        if batch.concurrency.is_some() && (batch.workers_per_key.is_some() || batch.rate_limit_per_slot.is_some()) {
+            self.problem("batch.concurrency", "this cannot be set with workers_per_key or rate_limit_per_slot");
         }
     }
 
@@ -255,8 +281,14 @@ fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<(String, String)> {
         if !names.insert(plan.name.clone()) {
             problems.push((places.of(&setting), format!("another provider is named {}: set another name", plan.name)));
         }
-        if let Err(error) = plan.builder() {
-            problems.push((places.of(&setting), error.to_string()));
+        let (kind, upstream) = match n {
+            0 => ("provider", &loaded.config.gateway.upstream),
+            n => ("kind", &loaded.config.providers[n - 1].upstream),
+        };
+        if plan.kind == ProviderKind::ApiKeyHeader && upstream.is_none() {
+            problems.push((places.of(&setting), format!("{kind} = \"api-key-header\" needs an upstream")));
+        } else if let Err(error) = plan.builder() {
+            problems.push((places.of(&setting), error.to_string().replace("provider =", &format!("{kind} ="))));
         }
     }
     problems

@@ -157,7 +157,7 @@ impl Loaded {
                 loaded.keys.push(key);
             } else {
                 let place = loaded.place(&key.id()).unwrap_or_default().to_owned();
-                loaded.problems.push(Problem::new(place, NO_EXIT));
+                loaded.problems.push(Problem::of_entry(place, NO_EXIT));
             }
         }
         loaded
@@ -220,9 +220,14 @@ impl PoolPlan {
         destination(self) == destination(other)
     }
 
+    /// Creates an empty list of keys of this provider.
+    pub fn no_keys(&self) -> LoadedKeys {
+        LoadedKeys::of(&self.config)
+    }
+
     /// Reads a file with keys of this provider.
     pub fn read_keys(&self, path: &str) -> LoadedKeys {
-        let mut read = LoadedKeys::of(&self.config);
+        let mut read = self.no_keys();
         read.add_file(path);
         read
     }

@@ -26,7 +26,7 @@ pub struct Config {
     /// Models: their limits and aliases.
     pub models: Vec<ModelEntry>,
     /// Custom rows for the error table. They are tried before the built-in rows.
-    #[schemars(with = "Vec<serde_json::Map<String, Value>>")]
+    #[schemars(with = "Vec<RuleEntry>")]
     pub errors: Vec<Rule>,
     /// Address, upstream, tokens, limits and timeouts of `keypool serve`.
     pub gateway: GatewaySection,
@@ -116,6 +116,29 @@ pub struct ModelEntry {
     /// Limits for each project that has none of its own for this model.
     #[serde(default)]
     pub limits: Option<LimitsEntry>,
+}
+
+/// The schema of an entry of `[[errors]]`, which is read as a [`Rule`].
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only for the schema")]
+struct RuleEntry {
+    /// The provider's name. Default: all.
+    provider: Option<String>,
+    /// The status, or a list.
+    status: Option<Value>,
+    /// The error's code, or a list; `*` at an end matches any text.
+    code: Option<Value>,
+    /// A part of the message, or a list.
+    message: Option<Value>,
+    /// The class: rate_limit, daily_quota, not_entitled, billing, key_rejected, unclear, egress, transient, model_not_found
+    /// or caller.
+    class: String,
+    /// What is not used: request, key, key_model, project, project_model, model, billing_account or exit. Default: the
+    /// class's.
+    scope: Option<String>,
+    /// For how long. Default: the class's.
+    cooldown_seconds: Option<u64>,
 }
 
 /// `[gateway]`

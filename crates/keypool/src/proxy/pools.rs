@@ -145,9 +145,16 @@ impl Pools {
     /// # Errors
     /// If the database cannot be read.
     pub async fn reload(&self, loaded: &Loaded, stores: &Stores) -> anyhow::Result<()> {
-        for (plan, keys) in keys::all(loaded, stores).await? {
+        for (plan, mut keys) in keys::all(loaded, stores).await? {
             let Some(provider) = self.providers.iter().find(|provider| *provider.name == *plan.name) else { continue };
             log_keys(&plan, &keys);
+            keys.keys.retain(|key| {
+                let has_exit = self.upstream.has_exit(key.exit_name());
+                if !has_exit {
+                    tracing::warn!(provider = plan.name, key = %key.id(), "the key's exit is new: it needs a restart");
+                }
+                has_exit
+            });
             let stored_before = provider.stored.swap(Arc::new(keys.stored()));
             let is_moved = !plan.sends_like(&provider.plan);
             let changes = if keys.has_failed_file || is_moved {
@@ -258,12 +265,13 @@ fn dialect(kind: ProviderKind) -> Dialect {
     }
 }
 
-/// Logs the number of keys and the problems of skipped entries.
+/// Logs the number of keys and the problems of entries.
 fn log_keys(plan: &PoolPlan, keys: &Listed) {
     for problem in &keys.problems {
-        tracing::warn!("{problem}; the entry is skipped");
+        tracing::warn!("{}", keys::described(problem));
     }
-    tracing::info!(provider = plan.name, keys = keys.keys.len(), skipped = keys.problems.len(), "keys loaded");
+    let skipped = keys.problems.iter().filter(|problem| problem.skips_entry).count();
+    tracing::info!(provider = plan.name, keys = keys.keys.len(), skipped, "keys loaded");
     if keys.keys.is_empty() {
         tracing::warn!(provider = plan.name, sources = plan.sources(), "no source has a key");
     }

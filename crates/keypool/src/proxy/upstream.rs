@@ -97,6 +97,11 @@ impl Upstream {
             answer_timeout: loaded.config.gateway.answer_timeout.0,
         })
     }
+
+    /// Reports whether there is a client for a key's exit.
+    pub fn has_exit(&self, exit: Option<&str>) -> bool {
+        exit.is_none_or(|exit| self.exits.contains_key(exit))
+    }
 }
 
 impl<B> Service<Request<B>> for Upstream

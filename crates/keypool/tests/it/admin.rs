@@ -492,6 +492,18 @@ async fn key_with_an_unknown_exit_is_refused() {
     let added = ask(&gateway, Method::POST, "/keys", json!({ "secret": key(3), "id": "new", "exit": "here" })).await;
     assert_eq!(added.status, 201, "{}", added.text());
     assert_eq!(ask(&gateway, Method::PATCH, "/keys/new", json!({ "exit": "ther" })).await.status, 400);
+    // The command adds it all the same, and it is not used but can be changed and removed.
+    let mut command = crate::support::program(gateway.folder.path());
+    command.args(["add-key", "-", "--id", "away", "--exit", "ther"]).stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    std::io::Write::write_all(&mut child.stdin.take().expect("piped"), key(4).as_bytes()).expect("it reads");
+    assert!(child.wait().expect("it ends").success());
+    gateway.wait_for_log("key away of the database: the key's exit is not in the configuration").await;
+    assert_eq!(get(&gateway, "/keys").await["total"], 3);
+    let again = ask(&gateway, Method::POST, "/keys", json!({ "secret": key(5), "id": "away" })).await;
+    assert_eq!(again.status, 409, "{}", again.text());
+    assert_eq!(ask(&gateway, Method::PATCH, "/keys/away", json!({ "exit": null })).await.status, 200);
+    assert_eq!(get(&gateway, "/keys").await["total"], 4);
     let check = crate::support::program(gateway.folder.path()).args(["config", "check"]).output().expect("it runs");
     let text = String::from_utf8_lossy(&check.stderr).into_owned();
     assert!(check.status.code() == Some(2) && text.contains(message), "{text}");

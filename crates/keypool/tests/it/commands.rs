@@ -128,14 +128,18 @@ fn key_is_added_changed_replaced_and_removed() {
 fn invalid_key_is_refused_and_not_shown() {
     let home = Home::new();
     home.run(&["add-key", &key(1)]).wrong("other users of this machine can see");
-    home.run_with_input(&["add-key", "-"], "two words").wrong("this is not a key");
+    home.run_with_input(&["add-key", "-"], "two words").wrong("`keypool import -`");
+    home.run_with_input(&["add-key", "-"], "sk-ant-not-a-real-key").wrong("this looks like a key of Anthropic");
     home.run_with_input(&["add-key", "-"], "short").wrong("at least 8 visible ASCII characters");
     home.run_with_input(&["add-key", "-"], "PLACEHOLDER_GEMINI_TOKEN").wrong("the gateway's own token");
     home.run_with_input(&["add-key", "-", "--tier", "fre"], &key(1)).wrong("tier: expected free, paid or unknown");
     home.run_with_input(&["add-key", "-", "--zone", "Mars"], &key(1)).wrong("zone: expected an IANA time zone");
     home.run_with_input(&["add-key", "-", "--label", &key(1)], &key(1)).wrong("label");
-    home.add(1, &["--id", "one"]);
+    home.run_with_input(&["add-key", "-", "--id", "one"], &format!("\u{feff}\"{}\"\n", key(1))).good();
     home.run_with_input(&["add-key", "-"], &key(1)).wrong("already, as one");
+    home.add(3, &["--id", "of the team"]);
+    home.run_with_input(&["add-key", "-"], &key(3)).wrong("`keypool keys set 'of the team'`");
+    home.run(&["keys", "remove", "of the team"]).good();
     home.run_with_input(&["add-key", "-", "--id", "one"], &key(2)).wrong("another key named one");
     home.run_with_input(&["add-key", "-", "--db", "none"], &key(2)).wrong("needs a database");
     home.run(&["keys", "disable", &key(1)]).wrong("there is no key ***: list all keys");
@@ -591,6 +595,7 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
         "keypool.toml:3: batch.max_output_tokens",
         "keypool.toml:4: batch.workers_per_key",
         "keypool.toml:5: batch.concurrency",
+        "keypool.toml:5: batch.concurrency",
         "keypool.toml:7: gateway.threads",
         "keypool.toml:9: pool.wait",
         "KEYPOOL__GATEWAY__MAX_CONNECTIONS: gateway.max_connections",
@@ -598,6 +603,25 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     assert_eq!(places, expected, "{done}");
     home.write("keypool.toml", "[gateway]\nreplay_mib = 0\nmax_connections = 100000\n");
     home.run(&["config", "check"]).good();
+    home.write(
+        "keypool.toml",
+        "[gateway]\norigins = [\"localhost:3000\"]\nhosts = [\"http://pool.example\"]\n\
+         [store]\npath = \"\"\nnamespace = \"\"\nredis = \"localhost:6379\"\n\
+         [[providers]]\nname = \"acme\"\nkind = \"api-key-header\"\n",
+    );
+    let done = home.run(&["config", "check"]);
+    for message in [
+        ":2: gateway.origins: expected origins such as http://localhost:3000",
+        ":3: gateway.hosts: expected names of hosts",
+        ":5: store.path: expected the name of a file",
+        ":6: store.namespace: expected a name",
+        ":7: store.redis: expected redis://HOST:PORT",
+        "providers, entry 1: kind = \"api-key-header\" needs an upstream",
+    ] {
+        assert!(done.err.contains(message), "{}", done.err);
+    }
+    home.write("keypool.toml", "[log]\ndirectory = \"keypool.toml\"\n");
+    home.run(&["config", "check"]).wrong("log.directory: no file can be created in this folder");
     home.write("keypool.toml", "batch = 3\n[log]\nlevel = \"loud\"\n");
     let done = home.run(&["config", "check"]);
     assert!(done.err.contains("keypool.toml:1: expected a table"), "{}", done.err);
@@ -677,6 +701,40 @@ fn unusable_database_and_master_key_are_reported_with_a_way_out() {
         run_in(home.path(), &["stats"], "", &[("XDG_STATE_HOME", &home.path().join("state").display().to_string())]);
     assert_eq!(done.code, 1, "{}", done.err);
     assert!(done.err.contains("`--db FILE` or `--db none` avoids this database"), "{}", done.err);
+}
+
+#[test]
+fn stored_key_without_its_exit_is_skipped_until_it_is_changed() {
+    let home = Home::new();
+    let message = "key away of the database: the key's exit is not in the configuration: add it to [exits]";
+    home.add(1, &["--id", "here"]);
+    let added = home.run_with_input(&["add-key", "-", "--id", "away", "--exit", "tokyo"], &key(2)).good();
+    assert!(added.err.contains("the configuration has no exit tokyo"), "{}", added.err);
+    let imported = home.run_with_input(&["import", "-"], &format!("{} exit=tokyo id=third\n", key(3))).good();
+    assert!(imported.err.contains("standard input, line 1: the key's exit is not"), "{}", imported.err);
+    home.run(&["keys", "remove", "third"]).good();
+    let keys = home.run(&["keys", "--json"]).good();
+    assert!(keys.err.contains(&format!("{message}; the entry is skipped")), "{}", keys.err);
+    assert_eq!(ids(&keys.json()), ["here"]);
+    home.run(&["config", "check"]).wrong(message);
+    home.run(&["keys", "set", "away", "--exit", ""]).good();
+    assert_eq!(ids(&home.json(&["keys"])).len(), 2);
+    home.run(&["config", "check"]).good();
+}
+
+#[test]
+fn only_entries_that_are_skipped_are_said_to_be() {
+    let home = Home::new();
+    home.write("keys.csv", &format!("key,colour\n{},red\n", key(1)));
+    let done = home.run(&["keys", "--keys", "keys.csv", "--keys", "none.txt"]).good();
+    assert!(done.err.contains("a column is ignored") && done.err.contains("the file cannot be read"), "{}", done.err);
+    assert!(!done.err.contains("skipped"), "{}", done.err);
+    home.write("twice.txt", &format!("{} id=one rpm=5\n{} id=two project=q\n", key(1), key(1)));
+    let done = home.run(&["keys", "--keys", "twice.txt", "--json"]).good();
+    assert!(done.err.contains("twice.txt:1: this key is listed at "), "{}", done.err);
+    let keys = done.json();
+    assert_eq!((ids(&keys), &keys[0]["project"]), (vec!["two"], &"q".into()));
+    assert!(keys[0]["listed_at"].as_str().is_some_and(|place| place.ends_with("twice.txt:2")), "{keys}");
 }
 
 #[test]

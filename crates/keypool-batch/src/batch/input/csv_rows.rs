@@ -31,7 +31,7 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
     let heads: Vec<_> = delimiters.iter().map(|delimiter| (*delimiter, head(&first, *delimiter))).collect();
     let Some((delimiter, head)) = heads.iter().find(|(_, head)| head.iter().any(is_prompt)).cloned() else {
         let most = heads.iter().map(|(_, head)| head).max_by_key(|head| head.len());
-        let names = most.map(|head| head.join(", ")).unwrap_or_default();
+        let names = most.map(|head| head.join(", ")).filter(|names| !names.is_empty()).unwrap_or_else(|| "none".into());
         return Err(invalid(format!("line 1: there is no column `{column}`; the columns are: {names}")));
     };
     for (at, name) in head.iter().enumerate() {
