@@ -118,7 +118,7 @@ const OPTIONS: [(&str, &str, &str); 20] = [
     ("provider", "vendor service", "the name of the provider that the key is for"),
     ("limits", "", "limits by model, such as { \"*\" = { rpm = 10 } }"),
 ];
-const NAME: &str = "a text of at most 256 characters that does not look like a key";
+const NAME: &str = "a text of at most 256 characters, not a key";
 const AMOUNT: &str = "a whole number, 0 or more";
 
 /// Returns the option of this name, and a description of the expected value.

@@ -43,9 +43,17 @@ pub struct ModelFallbackLayer {
 
 impl ModelFallbackLayer {
     /// Creates a layer with a list of models, best first. A request for one of them falls back to those after it.
-    /// Requests for other models pass through unchanged.
+    /// Requests for other models pass through unchanged, unless [`for_any_model`](Self::for_any_model) is set.
     pub fn new<M: Into<Arc<str>>>(pool: &KeyPool, models: impl IntoIterator<Item = M>) -> Self {
         Self { pool: pool.clone(), lists: Arc::new(Lists::new(models.into_iter().map(Into::into).collect())) }
+    }
+
+    /// Lets requests for models outside the list fall back to the whole list. Use it only if all requests have one
+    /// purpose: an embedding, for example, cannot fall back to a chat model.
+    #[must_use]
+    pub fn for_any_model(mut self) -> Self {
+        Arc::make_mut(&mut self.lists).for_any_model = true;
+        self
     }
 
     /// Sends requests for `alias`, which is not a model itself, with these models, best first.

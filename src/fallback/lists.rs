@@ -8,6 +8,8 @@ use crate::provider::Provider;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lists {
     chain: Arc<[Arc<str>]>,
+    /// Whether a model that is not in the chain falls back to the whole chain.
+    pub(super) for_any_model: bool,
     aliases: HashMap<Box<str>, Arc<[Arc<str>]>>,
 }
 
@@ -23,7 +25,7 @@ pub(super) struct Models {
 
 impl Lists {
     pub(super) fn new(chain: Arc<[Arc<str>]>) -> Self {
-        Self { chain, aliases: HashMap::new() }
+        Self { chain, ..Self::default() }
     }
 
     pub(super) fn insert(&mut self, alias: &str, models: Arc<[Arc<str>]>) {
@@ -40,8 +42,12 @@ impl Lists {
         let models = if let Some(models) = self.aliases.get(asked) {
             Models { list: Arc::clone(models), next: 0, alias: true }
         } else {
-            let place = self.chain.iter().position(|model| provider.quota_model(model) == asked)?;
-            Models { list: Arc::clone(&self.chain), next: place + 1, alias: false }
+            let next = match self.chain.iter().position(|model| provider.quota_model(model) == asked) {
+                Some(place) => place + 1,
+                None if self.for_any_model => 0,
+                None => return None,
+            };
+            Models { list: Arc::clone(&self.chain), next, alias: false }
         };
         (models.next < models.list.len()).then_some(models)
     }

@@ -108,6 +108,8 @@ async fn request_falls_back_to_the_models_after_the_one_that_it_names() {
         let (_, sent) = send(layer(), generate(alone), |_| class(ErrorClass::RateLimit)).await;
         assert_eq!(models(&sent), [alone]);
     }
+    let (_, sent) = send(layer().for_any_model(), generate("other"), |_| class(ErrorClass::RateLimit)).await;
+    assert_eq!(models(&sent), ["other", "pro", "flash", "lite"]);
 }
 
 #[tokio::test]

@@ -643,7 +643,7 @@ fn secrets_of_entries_are_read_from_variables() {
         [
             "keypool.toml, entry 2 of [[keys]]: the variable NO_SUCH_KEY is not set",
             "keypool.toml, entry 3 of [[keys]]: the entry has no key",
-            "keypool.toml, entry 4 of [[keys]]: label: expected a text of at most 256 characters that does not look like a key",
+            "keypool.toml, entry 4 of [[keys]]: label: expected a text of at most 256 characters, not a key",
             "keypool.toml, entry 5 of [[keys]]: a name or label contains the key itself, and names and labels are shown",
             "keypool.toml, entry 6 of [[keys]]: \"teir\" is not an option; did you mean \"tier\"?",
             "keypool.toml, entry 7 of [[keys]]: limits: expected a whole number, 0 or more",

@@ -116,7 +116,8 @@ impl Opened {
     pub(super) fn client(&self, provider: &ProviderPool, timeout: Duration) -> anyhow::Result<Client> {
         let plans = self.loaded.pools();
         let plan = plans.iter().find(|plan| plan.name == *provider.name).context("every pool has a plan")?;
-        let fallback = pools::fallback(&self.loaded, plan, &provider.pool);
+        // A prompt may be answered by any model for text.
+        let fallback = pools::fallback(&self.loaded, plan, &provider.pool).for_any_model();
         let client = Client::builder(&provider.pool).fallback(fallback).timeout(timeout);
         Ok(client.service(Upstream::new(&self.loaded)?))
     }

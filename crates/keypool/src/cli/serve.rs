@@ -55,7 +55,7 @@ pub(super) struct Serve {
     /// The order in which ready keys of the same priority are used [default: least-loaded]
     #[arg(long, value_name = "NAME", value_parser = Strategy::ALL.map(Strategy::as_str))]
     strategy: Option<String>,
-    /// Fallback models, used in this order when no key can serve the requested one
+    /// Models, best first: a request for one of them that no key can serve uses those after it
     #[arg(long, value_name = "MODEL,…", value_delimiter = ',')]
     fallback: Vec<String>,
     /// The maximum time that a request waits for a key before it fails: seconds, or 500ms, 5s, 1m [default: 5s]
@@ -113,6 +113,9 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
         }
         _ => None,
     };
+    if let [only] = &loaded.config.pool.fallback[..] {
+        tracing::warn!("fallback lists only {only}: list the models that use it, too, before it");
+    }
     // Opened first, so that problems with keys are logged even if the port is in use.
     let (listen, admin_listen) = (loaded.listen, loaded.admin_listen);
     let files = reload::Files::read(&inputs, &loaded, certificate.as_ref());

@@ -88,7 +88,7 @@ pub struct PoolSection {
     pub strategy: Strategy,
     /// How long a request may wait for a key; at most 1h.
     pub wait: Span,
-    /// Models to use instead when no key can serve the requested model, best first.
+    /// Models, best first. A request for one of them that no key can serve uses those after it.
     pub fallback: Vec<String>,
 }
 
@@ -260,7 +260,7 @@ pub struct ProviderEntry {
     pub key_files: Vec<PathBuf>,
     /// Limits for each project, by model. A model's name may end in `*`.
     pub limits: BTreeMap<String, LimitsEntry>,
-    /// Models to use instead when no key can serve the requested model, best first.
+    /// Models, best first. A request for one of them that no key can serve uses those after it.
     pub fallback: Vec<String>,
 }
 

@@ -342,6 +342,16 @@ async fn stats_name_models_that_are_at_their_limits_with_all_keys() {
     assert!(out["seconds_left"].as_u64().is_some_and(|left| left <= 61), "{stats}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn generate_falls_back_from_a_model_outside_the_list() {
+    let sim = sim(1).await;
+    let home = Home::new();
+    home.add(0, &[]);
+    let asked = ["generate", "hello", "--upstream", &sim.url(), "--model", "gemini-0-missing"];
+    home.run(&[&asked[..], &["--fallback", "gemini-2.5-flash"]].concat()).good();
+    assert_eq!(home.run(&asked).code, 1);
+}
+
 #[test]
 fn wrong_options_are_named() {
     let home = Home::new();
