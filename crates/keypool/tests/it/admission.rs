@@ -7,16 +7,13 @@ use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, sim};
 
 fn configured(upstream: &str, config: &str) -> Gateway {
-    Gateway::start_with(upstream, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none"]);
-    })
+    Gateway::configured(upstream, 1, config)
 }
 
 async fn connect(gateway: &Gateway) -> TcpStream {
@@ -65,13 +62,13 @@ async fn ambiguous_requests_take_no_key() {
 async fn connection_over_the_limit_gets_a_503() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = configured(&upstream.url, "[gateway]\nmax_connections = 1\n");
+    // Connections are accepted in their order.
     let first = connect(&gateway).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
     let refused = raw(&gateway, "").await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
     drop(first);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(gateway.get("/health").await.status, 200);
+    let health = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    gateway.eventually(async || raw(&gateway, health).await.starts_with("HTTP/1.1 200")).await;
 }
 
 #[tokio::test]
@@ -92,7 +89,6 @@ async fn connection_over_the_limit_of_its_address_gets_a_429() {
     command.args(["--token", "a-token-of-the-test"]);
     let gateway = Gateway::spawn(command, folder);
     let _first = connect(&gateway).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
     let refused = raw(&gateway, "").await;
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
 }
@@ -106,13 +102,11 @@ async fn stalled_request_body_times_out() {
             "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
         )
     };
-    let begun = Instant::now();
     let answer = raw(&gateway, &(head(100) + "{\"contents\"")).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     // The same for a body that is too large to be kept.
     let answer = raw(&gateway, &(head(4 << 20) + "{\"contents\":[\"" + &"x".repeat(2 << 20))).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(begun.elapsed() < Duration::from_secs(8));
     assert_eq!(sim.report().total.accepted, 0);
 }
 
@@ -203,8 +197,9 @@ async fn active_responses_end_before_the_gateway_does() {
     let mut answer = gateway.open(post(path, &hello())).await.into_body();
     answer.frame().await.expect("a frame").expect("a frame");
     gateway.signal("TERM");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect_err("no new connection is accepted");
+    // No new connection is accepted.
+    let address = gateway.url.trim_start_matches("http://");
+    gateway.eventually(async || TcpStream::connect(address).await.is_err()).await;
     let rest = answer.collect().await.expect("the rest").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("\"finishReason\""), "{rest:?}");
     assert!(gateway.wait().success());
@@ -213,25 +208,23 @@ async fn active_responses_end_before_the_gateway_does() {
 #[tokio::test]
 async fn readiness_ends_before_connections_are_refused() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"3s\"\n");
+    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"1h\"\n");
     assert_eq!(gateway.get("/readyz").await.status, 200);
     gateway.signal("TERM");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(gateway.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    gateway.eventually(async || gateway.get("/readyz").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    gateway.signal("TERM");
     assert!(gateway.wait().success());
 }
 
 #[tokio::test]
 async fn second_signal_ends_the_drain_delay() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"60s\"\n");
+    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"1h\"\n");
     gateway.signal("TERM");
     gateway.wait_for_log("shutting down").await;
-    let begun = tokio::time::Instant::now();
     gateway.signal("TERM");
     assert!(gateway.wait().success());
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

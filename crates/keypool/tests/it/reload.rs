@@ -25,17 +25,6 @@ async fn keys_used(gateway: &Gateway, upstream: &Upstream) -> BTreeSet<String> {
         .collect()
 }
 
-/// Waits up to 10 s until a condition holds.
-async fn eventually(gateway: &Gateway, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..100 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{}", gateway.log());
-}
-
 #[tokio::test]
 async fn changed_key_file_is_reloaded_at_once() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
@@ -50,11 +39,7 @@ async fn changed_key_file_is_reloaded_at_once() {
 #[tokio::test]
 async fn invalid_configuration_is_reported_and_the_previous_one_stays() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n")
-            .expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&upstream.url, 1, "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n");
     file(&gateway, "keypool.toml", "[pool]\nstrategy = \"fastest\"\n\n[gateway]\nlisten = \"nowhere\"\ncolour = 3\n");
     gateway.signal("HUP");
     gateway.wait_for_log("the previous one stays in use").await;
@@ -189,7 +174,7 @@ async fn keys_for_another_upstream_wait_for_the_restart() {
     gateway.wait_for_log("which needs a restart").await;
     file(&gateway, "keypool.toml", &config(&old.url, 2));
     let of_new = [key(2), format!("Bearer sk-{}", key(2))];
-    eventually(&gateway, async || sent().await == of_new).await;
+    gateway.eventually(async || sent().await == of_new).await;
 }
 
 #[tokio::test]
@@ -236,7 +221,7 @@ async fn database_is_followed_while_the_configuration_is_invalid() {
     run(&["tenants", "revoke", "a"]);
     until(&gateway, token, 401).await;
     file(&gateway, "keys.txt", &format!("{}\n", key(7)));
-    eventually(&gateway, async || keys_used(&gateway, &upstream).await == [key(7)].into()).await;
+    gateway.eventually(async || keys_used(&gateway, &upstream).await == [key(7)].into()).await;
 }
 
 #[tokio::test]
@@ -335,10 +320,7 @@ async fn keys_of_the_database_are_not_changed_or_tested_while_their_provider_is_
 #[tokio::test]
 async fn token_file_that_appears_later_repairs_the_configuration() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "").expect("a writable file");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&upstream.url, 1, "");
     file(&gateway, "keypool.toml", "[[tenants]]\nname = \"a\"\ntoken_file = \"late\"\n");
     gateway.wait_for_log("the file cannot be read").await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;

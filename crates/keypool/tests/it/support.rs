@@ -74,6 +74,14 @@ impl Gateway {
         Self::spawn(command, folder)
     }
 
+    /// Starts `serve` with this configuration and without a database.
+    pub fn configured(upstream: &str, keys: usize, config: &str) -> Self {
+        Self::start_with(upstream, keys, |command, folder| {
+            std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
+            command.args(["--db", "none"]);
+        })
+    }
+
     /// Starts a command that serves.
     pub fn spawn(mut command: Command, folder: TempDir) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
@@ -109,15 +117,31 @@ impl Gateway {
         self.log.lock().expect("no panic").clone()
     }
 
-    /// Waits at most 10 s until the log contains this text.
+    /// Waits at most 20 s until the log contains this text.
     pub async fn wait_for_log(&self, text: &str) {
-        for _ in 0..200 {
+        for _ in 0..400 {
             if self.log().contains(text) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("{text:?} is missing in the log:\n{}", self.log());
+    }
+
+    /// Waits until the log names this response: its request is over.
+    pub async fn wait_for_log_of(&self, answer: &Answer) {
+        self.wait_for_log(answer.header("x-request-id")).await;
+    }
+
+    /// Waits at most 20 s until a condition holds.
+    pub async fn eventually(&self, mut holds: impl AsyncFnMut() -> bool) {
+        for _ in 0..400 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the condition does not hold:\n{}", self.log());
     }
 
     pub fn pid(&self) -> u32 {
@@ -130,9 +154,15 @@ impl Gateway {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for the program to end.
+    /// Waits at most 60 s for the program to end.
     pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.child.wait().expect("an exit status")
+        for _ in 0..1_200 {
+            if let Some(status) = self.child.try_wait().expect("an exit status") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the program does not end:\n{}", self.log());
     }
 
     /// Sends a request and returns the response with its body unread.
@@ -196,7 +226,7 @@ pub struct Answer {
 impl Answer {
     pub async fn read(response: Response<Incoming>) -> Self {
         let (head, body) = response.into_parts();
-        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = body.collect().await.expect("a whole body").to_bytes();
         Self { status: head.status, headers: head.headers, body }
     }
 
