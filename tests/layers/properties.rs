@@ -81,14 +81,12 @@ fn check(attempts: &Attempts, error: Option<&tower_keypool::Error>) {
     let mut seen = HashSet::new();
     assert!(refused.all(|attempt| seen.insert(attempt.key().clone())), "a refused key is not tried again");
     let Some(class) = attempts.last().and_then(Attempt::class).filter(|class| class.is_key_fault()) else { return };
-    match error {
-        Some(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{attempts:?}"),
-        None => {
-            let alike = attempts.iter().filter(|attempt| attempt.class() == Some(class));
-            assert!(class == ErrorClass::Unclear, "{attempts:?}");
-            assert!(alike.map(Attempt::project).collect::<HashSet<_>>().len() >= 3, "{attempts:?}");
-        }
+    if let Some(error) = error {
+        return assert_eq!(error.kind(), ErrorKind::Unavailable, "{attempts:?}");
     }
+    let alike = attempts.iter().filter(|attempt| attempt.class() == Some(class));
+    assert!(class == ErrorClass::Unclear, "{attempts:?}");
+    assert!(alike.map(Attempt::project).collect::<HashSet<_>>().len() >= 3, "{attempts:?}");
 }
 
 proptest! {

@@ -366,7 +366,7 @@ async fn with_three_kinds(
         )
     };
     let config = provider("openai") + &provider("anthropic") + TENANTS;
-    let gateway = Gateway::configured(&upstream.url, 1, config);
+    let gateway = Gateway::configured(&upstream.url, 1, &config);
     (upstream, gateway)
 }
 
