@@ -7,26 +7,12 @@ use http_body_util::BodyExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::timeout,
 };
 
 use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, sim};
 
 fn configured(upstream: &str, config: &str) -> Gateway {
     Gateway::configured(upstream, 1, config)
-}
-
-async fn connect(gateway: &Gateway) -> TcpStream {
-    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection")
-}
-
-/// Sends bytes on a new connection and reads the response for at most 10 s.
-async fn raw(gateway: &Gateway, request: &str) -> String {
-    let mut stream = connect(gateway).await;
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = Vec::new();
-    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test]
@@ -49,7 +35,7 @@ async fn ambiguous_requests_take_no_key() {
         let request = format!(
             "POST {target} HTTP/1.1\r\n{headers}x-goog-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
         );
-        let answer = raw(&gateway, &request).await;
+        let answer = gateway.raw(&request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{target} {headers}: {answer}");
     }
     assert!(upstream.requests().is_empty());
@@ -63,12 +49,12 @@ async fn connection_over_the_limit_gets_a_503() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = configured(&upstream.url, "[gateway]\nmax_connections = 1\n");
     // Connections are accepted in their order.
-    let first = connect(&gateway).await;
-    let refused = raw(&gateway, "").await;
+    let first = gateway.connect().await;
+    let refused = gateway.raw("").await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
     drop(first);
     let health = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-    gateway.eventually(async || raw(&gateway, health).await.starts_with("HTTP/1.1 200")).await;
+    gateway.eventually(async || gateway.raw(health).await.starts_with("HTTP/1.1 200")).await;
 }
 
 #[tokio::test]
@@ -88,8 +74,8 @@ async fn connection_over_the_limit_of_its_address_gets_a_429() {
     command.args(["serve", "--listen", &format!("{own}:0"), "--upstream", &upstream.url, "--db", "none"]);
     command.args(["--token", "a-token-of-the-test"]);
     let gateway = Gateway::spawn(command, folder);
-    let _first = connect(&gateway).await;
-    let refused = raw(&gateway, "").await;
+    let _first = gateway.connect().await;
+    let refused = gateway.raw("").await;
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
 }
 
@@ -102,10 +88,10 @@ async fn stalled_request_body_times_out() {
             "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
         )
     };
-    let answer = raw(&gateway, &(head(100) + "{\"contents\"")).await;
+    let answer = gateway.raw(&(head(100) + "{\"contents\"")).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     // The same for a body that is too large to be kept.
-    let answer = raw(&gateway, &(head(4 << 20) + "{\"contents\":[\"" + &"x".repeat(2 << 20))).await;
+    let answer = gateway.raw(&(head(4 << 20) + "{\"contents\":[\"" + &"x".repeat(2 << 20))).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert_eq!(sim.report().total.accepted, 0);
 }
@@ -120,7 +106,7 @@ async fn body_too_large_to_be_kept_is_forwarded_whole() {
     for rest in [length, chunked] {
         let head =
             format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\n");
-        let answer = raw(&gateway, &(head + &rest)).await;
+        let answer = gateway.raw(&(head + &rest)).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
@@ -151,7 +137,7 @@ async fn client_that_does_not_read_is_disconnected() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
     let url = flooding_upstream(head, vec![b' '; 1 << 20], 4_096).await;
     let gateway = configured(&url, "[gateway]\nreader_timeout = \"1s\"\n");
-    let mut stream = connect(&gateway).await;
+    let mut stream = gateway.connect().await;
     let body = hello().to_string();
     let request = format!(
         "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
@@ -178,7 +164,7 @@ async fn response_trailers_are_passed_on() {
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nte: trailers\r\nconnection: te, close\r\n\
              content-length: 2\r\n\r\n{{}}"
         );
-        let answer = raw(&gateway, &request).await;
+        let answer = gateway.raw(&request).await;
         assert!(answer.ends_with("0\r\nx-checksum: abc\r\n\r\n"), "{path}: {answer}");
     }
 }

@@ -288,12 +288,9 @@ async fn error_event_is_returned_with_its_message() {
 async fn absolute_target_with_the_gateways_host_is_served() {
     let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let head = format!("POST http://localhost{GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\n");
     let request = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a response");
+    let answer = gateway.raw(&request).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(upstream.requests()[0].uri(), GENERATE);
 }
@@ -338,14 +335,11 @@ async fn reason_phrase_of_the_provider_is_not_passed_on() {
     let head = format!("HTTP/1.1 400 bad {}\r\ncontent-type: application/json\r\n", key(0));
     let url = breaking_upstream(move |_| format!("{head}content-length: 2\r\n\r\n{{}}")).await;
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let body = crate::support::hello().to_string();
     let head =
         format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\n");
     let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    let answer = gateway.raw(&request).await;
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
 }
 
@@ -476,14 +470,9 @@ async fn key_is_removed_from_late_errors_of_translated_responses() {
 
 /// Sends a request in HTTP/1.1 that lists trailers as welcome, and returns the whole response as it arrives.
 async fn raw_answer(gateway: &Gateway) -> String {
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let body = crate::support::hello().to_string();
     let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nte: trailers\r\n");
-    let request = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a response");
-    answer
+    gateway.raw(&format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await
 }
 
 #[tokio::test]

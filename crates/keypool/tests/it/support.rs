@@ -21,6 +21,10 @@ use hyper_util::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 pub const TOKEN: &str = "PLACEHOLDER_GEMINI_TOKEN";
 
@@ -175,6 +179,20 @@ impl Gateway {
     /// Sends a request and reads its response.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         Answer::read(self.open(request).await).await
+    }
+
+    /// Sends bytes on a new connection, and reads the response until the connection ends, or for at most 10 s.
+    pub async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.split_once("://").expect("a URL").1).await.expect("a connection")
     }
 
     /// Sends a POST of JSON, with the gateway's token as each kind of client sends it.

@@ -97,10 +97,7 @@ async fn plain_http_is_refused_with_a_hint_at_https() {
         certificate(folder);
         command.args(["--db", "none", "--tls-cert", "cert.pem", "--tls-key", "key.pem"]);
     });
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("https://")).await.expect("a connection");
-    stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a response");
+    let answer = gateway.raw("GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 This address speaks TLS: use https\r\n"), "{answer}");
 }
 
