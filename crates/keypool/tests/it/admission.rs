@@ -216,7 +216,7 @@ async fn request_whose_client_leaves_is_logged() {
     });
     let gateway = Gateway::start(&url, 2, &["--db", "none"]);
     for (path, model) in [("/v1beta/models/m:generateContent", "m"), ("/v1/chat/completions", "n")] {
-        let mut stream = connect(&gateway).await;
+        let mut stream = gateway.connect().await;
         let body = serde_json::json!({ "model": model, "messages": [{ "role": "user", "content": "x" }] }).to_string();
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nx-request-id: of-{model}\r\n\
@@ -244,18 +244,16 @@ async fn request_whose_client_leaves_is_logged() {
 
 #[tokio::test]
 async fn connections_without_a_request_do_not_delay_shutdown() {
-    let mut gateway = Gateway::start("http://127.0.0.1:9", 1, &["--db", "none"]);
+    let mut gateway = configured("http://127.0.0.1:9", "[gateway]\ngrace = \"1h\"\n");
     let mut streams = Vec::new();
     for text in ["", "GET / HT"] {
-        let mut stream = connect(&gateway).await;
+        let mut stream = gateway.connect().await;
         stream.write_all(text.as_bytes()).await.expect("sent");
         streams.push(stream);
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let begun = Instant::now();
     gateway.signal("TERM");
     assert!(gateway.wait().success());
-    assert!(begun.elapsed() < Duration::from_secs(6), "the grace of 10 s passed: {:?}", begun.elapsed());
     assert!(!gateway.log().contains("cut off"), "{}", gateway.log());
 }
 
