@@ -189,8 +189,8 @@ fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes>
     response
 }
 
-/// Rounds up to whole seconds, so that a retry is not too early.
-fn whole_seconds(duration: Duration) -> u64 {
+/// Rounds up to whole seconds, at least 1, so that a retry is not too early.
+pub fn whole_seconds(duration: Duration) -> u64 {
     (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 

@@ -74,7 +74,7 @@ impl Attempts {
 
     /// Iterates over the attempts, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
-        self.earlier.iter().chain(&self.last)
+        self.into_iter()
     }
 
     /// Returns the last attempt, which the response came from.
@@ -132,6 +132,15 @@ impl Attempt {
     /// Returns the time from the grant of the key to the head of the response.
     pub fn elapsed(&self) -> Duration {
         self.elapsed
+    }
+}
+
+impl<'a> IntoIterator for &'a Attempts {
+    type Item = &'a Attempt;
+    type IntoIter = std::iter::Chain<std::slice::Iter<'a, Attempt>, std::option::Iter<'a, Attempt>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.earlier.iter().chain(&self.last)
     }
 }
 
