@@ -2,6 +2,8 @@
 
 use std::{any::Any, error::Error as StdError, fmt, time::Duration};
 
+use serde::Serialize;
+
 use crate::{
     classify::causes,
     key::KeyId,
@@ -38,19 +40,11 @@ struct Inner {
     source: Option<BoxError>,
 }
 
-names! { ErrorKind {
-    Unavailable => "unavailable",
-    Transport => "transport",
-    Request => "request",
-    InvalidKey => "invalid_key",
-    Config => "config",
-    UnknownKey => "unknown_key",
-    Store => "store",
-    ShutDown => "shut_down",
-} }
+display_serialized!(ErrorKind);
 
 /// The kind of an [`Error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No key can serve the request now; [`Error::retry_after`] returns when one may.

@@ -82,11 +82,7 @@ pub enum Tier {
     Paid,
 }
 
-names! { Tier {
-    Unknown => "unknown",
-    Free => "free",
-    Paid => "paid",
-} }
+display_serialized!(Tier);
 
 /// A credential with its project, limits and options. Only the secret is required.
 ///

@@ -1,23 +1,14 @@
 //! Code that several types of the crate share.
 
-/// Defines `as_str` of an enum without fields, and `Display`, which shows the same name.
-macro_rules! names {
-    ($type:ident { $($variant:ident => $name:literal,)+ }) => {
-        impl $type {
-            /// Returns the name in logs, metrics and JSON.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-        }
-
+/// Implements `Display` of enums without fields. It shows the name that serde writes.
+macro_rules! display_serialized {
+    ($($type:ident),+) => {$(
         impl std::fmt::Display for $type {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
+                serde::Serialize::serialize(self, f)
             }
         }
-    };
+    )+};
 }
 
 /// Defines the accessors of a service with a field `inner`.

@@ -166,6 +166,22 @@ impl ErrorClass {
         Policy { scope, cooldown, retry, advice }
     }
 
+    /// Returns the name of the class in logs and metrics, such as `rate_limit`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimit => "rate_limit",
+            Self::DailyQuota => "daily_quota",
+            Self::NotEntitled => "not_entitled",
+            Self::Billing => "billing",
+            Self::KeyRejected => "key_rejected",
+            Self::Unclear => "unclear",
+            Self::Egress => "egress",
+            Self::Transient => "transient",
+            Self::ModelNotFound => "model_not_found",
+            Self::Caller => "caller",
+        }
+    }
+
     /// Reports whether the key, its project or the sender's address is at fault. Such an error is not returned to the
     /// caller while another key can serve.
     pub const fn is_key_fault(self) -> bool {
@@ -173,26 +189,4 @@ impl ErrorClass {
     }
 }
 
-names! { ErrorClass {
-    RateLimit => "rate_limit",
-    DailyQuota => "daily_quota",
-    NotEntitled => "not_entitled",
-    Billing => "billing",
-    KeyRejected => "key_rejected",
-    Unclear => "unclear",
-    Egress => "egress",
-    Transient => "transient",
-    ModelNotFound => "model_not_found",
-    Caller => "caller",
-} }
-
-names! { Scope {
-    Request => "request",
-    Key => "key",
-    KeyModel => "key_model",
-    Project => "project",
-    ProjectModel => "project_model",
-    Model => "model",
-    BillingAccount => "billing_account",
-    Exit => "exit",
-} }
+display_serialized!(ErrorClass, Scope);

@@ -21,13 +21,7 @@ pub enum Unit {
     Images,
 }
 
-names! { Unit {
-    Requests => "requests",
-    InputTokens => "input_tokens",
-    OutputTokens => "output_tokens",
-    Tokens => "tokens",
-    Images => "images",
-} }
+display_serialized!(Unit);
 
 /// The span of time over which a limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,7 +61,7 @@ pub struct Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = self.unit.as_str().replace('_', " ");
+        let unit = self.unit.to_string().replace('_', " ");
         match self.span {
             Span::Day => write!(f, "{} {unit} a day", self.amount),
             Span::MINUTE => write!(f, "{} {unit} a minute", self.amount),

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use crate::into_response::whole_seconds;
+use crate::time::whole_seconds;
 
 /// Why no key can serve a request now, and when to retry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,7 +72,8 @@ impl Unavailable {
         self.keys
     }
 
-    /// Returns the reasons with the number of keys for each, most keys first. A key counts once, for one reason.
+    /// Returns the reasons with the number of keys for each, most keys first. If the request gave up although a
+    /// key is ready, the only reason is [`Tried`](UnavailableReason::Tried), with the number of attempts.
     pub fn reasons(&self) -> &[(UnavailableReason, usize)] {
         &self.reasons
     }

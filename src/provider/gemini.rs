@@ -13,7 +13,7 @@ use super::{
     credentials::{X_GOOG_API_KEY, put_in_header},
     target::{encoded, set_path},
 };
-use crate::{Error, ErrorKind, into_response::whole_seconds, key::Tier, limit::Limits, secret::Secret};
+use crate::{Error, ErrorKind, key::Tier, limit::Limits, secret::Secret, time::whole_seconds};
 
 /// The time zone of Google's daily quotas.
 pub(super) const ZONE: &str = "America/Los_Angeles";

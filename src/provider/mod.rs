@@ -20,6 +20,8 @@ pub use base::Base;
 pub use gemini::Gemini;
 pub use openai::OpenAi;
 
+pub use crate::time::whole_seconds;
+
 use crate::{
     Error,
     classify::{QuotaViolation, Rule},

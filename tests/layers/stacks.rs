@@ -183,7 +183,7 @@ async fn part_of_the_cost_that_the_request_does_not_set_is_estimated() {
         assert_eq!(stack.clone().oneshot(request).await.unwrap().status(), 200);
         used.push(pool.snapshot(0, 9).projects[0].models[0].limits[0].used);
     }
-    assert_eq!(used, [1_102, 1_109]);
+    assert_eq!(used, [1_101, 1_108]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Outcome, Usage, pool::CircuitBreaker};
+use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Limits, Outcome, Usage, pool::CircuitBreaker};
 
 use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, secs, take};
 
@@ -82,6 +82,17 @@ fn slow_listener_loses_the_oldest_events() {
     assert_eq!(std::iter::from_fn(|| Some(events.try_next()?.0)).count() as u64 + 1 + lost, 3_000);
     drop(pool);
     assert!(tokio_test::block_on(events.next()).is_none());
+}
+
+#[test]
+fn time_in_an_error_is_rounded_up() {
+    let (pool, time) = manual(builder().key(key(0).limits(M, Limits::new().per_minute(1))));
+    drop(take(&pool, M));
+    time.advance(std::time::Duration::from_millis(1_500));
+    let error = pool.try_acquire(M).unwrap_err();
+    let after = error.retry_after().unwrap();
+    assert_ne!(after.subsec_nanos(), 0);
+    assert!(error.to_string().ends_with(&format!("; try again in {} s", after.as_secs() + 1)), "{error}");
 }
 
 #[test]

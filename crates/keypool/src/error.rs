@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use tower_keypool::{Anthropic, Gemini, OpenAi, Provider, into_response::whole_seconds};
+use tower_keypool::{Anthropic, Gemini, OpenAi, Provider, provider::whole_seconds};
 
 /// The API that a client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -19,7 +19,7 @@ use futures_util::stream;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
-use tower_keypool::{ErrorClass, KeyPool, into_response::whole_seconds, pool::Event};
+use tower_keypool::{ErrorClass, KeyPool, pool::Event, provider::whole_seconds};
 
 use super::{
     body::Params,

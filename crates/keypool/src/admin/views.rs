@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde::Serialize;
 use tower_keypool::{
     Limit, Scope, Span, Unit,
-    into_response::whole_seconds,
     pool::{BreakerView, CircuitBreaker, KeyView, ProjectView, Snapshot, Stats},
+    provider::whole_seconds,
 };
 
 use crate::proxy::pools::ProviderPool;
