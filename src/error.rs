@@ -2,8 +2,11 @@
 
 use std::{any::Any, error::Error as StdError, fmt, time::Duration};
 
+use serde::Serialize;
+
 use crate::{
     classify::causes,
+    key::KeyId,
     pool::{Attempts, Unavailable},
 };
 
@@ -11,6 +14,20 @@ use crate::{
 pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// An error of the pool or of its layers. It never contains a secret.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_keypool::{ErrorKind, Gemini, Key, KeyPool, Limits};
+///
+/// let key = Key::free("AIza-not-a-real-key-001").limits("*", Limits::new().per_minute(1));
+/// let pool = KeyPool::builder(Gemini::new()).key(key).build()?;
+/// drop(pool.try_acquire("gemini-2.5-flash")?);
+/// let error = pool.try_acquire("gemini-2.5-flash").expect_err("the limit is used up");
+/// assert_eq!(error.kind(), ErrorKind::Unavailable);
+/// assert!(error.retry_after().is_some_and(|after| after <= Duration::from_secs(61)));
+/// assert!(error.to_string().starts_with("no key is available for gemini-2.5-flash: 1 limit used up"));
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -23,8 +40,11 @@ struct Inner {
     source: Option<BoxError>,
 }
 
+display_serialized!(ErrorKind);
+
 /// The kind of an [`Error`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// No key can serve the request now; [`Error::retry_after`] returns when one may.
@@ -37,6 +57,8 @@ pub enum ErrorKind {
     InvalidKey,
     /// The configuration is wrong.
     Config,
+    /// The pool has no key with this id.
+    UnknownKey,
     /// The store is unavailable or its data is damaged.
     Store,
     /// The pool was shut down.
@@ -62,6 +84,12 @@ impl Error {
 
     pub(crate) fn config(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, message)
+    }
+
+    /// Puts the id of the key that is at fault before the message.
+    pub(crate) fn of_key(mut self, key: &KeyId) -> Self {
+        self.inner.message = format!("key {key}: {}", self.inner.message);
+        self
     }
 
     pub(crate) fn unavailable(unavailable: Unavailable) -> Self {

@@ -7,7 +7,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use crate::{
     BoxError, Error, ErrorKind,
     classify::{ErrorClass, Failure},
     pool::{KeyPool, Unavailable, UnavailableReason},
+    time::whole_seconds,
 };
 
 /// Turns every error of the inner service into a response, so that the error type is [`Infallible`], as axum requires.
@@ -187,11 +187,6 @@ fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes>
         response.extensions_mut().insert(known.attempts().clone());
     }
     response
-}
-
-/// Rounds up to whole seconds, so that a retry is not too early.
-fn whole_seconds(duration: Duration) -> u64 {
-    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
 }
 
 fn status(error: &Error) -> StatusCode {

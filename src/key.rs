@@ -1,6 +1,6 @@
 //! Keys and key ids.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, str::FromStr, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +48,23 @@ impl fmt::Debug for KeyId {
     }
 }
 
-impl From<&str> for KeyId {
-    fn from(id: &str) -> Self {
+impl<T: Into<Arc<str>>> From<T> for KeyId {
+    fn from(id: T) -> Self {
         Self::new(id)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = Infallible;
+
+    fn from_str(id: &str) -> Result<Self, Infallible> {
+        Ok(id.into())
+    }
+}
+
+impl AsRef<str> for KeyId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -67,6 +81,8 @@ pub enum Tier {
     /// Paid: used when no free key is ready.
     Paid,
 }
+
+display_serialized!(Tier);
 
 /// A credential with its project, limits and options. Only the secret is required.
 ///
@@ -158,7 +174,8 @@ impl Key {
         self
     }
 
-    /// Sets this key's share of the requests relative to other keys. The default is 1; 0 counts as 1.
+    /// Sets this key's share of the requests relative to other keys. The default is 1; 0 counts as 1. The strategies
+    /// round-robin and lru ignore it.
     pub fn weight(mut self, weight: u16) -> Self {
         self.weight = weight.max(1);
         self
@@ -231,6 +248,7 @@ impl Key {
     }
 
     /// Reports whether the key has this secret.
+    #[doc(hidden)]
     pub fn has_secret(&self, secret: &str) -> bool {
         *self.secret == *secret
     }

@@ -36,16 +36,18 @@
 //!
 //! # Layers
 //!
+//! The rows are in the order of a stack, outermost first:
+//!
 //! | layer | purpose |
 //! |---|---|
+//! | [`ErrorIntoResponseLayer`] | turns errors into responses, for hosts such as axum whose error is `Infallible` |
+//! | [`RedactLayer`] | masks the request's key in successful responses, too |
 //! | [`KeyPoolLayer`] | the complete stack, composed of the next five |
 //! | [`ReplayLayer`] | collects the request body so that the request can be retried |
+//! | [`ModelFallbackLayer`] | retries with the next model of a list when a model cannot serve |
 //! | [`RetryPolicy`] | decides whether tower's `Retry` sends a request again |
 //! | [`KeyRotationLayer`] | waits for a key and puts it into the request |
 //! | [`CooldownLayer`] | classifies the response and reports the outcome to the pool |
-//! | [`ModelFallbackLayer`] | retries with the next model of a list when a model cannot serve |
-//! | [`ErrorIntoResponseLayer`] | turns errors into responses, for hosts such as axum whose error is `Infallible` |
-//! | [`RedactLayer`] | masks the request's key in successful responses, too |
 //! | `ReqwestService` (feature `reqwest`) | uses reqwest as the innermost client |
 //!
 //! The same stack built layer by layer, with a timeout for each attempt:
@@ -73,8 +75,7 @@
 //! ```
 //!
 //! A timeout above the retry bounds the whole request. A timeout below [`CooldownLayer`] bounds one attempt, which is
-//! then retried with another key. A timeout between [`KeyRotationLayer`] and [`CooldownLayer`] hides the outcome from
-//! the pool.
+//! then retried with another key.
 //!
 //! # Without layers
 //!
@@ -89,8 +90,9 @@
 //!
 //! # Time
 //!
-//! The library reads the time from a [`Clock`] and sleeps with tokio's timers. Under a paused runtime, windows,
-//! cooldowns and midnights pass immediately. The layers need a tokio runtime with timers enabled: for waits, for pauses
+//! The library reads the time from a [`Clock`] and sleeps with tokio's timers. Under a paused runtime, waits for windows,
+//! cooldowns and midnights end immediately. With a [`ManualClock`], a request that waits for a key also sleeps on tokio's
+//! timer, which [`ManualClock::advance`] does not move. The layers need a tokio runtime with timers enabled: for waits, for pauses
 //! before a retry, and while the start of a response is read. [`KeyPool::try_acquire`] needs none.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 

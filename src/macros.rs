@@ -1,4 +1,15 @@
-//! Code that all services of the crate share.
+//! Code that several types of the crate share.
+
+/// Implements `Display` of enums without fields. It shows the name that serde writes.
+macro_rules! display_serialized {
+    ($($type:ident),+) => {$(
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                serde::Serialize::serialize(self, f)
+            }
+        }
+    )+};
+}
 
 /// Defines the accessors of a service with a field `inner`.
 macro_rules! inner_service_accessors {

@@ -7,6 +7,7 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -19,13 +20,13 @@ use tower_service::Service;
 
 use crate::{
     body::{size_hint, to_bytes},
-    pool::Attempts,
+    pool::{Attempts, Lease},
     secret::Secret,
 };
 
 /// Replaces the request's key by `*` in the response's headers and body, plain, percent-encoded or escaped as in JSON.
 ///
-/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer). The length of a body does not change. Trailing bytes that may be
+/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer); below, it also works. The length of a body does not change. Trailing bytes that may be
 /// the start of the key, less than six times its length, are held back until more arrive. An encoded (compressed)
 /// body is not read: put a layer that decodes it below. A key of fewer than 8 bytes is not redacted.
 ///
@@ -88,7 +89,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        RedactFuture { inner: self.inner.call(request) }
+        let secret = request.extensions().get::<Arc<Lease>>().map(|lease| lease.secret().clone());
+        RedactFuture { inner: self.inner.call(request), secret }
     }
 }
 
@@ -99,6 +101,8 @@ pin_project! {
     pub struct RedactFuture<F> {
         #[pin]
         inner: F,
+        // The key, if the layer is below the one that chooses it.
+        secret: Option<Secret>,
     }
 }
 
@@ -110,9 +114,10 @@ where
     type Output = Result<Response<RedactBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut response = ready!(self.project().inner.poll(cx)?);
-        let secret = response.extensions().get::<Attempts>().and_then(Attempts::last_secret).cloned();
-        let Some(secret) = secret else {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx)?);
+        let last = response.extensions().get::<Attempts>().and_then(Attempts::last_secret);
+        let Some(secret) = last.cloned().or_else(|| this.secret.take()) else {
             return Poll::Ready(Ok(response.map(|inner| RedactBody { inner, filter: None, trailers: None })));
         };
         let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity");

@@ -13,8 +13,11 @@ use crate::{
 };
 
 impl KeyPool {
-    /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. `classify` maps an error of the
-    /// closure to its outcome; use [`classify`](Self::classify) if you have the status and the body.
+    /// Calls a closure with a key until it succeeds, by the rules of [`RetryPolicy`]. To change them, call
+    /// [`RetryPolicy::run`]: `RetryPolicy::new(&pool).max_attempts(5).run(..)`. `classify` maps an error of the
+    /// closure to its outcome; use [`classify`](Self::classify) if you have the status and the body, and
+    /// [`Failure::from_transport`](crate::Failure::from_transport) if there was no response. The closure may report the
+    /// used tokens with [`Lease::report_usage`].
     ///
     /// The key is in use until the closure's future ends and the lease is dropped. Keep a clone of the lease for as long
     /// as you read a streamed response. If the closure panics or its future is dropped, the key is returned to the pool.
@@ -46,6 +49,9 @@ impl KeyPool {
     /// # }).unwrap();
     /// ```
     ///
+    /// # Panics
+    /// If it must wait outside a tokio runtime with timers enabled.
+    ///
     /// # Errors
     /// [`RunError::Call`] with the last error of the closure, or [`RunError::Pool`] if no key could serve.
     pub fn run<R, J, C, F, T, E>(
@@ -60,13 +66,7 @@ impl KeyPool {
         C: FnMut(Arc<Lease>) -> F,
         F: Future<Output = Result<T, E>>,
     {
-        run_attempts(self.with_retry(), request.into(), classify, call)
-    }
-
-    /// Returns the rules of [`run`](Self::run) so that they can be changed:
-    /// `pool.with_retry().max_attempts(5).run(..)`. The same as [`RetryPolicy::new`].
-    pub fn with_retry(&self) -> RetryPolicy {
-        RetryPolicy::new(self)
+        run_attempts(RetryPolicy::new(self), request.into(), classify, call)
     }
 }
 

@@ -79,6 +79,11 @@ struct Manual {
     wall_ms: AtomicI64,
 }
 
+/// Rounds up to whole seconds, at least 1, so that a retry is not too early.
+pub fn whole_seconds(duration: Duration) -> u64 {
+    (duration.as_secs() + u64::from(duration.subsec_nanos() > 0)).max(1)
+}
+
 impl Clock {
     /// Returns the system clock. On Linux and Android it includes the time for which the machine was suspended.
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
@@ -192,7 +197,8 @@ impl ManualClock {
         Clock(Source::Manual(Arc::clone(&self.0)))
     }
 
-    /// Advances the monotonic and the wall clock by a duration, rounded down to a millisecond.
+    /// Advances the monotonic and the wall clock by a duration, rounded down to a millisecond. A request that waits for a
+    /// key also sleeps on tokio's timer, which this method does not move.
     pub fn advance(&self, duration: Duration) {
         let millis = duration.as_millis() as u64;
         self.0.tick.fetch_add(millis, Ordering::AcqRel);

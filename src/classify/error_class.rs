@@ -188,3 +188,5 @@ impl ErrorClass {
         !matches!(self, Self::Transient | Self::ModelNotFound | Self::Caller)
     }
 }
+
+display_serialized!(ErrorClass, Scope);

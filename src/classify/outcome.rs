@@ -11,6 +11,18 @@ use crate::{
 };
 
 /// The result of one request with one key.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_keypool::{ErrorClass, Failure, Gemini, Key, KeyPool, Outcome};
+///
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).build()?;
+/// let failure = Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_secs(30));
+/// pool.try_acquire("gemini-2.5-flash")?.report(&Outcome::from(failure));
+/// let error = pool.try_acquire("gemini-2.5-flash").unwrap_err();
+/// assert!(error.to_string().starts_with("no key is available for gemini-2.5-flash: 1 cooling down"));
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {

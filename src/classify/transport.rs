@@ -11,9 +11,10 @@ impl Failure {
     /// the root cause becomes that of the failure.
     ///
     /// If no connection was made, the scope is the [exit](Scope::Exit), and
-    /// [`may_have_been_sent`](Self::may_have_been_sent) is false. Otherwise the scope is only this request. An error of
-    /// reqwest shows whether a connection was made. Of an error of hyper-util this crate sees only the sources: wrap it
-    /// in an [`io::Error`] of the kind [`HostUnreachable`](io::ErrorKind::HostUnreachable) if its `is_connect()` is true.
+    /// [`may_have_been_sent`](Self::may_have_been_sent) is false. Otherwise the scope is only this request. With the
+    /// feature `reqwest`, an error of reqwest 0.13 shows whether a connection was made. Of an error of hyper-util this
+    /// crate sees only the sources: wrap it in an [`io::Error`] of the kind
+    /// [`HostUnreachable`](io::ErrorKind::HostUnreachable) if its `is_connect()` is true.
     ///
     /// ```
     /// use std::io;
@@ -81,6 +82,7 @@ fn code_of(error: &(dyn StdError + 'static)) -> Option<&'static str> {
 }
 
 /// Iterates over an error and its sources, including the errors that an [`io::Error`] wraps; at most 16.
+#[doc(hidden)]
 pub fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     const DEEPEST: usize = 16;
     let next = |error: &&'a (dyn StdError + 'static)| -> Option<&'a (dyn StdError + 'static)> {

@@ -32,6 +32,7 @@ impl Environment {
     }
 
     /// Returns the variables that override settings of a file: `KEYPOOL__A__B` overrides the setting `a.b`.
+    #[doc(hidden)]
     pub fn overlay(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.keys().filter(|name| name.starts_with("KEYPOOL__")).filter_map(|name| Some((&**name, self.get(name)?)))
     }

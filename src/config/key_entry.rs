@@ -43,6 +43,7 @@ pub struct KeyEntry(pub(super) Result<Options, String>);
 impl KeyEntry {
     /// Returns the options of a key, **with its secret**, as an object that is read back as the same key, for storing
     /// keys elsewhere. Leaves out limits without an option, and options that have their default value.
+    #[doc(hidden)]
     pub fn options(key: &Key) -> serde_json::Map<String, Value> {
         let mut limits: serde_json::Map<String, Value> =
             key.limits.iter().map(|(model, limits)| (model.to_string(), limits_of(limits))).collect();

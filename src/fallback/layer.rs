@@ -24,13 +24,14 @@ use crate::pool::KeyPool;
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {
 /// use tower::ServiceBuilder;
-/// use tower_keypool::{KeyRotationLayer, ModelFallbackLayer, ReplayLayer, RetryPolicy};
+/// use tower_keypool::{CooldownLayer, KeyRotationLayer, ModelFallbackLayer, ReplayLayer, RetryPolicy};
 ///
 /// let client = ServiceBuilder::new()
 ///     .layer(ReplayLayer::new())
 ///     .layer(ModelFallbackLayer::new(&pool, ["gemini-2.5-pro", "gemini-2.5-flash"]))
 ///     .retry(RetryPolicy::new(&pool))
 ///     .layer(KeyRotationLayer::new(&pool))
+///     .layer(CooldownLayer::new(&pool))
 ///     .service(http_client);
 /// # drop(client);
 /// # }

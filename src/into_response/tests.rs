@@ -1,4 +1,4 @@
-use std::io;
+use std::{io, time::Duration};
 
 use http_body_util::{BodyExt, Empty, Full};
 use tower::{ServiceExt, service_fn};

@@ -21,6 +21,8 @@ pub enum Unit {
     Images,
 }
 
+display_serialized!(Unit);
+
 /// The span of time over which a limit applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -59,13 +61,7 @@ pub struct Limit {
 
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = match self.unit {
-            Unit::Requests => "requests",
-            Unit::InputTokens => "input tokens",
-            Unit::OutputTokens => "output tokens",
-            Unit::Tokens => "tokens",
-            Unit::Images => "images",
-        };
+        let unit = self.unit.to_string().replace('_', " ");
         match self.span {
             Span::Day => write!(f, "{} {unit} a day", self.amount),
             Span::MINUTE => write!(f, "{} {unit} a minute", self.amount),
@@ -106,13 +102,21 @@ impl Limits {
         self.with(Limit { unit: Unit::Requests, span: Span::Day, amount: requests })
     }
 
-    /// Sets the maximum number of prompt tokens in any 60 s.
+    /// Sets the maximum number of prompt tokens in any 60 s. The tokens of the response are not counted: see
+    /// [`total_tokens_per_minute`](Self::total_tokens_per_minute).
     #[must_use]
     pub fn tokens_per_minute(self, tokens: u64) -> Self {
         self.with(Limit { unit: Unit::InputTokens, span: Span::MINUTE, amount: tokens })
     }
 
-    /// Sets the maximum number of prompt tokens per day in the project's zone.
+    /// Sets the maximum number of tokens of prompts and responses together in any 60 s.
+    #[must_use]
+    pub fn total_tokens_per_minute(self, tokens: u64) -> Self {
+        self.with(Limit { unit: Unit::Tokens, span: Span::MINUTE, amount: tokens })
+    }
+
+    /// Sets the maximum number of prompt tokens per day in the project's zone, without the tokens of responses. For
+    /// other units and spans see [`with`](Self::with).
     #[must_use]
     pub fn tokens_per_day(self, tokens: u64) -> Self {
         self.with(Limit { unit: Unit::InputTokens, span: Span::Day, amount: tokens })

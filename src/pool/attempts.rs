@@ -14,6 +14,22 @@ use crate::{
 };
 
 /// The attempts of one request, oldest first. It is an extension of every response and a part of every error.
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+/// use tower_keypool::{ErrorClass, Gemini, Key, KeyPool, Outcome};
+///
+/// let keys = [("AIza-not-a-real-key-001", "a"), ("AIza-not-a-real-key-002", "b")];
+/// let pool = KeyPool::builder(Gemini::new()).keys(keys.map(|(key, id)| Key::free(key).named(id))).build()?;
+/// let rejected = |_: &&str| Outcome::from_class(ErrorClass::KeyRejected);
+/// let error = pool.run("gemini-2.5-flash", rejected, |_| async { Err::<(), _>("refused") }).await.unwrap_err();
+/// for attempt in error.attempts() {
+///     println!("{}: {:?} after {:?}", attempt.key(), attempt.class(), attempt.elapsed());
+/// }
+/// assert_eq!(error.attempts().to_string(), "tried a: key_rejected, b: key_rejected");
+/// # Ok::<(), tower_keypool::Error>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Attempts {
     /// Most requests have one attempt, which needs no list.
@@ -74,7 +90,7 @@ impl Attempts {
 
     /// Iterates over the attempts, oldest first.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Attempt> {
-        self.earlier.iter().chain(&self.last)
+        self.into_iter()
     }
 
     /// Returns the last attempt, which the response came from.
@@ -132,6 +148,15 @@ impl Attempt {
     /// Returns the time from the grant of the key to the head of the response.
     pub fn elapsed(&self) -> Duration {
         self.elapsed
+    }
+}
+
+impl<'a> IntoIterator for &'a Attempts {
+    type Item = &'a Attempt;
+    type IntoIter = std::iter::Chain<std::slice::Iter<'a, Attempt>, std::option::Iter<'a, Attempt>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.earlier.iter().chain(&self.last)
     }
 }
 

@@ -34,6 +34,21 @@ use crate::{
 const EVENTS: usize = 1_024;
 
 /// A builder of a [`KeyPool`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_keypool::{ErrorClass, Gemini, Key, KeyPool, Limits, Rule, Strategy};
+///
+/// let pool = KeyPool::builder(Gemini::new())
+///     .keys(["AIza-not-a-real-key-001", "AIza-not-a-real-key-002"].map(Key::free))
+///     .limits("gemini-*", Limits::new().per_minute(10))
+///     .rules([Rule::new(ErrorClass::Billing).status(402)])
+///     .strategy(Strategy::RoundRobin)
+///     .wait(Duration::from_secs(5))
+///     .build()?;
+/// assert_eq!(pool.stats().keys, 2);
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
 #[must_use]
 pub struct KeyPoolBuilder {
     provider: Box<dyn Provider>,
@@ -76,7 +91,8 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// Sets the limits of every project for a model; a name may end in `*`. Limits set on a key replace them.
+    /// Sets the limits of every project for a model; a name may end in `*`. A key's own limits that match the model apply
+    /// instead, not in addition, even those of `*`. In each list an exact name precedes the longest matching pattern.
     pub fn limits(mut self, model: impl Into<Arc<str>>, limits: Limits) -> Self {
         let model = model.into();
         self.limits.retain(|(held, _)| *held != model);
@@ -140,10 +156,14 @@ impl KeyPoolBuilder {
         self.make()
     }
 
-    /// Builds a pool and loads its state from the store.
+    /// Builds a pool and loads its state from the store. It spawns a task that writes records to a shared store and reads
+    /// those of other processes; the task ends after the pool is dropped.
     ///
     /// # Errors
     /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).
+    ///
+    /// # Panics
+    /// If the store is shared, outside a tokio runtime.
     pub async fn open(self) -> Result<KeyPool, Error> {
         let pool = self.make()?;
         let loaded = super::persist::load(&pool.shared, Counts::Restored).await;

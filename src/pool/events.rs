@@ -8,21 +8,36 @@ use tokio::sync::broadcast;
 use crate::{classify::ErrorClass, key::KeyId, limit::Limit, time::Tick};
 
 /// An event in a pool. It never contains a secret.
+///
+/// ```
+/// use tower_keypool::{ErrorClass, Event, Gemini, Key, KeyPool, Outcome};
+///
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001").named("a")).build()?;
+/// let mut events = pool.events();
+/// pool.try_acquire("gemini-2.5-flash")?.report(&Outcome::from_class(ErrorClass::KeyRejected));
+/// if let Some((Event::Disabled { target, key, .. }, _lost)) = events.try_next() {
+///     assert_eq!((&*target, key.as_str()), ("key a", "a"));
+/// }
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A key was added.
+    #[non_exhaustive]
     KeyAdded {
         /// Its id.
         key: KeyId,
     },
     /// A key was removed.
+    #[non_exhaustive]
     KeyRemoved {
         /// Its id.
         key: KeyId,
     },
     /// A target, such as a key or its project, is not used for a while.
+    #[non_exhaustive]
     Cooling {
         /// The target that cools down, such as `key k-1` or `project a for m`.
         target: String,
@@ -30,18 +45,20 @@ pub enum Event {
         key: KeyId,
         /// The class of the error.
         class: ErrorClass,
-        /// The end of the cooldown.
+        /// The end of the cooldown, by the pool's clock: `until.since(pool.clock().now())` is left.
         #[serde(skip)]
         until: Tick,
         /// The provider's message.
         message: Option<Box<str>>,
     },
     /// A target is used again.
+    #[non_exhaustive]
     Closed {
         /// The target.
         target: String,
     },
     /// A target, such as a key or its project, is not used until a person enables it.
+    #[non_exhaustive]
     Disabled {
         /// The target.
         target: String,
@@ -53,11 +70,13 @@ pub enum Event {
         message: Option<Box<str>>,
     },
     /// Nearly every key is permanently refused: no key is disabled until one succeeds.
+    #[non_exhaustive]
     DisablingPaused {
         /// The last key that was refused.
         key: KeyId,
     },
     /// A limit was learned from the provider.
+    #[non_exhaustive]
     LimitLearned {
         /// The project.
         project: Arc<str>,
@@ -67,6 +86,7 @@ pub enum Event {
         limit: Limit,
     },
     /// The provider named the project of a key, which now shares the limits of the other keys of that project.
+    #[non_exhaustive]
     ProjectLearned {
         /// The key.
         key: KeyId,
@@ -94,12 +114,13 @@ impl Events {
         }
     }
 
-    /// Returns the next event if there is one already.
-    pub fn try_next(&mut self) -> Option<Event> {
+    /// Returns the next event if there is one already, and how many were lost before it.
+    pub fn try_next(&mut self) -> Option<(Event, u64)> {
+        let mut lost = 0;
         loop {
             match self.0.try_recv() {
-                Ok(event) => return Some(event),
-                Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+                Ok(event) => return Some((event, lost)),
+                Err(broadcast::error::TryRecvError::Lagged(more)) => lost += more,
                 Err(_) => return None,
             }
         }

@@ -185,16 +185,16 @@ impl Shared {
 }
 
 impl KeyPool {
-    /// Returns a builder of a pool for a provider.
-    pub fn builder(provider: impl Provider) -> KeyPoolBuilder {
-        KeyPoolBuilder::new(Box::new(provider))
+    /// Returns a builder of a pool for a [`Provider`], which may be boxed.
+    pub fn builder(provider: impl Into<Box<dyn Provider>>) -> KeyPoolBuilder {
+        KeyPoolBuilder::new(provider.into())
     }
 
     /// Returns a key that is ready now, without waiting.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) with the reasons and the time until a key may be
-    /// ready; [`ErrorKind::Store`](crate::ErrorKind::Store) if the request must be reserved in the pool's store, which
+    /// ready; [`ErrorKind::Config`](crate::ErrorKind::Config) if the request must be reserved in the pool's store, which
     /// takes time; [`ErrorKind::ShutDown`](crate::ErrorKind::ShutDown).
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
@@ -204,7 +204,7 @@ impl KeyPool {
         }
         // The store is not called: its reservation would count although no caller waits for the reply.
         lease.give_back();
-        Err(Error::new(crate::ErrorKind::Store, "the store must reserve the request: use `acquire`, not `try_acquire`"))
+        Err(Error::config("the store must reserve the request: use `acquire`, not `try_acquire`"))
     }
 
     /// Returns a key as soon as one is ready, within the wait of the request or the pool. Send the request at once:
@@ -224,7 +224,9 @@ impl KeyPool {
     /// Adds a key, or merges it into the key with the same secret.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) and [`ErrorKind::Config`](crate::ErrorKind::Config).
+    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) for a malformed secret;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for invalid limits, an unknown time zone, or an id that another
+    /// key has.
     #[expect(clippy::needless_pass_by_value, reason = "the pool keeps what it needs of it")]
     pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
         self.shared.configure(key.model_names(), true);
@@ -237,7 +239,7 @@ impl KeyPool {
     /// Valid keys are applied even if others are invalid.
     ///
     /// # Errors
-    /// As [`add`](Self::add), and [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
+    /// As [`add`](Self::add), and [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
     pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
         let adds = matches!(&change, KeyChange::Put(_) | KeyChange::ReplaceAll(_));
         match &change {
@@ -253,7 +255,7 @@ impl KeyPool {
     /// Removes a key. Requests in flight continue.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
+    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
     pub fn remove(&self, key: &KeyId) -> Result<(), Error> {
         self.apply(KeyChange::Remove(key.clone()))
     }
@@ -261,7 +263,7 @@ impl KeyPool {
     /// Disables a key until [`enable`](Self::enable) is called.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
+    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
     pub fn disable(&self, key: &KeyId, reason: &str) -> Result<(), Error> {
         self.apply(KeyChange::Disable(key.clone(), reason.into()))
     }
@@ -269,7 +271,7 @@ impl KeyPool {
     /// Enables a key and forgets its failures.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for an unknown key.
+    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
     pub fn enable(&self, key: &KeyId) -> Result<(), Error> {
         self.apply(KeyChange::Enable(key.clone()))
     }
@@ -317,6 +319,7 @@ impl KeyPool {
     }
 
     /// Reports whether all requests that count fail now, since the store is unavailable.
+    #[doc(hidden)]
     pub fn store_refuses_requests(&self) -> bool {
         !self.shared.fail_open && self.shared.is_store_unavailable()
     }
@@ -327,7 +330,7 @@ impl KeyPool {
     }
 
     /// Stops granting keys, fails waiting requests, waits without a limit until the last lease is dropped, and writes
-    /// pending records.
+    /// pending records. If you stop it with a timeout, the pending records are not written.
     pub async fn shutdown(&self) {
         self.shared.with(|state, _| {
             state.closed = true;

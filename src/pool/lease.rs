@@ -20,7 +20,8 @@ use crate::{
     secret::Secret,
 };
 
-/// A granted key for one request. It counts as in flight until it is dropped.
+/// A granted key for one request. It counts as in flight until it is dropped. Without a report, dropping it says nothing
+/// about the key, but the request still counts against the limits. [`give_back`](Self::give_back) returns it unused.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
@@ -34,7 +35,7 @@ use crate::{
 /// # Ok::<(), tower_keypool::Error>(())
 /// # }).unwrap();
 /// ```
-#[must_use = "a lease that is dropped gives its key back"]
+#[must_use = "dropping a lease ends its request"]
 pub struct Lease {
     shared: Arc<Shared>,
     grant: Grant,
@@ -42,12 +43,21 @@ pub struct Lease {
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
     unsent: AtomicBool,
+    reported: AtomicBool,
 }
 
 impl Lease {
     pub(crate) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
         let unknown = || AtomicU64::new(u64::MAX);
-        Self { shared, grant, input_tokens: unknown(), output_tokens: unknown(), unsent: AtomicBool::new(false) }
+        let (input_tokens, output_tokens) = (unknown(), unknown());
+        Self {
+            shared,
+            grant,
+            input_tokens,
+            output_tokens,
+            unsent: AtomicBool::default(),
+            reported: AtomicBool::default(),
+        }
     }
 
     /// Returns the key's id.
@@ -83,10 +93,18 @@ impl Lease {
     /// Reports the outcome of the request. It may be called more than once: for a successful head, then for an error
     /// within its stream. The key is redacted in the failure's message and code.
     pub fn report(&self, outcome: &Outcome) {
+        self.reported.store(true, Ordering::Relaxed);
         let redacted = outcome.redacted(self.secret());
         let outcome = redacted.as_ref().unwrap_or(outcome);
         self.shared.with(|state, now| super::outcome::apply(state, &self.grant, outcome, now));
         log(&self.grant, outcome);
+    }
+
+    /// Reports an outcome unless one was reported.
+    pub(crate) fn report_if_none(&self, outcome: &Outcome) {
+        if !self.reported.load(Ordering::Relaxed) {
+            self.report(outcome);
+        }
     }
 
     /// Reports the tokens that were used, which replace the estimate.

@@ -255,7 +255,7 @@ impl Registry {
         }
         let data = Arc::new(KeyData::new(key, scheme)?);
         if self.find(&data.id).is_some() {
-            return Err(Error::config(format!("two keys have the id {}", data.id)));
+            return Err(Error::config("another key has the same id"));
         }
         let slot = self.free.pop().unwrap_or(Slot(self.entries.len() as u32));
         if slot.0 as usize == self.entries.len() {

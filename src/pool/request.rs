@@ -7,8 +7,8 @@ use crate::{key::KeyId, limit::Cost};
 /// The requirements of a request: its model, its cost, how long it may wait, which key or project must serve it.
 ///
 /// A `&str` converts to one request for that model. As an extension of an HTTP request it takes precedence over what
-/// the layers derive: they add the model if it names none, the cost if it sets none, and that the request is not
-/// idempotent.
+/// the layers derive: they add the model, the number of requests and the tokens of the prompt if it does not set them,
+/// and that the request is not idempotent.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,6 +22,9 @@ use crate::{key::KeyId, limit::Cost};
 pub struct KeyRequest {
     pub(crate) model: Option<Arc<str>>,
     pub(crate) cost: Cost,
+    /// The parts of the cost that were set, and so are not derived.
+    pub(crate) sets_requests: bool,
+    pub(crate) sets_input_tokens: bool,
     pub(crate) uncounted: bool,
     pub(crate) not_idempotent: bool,
     pub(crate) wait: Option<Duration>,
@@ -60,12 +63,14 @@ impl KeyRequest {
     /// Sets how many requests it counts as. The default is 1; 0 counts as 1. A batch embedding counts as one per item.
     pub fn requests(mut self, requests: u32) -> Self {
         self.cost.amounts.requests = requests.max(1).into();
+        self.sets_requests = true;
         self
     }
 
     /// Sets the tokens of the prompt. The default is 0. The usage in the response corrects the number.
     pub fn input_tokens(mut self, tokens: u64) -> Self {
         self.cost.amounts.input_tokens = tokens;
+        self.sets_input_tokens = true;
         self
     }
 
@@ -131,6 +136,18 @@ impl From<&str> for KeyRequest {
 
 impl From<String> for KeyRequest {
     fn from(model: String) -> Self {
+        Self::model(model)
+    }
+}
+
+impl From<&String> for KeyRequest {
+    fn from(model: &String) -> Self {
+        Self::model(&**model)
+    }
+}
+
+impl From<Arc<str>> for KeyRequest {
+    fn from(model: Arc<str>) -> Self {
         Self::model(model)
     }
 }

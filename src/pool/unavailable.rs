@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
+use crate::time::whole_seconds;
+
 /// Why no key can serve a request now, and when to retry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Unavailable {
@@ -70,7 +72,8 @@ impl Unavailable {
         self.keys
     }
 
-    /// Returns the reasons with the number of keys for each, most keys first.
+    /// Returns the reasons with the number of keys for each, most keys first. If the request gave up although a
+    /// key is ready, the only reason is [`Tried`](UnavailableReason::Tried), with the number of attempts.
     pub fn reasons(&self) -> &[(UnavailableReason, usize)] {
         &self.reasons
     }
@@ -113,7 +116,7 @@ impl fmt::Display for Unavailable {
             write!(f, "{}{number} {reason}", if at == 0 { ": " } else { ", " })?;
         }
         match self.retry_after {
-            Some(after) => write!(f, "; try again in {} s", after.as_secs().max(1)),
+            Some(after) => write!(f, "; try again in {} s", whole_seconds(after)),
             None => Ok(()),
         }
     }

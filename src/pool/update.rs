@@ -11,7 +11,7 @@ use super::{
     state::{Now, State},
 };
 use crate::{
-    Error,
+    Error, ErrorKind, Secret,
     key::{Key, KeyId},
 };
 
@@ -19,6 +19,17 @@ use crate::{
 const STEP: usize = 256;
 
 /// A change of a pool's keys.
+///
+/// ```
+/// use tower_keypool::{Gemini, Key, KeyChange, KeyPool, Secret};
+///
+/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001").named("a")).build()?;
+/// pool.apply(KeyChange::Put(Key::paid("AIza-not-a-real-key-002").named("b")))?;
+/// pool.apply(KeyChange::ReplaceSecret { key: "a".into(), secret: Secret::new("AIza-not-a-real-key-003")? })?;
+/// pool.apply(KeyChange::Remove("b".into()))?;
+/// assert_eq!(pool.try_acquire("gemini-2.5-flash")?.expose(), "AIza-not-a-real-key-003");
+/// # Ok::<(), tower_keypool::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum KeyChange {
@@ -29,7 +40,12 @@ pub enum KeyChange {
     /// Removes the key.
     Remove(KeyId),
     /// Replaces the secret of the key, which keeps its id, its counts and its project. Its breaker closes.
-    Secret(KeyId, String),
+    ReplaceSecret {
+        /// The key.
+        key: KeyId,
+        /// The new secret.
+        secret: Secret,
+    },
     /// Disables the key for a reason, until it is enabled.
     Disable(KeyId, String),
     /// Enables the key.
@@ -37,7 +53,7 @@ pub enum KeyChange {
 }
 
 pub(crate) fn add(state: &mut State, key: &Key, now: Now) -> Result<KeyAdded, Error> {
-    let added = insert(state, key, None)?;
+    let added = insert(state, key, None).map_err(|error| error.of_key(&key.id()))?;
     super::queue::serve(state, now);
     Ok(added)
 }
@@ -46,7 +62,7 @@ pub(crate) fn add(state: &mut State, key: &Key, now: Now) -> Result<KeyAdded, Er
 pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
     match change {
         KeyChange::Put(key) => shared.with(|state, now| {
-            put(state, &key, None, now)?;
+            put(state, &key, None, now).map_err(|error| error.of_key(&key.id()))?;
             super::queue::serve(state, now);
             Ok(())
         }),
@@ -57,9 +73,10 @@ pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
             super::queue::serve(state, now);
             Ok(())
         }),
-        KeyChange::Secret(id, secret) => shared.with(|state, now| {
-            let slot = find(state, &id)?;
-            state.registry.replace_secret(slot, &secret, &state.settings.scheme)?;
+        KeyChange::ReplaceSecret { key, secret } => shared.with(|state, now| {
+            let slot = find(state, &key)?;
+            let replaced = state.registry.replace_secret(slot, secret.expose(), &state.settings.scheme);
+            replaced.map_err(|error| error.of_key(&key))?;
             close(state, slot, false, now);
             super::queue::serve(state, now);
             Ok(())
@@ -89,7 +106,7 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
         shared.with(|state, now| {
             for key in keys {
                 if let Err(error) = put(state, key, Some(&mut seen), now) {
-                    first_error.get_or_insert(error);
+                    first_error.get_or_insert_with(|| error.of_key(&key.id()));
                 }
                 kept.insert(key.id());
                 kept.extend(state.registry.id_of_secret(&key.secret));
@@ -167,7 +184,7 @@ fn apply_options(state: &mut State, slot: Slot, key: &Key, zone: Option<ZoneIx>,
 }
 
 fn find(state: &State, id: &KeyId) -> Result<Slot, Error> {
-    state.registry.find(id).ok_or_else(|| Error::config(format!("there is no key {id}")))
+    state.registry.find(id).ok_or_else(|| Error::new(ErrorKind::UnknownKey, format!("there is no key {id}")))
 }
 
 fn remove(state: &mut State, slot: Slot) {

@@ -107,8 +107,8 @@ impl ApiKeyHeader {
         })
     }
 
-    /// Sets the prefix of the key in its header, such as `"Token "`; empty by default. It does not apply to a query
-    /// parameter.
+    /// Sets the prefix of the key in its header, such as `"Token "`, including the space: it is put directly before the
+    /// key. Empty by default. It does not apply to a query parameter.
     #[must_use]
     pub fn scheme(mut self, scheme: impl Into<Cow<'static, str>>) -> Self {
         self.scheme = scheme.into();

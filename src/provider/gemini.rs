@@ -13,7 +13,7 @@ use super::{
     credentials::{X_GOOG_API_KEY, put_in_header},
     target::{encoded, set_path},
 };
-use crate::{Error, ErrorKind, key::Tier, limit::Limits, secret::Secret};
+use crate::{Error, ErrorKind, key::Tier, limit::Limits, secret::Secret, time::whole_seconds};
 
 /// The time zone of Google's daily quotas.
 pub(super) const ZONE: &str = "America/Los_Angeles";
@@ -176,7 +176,7 @@ impl Provider for Gemini {
     fn error_body(&self, status: StatusCode, message: &str, retry_after: Option<Duration>) -> String {
         let mut error = json!({ "code": status.as_u16(), "message": message, "status": status_name(status) });
         if let Some(delay) = retry_after {
-            let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+            let seconds = whole_seconds(delay);
             let kind = "type.googleapis.com/google.rpc.RetryInfo";
             error["details"] = json!([{ "@type": kind, "retryDelay": format!("{seconds}s") }]);
         }

@@ -20,6 +20,8 @@ pub use base::Base;
 pub use gemini::Gemini;
 pub use openai::OpenAi;
 
+pub use crate::time::whole_seconds;
+
 use crate::{
     Error,
     classify::{QuotaViolation, Rule},
@@ -108,7 +110,8 @@ pub trait Provider: Send + Sync + 'static {
     /// Changes the model of a request: rewrites the head if it names the model. `model` is a name as callers write it.
     fn set_model(&self, head: &mut request::Parts, model: &str) -> SetModel;
 
-    /// Returns the prefix of the key in [`Secret::header_value`], such as `"Bearer "`.
+    /// Returns the prefix of the key in [`Secret::header_value`], such as `"Bearer "`, including the space: it is put
+    /// directly before the key.
     #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its scheme")]
     fn scheme(&self) -> &str {
         ""
@@ -146,10 +149,16 @@ pub trait Provider: Send + Sync + 'static {
         None
     }
 
-    /// Returns the body of an error response that this library creates, in the provider's format.
+    /// Returns the body of an error response that this library creates, in the provider's format. It must be JSON.
     fn error_body(&self, status: StatusCode, message: &str, retry_after: Option<Duration>) -> String {
         let _ = retry_after;
         serde_json::json!({ "error": { "code": status.as_u16(), "message": message } }).to_string()
+    }
+}
+
+impl<P: Provider> From<P> for Box<dyn Provider> {
+    fn from(provider: P) -> Self {
+        Box::new(provider)
     }
 }
 

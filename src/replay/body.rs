@@ -106,11 +106,6 @@ impl<B> ReplayBody<B> {
     pub(super) fn streamed_after(beginning: Bytes, rest: B) -> Self {
         Self(State::Streamed { beginning, rest })
     }
-
-    /// Reports whether the body is collected, so that it can be sent again.
-    pub fn is_collected(&self) -> bool {
-        matches!(self.0, State::Collected { .. })
-    }
 }
 
 impl<B> TryClone for ReplayBody<B> {
@@ -173,6 +168,7 @@ where
 
 impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplayBody").field("collected", &self.is_collected()).finish_non_exhaustive()
+        let collected = matches!(self.0, State::Collected { .. });
+        f.debug_struct("ReplayBody").field("collected", &collected).finish_non_exhaustive()
     }
 }

@@ -3,11 +3,11 @@
 use std::{
     collections::HashSet,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, Once, PoisonError},
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use tower::retry::{
     Policy,
     budget::{Budget, TpsBudget},
@@ -17,7 +17,7 @@ use super::RetryFuture;
 use crate::{
     Error, ErrorKind, KeyPool,
     classify::{ErrorClass, Failure, Outcome, Retry, Scope},
-    pool::{Attempt, Attempts},
+    pool::{Attempt, Attempts, Lease},
     replay::TryClone,
 };
 
@@ -87,6 +87,8 @@ const FAULT_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Number of projects whose equal, unclear refusals show that the request is at fault.
 const SAME_REFUSAL: usize = 3;
+/// Logs a stack in the wrong order once.
+static BELOW_ROTATION: Once = Once::new();
 
 impl RetryPolicy {
     /// Returns a policy with the default settings.
@@ -198,6 +200,11 @@ impl RetryPolicy {
         }
     }
 
+    /// Reports whether the request already has a key of the pool.
+    fn is_below_rotation(&self, extensions: &Extensions) -> bool {
+        extensions.get::<Arc<Lease>>().is_some_and(|lease| Arc::ptr_eq(lease.shared(), &self.pool.shared))
+    }
+
     /// Returns the first pause doubled this many times, up to the longest, plus a random part of up to a half.
     fn jittered(&self, first: Duration, doublings: usize, longest: Duration) -> Duration {
         let pause = first.saturating_mul(1 << doublings.min(16)).min(longest);
@@ -233,6 +240,11 @@ where
     type Future = RetryFuture;
 
     fn retry(&mut self, request: &mut Request<B>, result: &mut Result<Response<R>, E>) -> Option<RetryFuture> {
+        if self.is_below_rotation(request.extensions()) {
+            BELOW_ROTATION.call_once(|| {
+                tracing::warn!("RetryPolicy never retries below KeyRotationLayer: put the retry layer above it");
+            });
+        }
         let (attempts, headers) = match &*result {
             Ok(response) => (response.extensions().get::<Attempts>()?, Some(response.headers())),
             Err(error) => {

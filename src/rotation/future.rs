@@ -141,6 +141,7 @@ fn received<R: Body>(
     let outcome = response.extensions_mut().remove::<Outcome>().unwrap_or_else(|| of_head(&response, &lease));
     let is_error = outcome.failure().is_some();
     let is_key_fault = outcome.failure().is_some_and(|failure| failure.class().is_key_fault());
+    lease.report_if_none(&outcome);
     attempts.push(lease.attempt(outcome));
     if is_last && is_key_fault {
         return Err(lease.pool().gave_up(attempts).with_source(NOT_REPLAYED));
@@ -152,7 +153,8 @@ fn received<R: Body>(
     Ok(response.map(|body| LeaseBody::new(body, lease, is_error)))
 }
 
-/// Returns the outcome of a response that no [`CooldownLayer`](crate::CooldownLayer) classified.
+/// Returns the outcome of a response that no [`CooldownLayer`](crate::CooldownLayer) below classified, by its status
+/// and headers alone.
 fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
     lease.pool().classify(response.status(), response.headers(), &[]).map_or(Outcome::Success, Outcome::from)
 }
@@ -161,7 +163,9 @@ fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
 fn failed(error: BoxError, lease: &Lease, mut attempts: Attempts) -> Error {
     let failure = Failure::from_transport(&*error);
     let is_callers = failure.class() == ErrorClass::Caller;
-    attempts.push(lease.attempt(failure.into()));
+    let outcome = Outcome::from(failure);
+    lease.report_if_none(&outcome);
+    attempts.push(lease.attempt(outcome));
     let error = match error.downcast::<Error>() {
         Ok(ours) if ours.attempts().is_empty() => *ours,
         Ok(ours) => return *ours,

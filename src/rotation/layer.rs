@@ -16,6 +16,9 @@ use crate::KeyPool;
 /// its proxy by [`Lease::exit`](crate::Lease::exit). The key is in use for as long as that client keeps the request's
 /// extensions.
 ///
+/// Put a [`CooldownLayer`](crate::CooldownLayer) below: it reads errors and usage in bodies. Without one, the outcome is
+/// reported by the status and headers alone.
+///
 /// Responses carry [`Attempts`](crate::Attempts) as an extension, errors as a part. The error is
 /// [`Error`](crate::Error). A response with status 101 also carries the `Arc<Lease>`: hold it for as long as the
 /// connection is used.
@@ -68,6 +71,7 @@ impl KeyRotationLayer {
     /// cost, and whether it may be retried.
     ///
     /// The body is read if the extensions contain a [`CollectedBody`](crate::replay::CollectedBody).
+    #[doc(hidden)]
     pub fn key_request(provider: &dyn crate::Provider, head: &http::request::Parts) -> crate::KeyRequest {
         super::needs::derive(provider, head, crate::KeyRequest::default())
     }

@@ -35,19 +35,16 @@ pub(crate) fn derive(provider: &dyn Provider, head: &Parts, mut needs: KeyReques
     };
     needs.model = model;
     needs.not_idempotent |= info.not_idempotent;
-    if needs.uncounted || needs.cost != Cost::default() {
-        return needs;
-    }
-    needs.uncounted = info.uncounted;
-    if needs.uncounted {
-        return needs;
-    }
-    if let Some(collected) = collected {
+    needs.uncounted |= info.uncounted && needs.cost == Cost::default();
+    let Some(collected) = collected.filter(|_| !needs.uncounted) else { return needs };
+    if !needs.sets_input_tokens {
+        needs.sets_input_tokens = true;
         needs.cost.amounts.input_tokens = estimate(&head.headers, collected.data());
         needs.cost.estimated = true;
-        if let Some(array) = info.cost_of_items {
-            needs.cost.amounts.requests = collected.count_items(array).unwrap_or(1).max(1).into();
-        }
+    }
+    if let Some(array) = info.cost_of_items.filter(|_| !needs.sets_requests) {
+        needs.sets_requests = true;
+        needs.cost.amounts.requests = collected.count_items(array).unwrap_or(1).max(1).into();
     }
     needs
 }

@@ -49,6 +49,28 @@ pub trait Store: Send + Sync + 'static {
     }
 }
 
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn load(&self) -> StoreFuture<'_, Changes> {
+        (**self).load()
+    }
+
+    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
+        (**self).reserve(request)
+    }
+
+    fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
+        (**self).record(records)
+    }
+
+    fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
+        (**self).changes(since)
+    }
+
+    fn is_shared(&self) -> bool {
+        (**self).is_shared()
+    }
+}
+
 /// A request to reserve, with the keys that may serve it.
 #[derive(Clone, Debug)]
 pub struct ReserveRequest {

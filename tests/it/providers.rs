@@ -4,7 +4,7 @@
 use http::{Method, Request, Version, request::Parts};
 use proptest::prelude::*;
 use tower_keypool::{
-    Anthropic, ApiKeyHeader, Base, ErrorKind, Gemini, OpenAi, Provider, Secret,
+    Anthropic, ApiKeyHeader, Base, ErrorKind, Gemini, KeyId, KeyPool, KeyRequest, OpenAi, Provider, Secret,
     provider::{ModelIn, RequestInfo, SetModel},
 };
 
@@ -531,4 +531,24 @@ proptest! {
             prop_assert_eq!(found.trim(), gemini.quota_model(&model).trim());
         }
     }
+}
+
+#[test]
+fn names_are_shown_as_in_json() {
+    use tower_keypool::{ErrorClass, ErrorKind, Scope, Tier, Unit};
+    let shown = [ErrorClass::RateLimit.to_string(), Scope::KeyModel.to_string(), Tier::Free.to_string()];
+    assert_eq!(shown, ["rate_limit", "key_model", "free"]);
+    assert_eq!(format!("{:>13}|{}", Unit::InputTokens, ErrorKind::UnknownKey), " input_tokens|unknown_key");
+}
+
+#[test]
+fn texts_convert_to_ids_and_requests_and_a_provider_may_be_boxed() {
+    use std::sync::Arc;
+    let owned = "a".to_owned();
+    let ids: [KeyId; 4] = ["a".into(), owned.clone().into(), Arc::<str>::from("a").into(), "a".parse().unwrap()];
+    assert!(ids.iter().all(|id| id.as_ref() == "a"));
+    let requests: [KeyRequest; 4] = ["a".into(), (&owned).into(), owned.clone().into(), Arc::<str>::from("a").into()];
+    assert!(requests.iter().all(|request| request.model_name() == Some("a")));
+    let provider: Box<dyn Provider> = Box::new(Gemini::new());
+    assert!(KeyPool::builder(provider).allow_empty().build().is_ok());
 }

@@ -9,7 +9,7 @@ use std::{
 use http::{HeaderMap, StatusCode};
 use tower_keypool::{
     ErrorClass, ErrorKind, Failure, Gemini, Key, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Limits, Outcome,
-    run::RunError,
+    RetryPolicy, run::RunError,
 };
 
 fn secret(n: usize) -> String {
@@ -199,9 +199,9 @@ async fn attempts_and_budget_can_be_configured() {
         let run = policy.run("m", classify, |_| async { Err::<(), _>(ApiError(ErrorClass::Transient)) });
         run.await.unwrap_err().attempts().len()
     };
-    assert_eq!(attempts(pool(1).with_retry().max_attempts(1)).await, 1);
-    assert_eq!(attempts(pool(1).with_retry().max_attempts(4)).await, 4);
-    assert_eq!(attempts(pool(1).with_retry().budget(0.0, 0)).await, 1);
+    assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_attempts(1)).await, 1);
+    assert_eq!(attempts(RetryPolicy::new(&pool(1)).max_attempts(4)).await, 4);
+    assert_eq!(attempts(RetryPolicy::new(&pool(1)).budget(0.0, 0)).await, 1);
 }
 
 #[tokio::test(start_paused = true)]

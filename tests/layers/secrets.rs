@@ -2,11 +2,36 @@
 
 use std::io::Write;
 
+use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tower_keypool::BoxError;
+use tower::{ServiceBuilder, ServiceExt};
+use tower_keypool::{BoxError, Key, KeyChange, KeyRotationLayer, RedactLayer, Secret};
 
 use crate::support::*;
+
+#[test]
+fn key_is_not_shown_in_a_change_of_keys() {
+    let secret = secret(0);
+    let changes = [
+        KeyChange::Put(Key::new(&*secret)),
+        KeyChange::ReplaceAll(vec![Key::new(&*secret)]),
+        KeyChange::ReplaceSecret { key: "a".into(), secret: Secret::new(&secret).unwrap() },
+    ];
+    let shown = format!("{changes:?}");
+    assert!(!shown.contains(&secret), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_redacted_by_a_redact_layer_above_or_below_the_rotation() {
+    let client = || tower::service_fn(async |_: Request<Body>| Ok::<_, BoxError>(answer(200, secret(0))));
+    let pool = pool(1);
+    let below = ServiceBuilder::new().layer(KeyRotationLayer::new(&pool)).layer(RedactLayer::new()).service(client());
+    let above = ServiceBuilder::new().layer(RedactLayer::new()).layer(KeyRotationLayer::new(&pool)).service(client());
+    let masked = "*".repeat(secret(0).len());
+    assert_eq!(text(below.oneshot(ask()).await.unwrap()).await, masked);
+    assert_eq!(text(above.oneshot(ask()).await.unwrap()).await, masked);
+}
 
 fn percent(secret: &str) -> String {
     secret.replace('/', "%2F")

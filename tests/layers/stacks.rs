@@ -11,7 +11,8 @@ use tower_http::{
     trace::TraceLayer,
 };
 use tower_keypool::{
-    Attempts, CooldownLayer, ErrorKind, KeyPool, KeyPoolLayer, KeyRotationLayer, ReplayBody, ReplayLayer, RetryPolicy,
+    Attempts, CooldownLayer, ErrorKind, KeyPool, KeyPoolLayer, KeyRequest, KeyRotationLayer, Limits, ReplayBody,
+    ReplayLayer, RetryPolicy,
 };
 
 use crate::support::*;
@@ -125,6 +126,67 @@ async fn tower_http_layers_work_anywhere() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn outcome_is_reported_once_even_without_a_cooldown_layer_below() {
+    let (limited, calls) = (|_| rate_limited(9), Calls::default());
+    let counted = |calls: &Calls| {
+        let calls = calls.clone();
+        tower::service_fn(move |request: Request<Body>| {
+            calls.next();
+            std::future::ready(Ok::<_, BoxError>(limited(key_of(&request))))
+        })
+    };
+    let without = pool(1);
+    let stack = ServiceBuilder::new()
+        .retry(RetryPolicy::new(&without))
+        .layer(KeyRotationLayer::new(&without))
+        .service(counted(&calls));
+    assert_eq!(stack.oneshot(ask()).await.unwrap_err().kind(), ErrorKind::Unavailable);
+    let above = pool(1);
+    let stack = ServiceBuilder::new()
+        .layer(CooldownLayer::new(&above))
+        .layer(KeyRotationLayer::new(&above))
+        .service(counted(&calls));
+    assert_eq!(stack.oneshot(ask()).await.unwrap().status(), 429);
+    let below = pool(1);
+    let stack = ServiceBuilder::new()
+        .layer(KeyRotationLayer::new(&below))
+        .layer(CooldownLayer::new(&below))
+        .service(counted(&calls));
+    assert_eq!(stack.oneshot(ask()).await.unwrap().status(), 429);
+    assert_eq!(calls.count(), 3);
+    for pool in [without, above, below] {
+        assert_eq!(pool.stats().failed, 1);
+        assert!(pool.try_acquire(MODEL).is_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn transport_error_is_reported_without_a_cooldown_layer() {
+    let pool = pool(1);
+    let stack = KeyRotationLayer::new(&pool)
+        .layer(tower::service_fn(async |_: Request<Body>| Err::<Answer, BoxError>("the connection broke".into())));
+    assert_eq!(stack.oneshot(ask()).await.unwrap_err().kind(), ErrorKind::Transport);
+    assert_eq!(pool.stats().failed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn part_of_the_cost_that_the_request_does_not_set_is_estimated() {
+    let pool = builder(1).limits(MODEL, Limits::new().tokens_per_minute(50_000)).build().unwrap();
+    let stack = ServiceBuilder::new()
+        .layer(ReplayLayer::new())
+        .layer(KeyRotationLayer::new(&pool))
+        .service(tower::service_fn(async |_: Request<ReplayBody<Body>>| Ok::<_, BoxError>(good())));
+    let mut used = Vec::new();
+    for needs in [KeyRequest::any_model().output_tokens(5), KeyRequest::any_model().input_tokens(7)] {
+        let mut request = ask().map(|_| Body::from(format!(r#"{{"a":"{}"}}"#, "some words ".repeat(400))));
+        request.extensions_mut().insert(needs);
+        assert_eq!(stack.clone().oneshot(request).await.unwrap().status(), 200);
+        used.push(pool.snapshot(0, 9).projects[0].models[0].limits[0].used);
+    }
+    assert_eq!(used, [1_101, 1_108]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rotation_works_alone_and_cooldown_without_a_lease_passes_responses_on() {
     let pool = pool(3);
     let rotated = ServiceBuilder::new().retry(RetryPolicy::new(&pool)).layer(KeyRotationLayer::new(&pool)).service(
@@ -137,7 +199,7 @@ async fn rotation_works_alone_and_cooldown_without_a_lease_passes_responses_on()
         .layer(tower::service_fn(async |_: Request<Full<bytes::Bytes>>| Ok::<_, BoxError>(suspended(0))));
     let response = cooled.oneshot(ask()).await.unwrap();
     assert!(text(response).await.contains(&secret(0)), "without a lease the layer does not redact");
-    assert_eq!(pool.stats().failed, 0);
+    assert_eq!((pool.stats().failed, pool.stats().succeeded), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -363,9 +363,12 @@ fn billing_account_cools_all_its_projects_and_one_trial_restores_them() {
 fn failures_of_a_secret_do_not_affect_its_replacement() {
     let next = "AIza-not-a-real-key-next";
     let renewed = tower_keypool::Key::new(next).named(id(0));
-    for change in
-        [KeyChange::Secret(id(0), next.into()), KeyChange::Put(renewed.clone()), KeyChange::ReplaceAll(vec![renewed])]
-    {
+    let secret = tower_keypool::Secret::new(next).unwrap();
+    for change in [
+        KeyChange::ReplaceSecret { key: id(0), secret },
+        KeyChange::Put(renewed.clone()),
+        KeyChange::ReplaceAll(vec![renewed]),
+    ] {
         let (pool, time) = keys(1);
         let late = take(&pool, M);
         answer(&pool, &time, M, Failure::new(KeyRejected));

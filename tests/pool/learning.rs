@@ -59,7 +59,7 @@ fn limit_named_in_an_error_is_enforced() {
     let (pool, time) = manual(gemini().key(key(0)));
     let mut events = pool.events();
     refuse(&pool, &time, 0, 4, None);
-    let learned = std::iter::from_fn(|| events.try_next()).find_map(|event| match event {
+    let learned = std::iter::from_fn(|| Some(events.try_next()?.0)).find_map(|event| match event {
         Event::LimitLearned { limit, .. } => Some(limit.amount),
         _ => None,
     });
@@ -130,7 +130,7 @@ fn keys_are_grouped_by_the_project_that_errors_name() {
     sizes.sort_unstable();
     assert_eq!(sizes, [2, 2, 3, 3]);
     let learned =
-        std::iter::from_fn(|| events.try_next()).filter(|event| matches!(event, Event::ProjectLearned { .. }));
+        std::iter::from_fn(|| Some(events.try_next()?.0)).filter(|event| matches!(event, Event::ProjectLearned { .. }));
     assert_eq!(learned.count(), 6);
     // The keys of a project share one window now.
     let served = std::iter::from_fn(|| pool.try_acquire(M).ok()).take(100).count();

@@ -1,7 +1,7 @@
 //! Changes of the key list while the pool runs.
 
 use tower_keypool::{
-    Error, ErrorKind, Key, KeyChange, KeyPool, Limits, Outcome,
+    Error, ErrorKind, Key, KeyChange, KeyPool, Limits, Outcome, Secret,
     pool::{KeyAdded, KeyRequest, UnavailableReason as Reason},
 };
 
@@ -26,7 +26,7 @@ fn keys_are_added_and_removed_at_run_time() {
     pool.apply(KeyChange::Put(key(1))).unwrap();
     pool.remove(&id(0)).unwrap();
     assert_eq!((0..3).map(|_| served(&pool, M)).collect::<Vec<_>>(), ["k1"; 3]);
-    assert_eq!(kind(pool.remove(&id(0))), Some(ErrorKind::Config));
+    assert_eq!(kind(pool.remove(&id(0))), Some(ErrorKind::UnknownKey));
 }
 
 #[test]
@@ -64,25 +64,26 @@ fn invalid_key_in_a_list_is_an_error_and_the_others_are_replaced() {
     let list = vec![key(1), Key::new("not visible\n").named("bad"), key(2), key(3).zone("Mars/Olympus")];
     let error = pool.apply(KeyChange::ReplaceAll(list)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidKey);
+    assert!(error.to_string().starts_with("key bad: byte 3 of the key"), "{error}");
     assert_eq!(ids(&pool), ["k1", "k2"]);
     // A key whose new options are invalid keeps its old ones.
     let error = pool.apply(KeyChange::ReplaceAll(vec![key(1).zone("Mars/Olympus"), key(2)])).unwrap_err();
-    assert!(error.to_string().contains("Mars/Olympus"));
+    assert!(error.to_string().starts_with("key k1: ") && error.to_string().contains("Mars/Olympus"), "{error}");
     assert_eq!(ids(&pool), ["k1", "k2"]);
 }
 
 #[test]
 fn failed_changes_leave_the_pool_unchanged() {
     let (pool, _) = keys(2);
-    let bad: [Result<(), Error>; 6] = [
+    let bad: [Result<(), Error>; 5] = [
         pool.add(Key::new(secret(7)).named(id(0))).map(|_| ()),
         pool.add(Key::new("")).map(|_| ()),
         pool.apply(KeyChange::Put(Key::new(secret(1)).named(id(0)))),
-        pool.apply(KeyChange::Secret(id(0), secret(1))),
-        pool.apply(KeyChange::Secret(id(0), "\u{e9}".into())),
+        pool.apply(KeyChange::ReplaceSecret { key: id(0), secret: Secret::new(&secret(1)).unwrap() }),
         pool.apply(KeyChange::Put(key(0).zone("nowhere"))),
     ];
     assert!(bad.iter().all(Result::is_err), "{bad:?}");
+    assert_eq!(bad[3].as_ref().unwrap_err().to_string(), "key k0: another key has the same secret");
     let secrets: Vec<_> = (0..2).map(|_| take(&pool, M)).map(|lease| lease.expose().to_owned()).collect();
     assert_eq!(secrets, [secret(0), secret(1)]);
     assert_eq!(pool.add(Key::new(secret(7)).named(id(7))).unwrap(), KeyAdded::Added(id(7)));
@@ -93,7 +94,7 @@ fn new_secret_closes_the_breaker_and_keeps_id_counts_and_project() {
     let (pool, time) = manual(builder().key(key(0).project("a").limits(M, Limits::new().per_minute(2))));
     answer(&pool, &time, M, Outcome::from_class(tower_keypool::ErrorClass::KeyRejected));
     assert_eq!(reasons(&pool, M), [(Reason::Disabled, 1)]);
-    pool.apply(KeyChange::Secret(id(0), secret(5))).unwrap();
+    pool.apply(KeyChange::ReplaceSecret { key: id(0), secret: Secret::new(&secret(5)).unwrap() }).unwrap();
     let lease = take(&pool, M);
     assert_eq!((lease.expose(), lease.key(), lease.project()), (&*secret(5), &id(0), "a"));
     assert_eq!(reasons(&pool, M), [(Reason::Limit, 1)]);

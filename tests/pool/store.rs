@@ -224,7 +224,7 @@ async fn request_dropped_during_a_reservation_returns_its_key() {
     // The store's replies come too late each time.
     assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Store);
     assert_eq!((pool.stats().in_flight, pool.stats().sent), (0, 0));
-    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
+    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Config);
 }
 
 #[tokio::test(start_paused = true)]
@@ -484,7 +484,7 @@ async fn stored_state_applies_to_a_key_that_is_added_later() {
 async fn try_acquire_reserves_nothing() {
     let store = Scripted::granting();
     let pool = open(&store, 1).await;
-    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Store);
+    assert_eq!(pool.try_acquire(M).unwrap_err().kind(), ErrorKind::Config);
     assert!(store.0.asked.lock().unwrap().is_empty());
     assert_eq!((pool.stats().in_flight, pool.stats().sent), (0, 0));
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Outcome, Usage, pool::CircuitBreaker};
+use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Limits, Outcome, Usage, pool::CircuitBreaker};
 
 use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, secs, take};
 
@@ -70,7 +70,7 @@ fn slow_listener_loses_the_oldest_events() {
     let (pool, time) = keys(1);
     let mut events = pool.events();
     answer(&pool, &time, M, rate_for(5));
-    let Some(Event::Cooling { target, key, class, .. }) = events.try_next() else { panic!("an event") };
+    let Some((Event::Cooling { target, key, class, .. }, 0)) = events.try_next() else { panic!("an event") };
     assert_eq!((&*target, key, class), ("project k0 for m", id(0), ErrorClass::RateLimit));
     assert!(events.try_next().is_none());
     for n in 0..3_000 {
@@ -79,9 +79,20 @@ fn slow_listener_loses_the_oldest_events() {
     let (event, lost) = tokio_test::block_on(events.next()).unwrap();
     assert!(lost > 1_500, "{lost} {event:?}");
     assert!(matches!(event, Event::KeyAdded { .. }));
-    assert_eq!(std::iter::from_fn(|| events.try_next()).count() as u64 + 1 + lost, 3_000);
+    assert_eq!(std::iter::from_fn(|| Some(events.try_next()?.0)).count() as u64 + 1 + lost, 3_000);
     drop(pool);
     assert!(tokio_test::block_on(events.next()).is_none());
+}
+
+#[test]
+fn time_in_an_error_is_rounded_up() {
+    let (pool, time) = manual(builder().key(key(0).limits(M, Limits::new().per_minute(1))));
+    drop(take(&pool, M));
+    time.advance(std::time::Duration::from_millis(1_500));
+    let error = pool.try_acquire(M).unwrap_err();
+    let after = error.retry_after().unwrap();
+    assert_ne!(after.subsec_nanos(), 0);
+    assert!(error.to_string().ends_with(&format!("; try again in {} s", after.as_secs() + 1)), "{error}");
 }
 
 #[test]
@@ -93,7 +104,7 @@ fn no_output_shows_a_secret() {
     let lease: Lease = take(&pool, M);
     let errors: Vec<Error> = vec![
         pool.add(Key::new(format!("{}\n", crate::support::secret(8)))).unwrap_err(),
-        pool.apply(tower_keypool::KeyChange::Secret(id(1), crate::support::secret(2))).unwrap_err(),
+        pool.apply(tower_keypool::KeyChange::Put(Key::new(crate::support::secret(2)).named(id(1)))).unwrap_err(),
         pool.try_acquire(tower_keypool::pool::KeyRequest::model(M).exclude((0..9).map(id))).unwrap_err(),
     ];
     let mut texts = vec![
@@ -102,7 +113,7 @@ fn no_output_shows_a_secret() {
         format!("{errors:?}"),
     ];
     texts.extend(errors.iter().map(ToString::to_string));
-    texts.extend(std::iter::from_fn(|| events.try_next()).map(|event| format!("{event:?}")));
+    texts.extend(std::iter::from_fn(|| Some(events.try_next()?.0)).map(|event| format!("{event:?}")));
     for text in texts {
         assert!(!text.contains("AIza"), "{text}");
     }
@@ -135,7 +146,7 @@ fn removal_of_a_key_reports_only_that_event() {
     pool.disable(&id(0), "test").unwrap();
     let mut events = pool.events();
     pool.remove(&id(0)).unwrap();
-    let seen: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
+    let seen: Vec<_> = std::iter::from_fn(|| Some(events.try_next()?.0)).collect();
     assert!(matches!(&*seen, [Event::KeyRemoved { .. }]), "{seen:?}");
 }
 

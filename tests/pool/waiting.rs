@@ -476,7 +476,7 @@ async fn failure_classified_by_the_application_shows_no_secret() {
     let failure = pool.classify(http::StatusCode::UNAUTHORIZED, &http::HeaderMap::new(), body.as_bytes()).unwrap();
     lease.report(&failure.into());
     let mut shown = vec![format!("{:?}", pool.snapshot(0, 9))];
-    while let Some(event) = events.try_next() {
+    while let Some((event, _)) = events.try_next() {
         shown.push(format!("{event:?}"));
     }
     assert!(!shown.concat().contains("AIza-not"), "{shown:?}");

@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
-use tower_keypool::{Anthropic, Gemini, OpenAi, Provider};
+use tower_keypool::{Anthropic, Gemini, OpenAi, Provider, provider::whole_seconds};
 
 /// The API that a client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,8 +65,7 @@ impl ApiError {
 
     /// Returns the value of `Retry-After`: whole seconds, rounded up, at least 1.
     pub fn retry_after_seconds(&self) -> Option<u64> {
-        let after = self.retry_after?;
-        Some((after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
+        self.retry_after.map(whole_seconds)
     }
 
     /// Converts the error to the last event of a stream, in a dialect.

@@ -19,7 +19,7 @@ use futures_util::stream;
 use http::HeaderValue;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
-use tower_keypool::{ErrorClass, KeyPool, pool::Event};
+use tower_keypool::{ErrorClass, KeyPool, pool::Event, provider::whole_seconds};
 
 use super::{
     body::Params,
@@ -133,29 +133,29 @@ fn described(event: &Event, pool: &KeyPool) -> (&'static str, String, String) {
         if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) }
     };
     match event {
-        Event::KeyAdded { key } => ("key_added", String::new(), format!("key {key} was added")),
-        Event::KeyRemoved { key } => ("key_removed", String::new(), format!("key {key} was removed")),
-        Event::Cooling { target, key, class, until, message } => {
-            let left = until.since(pool.clock().now()).as_secs().max(1);
+        Event::KeyAdded { key, .. } => ("key_added", String::new(), format!("key {key} was added")),
+        Event::KeyRemoved { key, .. } => ("key_removed", String::new(), format!("key {key} was removed")),
+        Event::Cooling { target, key, class, until, message, .. } => {
+            let left = whole_seconds(until.since(pool.clock().now()));
             let by = if *target == format!("key {key}") { String::new() } else { format!(" (by {key})") };
             let sentence = format!("{target} is not used for {left} s{by}{}", because(Some(*class), message));
             ("cooling", target.clone(), sentence)
         }
-        Event::Closed { target } => ("closed", target.clone(), format!("{target} is used again")),
+        Event::Closed { target, .. } => ("closed", target.clone(), format!("{target} is used again")),
         Event::Disabled { target, class, message, .. } => {
             ("disabled", target.clone(), format!("{target} is disabled{}", because(*class, message)))
         }
-        Event::DisablingPaused { key } => {
+        Event::DisablingPaused { key, .. } => {
             let sentence = format!(
                 "the provider refuses nearly every key, most recently {key}: no key is disabled until one succeeds"
             );
             ("disabling_paused", String::new(), sentence)
         }
-        Event::LimitLearned { project, model, limit } => {
+        Event::LimitLearned { project, model, limit, .. } => {
             let sentence = format!("the provider allows project {project} {limit} of {model}");
             ("limit_learned", format!("{project} {model} {:?} {:?}", limit.unit, limit.span), sentence)
         }
-        Event::ProjectLearned { key, project, name } => {
+        Event::ProjectLearned { key, project, name, .. } => {
             let sentence =
                 format!("the provider reports that key {key} belongs to {name}, but its project here is {project}");
             ("project_learned", key.to_string(), sentence)

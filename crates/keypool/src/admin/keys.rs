@@ -282,7 +282,7 @@ pub async fn replace(
     let (sqlite, mut key) = find_stored(&app, &id).await?;
     key.secret = new_secret(&app, &secret).await?;
     check(&app, &key)?;
-    let change = KeyChange::Secret(key.id.clone(), key.secret.expose().to_owned());
+    let change = KeyChange::ReplaceSecret { key: key.id.clone(), secret: key.secret.clone() };
     sqlite.put_key(key).await.map_err(AdminError::failed)?;
     app.pools.own().pool.apply(change).map_err(AdminError::failed)?;
     reload(&app).await?;

@@ -6,6 +6,7 @@ use serde::Serialize;
 use tower_keypool::{
     Limit, Scope, Span, Unit,
     pool::{BreakerView, CircuitBreaker, KeyView, ProjectView, Snapshot, Stats},
+    provider::whole_seconds,
 };
 
 use crate::proxy::pools::ProviderPool;
@@ -226,7 +227,7 @@ pub fn project_row(pool: &str, project: &ProjectView) -> ProjectRow {
             limit: limit.limit,
             used: limit.used,
             source: limit.source,
-            opens_in: limit.opens_in.map(|left| left.as_secs() + u64::from(left.subsec_nanos() > 0)),
+            opens_in: limit.opens_in.map(whole_seconds),
         });
         ModelRow { model: model.model.to_string(), limits: limits.collect() }
     });

@@ -40,9 +40,11 @@ const COMMANDS: [(&str, Instead); 8] = [
 ];
 
 /// Languages of blocks that other tests check, with the pages that these tests read.
-const ELSEWHERE: [(&str, &[&str]); 3] = [
+const ELSEWHERE: [(&str, &[&str]); 4] = [
     // a line of the error log, whose form crates/keypool-batch/tests/it/faults.rs reads
     ("text", &["docs/batch.md"]),
+    // the dependencies of the library's example; Cargo.toml has the same versions
+    ("toml,dependencies", &["README.md"]),
     // scripts/readme-blocks
     ("python", &["README.md"]),
     // doctests of the library: src/lib.rs
