@@ -108,12 +108,19 @@ impl ErrorInfo {
     pub(super) fn of_success(headers: &HeaderMap, body: &[u8], wall: SystemTime) -> Option<Self> {
         let root = error_in(body)?;
         let is_limited = is_limited(&root);
-        (is_limited || !body.trim_ascii_start().starts_with(b"{") || is_nothing_else(&root)).then(|| {
+        let is_json = matches!(body.trim_ascii_start(), [b'{' | b'[', ..]);
+        (is_limited || !is_json || is_nothing_else(&root)).then(|| {
             let mut info = Self::default();
             if is_limited {
                 info.codes.push(LIMITED.to_owned());
             }
             info.read_json(&root, wall);
+            // The message of a caller's error may quote any text, so the rows for messages must not apply.
+            let is_callers =
+                |code: &String| ["invalid_request", "bad_request"].iter().any(|start| code.starts_with(start));
+            if info.status.is_none() && !info.codes.is_empty() && info.codes.iter().all(is_callers) {
+                info.status = Some(400);
+            }
             info.finish(headers, wall)
         })
     }
@@ -265,7 +272,7 @@ pub(crate) fn holds_error(body: &[u8]) -> bool {
 
 /// Reports whether the start of a JSON body may be that of an error: it is incomplete, or contains an error.
 pub(crate) fn may_become_error(start: &[u8]) -> bool {
-    first_value(&as_text(start)).is_none_or(|value| is_error(&value))
+    first_value(&as_text(start)).is_none_or(|value| is_limited(&value) || is_error(&value) && is_nothing_else(&value))
 }
 
 /// Returns the value in a successful response, or in an event of one, that is an error.

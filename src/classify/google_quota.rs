@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_unit_and_span() {
+    fn unit_and_span_are_read_from_the_quotas_name() {
         for (name, expected) in [
             ("GenerateRequestsPerDayPerProjectPerModel-FreeTier", Some((Unit::Requests, Span::Day))),
             ("GenerateRequestsPerMinutePerProjectPerModel", Some((Unit::Requests, Span::MINUTE))),

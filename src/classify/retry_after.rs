@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_name_delays() {
+    fn delays_are_read_from_sentences() {
         for (text, expected) in [
             ("Please retry in 18h24m54.846222292s.", Some(66_294_846)),
             ("Please retry in 644ms.", Some(644)),
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_name_delays() {
+    fn delays_are_read_from_headers() {
         for (pairs, expected) in [
             (vec![("retry-after", "1.5")], Some(1_500)),
             (vec![("retry-after", "7"), ("retry-after-ms", "250")], Some(250)),

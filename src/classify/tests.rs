@@ -338,6 +338,13 @@ fn quoted_text_of_the_caller_is_ignored() {
         let failure = gemini(400, &json!({"error": {"code": 400, "message": message}}).to_string());
         assert_eq!(failure.class(), ErrorClass::Caller, "{message}");
     }
+    for text in rules::TABLE.iter().flat_map(|row| row.messages.iter().chain(&row.codes)) {
+        let body = json!({"error": {"code": 400, "message": format!("Unknown name \"{text}\": Cannot find field.")}});
+        for provider in ["gemini", "openai", "anthropic"] {
+            let failure = classified(&Classifier::default(), &Named(provider, Vec::new()), 400, &body.to_string());
+            assert_eq!(failure.class(), ErrorClass::Caller, "{provider}: {text}");
+        }
+    }
     let named = gemini(400, &json!({"error": {"code": 400, "message": "no", "param": "API_KEY_INVALID"}}).to_string());
     assert_eq!(named.class(), ErrorClass::Caller);
 }

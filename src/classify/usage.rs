@@ -125,7 +125,11 @@ impl UsageReader {
             Framing::Events => self.read_event(&rest),
             Framing::Json if self.cut => {
                 let text = rest.trim_ascii_end();
-                self.read_tail(text.strip_suffix(b"]").unwrap_or(text));
+                match text.strip_suffix(b"]") {
+                    Some(items) => self.read_tail(items),
+                    // The other fields of the object, which decide whether its error counts, were dropped.
+                    None => self.read_tail_usage(text),
+                }
             }
             Framing::Json => {
                 self.read_usage(&rest);
@@ -209,22 +213,24 @@ impl UsageReader {
         usage.inspect(|usage| self.tokens.update(usage)).is_some()
     }
 
-    /// Reads the top-level fields at the end of a text whose start was dropped. The text from a top-level field on,
-    /// prefixed with `{`, is a valid object; the text from a nested field on is not.
+    /// Reads the usage and an error at the end of a text whose start was dropped.
     fn read_tail(&mut self, text: &[u8]) {
-        let text = text.trim_ascii_end();
-        for field in [USAGE.needle(), b"\"error\""] {
-            'places: for place in memmem::rfind_iter(text, field).take(8) {
-                // The last event of OpenAI's Responses API contains the whole response.
-                for outer in [&b"{"[..], b"{\"response\":{"] {
-                    let whole = [outer, &text[place..]].concat();
-                    if let Ok(item) = serde_json::from_slice(&whole) {
-                        self.count(&item);
-                        self.keep_error(&[b"data: ", &*whole].concat());
-                        break 'places;
-                    }
-                }
-            }
+        self.read_tail_usage(text);
+        let error = in_tail(text, b"\"error\"", &["{"]);
+        // An error after dropped fields may be a part of a result.
+        if let Some((place, error)) = error
+            && text[..place].trim_ascii_end().ends_with(b"{")
+        {
+            self.keep_error(&[b"data: ", &*error].concat());
+        }
+    }
+
+    /// Reads the usage at the end of a text. The last event of OpenAI's Responses API contains the whole response.
+    fn read_tail_usage(&mut self, text: &[u8]) {
+        if let Some((_, whole)) = in_tail(text, USAGE.needle(), &["{", "{\"response\":{"])
+            && let Ok(item) = serde_json::from_slice(&whole)
+        {
+            self.count(&item);
         }
     }
 
@@ -234,6 +240,17 @@ impl UsageReader {
             self.error = Some(Bytes::copy_from_slice(text.trim_ascii()));
         }
     }
+}
+
+/// Returns the place of a field at the end of a text whose start was dropped, and the field with those after it as an
+/// object. The text from a field on is a valid object after one of the prefixes only if the field is at that level.
+fn in_tail(text: &[u8], field: &[u8], prefixes: &[&str]) -> Option<(usize, Vec<u8>)> {
+    let text = text.trim_ascii_end();
+    memmem::rfind_iter(text, field).take(8).find_map(|place| {
+        let whole = prefixes.iter().map(|prefix| [prefix.as_bytes(), &text[place..]].concat());
+        let is_object = |whole: &Vec<u8>| serde_json::from_slice::<serde::de::IgnoredAny>(whole).is_ok();
+        whole.into_iter().find(is_object).map(|whole| (place, whole))
+    })
 }
 
 /// The members of a JSON object.

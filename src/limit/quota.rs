@@ -200,21 +200,24 @@ impl Quota {
         before.is_none_or(|before| before.amount != amount)
     }
 
-    /// Records a limit per minute that refused a request. If its unit was not counted until now, the earlier requests
-    /// used up the limit: it is divided among those of the last minute.
+    /// Records a limit that refused the latest request. If it is one per minute whose unit was not counted until now,
+    /// the earlier requests of this minute used it up: it is divided among them.
     pub(crate) fn learn_from_refusal(&mut self, unit: Unit, span: Span, amount: u64, now: Tick) -> bool {
         let was_counted = self.place(unit, span).is_some();
         let is_new = self.learn(unit, span, amount, now);
         if let (false, Span::MINUTE, Some(requests)) = (was_counted, span, self.place(Unit::Requests, Span::MINUTE))
             && let Counter::Sliding(requests) = &self.counters[requests]
         {
-            let total = requests.entries().map(|(_, count)| count).sum::<u64>().max(1);
-            let entries: Vec<_> = requests.entries().map(|(tick, count)| (tick, amount * count / total)).collect();
+            let mut entries: Vec<_> = requests.entries().collect();
+            if let Some((_, refused)) = entries.last_mut() {
+                *refused -= 1;
+            }
+            let total = entries.iter().map(|(_, count)| count).sum::<u64>().max(1);
             let place = self.place(unit, span).expect("it was learned");
             let length = self.meters.list[place].length;
             if let Counter::Sliding(window) = &mut self.counters[place] {
-                for (tick, amount) in entries {
-                    window.add(length, tick, amount);
+                for (tick, count) in entries {
+                    window.add(length, tick, amount.saturating_mul(count) / total);
                 }
             }
         }

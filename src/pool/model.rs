@@ -18,8 +18,8 @@ impl ModelIx {
 /// Maximum number of known names.
 const MAX_NAMES: usize = 4_096;
 
-/// Number of known names beyond which only confirmed ones are added, since callers choose the others.
-const MAX_WITH_UNCONFIRMED: usize = 2_048;
+/// Maximum number of remembered names that are not confirmed, since callers choose them.
+const MAX_UNCONFIRMED: usize = 2_048;
 
 /// Maximum length of a remembered name, in bytes.
 pub(crate) const MAX_LENGTH: usize = 256;
@@ -77,13 +77,13 @@ impl Models {
     /// Returns the model of a name and remembers it, so that an error affects it alone. Returns the shared one if too
     /// many names are known.
     pub(crate) fn remember(&mut self, name: &str) -> ModelIx {
-        self.add(name, MAX_WITH_UNCONFIRMED)
+        self.add(name, MAX_UNCONFIRMED)
     }
 
     /// Confirms a name that a success or the provider named. It gets its own windows and list of keys, unless too many
     /// names are known.
     pub(crate) fn confirm(&mut self, name: &str) -> ModelIx {
-        let model = self.add(name, MAX_NAMES);
+        let model = self.add(name, usize::MAX);
         let counted = self.effective(model);
         let entry = &mut self.entries[model.0 as usize];
         if !std::mem::replace(&mut entry.confirmed, true) {
@@ -94,7 +94,7 @@ impl Models {
 
     /// Like [`confirm`](Self::confirm), for a name with no requests yet.
     pub(crate) fn introduce(&mut self, name: &str) -> ModelIx {
-        let model = self.add(name, MAX_NAMES);
+        let model = self.add(name, usize::MAX);
         self.entries[model.0 as usize].confirmed = true;
         model
     }
@@ -121,10 +121,14 @@ impl Models {
         new
     }
 
-    /// Returns the model of a name, which is added if fewer than `max` are known.
-    fn add(&mut self, name: &str, max: usize) -> ModelIx {
-        let has_room = self.entries.len() < max && name != "*" && name.len() <= MAX_LENGTH;
-        if has_room { self.insert(name) } else { self.find(Some(name)) }
+    /// Returns the model of a name. A new one is added if fewer than `max_unconfirmed` names are not confirmed.
+    fn add(&mut self, name: &str, max_unconfirmed: usize) -> ModelIx {
+        let is_bad = name == "*" || name.len() > MAX_LENGTH || self.entries.len() >= MAX_NAMES;
+        let unconfirmed = || self.entries.iter().filter(|model| !model.confirmed).count();
+        if is_bad || self.by_name.contains_key(name) || unconfirmed() >= max_unconfirmed {
+            return self.find(Some(name));
+        }
+        self.insert(name)
     }
 
     fn insert(&mut self, name: &str) -> ModelIx {

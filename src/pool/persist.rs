@@ -9,7 +9,7 @@ use std::{
 use super::{
     breaker::{CircuitBreaker, Gate, Target},
     handle::Shared,
-    model::ModelIx,
+    model::{ModelIx, Models},
     state::{Now, State},
 };
 use crate::{
@@ -44,18 +44,22 @@ pub(crate) fn target_name(state: &State, target: Target) -> BreakerTarget {
     }
 }
 
-/// Returns the target of a name; `None` if this pool has no such key, project, account or exit.
+/// Returns the target of a name; `None` if this pool has no such key, project, account or exit, or no room for the model.
 fn target(state: &mut State, name: &BreakerTarget) -> Option<Target> {
+    let remember = |models: &mut Models, name: &str| {
+        let model = models.remember(name);
+        (**models.name(model) == *name).then_some(model)
+    };
     Some(match name {
         BreakerTarget::Key(key) => Target::Key(state.registry.find(key)?),
         BreakerTarget::KeyModel(key, model) => {
-            Target::KeyModel(state.registry.find(key)?, state.models.remember(model))
+            Target::KeyModel(state.registry.find(key)?, remember(&mut state.models, model)?)
         }
         BreakerTarget::Project(project) => Target::Project(state.registry.find_project(project)?),
         BreakerTarget::ProjectModel(project, model) => {
-            Target::ProjectModel(state.registry.find_project(project)?, state.models.remember(model))
+            Target::ProjectModel(state.registry.find_project(project)?, remember(&mut state.models, model)?)
         }
-        BreakerTarget::Model(model) => Target::Model(state.models.remember(model)),
+        BreakerTarget::Model(model) => Target::Model(remember(&mut state.models, model)?),
         BreakerTarget::BillingAccount(account) => Target::Account(state.registry.find_group(account)?),
         BreakerTarget::Exit(exit) => Target::Exit(state.registry.find_group(exit)?),
     })

@@ -100,7 +100,11 @@ fn keys_have_series_only_on_request() {
 
 #[test]
 fn no_metric_holds_a_secret() {
-    let lines = scrape(PoolCollector::new(&pool(), "p").per_key());
+    let unnamed = Key::new("AIza-not-a-real-key-004").project("d");
+    let pool = KeyPool::builder(Gemini::new()).key(unnamed).build().unwrap();
+    pool.try_acquire("m").unwrap().report(&Failure::new(ErrorClass::KeyRejected).into());
+    let lines = scrape(PoolCollector::new(&pool, "p").per_key());
+    assert_has(&lines, &[r#"keypool_failures_total{pool="p",class="key_rejected"} 1"#]);
     assert!(!lines.iter().any(|line| line.contains("not-a-real-key")), "{}", lines.join("\n"));
 }
 

@@ -6,10 +6,9 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
 use proptest::prelude::*;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_keypool::{Attempts, BoxError, ErrorClass, KeyPoolLayer, ReplayBody, RetryPolicy, pool::Attempt};
+use tower_keypool::{Attempts, BoxError, ErrorClass, ErrorKind, KeyPoolLayer, ReplayBody, RetryPolicy, pool::Attempt};
 
 use crate::support::*;
 
@@ -42,6 +41,10 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn key_fault() -> impl Strategy<Value = Act> {
+    prop_oneof![Just(Act::Invalid), Just(Act::Suspended), (0..8_u64).prop_map(Act::RateLimited)]
+}
+
 async fn perform(act: Act, key: usize) -> std::result::Result<Answer, BoxError> {
     Ok(match act {
         Act::Good => good(),
@@ -71,17 +74,19 @@ fn arrival() -> impl Strategy<Value = Arrival> {
     (0..1_500_u64, 0..30_000_u64).prop_map(|(pause, patience)| Arrival { pause, patience })
 }
 
-fn check(attempts: &Attempts, status: Option<StatusCode>) {
+fn check(attempts: &Attempts, error: Option<&tower_keypool::Error>) {
     assert!(attempts.len() <= 18, "{attempts:?}");
     let faults = |class: ErrorClass| class.is_key_fault() && class != ErrorClass::RateLimit;
     let mut refused = attempts.iter().filter(|attempt| attempt.class().is_some_and(faults));
     let mut seen = HashSet::new();
     assert!(refused.all(|attempt| seen.insert(attempt.key().clone())), "a refused key is not tried again");
-    if status.is_some_and(|status| matches!(status.as_u16(), 401 | 403 | 429)) {
-        let class = attempts.last().unwrap().class();
-        let alike = attempts.iter().filter(|attempt| attempt.class() == class);
-        assert!(alike.map(Attempt::project).collect::<HashSet<_>>().len() >= 3, "{attempts:?}");
+    let Some(class) = attempts.last().and_then(Attempt::class).filter(|class| class.is_key_fault()) else { return };
+    if let Some(error) = error {
+        return assert_eq!(error.kind(), ErrorKind::Unavailable, "{attempts:?}");
     }
+    let alike = attempts.iter().filter(|attempt| attempt.class() == Some(class));
+    assert!(class == ErrorClass::Unclear, "{attempts:?}");
+    assert!(alike.map(Attempt::project).collect::<HashSet<_>>().len() >= 3, "{attempts:?}");
 }
 
 proptest! {
@@ -112,12 +117,12 @@ proptest! {
                 sent.push(tokio::spawn(tokio::time::timeout(Duration::from_millis(patience), async move {
                     match client.oneshot(ask()).await {
                         Ok(response) => {
-                            check(attempts(&response), Some(response.status()));
+                            check(attempts(&response), None);
                             let shown = format!("{:?}", response.headers());
                             shown + &text(response).await
                         }
                         Err(error) => {
-                            check(error.attempts(), None);
+                            check(error.attempts(), Some(&error));
                             format!("{error} {error:?}")
                         }
                     }
@@ -130,6 +135,34 @@ proptest! {
             }
             let stats = pool.stats();
             assert_eq!((stats.in_flight, stats.waiting), (0, 0));
+        });
+    }
+
+    /// Three or more projects with the same unclear refusal would show a fault of the request, so there are at most two.
+    #[test]
+    fn one_good_key_of_eight_is_enough(
+        faults in prop::collection::vec(key_fault(), 0..6),
+        unclear in 0..3_usize,
+        good_at in 0..8_usize,
+        seed: u64,
+        pauses in prop::collection::vec(0..400_000_u64, 1..12),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut acts = faults;
+            acts.extend(std::iter::repeat_n(Act::Denied, unclear));
+            acts.insert(good_at.min(acts.len()), Act::Good);
+            let pool = builder(acts.len()).wait(Duration::ZERO).build().unwrap();
+            let client = service_fn(move |request: http::Request<ReplayBody<Body>>| {
+                let key = key_of(&request);
+                perform(acts[key], key)
+            });
+            let client = KeyPoolLayer::new(&pool).retry(RetryPolicy::new(&pool).seed(seed)).layer(client);
+            for pause in pauses {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                let response = client.clone().oneshot(ask()).await.expect("the good key is free");
+                assert_eq!(response.status(), 200, "{:?}", attempts(&response));
+            }
         });
     }
 }

@@ -32,6 +32,18 @@ pub(crate) fn over_limit(pool: &KeyPool, limit: u64, project: Option<&str>) -> O
     failure.expect("an error").into()
 }
 
+/// The outcome of a response in which Google names a limit of `limit` prompt tokens a minute.
+fn over_tokens(pool: &KeyPool, limit: u64) -> Outcome {
+    let body = format!(
+        r#"{{"error":{{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[
+        {{"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{{
+        "quotaMetric":"generativelanguage.googleapis.com/generate_content_free_tier_input_token_count",
+        "quotaId":"GenerateContentInputTokensPerModelPerMinute-FreeTier","quotaDimensions":{{"model":"m"}},"quotaValue":"{limit}"}}]}},
+        {{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"5s"}}]}}}}"#
+    );
+    pool.classify(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes()).expect("an error").into()
+}
+
 fn of(pool: &KeyPool, n: usize) -> Lease {
     pool.try_acquire(KeyRequest::model(M).affinity(tower_keypool::Affinity::RequireKey(id(n)))).unwrap()
 }
@@ -72,13 +84,7 @@ fn tokens_used_before_a_limit_is_learned_count() {
         time.advance(secs(10));
     }
     let refused = pool.try_acquire(request()).unwrap();
-    let body = r#"{"error":{"code":429,"message":"You exceeded your current quota.","status":"RESOURCE_EXHAUSTED","details":[
-        {"@type":"type.googleapis.com/google.rpc.QuotaFailure","violations":[{
-        "quotaMetric":"generativelanguage.googleapis.com/generate_content_free_tier_input_token_count",
-        "quotaId":"GenerateContentInputTokensPerModelPerMinute-FreeTier","quotaDimensions":{"model":"m"},"quotaValue":"500"}]},
-        {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"5s"}]}}"#;
-    let failure = pool.classify(StatusCode::TOO_MANY_REQUESTS, &HeaderMap::new(), body.as_bytes());
-    refused.report(&failure.unwrap().into());
+    refused.report(&over_tokens(&pool, 500));
     drop(refused);
     // The first request was 46 s ago: its tokens still count.
     time.advance(secs(6));
@@ -86,6 +92,19 @@ fn tokens_used_before_a_limit_is_learned_count() {
     assert!(served <= 1, "{served} requests were sent over the limit");
     time.advance(secs(15));
     assert!(pool.try_acquire(request()).is_ok());
+}
+
+#[test]
+fn refused_request_itself_used_no_tokens() {
+    for limit in [500, u64::MAX] {
+        let (pool, time) = manual(gemini().key(key(0)));
+        if limit == u64::MAX {
+            let _ = [take(&pool, M), take(&pool, M), take(&pool, M)];
+        }
+        pool.try_acquire(KeyRequest::model(M).input_tokens(100_000)).unwrap().report(&over_tokens(&pool, limit));
+        time.advance(secs(6));
+        assert!(pool.try_acquire(KeyRequest::model(M).input_tokens(400)).is_ok(), "{limit}");
+    }
 }
 
 #[test]

@@ -426,6 +426,44 @@ async fn usage_before_a_restart_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn names_of_earlier_requests_do_not_disable_cooldowns_of_new_models() {
+    let store = Scripted::granting();
+    let now_ms = wall(NOON).duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+    let day = tower_keypool::store::Day::at("America/Los_Angeles", now_ms).unwrap().date;
+    store.0.records.lock().unwrap().extend((0..2_100).map(|n| Record::Day {
+        project: "p0".into(),
+        model: format!("invented-{n}").into(),
+        date: day,
+        used: Amounts { requests: 1, ..Amounts::default() },
+    }));
+    store.0.now_ms.store(now_ms, Ordering::Relaxed);
+    let pool = open(&store, 1).await;
+    pool.acquire("new").await.unwrap().report(&rate_for(60).into());
+    assert!(pool.acquire("new").await.is_err());
+    assert!(pool.acquire("other").await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn breaker_of_a_model_without_room_does_not_close_other_models() {
+    let store = Scripted::granting();
+    let pool = open(&store, 1).await;
+    for n in 0..2_100 {
+        let lease = pool.acquire(KeyRequest::model(format!("invented-{n}")).wait(Duration::ZERO)).await;
+        lease.unwrap().report(&rate_for(1).into());
+        tokio::time::advance(Duration::from_millis(2)).await;
+    }
+    tokio::time::sleep(secs(2)).await;
+    store.0.others.lock().unwrap().push(Record::Open {
+        target: BreakerTarget::ProjectModel("p0".into(), "real".into()),
+        until_ms: None,
+        class: Some(ErrorClass::DailyQuota),
+        reason: None,
+    });
+    tokio::time::sleep(secs(2)).await;
+    assert!(pool.acquire(KeyRequest::model("another").wait(Duration::ZERO)).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn stored_state_applies_to_a_key_that_is_added_later() {
     let store = Scripted::granting();
     let disabled = Record::Open {

@@ -49,7 +49,7 @@ fn snapshot_shows_options_counters_and_breakers_of_a_key() {
 }
 
 #[test]
-fn counters_add_up() {
+fn counters_of_the_pool_are_the_sums_of_its_leases() {
     let (pool, time) = keys(2);
     answer(&pool, &time, M, Outcome::Success);
     answer(&pool, &time, M, Failure::new(ErrorClass::Caller));

@@ -140,7 +140,9 @@ pub(super) fn first_value(text: &str) -> Option<Value> {
         items.push(item);
         rest = &rest[values.byte_offset()..];
     }
-    (!items.is_empty()).then_some(Value::Array(items))
+    // A text such as `[429 Too Many Requests]` is not an array.
+    let is_array = rest.starts_with(']') || matches!(items.first()?, Value::Object(_) | Value::Array(_));
+    (is_array && !items.is_empty()).then_some(Value::Array(items))
 }
 
 /// Finds the error in server-sent events, or in a raw object after them, with which Gemini ends a broken stream.

@@ -256,6 +256,14 @@ fn end_of_an_oversized_body_or_event_is_read() {
         assert_eq!(read(&format!("data: {completed}\n\n")), (Some((3, 9)), None));
         let failed = format!("[{gemini}\n,\r\n{{\"error\":{{\"code\":503}}}}\n]");
         assert_eq!(read(&failed).1.as_deref(), Some(r#"data: {"error":{"code":503}}"#));
+        // An error beside dropped fields may be a part of a result.
+        for part in [
+            format!(r#"{{"results":["{large}"],"error":{{"code":401}}}}"#),
+            format!(r#"[{{"text":"{large}","error":{{"code":401}}}}]"#),
+            format!("data: {{\"item\":{{\"arguments\":\"{large}\",\"error\":{{\"code\":401}}}}}}\n\n"),
+        ] {
+            assert_eq!(read(&part).1, None, "{}", &part[part.len() - 40..]);
+        }
         // The events after a large one are read as usual.
         let small = r#"{"usage":{"input_tokens":5}}"#;
         assert_eq!(read(&format!("data: \"{large}\"\n\ndata: {small}\n\n")), (Some((5, 0)), None));

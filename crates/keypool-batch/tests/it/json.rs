@@ -15,12 +15,13 @@ fn value(text: &str) -> Option<Value> {
 fn broken_json_is_repaired_to_its_intended_value() {
     let cases = corpus(include_str!("../corpus/broken.json"));
     assert_eq!(cases.len(), 40);
+    // `\f` of `\frac` is a valid escape and stays a form feed. JSON has no NaN: it becomes null.
     let wrong: Vec<String> = cases
         .iter()
         .filter(|case| value(case["text"].as_str().unwrap()).as_ref() != Some(&case["value"]))
         .map(|case| format!("{}: {:?}", case["what"], find(case["text"].as_str().unwrap())))
         .collect();
-    assert!(wrong.len() <= 2, "{} {wrong:#?}", wrong.len());
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
@@ -43,7 +44,7 @@ fn text_without_json_yields_nothing() {
 }
 
 #[test]
-fn hostile_text_is_handled_quickly() {
+fn deep_and_long_texts_are_handled() {
     assert!(find(&"[".repeat(100_000)).is_err());
     assert!(find(&"{\"a\":".repeat(100_000)).is_err());
     let long = format!("{{\"a\": [{}]", "1, ".repeat(200_000));

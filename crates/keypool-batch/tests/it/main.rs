@@ -2,7 +2,6 @@
 
 mod bench;
 mod client;
-mod crash;
 mod faults;
 mod input;
 mod json;

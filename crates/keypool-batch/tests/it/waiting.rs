@@ -214,7 +214,6 @@ async fn max_wait_ends_a_run_without_a_network() {
     let RunOutcome::Unreachable { message } = &summary.outcome else { panic!("{summary}") };
     assert!(message.contains("connection refused at 127.0.0.1:9"), "{message}");
     assert_eq!((summary.failed, summary.left), (0, 20));
-    assert!(summary.seconds < 6.0, "{summary}");
 }
 
 #[tokio::test(start_paused = true)]

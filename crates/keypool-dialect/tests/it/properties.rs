@@ -177,7 +177,13 @@ proptest! {
         for frontend in ALL {
             let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
             for body in [&body, &gemini(&Value::from(parts.clone()), "STOP"), &json!({ "candidates": [candidate] })] {
-                let _ = whole(&request, body);
+                match whole(&request, body).1 {
+                    Ok(converted) => prop_assert!(converted.is_object(), "{converted}"),
+                    Err(error) => {
+                        let status = error.status(frontend);
+                        prop_assert!(status.is_client_error() || status.is_server_error(), "{status}");
+                    }
+                }
             }
         }
         let _ = Error::from_gemini(http::StatusCode::BAD_REQUEST, body.to_string().as_bytes());

@@ -423,7 +423,7 @@ mod tests {
     const HOST: &str = "127.0.0.1:9";
 
     #[test]
-    fn paths_name_resources() {
+    fn resources_are_read_from_paths() {
         use Dialect::{Anthropic, Gemini, OpenAi};
         for (dialect, path, name, rest) in [
             (Gemini, "/v1beta/files/abc", Some("files/abc"), ""),

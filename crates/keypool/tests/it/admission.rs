@@ -12,29 +12,12 @@ use hyper_util::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    time::{Instant, timeout},
 };
 
 use crate::support::{GENERATE, Gateway, TOKEN, Upstream, hello, post, reply, sim};
 
 fn configured(upstream: &str, config: &str) -> Gateway {
-    Gateway::start_with(upstream, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none"]);
-    })
-}
-
-async fn connect(gateway: &Gateway) -> TcpStream {
-    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection")
-}
-
-/// Sends bytes on a new connection and reads the response for at most 10 s.
-async fn raw(gateway: &Gateway, request: &str) -> String {
-    let mut stream = connect(gateway).await;
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = Vec::new();
-    let _ = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
-    String::from_utf8_lossy(&answer).into_owned()
+    Gateway::configured(upstream, 1, config)
 }
 
 #[tokio::test]
@@ -57,7 +40,7 @@ async fn ambiguous_requests_take_no_key() {
         let request = format!(
             "POST {target} HTTP/1.1\r\n{headers}x-goog-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}"
         );
-        let answer = raw(&gateway, &request).await;
+        let answer = gateway.raw(&request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{target} {headers}: {answer}");
     }
     assert!(upstream.requests().is_empty());
@@ -70,13 +53,13 @@ async fn ambiguous_requests_take_no_key() {
 async fn connection_over_the_limit_gets_a_503() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
     let gateway = configured(&upstream.url, "[gateway]\nmax_connections = 1\n");
-    let first = connect(&gateway).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let refused = raw(&gateway, "").await;
+    // Connections are accepted in their order.
+    let first = gateway.connect().await;
+    let refused = gateway.raw("").await;
     assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
     drop(first);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(gateway.get("/health").await.status, 200);
+    let health = "GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    gateway.eventually(async || gateway.raw(health).await.starts_with("HTTP/1.1 200")).await;
 }
 
 #[tokio::test]
@@ -96,9 +79,8 @@ async fn connection_over_the_limit_of_its_address_gets_a_429() {
     command.args(["serve", "--listen", &format!("{own}:0"), "--upstream", &upstream.url, "--db", "none"]);
     command.args(["--token", "a-token-of-the-test"]);
     let gateway = Gateway::spawn(command, folder);
-    let _first = connect(&gateway).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    let refused = raw(&gateway, "").await;
+    let _first = gateway.connect().await;
+    let refused = gateway.raw("").await;
     assert!(refused.starts_with("HTTP/1.1 429"), "{refused}");
 }
 
@@ -111,13 +93,11 @@ async fn stalled_request_body_times_out() {
             "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
         )
     };
-    let begun = Instant::now();
-    let answer = raw(&gateway, &(head(100) + "{\"contents\"")).await;
+    let answer = gateway.raw(&(head(100) + "{\"contents\"")).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     // The same for a body that is too large to be kept.
-    let answer = raw(&gateway, &(head(4 << 20) + "{\"contents\":[\"" + &"x".repeat(2 << 20))).await;
+    let answer = gateway.raw(&(head(4 << 20) + "{\"contents\":[\"" + &"x".repeat(2 << 20))).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(begun.elapsed() < Duration::from_secs(8));
     assert_eq!(sim.report().total.accepted, 0);
 }
 
@@ -131,7 +111,7 @@ async fn body_too_large_to_be_kept_is_forwarded_whole() {
     for rest in [length, chunked] {
         let head =
             format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\n");
-        let answer = raw(&gateway, &(head + &rest)).await;
+        let answer = gateway.raw(&(head + &rest)).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
@@ -162,7 +142,7 @@ async fn client_that_does_not_read_is_disconnected() {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n";
     let url = flooding_upstream(head, vec![b' '; 1 << 20], 4_096).await;
     let gateway = configured(&url, "[gateway]\nreader_timeout = \"1s\"\n");
-    let mut stream = connect(&gateway).await;
+    let mut stream = gateway.connect().await;
     let body = hello().to_string();
     let request = format!(
         "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
@@ -236,7 +216,7 @@ async fn request_whose_client_leaves_is_logged() {
     });
     let gateway = Gateway::start(&url, 2, &["--db", "none"]);
     for (path, model) in [("/v1beta/models/m:generateContent", "m"), ("/v1/chat/completions", "n")] {
-        let mut stream = connect(&gateway).await;
+        let mut stream = gateway.connect().await;
         let body = serde_json::json!({ "model": model, "messages": [{ "role": "user", "content": "x" }] }).to_string();
         let request = format!(
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nx-request-id: of-{model}\r\n\
@@ -264,18 +244,16 @@ async fn request_whose_client_leaves_is_logged() {
 
 #[tokio::test]
 async fn connections_without_a_request_do_not_delay_shutdown() {
-    let mut gateway = Gateway::start("http://127.0.0.1:9", 1, &["--db", "none"]);
+    let mut gateway = configured("http://127.0.0.1:9", "[gateway]\ngrace = \"1h\"\n");
     let mut streams = Vec::new();
     for text in ["", "GET / HT"] {
-        let mut stream = connect(&gateway).await;
+        let mut stream = gateway.connect().await;
         stream.write_all(text.as_bytes()).await.expect("sent");
         streams.push(stream);
     }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let begun = Instant::now();
     gateway.signal("TERM");
     assert!(gateway.wait().success());
-    assert!(begun.elapsed() < Duration::from_secs(6), "the grace of 10 s passed: {:?}", begun.elapsed());
     assert!(!gateway.log().contains("cut off"), "{}", gateway.log());
 }
 
@@ -305,7 +283,7 @@ async fn response_trailers_are_passed_on() {
             "POST {path} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nte: trailers\r\nconnection: te, close\r\n\
              content-length: 2\r\n\r\n{{}}"
         );
-        let answer = raw(&gateway, &request).await;
+        let answer = gateway.raw(&request).await;
         assert!(answer.ends_with("0\r\nx-checksum: abc\r\n\r\n"), "{path}: {answer}");
     }
 }
@@ -324,8 +302,9 @@ async fn active_responses_end_before_the_gateway_does() {
     let mut answer = gateway.open(post(path, &hello())).await.into_body();
     answer.frame().await.expect("a frame").expect("a frame");
     gateway.signal("TERM");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect_err("no new connection is accepted");
+    // No new connection is accepted.
+    let address = gateway.url.trim_start_matches("http://");
+    gateway.eventually(async || TcpStream::connect(address).await.is_err()).await;
     let rest = answer.collect().await.expect("the rest").to_bytes();
     assert!(String::from_utf8_lossy(&rest).contains("\"finishReason\""), "{rest:?}");
     assert!(gateway.wait().success());
@@ -334,25 +313,23 @@ async fn active_responses_end_before_the_gateway_does() {
 #[tokio::test]
 async fn readiness_ends_before_connections_are_refused() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"3s\"\n");
+    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"1h\"\n");
     assert_eq!(gateway.get("/readyz").await.status, 200);
     gateway.signal("TERM");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    assert_eq!(gateway.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    gateway.eventually(async || gateway.get("/readyz").await.status == StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
+    gateway.signal("TERM");
     assert!(gateway.wait().success());
 }
 
 #[tokio::test]
 async fn second_signal_ends_the_drain_delay() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"60s\"\n");
+    let mut gateway = configured(&upstream.url, "[gateway]\ndrain_delay = \"1h\"\n");
     gateway.signal("TERM");
     gateway.wait_for_log("shutting down").await;
-    let begun = tokio::time::Instant::now();
     gateway.signal("TERM");
     assert!(gateway.wait().success());
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

@@ -170,11 +170,8 @@ async fn fallback_model_gets_thinking_settings_that_it_accepts() {
             assert_eq!((answer.status.as_u16(), answer.header("x-keypool-model")), (200, served), "{}", answer.text());
         }
     }
-    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
-        let models = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"gemini-best\"]\n";
-        std::fs::write(folder.join("keypool.toml"), models).expect("written");
-        command.args(["--db", "none"]);
-    });
+    let models = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"gemini-best\"]\n";
+    let gateway = Gateway::configured(&sim.url(), 1, models);
     let body = hello(CHAT, &json!({ "model": "gemini-best", "reasoning_effort": "low" }));
     let answer = gateway.post(path(CHAT), &body).await;
     assert_eq!(answer.status, 200, "the alias is encoded for its model: {}", answer.text());
@@ -513,10 +510,7 @@ async fn neutral_values_are_ignored_and_others_are_refused() {
 async fn call_without_a_result_is_refused_or_repaired() {
     let upstream = always(text("Hi")).await;
     let strict = gateway(&upstream, 1);
-    let lax = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nstrict = false\n").expect("a writable file");
-        command.args(["--db", "none", "--config", "keypool.toml"]);
-    });
+    let lax = Gateway::configured(&upstream.url, 1, "[gateway]\nstrict = false\n");
     for (frontend, stream) in each() {
         for body in [history(frontend, &[("call_7", "one")], &[]), history(frontend, &[], &[("call_7", "done")])] {
             let body = with_stream(&body, stream);
@@ -565,7 +559,7 @@ async fn missing_key_is_a_503_with_retry_after() {
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--wait", "0"]);
     for (frontend, stream) in each() {
         let response = gateway.post(path(frontend), &with_stream(&hello(frontend, &json!({})), stream)).await;
-        assert!([503, 429].contains(&response.status.as_u16()), "{}", response.text());
+        assert_eq!(response.status, 503, "{}", response.text());
         let after: u64 = response.header("retry-after").parse().unwrap_or_else(|_| panic!("{:?}", response.headers));
         assert!((1..=40).contains(&after), "{after}");
         assert!(response.json()["error"]["message"].is_string());
@@ -734,10 +728,7 @@ async fn images_and_audio_are_translated() {
 async fn media_urls_are_refused_unless_public_and_allowed() {
     let upstream = always(text("Hi")).await;
     let off = gateway(&upstream, 1);
-    let on = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nfetch_images = true\n").expect("a writable file");
-        command.args(["--db", "none", "--config", "keypool.toml"]);
-    });
+    let on = Gateway::configured(&upstream.url, 1, "[gateway]\nfetch_images = true\n");
     let body = |url: &str| {
         let image = json!({ "type": "image_url", "image_url": { "url": url } });
         json!({ "model": MODEL, "messages": [{ "role": "user", "content": [image] }] })
@@ -846,7 +837,7 @@ async fn silent_stream_is_kept_alive() {
     let mut body = answer.into_body();
     let first = next(&mut body).await;
     assert!(first.contains("keep-alive"), "{first}");
-    assert!((14..18).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    assert!(begun.elapsed().as_secs() >= 14, "{:?}", begun.elapsed());
     event(&mut stream, &text("Hi")).await;
     stream.write_all(b"0\r\n\r\n").await.expect("an open connection");
     let rest = body.collect().await.expect("no error").to_bytes();
@@ -863,6 +854,11 @@ async fn requests_with_the_same_prompt_cache_key_use_the_same_project() {
         keys.insert(gateway.post(path(CHAT), &body).await.header("x-keypool-key").to_owned());
     }
     assert_eq!(keys.len(), 1, "{keys:?}");
+    let body = hello(CHAT, &json!({}));
+    for _ in 0..6 {
+        keys.insert(gateway.post(path(CHAT), &body).await.header("x-keypool-key").to_owned());
+    }
+    assert!(keys.len() > 1, "without it, other keys serve, too");
 }
 
 #[tokio::test]
@@ -961,11 +957,8 @@ async fn list_of_a_single_provider_is_passed_on_unchanged() {
 #[tokio::test]
 async fn stream_ends_when_its_tenant_is_revoked() {
     let (upstream, url) = Paced::start().await;
-    let gateway = Gateway::start_with(&url, 1, |command, folder| {
-        let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"the-token-of-a-tenant\"\n";
-        std::fs::write(folder.join("keypool.toml"), tenant).expect("a writable file");
-        command.args(["--db", "none", "--config", "keypool.toml"]);
-    });
+    let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"the-token-of-a-tenant\"\n";
+    let gateway = Gateway::configured(&url, 1, tenant);
     let mut request = post(path(CHAT), &with_stream(&hello(CHAT, &json!({})), true));
     request.headers_mut().insert("authorization", "Bearer the-token-of-a-tenant".parse().expect("a value"));
     let (answer, _stream) = tokio::join!(gateway.open(request), async {

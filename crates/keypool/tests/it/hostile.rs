@@ -8,7 +8,7 @@ use flate2::{
     write::{GzEncoder, ZlibEncoder},
 };
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -339,12 +339,9 @@ async fn error_event_is_returned_with_its_message() {
 async fn absolute_target_with_the_gateways_host_is_served() {
     let upstream = Upstream::start(respond).await;
     let gateway = gateway(&upstream);
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let head = format!("POST http://localhost{GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\n");
     let request = format!("{head}connection: close\r\ncontent-length: 2\r\n\r\n{{}}");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a response");
+    let answer = gateway.raw(&request).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(upstream.requests()[0].uri(), GENERATE);
 }
@@ -389,14 +386,11 @@ async fn reason_phrase_of_the_provider_is_not_passed_on() {
     let head = format!("HTTP/1.1 400 bad {}\r\ncontent-type: application/json\r\n", key(0));
     let url = breaking_upstream(move |_| format!("{head}content-length: 2\r\n\r\n{{}}")).await;
     let gateway = Gateway::start(&url, 1, &["--db", "none"]);
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let body = crate::support::hello().to_string();
     let head =
         format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\n");
     let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
+    let answer = gateway.raw(&request).await;
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
 }
 
@@ -416,13 +410,11 @@ async fn response_that_stops_arriving_ends() {
             streams.push(stream);
         }
     });
-    let gateway = Gateway::start_with(&url, 2, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nanswer_timeout = \"1s\"\n").expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&url, 2, "[gateway]\nanswer_timeout = \"1s\"\n");
     let limit = Duration::from_secs(15);
-    let answer = tokio::time::timeout(limit, gateway.post(GENERATE, &crate::support::hello())).await.expect("an end");
-    assert_eq!((answer.status.as_u16(), &*answer.body), (200, &b""[..]), "it breaks off");
+    let answer = gateway.open(post(GENERATE, &crate::support::hello())).await;
+    assert_eq!(answer.status(), 200);
+    tokio::time::timeout(limit, answer.into_body().collect()).await.expect("an end").expect_err("it breaks off");
     for (path, stream, question) in questions() {
         let answer = tokio::time::timeout(limit, gateway.post(path, &question)).await.expect("an end");
         assert_eq!(answer.status, 502, "{path} {stream}: {}", answer.text());
@@ -523,6 +515,7 @@ async fn key_is_removed_from_late_errors_of_translated_responses() {
             let answer = gateway.send(request).await;
             assert!(!answer.text().contains("AIza"), "{path} {stream} {kind}: {}", answer.text());
             assert!(kind == "events" || answer.text().contains("quota of ***"), "{path} {kind}: {}", answer.text());
+            gateway.wait_for_log_of(&answer).await;
         }
     }
     assert!(!gateway.log().contains("AIzaSy"), "{}", gateway.log());
@@ -530,14 +523,9 @@ async fn key_is_removed_from_late_errors_of_translated_responses() {
 
 /// Sends a request in HTTP/1.1 that lists trailers as welcome, and returns the whole response as it arrives.
 async fn raw_answer(gateway: &Gateway) -> String {
-    let mut stream = TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
     let body = crate::support::hello().to_string();
     let head = format!("POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\nte: trailers\r\n");
-    let request = format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("a response");
-    answer
+    gateway.raw(&format!("{head}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await
 }
 
 #[tokio::test]
@@ -654,10 +642,7 @@ async fn clients_address_and_token_do_not_reach_the_provider() {
 #[tokio::test]
 async fn long_body_keeps_its_length() {
     let upstream = Upstream::start(respond).await;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nreplay_mib = 1\n").expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&upstream.url, 1, "[gateway]\nreplay_mib = 1\n");
     let text = "x".repeat(2 << 20);
     let body = json!({ "contents": [{ "parts": [{ "text": text }] }] });
     assert_eq!(gateway.post(GENERATE, &body).await.status, 200);

@@ -139,7 +139,7 @@ async fn another_key_is_tried_after_a_refusal() {
     for _ in 0..4 {
         let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
         client.send(&turn("Hello")).await;
-        client.receive().await;
+        assert!(client.receive().await["serverContent"].is_object());
     }
 }
 
@@ -237,10 +237,7 @@ async fn first_message_must_be_the_setup() {
 #[tokio::test]
 async fn session_counts_as_a_connection() {
     let sim = sim(1).await;
-    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nmax_connections = 2\n").expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&sim.url(), 1, "[gateway]\nmax_connections = 2\n");
     assert_eq!(gateway.post(GENERATE, &hello()).await.status, 200);
     let client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     // The client of the request above and the session use both connections.
@@ -304,10 +301,7 @@ async fn clients_that_do_not_read_or_stay_silent_are_disconnected() {
         while socket.send(Message::text("x".repeat(1 << 20))).await.is_ok() {}
     })
     .await;
-    let gateway = Gateway::start_with(&url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nreader_timeout = \"1s\"\n").expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&url, 1, "[gateway]\nreader_timeout = \"1s\"\n");
     let client = Client::connect(&gateway, TOKEN).await;
     let mut client = client;
     client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
@@ -318,10 +312,7 @@ async fn clients_that_do_not_read_or_stay_silent_are_disconnected() {
     gateway.wait_for_log("live session ended").await;
 
     let sim = sim(1).await;
-    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[gateway]\nreader_timeout = \"1s\"\n").expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&sim.url(), 1, "[gateway]\nreader_timeout = \"1s\"\n");
     let mut client = Client::set_up(&gateway, "gemini-2.5-flash").await;
     assert_eq!(client.closed().await.0, 1001);
 }
@@ -389,10 +380,7 @@ async fn provider_gets_the_setup_that_was_checked() {
     })
     .await;
     let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmodels = [\"small\"]\n";
-    let gateway = Gateway::start_with(&url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&url, 1, config);
     let mut client = Client::connect(&gateway, "token-of-a").await;
     let twice = r#"{"setup":{"model":"models/big"},"setup":{"x":[1.50],"model":"big","model":"models/small"}}"#;
     client.0.send(Message::text(twice)).await.expect("sent");
@@ -404,10 +392,7 @@ async fn provider_gets_the_setup_that_was_checked() {
 async fn aliases_are_resolved_and_sessions_resume_in_their_project() {
     let sim = sim(2).await;
     let config = "[[models]]\nname = \"gemini-2.5-flash\"\naliases = [\"voice\"]\n";
-    let gateway = Gateway::start_with(&sim.url(), 2, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&sim.url(), 2, config);
     let mut client = Client::connect(&gateway, TOKEN).await;
     client.send(&json!({ "setup": { "model": "models/voice", "sessionResumption": {} } })).await;
     client.receive().await;
@@ -432,10 +417,7 @@ async fn tokens_count_for_the_tenant_and_a_revoked_tenant_is_disconnected() {
              [[tenants]]\nname = \"b\"\ntoken = \"token-of-b\"\n"
         )
     };
-    let gateway = Gateway::start_with(&sim.url(), 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), tenants(40)).expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&sim.url(), 1, &tenants(40));
     let setup = json!({ "setup": { "model": "models/gemini-2.5-flash" } });
     let mut client = Client::connect(&gateway, "token-of-a").await;
     client.send(&setup).await;
@@ -536,5 +518,6 @@ async fn refused_handshake_does_not_show_the_key() {
     let mut client = Client::connect(&gateway, TOKEN).await;
     client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
     assert_eq!(client.closed().await.1, "the provider refused the session: 200 OK");
+    gateway.wait_for_log("live session ended").await;
     assert!(!gateway.log().contains(&key(0)));
 }

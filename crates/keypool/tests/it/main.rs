@@ -7,6 +7,7 @@ mod admin;
 mod admission;
 mod commands;
 mod convert;
+mod crash;
 mod dashboard;
 mod demo;
 #[path = "../../../keypool-dialect/tests/it/support.rs"]

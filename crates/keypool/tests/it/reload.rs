@@ -25,17 +25,6 @@ async fn keys_used(gateway: &Gateway, upstream: &Upstream) -> BTreeSet<String> {
         .collect()
 }
 
-/// Waits up to 10 s until a condition holds.
-async fn eventually(gateway: &Gateway, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..100 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{}", gateway.log());
-}
-
 #[tokio::test]
 async fn changed_key_file_is_reloaded_at_once() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
@@ -50,11 +39,7 @@ async fn changed_key_file_is_reloaded_at_once() {
 #[tokio::test]
 async fn invalid_configuration_is_reported_and_the_previous_one_stays() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n")
-            .expect("written");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&upstream.url, 1, "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\n");
     file(&gateway, "keypool.toml", "[pool]\nstrategy = \"fastest\"\n\n[gateway]\nlisten = \"nowhere\"\ncolour = 3\n");
     gateway.signal("HUP");
     gateway.wait_for_log("the previous one stays in use").await;
@@ -75,14 +60,8 @@ async fn invalid_configuration_is_reported_and_the_previous_one_stays() {
     assert!(log.contains(changed), "{log}");
     // The changes stay until the next start.
     gateway.signal("HUP");
-    for _ in 0..100 {
-        if gateway.log().matches(changed).count() == 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    gateway.eventually(async || gateway.log().matches(changed).count() == 2).await;
     let log = gateway.log();
-    assert_eq!(log.matches(changed).count(), 2, "{log}");
     assert!(!log.contains("panicked"), "{log}");
 }
 
@@ -125,12 +104,7 @@ async fn keys_of_an_unusable_file_stay_in_use() {
         assert_eq!(ask(&gateway, Method::DELETE, "/keys/extra", Value::Null).await.status, 200);
         assert_eq!(keys_used(&gateway, &upstream).await, [key(0)].into(), "{name}");
         file(&gateway, name, &good.replace("KEY", &key(1)));
-        let mut tries = 0;
-        while keys_used(&gateway, &upstream).await != [key(1)].into() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            tries += 1;
-            assert!(tries < 200, "{name}: {}", gateway.log());
-        }
+        gateway.eventually(async || keys_used(&gateway, &upstream).await == [key(1)].into()).await;
     }
 }
 
@@ -149,15 +123,9 @@ async fn status(gateway: &Gateway, token: &str) -> u16 {
     gateway.send(request).await.status.as_u16()
 }
 
-/// Waits at most 10 s until requests with this token get this status.
+/// Waits until requests with this token get this status.
 async fn until(gateway: &Gateway, token: &str, expected: u16) {
-    for _ in 0..100 {
-        if status(gateway, token).await == expected {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("the status does not become {expected}:\n{}", gateway.log());
+    gateway.eventually(async || status(gateway, token).await == expected).await;
 }
 
 #[tokio::test]
@@ -189,7 +157,7 @@ async fn keys_for_another_upstream_wait_for_the_restart() {
     gateway.wait_for_log("which needs a restart").await;
     file(&gateway, "keypool.toml", &config(&old.url, 2));
     let of_new = [key(2), format!("Bearer sk-{}", key(2))];
-    eventually(&gateway, async || sent().await == of_new).await;
+    gateway.eventually(async || sent().await == of_new).await;
 }
 
 #[tokio::test]
@@ -236,7 +204,7 @@ async fn database_is_followed_while_the_configuration_is_invalid() {
     run(&["tenants", "revoke", "a"]);
     until(&gateway, token, 401).await;
     file(&gateway, "keys.txt", &format!("{}\n", key(7)));
-    eventually(&gateway, async || keys_used(&gateway, &upstream).await == [key(7)].into()).await;
+    gateway.eventually(async || keys_used(&gateway, &upstream).await == [key(7)].into()).await;
 }
 
 #[tokio::test]
@@ -323,22 +291,15 @@ async fn keys_of_the_database_are_not_changed_or_tested_while_their_provider_is_
     assert_eq!(keys_used(&gateway, &old).await, [key(0)].into());
     assert_eq!(new.requests().len(), 0);
     file(&gateway, "keypool.toml", &config(&old));
-    let mut tries = 0;
-    while ask(&gateway, Method::POST, "/keys/k/replace", json!({ "secret": key(3) })).await.status != 200 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        tries += 1;
-        assert!(tries < 100, "{}", gateway.log());
-    }
+    let replace = async || ask(&gateway, Method::POST, "/keys/k/replace", json!({ "secret": key(3) })).await.status;
+    gateway.eventually(async || replace().await == 200).await;
     assert_eq!(keys_used(&gateway, &old).await, [key(3)].into());
 }
 
 #[tokio::test]
 async fn token_file_that_appears_later_repairs_the_configuration() {
     let upstream = Upstream::always(200, "application/json", "{}").await;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), "").expect("a writable file");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&upstream.url, 1, "");
     file(&gateway, "keypool.toml", "[[tenants]]\nname = \"a\"\ntoken_file = \"late\"\n");
     gateway.wait_for_log("the file cannot be read").await;
     tokio::time::sleep(Duration::from_millis(1_500)).await;

@@ -366,10 +366,7 @@ async fn with_three_kinds(
         )
     };
     let config = provider("openai") + &provider("anthropic") + TENANTS;
-    let gateway = Gateway::start_with(&upstream.url, 1, |command, folder| {
-        std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none"]);
-    });
+    let gateway = Gateway::configured(&upstream.url, 1, &config);
     (upstream, gateway)
 }
 
@@ -567,8 +564,10 @@ async fn failing_database_refuses_requests() {
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text());
         assert!(answer.text().contains("database"), "{}", answer.text());
     }
-    assert_eq!(get(&gateway, "token-of-b", "/v1beta/files").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    let answer = get(&gateway, "token-of-b", "/v1beta/files").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(sim.report().total.arrivals, before);
+    gateway.wait_for_log_of(&answer).await;
     assert!(!gateway.log().contains(&key(0)));
 }
 

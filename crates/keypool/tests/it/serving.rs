@@ -1,7 +1,5 @@
 //! Requests of Gemini's clients.
 
-use std::time::Duration;
-
 use http::{Request, StatusCode};
 use http_body_util::Full;
 
@@ -125,12 +123,7 @@ async fn gateway_is_not_ready_while_its_store_is_lost() {
         })
     });
     let until = async |gateway: &Gateway, status: u16| {
-        let mut tries = 0;
-        while gateway.get("/readyz").await.status != status {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            tries += 1;
-            assert!(tries < 100, "{}", gateway.log());
-        }
+        gateway.eventually(async || gateway.get("/readyz").await.status == status).await;
     };
     until(&closed, 200).await;
     redis.kill();

@@ -21,6 +21,10 @@ use hyper_util::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 pub const TOKEN: &str = "PLACEHOLDER_GEMINI_TOKEN";
 
@@ -74,6 +78,14 @@ impl Gateway {
         Self::spawn(command, folder)
     }
 
+    /// Starts `serve` with this configuration and without a database.
+    pub fn configured(upstream: &str, keys: usize, config: &str) -> Self {
+        Self::start_with(upstream, keys, |command, folder| {
+            std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
+            command.args(["--db", "none"]);
+        })
+    }
+
     /// Starts a command that serves.
     pub fn spawn(mut command: Command, folder: TempDir) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
@@ -109,15 +121,31 @@ impl Gateway {
         self.log.lock().expect("no panic").clone()
     }
 
-    /// Waits at most 10 s until the log contains this text.
+    /// Waits at most 20 s until the log contains this text.
     pub async fn wait_for_log(&self, text: &str) {
-        for _ in 0..200 {
+        for _ in 0..400 {
             if self.log().contains(text) {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("{text:?} is missing in the log:\n{}", self.log());
+    }
+
+    /// Waits until the log names this response: its request is over.
+    pub async fn wait_for_log_of(&self, answer: &Answer) {
+        self.wait_for_log(answer.header("x-request-id")).await;
+    }
+
+    /// Waits at most 20 s until a condition holds.
+    pub async fn eventually(&self, mut holds: impl AsyncFnMut() -> bool) {
+        for _ in 0..400 {
+            if holds().await {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the condition does not hold:\n{}", self.log());
     }
 
     pub fn pid(&self) -> u32 {
@@ -130,9 +158,15 @@ impl Gateway {
         assert!(sent.expect("kill runs").success());
     }
 
-    /// Waits for the program to end.
+    /// Waits at most 60 s for the program to end.
     pub fn wait(&mut self) -> std::process::ExitStatus {
-        self.child.wait().expect("an exit status")
+        for _ in 0..1_200 {
+            if let Some(status) = self.child.try_wait().expect("an exit status") {
+                return status;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("the program does not end:\n{}", self.log());
     }
 
     /// Sends a request and returns the response with its body unread.
@@ -145,6 +179,20 @@ impl Gateway {
     /// Sends a request and reads its response.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
         Answer::read(self.open(request).await).await
+    }
+
+    /// Sends bytes on a new connection, and reads the response until the connection ends, or for at most 10 s.
+    pub async fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Opens a connection.
+    pub async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.url.split_once("://").expect("a URL").1).await.expect("a connection")
     }
 
     /// Sends a POST of JSON, with the gateway's token as each kind of client sends it.
@@ -196,7 +244,7 @@ pub struct Answer {
 impl Answer {
     pub async fn read(response: Response<Incoming>) -> Self {
         let (head, body) = response.into_parts();
-        let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        let body = body.collect().await.expect("a whole body").to_bytes();
         Self { status: head.status, headers: head.headers, body }
     }
 

@@ -1,6 +1,6 @@
 //! Tenants: limits, models, expiry and revocation.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -15,8 +15,19 @@ use crate::{
 fn gateway(upstream: &str, keys: usize, config: &str) -> Gateway {
     Gateway::start_with(upstream, keys, |command, folder| {
         std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none"]);
+        command.args(["--db", "none", "--admin-token", ADMIN]);
     })
+}
+
+/// Waits until a tenant with one limit has used this much of it.
+async fn wait_for_use(gateway: &Gateway, tenant: &str, used: RangeInclusive<u64>) {
+    gateway
+        .eventually(async || {
+            let shown = admin::ask(gateway, http::Method::GET, "/tenants", serde_json::Value::Null).await.json();
+            let shown = shown.as_array().expect("a list").iter().find(|shown| shown["name"] == tenant);
+            used.contains(&shown.expect("the tenant")["limits"][0]["used"].as_u64().expect("a number"))
+        })
+        .await;
 }
 
 fn request(path: &str, token: &str) -> Request<Full<bytes::Bytes>> {
@@ -62,7 +73,7 @@ async fn used_tokens_count_against_the_limit() {
         let mut first = request(GENERATE, "token-of-a");
         first.headers_mut().insert("accept-encoding", accepted.parse().expect("a value"));
         assert_eq!(gateway.send(first).await.status, 200);
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        wait_for_use(&gateway, "a", 110..=110).await;
         assert_eq!(ask(&gateway, "token-of-a").await.status, StatusCode::TOO_MANY_REQUESTS, "{accepted}");
         // An upload uses no tokens.
         assert_eq!(gateway.send(request("/upload/v1beta/files", "token-of-a")).await.status, 200);
@@ -110,7 +121,7 @@ async fn stream_without_usage_counts_its_events() {
         gateway.send(request.expect("a request")).await.status
     };
     assert_eq!(send().await, StatusCode::OK);
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    wait_for_use(&gateway, "a", 60..=99).await;
     assert_eq!(send().await, StatusCode::TOO_MANY_REQUESTS);
 }
 
@@ -169,17 +180,17 @@ async fn estimate_over_the_limit_waits_for_an_empty_window() {
         let body = json!({ "contents": [{ "parts": [part] }] }).to_string();
         let request =
             Request::post(GENERATE).header("x-goog-api-key", token).header("content-type", "application/json");
-        let answer = gateway.send(request.body(Full::from(body)).expect("a request")).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        answer
+        gateway.send(request.body(Full::from(body)).expect("a request")).await
     };
     let image = json!({ "inlineData": { "mimeType": "image/png", "data": "QUJD".repeat(1 << 19) } });
-    for _ in 0..3 {
+    for n in 1..=3 {
         let answer = ask("token-of-a", image.clone()).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        wait_for_use(&gateway, "a", 258 * n..=258 * n).await;
     }
     let text = json!({ "text": "some words ".repeat(1_000) });
     assert_eq!(ask("token-of-b", text.clone()).await.status, StatusCode::OK);
+    wait_for_use(&gateway, "b", 258..=258).await;
     let refused = ask("token-of-b", text).await;
     assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
     let after: u64 = refused.header("retry-after").parse().expect("seconds");
@@ -188,15 +199,19 @@ async fn estimate_over_the_limit_waits_for_an_empty_window() {
 
 #[tokio::test]
 async fn maximum_of_simultaneous_requests_is_refused_with_retry_after() {
-    let sim = gemini_sim::GeminiSim::builder().key(crate::support::key(0).as_str()).latency(Duration::from_secs(1));
+    let sim = gemini_sim::GeminiSim::builder().key(crate::support::key(0).as_str()).latency(Duration::from_secs(3_600));
     let sim = sim.start().await.expect("a free port");
     let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nmax_concurrent = 1\n";
     let gateway = gateway(&sim.url(), 1, config);
-    let (first, second) = tokio::join!(ask(&gateway, "token-of-a"), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = async {
+        gateway.eventually(async || sim.report().total.arrivals == 1).await;
         ask(&gateway, "token-of-a").await
-    });
-    assert_eq!((first.status, second.status), (StatusCode::OK, StatusCode::TOO_MANY_REQUESTS));
+    };
+    let second = tokio::select! {
+        first = ask(&gateway, "token-of-a") => panic!("{first:?}"),
+        second = second => second,
+    };
+    assert_eq!(second.status, StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(second.header("retry-after"), "1");
 }
 
@@ -337,7 +352,7 @@ async fn stream_of_a_revoked_tenant_ends_with_an_error() {
 async fn request_counts_when_it_arrives() {
     let sim = gemini_sim::GeminiSim::builder()
         .key(crate::support::key(0).as_str())
-        .latency(Duration::from_millis(1_500))
+        .latency(Duration::from_secs(3_600))
         .start()
         .await
         .expect("a free port");
@@ -346,21 +361,25 @@ async fn request_counts_when_it_arrives() {
         std::fs::write(folder.join("keys.txt"), line).expect("a writable file");
         let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 1\n";
         std::fs::write(folder.join("keypool.toml"), config).expect("a writable file");
-        command.args(["--db", "none"]);
+        command.args(["--db", "none", "--admin-token", ADMIN]);
     });
     let first = hello();
     let busy = gateway.post(GENERATE, &first);
     let waiting = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        gateway.eventually(async || sim.report().total.arrivals == 1).await;
+        let mut request = request(GENERATE, "token-of-a");
+        request.headers_mut().insert("x-keypool-wait", "1m".parse().expect("a value"));
+        gateway.send(request).await
+    };
+    let refused = async {
+        wait_for_use(&gateway, "a", 1..=1).await;
         ask(&gateway, "token-of-a").await.status
     };
-    let second = async {
-        tokio::time::sleep(Duration::from_millis(600)).await;
-        let begun = tokio::time::Instant::now();
-        (ask(&gateway, "token-of-a").await.status, begun.elapsed())
+    let refused = tokio::select! {
+        busy = busy => panic!("{busy:?}"),
+        waiting = waiting => panic!("{waiting:?}"),
+        refused = refused => refused,
     };
-    let (busy, waiting, (second, after)) = tokio::join!(busy, waiting, second);
-    assert_eq!((busy.status, waiting), (StatusCode::OK, StatusCode::OK));
-    assert_eq!(second, StatusCode::TOO_MANY_REQUESTS);
-    assert!(after < Duration::from_millis(500), "the refusal waited for the key: {after:?}");
+    assert_eq!(refused, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(sim.report().total.arrivals, 1, "the counted request waits for the key");
 }

@@ -137,8 +137,7 @@ async fn large_part_is_not_kept_in_memory() {
     const MIB: usize = 512;
     let gateway = Gateway::start(&sink().await, 1, &["--db", "none"]);
     let path = start(&gateway, MIB << 20).await;
-    let mut stream =
-        tokio::net::TcpStream::connect(gateway.url.trim_start_matches("http://")).await.expect("a connection");
+    let mut stream = gateway.connect().await;
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         MIB << 20
@@ -214,13 +213,9 @@ async fn short_token_removes_no_needed_header_and_no_address_of_the_provider_is_
     .await;
     let gateway = Gateway::start(&upstream.url, 1, &["--db", "none", "--token", "keypool", "--host", "keypool"]);
     let send = async |head: &str| {
-        let address = gateway.url.trim_start_matches("http://");
-        let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
         let head = format!("POST /upload/v1beta/files?keypool=keypool {head}x-goog-api-key: keypool\r\n");
         let request = format!("{head}x-own: keypool\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{{}}");
-        stream.write_all(request.as_bytes()).await.expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("a response");
+        let answer = gateway.raw(&request).await;
         assert!(answer.split(' ').nth(1) == Some("200"), "{answer}");
         answer
     };
