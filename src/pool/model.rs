@@ -63,7 +63,7 @@ impl Default for Models {
 /// | method | adds an unknown name | own windows and list | counts before | used for |
 /// |---|---|---|---|---|
 /// | `find` | no | unchanged | - | the choice of a key |
-/// | `remember` | up to 2,048 names | unchanged | - | an error: own breakers |
+/// | `remember` | up to 2,048 unconfirmed names | unchanged | - | an error: own breakers |
 /// | `confirm` | up to 4,096 names | yes | inherited | a success, or a limit that the provider names |
 /// | `introduce` | up to 4,096 names | yes | none | a model of the provider's table, before its first request |
 /// | `configure` | always | yes | inherited if `running` | given limits, also of a pattern |
