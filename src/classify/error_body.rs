@@ -1,6 +1,8 @@
 //! Reads the error bodies of all vendors with one list of JSON paths.
 
 mod json;
+#[rustfmt::skip]
+mod paths;
 mod text;
 
 use std::{
@@ -17,6 +19,7 @@ use self::{
         at, error_of, first_value, in_events, is_error, is_limited, is_nothing_else, status, strings, text_of,
         unwrapped,
     },
+    paths::LIMITED,
     text::{as_text, cut, is_page, title, without_model_names, without_quotes},
 };
 use super::{QuotaViolation, google_quota, retry_after};
@@ -61,44 +64,6 @@ pub(super) const PER_DAY: &str = "per_day";
 pub(super) const BESIDE_MODEL: &str = "beside_model";
 /// Codes that are derived and not part of a body. Rules may name them; a [`Failure`](super::Failure) never shows them.
 pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
-
-/// Paths of the codes of an error, the most specific first.
-#[rustfmt::skip]
-const CODES: &[&str] = &[
-    "details[].reason", "details[].error_code", "errors[].reason", "code", "Code", "error_code", "errorCode",
-    "err_code", "status", "type", "Type", "reason", "status_code", "error", "innererror.code", "metadata.error_type",
-    "metadata.limit_source", "errors[].code", "detail", "detail.code", "detail.status", "detail.type", "detail.error",
-    "detail.errorcode", "error_type", "error_name", "tag", "name", "__type", "error-code", "error-type",
-];
-/// Paths of codes that may be siblings of the error object.
-const CODES_BESIDE: &[&str] =
-    &["code", "error_code", "errorCode", "status", "tag", "reason", "errors[].reason", "error_type"];
-
-/// Paths of the messages of an error. The first message found is shown to people.
-#[rustfmt::skip]
-const MESSAGES: &[&str] = &[
-    "message", "Message", "msg", "detail", "detail.message", "detail.msg", "detail.error", "detail[].msg",
-    "error_message", "error_msg", "errorMessage", "err_msg", "error_description", "error", "description", "Error",
-    "Error Message", "info", "status_message", "status.error_message", "errors[]", "errors[].message",
-    "errors[].detail", "errors[].details", "status_msg", "details", "message.detail[].msg", "faultstring",
-    "metadata.raw", "title",
-];
-
-/// Paths of the status of an error: a number between 400 and 599.
-const STATUSES: &[&str] = &["code", "status", "status_code", "statusCode", "http_code", "http_status"];
-
-/// Paths of delays, with the length of their unit in seconds.
-#[rustfmt::skip]
-const DELAYS: &[(&str, f64)] = &[
-    ("details[].retryDelay", 1.0), ("details[].retryDelay.seconds", 1.0), ("details[].retry_delay", 1.0),
-    ("details[].retry_delay.seconds", 1.0), ("details[].metadata.quotaResetDelay", 1.0), ("retry_after", 1.0),
-    ("retryAfter", 1.0), ("retry_after_seconds", 1.0), ("retryAfterSeconds", 1.0), ("retry_after_ms", 1e-3),
-    ("resets_in_seconds", 1.0), ("reset_seconds", 1.0), ("estimated_time", 1.0), ("metadata.retry_after", 1.0),
-    ("metadata.retry_after_seconds", 1.0), ("metadata.headers.Retry-After", 1.0), ("detail.retry_after", 1.0),
-    ("parameters.retry_after", 1.0), ("details.retry_after", 1.0), ("data.retry_after", 1.0), ("retryAfterMs", 1e-3),
-];
-/// Paths of the time at which a limit resets.
-const MOMENTS: &[&str] = &["metadata.headers.X-RateLimit-Reset", "resets_at", "reset_at", "resetAt"];
 
 impl ErrorInfo {
     /// Reads a response with an error status.
@@ -166,17 +131,17 @@ impl ErrorInfo {
         let error = nested.as_ref().unwrap_or(error);
         let has_siblings = !std::ptr::eq(error, root);
         let of_both = |path: &'static str| at(error, path).into_iter().chain(at(root, path));
-        self.status = self.status.or_else(|| STATUSES.iter().copied().flat_map(of_both).find_map(status));
-        self.read_words(error, CODES, MESSAGES);
+        self.status = self.status.or_else(|| paths::STATUSES.iter().copied().flat_map(of_both).find_map(status));
+        self.read_words(error, paths::CODES, paths::MESSAGES);
         if has_siblings {
-            self.read_words(root, CODES_BESIDE, &["message"]);
+            self.read_words(root, paths::CODES_BESIDE, paths::MESSAGES_BESIDE);
         }
         if let Some(word) = error.as_str() {
             self.add_message(word);
         }
-        let delays = DELAYS.iter().flat_map(|&(path, scale)| of_both(path).zip(std::iter::repeat(scale)));
+        let delays = paths::DELAYS.iter().flat_map(|&(path, scale)| of_both(path).zip(std::iter::repeat(scale)));
         let delay = delays.filter_map(|(value, scale)| retry_after::in_value(value, scale)).max();
-        let moments = MOMENTS.iter().copied().flat_map(of_both);
+        let moments = paths::MOMENTS.iter().copied().flat_map(of_both);
         self.retry_after = delay.max(moments.filter_map(|value| retry_after::moment_in_value(value, wall)).max());
         let details = at(error, "details[]");
         let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
@@ -229,7 +194,7 @@ impl ErrorInfo {
         };
         let inner = unwrapped(inner);
         let inner = at(&inner, "error").into_iter().find(|inner| inner.is_object())?;
-        let named = STATUSES.iter().flat_map(|path| at(inner, path)).find_map(status);
+        let named = paths::STATUSES.iter().flat_map(|path| at(inner, path)).find_map(status);
         let same = named == self.status || named.is_none() && matches!(self.status, Some(401 | 402));
         (is_limit || same).then(|| inner.clone())
     }
@@ -293,11 +258,11 @@ impl ErrorInfo {
 
 /// Reports whether a successful response, or an event of one, may be an error, because it contains a certain word.
 pub(crate) fn may_be_error(body: &[u8]) -> bool {
-    static MEMBERS: LazyLock<[Finder<'static>; 5]> =
-        LazyLock::new(|| ["\"error\"", "\"base_resp\"", "\"success\"", "\"failed\"", LIMITED].map(Finder::new));
-    static EVENTS: LazyLock<[Finder<'static>; 2]> = LazyLock::new(|| ["event: error", "event:error"].map(Finder::new));
+    type Finders = LazyLock<Vec<Finder<'static>>>;
+    static IN_MEMBERS: Finders = LazyLock::new(|| paths::MEMBERS.iter().map(Finder::new).collect());
+    static IN_EVENTS: Finders = LazyLock::new(|| paths::EVENTS.iter().map(Finder::new).collect());
     let holds = |words: &[Finder<'_>]| words.iter().any(|word| word.find(body).is_some());
-    holds(&*MEMBERS) || (!body.starts_with(b"{") && holds(&*EVENTS))
+    holds(&IN_MEMBERS) || (!body.starts_with(b"{") && holds(&IN_EVENTS))
 }
 
 /// Reports whether a successful response, or an event of one, contains an error.
@@ -318,9 +283,6 @@ fn error_in(body: &[u8]) -> Option<Value> {
     let text = as_text(body);
     Some(unwrapped(first_value(&text).or_else(|| in_events(&text))?)).filter(is_error)
 }
-
-/// The finish reason of a response that ended because the account is limited for a policy violation.
-const LIMITED: &str = "PUP_LIMITED_DISABLED";
 
 /// Reports whether a text looks like `WALLET_EMPTY` or `wallet_empty`. A text with digits is more likely an id.
 fn is_code(text: &str) -> bool {

@@ -84,10 +84,10 @@ impl Classifier {
         // An error that no rule matches may be caused by one caller, and must not affect the model for all callers.
         failure.scope = rule.map_or(Scope::Request, |rule| rule.scope.unwrap_or(failure.scope));
         if let Some(rule) = rule {
-            failure.cooldown = rule.cooldown;
+            failure.rule_cooldown = rule.cooldown;
             failure.confirm = rule.confirm;
             if !may_disable(rule, &info) {
-                failure.cooldown = failure.cooldown.or(Some(LONGEST_BY_MESSAGE));
+                failure.rule_cooldown = failure.rule_cooldown.or(Some(LONGEST_BY_MESSAGE));
                 failure.confirm = false;
             }
         }
@@ -99,8 +99,8 @@ impl Classifier {
         };
         // Use the longer of the delay and the rule's cooldown.
         match delay {
-            Some(delay) if failure.cooldown.is_none_or(|cooldown| delay > cooldown) => {
-                (failure.retry_after, failure.cooldown) = (Some(delay), None);
+            Some(delay) if failure.rule_cooldown.is_none_or(|cooldown| delay > cooldown) => {
+                (failure.retry_after, failure.rule_cooldown) = (Some(delay), None);
             }
             _ => {}
         }

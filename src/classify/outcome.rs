@@ -76,10 +76,10 @@ pub struct Failure {
     pub(crate) status: Option<StatusCode>,
     pub(crate) code: Option<Box<str>>,
     pub(crate) message: Option<Box<str>>,
-    /// The delay that the provider named. It is `None` if `cooldown` is set.
+    /// The delay that the provider named. It is `None` if `rule_cooldown` is set.
     pub(crate) retry_after: Option<Duration>,
     /// The cooldown of the matched rule, if it is longer than the provider's delay; `None`: that of the class.
-    pub(crate) cooldown: Option<Duration>,
+    pub(crate) rule_cooldown: Option<Duration>,
     /// Whether the target is disabled only if a second try fails, too.
     pub(crate) confirm: bool,
     pub(crate) quota: Vec<QuotaViolation>,
@@ -97,7 +97,7 @@ impl Failure {
             code: None,
             message: None,
             retry_after: None,
-            cooldown: None,
+            rule_cooldown: None,
             confirm: false,
             quota: Vec::new(),
             project: None,
@@ -168,7 +168,7 @@ impl Failure {
 
     /// Returns the cooldown that applies if the provider named no [`delay`](Self::delay).
     pub fn cooldown(&self) -> Cooldown {
-        match self.cooldown {
+        match self.rule_cooldown {
             _ if self.scope == Scope::Request => Cooldown::None,
             Some(cooldown) => Cooldown::Fixed(cooldown),
             None => self.policy().cooldown,

@@ -148,7 +148,7 @@ fn is_like(code: &str, pattern: &str) -> bool {
     }
 }
 
-/// Reads a rule from configuration: `[[providers.errors]]` with `status = 429`, `code = ["a", "b"]`, `message = "…"`,
+/// Reads a rule from configuration: `[[errors]]` with `status = 429`, `code = ["a", "b"]`, `message = "…"`,
 /// `class = "billing"`, and optionally `provider`, `scope`, `cooldown_seconds`.
 impl<'de> Deserialize<'de> for Rule {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

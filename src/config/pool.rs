@@ -35,7 +35,6 @@ pub struct PoolConfig {
     /// The header that contains the key, for `api-key-header`; `Authorization: Bearer` by default.
     pub header: Option<String>,
     /// The order in which ready keys are used.
-    #[schemars(with = "String", extend("enum" = Strategy::ALL.map(Strategy::as_str)))]
     pub strategy: Strategy,
     /// How long a request waits for a key: seconds, or `500ms`, `2s`, `1m`. Zero by default.
     #[serde(deserialize_with = "wait")]

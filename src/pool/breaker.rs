@@ -175,10 +175,9 @@ impl Breakers {
 
     /// Records a failure of the target.
     pub(crate) fn fail(&mut self, target: Target, failure: &Failure, times: Times) -> Change {
-        let Times { now, started, midnight, paused } = times;
+        let Times { now, started, .. } = times;
         let breaker = self.entry(target, now);
-        let policy = failure.policy();
-        let fixed_end = failure.cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
+        let fixed = failure.rule_cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
         if matches!(breaker.state, Phase::Disabled) {
             return Change::Nothing;
         }
@@ -186,7 +185,7 @@ impl Breakers {
         if let Phase::Cooling { until, .. } = &mut breaker.state
             && started <= breaker.since
         {
-            let Some(end) = fixed_end.filter(|end| end > until) else { return Change::Nothing };
+            let Some(end) = fixed.filter(|end| end > until) else { return Change::Nothing };
             *until = end;
             return Change::Cooling(end);
         }
@@ -199,46 +198,18 @@ impl Breakers {
         breaker.failures = before.saturating_add(1);
         breaker.class = Some(failure.class);
         breaker.reason = failure.message.clone().or_else(|| failure.code.clone());
-        let guess = |delay: Duration| (now.plus(delay), true);
-        let (until, guessed) = match (policy.cooldown, fixed_end) {
-            _ if paused => guess(PAUSED_STEP * breaker.failures.clamp(1, 4).into()),
-            // A refusal by message alone has a cooldown of its own instead: see `may_disable` of the classifier.
-            (Cooldown::Disable, _) if failure.cooldown.is_none() => {
-                if failure.confirm && breaker.failures == 1 {
-                    guess(CONFIRM)
-                } else {
-                    breaker.set(Phase::Disabled, now);
-                    return Change::Disabled;
-                }
-            }
-            (Cooldown::Strikes(_), _) if breaker.failures >= STRIKES && failure.cooldown.is_none() => {
-                breaker.set(Phase::Disabled, now);
-                return Change::Disabled;
-            }
-            // A model's breaker opens only after several failures in a row.
-            (Cooldown::Backoff { .. }, _)
-                if matches!(target, Target::Model(_)) && breaker.failures < MODEL_FAILURES =>
-            {
-                return Change::Nothing;
-            }
-            // The end of a rule's cooldown is a guess, that of a provider's delay is not.
-            (_, Some(end)) => (end, failure.cooldown.is_some()),
-            (Cooldown::Backoff { first, cap }, None) => {
-                let first_opening = if matches!(target, Target::Model(_)) { MODEL_FAILURES } else { 1 };
-                let doublings = u32::from(breaker.failures.saturating_sub(first_opening)).min(20);
-                guess(first.saturating_mul(1 << doublings).min(cap))
-            }
-            (Cooldown::Midnight, None) => (midnight, false),
-            (Cooldown::Fixed(delay) | Cooldown::Strikes(delay), None) => guess(delay),
-            (Cooldown::None | Cooldown::Disable, _) => return Change::Nothing,
-        };
+        let next = next_phase(target, failure, breaker.failures, fixed, times);
+        let Some(mut next) = next else { return Change::Nothing };
         // A cooldown that an earlier response extended is not shortened.
-        let until = match breaker.state {
-            Phase::Cooling { until: held, .. } => until.max(held),
-            _ => until,
+        if let (Phase::Cooling { until, .. }, Phase::Cooling { until: held, .. }) = (&mut next, &breaker.state) {
+            *until = (*until).max(*held);
+        }
+        let change = match next {
+            Phase::Cooling { until, .. } => Change::Cooling(until),
+            _ => Change::Disabled,
         };
-        breaker.set(Phase::Cooling { until, guessed }, now);
-        Change::Cooling(until)
+        breaker.set(next, now);
+        change
     }
 
     /// Records a success of the target. Returns whether its breaker closed.
@@ -347,6 +318,47 @@ impl Breakers {
             scopes[target.scope() as usize] += 1;
             Breaker::new(now)
         })
+    }
+}
+
+/// Returns the phase that follows a failure, `None` if the target stays as it is. `failures` counts those in a row, with
+/// this one. The first of these rules that applies decides:
+/// 1. While disabling is paused, the target cools down for a short time.
+/// 2. If the class disables, and the rule has no cooldown instead: at once, at the second failure, or at the third.
+/// 3. The breaker of a model stays closed until several failures in a row.
+/// 4. `fixed`, the end by the cooldown of the rule or the provider's delay; else the cooldown of the class.
+fn next_phase(target: Target, failure: &Failure, failures: u16, fixed: Option<Tick>, times: Times) -> Option<Phase> {
+    let guess = |delay: Duration| Some(Phase::Cooling { until: times.now.plus(delay), guessed: true });
+    let by_class = failure.policy().cooldown;
+    let is_model = matches!(target, Target::Model(_));
+    if times.paused {
+        return guess(PAUSED_STEP * failures.clamp(1, 4).into());
+    }
+    // A refusal by message alone has a cooldown of its rule: see `may_disable` of the classifier.
+    if failure.rule_cooldown.is_none() {
+        match by_class {
+            Cooldown::Disable if failure.confirm && failures == 1 => return guess(CONFIRM),
+            Cooldown::Disable => return Some(Phase::Disabled),
+            Cooldown::Strikes(_) if failures >= STRIKES => return Some(Phase::Disabled),
+            _ => {}
+        }
+    }
+    if is_model && failures < MODEL_FAILURES && matches!(by_class, Cooldown::Backoff { .. }) {
+        return None;
+    }
+    if let Some(until) = fixed {
+        // The end of a rule's cooldown is a guess, that of a provider's delay is not.
+        return Some(Phase::Cooling { until, guessed: failure.rule_cooldown.is_some() });
+    }
+    match by_class {
+        Cooldown::Backoff { first, cap } => {
+            let first_opening = if is_model { MODEL_FAILURES } else { 1 };
+            let doublings = u32::from(failures.saturating_sub(first_opening)).min(20);
+            guess(first.saturating_mul(1 << doublings).min(cap))
+        }
+        Cooldown::Midnight => Some(Phase::Cooling { until: times.midnight, guessed: false }),
+        Cooldown::Fixed(delay) | Cooldown::Strikes(delay) => guess(delay),
+        Cooldown::None | Cooldown::Disable => None,
     }
 }
 

@@ -18,13 +18,22 @@ const RELEASE: Duration = Duration::from_secs(600);
 /// Maximum time that the end of an outage takes.
 const RECOVERY: Duration = Duration::from_secs(60);
 /// Maximum number of remembered failures.
-const OUTCOMES: usize = 1_024;
+const MAX_FAILURES: usize = 1_024;
 
-/// Detects when nearly every key is permanently refused, which is an outage and not a fault of the keys.
+/// Detects when nearly every key is permanently refused, which is an outage and not a fault of the keys. An example:
+///
+/// | s | event | |
+/// |---|---|---|
+/// | 0-4 | five keys are refused for good | disabling is paused, the five are held |
+/// | 10 | a sixth key is refused | it is held, too, and cools down |
+/// | 40 | a success | all held keys get a trial at once (release) |
+/// | 41 | the trial of one fails | it is held, and cools down |
+/// | 90 | a success | within a minute of the release: nothing changes |
+/// | 110 | a success | disabling resumes; the held key is tried when its cooldown ends |
 #[derive(Debug, Default)]
 pub(crate) struct FailureGuard {
     /// The failures in the span, with their key and, if permanent, the target that they disable.
-    outcomes: VecDeque<(Tick, Slot, Option<Target>)>,
+    failures: VecDeque<(Tick, Slot, Option<Target>)>,
     /// The number of failures since the last success.
     in_a_row: usize,
     paused: bool,
@@ -43,11 +52,11 @@ impl FailureGuard {
     /// Records a failure of a key, and the target that it disables if permanent. Returns whether disabling is paused.
     pub(crate) fn failed(&mut self, slot: Slot, disables: Option<Target>, now: Tick) -> bool {
         let begins = now.minus(SPAN);
-        while self.outcomes.front().is_some_and(|(at, ..)| *at < begins) || self.outcomes.len() >= OUTCOMES {
-            self.outcomes.pop_front();
+        while self.failures.front().is_some_and(|(at, ..)| *at < begins) || self.failures.len() >= MAX_FAILURES {
+            self.failures.pop_front();
         }
-        self.in_a_row = (self.in_a_row + 1).min(self.outcomes.len() + 1);
-        self.outcomes.push_back((now, slot, disables));
+        self.in_a_row = (self.in_a_row + 1).min(self.failures.len() + 1);
+        self.failures.push_back((now, slot, disables));
         let Some(target) = disables else { return self.paused };
         if self.paused {
             self.held.insert(target);
@@ -56,15 +65,17 @@ impl FailureGuard {
         if self.in_a_row < KEYS {
             return false;
         }
-        let in_a_row = self.outcomes.iter().rev().take(self.in_a_row);
+        let in_a_row = self.failures.iter().rev().take(self.in_a_row);
         let mut keys: Vec<_> = in_a_row.map(|(_, slot, disables)| (*slot, disables.is_some())).collect();
         keys.sort_unstable();
         keys.dedup();
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            let row = if self.was_released(now, RELEASE) { self.in_a_row } else { usize::MAX };
-            self.held = self.outcomes.iter().rev().take(row).filter_map(|(.., disables)| *disables).collect();
+            // The targets of earlier failures had their trial at the last release.
+            let recently_released = self.was_released(now, RELEASE);
+            let row = if recently_released { self.in_a_row } else { usize::MAX };
+            self.held = self.failures.iter().rev().take(row).filter_map(|(.., disables)| *disables).collect();
         }
         self.paused
     }
@@ -80,7 +91,7 @@ impl FailureGuard {
         let held = std::mem::take(&mut self.held);
         if held.is_empty() || self.was_released(now, RELEASE) {
             self.paused = false;
-            self.outcomes.clear();
+            self.failures.clear();
             return BTreeSet::new();
         }
         self.released = Some(now);

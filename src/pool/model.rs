@@ -44,7 +44,8 @@ struct Model {
     name: Arc<str>,
     /// Whether it is configured or had a successful response: it then has its own windows and list of keys.
     confirmed: bool,
-    /// The model for which its requests counted until it was confirmed.
+    /// The model for which its requests counted until it was confirmed. Its windows start with a copy of all counts of
+    /// that model, since its own are not known apart.
     counted_under: Option<ModelIx>,
     /// The prompt tokens of its latest responses, estimated and used; older responses weigh less.
     tokens: (f64, f64),
@@ -57,6 +58,15 @@ impl Default for Models {
     }
 }
 
+/// The methods that return the model of a name:
+///
+/// | method | adds an unknown name | own windows and list | counts before | used for |
+/// |---|---|---|---|---|
+/// | `find` | no | unchanged | - | the choice of a key |
+/// | `remember` | up to 2,048 unconfirmed names | unchanged | - | an error: own breakers |
+/// | `confirm` | up to 4,096 names | yes | inherited | a success, or a limit that the provider names |
+/// | `introduce` | up to 4,096 names | yes | none | a model of the provider's table, before its first request |
+/// | `configure` | always | yes | inherited if `running` | given limits, also of a pattern |
 impl Models {
     /// Returns the model of a name, or the shared one if the name is unknown.
     pub(crate) fn find(&self, name: Option<&str>) -> ModelIx {
@@ -152,6 +162,12 @@ impl Models {
     /// Returns the model for which requests counted before this one had its own windows.
     pub(crate) fn counted_before(&self, model: ModelIx) -> Option<ModelIx> {
         self.entries[model.0 as usize].counted_under
+    }
+
+    /// Returns the model with a copy of the counts of a request that counted for a shared model, if its name got its own
+    /// windows since then.
+    pub(crate) fn copied(&self, counted: ModelIx, name: Option<&str>) -> Option<ModelIx> {
+        self.is_shared(counted).then(|| self.find(name)).filter(|own| self.counted_before(*own) == Some(counted))
     }
 
     /// Returns the expected cost of a request: an estimate is raised as far as the model's estimates were too low.

@@ -63,9 +63,7 @@ fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
         None => return,
     };
     let project = state.registry.current(grant.project);
-    // If the model got its own windows meanwhile, they started with a copy of these counts.
-    let copied = state.models.is_shared(grant.model).then(|| state.models.find(grant.model_name.as_deref()));
-    let copied = copied.filter(|own| state.models.counted_before(*own) == Some(grant.model));
+    let copied = state.models.copied(grant.model, grant.model_name.as_deref());
     for model in [Some(grant.model), copied].into_iter().flatten() {
         let Some(quota) = state.quotas.find(project, model) else { continue };
         let freed = if sent {

@@ -36,11 +36,20 @@ pub(crate) struct Quotas {
     /// The limits of the last quota created for each model and tier. Most are equal and shared.
     limits: HashMap<(ModelIx, Tier), Arc<Meters>>,
     zones: Vec<(Arc<str>, Zone)>,
-    /// Projects and models for which the store refused a cost, with the tick at which it has room, and the tick before
-    /// which it is not asked again.
-    closed: HashMap<(ProjectIx, ModelIx), (Tick, Tick, Cost), Fast>,
+    /// Projects and models for which the store refused a cost.
+    closed: HashMap<(ProjectIx, ModelIx), Refused, Fast>,
     /// Projects and models with a running probe: a request over the assumed limit that tests whether more is allowed.
     probes: HashSet<(ProjectIx, ModelIx), Fast>,
+}
+
+/// A cost that the store refused for a project and model.
+#[derive(Debug)]
+struct Refused {
+    cost: Cost,
+    /// When the store has room for it.
+    until: Tick,
+    /// When the store is asked again, at the latest at `until`.
+    asked_again: Tick,
 }
 
 impl Quotas {
@@ -167,7 +176,7 @@ impl Quotas {
 
     /// Records that the store has no room for this cost, or a larger one, of a project and model before a tick.
     pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost, now: Tick) {
-        self.closed.insert((project, model), (until, until.min(now.plus(REFUSED_FOR)), cost));
+        self.closed.insert((project, model), Refused { cost, until, asked_again: until.min(now.plus(REFUSED_FOR)) });
     }
 
     /// Returns until when the store has no room for a cost, if so.
@@ -175,12 +184,12 @@ impl Quotas {
         if self.closed.is_empty() {
             return None;
         }
-        let (until, forgotten, refused) = *self.closed.get(&(project, model))?;
-        if forgotten <= now {
+        let refused = self.closed.get(&(project, model))?;
+        if refused.asked_again <= now {
             self.closed.remove(&(project, model));
             return None;
         }
-        cost.covers(&refused).then_some(until)
+        cost.covers(&refused.cost).then_some(refused.until)
     }
 
     /// Reports whether a request is testing whether more than the assumed limit is allowed.

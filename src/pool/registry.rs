@@ -169,7 +169,7 @@ impl Entry {
     /// Returns its rank among the ready keys.
     #[inline]
     pub(crate) fn rank(&self, strategy: Strategy) -> u64 {
-        strategy.rank(&self.load, self.data.weight)
+        strategy.rank(&self.load, &self.data)
     }
 }
 

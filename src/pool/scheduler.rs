@@ -40,7 +40,8 @@ pub(crate) struct Scheduler {
     lists: Vec<Option<Box<List>>>,
     /// The models that have a list.
     models: Vec<ModelIx>,
-    uses: u64,
+    /// The number of uses of lists.
+    list_uses: u64,
 }
 
 /// A rank and its key in one number, which compares fast. The lowest is first in a heap.
@@ -69,9 +70,9 @@ impl Scheduler {
 
     /// Reports whether a model has a list of keys. The call counts as a use of the list.
     pub(crate) fn has(&mut self, model: ModelIx) -> bool {
-        self.uses += 1;
-        let uses = self.uses;
-        self.list_mut(model).map(|list| list.last_use = uses).is_some()
+        self.list_uses += 1;
+        let last_use = self.list_uses;
+        self.list_mut(model).map(|list| list.last_use = last_use).is_some()
     }
 
     /// Builds the list of a model from these keys, all of them ready. If there are too many lists, the least recently
@@ -86,7 +87,7 @@ impl Scheduler {
             }
         }
         let keys: Vec<_> = keys.collect();
-        let mut list = List { last_use: self.uses, ..List::default() };
+        let mut list = List { last_use: self.list_uses, ..List::default() };
         list.places.reserve_exact(keys.iter().map(|(slot, ..)| slot.0 as usize + 1).max().unwrap_or(0));
         let mut ready: BTreeMap<u16, Vec<_>> = BTreeMap::new();
         for (slot, priority, rank) in &keys {

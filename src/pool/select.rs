@@ -8,7 +8,7 @@ use super::{
     registry::{KeyData, ProjectIx, Slot},
     request::{Affinity, KeyRequest},
     state::{Now, State},
-    strategy::LAST,
+    strategy::{Granted, LAST},
     unavailable::{Unavailable, UnavailableReason as Reason},
 };
 use crate::{
@@ -69,6 +69,18 @@ enum Readiness {
     BlockedBy(Target, Reason),
     /// Not for this request, but other requests may use it.
     NotThisRequest(Option<Tick>, Reason),
+}
+
+/// What the first key of a level means for a request.
+enum Step {
+    Found,
+    /// It serves if the request may exceed its assumed limit, unless another key is under its own.
+    OverAssumed(bool),
+    /// Other requests may use it: it goes back with this rank. Whether it counts as skipped: in a shared list, any number
+    /// of keys may be for other models, and must not hide a usable key behind them.
+    Skip(u64, bool),
+    /// No request of the model can use it now, or it moved behind the keys under their assumed limit.
+    Blocked,
 }
 
 /// A key that may serve, and whether it is over an assumed limit.
@@ -178,52 +190,31 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
         while skips < MAX_SKIPPED
             && let Some((rank, slot)) = state.first_ready(model, level)
         {
-            match readiness(state, selection, slot, now) {
-                Readiness::Ready { over_assumed: false } => {
+            let (rank, counts) = match step(state, selection, level, (rank, slot), blocked, now) {
+                Step::Found => {
                     found = Some((slot, false));
                     break;
                 }
-                // Keys under their assumed limit are used before it.
-                Readiness::Ready { .. } if rank < LAST => {
-                    state.scheduler.raise_first(model, level, slot, rank | LAST);
+                Step::OverAssumed(may_exceed) => {
+                    // A key behind it may be under its assumed limit again.
+                    found = found.or(may_exceed.then_some((slot, true)));
+                    probing |= !may_exceed;
+                    (rank, true)
                 }
-                Readiness::Ready { .. } => {
-                    if !may_exceed(state, selection, slot) {
-                        blocked.reasons[Reason::Limit as usize] += 1;
-                        probing = true;
-                    } else if found.is_none() {
-                        // A key behind it may be under its assumed limit again.
-                        found = Some((slot, true));
-                    }
-                    state.scheduler.take_first(model, level);
-                    skipped.push((slot, rank));
-                    skips += 1;
-                }
-                Readiness::Until(until, reason) => state.scheduler.block_until(model, slot, until, reason),
-                Readiness::BlockedBy(target, reason) => state.scheduler.park(model, slot, target, reason),
-                Readiness::NotThisRequest(until, reason) => {
-                    blocked.until = earliest(blocked.until, until);
-                    blocked.reasons[reason as usize] += 1;
-                    state.scheduler.take_first(model, level);
-                    // Keys that the store refused go behind all others, the latest one last: they must not hide those
-                    // that have room.
-                    let refused = (reason == Reason::Store).then(|| {
-                        state.uses += 1;
-                        state.uses | LAST
-                    });
-                    skipped.push((slot, refused.unwrap_or(rank)));
-                    // In a shared list, any number of keys may be for other models. They do not count as skipped, so that
-                    // a usable key behind them is found.
-                    skips += usize::from(reason != Reason::Model);
-                }
-            }
+                Step::Skip(rank, counts) => (rank, counts),
+                Step::Blocked => continue,
+            };
+            state.scheduler.take_first(model, level);
+            skipped.push((slot, rank));
+            skips += usize::from(counts);
         }
         // An assumed limit neither refuses a request nor moves it to a later priority.
         if found.is_some() || probing {
             break;
         }
     }
-    // Skipped keys go back: those that the store refused at the end, the others with their old rank.
+    // Skipped keys go back with the rank that they had, since other requests may use them: a rank depends on the key's
+    // load, which this request did not change. Those that the store refused go back behind all others.
     for (slot, rank) in skipped {
         if let Some((priority, _)) = state.rank(slot) {
             state.scheduler.ready(model, slot, priority, rank);
@@ -236,6 +227,42 @@ fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut
         }
     }
     found
+}
+
+/// Checks the first key of a level.
+fn step(
+    state: &mut State,
+    selection: &Selection<'_>,
+    level: usize,
+    (mut rank, slot): (u64, Slot),
+    blocked: &mut Blocked,
+    now: Now,
+) -> Step {
+    let model = selection.model;
+    match readiness(state, selection, slot, now) {
+        Readiness::Ready { over_assumed: false } => return Step::Found,
+        // Keys under their assumed limit are used before it.
+        Readiness::Ready { .. } if rank < LAST => state.scheduler.raise_first(model, level, slot, rank | LAST),
+        Readiness::Ready { .. } => {
+            let may_exceed = may_exceed(state, selection, slot);
+            blocked.reasons[Reason::Limit as usize] += u32::from(!may_exceed);
+            return Step::OverAssumed(may_exceed);
+        }
+        Readiness::Until(until, reason) => state.scheduler.block_until(model, slot, until, reason),
+        Readiness::BlockedBy(target, reason) => state.scheduler.park(model, slot, target, reason),
+        Readiness::NotThisRequest(until, reason) => {
+            blocked.until = earliest(blocked.until, until);
+            blocked.reasons[reason as usize] += 1;
+            // Keys that the store refused go behind all others, the latest one last: they must not hide those that have
+            // room.
+            if reason == Reason::Store {
+                state.uses += 1;
+                rank = state.uses | LAST;
+            }
+            return Step::Skip(rank, reason != Reason::Model);
+        }
+    }
+    Step::Blocked
 }
 
 /// Returns the best of the keys that the affinity names.
@@ -356,12 +383,11 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
 fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Found, now: Now) -> Grant {
     let (model, asked) = (selection.model, selection.request.cost);
     state.uses += 1;
-    let uses = state.uses;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
     entry.load.in_flight += 1;
     let started_before = std::mem::replace(&mut entry.last_start, now.tick);
     entry.counts.started = entry.counts.started.saturating_add(1);
-    entry.load.granted(state.settings.strategy, uses, &mut state.pass, entry.data.weight);
+    entry.load.granted(state.settings.strategy, Granted { key: &entry.data, uses: state.uses, pass: &mut state.pass });
     let (key, at, generation) = (Arc::clone(&entry.data), entry.project, entry.generation);
     let project = state.registry.project(at);
     let project_name = Arc::clone(&project.name);

@@ -4,23 +4,25 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::registry::KeyData;
 use crate::Error;
 
 /// The order in which a pool uses its ready keys of the same priority.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "config", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// The key with the fewest requests in flight relative to its weight; among equals the least recently used one.
+    /// The key with the fewest requests in flight for its weight; of equals the least recently used.
     #[default]
     LeastLoaded,
     /// Each key in turn.
     RoundRobin,
     /// Each key in proportion to its weight.
     Weighted,
-    /// The key whose last request started or ended longest ago.
+    /// The key unused for the longest time.
     Lru,
-    /// The key with the lowest average response time, in which errors count more, times its requests in flight.
+    /// The key with the lowest average response time (errors count more) times its requests in flight.
     Adaptive,
 }
 
@@ -36,9 +38,18 @@ pub(crate) struct Load {
     latency_ms: u32,
 }
 
+/// The grant of a key, for [`Load::granted`].
+pub(crate) struct Granted<'a> {
+    pub(crate) key: &'a KeyData,
+    /// The number of grants and ends of leases in the pool, with this one.
+    pub(crate) uses: u64,
+    /// For `weighted`, the pass at which the pool granted its last key. A new key starts there, so that it does not get
+    /// all requests until it has caught up.
+    pub(crate) pass: &'a mut u64,
+}
+
 /// The bit above all ranks, for keys that are tried last: they are over an assumed limit, or the store refused them.
 pub(crate) const LAST: u64 = 1 << 63;
-const SEQUENCE: u64 = (1 << 44) - 1;
 
 impl Strategy {
     /// All strategies.
@@ -59,34 +70,28 @@ impl Strategy {
     ///
     /// Only [`Load::ended`] and [`Load::answered`] may lower a rank, never the passage of time: the scheduler notices a
     /// raised rank when the key comes first in its list, but a lowered one only at the end of a lease.
-    pub(crate) fn rank(self, load: &Load, weight: u16) -> u64 {
+    pub(crate) fn rank(self, load: &Load, key: &KeyData) -> u64 {
+        let (in_flight, weight) = (u64::from(load.in_flight), u64::from(key.weight.max(1)));
+        let by_cost = |cost: u64| cost.min((1 << 18) - 1) << 44 | load.order & ((1 << 44) - 1);
         let rank = match self {
-            Self::LeastLoaded => {
-                let share = (u64::from(load.in_flight) * 64 / u64::from(weight.max(1))).min((1 << 18) - 1);
-                share << 44 | load.order & SEQUENCE
-            }
+            Self::LeastLoaded => by_cost(in_flight * 64 / weight),
             Self::RoundRobin | Self::Weighted | Self::Lru => load.order,
-            Self::Adaptive => {
-                let cost =
-                    (u64::from(load.latency_ms) + 1) * (u64::from(load.in_flight) + 1) / u64::from(weight.max(1));
-                cost.min((1 << 18) - 1) << 44 | load.order & SEQUENCE
-            }
+            Self::Adaptive => by_cost((u64::from(load.latency_ms) + 1) * (in_flight + 1) / weight),
         };
         rank & !LAST
     }
 }
 
 impl Load {
-    /// Records a grant of the key. For `weighted`, `pass` is the pass at which the pool granted its last key. A new key
-    /// starts there, so that it does not get all requests until it has caught up.
-    pub(crate) fn granted(&mut self, strategy: Strategy, uses: u64, pass: &mut u64, weight: u16) {
-        match strategy {
+    /// Records a grant of the key.
+    pub(crate) fn granted(&mut self, strategy: Strategy, Granted { key, uses, pass }: Granted<'_>) {
+        self.order = match strategy {
             Strategy::Weighted => {
                 *pass = self.order.max(*pass);
-                self.order = *pass + (1 << 16) / u64::from(weight.max(1));
+                *pass + (1 << 16) / u64::from(key.weight.max(1))
             }
-            Strategy::LeastLoaded | Strategy::RoundRobin | Strategy::Lru | Strategy::Adaptive => self.order = uses,
-        }
+            _ => uses,
+        };
     }
 
     /// Records the end of a request.

@@ -1,4 +1,4 @@
-//! The state of a running gateway, and the path of a request through it ([`Gateway::answer`]):
+//! The state of a running gateway, and the path of a request through it ([`Gateway::handle`]):
 //!
 //! ```text
 //! request id, log   middleware/access_log: x-request-id; one log line per request and per failed attempt

@@ -2,16 +2,8 @@
 
 use serde_json::Value;
 
-use super::LIMITED;
+use super::paths::{BESIDE_ERROR, ERRORS, FAILED, LIMITED, MORE_ERRORS};
 use crate::classify::sse::{Event, event_end};
-
-/// Paths of the error in an event or in a successful response.
-#[rustfmt::skip]
-const ERRORS: &[&str] = &[
-    "error[]", "response.error", "response.status_details.error", "interaction.error", "choices[].error", "x_groq.error",
-];
-/// Additional paths of the error in a response with an error status.
-const MORE_ERRORS: &[&str] = &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
 
 /// Returns the values at a path such as `details[].reason`. A value that is not an array is treated as an array of one
 /// item.
@@ -87,7 +79,7 @@ pub(super) fn is_error(root: &Value) -> bool {
     any(ERRORS, |error| !is_empty(error))
         || is_named_error(root)
         || is_limited(root)
-        || any(&["response.status", "interaction.status"], |status| status == "failed")
+        || any(FAILED, |status| status == "failed")
         || any(&["base_resp.status_code"], |code| code.as_u64() != Some(0))
         || is_denied()
             && (any(&["code"], |code| status(code).is_some()) || any(&["errors"], |errors| !is_empty(errors)))
@@ -97,14 +89,6 @@ pub(super) fn is_error(root: &Value) -> bool {
 pub(super) fn is_limited(root: &Value) -> bool {
     at(root, "candidates[].finishReason").iter().any(|reason| *reason == LIMITED)
 }
-
-/// Fields that a successful response may have to count as nothing but an error.
-#[rustfmt::skip]
-const BESIDE_ERROR: &[&str] = &[
-    "error", "code", "type", "message", "msg", "status", "status_code", "statusCode", "success", "detail",
-    "base_resp", "event_type", "request_id", "requestId", "trace_id", "user_id", "timestamp", "path", "param",
-    "sequence_number", "object", "errors", "id", "model", "created", "provider", "usage", "system_fingerprint", "service_tier",
-];
 
 /// Reports whether a body is nothing but an error. A successful response may describe an operation or a batch that
 /// failed.

@@ -58,7 +58,7 @@ pub(super) struct KeyOptions {
     /// The origin of the key
     #[arg(long, value_name = "TEXT")]
     source: Option<String>,
-    /// The exit (proxy) for requests with this key: a name in [exits]
+    /// The exit (proxy) for requests with this key: a name in the section exits
     #[arg(long, value_name = "NAME")]
     exit: Option<String>,
     /// The billing account of the project

@@ -84,7 +84,6 @@ pub struct PoolSection {
     #[serde(deserialize_with = "flag")]
     pub key_variables: bool,
     /// The order in which ready keys of the same priority are used.
-    #[schemars(with = "String", extend("enum" = Strategy::ALL.map(Strategy::as_str)))]
     pub strategy: Strategy,
     /// How long a request may wait for a key; at most 1h.
     pub wait: Span,

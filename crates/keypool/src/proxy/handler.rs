@@ -122,7 +122,7 @@ async fn forward(
     let prompt_tokens = key_request.prompt_tokens();
     let tenant_lease = app.tenants.admit(&tenant, prompt_tokens).await?;
     headers::for_upstream(&mut head.headers);
-    if resource.is_read() || tenant_lease.is_some() {
+    if resource.reads_response() || tenant_lease.is_some() {
         // The response is searched for names or the used tokens, so it must not be compressed.
         head.headers.remove(header::ACCEPT_ENCODING);
     }

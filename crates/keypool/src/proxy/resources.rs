@@ -170,7 +170,7 @@ pub struct ResourceAccess {
     /// The resource, or the collection, in its path.
     place: Option<PathName>,
     /// Whether its response may name new resources.
-    is_read: bool,
+    reads_response: bool,
 }
 
 impl ResourceAccess {
@@ -195,7 +195,7 @@ impl ResourceAccess {
             // The response is the batch.
             Dialect::Anthropic => &["/cancel"],
         };
-        let is_read = match &place {
+        let reads_response = match &place {
             _ if head.method == Method::DELETE || is_content => false,
             _ if route.endpoint == Endpoint::Upload => true,
             _ if creates.iter().any(|end| head.uri.path().ends_with(end)) => true,
@@ -207,17 +207,17 @@ impl ResourceAccess {
             }
             None => false,
         };
-        Self { dialect: route.dialect, method: head.method.clone(), place, is_read }
+        Self { dialect: route.dialect, method: head.method.clone(), place, reads_response }
     }
 
     /// Reports whether the response is read, so that it must be uncompressed.
-    pub fn is_read(&self) -> bool {
-        self.is_read
+    pub fn reads_response(&self) -> bool {
+        self.reads_response
     }
 
     /// Reports whether the response may add resources to the table, or remove one.
     pub fn changes_table(&self) -> bool {
-        self.is_read || self.method == Method::DELETE
+        self.reads_response || self.method == Method::DELETE
     }
 
     /// Reports whether the response could contain resources of all tenants: lists that are not in the table, `ChatKit`'s
@@ -257,7 +257,7 @@ fn is_kept(chat: &[u8]) -> bool {
 }
 
 /// Returns the name of a provider's resource in the table.
-fn kept(provider: &ProviderPool, name: &str) -> String {
+fn table_name(provider: &ProviderPool, name: &str) -> String {
     format!("{}:{name}", provider.name)
 }
 
@@ -339,7 +339,7 @@ async fn project_of(
 ) -> Result<Option<Arc<str>>, ApiError> {
     let mut pinned: Option<(&str, Arc<Resource>)> = None;
     for name in named {
-        let found = app.resources.find(&kept(provider, name)).await?;
+        let found = app.resources.find(&table_name(provider, name)).await?;
         let found = found.filter(|found| found.tenant.as_deref() == tenant.name.as_deref());
         let found = found.ok_or_else(|| not_found(provider.dialect, name))?;
         match &pinned {
@@ -393,10 +393,10 @@ pub async fn learn(
         && let Some(PathName { name: Some(name), rest, .. }) = &access.place
         && rest.is_empty()
     {
-        app.resources.forget(&kept(provider, name)).await?;
+        app.resources.forget(&table_name(provider, name)).await?;
     }
     let project = head.extensions.get::<Attempts>().and_then(|attempts| Some(attempts.last()?.project().to_owned()));
-    let Some(project) = project.filter(|_| access.is_read && head.status.is_success()) else {
+    let Some(project) = project.filter(|_| access.reads_response && head.status.is_success()) else {
         return Ok(answer);
     };
     let learner = Learner {
@@ -436,7 +436,7 @@ impl Learner {
                 (!names::is_permanent(&name)).then(|| (today + KEPT_DAYS) * DAY_MS)
             };
             let expires = names::expiry(&answer).or_else(default_expiry);
-            self.app.resources.learn(&kept(&self.provider, &name), &self.project, &self.tenant, expires).await?;
+            self.app.resources.learn(&table_name(&self.provider, &name), &self.project, &self.tenant, expires).await?;
         }
         Ok(())
     }
@@ -542,7 +542,7 @@ pub async fn list(
         _ => ("limit", "after"),
     };
     let size = query(head, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
-    let prefix = kept(provider, &format!("{collection}/"));
+    let prefix = table_name(provider, &format!("{collection}/"));
     let after = query(head, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
     let _tenant_lease = app.tenants.admit(tenant, None).await?;
     let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;

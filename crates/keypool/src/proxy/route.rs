@@ -80,6 +80,20 @@ const FAMILIES: [(&str, Dialect); 11] = [
     ("/messages", Dialect::Anthropic),
 ];
 
+/// The parts of a request that decide its route.
+struct Asked<'a> {
+    method: &'a Method,
+    target: PathTarget,
+    /// The dialect of the gateway's own prefix, such as `/openai/`.
+    forced: Option<Dialect>,
+    by_credential: Option<Dialect>,
+    /// The path for the provider.
+    path: &'a str,
+    version: Option<&'a str>,
+    /// The path after the version.
+    rest: &'a str,
+}
+
 impl Route {
     /// Determines the route from the head of a request.
     ///
@@ -88,106 +102,117 @@ impl Route {
     pub fn of(head: &Parts) -> Result<Self, (Dialect, ApiError)> {
         let path = collapsed(head.uri.path());
         let path = if path.contains('%') { with_plain_characters(&path).into() } else { path };
-        let by_credential = dialect_of_credential(head);
-        let (target, forced, path) = match prefix(&path) {
-            Some((target, forced, rest)) => (target, forced, rest),
-            None => (PathTarget::ByModel, None, &*path),
-        };
-        let is_beta = |version: &str| version.starts_with("v1beta") || version.starts_with("v1alpha");
-        let may_be_gemini = matches!(forced, None | Some(Dialect::Gemini));
+        let asked = Asked::of(head, &path);
+        fixed_path(&asked)
+            .or_else(|| known_endpoint(&asked))
+            .or_else(|| of_gemini_alone(&asked))
+            .or_else(|| by_version(&asked))
+            .ok_or_else(|| {
+                let message = format!(
+                    "{} is not an API path: API paths start with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
+                     /v1beta/models/MODEL:generateContent, /v1/chat/completions or /v1/messages",
+                    asked.path
+                );
+                (asked.forced.or(asked.by_credential).unwrap_or(Dialect::Gemini), ApiError::not_found(message))
+            })
+    }
+}
+
+impl<'a> Asked<'a> {
+    fn of(head: &'a Parts, path: &'a str) -> Self {
+        let (target, forced, path) = prefix(path).unwrap_or((PathTarget::ByModel, None, path));
         // Clients of Gemini whose base URL ends in a version put it before these paths. Other providers have such paths.
         let (version, rest) = versions(path);
-        let is_gemini = may_be_gemini && !matches!(target, PathTarget::Named(_)) || version.is_some_and(is_beta);
+        let is_gemini = matches!(forced, None | Some(Dialect::Gemini)) && !matches!(target, PathTarget::Named(_))
+            || version.is_some_and(is_beta);
         let path = Some(rest)
             .filter(|rest| is_gemini && ["/upload/", "/download/", "/ws/"].iter().any(|start| rest.starts_with(start)))
             .unwrap_or(path);
-        let unknown = || {
-            let message = format!(
-                "{path} is not an API path: API paths start with /v1, /v1beta, /upload/, /download/ or /ws/, such as \
-                 /v1beta/models/MODEL:generateContent, /v1/chat/completions or /v1/messages"
-            );
-            (forced.or(by_credential).unwrap_or(Dialect::Gemini), ApiError::not_found(message))
-        };
-        let route = |dialect, endpoint| {
-            let path = path.to_owned();
-            Ok(Self { dialect, endpoint, target: target.clone(), path })
-        };
-        if path.starts_with("/upload/") {
-            return route(Dialect::Gemini, Endpoint::Upload);
-        }
-        if path.starts_with("/ws/") {
-            return route(Dialect::Gemini, Endpoint::Live);
-        }
-        if path.starts_with("/download/") {
-            return route(Dialect::Gemini, Endpoint::Other);
-        }
         let (version, rest) = versions(path);
         let rest = if rest.len() > 1 { rest.trim_end_matches('/') } else { rest };
-        let known = ENDPOINTS.iter().find(|(known, ..)| *known == rest);
-        let is_beta = version.is_some_and(is_beta);
-        if let Some((_, dialect, endpoint)) = known
-            && !is_beta
-        {
-            match forced {
-                // Gemini has no such endpoint: the model chooses the provider, and the request is translated.
-                Some(Dialect::Gemini) => {
-                    let (dialect, endpoint, target) = (*dialect, endpoint.clone(), PathTarget::ByModel);
-                    return Ok(Self { dialect, endpoint, target, path: path.to_owned() });
-                }
-                Some(other) if other != *dialect => {}
-                _ => return route(*dialect, endpoint.clone()),
-            }
-        }
-        let family = FAMILIES
-            .iter()
-            .find(|(family, _)| rest.strip_prefix(family).is_some_and(|end| end.is_empty() || end.starts_with('/')));
-        if let Some((_, dialect)) = family
-            && version.is_some()
-        {
-            return route(forced.unwrap_or(*dialect), Endpoint::Other);
-        }
-        // Google's own endpoint for OpenAI clients exists in the v1beta and v1alpha versions only.
-        let is_for_openai = rest.starts_with("/openai/") && version.is_some();
-        if is_for_openai && !is_beta && !matches!(target, PathTarget::Named(_)) {
-            return Err(unknown());
-        }
-        if is_for_openai && is_beta {
-            return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path: path.to_owned() });
-        }
-        let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
-        let dialect = forced.or(is_beta.then_some(Dialect::Gemini)).or(by_credential).unwrap_or(usual);
-        let reads = matches!(head.method, Method::GET | Method::HEAD);
-        // The names of other providers' models contain colons, too.
-        let is_call = head.method == Method::POST
-            && may_be_gemini
-            && rest
-                .strip_prefix("/models/")
-                .and_then(|path| path.rsplit('/').next())
-                .is_some_and(|end| end.contains(':'));
-        if is_call {
-            let path = format!("{}{}", if version.is_none() { "/v1beta" } else { "" }, path.trim_end_matches('/'));
-            return Ok(Self { dialect: Dialect::Gemini, endpoint: Endpoint::Other, target, path });
-        }
-        if reads && rest == "/models" {
-            return route(dialect, Endpoint::Models(None));
-        }
-        if reads
-            && let Some(model) = rest.strip_prefix("/models/")
-            && !model.contains('/')
-        {
-            let model = decoded(model).into_owned();
-            return route(dialect, Endpoint::Models(Some(model)));
-        }
-        if version.is_none() && forced.is_none() && target == PathTarget::ByModel {
-            return Err(unknown());
-        }
-        // Google's /batch takes a list of whole requests, which would not be checked.
-        let is_batch = dialect == Dialect::Gemini && (rest == "/batch" || rest.starts_with("/batch/"));
-        if version.is_none() && (rest.len() <= 1 || is_batch) {
-            return Err(unknown());
-        }
-        route(dialect, Endpoint::Other)
+        let by_credential = dialect_of_credential(head);
+        Self { method: &head.method, target, forced, by_credential, path, version, rest }
     }
+
+    fn route(&self, dialect: Dialect, endpoint: Endpoint) -> Route {
+        Route { dialect, endpoint, target: self.target.clone(), path: self.path.to_owned() }
+    }
+
+    fn is_beta(&self) -> bool {
+        self.version.is_some_and(is_beta)
+    }
+
+    /// Reports whether this is Google's own endpoint for OpenAI clients, or would be in another version.
+    fn is_for_openai(&self) -> bool {
+        self.rest.starts_with("/openai/") && self.version.is_some()
+    }
+}
+
+/// Reports whether only Gemini has this version.
+fn is_beta(version: &str) -> bool {
+    version.starts_with("v1beta") || version.starts_with("v1alpha")
+}
+
+/// 1. Paths of Gemini that have no version.
+fn fixed_path(asked: &Asked<'_>) -> Option<Route> {
+    let paths = [("/upload/", Endpoint::Upload), ("/ws/", Endpoint::Live), ("/download/", Endpoint::Other)];
+    let (_, endpoint) = paths.into_iter().find(|(start, _)| asked.path.starts_with(start))?;
+    Some(asked.route(Dialect::Gemini, endpoint))
+}
+
+/// 2. Endpoints of OpenAI and Anthropic, and other paths that only one of them has.
+fn known_endpoint(asked: &Asked<'_>) -> Option<Route> {
+    let known = ENDPOINTS.iter().find(|(known, ..)| *known == asked.rest).filter(|_| !asked.is_beta());
+    if let Some((_, dialect, endpoint)) = known {
+        match asked.forced {
+            // Gemini has no such endpoint: the model chooses the provider, and the request is translated.
+            Some(Dialect::Gemini) => {
+                return Some(Route { target: PathTarget::ByModel, ..asked.route(*dialect, endpoint.clone()) });
+            }
+            Some(other) if other != *dialect => {}
+            _ => return Some(asked.route(*dialect, endpoint.clone())),
+        }
+    }
+    let is_in =
+        |family: &str| asked.rest.strip_prefix(family).is_some_and(|end| end.is_empty() || end.starts_with('/'));
+    let (_, dialect) = FAMILIES.iter().find(|(family, _)| is_in(family)).filter(|_| asked.version.is_some())?;
+    Some(asked.route(asked.forced.unwrap_or(*dialect), Endpoint::Other))
+}
+
+/// 3. Other paths that only Gemini has: its endpoint for OpenAI clients, and calls such as `/models/MODEL:METHOD`.
+fn of_gemini_alone(asked: &Asked<'_>) -> Option<Route> {
+    if asked.is_for_openai() && asked.is_beta() {
+        return Some(asked.route(Dialect::Gemini, Endpoint::Other));
+    }
+    // The names of other providers' models contain colons, too.
+    let may_be_gemini = asked.method == Method::POST && matches!(asked.forced, None | Some(Dialect::Gemini));
+    let last = asked.rest.strip_prefix("/models/").filter(|_| may_be_gemini)?.rsplit('/').next();
+    last.filter(|last| last.contains(':')).map(|_| {
+        let version = if asked.version.is_none() { "/v1beta" } else { "" };
+        let path = format!("{version}{}", asked.path.trim_end_matches('/'));
+        Route { path, ..asked.route(Dialect::Gemini, Endpoint::Other) }
+    })
+}
+
+/// 4. Paths that several dialects have: the prefix decides, then the version, then the credential.
+fn by_version(asked: &Asked<'_>) -> Option<Route> {
+    let Asked { version, rest, forced, .. } = *asked;
+    let usual = if version == Some("v1") { Dialect::OpenAi } else { Dialect::Gemini };
+    let dialect = forced.or(asked.is_beta().then_some(Dialect::Gemini)).or(asked.by_credential).unwrap_or(usual);
+    if matches!(*asked.method, Method::GET | Method::HEAD) {
+        let model = rest.strip_prefix("/models/").filter(|model| !model.contains('/'));
+        if rest == "/models" || model.is_some() {
+            return Some(asked.route(dialect, Endpoint::Models(model.map(|model| decoded(model).into_owned()))));
+        }
+    }
+    // Google's endpoint for OpenAI clients exists in the v1beta and v1alpha versions only.
+    let is_named = matches!(asked.target, PathTarget::Named(_));
+    let is_missing = asked.is_for_openai() && !is_named;
+    // Google's /batch takes a list of whole requests, which would not be checked.
+    let is_batch = dialect == Dialect::Gemini && (rest == "/batch" || rest.starts_with("/batch/"));
+    let has_no_api = forced.is_none() && asked.target == PathTarget::ByModel;
+    let is_unknown = version.is_none() && (has_no_api || rest.len() <= 1 || is_batch);
+    (!is_missing && !is_unknown).then(|| asked.route(dialect, Endpoint::Other))
 }
 
 /// Decodes the percent-encoding of a part of a URL.

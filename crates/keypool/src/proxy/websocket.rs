@@ -185,7 +185,7 @@ impl Session {
         };
         let end = match opened {
             Err(end) => end,
-            Ok((connected, early, quota)) => self.pipe(&mut client, connected, early, quota).await,
+            Ok((connected, early, tenant_lease)) => self.pipe(&mut client, connected, early, tenant_lease).await,
         };
         let code = end.to_client.as_ref().map_or(1005, |frame| u16::from(frame.code));
         let reason = end.to_client.as_ref().map(|frame| frame.reason.as_str().to_owned());
@@ -214,11 +214,11 @@ impl Session {
         let late = |_| End::ours(CloseCode::Policy, "the first message did not arrive in time");
         let setup = setup.map_err(late)??;
         let mut early = Vec::new();
-        let (connected, quota) = tokio::select! {
+        let (connected, tenant_lease) = tokio::select! {
             connected = self.connect(setup) => connected?,
             end = left(client, &mut early) => return Err(end),
         };
-        Ok((connected, early, quota))
+        Ok((connected, early, tenant_lease))
     }
 
     /// Reads the first message, and tries keys until the provider accepts it.
@@ -254,7 +254,7 @@ impl Session {
         }
         // The message as it was checked: the original might have a field twice.
         let setup = content.to_string();
-        let quota = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await.map_err(refused)?;
+        let tenant_lease = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await.map_err(refused)?;
         let mut needs = KeyRequest::model(model).input_tokens(text.len() as u64 / 4);
         if let Some(project) = project {
             needs = needs.affinity(Affinity::RequireProject(project));
@@ -264,7 +264,7 @@ impl Session {
         while tried.len() < MAX_ATTEMPTS {
             let needs = needs.clone().exclude(tried.iter().cloned());
             match self.attempt(provider, needs, &setup, &mut tried).await {
-                Ok(Attempt::Connected(connected)) => return Ok((*connected, quota)),
+                Ok(Attempt::Connected(connected)) => return Ok((*connected, tenant_lease)),
                 Ok(Attempt::Refused(why)) => last = Some(why),
                 Err(why) => {
                     end = last.is_none().then_some(why);
@@ -272,8 +272,8 @@ impl Session {
                 }
             }
         }
-        if let Some(quota) = quota {
-            quota.report_usage(Usage::default());
+        if let Some(lease) = tenant_lease {
+            lease.report_usage(Usage::default());
         }
         let why = last.unwrap_or_default();
         Err(end.unwrap_or_else(|| End::ours(CloseCode::Error, &format!("no key could open the session: {why}"))))
@@ -356,9 +356,15 @@ impl Session {
     }
 
     /// Passes messages both ways until one side closes.
-    async fn pipe(&self, client: &mut Socket, connected: Connected, early: Vec<Message>, quota: Option<Lease>) -> End {
+    async fn pipe(
+        &self,
+        client: &mut Socket,
+        connected: Connected,
+        early: Vec<Message>,
+        tenant_lease: Option<Lease>,
+    ) -> End {
         let Connected { mut socket, provider, lease, first } = connected;
-        let mut meter = Meter { session: self, provider: &provider, lease: &lease, quota, input: 0, output: 0 };
+        let mut meter = Meter { session: self, provider: &provider, lease: &lease, tenant_lease, input: 0, output: 0 };
         // The halves are dropped before the sockets are closed.
         let end = {
             let (mut to_client, mut from_client) = (&mut *client).split();
@@ -472,7 +478,7 @@ struct Meter<'a> {
     session: &'a Session,
     provider: &'a ProviderPool,
     lease: &'a Lease,
-    quota: Option<Lease>,
+    tenant_lease: Option<Lease>,
     input: u64,
     output: u64,
 }
@@ -518,7 +524,7 @@ impl Meter<'_> {
             let used = Usage::new(self.input, self.output);
             tracing::trace!(provider = %self.provider.name, input = self.input, output = self.output, "live usage");
             self.lease.report_usage(used);
-            self.quota.iter().for_each(|quota| quota.report_usage(used));
+            self.tenant_lease.iter().for_each(|lease| lease.report_usage(used));
         }
     }
 }
