@@ -188,8 +188,10 @@ impl Options {
             return Err(format!("{OTHER_VENDOR} another provider"));
         }
         if let Some(name) = secret_env {
-            let text = environment.get(&name).ok_or_else(|| format!("the variable {name} is not set"))?;
-            key.secret = secret(text).ok_or_else(|| format!("the variable {name} does not contain a valid key"))?;
+            // A key may have been written in place of the name.
+            let shown = if name.contains(|c: char| c.is_ascii_lowercase()) { "in secret_env" } else { &name };
+            let text = environment.get(&name).ok_or_else(|| format!("the variable {shown} is not set"))?;
+            key.secret = secret(text).ok_or_else(|| format!("the variable {shown} does not contain a valid key"))?;
         }
         if key.secret.is_empty() {
             return Err("the entry has no key".to_owned());

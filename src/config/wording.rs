@@ -45,7 +45,8 @@ fn difference(a: &str, b: &str) -> usize {
 
 /// Reports whether part of a text starts like a provider's key and is at least 20 bytes long.
 pub(super) fn looks_like_key(text: &str) -> bool {
-    let begins = |part: &str| ["AIza", "AQ.", "sk-", "ya29."].iter().any(|start| part.starts_with(start));
+    let starts = || VENDORS.iter().flat_map(|(_, starts)| starts.split(' '));
+    let begins = |part: &str| starts().any(|start| part.starts_with(start));
     text.split(['/', '\\', ' ', ':']).any(|part| part.len() >= 20 && begins(part))
 }
 

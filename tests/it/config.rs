@@ -633,6 +633,9 @@ fn secrets_of_entries_are_read_from_variables() {
          [[keys]]\nsecret = \"{B}\"\nteir = \"free\"\n\
          [[keys]]\nsecret = \"{B}\"\nlimits.m.rpm = -1\n"
     );
+    // A key may have been written in place of the name.
+    let pasted = config("name = \"a\"\n[[keys]]\nsecret_env = \"gsk_abcdEFGHijklMNOP\"").keys(&nothing());
+    assert!(!format!("{:?}", pasted.problems).contains("abcdEFGH"), "{:?}", pasted.problems);
     let named = config("name = \"groq\"\n[[keys]]\nsecret_env = \"NO_SUCH_KEY\"").keys(&nothing());
     assert_eq!(named.problems[0].place, "keypool.toml, entry 1 of [[keys]] of provider groq");
     let loaded = config(&text).keys(&Environment::from_vars([("WORK_KEY", A)]));

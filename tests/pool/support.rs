@@ -162,5 +162,5 @@ pub(crate) fn view(pool: &KeyPool, n: usize) -> KeyView {
 /// Returns the state of a key's only breaker.
 pub(crate) fn state(pool: &KeyPool, n: usize) -> CircuitBreaker {
     let view = view(pool, n);
-    view.breakers.first().map_or(CircuitBreaker::Closed, |breaker| breaker.state.clone())
+    view.breakers.first().map_or(CircuitBreaker::Closed, |breaker| breaker.state)
 }
