@@ -169,7 +169,7 @@ impl<'de> Deserialize<'de> for Rule {
         let row = Row::deserialize(deserializer)?;
         let (statuses, codes, messages) = (row.status.list(), row.code.list(), row.message.list());
         if statuses.is_empty() && codes.is_empty() && messages.is_empty() {
-            return Err(D::Error::custom("an error rule needs a status, a code or a message"));
+            return Err(D::Error::custom("missing condition: an error rule needs a status, a code or a message"));
         }
         if let Some(status) = statuses.iter().find(|status| !(100..600).contains(*status)) {
             return Err(D::Error::custom(format!("{status} is not an HTTP status")));

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Environment, Loaded,
-    wording::{OTHER_VENDOR, check_vendor, looks_like_key, unknown_option, without_values},
+    wording::{OTHER_VENDOR, check_vendor, looks_like_key, names_other_vendor, unknown_option, without_values},
 };
 use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 
@@ -31,7 +31,7 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 /// | `zone` | the IANA time zone of the project's daily limits; the provider's by default |
 /// | `models` | the only models that it may be used for, separated by commas; a name may end in `*` |
 /// | `label` | a description for people |
-/// | `provider` (or `vendor`, `service`) | the provider of the key; an entry that names another one is skipped |
+/// | `provider` (or `vendor`) | the provider of the key; an entry that names another known one is skipped |
 /// | `source` | its origin, which is appended to the label; by default its place, such as `keys.txt:3` |
 /// | `limits` | in `[[keys]]` and JSON: limits of its project by model |
 ///
@@ -116,7 +116,7 @@ const OPTIONS: [(&str, &str, &str); 20] = [
     ("models", "", "names of models with commas between them"),
     ("label", "", NAME),
     ("source", "", NAME),
-    ("provider", "vendor service", "the name of the provider that the key is for"),
+    ("provider", "vendor", "the name of the provider that the key is for"),
     ("limits", "", "limits by model, such as { \"*\" = { rpm = 10 } }"),
 ];
 const NAME: &str = "a text of at most 256 characters, not a key";
@@ -169,7 +169,7 @@ impl Options {
             "models" => key.models = Some(text.split(',').map(|model| model.trim().into()).collect()),
             "label" => key.label = Some(named()?.into()),
             "source" => self.source = Some(named()?.to_owned()),
-            "provider" => self.provider = Some(named()?.to_ascii_lowercase()),
+            "provider" => self.provider = Some(named()?.to_owned()),
             _ => return None,
         }
         Some(())
@@ -183,8 +183,7 @@ impl Options {
     /// (`source`, or else `place`) to its label.
     pub(super) fn key(self, place: &str, environment: &Environment, loaded: &Loaded) -> Result<Key, String> {
         let Self { mut key, secret_env, source, provider, limits } = self;
-        let is_own = |word: &str| loaded.names.iter().any(|name| name.eq_ignore_ascii_case(word));
-        if provider.is_some_and(|provider| !is_own(&provider) && !provider.split([' ', '-', '_']).any(is_own)) {
+        if provider.is_some_and(|provider| names_other_vendor(&provider, &loaded.names())) {
             return Err(format!("{OTHER_VENDOR} another provider"));
         }
         if let Some(name) = secret_env {

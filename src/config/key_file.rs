@@ -131,12 +131,17 @@ pub(super) fn keys_in(value: &str) -> Vec<Result<&str, String>> {
     keys
 }
 
-/// Splits a text at these characters outside double quotes.
+/// Splits a text at these characters outside the quotes that [`words`] knows.
 fn split(text: &str, is_separator: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
-    let mut quoted = false;
+    let (mut quote, mut before) = (None, ' ');
     text.split(move |letter| {
-        quoted ^= letter == '"';
-        !quoted && is_separator(letter)
+        match quote {
+            Some(open) if open == letter => quote = None,
+            None if letter == '"' || letter == '\'' && before == '=' => quote = Some(letter),
+            _ => {}
+        }
+        before = letter;
+        quote.is_none() && is_separator(letter)
     })
 }
 

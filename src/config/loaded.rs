@@ -55,7 +55,7 @@ pub struct Loaded {
     /// missing.
     pub has_failed_file: bool,
     /// The names of the provider in variables; Gemini's if there are none.
-    pub(super) names: Vec<String>,
+    names: Vec<String>,
     /// The vendor of all keys, if it is known.
     pub(super) vendor: Option<&'static str>,
     /// The index of the key with an id, and its place.
@@ -100,7 +100,7 @@ impl Loaded {
             text => String::from_utf8_lossy(text),
         };
         let (mut any_valid, mut any_invalid) = (false, false);
-        let names = if self.names.is_empty() { PoolConfig::default().names() } else { self.names.clone() };
+        let names = self.names();
         let parsed = key_file::parse(path, text.trim_start_matches('\u{feff}'), &names, &mut |line, entry| {
             let is_valid = self.add(format!("{}:{line}", shown(path)), entry, &Environment::default());
             let message = self.problems.last().map_or("", |problem| &problem.message);
@@ -135,6 +135,11 @@ impl Loaded {
                 self.add(format!("{name}, value {}", n + 1), entry, environment);
             }
         }
+    }
+
+    /// Returns the names of the provider.
+    pub(super) fn names(&self) -> Vec<String> {
+        if self.names.is_empty() { PoolConfig::default().names() } else { self.names.clone() }
     }
 
     /// Returns the place of the key with this id: `keys.txt:3`, or the name of a variable.

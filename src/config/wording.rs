@@ -50,15 +50,19 @@ pub(super) fn looks_like_key(text: &str) -> bool {
     text.split(['/', '\\', ' ', ':']).any(|part| part.len() >= 20 && begins(part))
 }
 
-/// Vendors, and how their keys start. A longer start comes before a shorter one.
-const VENDORS: [(&str, &str); 7] = [
-    ("Google", "AIza AQ. ya29."),
-    ("Anthropic", "sk-ant-"),
-    ("OpenRouter", "sk-or-"),
-    ("OpenAI", "sk-"),
-    ("Groq", "gsk_"),
-    ("xAI", "xai-"),
-    ("Hugging Face", "hf_"),
+/// Vendors, how their keys start, and parts of their names. A longer start comes before a shorter one.
+const VENDORS: [(&str, &str, &str); 11] = [
+    ("Google", "AIza AQ. ya29.", "google gemini vertex"),
+    ("Anthropic", "sk-ant-", "anthropic claude"),
+    ("OpenRouter", "sk-or-", "openrouter"),
+    ("OpenAI", "sk-", "openai"),
+    ("Groq", "gsk_", "groq"),
+    ("xAI", "xai-", "xai grok"),
+    ("Hugging Face", "hf_", "huggingface"),
+    ("DeepSeek", "", "deepseek"),
+    ("Mistral", "", "mistral"),
+    ("Cohere", "", "cohere"),
+    ("Azure", "", "azure"),
 ];
 
 /// The start of the error for a key of another vendor.
@@ -66,13 +70,29 @@ pub(super) const OTHER_VENDOR: &str = "this looks like a key of";
 
 /// Checks that a text can be a key of this vendor.
 pub(super) fn check_vendor(text: &str, vendor: &str) -> Result<(), String> {
-    match VENDORS.iter().find(|(_, starts)| starts.split(' ').any(|start| text.starts_with(start))) {
-        Some((other, _)) if *other != vendor => Err(format!("{OTHER_VENDOR} {other}, not of {vendor}")),
+    match VENDORS.iter().find(|(_, starts, _)| starts.split_whitespace().any(|start| text.starts_with(start))) {
+        Some((other, ..)) if *other != vendor => Err(format!("{OTHER_VENDOR} {other}, not of {vendor}")),
         _ if text.len() > 512 || text.contains([':', '/', '|']) => Err(format!(
             "this is not a key of {vendor}: expected at most 512 characters without \":\", \"/\" and \"|\""
         )),
         _ => Ok(()),
     }
+}
+
+/// Reports whether a text names a vendor, but neither the provider with these names nor its vendor.
+pub(super) fn names_other_vendor(text: &str, own: &[String]) -> bool {
+    let plain: String = text.to_lowercase().chars().filter(|letter| letter.is_alphanumeric()).collect();
+    // A short name may be part of another word.
+    let is_own = |name: &String| {
+        let is_word = || text.split([' ', '-', '_']).any(|word| word.eq_ignore_ascii_case(name));
+        name.eq_ignore_ascii_case(text) || is_word() || name.len() > 3 && plain.contains(&name.to_lowercase())
+    };
+    let is_named = |(.., words): &&(&str, &str, &str)| words.split(' ').any(|word| plain.contains(word));
+    let is_vendor = |(.., words): &(&str, &str, &str)| {
+        words.split(' ').any(|word| own.iter().any(|name| name.eq_ignore_ascii_case(word)))
+    };
+    let named: Vec<_> = VENDORS.iter().filter(is_named).collect();
+    !named.is_empty() && !named.into_iter().any(is_vendor) && !own.iter().any(is_own)
 }
 
 #[cfg(test)]

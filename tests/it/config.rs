@@ -460,6 +460,10 @@ fn comma_in_an_option_separates_no_keys() {
         (format!("{A} models=gemini-2.5-flash,gemini-2.5-pro project=z"), models),
         (format!("{A} project=z tier=free"), Key::free(A).project("z").label("")),
         (format!("{A} project='a b'"), Key::new(A).project("a b").label("")),
+        (
+            format!("{A} project='a, b; c' rpm=1"),
+            Key::new(A).project("a, b; c").limits("*", Limits::new().per_minute(1)).label(""),
+        ),
     ] {
         assert_eq!(of_variable(&value), (vec![key.clone()], vec![]), "{value}");
         assert_eq!(of_variable(&format!("\"{value}\"")), (vec![key.clone()], vec![]), "{value}");
@@ -511,6 +515,27 @@ fn key_of_another_vendor_is_not_used() {
         let elsewhere = config(&format!("{text}{base}")).keys(&nothing());
         assert_eq!(elsewhere.keys.len(), 1, "another address may need any key: {kind} {secret}");
     }
+    for (kind, name, is_used) in [
+        ("gemini", "GoogleAIStudio", true),
+        ("gemini", "Vertex AI", true),
+        ("gemini", "my account", true),
+        ("gemini", "Claude", false),
+        ("gemini", "Mistral", false),
+        ("anthropic", "claude", true),
+        ("anthropic", "Gemini", false),
+        ("openai\"\nname = \"groq\"\nbase = \"https://api.groq.com", "GroqCloud", true),
+        ("openai\"\nname = \"ai\"\nbase = \"https://api.x.ai", "openai", false),
+        ("openai", "Azure OpenAI", true),
+    ] {
+        let text = format!(
+            "key_variables = false\nprovider = \"{kind}\"\nkeys = [{{ secret = \"not-a-real-key-1\", vendor = \"{name}\" }}]"
+        );
+        assert_eq!(config(&text).keys(&nothing()).keys.len(), usize::from(is_used), "{kind} {name}");
+    }
+    let mut unnamed = Loaded::default();
+    let entry = serde_json::from_value(serde_json::json!({ "key": A, "provider": "gemini" })).unwrap();
+    unnamed.add_entry("x", entry, &nothing());
+    assert_eq!(unnamed.keys.len(), 1, "{:?}", unnamed.problems);
     let folder = TempDir::new().unwrap();
     let table = format!("key,Provider\n{A},Google Gemini\n{B},openai\n{C},\n{},\n", "x".repeat(513));
     let json = format!(r#"["{A}", {{"key": "{B}", "vendor": "anthropic"}}, "{C}", "a/b/c/d/e"]"#);
@@ -590,6 +615,8 @@ fn all_faults_are_reported_at_once_with_their_places() {
     for (message, expected) in messages.iter().zip(expected) {
         assert!(message.starts_with(expected), "{message}\n{expected}");
     }
+    let rule = faults("[[errors]]\nstatus = \"429\"\nclass = \"billing\"\n", &nothing());
+    assert_eq!(rule, ["keypool.toml:2: a value or a list of values"], "it does not lack a status");
 }
 
 #[test]

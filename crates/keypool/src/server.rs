@@ -60,7 +60,7 @@ pub struct Connection(#[expect(dead_code, reason = "held")] Arc<(OwnedSemaphoreP
 /// client is then disconnected.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a connection without a request stays open during a shutdown: its first request may be on the way.
+/// Timeout for a TLS handshake or the rest of the first request head of a connection during a shutdown.
 const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// How long the rest of a request body is read after an early response.

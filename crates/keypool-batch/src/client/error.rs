@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, error::Error as StdError, fmt, io, time::Duration};
 
-use http::StatusCode;
+use http::{Response, StatusCode, header};
 use tower_keypool::{
     Attempts, Base, ErrorClass, Failure, KeyId, KeyPool, Unavailable,
     classify::causes,
@@ -155,7 +155,7 @@ impl Error {
     }
 
     /// Converts an error response of the provider.
-    pub(super) fn of_failure(failure: &Failure, status: StatusCode, attempts: Attempts, base: &Base) -> Self {
+    pub(super) fn of_failure<B>(failure: &Failure, answer: &Response<B>, attempts: Attempts, base: &Base) -> Self {
         let kind = match failure.class() {
             ErrorClass::Caller => ErrorKind::Invalid,
             ErrorClass::ModelNotFound => ErrorKind::ModelNotFound,
@@ -165,8 +165,13 @@ impl Error {
             ErrorClass::NotEntitled if failure.status() == Some(StatusCode::NOT_FOUND) => ErrorKind::ModelNotFound,
             _ => ErrorKind::Refused,
         };
-        let status = failure.status().unwrap_or(status);
+        let status = failure.status().unwrap_or(answer.status());
+        let content_type = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        let is_page = content_type.starts_with(b"text/") && failure.error_code().is_none();
         let text = match failure.message() {
+            _ if is_page && matches!(status.as_u16(), 400 | 404 | 405 | 501) => {
+                wrong_address(&status.to_string(), base)
+            }
             None if status.is_client_error() => wrong_address(&format!("{status} without a reason"), base),
             _ => failure_text(failure),
         };

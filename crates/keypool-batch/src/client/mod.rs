@@ -197,10 +197,16 @@ impl Client {
         let answer = answer.map_err(|error| Error::of_library(error, self.pool()))?;
         let attempts = answer.extensions().get::<Attempts>().cloned().unwrap_or_default();
         if let Some(failure) = attempts.last().and_then(|attempt| attempt.outcome().failure()) {
-            return Err(Error::of_failure(failure, answer.status(), attempts.clone(), provider.base()));
+            return Err(Error::of_failure(failure, &answer, attempts.clone(), provider.base()));
         }
         if !answer.status().is_success() {
             let message = wrong_address(&answer.status().to_string(), provider.base());
+            return Err(Error::new(ErrorKind::Unreadable, message).with_attempts(attempts));
+        }
+        let coding = answer.headers().get(header::CONTENT_ENCODING).and_then(|coding| coding.to_str().ok());
+        if let Some(coding @ ("gzip" | "deflate" | "br" | "zstd")) = coding {
+            let message =
+                format!("the response from {} is compressed ({coding}) without being requested", provider.base());
             return Err(Error::new(ErrorKind::Unreadable, message).with_attempts(attempts));
         }
         Ok(answer)

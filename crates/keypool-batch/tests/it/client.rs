@@ -274,7 +274,7 @@ async fn connection_error_names_the_cause_and_the_address() {
 #[tokio::test]
 async fn response_of_another_server_names_the_address() {
     let page = "<html>Welcome</html>";
-    for (status, body) in [(404, ""), (200, page)] {
+    for (status, body) in [(404, ""), (200, page), (404, page), (405, page), (501, page)] {
         let service = tower::service_fn(move |_: keypool_batch::client::TransportRequest| async move {
             let answer = Response::builder().status(status).header("content-type", "text/html");
             Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(body))?)
@@ -293,6 +293,21 @@ async fn response_of_another_server_names_the_address() {
             let text = error.to_string();
             assert!(text.contains("from http://web.example") && text.contains("the provider's address?"), "{text}");
         }
+    }
+}
+
+#[tokio::test]
+async fn response_that_was_compressed_without_request_is_named() {
+    let service = tower::service_fn(async |_: keypool_batch::client::TransportRequest| {
+        let answer = Response::builder().header("content-type", "application/json").header("content-encoding", "gzip");
+        Ok::<_, BoxError>(answer.body(Full::<Bytes>::from(&b"\x1f\x8b\x08\0"[..]))?)
+    });
+    let client = Client::builder(&pool("http://web.example", 1).build().unwrap()).service(service);
+    let prompt = Prompt::text("x").model(MODEL);
+    for error in [client.send(&prompt).await.unwrap_err(), client.stream(&prompt).await.unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Unreadable);
+        let expected = "the response from http://web.example is compressed (gzip) without being requested";
+        assert_eq!(error.to_string(), expected);
     }
 }
 

@@ -162,6 +162,7 @@ async fn tsv_is_separated_by_tabs_only() {
 fn header_without_a_prompt_column_is_an_error() {
     for (text, why) in [
         ("id;text\na;b\n", "there is no column `prompt`; the columns are: id, text"),
+        (",,\n", "the columns are: none"),
         ("prompt,a,a\nx,y,z\n", "two columns are named `a`"),
         ("p\0r\0", "UTF-16"),
     ] {

@@ -354,6 +354,11 @@ async fn new_secret(app: &App, text: &str) -> Result<Secret, AdminError> {
             return Err(AdminError::conflict(format!("this key exists already as {}, listed in {place}", key.id())));
         }
     }
+    // A skipped key is in no pool.
+    let stored = super::database(app)?.keys().await.map_err(AdminError::failed)?;
+    if let Some(key) = stored.iter().find(|key| key.secret.expose() == text) {
+        return Err(AdminError::conflict(format!("this key exists already as {}, listed in the database", key.id)));
+    }
     Secret::new(text).map_err(|error| AdminError::bad_request(format!("secret: {error}")))
 }
 

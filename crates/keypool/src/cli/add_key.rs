@@ -11,7 +11,7 @@ use super::{
     block_on,
     key_options::{self, KeyOptions},
     opened::database,
-    output::{Json, print, print_json, warn, wrong},
+    output::{Json, print, print_json, quoted, warn, wrong},
 };
 use crate::{config::Inputs, store::Stores};
 
@@ -87,12 +87,6 @@ impl AddKey {
             Ok(ExitCode::SUCCESS)
         })
     }
-}
-
-/// Returns an id as a word of a shell command.
-fn quoted(id: &str) -> String {
-    let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
-    if id.chars().all(is_plain) { id.to_owned() } else { format!("'{}'", id.replace('\'', "'\\''")) }
 }
 
 /// Converts a key for the database, which has separate columns for the id, the secret and the project.

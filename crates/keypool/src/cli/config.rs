@@ -122,10 +122,10 @@ fn owned(problems: &Problems) -> Vec<(String, String)> {
     problems.iter().map(|(place, message)| (place.to_owned(), message.to_owned())).collect()
 }
 
-/// Returns each pool with its keys. A database that does not exist is not created.
+/// Returns each pool with its keys. A database that does not exist, or is an empty file, is not created.
 fn pools(loaded: &Loaded, path: Option<PathBuf>) -> anyhow::Result<Vec<(PoolPlan, Listed)>> {
     let mut stores = Stores::default();
-    if let Some(path) = path.filter(|path| path.is_file()) {
+    if let Some(path) = path.filter(|path| path.metadata().is_ok_and(|file| file.is_file() && file.len() > 0)) {
         stores.sqlite = Some(store::open_database(path, &loaded.environment)?);
     }
     block_on(Some(1), keys::all(loaded, &stores))

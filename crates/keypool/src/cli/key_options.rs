@@ -148,6 +148,10 @@ pub(super) fn read_secret(given: Option<&str>, loaded: &Loaded) -> anyhow::Resul
     if text.split_whitespace().count() > 1 {
         return Err(wrong("expected one key without options: import several keys or options with `keypool import -`"));
     }
+    // "=" at the end is part of a key.
+    if text.trim_end_matches('=').contains('=') {
+        return Err(wrong("expected a key without a name: import lines such as NAME=key with `keypool import -`"));
+    }
     let secret = Secret::new(text).ok().filter(|secret| secret.expose().len() >= SHORTEST);
     let secret = secret.ok_or_else(|| {
         wrong(format!("this is not a key: expected at least {SHORTEST} visible ASCII characters without spaces"))

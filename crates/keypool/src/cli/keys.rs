@@ -16,7 +16,7 @@ use super::{
     key_options::{self, KeyOptions},
     key_rows::{self, KeyRow},
     opened::{Opened, Source},
-    output::{Json, plain, print, print_json, short, table, wrong},
+    output::{Json, plain, print, print_json, quoted, short, table, wrong},
 };
 use crate::{config::Inputs, usage};
 
@@ -155,7 +155,12 @@ pub(super) async fn sentences(opened: &Opened, provider: &str) -> anyhow::Result
 async fn show(opened: &Opened, id: &str, json: bool) -> anyhow::Result<()> {
     opened.find(&id.into())?;
     let rows = rows(opened).await?;
-    let row = rows.iter().find(|row| row.id == id).expect("the key was found");
+    let Some(row) = rows.iter().find(|row| row.id == id) else {
+        let id = quoted(id);
+        return Err(wrong(format!(
+            "{id} is skipped, because it cannot be used: change it with `keypool keys set {id}`"
+        )));
+    };
     let value = row.json();
     if json {
         print_json(&value);

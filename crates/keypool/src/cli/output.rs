@@ -56,6 +56,12 @@ pub(super) fn print_error() -> Option<&'static io::Error> {
     FAILED.get()
 }
 
+/// Returns a name as a word of a shell command.
+pub(super) fn quoted(name: &str) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_.".contains(letter);
+    if name.chars().all(is_plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+}
+
 pub(super) fn print_json(value: &impl Serialize) {
     print(serde_json::to_string_pretty(value).unwrap_or_default());
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     admin::views::KeyState,
     config::Inputs,
+    tenants::matches,
     usage::{self, Sum},
 };
 
@@ -66,11 +67,14 @@ impl States {
 fn out_of_quota(provider: &str, rows: &[KeyRow]) -> Vec<Breaker> {
     let usable = |row: &&KeyRow| matches!(row.state, KeyState::Usable | KeyState::Partly | KeyState::HalfOpen);
     let keys: Vec<&KeyRow> = rows.iter().filter(|row| row.provider == provider).filter(usable).collect();
+    let may_use = |key: &KeyRow, model: &str| {
+        key.options.models.as_ref().is_none_or(|models| models.iter().any(|pattern| matches(pattern, model)))
+    };
     // The longest time of each model with one key, then the shortest with all keys.
     let mut models: BTreeMap<&str, Vec<Option<u64>>> = BTreeMap::new();
     for key in &keys {
         let mut of_key: BTreeMap<&str, Option<u64>> = BTreeMap::new();
-        for (model, left) in key.unavailable_models().filter(|(model, _)| *model != "*") {
+        for (model, left) in key.unavailable_models().filter(|(model, _)| *model != "*" && may_use(key, model)) {
             let longest = of_key.entry(model).or_default();
             *longest = left.max(*longest);
         }
@@ -78,7 +82,8 @@ fn out_of_quota(provider: &str, rows: &[KeyRow]) -> Vec<Breaker> {
             models.entry(model).or_default().push(left);
         }
     }
-    let out = models.into_iter().filter(|(_, left)| left.len() == keys.len());
+    let out =
+        models.into_iter().filter(|(model, left)| left.len() == keys.iter().filter(|key| may_use(key, model)).count());
     let breaker = |(model, left): (&str, Vec<Option<u64>>)| Breaker {
         scope: "model".to_owned(),
         target: format!("model {model}"),

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     block_on, json_fields,
     opened::{database, must_exist},
-    output::{Json, moment, print, print_json, table, warn, wrong},
+    output::{Json, moment, print, print_json, quoted, table, warn, wrong},
 };
 use crate::{
     config::{Inputs, Loaded, TenantEntry, parse_time},
@@ -180,7 +180,8 @@ async fn add(loaded: &Loaded, database: &SqliteStore, name: String, rights: Righ
     }
     if database.tenants().await?.iter().any(|tenant| tenant.name == name) {
         return Err(wrong(format!(
-            "there is a tenant {name} already: choose another name, or change it with `keypool tenants set {name}`"
+            "there is a tenant {name} already: choose another name, or change it with `keypool tenants set {}`",
+            quoted(&name)
         )));
     }
     let mut entry = TenantEntry { name: name.clone(), ..TenantEntry::default() };

@@ -37,7 +37,7 @@ pub struct RequestRecord {
     pub path: String,
     /// The tenant that sent it; null if it was sent with the gateway's own token, or without a valid token.
     pub tenant: Option<String>,
-    /// The status of the response; 499 if the client left before it.
+    /// The status of the response; 499 if the client left, or the gateway shut down, before it.
     pub status: u16,
     /// Milliseconds from the request's arrival to the response head, or until the client left.
     pub milliseconds: u64,
@@ -280,8 +280,12 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let Some(begun) = self.begun.take() else { return };
         let attempts = begun.progress.known().attempts.clone();
-        let record =
-            RequestRecord { cause: Some("the client left before the response".to_owned()), attempts, ..begun.record() };
+        let cause = if self.app.shutdown.is_cancelled() {
+            "the gateway shut down, or the client left, before the response"
+        } else {
+            "the client left before the response"
+        };
+        let record = RequestRecord { cause: Some(cause.to_owned()), attempts, ..begun.record() };
         drop(begun);
         keep(&self.app, record);
     }

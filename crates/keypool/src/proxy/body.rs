@@ -105,7 +105,7 @@ impl Inflate {
     fn of(data: &[u8]) -> Option<Self> {
         match data {
             [0x1f, 0x8b, ..] => Some(Self::Gzip(write::MultiGzDecoder::new(Vec::new()))),
-            [0x78, ..] => Some(Self::Deflate(write::ZlibDecoder::new(Vec::new()))),
+            [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Some(Self::Deflate(write::ZlibDecoder::new(Vec::new()))),
             _ => None,
         }
     }
@@ -416,5 +416,20 @@ fn finish(meter: &mut Option<Meter>) {
     // OpenAI's API sends the usage of a stream only on request. Most events have one token each.
     if let Some(usage) = reader.finish().or_else(|| (events > 0).then(|| Usage::new(prompt, events))) {
         lease.report_usage(usage);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_starts_with_x_is_not_compressed_data() {
+        let compressed = |level| {
+            let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(level));
+            encoder.write_all(b"text").and_then(|()| encoder.finish()).expect("memory can be written")
+        };
+        assert!((0..10).all(|level| Inflate::of(&compressed(level)).is_some()));
+        assert!(["x", "x = 1", "x-ray", "x?", "x}", "y"].iter().all(|text| Inflate::of(text.as_bytes()).is_none()));
     }
 }

@@ -12,7 +12,8 @@ use tower_keypool::{Attempts, ErrorClass, Key, KeyPool, KeyPoolLayer};
 use super::upstream::Upstream;
 use crate::config::{PoolPlan, ProviderKind};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout of the test. The dashboard waits 15 s for its result.
+const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of a list of models.
 const MAX_LIST: usize = 8 << 20;
 const CHECK_ADDRESS: &str = "check the provider's address: --upstream, or [gateway] upstream";

@@ -505,6 +505,8 @@ async fn key_with_an_unknown_exit_is_refused() {
     assert_eq!(get(&gateway, "/keys").await["total"], 3);
     let again = ask(&gateway, Method::POST, "/keys", json!({ "secret": key(5), "id": "away" })).await;
     assert_eq!(again.status, 409, "{}", again.text());
+    let again = ask(&gateway, Method::POST, "/keys", json!({ "secret": key(4), "id": "again" })).await;
+    assert!(again.status == 409 && again.text().contains("exists already as away"), "{}", again.text());
     assert_eq!(ask(&gateway, Method::PATCH, "/keys/away", json!({ "exit": null })).await.status, 200);
     assert_eq!(get(&gateway, "/keys").await["total"], 4);
     let check = crate::support::program(gateway.folder.path()).args(["config", "check"]).output().expect("it runs");

@@ -258,6 +258,22 @@ async fn connections_without_a_request_do_not_delay_shutdown() {
 }
 
 #[tokio::test]
+async fn request_that_the_shutdown_cuts_off_is_logged_with_that_cause() {
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", upstream.local_addr().expect("an address"));
+    let mut gateway = configured(&url, "[gateway]\ngrace = \"100ms\"\n");
+    let mut stream = gateway.connect().await;
+    let request = format!(
+        "POST {GENERATE} HTTP/1.1\r\nhost: localhost\r\nx-goog-api-key: {TOKEN}\r\ncontent-length: 2\r\n\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let _at_the_provider = upstream.accept().await.expect("a connection");
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    gateway.wait_for_log("cause=\"the gateway shut down, or the client left, before the response\"").await;
+}
+
+#[tokio::test]
 async fn http_2_clients_accept_unusual_lengths() {
     for (head, status, body) in [
         ("200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\n{}", 200, "{}"),

@@ -128,7 +128,9 @@ fn key_is_added_changed_replaced_and_removed() {
 fn invalid_key_is_refused_and_not_shown() {
     let home = Home::new();
     home.run(&["add-key", &key(1)]).wrong("other users of this machine can see");
-    home.run_with_input(&["add-key", "-"], "two words").wrong("`keypool import -`");
+    for line in ["two words".to_owned(), format!("GEMINI_API_KEY={}", key(1)), format!("api_key=\"{}\"", key(1))] {
+        home.run_with_input(&["add-key", "-"], &line).wrong("`keypool import -`");
+    }
     home.run_with_input(&["add-key", "-"], "sk-ant-not-a-real-key").wrong("this looks like a key of Anthropic");
     home.run_with_input(&["add-key", "-"], "short").wrong("at least 8 visible ASCII characters");
     home.run_with_input(&["add-key", "-"], "PLACEHOLDER_GEMINI_TOKEN").wrong("the gateway's own token");
@@ -332,6 +334,7 @@ async fn stats_name_models_that_are_at_their_limits_with_all_keys() {
     let home = Home::new();
     home.add(0, &["--rpm", "1"]);
     home.add(1, &["--rpm", "1"]);
+    home.add(2, &["--models", "gemini-2.5-pro"]);
     let generate = || drop(home.run(&["generate", "hello", "--upstream", &sim.url()]).good());
     generate();
     assert_eq!(home.json(&["stats"])["providers"][0]["models_out"], serde_json::json!([]));
@@ -514,6 +517,11 @@ async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     let done = run(&["add", "bob", "--expires", "2020-01-01"]).good();
     assert!(done.err.contains("--expires: 2020-01-01 has passed"), "{}", done.err);
     run(&["set", "bob"]).wrong("there is nothing to set");
+    for name in [" bob", "bob ", "...", "", "a/b"] {
+        run(&["add", name]).wrong("the name of a tenant: expected 1 to 64 characters");
+    }
+    run(&["add", "the team"]).good();
+    run(&["add", "the team"]).wrong("`keypool tenants set 'the team'`");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -686,6 +694,9 @@ fn missing_database_is_not_created_by_commands_that_read() {
     }
     home.run(&["import", "--history", "--db", "typo.db"]).wrong("there is no database at");
     assert!(!home.path().join("typo.db").exists() && !home.path().join("typo.db.key").exists());
+    home.write("empty.db", "");
+    home.run(&["config", "check", "--db", "empty.db"]).good();
+    assert_eq!(std::fs::read(home.path().join("empty.db")).expect("a file"), b"");
     assert!(home.run(&["usage"]).good().out.contains("no usage is recorded"));
 }
 
@@ -714,6 +725,8 @@ fn stored_key_without_its_exit_is_skipped_until_it_is_changed() {
     let keys = home.run(&["keys", "--json"]).good();
     assert!(keys.err.contains(&format!("{message}; the entry is skipped")), "{}", keys.err);
     assert_eq!(ids(&keys.json()), ["here"]);
+    home.run(&["keys", "show", "away"])
+        .wrong("away is skipped, because it cannot be used: change it with `keypool keys set away`");
     home.run(&["config", "check"]).wrong(message);
     home.run(&["keys", "set", "away", "--exit", ""]).good();
     assert_eq!(ids(&home.json(&["keys"])).len(), 2);

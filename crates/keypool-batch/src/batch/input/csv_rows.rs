@@ -31,7 +31,8 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
     let heads: Vec<_> = delimiters.iter().map(|delimiter| (*delimiter, head(&first, *delimiter))).collect();
     let Some((delimiter, head)) = heads.iter().find(|(_, head)| head.iter().any(is_prompt)).cloned() else {
         let most = heads.iter().map(|(_, head)| head).max_by_key(|head| head.len());
-        let names = most.map(|head| head.join(", ")).filter(|names| !names.is_empty()).unwrap_or_else(|| "none".into());
+        let names: Vec<_> = most.into_iter().flatten().filter(|name| !name.is_empty()).map(String::as_str).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         return Err(invalid(format!("line 1: there is no column `{column}`; the columns are: {names}")));
     };
     for (at, name) in head.iter().enumerate() {
