@@ -45,9 +45,7 @@ fn difference(a: &str, b: &str) -> usize {
 
 /// Reports whether part of a text starts like a provider's key and is at least 20 bytes long.
 pub(super) fn looks_like_key(text: &str) -> bool {
-    let starts = || VENDORS.iter().flat_map(|(_, starts)| starts.split(' '));
-    let begins = |part: &str| starts().any(|start| part.starts_with(start));
-    text.split(['/', '\\', ' ', ':']).any(|part| part.len() >= 20 && begins(part))
+    text.split(['/', '\\', ' ', ':']).any(|part| part.len() >= 20 && vendor_of(part).is_some())
 }
 
 /// Vendors, how their keys start, and parts of their names. A longer start comes before a shorter one.
@@ -68,10 +66,16 @@ const VENDORS: [(&str, &str, &str); 11] = [
 /// The start of the error for a key of another vendor.
 pub(super) const OTHER_VENDOR: &str = "this looks like a key of";
 
+/// Returns the vendor whose keys start like this text.
+fn vendor_of(text: &str) -> Option<&'static str> {
+    let has_start = |starts: &str| starts.split_whitespace().any(|start| text.starts_with(start));
+    VENDORS.iter().find(|(_, starts, _)| has_start(starts)).map(|(vendor, ..)| *vendor)
+}
+
 /// Checks that a text can be a key of this vendor.
 pub(super) fn check_vendor(text: &str, vendor: &str) -> Result<(), String> {
-    match VENDORS.iter().find(|(_, starts, _)| starts.split_whitespace().any(|start| text.starts_with(start))) {
-        Some((other, ..)) if *other != vendor => Err(format!("{OTHER_VENDOR} {other}, not of {vendor}")),
+    match vendor_of(text) {
+        Some(other) if other != vendor => Err(format!("{OTHER_VENDOR} {other}, not of {vendor}")),
         _ if text.len() > 512 || text.contains([':', '/', '|']) => Err(format!(
             "this is not a key of {vendor}: expected at most 512 characters without \":\", \"/\" and \"|\""
         )),

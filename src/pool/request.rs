@@ -55,11 +55,6 @@ impl KeyRequest {
         Self { model: Some(model.into()), ..Self::default() }
     }
 
-    /// Returns one request that names no model.
-    pub fn any_model() -> Self {
-        Self::default()
-    }
-
     /// Sets how many requests it counts as. The default is 1; 0 counts as 1. A batch embedding counts as one per item.
     pub fn requests(mut self, requests: u32) -> Self {
         self.cost.amounts.requests = requests.max(1).into();

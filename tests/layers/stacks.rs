@@ -177,7 +177,7 @@ async fn part_of_the_cost_that_the_request_does_not_set_is_estimated() {
         .layer(KeyRotationLayer::new(&pool))
         .service(tower::service_fn(async |_: Request<ReplayBody<Body>>| Ok::<_, BoxError>(good())));
     let mut used = Vec::new();
-    for needs in [KeyRequest::any_model().output_tokens(5), KeyRequest::any_model().input_tokens(7)] {
+    for needs in [KeyRequest::default().output_tokens(5), KeyRequest::default().input_tokens(7)] {
         let mut request = ask().map(|_| Body::from(format!(r#"{{"a":"{}"}}"#, "some words ".repeat(400))));
         request.extensions_mut().insert(needs);
         assert_eq!(stack.clone().oneshot(request).await.unwrap().status(), 200);

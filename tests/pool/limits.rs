@@ -53,7 +53,7 @@ fn longest_matching_pattern_applies_to_each_model() {
     assert_eq!(room(&pool, &"gpt-4.1".into()), 0);
     assert_eq!(room(&pool, &"gpt-3".into()), 2);
     assert_eq!(room(&pool, &"claude".into()), 4);
-    assert_eq!(room(&pool, &KeyRequest::any_model()), 0);
+    assert_eq!(room(&pool, &KeyRequest::default()), 0);
     time.advance(secs(61));
     // A success gives each model its own windows.
     for name in ["gpt-4o", "gpt-4.1"] {
@@ -196,9 +196,9 @@ fn lease_that_is_given_back_is_not_counted() {
 #[test]
 fn uncounted_requests_ignore_limits() {
     let (pool, _) = manual(builder().key(key(0)).limits("*", Limits::new().per_minute(1)));
-    assert_eq!(room(&pool, &KeyRequest::any_model().uncounted()), 1_000);
+    assert_eq!(room(&pool, &KeyRequest::default().uncounted()), 1_000);
     assert_eq!(room(&pool, &M.into()), 1);
-    assert_eq!(room(&pool, &KeyRequest::any_model().uncounted()), 1_000);
+    assert_eq!(room(&pool, &KeyRequest::default().uncounted()), 1_000);
     assert_eq!(room(&pool, &KeyRequest::model(M).uncounted()), 1_000);
 }
 

@@ -593,7 +593,7 @@ async fn object(
     headers::for_upstream(request.headers_mut());
     request.headers_mut().remove(header::ACCEPT_ENCODING);
     let project = Affinity::RequireProject(resource.project.as_str().into());
-    request.extensions_mut().insert(KeyRequest::any_model().uncounted().affinity(project));
+    request.extensions_mut().insert(KeyRequest::default().uncounted().affinity(project));
     let answer = match provider.send(request).await {
         Ok(answer) => answer,
         Err(error) if error.kind() == ErrorKind::Unavailable => {
