@@ -75,7 +75,11 @@ fn read_part(role: Role, mut value: Value, place: &str, transcript: &mut Transcr
             let id = needed(&mut value, "tool_use_id", place)?;
             let content = content_of(&mut value, place)?;
             let (output, media) = result(content, &format!("{place}.content"), transcript.notes)?;
-            let failed = value["is_error"] == true;
+            let failed = match value["is_error"] {
+                Value::Null => false,
+                Value::Bool(failed) => failed,
+                _ => return Err(Error::invalid(format!("{place}.is_error"), "expected true or false")),
+            };
             transcript.result(&id, (output, failed), media, &format!("{place}.tool_use_id"))?;
         }
         // Thoughts are not sent back: Gemini needs only the signature, which is kept with the call. Search results are

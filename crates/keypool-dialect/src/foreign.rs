@@ -97,7 +97,8 @@ fn strip_chat(request: &mut Body) {
                 call.shift_remove("extra_content");
             }
         }
-        if let Some(Value::Array(images)) = message.get_mut("images") {
+        let is_models = message.get("role").is_some_and(|role| role == "assistant");
+        if let Some(Value::Array(images)) = message.get_mut("images").filter(|_| is_models) {
             images.retain(|image| !is_ours(image));
             if images.is_empty() {
                 message.shift_remove("images");

@@ -74,7 +74,7 @@ fn read_one(
     let nested = ["function", "custom"].map(|name| fields::take(&mut tool, name)).into_iter().find(Value::is_object);
     let mut tool = nested.unwrap_or(tool);
     let schemas = ["parameters", "input_schema"].map(|name| fields::take(&mut tool, name));
-    let schema = schemas.into_iter().find(|schema| !schema.is_null());
+    let schema = schemas.into_iter().filter(|schema| !schema.is_null()).max_by_key(|schema| *schema != json!({}));
     // Anthropic's tools with a schema also have the type `custom`.
     let takes_text = kind == "custom" && schema.is_none();
     if !matches!(&*kind, "function" | "custom") {

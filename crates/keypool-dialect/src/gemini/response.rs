@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{names::Names, request, sources::Grounded};
+use super::{names::Names, request, sources::Grounded, thinking};
 use crate::{
     Call, Conversation, Error, ErrorKind, Event, Finish, Outcome, Token, Usage, content,
     fields::{json_text, take, take_text},
@@ -156,6 +156,8 @@ impl Decoder {
     }
 
     fn part(&mut self, choice: u32, mut part: Value, events: &mut Vec<Event>) {
+        // The model, and with it this, may change between two responses.
+        let answers_by_call = self.answer_by_call && thinking::refuses_tools_beside_json(&self.model);
         let state = self.choices.entry(choice).or_default();
         state.has_parts = true;
         let thought = part["thought"] == true;
@@ -163,7 +165,7 @@ impl Decoder {
             let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
             let name = self.names.at_caller(name).to_owned();
             let args = content::arguments(function.get_mut("args").map(Value::take).unwrap_or_default());
-            if self.answer_by_call && name == request::ANSWER {
+            if answers_by_call && name == request::ANSWER {
                 if !std::mem::replace(&mut state.has_answer, true) {
                     state.has_text = true;
                     events.push(Event::Text { choice, text: args.to_string() });
@@ -193,7 +195,7 @@ impl Decoder {
             state.has_text |= !thought && !text.trim().is_empty();
             match (text.is_empty(), thought) {
                 (true, _) => {}
-                (false, false) if self.answer_by_call => state.aside.push_str(&text),
+                (false, false) if answers_by_call => state.aside.push_str(&text),
                 (false, true) => events.push(Event::Thought { choice, text }),
                 (false, false) => {
                     if self.searches {

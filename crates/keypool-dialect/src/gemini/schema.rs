@@ -25,9 +25,9 @@ pub(super) fn of_arguments(schema: &Value) -> Value {
 }
 
 /// Fields whose members have user-chosen names and are schemas.
-const NAMED: [&str; 4] = ["properties", "$defs", "definitions", "patternProperties"];
+const NAMED: [&str; 5] = ["properties", "$defs", "definitions", "patternProperties", "dependentSchemas"];
 /// Fields that contain values, not schemas.
-const VALUES: [&str; 4] = ["enum", "default", "examples", "example"];
+const VALUES: [&str; 5] = ["enum", "default", "examples", "example", "dependentRequired"];
 
 /// Converts a schema in place, recursively; the JSON parser limits the depth.
 fn adapt(schema: &mut Value) {
@@ -63,6 +63,7 @@ fn part_reference(fields: &mut Map<String, Value>) {
     if fields.get("$ref").is_some_and(Value::is_string) {
         // Both cannot be said. The reference says more.
         fields.shift_remove("anyOf");
+        fields.shift_remove("allOf");
     } else if fields.contains_key("anyOf") {
         return;
     }
@@ -105,6 +106,9 @@ fn describe_values(fields: &mut Map<String, Value>) {
     let is_allowed = |value: &Value| value.is_string() || value.is_number();
     if fields.get("enum").and_then(Value::as_array).is_none_or(|values| values.iter().all(is_allowed)) {
         return;
+    }
+    if fields["enum"].as_array().is_some_and(|values| values.iter().all(Value::is_boolean)) {
+        fields.entry("type").or_insert("boolean".into());
     }
     let values = format!("One of {}", fields.shift_remove("enum").unwrap_or_default());
     let before = fields.get("description").and_then(Value::as_str).map(|text| format!("{text}\n"));

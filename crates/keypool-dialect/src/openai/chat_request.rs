@@ -1,5 +1,7 @@
 //! Parsing of a request for a chat completion.
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -237,12 +239,13 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
         ("user", Some(content)) => content::say(Role::User, content, &content_place, transcript)?,
         ("assistant" | "model", content) => {
             let calls = message.tool_calls.unwrap_or_default();
-            if let Some(mut content) = content {
+            if let Some(content) = content {
                 // Some clients send each call as a block, too.
-                let is_twin = |part: &Value| calls.iter().any(|call| call["id"] == part["id"]);
-                if let Content::List(parts) = &mut content {
-                    parts.retain(|part| part["type"] != "tool_use" || !is_twin(part));
-                }
+                let ids: HashSet<&str> = calls.iter().filter_map(|call| call["id"].as_str()).collect();
+                let is_call =
+                    |part: &Value| part["type"] == "tool_use" && part["id"].as_str().is_some_and(|id| ids.contains(id));
+                let parts = content.parts("").map(|(part, _)| part).filter(|part| !is_call(part));
+                let content = Content::List(parts.collect());
                 content::say(Role::Model, content, &content_place, transcript)?;
             }
             if let Some(refusal) = message.refusal {

@@ -139,7 +139,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
         "item_reference" => {
             return Err(Error::invalid(format!("{place}.type"), "not stored: send the item itself, with store: false"));
         }
-        kind if content::is_part(&value) || !value["role"].is_null() => {
+        kind if content::is_part(&value) || ["role", "content"].iter().any(|name| !value[name].is_null()) => {
             let why = format!("{kind:?} is not supported; send message, function_call and function_call_output");
             transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }

@@ -1,6 +1,6 @@
 //! `/v1/chat/completions`.
 
-use crate::support::{CHAT, MODEL, answer, encoded, gemini, hello, parse, streamed, tool, whole};
+use crate::support::{CHAT, MODEL, answer, encoded, gemini, hello, native, parse, parse_lax, streamed, tool, whole};
 use keypool_dialect::Outcome;
 use serde_json::{Value, json};
 
@@ -207,4 +207,22 @@ fn stream_of_calls_alone_starts_without_text() {
     let called = gemini(&json!([{ "functionCall": { "name": "f", "args": {} } }]), "STOP");
     let data = streamed(&request, &[called]).data();
     assert_eq!(data[0]["choices"][0]["delta"], json!({ "role": "assistant", "content": null }));
+}
+
+#[test]
+fn only_blocks_with_the_id_of_a_call_are_twins() {
+    let block = |id: Value| json!({ "type": "tool_use", "id": id, "name": "one", "input": {} });
+    let count = |id: Value, content: Value| {
+        let call = json!({ "id": id, "type": "function", "function": { "name": "one", "arguments": "{}" } });
+        let said = json!({ "role": "assistant", "content": content, "tool_calls": [call] });
+        let messages = json!([{ "role": "user", "content": "Go" }, said]);
+        let request = parse_lax(CHAT, &json!({ "model": MODEL, "messages": messages }));
+        request.map(|request| native(&request).to_string().matches("functionCall").count())
+    };
+    assert_eq!(count(json!("a"), json!([block(json!("a"))])).unwrap(), 1);
+    assert_eq!(count(json!("a"), block(json!("a"))).unwrap(), 1);
+    assert_eq!(count(json!("a"), json!([block(json!("b"))])).unwrap(), 2);
+    // Nothing is dropped silently.
+    let error = count(Value::Null, json!([block(Value::Null)])).unwrap_err();
+    assert_eq!(error.param(), Some("messages[1].content[0].id"));
 }

@@ -3,7 +3,7 @@
 use keypool_dialect::Conversation;
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, MESSAGES, RESPONSES, encoded, hello, history, native, parse};
+use crate::support::{CHAT, MESSAGES, RESPONSES, encoded, gemini, hello, history, native, parse, streamed, tool};
 
 fn schema(schema: &Value) -> String {
     let tool = json!({ "type": "function", "function": { "name": "f", "parameters": schema } });
@@ -207,5 +207,19 @@ fn model_is_one_segment_of_the_path() {
             Some("model"),
             "{model}"
         );
+    }
+}
+
+#[test]
+fn json_beside_tools_streams_if_the_model_takes_both() {
+    let format = json!({ "type": "json_schema", "json_schema": { "name": "n", "schema": { "type": "object" } } });
+    let parts = |text: &str| json!({ "candidates": [{ "content": { "parts": [{ "text": text }] } }] });
+    for (model, deltas) in [("gemini-3.8-flash", 2), ("gemini-2.5-flash", 1)] {
+        let mut body = hello(CHAT, &json!({ "tools": [tool(CHAT, "one")], "response_format": format }));
+        body["model"] = model.into();
+        let sent = streamed(&parse(CHAT, &body).unwrap(), &[parts("{\"a\":"), parts("1}"), gemini(&json!([]), "STOP")]);
+        let has_text =
+            |event: &&Value| event["choices"][0]["delta"]["content"].as_str().is_some_and(|text| !text.is_empty());
+        assert_eq!(sent.data().iter().filter(has_text).count(), deltas, "{model}");
     }
 }

@@ -218,3 +218,22 @@ fn results_keep_all_digits_of_their_numbers() {
         assert_eq!(response == json!({ "result": said }), is_text, "{response}");
     }
 }
+
+#[test]
+fn unequal_twins_and_wrong_types_lose_nothing() {
+    let schema = json!({ "type": "object", "properties": { "a": { "type": "string" } } });
+    for tool in [
+        json!({ "name": "f", "parameters": {}, "input_schema": schema }),
+        json!({ "name": "f", "parameters": schema, "input_schema": {} }),
+    ] {
+        let sent = native(&parse(CHAT, &hello(CHAT, &json!({ "tools": [tool] }))).unwrap()).to_string();
+        assert!(sent.contains(r#""properties":{"a""#), "{sent}");
+    }
+    let said = json!({ "role": "assistant", "content": [{ "type": "tool_use", "id": "t", "name": "f", "input": {} }] });
+    let result = json!({ "type": "tool_result", "tool_use_id": "t", "content": "x", "is_error": "true" });
+    let messages = json!([{ "role": "user", "content": "Go" }, said, { "role": "user", "content": [result] }]);
+    let error = parse(MESSAGES, &json!({ "model": MODEL, "max_tokens": 9, "messages": messages })).unwrap_err();
+    assert!(error.to_string().contains("is_error"), "{error}");
+    let input = json!({ "model": MODEL, "input": [{ "type": "mesage", "content": "hi" }] });
+    assert!(parse(RESPONSES, &input).unwrap_err().to_string().contains("mesage"));
+}
