@@ -1,9 +1,9 @@
 //! Cleaning of histories that move to another provider, which would reject the parts that we added to our responses.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::{Frontend, anthropic::response as messages, ids};
+use crate::{Frontend, anthropic::response as messages, ids, openai::chat_response::IMAGE};
 
 type Body = Map<String, Value>;
 
@@ -14,7 +14,7 @@ pub fn without_gateway_parts(frontend: Frontend, body: &[u8]) -> Option<Bytes> {
     let (marks, strip): (&[&str], fn(&mut Body)) = match frontend {
         // An empty list is the content of a message without text.
         Frontend::Messages => (&[messages::SIGNATURE, "_kp", "[]"], strip_messages),
-        Frontend::Chat => (&["_kp", "\"images\""], strip_chat),
+        Frontend::Chat => (&["_kp"], strip_chat),
         Frontend::Responses => (&["\"rs_kp", "\"fc_kp"], strip_responses),
         _ => return None,
     };
@@ -85,10 +85,6 @@ fn strip_messages(request: &mut Body) {
 /// Removes our fields. Thoughts, and fields of others' calls, stay in messages without our calls: another provider may
 /// expect them back.
 fn strip_chat(request: &mut Body) {
-    let is_ours = |image: &Value| {
-        let url = &image["image_url"]["url"];
-        begins(url, "data:") && *image == json!({ "type": "image_url", "image_url": { "url": url } })
-    };
     for message in list(request.get_mut("messages")).filter_map(Value::as_object_mut) {
         let mut has_ours = false;
         for call in list(message.get_mut("tool_calls")).filter_map(Value::as_object_mut) {
@@ -97,9 +93,8 @@ fn strip_chat(request: &mut Body) {
                 call.shift_remove("extra_content");
             }
         }
-        let is_models = message.get("role").is_some_and(|role| role == "assistant");
-        if let Some(Value::Array(images)) = message.get_mut("images").filter(|_| is_models) {
-            images.retain(|image| !is_ours(image));
+        if let Some(Value::Array(images)) = message.get_mut("images") {
+            images.retain(|image| image["id"] != IMAGE);
             if images.is_empty() {
                 message.shift_remove("images");
             }

@@ -73,7 +73,7 @@ fn read_one(
     // Chat completions nest the tool.
     let nested = ["function", "custom"].map(|name| fields::take(&mut tool, name)).into_iter().find(Value::is_object);
     let mut tool = nested.unwrap_or(tool);
-    let schemas = ["parameters", "input_schema"].map(|name| fields::take(&mut tool, name));
+    let schemas = ["input_schema", "parameters"].map(|name| fields::take(&mut tool, name));
     let schema = schemas.into_iter().filter(|schema| !schema.is_null()).max_by_key(|schema| *schema != json!({}));
     // Anthropic's tools with a schema also have the type `custom`.
     let takes_text = kind == "custom" && schema.is_none();

@@ -40,9 +40,12 @@ fn function(call: &Call) -> Value {
     json!({ "name": call.name, "arguments": call.args.to_string() })
 }
 
+/// The id of the images in our responses, by which they are recognized in a history.
+pub(crate) const IMAGE: &str = "img_kp";
+
 /// Returns an image or sound in the form that routers use in this dialect.
 fn image(mime: &str, data: &str) -> Value {
-    json!({ "type": "image_url", "image_url": { "url": format!("data:{mime};base64,{data}") } })
+    json!({ "id": IMAGE, "type": "image_url", "image_url": { "url": format!("data:{mime};base64,{data}") } })
 }
 
 fn annotation(source: &Source) -> Value {

@@ -123,7 +123,7 @@ fn custom_calls_have_ids_that_openai_accepts() {
 fn our_images_are_not_sent_to_openai() {
     let image = json!({ "inlineData": { "mimeType": "image/png", "data": "AAAA" } });
     let ours = answer(CHAT, &json!([{ "text": "see" }, image]))["choices"][0]["message"].clone();
-    let theirs = json!({ "role": "assistant", "content": "a", "images": [{ "type": "image_url", "image_url": { "url": "https://a/b.png" } }] });
+    let theirs = json!({ "role": "assistant", "content": "a", "images": [{ "type": "image_url", "image_url": { "url": "data:image/png;base64,AAAA" } }] });
     let body = json!({ "model": "gpt", "messages": [user("Go"), ours, user("On"), theirs] });
     let messages = sent(CHAT, &body)["messages"].clone();
     assert!(ours["images"].is_array() && messages[1].get("images").is_none(), "{messages}");
