@@ -187,9 +187,10 @@ pub(super) fn after_version(path: &str) -> Option<&str> {
 /// Reports whether a segment of the path is `.` or `..`, including dots and slashes that are percent-encoded once or
 /// twice.
 fn climbs(path: &str) -> bool {
-    let once = percent_decode_str(path).decode_utf8_lossy();
-    let twice = percent_decode_str(&once).decode_utf8_lossy();
-    twice.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+    let decoded = |path: &str| percent_decode_str(path).decode_utf8_lossy().into_owned();
+    let has_dots =
+        |path: &str| path.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")));
+    has_dots(path) || path.contains('%') && has_dots(&decoded(&decoded(path)))
 }
 
 impl FromStr for Base {
