@@ -107,6 +107,7 @@ pub mod cooldown;
 mod error;
 pub mod fallback;
 pub mod into_response;
+mod json;
 mod key;
 pub mod limit;
 #[cfg(feature = "metrics")]

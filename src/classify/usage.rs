@@ -3,7 +3,7 @@
 //! Usage is read only where a format defines it: at the top level of an item or one level below it. Anything deeper, such
 //! as the arguments of a tool call, is text of the model.
 
-use std::{collections::BTreeMap, mem, sync::LazyLock};
+use std::{fmt, mem, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -14,7 +14,7 @@ use memchr::{
 use serde_json::value::RawValue;
 
 use super::{Event, Usage, event_end, holds_error};
-use crate::provider::UsageFormat;
+use crate::{json::Members, provider::UsageFormat};
 
 /// Maximum size of an event, or of a plain body, that is read as a whole.
 const LARGEST: usize = 64 << 10;
@@ -43,6 +43,8 @@ pub struct UsageReader {
     searched: usize,
     /// Whether the start of the buffer was dropped.
     cut: bool,
+    /// The last event that repeats the usage of those before it. It has not been parsed.
+    last: Vec<u8>,
     tokens: Tokens,
     error: Option<Bytes>,
 }
@@ -57,8 +59,8 @@ enum Framing {
     Json,
 }
 
-impl std::fmt::Debug for UsageReader {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for UsageReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UsageReader").field("format", &self.format).finish_non_exhaustive()
     }
 }
@@ -72,6 +74,7 @@ impl UsageReader {
             buffer: Vec::new(),
             searched: 0,
             cut: false,
+            last: Vec::new(),
             tokens: Tokens::default(),
             error: None,
         }
@@ -122,7 +125,10 @@ impl UsageReader {
         let rest = mem::take(&mut self.buffer);
         match mem::replace(&mut self.framing, Framing::Unknown) {
             Framing::Unknown => {}
-            Framing::Events => self.read_event(&rest),
+            Framing::Events => {
+                self.read_event(&rest);
+                self.read_last_event();
+            }
             Framing::Json if self.cut => {
                 let text = rest.trim_ascii_end();
                 match text.strip_suffix(b"]") {
@@ -174,12 +180,22 @@ impl UsageReader {
     /// Reads one event, from its first line to its last.
     fn read_event(&mut self, event: &[u8]) {
         if mem::take(&mut self.cut) {
+            self.read_last_event();
             return self.read_tail(event);
         }
-        if USAGE.find(event).is_some() {
-            self.read_usage(&Event::parse(event).data);
+        if let Some(place) = USAGE.find_iter(event).last() {
+            if !repeats_usage(&event[place..]) {
+                self.read_last_event();
+            }
+            self.last.clear();
+            self.last.extend_from_slice(event);
         }
         self.keep_error(event);
+    }
+
+    fn read_last_event(&mut self) {
+        let last = mem::take(&mut self.last);
+        self.read_usage(&Event::parse(&last).data);
     }
 
     /// Reads the usage of an item or of an array of items.
@@ -199,7 +215,7 @@ impl UsageReader {
     /// Reads the usage at the end of an object, without parsing the text before it. Returns whether the usage is at the
     /// top level: only then is the text from there on, prefixed with `{`, a valid object.
     fn read_last_usage(&mut self, object: &[u8]) -> bool {
-        memmem::rfind(object, USAGE.needle()).is_some_and(|place| {
+        USAGE.find_iter(object).last().is_some_and(|place| {
             let (before, end) = object.split_at(place);
             // An escaped quote is inside a string.
             !before.ends_with(b"\\")
@@ -242,6 +258,14 @@ impl UsageReader {
     }
 }
 
+/// Reports whether the end of an event is the usage of Gemini, at the top level, with the counts of all events so far.
+fn repeats_usage(end: &[u8]) -> bool {
+    static COUNTS: LazyLock<[Finder<'static>; 2]> =
+        LazyLock::new(|| ["\"promptTokenCount\"", "\"candidatesTokenCount\""].map(|name| Finder::new(name)));
+    let number = |brace| end.iter().filter(|byte| **byte == brace).count();
+    COUNTS.iter().all(|name| name.find(end).is_some()) && number(b'}') == number(b'{') + 1
+}
+
 /// Returns the place of a field at the end of a text whose start was dropped, and the field with those after it as an
 /// object. The text from a field on is a valid object after one of the prefixes only if the field is at that level.
 fn in_tail(text: &[u8], field: &[u8], prefixes: &[&str]) -> Option<(usize, Vec<u8>)> {
@@ -252,9 +276,6 @@ fn in_tail(text: &[u8], field: &[u8], prefixes: &[&str]) -> Option<(usize, Vec<u
         whole.into_iter().find(is_object).map(|whole| (place, whole))
     })
 }
-
-/// The members of a JSON object.
-type Members<'a> = BTreeMap<String, &'a RawValue>;
 
 /// Returns the usage of an item: the whole body, an event, or an item of an array. It is at the top level or in one of
 /// the objects below it, such as Anthropic's `message` or Groq's `x_groq`.

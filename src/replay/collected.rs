@@ -7,11 +7,10 @@ use std::{
 };
 
 use bytes::{BufMut, Bytes, BytesMut};
-use serde::{
-    Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
-};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
+
+use crate::json::Members;
 
 /// The collected body of a request. [`ReplayLayer`](crate::ReplayLayer) inserts it as an extension of the request.
 ///
@@ -42,8 +41,9 @@ impl CollectedBody {
 
     /// Returns the number of items of the top-level array with this name, or `None` if there is no such array.
     pub fn count_items(&self, field: &str) -> Option<u32> {
-        let mut json = serde_json::Deserializer::from_slice(&self.0.data);
-        json.deserialize_map(ItemsIn(field)).ok().flatten()
+        let members = serde_json::from_slice::<Members<'_>>(&self.0.data).ok()?;
+        let items = serde_json::from_str::<Vec<IgnoredAny>>(members.get(field)?.get()).ok()?;
+        items.len().try_into().ok()
     }
 }
 
@@ -83,29 +83,6 @@ pub(crate) fn with_model(data: &[u8], model: &str) -> Option<Bytes> {
     changed.put_slice(model.as_bytes());
     changed.put_slice(&data[start + held.len()..]);
     Some(changed.freeze())
-}
-
-/// Counts the items of one array in an object.
-struct ItemsIn<'f>(&'f str);
-
-impl<'de> Visitor<'de> for ItemsIn<'_> {
-    type Value = Option<u32>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Option<u32>, A::Error> {
-        let mut items = None;
-        while let Some(field) = map.next_key::<Cow<'de, str>>()? {
-            if field == self.0 {
-                items = u32::try_from(map.next_value::<Vec<IgnoredAny>>()?.len()).ok();
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(items)
-    }
 }
 
 #[cfg(test)]

@@ -76,10 +76,11 @@ pub struct RetryPolicy {
     budget: Arc<TpsBudget>,
     random: Arc<Mutex<fastrand::Rng>>,
     max_attempts: usize,
-    max_keys: usize,
 }
 
-/// Maximum number of retries with a pause, after `max_keys` without one.
+/// Number of keys that a request tries without a pause.
+const IMMEDIATE_KEYS: usize = 8;
+/// Maximum number of retries with a pause after them.
 const MAX_PACED_RETRIES: usize = 8;
 const KEY_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_KEY_PAUSE: Duration = Duration::from_secs(1);
@@ -98,7 +99,6 @@ impl RetryPolicy {
             budget: Arc::clone(&pool.shared.retry_budget),
             random: Arc::new(Mutex::new(fastrand::Rng::new())),
             max_attempts: 3,
-            max_keys: 8,
         }
     }
 
@@ -106,13 +106,6 @@ impl RetryPolicy {
     #[must_use]
     pub fn max_attempts(mut self, attempts: usize) -> Self {
         self.max_attempts = attempts.max(1);
-        self
-    }
-
-    /// Sets how many keys a request tries in a row without a pause. The default is 8; 0 counts as 1.
-    #[must_use]
-    pub fn max_keys(mut self, keys: usize) -> Self {
-        self.max_keys = keys.max(1);
         self
     }
 
@@ -159,7 +152,7 @@ impl RetryPolicy {
             return Step::Stop;
         }
         let faults = attempts.iter().filter(|attempt| attempt.class().is_some_and(ErrorClass::is_key_fault)).count();
-        let Some(paced) = faults.checked_sub(self.max_keys) else { return Step::Again(Duration::ZERO) };
+        let Some(paced) = faults.checked_sub(IMMEDIATE_KEYS) else { return Step::Again(Duration::ZERO) };
         let pause = self.jittered(KEY_PAUSE, paced, LONGEST_KEY_PAUSE);
         let in_time = attempts.deadline.is_some_and(|deadline| self.pool.clock().now().plus(pause) <= deadline);
         if paced < MAX_PACED_RETRIES && in_time { Step::Again(pause) } else { Step::GiveUp }
@@ -179,7 +172,7 @@ impl RetryPolicy {
             Some(StatusCode::NOT_FOUND) => enough || all(),
             // Most keys with such an error are dead, unless they have served.
             Some(StatusCode::UNAUTHORIZED) => {
-                enough && (all() || (projects.len() >= self.max_keys && self.pool.has_served(attempts)))
+                enough && (all() || (projects.len() >= IMMEDIATE_KEYS && self.pool.has_served(attempts)))
             }
             _ => enough,
         }
@@ -279,9 +272,6 @@ where
 
 impl fmt::Debug for RetryPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryPolicy")
-            .field("max_attempts", &self.max_attempts)
-            .field("max_keys", &self.max_keys)
-            .finish_non_exhaustive()
+        f.debug_struct("RetryPolicy").field("max_attempts", &self.max_attempts).finish_non_exhaustive()
     }
 }

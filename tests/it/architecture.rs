@@ -10,6 +10,7 @@ use std::{
 const ORDER: &[&str] = &[
     "macros",
     "body",
+    "json",
     "time",
     "secret",
     "limit",

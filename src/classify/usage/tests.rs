@@ -60,9 +60,14 @@ fn last_reported_usage_of_gemini_is_used() {
     for later in [
         r#"{"usageMetadata":{}}"#,
         r#"{"usageMetadata":{"candidatesTokenCount":2}}"#,
-        r#"{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"usageMetadata":{"promptTokenCount":1}}}}]}}]}"#,
+        r#"{"usageMetadata":{"promptTokenCount":4}}"#,
+        r#"{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"usageMetadata":{"promptTokenCount":1,"candidatesTokenCount":1}}}}]}}]}"#,
     ] {
-        assert_eq!(usage(&format!("data: {last}\r\n\r\ndata: {later}\r\n\r\n")), Some((4, 5)), "{later}");
+        assert_eq!(
+            usage(&format!("data: {first}\n\ndata: {last}\r\n\r\ndata: {later}\r\n\r\n")),
+            Some((4, 5)),
+            "{later}"
+        );
     }
 }
 
