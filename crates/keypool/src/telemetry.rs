@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use tracing_appender::{non_blocking::WorkerGuard, rolling};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, field::MakeExt, fmt::format};
 
 use crate::config::{Level, Loaded};
 
@@ -42,7 +42,15 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
         builder.json().flatten_event(true).with_current_span(false).init();
     } else {
         use std::io::IsTerminal;
-        builder.with_ansi(log.directory.is_none() && std::io::stdout().is_terminal()).init();
+        // The default styles each name, which costs time even without colors.
+        let fields = format::debug_fn(|writer, field, value| match field.name() {
+            "message" => write!(writer, "{value:?}"),
+            name => write!(writer, "{name}={value:?}"),
+        });
+        builder
+            .fmt_fields(fields.delimited(" "))
+            .with_ansi(log.directory.is_none() && std::io::stdout().is_terminal())
+            .init();
     }
     Ok(guard)
 }
