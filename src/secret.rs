@@ -124,9 +124,11 @@ impl Secret {
     /// Returns how many bytes at the end may be the start of the secret.
     pub(crate) fn partial_tail(&self, bytes: &[u8]) -> usize {
         let Some(secret) = self.redactable() else { return 0 };
-        let longest = bytes.len().min(6 * secret.len() - 1);
-        let begins = |length: &usize| matches!(self.matches_start(&bytes[bytes.len() - length..]), Match::Partial);
-        (1..=longest).rev().find(begins).unwrap_or(0)
+        let end = &bytes[bytes.len().saturating_sub(6 * secret.len() - 1)..];
+        let mut starts = memchr::memchr3_iter(secret[0], b'%', b'\\', end);
+        starts
+            .find(|start| matches!(self.matches_start(&end[*start..]), Match::Partial))
+            .map_or(0, |start| end.len() - start)
     }
 
     fn redactable(&self) -> Option<&[u8]> {

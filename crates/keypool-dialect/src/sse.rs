@@ -75,11 +75,12 @@ impl Parser {
 /// Writes an event without a name, on one line. Unicode line ends are escaped, because clients that split at all of
 /// them (Python's `splitlines`) would read half an event.
 pub(crate) fn write_data(value: &Value, out: &mut Vec<u8>) {
-    let mut json = value.to_string();
+    // Faster than `to_string` of the value, which formats it piece by piece.
+    let mut json = serde_json::to_string(value).unwrap_or_default();
     if !json.is_ascii() && json.contains(['\u{85}', '\u{2028}', '\u{2029}']) {
         json = json.replace('\u{85}', "\\u0085").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
     }
-    out.extend(format!("data: {json}\n\n").as_bytes());
+    out.extend([b"data: ", json.as_bytes(), b"\n\n"].concat());
 }
 
 /// Writes an event with a name, which is also its first member, `type`.
