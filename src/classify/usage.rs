@@ -7,10 +7,7 @@ use std::{fmt, mem, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use memchr::{
-    memchr2_iter,
-    memmem::{self, Finder},
-};
+use memchr::memmem::{self, Finder};
 use serde_json::value::RawValue;
 
 use super::{Event, Usage, event_end, holds_error};
@@ -86,12 +83,8 @@ impl UsageReader {
         // Some servers send JSON as plain text, or without a type.
         let kinds = [&b"json"[..], b"event-stream", b"text/plain"];
         let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
-            let content_type = content_type.as_bytes();
-            kinds.into_iter().any(|kind| {
-                let mut starts = memchr2_iter(kind[0], kind[0].to_ascii_uppercase(), content_type);
-                starts
-                    .any(|at| content_type[at..].get(..kind.len()).is_some_and(|word| word.eq_ignore_ascii_case(kind)))
-            })
+            let content_type = content_type.as_bytes().to_ascii_lowercase();
+            kinds.iter().any(|kind| memmem::find(&content_type, kind).is_some())
         });
         readable.then(|| Self::new(format))
     }
@@ -294,17 +287,15 @@ fn usage_of<'a>(item: &Members<'a>) -> Option<Members<'a>> {
 /// The counts of input tokens of the formats. The first one of a row must be present, the others are added to it.
 #[rustfmt::skip]
 const INPUT: &[&[&str]] = &[
-    &["promptTokenCount", "toolUsePromptTokenCount"],
-    &["prompt_tokens"],
+    &["promptTokenCount", "toolUsePromptTokenCount"], &["prompt_tokens"],
     // Anthropic counts tokens that are read from or written to a cache separately.
     &["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"],
     &["total_input_tokens", "total_tool_use_tokens"],
 ];
 /// The counts of output tokens, likewise.
+#[rustfmt::skip]
 const OUTPUT: &[&[&str]] = &[
-    &["candidatesTokenCount"],
-    &["completion_tokens"],
-    &["output_tokens"],
+    &["candidatesTokenCount"], &["completion_tokens"], &["output_tokens"],
     &["total_output_tokens", "total_thought_tokens"],
 ];
 

@@ -102,17 +102,11 @@ impl Limits {
         self.with(Limit { unit: Unit::Requests, span: Span::Day, amount: requests })
     }
 
-    /// Sets the maximum number of prompt tokens in any 60 s. The tokens of the response are not counted: see
-    /// [`total_tokens_per_minute`](Self::total_tokens_per_minute).
+    /// Sets the maximum number of prompt tokens in any 60 s, without the tokens of responses. For [`Unit::Tokens`], which
+    /// counts both, see [`with`](Self::with).
     #[must_use]
     pub fn tokens_per_minute(self, tokens: u64) -> Self {
         self.with(Limit { unit: Unit::InputTokens, span: Span::MINUTE, amount: tokens })
-    }
-
-    /// Sets the maximum number of tokens of prompts and responses together in any 60 s.
-    #[must_use]
-    pub fn total_tokens_per_minute(self, tokens: u64) -> Self {
-        self.with(Limit { unit: Unit::Tokens, span: Span::MINUTE, amount: tokens })
     }
 
     /// Sets the maximum number of prompt tokens per day in the project's zone, without the tokens of responses. For

@@ -32,8 +32,7 @@ use crate::{
 
 /// The description of an API. Each pool has one provider.
 ///
-/// [`Gemini`], [`OpenAi`], [`Anthropic`] and
-/// [`ApiKeyHeader`] ship with the crate. Five methods are required.
+/// [`Gemini`], [`OpenAi`], [`Anthropic`] and [`ApiKeyHeader`] ship with the crate. Five methods are required.
 ///
 /// An example for another API, with the key in `x-acme-key` and the model in the path:
 ///
