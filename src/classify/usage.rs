@@ -3,7 +3,7 @@
 //! Usage is read only where a format defines it: at the top level of an item or one level below it. Anything deeper, such
 //! as the arguments of a tool call, is text of the model.
 
-use std::{fmt, mem, sync::LazyLock};
+use std::{mem, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -59,11 +59,7 @@ enum Framing {
     Json,
 }
 
-impl fmt::Debug for UsageReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsageReader").field("format", &self.format).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([] UsageReader, "UsageReader", format);
 
 impl UsageReader {
     /// Creates a reader for a provider that reports usage in this format.
