@@ -257,8 +257,8 @@ impl UsageReader {
 /// Reports whether the end of an event is the usage of Gemini, at the top level, with the counts of all events so far.
 fn repeats_usage(end: &[u8]) -> bool {
     static COUNTS: LazyLock<[Finder<'static>; 2]> =
-        LazyLock::new(|| ["\"promptTokenCount\"", "\"candidatesTokenCount\""].map(|name| Finder::new(name)));
-    let number = |brace| end.iter().filter(|byte| **byte == brace).count();
+        LazyLock::new(|| ["\"promptTokenCount\"", "\"candidatesTokenCount\""].map(Finder::new));
+    let number = |brace| memchr::memchr_iter(brace, end).count();
     COUNTS.iter().all(|name| name.find(end).is_some()) && number(b'}') == number(b'{') + 1
 }
 
