@@ -3,7 +3,6 @@
 use std::{
     convert::Infallible,
     error::Error as StdError,
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -161,11 +160,7 @@ where
     }
 }
 
-impl<F> fmt::Debug for ErrorIntoResponseFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ErrorIntoResponseFuture").finish_non_exhaustive()
-    }
-}
+debug_with_fields!([F] ErrorIntoResponseFuture<F>, "ErrorIntoResponseFuture");
 
 /// Builds the response for an error.
 fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes> {

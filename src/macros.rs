@@ -11,6 +11,17 @@ macro_rules! display_serialized {
     )+};
 }
 
+/// Implements `Debug` of a type that has fields without `Debug`: it shows the type's name and these fields.
+macro_rules! debug_with_fields {
+    ([$($generics:tt)*] $type:ty, $name:literal $(, $field:ident)*) => {
+        impl<$($generics)*> std::fmt::Debug for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct($name)$(.field(stringify!($field), &self.$field))*.finish_non_exhaustive()
+            }
+        }
+    };
+}
+
 /// Defines the accessors of a service with a field `inner`.
 macro_rules! inner_service_accessors {
     () => {

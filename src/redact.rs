@@ -4,7 +4,6 @@
 //! Providers do not repeat a key there, but a model whose prompt contains the key may. [`RedactLayer`] prevents that.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -183,11 +182,7 @@ impl<B> RedactBody<B> {
     }
 }
 
-impl<B> fmt::Debug for RedactBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedactBody").finish_non_exhaustive()
-    }
-}
+debug_with_fields!([B] RedactBody<B>, "RedactBody");
 
 /// Masks a secret in bytes that arrive in pieces.
 struct Filter {

@@ -128,11 +128,7 @@ impl Future for ReqwestFuture {
     }
 }
 
-impl fmt::Debug for ReqwestFuture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReqwestFuture").finish_non_exhaustive()
-    }
-}
+debug_with_fields!([] ReqwestFuture, "ReqwestFuture");
 
 /// A `Sync` body: reqwest requires `Sync`, which server bodies often are not.
 struct SyncBody<B>(Mutex<Pin<Box<B>>>);

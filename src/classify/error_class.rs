@@ -125,7 +125,7 @@ impl ErrorClass {
                 Scope::ProjectModel,
                 Cooldown::Midnight,
                 Retry::OtherKey,
-                "nothing, or add keys of other projects: the quota resets at midnight in the provider's time zone",
+                "nothing, or add keys with another quota: this one resets when the provider says, or else at its midnight",
             ),
             Self::NotEntitled => (
                 Scope::ProjectModel,

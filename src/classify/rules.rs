@@ -13,14 +13,17 @@ pub(super) static TABLE: LazyLock<Vec<Rule>> = LazyLock::new(table);
 const HOUR: Duration = Duration::from_secs(3_600);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
-/// Builds the table: rows by vendor, specific rows first, rows for only a status last. Most rows name no provider,
-/// because other vendors use the formats of Google, OpenAI and Anthropic.
+/// Builds the table in three parts: rows for any vendor that must come first, rows by vendor, and the other rows for any
+/// vendor. Specific rows come first, rows for only a status last. Most rows name no provider, because other vendors use
+/// the formats of Google, OpenAI and Anthropic.
 #[rustfmt::skip]
 fn table() -> Vec<Rule> {
     use ErrorClass::{Billing, Caller, DailyQuota, Egress, KeyRejected, ModelNotFound, NotEntitled, RateLimit, Transient, Unclear};
     use Scope::{BillingAccount, Key, KeyModel, Project, ProjectModel, Request};
     let on = Rule::new;
     vec![
+        // === Any vendor: errors that a row below would take for something else ===
+
         // Routers and proxies: their provider refused the router's key, or is overloaded.
         on(Transient).statuses([401, 402, 429]).messages(["provider returned error", "error from provider"]),
         on(Transient).status(403).messages(["provider returned error", "error from provider"]).scope(Request),
@@ -52,6 +55,8 @@ fn table() -> Vec<Rule> {
         on(Caller).statuses([401, 403]).messages(["api key required", "api key is required", "api key is missing", "missing api key", "no api key"]),
         on(Caller).statuses([401, 403]).messages(["missing bearer", "missing subscription key", "header is required", "missing authorization header", "header of type"]),
         on(Caller).statuses([401, 403]).messages(["missing authentication", "header is missing", "token not provided", "no key provided"]),
+
+        // === One vendor ===
 
         // Google: the key.
         on(KeyRejected).codes(["API_KEY_INVALID", "keyInvalid", "keyExpired"]).confirm(),
@@ -217,6 +222,8 @@ fn table() -> Vec<Rule> {
         on(NotEntitled).status(403).messages(["无权访问", "无权使用"]).scope(KeyModel),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["模型不存在", "模型已下线"]),
         on(NotEntitled).status(500).message("token plan not support model").scope(KeyModel),
+
+        // === Any vendor, if no row above matches ===
 
         // Networks in front of an API.
         on(Egress).statuses([403, 429]).messages(["error code: 10", "error 10", "unusual traffic"]).needs_status(),

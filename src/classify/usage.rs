@@ -3,7 +3,7 @@
 //! Usage is read only where a format defines it: at the top level of an item or one level below it. Anything deeper, such
 //! as the arguments of a tool call, is text of the model.
 
-use std::{fmt, mem, sync::LazyLock};
+use std::{mem, sync::LazyLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -56,11 +56,7 @@ enum Framing {
     Json,
 }
 
-impl fmt::Debug for UsageReader {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UsageReader").field("format", &self.format).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([] UsageReader, "UsageReader", format);
 
 impl UsageReader {
     /// Creates a reader for a provider that reports usage in this format.
@@ -254,8 +250,8 @@ impl UsageReader {
 /// Reports whether the end of an event is the usage of Gemini, at the top level, with the counts of all events so far.
 fn repeats_usage(end: &[u8]) -> bool {
     static COUNTS: LazyLock<[Finder<'static>; 2]> =
-        LazyLock::new(|| ["\"promptTokenCount\"", "\"candidatesTokenCount\""].map(|name| Finder::new(name)));
-    let number = |brace| end.iter().filter(|byte| **byte == brace).count();
+        LazyLock::new(|| ["\"promptTokenCount\"", "\"candidatesTokenCount\""].map(Finder::new));
+    let number = |brace| memchr::memchr_iter(brace, end).count();
     COUNTS.iter().all(|name| name.find(end).is_some()) && number(b'}') == number(b'{') + 1
 }
 

@@ -8,7 +8,7 @@ use toml::{
     de::{DeArray, DeTable, DeValue, Deserializer, Error},
 };
 
-use super::{Environment, Problem, loaded::shown, wording::without_values};
+use super::{Environment, Problem, loaded::shown, wording};
 
 /// Maximum number of problems that are reported.
 const MAX_PROBLEMS: usize = 100;
@@ -27,14 +27,17 @@ pub fn read<T: DeserializeOwned>(
 ) -> Result<T, Vec<Problem>> {
     let settings = environment.settings();
     // Each variable has a span of one byte after the end of the text.
-    let problem = |error: &Error| {
+    let problem = |error: &Error, name: &str| {
         let at = error.span().map_or(0, |span| span.start);
         let setting = at.checked_sub(text.len() + 1).and_then(|setting| settings.get(setting));
         let in_file = || format!("{}:{}", shown(path.as_ref()), line_at(text, at));
-        (at, Problem::new(setting.map_or_else(in_file, |(name, ..)| name.clone()), without_values(error.message())))
+        let message = wording::without_values(error.message());
+        let is_named = setting.is_none() && message.starts_with("expected") && name.split('.').all(wording::is_word);
+        let message = if is_named { format!("{name}: {message}") } else { message };
+        (at, Problem::new(setting.map_or_else(in_file, |(name, ..)| name.clone()), message))
     };
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut problems: Vec<_> = errors.iter().map(problem).collect();
+    let mut problems: Vec<_> = errors.iter().map(|error| problem(error, "")).collect();
     let mut table = table.into_inner();
     for (n, (name, path, value)) in settings.iter().enumerate() {
         if !insert(&mut table, path, value, text.len() + 1 + n) {
@@ -49,12 +52,13 @@ pub fn read<T: DeserializeOwned>(
             Ok(value) if problems.is_empty() => return Ok(value),
             Ok(_) => break,
             Err(error) => {
-                let is_removed =
-                    |span: Range<usize>| error.message().starts_with("missing") && incomplete.contains(&span);
-                if !error.span().is_some_and(is_removed) {
-                    problems.push(problem(&error));
+                let span = error.span().unwrap_or_default();
+                let is_removed = error.message().starts_with("missing") && incomplete.contains(&span);
+                let name = remove(&mut table, &span, &mut incomplete);
+                if !is_removed {
+                    problems.push(problem(&error, name.as_deref().unwrap_or_default()));
                 }
-                if !error.span().is_some_and(|span| remove(&mut table, &span, &mut incomplete)) {
+                if name.is_none() {
                     break;
                 }
             }
@@ -94,31 +98,32 @@ fn insert<'t>(table: &mut DeTable<'t>, path: &[String], text: &'t str, start: us
     true
 }
 
-/// Removes the value with this span, or the value whose key has it. Adds the spans of the items of arrays around it to
-/// `incomplete`.
-fn remove(table: &mut DeTable<'_>, span: &Range<usize>, incomplete: &mut Vec<Range<usize>>) -> bool {
+/// Removes the value with this span, or the value whose key has it, and returns its name, such as `pool.wait`.
+/// Adds the spans of the items of arrays around it to `incomplete`.
+fn remove(table: &mut DeTable<'_>, span: &Range<usize>, incomplete: &mut Vec<Range<usize>>) -> Option<String> {
     let is_it = |(key, value): (&Spanned<Cow<'_, str>>, &Spanned<DeValue<'_>>)| {
         (key.span() == *span || value.span() == *span).then(|| key.get_ref().to_string())
     };
     if let Some(name) = table.iter().find_map(is_it) {
-        return table.remove(name.as_str()).is_some();
+        table.remove(name.as_str());
+        return Some(name);
     }
-    table.iter_mut().any(|(_, value)| match value.get_mut() {
-        DeValue::Table(table) => remove(table, span, incomplete),
+    table.iter_mut().find_map(|(key, value)| match value.get_mut() {
+        DeValue::Table(table) => Some(format!("{}.{}", key.get_ref(), remove(table, span, incomplete)?)),
         DeValue::Array(items) => {
-            let mut found = false;
+            let mut found = None;
             for mut item in std::mem::replace(items, DeArray::new()) {
                 let at = item.span();
                 if let DeValue::Table(table) = item.get_mut()
-                    && remove(table, span, incomplete)
+                    && let Some(name) = remove(table, span, incomplete)
                 {
                     incomplete.push(at.clone());
-                    found = true;
+                    found = Some(format!("{}.{name}", key.get_ref()));
                 }
-                if at == *span { found = true } else { items.push(item) }
+                if at == *span { found = Some(key.get_ref().to_string()) } else { items.push(item) }
             }
             found
         }
-        _ => false,
+        _ => None,
     })
 }

@@ -22,7 +22,7 @@ use crate::{Key, KeyId, Limit, Limits, Secret, Span, Tier, Unit};
 /// | `project` (or `owner`) | the project that owns the quota; keys of a project share limits and cooldowns |
 /// | `tier` | `free`, `paid` or `unknown` |
 /// | `priority` | keys with a lower number are used first; 0 by default, 10 for a paid key |
-/// | `weight` | its share of the requests relative to other keys; 1 by default |
+/// | `weight` | its share of the requests relative to other keys, if the strategy uses weights; 1 by default |
 /// | `exit` | the exit (a proxy or a local address) for its requests |
 /// | `billing_account` | the account that pays for the project |
 /// | `rpm`, `tpm`, `rpd` | limits for models not in `limits`: requests and prompt tokens a minute, requests a day |

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Environment, KeyEntry, PoolConfig, key_entry::Options, key_file, wording};
 use crate::{Key, KeyId};
 
-/// One problem of a configuration. It contains no values, which may be secrets.
+/// One problem of a configuration. It contains no values that may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Problem {

@@ -1,6 +1,7 @@
-//! Error messages that name the expected value but not the actual value, which may be a secret.
+//! Error messages that name the expected value, but of the actual values only plain words: others may be secrets.
 
-/// Rewrites a deserializer's message without the values that it quotes.
+/// Rewrites a deserializer's message without the values that it quotes, except a plain word that is not in a list of
+/// words.
 pub(super) fn without_values(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let first = quoted.first().copied().unwrap_or_default();
@@ -15,6 +16,9 @@ pub(super) fn without_values(message: &str) -> String {
                 "a map" => "expected a table".to_owned(),
                 "struct LimitsEntry" => "expected limits by model, such as { \"*\" = { rpm = 10 } }".to_owned(),
                 expected if expected.starts_with("struct ") => "expected a table".to_owned(),
+                expected if message.starts_with("unknown") && is_word(first) => {
+                    format!("expected {}, not \"{first}\"", expected.replace('`', ""))
+                }
                 expected => format!("expected {}", expected.replace('`', "")),
             }
         }
@@ -29,10 +33,13 @@ pub(super) fn unknown_option(name: &str, known: &[&str]) -> String {
     if let Some((_, near)) = near.min_by_key(|(letters, _)| *letters) {
         return format!("\"{name}\" is not an option; did you mean \"{near}\"?");
     }
-    // Any other text may be a key that was pasted by mistake.
-    let word = name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte));
-    let name = if word { format!("\"{name}\"") } else { "this".to_owned() };
+    let name = if is_word(name) { format!("\"{name}\"") } else { "this".to_owned() };
     format!("{name} is not an option; the options are {}", known.join(", "))
+}
+
+/// Reports whether a text is a plain word. Any other text may be a key that was pasted by mistake.
+pub(super) fn is_word(text: &str) -> bool {
+    (1..=24).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_lowercase() || b"_-".contains(&byte))
 }
 
 /// Returns the length of the longer word without the prefix and the suffix that both words share.
@@ -110,6 +117,7 @@ mod tests {
             ("unknown field `AIzaSy-key`, expected `id` or `tier`", "this is not an option; the options are id, tier"),
             ("unknown field `region`, expected `id`", "\"region\" is not an option; the options are id"),
             ("unknown variant `AIzaSy-secret`, expected `lru` or `weighted`", "expected lru or weighted"),
+            ("unknown variant `fast`, expected `lru` or `weighted`", "expected lru or weighted, not \"fast\""),
             ("invalid type: string \"AIzaSy, expected x\", expected a boolean", "expected a boolean"),
             ("invalid type: integer `5`, expected struct GatewaySection", "expected a table"),
             ("missing field `class`", "class is missing"),

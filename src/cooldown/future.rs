@@ -1,7 +1,6 @@
 //! Reads the start of a response, classifies it and reports the outcome.
 
 use std::{
-    fmt,
     future::Future,
     io,
     pin::Pin,
@@ -226,8 +225,4 @@ pub(super) fn classify(lease: &Lease, status: StatusCode, headers: &HeaderMap, b
     shared.classifier.classify(&*shared.provider, status, headers, body, shared.clock.wall())
 }
 
-impl<F, B: Body> fmt::Debug for CooldownFuture<F, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CooldownFuture").field("lease", &self.lease).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([F, B: Body] CooldownFuture<F, B>, "CooldownFuture", lease);

@@ -1,6 +1,6 @@
 //! Request bodies that depend on the model.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -24,8 +24,4 @@ impl BodyForModel {
     }
 }
 
-impl fmt::Debug for BodyForModel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BodyForModel").finish_non_exhaustive()
-    }
-}
+debug_with_fields!([] BodyForModel, "BodyForModel");

@@ -1,7 +1,6 @@
 //! Sends a request with one model after another, and collects the attempts.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -138,11 +137,4 @@ fn set_attempts<R, E: 'static>(result: &mut Result<Response<R>, E>, attempts: At
     }
 }
 
-impl<S, B> fmt::Debug for ModelFallbackFuture<S, B>
-where
-    S: Service<Request<B>>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ModelFallbackFuture").finish_non_exhaustive()
-    }
-}
+debug_with_fields!([S: Service<Request<B>>, B] ModelFallbackFuture<S, B>, "ModelFallbackFuture");

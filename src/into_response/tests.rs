@@ -107,8 +107,8 @@ async fn good_responses_pass_and_a_service_that_fails_to_become_ready_gives_a_re
 #[derive(Debug)]
 struct Wrapped(Error);
 
-impl fmt::Display for Wrapped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl std::fmt::Display for Wrapped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a worker failed")
     }
 }

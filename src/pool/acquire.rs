@@ -250,8 +250,4 @@ impl Drop for Waiting {
     }
 }
 
-impl std::fmt::Debug for Acquire {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Acquire").field("request", &self.request).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([] Acquire, "Acquire", request);

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-use crate::{classify::ErrorClass, key::KeyId, limit::Limit, time::Tick};
+use crate::{
+    classify::ErrorClass,
+    key::KeyId,
+    limit::Limit,
+    time::{Tick, whole_seconds},
+};
 
 /// An event in a pool. It never contains a secret.
 ///
@@ -127,13 +132,14 @@ impl Events {
     }
 }
 
-/// Logs an event.
-pub(crate) fn log(event: &Event) {
+/// Logs an event that was published at this tick.
+pub(crate) fn log(event: &Event, now: Tick) {
     match event {
         Event::KeyAdded { key } => tracing::debug!(%key, "key added"),
         Event::KeyRemoved { key } => tracing::info!(%key, "key removed"),
-        Event::Cooling { target, key, class, message, .. } => {
-            tracing::info!(breaker = %target, %key, class = class.as_str(), error = message.as_deref(), "cooling down");
+        Event::Cooling { target, key, class, until, message } => {
+            let (seconds, class) = (whole_seconds(until.since(now)), class.as_str());
+            tracing::info!(breaker = %target, %key, class, seconds, error = message.as_deref(), "cooling down");
         }
         Event::Closed { target } => tracing::info!(breaker = %target, "in use again"),
         Event::Disabled { target, key, class, message } => {

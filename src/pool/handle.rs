@@ -32,7 +32,7 @@ use crate::{
     key::{Key, KeyId, Tier},
     provider::Provider,
     store::{Record, Store},
-    time::{Clock, WallReading},
+    time::{Clock, Tick, WallReading},
 };
 
 /// A pool of keys, used as if they were one. A handle is cheap to clone; all clones share one pool.
@@ -96,17 +96,17 @@ impl Shared {
         let effects = (!state.effects.is_empty()).then(|| std::mem::take(&mut state.effects));
         drop(state);
         if let Some(effects) = effects {
-            self.perform(effects);
+            self.perform(effects, now.tick);
         }
         result
     }
 
-    fn perform(&self, effects: Effects) {
+    fn perform(&self, effects: Effects, now: Tick) {
         for waker in effects.wakers {
             waker.wake();
         }
         for event in effects.events {
-            super::events::log(&event);
+            super::events::log(&event, now);
             // There may be no listener.
             let _ = self.events.send(event);
         }

@@ -1,6 +1,6 @@
 //! Strategies, which compute a rank from a key's load. The ready key with the lowest rank is used first.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,16 +13,17 @@ use crate::Error;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Strategy {
-    /// The key with the fewest requests in flight for its weight; of equals the least recently used.
+    /// The key with the fewest requests in flight for its weight; of equals the one whose last request started first.
     #[default]
     LeastLoaded,
-    /// Each key in turn.
+    /// Each key in turn, whatever its weight.
     RoundRobin,
     /// Each key in proportion to its weight.
     Weighted,
-    /// The key unused for the longest time.
+    /// The key of which no request has started or ended for the longest time, whatever its weight.
     Lru,
-    /// The key with the lowest average response time (errors count more) times its requests in flight.
+    /// The key with the lowest average response time (errors count more) times its requests in flight, divided by its
+    /// weight.
     Adaptive,
 }
 
@@ -31,7 +32,8 @@ pub enum Strategy {
 pub(crate) struct Load {
     /// The order among equal keys. Its meaning depends on the strategy:
     /// - `weighted`: the key's pass in stride scheduling, which is its grants divided by its weight, in units of 1/65536
-    /// - others: when the key was last used, as a number of grants and ends of leases in the pool
+    /// - `lru`: when a lease of the key was last granted or ended, as a number of grants and ends in the pool
+    /// - others: when a lease of the key was last granted, as such a number
     order: u64,
     pub(crate) in_flight: u32,
     /// Moving average of the response time, in milliseconds; errors count ten times.
@@ -109,11 +111,7 @@ impl Load {
     }
 }
 
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+display_serialized!(Strategy);
 
 impl FromStr for Strategy {
     type Err = Error;

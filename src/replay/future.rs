@@ -1,7 +1,6 @@
 //! Collects the body of a request, then sends the request.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -186,11 +185,4 @@ fn append(buffer: &mut BytesMut, mut data: impl Buf) {
     }
 }
 
-impl<S, B> fmt::Debug for ReplayFuture<S, B>
-where
-    S: Service<Request<ReplayBody<B>>>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplayFuture").finish_non_exhaustive()
-    }
-}
+debug_with_fields!([S: Service<Request<ReplayBody<B>>>, B] ReplayFuture<S, B>, "ReplayFuture");

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    fmt,
     sync::{Arc, Mutex, Once, PoisonError},
     time::Duration,
 };
@@ -270,8 +269,4 @@ where
     }
 }
 
-impl fmt::Debug for RetryPolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryPolicy").field("max_attempts", &self.max_attempts).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([] RetryPolicy, "RetryPolicy", max_attempts);

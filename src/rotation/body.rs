@@ -1,7 +1,6 @@
 //! A response body that keeps its lease until it ends.
 
 use std::{
-    fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -57,8 +56,4 @@ impl<B: Body> Body for LeaseBody<B> {
     }
 }
 
-impl<B> fmt::Debug for LeaseBody<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LeaseBody").field("lease", &self.lease).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([B] LeaseBody<B>, "LeaseBody", lease);

@@ -1,7 +1,6 @@
 //! Acquires a key, sends the request with it, and adds the attempt to the result.
 
 use std::{
-    fmt,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -177,11 +176,4 @@ fn failed(error: BoxError, lease: &Lease, mut attempts: Attempts) -> Error {
     error.with_attempts(attempts)
 }
 
-impl<S, B> fmt::Debug for KeyRotationFuture<S, B>
-where
-    S: Service<Request<B>>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRotationFuture").field("attempts", &self.attempts).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([S: Service<Request<B>>, B] KeyRotationFuture<S, B>, "KeyRotationFuture", attempts);

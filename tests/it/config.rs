@@ -602,13 +602,13 @@ fn all_faults_are_reported_at_once_with_their_places() {
         "KEYPOOL__PROVIDER__X: the parent setting is not a table",
         "KEYPOOL__STRATGEY: \"stratgey\" is not an option; did you mean \"strategy\"?",
         "KEYPOOL__WAIT: expected seconds, or a time such as 500ms, 2s or 1m; at most 24h",
-        "keypool.toml:15: expected one of rate_limit",
+        "keypool.toml:15: errors.class: expected one of rate_limit",
         &format!(
-            "keypool.toml:2: expected one of {}",
+            "keypool.toml:2: strategy: expected one of {}",
             tower_keypool::Strategy::ALL.map(tower_keypool::Strategy::as_str).join(", ")
         ),
         "keypool.toml:3: \"headers\" is not an option; did you mean \"header\"?",
-        "keypool.toml:6: expected a whole number, 0 or more",
+        "keypool.toml:6: limits.m.rpm: expected a whole number, 0 or more",
         "keypool.toml:7: \"rpdd\" is not an option; did you mean \"rpd\"?",
     ];
     assert_eq!(messages.len(), expected.len(), "{messages:#?}");
@@ -732,8 +732,8 @@ fn caller_defined_type_is_read_and_its_faults_are_reported() {
     assert_eq!(
         messages,
         [
-            "keypool.toml:1: expected a whole number, 0 or more",
             "keypool.toml:1: listen is missing",
+            "keypool.toml:1: threads: expected a whole number, 0 or more",
             "keypool.toml:3: \"wiat\" is not an option; did you mean \"wait\"?",
         ]
     );

@@ -196,6 +196,8 @@ fn field_names_in_a_json_log_line_are_unique() {
         assert!(text.contains(event), "{event}: {text}");
     }
     for line in text.lines() {
+        // The cooldown after the first 429 without a delay.
+        assert_eq!(line.contains(r#""seconds":10"#), line.contains("cooling down"), "{line}");
         for name in ["message", "target"] {
             assert_eq!(line.matches(&format!(r#""{name}":"#)).count(), 1, "{line}");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::paths::{BESIDE_ERROR, ERRORS, FAILED, LIMITED, MORE_ERRORS};
+use super::paths::{BESIDE_ERROR, ERRORS, ERRORS_IN_ERROR_BODIES, FAILED, LIMITED};
 use crate::classify::sse::{Event, event_end};
 
 /// Returns the values at a path such as `details[].reason`. A value that is not an array is treated as an array of one
@@ -57,7 +57,7 @@ fn is_empty(value: &Value) -> bool {
 /// Returns the error object, or the whole value if the value itself is the error.
 pub(super) fn error_of(root: &Value) -> &Value {
     let found = |is: fn(&Value) -> bool| {
-        let all = ERRORS.iter().chain(MORE_ERRORS).flat_map(|path| at(root, path));
+        let all = ERRORS.iter().chain(ERRORS_IN_ERROR_BODIES).flat_map(|path| at(root, path));
         all.filter(|error| !is_empty(error)).find(|error| is(error))
     };
     // `{"error": "…", "message": …}`

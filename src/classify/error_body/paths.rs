@@ -2,14 +2,16 @@
 //!
 //! A path is relative to the error: `a.b` is a field of a field, and `a[]` each item of an array or the value itself. The
 //! paths of delays, times and statuses are also looked up in the body that has the error.
-//! If no path matches a body, all its texts are searched for words that look like codes.
+//! Only if the paths find neither a code nor a message in a body with an error status, all its texts are searched: words
+//! in a single case are codes, and the longest sentence is the message.
 
-/// Paths of the error in an event or in a successful response.
+/// Paths of the error. An event or a successful response that has one is an error.
 pub(super) const ERRORS: &[&str] = &[
     "error[]", "response.error", "response.status_details.error", "interaction.error", "choices[].error", "x_groq.error",
 ];
-/// Additional paths of the error in a response with an error status.
-pub(super) const MORE_ERRORS: &[&str] = &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
+/// More paths of the error in a body that is known to be an error, such as one with an error status.
+pub(super) const ERRORS_IN_ERROR_BODIES: &[&str] =
+    &["details.error", "detail.error", "body.error", "data.error", "fault", "base_resp"];
 
 /// Words of which a successful response, or an event of one, has at least one if it is an error. Others are not parsed.
 pub(super) const MEMBERS: &[&str] = &["\"error\"", "\"base_resp\"", "\"success\"", "\"failed\"", LIMITED];

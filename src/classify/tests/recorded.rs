@@ -33,8 +33,6 @@ struct Fixture {
     body_base64: Option<String>,
     #[serde(default)]
     event: bool,
-    #[serde(rename = "model")]
-    _model: Option<String>,
     #[serde(rename = "source")]
     _source: String,
     #[serde(rename = "verbatim")]
@@ -51,6 +49,7 @@ struct Expected {
     #[serde(default)]
     confirm: bool,
     code: Option<String>,
+    message: Option<String>,
 }
 
 impl Fixture {
@@ -83,14 +82,16 @@ impl Fixture {
         let got = (failure.as_ref().map(Failure::class), failure.as_ref().map(Failure::affected_scope));
         let cooldown = failure.as_ref().map_or(Value::Null, cooldown);
         let code = failure.as_ref().and_then(Failure::error_code);
+        let message = failure.as_ref().and_then(Failure::message);
         let confirm = failure.as_ref().is_some_and(|failure| failure.confirm);
         let as_expected = got == (expected.class, expected.scope)
             && same_cooldown(&cooldown, &expected.cooldown)
             && (expected.code.is_none() || expected.code.as_deref() == code)
+            && (expected.message.is_none() || expected.message.as_deref() == message)
             && confirm == expected.confirm;
         (!as_expected).then(|| {
             format!(
-                "{}\n  expected {:?} {:?} {} code={:?} confirm={}\n  got      {:?} {:?} {} code={:?} confirm={}\n  message  {:?}",
+                "{}\n  expected {:?} {:?} {} code={:?} confirm={}\n  got      {:?} {:?} {} code={:?} confirm={}\n  expected message={:?}\n  got      message={:?}",
                 self.name,
                 expected.class,
                 expected.scope,
@@ -102,7 +103,8 @@ impl Fixture {
                 cooldown,
                 code,
                 confirm,
-                failure.as_ref().and_then(Failure::message),
+                expected.message,
+                message,
             )
         })
     }

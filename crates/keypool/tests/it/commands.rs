@@ -630,8 +630,8 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     home.run(&["config", "check"]).wrong("log.directory: no file can be created in this folder");
     home.write("keypool.toml", "batch = 3\n[log]\nlevel = \"loud\"\n");
     let done = home.run(&["config", "check"]);
-    assert!(done.err.contains("keypool.toml:1: expected a table"), "{}", done.err);
-    done.wrong("keypool.toml:3: expected one of error, warn, info, debug, trace");
+    assert!(done.err.contains("keypool.toml:1: batch: expected a table"), "{}", done.err);
+    done.wrong("keypool.toml:3: log.level: expected one of error, warn, info, debug, trace, not \"loud\"");
     home.write("keypool.toml", &format!("[\"{}\"]", key(1)));
     home.run(&["config", "check"]).wrong("pass a key file with --keys");
     std::fs::write(home.path().join("keypool.toml"), b"\xff\xfe[\0").expect("written");
