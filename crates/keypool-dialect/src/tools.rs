@@ -84,6 +84,9 @@ fn read_one(
     let Some(name) = fields::take_text(&mut tool, "name").filter(|name| !name.is_empty()) else {
         return Err(Error::invalid(format!("{place}.name"), "is missing"));
     };
+    if schema.as_ref().is_some_and(|schema| !schema.is_object()) {
+        return Err(Error::invalid(place, format_args!("the schema of {name:?} is not an object")));
+    }
     if tool["strict"] == true {
         // Gemini has no strict mode: the model follows the schema as well as it can.
         notes.ignore("tools.strict");
@@ -194,20 +197,22 @@ pub(crate) fn read_format(value: Value, place: &str) -> Result<Format, Error> {
         description: Option<String>,
     }
     let format: WireFormat = fields::read(value, place)?;
+    let nested = if format.json_schema.is_some() { ".json_schema" } else { "" };
     let Schema { schema, description } = format.json_schema.unwrap_or(format.flat);
     match (&*format.kind, schema) {
         ("text", _) => Ok(Format::Text),
         ("json_object", None) => Ok(Format::Json),
-        ("json_schema" | "json_object", Some(mut schema)) => {
-            let about = description.filter(|about| !about.trim().is_empty());
-            if let (Some(members), Some(about)) = (schema.as_object_mut(), about)
-                && !members.contains_key("description")
+        ("json_schema" | "json_object", Some(Value::Object(mut schema))) => {
+            if let Some(about) =
+                description.filter(|about| !about.trim().is_empty() && !schema.contains_key("description"))
             {
-                members.shift_insert(0, "description".to_owned(), about.into());
+                schema.shift_insert(0, "description".to_owned(), about.into());
             }
-            Ok(Format::Schema(schema))
+            Ok(Format::Schema(schema.into()))
         }
-        ("json_schema", None) => Err(Error::invalid(format!("{place}.json_schema.schema"), "the schema is missing")),
+        ("json_schema" | "json_object", _) => {
+            Err(Error::invalid(format!("{place}{nested}.schema"), "the schema is missing, or not an object"))
+        }
         _ => Err(Error::invalid(format!("{place}.type"), "expected text, json_object or json_schema")),
     }
 }

@@ -186,7 +186,7 @@ impl Body<'_> {
             without_nulls(json!({
                 "name": self.names.at_gemini(&tool.name),
                 "description": tool.description.as_deref().filter(|text| !text.is_empty()),
-                "parametersJsonSchema": tool.parameters.as_ref().map(schema::of_arguments),
+                "parametersJsonSchema": schema::of_arguments(tool.parameters.as_ref()),
             }))
         };
         let declared: Vec<Value> = self.conversation.tools.iter().map(declaration).collect();

@@ -8,18 +8,30 @@ use serde_json::{Map, Value, json};
 /// - a `$ref` with other fields beside it is moved into an `anyOf` of one, and a lost `#` is restored;
 /// - an `allOf` of one, which generators write around a `$ref`, becomes an `anyOf`;
 /// - `null` in an `enum` becomes a separate type, and an `enum` with other values moves into the description, because an
-///   `enum` may only contain strings and numbers.
+///   `enum` may only contain strings and numbers;
+/// - a list of `items`, the older form of a tuple, becomes `prefixItems`;
+/// - a type is written in lower case.
 pub(super) fn adapted(schema: &Value) -> Value {
     let mut schema = schema.clone();
     adapt(&mut schema);
     schema
 }
 
-/// Returns the schema of a function's arguments, whose root needs a type.
-pub(super) fn of_arguments(schema: &Value) -> Value {
+/// Returns the schema of a function's arguments. Its root needs a type, also if the function has no parameters: Gemini
+/// refuses the mode ANY for a function without a schema (googleapis/python-genai#981).
+pub(super) fn of_arguments(schema: Option<&Value>) -> Value {
+    let Some(schema) = schema else { return json!({ "type": "object", "properties": {} }) };
     let mut schema = adapted(schema);
-    if schema.get("properties").is_some() && schema.get("type").is_none() {
-        schema["type"] = "object".into();
+    let place = schema["$ref"].as_str().and_then(|place| place.strip_prefix('#'));
+    let target = place.and_then(|place| schema.pointer(place)).and_then(Value::as_object).cloned();
+    let Some(fields) = schema.as_object_mut() else { return schema };
+    if let Some(target) = target {
+        fields.shift_remove("$ref");
+        fields.extend(target);
+    }
+    let kind = fields.entry("type").or_insert(Value::Null);
+    if kind.is_null() || kind.as_array().is_some_and(|kinds| kinds.contains(&json!("object"))) {
+        *kind = "object".into();
     }
     schema
 }
@@ -42,6 +54,14 @@ fn adapt(schema: &mut Value) {
                 && place.starts_with('/')
             {
                 place.insert(0, '#');
+            }
+            if fields.get("items").is_some_and(Value::is_array) {
+                fields.shift_remove("additionalItems");
+                let items = fields.shift_remove("items").unwrap_or_default();
+                fields.insert("prefixItems".to_owned(), items);
+            }
+            if let Some(Value::String(kind)) = fields.get_mut("type") {
+                kind.make_ascii_lowercase();
             }
             part_reference(fields);
             part_null(fields);

@@ -16,7 +16,7 @@ fn schemas_are_adapted_and_keep_their_field_order() {
     for (given, taken) in [
         (
             json!({ "$schema": "x", "properties": { "z": { "const": "a" }, "const": { "type": "string" } } }),
-            r#"{"properties":{"z":{"enum":["a"]},"const":{"type":"string"}},"type":"object"}"#,
+            r#"{"properties":{"z":{"enum":["a"]},"const":{"type":"string"}}}"#,
         ),
         (json!({ "const": 1, "enum": [1, 2] }), r#"{"enum":[1]}"#),
         (json!({ "default": { "const": 1 } }), r#"{"default":{"const":1}}"#),
@@ -26,10 +26,7 @@ fn schemas_are_adapted_and_keep_their_field_order() {
             r##"{"title":"t","anyOf":[{"$ref":"#/$defs/a"}]}"##,
         ),
         (json!({ "$ref": "#/$defs/a", "$defs": { "a": {} } }), r##"{"$ref":"#/$defs/a","$defs":{"a":{}}}"##),
-        (
-            json!({ "properties": { "$ref": { "type": "string" } } }),
-            r#"{"properties":{"$ref":{"type":"string"}},"type":"object"}"#,
-        ),
+        (json!({ "properties": { "$ref": { "type": "string" } } }), r#"{"properties":{"$ref":{"type":"string"}}}"#),
         (
             json!({ "type": ["string", "null"], "enum": ["a", null], "description": "d" }),
             r#"{"description":"d","anyOf":[{"type":["string"],"enum":["a"]},{"type":"null"}]}"#,
@@ -51,8 +48,17 @@ fn schemas_are_adapted_and_keep_their_field_order() {
             json!({ "description": "d", "$ref": "#/$defs/a", "anyOf": [{ "type": "string" }] }),
             r##"{"description":"d","anyOf":[{"$ref":"#/$defs/a"}]}"##,
         ),
+        (
+            json!({ "type": "ARRAY", "items": [{ "const": 1 }, { "type": "STRING" }], "additionalItems": false }),
+            r#"{"type":"array","prefixItems":[{"enum":[1]},{"type":"string"}]}"#,
+        ),
+        (
+            json!({ "properties": { "type": { "type": "string" }, "items": { "items": {} } } }),
+            r#"{"properties":{"type":{"type":"string"},"items":{"items":{}}}}"#,
+        ),
     ] {
-        assert_eq!(schema(&given), taken);
+        let given = json!({ "type": "object", "properties": { "p": given } });
+        assert_eq!(schema(&given), format!(r#"{{"type":"object","properties":{{"p":{taken}}}}}"#));
     }
     // The same for the schema of the answer, in each dialect.
     let form = json!({ "type": "object", "properties": { "z": { "const": 1 }, "a": {} } });
@@ -68,6 +74,39 @@ fn schemas_are_adapted_and_keep_their_field_order() {
             (config["responseJsonSchema"].to_string(), &config["responseMimeType"]),
             (taken, &json!("application/json"))
         );
+    }
+}
+
+#[test]
+fn arguments_of_a_function_are_an_object() {
+    let nothing = r#"{"type":"object","properties":{}}"#;
+    for (given, taken) in [
+        (Value::Null, nothing),
+        (json!({}), nothing),
+        (json!({ "description": "d" }), r#"{"description":"d","type":"object"}"#),
+        (json!({ "additionalProperties": false }), r#"{"additionalProperties":false,"type":"object"}"#),
+        (json!({ "properties": { "a": {} } }), r#"{"properties":{"a":{}},"type":"object"}"#),
+        (json!({ "type": ["object", "null"] }), r#"{"type":"object"}"#),
+        (json!({ "type": "OBJECT" }), r#"{"type":"object"}"#),
+        (json!({ "anyOf": [{ "type": "object" }, {}] }), r#"{"anyOf":[{"type":"object"},{}],"type":"object"}"#),
+        (
+            json!({ "$ref": "#/$defs/A", "$defs": { "A": { "type": "object", "required": ["a"] } } }),
+            r#"{"$defs":{"A":{"type":"object","required":["a"]}},"type":"object","required":["a"]}"#,
+        ),
+        // Gemini tells the caller what is wrong.
+        (json!({ "type": "string" }), r#"{"type":"string"}"#),
+    ] {
+        assert_eq!(schema(&given), taken);
+    }
+    for wrong in [json!([]), json!("y"), json!(5)] {
+        for (frontend, tool) in [
+            (CHAT, json!({ "type": "function", "function": { "name": "f", "parameters": wrong } })),
+            (RESPONSES, json!({ "type": "function", "name": "f", "parameters": wrong })),
+            (MESSAGES, json!({ "name": "f", "input_schema": wrong })),
+        ] {
+            let error = parse(frontend, &hello(frontend, &json!({ "tools": [tool] }))).unwrap_err();
+            assert_eq!(error.message(), "tools[0]: the schema of \"f\" is not an object");
+        }
     }
 }
 
