@@ -1,5 +1,7 @@
 //! Writing of a message response, whole or as a stream of events.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use crate::{Call, Error, Event, Finish, Frontend, Source, Usage, answer::Writer, request::Reply, sse};
@@ -38,13 +40,8 @@ fn image(mime: &str, data: &str) -> String {
 
 /// Returns each page once.
 fn pages(sources: &[Source]) -> Vec<&Source> {
-    let mut pages: Vec<&Source> = Vec::new();
-    for source in sources {
-        if !pages.iter().any(|page| page.url == source.url) {
-            pages.push(source);
-        }
-    }
-    pages
+    let mut urls = HashSet::new();
+    sources.iter().filter(|source| urls.insert(&source.url)).collect()
 }
 
 fn citations(sources: &[Source]) -> Vec<Value> {

@@ -31,8 +31,8 @@ pub struct Decoder {
 #[derive(Debug, Default)]
 struct Choice {
     calls: usize,
-    has_text: bool,
-    has_media: bool,
+    /// Whether it has text, media or a call.
+    says: bool,
     has_parts: bool,
     /// Text that is dropped if the answer comes as a call.
     aside: String,
@@ -42,10 +42,6 @@ struct Choice {
 }
 
 impl Choice {
-    fn says(&self) -> bool {
-        self.has_text || self.has_media || self.calls > 0
-    }
-
     /// Reports whether its output is malformed and has no call that can be used.
     fn is_malformed(&self) -> bool {
         self.calls == 0 && self.finish.as_deref().is_some_and(is_malformed)
@@ -114,6 +110,9 @@ impl Decoder {
         }
         if let Some(reason) = answer["promptFeedback"]["blockReason"].as_str() {
             self.block_reason = Some(reason.to_owned());
+            for choice in self.choices.values_mut() {
+                choice.finish.get_or_insert_with(|| reason.to_owned());
+            }
         }
         Ok(())
     }
@@ -150,6 +149,8 @@ impl Decoder {
             Some("PUP_LIMITED_DISABLED") => {
                 return Err(Error::new(ErrorKind::Unavailable, "the provider has disabled the API key that was used"));
             }
+            // Its call had no name.
+            Some(_) if state.is_malformed() => {}
             Some(reason) => state.finish = Some(reason.to_owned()),
         }
         Ok(())
@@ -163,11 +164,16 @@ impl Decoder {
         let thought = part["thought"] == true;
         if let Value::Object(mut function) = take(&mut part, "functionCall") {
             let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
+            if name.is_empty() {
+                // Gemini would refuse the conversation with such a call in it.
+                state.finish = Some("MALFORMED_FUNCTION_CALL".to_owned());
+                return;
+            }
             let name = self.names.at_caller(name).to_owned();
             let args = content::arguments(function.get_mut("args").map(Value::take).unwrap_or_default());
             if answers_by_call && name == request::ANSWER {
                 if !std::mem::replace(&mut state.has_answer, true) {
-                    state.has_text = true;
+                    state.says = true;
                     events.push(Event::Text { choice, text: args.to_string() });
                 }
                 return;
@@ -178,6 +184,7 @@ impl Decoder {
             }
             let number = (choice, state.calls);
             state.calls += 1;
+            state.says = true;
             let own_id = function.get("id").and_then(Value::as_str);
             let id = ids::call_id(self.prefix, &self.unique, number, &self.model, own_id);
             let signature = part["thoughtSignature"].as_str().map(str::to_owned);
@@ -186,13 +193,13 @@ impl Decoder {
         } else if part["inlineData"].is_object() {
             // Images of thoughts are not part of the response.
             if !thought {
-                state.has_media = true;
+                state.says = true;
                 let mut field = |name: &str| take_text(&mut part["inlineData"], name).unwrap_or_default();
                 events.push(Event::Media { choice, mime: field("mimeType"), data: field("data") });
             }
         } else {
             let text = take_text(&mut part, "text").unwrap_or_default();
-            state.has_text |= !thought && !text.trim().is_empty();
+            state.says |= !thought && !text.trim().is_empty();
             match (text.is_empty(), thought) {
                 (true, _) => {}
                 (false, false) if answers_by_call => state.aside.push_str(&text),
@@ -237,7 +244,7 @@ impl Decoder {
         if self.choices.values().all(|choice| choice.finish.is_none()) {
             return Outcome::Truncated;
         }
-        if self.choices.values().any(|choice| choice.says() && !choice.is_malformed()) {
+        if self.choices.values().any(|choice| choice.says && !choice.is_malformed()) {
             return Outcome::Complete;
         }
         let malformed = self.choices.values().find(|choice| choice.is_malformed());

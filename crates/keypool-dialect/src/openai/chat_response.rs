@@ -84,10 +84,11 @@ pub(crate) struct Chat {
     usage: Usage,
 }
 
-/// One candidate so far. If the response is streamed, only the calls are counted.
+/// One candidate so far. If the response is streamed, only the calls and images are counted.
 struct Choice {
     message: Value,
     calls: usize,
+    images: usize,
     logprobs: Vec<Value>,
     finish_reason: &'static str,
 }
@@ -129,6 +130,7 @@ impl Chat {
         self.choices.entry(index).or_insert_with(|| Choice {
             message: json!({ "role": "assistant", "content": "", "refusal": null }),
             calls: 0,
+            images: 0,
             logprobs: Vec::new(),
             finish_reason: "stop",
         })
@@ -172,7 +174,12 @@ impl Writer for Chat {
             Event::Text { choice, text } => self.delta(*choice, "content", text.as_str().into(), out),
             Event::Thought { choice, text } => self.delta(*choice, "reasoning_content", text.as_str().into(), out),
             Event::Call { choice, call } => self.call(*choice, call, out),
-            Event::Media { choice, mime, data } => self.delta(*choice, "images", json!([image(mime, data)]), out),
+            Event::Media { choice: index, mime, data } => {
+                let (choice, mut image) = (self.choice(*index, Some(""), out), image(mime, data));
+                image["index"] = choice.images.into();
+                choice.images += 1;
+                self.delta(*index, "images", json!([image]), out);
+            }
             Event::Sources { choice, sources, .. } => {
                 self.delta(*choice, "annotations", sources.iter().map(annotation).collect(), out);
             }
@@ -207,7 +214,7 @@ impl Writer for Chat {
             return Ok(());
         }
         let choice = |(index, choice): (u32, Choice)| {
-            let Choice { mut message, calls, logprobs, finish_reason } = choice;
+            let Choice { mut message, calls, logprobs, finish_reason, .. } = choice;
             if calls > 0 && message["content"] == "" {
                 message["content"] = Value::Null;
             }

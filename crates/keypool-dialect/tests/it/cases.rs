@@ -250,6 +250,37 @@ fn calls_beside_a_malformed_one_are_returned() {
 }
 
 #[test]
+fn call_without_a_name_is_malformed() {
+    for frontend in ALL {
+        let request = parse(frontend, &hello(frontend, &json!({ "tools": [tool(frontend, "one")] }))).unwrap();
+        for nameless in
+            [json!({ "functionCall": { "args": {} } }), json!({ "functionCall": { "name": "", "args": {} } })]
+        {
+            let alone = gemini(&json!([nameless]), "STOP");
+            let malformed = Outcome::Malformed("MALFORMED_FUNCTION_CALL".to_owned());
+            assert_eq!(whole(&request, &alone).0, malformed);
+            assert_eq!(streamed(&request, &[alone]).outcome, malformed);
+            let (outcome, answer) = whole(&request, &gemini(&json!([nameless, call("one"), nameless]), "STOP"));
+            assert_eq!(outcome, Outcome::Complete);
+            let names: Vec<String> = calls_of(frontend, &answer.unwrap()).into_iter().map(|call| call.1).collect();
+            assert_eq!(names, ["one"]);
+        }
+    }
+}
+
+#[test]
+fn prompt_blocked_after_the_first_text_is_filtered() {
+    let blocked = json!({ "promptFeedback": { "blockReason": "SAFETY" } });
+    for (frontend, filtered) in [(CHAT, "content_filter"), (RESPONSES, "content_filter"), (MESSAGES, "refusal")] {
+        let request = parse(frontend, &hello(frontend, &json!({}))).unwrap();
+        let streamed = streamed(&request, &[gemini(&json!([{ "text": "Hi" }]), ""), blocked.clone()]);
+        assert_eq!(streamed.outcome, Outcome::Complete);
+        let sent = streamed.sent.unwrap();
+        assert!(sent.contains(filtered) && !sent.contains("broke off"), "{sent}");
+    }
+}
+
+#[test]
 fn empty_response_is_reported_and_returned() {
     let thoughts = json!([{ "text": "Hm", "thought": true }]);
     for frontend in ALL {

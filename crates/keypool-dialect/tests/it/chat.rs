@@ -210,6 +210,17 @@ fn stream_of_calls_alone_starts_without_text() {
 }
 
 #[test]
+fn images_of_a_stream_are_numbered() {
+    // OpenAI's client joins the lists of two chunks by this number.
+    let request = parse(CHAT, &hello(CHAT, &json!({}))).unwrap();
+    let image = json!([{ "inlineData": { "mimeType": "image/png", "data": "iVBO" } }]);
+    let streamed = streamed(&request, &[gemini(&image, ""), gemini(&image, "STOP")]);
+    let images =
+        streamed.data().into_iter().filter_map(|chunk| chunk["choices"][0]["delta"]["images"][0]["index"].as_u64());
+    assert_eq!(images.collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
 fn only_blocks_with_the_id_of_a_call_are_twins() {
     let block = |id: Value| json!({ "type": "tool_use", "id": id, "name": "one", "input": {} });
     let count = |id: Value, content: Value| {
