@@ -8,7 +8,7 @@ use crate::{
     Error,
     content::Content,
     fields::{self, Fields, Notes},
-    ids,
+    ids, tools,
 };
 
 /// A conversation, and the settings for the model's next turn.
@@ -249,16 +249,17 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// Parses the value of the field `field`.
-    pub(crate) fn read(word: &str, field: &str) -> Result<Self, Error> {
-        Ok(match word {
+    /// Takes the field `name`, whose path is `place`.
+    pub(crate) fn take(fields: &mut Fields, name: &str, place: &str) -> Result<Option<Self>, Error> {
+        let Some(word) = fields.raw(name) else { return Ok(None) };
+        Ok(Some(match &*word.as_str().unwrap_or_default().to_ascii_lowercase() {
             "none" | "off" | "disabled" => Self::Off,
             "minimal" => Self::Minimal,
             "low" => Self::Low,
             "medium" => Self::Medium,
             "high" | "xhigh" | "max" => Self::High,
-            _ => return Err(Error::invalid(field, "expected none, minimal, low, medium, high, xhigh or max")),
-        })
+            _ => return Err(Error::invalid(place, "expected none, minimal, low, medium, high, xhigh or max")),
+        }))
     }
 }
 
@@ -304,6 +305,23 @@ impl Sampling {
 }
 
 impl Conversation {
+    /// Reads the fields that all dialects have.
+    pub(crate) fn read(&mut self, fields: &mut Fields, notes: &mut Notes) -> Result<(), Error> {
+        self.model = fields.take("model")?.unwrap_or_default();
+        self.stream = fields.take("stream")?.unwrap_or_default();
+        self.sampling = Sampling::read(fields, notes)?;
+        if let Some(tools) = fields.take("tools")? {
+            tools::read(tools, "tools", self, notes)?;
+        }
+        if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
+            self.single_call |= !parallel;
+        }
+        if let Some(choice) = fields.raw("tool_choice") {
+            tools::read_choice(choice, self, notes)?;
+        }
+        Ok(())
+    }
+
     /// Iterates over all images, sounds and documents.
     pub fn media_mut(&mut self) -> impl Iterator<Item = &mut Media> {
         self.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
@@ -379,14 +397,8 @@ struct Called {
 
 impl<'n> Transcript<'n> {
     pub(crate) fn new(notes: &'n mut Notes) -> Self {
-        Self {
-            notes,
-            system: Vec::new(),
-            turns: Vec::new(),
-            calls: Vec::new(),
-            waiting: HashMap::new(),
-            answered: false,
-        }
+        let (system, turns, calls) = (Vec::new(), Vec::new(), Vec::new());
+        Self { notes, system, turns, calls, waiting: HashMap::new(), answered: false }
     }
 
     /// Adds the system or developer message at `place`.

@@ -127,6 +127,12 @@ impl Fields {
         Ok(number.map(|number| number as i64))
     }
 
+    /// Takes a number of things.
+    pub(crate) fn count(&mut self, name: &str) -> Result<Option<u32>, Error> {
+        let count = self.integer(name)?.map(u32::try_from).transpose();
+        count.map_err(|_| Error::invalid(name, "expected 0 or more"))
+    }
+
     /// Takes a limit, which is at least 1. A limit of -1 is ignored: some clients mean "no limit" by it.
     pub(crate) fn limit(&mut self, name: &str, notes: &mut Notes) -> Result<Option<u64>, Error> {
         match self.integer(name)? {
@@ -144,7 +150,7 @@ impl Fields {
         for (name, value) in self.0.into_iter().filter(|(_, value)| !value.is_null()) {
             let short = if name.len() <= 64 { &name } else { "a field with a long name" };
             let shown = if place.is_empty() { short.to_owned() } else { format!("{place}.{short}") };
-            if lists(NEVER_MATTER, &name) || is_neutral(&name, &value) {
+            if lists(NEVER_MATTER, &name) || lists(NEVER_MATTER, &shown) || is_neutral(&name, &value) {
                 notes.ignore(shown);
             } else {
                 notes.refuse(Error::invalid(shown, "not supported for Gemini models; leave it out"))?;
@@ -190,10 +196,11 @@ pub(crate) fn without_nulls(mut object: Value) -> Value {
 }
 
 /// Fields of all dialects that have no effect here. `context_management` only shortens conversations that are too long;
-/// `strictJsonSchema` is a setting of Mastra that leaks into bodies.
+/// `strictJsonSchema` is a setting of Mastra that leaks into bodies; `diagnostics` asks for the reason of a cache miss.
 const NEVER_MATTER: &str = "user store metadata client_metadata safety_identifier service_tier inference_geo cache_control \
     prompt_cache_key prompt_cache_retention prompt_cache_options prediction anthropic_version anthropic_beta betas keep_alive \
-    chunking_strategy max_tool_calls context_management stream_options strictJsonSchema summary";
+    chunking_strategy max_tool_calls task_budget diagnostics context_management stream_options strictJsonSchema summary \
+    reasoning.context";
 
 /// Values equal to the default, each with the fields of this and other servers that have this default.
 const NEUTRAL: [(&str, &str); 15] = [
@@ -207,7 +214,7 @@ const NEUTRAL: [(&str, &str); 15] = [
     ("\"auto\"", "background truncation quality moderation"),
     ("\"opaque\"", "background"),
     ("\"disabled\"", "truncation"),
-    ("\"standard\"", "quality speed"),
+    ("\"standard\"", "quality speed mode"),
     ("\"medium\"", "verbosity"),
     ("\"low\"", "input_fidelity"),
     ("\"png\"", "output_format"),

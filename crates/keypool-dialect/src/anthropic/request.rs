@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    Conversation, Effort, Error, Format, Role, Sampling, Thinking,
+    Conversation, Effort, Error, Role, Thinking,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
@@ -14,16 +14,8 @@ use crate::{
 pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     fields.check_path("messages")?;
     let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "Field required"))?;
-    conversation.model = fields.take("model")?.unwrap_or_default();
-    conversation.stream = fields.take("stream")?.unwrap_or_default();
-    conversation.sampling = Sampling::read(&mut fields, notes)?;
-    if let Some(value) = fields.take("tools")? {
-        tools::read(value, "tools", conversation, notes)?;
-    }
-    if let Some(choice) = fields.raw("tool_choice") {
-        tools::read_choice(choice, conversation, notes)?;
-    }
-    read_output(&mut fields, conversation)?;
+    conversation.read(&mut fields, notes)?;
+    read_output(&mut fields, conversation, notes)?;
     let mut transcript = Transcript::new(notes);
     if let Some(system) = fields.take::<Content>("system")? {
         transcript.system(system, "system")?;
@@ -43,30 +35,28 @@ pub(crate) fn read(mut fields: Fields, conversation: &mut Conversation, notes: &
 }
 
 /// Reads the thinking effort and the response format.
-fn read_output(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
-    const EFFORT: &str = "output_config.effort";
+fn read_output(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    let thinking = &mut conversation.thinking;
     if let Some(value) = fields.raw("thinking") {
-        read_thinking(value, &mut conversation.thinking)?;
+        read_thinking(value, thinking, notes)?;
     }
-    let mut output = fields.raw("output_config").unwrap_or_default();
-    let older = fields.raw("output_format").unwrap_or_default();
-    for mut format in [older, fields::take(&mut output, "format")] {
-        if format["schema"].is_object() {
-            conversation.format = Format::Schema(fields::take(&mut format, "schema"));
-        }
-    }
-    if let Some(effort) = output["effort"].as_str() {
-        let effort = Effort::read(effort, EFFORT)?;
+    // The older field.
+    let mut format = fields.raw("output_format");
+    if let Some(mut output) = fields.take::<Fields>("output_config")? {
+        format = output.raw("format").or(format);
         // A budget is more exact than an effort.
-        if conversation.thinking.effort.is_none() {
-            conversation.thinking.effort = Some(effort);
-        }
+        let effort = Effort::take(&mut output, "effort", "output_config.effort")?;
+        thinking.effort = thinking.effort.or(effort);
+        output.finish("output_config", notes)?;
+    }
+    if let Some(format) = format {
+        conversation.format = tools::read_format(format, "output_config.format")?;
     }
     Ok(())
 }
 
 /// Reads `thinking`, which clients of other dialects also send.
-pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(), Error> {
+pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking, notes: &mut Notes) -> Result<(), Error> {
     #[derive(Deserialize)]
     struct WireThinking {
         #[serde(rename = "type")]
@@ -79,8 +69,8 @@ pub(crate) fn read_thinking(value: Value, thinking: &mut Thinking) -> Result<(),
     match &*kind {
         "enabled" => thinking.effort = budget_tokens.map(Effort::Tokens).or(thinking.effort),
         "disabled" => thinking.effort = Some(Effort::Off),
-        "adaptive" => {}
-        _ => return Err(Error::invalid("thinking.type", "expected enabled, disabled or adaptive")),
+        "adaptive" | "between_tools" => {}
+        _ => notes.refuse(Error::invalid("thinking.type", "expected enabled, disabled, adaptive or between_tools"))?,
     }
     Ok(())
 }

@@ -28,10 +28,9 @@ pub(crate) fn read(
     }
     fields.check_path("messages")?;
     let messages: Vec<Value> = fields.take("messages")?.ok_or_else(|| Error::invalid("messages", "is missing"))?;
-    conversation.model = fields.take("model")?.unwrap_or_default();
-    conversation.stream = fields.take("stream")?.unwrap_or_default();
-    read_sampling(&mut fields, conversation, notes)?;
-    read_tools(&mut fields, conversation, reply, notes)?;
+    conversation.read(&mut fields, notes)?;
+    read_functions(&mut fields, conversation, reply, notes)?;
+    read_sampling(&mut fields, &mut conversation.sampling, notes)?;
     if let Some(format) = fields.raw("response_format") {
         conversation.format = tools::read_format(format, "response_format")?;
     }
@@ -39,8 +38,8 @@ pub(crate) fn read(
     read_google(&mut fields, conversation, notes)?;
     if let Some(modalities) = fields.take::<Vec<String>>("modalities")? {
         if modalities.iter().any(|modality| !matches!(&**modality, "text" | "image")) {
-            notes
-                .refuse(Error::invalid("modalities", "only text and image are supported here; use /v1/audio/speech"))?;
+            let why = "only text and image are supported here; use /v1/audio/speech";
+            notes.refuse(Error::invalid("modalities", why))?;
         }
         if modalities.iter().any(|modality| modality == "image") {
             conversation.modality = Modality::Image { aspect_ratio: None, size: None };
@@ -75,17 +74,12 @@ fn read_stream_options(fields: &mut Fields, notes: &mut Notes) -> bool {
     options["include_usage"] == true || fields.raw("usage").unwrap_or_default()["include"] == true
 }
 
-fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    conversation.sampling = Sampling::read(fields, notes)?;
-    let sampling = &mut conversation.sampling;
+/// Reads the sampling fields that only this dialect has.
+fn read_sampling(fields: &mut Fields, sampling: &mut Sampling, notes: &mut Notes) -> Result<(), Error> {
     sampling.seed = fields.integer("seed")?;
-    match fields.integer("n")? {
-        None | Some(1) => {}
+    match fields.count("n")? {
         Some(0) => notes.ignore("n"),
-        Some(count) => {
-            let count = u32::try_from(count).map_err(|_| Error::invalid("n", "expected at least 1"))?;
-            sampling.candidates = Some(count);
-        }
+        count => sampling.candidates = count,
     }
     let mut penalty = |name: &str| -> Result<Option<f64>, Error> {
         let penalty = fields.number(name)?;
@@ -100,37 +94,26 @@ fn read_sampling(fields: &mut Fields, conversation: &mut Conversation, notes: &m
     if fields.take("logprobs")?.unwrap_or_default() {
         sampling.logprobs = Some(0);
     }
-    match (fields.integer("top_logprobs")?, &mut sampling.logprobs) {
+    match (fields.count("top_logprobs")?, &mut sampling.logprobs) {
         (None, _) => {}
         (Some(0), None) => notes.ignore("top_logprobs"),
         (Some(_), None) => return Err(Error::invalid("top_logprobs", "needs logprobs: true")),
-        (Some(top), Some(logprobs)) => {
-            *logprobs = u32::try_from(top).map_err(|_| Error::invalid("top_logprobs", "expected 0 to 20"))?;
-        }
+        (Some(top), Some(logprobs)) => *logprobs = top,
     }
     Ok(())
 }
 
-fn read_tools(
+/// Reads the older form of tools: one call, without an id.
+fn read_functions(
     fields: &mut Fields,
     conversation: &mut Conversation,
     reply: &mut Reply,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    if let Some(tools) = fields.take("tools")? {
-        tools::read(tools, "tools", conversation, notes)?;
-    }
-    // The older form: one call, without an id.
     if let Some(functions) = fields.take::<Vec<Value>>("functions")?.filter(|functions| !functions.is_empty()) {
         conversation.single_call = true;
         reply.legacy_functions = true;
         tools::read(functions, "functions", conversation, notes)?;
-    }
-    if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
-        conversation.single_call |= !parallel;
-    }
-    if let Some(choice) = fields.raw("tool_choice") {
-        tools::read_choice(choice, conversation, notes)?;
     }
     if let Some(choice) = fields.raw("function_call") {
         conversation.tool_choice = match (choice.as_str(), choice["name"].as_str()) {
@@ -146,16 +129,12 @@ fn read_tools(
 /// Reads the thinking effort in the fields of OpenAI, Anthropic and OpenRouter.
 fn read_thinking(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
     let thinking = &mut conversation.thinking;
-    if let Some(effort) = fields.take::<String>("reasoning_effort")? {
-        thinking.effort = Some(Effort::read(&effort, "reasoning_effort")?);
-    }
+    thinking.effort = Effort::take(fields, "reasoning_effort", "reasoning_effort")?;
     if let Some(value) = fields.raw("thinking") {
-        anthropic::request::read_thinking(value, thinking)?;
+        anthropic::request::read_thinking(value, thinking, notes)?;
     }
     let Some(mut reasoning) = fields.take::<Fields>("reasoning")? else { return Ok(()) };
-    if let Some(effort) = reasoning.take::<String>("effort")? {
-        thinking.effort = Some(Effort::read(&effort, "reasoning.effort")?);
-    }
+    thinking.effort = Effort::take(&mut reasoning, "effort", "reasoning.effort")?.or(thinking.effort);
     if let Some(tokens) = reasoning.integer("max_tokens")? {
         thinking.effort = Some(Effort::Tokens(tokens.clamp(0, i64::from(u32::MAX)) as u32));
     }
@@ -181,17 +160,18 @@ fn read_google(fields: &mut Fields, conversation: &mut Conversation, notes: &mut
     conversation.cached_content = google.take("cached_content")?;
     let thinking = &mut conversation.thinking;
     if let Some(mut config) = google.take::<Fields>("thinking_config")? {
-        let mut either = |one: &str, other: &str| config.raw(one).or(config.raw(other));
-        thinking.shown =
-            either("include_thoughts", "includeThoughts").and_then(|shown| shown.as_bool()).or(thinking.shown);
-        let budget = either("thinking_budget", "thinkingBudget").and_then(|budget| budget.as_i64());
-        let level = either("thinking_level", "thinkingLevel");
-        if let Some(budget) = budget {
-            // -1 lets the model decide.
-            let tokens = u32::try_from(budget).ok();
-            thinking.effort = tokens.map(|tokens| if tokens == 0 { Effort::Off } else { Effort::Tokens(tokens) });
-        } else if let Some(level) = level.as_ref().and_then(Value::as_str) {
-            thinking.effort = Some(Effort::read(&level.to_ascii_lowercase(), THINKING)?);
+        for name in ["include_thoughts", "includeThoughts"] {
+            thinking.shown = config.take(name)?.or(thinking.shown);
+        }
+        for name in ["thinking_level", "thinkingLevel"] {
+            thinking.effort = Effort::take(&mut config, name, THINKING)?.or(thinking.effort);
+        }
+        for name in ["thinking_budget", "thinkingBudget"] {
+            if let Some(budget) = config.integer(name)? {
+                // -1 lets the model decide.
+                let tokens = u32::try_from(budget).ok();
+                thinking.effort = tokens.map(|tokens| if tokens == 0 { Effort::Off } else { Effort::Tokens(tokens) });
+            }
         }
         config.finish(THINKING, notes)?;
     }
@@ -220,9 +200,8 @@ pub(crate) fn read_message(message: Value, place: &str, transcript: &mut Transcr
         transcript.notes.ignore("messages.name");
     }
     if message.audio.is_some() {
-        transcript
-            .notes
-            .refuse(Error::invalid(format!("{place}.audio"), "earlier audio is not stored; send its text"))?;
+        let why = "earlier audio is not stored; send its text";
+        transcript.notes.refuse(Error::invalid(format!("{place}.audio"), why))?;
     }
     let content_place = format!("{place}.content");
     let content = match (message.content, role) {

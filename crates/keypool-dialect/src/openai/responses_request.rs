@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{chat_request, responses_response};
 use crate::{
-    Call, Conversation, Effort, Error, Part, Role, Sampling,
+    Call, Conversation, Effort, Error, Part, Role,
     content::{self, Content},
     conversation::Transcript,
     fields::{self, Fields, Notes},
@@ -25,12 +25,9 @@ pub(crate) fn read(
     reply.settings = responses_response::settings(&fields);
     refuse_stored(&mut fields, notes)?;
     let input: Content = fields.take("input")?.ok_or_else(|| Error::invalid("input", "is missing"))?;
-    conversation.model = fields.take("model")?.unwrap_or_default();
-    conversation.stream = fields.take("stream")?.unwrap_or_default();
-    conversation.sampling = Sampling::read(&mut fields, notes)?;
+    conversation.read(&mut fields, notes)?;
     let sampling = &mut conversation.sampling;
-    let top = fields.integer("top_logprobs")?.and_then(|top| u32::try_from(top).ok());
-    sampling.logprobs = top.filter(|top| *top > 0);
+    sampling.logprobs = fields.count("top_logprobs")?.filter(|top| *top > 0);
     for include in fields.take::<Vec<String>>("include")?.unwrap_or_default() {
         if include == LOGPROBS {
             sampling.logprobs.get_or_insert(0);
@@ -38,17 +35,8 @@ pub(crate) fn read(
             notes.ignore("include");
         }
     }
-    read_reasoning(&mut fields, conversation)?;
+    read_reasoning(&mut fields, conversation, notes)?;
     read_text(&mut fields, conversation, notes)?;
-    if let Some(value) = fields.take("tools")? {
-        tools::read(value, "tools", conversation, notes)?;
-    }
-    if let Some(parallel) = fields.take::<bool>("parallel_tool_calls")? {
-        conversation.single_call = !parallel;
-    }
-    if let Some(choice) = fields.raw("tool_choice") {
-        tools::read_choice(choice, conversation, notes)?;
-    }
     let mut transcript = Transcript::new(notes);
     if let Some(instructions) = fields.take::<Content>("instructions")? {
         transcript.system(instructions, "instructions")?;
@@ -79,24 +67,24 @@ fn refuse_stored(fields: &mut Fields, notes: &mut Notes) -> Result<(), Error> {
     Ok(())
 }
 
-fn read_reasoning(fields: &mut Fields, conversation: &mut Conversation) -> Result<(), Error> {
-    let reasoning = fields.raw("reasoning").unwrap_or_default();
-    if let Some(effort) = reasoning["effort"].as_str() {
-        conversation.thinking.effort = Some(Effort::read(effort, "reasoning.effort")?);
+fn read_reasoning(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
+    let Some(mut reasoning) = fields.take::<Fields>("reasoning")? else { return Ok(()) };
+    conversation.thinking.effort = Effort::take(&mut reasoning, "effort", "reasoning.effort")?;
+    for name in ["generate_summary", "summary"] {
+        let shown = reasoning.take::<String>(name)?.map(|summary| summary != "none");
+        conversation.thinking.shown = shown.or(conversation.thinking.shown);
     }
-    let summary = reasoning["summary"].as_str().or(reasoning["generate_summary"].as_str());
-    conversation.thinking.shown = summary.map(|summary| summary != "none");
-    Ok(())
+    reasoning.finish("reasoning", notes)
 }
 
 fn read_text(fields: &mut Fields, conversation: &mut Conversation, notes: &mut Notes) -> Result<(), Error> {
-    let mut text = fields.raw("text").unwrap_or_default();
-    if !matches!(text["verbosity"].as_str(), None | Some("medium")) {
-        notes.refuse(Error::invalid("text.verbosity", "not supported for Gemini models; say it in instructions"))?;
+    // The field of chat completions.
+    let mut format = fields.raw("response_format");
+    if let Some(mut text) = fields.take::<Fields>("text")? {
+        format = text.raw("format").or(format);
+        text.finish("text", notes)?;
     }
-    // The second field is the one of chat completions.
-    let format = Some(fields::take(&mut text, "format")).filter(|format| !format.is_null());
-    if let Some(format) = format.or(fields.raw("response_format")) {
+    if let Some(format) = format {
         conversation.format = tools::read_format(format, "text.format")?;
     }
     Ok(())
@@ -130,7 +118,7 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
         }
         "image_generation_call" => {
             let mime = format!("image/{}", value["output_format"].as_str().unwrap_or("png"));
-            if let Value::String(data) = fields::take(&mut value, "result") {
+            if let Some(data) = fields::take_text(&mut value, "result").filter(|data| !data.is_empty()) {
                 transcript.say(Role::Model, Part::Media(media::base64(mime, data)));
             }
         }
@@ -139,13 +127,16 @@ fn read_item(mut value: Value, place: &str, transcript: &mut Transcript<'_>) -> 
         "item_reference" => {
             return Err(Error::invalid(format!("{place}.type"), "not stored: send the item itself, with store: false"));
         }
-        kind if content::is_part(&value) || ["role", "content"].iter().any(|name| !value[name].is_null()) => {
+        kind if content::is_part(&value)
+            || ["role", "content"].iter().any(|name| !value[name].is_null())
+            || ["configuration_update", "compaction_trigger", "tool_search_output"].contains(&kind) =>
+        {
             let why = format!("{kind:?} is not supported; send message, function_call and function_call_output");
             transcript.notes.refuse(Error::invalid(format!("{place}.type"), why))?;
         }
         // The model gets all else that another provider wrote as text.
         kind => {
-            let role = if kind.ends_with("_output") { Role::User } else { Role::Model };
+            let role = if kind.ends_with("_output") || kind.ends_with("_response") { Role::User } else { Role::Model };
             transcript.say(role, Part::Text(content::as_text(&value)));
         }
     }

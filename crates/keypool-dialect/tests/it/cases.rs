@@ -724,6 +724,59 @@ fn neutral_values_are_accepted_and_listed() {
 }
 
 #[test]
+fn wrong_types_and_incomplete_formats_are_refused() {
+    let no_schema = json!({ "type": "json_schema" });
+    let wrong_schema = json!({ "type": "json_schema", "schema": "x" });
+    for (frontend, more, field) in [
+        (CHAT, json!({ "reasoning_effort": 5 }), "reasoning_effort"),
+        (CHAT, json!({ "reasoning": { "effort": 5 } }), "reasoning.effort"),
+        (CHAT, json!({ "logprobs": true, "top_logprobs": -1 }), "top_logprobs"),
+        (
+            CHAT,
+            json!({ "response_format": { "type": "json_schema", "json_schema": { "name": "n" } } }),
+            "response_format.json_schema.schema",
+        ),
+        (
+            CHAT,
+            json!({ "google": { "thinking_config": { "thinking_level": 5 } } }),
+            "extra_body.google.thinking_config",
+        ),
+        (RESPONSES, json!({ "reasoning": "high" }), "reasoning"),
+        (RESPONSES, json!({ "reasoning": { "effort": 5 } }), "reasoning.effort"),
+        (RESPONSES, json!({ "reasoning": { "mode": "pro" } }), "reasoning.mode"),
+        (RESPONSES, json!({ "text": "json" }), "text"),
+        (RESPONSES, json!({ "text": { "verbosity": "low" } }), "text.verbosity"),
+        (RESPONSES, json!({ "text": { "format": no_schema } }), "text.format.schema"),
+        (RESPONSES, json!({ "text": { "format": wrong_schema } }), "text.format.schema"),
+        (RESPONSES, json!({ "top_logprobs": -1 }), "top_logprobs"),
+        (MESSAGES, json!({ "output_config": "x" }), "output_config"),
+        (MESSAGES, json!({ "output_config": { "effort": 3 } }), "output_config.effort"),
+        (MESSAGES, json!({ "output_config": { "format": no_schema } }), "output_config.format.schema"),
+        (MESSAGES, json!({ "output_config": { "format": wrong_schema } }), "output_config.format.schema"),
+        (MESSAGES, json!({ "output_format": no_schema }), "output_config.format.schema"),
+        (MESSAGES, json!({ "output_config": { "unknown": 1 } }), "output_config.unknown"),
+        (MESSAGES, json!({ "thinking": { "type": "sometimes" } }), "thinking.type"),
+    ] {
+        let error = parse(frontend, &hello(frontend, &more)).map(drop).expect_err(field);
+        assert_eq!((error.param(), error.status(frontend).as_u16()), (Some(field), 400), "{error}");
+    }
+    for (frontend, more, field) in [
+        (RESPONSES, json!({ "reasoning": { "context": "all_turns" } }), "reasoning.context"),
+        (RESPONSES, json!({ "reasoning": { "mode": "standard" } }), "reasoning.mode"),
+        (
+            MESSAGES,
+            json!({ "output_config": { "task_budget": { "type": "tokens", "total": 9 } } }),
+            "output_config.task_budget",
+        ),
+        (MESSAGES, json!({ "diagnostics": { "previous_message_id": "msg_1" } }), "diagnostics"),
+    ] {
+        assert_eq!(parse(frontend, &hello(frontend, &more)).unwrap().ignored(), [field]);
+    }
+    let unknown = hello(MESSAGES, &json!({ "thinking": { "type": "sometimes" } }));
+    assert_eq!(parse_lax(MESSAGES, &unknown).unwrap().ignored(), ["thinking.type"]);
+}
+
+#[test]
 fn call_without_a_result_is_refused_or_repaired() {
     for frontend in ALL {
         let body = history(frontend, &[("call_1", "one"), ("call_2", "two")], &[("call_1", "done")]);

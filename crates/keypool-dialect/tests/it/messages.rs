@@ -58,6 +58,13 @@ fn fields_become_gemini_fields() {
 }
 
 #[test]
+fn thinking_between_tools_is_thinking_as_the_model_likes() {
+    let body = |kind: &str| hello(MESSAGES, &json!({ "thinking": { "type": kind } }));
+    let adaptive = encoded(MESSAGES, &body("adaptive")).unwrap();
+    assert_eq!(encoded(MESSAGES, &body("between_tools")).unwrap(), adaptive);
+}
+
+#[test]
 fn errors_name_the_field_like_anthropic() {
     for (content, place) in [
         (json!([{ "type": "text" }]), "messages.0.content.0.text"),

@@ -74,6 +74,24 @@ fn references_to_stored_state_are_refused_by_name() {
 }
 
 #[test]
+fn items_that_instruct_the_service_are_refused() {
+    for kind in ["configuration_update", "compaction_trigger", "tool_search_output"] {
+        let body = with(&json!([{ "role": "user", "content": "Hi" }, { "type": kind, "tools": [] }]), &json!({}));
+        let error = parse(RESPONSES, &body).unwrap_err();
+        assert_eq!(error.param(), Some("input[1].type"));
+        assert!(error.message().contains(kind), "{error}");
+        assert_eq!(parse_lax(RESPONSES, &body).unwrap().ignored(), ["input[1].type"]);
+    }
+}
+
+#[test]
+fn empty_image_of_a_history_is_dropped() {
+    let image = json!({ "type": "image_generation_call", "id": "i", "result": "" });
+    let contents = encoded(RESPONSES, &with(&json!([{ "role": "user", "content": "Hi" }, image]), &json!({}))).unwrap();
+    assert_eq!(contents["contents"], json!([{ "role": "user", "parts": [{ "text": "Hi" }] }]));
+}
+
+#[test]
 fn complete_response_repeats_its_request() {
     let tools = json!([{ "type": "function", "name": "f", "parameters": { "type": "object" } }]);
     let more =
