@@ -163,7 +163,7 @@ impl Fields {
 /// Deserializes the value at `place`.
 pub(crate) fn read<T: DeserializeOwned>(value: Value, place: &str) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| {
-        let text = error.to_string();
+        let text = error.to_string().replace("expected a map", "expected an object");
         // The names of our types mean nothing to callers.
         let text =
             text.split_once("expected struct").map_or(text.clone(), |(front, _)| format!("{front}expected an object"));

@@ -760,6 +760,8 @@ fn wrong_types_and_incomplete_formats_are_refused() {
         let error = parse(frontend, &hello(frontend, &more)).map(drop).expect_err(field);
         assert_eq!((error.param(), error.status(frontend).as_u16()), (Some(field), 400), "{error}");
     }
+    let error = parse(RESPONSES, &hello(RESPONSES, &json!({ "reasoning": "high" }))).unwrap_err();
+    assert_eq!(error.message(), "reasoning: invalid type: string \"high\", expected an object");
     for (frontend, more, field) in [
         (RESPONSES, json!({ "reasoning": { "context": "all_turns" } }), "reasoning.context"),
         (RESPONSES, json!({ "reasoning": { "mode": "standard" } }), "reasoning.mode"),

@@ -85,6 +85,22 @@ fn items_that_instruct_the_service_are_refused() {
 }
 
 #[test]
+fn items_of_other_tools_are_text_of_their_author() {
+    for (kind, role) in [
+        ("mcp_list_tools", "model"),
+        ("computer_call", "model"),
+        ("computer_call_output", "user"),
+        ("mcp_approval_response", "user"),
+    ] {
+        let input =
+            json!([{ "role": "user", "content": "Hi" }, { "role": "assistant", "content": "So" }, { "type": kind }]);
+        let contents = encoded(RESPONSES, &with(&input, &json!({}))).unwrap()["contents"].clone();
+        let last = contents.as_array().unwrap().iter().rfind(|turn| turn.to_string().contains(kind)).unwrap().clone();
+        assert_eq!(last["role"], role, "{contents}");
+    }
+}
+
+#[test]
 fn empty_image_of_a_history_is_dropped() {
     let image = json!({ "type": "image_generation_call", "id": "i", "result": "" });
     let contents = encoded(RESPONSES, &with(&json!([{ "role": "user", "content": "Hi" }, image]), &json!({}))).unwrap();
