@@ -212,7 +212,7 @@ fn table() -> Vec<Rule> {
 
         // Chinese relays: daily quota, no money, unknown token, banned, no access to the model, unknown model.
         on(DailyQuota).statuses([403, 429]).messages(["每日", "每天", "今日", "明天"]),
-        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费"]),
+        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["余额不足", "额度不足", "额度已用", "欠费", "请充值后"]),
         on(Caller).status(401).messages(["未收到authorization", "未提供令牌"]),
         on(KeyRejected).statuses([401, 403]).messages(["无效的令牌", "令牌已过期", "令牌已被禁用", "令牌状态不可用"]),
         on(KeyRejected).statuses([401, 403]).message("已被封禁").scope(Project),
@@ -262,7 +262,7 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([400, 429]).message("budget has been exceeded"),
         on(Billing).statuses([401, 402, 403]).messages(["max estimated cost", "quota is not enough"]).scope(Request),
         on(Billing).statuses([401, 402, 403]).messages(["budget is exhausted", "over its budget", "enter payment method", "inactive subscription", "free quota exhausted"]),
-        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "not enough credits"]),
+        on(Billing).statuses([400, 401, 402, 403, 429]).messages(["insufficient credit", "insufficient fund", "out of credits", "not enough credits", "not enough funds", "balance is negative"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["have no credits", "no credits remaining", "no credits left", "exhausted your credit", "balance is insufficient", "top up your account", "in arrears"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
         on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices", "unpaid invoice"]),
@@ -305,7 +305,7 @@ fn table() -> Vec<Rule> {
         on(Caller).status(403).messages(["can't help with that", "prohibited due to a violation", "prompt injection", "blocked by security policy"]),
         on(Egress).statuses([403, 429]).message("request was blocked").needs_status(),
         on(Egress).status(403).messages(["from your region", "country is not supported", "available in your region", "available in your country"]).needs_status(),
-        on(Egress).status(403).messages(["ip address has been blocked", "ip has been blocked", "ip not allowed"]).needs_status(),
+        on(Egress).status(403).messages(["ip address has been blocked", "ip address has been banned", "ip has been blocked", "ip not allowed"]).needs_status(),
         on(Transient).status(400).messages(["model is at capacity", "model is unavailable", "function cannot be invoked"]),
         on(Transient).status(400).messages(["no deployments available for selected model", "open webui: server connection error"]).needs_status(),
         on(ModelNotFound).statuses([400, 404, 410]).messages(["model not found", "model not exist", "model does not exist", "unknown model", "invalid model"]),
