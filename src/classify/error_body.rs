@@ -250,7 +250,7 @@ impl ErrorInfo {
         // A relayed message may have wrapped lines.
         self.text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
         let has = |code: &str| self.codes.iter().any(|known| known == code);
-        // A page is for people, who should not try again at once.
+        // A page advises people. A program may try again sooner.
         let in_text = if has(HTML) { None } else { retry_after::in_text(&self.text, wall) };
         let in_body = self.retry_after.max(in_text);
         self.retry_after = retry_after::in_headers(headers, wall)

@@ -33,6 +33,10 @@ fn table() -> Vec<Rule> {
         on(Transient).status(429).code("upstream_provider_shared_pool"),
         on(Transient).status(429).messages(["temporarily rate-limited upstream", "worker local total request limit", "负载已饱和", "load is saturated"]),
 
+        // A limit of one day or one key, not the spend limit of the project.
+        on(DailyQuota).status(429).code("REQUEST_LIMIT_EXCEEDED").message("daily spend limit").scope(Project),
+        on(Billing).statuses([401, 402, 403]).messages(["key limit exceeded", "spend limit reached for this api key"]).scope(Key),
+
         // The message quotes the request, in which the caller may have written anything.
         on(NotEntitled).status(400).message("organization must be verified").scope(Request),
         on(Caller).status(400).messages(["invalid json payload", "not in an active state", "mcp server", "function name", "string should"]).needs_status(),
@@ -71,8 +75,6 @@ fn table() -> Vec<Rule> {
         on(KeyRejected).codes(["CONSUMER_SUSPENDED", "GCP_SUSPENDED", "CONSUMER_INVALID", "USER_PROJECT_DENIED", "TOS_VIOLATION"]).scope(Project),
         on(KeyRejected).code("PUP_LIMITED_DISABLED").scope(Project).confirm(),
         // Google: money.
-        on(DailyQuota).status(429).code("REQUEST_LIMIT_EXCEEDED").message("daily spend limit").scope(Project),
-        on(Billing).statuses([401, 402, 403]).messages(["key limit exceeded", "limit reached for this api key"]).scope(Key),
         on(Billing).statuses([402, 403, 429]).messages(["prepayment credit", "prepaid credit", "prepay credit", "prepay balance", "prepaid balance"]).scope(BillingAccount),
         on(Billing).statuses([402, 403, 429]).messages(["billing account has exceeded", "billing account has reached"]).scope(BillingAccount),
         on(Billing).statuses([402, 403, 429]).messages(["monthly spending cap", "monthly spend cap", "spend cap", "monthly spending limit", "spend limit"]),
@@ -267,11 +269,11 @@ fn table() -> Vec<Rule> {
         on(Billing).statuses([401, 402, 403, 429]).messages(["all available credits", "doesn't have any credits", "funds have been depleted", "credit limit"]),
         on(Billing).statuses([401, 402, 403, 412, 429]).messages(["spending limit", "budget limit", "overdue", "past due", "past invoices", "unpaid invoice"]),
         on(Billing).statuses([401, 402, 403, 429]).messages(["exceeded current quota", "account is not active", "payment required", "account balance"]),
-        on(Billing).status(412).messages(["usage limit exceeded", "budget exceeded"]).scope(Key),
+        on(Billing).status(412).messages(["usage limit exceeded", "budget exceeded"]).scope(Key).needs_status(),
         on(Billing).statuses([401, 403]).messages(["credits exceeded", "quota exceeded", "usage has been consumed", "request limit reached"]).scope(Key).needs_status(),
         on(Billing).statuses([401, 403]).messages(["exhausted the api credits", "has exceeded calls per", "quota is exhausted", "insufficient quota"]).scope(Key),
         on(Billing).status(401).message("monthly usage limit").scope(Key),
-        on(Billing).status(429).messages(["monthly", "per month", "/ month", "per billing period", "budget exceeded"]),
+        on(Billing).status(429).messages(["monthly", "per month", "/ month", "per billing period", "budget exceeded for"]),
         on(Billing).statuses([401, 403, 429]).messages(["trial has ended", "trial has expired", "subscription has expired"]),
         on(Billing).status(402).messages(["credit", "balance", "billing", "payment", "subscription", "budget", "quota", "funds", "pay", "limit", "средств", "баланс"]).needs_status(),
         // Others, by messages about the key and its account.
@@ -327,7 +329,7 @@ fn table() -> Vec<Rule> {
         on(DailyQuota).status(429).messages(["per day", "per-day", "daily quota", "daily limit", "daily rate limit", "daily free", "daily request", "daily token", "daily usage"]),
         on(DailyQuota).status(429).messages(["number of daily", "perday", "24 hour period", "per 24 hours", "today's quota", "for today", "set inference limit"]),
         on(RateLimit).status(403).messages(["rate limit exceeded", "rpm limit exceeded", "secondary rate limit", "too many requests"]).scope(Key).needs_status(),
-        on(RateLimit).status(429).messages(["rate limit", "too many requests", "usage limit", "request limit"]),
+        on(RateLimit).status(429).messages(["rate limit", "too many requests", "usage limit", "request limit reached"]),
 
         // Errors in streams, which usually have no status, by the name of their kind.
         on(Caller).statuses([400, 404, 413, 422]).codes(["invalid_request*", "not_found*", "request_too_large", "invalid_argument", "bad_request*"]),

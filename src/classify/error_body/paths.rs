@@ -1,7 +1,7 @@
 //! The places in error bodies that have the code, the message, the status and the delay, for all vendors.
 //!
 //! A path is relative to the error: `a.b` is a field of a field, and `a[]` each item of an array or the value itself. The
-//! paths of delays, times and statuses are also looked up in the body that has the error.
+//! case of names is ignored. The paths of delays, times and statuses are also looked up in the body that has the error.
 //! Only if the paths find neither a code nor a message in a body with an error status, all its texts are searched: words
 //! in a single case are codes, and the longest sentence is the message.
 
