@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{HeaderMap, StatusCode, header};
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use serde_json::Value;
 
 use self::{
@@ -37,6 +37,8 @@ pub(crate) struct ErrorInfo {
     /// All messages in lower case, for the rules. Quoted parts and names of models are removed, since they may come
     /// from the caller, except for status 429.
     pub(super) text: String,
+    /// The parts of `text` before a colon or the end of a line, after which a provider repeats words of the request.
+    pub(super) starts: String,
     /// The delay that the headers or the body name.
     pub(super) retry_after: Option<Duration>,
     /// The quotas that the error names as violated.
@@ -53,6 +55,8 @@ const LONGEST_TEXT: usize = 8 << 10;
 pub(super) const LONGEST_MESSAGE: usize = 300;
 const LONGEST_CODE: usize = 80;
 const MAX_CODES: usize = 24;
+/// Size from which an incomplete JSON object without a sign of an error is passed on.
+pub(crate) const SHORT: usize = 1 << 10;
 
 /// Derived code: the body is a web page.
 pub(super) const HTML: &str = "html";
@@ -62,14 +66,18 @@ pub(super) const LIMIT_ZERO: &str = "limit_zero";
 pub(super) const PER_DAY: &str = "per_day";
 /// Derived code: a quota that does not belong to the model is used up, such as searches or storage.
 pub(super) const BESIDE_MODEL: &str = "beside_model";
+/// Derived code: the provider limits all its customers.
+pub(super) const NO_OWN_LIMIT: &str = "no_own_limit";
 /// Codes that are derived and not part of a body. Rules may name them; a [`Failure`](super::Failure) never shows them.
-pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL];
+pub(super) const DERIVED_CODES: &[&str] = &[HTML, LIMIT_ZERO, PER_DAY, BESIDE_MODEL, NO_OWN_LIMIT];
 
 impl ErrorInfo {
     /// Reads a response with an error status.
     pub(super) fn of_error(status: StatusCode, headers: &HeaderMap, body: &[u8], wall: SystemTime) -> Self {
         let mut info = Self { status: Some(status.as_u16()), ..Self::default() };
         let text = as_text(body);
+        // Some gateways send the JSON as a JSON string.
+        let text = serde_json::from_str::<String>(&text).map_or(text, Into::into);
         // Amazon's services name the error in a header.
         let header = headers.get("x-amzn-errortype").and_then(|value| value.to_str().ok());
         if let Some(code) = header {
@@ -97,8 +105,9 @@ impl ErrorInfo {
                 }
                 info.message = title(&text);
                 info.text = text.to_lowercase();
+                info.starts.clone_from(&info.text);
             }
-            None => info.add_message(&serde_json::from_str(&text).unwrap_or_else(|_| text.trim().to_owned())),
+            None => info.add_message(&text),
         }
         info.finish(headers, wall)
     }
@@ -115,7 +124,7 @@ impl ErrorInfo {
                 info.codes.push(LIMITED.to_owned());
             }
             info.read_json(&root, wall);
-            // The message of a caller's error may quote any text, so the rows for messages must not apply.
+            // The message of a caller's error may quote any text, as one with status 400.
             let is_callers =
                 |code: &String| ["invalid_request", "bad_request"].iter().any(|start| code.starts_with(start));
             if info.status.is_none() && !info.codes.is_empty() && info.codes.iter().all(is_callers) {
@@ -230,25 +239,34 @@ impl ErrorInfo {
 
     fn add_text(&mut self, text: &str) {
         if !text.is_empty() && self.text.len() + text.len() < MAX_BYTES {
-            self.text.push_str(text);
-            self.text.push('\n');
+            self.text.extend([text, "\n"]);
+            self.starts.extend([text.split([':', '\n']).next().unwrap_or_default(), "\n"]);
         }
     }
 
     fn finish(mut self, headers: &HeaderMap, wall: SystemTime) -> Self {
         cut(&mut self.text, LONGEST_TEXT);
+        cut(&mut self.starts, LONGEST_TEXT);
         // A relayed message may have wrapped lines.
         self.text = self.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let in_body = self.retry_after.max(retry_after::in_text(&self.text, wall));
+        let has = |code: &str| self.codes.iter().any(|known| known == code);
+        // A page advises people. A program may try again sooner.
+        let in_text = if has(HTML) { None } else { retry_after::in_text(&self.text, wall) };
+        let in_body = self.retry_after.max(in_text);
         self.retry_after = retry_after::in_headers(headers, wall)
             .or(in_body)
             .or_else(|| retry_after::in_rate_limit_headers(headers, wall));
-        let text = self.text.to_lowercase().replace('\u{2019}', "'");
+        let lower = |text: &str| text.to_lowercase().replace('\u{2019}', "'");
+        let text = lower(&self.text);
+        if text == "rate limited" && has("rate_limit_error") && self.retry_after.is_none() {
+            self.codes.push(NO_OWN_LIMIT.to_owned());
+        }
         if self.project.is_none() && self.status == Some(429) {
             let named = text.split_once("consumer 'project_number:").map(|(_, rest)| rest);
             self.project = named.and_then(|rest| project(rest.split('\'').next()?));
         }
         self.text = if self.status == Some(429) { text } else { without_model_names(&without_quotes(&text)) };
+        self.starts = without_model_names(&without_quotes(&lower(&self.starts)));
         if let Some(message) = &mut self.message {
             *message = message.chars().take(LONGEST_MESSAGE).collect();
         }
@@ -262,7 +280,9 @@ pub(crate) fn may_be_error(body: &[u8]) -> bool {
     static IN_MEMBERS: Finders = LazyLock::new(|| paths::MEMBERS.iter().map(Finder::new).collect());
     static IN_EVENTS: Finders = LazyLock::new(|| paths::EVENTS.iter().map(Finder::new).collect());
     let holds = |words: &[Finder<'_>]| words.iter().any(|word| word.find(body).is_some());
-    holds(&IN_MEMBERS) || (!body.starts_with(b"{") && holds(&IN_EVENTS))
+    // A short object may be an error that only has a code.
+    let has_code = || body.len() < SHORT && memmem::find(body, b"code\"").is_some();
+    holds(&IN_MEMBERS) || if body.starts_with(b"{") { has_code() } else { holds(&IN_EVENTS) }
 }
 
 /// Reports whether a successful response, or an event of one, contains an error.

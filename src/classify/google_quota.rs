@@ -33,7 +33,7 @@ pub(super) fn read(details: &[&Value], message: &str) -> Quotas {
     let mut named = 0;
     for violation in details.iter().flat_map(|detail| violations(detail)).take(MAX) {
         let text = |name: &str| violation.get(name).and_then(Value::as_str);
-        let id = text("quotaId").or_else(|| text("quota_id")).or_else(|| text("quota_limit")).unwrap_or_default();
+        let id = ["quotaId", "quota_id", "quota_limit", "description"].into_iter().find_map(text).unwrap_or_default();
         let metric = text("quotaMetric").or_else(|| text("quota_metric")).unwrap_or_default();
         let value = ["quotaValue", "quota_value", "quota_limit_value"].iter().find_map(|name| violation.get(*name));
         // The n-th violation of a metric belongs to the n-th line of that metric. Protobuf's JSON omits a value of 0.

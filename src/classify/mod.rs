@@ -23,7 +23,7 @@ use http::{HeaderMap, StatusCode};
 
 use self::error_body::{DERIVED_CODES, ErrorInfo};
 use crate::provider::Provider;
-pub(crate) use error_body::{holds_error, may_be_error, may_become_error};
+pub(crate) use error_body::{SHORT, holds_error, may_be_error, may_become_error};
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub(crate) use retry_after::duration;
@@ -73,8 +73,9 @@ impl Classifier {
     }
 
     fn failure(&self, provider: &dyn Provider, info: ErrorInfo) -> Failure {
-        let tables = [&self.rules, provider.rules(), rules::TABLE.as_slice()];
-        let rule = tables.into_iter().flatten().find(|rule| rule.matches(provider.name(), &info));
+        let matches = |rule: &&Rule| rule.matches(provider.name(), &info);
+        let own = [&self.rules, provider.rules()].into_iter().flatten().find(matches);
+        let rule = own.or_else(|| rules::TABLE.iter().filter(|row| !row.is_doubtful(&info)).find(matches));
         let class = rule.map_or(ErrorClass::Transient, |rule| rule.class);
         let matched = rule.and_then(|rule| rule.matched_code(&info)).filter(|code| !DERIVED_CODES.contains(code));
         let code = matched.or_else(|| info.codes.iter().map(String::as_str).find(|code| !DERIVED_CODES.contains(code)));

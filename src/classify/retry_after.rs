@@ -29,7 +29,7 @@ pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Durati
 
 /// Returns the delay until all limits that the rate-limit headers report as used up reset:
 /// `x-ratelimit-remaining-requests: 0` with `x-ratelimit-reset-requests`, `anthropic-ratelimit-tokens-remaining: 0`
-/// with `anthropic-ratelimit-tokens-reset`, and so on.
+/// with `anthropic-ratelimit-tokens-reset`, `x-ratelimit-reset-after` alone, and so on.
 pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let wall = server_time(headers).unwrap_or(wall);
     let text = |name: &str| headers.get(name)?.to_str().ok();
@@ -37,7 +37,7 @@ pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Op
         let name = name.as_str();
         let used_up = value.to_str().is_ok_and(|value| match name {
             "anthropic-ratelimit-unified-status" => value == "rejected",
-            _ => name.contains("ratelimit") && name.contains("remaining") && number(value) == Some(0.0),
+            _ => name.contains("rate") && name.contains("remaining") && number(value) == Some(0.0),
         });
         // Some gateways send zeros for unknown values.
         let unknown = text(&name.replace("remaining", "limit")).and_then(number) == Some(0.0);
@@ -46,7 +46,9 @@ pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Op
         }
         moment(text(&name.replace("remaining", "reset").replace("unified-status", "unified-reset"))?, wall)
     });
-    resets.max().or_else(|| in_rate_limit_field(text("ratelimit")?))
+    let is_used_up = || text("x-ratelimit-remaining").is_none_or(|value| value == "0");
+    let after = || moment(text("x-ratelimit-reset-after").filter(|_| is_used_up())?, wall);
+    resets.max().or_else(|| in_rate_limit_field(text("ratelimit")?)).or_else(after)
 }
 
 /// Reads the `RateLimit` header of the IETF draft: `limit=10, remaining=0, reset=5` in old versions,
@@ -80,26 +82,25 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
     }
 }
 
-/// Returns the longest delay that a text names: `Please retry in 18h24m54.8s`, `try again in 20s`, `retry after 30
-/// seconds`, `resets at 2026-11-20T08:00:00Z`. A bare number means seconds.
+/// Returns the longest delay that a text names: `Please retry in 18h24m54.8s`, `try again in 20s`, `Retry after: 30
+/// seconds`, `resets at 2026-11-20T08:00:00Z`, `请在 42 秒后重试`. A bare number means seconds.
 pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
-    const BEFORE_MOMENTS: [&str; 6] = ["reset at ", "resets at ", "resets at: ", "again at ", "retry at ", "将在 "];
-    const PHRASES: [&str; 14] = [
+    const BEFORE_MOMENTS: [&str; 5] = ["reset at ", "resets at ", "again at ", "retry at ", "将在 "];
+    const PHRASES: [&str; 12] = [
         "retry in ",
         "retry after ",
-        "retry-after: ",
-        "try again in ",
+        "retry-after ",
+        "again in ",
         "try again after ",
         "available in ",
-        "available again in ",
         "wait for ",
-        "please wait ",
-        "must wait ",
+        "wait ",
         "reset after ",
         "reset in ",
         "resets in ",
         "replenished in ",
     ];
+    let text = &text.replace(": ", " ");
     let lower = text.to_ascii_lowercase();
     let after = |phrase: &'static str| lower.match_indices(phrase).take(4).map(move |(at, _)| at + phrase.len());
     let first_word = |at: usize| text[at..].split(char::is_whitespace).next().unwrap_or_default();
@@ -109,7 +110,9 @@ pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
     let delays = PHRASES.into_iter().flat_map(after).filter_map(|at| leading_delay(&lower[at..]));
     let in_phrases = PHRASES.into_iter().filter(|phrase| phrase.ends_with(" in "));
     let spans = in_phrases.flat_map(after).filter_map(|at| leading_time_span(&lower[at..]));
-    delays.chain(spans).chain(BEFORE_MOMENTS.into_iter().flat_map(after).filter_map(moment)).max()
+    let before = |(at, _)| seconds(number(lower[..at].trim_end().rsplit(|c: char| !c.is_ascii_digit()).next()?)?);
+    let chinese = ["秒后", "秒後"].into_iter().flat_map(|unit| lower.match_indices(unit).take(4)).filter_map(before);
+    delays.chain(spans).chain(chinese).chain(BEFORE_MOMENTS.into_iter().flat_map(after).filter_map(moment)).max()
 }
 
 /// Parses the time of a reset and returns the delay until then. Accepts seconds from now (`20`), seconds, milliseconds
@@ -291,6 +294,13 @@ mod tests {
             ("try again in 1:2:3:4", None),
             ("please try again after 18:30:00", None),
             ("Limit resets at: 2026-11-20 05:47:17 UTC", Some(77_000)),
+            ("Retry after: 42 seconds.", Some(42_000)),
+            ("Retry-After: 42", Some(42_000)),
+            ("Resets in: 42s", Some(42_000)),
+            ("Wait 42 seconds.", Some(42_000)),
+            ("请在 42 秒后重试。", Some(42_000)),
+            ("请等待42秒后重试", Some(42_000)),
+            ("秒后重试", None),
             ("retry in -5s", None),
             ("retry in 1e9h", None),
             ("retry in 87600h", None),
@@ -345,6 +355,10 @@ mod tests {
                 ],
                 Some(60_000),
             ),
+            (vec![("x-rate-limit-remaining", "0"), ("x-rate-limit-reset", "42")], Some(42_000)),
+            (vec![("x-ratelimit-reset-after", "42")], Some(42_000)),
+            (vec![("x-ratelimit-reset-after", "42"), ("x-ratelimit-remaining", "0")], Some(42_000)),
+            (vec![("x-ratelimit-reset-after", "42"), ("x-ratelimit-remaining", "3")], None),
             (vec![("ratelimit", "limit=10, remaining=0, reset=5")], Some(5_000)),
             (vec![("ratelimit", "\"burst\";r=0;t=5, \"day\";r=3;t=3600")], Some(5_000)),
         ] {

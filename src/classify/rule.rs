@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{ErrorClass, Scope, error_body::ErrorInfo};
+use super::{ErrorClass, SHORTEST_OF_A_DAY, Scope, error_body::ErrorInfo};
 
 /// A row of the classification table: conditions, and the class of the errors that match all of them.
 ///
@@ -126,6 +126,20 @@ impl Rule {
             && (self.statuses.is_empty() || info.status.map_or(says_more, |status| self.statuses.contains(&status)))
             && (self.codes.is_empty() || self.matched_code(info).is_some())
             && (self.messages.is_empty() || self.messages.iter().any(|text| info.text.contains(text.as_str())))
+    }
+
+    /// Reports whether the texts of a row without codes may match words that do not name the cause: those that a bad
+    /// request chose, or an upsell after a limit that resets soon.
+    pub(super) fn is_doubtful(&self, info: &ErrorInfo) -> bool {
+        let resets_soon = || info.retry_after.is_some_and(|delay| delay < SHORTEST_OF_A_DAY);
+        let is_money = || matches!(self.class, ErrorClass::Billing | ErrorClass::DailyQuota);
+        let is_at_a_start = || self.messages.iter().any(|text| info.starts.contains(text));
+        self.codes.is_empty()
+            && match info.status {
+                None | Some(429) => self.provider.is_none() && is_money() && resets_soon(),
+                Some(400 | 500..) => self.class.is_key_fault() && !is_at_a_start(),
+                _ => false,
+            }
     }
 
     /// Returns the first code of the error that matches a code of the rule.

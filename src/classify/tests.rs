@@ -289,6 +289,11 @@ fn body_of_a_successful_response_is_an_error_only_if_it_is_nothing_else() {
         (false, r#"{"name": "operations/1", "done": true, "error": {"code": 3, "message": "no"}}"#),
         (false, r#"{"id": "b", "object": "batch", "status": "failed", "error": {"code": "x"}}"#),
         (false, r#"{"choices": [{"message": {"content": "the \"error\" word"}}], "error": null}"#),
+        (true, r#"{"code": 401, "msg": "Invalid API key", "data": null}"#),
+        (true, r#"{"error_code": 18, "error_msg": "Open api qps request limit reached"}"#),
+        (false, r#"{"code": 200, "msg": "ok", "data": null}"#),
+        (false, r#"{"code": 404, "message": "m", "data": {"text": "what the status means"}}"#),
+        (false, r#"{"error_code": 0, "error_msg": "", "text": "t"}"#),
         (false, r#"{"base_resp": {"status_code": 0, "status_msg": ""}, "choices": []}"#),
         (false, r#"{"text": "say \"error\" twice"}"#),
         (false, r#"{"error": "#),
@@ -347,6 +352,30 @@ fn quoted_text_of_the_caller_is_ignored() {
     }
     let named = gemini(400, &json!({"error": {"code": 400, "message": "no", "param": "API_KEY_INVALID"}}).to_string());
     assert_eq!(named.class(), ErrorClass::Caller);
+}
+
+/// A provider may also repeat the request without quotes, mostly after a colon or on a line of its own. Otherwise one
+/// request could disable all keys.
+#[test]
+fn text_after_a_colon_or_a_line_does_not_block_keys_for_a_bad_request() {
+    let reads = |provider, status, body: &str| {
+        let failure = classified(&Classifier::default(), &Named(provider, Vec::new()), status, body);
+        let affects_keys = failure.class().is_key_fault() && failure.affected_scope() != Scope::Request;
+        assert!(!affects_keys, "{provider} {status} {body}: {failure:?}");
+    };
+    for text in rules::TABLE.iter().flat_map(|row| &row.messages) {
+        for (provider, status) in [("gemini", 400), ("openai", 400), ("anthropic", 400), ("openai", 500)] {
+            for message in [format!("Bad value: {text}"), format!("1 error in the request\n{text}\n  is odd")] {
+                reads(provider, status, &json!({"error": {"message": message}}).to_string());
+                let error = json!({"error": {"type": "invalid_request_error", "message": message}});
+                reads(provider, 200, &format!("data: {error}\n\n"));
+            }
+        }
+    }
+    let own = Rule::new(ErrorClass::Billing).status(400).message("odd: no money");
+    let body = json!({"error": {"message": "It is odd: no money"}}).to_string();
+    let failure = classified(&Classifier::new(vec![own]), &Named("openai", Vec::new()), 400, &body);
+    assert_eq!(failure.class(), ErrorClass::Billing, "a rule of the user");
 }
 
 /// Official clients put errors into their exceptions, and gateways built on them forward those.

@@ -9,7 +9,7 @@ use flate2::{read, write};
 use http::{HeaderMap, header};
 use memchr::memmem;
 
-use crate::classify::{Event, event_end, may_become_error};
+use crate::classify::{Event, SHORT, event_end, may_become_error};
 
 /// The content encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,9 +142,6 @@ pub(super) fn first(text: &[u8], ended: bool) -> First<'_> {
         Some(_) => First::Success,
     }
 }
-
-/// Size from which an incomplete JSON object without a sign of an error is passed on.
-const SHORT: usize = 1 << 10;
 
 /// Checks the first object of a JSON body whose end is not known. One that may become an error is held until the end.
 fn first_object(text: &[u8]) -> First<'_> {

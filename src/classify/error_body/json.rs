@@ -5,14 +5,16 @@ use serde_json::Value;
 use super::paths::{BESIDE_ERROR, ERRORS, ERRORS_IN_ERROR_BODIES, FAILED, LIMITED};
 use crate::classify::sse::{Event, event_end};
 
-/// Returns the values at a path such as `details[].reason`. A value that is not an array is treated as an array of one
-/// item.
+/// Returns the values at a path such as `details[].reason`, ignoring the case of names. A value that is not an array is
+/// treated as an array of one item.
 pub(super) fn at<'v>(value: &'v Value, path: &str) -> Vec<&'v Value> {
     const MOST: usize = 32;
     let mut found = vec![value];
     for step in path.split('.') {
         let (name, each) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
-        let members = found.into_iter().filter_map(|value| value.get(name));
+        let is = |(key, _): &(&String, &Value)| key.eq_ignore_ascii_case(name);
+        let any_case = |value: &'v Value| value.as_object()?.iter().find(is).map(|(_, member)| member);
+        let members = found.into_iter().filter_map(|value| value.get(name).or_else(|| any_case(value)));
         let items = |value: &'v Value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         found = if each { members.flat_map(items).take(MOST).collect() } else { members.collect() };
     }
@@ -76,13 +78,16 @@ pub(super) fn is_error(root: &Value) -> bool {
     let any = |paths: &[&str], is: fn(&Value) -> bool| paths.iter().flat_map(|path| at(root, path)).any(is);
     // MiniMax has its own status. Zhipu and Cloudflare have `success`.
     let is_denied = || root.get("success") == Some(&Value::Bool(false));
+    let has_code = || any(&["code"], |code| status(code).is_some());
     any(ERRORS, |error| !is_empty(error))
         || is_named_error(root)
         || is_limited(root)
         || any(FAILED, |status| status == "failed")
         || any(&["base_resp.status_code"], |code| code.as_u64() != Some(0))
-        || is_denied()
-            && (any(&["code"], |code| status(code).is_some()) || any(&["errors"], |errors| !is_empty(errors)))
+        || is_denied() && (has_code() || any(&["errors"], |errors| !is_empty(errors)))
+        || (has_code() || any(&["error_code"], |code| !is_empty(code)))
+            && any(&["message", "msg", "error_msg"], Value::is_string)
+            && is_nothing_else(root)
 }
 
 /// Reports whether a response of Gemini ended because the account is limited.
