@@ -247,8 +247,10 @@ impl Reader {
         // The environment variables that the configuration names are set.
         for (n, named) in text.split("_env = \"").skip(1).enumerate() {
             let (name, _) = named.split_once('"').expect("a name in quotes");
-            command
-                .env(name, if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n + 2) });
+            command.env(
+                name,
+                if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n + 2) },
+            );
         }
         let output = command.output().expect("output");
         let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
