@@ -165,7 +165,7 @@ impl Options {
             "concurrent" => key.max_concurrent = Some(text.parse().ok().filter(|requests| *requests > 0)?),
             "interval" => key.min_interval = Some(duration(text)?),
             "zone" => key.zone = Some(jiff::tz::TimeZone::get(text).ok()?.iana_name()?.into()),
-            "models" if looks_like_key(&text.replace(',', " ")) => return None,
+            "models" if looks_like_key(&text.replace(',', " ")) || text.chars().all(|c| c == ',') => return None,
             "models" => key.models = Some(text.split(',').map(|model| model.trim().into()).collect()),
             "label" => key.label = Some(named()?.into()),
             "source" => self.source = Some(named()?.to_owned()),

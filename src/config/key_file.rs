@@ -116,10 +116,11 @@ pub(super) fn keys_in(value: &str) -> Vec<Result<&str, String>> {
         let part = part.trim().trim_end_matches(',');
         let words = || split(part, char::is_whitespace);
         let has_comma = |word: &str| !word.starts_with("models=") && split(word, |letter| letter == ',').count() > 1;
-        if !words().skip(1).any(|word| word.trim_end_matches('=').contains('=')) {
-            let plain = part.split(',').flat_map(str::split_whitespace);
-            let plain = plain.map(|key| key.trim_matches(['"', '\'', '`', '[', ']'])).filter(|key| !key.is_empty());
-            keys.extend(plain.map(Ok));
+        let mut others = words().skip(1).map(|word| word.trim_end_matches('='));
+        if !others.any(|word| word.contains('=') || option(word).is_ok()) {
+            let plain =
+                part.split(',').flat_map(str::split_whitespace).map(|key| key.trim_matches(['"', '\'', '`', '[', ']']));
+            keys.extend(plain.filter(|key| !key.is_empty()).map(Ok));
         } else if words().any(has_comma) {
             keys.push(Err(
                 "keys with options are separated by semicolons; a value with a comma needs quotes".to_owned()

@@ -149,17 +149,16 @@ impl PoolConfig {
     /// Loads the keys of the provider's variables, of the key files and of `[[keys]]`. If a key is listed several
     /// times, its last entry is used.
     pub fn keys(&self, environment: &Environment) -> Loaded {
-        let folder = self.path.parent().unwrap_or(Path::new(""));
-        let provider = self.name.as_deref().unwrap_or(self.kind());
         let mut loaded = Loaded::of(self);
         if self.key_variables.unwrap_or(true) {
-            loaded.add_variables(provider, environment);
+            loaded.add_variables(self.name.as_deref().unwrap_or(self.kind()), environment);
         }
-        self.key_files.iter().for_each(|file| loaded.add_file(folder.join(file)));
+        self.key_files.iter().for_each(|file| loaded.add_file(self.path.parent().unwrap_or(Path::new("")).join(file)));
         let of = self.name.as_ref().map(|name| format!(" of provider {name}")).unwrap_or_default();
+        let variable = environment.get("KEYPOOL__KEYS").filter(|_| self.name.is_none());
+        let file = variable.map_or_else(|| shown(&self.path), |_| "KEYPOOL__KEYS".to_owned());
         for (n, key) in self.keys.iter().enumerate() {
-            let place = format!("{}, entry {} of [[keys]]{of}", shown(&self.path), n + 1);
-            loaded.add(place, key.0.clone(), environment);
+            loaded.add(format!("{file}, entry {} of [[keys]]{of}", n + 1), key.0.clone(), environment);
         }
         loaded
     }

@@ -13,9 +13,9 @@ pub(super) fn without_values(message: &str) -> String {
             match expected {
                 "u8" | "u16" | "u32" | "u64" | "usize" => "expected a whole number, 0 or more".to_owned(),
                 "a sequence" => "expected a list such as [\"a\", \"b\"]".to_owned(),
-                "a map" => "expected a table".to_owned(),
                 "struct LimitsEntry" => "expected limits by model, such as { \"*\" = { rpm = 10 } }".to_owned(),
-                expected if expected.starts_with("struct ") => "expected a table".to_owned(),
+                "f64" => "expected a number".to_owned(),
+                expected if expected == "a map" || expected.starts_with("struct ") => "expected a table".to_owned(),
                 expected if message.starts_with("unknown") && is_word(first) => {
                     format!("expected {}, not \"{first}\"", expected.replace('`', ""))
                 }
@@ -120,6 +120,7 @@ mod tests {
             ("unknown variant `fast`, expected `lru` or `weighted`", "expected lru or weighted, not \"fast\""),
             ("invalid type: string \"AIzaSy, expected x\", expected a boolean", "expected a boolean"),
             ("invalid type: integer `5`, expected struct GatewaySection", "expected a table"),
+            ("invalid type: string \"x\", expected f64", "expected a number"),
             ("missing field `class`", "class is missing"),
             ("invalid type: string \"a,b\", expected a sequence", "expected a list such as [\"a\", \"b\"]"),
             (

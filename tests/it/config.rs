@@ -572,6 +572,40 @@ fn variables_override_the_file() {
 // === Files ===
 
 #[test]
+fn empty_option_of_a_key_in_a_variable_is_no_key() {
+    for value in [format!("{A} project="), format!("{A} zone= project=\n{B} label="), format!("{A} models=\"\"; {B}")] {
+        let loaded = PoolConfig::default().keys(&Environment::from_vars([("GEMINI_API_KEYS", value.clone())]));
+        let plain: Vec<_> = loaded.keys.iter().map(|key| key.clone().label("")).collect();
+        assert!(
+            plain
+                == [Key::new(A), Key::new(B)][..plain.len()]
+                    .iter()
+                    .map(|key| key.clone().label(""))
+                    .collect::<Vec<_>>()
+        );
+        assert_eq!((plain.len(), loaded.problems.len()), (1 + value.matches(B).count(), 0), "{:?}", loaded.problems);
+    }
+}
+
+#[test]
+fn key_of_a_list_in_a_variable_is_at_that_variable() {
+    let environment =
+        Environment::from_vars([("KEYPOOL__KEYS", format!("[{{ secret = \"{A}\" }}, {{ tier = \"x\" }}]"))]);
+    let loaded =
+        PoolConfig::from_toml("keypool.toml", "key_variables = false", &environment).unwrap().keys(&environment);
+    let place = loaded.place(&loaded.keys[0].id());
+    assert_eq!(place, Some("KEYPOOL__KEYS, entry 1 of [[keys]]"));
+    assert_eq!(loaded.problems[0].place, "KEYPOOL__KEYS, entry 2 of [[keys]]");
+}
+
+#[test]
+fn list_of_models_without_a_name_is_an_error() {
+    let (keys, problems) = loaded("keys.txt", &format!("{A} models=, project=a\n{B} models=a, project=b\n"));
+    assert_eq!(keys.len(), 1);
+    assert_eq!(problems, ["keys.txt:1: models: expected names of models with commas between them"]);
+}
+
+#[test]
 fn all_faults_are_reported_at_once_with_their_places() {
     let environment = Environment::from_vars([
         ("KEYPOOL__WAIT", "soon"),

@@ -11,10 +11,11 @@ use crate::{
     app::AppState,
     config::{Config, Inputs, Loaded, ProviderEntry, USUAL_KEY_FILE},
     server::Certificate,
+    store::Stores,
 };
 
 /// How often the files and the database are checked for changes.
-const POLL: Duration = Duration::from_millis(500);
+pub const POLL: Duration = Duration::from_millis(500);
 
 /// The result of a reload.
 #[derive(Clone, Debug, serde::Serialize, utoipa::ToSchema)]
@@ -92,7 +93,7 @@ fn sections(config: &Config) -> [(&'static str, String); 9] {
 /// Files are polled, not watched: polling also finds changes behind links, in containers and on network file systems.
 pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) -> impl Future<Output = ()> + Send {
     let mut hang_ups = HangUps::new();
-    let mut revision = Revision(app.stores.first_revision);
+    let mut revision = Revision::first(&app.stores);
     // The error of the last reload. Its cause may be a missing file that only the new configuration names, which is not
     // watched, so the configuration is loaded again until it has another error or none.
     let mut error = None;
@@ -105,7 +106,7 @@ pub fn watch(app: AppState, certificate: Option<Certificate>, mut files: Files) 
                 () = hang_ups.next() => {}
                 _ = poll.tick() => {
                     let changed = files.changed(&app.inputs, &app.loaded.load(), certificate.as_ref());
-                    if !revision.changed(&app).await && !changed {
+                    if !revision.changed(&app.stores).await && !changed {
                         is_retry = error.is_some() && !files.unsettled && text_of_error(load(&app)) != error;
                         if !is_retry {
                             continue;
@@ -148,7 +149,7 @@ impl Files {
     }
 
     /// Reports whether they changed before the last check and not since.
-    fn changed(&mut self, inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -> bool {
+    pub fn changed(&mut self, inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -> bool {
         let now = stamps(inputs, loaded, certificate);
         let differ = std::mem::replace(&mut self.stamps, now) != self.stamps;
         std::mem::replace(&mut self.unsettled, differ) && !differ
@@ -172,11 +173,16 @@ fn stamps(inputs: &Inputs, loaded: &Loaded, certificate: Option<&Certificate>) -
 }
 
 /// The revision of keys and tenants in the database.
-struct Revision(u64);
+pub struct Revision(u64);
 
 impl Revision {
-    async fn changed(&mut self, app: &AppState) -> bool {
-        let Some(sqlite) = &app.stores.sqlite else { return false };
+    /// Returns the revision before the first keys were read.
+    pub fn first(stores: &Stores) -> Self {
+        Self(stores.first_revision)
+    }
+
+    pub async fn changed(&mut self, stores: &Stores) -> bool {
+        let Some(sqlite) = &stores.sqlite else { return false };
         // The pools report an unavailable database.
         let Ok(now) = sqlite.keys_revision().await else { return false };
         std::mem::replace(&mut self.0, now) != now

@@ -77,7 +77,9 @@ impl Task {
     /// # Errors
     /// A description of the problem.
     pub fn from_json(json: &str) -> Result<Self, String> {
-        let value: &RawValue = serde_json::from_str(json).map_err(|error| format!("not JSON: {error}"))?;
+        // A line of the input is one line; its number is known.
+        let why = |error: serde_json::Error| format!("not JSON: {error}").replace(" line 1 column", " column");
+        let value: &RawValue = serde_json::from_str(json).map_err(why)?;
         if value.get().starts_with('"') {
             return Self::of_text(&text(value, "it")?);
         }

@@ -147,6 +147,18 @@ async fn tasks_that_are_not_sent_are_lines_in_the_error_log() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn text_of_a_task_forges_no_line_of_the_error_log() {
+    let log = Lines::default();
+    let script = [Rule::new(Fault::Refuse(Refusal::Overloaded)).nth(1)];
+    let (_sim, client) = paused(GeminiSim::builder().script(script), 1);
+    let task = keypool_batch::Task::new("a").id("x\n2026-01-01 ERROR key k9\r\u{1b}[2J");
+    let batch = Batch::new(&client, MODEL).error_log(ErrorLog::writer(log.clone()));
+    results_of(batch, Input::tasks([task])).await;
+    assert!(log.text().ends_with("task x 2026-01-01 ERROR key k9  [2J: 503 UNAVAILABLE\n"), "{:?}", log.text());
+    assert_eq!(log.text().lines().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn run_ends_at_a_task_without_a_model_and_a_later_run_does_it() {
     let (_sim, client) = paused(GeminiSim::builder(), 1);
     let folder = tempfile::tempdir().unwrap();

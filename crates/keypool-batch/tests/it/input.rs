@@ -47,7 +47,7 @@ async fn invalid_line_is_a_failed_result_with_its_line_number() {
         .map(|result| (result["id"].as_str().unwrap(), result["error"]["message"].as_str().unwrap()))
         .collect();
     for ((id, message), (place, why)) in wrong.iter().zip([
-        ("line 2", "not JSON"),
+        ("line 2", "not JSON: "),
         ("line 5", "another task has the id a"),
         ("line 6", "a task must be a string or an object"),
         ("line 7", "`prompt` is not a string"),
@@ -57,6 +57,7 @@ async fn invalid_line_is_a_failed_result_with_its_line_number() {
     ]) {
         assert_eq!(*id, place);
         assert!(message.starts_with(&format!("{place}: {why}")), "{message}");
+        assert!(!message.contains("line 1 "), "a message names one line: {message}");
     }
     assert_eq!((summary.tasks, summary.ok, summary.failed, summary.errors["input"]), (10, 3, 7, 7), "{summary}");
     assert_eq!(results.last().unwrap()["id"], json!(9), "the default id is the position among the items");
@@ -179,6 +180,15 @@ async fn invalid_utf8_is_reported_and_the_run_continues() {
     let (summary, results) = results_of(Batch::new(&client, MODEL), input).await;
     assert_eq!((summary.ok, summary.failed), (2, 1));
     assert!(results[1]["error"]["message"].as_str().unwrap().starts_with("line 2: the text is not UTF-8"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nul_character_in_utf_8_is_named() {
+    let (_sim, client) = paused(GeminiSim::builder(), 1);
+    let input = Input::read(&b"one\nthe second\0prompt\n"[..], InputFormat::Lines).unwrap();
+    let (_, results) = results_of(Batch::new(&client, MODEL), input).await;
+    let message = "line 2: the text contains a NUL character: `tr -d '\\000'` removes it";
+    assert_eq!(results[1]["error"]["message"], message);
 }
 
 #[tokio::test(start_paused = true)]

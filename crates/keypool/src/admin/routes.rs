@@ -313,6 +313,9 @@ pub async fn add_tenant(
     if expires.as_deref().is_some_and(|expires| crate::config::parse_time(expires).is_none()) {
         return Err(AdminError::bad_request("expires: expected 2030-01-31 or 2030-01-31T12:00:00Z"));
     }
+    if max_concurrent == Some(0) {
+        return Err(AdminError::bad_request("max_concurrent: expected a whole number, 1 or more"));
+    }
     let _change = app.admin.changes.lock().await;
     let sqlite = super::database(&app)?;
     let stored = sqlite.tenants().await.map_err(AdminError::failed)?;

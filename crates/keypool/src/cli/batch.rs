@@ -20,14 +20,18 @@ use super::{
     output::{Json, print_json, warn, wrong},
     positive,
     serve::EndSignals,
+    text_or_file,
 };
-use crate::config::{BatchSection, Inputs, Loaded, ProviderKind, Span};
+use crate::{
+    config::{BatchSection, Inputs, Loaded, ProviderKind, Span},
+    reload::Files,
+};
 
 const OUT_OF_QUOTA: u8 = 3;
 const NO_USABLE_KEY: u8 = 4;
 pub(super) const STOPPED: u8 = 130;
 
-/// Answer a file of prompts as fast as the keys allow. A second run resumes where the first one stopped.
+/// Answer a file of prompts within the limits of the keys. A second run resumes where the first one stopped.
 ///
 /// The input is lines of text, JSON lines, a JSON array, CSV or TSV. Results are JSON lines, or a JSON array if the
 /// output file ends in .json; they include failed tasks. A task that fails because of its key is sent again with
@@ -65,7 +69,8 @@ pub(super) struct Batch {
     /// The minimum time between the starts of two requests of a worker: seconds, or 500ms, 12s
     #[arg(long, value_name = "TIME", value_parser = time)]
     rate_limit_per_slot: Option<Span>,
-    /// The maximum number of simultaneous requests with all keys, instead of --workers-per-key
+    /// The maximum number of simultaneous requests with all keys, instead of --workers-per-key [default: 8 for each key,
+    /// 32 to 512 in total]
     #[arg(long, value_name = "NUMBER", value_parser = positive::<usize>,
           conflicts_with_all = ["workers_per_key", "rate_limit_per_slot"])]
     concurrency: Option<usize>,
@@ -78,7 +83,7 @@ pub(super) struct Batch {
     /// Retry the tasks that failed in an earlier run
     #[arg(long, requires = "output")]
     retry_failed: bool,
-    /// Also retry tasks that the provider refused as invalid
+    /// Within this run, also retry requests that the provider refuses as invalid (400), up to --max-retries times
     #[arg(long)]
     retry_invalid: bool,
     /// Fallback models, used in this order when no key can serve the requested one
@@ -153,7 +158,10 @@ impl Batch {
         inputs.option("--fallback", "pool.fallback", std::mem::take(&mut self.fallback));
         self.source.set(&mut inputs);
         block_on(None, async {
-            let opened = Opened::open(&inputs).await?;
+            self.source.check_files()?;
+            let loaded = inputs.load()?;
+            let files = Files::read(&inputs, &loaded, None);
+            let opened = Opened::open_loaded(loaded).await?;
             let settings = self.settings(&opened.loaded.config.batch)?;
             let client = opened.client(opened.pools.own(), settings.timeout.0)?;
             self.check_error_log(&opened.loaded)?;
@@ -161,7 +169,10 @@ impl Batch {
             let (input, output) = (self.open_input()?, self.open_output()?);
             let signals = EndSignals::catch()?;
             let run = engine.start(input, output).map_err(|error| wrong(error.to_string()))?;
-            self.follow(&run, signals).await;
+            tokio::select! {
+                () = self.follow(&run, signals) => {}
+                () = opened.follow_keys(&inputs, files) => {}
+            }
             let summary = run.finish().await;
             let _ = tokio::time::timeout(Duration::from_secs(2), client.pool().shutdown()).await;
             let summary = match summary {
@@ -190,10 +201,7 @@ impl Batch {
 
     /// Returns the options of the command line, with those of the configuration as defaults.
     fn settings(&self, configured: &BatchSection) -> anyhow::Result<BatchSection> {
-        let system = match self.system.as_deref().map(|text| (text, text.strip_prefix('@'))) {
-            Some((_, Some(file))) => Some(read(Path::new(file), "--system")?),
-            given => given.map(|(text, _)| text.to_owned()),
-        };
+        let system = text_or_file("--system", self.system.as_deref())?;
         let given = configured.clone();
         if self.timeout.is_some_and(|timeout| timeout.0.is_zero()) {
             return Err(wrong("--timeout: expected more than 0"));

@@ -74,6 +74,9 @@ impl Db {
                     if copy.exists() {
                         return Err(wrong(format!("{}: the file exists already: choose another path", copy.display())));
                     }
+                    if let Some(folder) = copy.parent().filter(|folder| !folder.is_dir()) {
+                        return Err(wrong(format!("{}: there is no folder {}", copy.display(), folder.display())));
+                    }
                     database.backup(&copy).await?;
                     let copy = copy.display().to_string();
                     self.print(

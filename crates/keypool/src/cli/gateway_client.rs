@@ -24,7 +24,7 @@ const MAX_RESPONSE: usize = 256 << 20;
 /// The address of a gateway and its admin token.
 #[derive(Args)]
 pub(super) struct Admin {
-    /// The address of the gateway, http(s)://HOST:PORT [default: the address in the configuration]
+    /// The address of the gateway, http(s)://HOST:PORT [default of `explain`: the address in the configuration]
     #[arg(long, value_name = "URL")]
     pub admin: Option<String>,
     /// The file with the admin token [env: KEYPOOL_ADMIN_TOKEN, KEYPOOL_ADMIN_TOKEN_FILE]

@@ -17,7 +17,7 @@ use super::{
     keys::sentences,
     opened::{Opened, Source},
     output::{Json, plain, print, print_json, short, warn, write, wrong},
-    positive,
+    positive, text_or_file,
 };
 use crate::{
     config::{Inputs, ProviderKind},
@@ -70,16 +70,12 @@ keys are rejected or disabled, 130 stopped.";
 impl Generate {
     pub(super) fn run(self, mut inputs: Inputs) -> anyhow::Result<ExitCode> {
         let prompt = self.read_prompt()?;
-        let system = match self.system.as_deref().map(|system| (system, system.strip_prefix('@'))) {
-            Some((_, Some(file))) => {
-                Some(std::fs::read_to_string(file).map_err(|error| wrong(format!("--system {file}: {error}")))?)
-            }
-            system => system.map(|(text, _)| text.to_owned()),
-        };
+        let system = text_or_file("--system", self.system.as_deref())?;
         inputs.option("--fallback", "pool.fallback", self.fallback.iter().cloned());
         inputs.option("--wait", "pool.wait", self.wait.clone());
         self.source.set(&mut inputs);
         block_on(Some(2), async {
+            self.source.check_files()?;
             let opened = Opened::open(&inputs).await?;
             let usual = (opened.loaded.config.gateway.provider == ProviderKind::Gemini).then_some("gemini-2.5-flash");
             let model = self.model.as_deref().or(usual).filter(|model| !model.is_empty());

@@ -142,7 +142,8 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     Ok(all)
 }
 
-const NO_KEY: &str = "there is no key: add one with `keypool add-key`, --keys FILE, key.txt or GEMINI_API_KEY";
+const NO_KEY: &str = "there is no key: add one with `keypool add-key`, --keys FILE, key.txt or GEMINI_API_KEY; keys that a \
+    gateway got with --keys need --keys here too";
 
 /// Returns a sentence for each key of a provider, or how to add one.
 pub(super) async fn sentences(opened: &Opened, provider: &str) -> anyhow::Result<Vec<String>> {

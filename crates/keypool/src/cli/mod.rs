@@ -163,8 +163,20 @@ pub fn run() -> ExitCode {
 }
 
 /// Parses a number of an option that is at least 1.
-fn positive<T: std::str::FromStr + PartialOrd + From<u8>>(text: &str) -> Result<T, &'static str> {
-    text.parse().ok().filter(|number| *number >= T::from(1)).ok_or("expected a whole number, 1 or more")
+fn positive<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
+    let number = text.parse().ok().filter(|number| *number > 0).ok_or("expected a whole number, 1 or more")?;
+    T::try_from(number).map_err(|_| format!("expected at most {}", u64::MAX >> (64 - 8 * size_of::<T>())))
+}
+
+/// Returns the text of an option, which `@FILE` reads from a file.
+fn text_or_file(option: &str, given: Option<&str>) -> anyhow::Result<Option<String>> {
+    let Some(text) = given else { return Ok(None) };
+    let Some(file) = text.strip_prefix('@') else { return Ok(Some(text.to_owned())) };
+    if file.is_empty() {
+        return Err(output::wrong(format!("{option} @: the name of a file is missing after @")));
+    }
+    let text = std::fs::read_to_string(file);
+    text.map(Some).map_err(|error| output::wrong(format!("{option} {file}: {error}")))
 }
 
 /// Runs a command on a runtime with this number of worker threads; the default is one per core.

@@ -19,6 +19,7 @@ use crate::{
         pools::{self, Pools, ProviderPool},
         upstream::Upstream,
     },
+    reload::{self, Files, Revision},
     store::{self, Stores},
 };
 
@@ -47,6 +48,14 @@ impl Source {
         inputs.option("--upstream", "gateway.upstream", self.upstream.clone());
         inputs.option("--cacert", "gateway.cacert", self.cacert.as_deref().map(absolute));
     }
+
+    /// Refuses a key file that does not exist.
+    pub(super) fn check_files(&self) -> anyhow::Result<()> {
+        match self.keys.iter().find(|file| !Path::new(file).exists()) {
+            Some(file) => Err(wrong(format!("--keys {file}: there is no such file"))),
+            None => Ok(()),
+        }
+    }
 }
 
 pub(super) struct Opened {
@@ -70,13 +79,42 @@ impl Opened {
         Self::open_loaded(loaded).await
     }
 
-    async fn open_loaded(loaded: Loaded) -> anyhow::Result<Self> {
+    /// Like [`open`](Self::open), with settings that were read before.
+    pub(super) async fn open_loaded(loaded: Loaded) -> anyhow::Result<Self> {
         let stores = Stores::open(&loaded).await?;
         let listed = keys::all(&loaded, &stores).await?;
         for (_, keys) in &listed {
             warn_of_problems(keys.problems.iter().map(crate::keys::described));
         }
         Self::of(loaded, stores, listed).await
+    }
+
+    /// Applies changes of keys for as long as it is polled, and reports invalid entries. No change of `files` since they
+    /// were read is missed.
+    pub(super) async fn follow_keys(&self, inputs: &Inputs, mut files: Files) {
+        let mut revision = Revision::first(&self.stores);
+        let mut loaded = self.loaded.clone();
+        loop {
+            tokio::time::sleep(reload::POLL).await;
+            let changed = files.changed(inputs, &loaded, None);
+            if !revision.changed(&self.stores).await && !changed {
+                continue;
+            }
+            match inputs.load() {
+                Ok(new) => loaded = Loaded { usual_key_file: new.usual_key_file.or(loaded.usual_key_file), ..new },
+                Err(problems) => warn(format_args!("the previous configuration stays in use:\n{problems}")),
+            }
+            if let Err(error) = self.reload(&loaded).await {
+                warn(format_args!("the keys were not read again: {error:#}"));
+            }
+        }
+    }
+
+    async fn reload(&self, loaded: &Loaded) -> anyhow::Result<()> {
+        for (_, keys) in &keys::all(loaded, &self.stores).await? {
+            warn_of_problems(keys.problems.iter().map(keys::described));
+        }
+        self.pools.reload(loaded, &self.stores).await
     }
 
     /// Opens the pools again, since the counts of other processes are read when a pool is opened.
@@ -100,15 +138,19 @@ impl Opened {
     }
 
     pub(super) fn place(&self, provider: &str, id: &KeyId) -> &str {
-        self.places.get(&(provider.into(), id.clone())).map_or("", String::as_str)
+        self.places.get(&(provider.into(), id.clone())).map_or("added later", String::as_str)
     }
 
     /// Returns the provider of a key, and the place where the key is listed.
     pub(super) fn find(&self, id: &KeyId) -> anyhow::Result<(&Arc<ProviderPool>, &str)> {
         let has = |provider: &&Arc<ProviderPool>| self.places.contains_key(&(Arc::clone(&provider.name), id.clone()));
         let provider = self.pools.iter().find(has);
-        let provider =
-            provider.ok_or_else(|| wrong(format!("there is no key {id}: list all keys with `keypool keys`")))?;
+        let provider = provider.ok_or_else(|| {
+            wrong(format!(
+                "there is no key {id}: list all keys with `keypool keys`; keys that a gateway got with --keys need \
+                 --keys here too"
+            ))
+        })?;
         Ok((provider, self.place(&provider.name, id)))
     }
 

@@ -68,7 +68,8 @@ pub(super) struct Serve {
 
 const EXAMPLES: &str = "\
 Examples:
-  keypool serve --keys keys.txt
+  keypool serve
+  keypool serve --keys more-keys.txt
   GEMINI_API_KEY=… keypool serve
   KEYPOOL_TOKEN=… keypool serve --listen 0.0.0.0:5000 --host pool.example
 

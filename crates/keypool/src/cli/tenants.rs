@@ -113,6 +113,9 @@ impl Rights {
         set("--tpm", self.tpm.as_deref(), &mut entry.tpm)?;
         set("--tpd", self.tpd.as_deref(), &mut entry.tpd)?;
         set("--max-concurrent", self.max_concurrent.as_deref(), &mut entry.max_concurrent)?;
+        if entry.max_concurrent == Some(0) {
+            return Err(wrong("--max-concurrent: expected a whole number, 1 or more"));
+        }
         if let Some(models) = self.models {
             entry.models =
                 models.split(',').map(str::trim).filter(|model| !model.is_empty()).map(str::to_owned).collect();

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tower_keypool::config::Environment;
 
 use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span};
+use crate::tenants::check_name;
 
 /// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
@@ -126,6 +127,7 @@ impl Checker<'_> {
             ("gateway.max_connections", Some(gateway.max_connections.into()), u64::MAX),
             ("gateway.max_connections_per_address", Some(gateway.max_connections_per_address.into()), u64::MAX),
             ("gateway.threads", gateway.threads.map(|threads| threads as u64), 1_024),
+            ("log.keep", Some(config.log.keep as u64), u64::MAX),
             ("batch.max_output_tokens", batch.max_output_tokens.map(u64::from), u64::MAX),
             ("batch.workers_per_key", batch.workers_per_key.map(u64::from), u64::MAX),
             ("batch.concurrency", batch.concurrency.map(|requests| requests as u64), u64::MAX),
@@ -218,9 +220,7 @@ impl Checker<'_> {
             };
             let Some(proxy) = proxy else { continue };
             let scheme = proxy.expose().split_once("://").map(|(scheme, _)| scheme);
-            if !matches!(scheme, Some("http" | "https" | "socks5" | "socks5h"))
-                || proxy.expose().parse::<http::Uri>().is_err()
-            {
+            if !matches!(scheme, Some("http" | "socks5" | "socks5h")) || proxy.expose().parse::<http::Uri>().is_err() {
                 self.problem(&setting, "expected a proxy such as http://user:password@host:3128 or socks5://host:1080");
             }
             proxies.insert(name.clone(), proxy);
@@ -234,9 +234,15 @@ impl Checker<'_> {
         seen.insert(<[u8; 32]>::from(Sha256::digest(token.expose())));
         for (n, tenant) in config.tenants.iter().enumerate() {
             let setting = format!("tenants, entry {}", n + 1);
-            if tenant.name.is_empty() || !names.insert(tenant.name.as_str()) {
-                self.problem(&setting, "expected a name that is not empty and not used by another tenant");
+            if let Err(why) = check_name(&tenant.name) {
+                self.problem(&setting, format!("name: {why}"));
+            } else if !names.insert(tenant.name.as_str()) {
+                self.problem(&setting, "expected a name that is not used by another tenant");
             }
+            if tenant.max_concurrent == Some(0) {
+                self.problem(&setting, "max_concurrent: expected a whole number, 1 or more");
+            }
+            self.patterns(&setting, &tenant.models);
             let reported = self.problems.len();
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
             let hash = match (&given, &tenant.token_hash) {
@@ -262,12 +268,26 @@ impl Checker<'_> {
 
     fn models(&mut self, config: &Config) {
         let mut seen = HashSet::new();
+        for (n, provider) in config.providers.iter().enumerate() {
+            let setting = format!("providers, entry {}", n + 1);
+            if provider.name.as_ref().is_some_and(|name| name.is_empty() || name.contains('/')) {
+                self.problem(&setting, "name: expected a name without /");
+            }
+            self.patterns(&setting, provider.models.iter().flatten().chain(provider.limits.keys()));
+        }
+        self.patterns("models", config.models.iter().map(|model| &model.name));
         for model in &config.models {
             for name in std::iter::once(&model.name).chain(&model.aliases) {
                 if !seen.insert(name.as_str()) {
                     self.problem("models", format!("{name} is listed twice"));
                 }
             }
+        }
+    }
+
+    fn patterns<'m>(&mut self, setting: &str, models: impl IntoIterator<Item = &'m String>) {
+        for model in models.into_iter().filter(|model| model.find('*').is_some_and(|at| at + 1 < model.len())) {
+            self.problem(setting, format!("{model}: a name of models may have * only at its end"));
         }
     }
 }

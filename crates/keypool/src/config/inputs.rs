@@ -45,6 +45,8 @@ const UPSTREAMS: [(&str, &[&str]); 3] = [
     ("anthropic", &["ANTHROPIC_API_BASE_URL", "ANTHROPIC_BASE_URL"]),
 ];
 
+const OF_ONE_MODEL: &str = "models.limits: expected limits such as { rpm = 10 }";
+
 /// The sources of settings: a file, the environment and command-line options. Each overrides the one before.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
@@ -97,7 +99,9 @@ impl Inputs {
         let config: Config = read(&path, &text, &environment).map_err(|problems| {
             let problems = problems.into_iter().map(|problem| {
                 let place = origins.get(&problem.place).cloned().unwrap_or(problem.place);
-                (place, problem.message)
+                // The limits of [[models]] are those of one model.
+                let of_one = problem.message.starts_with("models.limits: expected limits by model");
+                (place, if of_one { OF_ONE_MODEL.to_owned() } else { problem.message })
             });
             Problems::all(problems)
         })?;

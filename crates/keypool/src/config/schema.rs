@@ -309,7 +309,7 @@ pub struct TenantEntry {
     /// Maximum number of simultaneous requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_concurrent: Option<u32>,
-    /// The time at which the token expires: 2030-01-31 or 2030-01-31T12:00:00Z.
+    /// The time at which the token expires, in quotes: "2030-01-31" or "2030-01-31T12:00:00Z".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
 }
@@ -444,12 +444,12 @@ pub struct BatchSection {
     pub temperature: Option<f64>,
     /// Maximum number of tokens in an answer. Default: the provider's own limit.
     pub max_output_tokens: Option<u32>,
-    /// Number of workers for each key. Default: as many requests as the limits allow.
+    /// Number of workers for each key. Default: see concurrency.
     pub workers_per_key: Option<u32>,
     /// Minimum time between the starts of two requests of one worker.
     pub rate_limit_per_slot: Option<Span>,
-    /// Maximum number of simultaneous requests, if neither `workers_per_key` nor `rate_limit_per_slot` is set. Default: as
-    /// many as the limits allow.
+    /// Maximum number of simultaneous requests, if neither `workers_per_key` nor `rate_limit_per_slot` is set. Default: 8
+    /// for each key, 32 to 512 in total.
     pub concurrency: Option<usize>,
     /// Maximum number of retries of a failed task. Failures of keys are not counted.
     pub max_retries: u32,

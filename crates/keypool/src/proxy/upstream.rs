@@ -38,7 +38,7 @@ use tower_keypool::{BoxError, Lease, classify::causes};
 
 use super::{headers, route::decoded};
 use crate::{
-    config::{Loaded, NO_EXIT},
+    config::{Loaded, NO_EXIT, Problems},
     middleware::access_log::Progress,
 };
 
@@ -298,11 +298,14 @@ pub fn client_tls(loaded: &Loaded) -> anyhow::Result<ClientConfig> {
     match &loaded.config.gateway.cacert {
         Some(file) => {
             let file = loaded.folder().join(file);
-            let place = || format!("gateway.cacert: {}", file.display());
-            for certificate in CertificateDer::pem_file_iter(&file).with_context(place)? {
-                roots.add(certificate.with_context(place)?).with_context(place)?;
+            let wrong =
+                |why: &dyn std::fmt::Display| Problems::one("gateway.cacert", format!("{}: {why}", file.display()));
+            for certificate in CertificateDer::pem_file_iter(&file).map_err(|error| wrong(&error))? {
+                roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
             }
-            anyhow::ensure!(!roots.is_empty(), "{}: no certificate found", place());
+            if roots.is_empty() {
+                return Err(wrong(&"no certificate found").into());
+            }
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }

@@ -364,7 +364,15 @@ fn wrong_options_are_named() {
     home.run(&["usage", "--day", "today"]).wrong("expected a day, such as 2026-06-15");
     home.run(&["generate", "x", "--max-output-tokens", "abc"]).wrong("expected a whole number, 1 or more");
     home.run(&["batch", "prompts.txt", "--concurrency", "0"]).wrong("--concurrency");
+    home.run(&["batch", "prompts.txt", "--max-output-tokens", "99999999999"]).wrong("expected at most 4294967295");
+    home.run(&["batch", "prompts.txt", "--system", "@"]).wrong("--system @: the name of a file is missing");
     home.run(&["generate", "x", "--model", ""]).wrong("--model");
+    for command in [["batch", "prompts.txt"], ["generate", "x"]] {
+        home.run(&[&command[..], &["--keys", "no.txt"]].concat()).wrong("--keys no.txt: there is no such file");
+        home.run(&[&command[..], &["--cacert", "no.pem"]].concat()).wrong("no.pem: ");
+    }
+    home.run(&["db", "backup", "none/copy.db"]).wrong("none/copy.db: there is no folder");
+    home.run(&["keys", "show", "other"]).wrong("keys that a gateway got with --keys need --keys here too");
     home.run(&["batch", "prompts.txt", "-o", "."]).wrong("--output .: Is a directory");
     home.run(&["batch", "prompts.txt", "-o", "none/out.jsonl"]).wrong("--output none/out.jsonl: No such file");
     home.run(&["keys", "--db", "."]).wrong("is a folder");
@@ -514,6 +522,7 @@ async fn tenant_is_added_changed_and_revoked_while_the_gateway_runs() {
     run(&["revoke", "alice"]).wrong("there is no tenant alice");
     run(&["add", "bob", "--expires", "soon"]).wrong("--expires: expected a day or a time");
     run(&["add", "bob", "--rpm", "many"]).wrong("--rpm: expected a whole number");
+    run(&["add", "bob", "--max-concurrent", "0"]).wrong("--max-concurrent: expected a whole number, 1 or more");
     let done = run(&["add", "bob", "--expires", "2020-01-01"]).good();
     assert!(done.err.contains("--expires: 2020-01-01 has passed"), "{}", done.err);
     run(&["set", "bob"]).wrong("there is nothing to set");
@@ -626,6 +635,30 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     ] {
         assert!(done.err.contains(message), "{}", done.err);
     }
+    home.write(
+        "keypool.toml",
+        "[[providers]]\nname = \"a/b\"\nkind = \"openai\"\nmodels = [\"gpt-*-mini\"]\nlimits = { \"*-x\" = { rpm = 1 } }\n\
+         [[tenants]]\nname = \"a/b\"\ntoken = \"token-of-a\"\nmodels = [\"*flash\"]\nmax_concurrent = 0\n\
+         [[models]]\nname = \"gemini-*-pro\"\n[exits.a]\nproxy = \"https://host:3128\"\n[log]\nkeep = 0\n",
+    );
+    let done = home.run(&["config", "check"]);
+    for message in [
+        "providers, entry 1: name: expected a name without /",
+        "providers, entry 1: gpt-*-mini: a name of models may have * only at its end",
+        "providers, entry 1: *-x: a name of models may have * only at its end",
+        "tenants, entry 1: name: expected 1 to 64 characters, without /",
+        "tenants, entry 1: max_concurrent: expected a whole number, 1 or more",
+        "tenants, entry 1: *flash: a name of models",
+        "models: gemini-*-pro: a name of models",
+        "exits.a: expected a proxy such as http://user:password@host:3128",
+        "log.keep: expected a whole number, 1 or more",
+    ] {
+        assert!(done.err.contains(message), "{message}: {}", done.err);
+    }
+    home.write("keypool.toml", "[[models]]\nname = \"m\"\nlimits = 5\n[batch]\ntemperature = \"hot\"\n");
+    let done = home.run(&["config", "check"]);
+    assert!(done.err.contains("keypool.toml:3: models.limits: expected limits such as { rpm = 10 }"), "{}", done.err);
+    done.wrong("batch.temperature: expected a number");
     home.write("keypool.toml", "[log]\ndirectory = \"keypool.toml\"\n");
     home.run(&["config", "check"]).wrong("log.directory: no file can be created in this folder");
     home.write("keypool.toml", "batch = 3\n[log]\nlevel = \"loud\"\n");
@@ -1016,6 +1049,32 @@ async fn batch_resumes_where_it_stopped() {
     home.write("keypool.toml", "[batch]\nrate_limit_per_slot = 3600\n");
     // A slot would wait for an hour between the requests.
     batch(&["--concurrency", "1"]).good();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_that_is_added_during_a_batch_is_used() {
+    let sim = sim(3).await;
+    let home = Home::new();
+    home.write("key.txt", &format!("{} rpd=1\n", key(0)));
+    home.write("prompts.txt", "one\ntwo\nthree\n");
+    let arguments = ["batch", "prompts.txt", "-o", "r.jsonl", "--no-progress", "--upstream", &sim.url()];
+    let mut batch = program(home.path()).args(arguments).stderr(Stdio::null()).spawn().expect("the program starts");
+    let path = home.path().join("r.jsonl");
+    let answered = async |tasks: usize| {
+        let wait = async {
+            while std::fs::read_to_string(&path).map_or(0, |text| text.lines().count()) < tasks {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("task {tasks} waits"));
+    };
+    answered(1).await;
+    home.write("key.txt", &format!("{} rpd=1\n{} rpd=1\n", key(0), key(1)));
+    answered(2).await;
+    home.add(2, &["--rpd", "1"]);
+    answered(3).await;
+    let status = tokio::task::spawn_blocking(move || batch.wait()).await.expect("no panic").expect("the program ends");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

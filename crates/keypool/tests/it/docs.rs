@@ -146,6 +146,7 @@ impl Reader {
         let sim = builder.start().await.expect("a free port");
         let folder = tempfile::tempdir().expect("a folder");
         for (name, content) in [
+            ("key.txt", key(0)),
             ("keys.txt", key(0)),
             ("a-key.txt", key(1)),
             ("anthropic-keys.txt", "sk-ant-not-a-real-key".to_owned()),
@@ -212,6 +213,7 @@ impl Reader {
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert!(output.status.success(), "{place}: {command}: {}\n{out}{err}", output.status);
         assert!(!err.contains("skipped"), "{place}: {command}\n{err}");
+        assert!(!out.contains("there is no key"), "{place}: {command}: the keys of the page are not found");
     }
 
     fn bash(&self, line: &str) -> Command {
@@ -233,7 +235,7 @@ impl Reader {
     /// Returns the gateway that the page started, or starts one.
     fn gateway(&mut self) -> &Gateway {
         if self.gateway.is_none() {
-            self.gateway = Some(self.serve("keypool serve --keys keys.txt"));
+            self.gateway = Some(self.serve("keypool serve"));
         }
         self.gateway.as_ref().expect("a gateway")
     }
@@ -245,8 +247,10 @@ impl Reader {
         // The environment variables that the configuration names are set.
         for (n, named) in text.split("_env = \"").skip(1).enumerate() {
             let (name, _) = named.split_once('"').expect("a name in quotes");
-            command
-                .env(name, if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n) });
+            command.env(
+                name,
+                if name.contains("PROXY") { "http://user:password@host:3128".to_owned() } else { key(n + 2) },
+            );
         }
         let output = command.output().expect("output");
         let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -254,7 +258,7 @@ impl Reader {
     }
 
     fn key_file(&self, place: &str, text: &str) {
-        let file = self.folder.path().join("keys.txt");
+        let file = self.folder.path().join("key.txt");
         fs::write(&file, text).expect("written");
         let elsewhere = tempfile::tempdir().expect("a folder");
         let output = program(elsewhere.path()).arg("import").arg(&file).arg("--json").output().expect("output");

@@ -256,7 +256,10 @@ fn read_line(source: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<bool>
 
 /// Describes the likely encoding of text that is not UTF-8, and how to convert it.
 fn not_utf8(bytes: &[u8]) -> &'static str {
-    if bytes.contains(&0) || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+    let zeros = bytes.split(|byte| *byte == 0).skip(1).count();
+    if zeros > 0 && 3 * zeros < bytes.len() && std::str::from_utf8(bytes).is_ok() {
+        "the text contains a NUL character: `tr -d '\\000'` removes it"
+    } else if zeros > 0 || bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         "the text is UTF-16, not UTF-8: `iconv -f utf-16 -t utf-8` converts it"
     } else {
         "the text is not UTF-8: `iconv -f windows-1252 -t utf-8` converts text of a Western European spreadsheet"
