@@ -103,6 +103,7 @@ pub(crate) fn learn(
             let (unit, span) = (violation.unit, violation.span);
             let limit = crate::limit::Limit { unit, span, amount: limit };
             let (project_name, model_name, learned_ms) = (project.clone(), model.clone(), now.wall_ms);
+            state.effects.urgent = true;
             state.effects.records.push(Record::Limit { project: project_name, model: model_name, limit, learned_ms });
             state.effects.events.push(Event::LimitLearned { project, model, limit });
         }
