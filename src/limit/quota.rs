@@ -252,18 +252,19 @@ impl Quota {
         reservation
     }
 
-    /// Replaces the reserved tokens by the used ones, at the time of the reservation. Returns whether fewer were used.
-    pub(crate) fn correct(&mut self, reservation: &Reservation, used: &Amounts) -> bool {
-        let mut freed = false;
+    /// Corrects a reservation, at its time, to the used tokens. Returns whether fewer, or more of a limited unit, were used.
+    pub(crate) fn correct(&mut self, reservation: &Reservation, used: &Amounts) -> (bool, bool) {
+        let (mut freed, mut exceeded) = (false, false);
         for (meter, counter) in self.meters.list.iter().zip(&mut self.counters) {
             if matches!(meter.unit, Unit::InputTokens | Unit::OutputTokens | Unit::Tokens) {
                 let (reserved, used) = (reservation.cost.amounts.of(meter.unit), used.of(meter.unit));
                 counter.add(meter.length, reservation, used.saturating_sub(reserved));
                 counter.remove(meter.length, reservation, reserved.saturating_sub(used));
                 freed |= used < reserved;
+                exceeded |= used > reserved && meter.hard_limit(reservation.at) < NO_LIMIT;
             }
         }
-        freed
+        (freed, exceeded)
     }
 
     /// Removes a reservation whose request was never sent.

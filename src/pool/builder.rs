@@ -216,6 +216,7 @@ impl KeyPoolBuilder {
             store_refuses: AtomicBool::default(),
             store_failed_ms: AtomicU64::default(),
             idle: Notify::new(),
+            urgent: Arc::default(),
         };
         let pool = KeyPool { shared: Arc::new(shared) };
         pool.shared.configure(limited.iter().chain(self.keys.iter().flat_map(Key::model_names)), false);

@@ -38,7 +38,7 @@ pub(crate) struct FailureGuard {
     in_a_row: usize,
     paused: bool,
     /// The targets that are not disabled while disabling is paused.
-    held: BTreeSet<Target>,
+    pub(crate) held: BTreeSet<Target>,
     /// When held targets were last tried again.
     released: Option<Tick>,
 }
@@ -100,10 +100,5 @@ impl FailureGuard {
 
     fn was_released(&self, now: Tick, within: Duration) -> bool {
         self.released.is_some_and(|released| now.since(released) < within)
-    }
-
-    /// Returns the targets that are not disabled while disabling is paused.
-    pub(crate) fn held(&self) -> Vec<Target> {
-        self.held.iter().copied().collect()
     }
 }

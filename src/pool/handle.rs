@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) retry_budget: Arc<TpsBudget>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) records: Mutex<Vec<Record>>,
+    /// Notified when a record must be written at once.
+    pub(crate) urgent: Arc<Notify>,
     /// Whether to load all records from the store, since keys were added or the first load failed.
     pub(crate) reload: AtomicBool,
     /// Whether the store refused a key in the last reservation.
@@ -115,6 +117,9 @@ impl Shared {
         }
         if self.uses_store && !effects.records.is_empty() {
             self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(effects.records);
+            if effects.urgent {
+                self.urgent.notify_one();
+            }
         }
     }
 

@@ -100,9 +100,9 @@ pub(crate) fn learn(
             state.reopen_windows(project, model);
             let model = Arc::clone(state.models.name(model));
             let project = Arc::clone(&state.registry.project(project).name);
-            let (unit, span) = (violation.unit, violation.span);
-            let limit = crate::limit::Limit { unit, span, amount: limit };
+            let limit = crate::limit::Limit { unit: violation.unit, span: violation.span, amount: limit };
             let (project_name, model_name, learned_ms) = (project.clone(), model.clone(), now.wall_ms);
+            state.effects.urgent = true;
             state.effects.records.push(Record::Limit { project: project_name, model: model_name, limit, learned_ms });
             state.effects.events.push(Event::LimitLearned { project, model, limit });
         }

@@ -50,14 +50,8 @@ impl Lease {
     pub(crate) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
         let unknown = || AtomicU64::new(u64::MAX);
         let (input_tokens, output_tokens) = (unknown(), unknown());
-        Self {
-            shared,
-            grant,
-            input_tokens,
-            output_tokens,
-            unsent: AtomicBool::default(),
-            reported: AtomicBool::default(),
-        }
+        let (unsent, reported) = Default::default();
+        Self { shared, grant, input_tokens, output_tokens, unsent, reported }
     }
 
     /// Returns the key's id.

@@ -66,12 +66,13 @@ fn settle(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool) {
     let copied = state.models.copied(grant.model, grant.model_name.as_deref());
     for model in [Some(grant.model), copied].into_iter().flatten() {
         let Some(quota) = state.quotas.find(project, model) else { continue };
-        let freed = if sent {
+        let (freed, exceeded) = if sent {
             quota.correct(reservation, &used)
         } else {
             quota.cancel(reservation);
-            true
+            (true, false)
         };
+        state.effects.urgent |= exceeded;
         if freed {
             state.reopen_windows(project, model);
         }
@@ -182,7 +183,7 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
         let id = grant.key.id.clone();
         state.effects.events.push(Event::DisablingPaused { key: id });
         // Keys that were disabled just before disabling was paused get a trial, too.
-        for held in state.failure_guard.held() {
+        for held in state.failure_guard.held.clone() {
             if held != target {
                 try_again(state, held, now);
             }
@@ -273,6 +274,7 @@ fn current<'a>(state: &'a mut State, grant: &Grant) -> Option<&'a mut super::reg
 /// Records the state of a breaker in the store.
 pub(crate) fn persist_breaker(state: &mut State, target: Target, now: Now) {
     let record = super::persist::breaker_record(state, target, now);
+    state.effects.urgent |= matches!(record, Some(Record::Open { until_ms: None, .. }));
     state.effects.records.extend(record);
 }
 

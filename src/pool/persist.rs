@@ -15,11 +15,13 @@ use super::{
 use crate::{
     Error,
     store::{BreakerTarget, Changes, Record},
-    time::Tick,
 };
 
 /// Interval at which changes are written and those of other processes are read.
 const EVERY: Duration = Duration::from_millis(250);
+
+/// Minimum time between two urgent writes: many responses may use more than they reserved.
+const BETWEEN_URGENT: Duration = Duration::from_millis(50);
 
 /// Number of intervals after which corrections of reservations are written. All corrections of one project and model
 /// cost the store as much as one.
@@ -213,14 +215,11 @@ pub(crate) async fn load(shared: &Shared, counts: Counts) -> Result<u64, Error> 
 
 /// Writes and reads changes until the pool is dropped.
 pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
+    let Some(urgent) = shared.upgrade().map(|pool| Arc::clone(&pool.urgent)) else { return };
     for round in 1_u32.. {
+        let is_urgent = tokio::time::timeout(EVERY, urgent.notified()).await.is_ok();
         let Some(pool) = shared.upgrade() else { return };
-        let until: Tick = pool.clock.now().plus(EVERY);
-        let sleep = pool.clock.sleep_until(until);
-        drop(pool);
-        sleep.await;
-        let Some(pool) = shared.upgrade() else { return };
-        flush(&pool, round.is_multiple_of(CORRECTIONS_EVERY)).await;
+        flush(&pool, is_urgent || round.is_multiple_of(CORRECTIONS_EVERY)).await;
         let read = if pool.reload.swap(false, Ordering::Relaxed) {
             let loaded = load(&pool, Counts::Kept).await;
             pool.reload.fetch_or(loaded.is_err(), Ordering::Relaxed);
@@ -234,6 +233,10 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
             })
         };
         pool.record_store_result(read.as_ref().err());
+        drop(pool);
         revision = read.unwrap_or(revision);
+        if is_urgent {
+            tokio::time::sleep(BETWEEN_URGENT).await;
+        }
     }
 }

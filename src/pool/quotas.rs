@@ -24,8 +24,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ZoneIx(u16);
 
-/// Maximum time for which a refusal of the store is remembered: a correction may make room long before a window opens.
-const REFUSED_FOR: Duration = Duration::from_secs(60);
+/// How long a refusal of the store is remembered at most, plus 1 ms for each other one, so that a request does not ask for
+/// many keys in turns without end. A correction makes room before a window opens, and reaches the store within a second.
+const REFUSED_FOR: Duration = Duration::from_millis(1_250);
 
 type Fast = BuildHasherDefault<TargetHasher>;
 
@@ -176,7 +177,8 @@ impl Quotas {
 
     /// Records that the store has no room for this cost, or a larger one, of a project and model before a tick.
     pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost, now: Tick) {
-        self.closed.insert((project, model), Refused { cost, until, asked_again: until.min(now.plus(REFUSED_FOR)) });
+        let asked_again = until.min(now.plus(REFUSED_FOR + Duration::from_millis(self.closed.len() as u64)));
+        self.closed.insert((project, model), Refused { cost, until, asked_again });
     }
 
     /// Returns until when the store has no room for a cost, if so.

@@ -61,6 +61,8 @@ pub(crate) struct Effects {
     pub(crate) wakers: Vec<Waker>,
     pub(crate) events: Vec<Event>,
     pub(crate) records: Vec<Record>,
+    /// Whether a record must be written at once: without it, another process may exceed a limit or use a disabled key.
+    pub(crate) urgent: bool,
     /// Whether the last lease of a closed pool ended.
     pub(crate) idle: bool,
 }

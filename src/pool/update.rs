@@ -136,9 +136,7 @@ type SeenProjects<'a> = Option<&'a mut HashSet<ProjectIx>>;
 
 /// Adds a key, or replaces the one with the same id.
 fn put(state: &mut State, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result<(), Error> {
-    let Some(slot) = state.registry.find(&key.id()) else {
-        return insert(state, key, seen).map(|_| ());
-    };
+    let Some(slot) = state.registry.find(&key.id()) else { return insert(state, key, seen).map(|_| ()) };
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
     let project_of = |state: &State| state.registry.get(slot).map(|entry| entry.project);
     let before = project_of(state);

@@ -9,7 +9,8 @@ use std::{
 };
 
 use tower_keypool::{
-    Affinity, ErrorClass, ErrorKind, Failure, KeyChange, KeyPool, Limits, Outcome,
+    Affinity, ErrorClass, ErrorKind, Failure, KeyChange, KeyPool, Limits, Outcome, Span, Unit,
+    classify::QuotaViolation,
     pool::{KeyRequest, UnavailableReason as Reason},
     store::{
         Amounts, BreakerTarget, Candidate, Changes, Granted, Record, ReserveRequest, Reserved, ReservedAt, Store,
@@ -181,8 +182,18 @@ async fn request_waits_until_the_store_has_room() {
     let pool = open(&store, 2).await;
     drop(pool.acquire(KeyRequest::model(M).wait(secs(60))).await.unwrap());
     assert_eq!(start.elapsed().as_secs(), 20);
-    // Both keys, and then both again each 5 s.
-    assert!(store.0.asked.lock().unwrap().len() < 10);
+    // Both keys, and then both again each 2 s.
+    assert!(store.0.asked.lock().unwrap().len() <= 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_refused_keys_are_not_asked_for_without_end() {
+    let store =
+        Scripted::new(Some(Duration::from_millis(2)), |request| refused(vec![secs(40_000); request.candidates.len()]));
+    let pool = open(&store, 10_000).await;
+    let refused = tokio::time::timeout(secs(60), pool.acquire(M)).await.unwrap();
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert!(store.0.asked.lock().unwrap().len() <= 1_300);
 }
 
 #[tokio::test(start_paused = true)]
@@ -398,6 +409,59 @@ async fn usage_is_recorded_in_the_store() {
     let amounts = |requests, input_tokens, output_tokens| Amounts { requests, input_tokens, output_tokens, images: 0 };
     assert_eq!(used, [(amounts(1, 100, 0), amounts(1, 60, 9)), (amounts(1, 0, 0), amounts(0, 0, 0))]);
     assert_eq!(store.0.asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn use_beyond_a_reservation_is_recorded_at_once() {
+    let store = Scripted::granting();
+    let limited = |n, limits| key(n).project(format!("p{n}")).limits(M, limits);
+    let pool = builder()
+        .key(limited(0, Limits::new().tokens_per_minute(10_000)))
+        .key(limited(1, Limits::new().per_minute(100)))
+        .store(store.clone())
+        .open()
+        .await
+        .unwrap();
+    let answered = async |n, input, output| {
+        let request = KeyRequest::model(M).input_tokens(100).affinity(Affinity::RequireKey(id(n)));
+        pool.acquire(request).await.unwrap().report_usage(tower_keypool::Usage::new(input, output));
+    };
+    let recorded = async |after| {
+        tokio::time::sleep(after).await;
+        store.0.records.lock().unwrap().len()
+    };
+    let millis = Duration::from_millis;
+    // Fewer tokens, more of a unit without a limit, and more in a project without limits of tokens.
+    for (n, input, output) in [(0, 60, 0), (0, 100, 900), (1, 990, 0)] {
+        answered(n, input, output).await;
+        assert_eq!(recorded(millis(5)).await, 0);
+    }
+    // Then all are recorded.
+    answered(0, 990, 0).await;
+    assert_eq!(recorded(millis(1)).await, 4);
+    // Of many that follow, at most 20 times a second.
+    answered(0, 990, 0).await;
+    assert_eq!(recorded(millis(40)).await, 4);
+    assert_eq!(recorded(millis(20)).await, 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn learned_limits_and_disabled_keys_are_recorded_at_once() {
+    let store = Scripted::granting();
+    let pool = open(&store, 2).await;
+    let recorded = async || {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        std::mem::take(&mut *store.0.records.lock().unwrap())
+    };
+    let lease = pool.acquire(M).await.unwrap();
+    let mut limit = QuotaViolation::new(Unit::Requests, Span::MINUTE);
+    limit.limit = Some(5);
+    lease.learn(&[limit]);
+    assert!(matches!(recorded().await[..], [Record::Limit { .. }]));
+    lease.report(&Failure::new(ErrorClass::KeyRejected).into());
+    assert!(matches!(recorded().await[..], [Record::Open { until_ms: None, .. }]));
+    pool.disable(&id(1), "leaked").unwrap();
+    assert!(matches!(recorded().await[..], [Record::Open { until_ms: None, .. }]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -764,11 +828,11 @@ async fn refusal_of_the_store_is_soon_forgotten() {
     });
     let pool = open(&store, 1).await;
     assert_eq!(pool.acquire(M).await.unwrap_err().retry_after(), Some(secs(36_000)));
-    tokio::time::sleep(secs(2)).await;
-    assert_eq!(pool.acquire(M).await.unwrap_err().retry_after(), Some(secs(35_998)));
+    tokio::time::sleep(secs(1)).await;
+    assert_eq!(pool.acquire(M).await.unwrap_err().retry_after(), Some(secs(35_999)));
     drop(pool.acquire(KeyRequest::model(M).wait(secs(90))).await.unwrap());
-    assert!(start.elapsed() <= secs(61), "{:?}", start.elapsed());
-    assert_eq!(store.0.asked.lock().unwrap().len(), 2);
+    assert!(start.elapsed() <= secs(4), "{:?}", start.elapsed());
+    assert_eq!(store.0.asked.lock().unwrap().len(), 3);
 }
 
 #[tokio::test(start_paused = true)]

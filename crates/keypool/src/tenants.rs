@@ -14,11 +14,13 @@ use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 use tower_keypool::{
     Affinity, ApiKeyHeader, ErrorKind, Key, KeyChange, KeyId, KeyPool, KeyRequest, Lease, Limit, Limits, Span, Unit,
+    Usage,
 };
 
 use crate::{
     config::{Loaded, TenantEntry},
     error::ApiError,
+    middleware::access_log::RequestResult,
     store::Stores,
 };
 
@@ -155,6 +157,14 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,
+    }
+}
+
+/// Ends the lease of a request that was not served. It used no tokens, and counts only if that is the caller's fault.
+pub fn end_unserved(lease: Lease, result: RequestResult) {
+    match result {
+        RequestResult::Unavailable | RequestResult::Failed => lease.give_back(),
+        RequestResult::Good | RequestResult::Caller => lease.report_usage(Usage::default()),
     }
 }
 

@@ -15,7 +15,7 @@ use tower_keypool::{
 use crate::{
     app::AppState,
     error::{ApiError, Cause, Dialect},
-    middleware::access_log::Progress,
+    middleware::access_log::{Progress, RequestResult},
     proxy::{
         body::Collected,
         handler::{self, Incoming},
@@ -25,7 +25,7 @@ use crate::{
         route::{Endpoint, PathTarget, Route},
         sessions::Session,
     },
-    tenants::Tenant,
+    tenants::{self, Tenant},
 };
 
 /// Maximum size of a response that is read as a whole. Images in 4K have about 20 MiB each.
@@ -161,7 +161,7 @@ impl<'a> Caller<'a> {
         for native in requests {
             exchanges.push(self.exchange(native).await?);
         }
-        let quota = self.admit(&exchanges).await?;
+        let mut quota = self.admit(&exchanges).await?;
         let sent = futures_util::stream::iter(exchanges).map(|exchange| async move {
             let (body, attempts) = exchange.send(None).await?;
             let body = whole(body).await.map_err(|failure| failure.after(attempts.clone()))?;
@@ -169,10 +169,11 @@ impl<'a> Caller<'a> {
         });
         let answers: Result<Vec<(Head, Bytes)>, Failure> = sent.buffered(AT_ONCE).try_collect().await;
         // Others of several requests may have been served.
-        if answers.is_err() && is_one {
-            quota.report_unserved();
-        }
-        let answers = answers?;
+        let answers = answers.inspect_err(|failure| {
+            if is_one {
+                quota.end_unserved(failure);
+            }
+        })?;
         quota.report_usage(answers.iter().filter_map(|(_, body)| usage(body)).fold(Usage::new(0, 0), |sum, more| {
             Usage::new(sum.input_tokens + more.input_tokens, sum.output_tokens + more.output_tokens)
         }));
@@ -313,10 +314,11 @@ impl Quota {
         }
     }
 
-    /// Reports that the request used no tokens, because no provider served it.
-    pub fn report_unserved(&self) {
-        if let Some(lease) = &self.0 {
-            lease.report_usage(Usage::default());
+    /// Ends the lease of a request that was not served.
+    pub fn end_unserved(&mut self, failure: &Failure) {
+        if let Some(lease) = self.0.take() {
+            let status = failure.error.status(Frontend::Chat);
+            tenants::end_unserved(lease, RequestResult::of(status, &failure.attempts));
         }
     }
 }

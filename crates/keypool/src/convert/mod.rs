@@ -105,13 +105,13 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
 /// Sends a conversation, and returns its response or stream.
 async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) -> Result<Response, Failure> {
     let exchange = caller.exchange(encoded(app, &request)?).await?.encoded_for_each_model(&request);
-    let quota = caller.admit(std::slice::from_ref(&exchange)).await?;
+    let mut quota = caller.admit(std::slice::from_ref(&exchange)).await?;
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
     let model = &request.conversation.model;
     if request.conversation.stream {
         return Translation::new(app, exchange, answer, model, quota).respond(caller, request.ignored()).await;
     }
-    let (body, mut attempts) = exchange.send(None).await.inspect_err(|_| quota.report_unserved())?;
+    let (body, mut attempts) = exchange.send(None).await.inspect_err(|failure| quota.end_unserved(failure))?;
     let mut read = Ok(());
     if let Ok(body) = exchange::whole(body).await {
         answer.restart(served_model(&attempts, model));

@@ -91,7 +91,7 @@ impl Translation {
                     // The second attempt failed: the answer of the first is used.
                     Err(_) if self.is_second && !self.answer.is_finished() => self.answer.finish(),
                     Err(failure) => {
-                        self.quota.report_unserved();
+                        self.quota.end_unserved(&failure);
                         self.source = Source::Ended;
                         return Err(failure);
                     }

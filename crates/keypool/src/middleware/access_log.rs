@@ -64,7 +64,7 @@ pub enum RequestResult {
 }
 
 impl RequestResult {
-    fn of(status: StatusCode, attempts: &Attempts) -> Self {
+    pub fn of(status: StatusCode, attempts: &Attempts) -> Self {
         let class = attempts.last().and_then(tower_keypool::pool::Attempt::class);
         match class {
             _ if !status.is_client_error() && !status.is_server_error() => Self::Good,

@@ -8,8 +8,8 @@ use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::Path
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use tower_keypool::{
-    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, Usage,
-    cooldown, provider::ModelIn,
+    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, cooldown,
+    provider::ModelIn,
 };
 
 use super::{
@@ -27,8 +27,8 @@ use crate::{
     config::Span,
     convert,
     error::{ApiError, Dialect},
-    middleware::access_log::Progress,
-    tenants::Tenant,
+    middleware::access_log::{Progress, RequestResult},
+    tenants::{self, Tenant},
 };
 
 /// A routed and authenticated request with its body.
@@ -131,7 +131,7 @@ async fn forward(
         Ok(received) => received,
         Err((error, attempts)) => {
             if let Some(lease) = tenant_lease {
-                lease.report_usage(Usage::default());
+                tenants::end_unserved(lease, RequestResult::of(error.status, &attempts));
             }
             let mut response = error.into_response(route.dialect);
             if app.settings.served_headers {
@@ -161,10 +161,13 @@ async fn forward(
         body
     };
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
-    if let Some(lease) = tenant_lease.as_ref().filter(|_| !head.status.is_success()) {
-        lease.report_usage(Usage::default());
-    }
-    let tenant_lease = tenant_lease.map(|lease| (lease, prompt_tokens.unwrap_or(0)));
+    let tenant_lease = match tenant_lease {
+        Some(lease) if !head.status.is_success() => {
+            tenants::end_unserved(lease, RequestResult::of(head.status, &attempts));
+            None
+        }
+        lease => lease.map(|lease| (lease, prompt_tokens.unwrap_or(0))),
+    };
     let body = body::metered(body, provider.pool.provider().usage_format(), tenant_lease, &tenant, events);
     Ok(Response::from_parts(head, body))
 }

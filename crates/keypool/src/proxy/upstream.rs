@@ -48,6 +48,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const HTTPS_TIMEOUT: Duration = Duration::from_secs(15);
 /// Timeout for the provider's response to the handshake of a Live session.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum size of the head of a response, without what HTTP/2 adds to each header.
+const MAX_HEAD: usize = 48 << 10;
 /// How long a connection may be idle. Idle connections are closed before the provider closes them.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
@@ -140,7 +142,7 @@ where
         let pause = self.answer_timeout;
         Box::pin(async move {
             let answer = tokio::time::timeout(timeout, answer).await.map_err(BoxError::from);
-            let answer = answer.and_then(|answer| answer.map_err(transport_error));
+            let answer = answer.and_then(|answer| answer.map_err(transport_error)).and_then(with_short_head);
             if let Some(attempt) = attempt {
                 attempt.end(answer.as_ref().map(Response::status).map_err(|error| &**error as &(dyn Error + 'static)));
             }
@@ -156,6 +158,12 @@ where
             Ok(answer.map(|inner| TimedBody { inner, pause, timer: None, progressed: false }))
         })
     }
+}
+
+/// Checks that clients of HTTP/2 can read the head of a response: many end the connection at 64 KiB.
+fn with_short_head<B>(answer: Response<B>) -> Result<Response<B>, BoxError> {
+    let size: usize = answer.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > MAX_HEAD { Err("the provider's response head is too large".into()) } else { Ok(answer) }
 }
 
 /// Replaces a repeated `Content-Length` by one value, since HTTP/2 clients refuse it. The client has checked that all

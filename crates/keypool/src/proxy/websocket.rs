@@ -41,8 +41,8 @@ use super::{
 use crate::{
     app::AppState,
     error::{ApiError, Dialect},
-    middleware::access_log::Progress,
-    tenants::Tenant,
+    middleware::access_log::{Progress, RequestResult},
+    tenants::{self, Tenant},
 };
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -260,20 +260,20 @@ impl Session {
             needs = needs.affinity(Affinity::RequireProject(project));
         }
         let mut tried = Vec::new();
-        let (mut last, mut end) = (None, None);
+        let (mut last, mut end, mut result) = (None, None, RequestResult::Unavailable);
         while tried.len() < MAX_ATTEMPTS {
             let needs = needs.clone().exclude(tried.iter().cloned());
             match self.attempt(provider, needs, &setup, &mut tried).await {
                 Ok(Attempt::Connected(connected)) => return Ok((*connected, tenant_lease)),
                 Ok(Attempt::Refused(why)) => last = Some(why),
-                Err(why) => {
-                    end = last.is_none().then_some(why);
+                Err((why, of)) => {
+                    (end, result) = (last.is_none().then_some(why), of);
                     break;
                 }
             }
         }
         if let Some(lease) = tenant_lease {
-            lease.report_usage(Usage::default());
+            tenants::end_unserved(lease, result);
         }
         let why = last.unwrap_or_default();
         Err(end.unwrap_or_else(|| End::ours(CloseCode::Error, &format!("no key could open the session: {why}"))))
@@ -286,12 +286,15 @@ impl Session {
         needs: KeyRequest,
         setup: &str,
         tried: &mut Vec<KeyId>,
-    ) -> Result<Attempt, End> {
+    ) -> Result<Attempt, (End, RequestResult)> {
         let key = generate_key();
-        let request = self.handshake(&key, needs)?;
+        let request = self.handshake(&key, needs).map_err(|end| (end, RequestResult::Failed))?;
         let mut answer = match provider.send(request).await {
             Ok(answer) => answer,
-            Err(error) => return Err(End::of(&handler::failure(&error).0)),
+            Err(error) => {
+                let (error, attempts) = handler::failure(&error);
+                return Err((End::of(&error), RequestResult::of(error.status, &attempts)));
+            }
         };
         let accepted = answer
             .headers()
@@ -299,7 +302,9 @@ impl Session {
             .is_some_and(|value| *value == *derive_accept_key(key.as_bytes()));
         let lease = answer.extensions_mut().remove::<Arc<Lease>>();
         let (Some(lease), true) = (lease, answer.status() == StatusCode::SWITCHING_PROTOCOLS && accepted) else {
-            return Err(End::of(&refusal(answer).await));
+            let attempts = answer.extensions_mut().remove().unwrap_or_default();
+            let result = RequestResult::of(answer.status(), &attempts);
+            return Err((End::of(&refusal(answer).await), result));
         };
         tried.push(lease.key().clone());
         let opened = timeout(SETUP_TIMEOUT, async {
@@ -320,7 +325,8 @@ impl Session {
             // Another key would hardly be answered sooner.
             Err(_) => {
                 lease.report(&Failure::new(ErrorClass::Transient).into());
-                return Err(End::ours(CloseCode::Error, "the provider did not answer the first message in time"));
+                let end = End::ours(CloseCode::Error, "the provider did not answer the first message in time");
+                return Err((end, RequestResult::Failed));
             }
         };
         let frame = end.to_client.unwrap_or_else(|| close(CloseCode::Error, "the provider closed the session"));
@@ -334,7 +340,7 @@ impl Session {
             Retry::Backoff => return Ok(Attempt::Refused(format!("{class}: {reason}"))),
             _ => {}
         }
-        Err(redacted(End::closed(Some(frame)), &lease))
+        Err((redacted(End::closed(Some(frame)), &lease), RequestResult::Caller))
     }
 
     fn handshake(&self, key: &str, needs: KeyRequest) -> Result<Request<Body>, End> {

@@ -653,3 +653,19 @@ async fn long_body_keeps_its_length() {
     assert_eq!(sent.headers()["content-length"], body.to_string().len().to_string());
     assert_eq!(sent.body().len(), body.to_string().len());
 }
+
+#[tokio::test]
+async fn response_head_that_is_too_large_for_http2_is_an_error() {
+    for (length, status) in [(40 << 10, 200), (60 << 10, 502)] {
+        let upstream = Upstream::start(move |_| {
+            let mut answer = reply(200, "application/json", "{}");
+            answer.headers_mut().insert("x-long", "a".repeat(length).parse().expect("a value"));
+            answer
+        })
+        .await;
+        let gateway = Gateway::start(&upstream.url, 1, &["--db", "none"]);
+        let answer = gateway.post(GENERATE, &json!({})).await;
+        assert_eq!(answer.status, status, "{}", answer.text());
+        assert_eq!(answer.text().contains("the provider's response head is too large"), status == 502);
+    }
+}

@@ -450,6 +450,20 @@ async fn tokens_count_for_the_tenant_and_a_revoked_tenant_is_disconnected() {
 }
 
 #[tokio::test]
+async fn session_that_no_key_can_open_does_not_count_for_the_tenant() {
+    let sim = sim(0).await;
+    for keys in [0, 1] {
+        let tenant = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 1\n";
+        let gateway = Gateway::configured(&sim.url(), keys, tenant);
+        for _ in 0..2 {
+            let mut client = Client::connect(&gateway, "token-of-a").await;
+            client.send(&json!({ "setup": { "model": "models/gemini-2.5-flash" } })).await;
+            assert_eq!(client.closed().await.0, 1011);
+        }
+    }
+}
+
+#[tokio::test]
 async fn sessions_end_with_the_gateway() {
     let sim = sim(1).await;
     let mut gateway = Gateway::start(&sim.url(), 1, &["--db", "none"]);

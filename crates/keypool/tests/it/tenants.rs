@@ -152,6 +152,41 @@ async fn request_that_no_provider_served_uses_no_tokens() {
 }
 
 #[tokio::test]
+async fn request_counts_only_if_it_was_served_or_the_caller_is_at_fault() {
+    let rejected = r#"{"error":{"code":400,"message":"API key not valid. Please pass a valid API key.","status":"INVALID_ARGUMENT"}}"#;
+    let rejected = Upstream::always(400, "application/json", rejected).await;
+    let failing = Upstream::always(500, "application/json", "{}").await;
+    let invalid = r#"{"error":{"code":400,"message":"bad","status":"INVALID_ARGUMENT"}}"#;
+    let invalid = Upstream::always(400, "application/json", invalid).await;
+    let config = "[[tenants]]\nname = \"a\"\ntoken = \"token-of-a\"\nrpm = 1\n";
+    let chat = |stream: bool| json!({ "model": "gemini-2.5-flash", "stream": stream, "messages": [{ "role": "user", "content": "a" }] });
+    let embedding = json!({ "model": "gemini-embedding-001", "input": "a" });
+    // Retries after faults of the provider take seconds.
+    for (upstream, keys, counts, paths) in
+        [(&rejected, 0, false, 4), (&rejected, 1, false, 4), (&failing, 1, false, 1), (&invalid, 1, true, 4)]
+    {
+        for (path, body) in [
+            (GENERATE, &hello()),
+            ("/v1/chat/completions", &chat(false)),
+            ("/v1/chat/completions", &chat(true)),
+            ("/v1/embeddings", &embedding),
+        ]
+        .into_iter()
+        .take(paths)
+        {
+            let gateway = gateway(&upstream.url, keys, config);
+            for n in 0..2 {
+                let request = Request::post(path).header("authorization", "Bearer token-of-a");
+                let request = request.header("content-type", "application/json").body(Full::from(body.to_string()));
+                let status = gateway.send(request.expect("a request")).await.status;
+                let is_refused = status == StatusCode::TOO_MANY_REQUESTS;
+                assert_eq!(is_refused, counts && n > 0, "{} {keys} {path} {n}: {status}", upstream.url);
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn files_in_forms_do_not_count_as_text() {
     let upstream = Upstream::always(200, "application/json", r#"{"text":"Hello"}"#).await;
     let config = "[[providers]]\nkind = \"openai\"\nkeys = [{ secret = \"sk-not-a-real-key\" }]\nupstream = \"UPSTREAM\"\n\
