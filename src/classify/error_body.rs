@@ -240,7 +240,9 @@ impl ErrorInfo {
     fn add_text(&mut self, text: &str) {
         if !text.is_empty() && self.text.len() + text.len() < MAX_BYTES {
             self.text.extend([text, "\n"]);
-            self.starts.extend([text.split([':', '\n']).next().unwrap_or_default(), "\n"]);
+            let mut parts = text.split([':', '\n']);
+            let start = parts.find(|part| !part.trim().eq_ignore_ascii_case("error")).unwrap_or_default();
+            self.starts.extend([start, "\n"]);
         }
     }
 

@@ -128,8 +128,8 @@ impl Rule {
             && (self.messages.is_empty() || self.messages.iter().any(|text| info.text.contains(text.as_str())))
     }
 
-    /// Reports whether the texts of a row without codes may match words that do not name the cause: those that a bad
-    /// request chose, or an upsell after a limit that resets soon.
+    /// Reports whether the texts of a row without codes may match words that do not name the cause: text of a bad
+    /// request, or an upsell after a limit that resets soon.
     pub(super) fn is_doubtful(&self, info: &ErrorInfo) -> bool {
         let resets_soon = || info.retry_after.is_some_and(|delay| delay < SHORTEST_OF_A_DAY);
         let is_money = || matches!(self.class, ErrorClass::Billing | ErrorClass::DailyQuota);

@@ -40,7 +40,7 @@ pub struct UsageReader {
     searched: usize,
     /// Whether the start of the buffer was dropped.
     cut: bool,
-    /// The last event that repeats the usage of those before it. It has not been parsed.
+    /// The last event with usage, which has not been parsed.
     last: Vec<u8>,
     tokens: Tokens,
     error: Option<Bytes>,
@@ -173,7 +173,7 @@ impl UsageReader {
             return self.read_tail(event);
         }
         if let Some(place) = USAGE.find_iter(event).last() {
-            if !repeats_usage(&event[place..]) {
+            if !repeats_usage(&event[place..], &self.last) {
                 self.read_last_event();
             }
             self.last.clear();
@@ -247,12 +247,15 @@ impl UsageReader {
     }
 }
 
-/// Reports whether the end of an event is the usage of Gemini, at the top level, with the counts of all events so far.
-fn repeats_usage(end: &[u8]) -> bool {
-    static COUNTS: LazyLock<[Finder<'static>; 2]> =
-        LazyLock::new(|| ["\"promptTokenCount\"", "\"candidatesTokenCount\""].map(Finder::new));
+/// Reports whether the end of an event is a usage at the top level that has all counts of an earlier event of Gemini.
+fn repeats_usage(end: &[u8], earlier: &[u8]) -> bool {
+    const NAMES: [&str; 4] =
+        ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount"];
+    static COUNTS: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| NAMES.map(Finder::new));
     let number = |brace| memchr::memchr_iter(brace, end).count();
-    COUNTS.iter().all(|name| name.find(end).is_some()) && number(b'}') == number(b'{') + 1
+    number(b'}') == number(b'{') + 1
+        && COUNTS.iter().all(|name| name.find(end).is_some() || name.find(earlier).is_none())
+        && memmem::find(earlier, b"_tokens\"").is_none()
 }
 
 /// Returns the place of a field at the end of a text whose start was dropped, and the field with those after it as an

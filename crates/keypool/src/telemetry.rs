@@ -44,7 +44,7 @@ pub fn start(loaded: &Loaded) -> anyhow::Result<WorkerGuard> {
         use std::io::IsTerminal;
         // The default styles each name, which costs time even without colors.
         let fields = format::debug_fn(|writer, field, value| match field.name() {
-            "message" => write!(writer, "{value:?}"),
+            "message" => writer.write_str(&format!("{value:?}").replace(|c: char| c.is_control() && c != '\n', " ")),
             name => write!(writer, "{name}={value:?}"),
         });
         builder

@@ -56,6 +56,9 @@ fn last_reported_usage_of_gemini_is_used() {
     assert_eq!(usage(&format!("data: {last}\r\n\r\ndata: {{\"usageMetadata\":null}}\r\n\r\n")), Some((4, 5)));
     assert_eq!(usage(&format!("[{first}\n,\r\n{last}\n]")), Some((4, 5)));
     assert_eq!(usage(last), Some((4, 5)));
+    let thinking = r#"{"usageMetadata":{"promptTokenCount":10,"toolUsePromptTokenCount":2,"thoughtsTokenCount":500}}"#;
+    let saying = r#"{"usageMetadata":{"promptTokenCount":10,"candidatesTokenCount":3}}"#;
+    assert_eq!(usage(&format!("data: {thinking}\n\ndata: {saying}\n\ndata: {saying}\n\n")), Some((12, 503)));
     assert_eq!(usage(r#"{"usageMetadata":{"promptTokenCount":7,"toolUsePromptTokenCount":2}}"#), Some((9, 0)));
     for later in [
         r#"{"usageMetadata":{}}"#,

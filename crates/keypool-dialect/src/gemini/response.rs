@@ -166,7 +166,8 @@ impl Decoder {
             let name = function.get("name").and_then(Value::as_str).unwrap_or_default();
             if name.is_empty() {
                 // Gemini would refuse the conversation with such a call in it.
-                state.finish = Some("MALFORMED_FUNCTION_CALL".to_owned());
+                state.finish =
+                    state.finish.take().or_else(|| (!state.says).then(|| "MALFORMED_FUNCTION_CALL".to_owned()));
                 return;
             }
             let name = self.names.at_caller(name).to_owned();

@@ -111,9 +111,12 @@ impl Opened {
     }
 
     async fn reload(&self, loaded: &Loaded) -> anyhow::Result<()> {
-        for (_, keys) in &keys::all(loaded, &self.stores).await? {
+        let listed = keys::all(loaded, &self.stores).await?;
+        for (_, keys) in &listed {
             warn_of_problems(keys.problems.iter().map(keys::described));
         }
+        // The file may be half written, or a pipe.
+        anyhow::ensure!(listed.iter().any(|(_, keys)| !keys.keys.is_empty()), "no source lists a key now");
         self.pools.reload(loaded, &self.stores).await
     }
 

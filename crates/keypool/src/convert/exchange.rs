@@ -314,7 +314,7 @@ impl Quota {
         }
     }
 
-    /// Ends the lease of a request that was not served.
+    /// Ends the lease of a request that was not served: no response of a model used tokens.
     pub fn end_unserved(&mut self, failure: &Failure) {
         if let Some(lease) = self.0.take() {
             let status = failure.error.status(Frontend::Chat);

@@ -125,11 +125,15 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
         answer.restart(served_model(&attempts, model));
         read = answer.whole(&body);
     }
-    read.map_err(|error| Failure::from(error).after(attempts.clone()))?;
     app.signatures.keep(&mut answer);
     let usage = answer.usage();
     quota.report_usage(Usage::new(usage.input, usage.output));
-    let body = answer.finish().map_err(|error| Failure::from(error).after(attempts.clone()))?;
+    let body = read.and_then(|()| answer.finish()).map_err(|error| Failure::from(error).after(attempts.clone()));
+    let body = body.inspect_err(|failure| {
+        if usage.input == 0 {
+            quota.end_unserved(failure);
+        }
+    })?;
     Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), body.into()))
 }
 

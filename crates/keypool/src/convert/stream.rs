@@ -122,7 +122,12 @@ impl Translation {
             if bytes.is_err() || self.answer.is_finished() {
                 self.source = Source::Ended;
             }
-            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()))?;
+            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()));
+            let bytes = bytes.inspect_err(|failure| {
+                if usage.input == 0 && !self.answer.has_begun() {
+                    self.quota.end_unserved(failure);
+                }
+            })?;
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }
