@@ -240,9 +240,8 @@ impl ErrorInfo {
     fn add_text(&mut self, text: &str) {
         if !text.is_empty() && self.text.len() + text.len() < MAX_BYTES {
             self.text.extend([text, "\n"]);
-            let mut parts = text.split([':', '\n']);
-            let start = parts.find(|part| !part.trim().eq_ignore_ascii_case("error")).unwrap_or_default();
-            self.starts.extend([start, "\n"]);
+            let start = text.split([':', '\n']).find(|part| !part.trim().eq_ignore_ascii_case("error"));
+            self.starts.extend([start.unwrap_or_default(), "\n"]);
         }
     }
 

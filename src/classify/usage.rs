@@ -194,7 +194,8 @@ impl UsageReader {
             for item in serde_json::from_slice::<Vec<&RawValue>>(text).unwrap_or_default() {
                 self.read_usage(item.get().as_bytes());
             }
-        } else if !self.read_last_usage(text)
+        } else if !text.is_empty()
+            && !self.read_last_usage(text)
             && let Ok(item) = serde_json::from_slice(text)
         {
             self.count(&item);
@@ -249,9 +250,9 @@ impl UsageReader {
 
 /// Reports whether the end of an event is a usage at the top level that has all counts of an earlier event of Gemini.
 fn repeats_usage(end: &[u8], earlier: &[u8]) -> bool {
-    const NAMES: [&str; 4] =
+    const ALL: [&str; 4] =
         ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount", "toolUsePromptTokenCount"];
-    static COUNTS: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| NAMES.map(Finder::new));
+    static COUNTS: LazyLock<[Finder<'static>; 4]> = LazyLock::new(|| ALL.map(Finder::new));
     let number = |brace| memchr::memchr_iter(brace, end).count();
     number(b'}') == number(b'{') + 1
         && COUNTS.iter().all(|name| name.find(end).is_some() || name.find(earlier).is_none())
