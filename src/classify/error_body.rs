@@ -164,7 +164,8 @@ impl ErrorInfo {
         self.project = at(error, "details[].metadata.consumer").into_iter().find_map(|value| project(value.as_str()?));
     }
 
-    /// Reads a body in which the paths find neither a code nor a message. Words in a single case are codes, and the longest sentence is the message.
+    /// Reads a body in which the paths find neither a code nor a message. Words in a single case are codes, and the
+    /// longest sentence is the message.
     fn read_unknown(&mut self, root: &Value) {
         const DEPTH: usize = 3;
         let mut texts = Vec::new();

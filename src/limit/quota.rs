@@ -209,7 +209,9 @@ impl Quota {
             && let Counter::Sliding(requests) = &self.counters[requests]
         {
             let mut entries: Vec<_> = requests.entries().collect();
-            entries.last_mut().into_iter().for_each(|(_, refused)| *refused -= 1);
+            if let Some((_, refused)) = entries.last_mut() {
+                *refused -= 1;
+            }
             let total = entries.iter().map(|(_, count)| count).sum::<u64>().max(1);
             let place = self.place(unit, span).expect("it was learned");
             let length = self.meters.list[place].length;

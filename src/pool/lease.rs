@@ -50,7 +50,7 @@ impl Lease {
     pub(crate) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
         let unknown = || AtomicU64::new(u64::MAX);
         let (input_tokens, output_tokens) = (unknown(), unknown());
-        let (unsent, reported) = Default::default();
+        let (unsent, reported) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { shared, grant, input_tokens, output_tokens, unsent, reported }
     }
 

@@ -2,7 +2,6 @@
 
 use std::{
     borrow::Cow,
-    fmt,
     sync::{Arc, OnceLock},
 };
 
@@ -47,11 +46,7 @@ impl CollectedBody {
     }
 }
 
-impl fmt::Debug for CollectedBody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CollectedBody").field("len", &self.0.data.len()).finish_non_exhaustive()
-    }
-}
+debug_with_fields!([] CollectedBody, "CollectedBody");
 
 #[derive(Deserialize)]
 struct Model<'a> {
