@@ -224,6 +224,16 @@ impl Registry {
         self.get(self.find(&KeyId::from(name))?).map(|entry| entry.project)
     }
 
+    /// Returns the name of the project that a key has once it is put into the pool.
+    pub(crate) fn project_name(&self, key: &Key) -> Arc<str> {
+        let held = || self.get(self.find(&key.id()).or_else(|| self.find_secret(&key.secret))?);
+        let unnamed = || held().filter(|entry| !entry.data.names_project);
+        key.project.clone().unwrap_or_else(|| match unnamed() {
+            Some(entry) => Arc::clone(&self.project(entry.project).name),
+            None => key.id().shared(),
+        })
+    }
+
     pub(crate) fn group_name(&self, group: GroupIx) -> &Arc<str> {
         &self.groups[group.0.get() as usize - 1]
     }

@@ -1,6 +1,6 @@
 //! Changes the keys while the pool runs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     breaker::Target,
@@ -15,7 +15,7 @@ use crate::{
     key::{Key, KeyId},
 };
 
-/// Number of keys that are replaced under one lock.
+/// Number of keys that are replaced under one lock, or more of one project.
 const STEP: usize = 256;
 
 /// A change of a pool's keys.
@@ -102,9 +102,15 @@ pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
 /// Replaces all keys. Returns the first of several errors.
 fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
     let (mut kept, mut seen, mut first_error) = (HashSet::new(), HashSet::new(), None);
-    for keys in keys.chunks(STEP) {
+    let keys = by_project(shared, keys);
+    let mut rest = &keys[..];
+    while !rest.is_empty() {
+        // The keys of a project change together: no request may be served when only some of their limits apply.
+        let project_ends = |at: &usize| rest.get(*at).is_none_or(|(project, _)| *project != rest[at - 1].0);
+        let (step, later) = rest.split_at((STEP.min(rest.len())..).find(project_ends).unwrap_or(rest.len()));
+        rest = later;
         shared.with(|state, now| {
-            for key in keys {
+            for (_, key) in step {
                 if let Err(error) = put(state, key, Some(&mut seen), now) {
                     first_error.get_or_insert_with(|| error.of_key(&key.id()));
                 }
@@ -129,6 +135,22 @@ fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
         });
     }
     first_error.map_or(Ok(()), Err)
+}
+
+/// Returns the keys with those of a project in a row, and a number for each project.
+fn by_project<'a>(shared: &Shared, keys: &'a [Key]) -> Vec<(usize, &'a Key)> {
+    let mut first_keys = HashMap::new();
+    let mut numbered = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(STEP) {
+        shared.with(|state, _| {
+            for key in keys {
+                let first = *first_keys.entry(state.registry.project_name(key)).or_insert(numbered.len());
+                numbered.push((first, key));
+            }
+        });
+    }
+    numbered.sort_by_key(|(first, _)| *first);
+    numbered
 }
 
 /// The projects whose options a key of the same change has set; `None` if the change is of a single key.

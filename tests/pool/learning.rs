@@ -1,8 +1,9 @@
 //! Limits and shared projects that the pool learns from the provider's errors.
 
+use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode};
 use tower_keypool::{
-    Event, Gemini, KeyChange, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Outcome,
+    Affinity, Event, Gemini, KeyChange, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Outcome,
     limit::LimitSource,
     pool::{KeyRequest, UnavailableReason as Reason},
 };
@@ -45,7 +46,7 @@ fn over_tokens(pool: &KeyPool, limit: u64) -> Outcome {
 }
 
 fn of(pool: &KeyPool, n: usize) -> Lease {
-    pool.try_acquire(KeyRequest::model(M).affinity(tower_keypool::Affinity::RequireKey(id(n)))).unwrap()
+    pool.try_acquire(KeyRequest::model(M).affinity(Affinity::RequireKey(id(n)))).unwrap()
 }
 
 fn refuse(pool: &KeyPool, time: &ManualClock, n: usize, limit: u64, project: Option<&str>) {
@@ -194,6 +195,28 @@ fn limits_of_a_key_apply_to_its_learned_project() {
         time.advance(secs(5));
     }
     assert_eq!(std::iter::from_fn(|| pool.try_acquire(M).ok()).take(100).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limit_of_a_learned_project_applies_throughout_a_reload() {
+    let list = || {
+        let mut keys: Vec<_> = (0..600).map(key).collect();
+        keys[599] = key(599).limits(M, Limits::new().per_minute(2));
+        keys
+    };
+    let (pool, time) = manual(gemini().keys(list()));
+    for n in [0, 599] {
+        refuse(&pool, &time, n, 50, Some("77"));
+        time.advance(secs(5));
+    }
+    let request = || KeyRequest::model(M).affinity(Affinity::RequireProject("k0".into())).wait(secs(100));
+    let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire(request()))).collect();
+    let mut all_wait = || waiters.iter_mut().all(|waiter| waiter.as_mut().now_or_never().is_none());
+    assert!(all_wait());
+    for _ in 0..3 {
+        pool.apply(KeyChange::ReplaceAll(list())).unwrap();
+        assert!(all_wait());
+    }
 }
 
 #[test]

@@ -376,6 +376,30 @@ async fn waiters_are_served_after_changes_of_the_keys() {
     assert!(poll(&mut waiter).is_some());
 }
 
+/// A long list is applied in steps, between which requests are served.
+#[tokio::test(start_paused = true)]
+async fn limit_applies_throughout_a_reload_whichever_key_of_the_project_gives_it() {
+    let list = || {
+        let mut keys: Vec<_> = (0..700).map(|n| key(n).project(format!("p{}", n % 350)).models(["other"])).collect();
+        keys[0] = key(0).project("a").limits(M, Limits::new().per_minute(100));
+        keys[400] = key(400).project("a");
+        keys[699] = key(699).project("a").limits(M, Limits::new().per_minute(2));
+        keys
+    };
+    let pool = paused(builder().keys(list()));
+    let _leases = [take(&pool, M), take(&pool, M)];
+    let mut waiters: Vec<_> = (0..5).map(|_| join(&pool, patient(M))).collect();
+    for _ in 0..3 {
+        pool.apply(KeyChange::ReplaceAll(list())).unwrap();
+        assert!(waiters.iter_mut().all(|waiter| poll(waiter).is_none()));
+    }
+    // The last key counts: a higher limit at its place does serve them.
+    let mut raised = list();
+    raised[699] = key(699).project("a").limits(M, Limits::new().per_minute(4));
+    pool.apply(KeyChange::ReplaceAll(raised)).unwrap();
+    assert_eq!(waiters.iter_mut().filter_map(poll).count(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn shutdown_fails_waiters_and_ends_with_the_last_lease() {
     let pool = narrow();
