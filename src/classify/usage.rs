@@ -11,7 +11,7 @@ use memchr::memmem::{self, Finder};
 use serde_json::value::RawValue;
 
 use super::{Event, Usage, event_end, holds_error};
-use crate::{json::Members, provider::UsageFormat};
+use crate::json::Members;
 
 /// Maximum size of an event, or of a plain body, that is read as a whole.
 const LARGEST: usize = 64 << 10;
@@ -24,15 +24,15 @@ static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage
 /// The layers use it automatically.
 ///
 /// ```
-/// use tower_keypool::{Usage, classify::UsageReader, provider::UsageFormat};
+/// use tower_keypool::{Usage, classify::UsageReader};
 ///
-/// let mut reader = UsageReader::new(UsageFormat::Gemini);
+/// let mut reader = UsageReader::new();
 /// reader.push(br#"{"candidates": [], "usageMetadata": {"promptTokenCount": 12, "#);
 /// reader.push(br#""candidatesTokenCount": 340}}"#);
 /// assert_eq!(reader.finish(), Some(Usage::new(12, 340)));
 /// ```
+#[derive(Default)]
 pub struct UsageReader {
-    format: UsageFormat,
     framing: Framing,
     /// The event that has not ended yet, or the plain body.
     buffer: Vec<u8>,
@@ -46,9 +46,10 @@ pub struct UsageReader {
     error: Option<Bytes>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Framing {
     /// Not known yet: only white space so far.
+    #[default]
     Unknown,
     /// Server-sent events.
     Events,
@@ -56,33 +57,24 @@ enum Framing {
     Json,
 }
 
-debug_with_fields!([] UsageReader, "UsageReader", format);
+debug_with_fields!([] UsageReader, "UsageReader");
 
 impl UsageReader {
-    /// Creates a reader for a provider that reports usage in this format.
-    pub fn new(format: UsageFormat) -> Self {
-        Self {
-            format,
-            framing: Framing::Unknown,
-            buffer: Vec::new(),
-            searched: 0,
-            cut: false,
-            last: Vec::new(),
-            tokens: Tokens::default(),
-            error: None,
-        }
+    /// Creates a reader.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// Creates a reader for a response with these headers, or returns `None` if its body is neither JSON nor
     /// server-sent events. A compressed body must be decoded first.
-    pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn for_headers(headers: &HeaderMap) -> Option<Self> {
         // Some servers send JSON as plain text, or without a type.
         let kinds = [&b"json"[..], b"event-stream", b"text/plain"];
         let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
             let content_type = content_type.as_bytes().to_ascii_lowercase();
             kinds.iter().any(|kind| memmem::find(&content_type, kind).is_some())
         });
-        readable.then(|| Self::new(format))
+        readable.then(Self::new)
     }
 
     /// Reads the next bytes of the body.
@@ -215,8 +207,7 @@ impl UsageReader {
 
     /// Updates the counts with the usage of an item. Returns whether it has one.
     fn count(&mut self, item: &Members<'_>) -> bool {
-        let usage = if self.format == UsageFormat::None { None } else { usage_of(item) };
-        usage.inspect(|usage| self.tokens.update(usage)).is_some()
+        usage_of(item).inspect(|usage| self.tokens.update(usage)).is_some()
     }
 
     /// Reads the usage and an error at the end of a text whose start was dropped.

@@ -114,7 +114,7 @@ impl<B: Body> PartialResponse<B> {
         let encoding = Encoding::of(&head.headers);
         let good = is_good(head.status);
         let readable = good && encoding != Encoding::Other;
-        let reader = if readable { UsageReader::for_headers(provider.usage_format(), &head.headers) } else { None };
+        let reader = if readable { UsageReader::for_headers(&head.headers) } else { None };
         Self { head, body: CooldownBody::new(body), encoding, lease, good, reader }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use serde_json::json;
 
-use super::{Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat, credentials::X_API_KEY};
+use super::{Base, ModelIn, Provider, RequestInfo, SetModel, credentials::X_API_KEY};
 use crate::{
     Error,
     classify::QuotaViolation,
@@ -127,10 +127,6 @@ impl Provider for Anthropic {
         let requests = limit(Unit::Requests, "anthropic-ratelimit-requests-limit");
         let output = limit(Unit::OutputTokens, "anthropic-ratelimit-output-tokens-limit");
         requests.into_iter().chain(output).collect()
-    }
-
-    fn usage_format(&self) -> UsageFormat {
-        UsageFormat::Anthropic
     }
 
     fn error_body(&self, status: StatusCode, message: &str, _retry_after: Option<Duration>) -> String {

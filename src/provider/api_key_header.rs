@@ -1,14 +1,10 @@
 //! A provider for any API that takes a key in a header or in the query.
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use http::{HeaderName, header, request::Parts};
-use percent_encoding::percent_decode_str;
 
-use super::{
-    Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat,
-    target::{encoded, set_path},
-};
+use super::{Base, ModelIn, Provider, RequestInfo, SetModel};
 use crate::{Error, classify::Rule, secret::Secret};
 
 /// Any API that takes a key in a header or in the query. Its errors are classified by the rules given with
@@ -43,9 +39,8 @@ pub struct ApiKeyHeader {
     place: Place,
     scheme: Cow<'static, str>,
     name: Cow<'static, str>,
-    model: ModelAt,
+    model_in_body: bool,
     zone: Cow<'static, str>,
-    usage: UsageFormat,
     rules: Vec<Rule>,
 }
 
@@ -53,14 +48,6 @@ pub struct ApiKeyHeader {
 enum Place {
     Header(HeaderName),
     Query(String),
-}
-
-#[derive(Clone, Debug)]
-enum ModelAt {
-    Nowhere,
-    Body,
-    /// In the path segment after this one, up to a colon.
-    Behind(String),
 }
 
 impl ApiKeyHeader {
@@ -100,9 +87,8 @@ impl ApiKeyHeader {
             place,
             scheme: Cow::Borrowed(""),
             name: Cow::Borrowed("api"),
-            model: ModelAt::Nowhere,
+            model_in_body: false,
             zone: Cow::Borrowed("UTC"),
-            usage: UsageFormat::None,
             rules: Vec::new(),
         })
     }
@@ -125,15 +111,7 @@ impl ApiKeyHeader {
     /// Reads the model, or another name by which limits are counted, from the top-level `"model"` string of the body.
     #[must_use]
     pub fn model_in_body(mut self) -> Self {
-        self.model = ModelAt::Body;
-        self
-    }
-
-    /// Reads the model, or another name by which limits are counted, from the path after this segment: `models` for
-    /// `/models/{model}/…` and `/models/{model}:verb`.
-    #[must_use]
-    pub fn model_behind(mut self, segment: impl Into<String>) -> Self {
-        self.model = ModelAt::Behind(segment.into());
+        self.model_in_body = true;
         self
     }
 
@@ -144,30 +122,12 @@ impl ApiKeyHeader {
         self
     }
 
-    /// Sets the format in which responses report the used tokens; none by default.
-    #[must_use]
-    pub fn usage(mut self, usage: UsageFormat) -> Self {
-        self.usage = usage;
-        self
-    }
-
     /// Adds rules for this API's errors, which are tried before the rules for all providers. The first matching rule
     /// applies.
     #[must_use]
     pub fn rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Self {
         self.rules.extend(rules);
         self
-    }
-
-    /// Returns the byte range of the model in a path.
-    fn span(&self, path: &str) -> Option<Range<usize>> {
-        let ModelAt::Behind(segment) = &self.model else { return None };
-        let start = path.match_indices('/').find_map(|(at, _)| {
-            let rest = path[at + 1..].strip_prefix(segment)?.strip_prefix('/')?;
-            Some(path.len() - rest.len())
-        })?;
-        let end = path[start..].find([':', '/']).map_or(path.len(), |at| start + at);
-        (start < end).then_some(start..end)
     }
 }
 
@@ -194,32 +154,16 @@ impl Provider for ApiKeyHeader {
         }
     }
 
-    fn inspect<'a>(&self, head: &'a Parts) -> RequestInfo<'a> {
-        RequestInfo::new(match self.model {
-            ModelAt::Nowhere => ModelIn::Nowhere,
-            ModelAt::Body => ModelIn::Body,
-            ModelAt::Behind(_) => self.span(head.uri.path()).map_or(ModelIn::Nowhere, |span| {
-                ModelIn::Head(percent_decode_str(&head.uri.path()[span]).decode_utf8_lossy())
-            }),
-        })
+    fn inspect<'a>(&self, _head: &'a Parts) -> RequestInfo<'a> {
+        RequestInfo::new(if self.model_in_body { ModelIn::Body } else { ModelIn::Nowhere })
     }
 
-    fn set_model(&self, head: &mut Parts, model: &str) -> SetModel {
-        if matches!(self.model, ModelAt::Body) {
-            return SetModel::InBody;
-        }
-        let path = head.uri.path();
-        let Some(span) = self.span(path).filter(|_| !model.is_empty()) else { return SetModel::No };
-        let path = format!("{}{}{}", &path[..span.start], encoded(model), &path[span.end..]);
-        if set_path(&mut head.uri, path).is_ok() { SetModel::Done } else { SetModel::No }
+    fn set_model(&self, _head: &mut Parts, _model: &str) -> SetModel {
+        if self.model_in_body { SetModel::InBody } else { SetModel::No }
     }
 
     fn rules(&self) -> &[Rule] {
         &self.rules
-    }
-
-    fn usage_format(&self) -> UsageFormat {
-        self.usage
     }
 
     fn zone(&self) -> &str {

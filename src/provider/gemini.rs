@@ -8,7 +8,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::json;
 
 use super::{
-    Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat,
+    Base, ModelIn, Provider, RequestInfo, SetModel,
     base::{after_version, begins_with},
     credentials::{X_GOOG_API_KEY, put_in_header},
     target::{encoded, set_path},
@@ -159,10 +159,6 @@ impl Provider for Gemini {
         let bare = model.strip_prefix("models/").unwrap_or(model);
         // Clients of the OpenAI-compatible paths use these prefixes.
         bare.strip_prefix("google/").or_else(|| bare.strip_prefix("gemini/")).unwrap_or(bare)
-    }
-
-    fn usage_format(&self) -> UsageFormat {
-        UsageFormat::Gemini
     }
 
     fn zone(&self) -> &'static str {

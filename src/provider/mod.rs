@@ -132,11 +132,6 @@ pub trait Provider: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns the format in which responses report the used tokens.
-    fn usage_format(&self) -> UsageFormat {
-        UsageFormat::None
-    }
-
     /// Returns the IANA time zone of the provider's daily limits.
     #[expect(clippy::unnecessary_literal_bound, reason = "an implementation may own its zone")]
     fn zone(&self) -> &str {
@@ -227,21 +222,4 @@ pub enum SetModel {
     InBody,
     /// The model of this request cannot be changed.
     No,
-}
-
-/// The format in which a response body reports the used tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum UsageFormat {
-    /// Responses report no usage.
-    #[default]
-    None,
-    /// A top-level `usageMetadata`, cumulative in a stream. On the OpenAI-compatible paths a top-level `usage` as in
-    /// [`OpenAi`](Self::OpenAi).
-    Gemini,
-    /// A top-level `usage` with `prompt_tokens` and `completion_tokens` (or `input_tokens`, `output_tokens`), also in
-    /// `response` of an event.
-    OpenAi,
-    /// A `usage` at the top level, in `message` of `message_start` and in `message_delta`.
-    Anthropic,
 }

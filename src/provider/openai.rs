@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::{
-    Base, ModelIn, Provider, RequestInfo, SetModel, UsageFormat,
+    Base, ModelIn, Provider, RequestInfo, SetModel,
     credentials::API_KEY,
     gemini,
     target::{self, encoded, set_path},
@@ -180,10 +180,6 @@ impl Provider for OpenAi {
         let requests = ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"];
         let tokens = ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"];
         limit(Unit::Requests, requests).into_iter().chain(limit(Unit::Tokens, tokens)).collect()
-    }
-
-    fn usage_format(&self) -> UsageFormat {
-        UsageFormat::OpenAi
     }
 
     fn zone(&self) -> &str {

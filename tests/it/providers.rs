@@ -273,23 +273,12 @@ fn model_and_cost_of_other_providers_requests_are_found() {
     let api = ApiKeyHeader::bearer("http://h/v3").unwrap();
     assert_asks(&api, "GET", "/x", ("-", None, false, false));
     assert_asks(&api.clone().model_in_body(), "POST", "/x", ("body", None, false, false));
-    let in_path = api.model_behind("engines");
-    for (path, model) in [
-        ("/engines/a%20b/run", "a b"),
-        ("/engines/a:run", "a"),
-        ("/v3/engines/a", "a"),
-        ("/engines/", "-"),
-        ("/my-engines/a", "-"),
-    ] {
-        assert_asks(&in_path, "POST", path, (model, None, false, false));
-    }
 }
 
 #[test]
 fn model_in_the_head_is_replaced() {
     let (gemini, openai) = (Gemini::new(), OpenAi::new());
-    let engines = ApiKeyHeader::bearer("http://h").unwrap().model_behind("engines");
-    let of: [(&dyn Provider, &str, &str, &str); 10] = [
+    let of: [(&dyn Provider, &str, &str, &str); 8] = [
         (&gemini, "/v1beta/models/a:generateContent?alt=sse", "b", "/v1beta/models/b:generateContent?alt=sse"),
         (&gemini, "/v1beta/models/models%2Fa:countTokens", "models/b", "/v1beta/models/b:countTokens"),
         (&gemini, "/v1beta/tunedModels/a:generateContent", "b", "/v1beta/models/b:generateContent"),
@@ -298,8 +287,6 @@ fn model_in_the_head_is_replaced() {
         (&gemini, "/v1/models/a:x", "b c/ü?#%:", "/v1/models/b%20c%2F%C3%BC%3F%23%25%3A:x"),
         (&openai, "/openai/deployments/a/embeddings?v=1", "b/c", "/openai/deployments/b%2Fc/embeddings?v=1"),
         (&openai, "/v1/realtime?a=model=b&model=a&c", "x&y", "/v1/realtime?a=model=b&model=x%26y&c"),
-        (&engines, "/engines/a/run?x", "b/c", "/engines/b%2Fc/run?x"),
-        (&engines, "/engines/a:run", "b", "/engines/b:run"),
     ];
     for (provider, uri, model, expected) in of {
         let method = if uri.contains("realtime") { Method::GET } else { Method::POST };

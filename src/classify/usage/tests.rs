@@ -5,15 +5,8 @@ use super::*;
 /// The input and output tokens, and the error.
 type Read = (Option<(u64, u64)>, Option<String>);
 
-/// Reads the text as both formats, which must give the same result: the names of the fields determine the format.
-fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]> + Clone) -> Read {
-    let read = read_as(UsageFormat::OpenAi, chunks.clone());
-    assert_eq!(read_as(UsageFormat::Gemini, chunks), read);
-    read
-}
-
-fn read_as<'a>(format: UsageFormat, chunks: impl IntoIterator<Item = &'a [u8]>) -> Read {
-    let mut reader = UsageReader::new(format);
+fn read<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> Read {
+    let mut reader = UsageReader::new();
     let mut error = None;
     for chunk in chunks {
         reader.push(chunk);
@@ -117,9 +110,7 @@ fn usage_of_both_formats_is_read_from_gemini() {
         r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1}}"#,
         r#"{"candidates":[],"usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":1}}"#,
     ] {
-        let mut reader = UsageReader::new(UsageFormat::Gemini);
-        reader.push(item.as_bytes());
-        assert_eq!(reader.finish(), Some(Usage::new(9, 1)), "{item}");
+        assert_eq!(usage(item), Some((9, 1)), "{item}");
     }
 }
 
@@ -188,9 +179,6 @@ fn there_is_no_usage_without_input_tokens() {
     }
     assert_eq!(usage(r#"{"usage":{"input_tokens":3.0,"output_tokens":-1}}"#), Some((3, 0)));
     assert_eq!(usage(r#"{"usage":{"input_tokens":3},"usage_of":"\"usage"}"#), Some((3, 0)));
-    let mut reader = UsageReader::new(UsageFormat::None);
-    reader.push(br#"{"usage":{"input_tokens":3}}"#);
-    assert_eq!(reader.finish(), None);
 }
 
 #[test]
@@ -282,7 +270,7 @@ fn end_of_an_oversized_body_or_event_is_read() {
 fn unreadable_bodies_have_no_reader() {
     let reads = |pairs: &[(header::HeaderName, &'static str)]| {
         let headers = pairs.iter().map(|(name, value)| (name.clone(), header::HeaderValue::from_static(value)));
-        UsageReader::for_headers(UsageFormat::Gemini, &headers.collect()).is_some()
+        UsageReader::for_headers(&headers.collect()).is_some()
     };
     assert!(reads(&[]));
     assert!(reads(&[(header::CONTENT_TYPE, "text/plain; charset=utf-8")]));

@@ -8,9 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 use http_body_util::{BodyExt, Limited};
 use keypool_dialect::{Error, ErrorKind, Frontend, NativeRequest};
-use tower_keypool::{
-    Attempts, KeyRequest, Lease, Usage, classify::UsageReader, fallback::BodyForModel, provider::UsageFormat,
-};
+use tower_keypool::{Attempts, KeyRequest, Lease, Usage, classify::UsageReader, fallback::BodyForModel};
 
 use crate::{
     app::AppState,
@@ -297,7 +295,7 @@ pub async fn whole(body: Body) -> Result<Bytes, Failure> {
 }
 
 fn usage(body: &Bytes) -> Option<Usage> {
-    let mut reader = UsageReader::new(UsageFormat::Gemini);
+    let mut reader = UsageReader::new();
     reader.push(body);
     reader.finish()
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use keypool_dialect::Answer;
-use tower_keypool::{Attempts, Usage, provider::UsageFormat};
+use tower_keypool::{Attempts, Usage};
 
 use super::{
     exchange::{Caller, Exchange, Failure, Quota, Sent},
@@ -68,7 +68,7 @@ impl Translation {
         });
         let body = Body::from_stream(futures_util::StreamExt::chain(begun, rest));
         let dialect = caller.dialect();
-        let body = body::metered(body, UsageFormat::Gemini, None, caller.tenant(), Some(dialect));
+        let body = body::metered(body, None, caller.tenant(), Some(dialect));
         Ok(head.respond(&app, media_type, ignored, body))
     }
 

@@ -21,9 +21,7 @@ use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_http::timeout::TimeoutBody;
-use tower_keypool::{
-    BoxError, Lease, Usage, classify::UsageReader, cooldown, provider::UsageFormat, replay::CollectedBody,
-};
+use tower_keypool::{BoxError, Lease, Usage, classify::UsageReader, cooldown, replay::CollectedBody};
 
 use crate::{
     error::{ApiError, Dialect},
@@ -336,18 +334,12 @@ struct Meter {
 
 /// Wraps a response body. `lease` is that of a named tenant, with the estimated tokens of the prompt; `events` is the
 /// dialect of a stream.
-pub fn metered<B>(
-    inner: B,
-    format: UsageFormat,
-    lease: Option<(Lease, u64)>,
-    tenant: &Tenant,
-    events: Option<Dialect>,
-) -> Body
+pub fn metered<B>(inner: B, lease: Option<(Lease, u64)>, tenant: &Tenant, events: Option<Dialect>) -> Body
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let meter = lease.map(|(lease, prompt)| Meter { reader: UsageReader::new(format), lease, prompt, events: 0 });
+    let meter = lease.map(|(lease, prompt)| Meter { reader: UsageReader::new(), lease, prompt, events: 0 });
     if meter.is_none() && tenant.name.is_none() {
         return Body::new(inner);
     }

@@ -168,7 +168,7 @@ async fn forward(
         }
         lease => lease.map(|lease| (lease, prompt_tokens.unwrap_or(0))),
     };
-    let body = body::metered(body, provider.pool.provider().usage_format(), tenant_lease, &tenant, events);
+    let body = body::metered(body, tenant_lease, &tenant, events);
     Ok(Response::from_parts(head, body))
 }
 
