@@ -26,7 +26,7 @@ use crate::{
     key::Key,
     limit::Limits,
     provider::Provider,
-    store::{MemoryStore, Store},
+    store::Store,
     time::{Clock, WallReading},
 };
 
@@ -58,7 +58,7 @@ pub struct KeyPoolBuilder {
     strategy: Strategy,
     wait: Duration,
     clock: Option<Clock>,
-    store: Arc<dyn Store>,
+    store: Option<Box<dyn Store>>,
     fail_open: bool,
     allow_empty: bool,
 }
@@ -73,7 +73,7 @@ impl KeyPoolBuilder {
             strategy: Strategy::default(),
             wait: Duration::ZERO,
             clock: None,
-            store: Arc::new(MemoryStore::new()),
+            store: None,
             fail_open: false,
             allow_empty: false,
         }
@@ -124,9 +124,10 @@ impl KeyPoolBuilder {
         self
     }
 
-    /// Sets the store, which keeps reservations and cooldowns beyond the process. It requires [`open`](Self::open).
-    pub fn store(mut self, store: impl Store) -> Self {
-        self.store = Arc::new(store);
+    /// Sets the store, which keeps reservations and cooldowns beyond the process. It may be boxed. It requires
+    /// [`open`](Self::open).
+    pub fn store(mut self, store: impl Into<Box<dyn Store>>) -> Self {
+        self.store = Some(store.into());
         self
     }
 
@@ -150,23 +151,24 @@ impl KeyPoolBuilder {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for invalid limits or time zones, two keys with one id, a pool
     /// without keys, or a store, which requires [`open`](Self::open).
     pub fn build(self) -> Result<KeyPool, Error> {
-        if self.store.is_shared() {
+        if self.store.is_some() {
             return Err(Error::config("a pool with a store must be built with `open().await`"));
         }
         self.make()
     }
 
-    /// Builds a pool and loads its state from the store. It spawns a task that writes records to a shared store and reads
+    /// Builds a pool and loads its state from the store. It spawns a task that writes records to the store and reads
     /// those of other processes; the task ends after the pool is dropped.
     ///
     /// # Errors
     /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).
     ///
     /// # Panics
-    /// If the store is shared, outside a tokio runtime.
+    /// If there is a store, outside a tokio runtime.
     pub async fn open(self) -> Result<KeyPool, Error> {
         let pool = self.make()?;
-        let loaded = super::persist::load(&pool.shared, Counts::Restored).await;
+        let Some(store) = pool.shared.store.as_deref() else { return Ok(pool) };
+        let loaded = super::persist::load(&pool.shared, store, Counts::Restored).await;
         let revision = match loaded {
             Err(error) if pool.shared.fail_open => {
                 pool.shared.record_store_result(Some(&error));
@@ -175,9 +177,7 @@ impl KeyPoolBuilder {
             }
             loaded => loaded?,
         };
-        if pool.shared.uses_store {
-            tokio::spawn(super::persist::follow(Arc::downgrade(&pool.shared), revision));
-        }
+        tokio::spawn(super::persist::follow(Arc::downgrade(&pool.shared), revision));
         Ok(pool)
     }
 
@@ -198,15 +198,13 @@ impl KeyPoolBuilder {
             assumed: HashMap::new(),
         };
         let state = State::new(Quotas::new(provider.zone())?, settings);
-        let uses_store = self.store.is_shared();
         let shared = Shared {
             state: Mutex::new(state),
             classifier: Classifier::new(self.rules),
             provider,
             clock: self.clock.unwrap_or_default(),
             wall: WallReading::default(),
-            store: self.store,
-            uses_store,
+            store: self.store.map(Arc::from),
             fail_open: self.fail_open,
             wait: self.wait,
             retry_budget: Arc::new(TpsBudget::new(Duration::from_secs(10), 10, 0.2)),

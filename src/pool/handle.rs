@@ -61,9 +61,8 @@ pub(crate) struct Shared {
     pub(crate) classifier: Classifier,
     pub(crate) clock: Clock,
     pub(crate) wall: WallReading,
-    pub(crate) store: Arc<dyn Store>,
-    /// Whether each request must also be reserved in the store.
-    pub(crate) uses_store: bool,
+    /// The store in which each request must also be reserved.
+    pub(crate) store: Option<Arc<dyn Store>>,
     /// Whether requests continue with the local limits when the store is unavailable.
     pub(crate) fail_open: bool,
     /// How long a request waits for a key unless it sets its own wait.
@@ -115,7 +114,7 @@ impl Shared {
         if effects.idle {
             self.idle.notify_waiters();
         }
-        if self.uses_store && !effects.records.is_empty() {
+        if self.store.is_some() && !effects.records.is_empty() {
             self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(effects.records);
             if effects.urgent {
                 self.urgent.notify_one();
@@ -204,7 +203,7 @@ impl KeyPool {
     pub fn try_acquire(&self, request: impl Into<KeyRequest>) -> Result<Lease, Error> {
         let request = request.into().wait(Duration::ZERO);
         let lease = super::acquire::at_once(&self.shared, &request)?;
-        if !self.shared.uses_store || request.uncounted {
+        if self.shared.store.is_none() || request.uncounted {
             return Ok(lease);
         }
         // The store is not called: its reservation would count although no caller waits for the reply.

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Error,
-    store::{BreakerTarget, Changes, Record},
+    store::{BreakerTarget, Changes, Record, Store},
 };
 
 /// Interval at which changes are written and those of other processes are read.
@@ -176,6 +176,7 @@ fn latest(mut records: Vec<Record>) -> Vec<Record> {
 
 /// Writes the waiting records, with `corrections` including corrections of reservations.
 pub(crate) async fn flush(shared: &Shared, corrections: bool) {
+    let Some(store) = &shared.store else { return };
     let is_due = |record: &mut Record| corrections || !matches!(record, Record::Used { .. });
     let due = {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,7 +186,7 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
     if records.is_empty() {
         return;
     }
-    let kept = shared.store.record(records.clone()).await;
+    let kept = store.record(records.clone()).await;
     shared.record_store_result(kept.as_ref().err());
     if kept.is_err() {
         let mut waiting = shared.records.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,8 +202,8 @@ pub(crate) async fn flush(shared: &Shared, corrections: bool) {
 }
 
 /// Loads all records from the store.
-pub(crate) async fn load(shared: &Shared, counts: Counts) -> Result<u64, Error> {
-    let changes = shared.store.load().await?;
+pub(crate) async fn load(shared: &Shared, store: &dyn Store, counts: Counts) -> Result<u64, Error> {
+    let changes = store.load().await?;
     shared.with(|state, now| {
         // Learned limits first, since that creates their windows.
         restore(state, &changes.records, now);
@@ -219,13 +220,14 @@ pub(crate) async fn follow(shared: Weak<Shared>, mut revision: u64) {
     for round in 1_u32.. {
         let is_urgent = tokio::time::timeout(EVERY, urgent.notified()).await.is_ok();
         let Some(pool) = shared.upgrade() else { return };
+        let Some(store) = pool.store.as_deref() else { return };
         flush(&pool, is_urgent || round.is_multiple_of(CORRECTIONS_EVERY)).await;
         let read = if pool.reload.swap(false, Ordering::Relaxed) {
-            let loaded = load(&pool, Counts::Kept).await;
+            let loaded = load(&pool, store, Counts::Kept).await;
             pool.reload.fetch_or(loaded.is_err(), Ordering::Relaxed);
             loaded
         } else {
-            pool.store.changes(revision).await.map(|changes| {
+            store.changes(revision).await.map(|changes| {
                 if !changes.records.is_empty() {
                     pool.with(|state, now| restore(state, &changes.records, now));
                 }

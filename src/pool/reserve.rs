@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Error,
     limit::{Cost, Reservation},
-    store::{Amounts, Candidate, Granted, Record, ReserveRequest, Reserved, StoreFuture},
+    store::{Amounts, Candidate, Granted, Record, ReserveRequest, Reserved, Store, StoreFuture},
     time::Tick,
 };
 
@@ -55,7 +55,7 @@ pub(crate) enum Reserve {
 }
 
 impl Reserving {
-    pub(crate) fn new(shared: &Arc<Shared>, request: &KeyRequest, first: Grant, late: bool) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, store: &dyn Store, request: &KeyRequest, first: Grant, late: bool) -> Self {
         let (offered, asked) = shared.with(|state, now| {
             // The key may have been removed since it was taken. Then nothing is offered, and another key is selected.
             if state.registry.get(first.slot).is_none_or(|entry| entry.generation != first.generation) {
@@ -77,7 +77,7 @@ impl Reserving {
         let reply: StoreFuture<'static, Reserved> = if candidates.is_empty() {
             Box::pin(std::future::ready(Ok(Reserved::default())))
         } else {
-            shared.store.reserve(ReserveRequest { candidates, cost: cost.amounts })
+            store.reserve(ReserveRequest { candidates, cost: cost.amounts })
         };
         Self { shared: Arc::clone(shared), taken: Some(first), offered, cost, asked, reply, late }
     }

@@ -1,15 +1,11 @@
 //! Stores, which keep reservations and cooldowns beyond the process and share them between processes.
 //!
-//! A pool reserves each request in its [`Store`] before it is sent, and records there what responses change. The
-//! default, [`MemoryStore`], keeps nothing: the pool's own windows are exact for one process.
-
-mod memory;
+//! A pool reserves each request in its [`Store`] before it is sent, and records there what responses change.
+//! Without a store, the pool's own windows are exact for one process.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-
-pub use memory::MemoryStore;
 
 pub use crate::limit::{Amounts, Day, MIDNIGHT_GUARD};
 
@@ -41,33 +37,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns the records of other processes since a revision; never [`Record::Starts`] or [`Record::Day`].
     fn changes(&self, since: u64) -> StoreFuture<'_, Changes>;
-
-    /// Reports whether the pool must reserve requests in this store. If not, the pool only loads from this store once: it
-    /// reserves and records nothing.
-    fn is_shared(&self) -> bool {
-        true
-    }
 }
 
-impl<S: Store + ?Sized> Store for Arc<S> {
-    fn load(&self) -> StoreFuture<'_, Changes> {
-        (**self).load()
-    }
-
-    fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved> {
-        (**self).reserve(request)
-    }
-
-    fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()> {
-        (**self).record(records)
-    }
-
-    fn changes(&self, since: u64) -> StoreFuture<'_, Changes> {
-        (**self).changes(since)
-    }
-
-    fn is_shared(&self) -> bool {
-        (**self).is_shared()
+impl<S: Store> From<S> for Box<dyn Store> {
+    fn from(store: S) -> Self {
+        Box::new(store)
     }
 }
 
