@@ -133,9 +133,7 @@ pub use fallback::ModelFallbackLayer;
 pub use into_response::ErrorIntoResponseLayer;
 pub use key::{Key, KeyId, Tier};
 pub use limit::{Limit, Limits, Span, Unit};
-pub use pool::{
-    Affinity, Attempts, Event, KeyChange, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Strategy, Unavailable,
-};
+pub use pool::{Affinity, Attempts, Event, KeyPool, KeyPoolBuilder, KeyRequest, Lease, Strategy, Unavailable};
 pub use provider::{Anthropic, ApiKeyHeader, Base, Gemini, OpenAi, Provider};
 pub use redact::RedactLayer;
 pub use replay::{ReplayBody, ReplayLayer};

@@ -223,8 +223,9 @@ impl KeyPoolBuilder {
             state.quotas.reserve(self.keys.len());
         });
         for key in &self.keys {
-            let added = pool.shared.with(|state, now| update::add(state, key, now))?;
-            if let super::registry::KeyAdded::Merged(id) = added {
+            let added = pool.shared.with(|state, _| update::add(state, key, None));
+            let (id, merged) = added.map_err(|error| error.of_key(&key.id()))?;
+            if merged {
                 tracing::warn!(key = %id, "this key is listed twice: the entries are merged");
             }
         }

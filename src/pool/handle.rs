@@ -18,18 +18,16 @@ use super::{
     builder::KeyPoolBuilder,
     events::{Event, Events},
     lease::Lease,
-    registry::KeyAdded,
     request::KeyRequest,
     select::{Selection, find},
     snapshot::{Snapshot, Stats},
     state::{Effects, Now, State},
     unavailable::{Unavailable, UnavailableReason},
-    update::KeyChange,
 };
 use crate::{
     Error,
     classify::{Classifier, Failure},
-    key::{Key, KeyId, Tier},
+    key::Tier,
     provider::Provider,
     store::{Record, Store},
     time::{Clock, Tick, WallReading},
@@ -223,61 +221,6 @@ impl KeyPool {
     /// If it must wait outside a tokio runtime with timers enabled.
     pub fn acquire(&self, request: impl Into<KeyRequest>) -> Acquire {
         Acquire::new(Arc::clone(&self.shared), request.into())
-    }
-
-    /// Adds a key, or merges it into the key with the same secret.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) for a malformed secret;
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for invalid limits, an unknown time zone, or an id that another
-    /// key has.
-    #[expect(clippy::needless_pass_by_value, reason = "the pool keeps what it needs of it")]
-    pub fn add(&self, key: Key) -> Result<KeyAdded, Error> {
-        self.shared.configure(key.model_names(), true);
-        let added = self.shared.with(|state, now| super::update::add(state, &key, now));
-        self.shared.reload.store(true, Ordering::Relaxed);
-        added
-    }
-
-    /// Changes the keys while the pool runs. A list of keys is applied in steps, between which requests are served.
-    /// Valid keys are applied even if others are invalid.
-    ///
-    /// # Errors
-    /// As [`add`](Self::add), and [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
-    pub fn apply(&self, change: KeyChange) -> Result<(), Error> {
-        let adds = matches!(&change, KeyChange::Put(_) | KeyChange::ReplaceAll(_));
-        match &change {
-            KeyChange::Put(key) => self.shared.configure(key.model_names(), true),
-            KeyChange::ReplaceAll(keys) => self.shared.configure(keys.iter().flat_map(Key::model_names), true),
-            _ => {}
-        }
-        let applied = super::update::apply(&self.shared, change);
-        self.shared.reload.fetch_or(adds, Ordering::Relaxed);
-        applied
-    }
-
-    /// Removes a key. Requests in flight continue.
-    ///
-    /// # Errors
-    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
-    pub fn remove(&self, key: &KeyId) -> Result<(), Error> {
-        self.apply(KeyChange::Remove(key.clone()))
-    }
-
-    /// Disables a key until [`enable`](Self::enable) is called.
-    ///
-    /// # Errors
-    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
-    pub fn disable(&self, key: &KeyId, reason: &str) -> Result<(), Error> {
-        self.apply(KeyChange::Disable(key.clone(), reason.into()))
-    }
-
-    /// Enables a key and forgets its failures.
-    ///
-    /// # Errors
-    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
-    pub fn enable(&self, key: &KeyId) -> Result<(), Error> {
-        self.apply(KeyChange::Enable(key.clone()))
     }
 
     /// Returns the state of `limit` keys from `offset` on, with their projects. Keys are in the order in which they

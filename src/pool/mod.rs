@@ -36,12 +36,10 @@ pub use builder::KeyPoolBuilder;
 pub use events::{Event, Events};
 pub use handle::KeyPool;
 pub use lease::Lease;
-pub use registry::KeyAdded;
 pub use request::{Affinity, KeyRequest};
 pub use snapshot::{BreakerCount, BreakerView, KeyView, ModelView, ProjectView, Snapshot, Stats};
 pub use strategy::Strategy;
 pub use unavailable::{Unavailable, UnavailableReason};
-pub use update::KeyChange;
 
 pub use crate::time::Tick;
 

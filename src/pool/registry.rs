@@ -126,25 +126,6 @@ pub(crate) struct Project {
     merged: Option<ProjectIx>,
 }
 
-/// The result of adding a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KeyAdded {
-    /// The key is in the pool under this id.
-    Added(KeyId),
-    /// The secret was already in the pool. The new options apply under the existing id.
-    Merged(KeyId),
-}
-
-impl KeyAdded {
-    /// Returns the id under which the key is in the pool.
-    pub fn id(&self) -> &KeyId {
-        match self {
-            Self::Added(id) | Self::Merged(id) => id,
-        }
-    }
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     entries: Vec<Option<Entry>>,
@@ -257,11 +238,11 @@ impl Registry {
     ///
     /// # Errors
     /// If the secret is malformed, the id belongs to another secret, or a limit is invalid.
-    pub(crate) fn add(&mut self, key: &Key, scheme: &str) -> Result<(Slot, KeyAdded), Error> {
+    pub(crate) fn add(&mut self, key: &Key, scheme: &str) -> Result<Slot, Error> {
         if let Some(slot) = self.find_secret(&key.secret) {
             let id = self.get(slot).map(|entry| entry.data.id.clone()).expect("it was found");
-            self.update(slot, &key.clone().named(id.clone()), scheme)?;
-            return Ok((slot, KeyAdded::Merged(id)));
+            self.update(slot, &key.clone().named(id), scheme)?;
+            return Ok(slot);
         }
         let data = Arc::new(KeyData::new(key, scheme)?);
         if self.find(&data.id).is_some() {
@@ -278,7 +259,7 @@ impl Registry {
         let exit = data.exit().cloned().map(|exit| self.group(&exit));
         *self.exits.entry(exit).or_default() += 1;
         self.entries[slot.0 as usize] = Some(Entry {
-            data: Arc::clone(&data),
+            data,
             generation: self.added,
             project,
             exit,
@@ -286,7 +267,7 @@ impl Registry {
             load: super::strategy::Load::default(),
             counts: KeyCounts::default(),
         });
-        Ok((slot, KeyAdded::Added(data.id.clone())))
+        Ok(slot)
     }
 
     /// Replaces the options and the secret of a key. Its counts stay. Returns whether the secret differs.

@@ -1,13 +1,16 @@
 //! Changes the keys while the pool runs.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::Ordering,
+};
 
 use super::{
     breaker::Target,
     events::Event,
-    handle::Shared,
+    handle::KeyPool,
     quotas::ZoneIx,
-    registry::{KeyAdded, ProjectIx, Slot},
+    registry::{ProjectIx, Slot},
     state::{Now, State},
 };
 use crate::{
@@ -18,147 +21,161 @@ use crate::{
 /// Number of keys that are replaced under one lock, or more of one project.
 const STEP: usize = 256;
 
-/// A change of a pool's keys.
-///
-/// ```
-/// use tower_keypool::{Gemini, Key, KeyChange, KeyPool, Secret};
-///
-/// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001").named("a")).build()?;
-/// pool.apply(KeyChange::Put(Key::paid("AIza-not-a-real-key-002").named("b")))?;
-/// pool.apply(KeyChange::ReplaceSecret { key: "a".into(), secret: Secret::new("AIza-not-a-real-key-003")? })?;
-/// pool.apply(KeyChange::Remove("b".into()))?;
-/// assert_eq!(pool.try_acquire("gemini-2.5-flash")?.expose(), "AIza-not-a-real-key-003");
-/// # Ok::<(), tower_keypool::Error>(())
-/// ```
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum KeyChange {
-    /// Adds a key, or replaces the options of the key with the same id or secret.
-    Put(Key),
-    /// Puts these keys, and removes all others.
-    ReplaceAll(Vec<Key>),
-    /// Removes the key.
-    Remove(KeyId),
-    /// Replaces the secret of the key, which keeps its id, its counts and its project. Its breaker closes.
-    ReplaceSecret {
-        /// The key.
-        key: KeyId,
-        /// The new secret.
-        secret: Secret,
-    },
-    /// Disables the key for a reason, until it is enabled.
-    Disable(KeyId, String),
-    /// Enables the key.
-    Enable(KeyId),
-}
+impl KeyPool {
+    /// Adds a key, or replaces the options of the key with the same id or secret. Returns the id under which it is in the
+    /// pool.
+    ///
+    /// ```
+    /// use tower_keypool::{Gemini, Key, KeyPool, Secret};
+    ///
+    /// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001").named("a")).build()?;
+    /// let id = pool.put(Key::paid("AIza-not-a-real-key-002").named("b"))?;
+    /// pool.replace_secret(&"a".into(), &Secret::new("AIza-not-a-real-key-003")?)?;
+    /// pool.remove(&id)?;
+    /// assert_eq!(pool.try_acquire("gemini-2.5-flash")?.expose(), "AIza-not-a-real-key-003");
+    /// # Ok::<(), tower_keypool::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidKey`](crate::ErrorKind::InvalidKey) for a malformed secret;
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for invalid limits, an unknown time zone, or a new secret that
+    /// another key has.
+    #[expect(clippy::needless_pass_by_value, reason = "the pool keeps what it needs of it")]
+    pub fn put(&self, key: Key) -> Result<KeyId, Error> {
+        self.shared.configure(key.model_names(), true);
+        let put = self.change(|state, now| put(state, &key, None, now));
+        self.shared.reload.store(true, Ordering::Relaxed);
+        put
+    }
 
-pub(crate) fn add(state: &mut State, key: &Key, now: Now) -> Result<KeyAdded, Error> {
-    let added = insert(state, key, None).map_err(|error| error.of_key(&key.id()))?;
-    super::queue::serve(state, now);
-    Ok(added)
-}
+    /// Puts these keys, and removes all others. They are applied in steps, between which requests are served; the keys of
+    /// a project change together. Valid keys are applied even if others are invalid.
+    ///
+    /// # Errors
+    /// The first error of a key, as of [`put`](Self::put).
+    pub fn replace_all(&self, keys: &[Key]) -> Result<(), Error> {
+        self.shared.configure(keys.iter().flat_map(Key::model_names), true);
+        let (mut kept, mut seen, mut first_error) = (HashSet::new(), HashSet::new(), None);
+        let keys = self.by_project(keys);
+        let mut rest = &keys[..];
+        while !rest.is_empty() {
+            // No request may be served when only some of the limits of a project apply.
+            let project_ends = |at: &usize| rest.get(*at).is_none_or(|(project, _)| *project != rest[at - 1].0);
+            let (step, later) = rest.split_at((STEP.min(rest.len())..).find(project_ends).unwrap_or(rest.len()));
+            rest = later;
+            self.change(|state, now| {
+                for (_, key) in step {
+                    if let Err(error) = put(state, key, Some(&mut seen), now) {
+                        first_error.get_or_insert(error);
+                    }
+                    kept.insert(key.id());
+                    kept.extend(state.registry.id_of_secret(&key.secret));
+                }
+            });
+        }
+        let gone: Vec<_> = self.shared.with(|state, _| {
+            let ids = state.registry.iter().map(|(_, entry)| &entry.data.id);
+            ids.filter(|id| !kept.contains(*id)).cloned().collect()
+        });
+        for ids in gone.chunks(STEP) {
+            self.change(|state, _| {
+                for id in ids {
+                    if let Some(slot) = state.registry.find(id) {
+                        remove(state, slot);
+                    }
+                }
+            });
+        }
+        self.shared.reload.store(true, Ordering::Relaxed);
+        first_error.map_or(Ok(()), Err)
+    }
 
-/// Applies a change. A list of keys is applied in steps, between which requests are served.
-pub(crate) fn apply(shared: &Shared, change: KeyChange) -> Result<(), Error> {
-    match change {
-        KeyChange::Put(key) => shared.with(|state, now| {
-            put(state, &key, None, now).map_err(|error| error.of_key(&key.id()))?;
-            super::queue::serve(state, now);
-            Ok(())
-        }),
-        KeyChange::ReplaceAll(keys) => replace_all(shared, &keys),
-        KeyChange::Remove(id) => shared.with(|state, now| {
-            let slot = find(state, &id)?;
-            remove(state, slot);
-            super::queue::serve(state, now);
-            Ok(())
-        }),
-        KeyChange::ReplaceSecret { key, secret } => shared.with(|state, now| {
-            let slot = find(state, &key)?;
+    /// Removes a key. Requests in flight continue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
+    pub fn remove(&self, key: &KeyId) -> Result<(), Error> {
+        self.change(|state, _| find(state, key).map(|slot| remove(state, slot)))
+    }
+
+    /// Replaces the secret of a key, which keeps its id, its counts and its project. Its breaker closes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey), and [`ErrorKind::Config`](crate::ErrorKind::Config) if
+    /// another key has the secret.
+    pub fn replace_secret(&self, key: &KeyId, secret: &Secret) -> Result<(), Error> {
+        self.change(|state, now| {
+            let slot = find(state, key)?;
             let replaced = state.registry.replace_secret(slot, secret.expose(), &state.settings.scheme);
-            replaced.map_err(|error| error.of_key(&key))?;
+            replaced.map_err(|error| error.of_key(key))?;
             close(state, slot, false, now);
-            super::queue::serve(state, now);
             Ok(())
-        }),
-        KeyChange::Disable(id, reason) => shared.with(|state, now| {
-            let target = Target::Key(find(state, &id)?);
-            state.breakers.disable(target, &reason, now.tick);
+        })
+    }
+
+    /// Disables a key for a reason, until [`enable`](Self::enable) is called.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
+    pub fn disable(&self, key: &KeyId, reason: &str) -> Result<(), Error> {
+        self.change(|state, now| {
+            let target = Target::Key(find(state, key)?);
+            state.breakers.disable(target, reason, now.tick);
             super::outcome::persist_breaker(state, target, now);
             let target = super::persist::target_name(state, target).to_string();
             let message = Some(reason.into());
-            state.effects.events.push(Event::Disabled { target, key: id, class: None, message });
+            state.effects.events.push(Event::Disabled { target, key: key.clone(), class: None, message });
             Ok(())
-        }),
-        KeyChange::Enable(id) => shared.with(|state, now| {
-            let slot = find(state, &id)?;
-            close(state, slot, true, now);
-            super::queue::serve(state, now);
-            Ok(())
-        }),
+        })
     }
-}
 
-/// Replaces all keys. Returns the first of several errors.
-fn replace_all(shared: &Shared, keys: &[Key]) -> Result<(), Error> {
-    let (mut kept, mut seen, mut first_error) = (HashSet::new(), HashSet::new(), None);
-    let keys = by_project(shared, keys);
-    let mut rest = &keys[..];
-    while !rest.is_empty() {
-        // The keys of a project change together: no request may be served when only some of their limits apply.
-        let project_ends = |at: &usize| rest.get(*at).is_none_or(|(project, _)| *project != rest[at - 1].0);
-        let (step, later) = rest.split_at((STEP.min(rest.len())..).find(project_ends).unwrap_or(rest.len()));
-        rest = later;
-        shared.with(|state, now| {
-            for (_, key) in step {
-                if let Err(error) = put(state, key, Some(&mut seen), now) {
-                    first_error.get_or_insert_with(|| error.of_key(&key.id()));
-                }
-                kept.insert(key.id());
-                kept.extend(state.registry.id_of_secret(&key.secret));
-            }
-            super::queue::serve(state, now);
-        });
+    /// Enables a key and forgets its failures.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UnknownKey`](crate::ErrorKind::UnknownKey).
+    pub fn enable(&self, key: &KeyId) -> Result<(), Error> {
+        self.change(|state, now| find(state, key).map(|slot| close(state, slot, true, now)))
     }
-    let gone: Vec<_> = shared.with(|state, _| {
-        let ids = state.registry.iter().map(|(_, entry)| &entry.data.id);
-        ids.filter(|id| !kept.contains(*id)).cloned().collect()
-    });
-    for ids in gone.chunks(STEP) {
-        shared.with(|state, now| {
-            for id in ids {
-                if let Some(slot) = state.registry.find(id) {
-                    remove(state, slot);
-                }
-            }
-            super::queue::serve(state, now);
-        });
-    }
-    first_error.map_or(Ok(()), Err)
-}
 
-/// Returns the keys with those of a project in a row, and a number for each project.
-fn by_project<'a>(shared: &Shared, keys: &'a [Key]) -> Vec<(usize, &'a Key)> {
-    let mut first_keys = HashMap::new();
-    let mut numbered = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(STEP) {
-        shared.with(|state, _| {
-            for key in keys {
-                let first = *first_keys.entry(state.registry.project_name(key)).or_insert(numbered.len());
-                numbered.push((first, key));
-            }
-        });
+    /// Changes the state, and serves the requests that the change lets through.
+    fn change<R>(&self, run: impl FnOnce(&mut State, Now) -> R) -> R {
+        self.shared.with(|state, now| {
+            let result = run(state, now);
+            super::queue::serve(state, now);
+            result
+        })
     }
-    numbered.sort_by_key(|(first, _)| *first);
-    numbered
+
+    /// Returns the keys with those of a project in a row, and a number for each project.
+    fn by_project<'a>(&self, keys: &'a [Key]) -> Vec<(usize, &'a Key)> {
+        let mut first_keys = HashMap::new();
+        let mut numbered = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(STEP) {
+            self.shared.with(|state, _| {
+                for key in keys {
+                    let first = *first_keys.entry(state.registry.project_name(key)).or_insert(numbered.len());
+                    numbered.push((first, key));
+                }
+            });
+        }
+        numbered.sort_by_key(|(first, _)| *first);
+        numbered
+    }
 }
 
 /// The projects whose options a key of the same change has set; `None` if the change is of a single key.
 type SeenProjects<'a> = Option<&'a mut HashSet<ProjectIx>>;
 
 /// Adds a key, or replaces the one with the same id.
-fn put(state: &mut State, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result<(), Error> {
-    let Some(slot) = state.registry.find(&key.id()) else { return insert(state, key, seen).map(|_| ()) };
+fn put(state: &mut State, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result<KeyId, Error> {
+    let put = match state.registry.find(&key.id()) {
+        Some(slot) => update(state, slot, key, seen, now).map(|()| key.id()),
+        None => add(state, key, seen).map(|(id, _)| id),
+    };
+    put.map_err(|error| error.of_key(&key.id()))
+}
+
+fn update(state: &mut State, slot: Slot, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result<(), Error> {
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
     let project_of = |state: &State| state.registry.get(slot).map(|entry| entry.project);
     let before = project_of(state);
@@ -178,14 +195,17 @@ fn put(state: &mut State, key: &Key, seen: SeenProjects<'_>, now: Now) -> Result
     Ok(())
 }
 
-fn insert(state: &mut State, key: &Key, seen: SeenProjects<'_>) -> Result<KeyAdded, Error> {
+/// Adds a key, or merges it into the key with the same secret. Returns its id, and whether it was merged.
+pub(crate) fn add(state: &mut State, key: &Key, seen: SeenProjects<'_>) -> Result<(KeyId, bool), Error> {
     let zone = key.zone.as_ref().map(|zone| state.quotas.zone(zone)).transpose()?;
-    let (slot, added) = state.registry.add(key, &state.settings.scheme)?;
+    let merged = state.registry.id_of_secret(&key.secret);
+    let slot = state.registry.add(key, &state.settings.scheme)?;
     apply_options(state, slot, key, zone, seen);
-    if let KeyAdded::Added(id) = &added {
-        state.effects.events.push(Event::KeyAdded { key: id.clone() });
+    if let Some(id) = merged {
+        return Ok((id, true));
     }
-    Ok(added)
+    state.effects.events.push(Event::KeyAdded { key: key.id() });
+    Ok((key.id(), false))
 }
 
 /// Applies the options of a key to its project, and makes it ready.

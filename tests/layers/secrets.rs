@@ -6,19 +6,14 @@ use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tower::{ServiceBuilder, ServiceExt};
-use tower_keypool::{BoxError, Key, KeyChange, KeyRotationLayer, RedactLayer, Secret};
+use tower_keypool::{BoxError, Key, KeyRotationLayer, RedactLayer, Secret};
 
 use crate::support::*;
 
 #[test]
-fn key_is_not_shown_in_a_change_of_keys() {
+fn key_is_not_shown_in_debug_output() {
     let secret = secret(0);
-    let changes = [
-        KeyChange::Put(Key::new(&*secret)),
-        KeyChange::ReplaceAll(vec![Key::new(&*secret)]),
-        KeyChange::ReplaceSecret { key: "a".into(), secret: Secret::new(&secret).unwrap() },
-    ];
-    let shown = format!("{changes:?}");
+    let shown = format!("{:?} {:?}", Key::new(&*secret), Secret::new(&secret).unwrap());
     assert!(!shown.contains(&secret), "{shown}");
 }
 

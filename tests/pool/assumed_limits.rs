@@ -138,8 +138,8 @@ fn provider_is_called_without_the_lock() {
     let pool = KeyPool::builder(plain).key(Key::free(secret(0))).build().unwrap();
     pool_of_provider.set(pool.clone()).unwrap();
     let _ = take(&pool, LISTED);
-    pool.add(Key::free(secret(1)).limits("new", Limits::new())).unwrap();
-    pool.apply(tower_keypool::KeyChange::ReplaceAll(vec![Key::free(secret(1)).models(["newer"])])).unwrap();
+    pool.put(Key::free(secret(1)).limits("new", Limits::new())).unwrap();
+    pool.replace_all(&[Key::free(secret(1)).models(["newer"])]).unwrap();
 }
 
 #[test]

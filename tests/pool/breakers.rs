@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_keypool::{
     ErrorClass::{self, *},
-    Failure, KeyChange, KeyPool, Outcome, Scope,
+    Failure, KeyPool, Outcome, Scope,
     pool::{CircuitBreaker, KeyRequest, UnavailableReason as Reason},
 };
 
@@ -326,7 +326,7 @@ fn exit_is_cooled_down_only_if_another_one_exists() {
     let (pool, time) = manual(builder().keys((0..3).map(|n| key(n).exit("only"))));
     answer(&pool, &time, M, Failure::new(Egress));
     assert!((0..3).all(|n| ready(&pool, n, M)));
-    pool.add(key(3)).unwrap();
+    pool.put(key(3)).unwrap();
     let lease = pool.try_acquire(KeyRequest::model(M).exclude([id(3)])).unwrap();
     time.advance(secs(1));
     lease.report(&Failure::new(Egress).into());
@@ -364,15 +364,16 @@ fn failures_of_a_secret_do_not_affect_its_replacement() {
     let next = "AIza-not-a-real-key-next";
     let renewed = tower_keypool::Key::new(next).named(id(0));
     let secret = tower_keypool::Secret::new(next).unwrap();
-    for change in [
-        KeyChange::ReplaceSecret { key: id(0), secret },
-        KeyChange::Put(renewed.clone()),
-        KeyChange::ReplaceAll(vec![renewed]),
-    ] {
+    let changes: [&dyn Fn(&KeyPool); 3] = [
+        &|pool| pool.replace_secret(&id(0), &secret).unwrap(),
+        &|pool| drop(pool.put(renewed.clone()).unwrap()),
+        &|pool| pool.replace_all(&[renewed.clone()]).unwrap(),
+    ];
+    for change in changes {
         let (pool, time) = keys(1);
         let late = take(&pool, M);
         answer(&pool, &time, M, Failure::new(KeyRejected));
-        pool.apply(change).unwrap();
+        change(&pool);
         time.advance(secs(1));
         late.report(&Failure::new(KeyRejected).into());
         drop(late);

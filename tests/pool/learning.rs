@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use http::{HeaderMap, StatusCode};
 use tower_keypool::{
-    Affinity, Event, Gemini, KeyChange, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Outcome,
+    Affinity, Event, Gemini, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Outcome,
     limit::LimitSource,
     pool::{KeyRequest, UnavailableReason as Reason},
 };
@@ -177,7 +177,7 @@ fn learned_project_is_kept_when_the_same_keys_are_reloaded() {
         refuse(&pool, &time, n, 50, Some("77"));
         time.advance(secs(5));
     }
-    pool.apply(KeyChange::ReplaceAll(list())).unwrap();
+    pool.replace_all(&list()).unwrap();
     assert_eq!(pool.snapshot(0, 3).projects.len(), 1);
     // The first key gave the project its name; the others stay together when it is removed.
     pool.remove(&id(0)).unwrap();
@@ -214,7 +214,7 @@ async fn limit_of_a_learned_project_applies_throughout_a_reload() {
     let mut all_wait = || waiters.iter_mut().all(|waiter| waiter.as_mut().now_or_never().is_none());
     assert!(all_wait());
     for _ in 0..3 {
-        pool.apply(KeyChange::ReplaceAll(list())).unwrap();
+        pool.replace_all(&list()).unwrap();
         assert!(all_wait());
     }
 }

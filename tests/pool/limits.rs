@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_keypool::{
     Key, KeyPool, Limit, Limits, Outcome, Span, Unit, Usage,
     limit::LimitSource,
-    pool::{KeyChange, KeyRequest, UnavailableReason as Reason},
+    pool::{KeyRequest, UnavailableReason as Reason},
 };
 
 use crate::support::{M, answer, builder, id, key, manual, manual_at, reasons, refused, secs, take};
@@ -73,9 +73,9 @@ fn requests_counted_before_the_first_success_stay_counted() {
 #[test]
 fn limits_added_at_run_time_are_enforced_at_once() {
     let (pool, _) = manual(builder().key(key(0)));
-    pool.apply(KeyChange::Put(key(0).limits("new", Limits::new().per_minute(2)))).unwrap();
+    pool.put(key(0).limits("new", Limits::new().per_minute(2))).unwrap();
     assert_eq!(room(&pool, &"new".into()), 2);
-    pool.add(key(1).limits("newer", Limits::new().per_minute(1)).models(["newer"])).unwrap();
+    pool.put(key(1).limits("newer", Limits::new().per_minute(1)).models(["newer"])).unwrap();
     assert_eq!(room(&pool, &KeyRequest::model("newer").exclude([id(0)])), 1);
 }
 
@@ -84,7 +84,7 @@ fn raised_limit_frees_every_key_of_the_project_at_once() {
     let (pool, _) = manual(builder().keys((0..3).map(|n| key(n).project("a").limits(M, Limits::new().per_day(2)))));
     assert_eq!(room(&pool, &M.into()), 2);
     assert_eq!(reasons(&pool, M), [(Reason::DailyLimit, 3)]);
-    pool.apply(KeyChange::Put(key(0).project("a").limits(M, Limits::new().per_day(10)))).unwrap();
+    pool.put(key(0).project("a").limits(M, Limits::new().per_day(10))).unwrap();
     assert_eq!(room(&pool, &KeyRequest::model(M).exclude([id(0)])), 8);
 }
 
@@ -92,7 +92,7 @@ fn raised_limit_frees_every_key_of_the_project_at_once() {
 fn limit_removed_from_the_key_list_is_not_enforced() {
     let (pool, _) = manual(builder().key(key(0).limits(M, Limits::new().per_minute(1))));
     assert_eq!(room(&pool, &M.into()), 1);
-    pool.apply(KeyChange::ReplaceAll(vec![key(0)])).unwrap();
+    pool.replace_all(&[key(0)]).unwrap();
     assert_eq!(room(&pool, &M.into()), 1_000);
 }
 
@@ -232,7 +232,7 @@ fn invalid_limits_are_an_error() {
     assert!(builder().key(key(0)).limits(M, Limits::new().with(limit)).build().is_err());
     assert!(builder().key(key(0).limits(M, Limits::new().with(limit))).build().is_err());
     let (pool, _) = manual(builder().key(key(0)));
-    assert!(pool.add(key(1).limits(M, Limits::new().with(limit))).is_err());
+    assert!(pool.put(key(1).limits(M, Limits::new().with(limit))).is_err());
     assert_eq!(pool.stats().keys, 1);
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tower_keypool::{
-    Affinity, Key, KeyChange, Limits, Outcome, Strategy,
+    Affinity, Key, Limits, Outcome, Strategy,
     pool::{KeyRequest, UnavailableReason as Reason},
 };
 
@@ -27,9 +27,9 @@ fn paid_keys_serve_only_when_no_free_key_can() {
 fn changed_priority_applies_at_once() {
     let (pool, _) = manual(builder().key(key(0).priority(1)).key(key(1).priority(5)));
     assert_eq!(served(&pool, M), "k0");
-    pool.apply(KeyChange::Put(key(0).priority(9))).unwrap();
+    pool.put(key(0).priority(9)).unwrap();
     assert_eq!((0..3).map(|_| served(&pool, M)).collect::<Vec<_>>(), ["k1"; 3]);
-    pool.apply(KeyChange::Put(key(0).priority(2))).unwrap();
+    pool.put(key(0).priority(2)).unwrap();
     assert_eq!(served(&pool, M), "k0");
 }
 
@@ -76,7 +76,7 @@ fn excluded_keys_and_keys_for_other_models_do_not_serve() {
     assert_eq!(error.reasons(), [(Reason::Model, 2), (Reason::Tried, 1)]);
     assert_eq!(pool.try_acquire(KeyRequest::model("a").exclude([id(1), id(0)])).unwrap().key(), &id(2));
     // The allowed models of a key can change.
-    pool.apply(KeyChange::Put(key(2).models(["c"]))).unwrap();
+    pool.put(key(2).models(["c"])).unwrap();
     assert_eq!(pool.try_acquire(KeyRequest::model("c").exclude([id(1)])).unwrap().key(), &id(2));
 }
 

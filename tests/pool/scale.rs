@@ -63,11 +63,11 @@ fn many_keys_are_reloaded_and_replaced() {
     let list = |from: usize| {
         (from..from + n)
             .map(|at| key(at).project(format!("p{}", at % 5_000)).limits(M, Limits::new().per_minute(9)))
-            .collect()
+            .collect::<Vec<_>>()
     };
     let start = Instant::now();
-    pool.apply(tower_keypool::KeyChange::ReplaceAll(list(0))).unwrap();
-    pool.apply(tower_keypool::KeyChange::ReplaceAll(list(n))).unwrap();
+    pool.replace_all(&list(0)).unwrap();
+    pool.replace_all(&list(n)).unwrap();
     assert!(start.elapsed() < secs(20), "{:?}", start.elapsed());
     assert_eq!(pool.stats().keys, n);
     assert!(take(&pool, M).expose().ends_with(|last: char| last.is_ascii_digit()));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tower_keypool::{
-    Affinity, ErrorClass, ErrorKind, Failure, KeyChange, KeyPool, Limits, Outcome, Span, Unit,
+    Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Limits, Outcome, Span, Unit,
     classify::QuotaViolation,
     pool::{KeyRequest, UnavailableReason as Reason},
     store::{
@@ -538,7 +538,7 @@ async fn stored_state_applies_to_a_key_that_is_added_later() {
     };
     store.0.records.lock().unwrap().push(disabled);
     let pool = open(&store, 1).await;
-    pool.add(key(1)).unwrap();
+    pool.put(key(1)).unwrap();
     tokio::time::sleep(secs(1)).await;
     let error = pool.acquire(KeyRequest::model(M).affinity(Affinity::RequireKey(id(1)))).await.unwrap_err();
     assert!(error.as_unavailable().unwrap().reasons().contains(&(Reason::Disabled, 1)), "{error}");
@@ -563,7 +563,7 @@ async fn removed_key_stays_disabled_in_the_store() {
     tokio::time::sleep(secs(1)).await;
     assert!(!store.0.records.lock().unwrap().iter().any(|record| matches!(record, Record::Closed { .. })));
     // The key is added again and is still disabled.
-    pool.add(key(0)).unwrap();
+    pool.put(key(0)).unwrap();
     tokio::time::sleep(secs(1)).await;
     let only = KeyRequest::model(M).affinity(Affinity::RequireKey(id(0)));
     assert_eq!(pool.acquire(only).await.unwrap_err().kind(), ErrorKind::Unavailable);
@@ -579,7 +579,7 @@ async fn raised_limit_is_reserved_at_once() {
     let limited = |day| key(0).limits(M, Limits::new().per_day(day));
     let pool = builder().key(limited(3)).store(store).open().await.unwrap();
     assert_eq!(pool.acquire(M).await.unwrap_err().kind(), ErrorKind::Unavailable);
-    pool.apply(KeyChange::Put(limited(100))).unwrap();
+    pool.put(limited(100)).unwrap();
     assert!(pool.acquire(M).await.is_ok());
 }
 
@@ -720,7 +720,7 @@ async fn waiter_whose_key_is_removed_gets_another() {
     let (freed, other) = (first.key().clone(), second.key().clone());
     // The waiter is granted the first key, which is removed before the waiter runs.
     drop(first);
-    pool.apply(KeyChange::Remove(freed)).unwrap();
+    pool.remove(&freed).unwrap();
     drop(second);
     assert_eq!(waiting.await.unwrap().unwrap(), other);
     assert_eq!(pool.stats().in_flight, 0);
@@ -749,7 +749,7 @@ async fn requirement_of_a_keys_own_project_outlives_its_named_project() {
     let (pool, _) = crate::support::manual(builder().keys([key(0), key(1)]).limits(M, Limits::new().per_day(2)));
     let own = || KeyRequest::model(M).affinity(Affinity::RequireProject("k0".into()));
     drop(pool.try_acquire(own()).unwrap());
-    pool.apply(KeyChange::Put(key(0).project("a"))).unwrap();
+    pool.put(key(0).project("a")).unwrap();
     // The project has the key and its counts.
     assert_eq!(pool.try_acquire(own()).unwrap().project(), "a");
     assert!(pool.try_acquire(own()).is_err());

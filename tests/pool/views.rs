@@ -74,7 +74,7 @@ fn slow_listener_loses_the_oldest_events() {
     assert_eq!((&*target, key, class), ("project k0 for m", id(0), ErrorClass::RateLimit));
     assert!(events.try_next().is_none());
     for n in 0..3_000 {
-        pool.add(crate::support::key(10 + n)).unwrap();
+        pool.put(crate::support::key(10 + n)).unwrap();
     }
     let (event, lost) = tokio_test::block_on(events.next()).unwrap();
     assert!(lost > 1_500, "{lost} {event:?}");
@@ -100,11 +100,11 @@ fn no_output_shows_a_secret() {
     let (pool, time) = keys(3);
     let mut events = pool.events();
     answer(&pool, &time, M, Failure::new(ErrorClass::KeyRejected));
-    pool.add(key(7)).unwrap();
+    pool.put(key(7)).unwrap();
     let lease: Lease = take(&pool, M);
     let errors: Vec<Error> = vec![
-        pool.add(Key::new(format!("{}\n", crate::support::secret(8)))).unwrap_err(),
-        pool.apply(tower_keypool::KeyChange::Put(Key::new(crate::support::secret(2)).named(id(1)))).unwrap_err(),
+        pool.put(Key::new(format!("{}\n", crate::support::secret(8)))).unwrap_err(),
+        pool.put(Key::new(crate::support::secret(2)).named(id(1))).unwrap_err(),
         pool.try_acquire(tower_keypool::pool::KeyRequest::model(M).exclude((0..9).map(id))).unwrap_err(),
     ];
     let mut texts = vec![

@@ -9,7 +9,7 @@ use std::{
 use futures_util::{FutureExt, future::join_all};
 use tower_keypool::{
     Affinity, ErrorClass, ErrorKind, Failure, KeyPool, Lease, Limits, Outcome,
-    pool::{Acquire, KeyChange, KeyRequest},
+    pool::{Acquire, KeyRequest},
 };
 
 use crate::support::{M, builder, id, key, manual, paused, rate, rate_for, secs, take};
@@ -360,13 +360,13 @@ async fn waiters_are_served_after_changes_of_the_keys() {
         (pool, lease, waiter)
     };
     let (pool, _lease, mut waiter) = busy();
-    pool.add(key(1)).unwrap();
+    pool.put(key(1)).unwrap();
     assert!(poll(&mut waiter).is_some());
     let (pool, _lease, mut waiter) = busy();
-    pool.apply(KeyChange::Put(key(0).max_concurrent(2))).unwrap();
+    pool.put(key(0).max_concurrent(2)).unwrap();
     assert!(poll(&mut waiter).is_some());
     let (pool, _lease, mut waiter) = busy();
-    pool.apply(KeyChange::ReplaceAll(vec![key(0).max_concurrent(1), key(5)])).unwrap();
+    pool.replace_all(&[key(0).max_concurrent(1), key(5)]).unwrap();
     assert!(poll(&mut waiter).is_some());
     let pool = paused(builder().keys([key(0), key(1).max_concurrent(1)]));
     pool.disable(&id(0), "test").unwrap();
@@ -390,13 +390,13 @@ async fn limit_applies_throughout_a_reload_whichever_key_of_the_project_gives_it
     let _leases = [take(&pool, M), take(&pool, M)];
     let mut waiters: Vec<_> = (0..5).map(|_| join(&pool, patient(M))).collect();
     for _ in 0..3 {
-        pool.apply(KeyChange::ReplaceAll(list())).unwrap();
+        pool.replace_all(&list()).unwrap();
         assert!(waiters.iter_mut().all(|waiter| poll(waiter).is_none()));
     }
     // The last key counts: a higher limit at its place does serve them.
     let mut raised = list();
     raised[699] = key(699).project("a").limits(M, Limits::new().per_minute(4));
-    pool.apply(KeyChange::ReplaceAll(raised)).unwrap();
+    pool.replace_all(&raised).unwrap();
     assert_eq!(waiters.iter_mut().filter_map(poll).count(), 2);
 }
 
@@ -510,7 +510,7 @@ async fn failure_classified_by_the_application_shows_no_secret() {
 async fn put_with_a_new_secret_closes_the_breaker() {
     let (pool, _) = manual(builder().key(key(0)));
     take(&pool, M).report(&Failure::new(ErrorClass::KeyRejected).code("x").into());
-    pool.apply(KeyChange::Put(tower_keypool::Key::new("AIza-not-a-real-key-another").named(id(0)))).unwrap();
+    pool.put(tower_keypool::Key::new("AIza-not-a-real-key-another").named(id(0))).unwrap();
     assert!(pool.try_acquire(M).is_ok());
 }
 

@@ -13,8 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 use tower_keypool::{
-    Affinity, ApiKeyHeader, ErrorKind, Key, KeyChange, KeyId, KeyPool, KeyRequest, Lease, Limit, Limits, Span, Unit,
-    Usage,
+    Affinity, ApiKeyHeader, ErrorKind, Key, KeyId, KeyPool, KeyRequest, Lease, Limit, Limits, Span, Unit, Usage,
 };
 
 use crate::{
@@ -226,10 +225,10 @@ impl Tenants {
             }
             after.insert(hash, Arc::new(tenant));
         }
-        let keys = after.values().map(|tenant| tenant.key()).collect();
+        let keys: Vec<_> = after.values().map(|tenant| tenant.key()).collect();
         // The pool would log that keys are added and removed.
         let silent = tracing::Dispatch::none();
-        tracing::dispatcher::with_default(&silent, || self.quota.apply(KeyChange::ReplaceAll(keys)))?;
+        tracing::dispatcher::with_default(&silent, || self.quota.replace_all(&keys))?;
         let own = hash(loaded.token.expose());
         if self.own.load().hash != own {
             self.own.swap(Arc::new(Tenant::new(TenantEntry::default(), own))).revoked.cancel();

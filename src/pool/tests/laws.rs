@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     Affinity, ErrorClass, Failure, Key, KeyId, KeyPool, Lease, Limits, ManualClock, OpenAi, Outcome, Span, Strategy,
-    Unit, Usage,
-    classify::QuotaViolation,
-    pool::{KeyChange, KeyRequest},
+    Unit, Usage, classify::QuotaViolation, pool::KeyRequest,
 };
 
 const KEYS: usize = 4;
@@ -202,7 +200,7 @@ impl Both {
                 self.oracle.now += millis;
             }
             Op::Put(number, options) => {
-                self.pool.apply(KeyChange::Put(key(number, &options))).unwrap();
+                self.pool.put(key(number, &options)).unwrap();
                 self.oracle.put(number, options);
             }
             Op::Remove(key) => {

@@ -157,7 +157,7 @@ async fn slots_follow_added_and_removed_keys() {
     tokio::time::sleep(10 * SECOND).await;
     assert_eq!(run.progress().workers, 1);
     for n in 1..3 {
-        pool.add(tower_keypool::Key::new(crate::secret(n)).named(&*format!("k{n}"))).unwrap();
+        pool.put(tower_keypool::Key::new(crate::secret(n)).named(&*format!("k{n}"))).unwrap();
     }
     tokio::time::sleep(SECOND).await;
     assert_eq!(run.progress().workers, 3);

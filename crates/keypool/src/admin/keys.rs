@@ -11,7 +11,7 @@ use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tower_keypool::{ErrorClass, KeyChange, KeyId, Secret, pool::ProjectView};
+use tower_keypool::{ErrorClass, KeyId, Secret, pool::ProjectView};
 
 use super::{
     AdminError,
@@ -282,9 +282,9 @@ pub async fn replace(
     let (sqlite, mut key) = find_stored(&app, &id).await?;
     key.secret = new_secret(&app, &secret).await?;
     check(&app, &key)?;
-    let change = KeyChange::ReplaceSecret { key: key.id.clone(), secret: key.secret.clone() };
+    let (key_id, new) = (key.id.clone(), key.secret.clone());
     sqlite.put_key(key).await.map_err(AdminError::failed)?;
-    app.pools.own().pool.apply(change).map_err(AdminError::failed)?;
+    app.pools.own().pool.replace_secret(&key_id, &new).map_err(AdminError::failed)?;
     reload(&app).await?;
     super::note(&app, who, &format!("replaced the secret of key {id}"));
     Ok(Json(Changed { id, outlives: true }))

@@ -10,7 +10,7 @@ use axum::body::Body;
 use http::{Request, Response};
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
-    Key, KeyChange, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RedactLayer, Scope,
+    Key, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RedactLayer, Scope,
     pool::CircuitBreaker,
     stack::{KeyPoolBody, KeyPoolService},
 };
@@ -157,7 +157,8 @@ impl Pools {
             });
             let stored_before = provider.stored.swap(Arc::new(keys.stored()));
             let is_moved = !plan.sends_like(&provider.plan);
-            let changes = if keys.has_failed_file || is_moved {
+            let pool = &provider.pool;
+            let changes: Vec<_> = if keys.has_failed_file || is_moved {
                 let why = if is_moved {
                     "the provider's kind, upstream or header has changed, which needs a restart"
                 } else {
@@ -165,17 +166,16 @@ impl Pools {
                 };
                 tracing::error!(provider = plan.name, "{why}, so the keys that the pool has stay in use");
                 let listed: HashSet<KeyId> = keys.keys.iter().map(Key::id).collect();
-                let removed = stored_before.difference(&listed).cloned().map(KeyChange::Remove);
+                let removed = stored_before.difference(&listed).map(|id| pool.remove(id));
                 // A key of the failed file that is also in the database keeps the file's options.
-                let known: HashSet<_> =
-                    provider.pool.snapshot(0, usize::MAX).keys.into_iter().map(|view| view.id).collect();
+                let known: HashSet<_> = pool.snapshot(0, usize::MAX).keys.into_iter().map(|view| view.id).collect();
                 let is_of_file = |id: &KeyId| known.contains(id) && !stored_before.contains(id);
-                let put = keys.keys.into_iter().filter(|key| !is_moved && !is_of_file(&key.id())).map(KeyChange::Put);
-                removed.chain(put).collect()
+                let put = keys.keys.into_iter().filter(|key| !is_moved && !is_of_file(&key.id()));
+                removed.chain(put.map(|key| pool.put(key).map(|_| ()))).collect()
             } else {
-                vec![KeyChange::ReplaceAll(keys.keys)]
+                vec![pool.replace_all(&keys.keys)]
             };
-            for error in changes.into_iter().filter_map(|change| provider.pool.apply(change).err()) {
+            for error in changes.into_iter().filter_map(Result::err) {
                 tracing::warn!(provider = plan.name, %error, "a key was not added or removed");
             }
         }
