@@ -34,7 +34,7 @@ use serde::Serialize;
 use crate::{
     classify::Scope,
     limit::Span,
-    pool::{CircuitBreaker, KeyPool, KeyView, ProjectView, Snapshot},
+    pool::{BreakerState, KeyPool, KeyView, ProjectView, Snapshot},
 };
 
 /// Maximum number of keys of a pool that have their own series.
@@ -169,7 +169,7 @@ fn key_states((pool, snapshot): &(&str, Snapshot)) -> Vec<Row> {
     let row = |state: &str, keys: usize| (labels(pool, [("state", state.to_owned())]), keys as u64);
     let mut ready = snapshot.stats.keys;
     let mut rows = Vec::new();
-    for state in [CircuitBreaker::Cooling, CircuitBreaker::HalfOpen, CircuitBreaker::Disabled] {
+    for state in [BreakerState::Cooling, BreakerState::HalfOpen, BreakerState::Disabled] {
         let of_keys = snapshot.open_breakers.iter().filter(|open| open.scope == Scope::Key && open.state == state);
         let keys = of_keys.map(|open| open.count).sum();
         ready = ready.saturating_sub(keys);

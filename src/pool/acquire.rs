@@ -162,7 +162,7 @@ fn try_or_join(
     keeps_turn: bool,
     now: Now,
 ) -> Begun {
-    if state.closed {
+    if state.shut_down {
         return Begun::Failed(Error::shut_down());
     }
     let (request, model) = (selection.request, selection.model);
@@ -206,7 +206,7 @@ fn wait(
             if let Some(grant) = state.queue.take_grant(place.id) {
                 return Ok(Ok(grant));
             }
-            if state.closed {
+            if state.shut_down {
                 return Ok(Err(Error::shut_down()));
             }
             if now.tick >= deadline {

@@ -47,7 +47,7 @@ impl Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum CircuitBreaker {
+pub enum BreakerState {
     /// The target is used.
     Closed,
     /// The target is not used until a time.
@@ -59,8 +59,9 @@ pub enum CircuitBreaker {
     Disabled,
 }
 
-#[derive(Clone, Debug)]
-enum Phase {
+/// The state of a breaker, with its times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Phase {
     Closed,
     Cooling { until: Tick, guessed: bool },
     HalfOpen { trial: bool },
@@ -69,8 +70,8 @@ enum Phase {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Breaker {
-    state: Phase,
-    /// When the state was entered. Outcomes of requests that started before it can only extend a cooldown.
+    phase: Phase,
+    /// When the phase began. Outcomes of requests that started before it can only extend a cooldown.
     since: Tick,
     /// The number of failures of the class in a row.
     failures: u16,
@@ -92,18 +93,10 @@ pub(crate) enum Gate {
     Disabled,
 }
 
-/// The change of a breaker's state by a failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    Nothing,
-    Cooling(Tick),
-    Disabled,
-}
-
 /// A view of a breaker that is not closed.
 #[derive(Clone, Debug)]
 pub(crate) struct OpenBreaker<'a> {
-    pub(crate) state: CircuitBreaker,
+    pub(crate) state: BreakerState,
     pub(crate) until: Option<Tick>,
     pub(crate) class: Option<ErrorClass>,
     pub(crate) reason: Option<&'a str>,
@@ -146,7 +139,7 @@ impl Breakers {
             return Gate::Pass;
         }
         let Some(breaker) = self.map.get(&target) else { return Gate::Pass };
-        match breaker.state {
+        match breaker.phase {
             Phase::Cooling { until, .. } if until > now => Gate::Until(until),
             Phase::Closed | Phase::Cooling { guessed: false, .. } => Gate::Pass,
             Phase::Cooling { .. } | Phase::HalfOpen { trial: false } => Gate::Trial,
@@ -158,7 +151,7 @@ impl Breakers {
     /// Starts a trial.
     pub(crate) fn begin_trial(&mut self, target: Target, now: Tick) {
         if let Some(breaker) = self.map.get_mut(&target) {
-            breaker.state = Phase::HalfOpen { trial: true };
+            breaker.phase = Phase::HalfOpen { trial: true };
             breaker.since = now;
         }
     }
@@ -167,49 +160,43 @@ impl Breakers {
     pub(crate) fn end_trial(&mut self, target: Target, began: Tick) {
         if let Some(breaker) = self.map.get_mut(&target)
             && breaker.since == began
-            && let Phase::HalfOpen { trial } = &mut breaker.state
+            && let Phase::HalfOpen { trial } = &mut breaker.phase
         {
             *trial = false;
         }
     }
 
-    /// Records a failure of the target.
-    pub(crate) fn fail(&mut self, target: Target, failure: &Failure, times: Times) -> Change {
+    /// Records a failure of the target. Returns its phase if it is now cooling or disabled because of this failure.
+    pub(crate) fn fail(&mut self, target: Target, failure: &Failure, times: Times) -> Option<Phase> {
         let Times { now, started, .. } = times;
         let breaker = self.entry(target, now);
         let fixed = failure.rule_cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
-        if matches!(breaker.state, Phase::Disabled) {
-            return Change::Nothing;
+        if matches!(breaker.phase, Phase::Disabled) {
+            return None;
         }
         // The request started before this cooldown, so it may only extend it.
-        if let Phase::Cooling { until, .. } = &mut breaker.state
+        if let Phase::Cooling { until, .. } = &mut breaker.phase
             && started <= breaker.since
         {
-            let Some(end) = fixed.filter(|end| end > until) else { return Change::Nothing };
-            *until = end;
-            return Change::Cooling(end);
+            *until = fixed.filter(|end| end > until)?;
+            return Some(breaker.phase);
         }
         // The trial itself starts at `since`.
-        if matches!(breaker.state, Phase::HalfOpen { .. }) && started < breaker.since {
-            return Change::Nothing;
+        if matches!(breaker.phase, Phase::HalfOpen { .. }) && started < breaker.since {
+            return None;
         }
         // A failure of another class starts a new count.
         let before = if breaker.class == Some(failure.class) { breaker.failures } else { 0 };
         breaker.failures = before.saturating_add(1);
         breaker.class = Some(failure.class);
         breaker.reason = failure.message.clone().or_else(|| failure.code.clone());
-        let next = next_phase(target, failure, breaker.failures, fixed, times);
-        let Some(mut next) = next else { return Change::Nothing };
+        let mut next = next_phase(target, failure, breaker.failures, fixed, times)?;
         // A cooldown that an earlier response extended is not shortened.
-        if let (Phase::Cooling { until, .. }, Phase::Cooling { until: held, .. }) = (&mut next, &breaker.state) {
+        if let (Phase::Cooling { until, .. }, Phase::Cooling { until: held, .. }) = (&mut next, &breaker.phase) {
             *until = (*until).max(*held);
         }
-        let change = match next {
-            Phase::Cooling { until, .. } => Change::Cooling(until),
-            _ => Change::Disabled,
-        };
         breaker.set(next, now);
-        change
+        Some(next)
     }
 
     /// Records a success of the target. Returns whether its breaker closed.
@@ -218,7 +205,7 @@ impl Breakers {
             return false;
         }
         let Some(breaker) = self.map.get(&target) else { return false };
-        let (was_open, started_before) = match breaker.state {
+        let (was_open, started_before) = match breaker.phase {
             // A closed breaker only counts failures in a row, which any success ends.
             Phase::Closed => (false, false),
             // The trial itself starts at `since`.
@@ -253,15 +240,15 @@ impl Breakers {
         let breaker = self.entry(target, now);
         breaker.class = class;
         breaker.reason = Some(reason.into());
-        let state = until.map_or(Phase::Disabled, |until| Phase::Cooling { until, guessed: false });
-        breaker.set(state, now);
+        let phase = until.map_or(Phase::Disabled, |until| Phase::Cooling { until, guessed: false });
+        breaker.set(phase, now);
     }
 
     /// Gives a disabled or cooling target a trial. Returns whether it did.
     pub(crate) fn half_open(&mut self, target: Target, now: Tick) -> bool {
         match self.map.get_mut(&target) {
             Some(breaker)
-                if !breaker.is_by_hand() && !matches!(breaker.state, Phase::Closed | Phase::HalfOpen { .. }) =>
+                if !breaker.is_by_hand() && !matches!(breaker.phase, Phase::Closed | Phase::HalfOpen { .. }) =>
             {
                 breaker.set(Phase::HalfOpen { trial: false }, now);
                 true
@@ -298,11 +285,11 @@ impl Breakers {
     /// Returns a view of a breaker that is not closed.
     pub(crate) fn view(&self, target: Target, now: Tick) -> Option<OpenBreaker<'_>> {
         let breaker = self.map.get(&target)?;
-        let (state, until) = match breaker.state {
-            Phase::Cooling { until, .. } if until > now => (CircuitBreaker::Cooling, Some(until)),
+        let (state, until) = match breaker.phase {
+            Phase::Cooling { until, .. } if until > now => (BreakerState::Cooling, Some(until)),
             Phase::Closed | Phase::Cooling { guessed: false, .. } => return None,
-            Phase::Cooling { .. } | Phase::HalfOpen { .. } => (CircuitBreaker::HalfOpen, None),
-            Phase::Disabled => (CircuitBreaker::Disabled, None),
+            Phase::Cooling { .. } | Phase::HalfOpen { .. } => (BreakerState::HalfOpen, None),
+            Phase::Disabled => (BreakerState::Disabled, None),
         };
         Some(OpenBreaker { state, until, class: breaker.class, reason: breaker.reason.as_deref() })
     }
@@ -364,16 +351,16 @@ fn next_phase(target: Target, failure: &Failure, failures: u16, fixed: Option<Ti
 
 impl Breaker {
     fn new(now: Tick) -> Self {
-        Self { state: Phase::Closed, since: now, failures: 0, class: None, reason: None }
+        Self { phase: Phase::Closed, since: now, failures: 0, class: None, reason: None }
     }
 
     /// Reports whether a person disabled the target: then no response enables it.
     fn is_by_hand(&self) -> bool {
-        matches!(self.state, Phase::Disabled) && self.class.is_none()
+        matches!(self.phase, Phase::Disabled) && self.class.is_none()
     }
 
-    fn set(&mut self, state: Phase, now: Tick) {
-        self.state = state;
+    fn set(&mut self, phase: Phase, now: Tick) {
+        self.phase = phase;
         self.since = now;
     }
 }

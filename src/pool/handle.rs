@@ -280,7 +280,7 @@ impl KeyPool {
     /// pending records. If you stop it with a timeout, the pending records are not written.
     pub async fn shutdown(&self) {
         self.shared.with(|state, _| {
-            state.closed = true;
+            state.shut_down = true;
             state.effects.wakers.extend(state.queue.wakers());
         });
         loop {

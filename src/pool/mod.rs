@@ -31,7 +31,7 @@ mod update;
 
 pub use acquire::Acquire;
 pub use attempts::{Attempt, Attempts};
-pub use breaker::CircuitBreaker;
+pub use breaker::BreakerState;
 pub use builder::KeyPoolBuilder;
 pub use events::{Event, Events};
 pub use handle::KeyPool;

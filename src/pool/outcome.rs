@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    breaker::{Change, CircuitBreaker, Target, Times},
+    breaker::{BreakerState, Phase, Target, Times},
     events::Event,
     model::ModelIx,
     registry::ProjectIx,
@@ -15,7 +15,6 @@ use crate::{
     key::KeyId,
     limit::Amounts,
     store::Record,
-    time::Tick,
 };
 
 /// Applies the outcome of a request. A lease may report several: a successful head, then an error within the stream.
@@ -31,7 +30,7 @@ pub(crate) fn apply(state: &mut State, grant: &Grant, outcome: &Outcome, now: No
 /// Ends a lease: counts are corrected, trials without an outcome end, and the key may be used again.
 pub(crate) fn end(state: &mut State, grant: &Grant, usage: Option<Usage>, sent: bool, now: Now) {
     state.stats.in_flight -= 1;
-    state.effects.idle |= state.closed && state.stats.in_flight == 0;
+    state.effects.idle |= state.shut_down && state.stats.in_flight == 0;
     state.stats.sent += u64::from(sent);
     settle(state, grant, usage, sent);
     if let Some(usage) = usage {
@@ -196,12 +195,8 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     };
     let midnight = if today.in_guard { today.guard_ends } else { today.ends };
     let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && may_disable };
-    let until = match state.breakers.fail(target, failure, times) {
-        Change::Cooling(until) => Some(until),
-        Change::Disabled => None,
-        Change::Nothing => return,
-    };
-    publish_opened(state, target, until, failure, &grant.key.id, now);
+    let Some(phase) = state.breakers.fail(target, failure, times) else { return };
+    publish_opened(state, target, phase, failure, &grant.key.id, now);
     // Keys that waited for the trial's outcome now wait for the cooldown.
     state.unpark(target);
 }
@@ -236,7 +231,7 @@ pub(crate) fn others_may_serve(state: &State, projects: &HashSet<&str>, model: O
     let named = state.models.find(model);
     let is_out = |target| {
         let view = state.breakers.view(target, now.tick);
-        view.is_some_and(|view| view.state == CircuitBreaker::Disabled || view.class == Some(ErrorClass::NotEntitled))
+        view.is_some_and(|view| view.state == BreakerState::Disabled || view.class == Some(ErrorClass::NotEntitled))
     };
     state.registry.iter().enumerate().any(|(checked, (slot, entry))| {
         checked == MAX_CHECKED
@@ -285,13 +280,13 @@ pub(crate) fn publish_closed(state: &mut State, target: Target, now: Now) {
     state.effects.events.push(Event::Closed { target });
 }
 
-/// Publishes an event for a breaker that a failure opened, until a tick or permanently, and records it in the store.
-fn publish_opened(state: &mut State, target: Target, until: Option<Tick>, failure: &Failure, key: &KeyId, now: Now) {
+/// Publishes an event for a breaker that a failure opened, and records it in the store.
+fn publish_opened(state: &mut State, target: Target, phase: Phase, failure: &Failure, key: &KeyId, now: Now) {
     persist_breaker(state, target, now);
     let target = super::persist::target_name(state, target).to_string();
     let (class, key, message) = (failure.class, key.clone(), failure.message.clone());
-    state.effects.events.push(match until {
-        Some(until) => Event::Cooling { target, key, class, until, message },
-        None => Event::Disabled { target, key, class: Some(class), message },
+    state.effects.events.push(match phase {
+        Phase::Cooling { until, .. } => Event::Cooling { target, key, class, until, message },
+        _ => Event::Disabled { target, key, class: Some(class), message },
     });
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    breaker::{CircuitBreaker, Gate, Target},
+    breaker::{BreakerState, Gate, Target},
     handle::Shared,
     model::{ModelIx, Models},
     state::{Now, State},
@@ -72,7 +72,7 @@ pub(crate) fn breaker_record(state: &State, target: Target, now: Now) -> Option<
     let target_name = target_name(state, target);
     match state.breakers.view(target, now.tick) {
         // The outcome of the trial will be recorded.
-        Some(view) if view.state == CircuitBreaker::HalfOpen => None,
+        Some(view) if view.state == BreakerState::HalfOpen => None,
         Some(view) => Some(Record::Open {
             target: target_name,
             until_ms: view.until.map(|until| now.wall_ms + until.since(now.tick).as_millis() as i64),

@@ -1,7 +1,7 @@
 //! The queue of waiting requests: first in, first out for each model.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     task::Waker,
 };
 
@@ -20,12 +20,9 @@ const LOOK_AHEAD: usize = 16;
 /// Maximum number of waiters of a model that are tried, all included.
 const MAX_TRIED: usize = 64;
 
-/// The index of a waiter. It is reused with the next generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WaiterId {
-    at: u32,
-    generation: u32,
-}
+/// The arrival number of a waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct WaiterId(u64);
 
 #[derive(Debug)]
 struct Waiter {
@@ -36,18 +33,16 @@ struct Waiter {
     served: bool,
     /// The grant, until the waiter takes it.
     granted: Option<Grant>,
-    /// Its arrival number.
-    sequence: u64,
+    /// Whether the store refused it when it was its turn, so that it waits before those that had none.
+    had_turn: bool,
     /// Whether it differs from other plain waiters of its model only in its cost and affinity.
     plain: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct WaitQueue {
-    waiters: Vec<(u32, Option<Waiter>)>,
-    free: Vec<u32>,
+    waiters: HashMap<WaiterId, Waiter>,
     queues: BTreeMap<ModelIx, ModelQueue>,
-    len: usize,
     /// The number of waiters that joined.
     joined: u64,
 }
@@ -62,7 +57,7 @@ struct ModelQueue {
 impl WaitQueue {
     /// Returns the number of waiters.
     pub(crate) fn len(&self) -> usize {
-        self.len
+        self.waiters.len()
     }
 
     /// Reports whether the queue of a model is so long that a new request must join it without a try.
@@ -72,38 +67,25 @@ impl WaitQueue {
 
     /// Adds a request to the queue: at the end, or at the front, behind others of the kind, if it had its turn and the
     /// store refused it.
-    pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, first: bool) -> WaiterId {
+    pub(crate) fn join(&mut self, request: KeyRequest, model: ModelIx, had_turn: bool) -> WaiterId {
         let plain = request.excluded.is_empty() && !request.uncounted;
         self.joined += 1;
-        let sequence = if first { 0 } else { self.joined };
-        let waiter = Waiter { request, model, waker: None, served: false, granted: None, sequence, plain };
-        let at = self.free.pop().unwrap_or_else(|| {
-            self.waiters.push((0, None));
-            (self.waiters.len() - 1) as u32
-        });
-        let place = &mut self.waiters[at as usize];
-        place.1 = Some(waiter);
-        let id = WaiterId { at, generation: place.0 };
+        let id = WaiterId(self.joined);
         let order = &mut self.queues.entry(model).or_default().order;
-        let had_turn = |id: &&WaiterId| self.waiters[id.at as usize].1.as_ref().is_some_and(|held| held.sequence == 0);
-        let place = if first { order.iter().take_while(had_turn).count() } else { order.len() };
+        let is_before = |id: &&WaiterId| self.waiters.get(id).is_some_and(|waiter| waiter.had_turn);
+        let place = if had_turn { order.iter().take_while(is_before).count() } else { order.len() };
         order.insert(place, id);
-        self.len += 1;
+        self.waiters.insert(id, Waiter { request, model, waker: None, served: false, granted: None, had_turn, plain });
         id
-    }
-
-    fn get_mut(&mut self, id: WaiterId) -> Option<&mut Waiter> {
-        let (generation, waiter) = self.waiters.get_mut(id.at as usize)?;
-        if *generation == id.generation { waiter.as_mut() } else { None }
     }
 
     /// Takes the grant of a waiter.
     pub(crate) fn take_grant(&mut self, id: WaiterId) -> Option<Grant> {
-        self.get_mut(id)?.granted.take()
+        self.waiters.get_mut(&id)?.granted.take()
     }
 
     pub(crate) fn set_waker(&mut self, id: WaiterId, waker: &Waker) {
-        if let Some(waiter) = self.get_mut(id)
+        if let Some(waiter) = self.waiters.get_mut(&id)
             && waiter.waker.as_ref().is_none_or(|held| !held.will_wake(waker))
         {
             waiter.waker = Some(waker.clone());
@@ -118,13 +100,7 @@ impl WaitQueue {
 
     /// Removes a waiter. Returns its grant if it did not take it.
     pub(crate) fn leave(&mut self, id: WaiterId) -> Option<Grant> {
-        let waiter = self.get_mut(id)?;
-        let (model, served, granted) = (waiter.model, waiter.served, waiter.granted.take());
-        let place = &mut self.waiters[id.at as usize];
-        place.0 += 1;
-        place.1 = None;
-        self.free.push(id.at);
-        self.len -= 1;
+        let Waiter { model, served, granted, .. } = self.waiters.remove(&id)?;
         if !served && let Some(queue) = self.queues.get_mut(&model) {
             queue.order.retain(|held| *held != id);
             if queue.order.is_empty() {
@@ -135,23 +111,24 @@ impl WaitQueue {
     }
 
     /// Returns the models with waiters, ordered by the age of their first waiter, oldest first.
-    fn models(&mut self) -> Vec<ModelIx> {
+    fn models(&self) -> Vec<ModelIx> {
+        let first = |id: &WaiterId| (self.waiters.get(id).is_none_or(|waiter| !waiter.had_turn), *id);
         let mut models: Vec<_> =
-            self.queues.iter().filter_map(|(model, queue)| Some((*queue.order.front()?, *model))).collect();
-        models.sort_by_key(|(first, _)| self.get_mut(*first).map_or(0, |waiter| waiter.sequence));
+            self.queues.iter().filter_map(|(model, queue)| Some((first(queue.order.front()?), *model))).collect();
+        models.sort_unstable();
         models.into_iter().map(|(_, model)| model).collect()
     }
 
     /// Takes the wakers of all waiters.
     pub(crate) fn wakers(&mut self) -> Vec<Waker> {
-        self.waiters.iter_mut().filter_map(|(_, waiter)| waiter.as_mut()?.waker.take()).collect()
+        self.waiters.values_mut().filter_map(|waiter| waiter.waker.take()).collect()
     }
 }
 
 /// Serves all waiters that can be served, in order.
 #[inline]
 pub(crate) fn serve(state: &mut State, now: Now) {
-    if state.queue.len > 0 {
+    if !state.queue.waiters.is_empty() {
         for model in state.queue.models() {
             serve_model(state, model, now);
         }
@@ -165,7 +142,7 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let mut until = None::<Tick>;
     while at < MAX_TRIED && ahead < LOOK_AHEAD {
         let Some(id) = state.queue.queues.get(&model).and_then(|queue| queue.order.get(at).copied()) else { break };
-        let Some(waiter) = state.queue.get_mut(id) else { break };
+        let Some(waiter) = state.queue.waiters.get_mut(&id) else { break };
         let request = &waiter.request;
         let counts = !matches!(request.affinity, Affinity::RequireKey(_) | Affinity::RequireProject(_));
         let next = (at + 1, ahead + usize::from(counts));
@@ -181,7 +158,7 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
                 if let Some(queue) = state.queue.queues.get_mut(&model) {
                     queue.order.remove(at);
                 }
-                if let Some(waiter) = state.queue.get_mut(id) {
+                if let Some(waiter) = state.queue.waiters.get_mut(&id) {
                     waiter.served = true;
                     waiter.granted = Some(grant);
                     state.effects.wakers.extend(waiter.waker.take());
@@ -205,7 +182,7 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let armed = until.map(|until| (first, until));
     if queue.armed != armed {
         queue.armed = armed;
-        let waker = state.queue.get_mut(first).and_then(|waiter| waiter.waker.clone());
+        let waker = state.queue.waiters.get(&first).and_then(|waiter| waiter.waker.clone());
         state.effects.wakers.extend(waker);
     }
 }

@@ -38,7 +38,7 @@ pub(crate) struct Quotas {
     limits: HashMap<(ModelIx, Tier), Arc<Meters>>,
     zones: Vec<(Arc<str>, Zone)>,
     /// Projects and models for which the store refused a cost.
-    closed: HashMap<(ProjectIx, ModelIx), Refused, Fast>,
+    full: HashMap<(ProjectIx, ModelIx), Refused, Fast>,
     /// Projects and models with a running probe: a request over the assumed limit that tests whether more is allowed.
     probes: HashSet<(ProjectIx, ModelIx), Fast>,
 }
@@ -62,7 +62,7 @@ impl Quotas {
             projects: Vec::new(),
             limits: HashMap::new(),
             zones,
-            closed: HashMap::default(),
+            full: HashMap::default(),
             probes: HashSet::default(),
         })
     }
@@ -151,7 +151,7 @@ impl Quotas {
         quota.set_given(given(project, name, pool));
         quota.share_limits(self.limits.entry((model, project.tier)).or_default());
         // The store's refusal was based on the old limits.
-        self.closed.remove(&(at, model));
+        self.full.remove(&(at, model));
     }
 
     /// Adds the counts of a project to another that turned out to be the same project.
@@ -176,19 +176,19 @@ impl Quotas {
     }
 
     /// Records that the store has no room for this cost, or a larger one, of a project and model before a tick.
-    pub(crate) fn close_until(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost, now: Tick) {
-        let asked_again = until.min(now.plus(REFUSED_FOR + Duration::from_millis(self.closed.len() as u64)));
-        self.closed.insert((project, model), Refused { cost, until, asked_again });
+    pub(crate) fn set_full(&mut self, project: ProjectIx, model: ModelIx, until: Tick, cost: Cost, now: Tick) {
+        let asked_again = until.min(now.plus(REFUSED_FOR + Duration::from_millis(self.full.len() as u64)));
+        self.full.insert((project, model), Refused { cost, until, asked_again });
     }
 
     /// Returns until when the store has no room for a cost, if so.
-    pub(crate) fn closed_until(&mut self, project: ProjectIx, model: ModelIx, cost: &Cost, now: Tick) -> Option<Tick> {
-        if self.closed.is_empty() {
+    pub(crate) fn full_until(&mut self, project: ProjectIx, model: ModelIx, cost: &Cost, now: Tick) -> Option<Tick> {
+        if self.full.is_empty() {
             return None;
         }
-        let refused = self.closed.get(&(project, model))?;
+        let refused = self.full.get(&(project, model))?;
         if refused.asked_again <= now {
-            self.closed.remove(&(project, model));
+            self.full.remove(&(project, model));
             return None;
         }
         cost.covers(&refused.cost).then_some(refused.until)

@@ -111,7 +111,7 @@ impl Reserving {
                 };
                 let project = entry.project;
                 let opens_in = reserved.opens_in.get(at).copied().unwrap_or(ASK_AGAIN).max(SOONEST);
-                state.quotas.close_until(project, model, now.tick.plus(opens_in), *cost, now.tick);
+                state.quotas.set_full(project, model, now.tick.plus(opens_in), *cost, now.tick);
             }
             let granted = reserved.granted?;
             late = now.tick.since(*asked) > granted.usable_for;

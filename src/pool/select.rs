@@ -139,7 +139,7 @@ pub(crate) fn take_alternate(
 /// Finds a key for a request.
 pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Result<Found, Blocked> {
     let mut blocked = Blocked { until: None, permanent: false, reasons: [0; Reason::COUNT] };
-    if state.closed {
+    if state.shut_down {
         blocked.permanent = true;
         return Err(blocked);
     }
@@ -362,7 +362,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
     if request.uncounted {
         return Readiness::Ready { over_assumed: false };
     }
-    if let Some(until) = state.quotas.closed_until(entry.project, model, &selection.cost, now.tick) {
+    if let Some(until) = state.quotas.full_until(entry.project, model, &selection.cost, now.tick) {
         // A smaller request may fit.
         return Readiness::NotThisRequest(Some(until), Reason::Store);
     }

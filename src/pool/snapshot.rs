@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Serialize;
 
 use super::{
-    breaker::{CircuitBreaker, Target},
+    breaker::{BreakerState, Target},
     registry::{Entry, ProjectIx, Slot},
     state::{Now, State},
     strategy::Strategy,
@@ -73,7 +73,7 @@ pub struct BreakerCount {
     /// The kind of their targets.
     pub scope: Scope,
     /// Their state.
-    pub state: CircuitBreaker,
+    pub state: BreakerState,
     /// The number of breakers.
     pub count: usize,
 }
@@ -154,7 +154,7 @@ pub struct BreakerView {
     /// Its target, such as `project a for gemini-2.5-flash`.
     pub target: String,
     /// Its state.
-    pub state: CircuitBreaker,
+    pub state: BreakerState,
     /// The number of seconds that it still cools down.
     pub seconds_left: Option<u64>,
     /// The class of the error; `None` if a person disabled it.

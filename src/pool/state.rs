@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub(crate) uses: u64,
     /// The pass of the last granted key, for the weighted strategy.
     pub(crate) pass: u64,
-    pub(crate) closed: bool,
+    pub(crate) shut_down: bool,
     pub(crate) effects: Effects,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Effects {
     pub(crate) records: Vec<Record>,
     /// Whether a record must be written at once: without it, another process may exceed a limit or use a disabled key.
     pub(crate) urgent: bool,
-    /// Whether the last lease of a closed pool ended.
+    /// Whether the last lease of a pool that is shut down ended.
     pub(crate) idle: bool,
 }
 
@@ -102,7 +102,7 @@ impl State {
             settings,
             uses: 0,
             pass: 0,
-            closed: false,
+            shut_down: false,
             effects: Effects::default(),
         }
     }

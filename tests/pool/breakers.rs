@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_keypool::{
     ErrorClass::{self, *},
     Failure, KeyPool, Outcome, Scope,
-    pool::{CircuitBreaker, KeyRequest, UnavailableReason as Reason},
+    pool::{BreakerState, KeyRequest, UnavailableReason as Reason},
 };
 
 use crate::support::{
@@ -221,14 +221,14 @@ fn three_unclear_refusals_in_a_row_disable_a_key() {
     for _ in 0..3 {
         strike();
         strike();
-        assert_eq!(state(&pool, 0), CircuitBreaker::HalfOpen);
+        assert_eq!(state(&pool, 0), BreakerState::HalfOpen);
         answer(&pool, &time, M, Outcome::Success);
-        assert_eq!(state(&pool, 0), CircuitBreaker::Closed);
+        assert_eq!(state(&pool, 0), BreakerState::Closed);
     }
     strike();
     strike();
     strike();
-    assert_eq!(state(&pool, 0), CircuitBreaker::Disabled);
+    assert_eq!(state(&pool, 0), BreakerState::Disabled);
     time.advance(24 * HOUR);
     assert_eq!(reasons(&pool, M), [(Reason::Disabled, 1)]);
     pool.enable(&id(0)).unwrap();
@@ -401,5 +401,5 @@ fn failures_of_different_classes_are_counted_separately() {
     answer(&pool, &time, M, Failure::new(RateLimit).scope(Scope::Key));
     time.advance(HOUR);
     answer(&pool, &time, M, Failure::new(Unclear));
-    assert_eq!(state(&pool, 0), CircuitBreaker::Cooling);
+    assert_eq!(state(&pool, 0), BreakerState::Cooling);
 }

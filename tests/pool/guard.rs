@@ -1,6 +1,6 @@
 //! An outage in which the provider calls every key invalid disables none.
 
-use tower_keypool::{ErrorClass, Event, Failure, KeyPool, ManualClock, Outcome, Scope, pool::CircuitBreaker};
+use tower_keypool::{ErrorClass, Event, Failure, KeyPool, ManualClock, Outcome, Scope, pool::BreakerState};
 
 use crate::support::{M, answer, id, keys, secs, state, take};
 
@@ -11,7 +11,7 @@ fn refuse(pool: &KeyPool, time: &ManualClock, class: ErrorClass, times: usize) {
 }
 
 fn disabled(pool: &KeyPool, keys: usize) -> usize {
-    (0..keys).filter(|n| state(pool, *n) == CircuitBreaker::Disabled).count()
+    (0..keys).filter(|n| state(pool, *n) == BreakerState::Disabled).count()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn key_that_is_still_refused_after_an_outage_is_disabled() {
         let good = *lease.key() != bad;
         lease.report(&if good { Outcome::Success } else { Failure::new(ErrorClass::KeyRejected).into() });
     }
-    let disabled: Vec<_> = (0..6).filter(|n| state(&pool, *n) == CircuitBreaker::Disabled).map(id).collect();
+    let disabled: Vec<_> = (0..6).filter(|n| state(&pool, *n) == BreakerState::Disabled).map(id).collect();
     assert_eq!(disabled, [bad]);
 }
 
@@ -162,7 +162,7 @@ fn manually_disabled_key_stays_disabled_after_an_outage() {
     refuse(&pool, &time, ErrorClass::KeyRejected, 6);
     time.advance(secs(30));
     answer(&pool, &time, M, Outcome::Success);
-    assert_eq!(state(&pool, 6), CircuitBreaker::Disabled);
+    assert_eq!(state(&pool, 6), BreakerState::Disabled);
     assert_eq!(disabled(&pool, 7), 1);
 }
 

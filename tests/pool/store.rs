@@ -740,7 +740,7 @@ async fn keys_saved_by_the_guard_are_not_disabled_after_a_restart() {
     assert!(pool.stats().disabling_paused);
     drop(pool);
     let pool = open(&store, 6).await;
-    let disabled = |n| crate::support::state(&pool, n) == tower_keypool::pool::CircuitBreaker::Disabled;
+    let disabled = |n| crate::support::state(&pool, n) == tower_keypool::pool::BreakerState::Disabled;
     assert_eq!((0..6).filter(|n| disabled(*n)).count(), 0);
 }
 

@@ -9,7 +9,7 @@ use http::request;
 use tower_keypool::{
     Base, Clock, Error, ErrorClass, Failure, Key, KeyId, KeyPool, KeyPoolBuilder, Lease, Limits, ManualClock, Outcome,
     Provider, Secret, Tier, Unavailable,
-    pool::{CircuitBreaker, KeyView, UnavailableReason},
+    pool::{BreakerState, KeyView, UnavailableReason},
     provider::{RequestInfo, SetModel},
 };
 
@@ -160,7 +160,7 @@ pub(crate) fn view(pool: &KeyPool, n: usize) -> KeyView {
 }
 
 /// Returns the state of a key's only breaker.
-pub(crate) fn state(pool: &KeyPool, n: usize) -> CircuitBreaker {
+pub(crate) fn state(pool: &KeyPool, n: usize) -> BreakerState {
     let view = view(pool, n);
-    view.breakers.first().map_or(CircuitBreaker::Closed, |breaker| breaker.state)
+    view.breakers.first().map_or(BreakerState::Closed, |breaker| breaker.state)
 }

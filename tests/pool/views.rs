@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Limits, Outcome, Usage, pool::CircuitBreaker};
+use tower_keypool::{Error, ErrorClass, Event, Failure, Key, Lease, Limits, Outcome, Usage, pool::BreakerState};
 
 use crate::support::{M, answer, builder, id, key, keys, manual, rate_for, secs, take};
 
@@ -45,7 +45,7 @@ fn snapshot_shows_options_counters_and_breakers_of_a_key() {
     assert_eq!((&*project.name, project.keys, project.billing_account.as_deref()), ("a", 1, Some("x")));
     let breaker = &project.breakers[0];
     assert_eq!((&*breaker.target, breaker.seconds_left), ("project a for m", Some(90)));
-    assert_eq!((&breaker.state, breaker.class), (&CircuitBreaker::Cooling, Some(ErrorClass::RateLimit)));
+    assert_eq!((&breaker.state, breaker.class), (&BreakerState::Cooling, Some(ErrorClass::RateLimit)));
 }
 
 #[test]

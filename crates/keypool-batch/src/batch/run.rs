@@ -10,7 +10,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle, JoinSet},
     time::sleep_until,
 };
-use tower_keypool::{Event, pool::CircuitBreaker};
+use tower_keypool::{Event, pool::BreakerState};
 
 use super::{
     Input, Output, OutputError, Progress, RunOutcome, Summary,
@@ -121,7 +121,7 @@ impl Run {
     pub fn progress(&self) -> Progress {
         let engine = &self.engine;
         let breakers = engine.client.pool().snapshot(0, 0).open_breakers;
-        let cooling = breakers.iter().filter(|breaker| breaker.state == CircuitBreaker::Cooling);
+        let cooling = breakers.iter().filter(|breaker| breaker.state == BreakerState::Cooling);
         let workers = engine.workers();
         let active = workers.iter().filter(|worker| worker.in_flight.get()).count();
         let summary = engine.summary();

@@ -6,7 +6,7 @@ use http::{Response, StatusCode, header};
 use tower_keypool::{
     Attempts, Base, ErrorClass, Failure, KeyId, KeyPool, Unavailable,
     classify::causes,
-    pool::{Attempt, BreakerView, CircuitBreaker, UnavailableReason as Reason},
+    pool::{Attempt, BreakerState, BreakerView, UnavailableReason as Reason},
 };
 
 use crate::time::time_left;
@@ -240,7 +240,7 @@ pub(crate) fn cooling(pool: &KeyPool, keys: usize) -> Vec<BreakerView> {
     let snapshot = pool.snapshot(0, keys);
     let breakers = snapshot.keys.into_iter().flat_map(|key| key.breakers);
     let breakers = breakers.chain(snapshot.projects.into_iter().flat_map(|project| project.breakers));
-    breakers.chain(snapshot.breakers).filter(|breaker| breaker.state == CircuitBreaker::Cooling).collect()
+    breakers.chain(snapshot.breakers).filter(|breaker| breaker.state == BreakerState::Cooling).collect()
 }
 
 /// Formats why no key is available, such as `2 cooling down (key rejected); try again in 12 min`.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use tower_keypool::{
     Limit, Scope, Span, Unit,
-    pool::{BreakerView, CircuitBreaker, KeyView, ProjectView, Snapshot, Stats},
+    pool::{BreakerState, BreakerView, KeyView, ProjectView, Snapshot, Stats},
     provider::whole_seconds,
 };
 
@@ -140,9 +140,9 @@ impl PoolRow {
         for open in snapshot.open_breakers.iter().filter(|open| open.scope == Scope::Key) {
             states.usable = states.usable.saturating_sub(open.count);
             match open.state {
-                CircuitBreaker::Cooling => states.cooling += open.count,
-                CircuitBreaker::HalfOpen => states.half_open += open.count,
-                CircuitBreaker::Disabled => states.disabled += open.count,
+                BreakerState::Cooling => states.cooling += open.count,
+                BreakerState::HalfOpen => states.half_open += open.count,
+                BreakerState::Disabled => states.disabled += open.count,
                 _ => {}
             }
         }
@@ -183,11 +183,11 @@ fn state(key: &KeyView, project: Option<&ProjectView>, snapshot: &Snapshot) -> K
         let is_whole = |scope| matches!(scope, Scope::Key | Scope::Project | Scope::BillingAccount | Scope::Exit);
         breakers.iter().any(|breaker| breaker.state == state && is_whole(breaker.scope))
     };
-    if whole(CircuitBreaker::Disabled) {
+    if whole(BreakerState::Disabled) {
         KeyState::Disabled
-    } else if whole(CircuitBreaker::Cooling) {
+    } else if whole(BreakerState::Cooling) {
         KeyState::Cooling
-    } else if whole(CircuitBreaker::HalfOpen) {
+    } else if whole(BreakerState::HalfOpen) {
         KeyState::HalfOpen
     } else if !breakers.is_empty() || project.is_some_and(|project| project.models.iter().any(is_full)) {
         KeyState::Partly

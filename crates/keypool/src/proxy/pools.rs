@@ -11,7 +11,7 @@ use http::{Request, Response};
 use tower::{Layer, ServiceExt};
 use tower_keypool::{
     Key, KeyId, KeyPool, KeyPoolLayer, ModelFallbackLayer, RedactLayer, Scope,
-    pool::CircuitBreaker,
+    pool::BreakerState,
     stack::{KeyPoolBody, KeyPoolService},
 };
 
@@ -82,7 +82,7 @@ impl ProviderPool {
     pub fn has_usable_key(&self) -> bool {
         let stats = self.pool.stats();
         let open = self.pool.snapshot(0, 0).open_breakers;
-        let disabled = open.iter().filter(|count| count.scope == Scope::Key && count.state == CircuitBreaker::Disabled);
+        let disabled = open.iter().filter(|count| count.scope == Scope::Key && count.state == BreakerState::Disabled);
         stats.keys > disabled.map(|count| count.count).sum::<usize>()
     }
 }
