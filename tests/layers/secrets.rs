@@ -87,10 +87,21 @@ async fn compressed_error_with_the_key_is_returned_uncompressed() {
     assert_eq!(text(response).await, r#"{"error":{"code":400,"message":"no contents ***"}}"#);
 }
 
-fn zipped(text: &str) -> Vec<u8> {
+fn zipped(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.write_all(text.as_ref()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Returns the response to an error with this encoding and body.
+async fn error_response(encoding: &'static str, body: Vec<u8>) -> Answer {
+    let pool = pool(1);
+    let response = send(&pool, move |_| {
+        let mut response = answer(400, body.clone());
+        response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        response
+    });
+    response.await.unwrap().map(BodyExt::boxed_unsync)
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,23 +111,46 @@ async fn key_is_redacted_in_errors_with_a_wrong_encoding() {
     let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
     deflated.write_all(plain.as_bytes()).unwrap();
     let (redacted, zipped, deflated) = (error("***"), zipped(&plain), deflated.finish().unwrap());
+    let mut with_zlib_header = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    with_zlib_header.write_all(plain.as_bytes()).unwrap();
+    let with_zlib_header = with_zlib_header.finish().unwrap();
     let escaped = plain.replace("AIza", "\\u0041\\u0049za");
     for (encoding, body, expected) in [
         ("", escaped.into_bytes(), &*redacted),
-        ("", zipped, &redacted),
+        ("", zipped.clone(), &redacted),
+        ("utf-8", zipped.clone(), &redacted),
+        ("deflate", zipped, &redacted),
         ("gzip", plain.clone().into_bytes(), &redacted),
         ("br", plain.into_bytes(), &redacted),
         ("deflate", deflated, &redacted),
+        ("", with_zlib_header.clone(), &redacted),
+        ("gzip", with_zlib_header, &redacted),
     ] {
-        let pool = pool(1);
-        let response = send(&pool, move |_| {
-            let mut response = answer(400, body.clone());
-            response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
-            response
-        });
-        let response = response.await.unwrap();
+        let response = error_response(encoding, body).await;
         assert!(!response.headers().contains_key("content-encoding"));
         assert_eq!(text(response).await, expected, "{encoding}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_whose_text_cannot_be_read_is_dropped() {
+    let utf16: Vec<u8> = secret(0).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let twice = zipped(zipped(secret(0)));
+    for (encoding, body) in [("", utf16.clone()), ("gzip", zipped(utf16)), ("gzip", twice.clone()), ("", twice)] {
+        let response = error_response(encoding, body).await;
+        assert_eq!((response.status().as_u16(), response.headers().get("content-encoding")), (400, None));
+        assert_eq!(text(response).await, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_beside_the_compressed_text_of_an_error_is_dropped() {
+    let mut header = flate2::GzBuilder::new().filename(secret(0)).write(Vec::new(), flate2::Compression::fast());
+    header.write_all(b"no contents").unwrap();
+    let mut half = zipped(format!("no contents{}", &secret(0)[..20]));
+    half.truncate(half.len() - 8);
+    for body in [header.finish().unwrap(), [zipped("no contents"), secret(0).into()].concat(), half] {
+        assert_eq!(text(error_response("gzip", body).await).await, "no contents");
     }
 }
 
@@ -232,7 +266,28 @@ async fn key_is_redacted_in_an_event_too_long_to_buffer() {
     let begun = format!("data: {{\"text\":\"{} ", secret(0));
     let pieces = [EVENT.to_owned(), begun, "x".repeat(100 << 10), "y".to_owned(), "z".to_owned()];
     let passed = streamed(pieces.into_iter().map(String::into_bytes).collect()).await;
-    assert_eq!(passed[2..], [format!("*** {}y", "x".repeat(100 << 10)), "z".to_owned()]);
+    assert_eq!(passed[2..], [format!("*** {}", "x".repeat(100 << 10)), "y".to_owned(), "z".to_owned()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_redacted_in_a_late_error_too_long_to_buffer() {
+    let key = secret(0);
+    let error = |start: &str, (before, after): (usize, usize), key: &str| {
+        format!("{start}{{\"error\":{{\"message\":\"{}{key}{}\"}}}}", "x".repeat(before), "y".repeat(after))
+    };
+    let event = &*format!("{EVENT}data: ");
+    for (start, end) in [(event, ""), (event, "\n\n"), (event, "\n\ndata: {}\n\n"), ("[{}\n,", "]")] {
+        for lengths in [(64 << 10, 0), (100 << 10, 0), (100 << 10, 200 << 10)] {
+            let text = error(start, lengths, &key) + end;
+            let place = text.find(&key).unwrap();
+            for cut in [place, place + 1, place + 10, place + key.len() - 1, place + key.len(), text.len() - 1] {
+                let (first, last) = text.as_bytes().split_at(cut);
+                let pieces = [first, last].map(|text| text.chunks(20 << 10).map(Into::into));
+                let passed = streamed(pieces.into_iter().flatten().collect()).await.concat();
+                assert!(passed == error(start, lengths, "***") + end, "{start} {end:?} cut at {cut}");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -249,14 +249,12 @@ impl Exchange {
             })?;
             let (head, body) = answer.into_parts();
             let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-            if head.status.is_success() {
-                if let Some(error) = handler::unreadable_error(&head) {
-                    return Err(Failure::from(error).after(attempts));
-                }
-                return Ok((Body::new(handler::logged(body, progress, attempts.clone())), attempts));
-            }
-            if let Some(error) = handler::redirect_error(&Method::POST, head.status, &head.headers) {
+            let redirect = handler::redirect_error(&Method::POST, head.status, &head.headers);
+            if let Some(error) = redirect.or_else(|| handler::unreadable_error(&head)) {
                 return Err(Failure::from(error).after(attempts));
+            }
+            if head.status.is_success() {
+                return Ok((Body::new(handler::logged(body, progress, attempts.clone())), attempts));
             }
             let text = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let text = text.unwrap_or_default();

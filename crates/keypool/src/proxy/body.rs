@@ -104,7 +104,7 @@ impl Inflate {
     /// Returns the decompressor for a body that starts with this data. JSON and events never start like compressed data.
     fn of(data: &[u8]) -> Option<Self> {
         match data {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip(write::MultiGzDecoder::new(Vec::new()))),
+            [0x1f, ..] => Some(Self::Gzip(write::MultiGzDecoder::new(Vec::new()))),
             [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Some(Self::Deflate(write::ZlibDecoder::new(Vec::new()))),
             _ => None,
         }
@@ -430,6 +430,7 @@ mod tests {
             encoder.write_all(b"text").and_then(|()| encoder.finish()).expect("memory can be written")
         };
         assert!((0..10).all(|level| Inflate::of(&compressed(level)).is_some()));
+        assert!(Inflate::of(b"\x1f").is_some(), "a first piece of one byte");
         assert!(["x", "x = 1", "x-ray", "x?", "x}", "y"].iter().all(|text| Inflate::of(text.as_bytes()).is_none()));
     }
 }

@@ -182,7 +182,7 @@ async fn send(
     let response = provider.send(request).await.map_err(|error| failure(&error))?;
     let (head, body) = response.into_parts();
     let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-    let is_error = head.status.is_client_error() || head.status.is_server_error();
+    let is_error = !head.status.is_success() && head.status != StatusCode::NOT_MODIFIED;
     let unreadable = || unreadable_error(&head).filter(|_| is_error);
     match redirect_error(&method, head.status, &head.headers).or_else(unreadable) {
         None => Ok((head, Body::new(logged(body, progress, attempts.clone())), attempts)),
@@ -262,7 +262,7 @@ pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) 
 pub fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
     let encoding = head.headers.get(header::CONTENT_ENCODING)?.to_str().unwrap_or("?");
     let (status, what) =
-        if head.status.is_success() { (StatusCode::BAD_GATEWAY, "response") } else { (head.status, "error") };
+        if head.status.as_u16() < 400 { (StatusCode::BAD_GATEWAY, "response") } else { (head.status, "error") };
     let message = format!("the provider's {what} cannot be read: its Content-Encoding ({encoding}) was not requested");
     (!cooldown::can_decode(&head.headers)).then(|| ApiError::new(status, message))
 }

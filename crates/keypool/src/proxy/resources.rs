@@ -603,25 +603,27 @@ async fn object(
         }
         Err(error) => return Err(handler::failure(&error).0),
     };
-    let status = answer.status();
-    let text: Bytes = http_body_util::Limited::new(answer.into_body(), MAX_SEARCHED)
+    let (head, body) = answer.into_parts();
+    let text: Bytes = http_body_util::Limited::new(body, MAX_SEARCHED)
         .collect()
         .await
         .map_err(|error| ApiError::new(StatusCode::BAD_GATEWAY, format!("{id} could not be read: {error}")))?
         .to_bytes();
     // Google returns 403 for a file that does not exist.
-    if status == StatusCode::NOT_FOUND || status == StatusCode::FORBIDDEN || status == StatusCode::GONE {
-        if status != StatusCode::FORBIDDEN {
+    if matches!(head.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::GONE) {
+        if head.status != StatusCode::FORBIDDEN {
             app.resources.forget(&resource.name).await?;
         }
         return Ok(None);
     }
-    if status.is_success() {
+    if head.status.is_success() {
         let unreadable = |_| ApiError::new(StatusCode::BAD_GATEWAY, format!("the provider's {id} could not be read"));
         return serde_json::from_slice(&text).map(Some).map_err(unreadable);
     }
-    let text = String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned();
-    Err(ApiError::new(status, format!("{id} could not be read for this list: {text}")))
+    Err(handler::unreadable_error(&head).unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&text[..text.len().min(300)]);
+        ApiError::new(head.status, format!("{id} could not be read for this list: {text}"))
+    }))
 }
 
 /// Returns the decoded value of a parameter of the query.
