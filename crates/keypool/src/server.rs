@@ -21,6 +21,7 @@ use axum::{
     body::{Body, Bytes},
     extract::ConnectInfo,
 };
+use futures_util::TryFutureExt;
 use http::{HeaderMap, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -49,6 +50,7 @@ use tokio::{
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::{app::Gateway, config::GatewaySection, middleware::host_guard::LocalAddress};
 
@@ -163,8 +165,7 @@ impl Server {
             request.extensions_mut().insert(counted.clone());
             request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(LocalAddress(local));
-            let answer = gateway.clone().handle(request);
-            async move { Ok::<_, Infallible>(answer.await.map(Unread::watched)) }
+            gateway.clone().oneshot(request).map_ok(|answer| answer.map(Unread::watched))
         });
         let streams = Streams { reader_timeout: self.reader_timeout };
         let stop = stop.clone();

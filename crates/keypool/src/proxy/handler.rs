@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use http_body::Body as HttpBody;
@@ -27,7 +32,10 @@ use crate::{
     config::Span,
     convert,
     error::{ApiError, Dialect},
-    middleware::access_log::{Progress, RequestResult},
+    middleware::{
+        access_log::{Progress, RequestResult},
+        auth::Authenticated,
+    },
     tenants::{self, Tenant},
 };
 
@@ -41,17 +49,21 @@ pub struct Incoming {
     pub model: Option<String>,
 }
 
-/// Handles a request whose tenant and route are known.
-pub async fn handle(app: &AppState, route: Route, tenant: Arc<Tenant>, head: Parts, body: Body) -> Response {
+/// Handles an authenticated request. Requests for the gateway's own pages are not authenticated.
+pub async fn proxy(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    let Some(Authenticated { route, tenant }) = head.extensions.remove() else {
+        return next.run(Request::from_parts(head, body)).await;
+    };
     let dialect = route.dialect;
     let response = if route.endpoint == Endpoint::Live {
-        websocket::serve(app, &route, &tenant, head)
+        websocket::serve(&app, &route, &tenant, head)
     } else if head.headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         // Clients that support both fall back to plain requests after this status only.
         let message = "only the Live API (/ws/…) uses WebSockets here: send plain HTTP requests";
         Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, message))
     } else {
-        serve(app, route, tenant, head, body).await
+        serve(&app, route, tenant, head, body).await
     };
     response.unwrap_or_else(|error| error.into_response(dialect))
 }
