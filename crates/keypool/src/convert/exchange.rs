@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use http_body_util::{BodyExt, Limited};
 use keypool_dialect::{Error, ErrorKind, Frontend, NativeRequest};
 use tower_keypool::{
-    Attempts, KeyRequest, Lease, Usage, classify::UsageReader, fallback::BodyForModel, provider::UsageFormat,
+    Attempts, KeyRequest, Usage, classify::UsageReader, fallback::BodyForModel, provider::UsageFormat,
 };
 
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
         route::{Endpoint, PathTarget, Route},
         sessions::Session,
     },
-    tenants::{self, Tenant},
+    tenants::{Quota, Tenant},
 };
 
 /// Maximum size of a response that is read as a whole. Images in 4K have about 20 MiB each.
@@ -75,6 +75,10 @@ impl Failure {
         self
     }
 
+    pub fn result(&self) -> RequestResult {
+        RequestResult::of(self.error.status(Frontend::Chat), &self.attempts)
+    }
+
     pub fn into_response(self, app: &AppState, frontend: Frontend) -> Response {
         let mut response = Response::new(Body::from(self.error.body(frontend)));
         *response.status_mut() = self.error.status(frontend);
@@ -94,17 +98,16 @@ impl Failure {
 
 /// The context of a caller's request, which its native requests share.
 pub struct Caller<'a> {
-    app: &'a AppState,
-    provider: &'a Arc<ProviderPool>,
     incoming: &'a Incoming,
     session: Option<Session>,
 }
 
 impl<'a> Caller<'a> {
-    pub fn new(app: &'a AppState, provider: &'a Arc<ProviderPool>, incoming: &'a Incoming) -> Self {
-        let by_header = app.sessions.session(provider, &incoming.head.headers);
+    pub fn new(incoming: &'a Incoming) -> Self {
+        let Incoming { app, provider, head, .. } = incoming;
+        let by_header = app.sessions.session(provider, &head.headers);
         let session = by_header.or_else(|| app.sessions.named(provider, &cache_key(incoming)?));
-        Self { app, provider, incoming, session }
+        Self { incoming, session }
     }
 
     pub fn dialect(&self) -> Dialect {
@@ -118,7 +121,7 @@ impl<'a> Caller<'a> {
     /// Counts the request, which needs these native requests, against its tenant's limits.
     pub async fn admit(&self, exchanges: &[Exchange]) -> Result<Quota, ApiError> {
         let tokens = exchanges.iter().map(|exchange| exchange.needs.prompt_tokens()).sum();
-        Ok(Quota(self.app.tenants.admit(&self.incoming.tenant, tokens).await?))
+        self.incoming.app.tenants.admit(&self.incoming.tenant, tokens).await
     }
 
     /// Prepares a native request for sending.
@@ -143,15 +146,22 @@ impl<'a> Caller<'a> {
             target: PathTarget::ByModel,
             path: head.uri.path().to_owned(),
         };
-        let (tenant, model) = (Arc::clone(&self.incoming.tenant), self.incoming.model.clone());
+        let Incoming { app, tenant, provider, .. } = self.incoming;
         let bytes = native.body.clone();
-        let mut native = Incoming { route, tenant, head, body: Collected::whole(native.body), model };
-        let pinned = resources::pinned(self.app, self.provider, &native, &ResourceAccess::of(&native)).await?;
-        let (provider, session) = (Arc::clone(self.provider), self.session.clone());
-        let Incoming { head, body, .. } = &mut native;
-        let needs = handler::key_request(self.app, &provider, head, body, None, pinned, session.as_ref())?;
+        let mut native = Incoming {
+            app: Arc::clone(app),
+            route,
+            tenant: Arc::clone(tenant),
+            provider: Arc::clone(provider),
+            head,
+            body: Collected::whole(native.body),
+            model: None,
+        };
+        let pinned = resources::pinned(&native, &ResourceAccess::of(&native)).await?;
+        let needs = native.key_request(pinned, self.session.as_ref())?;
+        let Incoming { app, provider, mut head, .. } = native;
         headers::for_upstream(&mut head.headers);
-        Ok(Exchange { app: Arc::clone(self.app), provider, head: native.head, body: bytes, needs, session })
+        Ok(Exchange { app, provider, head, body: bytes, needs, session: self.session.clone() })
     }
 
     /// Sends native requests and returns their whole responses in the same order.
@@ -171,7 +181,7 @@ impl<'a> Caller<'a> {
         // Others of several requests may have been served.
         let answers = answers.inspect_err(|failure| {
             if is_one {
-                quota.end_unserved(failure);
+                quota.end_unserved(failure.result());
             }
         })?;
         quota.report_usage(answers.iter().filter_map(|(_, body)| usage(body)).fold(Usage::new(0, 0), |sum, more| {
@@ -300,27 +310,6 @@ fn usage(body: &Bytes) -> Option<Usage> {
     let mut reader = UsageReader::new(UsageFormat::Gemini);
     reader.push(body);
     reader.finish()
-}
-
-/// The reservation of a tenant, if it has limits. It ends on drop.
-pub struct Quota(Option<Lease>);
-
-impl Quota {
-    pub fn report_usage(&self, usage: Usage) {
-        if let Some(lease) = &self.0
-            && usage.input_tokens + usage.output_tokens > 0
-        {
-            lease.report_usage(usage);
-        }
-    }
-
-    /// Ends the lease of a request that was not served: no response of a model used tokens.
-    pub fn end_unserved(&mut self, failure: &Failure) {
-        if let Some(lease) = self.0.take() {
-            let status = failure.error.status(Frontend::Chat);
-            tenants::end_unserved(lease, RequestResult::of(status, &failure.attempts));
-        }
-    }
 }
 
 /// The attempts behind a response, which its head reports.

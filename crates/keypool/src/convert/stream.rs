@@ -10,10 +10,10 @@ use keypool_dialect::Answer;
 use tower_keypool::{Attempts, Usage, provider::UsageFormat};
 
 use super::{
-    exchange::{Caller, Exchange, Failure, Quota, Sent},
+    exchange::{Caller, Exchange, Failure, Sent},
     may_be_better, served_model,
 };
-use crate::{app::AppState, proxy::body};
+use crate::{app::AppState, tenants::Quota};
 
 /// Interval of pings to the client while nothing else is sent: some proxies cut streams that are idle for 30 s.
 const PING: Duration = Duration::from_secs(15);
@@ -68,13 +68,19 @@ impl Translation {
         });
         let body = Body::from_stream(futures_util::StreamExt::chain(begun, rest));
         let dialect = caller.dialect();
-        let body = body::metered(body, UsageFormat::Gemini, None, caller.tenant(), Some(dialect));
+        // The translation reports the usage.
+        let body = Quota::default().metered(body, UsageFormat::Gemini, caller.tenant(), Some(dialect));
         Ok(head.respond(&app, media_type, ignored, body))
     }
 
     async fn next_or_ping(&mut self) -> Result<Option<Bytes>, Failure> {
         let next = tokio::time::timeout(PING, self.next()).await;
-        next.unwrap_or_else(|_| Ok(Some(self.answer.ping())))
+        let next = next.unwrap_or_else(|_| Ok(Some(self.answer.ping())));
+        next.inspect_err(|failure| {
+            if self.answer.usage().input == 0 && !self.answer.has_begun() {
+                self.quota.end_unserved(failure.result());
+            }
+        })
     }
 
     /// Returns the next bytes for the caller; `None` at the end. It is cancel safe.
@@ -91,7 +97,6 @@ impl Translation {
                     // The second attempt failed: the answer of the first is used.
                     Err(_) if self.is_second && !self.answer.is_finished() => self.answer.finish(),
                     Err(failure) => {
-                        self.quota.end_unserved(&failure);
                         self.source = Source::Ended;
                         return Err(failure);
                     }
@@ -122,12 +127,7 @@ impl Translation {
             if bytes.is_err() || self.answer.is_finished() {
                 self.source = Source::Ended;
             }
-            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()));
-            let bytes = bytes.inspect_err(|failure| {
-                if usage.input == 0 && !self.answer.has_begun() {
-                    self.quota.end_unserved(failure);
-                }
-            })?;
+            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()))?;
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }

@@ -1,4 +1,4 @@
-//! Bodies: request bodies are collected, response bodies are metered.
+//! Bodies: those of requests are collected, and compressed ones are decompressed.
 
 use std::{
     io::{self, Read, Write},
@@ -19,16 +19,10 @@ use http_body_util::BodyExt;
 use memchr::memmem;
 use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_http::timeout::TimeoutBody;
-use tower_keypool::{
-    BoxError, Lease, Usage, classify::UsageReader, cooldown, provider::UsageFormat, replay::CollectedBody,
-};
+use tower_keypool::{BoxError, cooldown, replay::CollectedBody};
 
-use crate::{
-    error::{ApiError, Dialect},
-    tenants::Tenant,
-};
+use crate::error::ApiError;
 
 /// The body of a request.
 pub enum Collected {
@@ -301,121 +295,6 @@ impl Collected {
             Self::Whole(body) => Body::from(body.data().clone()),
             Self::Streamed(body) => body.into_inner(),
         }
-    }
-}
-
-pin_project! {
-    /// A response body that ends when its tenant is revoked, and reports the usage to the tenant's quota.
-    pub struct MeteredBody<B> {
-        #[pin]
-        inner: B,
-        #[pin]
-        revoked: WaitForCancellationFutureOwned,
-        meter: Option<Meter>,
-        events: Option<Dialect>,
-        begun: bool,
-        ended: bool,
-    }
-
-    // The end of a body of known length is not polled, and a client may disconnect before the end.
-    impl<B> PinnedDrop for MeteredBody<B> {
-        fn drop(this: Pin<&mut Self>) {
-            finish(this.project().meter);
-        }
-    }
-}
-
-struct Meter {
-    reader: UsageReader,
-    lease: Lease,
-    /// The estimated tokens of the prompt.
-    prompt: u64,
-    /// Number of events of a stream so far.
-    events: u64,
-}
-
-/// Wraps a response body. `lease` is that of a named tenant, with the estimated tokens of the prompt; `events` is the
-/// dialect of a stream.
-pub fn metered<B>(
-    inner: B,
-    format: UsageFormat,
-    lease: Option<(Lease, u64)>,
-    tenant: &Tenant,
-    events: Option<Dialect>,
-) -> Body
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let meter = lease.map(|(lease, prompt)| Meter { reader: UsageReader::new(format), lease, prompt, events: 0 });
-    if meter.is_none() && tenant.name.is_none() {
-        return Body::new(inner);
-    }
-    Body::new(MeteredBody {
-        inner,
-        revoked: tenant.revoked.clone().cancelled_owned(),
-        meter,
-        events,
-        begun: false,
-        ended: false,
-    })
-}
-
-impl<B> http_body::Body for MeteredBody<B>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        if *this.ended {
-            return Poll::Ready(None);
-        }
-        // Nothing is cut before the first frame: the client would not even get the head.
-        if *this.begun && this.revoked.poll(cx).is_ready() {
-            *this.ended = true;
-            finish(this.meter);
-            let error = ApiError::new(StatusCode::UNAUTHORIZED, "this token was revoked");
-            return Poll::Ready(Some(match this.events {
-                Some(dialect) => Ok(Frame::data(error.into_event(*dialect))),
-                None => Err("the token was revoked".into()),
-            }));
-        }
-        let frame = ready!(this.inner.poll_frame(cx));
-        *this.begun = true;
-        if let Some(meter) = this.meter.as_mut()
-            && let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            meter.reader.push(data);
-            if this.events.is_some() {
-                meter.events += memmem::find_iter(data, b"data:").count() as u64;
-            }
-        }
-        if !matches!(frame, Some(Ok(_))) {
-            *this.ended = true;
-            finish(this.meter);
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended || (self.meter.is_none() && self.inner.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-fn finish(meter: &mut Option<Meter>) {
-    let Some(Meter { mut reader, lease, prompt, events }) = meter.take() else { return };
-    // OpenAI's API sends the usage of a stream only on request. Most events have one token each.
-    if let Some(usage) = reader.finish().or_else(|| (events > 0).then(|| Usage::new(prompt, events))) {
-        lease.report_usage(usage);
     }
 }
 

@@ -36,13 +36,15 @@ use crate::{
         access_log::{Progress, RequestResult},
         auth::Authenticated,
     },
-    tenants::{self, Tenant},
+    tenants::Tenant,
 };
 
-/// A routed and authenticated request with its body.
+/// A routed and authenticated request with its body, and the provider that was chosen for it.
 pub struct Incoming {
+    pub app: AppState,
     pub route: Route,
     pub tenant: Arc<Tenant>,
+    pub provider: Arc<ProviderPool>,
     pub head: Parts,
     pub body: Collected,
     /// The model that the request names, as the caller wrote it, but without `models/` if it is in the path.
@@ -97,108 +99,94 @@ async fn serve(
     if model.is_none() && route.endpoint != Endpoint::Upload {
         body.check_one_model(&head)?;
     }
-    let incoming = Incoming { route, tenant, head, body, model };
-    let provider = app.pools.choose(&incoming.route.target, incoming.route.dialect, incoming.model.as_deref())?;
+    let provider = Arc::clone(app.pools.choose(&route.target, route.dialect, model.as_deref())?);
+    let incoming = Incoming { app: Arc::clone(app), route, tenant, provider, head, body, model };
     if let Endpoint::Models(one) = &incoming.route.endpoint
-        && !models::is_of_one(app, provider, &incoming)
+        && !models::is_of_one(&incoming)
     {
-        return models::answer(app, provider, &incoming, one.as_deref()).await;
+        return models::answer(&incoming, one.as_deref()).await;
     }
-    model_access::check(app, provider, &incoming)?;
-    if provider.dialect == incoming.route.dialect {
-        forward(app, provider, incoming, address).await
+    model_access::check(&incoming)?;
+    if incoming.provider.dialect == incoming.route.dialect {
+        forward(incoming, address).await
     } else {
         // Boxed to keep the future of forwarded requests small.
-        Box::pin(convert::serve(app, provider, incoming)).await
+        Box::pin(convert::serve(incoming)).await
     }
 }
 
 /// Sends a request to a provider of its own dialect and returns the response; neither is translated.
-async fn forward(
-    app: &AppState,
-    provider: &Arc<ProviderPool>,
-    incoming: Incoming,
-    address: Option<Address>,
-) -> Result<Response, ApiError> {
+async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Response, ApiError> {
     let resource = resources::ResourceAccess::of(&incoming);
     if let Some(collection) = resource.list() {
-        return resources::list(app, provider, &incoming, collection, address.as_ref()).await;
+        return resources::list(&incoming, collection, address.as_ref()).await;
     }
-    let pinned = resources::pinned(app, provider, &incoming, &resource).await?;
-    let Incoming { route, tenant, mut head, mut body, model } = incoming;
-    if route.dialect != Dialect::Gemini {
-        convert::without_gateway_parts(&route, &mut body);
+    let pinned = resources::pinned(&incoming, &resource).await?;
+    if incoming.route.dialect != Dialect::Gemini {
+        convert::without_gateway_parts(&incoming.route, &mut incoming.body);
     }
-    let session = app.sessions.session(provider, &head.headers);
-    let key_request = key_request(app, provider, &mut head, &body, model.as_deref(), pinned, session.as_ref())?;
-    let prompt_tokens = key_request.prompt_tokens();
-    let tenant_lease = app.tenants.admit(&tenant, prompt_tokens).await?;
+    let session = incoming.app.sessions.session(&incoming.provider, &incoming.head.headers);
+    let key_request = incoming.key_request(pinned, session.as_ref())?;
+    let Incoming { app, route, tenant, provider, mut head, body, model } = incoming;
+    let mut quota = app.tenants.admit(&tenant, key_request.prompt_tokens()).await?;
     headers::for_upstream(&mut head.headers);
-    if resource.reads_response() || tenant_lease.is_some() {
+    if resource.reads_response() || quota.is_counted() {
         // The response is searched for names or the used tokens, so it must not be compressed.
         head.headers.remove(header::ACCEPT_ENCODING);
     }
     head.extensions.insert(key_request);
-    let (mut head, body, attempts) = match send(provider, Request::from_parts(head, body.into_body())).await {
-        Ok(received) => received,
-        Err((error, attempts)) => {
-            if let Some(lease) = tenant_lease {
-                tenants::end_unserved(lease, RequestResult::of(error.status, &attempts));
-            }
-            let mut response = error.into_response(route.dialect);
-            if app.settings.served_headers {
-                headers::served(response.headers_mut(), &attempts, model.as_deref());
-            }
-            response.extensions_mut().insert(attempts);
-            return Ok(response);
-        }
-    };
-    headers::for_client(&mut head.headers);
+    let (sent, attempts) = send(&provider, Request::from_parts(head, body.into_body())).await;
+    let is_ours = sent.is_err();
+    let mut response = sent.unwrap_or_else(|error| error.into_response(route.dialect));
+    if !response.status().is_success() {
+        quota.end_unserved(RequestResult::of(response.status(), &attempts));
+    }
+    headers::for_client(response.headers_mut());
     if app.settings.served_headers {
-        headers::served(&mut head.headers, &attempts, model.as_deref());
+        headers::served(response.headers_mut(), &attempts, model.as_deref());
+    }
+    if is_ours {
+        response.extensions_mut().insert(attempts);
+        return Ok(response);
     }
     if let (Some(session), Some(last)) = (session, attempts.last()) {
         app.sessions.served(session, last.project());
     }
+    let (mut head, body) = response.into_parts();
     match &address {
         address if route.endpoint == Endpoint::Upload => {
-            uploads::rewrite_address(app, provider, address.as_ref(), &mut head, &tenant).await?;
+            uploads::rewrite_address(&app, &provider, address.as_ref(), &mut head, &tenant).await?;
         }
-        Some(address) => address.replace_location(provider, &mut head),
+        Some(address) => address.replace_location(&provider, &mut head),
         None => {}
     }
     let body = if resource.changes_table() {
-        Box::pin(resources::learn(app, provider, &tenant, &resource, &mut head, body, address)).await?
+        Box::pin(resources::learn(&app, &provider, &tenant, &resource, &mut head, body, address)).await?
     } else {
         body
     };
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
-    let tenant_lease = match tenant_lease {
-        Some(lease) if !head.status.is_success() => {
-            tenants::end_unserved(lease, RequestResult::of(head.status, &attempts));
-            None
-        }
-        lease => lease.map(|lease| (lease, prompt_tokens.unwrap_or(0))),
-    };
-    let body = body::metered(body, provider.pool.provider().usage_format(), tenant_lease, &tenant, events);
+    let body = quota.metered(body, provider.pool.provider().usage_format(), &tenant, events);
     Ok(Response::from_parts(head, body))
 }
 
-/// Sends a request with a key, and returns the head and the body of the response, with the attempts that were needed.
-async fn send(
-    provider: &ProviderPool,
-    request: Request,
-) -> Result<(http::response::Parts, Body, Attempts), (ApiError, Attempts)> {
+/// Sends a request with a key, and returns the response or an error of the gateway, with the attempts that were needed.
+async fn send(provider: &ProviderPool, request: Request) -> (Result<Response, ApiError>, Attempts) {
     let method = request.method().clone();
     let progress = request.extensions().get::<Progress>().cloned();
-    let response = provider.send(request).await.map_err(|error| failure(&error))?;
-    let (head, body) = response.into_parts();
+    let (head, body) = match provider.send(request).await {
+        Ok(response) => response.into_parts(),
+        Err(error) => {
+            let (error, attempts) = failure(&error);
+            return (Err(error), attempts);
+        }
+    };
     let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
     let is_error = head.status.is_client_error() || head.status.is_server_error();
     let unreadable = || unreadable_error(&head).filter(|_| is_error);
     match redirect_error(&method, head.status, &head.headers).or_else(unreadable) {
-        None => Ok((head, Body::new(logged(body, progress, attempts.clone())), attempts)),
-        Some(error) => Err((error, attempts)),
+        None => (Ok(Response::from_parts(head, Body::new(logged(body, progress, attempts.clone())))), attempts),
+        Some(error) => (Err(error), attempts),
     }
 }
 
@@ -220,39 +208,31 @@ where
     })
 }
 
-/// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it
-/// names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and
-/// the cost. It does not read forms: `model` is that of a form.
-///
-/// # Errors
-/// 400 if `x-keypool-wait` is invalid.
-pub fn key_request(
-    app: &AppState,
-    provider: &ProviderPool,
-    head: &mut Parts,
-    body: &Collected,
-    model: Option<&str>,
-    pinned: Option<Arc<str>>,
-    session: Option<&Session>,
-) -> Result<KeyRequest, ApiError> {
-    if let Collected::Whole(body) = body {
-        head.extensions.insert(body.clone());
-    }
-    let api = provider.pool.provider();
-    let mut request = KeyRotationLayer::key_request(api, head);
-    if let (None, Some(model), Some(tokens)) = (request.model_name(), model, request.prompt_tokens()) {
-        request = KeyRequest::model(api.quota_model(model)).input_tokens(tokens);
-    }
-    if let Some(wait) = requested_wait(&head.headers)? {
-        request = request.wait(wait.min(app.settings.max_wait));
-    }
-    Ok(match pinned {
-        Some(project) => request.affinity(Affinity::RequireProject(project)),
-        None => match session.and_then(|session| app.sessions.project(session)) {
-            Some(project) => request.affinity(Affinity::PreferProject(project)),
+impl Incoming {
+    /// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the project of the
+    /// resource that it names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`]
+    /// reads the model and the cost. It does not read forms.
+    ///
+    /// # Errors
+    /// 400 if `x-keypool-wait` is invalid.
+    pub fn key_request(&mut self, pinned: Option<Arc<str>>, session: Option<&Session>) -> Result<KeyRequest, ApiError> {
+        if let Collected::Whole(body) = &self.body {
+            self.head.extensions.insert(body.clone());
+        }
+        let api = self.provider.pool.provider();
+        let mut request = KeyRotationLayer::key_request(api, &self.head);
+        if let (None, Some(model), Some(tokens)) = (request.model_name(), &self.model, request.prompt_tokens()) {
+            request = KeyRequest::model(api.quota_model(model)).input_tokens(tokens);
+        }
+        if let Some(wait) = requested_wait(&self.head.headers)? {
+            request = request.wait(wait.min(self.app.settings.max_wait));
+        }
+        let preferred = || self.app.sessions.project(session?);
+        Ok(match pinned.map(Affinity::RequireProject).or_else(|| preferred().map(Affinity::PreferProject)) {
+            Some(affinity) => request.affinity(affinity),
             None => request,
-        },
-    })
+        })
+    }
 }
 
 /// Returns the error for a response that redirects a request or switches protocols. A client would follow a redirect

@@ -42,7 +42,7 @@ use crate::{
     app::AppState,
     error::{ApiError, Dialect},
     middleware::access_log::{Progress, RequestResult},
-    tenants::{self, Tenant},
+    tenants::{Quota, Tenant},
 };
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
@@ -185,7 +185,7 @@ impl Session {
         };
         let end = match opened {
             Err(end) => end,
-            Ok((connected, early, tenant_lease)) => self.pipe(&mut client, connected, early, tenant_lease).await,
+            Ok((connected, early, quota)) => self.pipe(&mut client, connected, early, quota).await,
         };
         let code = end.to_client.as_ref().map_or(1005, |frame| u16::from(frame.code));
         let reason = end.to_client.as_ref().map(|frame| frame.reason.as_str().to_owned());
@@ -209,20 +209,20 @@ impl Session {
     }
 
     /// Waits for the client's first message, and connects to the provider of its model.
-    async fn open(&self, client: &mut Socket) -> Result<(Connected, Vec<Message>, Option<Lease>), End> {
+    async fn open(&self, client: &mut Socket) -> Result<(Connected, Vec<Message>, Quota), End> {
         let setup = timeout(self.app.settings.body_timeout, first_message(client, Side::Client)).await;
         let late = |_| End::ours(CloseCode::Policy, "the first message did not arrive in time");
         let setup = setup.map_err(late)??;
         let mut early = Vec::new();
-        let (connected, tenant_lease) = tokio::select! {
+        let (connected, quota) = tokio::select! {
             connected = self.connect(setup) => connected?,
             end = left(client, &mut early) => return Err(end),
         };
-        Ok((connected, early, tenant_lease))
+        Ok((connected, early, quota))
     }
 
     /// Reads the first message, and tries keys until the provider accepts it.
-    async fn connect(&self, setup: Message) -> Result<(Connected, Option<Lease>), End> {
+    async fn connect(&self, setup: Message) -> Result<(Connected, Quota), End> {
         let refused = |error: ApiError| End::of(&error);
         let app = &self.app;
         let text = setup.into_data();
@@ -254,7 +254,7 @@ impl Session {
         }
         // The message as it was checked: the original might have a field twice.
         let setup = content.to_string();
-        let tenant_lease = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await.map_err(refused)?;
+        let mut quota = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await.map_err(refused)?;
         let mut needs = KeyRequest::model(model).input_tokens(text.len() as u64 / 4);
         if let Some(project) = project {
             needs = needs.affinity(Affinity::RequireProject(project));
@@ -264,7 +264,7 @@ impl Session {
         while tried.len() < MAX_ATTEMPTS {
             let needs = needs.clone().exclude(tried.iter().cloned());
             match self.attempt(provider, needs, &setup, &mut tried).await {
-                Ok(Attempt::Connected(connected)) => return Ok((*connected, tenant_lease)),
+                Ok(Attempt::Connected(connected)) => return Ok((*connected, quota)),
                 Ok(Attempt::Refused(why)) => last = Some(why),
                 Err((why, of)) => {
                     (end, result) = (last.is_none().then_some(why), of);
@@ -272,9 +272,7 @@ impl Session {
                 }
             }
         }
-        if let Some(lease) = tenant_lease {
-            tenants::end_unserved(lease, result);
-        }
+        quota.end_unserved(result);
         let why = last.unwrap_or_default();
         Err(end.unwrap_or_else(|| End::ours(CloseCode::Error, &format!("no key could open the session: {why}"))))
     }
@@ -362,15 +360,9 @@ impl Session {
     }
 
     /// Passes messages both ways until one side closes.
-    async fn pipe(
-        &self,
-        client: &mut Socket,
-        connected: Connected,
-        early: Vec<Message>,
-        tenant_lease: Option<Lease>,
-    ) -> End {
+    async fn pipe(&self, client: &mut Socket, connected: Connected, early: Vec<Message>, quota: Quota) -> End {
         let Connected { mut socket, provider, lease, first } = connected;
-        let mut meter = Meter { session: self, provider: &provider, lease: &lease, tenant_lease, input: 0, output: 0 };
+        let mut meter = LiveMeter { session: self, provider: &provider, lease: &lease, quota, input: 0, output: 0 };
         // The halves are dropped before the sockets are closed.
         let end = {
             let (mut to_client, mut from_client) = (&mut *client).split();
@@ -480,16 +472,16 @@ impl Session {
 }
 
 /// Reads the provider's messages: usage, and handles for resumption.
-struct Meter<'a> {
+struct LiveMeter<'a> {
     session: &'a Session,
     provider: &'a ProviderPool,
     lease: &'a Lease,
-    tenant_lease: Option<Lease>,
+    quota: Quota,
     input: u64,
     output: u64,
 }
 
-impl Meter<'_> {
+impl LiveMeter<'_> {
     /// Counts usage, records the handle by which the session can be resumed, and redacts the key.
     async fn read(&mut self, message: Message) -> Result<Message, ApiError> {
         let data: &[u8] = match &message {
@@ -530,7 +522,7 @@ impl Meter<'_> {
             let used = Usage::new(self.input, self.output);
             tracing::trace!(provider = %self.provider.name, input = self.input, output = self.output, "live usage");
             self.lease.report_usage(used);
-            self.tenant_lease.iter().for_each(|lease| lease.report_usage(used));
+            self.quota.report_usage(used);
         }
     }
 }
