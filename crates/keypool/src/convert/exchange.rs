@@ -25,7 +25,7 @@ use crate::{
         route::{Endpoint, PathTarget, Route},
         sessions::Session,
     },
-    tenants::{Quota, Tenant},
+    tenants::Quota,
 };
 
 /// Maximum size of a response that is read as a whole. Images in 4K have about 20 MiB each.
@@ -98,7 +98,7 @@ impl Failure {
 
 /// The context of a caller's request, which its native requests share.
 pub struct Caller<'a> {
-    incoming: &'a Incoming,
+    pub incoming: &'a Incoming,
     session: Option<Session>,
 }
 
@@ -108,14 +108,6 @@ impl<'a> Caller<'a> {
         let by_header = app.sessions.session(provider, &head.headers);
         let session = by_header.or_else(|| app.sessions.named(provider, &cache_key(incoming)?));
         Self { incoming, session }
-    }
-
-    pub fn dialect(&self) -> Dialect {
-        self.incoming.route.dialect
-    }
-
-    pub fn tenant(&self) -> &Tenant {
-        &self.incoming.tenant
     }
 
     /// Counts the request, which needs these native requests, against its tenant's limits.
@@ -214,7 +206,7 @@ pub struct Answers {
 
 /// A native request that can be sent more than once.
 pub struct Exchange {
-    app: AppState,
+    pub app: AppState,
     provider: Arc<ProviderPool>,
     head: Parts,
     body: Bytes,

@@ -108,7 +108,7 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
     let model = &request.conversation.model;
     if request.conversation.stream {
-        return Translation::new(app, exchange, answer, model, quota).respond(caller, request.ignored()).await;
+        return Translation::new(exchange, answer, model, quota).respond(caller, request.ignored()).await;
     }
     let sent = whole_answer(&exchange, &mut answer, model).await;
     app.signatures.keep(&mut answer);

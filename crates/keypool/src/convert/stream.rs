@@ -13,14 +13,13 @@ use super::{
     exchange::{Caller, Exchange, Failure, Sent},
     may_be_better, served_model,
 };
-use crate::{app::AppState, tenants::Quota};
+use crate::{app::AppState, proxy::handler::Incoming, tenants::Quota};
 
 /// Interval of pings to the client while nothing else is sent: some proxies cut streams that are idle for 30 s.
 const PING: Duration = Duration::from_secs(15);
 
 /// A response that is being translated. Dropping it ends the request to the provider.
 pub struct Translation {
-    app: AppState,
     exchange: Exchange,
     answer: Answer,
     model: String,
@@ -38,10 +37,9 @@ enum Source {
 }
 
 impl Translation {
-    pub fn new(app: &AppState, exchange: Exchange, answer: Answer, model: &str, quota: Quota) -> Self {
+    pub fn new(exchange: Exchange, answer: Answer, model: &str, quota: Quota) -> Self {
         let source = Source::Sending(exchange.send(None));
         Self {
-            app: app.clone(),
             exchange,
             answer,
             model: model.to_owned(),
@@ -55,7 +53,7 @@ impl Translation {
     /// Responds with a stream. An error before the first bytes becomes a response with its own status.
     pub async fn respond(mut self, caller: &Caller<'_>, ignored: &[String]) -> Result<Response, Failure> {
         let first = self.next_or_ping().await?;
-        let app = self.app.clone();
+        let app = AppState::clone(&self.exchange.app);
         let head = self.exchange.served(self.attempts.clone());
         let media_type = self.answer.media_type();
         let begun = futures_util::stream::iter(first.map(Ok::<_, Infallible>));
@@ -67,9 +65,9 @@ impl Translation {
             Some((Ok(bytes), translation))
         });
         let body = Body::from_stream(futures_util::StreamExt::chain(begun, rest));
-        let dialect = caller.dialect();
+        let Incoming { route, tenant, .. } = caller.incoming;
         // The translation reports the usage.
-        let body = Quota::default().metered(body, UsageFormat::Gemini, caller.tenant(), Some(dialect));
+        let body = Quota::default().metered(body, UsageFormat::Gemini, tenant, Some(route.dialect));
         Ok(head.respond(&app, media_type, ignored, body))
     }
 
@@ -121,7 +119,7 @@ impl Translation {
                     }
                 }
             };
-            self.app.signatures.keep(&mut self.answer);
+            self.exchange.app.signatures.keep(&mut self.answer);
             let usage = self.answer.usage();
             self.quota.report_usage(Usage::new(usage.input, usage.output));
             if bytes.is_err() || self.answer.is_finished() {

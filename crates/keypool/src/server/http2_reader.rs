@@ -107,12 +107,7 @@ impl http_body::Body for WatchedBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let (rest, inner) = (self.rest.len() as u64, self.inner.size_hint());
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower() + rest);
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper + rest);
-        }
-        hint
+        // hyper asks before it reads the first piece.
+        if self.rest.is_empty() { self.inner.size_hint() } else { SizeHint::default() }
     }
 }
