@@ -245,20 +245,14 @@ impl Exchange {
         let progress = head.extensions.get::<Progress>().cloned();
         let provider = Arc::clone(&self.provider);
         Box::pin(async move {
-            let answer = provider.send_to_read(Request::from_parts(head, Body::from(body))).await.map_err(|error| {
-                let (error, attempts) = handler::failure(&error);
-                Failure::from(error).after(attempts)
-            })?;
-            let (head, body) = answer.into_parts();
-            let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+            let sent = provider.send_to_read(Request::from_parts(head, Body::from(body))).await;
+            let (received, attempts) = handler::received(&Method::POST, progress, sent);
+            let (head, body) = received.map_err(|error| Failure::from(error).after(attempts.clone()))?.into_parts();
             if head.status.is_success() {
-                if let Some(error) = handler::unreadable_error(&head) {
-                    return Err(Failure::from(error).after(attempts));
-                }
-                return Ok((Body::new(handler::logged(body, progress, attempts.clone())), attempts));
-            }
-            if let Some(error) = handler::redirect_error(&Method::POST, head.status, &head.headers) {
-                return Err(Failure::from(error).after(attempts));
+                return match handler::unreadable_error(&head) {
+                    Some(error) => Err(Failure::from(error).after(attempts)),
+                    None => Ok((body, attempts)),
+                };
             }
             let text = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let text = text.unwrap_or_default();

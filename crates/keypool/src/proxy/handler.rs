@@ -13,8 +13,8 @@ use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::Path
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use tower_keypool::{
-    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, cooldown,
-    provider::ModelIn,
+    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _,
+    classify::causes, cooldown, provider::ModelIn,
 };
 
 use super::{
@@ -172,9 +172,21 @@ async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Res
 
 /// Sends a request with a key, and returns the response or an error of the gateway, with the attempts that were needed.
 async fn send(provider: &ProviderPool, request: Request) -> (Result<Response, ApiError>, Attempts) {
-    let method = request.method().clone();
-    let progress = request.extensions().get::<Progress>().cloned();
-    let (head, body) = match provider.send(request).await {
+    let (method, progress) = (request.method().clone(), request.extensions().get::<Progress>().cloned());
+    received(&method, progress, provider.send(request).await)
+}
+
+/// Checks a response, and logs if its body breaks off. Returns the gateway's own error if the response cannot be passed
+/// on, and the attempts that were needed.
+pub fn received<B>(
+    method: &Method,
+    progress: Option<Progress>,
+    sent: Result<Response<B>, Error>,
+) -> (Result<Response, ApiError>, Attempts)
+where
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let (head, body) = match sent {
         Ok(response) => response.into_parts(),
         Err(error) => {
             let (error, attempts) = failure(&error);
@@ -184,28 +196,18 @@ async fn send(provider: &ProviderPool, request: Request) -> (Result<Response, Ap
     let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
     let is_error = head.status.is_client_error() || head.status.is_server_error();
     let unreadable = || unreadable_error(&head).filter(|_| is_error);
-    match redirect_error(&method, head.status, &head.headers).or_else(unreadable) {
-        None => (Ok(Response::from_parts(head, Body::new(logged(body, progress, attempts.clone())))), attempts),
-        Some(error) => (Err(error), attempts),
+    if let Some(error) = redirect_error(method, head.status, &head.headers).or_else(unreadable) {
+        return (Err(error), attempts);
     }
-}
-
-/// Wraps the body of a response that may be passed on. If it breaks off, that is logged as a failed attempt.
-pub fn logged<B>(
-    body: B,
-    progress: Option<Progress>,
-    attempts: Attempts,
-) -> impl HttpBody<Data = Bytes, Error = BoxError>
-where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
-{
-    body.map_err(move |error| {
+    let tried = attempts.clone();
+    let body = body.map_err(move |error| {
         let error = error.into();
         if let Some(progress) = &progress {
-            progress.broke_off(&attempts, &*error);
+            progress.broke_off(&tried, &*error);
         }
         error
-    })
+    });
+    (Ok(Response::from_parts(head, Body::new(body))), attempts)
 }
 
 impl Incoming {
@@ -237,7 +239,7 @@ impl Incoming {
 
 /// Returns the error for a response that redirects a request or switches protocols. A client would follow a redirect
 /// with the gateway's token, and no key is sent to the new address. GET and HEAD may be redirected, as downloads are.
-pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
+fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
     let message = match location {
         Some(location) if status.is_redirection() && method != Method::GET && method != Method::HEAD => {
@@ -276,8 +278,7 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
 
 /// Reports whether the client stopped sending the body of its request.
 fn is_body_timeout(error: &Error) -> bool {
-    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
-        .any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
+    causes(error).any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
 }
 
 /// Returns how long the client is willing to wait for a key.

@@ -29,11 +29,6 @@ impl End {
         Self { to_client: Some(frame), to_provider: Some(close(CloseCode::Away, "")) }
     }
 
-    pub(super) fn of(error: &ApiError) -> Self {
-        let code = if error.status.is_client_error() { CloseCode::Policy } else { CloseCode::Error };
-        Self::ours(code, &error.message)
-    }
-
     /// One side closed.
     pub(super) fn closed(frame: Option<CloseFrame>) -> Self {
         // Some codes mean that there was no close frame, and must not be sent.
@@ -59,6 +54,13 @@ impl End {
             (Side::Client, SocketError::Protocol(_)) => Self::ours(CloseCode::Protocol, &error.to_string()),
             (Side::Client, _) => Self::ours(CloseCode::Invalid, &error.to_string()),
         }
+    }
+}
+
+impl From<ApiError> for End {
+    fn from(error: ApiError) -> Self {
+        let code = if error.status.is_client_error() { CloseCode::Policy } else { CloseCode::Error };
+        Self::ours(code, &error.message)
     }
 }
 

@@ -169,7 +169,6 @@ impl LiveSession {
 
     /// Reads the first message, and tries keys until the provider accepts it.
     async fn connect(&self, setup: Message) -> Result<(Connected, Quota), End> {
-        let refused = |error: ApiError| End::of(&error);
         let app = &self.app;
         let text = setup.into_data();
         let mut content: Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -179,28 +178,26 @@ impl LiveSession {
         let named = named.trim_start_matches("models/");
         let model = app.pools.resolved(named);
         if !self.tenant.may_use(named) && !self.tenant.may_use(model) {
-            return Err(refused(ApiError::new(
-                StatusCode::FORBIDDEN,
-                format!("this token may not use the model {named}"),
-            )));
+            let message = format!("this token may not use the model {named}");
+            return Err(ApiError::new(StatusCode::FORBIDDEN, message).into());
         }
-        let provider = app.pools.choose(&self.target, Dialect::Gemini, Some(model)).map_err(refused)?;
+        let provider = app.pools.choose(&self.target, Dialect::Gemini, Some(model))?;
         if provider.dialect != Dialect::Gemini {
-            return Err(refused(ApiError::not_found(format!("{named} is served by a provider without a Live API"))));
+            return Err(ApiError::not_found(format!("{named} is served by a provider without a Live API")).into());
         }
-        let mut project = resources::pinned_by_body(app, provider, &self.tenant, &text).await.map_err(refused)?;
+        let mut project = resources::pinned_by_body(app, provider, &self.tenant, &text).await?;
         if let Some(handle) = content.pointer("/setup/sessionResumption/handle").and_then(Value::as_str) {
-            let session = app.resources.find(&session_name(handle)).await.map_err(refused)?;
+            let session = app.resources.find(&session_name(handle)).await?;
             let session = session.filter(|session| session.tenant.as_deref() == self.tenant.name.as_deref());
             let unknown = || ApiError::not_found("BidiGenerateContent session not found");
-            project = Some(session.ok_or_else(unknown).map_err(refused)?.project.as_str().into());
+            project = Some(session.ok_or_else(unknown)?.project.as_str().into());
         }
         if model != named {
             content["setup"]["model"] = format!("models/{model}").into();
         }
         // The message as it was checked: the original might have a field twice.
         let setup = content.to_string();
-        let mut quota = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await.map_err(refused)?;
+        let mut quota = app.tenants.admit(&self.tenant, Some(text.len() as u64 / 4)).await?;
         let mut needs = KeyRequest::model(model).input_tokens(text.len() as u64 / 4);
         if let Some(project) = project {
             needs = needs.affinity(Affinity::RequireProject(project));
@@ -232,10 +229,10 @@ impl LiveSession {
         tried: &mut Vec<KeyId>,
     ) -> Result<Connected, Refused> {
         let key = generate_key();
-        let request = self.handshake(&key, needs).map_err(|end| Refused::ByAll(end, RequestResult::Failed))?;
-        let mut answer = provider.send(request).await.map_err(|error| {
+        let mut answer = provider.send(self.handshake(&key, needs)).await.map_err(|error| {
             let (error, attempts) = handler::failure(&error);
-            Refused::ByAll(End::of(&error), RequestResult::of(error.status, &attempts))
+            let result = RequestResult::of(error.status, &attempts);
+            Refused::ByAll(error.into(), result)
         })?;
         let accepted = answer
             .headers()
@@ -245,7 +242,7 @@ impl LiveSession {
         let (Some(lease), true) = (lease, answer.status() == StatusCode::SWITCHING_PROTOCOLS && accepted) else {
             let attempts = answer.extensions_mut().remove().unwrap_or_default();
             let result = RequestResult::of(answer.status(), &attempts);
-            return Err(Refused::ByAll(End::of(&refusal(answer).await), result));
+            return Err(Refused::ByAll(refusal(answer).await.into(), result));
         };
         tried.push(lease.key().clone());
         let opened = timeout(SETUP_TIMEOUT, async {
@@ -287,7 +284,7 @@ impl LiveSession {
         }
     }
 
-    fn handshake(&self, key: &str, needs: KeyRequest) -> Result<Request<Body>, End> {
+    fn handshake(&self, key: &str, needs: KeyRequest) -> Request<Body> {
         let mut head = self.head.clone();
         let offered: Vec<_> = head.headers.keys().filter(|name| name.as_str().starts_with("sec-")).cloned().collect();
         for name in offered {
@@ -296,13 +293,12 @@ impl LiveSession {
         headers::for_upstream(&mut head.headers);
         let mut request = Request::from_parts(head, Body::empty());
         let headers = request.headers_mut();
-        let invalid = |_| End::ours(CloseCode::Error, "the handshake is not valid");
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::SEC_WEBSOCKET_VERSION, VERSION);
-        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::try_from(key).map_err(invalid)?);
+        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::try_from(key).expect("base64"));
         request.extensions_mut().insert(needs);
-        Ok(request)
+        request
     }
 }
 

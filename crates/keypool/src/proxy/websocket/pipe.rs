@@ -119,7 +119,7 @@ impl LiveSession {
             let message =
                 message.inspect_err(|end| report_limit(meter.provider, meter.lease, end.to_provider.as_ref()))?;
             self.passed();
-            let message = meter.read(message).await.map_err(|error| End::of(&error))?;
+            let message = meter.read(message).await?;
             self.send(&mut to, message, Side::Client).await?;
         }
     }
