@@ -23,7 +23,7 @@ use crate::{
         pools::ProviderPool,
         resources::{self, ResourceAccess},
         route::{Endpoint, PathTarget, Route},
-        sessions::Session,
+        sessions::SessionId,
     },
     tenants::Quota,
 };
@@ -99,7 +99,7 @@ impl Failure {
 /// The context of a caller's request, which its native requests share.
 pub struct Caller<'a> {
     pub incoming: &'a Incoming,
-    session: Option<Session>,
+    session: Option<SessionId>,
 }
 
 impl<'a> Caller<'a> {
@@ -211,7 +211,7 @@ pub struct Exchange {
     head: Parts,
     body: Bytes,
     needs: KeyRequest,
-    session: Option<Session>,
+    session: Option<SessionId>,
 }
 
 /// The body of a successful response, and the attempts that led to it.

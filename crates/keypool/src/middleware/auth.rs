@@ -135,8 +135,5 @@ fn remove_copies(head: &mut Parts, token: &str) {
 
 /// Returns the dialect of an error response to a request that is not routed yet.
 pub fn dialect(head: &Parts) -> Dialect {
-    match Route::of(head) {
-        Ok(route) => route.dialect,
-        Err((dialect, _)) => dialect,
-    }
+    Route::of(head).map_or_else(|(dialect, _)| dialect, |route| route.dialect)
 }

@@ -24,7 +24,7 @@ use super::{
     pools::ProviderPool,
     resources,
     route::{Endpoint, Route},
-    sessions::Session,
+    sessions::SessionId,
     uploads, websocket,
 };
 use crate::{
@@ -217,7 +217,11 @@ impl Incoming {
     ///
     /// # Errors
     /// 400 if `x-keypool-wait` is invalid.
-    pub fn key_request(&mut self, pinned: Option<Arc<str>>, session: Option<&Session>) -> Result<KeyRequest, ApiError> {
+    pub fn key_request(
+        &mut self,
+        pinned: Option<Arc<str>>,
+        session: Option<&SessionId>,
+    ) -> Result<KeyRequest, ApiError> {
         if let Collected::Whole(body) = &self.body {
             self.head.extensions.insert(body.clone());
         }

@@ -18,6 +18,7 @@ use tower_keypool::{
 use super::{
     body,
     check_key::{CheckedKey, check_key},
+    model_access::matches,
     route::PathTarget,
     upstream::{TimedBody, Upstream},
 };
@@ -26,7 +27,6 @@ use crate::{
     error::{ApiError, Dialect},
     keys::{self, Listed},
     store::Stores,
-    tenants::matches,
 };
 
 /// The body of a provider's response.

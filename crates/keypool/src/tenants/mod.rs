@@ -22,6 +22,7 @@ pub use self::quota::Quota;
 use crate::{
     config::{Loaded, TenantEntry},
     error::ApiError,
+    proxy::model_access::matches,
     store::Stores,
 };
 
@@ -150,14 +151,6 @@ impl Tenant {
 impl fmt::Debug for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tenant").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-/// Reports whether a name equals a pattern, or starts with it if the pattern ends in `*`.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == pattern,
     }
 }
 
