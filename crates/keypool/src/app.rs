@@ -17,14 +17,17 @@ use crate::{
     admin::{self, Admin},
     config::{Inputs, Loaded},
     convert::{Media, Signatures},
-    error::{ApiError, Dialect},
+    error::ApiError,
     health,
     metrics::{self, Metrics},
     middleware::{
         access_log::{self, Recent},
         auth, host_guard,
     },
-    proxy::{handler, models::Catalog, pools::Pools, resources::Resources, sessions::Sessions, upstream::client_tls},
+    proxy::{
+        handler, models::Catalog, pools::Pools, resources::Resources, route::Dialect, sessions::Sessions,
+        upstream::client_tls,
+    },
     store::Stores,
     tenants::Tenants,
 };

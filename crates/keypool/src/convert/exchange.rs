@@ -14,7 +14,7 @@ use tower_keypool::{
 
 use crate::{
     app::AppState,
-    error::{ApiError, Cause, Dialect},
+    error::{ApiError, Cause},
     middleware::access_log::{Progress, RequestResult},
     proxy::{
         body::Collected,
@@ -22,7 +22,7 @@ use crate::{
         headers,
         pools::ProviderPool,
         resources::{self, ResourceAccess},
-        route::{Endpoint, PathTarget, Route},
+        route::{Dialect, Endpoint, PathTarget, Route},
         sessions::SessionId,
     },
     tenants::Quota,

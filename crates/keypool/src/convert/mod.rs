@@ -24,11 +24,11 @@ use self::{
 };
 use crate::{
     app::AppState,
-    error::{ApiError, Dialect},
+    error::ApiError,
     proxy::{
         body::{Collected, check_readable},
         handler::Incoming,
-        route::{Endpoint, Route},
+        route::{Dialect, Endpoint, Route},
     },
 };
 

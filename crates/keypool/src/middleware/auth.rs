@@ -12,10 +12,10 @@ use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     app::AppState,
-    error::{ApiError, Dialect},
+    error::ApiError,
     middleware::access_log::{Progress, is_own_page},
     proxy::{
-        route::{Route, decoded},
+        route::{Dialect, Route, decoded},
         uploads,
     },
     tenants::Tenant,

@@ -23,7 +23,7 @@ use super::{
     headers, model_access, models,
     pools::ProviderPool,
     resources,
-    route::{Endpoint, Route},
+    route::{Dialect, Endpoint, Route},
     sessions::SessionId,
     uploads, websocket,
 };
@@ -31,7 +31,7 @@ use crate::{
     app::AppState,
     config::Span,
     convert,
-    error::{ApiError, Dialect},
+    error::ApiError,
     middleware::{
         access_log::{Progress, RequestResult},
         auth::Authenticated,

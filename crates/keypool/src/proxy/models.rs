@@ -17,12 +17,9 @@ use super::{
     handler::{self, Incoming},
     pools::ProviderPool,
     resources::query,
-    route::PathTarget,
+    route::{Dialect, PathTarget},
 };
-use crate::{
-    app::AppState,
-    error::{ApiError, Dialect},
-};
+use crate::{app::AppState, error::ApiError};
 
 /// Maximum age of the cached list.
 const MAX_AGE: Duration = Duration::from_secs(60);

@@ -19,12 +19,12 @@ use super::{
     body,
     check_key::{CheckedKey, check_key},
     model_access::matches,
-    route::PathTarget,
+    route::{Dialect, PathTarget},
     upstream::{TimedBody, Upstream},
 };
 use crate::{
     config::{Loaded, PoolPlan, ProviderKind},
-    error::{ApiError, Dialect},
+    error::ApiError,
     keys::{self, Listed},
     store::Stores,
 };

@@ -25,14 +25,10 @@ use super::{
     headers,
     names::{self, PathName},
     pools::ProviderPool,
-    route::{Endpoint, decoded},
+    route::{Dialect, Endpoint, decoded},
     uploads,
 };
-use crate::{
-    app::AppState,
-    error::{ApiError, Dialect},
-    tenants::Tenant,
-};
+use crate::{app::AppState, error::ApiError, tenants::Tenant};
 
 /// How long entries of the database are cached. Another process may remove an entry meanwhile.
 const CACHE_TTL: Duration = Duration::from_secs(60);

@@ -34,12 +34,12 @@ use super::{
     handler, headers,
     pools::ProviderPool,
     resources,
-    route::{PathTarget, Route},
+    route::{Dialect, PathTarget, Route},
     uploads,
 };
 use crate::{
     app::AppState,
-    error::{ApiError, Dialect},
+    error::ApiError,
     middleware::access_log::{Progress, RequestResult},
     tenants::{Quota, Tenant},
 };
