@@ -175,7 +175,7 @@ fn try_or_join(
     if keeps_turn || !(patient && state.queue.is_long(model)) {
         match select(state, &Selection { may_exceed_assumed: !patient, ..*selection }, now) {
             Ok(grant) => return Begun::Granted(grant),
-            Err(blocked) if !patient || blocked.permanent => {
+            Err(blocked) if !patient || blocked.permanent || blocked.opens_after(deadline) => {
                 let unavailable = blocked.to_unavailable(state, request, now);
                 state.stats.unavailable += 1;
                 return Begun::Failed(Error::unavailable(unavailable));

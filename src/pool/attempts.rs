@@ -162,7 +162,7 @@ impl<'a> IntoIterator for &'a Attempts {
 
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("tried ")?;
+        f.write_str(if self.is_empty() { "tried no key" } else { "tried " })?;
         for (at, attempt) in self.iter().enumerate() {
             if at > 0 {
                 f.write_str(", ")?;
