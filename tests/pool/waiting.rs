@@ -200,6 +200,22 @@ async fn second_waiter_wakes_in_time_after_the_first_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiters_that_are_not_polled_do_not_delay_the_others() {
+    let keys = (0..2).map(|n| key(n).max_concurrent(1));
+    let pool = paused(builder().keys(keys).limits(M, Limits::new().per_minute(1)));
+    let leases = [take(&pool, M), take(&pool, M)];
+    let stalled = join(&pool, patient(M));
+    let other = spawn(&pool, patient(M), 0, &Arc::default());
+    settle().await;
+    // Only now is it known when the windows open.
+    drop(leases);
+    let start = tokio::time::Instant::now();
+    assert!(other.await.is_ok());
+    assert!(start.elapsed() < secs(62), "{:?}", start.elapsed());
+    drop(stalled);
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropped_waiter_passes_its_grant_on() {
     let pool = narrow();
     let lease = take(&pool, M);
