@@ -61,12 +61,10 @@ async fn fallback_does_not_wait_for_a_model_that_is_used_up_for_the_day() -> Res
             Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(request.uri().path().to_owned())))
         },
     ));
-    let start = tokio::time::Instant::now();
     for expected in ["pro", "flash"] {
-        let path = model(stack.clone().oneshot(request()).await?).await;
-        assert_eq!(path, format!("/v1beta/models/{expected}:generateContent"));
+        let at_once = tokio::time::timeout(Duration::from_secs(1), stack.clone().oneshot(request()));
+        assert_eq!(model(at_once.await??).await, format!("/v1beta/models/{expected}:generateContent"));
     }
-    assert_eq!(start.elapsed(), Duration::ZERO);
     Ok(())
 }
 
