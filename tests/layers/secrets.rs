@@ -1,12 +1,15 @@
 //! No key appears in what the caller gets.
 
-use std::io::Write;
+use std::{error::Error, io::Write};
 
 use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tower::{ServiceBuilder, ServiceExt};
-use tower_keypool::{BoxError, Key, KeyChange, KeyRotationLayer, RedactLayer, Secret};
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_keypool::{
+    ApiKeyHeader, BoxError, ErrorIntoResponseLayer, Key, KeyChange, KeyPool, KeyPoolLayer, KeyRotationLayer,
+    RedactLayer, ReplayBody, Secret,
+};
 
 use crate::support::*;
 
@@ -68,6 +71,46 @@ async fn key_repeated_by_the_provider_is_redacted_everywhere() {
     let shown = format!("{error} {error:?} {event:?} {:?} {:?}", error.attempts(), pool.snapshot(0, 9));
     assert!(shown.contains("suspended"), "{shown}");
     assert!(!shown.contains(&secret(0)), "{shown}");
+}
+
+/// An error whose `Debug` shows the URL.
+#[derive(Debug)]
+struct ClientError(#[expect(dead_code, reason = "it is in the Debug text")] http::Uri, std::io::Error);
+
+impl std::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("error sending request")
+    }
+}
+
+impl Error for ClientError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_in_the_url_is_redacted_in_errors_of_the_client() {
+    use std::io::{Error as Io, ErrorKind::*};
+    let in_message = |uri, kind| Io::new(kind, format!("error sending request for url ({uri})"));
+    let causes: [(&dyn Fn(http::Uri) -> BoxError, u16); 3] = [
+        (&|uri| in_message(uri, ConnectionReset).into(), 502),
+        (&|uri| ClientError(uri.clone(), in_message(uri, TimedOut)).into(), 504),
+        (&|uri| ClientError(uri, TimedOut.into()).into(), 504),
+    ];
+    for (error_of, status) in causes {
+        let api = ApiKeyHeader::query("appid", "https://weather.example").unwrap();
+        let pool = KeyPool::builder(api).key(Key::new(secret(0)).named("k0")).build().unwrap();
+        let failing = tower::service_fn(|request: Request<ReplayBody<Body>>| {
+            std::future::ready(Err::<Answer, _>(error_of(request.uri().clone())))
+        });
+        let request = || Request::get("/now").body(Body::default()).unwrap();
+        let error = KeyPoolLayer::new(&pool).layer(failing).oneshot(request()).await.unwrap_err();
+        let shown = format!("{error} {error:?} {} {:?}", error.with_cause(), error.source());
+        assert!(shown.contains("error sending request") && !shown.contains("AIza"), "{shown}");
+        let layers = ServiceBuilder::new().layer(ErrorIntoResponseLayer::new(&pool)).layer(KeyPoolLayer::new(&pool));
+        assert_eq!(layers.service(failing).oneshot(request()).await.unwrap().status(), status);
+    }
 }
 
 #[tokio::test(start_paused = true)]
