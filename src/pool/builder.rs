@@ -158,7 +158,7 @@ impl KeyPoolBuilder {
     }
 
     /// Builds a pool and loads its state from the store. It spawns a task that writes records to the store and reads
-    /// those of other processes; the task ends after the pool is dropped.
+    /// those of other processes, until the pool is dropped. Keep the runtime that called `open` as long as the pool.
     ///
     /// # Errors
     /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).

@@ -22,8 +22,8 @@ use crate::{
 const STEP: usize = 256;
 
 impl KeyPool {
-    /// Adds a key, or replaces the options of the key with the same id or secret. Returns the id under which it is in the
-    /// pool.
+    /// Adds a key, or replaces the options of the key with the same id or secret. A secret that the pool has keeps its id
+    /// there, even if this key has another one. Returns the id under which the key is in the pool.
     ///
     /// ```
     /// use tower_keypool::{Gemini, Key, KeyPool, Secret};
@@ -49,7 +49,7 @@ impl KeyPool {
     }
 
     /// Puts these keys, and removes all others. They are applied in steps, between which requests are served; the keys of
-    /// a project change together. Valid keys are applied even if others are invalid.
+    /// a project change together. Valid keys are applied even if others are invalid. Known secrets keep their ids.
     ///
     /// # Errors
     /// The first error of a key, as of [`put`](Self::put).
