@@ -207,7 +207,7 @@ fn is_limited(unavailable: &Unavailable) -> bool {
 /// Returns the status for an error that is not about keys, by its cause.
 fn status_of(error: &(dyn StdError + 'static), otherwise: StatusCode) -> StatusCode {
     let failure = Failure::from_transport(error);
-    match (failure.class(), failure.error_code()) {
+    match (failure.class(), failure.code()) {
         // The client failed because the caller's request body failed.
         (ErrorClass::Caller, _) => StatusCode::BAD_REQUEST,
         (_, Some("timeout")) => StatusCode::GATEWAY_TIMEOUT,

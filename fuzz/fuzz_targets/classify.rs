@@ -42,10 +42,10 @@ fuzz_target!(|data: &[u8]| {
         assert!(status.is_success() || status == StatusCode::NOT_MODIFIED, "an error is not classified");
         return;
     };
-    assert!(failure.delay().is_none_or(|delay| !delay.is_zero() && delay <= Duration::from_secs(7 * 86_400)));
+    assert!(failure.retry_after().is_none_or(|delay| !delay.is_zero() && delay <= Duration::from_secs(7 * 86_400)));
     assert!(failure.message().is_none_or(|message| message.chars().count() <= 300));
     assert!(failure.status().is_some_and(|status| status.as_u16() >= 300));
     let disables = matches!(failure.cooldown(), Cooldown::Disable | Cooldown::Strikes(_));
     let status = failure.status().map_or(0, |status| status.as_u16());
-    assert!(!disables || failure.error_code().is_some() || (401..=403).contains(&status));
+    assert!(!disables || failure.code().is_some() || (401..=403).contains(&status));
 });

@@ -25,6 +25,7 @@ use self::error_body::{DERIVED_CODES, ErrorInfo};
 use crate::provider::Provider;
 pub(crate) use error_body::{SHORT, holds_error, may_be_error, may_become_error};
 pub use error_class::{Cooldown, ErrorClass, Policy, Retry, Scope};
+pub(crate) use outcome::End;
 pub use outcome::{Failure, Outcome, QuotaViolation, Usage};
 pub(crate) use retry_after::duration;
 pub use rule::Rule;
@@ -84,14 +85,12 @@ impl Classifier {
         failure.code = code.map(Into::into);
         // An error that no rule matches may be caused by one caller, and must not affect the model for all callers.
         failure.scope = rule.map_or(Scope::Request, |rule| rule.scope.unwrap_or(failure.scope));
-        if let Some(rule) = rule {
-            failure.rule_cooldown = rule.cooldown;
-            failure.confirm = rule.confirm;
-            if !may_disable(rule, &info) {
-                failure.rule_cooldown = failure.rule_cooldown.or(Some(LONGEST_BY_MESSAGE));
-                failure.confirm = false;
-            }
-        }
+        let (cooldown, confirm) = match rule {
+            Some(rule) if may_disable(rule, &info) => (rule.cooldown, rule.confirm),
+            Some(rule) => (rule.cooldown.or(Some(LONGEST_BY_MESSAGE)), false),
+            None => (None, false),
+        };
+        failure.confirm = confirm;
         let delay = match class {
             ErrorClass::RateLimit | ErrorClass::Egress => info.retry_after,
             ErrorClass::DailyQuota => info.retry_after.filter(|delay| *delay >= SHORTEST_OF_A_DAY),
@@ -99,12 +98,11 @@ impl Classifier {
             _ => None,
         };
         // Use the longer of the delay and the rule's cooldown.
-        match delay {
-            Some(delay) if failure.rule_cooldown.is_none_or(|cooldown| delay > cooldown) => {
-                (failure.retry_after, failure.rule_cooldown) = (Some(delay), None);
-            }
-            _ => {}
-        }
+        failure.end = match (delay, cooldown) {
+            (Some(delay), _) if cooldown.is_none_or(|cooldown| delay > cooldown) => End::Named(delay),
+            (_, Some(cooldown)) => End::Guessed(cooldown),
+            (_, None) => End::OfClass,
+        };
         failure.message = info.message.map(Into::into);
         failure.quota = info.quota;
         failure.project = info.project.map(Into::into);

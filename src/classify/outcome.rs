@@ -17,7 +17,7 @@ use crate::{
 /// use tower_keypool::{ErrorClass, Failure, Gemini, Key, KeyPool, Outcome};
 ///
 /// let pool = KeyPool::builder(Gemini::new()).key(Key::free("AIza-not-a-real-key-001")).build()?;
-/// let failure = Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_secs(30));
+/// let failure = Failure::new(ErrorClass::RateLimit).with_retry_after(Duration::from_secs(30));
 /// pool.try_acquire("gemini-2.5-flash")?.report(&Outcome::from(failure));
 /// let error = pool.try_acquire("gemini-2.5-flash").unwrap_err();
 /// assert!(error.to_string().starts_with("no key is available for gemini-2.5-flash: 1 cooling down"));
@@ -76,15 +76,23 @@ pub struct Failure {
     pub(crate) status: Option<StatusCode>,
     pub(crate) code: Option<Box<str>>,
     pub(crate) message: Option<Box<str>>,
-    /// The delay that the provider named. It is `None` if `rule_cooldown` is set.
-    pub(crate) retry_after: Option<Duration>,
-    /// The cooldown of the matched rule, if it is longer than the provider's delay; `None`: that of the class.
-    pub(crate) rule_cooldown: Option<Duration>,
+    pub(crate) end: End,
     /// Whether the target is disabled only if a second try fails, too.
     pub(crate) confirm: bool,
     pub(crate) quota: Vec<QuotaViolation>,
     pub(crate) project: Option<Box<str>>,
     pub(crate) may_have_been_sent: bool,
+}
+
+/// The end of the cooldown after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// That of the class.
+    OfClass,
+    /// After the delay that the provider named.
+    Named(Duration),
+    /// After the cooldown of the matched rule, which is longer than a delay that the provider named.
+    Guessed(Duration),
 }
 
 impl Failure {
@@ -96,8 +104,7 @@ impl Failure {
             status: None,
             code: None,
             message: None,
-            retry_after: None,
-            rule_cooldown: None,
+            end: End::OfClass,
             confirm: false,
             quota: Vec::new(),
             project: None,
@@ -107,21 +114,21 @@ impl Failure {
 
     /// Sets the scope, instead of the class's scope.
     #[must_use]
-    pub fn scope(mut self, scope: Scope) -> Self {
+    pub fn with_scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
     }
 
     /// Sets the delay that the provider named.
     #[must_use]
-    pub fn retry_after(mut self, delay: Duration) -> Self {
-        self.retry_after = Some(delay);
+    pub fn with_retry_after(mut self, delay: Duration) -> Self {
+        self.end = End::Named(delay);
         self
     }
 
     /// Sets the provider's code, such as `API_KEY_INVALID`.
     #[must_use]
-    pub fn code(mut self, code: &str) -> Self {
+    pub fn with_code(mut self, code: &str) -> Self {
         self.code = Some(code.into());
         self
     }
@@ -132,7 +139,7 @@ impl Failure {
     }
 
     /// Returns the scope that the failure applies to.
-    pub fn affected_scope(&self) -> Scope {
+    pub fn scope(&self) -> Scope {
         self.scope
     }
 
@@ -152,7 +159,7 @@ impl Failure {
     }
 
     /// Returns the provider's code, if the error has one.
-    pub fn error_code(&self) -> Option<&str> {
+    pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
@@ -162,16 +169,16 @@ impl Failure {
     }
 
     /// Returns the delay that the provider named.
-    pub fn delay(&self) -> Option<Duration> {
-        self.retry_after
+    pub fn retry_after(&self) -> Option<Duration> {
+        if let End::Named(delay) = self.end { Some(delay) } else { None }
     }
 
-    /// Returns the cooldown that applies if the provider named no [`delay`](Self::delay).
+    /// Returns the cooldown that applies if the provider named [no delay](Self::retry_after).
     pub fn cooldown(&self) -> Cooldown {
-        match self.rule_cooldown {
+        match self.end {
             _ if self.scope == Scope::Request => Cooldown::None,
-            Some(cooldown) => Cooldown::Fixed(cooldown),
-            None => self.policy().cooldown,
+            End::Guessed(cooldown) => Cooldown::Fixed(cooldown),
+            _ => self.policy().cooldown,
         }
     }
 

@@ -105,7 +105,7 @@ fn users_rules_are_tried_first_then_the_providers_then_the_shared_rules() {
     let body = json!({"error": {"code": "insufficient_quota", "message": "No credits, go Away"}}).to_string();
     let provider = Named("acme", vec![Rule::new(ErrorClass::Transient).code("INSUFFICIENT_QUOTA").scope(Scope::Key)]);
     let failure = classified(&Classifier::default(), &provider, 429, &body);
-    assert_eq!((failure.class(), failure.affected_scope()), (ErrorClass::Transient, Scope::Key));
+    assert_eq!((failure.class(), failure.scope()), (ErrorClass::Transient, Scope::Key));
 
     let own = Rule::new(ErrorClass::RateLimit).provider("acme").status(429).message("go away");
     let classifier = Classifier::new(vec![own.cooldown(Duration::from_secs(30))]);
@@ -114,7 +114,7 @@ fn users_rules_are_tried_first_then_the_providers_then_the_shared_rules() {
         (failure.class(), failure.cooldown()),
         (ErrorClass::RateLimit, Cooldown::Fixed(Duration::from_secs(30)))
     );
-    assert_eq!(failure.error_code(), Some("insufficient_quota"));
+    assert_eq!(failure.code(), Some("insufficient_quota"));
     assert_eq!(classified(&classifier, &provider, 403, &body).class(), ErrorClass::Transient, "another status");
     let other = Named("other", Vec::new());
     assert_eq!(classified(&classifier, &other, 429, &body).class(), ErrorClass::Billing, "another provider");
@@ -137,8 +137,8 @@ fn quotas_project_and_delay_are_reported() {
     assert_eq!(failure.class(), ErrorClass::RateLimit);
     assert_eq!(failure.violations(), [quota]);
     assert_eq!(failure.project(), Some("123456789012"));
-    assert_eq!(failure.error_code(), Some("RATE_LIMIT_EXCEEDED"));
-    assert_eq!(failure.delay(), Some(Duration::from_millis(51_600)), "the longer one");
+    assert_eq!(failure.code(), Some("RATE_LIMIT_EXCEEDED"));
+    assert_eq!(failure.retry_after(), Some(Duration::from_millis(51_600)), "the longer one");
     assert_eq!(failure.message(), Some("Quota exceeded. Please retry in 51.6s."));
     assert!(failure.may_have_been_sent());
 }
@@ -190,9 +190,12 @@ fn short_delay_does_not_replace_midnight_for_a_daily_quota() {
             .to_string()
     };
     let short = gemini(429, &body("51s"));
-    assert_eq!((short.class(), short.delay(), short.cooldown()), (ErrorClass::DailyQuota, None, Cooldown::Midnight));
+    assert_eq!(
+        (short.class(), short.retry_after(), short.cooldown()),
+        (ErrorClass::DailyQuota, None, Cooldown::Midnight)
+    );
     let long = gemini(429, &body("18h24m54.8s"));
-    assert_eq!((long.class(), long.delay()), (ErrorClass::DailyQuota, Some(Duration::from_millis(66_294_800))));
+    assert_eq!((long.class(), long.retry_after()), (ErrorClass::DailyQuota, Some(Duration::from_millis(66_294_800))));
 }
 
 #[test]
@@ -201,8 +204,8 @@ fn longer_of_the_rules_cooldown_and_the_named_delay_is_used() {
         |wait: &str| json!({"error": {"message": format!("spend-based rate limit, retry in {wait}")}}).to_string();
     let ten_minutes = Duration::from_secs(600);
     let short = gemini(429, &body("30s"));
-    assert_eq!((short.delay(), short.cooldown()), (None, Cooldown::Fixed(ten_minutes)));
-    assert_eq!(gemini(429, &body("20m")).delay(), Some(2 * ten_minutes));
+    assert_eq!((short.retry_after(), short.cooldown()), (None, Cooldown::Fixed(ten_minutes)));
+    assert_eq!(gemini(429, &body("20m")).retry_after(), Some(2 * ten_minutes));
 }
 
 #[test]
@@ -311,7 +314,7 @@ fn limited_account_is_recognized_in_a_successful_response() {
         r#"[{"candidates": [{"finishReason": "PUP_LIMITED_DISABLED"}]}]"#,
     ] {
         let failure = of_good(body).unwrap();
-        let actual = (failure.class(), failure.affected_scope(), failure.cooldown(), failure.confirm);
+        let actual = (failure.class(), failure.scope(), failure.cooldown(), failure.confirm);
         assert_eq!(actual, (ErrorClass::KeyRejected, Scope::Project, Cooldown::Disable, true), "{body}");
     }
     let talk =
@@ -325,7 +328,7 @@ fn error_is_read_from_the_header_of_bedrock() {
     let headers = HeaderMap::from_iter([(name, "ThrottlingException:http://internal.amazon.com/".parse().unwrap())]);
     let provider = Named("bedrock", Vec::new());
     let failure = classify(&provider, StatusCode::BAD_REQUEST, &headers, b"{}").unwrap();
-    assert_eq!((failure.class(), failure.error_code()), (ErrorClass::RateLimit, Some("ThrottlingException")));
+    assert_eq!((failure.class(), failure.code()), (ErrorClass::RateLimit, Some("ThrottlingException")));
 }
 
 /// A provider may quote text of the caller in its message.
@@ -361,7 +364,7 @@ fn quoted_text_of_the_caller_is_ignored() {
 fn text_after_a_colon_or_a_line_does_not_block_keys_for_a_bad_request() {
     let reads = |provider, status, body: &str| {
         let failure = classified(&Classifier::default(), &Named(provider, Vec::new()), status, body);
-        let affects_keys = failure.class().is_key_fault() && failure.affected_scope() != Scope::Request;
+        let affects_keys = failure.class().is_key_fault() && failure.scope() != Scope::Request;
         assert!(!affects_keys, "{provider} {status} {body}: {failure:?}");
     };
     for text in rules::TABLE.iter().flat_map(|row| &row.messages) {
@@ -385,7 +388,7 @@ fn error_inside_the_message_of_another_error_is_read() {
     let inner = json!({"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT",
         "details": [{"reason": "API_KEY_INVALID"}]}});
     let outer = json!({"error": {"code": 400, "message": inner.to_string(), "status": "Bad Request"}});
-    assert_eq!(gemini(400, &outer.to_string()).error_code(), Some("API_KEY_INVALID"));
+    assert_eq!(gemini(400, &outer.to_string()).code(), Some("API_KEY_INVALID"));
     let day = json!({"error": {"code": 429, "details": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}]}});
     let outer = json!({"error": {"message": format!("litellm.RateLimitError: VertexAIException - {day}")}});
     assert_eq!(gemini(429, &outer.to_string()).class(), ErrorClass::DailyQuota);

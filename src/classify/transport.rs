@@ -25,7 +25,7 @@ impl Failure {
     /// assert!(!failure.may_have_been_sent());
     /// ```
     pub fn from_transport(error: &(dyn StdError + 'static)) -> Self {
-        let mut failure = Self::new(ErrorClass::Transient).scope(Scope::Request);
+        let mut failure = Self::new(ErrorClass::Transient).with_scope(Scope::Request);
         let (mut code, mut connected) = (None, true);
         for cause in causes(error) {
             if cause.downcast_ref::<Error>().is_some_and(|error| error.kind() == ErrorKind::Request) {
@@ -132,8 +132,7 @@ mod tests {
             (io::ErrorKind::InvalidData, None, Scope::Request, true),
         ] {
             let failure = Failure::from_transport(&wrapped(kind));
-            let actual =
-                (failure.class(), failure.error_code(), failure.affected_scope(), failure.may_have_been_sent());
+            let actual = (failure.class(), failure.code(), failure.scope(), failure.may_have_been_sent());
             assert_eq!(actual, (ErrorClass::Transient, code, scope, sent), "{kind:?}");
         }
     }
@@ -142,7 +141,7 @@ mod tests {
     fn failure_to_connect_is_known_whatever_caused_it() {
         for (kind, code) in [(io::ErrorKind::TimedOut, "timeout"), (io::ErrorKind::ConnectionReset, "connect")] {
             let failure = Failure::from_transport(&io::Error::new(io::ErrorKind::HostUnreachable, wrapped(kind)));
-            let actual = (failure.error_code(), failure.affected_scope(), failure.may_have_been_sent());
+            let actual = (failure.code(), failure.scope(), failure.may_have_been_sent());
             assert_eq!(actual, (Some(code), Scope::Exit, false), "{kind:?}");
         }
     }
@@ -150,9 +149,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn timeout_is_recognized_by_its_type() {
         let elapsed = tokio::time::timeout(Duration::from_secs(1), std::future::pending::<()>()).await.unwrap_err();
-        assert_eq!(Failure::from_transport(&Wrapped(Box::new(elapsed))).error_code(), Some("timeout"));
+        assert_eq!(Failure::from_transport(&Wrapped(Box::new(elapsed))).code(), Some("timeout"));
         let words = io::Error::other("connection refused: deadline has elapsed");
-        assert_eq!(Failure::from_transport(&words).error_code(), None, "messages do not matter");
+        assert_eq!(Failure::from_transport(&words).code(), None, "messages do not matter");
     }
 
     #[test]

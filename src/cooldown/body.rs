@@ -281,7 +281,8 @@ impl StreamObserver {
     /// Reports that the connection broke within the body. Neither the key nor the model is blamed.
     fn broke(&mut self) {
         if !mem::replace(&mut self.reported, true) {
-            self.lease.report(&Failure::new(ErrorClass::Transient).scope(Scope::Request).code("closed").into());
+            self.lease
+                .report(&Failure::new(ErrorClass::Transient).with_scope(Scope::Request).with_code("closed").into());
         }
     }
 }

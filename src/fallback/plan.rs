@@ -84,7 +84,7 @@ impl<B: TryClone> Plan<B> {
     }
 
     fn retries_after(&self, failure: &Failure) -> bool {
-        let affects_model = matches!(failure.affected_scope(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
+        let affects_model = matches!(failure.scope(), Scope::Model | Scope::ProjectModel | Scope::KeyModel);
         match failure.class() {
             ErrorClass::ModelNotFound => true,
             // The provider may have processed the request.

@@ -127,7 +127,7 @@ async fn only_errors_that_concern_the_model_cause_a_fallback() {
     for kept in [Caller, KeyRejected, Billing, Unclear, Egress] {
         assert_eq!(models(&send(layer(), generate("pro"), |_| class(kept)).await.1), ["pro"], "{kept:?}");
     }
-    let of_model = |_: &str| Reply::Fails(Failure::new(Unclear).scope(Scope::KeyModel));
+    let of_model = |_: &str| Reply::Fails(Failure::new(Unclear).with_scope(Scope::KeyModel));
     assert_eq!(models(&send(layer(), generate("pro"), of_model).await.1), ["pro", "flash"]);
     assert_eq!(models(&send(layer(), generate("pro"), |_| Reply::Good).await.1), ["pro"]);
 }

@@ -77,7 +77,7 @@ impl Attempts {
         // A rate-limited key may serve the request after its cooldown.
         let uncounted = needs.uncounted;
         let has_cooldown = |failure: &Failure| {
-            failure.class() == ErrorClass::RateLimit && failure.affected_scope() != Scope::Request && !uncounted
+            failure.class() == ErrorClass::RateLimit && failure.scope() != Scope::Request && !uncounted
         };
         let refuses = |failure: &Failure| failure.class().is_key_fault() && !has_cooldown(failure);
         let refused = self.iter().filter(|attempt| attempt.outcome().failure().is_some_and(refuses));

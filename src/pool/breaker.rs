@@ -13,7 +13,7 @@ use super::{
     registry::{GroupIx, ProjectIx, Slot},
 };
 use crate::{
-    classify::{Cooldown, ErrorClass, Failure, Scope},
+    classify::{Cooldown, End, ErrorClass, Failure, Scope},
     time::Tick,
 };
 
@@ -170,7 +170,10 @@ impl Breakers {
     pub(crate) fn fail(&mut self, target: Target, failure: &Failure, times: Times) -> Option<Phase> {
         let Times { now, started, .. } = times;
         let breaker = self.entry(target, now);
-        let fixed = failure.rule_cooldown.or(failure.retry_after).map(|delay| now.plus(delay.min(LONGEST)));
+        let fixed = match failure.end {
+            End::OfClass => None,
+            End::Named(delay) | End::Guessed(delay) => Some(now.plus(delay.min(LONGEST))),
+        };
         if matches!(breaker.phase, Phase::Disabled) {
             return None;
         }
@@ -322,7 +325,8 @@ fn next_phase(target: Target, failure: &Failure, failures: u16, fixed: Option<Ti
         return guess(PAUSED_STEP * failures.clamp(1, 4).into());
     }
     // A refusal by message alone has a cooldown of its rule: see `may_disable` of the classifier.
-    if failure.rule_cooldown.is_none() {
+    let guessed = matches!(failure.end, End::Guessed(_));
+    if !guessed {
         match by_class {
             Cooldown::Disable if failure.confirm && failures == 1 => return guess(CONFIRM),
             Cooldown::Disable => return Some(Phase::Disabled),
@@ -334,8 +338,7 @@ fn next_phase(target: Target, failure: &Failure, failures: u16, fixed: Option<Ti
         return None;
     }
     if let Some(until) = fixed {
-        // The end of a rule's cooldown is a guess, that of a provider's delay is not.
-        return Some(Phase::Cooling { until, guessed: failure.rule_cooldown.is_some() });
+        return Some(Phase::Cooling { until, guessed });
     }
     match by_class {
         Cooldown::Backoff { first, cap } => {

@@ -182,7 +182,7 @@ impl RetryPolicy {
         let forbidden = headers
             .and_then(|headers| headers.get("x-should-retry"))
             .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
-        let named = failure.delay().unwrap_or_default();
+        let named = failure.retry_after().unwrap_or_default();
         let made = attempts.not_idempotent && failure.may_have_been_sent();
         let worth = faults < self.max_attempts && !forbidden && !made && named <= LONGEST_RETRY_AFTER;
         if worth && self.budget.withdraw() {

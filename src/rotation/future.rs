@@ -186,7 +186,7 @@ fn without_secret(error: BoxError, lease: &Lease, failure: &Failure) -> BoxError
     }
     let texts: Vec<_> = causes(&*error).map(ToString::to_string).collect();
     // The status of a response to the caller depends on this kind.
-    let kind = if failure.error_code() == Some("timeout") { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+    let kind = if failure.code() == Some("timeout") { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
     io::Error::new(kind, secret.redact(&texts.join(": ")).into_owned()).into()
 }
 

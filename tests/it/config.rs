@@ -808,7 +808,8 @@ async fn every_setting_of_the_schema_changes_the_pool() {
         pool.provider().authorize(&mut head, &tower_keypool::Secret::new("AIza-not-a-real-key").unwrap()).unwrap();
         let snapshot = pool.snapshot(0, 10);
         let failure = pool.classify(StatusCode::IM_A_TEAPOT, &HeaderMap::new(), b"{}");
-        let limit = Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_millis(30)).scope(Scope::Key);
+        let limit =
+            Failure::new(ErrorClass::RateLimit).with_retry_after(Duration::from_millis(30)).with_scope(Scope::Key);
         for key in &snapshot.keys {
             let request = KeyRequest::model("m").affinity(Affinity::RequireKey(key.id.clone()));
             pool.try_acquire(request).unwrap().report(&limit.clone().into());

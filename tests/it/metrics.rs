@@ -44,7 +44,7 @@ fn counters_follow_the_pool() {
     first.report(&Outcome::Success);
     first.report_usage(Usage::new(12, 34));
     drop(first);
-    lease("two").report(&Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_secs(30)).into());
+    lease("two").report(&Failure::new(ErrorClass::RateLimit).with_retry_after(Duration::from_secs(30)).into());
     lease("three").report(&Failure::new(ErrorClass::Unclear).into());
     pool.disable(&"one".into(), "by hand").unwrap();
     assert!(pool.try_acquire("m").is_err());

@@ -181,7 +181,7 @@ async fn closure_is_not_called_without_a_key() {
 async fn cooling_key_is_waited_for() {
     let pool = pool(1);
     let calls = Cell::new(0);
-    let classify = |_: &ApiError| Failure::new(ErrorClass::RateLimit).retry_after(Duration::from_secs(2)).into();
+    let classify = |_: &ApiError| Failure::new(ErrorClass::RateLimit).with_retry_after(Duration::from_secs(2)).into();
     let started = pool.clock().now();
     let request = KeyRequest::model("m").wait(Duration::from_secs(5));
     let run = pool.run(request, classify, |_| {

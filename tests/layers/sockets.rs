@@ -48,5 +48,5 @@ async fn refused_connection_is_a_transport_error() {
     let error = KeyPoolLayer::new(&pool).layer(client).oneshot(ask("generateContent")).await.unwrap_err();
     assert_eq!(error.kind(), tower_keypool::ErrorKind::Transport);
     let first = error.attempts().iter().next().unwrap();
-    assert_eq!(first.outcome().failure().unwrap().error_code(), Some("connect"));
+    assert_eq!(first.outcome().failure().unwrap().code(), Some("connect"));
 }

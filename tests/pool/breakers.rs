@@ -85,7 +85,7 @@ fn each_scope_covers_its_keys_and_models() {
         (Scope::Exit, [[false, false], [true, true], [false, false], [true, true]]),
     ];
     for (scope, table) in rows {
-        let cooled = effect_of(Failure::new(NotEntitled).scope(scope)).0;
+        let cooled = effect_of(Failure::new(NotEntitled).with_scope(scope)).0;
         assert_eq!(cooled, table, "{scope:?}");
     }
 }
@@ -93,7 +93,7 @@ fn each_scope_covers_its_keys_and_models() {
 #[test]
 fn requests_for_a_disabled_model_fail_at_once() {
     let (pool, time) = keys(2);
-    answer(&pool, &time, M, Failure::new(KeyRejected).scope(Scope::Model));
+    answer(&pool, &time, M, Failure::new(KeyRejected).with_scope(Scope::Model));
     assert_eq!(reasons(&pool, M), [(Reason::Disabled, 2)]);
     let mut acquire = tokio_test::task::spawn(pool.acquire(KeyRequest::model(M).wait(secs(60))));
     assert!(matches!(acquire.poll(), std::task::Poll::Ready(Err(_))));
@@ -348,7 +348,7 @@ fn billing_account_cools_all_its_projects_and_one_trial_restores_them() {
     let (pool, time) = families();
     let lease = pool.try_acquire(KeyRequest::model(M).exclude((1..4).map(id))).unwrap();
     time.advance(secs(1));
-    lease.report(&Failure::new(Billing).scope(Scope::BillingAccount).into());
+    lease.report(&Failure::new(Billing).with_scope(Scope::BillingAccount).into());
     drop(lease);
     assert_eq!([0, 1, 2, 3].map(|n| ready(&pool, n, M)), [false, false, false, true]);
     time.advance(HOUR);
@@ -386,7 +386,7 @@ fn suspended_project_serves_again_when_one_of_its_keys_is_enabled() {
     let (pool, time) = families();
     let lease = pool.try_acquire(KeyRequest::model(M).exclude([id(2), id(3)])).unwrap();
     time.advance(secs(1));
-    lease.report(&Failure::new(KeyRejected).scope(Scope::Project).into());
+    lease.report(&Failure::new(KeyRejected).with_scope(Scope::Project).into());
     drop(lease);
     assert_eq!([0, 1, 2].map(|n| ready(&pool, n, M)), [false, false, true]);
     pool.enable(&id(1)).unwrap();
@@ -396,9 +396,9 @@ fn suspended_project_serves_again_when_one_of_its_keys_is_enabled() {
 #[test]
 fn failures_of_different_classes_are_counted_separately() {
     let (pool, time) = keys(1);
-    answer(&pool, &time, M, Failure::new(RateLimit).scope(Scope::Key));
+    answer(&pool, &time, M, Failure::new(RateLimit).with_scope(Scope::Key));
     time.advance(HOUR);
-    answer(&pool, &time, M, Failure::new(RateLimit).scope(Scope::Key));
+    answer(&pool, &time, M, Failure::new(RateLimit).with_scope(Scope::Key));
     time.advance(HOUR);
     answer(&pool, &time, M, Failure::new(Unclear));
     assert_eq!(state(&pool, 0), BreakerState::Cooling);

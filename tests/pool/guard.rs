@@ -16,7 +16,7 @@ fn disabled(pool: &KeyPool, keys: usize) -> usize {
 
 #[test]
 fn every_key_serves_again_within_two_minutes_after_an_outage() {
-    let scoped = |class, scope| Failure::new(class).scope(scope);
+    let scoped = |class, scope| Failure::new(class).with_scope(scope);
     for failure in [
         scoped(ErrorClass::KeyRejected, Scope::Key),
         scoped(ErrorClass::KeyRejected, Scope::Project),

@@ -152,7 +152,7 @@ pub(crate) fn rate() -> Failure {
 }
 
 pub(crate) fn rate_for(seconds: u64) -> Failure {
-    rate().retry_after(secs(seconds))
+    rate().with_retry_after(secs(seconds))
 }
 
 pub(crate) fn view(pool: &KeyPool, n: usize) -> KeyView {

@@ -553,7 +553,7 @@ async fn failure_classified_by_the_application_shows_no_secret() {
 #[tokio::test]
 async fn put_with_a_new_secret_closes_the_breaker() {
     let (pool, _) = manual(builder().key(key(0)));
-    take(&pool, M).report(&Failure::new(ErrorClass::KeyRejected).code("x").into());
+    take(&pool, M).report(&Failure::new(ErrorClass::KeyRejected).with_code("x").into());
     pool.put(tower_keypool::Key::new("AIza-not-a-real-key-another").named(id(0))).unwrap();
     assert!(pool.try_acquire(M).is_ok());
 }

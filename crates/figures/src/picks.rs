@@ -42,8 +42,9 @@ impl Picks {
         let pool = builder.build().expect("a pool");
         let requests: Vec<_> = names.iter().map(|name| KeyRequest::model(name.as_str())).collect();
         let cooled = keys * cooling / 100;
-        let failure =
-            Failure::new(ErrorClass::RateLimit).scope(Scope::Key).retry_after(Duration::from_secs(6 * 86_400));
+        let failure = Failure::new(ErrorClass::RateLimit)
+            .with_scope(Scope::Key)
+            .with_retry_after(Duration::from_secs(6 * 86_400));
         let failure = Outcome::from(failure);
         for _ in 0..cooled {
             pool.try_acquire(requests[0].clone()).expect("a ready key").report(&failure);

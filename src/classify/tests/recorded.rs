@@ -79,9 +79,9 @@ impl Fixture {
     fn difference(&self) -> Option<String> {
         let failure = self.classified(&self.body());
         let expected = &self.expect;
-        let got = (failure.as_ref().map(Failure::class), failure.as_ref().map(Failure::affected_scope));
+        let got = (failure.as_ref().map(Failure::class), failure.as_ref().map(Failure::scope));
         let cooldown = failure.as_ref().map_or(Value::Null, cooldown);
-        let code = failure.as_ref().and_then(Failure::error_code);
+        let code = failure.as_ref().and_then(Failure::code);
         let message = failure.as_ref().and_then(Failure::message);
         let confirm = failure.as_ref().is_some_and(|failure| failure.confirm);
         let as_expected = got == (expected.class, expected.scope)
@@ -112,7 +112,7 @@ impl Fixture {
 
 /// Returns the cooldown in the notation of the fixtures.
 fn cooldown(failure: &Failure) -> Value {
-    match (failure.delay(), failure.cooldown()) {
+    match (failure.retry_after(), failure.cooldown()) {
         (None, Cooldown::Backoff { .. }) => "backoff".into(),
         (None, Cooldown::Midnight) => "midnight".into(),
         (None, Cooldown::Disable) => "disabled".into(),
@@ -165,7 +165,7 @@ fn truncated_bodies_are_classified() {
                 assert!(!failure.class().is_key_fault() || is_allowed, "{}", fixture.name);
             }
             if matches!(fixture.status, 400 | 404..=428) {
-                let disables = failure.cooldown() == Cooldown::Disable && failure.error_code().is_none();
+                let disables = failure.cooldown() == Cooldown::Disable && failure.code().is_none();
                 assert!(!disables, "{} at {end}: {failure:?}", fixture.name);
             }
         }
@@ -238,7 +238,7 @@ proptest! {
         let failure = fixture.classified(&body);
         prop_assert_eq!(failure.is_some() || status == 200 || status == 304, true);
         if let Some(failure) = failure {
-            prop_assert!(failure.delay().is_none_or(|delay| !delay.is_zero() && delay.as_secs() <= 7 * 86_400));
+            prop_assert!(failure.retry_after().is_none_or(|delay| !delay.is_zero() && delay.as_secs() <= 7 * 86_400));
             prop_assert!(failure.message().is_none_or(|message| message.chars().count() <= 300));
             prop_assert!(failure.status().is_some_and(|status| status.as_u16() >= 300));
         }

@@ -159,8 +159,11 @@ impl Both {
             Op::Fail(lease, class, named) => {
                 if let Some(at) = held(lease, &self.leases) {
                     let before = (!class.is_key_fault()).then(|| self.view());
-                    let mut failure = Failure::new(class);
-                    failure.retry_after = named.map(Duration::from_millis);
+                    let failure = Failure::new(class);
+                    let failure = match named {
+                        Some(named) => failure.with_retry_after(Duration::from_millis(named)),
+                        None => failure,
+                    };
                     self.leases[at].report(&failure.into());
                     self.oracle.failed(at, class, named);
                     // A caller's fault changes no state.

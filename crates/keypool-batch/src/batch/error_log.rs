@@ -47,7 +47,7 @@ impl ErrorLog {
     pub(super) fn attempt(&self, wall: SystemTime, task: &TaskId, attempt: &Attempt) {
         let Some(failure) = attempt.outcome().failure() else { return };
         let Some(status) = failure.status() else { return };
-        let code = failure.error_code().unwrap_or(failure.class().as_str());
+        let code = failure.code().unwrap_or(failure.class().as_str());
         let mut what = format!("{} {code}", status.as_u16());
         // For limits and overload, the code says enough.
         let is_plain =
@@ -55,7 +55,7 @@ impl ErrorLog {
         if let Some(message) = failure.message().filter(|_| !is_plain) {
             what = format!("{what}: {message}");
         }
-        if let Some(delay) = failure.delay() {
+        if let Some(delay) = failure.retry_after() {
             what = format!("{what} (retry in {}s)", delay.as_secs_f64().ceil());
         }
         self.line(wall, Some(attempt.key()), task, &what);

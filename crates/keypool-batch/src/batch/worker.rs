@@ -401,7 +401,7 @@ impl Engine {
         let cause = error.unavailable_cause().unwrap_or(UnavailableCause::Provider);
         if let Some(last) = error.attempts().last() {
             let what = last.outcome().failure().map(failure_text).unwrap_or_default();
-            match last.outcome().failure().map(|failure| (failure.class(), failure.affected_scope())) {
+            match last.outcome().failure().map(|failure| (failure.class(), failure.scope())) {
                 // No key can help: the provider refuses our address, or another server responds.
                 Some((ErrorClass::Egress, _)) => self.outage.unreachable("the network", &what),
                 // The failure belongs to the request and not to a key.

@@ -136,7 +136,7 @@ impl Error {
                 .downcast_ref::<hyper_util::client::legacy::Error>()
                 .is_some_and(hyper_util::client::legacy::Error::is_connect)
         });
-        let kind = match failure.error_code() {
+        let kind = match failure.code() {
             Some("timeout") => ErrorKind::Timeout,
             Some("connect") => ErrorKind::Connect,
             _ if is_connect => ErrorKind::Connect,
@@ -167,7 +167,7 @@ impl Error {
         };
         let status = failure.status().unwrap_or(answer.status());
         let content_type = answer.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-        let is_page = content_type.starts_with(b"text/") && failure.error_code().is_none();
+        let is_page = content_type.starts_with(b"text/") && failure.code().is_none();
         let text = match failure.message() {
             _ if is_page && matches!(status.as_u16(), 400 | 404 | 405 | 501) => {
                 wrong_address(&status.to_string(), base)
@@ -177,8 +177,8 @@ impl Error {
         };
         let mut error = Self::new(kind, text).with_attempts(attempts);
         error.inner.status = Some(status);
-        error.inner.code = failure.error_code().map(str::to_owned);
-        error.inner.retry_after = failure.delay();
+        error.inner.code = failure.code().map(str::to_owned);
+        error.inner.retry_after = failure.retry_after();
         error
     }
 
@@ -279,7 +279,7 @@ fn cause(unavailable: &Unavailable, attempts: &Attempts, cooling: Vec<ErrorClass
 /// Formats the status, code and message of a failure: `429 RESOURCE_EXHAUSTED: quota exceeded`.
 pub(crate) fn failure_text(failure: &Failure) -> String {
     let status = failure.status().map(|status| status.as_u16().to_string());
-    let mut words = [status.as_deref(), failure.error_code()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let mut words = [status.as_deref(), failure.code()].into_iter().flatten().collect::<Vec<_>>().join(" ");
     if let Some(message) = failure.message() {
         words.push_str(if words.is_empty() { "" } else { ": " });
         words.push_str(message);

@@ -271,9 +271,7 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
         ErrorKind::Request if is_body_timeout(error) => StatusCode::REQUEST_TIMEOUT,
         ErrorKind::Request => StatusCode::BAD_REQUEST,
         ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Transport if Failure::from_transport(error).error_code() == Some("timeout") => {
-            StatusCode::GATEWAY_TIMEOUT
-        }
+        ErrorKind::Transport if Failure::from_transport(error).code() == Some("timeout") => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Transport => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
