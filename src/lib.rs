@@ -96,9 +96,9 @@
 //! # Time
 //!
 //! The library reads the time from a [`Clock`] and sleeps with tokio's timers. Under a paused runtime, waits for windows,
-//! cooldowns and midnights end immediately. With a [`ManualClock`], a request that waits for a key also sleeps on tokio's
-//! timer, which [`ManualClock::advance`] does not move. The layers need a tokio runtime with timers enabled: for waits, for pauses
-//! before a retry, and while the start of a response is read. [`KeyPool::try_acquire`] needs none.
+//! cooldowns and midnights end immediately. A [`ManualClock`] is for tests without a runtime. The layers need a tokio
+//! runtime with timers enabled: for waits, for pauses before a retry, and while the start of a response is read.
+//! [`KeyPool::try_acquire`] needs none.
 #![cfg_attr(not(test), deny(clippy::unwrap_used))]
 
 #[macro_use]

@@ -25,9 +25,10 @@ use crate::{
 
 /// Replaces the request's key by `*` in the response's headers and body, plain, percent-encoded or escaped as in JSON.
 ///
-/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer); below, it also works. The length of a body does not change. Trailing bytes that may be
-/// the start of the key, less than six times its length, are held back until more arrive. A key in compressed data is
-/// not found: put a layer that decodes it below. A key of fewer than 8 bytes is not redacted.
+/// It belongs above [`KeyRotationLayer`](crate::KeyRotationLayer); below, it also works. The length of a body does not
+/// change. Trailing bytes that may be the start of the key, less than six times its length, are held back until more
+/// arrive. A key in compressed data is not found: put a layer that decodes it below. A key of fewer than 8 bytes is not
+/// redacted.
 ///
 /// ```no_run
 /// # fn stack<S>(pool: tower_keypool::KeyPool, http_client: S) {

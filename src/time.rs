@@ -198,8 +198,7 @@ impl ManualClock {
         Clock(Source::Manual(Arc::clone(&self.0)))
     }
 
-    /// Advances the monotonic and the wall clock by a duration, rounded down to a millisecond. A request that waits for a
-    /// key also sleeps on tokio's timer, which this method does not move.
+    /// Advances the monotonic and the wall clock by a duration, rounded down to a millisecond.
     pub fn advance(&self, duration: Duration) {
         let millis = duration.as_millis() as u64;
         self.0.tick.fetch_add(millis, Ordering::AcqRel);

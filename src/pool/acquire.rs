@@ -137,13 +137,14 @@ pub(crate) fn at_once(shared: &Arc<Shared>, request: &KeyRequest) -> Result<Leas
     }
 }
 
-/// Tries to get a key: returns a grant, an error, or a place in the queue. `keeps_turn` means that it is the request's turn.
+/// Tries to get a key: returns a grant, an error, or a place in the queue. `keeps_turn` means that it is the request's
+/// turn.
 fn begin(shared: &Arc<Shared>, request: &KeyRequest, deadline: &mut Option<Tick>, keeps_turn: bool) -> Begun {
     let begun = shared.with(|state, now| {
         let selection = Selection::new(state, request, false);
         // A model of the provider's table gets its own windows before its first response.
         let is_new =
-            request.model.is_some() && state.models.is_shared(selection.named) && state.settings.may_assume_more();
+            request.model.is_some() && state.models.is_shared(selection.requested) && state.settings.may_assume_more();
         (!is_new).then(|| try_or_join(shared, state, &selection, deadline, keeps_turn, now))
     });
     begun.unwrap_or_else(|| {
@@ -165,7 +166,7 @@ fn try_or_join(
     if state.shut_down {
         return Begun::Failed(Error::shut_down());
     }
-    let (request, model) = (selection.request, selection.model);
+    let (request, model) = (selection.request, selection.effective);
     let deadline = *deadline.get_or_insert_with(|| now.tick.plus(request.wait.unwrap_or(shared.wait)));
     let patient = deadline > now.tick;
     // Waiting requests are served first.

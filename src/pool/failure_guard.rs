@@ -72,7 +72,7 @@ impl FailureGuard {
         let failed = keys.iter().filter(|(_, permanent)| *permanent).count();
         if failed >= KEYS && failed * 10 >= keys.len() * 9 {
             self.paused = true;
-            // The targets of earlier failures had their trial at the last release.
+            // Targets that failed earlier have had their trial.
             let recently_released = self.was_released(now, RELEASE);
             let row = if recently_released { self.in_a_row } else { usize::MAX };
             self.held = self.failures.iter().rev().take(row).filter_map(|(.., disables)| *disables).collect();

@@ -239,10 +239,11 @@ impl KeyPool {
         Events(self.shared.events.subscribe())
     }
 
-    /// Classifies a response of the provider by the pool's rules; `None` if it is successful. `body` is a body or an event
-    /// of a stream with its `data:`. Up to 64 KiB of it are read; it must not be compressed. The failure keeps the provider's message, which may contain the key.
-    /// [`Lease::report`] redacts it; to log it before, redact the body with
-    /// [`Secret::redact`](crate::Secret::redact).
+    /// Classifies a response of the provider by the pool's rules; `None` if it is successful. `body` is a body, or an
+    /// event of a stream with its `data:`. Up to 64 KiB of it are read; it must not be compressed.
+    ///
+    /// The failure keeps the provider's message, which may contain the key. [`Lease::report`] redacts it; to log it
+    /// before, redact the body with [`Secret::redact`](crate::Secret::redact).
     ///
     /// ```
     /// use http::{HeaderMap, StatusCode};

@@ -44,8 +44,7 @@ struct Model {
     name: Arc<str>,
     /// Whether it is configured or had a successful response: it then has its own windows and list of keys.
     confirmed: bool,
-    /// The model for which its requests counted until it was confirmed. Its windows start with a copy of all counts of
-    /// that model, since its own are not known apart.
+    /// The shared model that counted its requests before it was confirmed. Its windows start with a copy of those counts.
     counted_under: Option<ModelIx>,
     /// The prompt tokens of its latest responses, estimated and used; older responses weigh less.
     tokens: (f64, f64),

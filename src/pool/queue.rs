@@ -93,8 +93,8 @@ impl WaitQueue {
         }
     }
 
-    /// Returns when to wake a waiter: the first of its model when the next key wakes, the others every second, since the
-    /// first one may be in a task that does not poll it.
+    /// Returns when to wake a waiter: the first of its model when the next key wakes, the others every second, since
+    /// the first one may be in a task that does not poll it.
     pub(crate) fn wakes_at(&self, id: WaiterId, model: ModelIx, now: Tick) -> Tick {
         match self.queues.get(&model).and_then(|queue| queue.armed) {
             Some((first, tick)) if first == id || tick <= now => tick,
@@ -141,7 +141,7 @@ pub(crate) fn serve(state: &mut State, now: Now) {
 
 fn serve_model(state: &mut State, model: ModelIx, now: Now) {
     let (mut at, mut ahead) = (0, 0);
-    // Plain requests that found no key: a request that differs only in that it costs at least as much finds none.
+    // Plain requests that found no key. Later requests of the same model and affinity that cost as much find none either.
     let mut blocked: Vec<KeyRequest> = Vec::new();
     let mut until = None::<Tick>;
     while at < MAX_TRIED && ahead < LOOK_AHEAD {

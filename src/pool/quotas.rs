@@ -24,8 +24,8 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ZoneIx(u16);
 
-/// How long a refusal of the store is remembered at most, plus 1 ms for each other one, so that a request does not ask for
-/// many keys in turns without end. A correction makes room before a window opens, and reaches the store within a second.
+/// A refusal is forgotten after 1.25 s, since a correction may make room earlier. 1 ms is added for each other refusal, so
+/// that a request does not ask for many keys in turn forever.
 const REFUSED_FOR: Duration = Duration::from_millis(1_250);
 
 type Fast = BuildHasherDefault<TargetHasher>;

@@ -7,8 +7,8 @@ use crate::{key::KeyId, limit::Cost};
 /// The requirements of a request: its model, its cost, how long it may wait, which key or project must serve it.
 ///
 /// A `&str` converts to one request for that model. As an extension of an HTTP request it takes precedence over what
-/// the layers derive: they add the model, the number of requests and the tokens of the prompt if it does not set them,
-/// and that the request is not idempotent.
+/// the layers derive. They add only what is missing: the model, the number of requests and the tokens of the prompt. They
+/// also mark a request that is not idempotent.
 ///
 /// ```
 /// use std::time::Duration;

@@ -91,9 +91,9 @@ pub(crate) type Found = (Slot, bool);
 pub(crate) struct Selection<'a> {
     pub(crate) request: &'a KeyRequest,
     /// The model of the requested name, to which breakers apply.
-    pub(crate) named: ModelIx,
+    pub(crate) requested: ModelIx,
     /// The model whose windows and list of keys it uses: the same, or one that several names share.
-    pub(crate) model: ModelIx,
+    pub(crate) effective: ModelIx,
     /// The expected cost.
     pub(crate) cost: Cost,
     /// Whether the request may exceed an assumed limit although another one is testing it, since it cannot wait.
@@ -102,9 +102,9 @@ pub(crate) struct Selection<'a> {
 
 impl<'a> Selection<'a> {
     pub(crate) fn new(state: &State, request: &'a KeyRequest, may_exceed_assumed: bool) -> Self {
-        let (named, model) = state.models_of(request);
-        let cost = state.models.cost(model, request.cost);
-        Self { request, named, model, cost, may_exceed_assumed }
+        let (requested, effective) = state.models_of(request);
+        let cost = state.models.cost(effective, request.cost);
+        Self { request, requested, effective, cost, may_exceed_assumed }
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn select(state: &mut State, selection: &Selection<'_>, now: Now) -> 
 pub(crate) fn alternate(state: &mut State, selection: &Selection<'_>, now: Now) -> Option<Slot> {
     let (slot, over_assumed) = find(state, selection, now).ok()?;
     let is_trial = |target: Target| state.breakers.gate(target, now.tick) == Gate::Trial;
-    (!over_assumed && !state.covering(slot, selection.named).any(is_trial)).then_some(slot)
+    (!over_assumed && !state.covering(slot, selection.requested).any(is_trial)).then_some(slot)
 }
 
 /// Takes the key that the store chose, if it is still ready.
@@ -143,7 +143,7 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
         blocked.permanent = true;
         return Err(blocked);
     }
-    match state.breakers.gate(Target::Model(selection.named), now.tick) {
+    match state.breakers.gate(Target::Model(selection.requested), now.tick) {
         Gate::Pass | Gate::Trial => {}
         Gate::Until(until) => {
             blocked.until = Some(until);
@@ -175,7 +175,7 @@ pub(crate) fn find(state: &mut State, selection: &Selection<'_>, now: Now) -> Re
 
 /// Returns the ready key with the lowest priority number and rank.
 fn by_rank(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
-    let model = selection.model;
+    let model = selection.effective;
     ensure_list(state, model);
     while let Some(slot) = state.scheduler.wake_due(model, now.tick) {
         state.make_ready(model, slot);
@@ -238,7 +238,7 @@ fn step(
     blocked: &mut Blocked,
     now: Now,
 ) -> Step {
-    let model = selection.model;
+    let model = selection.effective;
     match readiness(state, selection, slot, now) {
         Readiness::Ready { over_assumed: false } => return Step::Found,
         // Keys under their assumed limit are used before it.
@@ -267,7 +267,7 @@ fn step(
 
 /// Returns the best of the keys that the affinity names.
 fn by_affinity(state: &mut State, selection: &Selection<'_>, now: Now, blocked: &mut Blocked) -> Option<Found> {
-    ensure_list(state, selection.model);
+    ensure_list(state, selection.effective);
     let slots = match &selection.request.affinity {
         Affinity::RequireKey(id) | Affinity::PreferKey(id) => state.registry.find(id).into_iter().collect(),
         Affinity::RequireProject(name) | Affinity::PreferProject(name) => state
@@ -316,17 +316,18 @@ fn ensure_list(state: &mut State, model: ModelIx) {
 /// Reports whether a request may exceed the assumed limit of a project, which one request at a time may test.
 fn may_exceed(state: &State, selection: &Selection<'_>, slot: Slot) -> bool {
     let project = state.registry.get(slot).map(|entry| entry.project);
-    selection.may_exceed_assumed || project.is_some_and(|project| !state.quotas.is_probing(project, selection.model))
+    selection.may_exceed_assumed
+        || project.is_some_and(|project| !state.quotas.is_probing(project, selection.effective))
 }
 
 fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now) -> Readiness {
     let Some(entry) = state.registry.get(slot) else { return Readiness::NotThisRequest(None, Reason::Disabled) };
-    let Selection { request, named, model, .. } = *selection;
+    let Selection { request, requested, effective: model, .. } = *selection;
     if request.excluded.contains(&entry.data.id) {
         return Readiness::NotThisRequest(None, Reason::Tried);
     }
     // Several models share this list: a key in it may be blocked only by what applies to all of them.
-    let shared = named != model || request.model.is_some() && state.models.is_shared(model);
+    let shared = requested != model || request.model.is_some() && state.models.is_shared(model);
     if !entry.data.allows(request.model.as_deref()) {
         return if shared {
             Readiness::NotThisRequest(None, Reason::Model)
@@ -335,7 +336,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
         };
     }
     if !state.breakers.is_empty() {
-        for target in state.covering(slot, named) {
+        for target in state.covering(slot, requested) {
             let (until, reason) = match state.breakers.gate(target, now.tick) {
                 Gate::Pass | Gate::Trial => continue,
                 Gate::Until(until) => (Some(until), Reason::Cooling),
@@ -381,7 +382,7 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
 }
 
 fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Found, now: Now) -> Grant {
-    let (model, asked) = (selection.model, selection.request.cost);
+    let (model, asked) = (selection.effective, selection.request.cost);
     state.uses += 1;
     let entry = state.registry.get_mut(slot).expect("it was just found ready");
     entry.load.in_flight += 1;
@@ -401,7 +402,7 @@ fn take(state: &mut State, selection: &Selection<'_>, (slot, over_assumed): Foun
     let is_trial = |target: &Target| state.breakers.gate(*target, now.tick) == Gate::Trial;
     let mut trials = Vec::new();
     if !state.breakers.is_empty() {
-        trials.extend(state.covering(slot, selection.named).filter(is_trial));
+        trials.extend(state.covering(slot, selection.requested).filter(is_trial));
     }
     for trial in &trials {
         state.breakers.begin_trial(*trial, now.tick);

@@ -109,9 +109,9 @@ impl State {
 
     /// Returns the model that a request names, and the one whose windows and list of keys it uses.
     pub(crate) fn models_of(&self, request: &KeyRequest) -> (ModelIx, ModelIx) {
-        let named = self.models.find(request.model_name());
-        let model = if request.uncounted { ModelIx::UNCOUNTED } else { self.models.effective(named) };
-        (named, model)
+        let requested = self.models.find(request.model_name());
+        let effective = if request.uncounted { ModelIx::UNCOUNTED } else { self.models.effective(requested) };
+        (requested, effective)
     }
 
     /// Returns the quota of a project and model, and creates it if needed.
