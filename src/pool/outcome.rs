@@ -15,6 +15,7 @@ use crate::{
     key::KeyId,
     limit::Amounts,
     store::Record,
+    time::Tick,
 };
 
 /// Applies the outcome of a request. A lease may report several: a successful head, then an error within the stream.
@@ -147,16 +148,7 @@ fn try_again(state: &mut State, target: Target, now: Now) {
 }
 
 fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
-    state.stats.failed += 1;
-    *state.stats.by_class.entry(failure.class.as_str()).or_default() += 1;
-    if matches!(failure.class, ErrorClass::Caller | ErrorClass::ModelNotFound) {
-        return;
-    }
-    let Some(entry) = current(state, grant) else { return };
-    entry.counts.failed = entry.counts.failed.saturating_add(1);
-    entry.load.answered(now.tick.since(grant.started), false);
-    // The key has a new secret since then, to which this failure does not apply.
-    if entry.data.secret != grant.key.secret {
+    if !count_failure(state, grant, failure, now) {
         return;
     }
     if let Some(name) = failure.project() {
@@ -164,41 +156,69 @@ fn fail(state: &mut State, grant: &Grant, failure: &Failure, now: Now) {
     }
     let Some(project) = state.registry.get(grant.slot).map(|entry| entry.project) else { return };
     let model = grant.model_name.as_deref().map_or(ModelIx::DEFAULT, |name| state.models.remember(name));
-    // If too many names are known, this one shares a model with others, which its error must not affect.
-    let shares_model = grant.model_name.is_some() && state.models.is_shared(model);
-    if shares_model && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel) {
-        return;
-    }
-    // The quota of uncounted requests, such as counting tokens or creating a batch, is not the model's.
-    if grant.model == ModelIx::UNCOUNTED && matches!(failure.class, ErrorClass::RateLimit | ErrorClass::DailyQuota) {
+    if is_of_another_model(state, grant, failure, model) {
         return;
     }
     super::learning::learn_limits(state, project, grant, failure, now);
     let Some(target) = target_of(state, grant, failure, project, model) else { return };
     let may_disable = matches!(failure.class, ErrorClass::KeyRejected | ErrorClass::Unclear);
+    let paused = pause_disabling(state, grant, may_disable.then_some(target), now) && may_disable;
+    let times = Times { now: now.tick, started: grant.started, midnight: midnight(state, grant, project, now), paused };
+    let Some(phase) = state.breakers.fail(target, failure, times) else { return };
+    publish_opened(state, target, phase, failure, &grant.key.id, now);
+    // Keys that waited for the trial's outcome now wait for the cooldown.
+    state.unpark(target);
+}
+
+/// Counts a failure. Returns whether it applies to the key, as it is now.
+fn count_failure(state: &mut State, grant: &Grant, failure: &Failure, now: Now) -> bool {
+    state.stats.failed += 1;
+    *state.stats.by_class.entry(failure.class.as_str()).or_default() += 1;
+    if matches!(failure.class, ErrorClass::Caller | ErrorClass::ModelNotFound) {
+        return false;
+    }
+    let Some(entry) = current(state, grant) else { return false };
+    entry.counts.failed = entry.counts.failed.saturating_add(1);
+    entry.load.answered(now.tick.since(grant.started), false);
+    // A failure of the key's earlier secret does not apply to the new one.
+    entry.data.secret == grant.key.secret
+}
+
+/// Reports whether a failure must not affect this model.
+fn is_of_another_model(state: &State, grant: &Grant, failure: &Failure, model: ModelIx) -> bool {
+    // If too many names are known, this one shares a model with others, which its error must not affect.
+    let shares_model = grant.model_name.is_some() && state.models.is_shared(model);
+    // The quota of uncounted requests, such as counting tokens or creating a batch, is not the model's.
+    let is_uncounted = grant.model == ModelIx::UNCOUNTED;
+    shares_model && matches!(failure.scope, Scope::Model | Scope::KeyModel | Scope::ProjectModel)
+        || is_uncounted && matches!(failure.class, ErrorClass::RateLimit | ErrorClass::DailyQuota)
+}
+
+/// Tells the failure guard about a failure, and of its target if it may disable that. Returns whether disabling is paused.
+fn pause_disabling(state: &mut State, grant: &Grant, disables: Option<Target>, now: Now) -> bool {
     let was_paused = state.failure_guard.disabling_paused();
-    let paused = state.failure_guard.failed(grant.slot, may_disable.then_some(target), now.tick);
+    let paused = state.failure_guard.failed(grant.slot, disables, now.tick);
     if paused && !was_paused {
         let id = grant.key.id.clone();
         state.effects.events.push(Event::DisablingPaused { key: id });
         // Keys that were disabled just before disabling was paused get a trial, too.
         for held in state.failure_guard.held.clone() {
-            if held != target {
+            if Some(held) != disables {
                 try_again(state, held, now);
             }
         }
     }
-    // The day on which the request started applies. During the guard after midnight, it ends with the guard.
+    paused
+}
+
+/// Returns when the daily limits of a request's project have room again: those of the day on which it started. During the
+/// guard after midnight that is the end of the guard.
+fn midnight(state: &mut State, grant: &Grant, project: ProjectIx, now: Now) -> Tick {
     let today = match &grant.reservation {
         Some(reservation) => reservation.today(),
         None => state.quotas.today(state.registry.project(project).zone, now),
     };
-    let midnight = if today.in_guard { today.guard_ends } else { today.ends };
-    let times = Times { now: now.tick, started: grant.started, midnight, paused: paused && may_disable };
-    let Some(phase) = state.breakers.fail(target, failure, times) else { return };
-    publish_opened(state, target, phase, failure, &grant.key.id, now);
-    // Keys that waited for the trial's outcome now wait for the cooldown.
-    state.unpark(target);
+    if today.in_guard { today.guard_ends } else { today.ends }
 }
 
 /// Returns the target of a failure, if it has one.

@@ -335,21 +335,10 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
             Readiness::BlockedBy(Target::Key(slot), Reason::Model)
         };
     }
-    if !state.breakers.is_empty() {
-        for target in state.covering(slot, requested) {
-            let (until, reason) = match state.breakers.gate(target, now.tick) {
-                Gate::Pass | Gate::Trial => continue,
-                Gate::Until(until) => (Some(until), Reason::Cooling),
-                Gate::TrialUnderWay => (None, Reason::Trial),
-                Gate::Disabled => (None, Reason::Disabled),
-            };
-            let of_model = matches!(target, Target::KeyModel(..) | Target::ProjectModel(..));
-            return match until {
-                _ if shared && of_model => Readiness::NotThisRequest(until, reason),
-                Some(until) => Readiness::Until(until, reason),
-                None => Readiness::BlockedBy(target, reason),
-            };
-        }
+    if !state.breakers.is_empty()
+        && let Some(blocked) = blocked_by_breaker(state, slot, requested, shared, now)
+    {
+        return blocked;
     }
     if entry.data.max_concurrent.is_some_and(|max| entry.load.in_flight >= max) {
         return Readiness::BlockedBy(Target::Key(slot), Reason::Busy);
@@ -367,9 +356,31 @@ fn readiness(state: &mut State, selection: &Selection<'_>, slot: Slot, now: Now)
         // A smaller request may fit.
         return Readiness::NotThisRequest(Some(until), Reason::Store);
     }
-    let project = entry.project;
+    room(state, entry.project, model, &selection.cost, now)
+}
+
+/// Returns how a breaker blocks a key for a model, whose list of keys may be shared with others.
+fn blocked_by_breaker(state: &State, slot: Slot, model: ModelIx, shared: bool, now: Now) -> Option<Readiness> {
+    state.covering(slot, model).find_map(|target| {
+        let (until, reason) = match state.breakers.gate(target, now.tick) {
+            Gate::Pass | Gate::Trial => return None,
+            Gate::Until(until) => (Some(until), Reason::Cooling),
+            Gate::TrialUnderWay => (None, Reason::Trial),
+            Gate::Disabled => (None, Reason::Disabled),
+        };
+        let of_model = matches!(target, Target::KeyModel(..) | Target::ProjectModel(..));
+        Some(match until {
+            _ if shared && of_model => Readiness::NotThisRequest(until, reason),
+            Some(until) => Readiness::Until(until, reason),
+            None => Readiness::BlockedBy(target, reason),
+        })
+    })
+}
+
+/// Returns whether the windows of a project and model have room.
+fn room(state: &mut State, project: ProjectIx, model: ModelIx, cost: &Cost, now: Now) -> Readiness {
     let today = state.quotas.today(state.registry.project(project).zone, now);
-    match state.quota(project, model).room(&selection.cost, now.tick, today) {
+    match state.quota(project, model).room(cost, now.tick, today) {
         Room::Free => Readiness::Ready { over_assumed: false },
         Room::OverAssumed => Readiness::Ready { over_assumed: true },
         Room::Full { until, reason } => match reason {
