@@ -42,7 +42,7 @@ pub struct Lease {
     /// The prompt tokens that the response reported, or `u64::MAX`.
     input_tokens: AtomicU64,
     output_tokens: AtomicU64,
-    unsent: AtomicBool,
+    unsent: bool,
     reported: AtomicBool,
 }
 
@@ -50,8 +50,7 @@ impl Lease {
     pub(crate) fn new(shared: Arc<Shared>, grant: Grant) -> Self {
         let unknown = || AtomicU64::new(u64::MAX);
         let (input_tokens, output_tokens) = (unknown(), unknown());
-        let (unsent, reported) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { shared, grant, input_tokens, output_tokens, unsent, reported }
+        Self { shared, grant, input_tokens, output_tokens, unsent: false, reported: AtomicBool::new(false) }
     }
 
     /// Returns the key's id.
@@ -118,8 +117,8 @@ impl Lease {
     }
 
     /// Gives the key back unused. The request was not sent and counts against no limit.
-    pub fn give_back(self) {
-        self.unsent.store(true, Ordering::Relaxed);
+    pub fn give_back(mut self) {
+        self.unsent = true;
     }
 
     /// Returns how long the lease has been held.
@@ -171,7 +170,7 @@ fn log(grant: &Grant, outcome: &Outcome) {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let (usage, sent) = (self.usage(), !self.unsent.load(Ordering::Relaxed));
+        let (usage, sent) = (self.usage(), !self.unsent);
         self.shared.with(|state, now| super::outcome::end(state, &self.grant, usage, sent, now));
     }
 }

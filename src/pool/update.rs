@@ -60,8 +60,8 @@ impl KeyPool {
         let mut rest = &keys[..];
         while !rest.is_empty() {
             // No request may be served when only some of the limits of a project apply.
-            let project_ends = |at: &usize| rest.get(*at).is_none_or(|(project, _)| *project != rest[at - 1].0);
-            let (step, later) = rest.split_at((STEP.min(rest.len())..).find(project_ends).unwrap_or(rest.len()));
+            let project_ends = |at: &usize| rest[*at].0 != rest[at - 1].0;
+            let (step, later) = rest.split_at((STEP..rest.len()).find(project_ends).unwrap_or(rest.len()));
             rest = later;
             self.change(|state, now| {
                 for (_, key) in step {
