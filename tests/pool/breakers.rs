@@ -367,7 +367,7 @@ fn failures_of_a_secret_do_not_affect_its_replacement() {
     let changes: [&dyn Fn(&KeyPool); 3] = [
         &|pool| pool.replace_secret(&id(0), &secret).unwrap(),
         &|pool| drop(pool.put(renewed.clone()).unwrap()),
-        &|pool| pool.replace_all(&[renewed.clone()]).unwrap(),
+        &|pool| pool.replace_all(std::slice::from_ref(&renewed)).unwrap(),
     ];
     for change in changes {
         let (pool, time) = keys(1);
