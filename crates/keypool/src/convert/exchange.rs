@@ -146,7 +146,7 @@ impl<'a> Caller<'a> {
         let (tenant, model) = (Arc::clone(&self.incoming.tenant), self.incoming.model.clone());
         let bytes = native.body.clone();
         let mut native = Incoming { route, tenant, head, body: Collected::whole(native.body), model };
-        let pinned = resources::pinned(self.app, self.provider, &native, &ResourceAccess::of(&native)).await?;
+        let pinned = resources::pinned(self.app, &ResourceAccess::of(self.provider, &native), &native).await?;
         let (provider, session) = (Arc::clone(self.provider), self.session.clone());
         let Incoming { head, body, .. } = &mut native;
         let needs = handler::key_request(self.app, &provider, head, body, None, pinned, session.as_ref())?;

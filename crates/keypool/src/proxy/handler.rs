@@ -108,11 +108,11 @@ async fn forward(
     incoming: Incoming,
     address: Option<Address>,
 ) -> Result<Response, ApiError> {
-    let resource = resources::ResourceAccess::of(&incoming);
+    let resource = resources::ResourceAccess::of(provider, &incoming);
     if let Some(collection) = resource.list() {
         return resources::list(app, provider, &incoming, collection, address.as_ref()).await;
     }
-    let pinned = resources::pinned(app, provider, &incoming, &resource).await?;
+    let pinned = resources::pinned(app, &resource, &incoming).await?;
     let Incoming { route, tenant, mut head, mut body, model } = incoming;
     if route.dialect != Dialect::Gemini {
         convert::without_gateway_parts(&route, &mut body);
@@ -156,7 +156,7 @@ async fn forward(
         None => {}
     }
     let body = if resource.changes_table() {
-        Box::pin(resources::learn(app, provider, &tenant, &resource, &mut head, body, address)).await?
+        Box::pin(resources::learn(app, resource, &mut head, body, address)).await?
     } else {
         body
     };
