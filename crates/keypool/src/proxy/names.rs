@@ -35,7 +35,7 @@ enum Property {
     Listed,
     /// A POST only stores data: it needs no model.
     Stores,
-    /// Path segments that stand where an id would, but are endpoints.
+    /// Path segments that stand where an id would, but are endpoints that create resources.
     Endpoints(&'static str),
     /// Ends of paths below this one whose responses name resources, too.
     Creates(&'static str),
@@ -77,7 +77,7 @@ static KNOWN_PATHS: &[KnownPath] = &[
     known(OpenAi, "uploads", &[Stores, Creates("/complete")], "", ""),
     known(OpenAi, "batches", &[Listed], "", ""),
     known(OpenAi, "chat/completions", &[], "", ""),
-    known(OpenAi, "responses", &[Endpoints("input_tokens compact")], "previous_response_id", "response/id"),
+    known(OpenAi, "responses", &[], "previous_response_id", "response/id"),
     known(OpenAi, "conversations", &[Permanent, Stores], "conversation", "conversation/id"),
     known(OpenAi, "containers", &[Listed, Stores], "container container_id", "output/*/container_id item/container_id"),
     known(OpenAi, "vector_stores", &[Permanent, Listed, Stores], "vector_store_id vector_store_ids", "vector_store_id"),
@@ -111,7 +111,7 @@ const CREATES_BATCHES: Property =
 /// Endpoints that keep nothing, of all dialects. They have only POST.
 const ENDPOINTS: &str = "audio/speech audio/transcriptions audio/translations complete completions embeddings \
     fim/completions images/edits images/generations images/variations messages messages/count_tokens moderations \
-    ocr rerank";
+    ocr rerank responses/compact responses/input_tokens";
 static ENDPOINT: KnownPath = known(OpenAi, "", &[Shared], "", "");
 
 /// What may stand before the version in a path, or behind it.
@@ -386,7 +386,7 @@ mod tests {
             (OpenAi, "/v1/threads/thread_1/runs/run_1", Some("threads/thread_1"), "/runs/run_1"),
             (OpenAi, "/v1/threads/runs", None, "/runs"),
             (OpenAi, "/v1/fine_tuning/jobs/ftjob-1", Some("jobs/ftjob-1"), ""),
-            (OpenAi, "/v1/responses/input_tokens", None, "/input_tokens"),
+            (OpenAi, "/v1/responses/input_tokens", None, ""),
             (OpenAi, "/v1/videos/characters/char_1", Some("characters/char_1"), ""),
             (OpenAi, "/v1/chat/completions/chatcmpl-1/messages", Some("completions/chatcmpl-1"), "/messages"),
             (Anthropic, "/v1/messages", None, ""),
@@ -405,6 +405,7 @@ mod tests {
         ] {
             assert_eq!(in_path(dialect, path), None, "{path}");
         }
+        assert!(!in_path(OpenAi, "/v1/responses/compact").expect("a known path").may_create());
     }
 
     #[test]
