@@ -86,7 +86,7 @@ impl ConfigCommand {
     }
 
     fn show(self, inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<()> {
-        let settings = settings(inputs, loaded)?;
+        let settings = settings(loaded)?;
         let config = &loaded.config;
         let lists = json!({
             "keys": config.keys.len(),
@@ -171,7 +171,7 @@ fn check(loaded: &Loaded) -> (Vec<(String, String)>, String) {
     (problems, format!("the configuration is valid: {}", count(keys, "key")))
 }
 
-fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
+fn settings(loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
     let config = &loaded.config;
     let sections: BTreeMap<&str, Value> = BTreeMap::from([
         ("pool", serde_json::to_value(&config.pool)?),
@@ -181,12 +181,11 @@ fn settings(inputs: &Inputs, loaded: &Loaded) -> anyhow::Result<Vec<Setting>> {
         ("store", serde_json::to_value(&config.store)?),
         ("batch", serde_json::to_value(&config.batch)?),
     ]);
-    let origins = inputs.origins()?;
     let mut settings = Vec::new();
     for (section, values) in sections {
         for (name, value) in values.as_object().into_iter().flatten() {
             let setting = format!("{section}.{name}");
-            let from = origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
+            let from = loaded.origins.get(&setting).cloned().unwrap_or_else(|| "default".to_owned());
             settings.push(Setting { name: setting, value: value.clone(), from });
         }
     }

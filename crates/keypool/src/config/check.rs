@@ -25,7 +25,6 @@ struct Checker<'a> {
 struct Places<'a> {
     /// The name of the file.
     file: String,
-    /// The origin of each setting that is set: an option, a variable, or a line of the file.
     origins: &'a BTreeMap<String, String>,
 }
 
@@ -43,15 +42,15 @@ impl Places<'_> {
     }
 }
 
-/// Checks the settings. `origins` has the origin of each one that is set.
+/// Checks the settings. `origins` has the origin of each one that is set: an option, a variable, or a line of the file.
 pub(super) fn check(
     config: Config,
     path: PathBuf,
     environment: Environment,
-    origins: &BTreeMap<String, String>,
+    origins: BTreeMap<String, String>,
 ) -> Result<Loaded, Problems> {
     let file = if path.as_os_str().is_empty() { "configuration".to_owned() } else { path.display().to_string() };
-    let places = Places { file, origins };
+    let places = Places { file, origins: &origins };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut checker = Checker { folder: &folder, places: &places, problems: Vec::new() };
     let listen = checker.address("gateway.listen", &config.gateway.listen);
@@ -104,6 +103,7 @@ pub(super) fn check(
         redis_password,
         proxies,
         tenant_hashes,
+        origins: origins.clone(),
         usual_key_file: super::loaded::usual_key_file(),
     };
     let mut problems = problems.into_iter().chain(providers(&loaded, &places)).collect::<Vec<_>>();

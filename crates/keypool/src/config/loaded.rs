@@ -60,6 +60,8 @@ pub struct Loaded {
     pub proxies: BTreeMap<String, SecretText>,
     /// The hash of each tenant's token, in the order of the configuration.
     pub tenant_hashes: Vec<[u8; 32]>,
+    /// The origin of each setting that is set: an option, a variable, or a line of the file.
+    pub origins: BTreeMap<String, String>,
     /// The absolute path of [`USUAL_KEY_FILE`] if it exists, or existed at an earlier load of this process.
     pub usual_key_file: Option<PathBuf>,
 }

@@ -695,6 +695,35 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
 }
 
 #[test]
+fn variables_of_clients_do_not_set_the_upstream() {
+    let home = Home::new();
+    let gateway = "http://127.0.0.1:5000";
+    let clients = ["GOOGLE_GEMINI_BASE_URL", "OPENAI_BASE_URL", "OPENAI_API_BASE", "ANTHROPIC_BASE_URL"]
+        .map(|name| (name, gateway));
+    let own = [("GEMINI_API_BASE_URL", "http://gemini.example"), ("OPENAI_API_BASE_URL", "http://openai.example")];
+    for (provider, variables, expected) in [
+        ("gemini", &clients[..], Value::Null),
+        ("openai", &clients, Value::Null),
+        ("anthropic", &clients, Value::Null),
+        ("gemini", &own, "http://gemini.example".into()),
+        ("openai", &own, "http://openai.example".into()),
+        ("anthropic", &own, Value::Null),
+    ] {
+        let shown = run_in(
+            home.path(),
+            &["config", "show", "--json"],
+            "",
+            &[variables, &[("KEYPOOL_PROVIDER", provider)]].concat(),
+        );
+        let shown = shown.good().json();
+        let settings = shown["settings"].as_array().expect("a list");
+        let upstream = settings.iter().find(|row| row["setting"] == "gateway.upstream").expect("a listed setting");
+        assert_eq!(upstream["value"], expected, "{provider}");
+        assert_eq!(upstream["from"] == "default", expected.is_null(), "{upstream}");
+    }
+}
+
+#[test]
 fn database_is_copied_checked_and_rekeyed() {
     let home = Home::new();
     home.run(&["db", "check"]).wrong("there is no database at");
