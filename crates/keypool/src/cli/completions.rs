@@ -1,8 +1,7 @@
-//! `keypool completions` and `keypool man`
+//! `keypool completions`
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
@@ -21,28 +20,5 @@ impl Completions {
         clap_complete::generate(self.shell, &mut Cli::command(), "keypool", &mut script);
         output::write(&script);
         ExitCode::SUCCESS
-    }
-}
-
-/// Print the manual page of keypool, or write the manual pages of all commands into a folder
-#[derive(Args)]
-pub(super) struct Man {
-    /// The folder for the manual pages
-    #[arg(value_name = "FOLDER")]
-    folder: Option<PathBuf>,
-}
-
-impl Man {
-    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
-        if let Some(folder) = &self.folder {
-            let failed = || format!("{}: the manual pages cannot be written", folder.display());
-            std::fs::create_dir_all(folder).with_context(failed)?;
-            clap_mangen::generate_to(Cli::command(), folder).with_context(failed)?;
-        } else {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            output::write(&page);
-        }
-        Ok(ExitCode::SUCCESS)
     }
 }

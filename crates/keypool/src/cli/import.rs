@@ -12,7 +12,7 @@ use tower_keypool::{Key, Secret, config::KeyEntry};
 
 use super::{
     add_key::stored,
-    block_on, json_fields, key_options,
+    block_on, key_options,
     opened::{database, must_exist},
     output::{Json, moment, print, print_json, table, warn, wrong},
 };
@@ -26,7 +26,7 @@ use crate::{
 /// A file has one key per line, followed by its options, or is CSV, TSV or JSON. Bad lines are reported and skipped. If
 /// the database has a key already, the options in the file replace its options. The files are not needed afterwards.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::IMPORT))]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Import {
     /// The key files; - reads standard input
     #[arg(value_name = "FILE|-", required_unless_present = "history")]

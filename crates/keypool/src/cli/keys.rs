@@ -12,7 +12,7 @@ use tower_keypool::{
 
 use super::{
     add_key::stored,
-    block_on, json_fields,
+    block_on,
     key_options::{self, KeyOptions},
     key_rows::{self, KeyRow},
     opened::{Opened, Source},
@@ -22,7 +22,7 @@ use crate::{config::Inputs, usage};
 
 /// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::KEYS))]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Keys {
     #[command(subcommand)]
     change: Option<Change>,

@@ -20,7 +20,6 @@ use serde_json::Value;
 use super::{
     block_on,
     gateway_client::{Admin, GatewayClient},
-    json_fields,
     key_rows::{self, KeyRow},
     opened::{Opened, Source},
     output::{Json, count, plain, print, print_error},
@@ -37,7 +36,7 @@ const EXIT_CODES: &str = "Exit codes: 0 ended by q, Ctrl-C or SIGTERM, 1 the gat
 ///
 /// With --admin, shows the keys of a running gateway; otherwise those of the database.
 #[derive(Args)]
-#[command(after_help = EXIT_CODES, after_long_help = format!("{EXIT_CODES}\n\n{}", json_fields::MONITOR))]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct Monitor {
     /// Print lines instead of a full-screen table; always the case in a pipe
     #[arg(long)]

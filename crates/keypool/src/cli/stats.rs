@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    block_on, json_fields,
+    block_on,
     key_rows::{Breaker, KeyRow},
     keys::rows,
     opened::{Opened, Source},
@@ -25,7 +25,7 @@ const STATS_EXIT_CODES: &str =
 
 /// Show totals: keys by state, unavailable models, and today's usage.
 #[derive(Args)]
-#[command(after_help = STATS_EXIT_CODES, after_long_help = format!("{STATS_EXIT_CODES}\n\n{}", json_fields::STATS))]
+#[command(after_help = STATS_EXIT_CODES)]
 pub(super) struct Stats {
     #[command(flatten)]
     source: Source,
@@ -151,7 +151,7 @@ the configuration is wrong.";
 
 /// Check whether keys are usable, for scripts. Cooling keys count as usable, disabled keys do not.
 #[derive(Args)]
-#[command(after_help = HEALTH_EXIT_CODES, after_long_help = format!("{HEALTH_EXIT_CODES}\n\n{}", json_fields::HEALTH))]
+#[command(after_help = HEALTH_EXIT_CODES)]
 pub(super) struct Health {
     #[command(flatten)]
     source: Source,

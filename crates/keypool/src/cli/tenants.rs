@@ -10,7 +10,7 @@ use keypool_store::{
 use serde_json::json;
 
 use super::{
-    block_on, json_fields,
+    block_on,
     opened::{database, must_exist},
     output::{Json, moment, print, print_json, quoted, table, warn, wrong},
 };
@@ -22,7 +22,7 @@ use crate::{
 
 /// Manage tenants: clients with their own token, models and limits. A running gateway applies a change within 2 s.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", json_fields::TENANTS))]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Tenants {
     #[command(subcommand)]
     change: Option<Change>,
