@@ -152,7 +152,7 @@ fn invalid_key_is_refused_and_not_shown() {
 }
 
 #[test]
-fn import_reports_invalid_lines_and_is_listed_in_the_history() {
+fn import_reports_invalid_lines() {
     let home = Home::new();
     let lines = format!("{} id=a project=p rpm=10 label=team\n{} teir=free\n{}\n", key(1), key(2), key(3));
     home.write("keys.txt", &lines);
@@ -168,9 +168,6 @@ fn import_reports_invalid_lines_and_is_listed_in_the_history() {
     assert_eq!(ids(&keys).len(), 3);
     let done = home.run_with_input(&["import", "-", "--source", "vault"], &key(5)).good();
     assert!(done.out.contains("1 added"), "{}", done.out);
-    let history = home.json(&["import", "--history"]);
-    let sources: Vec<_> = history.as_array().expect("a list").iter().map(|import| &import["source"]).collect();
-    assert_eq!(sources, ["vault", "more.json", "mail"]);
     home.run(&["import", "none.txt"]).wrong("none.txt: the file cannot be read");
     home.write("bad.txt", "short\n");
     home.run(&["import", "bad.txt"]).wrong("the file has no key");
@@ -699,7 +696,6 @@ fn missing_database_is_not_created_by_commands_that_read() {
     for command in [&["usage"][..], &["stats"], &["health"], &["keys"], &["tenants"], &["monitor", "--count", "1"]] {
         home.run(&[command, &["--db", "typo.db"]].concat()).wrong("there is no database at");
     }
-    home.run(&["import", "--history", "--db", "typo.db"]).wrong("there is no database at");
     assert!(!home.path().join("typo.db").exists() && !home.path().join("typo.db.key").exists());
     home.write("empty.db", "");
     home.run(&["config", "check", "--db", "empty.db"]).good();
