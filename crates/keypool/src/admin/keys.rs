@@ -1,6 +1,6 @@
 //! The routes that list, change and test keys. A new key is stored in the database, encrypted, and used at once.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     Extension, Json,
@@ -11,14 +11,14 @@ use http::{HeaderMap, StatusCode};
 use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tower_keypool::{ErrorClass, KeyChange, KeyId, Secret, pool::ProjectView};
+use tower_keypool::{ErrorClass, KeyChange, KeyId, Secret};
 
 use super::{
     AdminError,
     body::{Body, Params},
     routes::tagged,
     sessions::Administrator,
-    views::{KeyRow, KeyState, ProjectRow, key_rows, project_row},
+    views::{KeyRow, KeyState, key_rows},
 };
 use crate::{
     app::{App, AppState},
@@ -40,7 +40,7 @@ pub struct KeysQuery {
     /// Only keys of this project.
     project: Option<String>,
     /// Only keys of this provider.
-    pool: Option<String>,
+    provider: Option<String>,
     /// Only keys whose id, label or project contains this text, in any case.
     text: Option<String>,
     /// Number of keys to skip.
@@ -56,8 +56,6 @@ pub struct KeyPage {
     /// Number of keys that match the query, on all pages.
     total: usize,
     keys: Vec<KeyRow>,
-    /// The projects of these keys.
-    projects: Vec<ProjectRow>,
 }
 
 /// Lists keys, without their secrets
@@ -66,14 +64,13 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
     let text = query.text.as_deref().unwrap_or_default().to_lowercase();
     let matches = |key: &KeyRow| {
         query.state.is_none_or(|state| key.state == state)
-            && query.project.as_deref().is_none_or(|project| key.project() == project)
+            && query.project.as_deref().is_none_or(|project| key.project == project)
             && key.mentions(&text)
     };
     let are_all = query.state.is_none() && query.project.is_none() && text.is_empty();
     let limit = query.limit.unwrap_or(100).min(1_000);
-    let mut page = KeyPage { total: 0, keys: Vec::new(), projects: Vec::new() };
-    for provider in app.pools.iter().filter(|one| query.pool.as_deref().is_none_or(|name| *one.name == *name)) {
-        let mut known = HashSet::new();
+    let mut page = KeyPage { total: 0, keys: Vec::new() };
+    for provider in app.pools.iter().filter(|one| query.provider.as_deref().is_none_or(|name| *one.name == *name)) {
         let keys = provider.pool.stats().keys;
         for offset in (0..keys).step_by(PAGE) {
             if are_all && (page.total + PAGE <= query.offset || page.keys.len() == limit) {
@@ -81,17 +78,12 @@ pub async fn list(State(app): State<AppState>, headers: HeaderMap, Params(query)
                 continue;
             }
             let snapshot = provider.pool.snapshot(offset, PAGE);
-            let mut shown = HashSet::new();
             for key in key_rows(provider, &snapshot).into_iter().filter(matches) {
                 if page.total >= query.offset && page.keys.len() < limit {
-                    shown.insert(key.project().to_owned());
                     page.keys.push(key);
                 }
                 page.total += 1;
             }
-            let is_new = |project: &&ProjectView| shown.contains(&*project.name) && known.insert(project.name.clone());
-            let projects = snapshot.projects.iter().filter(is_new);
-            page.projects.extend(projects.map(|project| project_row(&provider.name, project)));
         }
     }
     tagged(&headers, &page)
@@ -109,7 +101,7 @@ fn find(app: &App, id: &str) -> Result<(Arc<ProviderPool>, KeyRow), AdminError> 
     let found = app.pools.iter().find_map(|provider| {
         let mut pages = (0..provider.pool.stats().keys).step_by(PAGE).map(|from| provider.pool.snapshot(from, PAGE));
         let page = pages.find(|page| page.keys.iter().any(|key| key.id.as_str() == id))?;
-        let key = key_rows(provider, &page).into_iter().find(|key| key.id() == id)?;
+        let key = key_rows(provider, &page).into_iter().find(|key| key.id == id)?;
         Some((Arc::clone(provider), key))
     });
     found.ok_or_else(|| AdminError::not_found("there is no key with this id: list all keys with GET /-/admin/keys"))
@@ -122,7 +114,7 @@ async fn find_stored(app: &App, id: &str) -> Result<(SqliteStore, StoredKey), Ad
         && !provider.is_stored(&KeyId::new(id))
     {
         let message =
-            format!("key {id} is listed in {}: change it there (disable and enable work for all keys)", key.place());
+            format!("key {id} is listed in {}: change it there (disable and enable work for all keys)", key.listed_at);
         return Err(AdminError::conflict(message));
     }
     let sqlite = super::database(app)?;

@@ -15,7 +15,7 @@ use super::{
     AdminError,
     body::{Body, Params},
     sessions::Administrator,
-    views::{LimitRow, PoolRow, project_row},
+    views::{LimitRow, PoolRow, limit_rows},
 };
 use crate::{
     app::AppState,
@@ -260,9 +260,9 @@ pub async fn tenants(State(app): State<AppState>) -> Json<Vec<TenantRow>> {
             models: entry.models.clone(),
             max_concurrent: entry.max_concurrent,
             expires: entry.expires.clone(),
-            limits: match used.map(|used| project_row("tenants", used).into_limits()) {
+            limits: match used.map(limit_rows) {
                 Some(used) if !used.is_empty() => used,
-                _ => tenant.limits().iter().map(LimitRow::unused).collect(),
+                _ => tenant.limits().iter().map(|limit| LimitRow::given("*", limit)).collect(),
             },
         }
     };

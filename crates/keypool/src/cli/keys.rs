@@ -14,11 +14,14 @@ use super::{
     add_key::stored,
     block_on,
     key_options::{self, KeyOptions},
-    key_rows::{self, KeyRow},
     opened::{Opened, Source},
     output::{Json, plain, print, print_json, quoted, short, table, wrong},
 };
-use crate::{config::Inputs, usage};
+use crate::{
+    admin::views::{KeyRow, key_rows},
+    config::Inputs,
+    usage,
+};
 
 /// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
 #[derive(Args)]
@@ -132,7 +135,7 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     let mut all = Vec::new();
     for provider in opened.pools.iter() {
         let today = usage::today(provider.pool.provider().zone());
-        for mut row in key_rows::of_pool(provider)? {
+        for mut row in key_rows(provider, &provider.pool.snapshot(0, usize::MAX)) {
             let id = KeyId::new(row.id.as_str());
             opened.place(&provider.name, &id).clone_into(&mut row.listed_at);
             row.used_today = opened.stores.sqlite.as_ref().map(|_| used.get(&(today, id)).copied().unwrap_or(0));
@@ -169,11 +172,11 @@ async fn show(opened: &Opened, id: &str, json: bool) -> anyhow::Result<()> {
     }
     let limits = row.given.iter().map(|limit| {
         let model = if limit.model == "*" { "each model" } else { &limit.model };
-        format!("{} {} per {} for {model}", limit.limit, limit.unit.replace('_', " "), limit.per)
+        format!("{} {} per {} for {model}", limit.limit, limit.unit.to_string().replace('_', " "), limit.span)
     });
     let limits = limits.collect::<Vec<_>>().join(", ");
     let is_default = |name: &str, value: &Value| match name {
-        "in_flight" | "started" | "breakers" | "limits" | "given" => true,
+        "in_flight" | "started" | "succeeded" | "failed" | "in_database" | "breakers" | "limits" | "given" => true,
         "weight" => *value == 1,
         "priority" => *value == 0,
         "tier" => *value == "unknown",

@@ -183,8 +183,8 @@ async fn keys_are_added_changed_tested_and_removed() {
     let shown = get(&gateway, "/keys?text=MINE").await;
     assert_eq!((&shown["total"], &shown["keys"][0]["id"]), (&json!(1), &json!("new")));
     assert_eq!(shown["keys"][0]["in_database"], true);
-    assert_eq!(shown["projects"][0]["name"], "p");
-    let rpm = &shown["projects"][0]["models"][0]["limits"][0];
+    assert_eq!(shown["keys"][0]["project"], "p");
+    let rpm = &shown["keys"][0]["limits"][0];
     assert_eq!((&rpm["limit"], &rpm["span"], &rpm["source"]), (&json!(7), &json!("minute"), &json!("given")));
 
     let tested = ask(&gateway, Method::POST, "/keys/new/test", Value::Null).await.json();
@@ -355,6 +355,10 @@ async fn events_are_listed_and_streamed_as_sentences() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(sentences.contains(&disabled), "{sentences:?}");
+    let shown = get(&gateway, "/keys/key-0").await;
+    let targets: Vec<_> =
+        shown["breakers"].as_array().expect("a list").iter().map(|breaker| &breaker["target"]).collect();
+    assert_eq!(targets, ["key key-0", "project project-0 for gemini-2.5-flash"], "of the key and its project: {shown}");
     let cooling = sentences.iter().find(|sentence| sentence.contains("Slow down.")).expect("the cooldown");
     assert!(cooling.starts_with("project project-0 for gemini-2.5-flash is not used for "), "{cooling}");
 }

@@ -338,7 +338,7 @@ async fn stats_name_models_that_are_at_their_limits_with_all_keys() {
     generate();
     let stats = home.json(&["stats"]);
     let out = &stats["providers"][0]["models_out"][0];
-    assert_eq!(out["target"], "model gemini-2.5-flash", "{stats}");
+    assert_eq!(out["model"], "gemini-2.5-flash", "{stats}");
     assert!(out["seconds_left"].as_u64().is_some_and(|left| left <= 61), "{stats}");
 }
 
@@ -906,9 +906,9 @@ async fn admin() -> Upstream {
                 "attempts": [{ "key": "k-1", "project": "p", "model": "m", "class": "key_rejected", "status": 400,
                     "message": "API key not valid", "milliseconds": 3 }] }),
             "/-/admin/snapshot" => serde_json::json!({ "pools": [{ "name": "gemini",
-                "keys": [{ "id": "k-1", "project": "p", "tier": "free", "state": "partly", "breakers": [] }],
-                "projects": [{ "name": "p", "breakers": [], "models": [{ "model": "gemini-2.5-flash", "limits": [
-                    { "unit": "requests", "span": "minute", "limit": 10, "used": 10, "source": "given", "opens_in": 41 }] }] }] }] }),
+                "keys": [{ "id": "k-1", "project": "p", "tier": "free", "state": "partly", "limits": [
+                    { "model": "gemini-2.5-flash", "unit": "requests", "span": "minute", "limit": 10, "used": 10,
+                      "source": "given", "opens_in_seconds": 41 }] }] }] }),
             _ => return reply(404, "application/json", r#"{"error": {"message": "this request is not remembered"}}"#),
         };
         reply(200, "application/json", body.to_string())
