@@ -195,6 +195,7 @@ pub fn key_rows(provider: &ProviderPool, snapshot: &Snapshot) -> Vec<KeyRow> {
 }
 
 fn key_row(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyView, project: &ProjectView) -> KeyRow {
+    let in_database = provider.is_stored(&key.id);
     let text = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     let exit = key.exit.as_ref().map(|exit| format!("exit {exit}"));
     let account = project.billing_account.as_ref().map(|account| format!("billing account {account}"));
@@ -206,8 +207,9 @@ fn key_row(provider: &ProviderPool, snapshot: &Snapshot, key: &KeyView, project:
     let mut row = KeyRow {
         id: key.id.to_string(),
         provider: provider.name.to_string(),
-        listed_at: key.label.as_deref().unwrap_or("the configuration").to_owned(),
-        in_database: provider.is_stored(&key.id),
+        listed_at: if in_database { "database" } else { key.label.as_deref().unwrap_or("the configuration") }
+            .to_owned(),
+        in_database,
         project: key.project.to_string(),
         billing_account: text(&project.billing_account),
         label: text(&key.label),

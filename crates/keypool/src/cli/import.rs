@@ -7,18 +7,18 @@ use keypool_store::{SqliteStore, sqlite::StoredKey};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_keypool::{
-    Key, Secret,
+    Key,
     config::{KeyEntry, Problem},
 };
 
 use super::{
-    add_key::stored,
-    block_on, key_options,
+    block_on,
     opened::database,
     output::{Json, print, print_json, warn, wrong},
 };
 use crate::{
     config::{Inputs, Loaded, NO_EXIT},
+    keys,
     store::Stores,
 };
 
@@ -110,28 +110,28 @@ impl Import {
         };
         let before = database.keys().await?;
         let by_secret: HashMap<&str, &StoredKey> = before.iter().map(|key| (key.secret.expose(), key)).collect();
-        let mut keys = Vec::new();
+        let mut stored_keys = Vec::new();
         for key in &read.keys {
             let at = read.place(&key.id()).unwrap_or_default();
             match merged(key, at, &import.source, &by_secret, &before, loaded) {
                 Ok(stored) => {
                     let is_known = by_secret.contains_key(stored.secret.expose());
                     *(if is_known { &mut import.merged } else { &mut import.added }) += 1;
-                    keys.push(stored);
+                    stored_keys.push(stored);
                     if !loaded.has_exit_of(key) {
                         import.problems.push(Problem::new(at, NO_EXIT));
                     }
                 }
                 Err(error) => {
                     import.rejected += 1;
-                    import.problems.push(Problem::of_entry(at, error.to_string()));
+                    import.problems.push(Problem::of_entry(at, error));
                 }
             }
         }
         for text in import.problems.iter_mut().flat_map(|problem| [&mut problem.place, &mut problem.message]) {
             *text = text.replace("/dev/stdin:", "standard input, line ");
         }
-        database.put_keys(keys).await?;
+        database.put_keys(stored_keys).await?;
         Ok(import)
     }
 }
@@ -144,23 +144,19 @@ fn merged(
     by_secret: &HashMap<&str, &StoredKey>,
     before: &[StoredKey],
     loaded: &Loaded,
-) -> anyhow::Result<StoredKey> {
+) -> Result<StoredKey, String> {
     let mut options = KeyEntry::options(key);
-    let secret = options.get("secret").and_then(Value::as_str).unwrap_or_default().to_owned();
-    anyhow::ensure!(secret != loaded.token.expose(), "this is the gateway's own token, not a key of a provider");
     label(&mut options, place, source);
-    let (id, options) = if let Some(there) = by_secret.get(&*secret) {
-        let mut all = there.options.as_object().cloned().unwrap_or_default();
-        all.extend(there.project.iter().map(|project| ("project".to_owned(), project.as_str().into())));
+    let known = options.get("secret").and_then(Value::as_str).and_then(|secret| by_secret.get(secret));
+    if let Some(known) = known {
+        let mut all = keys::options_of(known);
+        options.remove("id");
         all.extend(options);
-        (there.id.clone(), all)
-    } else {
-        let is_taken = before.iter().any(|stored| stored.id == key.id());
-        anyhow::ensure!(!is_taken, "the database has another key named {}", key.id());
-        (key.id(), options)
-    };
-    drop(key_options::check(&options, loaded)?);
-    Ok(stored(id, Secret::new(&secret)?, options))
+        options = all;
+    } else if before.iter().any(|stored| stored.id == key.id()) {
+        return Err(format!("the database has another key named {}", key.id()));
+    }
+    Ok(keys::stored_from(options, loaded)?.1)
 }
 
 /// Removes the place in the file from the label, and sets the source.

@@ -11,7 +11,6 @@ use tower_keypool::{
 };
 
 use super::{
-    add_key::stored,
     block_on,
     key_options::{self, KeyOptions},
     opened::{Opened, Source},
@@ -20,7 +19,7 @@ use super::{
 use crate::{
     admin::views::{KeyRow, key_rows},
     config::Inputs,
-    usage,
+    keys as stored, usage,
 };
 
 /// List all keys with their place, state and usage, or change one. A running gateway applies a change within 2 s.
@@ -233,13 +232,9 @@ async fn set(opened: &Opened, id: String, given: &KeyOptions) -> anyhow::Result<
     if given.is_empty() {
         return Err(wrong("there is nothing to set: name an option, such as --rpm 10"));
     }
-    let mut options = key.options.as_object().cloned().unwrap_or_default();
-    options.extend(key.project.map(|project| ("project".to_owned(), project.into())));
-    options.insert("secret".to_owned(), key.secret.expose().into());
-    options.insert("id".to_owned(), id.as_str().into());
+    let mut options = stored::options_of(&key);
     given.apply(&mut options);
-    drop(key_options::check(&options, &opened.loaded)?);
-    opened.database()?.put_key(stored(key.id, key.secret, options)).await?;
+    opened.database()?.put_key(stored::stored_from(options, &opened.loaded).map_err(wrong)?.1).await?;
     given.warn_of_unknown_exit(&opened.loaded);
     Ok((id, "changed"))
 }
@@ -279,14 +274,14 @@ async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static
 }
 
 async fn replace(opened: &Opened, id: String, given: Option<&str>) -> anyhow::Result<(String, &'static str)> {
-    let mut key = of_database(opened, &id.as_str().into()).await?;
-    let secret = key_options::read_secret(given, &opened.loaded)?;
+    let mut options = stored::options_of(&of_database(opened, &id.as_str().into()).await?);
+    let secret = key_options::read_secret(given)?;
     let database = opened.database()?;
-    let all = database.keys().await?;
-    if let Some(other) = all.iter().find(|other| other.secret.expose() == secret.expose()) {
+    if let Some(other) = stored::with_secret(database, secret.expose()).await? {
         return Err(wrong(format!("{} has this secret already: give another one", other.id)));
     }
-    key.secret = secret;
+    options.insert("secret".to_owned(), secret.expose().into());
+    let (_, key) = stored::stored_from(options, &opened.loaded).map_err(wrong)?;
     let target = BreakerTarget::Key(key.id.clone());
     database.put_key(key).await?;
     // A cooldown of the old secret does not apply to the new one.

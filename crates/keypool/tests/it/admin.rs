@@ -204,6 +204,15 @@ async fn keys_are_added_changed_tested_and_removed() {
     assert_eq!((&tested["works"], &tested["class"]), (&json!(false), &json!("key_rejected")), "{tested}");
     assert_eq!(get(&gateway, "/keys/new").await["state"], "usable", "a test does not change the state");
 
+    for (options, why) in [
+        (json!({ "secret": key(7), "api_key": key(8) }), "api_key: a key in the database cannot have this option"),
+        (json!({ "secret": TOKEN }), "this is the gateway's own token"),
+        (json!({ "id": "none" }), "secret: expected the key as a string"),
+    ] {
+        let refused = ask(&gateway, Method::POST, "/keys", options).await;
+        assert!(refused.status == 400 && message(&refused).contains(why), "{}", refused.text());
+    }
+
     assert_eq!(ask(&gateway, Method::DELETE, "/keys/new", Value::Null).await.status, 200);
     assert_eq!(ask(&gateway, Method::GET, "/keys/new", Value::Null).await.status, 404);
     gateway.wait_for_log("removed key new").await;
