@@ -9,8 +9,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use tower_keypool::config::Environment;
 
-use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span};
-use crate::tenants::check_name;
+use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span, TenantEntry};
 
 /// The default token of clients on loopback.
 const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
@@ -234,15 +233,12 @@ impl Checker<'_> {
         seen.insert(<[u8; 32]>::from(Sha256::digest(token.expose())));
         for (n, tenant) in config.tenants.iter().enumerate() {
             let setting = format!("tenants, entry {}", n + 1);
-            if let Err(why) = check_name(&tenant.name) {
-                self.problem(&setting, format!("name: {why}"));
-            } else if !names.insert(tenant.name.as_str()) {
+            for problem in tenant.problems() {
+                self.problem(&setting, problem);
+            }
+            if !names.insert(tenant.name.as_str()) {
                 self.problem(&setting, "expected a name that is not used by another tenant");
             }
-            if tenant.max_concurrent == Some(0) {
-                self.problem(&setting, "max_concurrent: expected a whole number, 1 or more");
-            }
-            self.patterns(&setting, &tenant.models);
             let reported = self.problems.len();
             let given = self.secret(&setting, tenant.token.as_ref(), tenant.token_file.as_deref());
             let hash = match (&given, &tenant.token_hash) {
@@ -255,12 +251,6 @@ impl Checker<'_> {
                 Some(_) => self.problem(&setting, "this token is in use already: choose another one"),
                 None if self.problems.len() > reported => {}
                 None => self.problem(&setting, "expected one of token, token_file and token_hash (SHA-256 in hex)"),
-            }
-            if tenant.expires.as_deref().is_some_and(|expires| parse_time(expires).is_none()) {
-                self.problem(
-                    &setting,
-                    "expires: expected a day such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z",
-                );
             }
         }
         hashes
@@ -286,9 +276,37 @@ impl Checker<'_> {
     }
 
     fn patterns<'m>(&mut self, setting: &str, models: impl IntoIterator<Item = &'m String>) {
-        for model in models.into_iter().filter(|model| model.find('*').is_some_and(|at| at + 1 < model.len())) {
-            self.problem(setting, format!("{model}: a name of models may have * only at its end"));
+        for problem in models.into_iter().filter_map(|model| pattern_problem(model)) {
+            self.problem(setting, problem);
         }
+    }
+}
+
+fn pattern_problem(model: &str) -> Option<String> {
+    let is_wrong = model.find('*').is_some_and(|at| at + 1 < model.len());
+    is_wrong.then(|| format!("{model}: a name of models may have * only at its end"))
+}
+
+impl TenantEntry {
+    /// Returns what is wrong with its name, models and limits.
+    pub fn problems(&self) -> Vec<String> {
+        let name = &self.name;
+        // `.` and `..` cannot be part of a path.
+        let is_path = name.trim_matches('.').is_empty() || name.contains('/');
+        let is_wrong_name =
+            is_path || name.trim() != name || name.chars().count() > 64 || name.chars().any(char::is_control);
+        let is_wrong_time = self.expires.as_deref().is_some_and(|expires| parse_time(expires).is_none());
+        let wrong = [
+            (
+                is_wrong_name,
+                "name: expected 1 to 64 characters, without / and control characters, not only dots, and without spaces \
+                 around it",
+            ),
+            (self.max_concurrent == Some(0), "max_concurrent: expected a whole number, 1 or more"),
+            (is_wrong_time, "expires: expected a day such as 2030-01-31, or a time such as 2030-01-31T12:00:00Z"),
+        ];
+        let wrong = wrong.into_iter().filter(|(is_wrong, _)| *is_wrong).map(|(_, problem)| problem.to_owned());
+        wrong.chain(self.models.iter().filter_map(|model| pattern_problem(model))).collect()
     }
 }
 
