@@ -7,7 +7,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tower_keypool::config::Environment;
+use tower_keypool::config::{Environment, Problem};
 
 use super::{Config, Loaded, Problems, ProviderKind, SecretText, Span, TenantEntry};
 
@@ -17,7 +17,7 @@ const PLACEHOLDER: &str = "PLACEHOLDER_GEMINI_TOKEN";
 struct Checker<'a> {
     folder: &'a Path,
     places: &'a Places<'a>,
-    problems: Vec<(String, String)>,
+    problems: Vec<Problem>,
 }
 
 /// The places of settings.
@@ -75,16 +75,6 @@ pub(super) fn check(
     if config.gateway.session_header.parse::<http::HeaderName>().is_err() {
         checker.problem("gateway.session_header", "expected a header name");
     }
-    for (setting, time) in [
-        ("gateway.body_timeout", config.gateway.body_timeout),
-        ("gateway.reader_timeout", config.gateway.reader_timeout),
-        ("gateway.answer_timeout", config.gateway.answer_timeout),
-        ("batch.timeout", config.batch.timeout),
-    ] {
-        if time.0.is_zero() {
-            checker.problem(setting, "expected more than 0");
-        }
-    }
     checker.numbers(&config);
     checker.texts(&config);
     let proxies = checker.exits(&config, &environment);
@@ -106,9 +96,9 @@ pub(super) fn check(
         usual_key_file: super::loaded::usual_key_file(),
     };
     let mut problems = problems.into_iter().chain(providers(&loaded, &places)).collect::<Vec<_>>();
-    problems.sort_by_key(|(place, _)| places.line(place));
+    problems.sort_by_key(|problem| places.line(&problem.place));
     if !problems.is_empty() {
-        return Err(Problems::all(problems));
+        return Err(Problems(problems));
     }
     // A reload must not depend on the working directory.
     loaded.path = std::path::absolute(&loaded.path).unwrap_or(loaded.path);
@@ -117,24 +107,29 @@ pub(super) fn check(
 
 impl Checker<'_> {
     fn problem(&mut self, setting: &str, message: impl Into<String>) {
-        self.problems.push((self.places.of(setting), message.into()));
+        self.problems.push(Problem::new(self.places.of(setting), message));
     }
 
     fn numbers(&mut self, config: &Config) {
         let (gateway, batch) = (&config.gateway, &config.batch);
-        for (setting, number, most) in [
-            ("gateway.max_connections", Some(gateway.max_connections.into()), u64::MAX),
-            ("gateway.max_connections_per_address", Some(gateway.max_connections_per_address.into()), u64::MAX),
-            ("gateway.threads", gateway.threads.map(|threads| threads as u64), 1_024),
-            ("log.keep", Some(config.log.keep as u64), u64::MAX),
-            ("batch.max_output_tokens", batch.max_output_tokens.map(u64::from), u64::MAX),
-            ("batch.workers_per_key", batch.workers_per_key.map(u64::from), u64::MAX),
-            ("batch.concurrency", batch.concurrency.map(|requests| requests as u64), u64::MAX),
+        for (setting, is_zero) in [
+            ("gateway.max_connections", gateway.max_connections == 0),
+            ("gateway.max_connections_per_address", gateway.max_connections_per_address == 0),
+            ("gateway.body_timeout", gateway.body_timeout.0.is_zero()),
+            ("gateway.reader_timeout", gateway.reader_timeout.0.is_zero()),
+            ("gateway.answer_timeout", gateway.answer_timeout.0.is_zero()),
+            ("log.keep", config.log.keep == 0),
+            ("batch.max_output_tokens", batch.max_output_tokens == Some(0)),
+            ("batch.workers_per_key", batch.workers_per_key == Some(0)),
+            ("batch.concurrency", batch.concurrency == Some(0)),
+            ("batch.timeout", batch.timeout.0.is_zero()),
         ] {
-            if number.is_some_and(|number| number == 0 || number > most) {
-                let most = if most == u64::MAX { " or more".to_owned() } else { format!(" to {most}") };
-                self.problem(setting, format!("expected a whole number, 1{most}"));
+            if is_zero {
+                self.problem(setting, "expected more than 0");
             }
+        }
+        if gateway.threads.is_some_and(|threads| !(1..=1_024).contains(&threads)) {
+            self.problem("gateway.threads", "expected a whole number, 1 to 1024");
         }
         if batch.temperature.is_some_and(|temperature| !(0.0..=2.0).contains(&temperature)) {
             self.problem("batch.temperature", "expected a number from 0 to 2");
@@ -311,22 +306,27 @@ impl TenantEntry {
 }
 
 /// Checks that the settings of each provider are valid and that its name is unique.
-fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<(String, String)> {
+fn providers(loaded: &Loaded, places: &Places<'_>) -> Vec<Problem> {
     let mut names = HashSet::new();
     let mut problems = Vec::new();
     for (n, plan) in loaded.pools().iter().enumerate() {
         let setting = if n == 0 { "gateway.upstream".to_owned() } else { format!("providers, entry {n}") };
+        let mut problem = |message: String| problems.push(Problem::new(places.of(&setting), message));
         if !names.insert(plan.name.clone()) {
-            problems.push((places.of(&setting), format!("another provider is named {}: set another name", plan.name)));
+            problem(format!("another provider is named {}: set another name", plan.name));
         }
-        let (kind, upstream) = match n {
-            0 => ("provider", &loaded.config.gateway.upstream),
-            n => ("kind", &loaded.config.providers[n - 1].upstream),
+        let gateway = &loaded.config.gateway;
+        let (kind, upstream, header) = match n.checked_sub(1).map(|n| &loaded.config.providers[n]) {
+            None => ("provider", &gateway.upstream, &None),
+            Some(entry) => ("kind", &entry.upstream, &entry.header),
         };
-        if plan.kind == ProviderKind::ApiKeyHeader && upstream.is_none() {
-            problems.push((places.of(&setting), format!("{kind} = \"api-key-header\" needs an upstream")));
+        let takes_header = plan.kind == ProviderKind::ApiKeyHeader;
+        if takes_header && upstream.is_none() {
+            problem(format!("{kind} = \"api-key-header\" needs an upstream"));
+        } else if header.is_some() && !takes_header {
+            problem(format!("header is only allowed for {kind} = \"api-key-header\""));
         } else if let Err(error) = plan.builder() {
-            problems.push((places.of(&setting), error.to_string().replace("provider =", &format!("{kind} ="))));
+            problem(error.to_string());
         }
     }
     problems

@@ -38,8 +38,6 @@ const VARIABLES: [(&str, &[&str]); 20] = [
     ("store.redis_password_file", &["KEYPOOL_REDIS_PASSWORD_FILE"]),
 ];
 
-const OF_ONE_MODEL: &str = "models.limits: expected limits such as { rpm = 10 }";
-
 /// The sources of settings: a file, the environment and command-line options. Each overrides the one before.
 #[derive(Clone, Debug, Default)]
 pub struct Inputs {
@@ -89,14 +87,13 @@ impl Inputs {
             return Err(Problems::one(path.display(), message));
         }
         let (overlay, mut origins) = self.overlay();
-        let mut config: Config = read(&path, &text, &overlay).map_err(|problems| {
-            let problems = problems.into_iter().map(|problem| {
-                let place = origins.get(&setting(&problem.place)).cloned().unwrap_or(problem.place);
-                // The limits of [[models]] are those of one model.
-                let of_one = problem.message.starts_with("models.limits: expected limits by model");
-                (place, if of_one { OF_ONE_MODEL.to_owned() } else { problem.message })
-            });
-            Problems::all(problems)
+        let mut config: Config = read(&path, &text, &overlay).map_err(|mut problems| {
+            for problem in &mut problems {
+                if let Some(origin) = origins.get(&setting(&problem.place)) {
+                    problem.place.clone_from(origin);
+                }
+            }
+            Problems(problems)
         })?;
         // OPENAI_BASE_URL and the like are variables of clients, whose upstream is this gateway.
         let variable = format!("{}_API_BASE_URL", config.gateway.provider.as_str().to_ascii_uppercase());

@@ -579,13 +579,14 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     }
     home.write(
         "keypool.toml",
-        "[[providers]]\nname = \"a/b\"\nkind = \"openai\"\nmodels = [\"gpt-*-mini\"]\nlimits = { \"*-x\" = { rpm = 1 } }\n\
+        "[[providers]]\nname = \"a/b\"\nkind = \"openai\"\nheader = \"x-key\"\nmodels = [\"gpt-*-mini\"]\nlimits = { \"*-x\" = { rpm = 1 } }\n\
          [[tenants]]\nname = \"a/b\"\ntoken = \"token-of-a\"\nmodels = [\"*flash\"]\nmax_concurrent = 0\n\
          [[models]]\nname = \"gemini-*-pro\"\n[exits.a]\nproxy = \"https://host:3128\"\n[log]\nkeep = 0\n",
     );
     let done = home.run(&["config", "check"]);
     for message in [
         "providers, entry 1: name: expected a name without /",
+        "providers, entry 1: header is only allowed for kind = \"api-key-header\"",
         "providers, entry 1: gpt-*-mini: a name of models may have * only at its end",
         "providers, entry 1: *-x: a name of models may have * only at its end",
         "tenants, entry 1: name: expected 1 to 64 characters, without /",
@@ -593,13 +594,17 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
         "tenants, entry 1: *flash: a name of models",
         "models: gemini-*-pro: a name of models",
         "exits.a: expected a proxy such as http://user:password@host:3128",
-        "log.keep: expected a whole number, 1 or more",
+        "log.keep: expected more than 0",
     ] {
         assert!(done.err.contains(message), "{message}: {}", done.err);
     }
     home.write("keypool.toml", "[[models]]\nname = \"m\"\nlimits = 5\n[batch]\ntemperature = \"hot\"\n");
     let done = home.run(&["config", "check"]);
-    assert!(done.err.contains("keypool.toml:3: models.limits: expected limits such as { rpm = 10 }"), "{}", done.err);
+    assert!(
+        done.err.contains("keypool.toml:3: models.limits: expected the limits of a model, such as { rpm = 10 }"),
+        "{}",
+        done.err
+    );
     done.wrong("batch.temperature: expected a number");
     home.write("keypool.toml", "[log]\ndirectory = \"keypool.toml\"\n");
     home.run(&["config", "check"]).wrong("log.directory: no file can be created in this folder");
@@ -630,7 +635,7 @@ fn configuration_is_checked_completely_and_shown_without_secrets() {
     run_in(home.path(), &["config", "check"], "", &list)
         .wrong("KEYPOOL__POOL__FALLBACK: expected a list such as [\"a\"");
     home.write("keypool.toml", &format!("[[keys]]\nsecret = \"{}\"\nlimits = {{ rpm = 10 }}\n", key(1)));
-    home.run(&["config", "check"]).wrong("limits: expected limits by model, such as { \"*\" = { rpm = 10 } }");
+    home.run(&["config", "check"]).wrong("limits by model: expected the limits of a model, such as { rpm = 10 }");
     let schema = home.run(&["config", "schema"]).good();
     let schema: Value = serde_json::from_str(&schema.out).expect("JSON");
     assert!(schema["properties"]["gateway"].is_object());
