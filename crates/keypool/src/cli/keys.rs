@@ -144,8 +144,8 @@ pub(super) async fn rows(opened: &Opened) -> anyhow::Result<Vec<KeyRow>> {
     Ok(all)
 }
 
-const NO_KEY: &str = "there is no key: add one with `keypool add-key`, --keys FILE, key.txt or GEMINI_API_KEY; keys that a \
-    gateway got with --keys need --keys here too";
+const NO_KEY: &str = "there is no key: add one with `keypool add-key`, or name the gateway's source: --keys FILE, key.txt or \
+    GEMINI_API_KEY";
 
 /// Returns a sentence for each key of a provider, or how to add one.
 pub(super) async fn sentences(opened: &Opened, provider: &str) -> anyhow::Result<Vec<String>> {
@@ -252,13 +252,14 @@ async fn enable(opened: &Opened, id: String) -> anyhow::Result<(String, &'static
     let key = KeyId::new(id.as_str());
     let (provider, _) = opened.find(&key)?;
     let snapshot = provider.pool.snapshot(0, usize::MAX);
-    let project = snapshot.keys.iter().find(|view| view.id == key).map(|view| view.project.clone());
-    let exit = snapshot.keys.iter().find(|view| view.id == key).and_then(|view| view.exit.clone());
+    let view = snapshot.keys.iter().find(|view| view.id == key);
     let store = opened.store()?;
     let covers = |target: &BreakerTarget| match target {
         BreakerTarget::Key(id) | BreakerTarget::KeyModel(id, _) => *id == key,
-        BreakerTarget::Project(name) | BreakerTarget::ProjectModel(name, _) => Some(name) == project.as_ref(),
-        BreakerTarget::Exit(name) => Some(name) == exit.as_ref(),
+        BreakerTarget::Project(name) | BreakerTarget::ProjectModel(name, _) => {
+            view.is_some_and(|view| view.project == *name)
+        }
+        BreakerTarget::Exit(name) => view.is_some_and(|view| view.exit.as_ref() == Some(name)),
         _ => false,
     };
     let open = store.load().await?.records.into_iter().filter_map(|record| match record {
