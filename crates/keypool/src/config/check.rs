@@ -46,10 +46,10 @@ pub(super) fn check(
     config: Config,
     path: PathBuf,
     environment: Environment,
-    origins: BTreeMap<String, String>,
+    origins: &BTreeMap<String, String>,
 ) -> Result<Loaded, Problems> {
     let file = if path.as_os_str().is_empty() { "configuration".to_owned() } else { path.display().to_string() };
-    let places = Places { file, origins: &origins };
+    let places = Places { file, origins };
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let mut checker = Checker { folder: &folder, places: &places, problems: Vec::new() };
     let listen = checker.address("gateway.listen", &config.gateway.listen);

@@ -105,7 +105,7 @@ impl Inputs {
         for (setting, line) in lines(&text) {
             origins.entry(setting).or_insert_with(|| format!("{}:{line}", path.display()));
         }
-        check(config, path, self.environment.clone(), origins)
+        check(config, path, self.environment.clone(), &origins)
     }
 
     /// Returns all variables and options under names such as `KEYPOOL__SECTION__SETTING`, which override the file, and the
