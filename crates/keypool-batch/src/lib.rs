@@ -29,7 +29,7 @@ mod raw;
 mod time;
 
 pub use batch::{
-    Batch, BatchError, Control, ErrorLog, Input, InputFormat, Output, OutputError, OutputOptions, Prices, Progress,
+    Batch, BatchError, Control, ErrorLog, Input, InputFormat, Output, OutputError, OutputOptions, Progress,
     Run, RunOutcome, Summary, Task, TaskError, TaskId, TaskResult,
 };
 pub use client::{

@@ -102,11 +102,6 @@ impl Output {
         Self { sink: Sink::Writer(Box::new(writer)), options: OutputOptions::default(), before: HashMap::new() }
     }
 
-    /// Returns the number of results of earlier runs.
-    pub fn earlier(&self) -> usize {
-        self.before.len()
-    }
-
     /// Takes the results of earlier runs.
     pub(super) fn take_earlier(&mut self) -> Earlier {
         Earlier { results: std::mem::take(&mut self.before), retry_failed: self.options.retry_failed }
