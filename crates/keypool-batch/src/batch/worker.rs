@@ -421,7 +421,7 @@ impl Engine {
         let next = Next::without_key(slot, pause.min(self.wait_left()));
         let message = error.to_string();
         // Keys of other slots may be ready.
-        let Some(why) = self.outage.no_key(slot, why, &message) else { return self.wait_on(next, cause) };
+        let Some(why) = self.outage.no_key(slot, why, error.message()) else { return self.wait_on(next, cause) };
         // The pool disables no key if the provider rejects them all.
         let pool = self.client.pool();
         let stats = pool.stats();
