@@ -194,7 +194,7 @@ impl Provider for OpenAi {
         let (kind, code) = match status.as_u16() {
             401 => ("invalid_request_error", json!("invalid_api_key")),
             404 if message.starts_with('/') => ("invalid_request_error", json!("unknown_url")),
-            404 => ("invalid_request_error", json!("model_not_found")),
+            404 if message.contains("model") => ("invalid_request_error", json!("model_not_found")),
             429 => ("requests", json!("rate_limit_exceeded")),
             503 => ("server_error", json!("no_available_keys")),
             400..=499 => ("invalid_request_error", Value::Null),
@@ -305,9 +305,11 @@ mod tests {
         let json: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(json["error"]["message"], "all \"out\"");
         assert_eq!((&json["error"]["code"], &json["error"]["param"]), (&json!("no_available_keys"), &Value::Null));
-        for (message, code) in [("there is no model x", "model_not_found"), ("/x is no path", "unknown_url")] {
+        for (message, code) in
+            [("no model x", r#""model_not_found""#), ("/x is no path", r#""unknown_url""#), ("no file x", "null")]
+        {
             let body = OpenAi::new().error_body(StatusCode::NOT_FOUND, message, None);
-            assert!(body.contains(code), "{body}");
+            assert!(body.contains(&format!(r#""code":{code}"#)), "{body}");
         }
     }
 }
