@@ -180,8 +180,8 @@ impl Engine {
             let Some(mut job) = task else { return };
             let processed = self.process(&mut job, &worker, &mut next_start, &mut stop);
             let end = AssertUnwindSafe(processed).catch_unwind().await.unwrap_or_else(|panic| {
-                let message = panic.downcast_ref::<String>().map(String::as_str);
-                let message = message.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic");
+                let text = panic.downcast_ref::<String>().map(String::as_str);
+                let message = text.or_else(|| panic.downcast_ref().copied()).unwrap_or("a panic");
                 self.log(&job.result, "internal", message);
                 job.end(Some(TaskError::new("internal", message)))
             });

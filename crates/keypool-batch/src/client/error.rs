@@ -247,25 +247,26 @@ impl StdError for Error {
 /// Returns the breakers that are cooling down, for the first keys of a pool.
 pub(crate) fn cooling(pool: &KeyPool, keys: usize) -> Vec<BreakerView> {
     let snapshot = pool.snapshot(0, keys);
-    let breakers = snapshot.keys.into_iter().flat_map(|key| key.breakers);
-    let breakers = breakers.chain(snapshot.projects.into_iter().flat_map(|project| project.breakers));
-    breakers.chain(snapshot.breakers).filter(|breaker| breaker.state == CircuitBreaker::Cooling).collect()
+    let of_keys = snapshot.keys.into_iter().flat_map(|key| key.breakers);
+    let of_projects = snapshot.projects.into_iter().flat_map(|project| project.breakers);
+    let breakers = of_keys.chain(of_projects).chain(snapshot.breakers);
+    breakers.filter(|breaker| breaker.state == CircuitBreaker::Cooling).collect()
 }
 
 /// Formats why no key is available, such as `2 cooling down (key rejected)`.
-fn unavailable_text(error: &tower_keypool::Error, cooling: &[ErrorClass]) -> String {
+fn unavailable_text(error: &tower_keypool::Error, classes: &[ErrorClass]) -> String {
     let text = match error.as_unavailable() {
         Some(unavailable) if unavailable.retry_after().is_some() => format!("{unavailable:#}"),
         // Without a time, the attempts are the best explanation.
         _ => error.to_string(),
     };
-    let classes: BTreeSet<&str> = cooling.iter().map(|class| class.as_str()).collect();
-    if classes.is_empty() {
+    let names: BTreeSet<&str> = classes.iter().map(|class| class.as_str()).collect();
+    if names.is_empty() {
         return text;
     }
-    let classes = classes.into_iter().collect::<Vec<_>>().join(", ").replace('_', " ");
     let cooling = Reason::Cooling.to_string();
-    text.replacen(&cooling, &format!("{cooling} ({classes})"), 1)
+    let why = names.into_iter().collect::<Vec<_>>().join(", ").replace('_', " ");
+    text.replacen(&cooling, &format!("{cooling} ({why})"), 1)
 }
 
 /// Returns the cause why no key could serve, from the attempts and the classes of the cooldowns.

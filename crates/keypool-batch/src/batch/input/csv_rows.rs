@@ -30,7 +30,7 @@ pub(super) fn rows<R: BufRead + Send + 'static>(
                 Err(error) => return Some(Item::fatal(Place::Line(reader.position().line() + 1), error)),
             }
             let text = record.as_slice();
-            let line_feeds = text.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let line_feeds = text.split(|byte| *byte == b'\n').skip(1).count() as u64;
             let line = reader.position().line() - line_feeds;
             if text.ends_with(END) {
                 // This row does not end with a line feed.
@@ -69,8 +69,8 @@ fn header(source: &mut impl BufRead, column: &str, delimiters: &[u8]) -> io::Res
         heads.iter().find(|(_, head)| head.iter().any(|name| name.eq_ignore_ascii_case(column))).cloned()
     else {
         let most = heads.iter().map(|(_, head)| head).max_by_key(|head| head.len());
-        let names: Vec<_> = most.into_iter().flatten().filter(|name| !name.is_empty()).map(String::as_str).collect();
-        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let named: Vec<_> = most.into_iter().flatten().filter(|name| !name.is_empty()).map(String::as_str).collect();
+        let names = if named.is_empty() { "none".to_owned() } else { named.join(", ") };
         return Err(invalid(format!("line 1: there is no column `{column}`; the columns are: {names}")));
     };
     for (at, name) in head.iter().enumerate() {
