@@ -28,7 +28,8 @@ use crate::{
 /// |---|---|
 /// | [`Unavailable`](ErrorKind::Unavailable) because every key that could serve is at its limit | 429 |
 /// | `Unavailable` for other reasons, [`Store`](ErrorKind::Store), [`ShutDown`](ErrorKind::ShutDown) | 503 |
-/// | [`Transport`](ErrorKind::Transport), or an error of another crate | 502, or 504 after a timeout |
+/// | [`Transport`](ErrorKind::Transport) | 502, or 504 after a timeout |
+/// | an error of a layer above the keys, such as load shedding | 503, or 504 after a timeout |
 /// | [`Request`](ErrorKind::Request) | 400 |
 /// | others | 500 |
 ///
@@ -165,11 +166,11 @@ debug_with_fields!([F] ErrorIntoResponseFuture<F>, "ErrorIntoResponseFuture");
 /// Builds the response for an error.
 fn response(error: &(dyn StdError + 'static), pool: &KeyPool) -> Response<Bytes> {
     let known = Error::find_source(error);
-    let status = known.map_or_else(|| transport_status(error), status);
+    let status = known.map_or_else(|| status_of(error, StatusCode::SERVICE_UNAVAILABLE), status);
     let retry_after = known.and_then(Error::retry_after);
     let message = match known {
         Some(known) => known.with_cause(),
-        None => "the request to the provider failed".to_owned(),
+        None => "the request was not served".to_owned(),
     };
     let body = pool.provider().error_body(status, &message, retry_after);
     let mut response = Response::new(Bytes::from(body));
@@ -188,7 +189,7 @@ fn status(error: &Error) -> StatusCode {
     match error.kind() {
         ErrorKind::Unavailable if error.as_unavailable().is_some_and(is_limited) => StatusCode::TOO_MANY_REQUESTS,
         ErrorKind::Unavailable | ErrorKind::Store | ErrorKind::ShutDown => StatusCode::SERVICE_UNAVAILABLE,
-        ErrorKind::Transport => transport_status(error),
+        ErrorKind::Transport => status_of(error, StatusCode::BAD_GATEWAY),
         ErrorKind::Request => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
@@ -203,13 +204,14 @@ fn is_limited(unavailable: &Unavailable) -> bool {
     reasons.clone().any(of_limits) && reasons.all(|reason| of_limits(reason) || cannot_serve(reason))
 }
 
-fn transport_status(error: &(dyn StdError + 'static)) -> StatusCode {
+/// Returns the status for an error that is not about keys, by its cause.
+fn status_of(error: &(dyn StdError + 'static), otherwise: StatusCode) -> StatusCode {
     let failure = Failure::from_transport(error);
     match (failure.class(), failure.error_code()) {
         // The client failed because the caller's request body failed.
         (ErrorClass::Caller, _) => StatusCode::BAD_REQUEST,
         (_, Some("timeout")) => StatusCode::GATEWAY_TIMEOUT,
-        _ => StatusCode::BAD_GATEWAY,
+        _ => otherwise,
     }
 }
 

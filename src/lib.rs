@@ -82,6 +82,11 @@
 //! For an SDK that brings its own HTTP client, [`KeyPool::run`] calls a closure with one key after another until a call
 //! succeeds. [`KeyPool::acquire`] returns a [`Lease`], on which the caller reports the outcome.
 //!
+//! # Observing
+//!
+//! [`KeyPool::events`], [`KeyPool::stats`] and [`KeyPool::snapshot`] show what happens. The same events are logged with
+//! `tracing`; all targets start with `tower_keypool`. The feature `metrics` adds a collector for Prometheus.
+//!
 //! # Modules
 //!
 //! The crate root re-exports the common types. The modules contain the rest: the services, futures and bodies of the

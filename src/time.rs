@@ -51,7 +51,8 @@ impl Tick {
 
 /// A source of monotonic and wall-clock time: the system clock, or a manual clock for tests.
 ///
-/// The system clock follows tokio's: under a paused runtime, windows, cooldowns and midnights pass at once.
+/// The system clock follows tokio's: under a paused runtime, windows, cooldowns and midnights pass at once. Stores
+/// that work on a thread or a connection use the real time, so do not pause it with them.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

@@ -118,10 +118,11 @@ pub(crate) fn is_good(status: StatusCode) -> bool {
     status.is_informational() || status.is_success() || status == StatusCode::NOT_MODIFIED
 }
 
-/// Reports whether a rule may disable a key for this error. Only a code, or status 401, 402 or 403, may, since a
-/// message can contain text of the caller.
+/// Reports whether a rule may disable a key, or exclude it from a model for a day. Only a code, or status 401, 402 or
+/// 403, may, since a message can contain text of the caller. A 404 is about the model, so it may exclude it.
 fn may_disable(rule: &Rule, info: &ErrorInfo) -> bool {
-    let disables = matches!(rule.class.policy().cooldown, Cooldown::Disable | Cooldown::Strikes(_));
+    let disables = matches!(rule.class.policy().cooldown, Cooldown::Disable | Cooldown::Strikes(_))
+        || rule.class == ErrorClass::NotEntitled && info.status != Some(404);
     !disables || !rule.codes.is_empty() || matches!(info.status, Some(401..=403))
 }
 

@@ -15,39 +15,46 @@ const ABSURD: f64 = 366.0 * 86_400.0;
 /// Maximum length of a text that is parsed as a time.
 const LONGEST_TEXT: usize = 64;
 
-/// Reads `retry-after-ms`, or else `retry-after`: seconds with or without a fraction, or an HTTP date.
+/// Reads `retry-after-ms`, or else `retry-after`: seconds with or without a fraction, or an HTTP date. A proxy may have
+/// joined several headers to one with commas.
 pub(super) fn in_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let all = |name: &str, read: &dyn Fn(&str) -> Option<Duration>| {
-        headers.get_all(name).iter().filter_map(|value| read(value.to_str().ok()?)).max()
+        let texts = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        texts.flat_map(|text| text.split(", ").chain([text])).filter_map(read).max()
     };
     let wall = server_time(headers).unwrap_or(wall);
     let millis = |text: &str| seconds(number(text)? / 1e3);
     all("retry-after-ms", &millis)
         .or_else(|| all("x-ms-retry-after-ms", &millis))
-        .or_else(|| all("retry-after", &|text| moment(text, wall)))
+        .or_else(|| ["retry-after", "x-retry-after"].iter().find_map(|name| all(name, &|text| moment(text, wall))))
 }
 
 /// Returns the delay until all limits that the rate-limit headers report as used up reset:
 /// `x-ratelimit-remaining-requests: 0` with `x-ratelimit-reset-requests`, `anthropic-ratelimit-tokens-remaining: 0`
-/// with `anthropic-ratelimit-tokens-reset`, `x-ratelimit-reset-after` alone, and so on.
+/// with `anthropic-ratelimit-tokens-reset`, `x-ratelimit-reset-after` alone, and so on. Brave lists several limits:
+/// `x-ratelimit-remaining: 0, 1962` with `x-ratelimit-reset: 1, 1419704`.
 pub(super) fn in_rate_limit_headers(headers: &HeaderMap, wall: SystemTime) -> Option<Duration> {
     let wall = server_time(headers).unwrap_or(wall);
     let text = |name: &str| headers.get(name)?.to_str().ok();
-    let resets = headers.iter().filter_map(|(name, value)| {
-        let name = name.as_str();
-        let used_up = value.to_str().is_ok_and(|value| match name {
-            "anthropic-ratelimit-unified-status" => value == "rejected",
-            _ => name.contains("rate") && name.contains("remaining") && number(value) == Some(0.0),
-        });
+    // An overdrawn limit is negative, but -1 may mean that there is no limit.
+    let is_used_up = |left: &str| {
+        left == "rejected" || number(left) == Some(0.0) || left.trim().parse().is_ok_and(|left: i64| left < -1)
+    };
+    let resets = headers.iter().filter_map(|(name, left)| {
+        let (name, left) = (name.as_str(), left.to_str().ok()?);
+        let reset = name.replace("remaining", "reset").replace("unified-status", "unified-reset");
         // Some gateways send zeros for unknown values.
         let unknown = text(&name.replace("remaining", "limit")).and_then(number) == Some(0.0);
-        if !used_up || unknown {
+        if reset == name || !name.contains("rate") || unknown {
             return None;
         }
-        moment(text(&name.replace("remaining", "reset").replace("unified-status", "unified-reset"))?, wall)
+        let each = left.split(',').zip(text(&reset)?.splitn(left.split(',').count(), ','));
+        each.filter(|(left, _)| is_used_up(left)).filter_map(|(_, reset)| moment(reset, wall)).max()
     });
-    let is_used_up = || text("x-ratelimit-remaining").is_none_or(|value| value == "0");
-    let after = || moment(text("x-ratelimit-reset-after").filter(|_| is_used_up())?, wall);
+    let after = || {
+        let delay = text("x-ratelimit-reset-after")?;
+        text("x-ratelimit-remaining").is_none_or(is_used_up).then(|| moment(delay, wall))?
+    };
     resets.max().or_else(|| in_rate_limit_field(text("ratelimit")?)).or_else(after)
 }
 
@@ -85,7 +92,8 @@ pub(super) fn moment_in_value(value: &Value, wall: SystemTime) -> Option<Duratio
 /// Returns the longest delay that a text names: `Please retry in 18h24m54.8s`, `try again in 20s`, `Retry after: 30
 /// seconds`, `resets at 2026-11-20T08:00:00Z`, `请在 42 秒后重试`. A bare number means seconds.
 pub(super) fn in_text(text: &str, wall: SystemTime) -> Option<Duration> {
-    const BEFORE_MOMENTS: [&str; 5] = ["reset at ", "resets at ", "again at ", "retry at ", "将在 "];
+    const BEFORE_MOMENTS: [&str; 8] =
+        ["until ", "reset at ", "resets at ", "again at ", "again after ", "retry at ", "available at ", "将在 "];
     const PHRASES: [&str; 12] = [
         "retry in ",
         "retry after ",
@@ -154,13 +162,14 @@ fn date(text: &str, wall: SystemTime) -> Option<Duration> {
     seconds(then.duration_since(wall).ok()?.as_secs_f64())
 }
 
-/// Parses `2026-11-20 18:00:00`, optionally followed by `UTC`. Without a zone it is Beijing time, since only Chinese
-/// providers leave the zone out.
+/// Parses `2026-11-20 18:00:00`, optionally followed by `UTC`, `(UTC)`, `GMT` or an offset such as `+0000`. Without a zone
+/// it is Beijing time, since only Chinese providers leave the zone out.
 fn date_and_time(text: &str, wall: SystemTime) -> Option<Duration> {
     let mut words = text.split_whitespace();
     let stamp = format!("{} {}", words.next()?, words.next()?.trim_end_matches(['.', ',', ')', ']']));
-    let zone = if words.next().is_some_and(|word| word.starts_with("UTC")) { "Z" } else { "+08:00" };
-    date(&stamp, wall).or_else(|| date(&(stamp + zone), wall))
+    let zone = words.next().unwrap_or_default().trim_matches(['(', ')', '.', ',', ']']);
+    let zone = zone.replace("UTC", "Z").replace("GMT", "Z");
+    ["", &zone, "+08:00"].iter().find_map(|zone| date(&format!("{stamp}{zone}"), wall))
 }
 
 fn leading_delay(text: &str) -> Option<Duration> {
@@ -283,6 +292,13 @@ mod tests {
             ("您的限额将在 2026-11-20 19:22:34 重置。", Some(20_194_000)),
             ("It resets at 2026-11-20 08:00:00 UTC.", Some(8_040_000)),
             ("It resets at 2026-11-20 08:00:00+01:00.", Some(4_440_000)),
+            ("It will reset at 2026-11-20 06:00:00 +0000 UTC.", Some(840_000)),
+            ("Limit resets at 2026-11-20 06:00:00 (UTC)", Some(840_000)),
+            ("Limit resets at 2026-11-20 06:00:00 GMT", Some(840_000)),
+            ("Limit resets at 2026-11-20 01:00:00 -05:00", Some(840_000)),
+            ("You are rate limited until 2026-11-20T05:47:00Z.", Some(60_000)),
+            ("Try again after 2026-11-20T05:47:00Z.", Some(60_000)),
+            ("Next request available at 2026-11-20T05:47:00Z", Some(60_000)),
             ("Resets at 10:00 UTC.", None),
             ("retry after 2026-11-20", None),
             ("retry after 12:30", None),
@@ -322,6 +338,8 @@ mod tests {
                 Some(5_000),
             ),
             (vec![("retry-after", "Thu, 01 Jan 1970 00:00:00 GMT")], None),
+            (vec![("retry-after", "5, 30")], Some(30_000)),
+            (vec![("x-retry-after", "30")], Some(30_000)),
             (vec![("retry-after", "0")], None),
             (vec![("retry-after", "-1")], None),
             (vec![("retry-after", "NaN")], None),
@@ -339,6 +357,14 @@ mod tests {
             (vec![("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "6m0s")], Some(360_000)),
             (vec![("x-ratelimit-remaining-requests", "1"), ("x-ratelimit-reset-requests", "6m0s")], None),
             (vec![("x-ratelimit-remaining-tokens", "-1"), ("x-ratelimit-reset-tokens", "0")], None),
+            (vec![("x-ratelimit-remaining-tokens", "-120"), ("x-ratelimit-reset-tokens", "42s")], Some(42_000)),
+            (vec![("x-ratelimit-remaining", "-1"), ("x-ratelimit-reset", "42")], None),
+            (vec![("x-ratelimit-remaining", "0, 1962"), ("x-ratelimit-reset", "1, 1419704")], Some(1_000)),
+            (vec![("x-ratelimit-remaining", "1, 0"), ("x-ratelimit-reset", "1, 86400")], Some(86_400_000)),
+            (
+                vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "Fri, 20 Nov 2026 05:46:30 GMT")],
+                Some(30_000),
+            ),
             (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795153590000")], Some(30_000)),
             (vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "9"), ("x-ratelimit-limit", "0")], None),
             (

@@ -73,14 +73,14 @@ impl UsageReader {
         }
     }
 
-    /// Creates a reader for a response with these headers, or returns `None` if its body is neither JSON nor
-    /// server-sent events. A compressed body must be decoded first.
+    /// Creates a reader for a response with these headers, or returns `None` if its body is neither JSON nor text.
+    /// A compressed body must be decoded first.
     pub(crate) fn for_headers(format: UsageFormat, headers: &HeaderMap) -> Option<Self> {
-        // Some servers send JSON as plain text, or without a type.
-        let kinds = [&b"json"[..], b"event-stream", b"text/plain"];
+        // Some servers send JSON as plain text or HTML, or without a type.
+        let kinds = [&b"json"[..], b"event-stream", b"text/"];
         let readable = headers.get(header::CONTENT_TYPE).is_none_or(|content_type| {
             let content_type = content_type.as_bytes().to_ascii_lowercase();
-            kinds.iter().any(|kind| memmem::find(&content_type, kind).is_some())
+            content_type.is_empty() || kinds.iter().any(|kind| memmem::find(&content_type, kind).is_some())
         });
         readable.then(|| Self::new(format))
     }
@@ -137,6 +137,11 @@ impl UsageReader {
     /// Returns the maximum number of trailing bytes of the body that have not been parsed yet.
     pub(crate) fn unread(&self) -> usize {
         if self.cut { usize::MAX } else { self.buffer.len() }
+    }
+
+    /// Reports whether an event, or a plain body, that ends in the next bytes may be too long to be searched for an error.
+    pub(crate) fn is_too_long(&self, bytes: usize) -> bool {
+        self.unread().saturating_add(bytes) > LARGEST
     }
 
     /// Returns the first error that was read since the last call: its event, or the whole body.

@@ -25,8 +25,8 @@ use crate::{
 };
 
 pin_project! {
-    /// The response body of [`Cooldown`](crate::cooldown::Cooldown): the provider's bytes unchanged, except that the
-    /// key is removed from errors.
+    /// The response body of [`Cooldown`](crate::cooldown::Cooldown): the provider's bytes unchanged, except that
+    /// errors are decompressed and the key is removed from them.
     pub struct CooldownBody<B: Body> {
         #[pin]
         inner: B,
@@ -225,12 +225,10 @@ pub(super) struct StreamObserver {
     sized: bool,
     /// Whether an error was reported.
     reported: bool,
-    /// The end of an event, from the key or its possible start on. It is not yet known whether the event is an error.
+    /// The end of an event, from the key or its possible start on. It is not yet known whether the event is an error. The
+    /// key is removed from an event of more than 64 KiB even if it is not an error.
     held: Bytes,
 }
-
-/// Maximum number of bytes held back. Beyond it the key is removed even if the event is not an error.
-const LONGEST_HELD: usize = 64 << 10;
 
 impl StreamObserver {
     pub(super) fn new(lease: Arc<Lease>, encoding: Encoding, reader: UsageReader, sized: bool) -> Self {
@@ -239,15 +237,14 @@ impl StreamObserver {
 
     /// Reads the next bytes. Returns those that can be passed on now.
     fn pass(&mut self, data: Bytes) -> Bytes {
-        let reader = &mut self.reader;
-        self.decoder.decode(&data, |text| reader.push(text));
+        let too_long = self.reader.is_too_long(data.len());
+        self.decoder.decode(&data, |text| self.reader.push(text));
         let is_error = self.report_error();
         if self.sized || !matches!(self.decoder, Decoder::Identity) {
             return data;
         }
-        let too_much = self.held.len() > LONGEST_HELD;
         let mut data = joined(mem::take(&mut self.held), data);
-        if is_error || too_much {
+        if is_error || too_long {
             data = self.redacted(data);
         }
         let unread = &data[data.len().saturating_sub(self.reader.unread())..];
@@ -257,12 +254,13 @@ impl StreamObserver {
 
     /// Ends the observation. Returns the bytes that were held back.
     fn end(&mut self) -> Bytes {
+        let too_long = self.reader.is_too_long(0);
         if let Some(usage) = self.reader.finish() {
             self.lease.report_usage(usage);
         }
         let is_error = self.report_error();
         let held = mem::take(&mut self.held);
-        if is_error { self.redacted(held) } else { held }
+        if is_error || too_long { self.redacted(held) } else { held }
     }
 
     fn redacted(&self, data: Bytes) -> Bytes {

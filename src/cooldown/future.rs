@@ -1,6 +1,7 @@
 //! Reads the start of a response, classifies it and reports the outcome.
 
 use std::{
+    borrow::Cow,
     future::Future,
     io,
     pin::Pin,
@@ -18,7 +19,7 @@ use super::{
     CooldownBody,
     body::StreamObserver,
     layer::Peek,
-    reader::{Encoding, First, first},
+    reader::{Encoding, First, can_decode, first},
 };
 use crate::{
     BoxError, Lease,
@@ -141,10 +142,13 @@ impl<B: Body> PartialResponse<B> {
             if !self.good {
                 self.encoding = self.encoding.of_error(&held);
             }
-            let text = self.encoding.text(&held, ERROR.bytes);
+            let mut text = self.encoding.text(&held, ERROR.bytes);
+            if !self.good && Encoding::Identity.of_error(&text) != Encoding::Identity {
+                // It was compressed twice, or is in UTF-16.
+                (self.encoding, text) = (Encoding::Other, Cow::default());
+            }
             if let Some(failure) = self.failure(&text) {
-                let text = text.into_owned();
-                self.fail(failure, text);
+                self.fail(failure, text.into_owned());
                 return Response::from_parts(self.head, self.body);
             }
         }
@@ -174,7 +178,8 @@ impl<B: Body> PartialResponse<B> {
         }
     }
 
-    /// Reports an error and removes the key from its text. The part that was not read is dropped, and so are trailers.
+    /// Reports an error and replaces its body by the text without the key. The part that was not read is dropped, and so
+    /// are trailers.
     #[cold]
     fn fail(&mut self, failure: Failure, mut text: Vec<u8>) {
         let status = failure.status().unwrap_or(self.head.status);
@@ -187,23 +192,18 @@ impl<B: Body> PartialResponse<B> {
         self.lease.report(&outcome);
         self.head.extensions.insert(outcome);
         // The response to a HEAD has the length of a body that is not sent.
-        if self.body.is_end_stream() || self.encoding == Encoding::Other {
+        let headers = &mut self.head.headers;
+        if self.body.is_end_stream() || (self.encoding == Encoding::Other && !can_decode(headers)) {
             return;
         }
         let secret = self.lease.secret();
-        let whole = self.body.is_read() && !self.body.is_broken() && text.len() < ERROR.bytes;
+        let is_read = self.body.is_read() && !self.body.is_broken() && text.len() < ERROR.bytes;
         text.truncate(ERROR.bytes);
-        let redacted = secret.redact_bytes(&text);
-        if whole && redacted.is_none() && self.encoding == Encoding::of(&self.head.headers) {
-            let unchanged = self.body.held();
-            self.body.replace(unchanged);
-            return;
-        }
-        let mut text = redacted.unwrap_or(text);
-        if !whole {
+        let mut text = secret.redact_bytes(&text).unwrap_or(text);
+        // Damaged data may end within the key, too.
+        if !is_read || self.encoding != Encoding::Identity {
             text.truncate(text.len() - secret.partial_tail(&text));
         }
-        let headers = &mut self.head.headers;
         headers.remove(header::CONTENT_ENCODING);
         if let Some(length) = headers.get_mut(header::CONTENT_LENGTH) {
             *length = text.len().into();

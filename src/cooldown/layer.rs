@@ -12,13 +12,14 @@ use crate::KeyPool;
 /// It belongs below [`KeyRotationLayer`](crate::KeyRotationLayer). A request without a lease of this pool passes
 /// through unchanged.
 ///
-/// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on without trailers. The key is
-///   removed from its body (plain, percent-encoded or with JSON escapes); a body that contained it is passed on
-///   decompressed. The rest of a longer body is dropped. The headers of every response are redacted.
+/// - An error response is read up to 64 KiB and for up to 5 s, classified and passed on decompressed and without
+///   trailers. The key is removed from its body (plain, percent-encoded or with JSON escapes). The rest of a longer body
+///   is dropped, and so is a body in UTF-16 or compressed twice. The headers of every response are redacted.
 /// - The first event of a 2xx response is read. If it is an error, the response gets that error's status and may be
 ///   retried. Otherwise the response is passed on as it arrives, and usage and later errors are read on the way. The
 ///   key is removed from a later error, too, unless the body is compressed or is JSON with a `Content-Length`. If a
-///   later event contains the key, the bytes from the key on are held back until the event ends, at most 64 KiB.
+///   later event contains the key, the bytes from the key on are held back until the event ends. From an event of more
+///   than 64 KiB the key is removed at once.
 /// - An error of the client below is reported, too. A 2xx response that breaks before its first event, or before its
 ///   first bytes of JSON, becomes such an error.
 ///

@@ -38,12 +38,15 @@ impl Encoding {
     /// Returns the encoding of an error body. Some relays compress without a header, or have the header without compression.
     pub(super) fn of_error(self, body: &[u8]) -> Self {
         // The end may be within a character.
-        let is_text = std::str::from_utf8(body).map_or_else(|error| error.error_len().is_none(), |_| true);
-        match self {
-            _ if is_text => Self::Identity,
-            Self::Other | Self::Deflate => self,
-            _ if body.starts_with(b"\x1f\x8b") => Self::Gzip,
-            _ => Self::Identity,
+        let is_utf8 = std::str::from_utf8(body).map_or_else(|error| error.error_len().is_none(), |_| true);
+        let has_nul = body.contains(&0);
+        match body {
+            _ if is_utf8 && !has_nul => Self::Identity,
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Self::Deflate,
+            // The key is not found in UTF-16.
+            _ if has_nul && self == Self::Identity => Self::Other,
+            _ => self,
         }
     }
 

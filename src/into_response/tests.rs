@@ -71,7 +71,8 @@ async fn status_depends_on_the_cause_of_the_error() {
         (Error::request("no host").into(), 400),
         (Error::shut_down().into(), 503),
         (Error::config("bad").into(), 500),
-        (io(io::ErrorKind::ConnectionRefused), 502),
+        (io(io::ErrorKind::ConnectionRefused), 503),
+        (tower::load_shed::error::Overloaded::new().into(), 503),
         (io(io::ErrorKind::TimedOut), 504),
         (Box::new(Wrapped(unavailable(&[(UnavailableReason::Limit, 1)], None))), 429),
     ] {
@@ -101,7 +102,7 @@ async fn good_responses_pass_and_a_service_that_fails_to_become_ready_gives_a_re
     let mut service = ErrorIntoResponseLayer::new(&pool()).layer(NeverReady);
     service.ready().await.unwrap();
     let response = service.call(Request::new(())).await.unwrap();
-    assert_eq!(response.status(), 502);
+    assert_eq!(response.status(), 503);
 }
 
 #[derive(Debug)]

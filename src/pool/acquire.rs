@@ -175,7 +175,7 @@ fn try_or_join(
     if keeps_turn || !(patient && state.queue.is_long(model)) {
         match select(state, &Selection { may_exceed_assumed: !patient, ..*selection }, now) {
             Ok(grant) => return Begun::Granted(grant),
-            Err(blocked) if !patient || blocked.permanent => {
+            Err(blocked) if !patient || blocked.permanent || blocked.opens_after(deadline) => {
                 let unavailable = blocked.to_unavailable(state, request, now);
                 state.stats.unavailable += 1;
                 return Begun::Failed(Error::unavailable(unavailable));
@@ -199,8 +199,8 @@ fn wait(
     loop {
         let Some(place) = waiting.as_mut() else { return Poll::Pending };
         let woken = shared.with(|state, now| {
-            let due = state.queue.first_wakes_at(place.id, place.model);
-            if now.tick >= due.unwrap_or(deadline).min(deadline) {
+            let due = state.queue.wakes_at(place.id, place.model, now.tick);
+            if now.tick >= due.min(deadline) {
                 super::queue::serve(state, now);
             }
             if let Some(grant) = state.queue.take_grant(place.id) {
@@ -217,8 +217,7 @@ fn wait(
             }
             state.queue.set_waker(place.id, cx.waker());
             // `serve` may have changed the time when the next key wakes.
-            let due = state.queue.first_wakes_at(place.id, place.model);
-            Err(due.map_or(deadline, |due| due.min(deadline)))
+            Err(state.queue.wakes_at(place.id, place.model, now.tick).min(deadline))
         });
         match woken {
             Ok(granted) => {

@@ -17,7 +17,7 @@ use crate::{
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
-/// use tower_keypool::{ErrorClass, Gemini, Key, KeyPool, Outcome};
+/// use tower_keypool::{Attempts, ErrorClass, Gemini, Key, KeyPool, Outcome};
 ///
 /// let keys = [("AIza-not-a-real-key-001", "a"), ("AIza-not-a-real-key-002", "b")];
 /// let pool = KeyPool::builder(Gemini::new()).keys(keys.map(|(key, id)| Key::free(key).named(id))).build()?;
@@ -27,6 +27,7 @@ use crate::{
 ///     println!("{}: {:?} after {:?}", attempt.key(), attempt.class(), attempt.elapsed());
 /// }
 /// assert_eq!(error.attempts().to_string(), "tried a: key_rejected, b: key_rejected");
+/// assert_eq!(Attempts::default().to_string(), "tried no key");
 /// # Ok::<(), tower_keypool::Error>(())
 /// # }).unwrap();
 /// ```
@@ -162,7 +163,7 @@ impl<'a> IntoIterator for &'a Attempts {
 
 impl fmt::Display for Attempts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("tried ")?;
+        f.write_str(if self.is_empty() { "tried no key" } else { "tried " })?;
         for (at, attempt) in self.iter().enumerate() {
             if at > 0 {
                 f.write_str(", ")?;

@@ -156,8 +156,8 @@ impl KeyPoolBuilder {
         self.make()
     }
 
-    /// Builds a pool and loads its state from the store. It spawns a task that writes records to a shared store and reads
-    /// those of other processes; the task ends after the pool is dropped.
+    /// Builds a pool and loads its state from the store. For a shared store it spawns a task that writes records and reads
+    /// those of other processes, until the pool is dropped. Keep the runtime that called `open` as long as the pool.
     ///
     /// # Errors
     /// As [`build`](Self::build), and [`ErrorKind::Store`](crate::ErrorKind::Store).

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     task::Waker,
+    time::Duration,
 };
 
 use super::{
@@ -110,10 +111,13 @@ impl WaitQueue {
         }
     }
 
-    /// Returns when to wake a waiter, if it is the first of its model.
-    pub(crate) fn first_wakes_at(&self, id: WaiterId, model: ModelIx) -> Option<Tick> {
-        let (_, tick) = self.queues.get(&model)?.armed.filter(|(first, _)| *first == id)?;
-        Some(tick)
+    /// Returns when to wake a waiter: the first of its model when the next key wakes, the others every second, since the
+    /// first one may be in a task that does not poll it.
+    pub(crate) fn wakes_at(&self, id: WaiterId, model: ModelIx, now: Tick) -> Tick {
+        match self.queues.get(&model).and_then(|queue| queue.armed) {
+            Some((first, tick)) if first == id || tick <= now => tick,
+            _ => now.plus(Duration::from_secs(1)),
+        }
     }
 
     /// Removes a waiter. Returns its grant if it did not take it.
@@ -201,7 +205,7 @@ fn serve_model(state: &mut State, model: ModelIx, now: Now) {
         state.queue.queues.remove(&model);
         return;
     };
-    // Only the first waiter has a timer: wake it when the timer must change.
+    // The first waiter has a timer for that tick: wake it when the timer must change.
     let armed = until.map(|until| (first, until));
     if queue.armed != armed {
         queue.armed = armed;

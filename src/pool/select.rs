@@ -434,6 +434,14 @@ pub(super) fn earliest(one: Option<Tick>, other: Option<Tick>) -> Option<Tick> {
 }
 
 impl Blocked {
+    /// Reports whether no key can serve before this tick, because of cooldowns and daily limits. Other reasons may end
+    /// early: the end of a request may free a slot, or tokens that it did not use.
+    pub(crate) fn opens_after(&self, deadline: Tick) -> bool {
+        let may_end_early = [Reason::Limit, Reason::Busy, Reason::Trial, Reason::Store];
+        self.until.is_some_and(|until| until > deadline)
+            && may_end_early.iter().all(|reason| self.reasons[*reason as usize] == 0)
+    }
+
     /// Returns when to try again: each second if the store refused keys, since a refusal is forgotten before the key has
     /// room.
     pub(crate) fn wakes_at(&self, now: Now) -> Option<Tick> {

@@ -33,9 +33,10 @@ const STEP: usize = 256;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum KeyChange {
-    /// Adds a key, or replaces the options of the key with the same id or secret.
+    /// Adds a key, or replaces the options of the key with the same id or secret. A secret that the pool has keeps its id
+    /// there, even if this key has another one.
     Put(Key),
-    /// Puts these keys, and removes all others.
+    /// Puts these keys, and removes all others. As with `Put`, known secrets keep their ids.
     ReplaceAll(Vec<Key>),
     /// Removes the key.
     Remove(KeyId),

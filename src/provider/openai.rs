@@ -305,11 +305,14 @@ mod tests {
         let json: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(json["error"]["message"], "all \"out\"");
         assert_eq!((&json["error"]["code"], &json["error"]["param"]), (&json!("no_available_keys"), &Value::Null));
-        for (message, code) in
-            [("no model x", r#""model_not_found""#), ("/x is no path", r#""unknown_url""#), ("no file x", "null")]
-        {
-            let body = OpenAi::new().error_body(StatusCode::NOT_FOUND, message, None);
-            assert!(body.contains(&format!(r#""code":{code}"#)), "{body}");
+        for (message, code) in [
+            ("there is no model x", json!("model_not_found")),
+            ("/x is no path", json!("unknown_url")),
+            ("there is no file x", Value::Null),
+        ] {
+            let body: Value =
+                serde_json::from_str(&OpenAi::new().error_body(StatusCode::NOT_FOUND, message, None)).unwrap();
+            assert_eq!(body["error"]["code"], code, "{message}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -15,7 +16,7 @@ use tower_service::Service;
 use super::LeaseBody;
 use crate::{
     BoxError, Error, ErrorKind, Lease,
-    classify::{ErrorClass, Failure, Outcome},
+    classify::{ErrorClass, Failure, Outcome, causes},
     pool::{Acquire, Attempts},
     replay::TooLarge,
 };
@@ -162,6 +163,7 @@ fn of_head<R>(response: &Response<R>, lease: &Lease) -> Outcome {
 fn failed(error: BoxError, lease: &Lease, mut attempts: Attempts) -> Error {
     let failure = Failure::from_transport(&*error);
     let is_callers = failure.class() == ErrorClass::Caller;
+    let error = without_secret(error, lease, &failure);
     let outcome = Outcome::from(failure);
     lease.report_if_none(&outcome);
     attempts.push(lease.attempt(outcome));
@@ -174,6 +176,18 @@ fn failed(error: BoxError, lease: &Lease, mut attempts: Attempts) -> Error {
         Err(error) => Error::transport(error),
     };
     error.with_attempts(attempts)
+}
+
+/// Replaces an error that shows the key by its redacted text: an HTTP client may show the URL.
+fn without_secret(error: BoxError, lease: &Lease, failure: &Failure) -> BoxError {
+    let secret = lease.secret();
+    if !causes(&*error).any(|cause| secret.find(format!("{cause} {cause:?}").as_bytes()).is_some()) {
+        return error;
+    }
+    let texts: Vec<_> = causes(&*error).map(ToString::to_string).collect();
+    // The status of a response to the caller depends on this kind.
+    let kind = if failure.error_code() == Some("timeout") { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+    io::Error::new(kind, secret.redact(&texts.join(": ")).into_owned()).into()
 }
 
 debug_with_fields!([S: Service<Request<B>>, B] KeyRotationFuture<S, B>, "KeyRotationFuture", attempts);

@@ -25,18 +25,22 @@ pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Se
 /// written at once), and [`changes`](Store::changes) as often to read the records of other processes. Times are in
 /// milliseconds: those of reservations and windows by the store's clock, all others since the Unix epoch.
 pub trait Store: Send + Sync + 'static {
-    /// Returns all kept records and their revision.
+    /// Returns all kept records and their revision. An open breaker is dropped at its end, a limit 24 h after it was
+    /// learned. A closed breaker may be dropped after 24 h.
     fn load(&self) -> StoreFuture<'_, Changes>;
 
     /// Reserves one request with the first candidate that has room in all its limits. The reservation must be durable
     /// when the future completes: the request is sent after that. A future that is dropped early may still reserve.
     /// The pool sets no deadline for this future: the store must.
     ///
+    /// A window may open late: by the time for which a reservation is usable, a 240th of the window, and the guard (a 64th
+    /// of the window, at most 250 ms).
+    ///
     /// A cost larger than a limit fits if nothing else counts in the window. Within [`MIDNIGHT_GUARD`] after a
     /// project's midnight, a request counts for both days.
     fn reserve(&self, request: ReserveRequest) -> StoreFuture<'static, Reserved>;
 
-    /// Keeps these records.
+    /// Keeps these records: of each breaker (its target), limit and key only the last one.
     fn record(&self, records: Vec<Record>) -> StoreFuture<'_, ()>;
 
     /// Returns the records of other processes since a revision; never [`Record::Starts`] or [`Record::Day`].

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_keypool::{
-    Error, ErrorIntoResponseLayer, Gemini, Key, KeyPool, Limits, ModelFallbackLayer, ReplayBody, ReplayLayer,
+    Error, ErrorIntoResponseLayer, Gemini, Key, KeyPool, KeyPoolLayer, Limits, ModelFallbackLayer, ReplayBody,
+    ReplayLayer,
 };
 
 type Body = ReplayBody<Full<Bytes>>;
@@ -48,6 +49,22 @@ async fn each_request_starts_with_its_own_model() -> Result<(), BoxError> {
     assert_eq!(error.as_unavailable().and_then(|unavailable| unavailable.model()), Some("pro"));
     tokio::time::sleep(Duration::from_secs(62)).await;
     assert_eq!(model(service.ready().await?.call(request()).await?).await, "pro");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn fallback_does_not_wait_for_a_model_that_is_used_up_for_the_day() -> Result<(), BoxError> {
+    let builder = KeyPool::builder(Gemini::new()).key(Key::new("AIza-not-a-real-key-001"));
+    let pool = builder.limits("pro", Limits::new().per_day(1)).wait(Duration::from_secs(5)).build()?;
+    let stack = KeyPoolLayer::new(&pool).fallback(ModelFallbackLayer::new(&pool, ["pro", "flash"])).layer(service_fn(
+        async |request: Request<Body>| {
+            Ok::<_, BoxError>(Response::new(Full::<Bytes>::from(request.uri().path().to_owned())))
+        },
+    ));
+    for expected in ["pro", "flash"] {
+        let at_once = tokio::time::timeout(Duration::from_secs(1), stack.clone().oneshot(request()));
+        assert_eq!(model(at_once.await??).await, format!("/v1beta/models/{expected}:generateContent"));
+    }
     Ok(())
 }
 

@@ -1,12 +1,15 @@
 //! No key appears in what the caller gets.
 
-use std::io::Write;
+use std::{error::Error, io::Write};
 
 use http::Request;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tower::{ServiceBuilder, ServiceExt};
-use tower_keypool::{BoxError, Key, KeyChange, KeyRotationLayer, RedactLayer, Secret};
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_keypool::{
+    ApiKeyHeader, BoxError, ErrorIntoResponseLayer, Key, KeyChange, KeyPool, KeyPoolLayer, KeyRotationLayer,
+    RedactLayer, ReplayBody, Secret,
+};
 
 use crate::support::*;
 
@@ -70,6 +73,46 @@ async fn key_repeated_by_the_provider_is_redacted_everywhere() {
     assert!(!shown.contains(&secret(0)), "{shown}");
 }
 
+/// An error whose `Debug` shows the URL.
+#[derive(Debug)]
+struct ClientError(#[expect(dead_code, reason = "it is in the Debug text")] http::Uri, std::io::Error);
+
+impl std::fmt::Display for ClientError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("error sending request")
+    }
+}
+
+impl Error for ClientError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.1)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_in_the_url_is_redacted_in_errors_of_the_client() {
+    use std::io::{Error as Io, ErrorKind::*};
+    let in_message = |uri, kind| Io::new(kind, format!("error sending request for url ({uri})"));
+    let causes: [(&dyn Fn(http::Uri) -> BoxError, u16); 3] = [
+        (&|uri| in_message(uri, ConnectionReset).into(), 502),
+        (&|uri| ClientError(uri.clone(), in_message(uri, TimedOut)).into(), 504),
+        (&|uri| ClientError(uri, TimedOut.into()).into(), 504),
+    ];
+    for (error_of, status) in causes {
+        let api = ApiKeyHeader::query("appid", "https://weather.example").unwrap();
+        let pool = KeyPool::builder(api).key(Key::new(secret(0)).named("k0")).build().unwrap();
+        let failing = tower::service_fn(|request: Request<ReplayBody<Body>>| {
+            std::future::ready(Err::<Answer, _>(error_of(request.uri().clone())))
+        });
+        let request = || Request::get("/now").body(Body::default()).unwrap();
+        let error = KeyPoolLayer::new(&pool).layer(failing).oneshot(request()).await.unwrap_err();
+        let shown = format!("{error} {error:?} {} {:?}", error.with_cause(), error.source());
+        assert!(shown.contains("error sending request") && !shown.contains("AIza"), "{shown}");
+        let layers = ServiceBuilder::new().layer(ErrorIntoResponseLayer::new(&pool)).layer(KeyPoolLayer::new(&pool));
+        assert_eq!(layers.service(failing).oneshot(request()).await.unwrap().status(), status);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn compressed_error_with_the_key_is_returned_uncompressed() {
     let pool = pool(1);
@@ -87,10 +130,21 @@ async fn compressed_error_with_the_key_is_returned_uncompressed() {
     assert_eq!(text(response).await, r#"{"error":{"code":400,"message":"no contents ***"}}"#);
 }
 
-fn zipped(text: &str) -> Vec<u8> {
+fn zipped(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.write_all(text.as_ref()).unwrap();
     encoder.finish().unwrap()
+}
+
+/// Returns the response to an error with this encoding and body.
+async fn error_response(encoding: &'static str, body: Vec<u8>) -> Answer {
+    let pool = pool(1);
+    let response = send(&pool, move |_| {
+        let mut response = answer(400, body.clone());
+        response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
+        response
+    });
+    response.await.unwrap().map(BodyExt::boxed_unsync)
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,23 +154,46 @@ async fn key_is_redacted_in_errors_with_a_wrong_encoding() {
     let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
     deflated.write_all(plain.as_bytes()).unwrap();
     let (redacted, zipped, deflated) = (error("***"), zipped(&plain), deflated.finish().unwrap());
+    let mut with_zlib_header = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    with_zlib_header.write_all(plain.as_bytes()).unwrap();
+    let with_zlib_header = with_zlib_header.finish().unwrap();
     let escaped = plain.replace("AIza", "\\u0041\\u0049za");
     for (encoding, body, expected) in [
         ("", escaped.into_bytes(), &*redacted),
-        ("", zipped, &redacted),
+        ("", zipped.clone(), &redacted),
+        ("utf-8", zipped.clone(), &redacted),
+        ("deflate", zipped, &redacted),
         ("gzip", plain.clone().into_bytes(), &redacted),
         ("br", plain.into_bytes(), &redacted),
         ("deflate", deflated, &redacted),
+        ("", with_zlib_header.clone(), &redacted),
+        ("gzip", with_zlib_header, &redacted),
     ] {
-        let pool = pool(1);
-        let response = send(&pool, move |_| {
-            let mut response = answer(400, body.clone());
-            response.headers_mut().insert("content-encoding", encoding.parse().unwrap());
-            response
-        });
-        let response = response.await.unwrap();
+        let response = error_response(encoding, body).await;
         assert!(!response.headers().contains_key("content-encoding"));
         assert_eq!(text(response).await, expected, "{encoding}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn error_whose_text_cannot_be_read_is_dropped() {
+    let utf16: Vec<u8> = secret(0).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let twice = zipped(zipped(secret(0)));
+    for (encoding, body) in [("", utf16.clone()), ("gzip", zipped(utf16)), ("gzip", twice.clone()), ("", twice)] {
+        let response = error_response(encoding, body).await;
+        assert_eq!((response.status().as_u16(), response.headers().get("content-encoding")), (400, None));
+        assert_eq!(text(response).await, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_beside_the_compressed_text_of_an_error_is_dropped() {
+    let mut header = flate2::GzBuilder::new().filename(secret(0)).write(Vec::new(), flate2::Compression::fast());
+    header.write_all(b"no contents").unwrap();
+    let mut half = zipped(format!("no contents{}", &secret(0)[..20]));
+    half.truncate(half.len() - 8);
+    for body in [header.finish().unwrap(), [zipped("no contents"), secret(0).into()].concat(), half] {
+        assert_eq!(text(error_response("gzip", body).await).await, "no contents");
     }
 }
 
@@ -232,7 +309,28 @@ async fn key_is_redacted_in_an_event_too_long_to_buffer() {
     let begun = format!("data: {{\"text\":\"{} ", secret(0));
     let pieces = [EVENT.to_owned(), begun, "x".repeat(100 << 10), "y".to_owned(), "z".to_owned()];
     let passed = streamed(pieces.into_iter().map(String::into_bytes).collect()).await;
-    assert_eq!(passed[2..], [format!("*** {}y", "x".repeat(100 << 10)), "z".to_owned()]);
+    assert_eq!(passed[2..], [format!("*** {}", "x".repeat(100 << 10)), "y".to_owned(), "z".to_owned()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn key_is_redacted_in_a_late_error_too_long_to_buffer() {
+    let key = secret(0);
+    let error = |start: &str, (before, after): (usize, usize), key: &str| {
+        format!("{start}{{\"error\":{{\"message\":\"{}{key}{}\"}}}}", "x".repeat(before), "y".repeat(after))
+    };
+    let event = &*format!("{EVENT}data: ");
+    for (start, end) in [(event, ""), (event, "\n\n"), (event, "\n\ndata: {}\n\n"), ("[{}\n,", "]")] {
+        for lengths in [(64 << 10, 0), (100 << 10, 0), (100 << 10, 200 << 10)] {
+            let text = error(start, lengths, &key) + end;
+            let place = text.find(&key).unwrap();
+            for cut in [place, place + 1, place + 10, place + key.len() - 1, place + key.len(), text.len() - 1] {
+                let (first, last) = text.as_bytes().split_at(cut);
+                let pieces = [first, last].map(|text| text.chunks(20 << 10).map(Into::into));
+                let passed = streamed(pieces.into_iter().flatten().collect()).await.concat();
+                assert!(passed == error(start, lengths, "***") + end, "{start} {end:?} cut at {cut}");
+            }
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,7 +18,7 @@ use tower_keypool::{
     },
 };
 
-use crate::support::{M, NOON, builder, id, key, rate_for, secs, wall};
+use crate::support::{HOUR, M, NOON, builder, id, key, rate_for, secs, wall};
 
 type Answer = Box<dyn Fn(&ReserveRequest) -> Reserved + Send + Sync>;
 
@@ -322,7 +322,7 @@ async fn records_of_other_processes_are_applied() {
     // The breaker closes before its time, and waiting requests are served.
     let waiting = tokio::spawn({
         let pool = pool.clone();
-        async move { pool.acquire(KeyRequest::model(M).exclude([id(1)]).wait(secs(30))).await }
+        async move { pool.acquire(KeyRequest::model(M).exclude([id(1)]).wait(2 * HOUR)).await }
     });
     tokio::time::sleep(secs(1)).await;
     store.0.others.lock().unwrap().push(Record::Closed { target });

@@ -103,6 +103,34 @@ async fn request_that_can_never_be_served_fails_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn request_fails_at_once_if_days_and_cooldowns_end_after_its_deadline() {
+    let used_up = || {
+        let pool = paused(builder().key(key(0)).limits(M, Limits::new().per_day(1)));
+        drop(take(&pool, M));
+        pool
+    };
+    let start = tokio::time::Instant::now();
+    let error = used_up().acquire(patient(M)).await.unwrap_err();
+    // The provider's midnight is 12 hours away.
+    assert_eq!((start.elapsed(), error.retry_after().unwrap().as_secs() / 3_600), (Duration::ZERO, 12));
+
+    // Another key may be free before the deadline.
+    let pool = used_up();
+    pool.add(key(1).limits(M, Limits::new().per_day(9)).max_concurrent(1)).unwrap();
+    let lease = take(&pool, M);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let mut waiter = join(&pool, patient(M));
+    lease.report(&rate_for(400).into());
+    drop(lease);
+    assert!(poll(&mut waiter).is_none());
+    assert!(pool.acquire(patient(M)).await.is_err());
+    drop(waiter);
+    let start = tokio::time::Instant::now();
+    assert!(pool.acquire(KeyRequest::model(M).wait(secs(401))).await.is_ok());
+    assert!(start.elapsed() > secs(399), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn waiters_for_a_window_are_served_in_order() {
     let pool = paused(builder().keys((0..2).map(key)).limits(M, Limits::new().per_minute(3)));
     let done = Arc::default();
@@ -169,6 +197,22 @@ async fn second_waiter_wakes_in_time_after_the_first_is_served() {
     let leases = join_all(tasks).await;
     assert!(start.elapsed() < secs(61), "{:?}", start.elapsed());
     drop(leases);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiters_that_are_not_polled_do_not_delay_the_others() {
+    let keys = (0..2).map(|n| key(n).max_concurrent(1));
+    let pool = paused(builder().keys(keys).limits(M, Limits::new().per_minute(1)));
+    let leases = [take(&pool, M), take(&pool, M)];
+    let stalled = join(&pool, patient(M));
+    let other = spawn(&pool, patient(M), 0, &Arc::default());
+    settle().await;
+    // Only now is it known when the windows open.
+    drop(leases);
+    let start = tokio::time::Instant::now();
+    assert!(other.await.is_ok());
+    assert!(start.elapsed() < secs(62), "{:?}", start.elapsed());
+    drop(stalled);
 }
 
 #[tokio::test(start_paused = true)]

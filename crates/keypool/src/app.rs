@@ -1,51 +1,33 @@
-//! The state of a running gateway, and the path of a request through it ([`Gateway::handle`]):
-//!
-//! ```text
-//! request id, log   middleware/access_log: x-request-id; one log line per request and per failed attempt
-//! host guard        middleware/host_guard: only the gateway's own host names and the configured origins
-//! catch panic       a panic becomes a 500 instead of a lost connection
-//! CORS              answers preflight requests from those origins
-//! ├─ own pages      axum: /health …, /-/metrics, /-/admin, /-/ui
-//! └─ everything else
-//!    authenticate   middleware/auth: finds the route and the tenant; 404 and 401 use no key
-//!    proxy          proxy/handler, top to bottom
-//! ```
-//!
-//! The steps are functions, called from top to bottom. axum serves the gateway's own pages;
-//! [`access_log::is_own_page`] distinguishes them from API paths.
+//! The state of a running gateway, and the path of a request through it: the list of layers in [`layered`].
 
-use std::{
-    convert::Infallible,
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{any::Any, convert::Infallible, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use axum::{Router, extract::Request, response::Response, routing::get};
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Either},
-};
+use axum::{Router, extract::Request, middleware::from_fn_with_state, response::Response, routing::get};
 use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tower::{Layer, Service};
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, Cors, CorsLayer, ExposeHeaders};
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders},
+};
 use tower_keypool::Gemini;
 
 use crate::{
     admin::{self, Admin},
     config::{Inputs, Loaded},
     convert::{Media, Signatures},
-    error::{ApiError, Dialect},
+    error::ApiError,
     health,
     metrics::{self, Metrics},
     middleware::{
-        access_log::{self, Progress, Recent},
+        access_log::{self, Recent},
         auth, host_guard,
     },
-    proxy::{handler, models::Catalog, pools::Pools, resources::Resources, sessions::Sessions, upstream::client_tls},
+    proxy::{
+        handler, models::Catalog, pools::Pools, resources::Resources, route::Dialect, sessions::Sessions,
+        upstream::client_tls,
+    },
     store::Stores,
     tenants::Tenants,
 };
@@ -152,96 +134,40 @@ impl App {
 }
 
 /// The service that answers the requests of one listening socket.
-#[derive(Clone)]
-pub struct Gateway {
-    app: AppState,
-    service: PagesOrProxy,
-    cors: Option<Cors<PagesOrProxy>>,
+pub type Gateway = BoxCloneSyncService<Request, Response, Infallible>;
+
+/// Creates the service for clients. It includes the admin pages unless they have their own address.
+pub fn gateway(app: &AppState) -> Gateway {
+    let pages = health::routes().route("/-/metrics", get(metrics::serve));
+    let pages = if app.loaded.load().admin_listen.is_none() { pages.merge(admin::routes(app)) } else { pages };
+    layered(app, pages, true)
 }
 
-impl Gateway {
-    /// Creates the service for clients. It includes the admin pages unless they have their own address.
-    pub fn new(app: &AppState) -> Self {
-        let pages = Router::new().merge(health::routes()).route("/-/metrics", get(metrics::serve));
-        let pages = if app.loaded.load().admin_listen.is_none() { pages.merge(admin::routes(app)) } else { pages };
-        Self::with_pages(app, pages, true)
-    }
-
-    /// Creates the service for a separate admin address: the admin API, the dashboard, and the health pages.
-    pub fn admin(app: &AppState) -> Self {
-        Self::with_pages(app, admin::routes(app).merge(health::routes()), false)
-    }
-
-    /// Creates the service with these pages. `proxies` says whether it forwards all other requests.
-    fn with_pages(app: &AppState, pages: Router<AppState>, proxies: bool) -> Self {
-        let pages = pages.fallback(not_found).with_state(Arc::clone(app));
-        let service = PagesOrProxy { app: Arc::clone(app), pages, proxies };
-        let cors = (proxies && !app.origins.is_empty()).then(|| cors(app).layer(service.clone()));
-        Self { app: Arc::clone(app), service, cors }
-    }
-
-    /// Returns the response to a request.
-    pub async fn handle(mut self, mut request: Request) -> Response {
-        let entry = access_log::Entry::begin(&self.app, &mut request);
-        let (head, body) = request.into_parts();
-        let response = if let Some(refused) = host_guard::refused(&self.app, &head) {
-            refused
-        } else {
-            let request = Request::from_parts(head, body);
-            let response = match &mut self.cors {
-                Some(cors) => Either::Left(cors.call(request)),
-                None => Either::Right(self.service.call(request)),
-            };
-            let caught = AssertUnwindSafe(response).catch_unwind().await;
-            caught.map_or_else(|_| panicked(), |response| response.unwrap_or_else(|never| match never {}))
-        };
-        entry.end(response)
-    }
+/// Creates the service for a separate admin address: the admin API, the dashboard, and the health pages.
+pub fn admin_pages(app: &AppState) -> Gateway {
+    layered(app, admin::routes(app).merge(health::routes()), false)
 }
 
-/// The service behind the host guard: the gateway's own pages, or the proxy.
-#[derive(Clone)]
-struct PagesOrProxy {
-    app: AppState,
-    pages: Router,
-    proxies: bool,
-}
-
-impl Service<Request> for PagesOrProxy {
-    type Response = Response;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        if !self.proxies || access_log::is_own_page(request.uri().path()) {
-            return Box::pin(self.pages.call(request));
-        }
-        let app = Arc::clone(&self.app);
-        Box::pin(async move { Ok(proxy(app, request).await) })
-    }
-}
-
-async fn proxy(app: AppState, request: Request) -> Response {
-    let (mut head, body) = request.into_parts();
-    let (route, tenant) = match auth::authenticate(&app, &mut head).await {
-        Ok(authenticated) => authenticated,
-        Err((dialect, error)) => return error.into_response(dialect),
-    };
-    if let Some(progress) = head.extensions.get::<Progress>() {
-        progress.authenticated(&tenant);
-    }
-    handler::handle(&app, route, tenant, head, body).await
+/// The path of a request, from the outermost layer to the innermost. The gateway's own pages need no token of a tenant
+/// and are not proxied. axum serves only these pages: it would give responses to HEAD a `Content-Length` of 0.
+fn layered(app: &AppState, own_pages: Router<AppState>, is_proxy: bool) -> Gateway {
+    let state = || AppState::clone(app);
+    let service = ServiceBuilder::new()
+        .layer(from_fn_with_state(state(), access_log::log))
+        .layer(from_fn_with_state(state(), host_guard::guard))
+        .layer(CatchPanicLayer::custom(panicked))
+        .option_layer((is_proxy && !app.origins.is_empty()).then(|| cors(app)))
+        .option_layer(is_proxy.then(|| from_fn_with_state(state(), auth::authenticate)))
+        .option_layer(is_proxy.then(|| from_fn_with_state(state(), handler::proxy)))
+        .service(own_pages.fallback(not_found).with_state(state()));
+    BoxCloneSyncService::new(service)
 }
 
 async fn not_found(uri: Uri) -> Response {
     ApiError::not_found(format!("the gateway has no path {}", uri.path())).into_response(Dialect::Gemini)
 }
 
-fn panicked() -> Response {
+fn panicked(_: Box<dyn Any + Send>) -> Response {
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error of the gateway: see its log")
         .into_response(Dialect::Gemini)
 }

@@ -7,32 +7,16 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use tower_keypool::{Anthropic, Gemini, OpenAi, Provider, provider::whole_seconds};
 
-/// The API that a client uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dialect {
-    Gemini,
-    OpenAi,
-    Anthropic,
-}
+use crate::proxy::route::Dialect;
 
-impl Dialect {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Gemini => "gemini",
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-        }
-    }
-
-    fn provider(self) -> &'static dyn Provider {
-        static GEMINI: LazyLock<Gemini> = LazyLock::new(Gemini::new);
-        static OPENAI: LazyLock<OpenAi> = LazyLock::new(OpenAi::new);
-        static ANTHROPIC: LazyLock<Anthropic> = LazyLock::new(Anthropic::new);
-        match self {
-            Self::Gemini => &*GEMINI,
-            Self::OpenAi => &*OPENAI,
-            Self::Anthropic => &*ANTHROPIC,
-        }
+fn provider(dialect: Dialect) -> &'static dyn Provider {
+    static GEMINI: LazyLock<Gemini> = LazyLock::new(Gemini::new);
+    static OPENAI: LazyLock<OpenAi> = LazyLock::new(OpenAi::new);
+    static ANTHROPIC: LazyLock<Anthropic> = LazyLock::new(Anthropic::new);
+    match dialect {
+        Dialect::Gemini => &*GEMINI,
+        Dialect::OpenAi => &*OPENAI,
+        Dialect::Anthropic => &*ANTHROPIC,
     }
 }
 
@@ -70,14 +54,14 @@ impl ApiError {
 
     /// Converts the error to the last event of a stream, in a dialect.
     pub fn into_event(self, dialect: Dialect) -> Bytes {
-        let body = dialect.provider().error_body(self.status, &self.message, self.retry_after);
+        let body = provider(dialect).error_body(self.status, &self.message, self.retry_after);
         let name = if dialect == Dialect::Anthropic { "event: error\n" } else { "" };
         Bytes::from(format!("{name}data: {}\n\n", body.replace('\n', " ")))
     }
 
     /// Converts the error to a response, in a dialect.
     pub fn into_response(self, dialect: Dialect) -> Response {
-        let body = dialect.provider().error_body(self.status, &self.message, self.retry_after);
+        let body = provider(dialect).error_body(self.status, &self.message, self.retry_after);
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

@@ -32,7 +32,7 @@ use super::{
     output::{Json, print, print_json, short},
 };
 use crate::{
-    app::{App, AppState, Gateway},
+    app::{self, App, AppState},
     config::Inputs,
     proxy::upstream::{client, client_tls, http_connector, https},
     server::Server,
@@ -141,7 +141,7 @@ impl Demo {
         let server = Server::bind(([127, 0, 0, 1], 0).into(), &app.loaded.load().config.gateway, None).await?;
         let url = format!("http://{}", server.address()?);
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(server.serve(Gateway::new(&app), stop.clone(), Duration::from_secs(1)));
+        let serving = tokio::spawn(server.serve(app::gateway(&app), stop.clone(), Duration::from_secs(1)));
         if !self.output.json {
             print(format_args!(
                 "{} requests over ten keys in {} s; the gateway at {url} sends them to a simulator of Gemini's API",

@@ -21,8 +21,7 @@ use super::{
 };
 use crate::{
     config::{Inputs, ProviderKind},
-    proxy::{check_key::no_answer, handler, pools::ProviderPool},
-    tenants::matches,
+    proxy::{check_key::no_answer, handler, model_access::matches, pools::ProviderPool},
 };
 
 const OUT_OF_QUOTA: u8 = 3;

@@ -8,7 +8,7 @@ use tower_keypool::Strategy;
 
 use super::{absolute, block_on, opened::Source};
 use crate::{
-    app::{App, AppState, Gateway},
+    app::{self, App, AppState},
     config::{GatewaySection, Inputs, Loaded},
     reload,
     server::{Certificate, Server},
@@ -126,11 +126,11 @@ async fn serve(inputs: Inputs, loaded: Loaded) -> anyhow::Result<()> {
     let mut servers = tokio::task::JoinSet::new();
     let address = server.address()?;
     let mut admin_address = app.loaded.load().admin_token.is_some().then_some(address);
-    servers.spawn(server.serve(Gateway::new(&app), stop.clone(), gateway.grace.0));
+    servers.spawn(server.serve(app::gateway(&app), stop.clone(), gateway.grace.0));
     if let Some(listen) = admin_listen {
         let server = bind(listen, "--admin-listen", &gateway, certificate.clone()).await?;
         admin_address = admin_address.and(Some(server.address()?));
-        servers.spawn(server.serve(Gateway::admin(&app), stop.clone(), gateway.grace.0));
+        servers.spawn(server.serve(app::admin_pages(&app), stop.clone(), gateway.grace.0));
     }
     let is_tls = certificate.is_some();
     let reloading = reload::watch(AppState::clone(&app), certificate, files);

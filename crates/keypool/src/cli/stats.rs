@@ -16,7 +16,7 @@ use super::{
 use crate::{
     admin::views::KeyState,
     config::Inputs,
-    tenants::matches,
+    proxy::model_access::matches,
     usage::{self, Sum},
 };
 

@@ -9,12 +9,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, head
 use http_body_util::{BodyExt, Limited};
 use keypool_dialect::{Error, ErrorKind, Frontend, NativeRequest};
 use tower_keypool::{
-    Attempts, KeyRequest, Lease, Usage, classify::UsageReader, fallback::BodyForModel, provider::UsageFormat,
+    Attempts, KeyRequest, Usage, classify::UsageReader, fallback::BodyForModel, provider::UsageFormat,
 };
 
 use crate::{
     app::AppState,
-    error::{ApiError, Cause, Dialect},
+    error::{ApiError, Cause},
     middleware::access_log::{Progress, RequestResult},
     proxy::{
         body::Collected,
@@ -22,10 +22,10 @@ use crate::{
         headers,
         pools::ProviderPool,
         resources::{self, ResourceAccess},
-        route::{Endpoint, PathTarget, Route},
-        sessions::Session,
+        route::{Dialect, Endpoint, PathTarget, Route},
+        sessions::SessionId,
     },
-    tenants::{self, Tenant},
+    tenants::Quota,
 };
 
 /// Maximum size of a response that is read as a whole. Images in 4K have about 20 MiB each.
@@ -63,6 +63,10 @@ impl Failure {
         self
     }
 
+    pub fn result(&self) -> RequestResult {
+        RequestResult::of(self.error.status(Frontend::Chat), &self.attempts)
+    }
+
     pub fn into_response(self, app: &AppState, frontend: Frontend) -> Response {
         let mut response = Response::new(Body::from(self.error.body(frontend)));
         *response.status_mut() = self.error.status(frontend);
@@ -82,31 +86,22 @@ impl Failure {
 
 /// The context of a caller's request, which its native requests share.
 pub struct Caller<'a> {
-    app: &'a AppState,
-    provider: &'a Arc<ProviderPool>,
-    incoming: &'a Incoming,
-    session: Option<Session>,
+    pub incoming: &'a Incoming,
+    session: Option<SessionId>,
 }
 
 impl<'a> Caller<'a> {
-    pub fn new(app: &'a AppState, provider: &'a Arc<ProviderPool>, incoming: &'a Incoming) -> Self {
-        let by_header = app.sessions.session(provider, &incoming.head.headers);
+    pub fn new(incoming: &'a Incoming) -> Self {
+        let Incoming { app, provider, head, .. } = incoming;
+        let by_header = app.sessions.session(provider, &head.headers);
         let session = by_header.or_else(|| app.sessions.named(provider, &cache_key(incoming)?));
-        Self { app, provider, incoming, session }
-    }
-
-    pub fn dialect(&self) -> Dialect {
-        self.incoming.route.dialect
-    }
-
-    pub fn tenant(&self) -> &Tenant {
-        &self.incoming.tenant
+        Self { incoming, session }
     }
 
     /// Counts the request, which needs these native requests, against its tenant's limits.
     pub async fn admit(&self, exchanges: &[Exchange]) -> Result<Quota, ApiError> {
         let tokens = exchanges.iter().map(|exchange| exchange.needs.prompt_tokens()).sum();
-        Ok(Quota(self.app.tenants.admit(&self.incoming.tenant, tokens).await?))
+        self.incoming.app.tenants.admit(&self.incoming.tenant, tokens).await
     }
 
     /// Prepares a native request for sending.
@@ -131,15 +126,22 @@ impl<'a> Caller<'a> {
             target: PathTarget::ByModel,
             path: head.uri.path().to_owned(),
         };
-        let (tenant, model) = (Arc::clone(&self.incoming.tenant), self.incoming.model.clone());
+        let Incoming { app, tenant, provider, .. } = self.incoming;
         let bytes = native.body.clone();
-        let mut native = Incoming { route, tenant, head, body: Collected::whole(native.body), model };
-        let pinned = resources::pinned(self.app, self.provider, &native, &ResourceAccess::of(&native)).await?;
-        let (provider, session) = (Arc::clone(self.provider), self.session.clone());
-        let Incoming { head, body, .. } = &mut native;
-        let needs = handler::key_request(self.app, &provider, head, body, None, pinned, session.as_ref())?;
+        let mut native = Incoming {
+            app: Arc::clone(app),
+            route,
+            tenant: Arc::clone(tenant),
+            provider: Arc::clone(provider),
+            head,
+            body: Collected::whole(native.body),
+            model: None,
+        };
+        let pinned = resources::pinned(&native, &ResourceAccess::of(&native)).await?;
+        let needs = native.key_request(pinned, self.session.as_ref())?;
+        let Incoming { app, provider, mut head, .. } = native;
         headers::for_upstream(&mut head.headers);
-        Ok(Exchange { app: Arc::clone(self.app), provider, head: native.head, body: bytes, needs, session })
+        Ok(Exchange { app, provider, head, body: bytes, needs, session: self.session.clone() })
     }
 
     /// Sends native requests and returns their whole responses in the same order.
@@ -159,7 +161,7 @@ impl<'a> Caller<'a> {
         // Others of several requests may have been served.
         let answers = answers.inspect_err(|failure| {
             if is_one {
-                quota.end_unserved(failure);
+                quota.end_unserved(failure.result());
             }
         })?;
         quota.report_usage(answers.iter().filter_map(|(_, body)| usage(body)).fold(Usage::new(0, 0), |sum, more| {
@@ -192,12 +194,12 @@ pub struct Answers {
 
 /// A native request that can be sent more than once.
 pub struct Exchange {
-    app: AppState,
+    pub app: AppState,
     provider: Arc<ProviderPool>,
     head: Parts,
     body: Bytes,
     needs: KeyRequest,
-    session: Option<Session>,
+    session: Option<SessionId>,
 }
 
 /// The body of a successful response, and the attempts that led to it.
@@ -231,20 +233,14 @@ impl Exchange {
         let progress = head.extensions.get::<Progress>().cloned();
         let provider = Arc::clone(&self.provider);
         Box::pin(async move {
-            let answer = provider.send_to_read(Request::from_parts(head, Body::from(body))).await.map_err(|error| {
-                let (error, attempts) = handler::failure(&error);
-                Failure::from(error).after(attempts)
-            })?;
-            let (head, body) = answer.into_parts();
-            let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+            let sent = provider.send_to_read(Request::from_parts(head, Body::from(body))).await;
+            let (received, attempts) = handler::received(&Method::POST, progress, sent);
+            let (head, body) = received.map_err(|error| Failure::from(error).after(attempts.clone()))?.into_parts();
             if head.status.is_success() {
-                if let Some(error) = handler::unreadable_error(&head) {
-                    return Err(Failure::from(error).after(attempts));
-                }
-                return Ok((Body::new(handler::logged(body, progress, attempts.clone())), attempts));
-            }
-            if let Some(error) = handler::redirect_error(&Method::POST, head.status, &head.headers) {
-                return Err(Failure::from(error).after(attempts));
+                return match handler::unreadable_error(&head) {
+                    Some(error) => Err(Failure::from(error).after(attempts)),
+                    None => Ok((body, attempts)),
+                };
             }
             let text = Limited::new(body, MAX_ERROR).collect().await.map(http_body_util::Collected::to_bytes);
             let text = text.unwrap_or_default();
@@ -288,27 +284,6 @@ fn usage(body: &Bytes) -> Option<Usage> {
     let mut reader = UsageReader::new(UsageFormat::Gemini);
     reader.push(body);
     reader.finish()
-}
-
-/// The reservation of a tenant, if it has limits. It ends on drop.
-pub struct Quota(Option<Lease>);
-
-impl Quota {
-    pub fn report_usage(&self, usage: Usage) {
-        if let Some(lease) = &self.0
-            && usage.input_tokens + usage.output_tokens > 0
-        {
-            lease.report_usage(usage);
-        }
-    }
-
-    /// Ends the lease of a request that was not served: no response of a model used tokens.
-    pub fn end_unserved(&mut self, failure: &Failure) {
-        if let Some(lease) = self.0.take() {
-            let status = failure.error.status(Frontend::Chat);
-            tenants::end_unserved(lease, RequestResult::of(status, &failure.attempts));
-        }
-    }
 }
 
 /// The attempts behind a response, which its head reports.

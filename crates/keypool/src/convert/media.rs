@@ -5,15 +5,14 @@
 //! is the one that is connected to.
 
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    task::{Context, Poll},
     time::Duration,
 };
 
 use axum::body::Body;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
 use http::{Request, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::{
@@ -25,7 +24,7 @@ use hyper_util::{
 };
 use keypool_dialect::{Conversation, Error, ErrorKind, MediaData};
 use rustls::ClientConfig;
-use tower::Service;
+use tower::service_fn;
 
 use crate::proxy::upstream::{HttpClient, https};
 
@@ -51,7 +50,13 @@ impl Media {
 
     fn within(tls: Option<ClientConfig>, is_allowed: fn(IpAddr) -> bool) -> Self {
         let client = |tls: ClientConfig| {
-            let mut connector = HttpConnector::new_with_resolver(PublicOnly(is_allowed));
+            let resolver = service_fn(move |name: Name| async move {
+                let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+                // A name that also resolves to a private address is refused as a whole.
+                let is_refused = found.iter().any(|address| !is_allowed(address.ip()));
+                if is_refused { Err(io::Error::other(NOT_PUBLIC)) } else { Ok(found.into_iter()) }
+            });
+            let mut connector = HttpConnector::new_with_resolver(resolver);
             connector.enforce_http(false);
             connector.set_connect_timeout(Some(Duration::from_secs(5)));
             Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(https(connector, &tls))
@@ -147,33 +152,6 @@ fn resolved(from: &Uri, location: &str) -> String {
     } else {
         let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
         format!("{scheme}://{authority}{folder}/{location}")
-    }
-}
-
-/// A resolver that refuses names with addresses that are not allowed.
-#[derive(Clone)]
-struct PublicOnly(fn(IpAddr) -> bool);
-
-impl Service<Name> for PublicOnly {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = std::io::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let is_allowed = self.0;
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            // A name that also resolves to a private address is refused as a whole.
-            if found.iter().all(|address| is_allowed(address.ip())) {
-                Ok(found.into_iter())
-            } else {
-                Err(std::io::Error::other(NOT_PUBLIC))
-            }
-        })
     }
 }
 

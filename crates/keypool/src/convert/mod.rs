@@ -7,6 +7,7 @@ mod stream;
 use std::{sync::Arc, time::Duration};
 
 use axum::response::Response;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use keypool_dialect::{
     Answer, Conversation, Encoder, Error, ErrorKind, Frontend, Mode, NativeRequest, Request,
@@ -18,17 +19,16 @@ use tower_keypool::{Attempts, Usage, pool::Attempt};
 
 pub use self::media::Media;
 use self::{
-    exchange::{Caller, Failure},
+    exchange::{Caller, Exchange, Failure},
     stream::Translation,
 };
 use crate::{
     app::AppState,
-    error::{ApiError, Dialect},
+    error::ApiError,
     proxy::{
         body::{Collected, check_readable},
         handler::Incoming,
-        pools::ProviderPool,
-        route::{Endpoint, Route},
+        route::{Dialect, Endpoint, Route},
     },
 };
 
@@ -36,11 +36,10 @@ use crate::{
 ///
 /// # Errors
 /// 400 if the provider is not Gemini. Other errors become responses in the form that clients of the dialect know.
-pub async fn serve(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, ApiError> {
-    check_dialects(provider, &incoming)?;
-    let frontend = frontend(&incoming.route);
-    let answer = translate(app, provider, incoming).await;
-    Ok(answer.unwrap_or_else(|failure| failure.into_response(app, frontend)))
+pub async fn serve(incoming: Incoming) -> Result<Response, ApiError> {
+    check_dialects(&incoming)?;
+    let answer = translate(&incoming).await;
+    Ok(answer.unwrap_or_else(|failure| failure.into_response(&incoming.app, frontend(&incoming.route))))
 }
 
 /// Returns the frontend of a route, which reads its conversations and formats its errors.
@@ -55,8 +54,8 @@ fn frontend(route: &Route) -> Frontend {
     }
 }
 
-async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incoming) -> Result<Response, Failure> {
-    let Incoming { route, head, body, .. } = &incoming;
+async fn translate(incoming: &Incoming) -> Result<Response, Failure> {
+    let Incoming { app, route, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Other {
         return Err(untranslatable(&route.path).into());
     }
@@ -70,7 +69,7 @@ async fn translate(app: &AppState, provider: &Arc<ProviderPool>, incoming: Incom
     };
     check_readable(&head.headers)?;
     let mode = mode(app, &head.headers)?;
-    let caller = Caller::new(app, provider, &incoming);
+    let caller = Caller::new(incoming);
     match route.endpoint {
         Endpoint::Embeddings => {
             let request = Embeddings::parse(data, mode)?;
@@ -109,15 +108,29 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
     let mut answer = request.answer(&format!("{:016x}", fastrand::u64(..)), now());
     let model = &request.conversation.model;
     if request.conversation.stream {
-        return Translation::new(app, exchange, answer, model, quota).respond(caller, request.ignored()).await;
+        return Translation::new(exchange, answer, model, quota).respond(caller, request.ignored()).await;
     }
-    let (body, mut attempts) = exchange.send(None).await.inspect_err(|failure| quota.end_unserved(failure))?;
+    let sent = whole_answer(&exchange, &mut answer, model).await;
+    app.signatures.keep(&mut answer);
+    let usage = answer.usage();
+    quota.report_usage(Usage::new(usage.input, usage.output));
+    let (body, attempts) = sent.inspect_err(|failure| {
+        if usage.input == 0 {
+            quota.end_unserved(failure.result());
+        }
+    })?;
+    Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), body.into()))
+}
+
+/// Sends a request, up to twice, and returns the translated response.
+async fn whole_answer(exchange: &Exchange, answer: &mut Answer, model: &str) -> Result<(Bytes, Attempts), Failure> {
+    let (body, mut attempts) = exchange.send(None).await?;
     let mut read = Ok(());
     if let Ok(body) = exchange::whole(body).await {
         answer.restart(served_model(&attempts, model));
         read = answer.whole(&body);
     }
-    if may_be_better(&read, &answer)
+    if may_be_better(&read, answer)
         && let Ok((body, again)) = exchange.send(Some(&attempts)).await
         && let Ok(body) = exchange::whole(body).await
     {
@@ -125,16 +138,10 @@ async fn converse(app: &AppState, caller: &Caller<'_>, request: Arc<Request>) ->
         answer.restart(served_model(&attempts, model));
         read = answer.whole(&body);
     }
-    app.signatures.keep(&mut answer);
-    let usage = answer.usage();
-    quota.report_usage(Usage::new(usage.input, usage.output));
-    let body = read.and_then(|()| answer.finish()).map_err(|error| Failure::from(error).after(attempts.clone()));
-    let body = body.inspect_err(|failure| {
-        if usage.input == 0 {
-            quota.end_unserved(failure);
-        }
-    })?;
-    Ok(exchange.served(attempts).respond(app, answer.media_type(), request.ignored(), body.into()))
+    match read.and_then(|()| answer.finish()) {
+        Ok(body) => Ok((body, attempts)),
+        Err(error) => Err(Failure::from(error).after(attempts)),
+    }
 }
 
 /// Encodes a request for the model that its alias stands for. The path keeps the alias, which has a list of fallbacks.
@@ -166,7 +173,8 @@ fn may_be_better<T>(read: &Result<T, Error>, answer: &Answer) -> bool {
 }
 
 /// Refuses requests for providers other than Gemini: only requests for Gemini are translated.
-fn check_dialects(provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiError> {
+fn check_dialects(incoming: &Incoming) -> Result<(), ApiError> {
+    let provider = &incoming.provider;
     let path = match provider.dialect {
         Dialect::Gemini => return Ok(()),
         Dialect::OpenAi => "/v1/chat/completions",

@@ -10,17 +10,16 @@ use keypool_dialect::Answer;
 use tower_keypool::{Attempts, Usage, provider::UsageFormat};
 
 use super::{
-    exchange::{Caller, Exchange, Failure, Quota, Sent},
+    exchange::{Caller, Exchange, Failure, Sent},
     may_be_better, served_model,
 };
-use crate::{app::AppState, proxy::body};
+use crate::{app::AppState, proxy::handler::Incoming, tenants::Quota};
 
 /// Interval of pings to the client while nothing else is sent: some proxies cut streams that are idle for 30 s.
 const PING: Duration = Duration::from_secs(15);
 
 /// A response that is being translated. Dropping it ends the request to the provider.
 pub struct Translation {
-    app: AppState,
     exchange: Exchange,
     answer: Answer,
     model: String,
@@ -38,10 +37,9 @@ enum Source {
 }
 
 impl Translation {
-    pub fn new(app: &AppState, exchange: Exchange, answer: Answer, model: &str, quota: Quota) -> Self {
+    pub fn new(exchange: Exchange, answer: Answer, model: &str, quota: Quota) -> Self {
         let source = Source::Sending(exchange.send(None));
         Self {
-            app: app.clone(),
             exchange,
             answer,
             model: model.to_owned(),
@@ -55,7 +53,7 @@ impl Translation {
     /// Responds with a stream. An error before the first bytes becomes a response with its own status.
     pub async fn respond(mut self, caller: &Caller<'_>, ignored: &[String]) -> Result<Response, Failure> {
         let first = self.next_or_ping().await?;
-        let app = self.app.clone();
+        let app = AppState::clone(&self.exchange.app);
         let head = self.exchange.served(self.attempts.clone());
         let media_type = self.answer.media_type();
         let begun = futures_util::stream::iter(first.map(Ok::<_, Infallible>));
@@ -67,14 +65,20 @@ impl Translation {
             Some((Ok(bytes), translation))
         });
         let body = Body::from_stream(futures_util::StreamExt::chain(begun, rest));
-        let dialect = caller.dialect();
-        let body = body::metered(body, UsageFormat::Gemini, None, caller.tenant(), Some(dialect));
+        let Incoming { route, tenant, .. } = caller.incoming;
+        // The translation reports the usage.
+        let body = Quota::default().metered(body, UsageFormat::Gemini, tenant, Some(route.dialect));
         Ok(head.respond(&app, media_type, ignored, body))
     }
 
     async fn next_or_ping(&mut self) -> Result<Option<Bytes>, Failure> {
         let next = tokio::time::timeout(PING, self.next()).await;
-        next.unwrap_or_else(|_| Ok(Some(self.answer.ping())))
+        let next = next.unwrap_or_else(|_| Ok(Some(self.answer.ping())));
+        next.inspect_err(|failure| {
+            if self.answer.usage().input == 0 && !self.answer.has_begun() {
+                self.quota.end_unserved(failure.result());
+            }
+        })
     }
 
     /// Returns the next bytes for the caller; `None` at the end. It is cancel safe.
@@ -91,7 +95,6 @@ impl Translation {
                     // The second attempt failed: the answer of the first is used.
                     Err(_) if self.is_second && !self.answer.is_finished() => self.answer.finish(),
                     Err(failure) => {
-                        self.quota.end_unserved(&failure);
                         self.source = Source::Ended;
                         return Err(failure);
                     }
@@ -116,18 +119,13 @@ impl Translation {
                     }
                 }
             };
-            self.app.signatures.keep(&mut self.answer);
+            self.exchange.app.signatures.keep(&mut self.answer);
             let usage = self.answer.usage();
             self.quota.report_usage(Usage::new(usage.input, usage.output));
             if bytes.is_err() || self.answer.is_finished() {
                 self.source = Source::Ended;
             }
-            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()));
-            let bytes = bytes.inspect_err(|failure| {
-                if usage.input == 0 && !self.answer.has_begun() {
-                    self.quota.end_unserved(failure);
-                }
-            })?;
+            let bytes = bytes.map_err(|error| Failure::from(error).after(self.attempts.clone()))?;
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use axum::{extract::Request, response::Response};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -126,13 +130,19 @@ pub fn is_own_page(path: &str) -> bool {
     path.starts_with("/-/") || matches!(path, "/" | "/health" | "/healthz" | "/livez" | "/readyz")
 }
 
+/// Logs a request when its response starts, or when the client leaves before.
+pub async fn log(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
+    let entry = Entry::begin(&app, &mut request);
+    entry.end(next.run(request).await)
+}
+
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The status of a request whose client left before the response. Only logs have it; nginx uses the same number.
 const CLIENT_LEFT: u16 = 499;
 
 /// The log entry of a request whose response has not started. If it is dropped before, the client has left.
-pub struct Entry {
+struct Entry {
     app: AppState,
     begun: Option<Begun>,
 }
@@ -234,7 +244,7 @@ impl Attempting {
 impl Entry {
     /// Starts the entry of a request. Its `x-request-id` is kept; without one, or with one of more than 128 bytes, it gets
     /// a random id.
-    pub fn begin(app: &AppState, request: &mut Request) -> Self {
+    fn begin(app: &AppState, request: &mut Request) -> Self {
         let given = request.headers().get(REQUEST_ID).filter(|id| id.len() <= MAX_ID).cloned();
         let random = || HeaderValue::try_from(format!("{:016x}", fastrand::u64(..))).expect("digits");
         let id = given.unwrap_or_else(random);
@@ -252,7 +262,7 @@ impl Entry {
     }
 
     /// Logs, counts and keeps the request when its response starts, and adds the `x-request-id`.
-    pub fn end(mut self, mut response: Response) -> Response {
+    fn end(mut self, mut response: Response) -> Response {
         let Some(begun) = self.begun.take() else { return response };
         let extensions = response.extensions_mut();
         let attempts = extensions.remove::<Attempts>().unwrap_or_default();

@@ -2,25 +2,51 @@
 
 use std::sync::Arc;
 
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderName, HeaderValue, StatusCode, header, request::Parts};
 
 use crate::{
     app::AppState,
-    error::{ApiError, Dialect},
+    error::ApiError,
+    middleware::access_log::{Progress, is_own_page},
     proxy::{
-        route::{Route, decoded},
+        route::{Dialect, Route, decoded},
         uploads,
     },
     tenants::Tenant,
 };
 
-/// Returns the [`Route`] and the [`Tenant`] of a request, and removes other copies of the tenant's token from its head.
+/// The [`Route`] and the [`Tenant`] of a request. It is an extension of the request.
+#[derive(Clone)]
+pub struct Authenticated {
+    pub route: Route,
+    pub tenant: Arc<Tenant>,
+}
+
+/// Authenticates a request to an API. The gateway's own pages have other credentials, or none.
+pub async fn authenticate(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    if is_own_page(request.uri().path()) {
+        return next.run(request).await;
+    }
+    let (mut head, body) = request.into_parts();
+    match identified(&app, &mut head).await {
+        Ok(authenticated) => head.extensions.insert(authenticated),
+        Err((dialect, error)) => return error.into_response(dialect),
+    };
+    next.run(Request::from_parts(head, body)).await
+}
+
+/// Finds the route and the tenant of a request, and removes other copies of the tenant's token from its head.
 ///
 /// # Errors
 /// 404 for a path of no API, 401 without a valid token, and 503 if the owner of an upload cannot be looked up; each
 /// with the dialect of the response.
-pub async fn authenticate(app: &AppState, head: &mut Parts) -> Result<(Route, Arc<Tenant>), (Dialect, ApiError)> {
+async fn identified(app: &AppState, head: &mut Parts) -> Result<Authenticated, (Dialect, ApiError)> {
     let route = Route::of(head)?;
     let dialect = route.dialect;
     let found = tokens(head).find_map(|token| Some((app.tenants.find(&token)?, token)));
@@ -33,7 +59,10 @@ pub async fn authenticate(app: &AppState, head: &mut Parts) -> Result<(Route, Ar
         None => uploads::owner(app, &route, head).await.map_err(|error| (dialect, error))?,
     };
     let tenant = tenant.ok_or_else(|| (dialect, unauthorized()))?;
-    Ok((route, tenant))
+    if let Some(progress) = head.extensions.get::<Progress>() {
+        progress.authenticated(&tenant);
+    }
+    Ok(Authenticated { route, tenant })
 }
 
 fn unauthorized() -> ApiError {
@@ -106,8 +135,5 @@ fn remove_copies(head: &mut Parts, token: &str) {
 
 /// Returns the dialect of an error response to a request that is not routed yet.
 pub fn dialect(head: &Parts) -> Dialect {
-    match Route::of(head) {
-        Ok(route) => route.dialect,
-        Err((dialect, _)) => dialect,
-    }
+    Route::of(head).map_or_else(|(dialect, _)| dialect, |route| route.dialect)
 }

@@ -3,24 +3,32 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::response::Response;
-use http::{HeaderMap, HeaderName, StatusCode, Uri, header, request::Parts};
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, StatusCode, Uri, header};
 
 use super::auth;
-use crate::{app::App, error::ApiError, proxy::route::decoded};
+use crate::{app::AppState, error::ApiError, proxy::route::decoded};
 
 /// The local address of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalAddress(pub SocketAddr);
 
-/// Returns the error response for a request that must be refused: it is ambiguous, it names a host that is not ours
-/// (DNS rebinding), or a web page of an origin that is not configured sent it.
-pub fn refused(app: &App, head: &Parts) -> Option<Response> {
+/// Refuses a request that is ambiguous, that names a host which is not ours (DNS rebinding), or that a web page of an
+/// origin which is not configured sent.
+pub async fn guard(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let (head, body) = request.into_parts();
     let local = head.extensions.get::<LocalAddress>().map(|local| local.0.ip());
     let refused = ambiguity(&head.headers, &head.uri)
         .map(ApiError::bad_request)
         .or_else(|| refusal(&head.headers, &head.uri, local, &app.hosts, &app.origins));
-    refused.map(|error| error.into_response(auth::dialect(head)))
+    match refused {
+        Some(error) => error.into_response(auth::dialect(&head)),
+        None => next.run(Request::from_parts(head, body)).await,
+    }
 }
 
 /// Headers by which Google replaces the method of a request.

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{
     pools::ProviderPool,
-    route::{PathTarget, Route, versions},
+    route::{Dialect, PathTarget, Route, versions},
 };
-use crate::{app::AppState, error::Dialect};
+use crate::app::AppState;
 
 /// The URL at which a client reaches this gateway, with the prefix of the route: `/to/NAME`, `/openai` or the like.
 pub struct Address(String);

@@ -1,4 +1,4 @@
-//! Bodies: request bodies are collected, response bodies are metered.
+//! Bodies: those of requests are collected, and compressed ones are decompressed.
 
 use std::{
     io::{self, Read, Write},
@@ -17,18 +17,11 @@ use http::{HeaderMap, Response, StatusCode, header, request::Parts};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt;
 use memchr::memmem;
-use pin_project_lite::pin_project;
 use sync_wrapper::SyncWrapper;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 use tower_http::timeout::TimeoutBody;
-use tower_keypool::{
-    BoxError, Lease, Usage, classify::UsageReader, cooldown, provider::UsageFormat, replay::CollectedBody,
-};
+use tower_keypool::{BoxError, cooldown, replay::CollectedBody};
 
-use crate::{
-    error::{ApiError, Dialect},
-    tenants::Tenant,
-};
+use crate::error::ApiError;
 
 /// The body of a request.
 pub enum Collected {
@@ -64,7 +57,7 @@ pub async fn collect(mut body: Body, limit: usize, timeout: Duration) -> Result<
         }
         if first.len() + rest.as_ref().map_or(0, BytesMut::len) > limit {
             let begun = rest.map_or(first, BytesMut::freeze);
-            return Ok(Collected::Streamed(SyncWrapper::new(streamed(begun, body, timeout))));
+            return Ok(streamed(begun, body, timeout));
         }
     }
     Ok(Collected::whole(rest.map_or(first, BytesMut::freeze)))
@@ -79,19 +72,20 @@ pub fn unpacked(headers: &mut HeaderMap, body: Collected, limit: usize) -> Resul
     let (Some(coding), Some(packed)) = (coding, body.data().filter(|packed| !packed.is_empty())) else {
         return Ok(body);
     };
-    let read = match &*coding {
-        b"gzip" | b"x-gzip" => inflated(MultiGzDecoder::new(&packed[..]), limit + 1),
-        b"deflate" => inflated(ZlibDecoder::new(&packed[..]), limit + 1),
+    let decoder: Box<dyn Read> = match &*coding {
+        b"gzip" | b"x-gzip" => Box::new(MultiGzDecoder::new(&packed[..])),
+        b"deflate" => Box::new(ZlibDecoder::new(&packed[..])),
         _ => return Ok(body),
     };
+    let mut data = Vec::new();
     let wrong = |error| ApiError::bad_request(format!("the body does not match its Content-Encoding: {error}"));
-    let data = read.map_err(wrong)?;
+    decoder.take(limit as u64 + 1).read_to_end(&mut data).map_err(wrong)?;
     if data.len() > limit {
         let message = format!("a compressed body may hold at most {} MiB (gateway.replay_mib)", limit >> 20);
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, message));
     }
     headers.remove(header::CONTENT_ENCODING);
-    Ok(Collected::whole(data))
+    Ok(Collected::whole(data.into()))
 }
 
 /// A decompressor for a response. Some relays compress without being asked to.
@@ -104,7 +98,7 @@ impl Inflate {
     /// Returns the decompressor for a body that starts with this data. JSON and events never start like compressed data.
     fn of(data: &[u8]) -> Option<Self> {
         match data {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip(write::MultiGzDecoder::new(Vec::new()))),
+            [0x1f, ..] => Some(Self::Gzip(write::MultiGzDecoder::new(Vec::new()))),
             [0x78, 0x01 | 0x5e | 0x9c | 0xda, ..] => Some(Self::Deflate(write::ZlibDecoder::new(Vec::new()))),
             _ => None,
         }
@@ -156,16 +150,6 @@ where
     response.map(|body| Body::new(body.map_frame(move |frame| frame.map_data(&mut inflate))))
 }
 
-/// Reads at most `limit` bytes from a decoder.
-///
-/// # Errors
-/// If the compressed data is damaged.
-fn inflated(decoder: impl Read, limit: usize) -> io::Result<Bytes> {
-    let mut data = Vec::new();
-    decoder.take(limit as u64).read_to_end(&mut data)?;
-    Ok(data.into())
-}
-
 /// Checks that the body has no encoding that [`unpacked`] cannot read.
 ///
 /// # Errors
@@ -190,37 +174,34 @@ async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Frame<Bytes>>
 }
 
 /// Joins the bytes read so far and the rest of a body. Its length is known if the client announced it.
-fn streamed(begun: Bytes, rest: Body, timeout: Duration) -> Body {
+fn streamed(begun: Bytes, rest: Body, timeout: Duration) -> Collected {
     let length = rest.size_hint().exact().map(|rest| rest + begun.len() as u64);
-    Body::new(Streamed { begun: Some(begun), length, rest: TimeoutBody::new(timeout, rest) })
+    let rest = Box::pin(TimeoutBody::new(timeout, rest));
+    Collected::Streamed(SyncWrapper::new(Body::new(Streamed { begun: Some(begun), length, rest })))
 }
 
 /// Wraps a body that is sent as it arrives.
 pub fn uncollected(body: Body, timeout: Duration) -> Collected {
-    Collected::Streamed(SyncWrapper::new(streamed(Bytes::new(), body, timeout)))
+    streamed(Bytes::new(), body, timeout)
 }
 
-pin_project! {
-    struct Streamed {
-        begun: Option<Bytes>,
-        // The length of the whole body: `TimeoutBody` hides it.
-        length: Option<u64>,
-        #[pin]
-        rest: TimeoutBody<Body>,
-    }
+struct Streamed {
+    begun: Option<Bytes>,
+    /// The length of the whole body: `TimeoutBody` hides it.
+    length: Option<u64>,
+    rest: Pin<Box<TimeoutBody<Body>>>,
 }
 
 impl http_body::Body for Streamed {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        let frame = match this.begun.take().filter(|begun| !begun.is_empty()) {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = match self.begun.take().filter(|begun| !begun.is_empty()) {
             Some(begun) => Some(Ok(Frame::data(begun))),
-            None => ready!(this.rest.poll_frame(cx)),
+            None => ready!(self.rest.as_mut().poll_frame(cx)),
         };
-        if let (Some(Ok(frame)), Some(length)) = (&frame, this.length) {
+        if let (Some(Ok(frame)), Some(length)) = (&frame, &mut self.length) {
             *length = length.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
         }
         Poll::Ready(frame)
@@ -304,121 +285,6 @@ impl Collected {
     }
 }
 
-pin_project! {
-    /// A response body that ends when its tenant is revoked, and reports the usage to the tenant's quota.
-    pub struct MeteredBody<B> {
-        #[pin]
-        inner: B,
-        #[pin]
-        revoked: WaitForCancellationFutureOwned,
-        meter: Option<Meter>,
-        events: Option<Dialect>,
-        begun: bool,
-        ended: bool,
-    }
-
-    // The end of a body of known length is not polled, and a client may disconnect before the end.
-    impl<B> PinnedDrop for MeteredBody<B> {
-        fn drop(this: Pin<&mut Self>) {
-            finish(this.project().meter);
-        }
-    }
-}
-
-struct Meter {
-    reader: UsageReader,
-    lease: Lease,
-    /// The estimated tokens of the prompt.
-    prompt: u64,
-    /// Number of events of a stream so far.
-    events: u64,
-}
-
-/// Wraps a response body. `lease` is that of a named tenant, with the estimated tokens of the prompt; `events` is the
-/// dialect of a stream.
-pub fn metered<B>(
-    inner: B,
-    format: UsageFormat,
-    lease: Option<(Lease, u64)>,
-    tenant: &Tenant,
-    events: Option<Dialect>,
-) -> Body
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let meter = lease.map(|(lease, prompt)| Meter { reader: UsageReader::new(format), lease, prompt, events: 0 });
-    if meter.is_none() && tenant.name.is_none() {
-        return Body::new(inner);
-    }
-    Body::new(MeteredBody {
-        inner,
-        revoked: tenant.revoked.clone().cancelled_owned(),
-        meter,
-        events,
-        begun: false,
-        ended: false,
-    })
-}
-
-impl<B> http_body::Body for MeteredBody<B>
-where
-    B: http_body::Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        if *this.ended {
-            return Poll::Ready(None);
-        }
-        // Nothing is cut before the first frame: the client would not even get the head.
-        if *this.begun && this.revoked.poll(cx).is_ready() {
-            *this.ended = true;
-            finish(this.meter);
-            let error = ApiError::new(StatusCode::UNAUTHORIZED, "this token was revoked");
-            return Poll::Ready(Some(match this.events {
-                Some(dialect) => Ok(Frame::data(error.into_event(*dialect))),
-                None => Err("the token was revoked".into()),
-            }));
-        }
-        let frame = ready!(this.inner.poll_frame(cx));
-        *this.begun = true;
-        if let Some(meter) = this.meter.as_mut()
-            && let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-        {
-            meter.reader.push(data);
-            if this.events.is_some() {
-                meter.events += memmem::find_iter(data, b"data:").count() as u64;
-            }
-        }
-        if !matches!(frame, Some(Ok(_))) {
-            *this.ended = true;
-            finish(this.meter);
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended || (self.meter.is_none() && self.inner.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-fn finish(meter: &mut Option<Meter>) {
-    let Some(Meter { mut reader, lease, prompt, events }) = meter.take() else { return };
-    // OpenAI's API sends the usage of a stream only on request. Most events have one token each.
-    if let Some(usage) = reader.finish().or_else(|| (events > 0).then(|| Usage::new(prompt, events))) {
-        lease.report_usage(usage);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,6 +296,7 @@ mod tests {
             encoder.write_all(b"text").and_then(|()| encoder.finish()).expect("memory can be written")
         };
         assert!((0..10).all(|level| Inflate::of(&compressed(level)).is_some()));
+        assert!(Inflate::of(b"\x1f").is_some(), "a first piece of one byte");
         assert!(["x", "x = 1", "x-ray", "x?", "x}", "y"].iter().all(|text| Inflate::of(text.as_bytes()).is_none()));
     }
 }

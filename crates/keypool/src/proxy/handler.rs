@@ -2,14 +2,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts, uri::PathAndQuery};
 use http_body::Body as HttpBody;
 use http_body_util::BodyExt;
 use tower_keypool::{
-    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _, cooldown,
-    provider::ModelIn,
+    Affinity, Attempts, BoxError, Error, ErrorKind, Failure, KeyRequest, KeyRotationLayer, Provider as _,
+    classify::causes, cooldown, provider::ModelIn,
 };
 
 use super::{
@@ -18,40 +23,49 @@ use super::{
     headers, model_access, models,
     pools::ProviderPool,
     resources,
-    route::{Endpoint, Route},
-    sessions::Session,
+    route::{Dialect, Endpoint, Route},
+    sessions::SessionId,
     uploads, websocket,
 };
 use crate::{
     app::AppState,
     config::Span,
     convert,
-    error::{ApiError, Dialect},
-    middleware::access_log::{Progress, RequestResult},
-    tenants::{self, Tenant},
+    error::ApiError,
+    middleware::{
+        access_log::{Progress, RequestResult},
+        auth::Authenticated,
+    },
+    tenants::Tenant,
 };
 
-/// A routed and authenticated request with its body.
+/// A routed and authenticated request with its body, and the provider that was chosen for it.
 pub struct Incoming {
+    pub app: AppState,
     pub route: Route,
     pub tenant: Arc<Tenant>,
+    pub provider: Arc<ProviderPool>,
     pub head: Parts,
     pub body: Collected,
     /// The model that the request names, as the caller wrote it, but without `models/` if it is in the path.
     pub model: Option<String>,
 }
 
-/// Handles a request whose tenant and route are known.
-pub async fn handle(app: &AppState, route: Route, tenant: Arc<Tenant>, head: Parts, body: Body) -> Response {
+/// Handles an authenticated request. Requests for the gateway's own pages are not authenticated.
+pub async fn proxy(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let (mut head, body) = request.into_parts();
+    let Some(Authenticated { route, tenant }) = head.extensions.remove() else {
+        return next.run(Request::from_parts(head, body)).await;
+    };
     let dialect = route.dialect;
     let response = if route.endpoint == Endpoint::Live {
-        websocket::serve(app, &route, &tenant, head)
+        websocket::serve(&app, &route, &tenant, head)
     } else if head.headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         // Clients that support both fall back to plain requests after this status only.
         let message = "only the Live API (/ws/…) uses WebSockets here: send plain HTTP requests";
         Err(ApiError::new(StatusCode::UPGRADE_REQUIRED, message))
     } else {
-        serve(app, route, tenant, head, body).await
+        serve(&app, route, tenant, head, body).await
     };
     response.unwrap_or_else(|error| error.into_response(dialect))
 }
@@ -85,167 +99,151 @@ async fn serve(
     if model.is_none() && route.endpoint != Endpoint::Upload {
         body.check_one_model(&head)?;
     }
-    let incoming = Incoming { route, tenant, head, body, model };
-    let provider = app.pools.choose(&incoming.route.target, incoming.route.dialect, incoming.model.as_deref())?;
+    let provider = Arc::clone(app.pools.choose(&route.target, route.dialect, model.as_deref())?);
+    let incoming = Incoming { app: Arc::clone(app), route, tenant, provider, head, body, model };
     if let Endpoint::Models(one) = &incoming.route.endpoint
-        && !models::is_of_one(app, provider, &incoming)
+        && !models::is_of_one(&incoming)
     {
-        return models::answer(app, provider, &incoming, one.as_deref()).await;
+        return models::answer(&incoming, one.as_deref()).await;
     }
-    model_access::check(app, provider, &incoming)?;
-    if provider.dialect == incoming.route.dialect {
-        forward(app, provider, incoming, address).await
+    model_access::check(&incoming)?;
+    if incoming.provider.dialect == incoming.route.dialect {
+        forward(incoming, address).await
     } else {
         // Boxed to keep the future of forwarded requests small.
-        Box::pin(convert::serve(app, provider, incoming)).await
+        Box::pin(convert::serve(incoming)).await
     }
 }
 
 /// Sends a request to a provider of its own dialect and returns the response; neither is translated.
-async fn forward(
-    app: &AppState,
-    provider: &Arc<ProviderPool>,
-    incoming: Incoming,
-    address: Option<Address>,
-) -> Result<Response, ApiError> {
+async fn forward(mut incoming: Incoming, address: Option<Address>) -> Result<Response, ApiError> {
     let resource = resources::ResourceAccess::of(&incoming);
     if let Some(collection) = resource.list() {
-        return resources::list(app, provider, &incoming, collection, address.as_ref()).await;
+        return resources::list(&incoming, collection, address.as_ref()).await;
     }
-    let pinned = resources::pinned(app, provider, &incoming, &resource).await?;
-    let Incoming { route, tenant, mut head, mut body, model } = incoming;
-    if route.dialect != Dialect::Gemini {
-        convert::without_gateway_parts(&route, &mut body);
+    let pinned = resources::pinned(&incoming, &resource).await?;
+    if incoming.route.dialect != Dialect::Gemini {
+        convert::without_gateway_parts(&incoming.route, &mut incoming.body);
     }
-    let session = app.sessions.session(provider, &head.headers);
-    let key_request = key_request(app, provider, &mut head, &body, model.as_deref(), pinned, session.as_ref())?;
-    let prompt_tokens = key_request.prompt_tokens();
-    let tenant_lease = app.tenants.admit(&tenant, prompt_tokens).await?;
+    let session = incoming.app.sessions.session(&incoming.provider, &incoming.head.headers);
+    let key_request = incoming.key_request(pinned, session.as_ref())?;
+    let Incoming { app, route, tenant, provider, mut head, body, model } = incoming;
+    let mut quota = app.tenants.admit(&tenant, key_request.prompt_tokens()).await?;
     headers::for_upstream(&mut head.headers);
-    if resource.reads_response() || tenant_lease.is_some() {
+    if resource.reads_response() || quota.is_counted() {
         // The response is searched for names or the used tokens, so it must not be compressed.
         head.headers.remove(header::ACCEPT_ENCODING);
     }
     head.extensions.insert(key_request);
-    let (mut head, body, attempts) = match send(provider, Request::from_parts(head, body.into_body())).await {
-        Ok(received) => received,
-        Err((error, attempts)) => {
-            if let Some(lease) = tenant_lease {
-                tenants::end_unserved(lease, RequestResult::of(error.status, &attempts));
-            }
-            let mut response = error.into_response(route.dialect);
-            if app.settings.served_headers {
-                headers::served(response.headers_mut(), &attempts, model.as_deref());
-            }
-            response.extensions_mut().insert(attempts);
-            return Ok(response);
-        }
-    };
-    headers::for_client(&mut head.headers);
+    let (sent, attempts) = send(&provider, Request::from_parts(head, body.into_body())).await;
+    let is_ours = sent.is_err();
+    let mut response = sent.unwrap_or_else(|error| error.into_response(route.dialect));
+    if !response.status().is_success() {
+        quota.end_unserved(RequestResult::of(response.status(), &attempts));
+    }
+    headers::for_client(response.headers_mut());
     if app.settings.served_headers {
-        headers::served(&mut head.headers, &attempts, model.as_deref());
+        headers::served(response.headers_mut(), &attempts, model.as_deref());
+    }
+    if is_ours {
+        response.extensions_mut().insert(attempts);
+        return Ok(response);
     }
     if let (Some(session), Some(last)) = (session, attempts.last()) {
         app.sessions.served(session, last.project());
     }
+    let (mut head, body) = response.into_parts();
     match &address {
         address if route.endpoint == Endpoint::Upload => {
-            uploads::rewrite_address(app, provider, address.as_ref(), &mut head, &tenant).await?;
+            uploads::rewrite_address(&app, &provider, address.as_ref(), &mut head, &tenant).await?;
         }
-        Some(address) => address.replace_location(provider, &mut head),
+        Some(address) => address.replace_location(&provider, &mut head),
         None => {}
     }
     let body = if resource.changes_table() {
-        Box::pin(resources::learn(app, provider, &tenant, &resource, &mut head, body, address)).await?
+        Box::pin(resources::learn(&app, &provider, &tenant, &resource, &mut head, body, address)).await?
     } else {
         body
     };
     let events = headers::is_event_stream(&head.headers).then_some(route.dialect);
-    let tenant_lease = match tenant_lease {
-        Some(lease) if !head.status.is_success() => {
-            tenants::end_unserved(lease, RequestResult::of(head.status, &attempts));
-            None
-        }
-        lease => lease.map(|lease| (lease, prompt_tokens.unwrap_or(0))),
-    };
-    let body = body::metered(body, provider.pool.provider().usage_format(), tenant_lease, &tenant, events);
+    let body = quota.metered(body, provider.pool.provider().usage_format(), &tenant, events);
     Ok(Response::from_parts(head, body))
 }
 
-/// Sends a request with a key, and returns the head and the body of the response, with the attempts that were needed.
-async fn send(
-    provider: &ProviderPool,
-    request: Request,
-) -> Result<(http::response::Parts, Body, Attempts), (ApiError, Attempts)> {
-    let method = request.method().clone();
-    let progress = request.extensions().get::<Progress>().cloned();
-    let response = provider.send(request).await.map_err(|error| failure(&error))?;
-    let (head, body) = response.into_parts();
-    let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
-    let is_error = head.status.is_client_error() || head.status.is_server_error();
-    let unreadable = || unreadable_error(&head).filter(|_| is_error);
-    match redirect_error(&method, head.status, &head.headers).or_else(unreadable) {
-        None => Ok((head, Body::new(logged(body, progress, attempts.clone())), attempts)),
-        Some(error) => Err((error, attempts)),
-    }
+/// Sends a request with a key, and returns the response or an error of the gateway, with the attempts that were needed.
+async fn send(provider: &ProviderPool, request: Request) -> (Result<Response, ApiError>, Attempts) {
+    let (method, progress) = (request.method().clone(), request.extensions().get::<Progress>().cloned());
+    received(&method, progress, provider.send(request).await)
 }
 
-/// Wraps the body of a response that may be passed on. If it breaks off, that is logged as a failed attempt.
-pub fn logged<B>(
-    body: B,
+/// Checks a response, and logs if its body breaks off. Returns the gateway's own error if the response cannot be passed
+/// on, and the attempts that were needed.
+pub fn received<B>(
+    method: &Method,
     progress: Option<Progress>,
-    attempts: Attempts,
-) -> impl HttpBody<Data = Bytes, Error = BoxError>
+    sent: Result<Response<B>, Error>,
+) -> (Result<Response, ApiError>, Attempts)
 where
-    B: HttpBody<Data = Bytes, Error: Into<BoxError>>,
+    B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    body.map_err(move |error| {
+    let (head, body) = match sent {
+        Ok(response) => response.into_parts(),
+        Err(error) => {
+            let (error, attempts) = failure(&error);
+            return (Err(error), attempts);
+        }
+    };
+    let attempts = head.extensions.get::<Attempts>().cloned().unwrap_or_default();
+    let is_error = !head.status.is_success() && head.status != StatusCode::NOT_MODIFIED;
+    let unreadable = || unreadable_error(&head).filter(|_| is_error);
+    if let Some(error) = redirect_error(method, head.status, &head.headers).or_else(unreadable) {
+        return (Err(error), attempts);
+    }
+    let tried = attempts.clone();
+    let body = body.map_err(move |error| {
         let error = error.into();
         if let Some(progress) = &progress {
-            progress.broke_off(&attempts, &*error);
+            progress.broke_off(&tried, &*error);
         }
         error
-    })
+    });
+    (Ok(Response::from_parts(head, Body::new(body))), attempts)
 }
 
-/// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the resource that it
-/// names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`] reads the model and
-/// the cost. It does not read forms: `model` is that of a form.
-///
-/// # Errors
-/// 400 if `x-keypool-wait` is invalid.
-pub fn key_request(
-    app: &AppState,
-    provider: &ProviderPool,
-    head: &mut Parts,
-    body: &Collected,
-    model: Option<&str>,
-    pinned: Option<Arc<str>>,
-    session: Option<&Session>,
-) -> Result<KeyRequest, ApiError> {
-    if let Collected::Whole(body) = body {
-        head.extensions.insert(body.clone());
-    }
-    let api = provider.pool.provider();
-    let mut request = KeyRotationLayer::key_request(api, head);
-    if let (None, Some(model), Some(tokens)) = (request.model_name(), model, request.prompt_tokens()) {
-        request = KeyRequest::model(api.quota_model(model)).input_tokens(tokens);
-    }
-    if let Some(wait) = requested_wait(&head.headers)? {
-        request = request.wait(wait.min(app.settings.max_wait));
-    }
-    Ok(match pinned {
-        Some(project) => request.affinity(Affinity::RequireProject(project)),
-        None => match session.and_then(|session| app.sessions.project(session)) {
-            Some(project) => request.affinity(Affinity::PreferProject(project)),
+impl Incoming {
+    /// Returns the [`KeyRequest`] of a request, from its head, its body, its wait, its session and the project of the
+    /// resource that it names. The body is put into the extensions of the head, where [`KeyRotationLayer::key_request`]
+    /// reads the model and the cost. It does not read forms.
+    ///
+    /// # Errors
+    /// 400 if `x-keypool-wait` is invalid.
+    pub fn key_request(
+        &mut self,
+        pinned: Option<Arc<str>>,
+        session: Option<&SessionId>,
+    ) -> Result<KeyRequest, ApiError> {
+        if let Collected::Whole(body) = &self.body {
+            self.head.extensions.insert(body.clone());
+        }
+        let api = self.provider.pool.provider();
+        let mut request = KeyRotationLayer::key_request(api, &self.head);
+        if let (None, Some(model), Some(tokens)) = (request.model_name(), &self.model, request.prompt_tokens()) {
+            request = KeyRequest::model(api.quota_model(model)).input_tokens(tokens);
+        }
+        if let Some(wait) = requested_wait(&self.head.headers)? {
+            request = request.wait(wait.min(self.app.settings.max_wait));
+        }
+        let preferred = || self.app.sessions.project(session?);
+        Ok(match pinned.map(Affinity::RequireProject).or_else(|| preferred().map(Affinity::PreferProject)) {
+            Some(affinity) => request.affinity(affinity),
             None => request,
-        },
-    })
+        })
+    }
 }
 
 /// Returns the error for a response that redirects a request or switches protocols. A client would follow a redirect
 /// with the gateway's token, and no key is sent to the new address. GET and HEAD may be redirected, as downloads are.
-pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
+fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<ApiError> {
     let location = headers.get(header::LOCATION).and_then(|location| location.to_str().ok());
     let message = match location {
         Some(location) if status.is_redirection() && method != Method::GET && method != Method::HEAD => {
@@ -262,7 +260,7 @@ pub fn redirect_error(method: &Method, status: StatusCode, headers: &HeaderMap) 
 pub fn unreadable_error(head: &http::response::Parts) -> Option<ApiError> {
     let encoding = head.headers.get(header::CONTENT_ENCODING)?.to_str().unwrap_or("?");
     let (status, what) =
-        if head.status.is_success() { (StatusCode::BAD_GATEWAY, "response") } else { (head.status, "error") };
+        if head.status.as_u16() < 400 { (StatusCode::BAD_GATEWAY, "response") } else { (head.status, "error") };
     let message = format!("the provider's {what} cannot be read: its Content-Encoding ({encoding}) was not requested");
     (!cooldown::can_decode(&head.headers)).then(|| ApiError::new(status, message))
 }
@@ -284,8 +282,7 @@ pub fn failure(error: &Error) -> (ApiError, Attempts) {
 
 /// Reports whether the client stopped sending the body of its request.
 fn is_body_timeout(error: &Error) -> bool {
-    std::iter::successors(Some(error as &dyn std::error::Error), |&error| error.source())
-        .any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
+    causes(error).any(<dyn std::error::Error>::is::<tower_http::timeout::TimeoutError>)
 }
 
 /// Returns how long the client is willing to wait for a key.

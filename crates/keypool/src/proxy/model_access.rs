@@ -3,16 +3,24 @@
 use http::{Method, StatusCode};
 use tower_keypool::provider::{ModelIn, SetModel};
 
-use super::{body::Collected, handler::Incoming, names, pools::ProviderPool, route::Endpoint};
-use crate::{app::AppState, error::ApiError};
+use super::{body::Collected, handler::Incoming, names, route::Endpoint};
+use crate::error::ApiError;
+
+/// Reports whether the name of a model equals a pattern, or starts with it if the pattern ends in `*`.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
 
 /// Checks that the tenant may use the models that a request names.
 ///
 /// # Errors
 /// 403 if it may not, or if the models of a request that may generate something cannot be read; 413 if they cannot be
 /// read because the body is streamed.
-pub fn check(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> Result<(), ApiError> {
-    let Incoming { route, tenant, head, body, model } = incoming;
+pub fn check(incoming: &Incoming) -> Result<(), ApiError> {
+    let Incoming { route, tenant, provider, head, body, model, .. } = incoming;
     if !tenant.restricts_models() {
         return Ok(());
     }
@@ -25,7 +33,7 @@ pub fn check(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> Re
         }
         _ => model.iter().cloned().collect(),
     };
-    if let Some(model) = models.iter().find(|model| !may_use(app, provider, incoming, model)) {
+    if let Some(model) = models.iter().find(|model| !may_use(incoming, model)) {
         return Err(ApiError::new(StatusCode::FORBIDDEN, format!("this token may not use the model {model}")));
     }
     let generates_nothing = route.endpoint == Endpoint::Upload
@@ -45,8 +53,8 @@ pub fn check(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> Re
 
 /// Reports whether the tenant may use the model under the requested name. An alias is also allowed through its model's
 /// name, but only where the gateway replaces it: otherwise the provider receives the alias, which could be another model.
-fn may_use(app: &AppState, provider: &ProviderPool, incoming: &Incoming, model: &str) -> bool {
-    let Incoming { route, tenant, head, body, .. } = incoming;
+fn may_use(incoming: &Incoming, model: &str) -> bool {
+    let Incoming { app, route, tenant, provider, head, body, .. } = incoming;
     let api = provider.pool.provider();
     let alias = api.quota_model(model);
     let resolved = app.pools.resolved(alias);

@@ -17,12 +17,9 @@ use super::{
     handler::{self, Incoming},
     pools::ProviderPool,
     resources::query,
-    route::PathTarget,
+    route::{Dialect, PathTarget},
 };
-use crate::{
-    app::AppState,
-    error::{ApiError, Dialect},
-};
+use crate::{app::AppState, error::ApiError};
 
 /// Maximum age of the cached list.
 const MAX_AGE: Duration = Duration::from_secs(60);
@@ -48,7 +45,8 @@ struct Model {
 pub struct Catalog(Mutex<Option<(Instant, Arc<[Model]>)>>);
 
 /// Reports whether the list is that of a single provider, so that its own response can be passed on.
-pub fn is_of_one(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -> bool {
+pub fn is_of_one(incoming: &Incoming) -> bool {
+    let Incoming { app, provider, .. } = incoming;
     let named = matches!(incoming.route.target, PathTarget::Named(_));
     let is_all =
         app.pools.iter().count() == 1 && app.started.config.models.iter().all(|model| model.aliases.is_empty());
@@ -59,12 +57,8 @@ pub fn is_of_one(app: &AppState, provider: &ProviderPool, incoming: &Incoming) -
 ///
 /// # Errors
 /// 404 for an unknown model; the first provider's error if no provider lists its models.
-pub async fn answer(
-    app: &AppState,
-    provider: &Arc<ProviderPool>,
-    incoming: &Incoming,
-    one: Option<&str>,
-) -> Result<Response, ApiError> {
+pub async fn answer(incoming: &Incoming, one: Option<&str>) -> Result<Response, ApiError> {
+    let Incoming { app, provider, .. } = incoming;
     let dialect = incoming.route.dialect;
     let models = app.catalog.models(app).await?;
     let of_one = matches!(incoming.route.target, PathTarget::Named(_)).then_some(&provider.name);

@@ -9,8 +9,8 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use serde_json::Value;
 
+use super::route::Dialect;
 use super::route::decoded;
-use crate::error::Dialect;
 
 /// The collections, by their path segment, whose members belong to a project.
 fn collections(dialect: Dialect) -> &'static [&'static str] {

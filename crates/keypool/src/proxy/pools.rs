@@ -18,15 +18,15 @@ use tower_keypool::{
 use super::{
     body,
     check_key::{CheckedKey, check_key},
-    route::PathTarget,
+    model_access::matches,
+    route::{Dialect, PathTarget},
     upstream::{TimedBody, Upstream},
 };
 use crate::{
     config::{Loaded, PoolPlan, ProviderKind},
-    error::{ApiError, Dialect},
+    error::ApiError,
     keys::{self, Listed},
     store::Stores,
-    tenants::matches,
 };
 
 /// The body of a provider's response.

@@ -25,14 +25,10 @@ use super::{
     headers,
     names::{self, PathName},
     pools::ProviderPool,
-    route::{Endpoint, decoded},
+    route::{Dialect, Endpoint, decoded},
     uploads,
 };
-use crate::{
-    app::AppState,
-    error::{ApiError, Dialect},
-    tenants::Tenant,
-};
+use crate::{app::AppState, error::ApiError, tenants::Tenant};
 
 /// How long entries of the database are cached. Another process may remove an entry meanwhile.
 const CACHE_TTL: Duration = Duration::from_secs(60);
@@ -271,13 +267,8 @@ fn host(provider: &ProviderPool) -> &str {
 /// # Errors
 /// 404 for an unknown resource, one of another tenant, or a path that shows those of all tenants; 400 for resources of
 /// two projects, or an unreadable body; 413 or 415 for a body that cannot be searched; 503 if the table cannot be read.
-pub async fn pinned(
-    app: &AppState,
-    provider: &ProviderPool,
-    incoming: &Incoming,
-    access: &ResourceAccess,
-) -> Result<Option<Arc<str>>, ApiError> {
-    let Incoming { route, tenant, head, body, .. } = incoming;
+pub async fn pinned(incoming: &Incoming, access: &ResourceAccess) -> Result<Option<Arc<str>>, ApiError> {
+    let Incoming { app, route, tenant, provider, head, body, .. } = incoming;
     if route.endpoint == Endpoint::Upload
         && let Some(id) = head.uri.query().and_then(uploads::upload_id)
     {
@@ -527,14 +518,8 @@ impl Learner {
 ///
 /// # Errors
 /// 503 if the table cannot be read; 429 if the tenant has reached a limit; the errors of the requests.
-pub async fn list(
-    app: &AppState,
-    provider: &Arc<ProviderPool>,
-    incoming: &Incoming,
-    collection: &str,
-    address: Option<&Address>,
-) -> Result<Response, ApiError> {
-    let Incoming { route, tenant, head, .. } = incoming;
+pub async fn list(incoming: &Incoming, collection: &str, address: Option<&Address>) -> Result<Response, ApiError> {
+    let Incoming { app, route, tenant, provider, head, .. } = incoming;
     let is_gemini = route.dialect == Dialect::Gemini && !head.uri.path().contains("/openai/");
     let (size, token) = match route.dialect {
         _ if is_gemini => ("pageSize", "pageToken"),
@@ -544,7 +529,7 @@ pub async fn list(
     let size = query(head, size).and_then(|size| size.parse().ok()).unwrap_or(PAGE).clamp(1, 100);
     let prefix = table_name(provider, &format!("{collection}/"));
     let after = query(head, token).map(|id| format!("{prefix}{id}")).unwrap_or_default();
-    let _tenant_lease = app.tenants.admit(tenant, None).await?;
+    let _quota = app.tenants.admit(tenant, None).await?;
     let mut page = app.resources.list(&prefix, tenant.name.as_deref(), &after, size + 1).await?;
     let more = page.len() > size;
     page.truncate(size);
@@ -603,25 +588,27 @@ async fn object(
         }
         Err(error) => return Err(handler::failure(&error).0),
     };
-    let status = answer.status();
-    let text: Bytes = http_body_util::Limited::new(answer.into_body(), MAX_SEARCHED)
+    let (head, body) = answer.into_parts();
+    let text: Bytes = http_body_util::Limited::new(body, MAX_SEARCHED)
         .collect()
         .await
         .map_err(|error| ApiError::new(StatusCode::BAD_GATEWAY, format!("{id} could not be read: {error}")))?
         .to_bytes();
     // Google returns 403 for a file that does not exist.
-    if status == StatusCode::NOT_FOUND || status == StatusCode::FORBIDDEN || status == StatusCode::GONE {
-        if status != StatusCode::FORBIDDEN {
+    if matches!(head.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN | StatusCode::GONE) {
+        if head.status != StatusCode::FORBIDDEN {
             app.resources.forget(&resource.name).await?;
         }
         return Ok(None);
     }
-    if status.is_success() {
+    if head.status.is_success() {
         let unreadable = |_| ApiError::new(StatusCode::BAD_GATEWAY, format!("the provider's {id} could not be read"));
         return serde_json::from_slice(&text).map(Some).map_err(unreadable);
     }
-    let text = String::from_utf8_lossy(&text[..text.len().min(300)]).into_owned();
-    Err(ApiError::new(status, format!("{id} could not be read for this list: {text}")))
+    Err(handler::unreadable_error(&head).unwrap_or_else(|| {
+        let text = String::from_utf8_lossy(&text[..text.len().min(300)]);
+        ApiError::new(head.status, format!("{id} could not be read for this list: {text}"))
+    }))
 }
 
 /// Returns the decoded value of a parameter of the query.

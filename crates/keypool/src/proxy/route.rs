@@ -5,7 +5,25 @@ use std::borrow::Cow;
 use http::{Method, request::Parts};
 use percent_encoding::percent_decode_str;
 
-use crate::error::{ApiError, Dialect};
+use crate::error::ApiError;
+
+/// The API that a client uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    Gemini,
+    OpenAi,
+    Anthropic,
+}
+
+impl Dialect {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gemini => "gemini",
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
+}
 
 /// The route of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

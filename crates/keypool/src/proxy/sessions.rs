@@ -9,12 +9,12 @@ use sha2::{Digest, Sha256};
 use super::pools::ProviderPool;
 
 /// A provider, and the hash of the name of a session with it: the client chooses the name, which can have any length.
-pub type Session = (Arc<str>, [u8; 32]);
+pub type SessionId = (Arc<str>, [u8; 32]);
 
 /// The project that last served each session. Up to 10,000 sessions are kept, each until it is idle for an hour.
 pub struct Sessions {
     header: Option<HeaderName>,
-    projects: Cache<Session, Arc<str>>,
+    projects: Cache<SessionId, Arc<str>>,
 }
 
 impl Sessions {
@@ -25,23 +25,23 @@ impl Sessions {
     }
 
     /// Returns the project that a request of a session should prefer.
-    pub fn project(&self, session: &Session) -> Option<Arc<str>> {
+    pub fn project(&self, session: &SessionId) -> Option<Arc<str>> {
         self.projects.get(session)
     }
 
     /// Records the project that served a session.
-    pub fn served(&self, session: Session, project: &str) {
+    pub fn served(&self, session: SessionId, project: &str) {
         self.projects.insert(session, project.into());
     }
 
     /// Returns the session that a request names in the session header.
-    pub fn session(&self, provider: &ProviderPool, headers: &HeaderMap) -> Option<Session> {
+    pub fn session(&self, provider: &ProviderPool, headers: &HeaderMap) -> Option<SessionId> {
         let session = headers.get(self.header.as_ref()?)?;
         Some((Arc::clone(&provider.name), Sha256::digest(session).into()))
     }
 
     /// Returns the session of a name that a request gives elsewhere than in the session header.
-    pub fn named(&self, provider: &ProviderPool, name: &str) -> Option<Session> {
+    pub fn named(&self, provider: &ProviderPool, name: &str) -> Option<SessionId> {
         self.header.as_ref()?;
         Some((Arc::clone(&provider.name), Sha256::digest(name).into()))
     }

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use axum::body::Body;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
@@ -188,8 +189,8 @@ pub fn transport_error(error: hyper_util::client::legacy::Error) -> BoxError {
     if error.is_connect() { io::Error::new(io::ErrorKind::HostUnreachable, error).into() } else { error.into() }
 }
 
-/// A response body that fails if nothing more of it arrives for the answer timeout, or for twice as long: the timer is
-/// not reset for each frame. `TimeoutBody` of tower-http would hide the length and the end of the body.
+/// Fails between one and two answer timeouts after its last frame: the timer is checked, not reset. `TimeoutBody` of
+/// tower-http would hide the length and the end of the body.
 #[derive(Debug)]
 pub struct TimedBody {
     inner: Incoming,
@@ -271,26 +272,23 @@ fn proxied(url: &str, connector: HttpConnector, tls: &ClientConfig) -> anyhow::R
     let uri: Uri = url.parse().context("it is not a URL")?;
     let authority = uri.authority().context("it has no host")?;
     let (login, host) = match authority.as_str().rsplit_once('@') {
-        Some((login, host)) => (Some(login), host),
+        Some((login, host)) => (Some(login.split_once(':').unwrap_or((login, ""))), host),
         None => (None, authority.as_str()),
     };
+    let login = login.map(|(user, password)| (decoded(user).into_owned(), decoded(password).into_owned()));
     let scheme = uri.scheme_str().unwrap_or("http");
     let address: Uri = format!("{}://{host}", if scheme.starts_with("socks") { "http" } else { scheme }).parse()?;
     if scheme.starts_with("socks") {
         let mut socks = SocksV5::new(address, connector).local_dns(scheme == "socks5");
-        if let Some(login) = login {
-            let (user, password) = login.split_once(':').unwrap_or((login, ""));
-            socks = socks.with_auth(decoded(user).into_owned(), decoded(password).into_owned());
+        if let Some((user, password)) = login {
+            socks = socks.with_auth(user, password);
         }
         return Ok(https(socks, tls));
     }
     let mut tunnel = Tunnel::new(address, connector);
-    if let Some(login) = login {
-        use base64::Engine as _;
-        let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let login =
-            base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", decoded(user), decoded(password)));
-        let mut value = http::HeaderValue::try_from(format!("Basic {login}"))?;
+    if let Some((user, password)) = login {
+        let login = STANDARD.encode(format!("{user}:{password}"));
+        let mut value = HeaderValue::try_from(format!("Basic {login}"))?;
         value.set_sensitive(true);
         tunnel = tunnel.with_auth(value);
     }

@@ -305,6 +305,15 @@ async fn response_trailers_are_passed_on() {
 }
 
 #[tokio::test]
+async fn response_to_head_of_unknown_length_gets_none() {
+    let url = flooding_upstream("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", Vec::new(), 0).await;
+    let gateway = Gateway::start(&url, 1, &["--db", "none"]);
+    let head = format!("host: localhost\r\nx-goog-api-key: {TOKEN}\r\nconnection: close\r\n\r\n");
+    let answer = gateway.raw(&format!("HEAD /v1beta/models HTTP/1.1\r\n{head}")).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("content-length"), "{answer}");
+}
+
+#[tokio::test]
 async fn active_responses_end_before_the_gateway_does() {
     let sim = gemini_sim::GeminiSim::builder()
         .key(crate::support::key(0).as_str())

@@ -451,9 +451,10 @@ async fn only_readable_encodings_are_requested() {
 
 #[tokio::test]
 async fn error_in_an_unrequested_encoding_is_replaced() {
-    for encodings in [&["br"][..], &["gzip", "gzip"]] {
-        let upstream = Upstream::start(move |_| {
-            let mut response = reply(400, "application/json", vec![0x8b, 0xff, 0x01]);
+    for (status, encodings) in [(400, &["br"][..]), (400, &["gzip", "gzip"]), (300, &["br"])] {
+        let upstream = Upstream::start(move |request| {
+            let body = [&[0x8b, 0xff, 0x01], request.headers()["x-goog-api-key"].as_bytes()].concat();
+            let mut response = reply(status, "application/json", body);
             for encoding in encodings {
                 response.headers_mut().append(header::CONTENT_ENCODING, header::HeaderValue::from_static(encoding));
             }
@@ -461,26 +462,60 @@ async fn error_in_an_unrequested_encoding_is_replaced() {
         })
         .await;
         let gateway = Gateway::start(&upstream.url, 1, &[]);
-        let answer = gateway.post(GENERATE, &crate::support::hello()).await;
-        assert_eq!(answer.status, 400);
-        let message =
-            format!("the provider's error cannot be read: its Content-Encoding ({}) was not requested", encodings[0]);
-        assert_eq!(answer.json()["error"]["message"], *message);
+        let native = (GENERATE, false, crate::support::hello());
+        for (path, stream, question) in std::iter::once(native).chain(questions()) {
+            let answer = gateway.post(path, &question).await;
+            assert_eq!(answer.status, if status < 400 { 502 } else { status }, "{path} {stream}");
+            let message = format!("cannot be read: its Content-Encoding ({}) was not requested", encodings[0]);
+            let text = answer.text();
+            assert!(text.contains(&message) && !text.contains("AIza"), "{path} {stream}: {text}");
+            gateway.wait_for_log_of(&answer).await;
+        }
+        assert!(!gateway.log().contains("AIzaSy"), "{}", gateway.log());
+    }
+}
+
+#[tokio::test]
+async fn compressed_error_with_a_wrong_encoding_contains_no_key() {
+    for encodings in [&["gzip", "gzip"][..], &["utf-8"], &["aws-chunked"], &["br"]] {
+        let upstream = Upstream::start(move |request| {
+            let key = request.headers()["x-goog-api-key"].to_str().expect("text");
+            let error = json!({ "error": { "code": 400, "message": format!("no contents {key}") } });
+            let mut response = reply(400, "application/json", gzip(error.to_string().as_bytes()));
+            for encoding in encodings {
+                response.headers_mut().append(header::CONTENT_ENCODING, header::HeaderValue::from_static(encoding));
+            }
+            response
+        })
+        .await;
+        let gateway = Gateway::start(&upstream.url, 1, &[]);
+        for (path, stream, question) in questions() {
+            let answer = gateway.post(path, &question).await;
+            assert!(answer.text().contains("no contents ***"), "{path} {stream} {encodings:?}: {}", answer.text());
+            gateway.wait_for_log_of(&answer).await;
+        }
+        assert!(!gateway.log().contains("AIzaSy"), "{}", gateway.log());
     }
 }
 
 #[tokio::test]
 async fn unreadable_object_of_a_list_is_a_502() {
-    let upstream = Upstream::start(|request| match *request.method() {
-        Method::POST => reply(200, "application/json", r#"{"name":"cachedContents/a"}"#),
-        _ => reply(200, "text/html", format!("<html>{}", key(0))),
-    })
-    .await;
-    let gateway = Gateway::start(&upstream.url, 1, &[]);
-    assert_eq!(gateway.post("/v1beta/cachedContents", &crate::support::hello()).await.status, 200);
-    let list = gateway.get("/v1beta/cachedContents").await;
-    assert_eq!(list.status, 502, "{}", list.text());
-    assert!(list.json()["error"]["message"].as_str().is_some_and(|text| !text.contains("AIza")), "{}", list.text());
+    for (status, content_type, encoding) in [(200, "text/html", "identity"), (502, "application/json", "br")] {
+        let upstream = Upstream::start(move |request| {
+            if *request.method() == Method::POST {
+                return reply(200, "application/json", r#"{"name":"cachedContents/a"}"#);
+            }
+            let mut response = reply(status, content_type, [b"<\xff", key(0).as_bytes()].concat());
+            response.headers_mut().insert(header::CONTENT_ENCODING, header::HeaderValue::from_static(encoding));
+            response
+        })
+        .await;
+        let gateway = Gateway::start(&upstream.url, 1, &[]);
+        assert_eq!(gateway.post("/v1beta/cachedContents", &crate::support::hello()).await.status, 200);
+        let list = gateway.get("/v1beta/cachedContents").await;
+        assert_eq!(list.status, 502, "{}", list.text());
+        assert!(list.json()["error"]["message"].as_str().is_some_and(|text| !text.contains("AIza")), "{}", list.text());
+    }
 }
 
 #[tokio::test]

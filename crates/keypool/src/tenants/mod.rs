@@ -3,6 +3,8 @@
 //! A pool of its own enforces the limits of tenants; each tenant is a key in it. The limits are exact in any 60 s and
 //! on any day, and the store counts them across all processes.
 
+mod quota;
+
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
@@ -13,14 +15,14 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio_util::sync::CancellationToken;
 use tower_keypool::{
-    Affinity, ApiKeyHeader, ErrorKind, Key, KeyChange, KeyId, KeyPool, KeyRequest, Lease, Limit, Limits, Span, Unit,
-    Usage,
+    Affinity, ApiKeyHeader, ErrorKind, Key, KeyChange, KeyId, KeyPool, KeyRequest, Limit, Limits, Span, Unit,
 };
 
+pub use self::quota::Quota;
 use crate::{
     config::{Loaded, TenantEntry},
     error::ApiError,
-    middleware::access_log::RequestResult,
+    proxy::model_access::matches,
     store::Stores,
 };
 
@@ -152,22 +154,6 @@ impl fmt::Debug for Tenant {
     }
 }
 
-/// Reports whether a name equals a pattern, or starts with it if the pattern ends in `*`.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => name == pattern,
-    }
-}
-
-/// Ends the lease of a request that was not served. It used no tokens, and counts only if that is the caller's fault.
-pub fn end_unserved(lease: Lease, result: RequestResult) {
-    match result {
-        RequestResult::Unavailable | RequestResult::Failed => lease.give_back(),
-        RequestResult::Good | RequestResult::Caller => lease.report_usage(Usage::default()),
-    }
-}
-
 /// Returns the tenants of the configuration and of the database.
 async fn listed(loaded: &Loaded, stores: &Stores) -> anyhow::Result<HashMap<TokenHash, Tenant>> {
     let configured = loaded.config.tenants.iter().cloned().zip(loaded.tenant_hashes.iter().copied());
@@ -265,14 +251,13 @@ impl Tenants {
     }
 
     /// Counts a request of a tenant, also without limits, with an estimate of its tokens. Without tokens, as for a list
-    /// or a file, only the number of simultaneous requests is limited. Hold the returned lease until the response ends,
-    /// and report the used tokens to it. Requests with the gateway's own token are not counted.
+    /// or a file, only the number of simultaneous requests is limited.
     ///
     /// # Errors
     /// 429 if the tenant has reached a limit, with the time until it has room again; 503 if the store is unavailable.
-    pub async fn admit(&self, tenant: &Tenant, tokens: Option<u64>) -> Result<Option<Lease>, ApiError> {
+    pub async fn admit(&self, tenant: &Tenant, tokens: Option<u64>) -> Result<Quota, ApiError> {
         if tenant.name.is_none() {
-            return Ok(None);
+            return Ok(Quota::default());
         }
         // An estimate over a limit must not refuse a request forever: the request waits for an empty window.
         let limits = [tenant.entry.tpm, tenant.entry.tpd].into_iter().flatten();
@@ -283,7 +268,7 @@ impl Tenants {
             None => request.uncounted(),
         };
         match self.quota.acquire(request).await {
-            Ok(lease) => Ok(Some(lease)),
+            Ok(lease) => Ok(Quota { lease: Some(lease), prompt_tokens: tokens.unwrap_or(0) }),
             Err(error) if error.kind() == ErrorKind::Unavailable => {
                 let message = "this token has reached its limit of requests or tokens at this gateway";
                 // It is not known when one of the tenant's simultaneous requests ends.
